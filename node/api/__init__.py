@@ -1,0 +1,1 @@
+"""HTTP for clients and operators, on a NodeHandle."""

@@ -1,0 +1,1 @@
+"""What is seen of a node: one event trace, metrics, health, structured logs."""

@@ -1,0 +1,1 @@
+"""The funnel: `step(event, now) -> effects`."""

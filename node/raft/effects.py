@@ -1,0 +1,90 @@
+"""What the core wants done. Effects are executed in order; only `Persist.then` waits, for the disk.
+
+Why it exists: the core's only door out. A vote, a vote request and an append acknowledgement exist only inside
+`Persist.then`, so no driver can send one too early (pitfalls 3 and 4).
+"""
+
+import msgspec
+
+from node.raft.errors import Refusal
+from node.raft.messages import RaftMessage
+from node.raft.types import Configuration, Entry, HardState, Member
+
+
+class Send(msgspec.Struct, frozen=True):
+    """Send now; losing it is allowed."""
+
+    to: str
+    message: RaftMessage
+
+
+class Persist(msgspec.Struct, frozen=True):
+    """Make durable, in this order: truncation, entries, hard state; then send `then` and report `Persisted(token)`.
+
+    `token` grows by one a Persist. Persists complete in order. One with nothing to write is a barrier: it completes
+    when all before it have. `hard_state` None: unchanged. `truncate_from` None: nothing to remove, else the first
+    index to remove. `entries` follow the log (after the truncation) without a gap. `cluster_id` is set once, with
+    entry 1, at birth.
+    """
+
+    token: int
+    hard_state: HardState | None = None
+    truncate_from: int | None = None
+    entries: tuple[Entry, ...] = ()
+    then: tuple[Send, ...] = ()
+    cluster_id: str | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Nothing to write: a barrier."""
+        return self.hard_state is None and self.truncate_from is None and not self.entries
+
+
+class Apply(msgspec.Struct, frozen=True):
+    """Committed and durable here: give these to the state machine, then report `Applied(last index)`."""
+
+    entries: tuple[Entry, ...]
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """The proposals with these numbers were appended at `first_index`, `first_index + 1`, ... in `term`."""
+
+    requests: tuple[int, ...]
+    term: int
+    first_index: int
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """These proposals or reads were not taken; nothing of them will happen."""
+
+    requests: tuple[int, ...]
+    reason: Refusal
+
+
+class ReadReady(msgspec.Struct, frozen=True):
+    """These reads are linearizable now: the state machine holds everything up to `index`."""
+
+    requests: tuple[int, ...]
+    index: int
+
+
+class ConfigChanged(msgspec.Struct, frozen=True):
+    """The configuration in force changed (at birth, later by the log). `self_member` is this node in it, or None."""
+
+    configuration: Configuration
+    cluster_id: str
+    self_member: Member | None
+
+
+class Trace(msgspec.Struct, frozen=True):
+    """Something a person would want to know happened; observers add node, time and sequence number.
+
+    `kind` is one of `node.observe.events.KINDS`; `detail` holds plain values only.
+    """
+
+    kind: str
+    term: int
+    detail: dict[str, str | int | bool]
+
+
+Effect = Persist | Send | Apply | Accepted | Refused | ReadReady | ConfigChanged | Trace

@@ -1,0 +1,48 @@
+"""What can go wrong inside the algorithm: refusals are values, broken invariants are exceptions.
+
+Why it exists: a refusal is an ordinary answer that a caller must handle, so it is a typed value; a broken
+invariant means that this process can no longer be trusted, so it raises and the node stops. It is not `assert`,
+which `python -O` removes.
+"""
+
+import msgspec
+
+
+class InvariantViolation(Exception):
+    """A rule that Raft proves cannot be broken was broken: stop, and report the numbers in the message."""
+
+
+def invariant(holds: bool, sentence: str) -> None:
+    """Raise `InvariantViolation(sentence)` unless `holds`."""
+    if not holds:
+        raise InvariantViolation(sentence)
+
+
+class NotLeader(msgspec.Struct, frozen=True, tag=True, gc=False):
+    """This node does not lead, so nothing was proposed. `leader` is who probably does; empty where unknown."""
+
+    leader: str = ""
+
+
+class LogFull(msgspec.Struct, frozen=True, tag=True, gc=False):
+    """The log reached its size limit, so nothing was proposed; reads go on. Sizes are bytes."""
+
+    size_bytes: int
+    limit_bytes: int
+
+
+class Overloaded(msgspec.Struct, frozen=True, tag=True, gc=False):
+    """Too many bytes wait to be committed, so nothing was proposed; try again later. Sizes are bytes."""
+
+    waiting_bytes: int
+    limit_bytes: int
+
+
+class NotBorn(msgspec.Struct, frozen=True, tag=True, gc=False):
+    """The node is INITIAL: it belongs to no cluster yet. `waiting_for` says why, for people."""
+
+    waiting_for: str = ""
+
+
+Refusal = NotLeader | LogFull | Overloaded | NotBorn
+"""Why the core took no proposal or read: in each case nothing was proposed and nothing will happen."""

@@ -1,0 +1,57 @@
+"""What can happen to the core. Each is a frozen struct; `Raft.step(event, now)` takes one.
+
+Why it exists: the core's only door in. It must not carry anything that the core would have to wait for.
+"""
+
+import msgspec
+
+from node.raft.messages import RaftMessage
+from node.raft.types import Member
+
+
+class Deadline(msgspec.Struct, frozen=True):
+    """Time may have passed the core's stated deadline. Harmless when it has not."""
+
+
+class Receive(msgspec.Struct, frozen=True):
+    """A message came in. `sender` is what the link proved at its handshake, not what the message says."""
+
+    sender: Member
+    message: RaftMessage
+
+
+class Proposal(msgspec.Struct, frozen=True, gc=False):
+    """A command for the log. `request` is the caller's number, unique within this process."""
+
+    request: int
+    data: bytes
+    session: int = 0
+    sequence: int = 0
+
+
+class Propose(msgspec.Struct, frozen=True):
+    """Append these, in order. `time_us`: wall clock, microseconds since the epoch, for `Entry.time_us`."""
+
+    proposals: tuple[Proposal, ...]
+    time_us: int
+
+
+class Read(msgspec.Struct, frozen=True):
+    """Make these reads linearizable; each number comes back in `ReadReady` or `Refused`."""
+
+    requests: tuple[int, ...]
+
+
+class Persisted(msgspec.Struct, frozen=True):
+    """Everything up to and including the `Persist` with this token is durable."""
+
+    token: int
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """The state machine has taken every entry up to `index`."""
+
+    index: int
+
+
+Event = Deadline | Receive | Propose | Read | Persisted | Applied

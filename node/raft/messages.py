@@ -1,0 +1,192 @@
+"""What servers say to each other. Every message is a frozen msgspec struct, tagged by one short string.
+
+Why it exists: one union, `Message`, is what the codec encodes, the simulator delivers and the trace shows. It must
+not know how messages travel. Sender and receiver are not in the message: the link knows both, and knows the
+sender's incarnation, which a message could only claim.
+
+`term` is the sender's current term, except in PreVote and a granted PreVoteReply, where it is the term that the
+election would have (thesis 9.6).
+"""
+
+import enum
+
+import msgspec
+
+from node.raft.types import Entry, Member
+
+
+class Lane(enum.IntEnum):
+    """Two lanes a link, so that heartbeats never queue behind data (pitfall 32)."""
+
+    CONTROL = 0
+    BULK = 1
+
+
+class _Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    pass
+
+
+class PreVote(_Message, frozen=True, tag="pv"):
+    """Would you vote for me in `term`? Changes nobody's term or vote. `campaign` is echoed in the reply."""
+
+    term: int
+    last_index: int
+    last_term: int
+    campaign: int
+
+
+class PreVoteReply(_Message, frozen=True, tag="pvr"):
+    """A grant echoes the requested term; a rejection carries the voter's own."""
+
+    term: int
+    granted: bool
+    campaign: int
+
+
+class Vote(_Message, frozen=True, tag="v"):
+    """RequestVote (section 5.2). `transfer` is set when the leader asked for this election (thesis 3.10)."""
+
+    term: int
+    last_index: int
+    last_term: int
+    transfer: bool = False
+
+
+class VoteReply(_Message, frozen=True, tag="vr"):
+    term: int
+    granted: bool
+
+
+class Append(_Message, frozen=True, tag="a"):
+    """AppendEntries (section 5.3). `entries` follow `prev_index` without a gap; empty ones tell the commit index."""
+
+    term: int
+    prev_index: int
+    prev_term: int
+    commit: int
+    entries: tuple[Entry, ...] = ()
+
+
+class AppendReply(_Message, frozen=True, tag="ar"):
+    """Success: the log matches the leader's up to `index` and is durable there.
+
+    Rejection: `index` is the prev_index that did not match; (`hint_index`, `hint_term`) is the last entry of the
+    follower that could match, so that a leader skips a whole term a message (section 5.3, end).
+    """
+
+    term: int
+    success: bool
+    index: int
+    hint_index: int = 0
+    hint_term: int = 0
+
+
+class ReadContext(_Message, frozen=True):
+    """Which round of which process a read belongs to: only acknowledgements that echo it count."""
+
+    node: str
+    boot: str
+    number: int
+
+
+class Heartbeat(_Message, frozen=True, tag="h"):
+    """Still leading; `commit` never exceeds what this follower is known to match. `context` carries a read round."""
+
+    term: int
+    commit: int
+    context: ReadContext | None = None
+
+
+class HeartbeatReply(_Message, frozen=True, tag="hr"):
+    term: int
+    context: ReadContext | None = None
+
+
+class ReadIndex(_Message, frozen=True, tag="r"):
+    """A follower asks the leader for an index that is safe to read at (thesis 6.4)."""
+
+    term: int
+    context: ReadContext
+
+
+class ReadIndexReply(_Message, frozen=True, tag="rr"):
+    """Confirmed: once `index` is applied, a read is linearizable."""
+
+    term: int
+    context: ReadContext
+    index: int
+
+
+class Birth(_Message, frozen=True, tag="b"):
+    """What an INITIAL node says of itself, and what anyone answers one (architecture, decision 6).
+
+    `view` is every seed this node has heard of, itself included, sorted. `configuration` is empty while the sender
+    is not born, afterwards the data of its first entry. `answer` asks the receiver to say its own.
+    """
+
+    view: tuple[Member, ...]
+    configuration: bytes
+    answer: bool
+    term: int = 0
+
+
+class ForwardedProposal(_Message, frozen=True):
+    """One client command on its one hop to the leader. `request` is the sender's number for it."""
+
+    request: int
+    data: bytes
+    session: int = 0
+    sequence: int = 0
+
+
+class Forward(_Message, frozen=True, tag="f"):
+    """Client commands from a follower to the leader. The core never sees it; the driver of the leader does."""
+
+    proposals: tuple[ForwardedProposal, ...]
+    term: int = 0
+
+
+class ForwardedAnswer(_Message, frozen=True):
+    """What became of one: `outcome` is a msgpack `node.runtime.ports.Outcome`, opaque to the carrier."""
+
+    request: int
+    outcome: bytes
+
+
+class ForwardReply(_Message, frozen=True, tag="fr"):
+    answers: tuple[ForwardedAnswer, ...]
+    term: int = 0
+
+
+class Report(_Message, frozen=True, tag="rp"):
+    """What a node tells its peers of itself, a few times a second, for `/cluster`. `body`: msgpack of
+    `node.runtime.ports.Status`, opaque to the carrier and not seen by the core."""
+
+    body: bytes
+    term: int = 0
+
+
+RaftMessage = (
+    PreVote
+    | PreVoteReply
+    | Vote
+    | VoteReply
+    | Append
+    | AppendReply
+    | Heartbeat
+    | HeartbeatReply
+    | ReadIndex
+    | ReadIndexReply
+    | Birth
+)
+"""What the core takes and sends."""
+
+Message = RaftMessage | Forward | ForwardReply | Report
+"""What travels."""
+
+
+def lane_of(message: Message) -> Lane:
+    """Data and what carries data goes over BULK; all that must never wait for data over CONTROL."""
+    if isinstance(message, (Forward, ForwardReply, Report)) or (isinstance(message, Append) and message.entries):
+        return Lane.BULK
+    return Lane.CONTROL

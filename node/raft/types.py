@@ -1,0 +1,110 @@
+"""The nouns of Raft: roles, entries, members, configurations, hard state.
+
+Why it exists: every other room of the node (storage, transport, state machine) speaks in these words and in no
+others of the algorithm. It must not hold behaviour beyond what a value knows of itself.
+
+Structs are frozen; those with no containers that can form cycles are `gc=False`, because a million log entries
+otherwise cost the cyclic collector 120 ms a pass (architecture, decision 15).
+"""
+
+import enum
+import hashlib
+
+import msgspec
+
+ENTRY_OVERHEAD_BYTES = 40
+"""What an entry costs beside its data in memory and in a frame, as counted against every limit in bytes."""
+
+
+class Role(enum.Enum):
+    """What a server is. The first is ours, the rest are section 5.1 and thesis 9.6 (PreVote)."""
+
+    INITIAL = "initial"
+    """Not born, or its disk was lost: no vote, no log, harms nobody."""
+    FOLLOWER = "follower"
+    PRE_CANDIDATE = "pre-candidate"
+    CANDIDATE = "candidate"
+    LEADER = "leader"
+
+
+class EntryKind(enum.IntEnum):
+    """What an entry's data is."""
+
+    NOOP = 0
+    """Appended by a new leader to learn what is committed (section 8); data is empty."""
+    CONFIGURATION = 1
+    """A msgpack `Configuration`; index 1 of every log is one."""
+    COMMAND = 2
+    """Opaque bytes for the state machine."""
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One log entry.
+
+    `time_us` is the leader's wall clock in microseconds since the epoch when it appended the entry, made
+    monotonic along the log: what the state machine may use as time. `session` and `sequence` identify a client's
+    command for exactly-once sessions; 0 means none.
+    """
+
+    index: int
+    term: int
+    kind: EntryKind
+    data: bytes = b""
+    time_us: int = 0
+    session: int = 0
+    sequence: int = 0
+
+    @property
+    def size_bytes(self) -> int:
+        return ENTRY_OVERHEAD_BYTES + len(self.data)
+
+
+class Member(msgspec.Struct, frozen=True, order=True, array_like=True, gc=False):
+    """A server's identity: a stable name, and the id made when its disk was empty.
+
+    A wiped disk is a new member with an old name: it must never vote as the old one did (pitfall 36).
+    """
+
+    name: str
+    incarnation: str
+
+
+class Configuration(msgspec.Struct, frozen=True, array_like=True):
+    """Who votes and who only listens. `outgoing` is empty except in a joint configuration (thesis 4.3)."""
+
+    voters: tuple[Member, ...]
+    learners: tuple[Member, ...] = ()
+    outgoing: tuple[Member, ...] = ()
+
+    def member(self, name: str) -> Member | None:
+        """The voter or learner of that name, or None."""
+        for member in (*self.voters, *self.learners, *self.outgoing):
+            if member.name == name:
+                return member
+        return None
+
+    def encode(self) -> bytes:
+        """The bytes of a CONFIGURATION entry: equal configurations give equal bytes."""
+        return msgspec.msgpack.encode(self)
+
+    @staticmethod
+    def decode(data: bytes) -> "Configuration":
+        """Inverse of `encode`; raises `msgspec.DecodeError` or `msgspec.ValidationError` on other bytes."""
+        return msgspec.msgpack.decode(data, type=Configuration)
+
+
+def cluster_id_of(birth: Entry) -> str:
+    """The cluster id: 32 hexadecimal digits, a hash of the first entry, the same on every member."""
+    return hashlib.sha256(birth.data).hexdigest()[:32]
+
+
+class HardState(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What must be durable before it is acted upon (figure 2: currentTerm, votedFor), and the commit index.
+
+    The commit index needs no durability for safety; it rides along so that a restarted node can serve what it
+    had applied before it hears from a leader. `vote` is a member's name, empty for none.
+    """
+
+    term: int = 0
+    vote: str = ""
+    commit: int = 0

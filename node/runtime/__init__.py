@@ -1,0 +1,1 @@
+"""Runs one core: `driver.py` is synchronous and is what the simulator drives too, `shell.py` is asyncio round it."""

@@ -1,0 +1,1 @@
+"""One core, synchronous: `handle(events, now)`. The simulator runs this very code."""

@@ -1,0 +1,152 @@
+"""The doors of the runtime: what it needs (Storage, StateMachine, Links, TraceSink) and what it offers (NodeHandle).
+
+Why it exists: the runtime is written against these Protocols, so that the simulator can put a simulated disk,
+network and clock behind the very same driver, and `app.py` real ones. It must not import a concrete class.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from node.raft.effects import Persist
+from node.raft.messages import Message
+from node.raft.status import CoreStatus
+from node.raft.types import Entry
+
+
+class Storage(Protocol):
+    """A durable log. Written only, after the start; what was recovered is handed to the core once."""
+
+    def submit(self, write: Persist, done: Callable[[int], None]) -> None:
+        """Queue `write`; call `done(token)` once it and all before it are durable, in the order of submission.
+
+        `done` is called on the thread (and event loop) that called `submit` or `flush`, never within `submit`
+        itself. A failure to write or sync is fatal: the storage reports it through its `on_fatal` and calls no
+        `done` again, ever (a second fsync after a failed one lies).
+        """
+
+    def flush(self) -> None:
+        """All that was submitted may now go to the disk: one frame, one fsync for everything queued."""
+
+
+class StateMachine(Protocol):
+    """What the log drives. Deterministic: equal entries give equal state and equal results."""
+
+    def apply(self, entries: Sequence[Entry]) -> list[bytes]:
+        """Take committed entries in order, each exactly once; one result an entry (empty but for COMMAND)."""
+
+
+class Links(Protocol):
+    """Messages to the other members. Sending may lose, never blocks and never raises."""
+
+    def send(self, to: str, message: Message) -> bool:
+        """Hand `message` to the link to the member called `to`. False: certainly not sent (no link, queue full)."""
+
+    def connected(self, to: str) -> bool:
+        """Whether a link to `to` is up now, on both lanes."""
+
+
+class TraceSink(Protocol):
+    """Where the trace goes: see `node.observe.events` for the one schema."""
+
+    def transition(self, kind: str, term: int, role: str, detail: dict[str, str | int | bool]) -> None:
+        """Something a person would want to know; never evicted by messages."""
+
+    def message(self, sent: bool, peer: str, message: Message) -> None:
+        """A message left (`sent`) or came in."""
+
+
+class Done(msgspec.Struct, frozen=True, tag="done"):
+    """Committed and applied: `result` is the state machine's answer, `index` and `term` the entry's."""
+
+    result: bytes
+    index: int
+    term: int
+
+
+class NotProposed(msgspec.Struct, frozen=True, tag="not-proposed"):
+    """Provably never proposed: nothing happened and nothing will.
+
+    `code` is for programs: "no-leader", "not-born", "log-full", "overloaded", "no-link", "stopping".
+    `reason` is one sentence for people. `leader`: who probably leads, or empty.
+    """
+
+    code: str
+    reason: str
+    leader: str = ""
+
+
+class Unknown(msgspec.Struct, frozen=True, tag="unknown"):
+    """It may have happened, may happen yet, or may never happen (pitfall 34). `reason` is one sentence."""
+
+    reason: str
+
+
+Outcome = Done | NotProposed | Unknown
+
+
+class ReadFailed(msgspec.Struct, frozen=True):
+    """No linearizable read now: `reason` is one sentence. A read changes nothing, so it may always be repeated."""
+
+    code: str
+    reason: str
+    leader: str = ""
+
+
+class Status(msgspec.Struct, frozen=True):
+    """One node's own view, as `/status` shows it and as peers tell each other in `Report`.
+
+    `boot` is new in every process. `uptime_us`: microseconds since it started. `client_url`: where it serves
+    clients; empty where not known. `fatal`: why it is about to stop, else empty.
+    """
+
+    core: CoreStatus
+    boot: str
+    version: str
+    uptime_us: int
+    client_url: str
+    links_up: tuple[str, ...]
+    fatal: str = ""
+
+
+class PeerView(msgspec.Struct, frozen=True):
+    """A member as seen from here. `status` None: never heard. `age_us`: microseconds since the view arrived."""
+
+    name: str
+    status: Status | None
+    age_us: int | None
+    reachable: bool | None
+    """True: heard within the last two seconds. None: *unknown*, not dead. (False is never claimed from silence.)"""
+
+
+class LogLine(msgspec.Struct, frozen=True):
+    """One entry for comparison: equal (index, term) must mean equal `checksum` (CRC-32 of its stored fields, hex)."""
+
+    index: int
+    term: int
+    kind: str
+    size_bytes: int
+    checksum: str
+
+
+class NodeHandle(Protocol):
+    """What the API and the dashboard see of a running node."""
+
+    async def propose(self, command: bytes, timeout_us: int) -> Outcome:
+        """Put `command` through the log (forwarded to the leader at most once, never retried) and wait for it."""
+
+    async def read_barrier(self, timeout_us: int) -> ReadFailed | None:
+        """Return None once the state machine holds every write acknowledged before this call (thesis 6.4)."""
+
+    def status(self) -> Status:
+        """This node's own view, now."""
+
+    def views(self) -> tuple[PeerView, ...]:
+        """Every configured node as seen from here, this one included, sorted by name."""
+
+    def log(self, from_index: int, limit: int) -> tuple[LogLine, ...]:
+        """At most `limit` entries of this node's log from `from_index` on (uncommitted ones included)."""
+
+    def loop_age_us(self) -> int:
+        """Microseconds since the driver's loop last ran: what `/livez` judges, never quorum."""

@@ -1,0 +1,1 @@
+"""The event loop round one driver: clock, timers, tasks, drain."""

@@ -1,0 +1,1 @@
+"""What the log drives: a revisioned, multi-version key-value store."""

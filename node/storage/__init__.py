@@ -1,0 +1,1 @@
+"""Durable term, vote and log: a write-ahead log on a small file port."""

@@ -1,0 +1,1 @@
+"""Many nodes on one machine: starts them, watches them, tells what happened."""

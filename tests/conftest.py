@@ -1,0 +1,56 @@
+"""What every test gets: a fixture that fails a test which leaves a task, thread, process or socket behind."""
+
+import asyncio
+import gc
+import inspect
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+
+def _open_sockets() -> set[tuple[int, str]]:
+    """(inode of each socket that this process holds, what /proc calls it)."""
+    found = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            target = str(entry.readlink())
+        except OSError:
+            continue
+        if target.startswith("socket:"):
+            found.add((int(target[len("socket:[") : -1]), target))
+    return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind() -> Iterator[None]:
+    """A test that leaks a thread, a child process or a socket hides a bug of the product: fail it."""
+    threads = set(threading.enumerate())
+    children = {child.pid for child in psutil.Process().children()}
+    sockets = _open_sockets()
+    yield
+    leaked_threads = [t.name for t in threading.enumerate() if t not in threads and t.is_alive()]
+    assert not leaked_threads, f"threads left behind: {leaked_threads}"
+    leaked_children = [c for c in psutil.Process().children() if c.pid not in children]
+    assert not leaked_children, f"processes left behind: {leaked_children}"
+    leaked = _open_sockets() - sockets
+    if leaked:
+        gc.collect()  # an unreachable socket raises ResourceWarning here, which is an error and names its origin
+        leaked = _open_sockets() - sockets
+    assert not leaked, f"sockets left behind: {sorted(leaked)}"
+
+
+@pytest.fixture
+async def _tasks_are_checked() -> AsyncIterator[None]:
+    yield
+    left = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
+    assert not left, f"tasks left behind: {[t.get_name() for t in left]}"
+
+
+@pytest.fixture(autouse=True)
+def no_task_is_left_behind(request: pytest.FixtureRequest) -> None:
+    """An async test must end every task it began. Set up first, so torn down after the test's own fixtures."""
+    if inspect.iscoroutinefunction(getattr(request, "function", None)):
+        request.getfixturevalue("_tasks_are_checked")
