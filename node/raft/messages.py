@@ -186,7 +186,9 @@ Message = RaftMessage | Forward | ForwardReply | Report
 
 
 def lane_of(message: Message) -> Lane:
-    """Data and what carries data goes over BULK; all that must never wait for data over CONTROL."""
-    if isinstance(message, (Forward, ForwardReply, Report)) or (isinstance(message, Append) and message.entries):
-        return Lane.BULK
-    return Lane.CONTROL
+    """What carries data goes over BULK, what must never wait for data over CONTROL.
+
+    An Append is BULK even when empty: sent on the other lane it would overtake the entries that it follows, be
+    refused for the gap, and stop a healthy pipeline.
+    """
+    return Lane.BULK if isinstance(message, (Append, Forward, ForwardReply, Report)) else Lane.CONTROL

@@ -1,0 +1,159 @@
+"""Elections: PreVote (thesis 9.6), votes (section 5.2, 5.4.1), leader stickiness and CheckQuorum (thesis 6.2).
+
+Why it exists: who may lead, and only that. It must not touch the log.
+"""
+
+from node.raft.messages import PreVote, PreVoteReply, Vote, VoteReply
+from node.raft.quorum import Tally, agreed, tally
+from node.raft.roles import become_candidate, become_follower, become_leader, become_pre_candidate
+from node.raft.state import State
+from node.raft.types import Member, Role
+
+
+def on_election_deadline(state: State, now: int) -> None:
+    """Nobody led for an election timeout, or a campaign came to nothing: ask whether an election could be won."""
+    if not state.is_voter:
+        state.election_due_us = None  # learners and removed servers never campaign
+        return
+    campaign(state, now)
+
+
+def campaign(state: State, now: int) -> None:
+    """First phase: PreVote keeps a server that cannot win from disturbing the term of those that work."""
+    become_pre_candidate(state, now)
+    state.trace("election", phase="pre-vote", campaign=state.campaign)
+    request = PreVote(state.term + 1, state.log.last_index, state.log.last_term, state.campaign)
+    for peer in state.configuration.voters:
+        if peer.name != state.identity.name:
+            state.send(peer.name, request)
+    _count(state, now)
+
+
+def on_pre_vote(state: State, sender: Member, message: PreVote, now: int) -> None:
+    """Answer truthfully, change nothing: neither term nor vote nor timer (pitfalls 13 and 14).
+
+    A request of an old term is answered too, else servers at different terms could wait for each other for ever.
+    A grant echoes the requested term, a refusal carries our own, which lets one who is behind catch up.
+    """
+    reason = ""
+    if message.term < state.term:
+        reason = "term is over"
+    elif message.term == state.term and (state.vote not in ("", sender.name) or state.leader):
+        reason = "term is taken"
+    elif _follows_living_leader(state, now):
+        reason = "leader is alive"
+    elif not state.log.up_to_date(message.last_index, message.last_term):
+        reason = "log is behind"
+    _trace_vote(state, sender, reason, "pre-vote")
+    term = state.term if reason else message.term
+    # A refusal reveals our term, which may not be durable yet.
+    state.send_when_durable(sender.name, PreVoteReply(term, not reason, message.campaign))
+
+
+def on_pre_vote_reply(state: State, sender: Member, message: PreVoteReply, now: int) -> None:
+    """Count it if it answers this very campaign: an old grant says nothing about now (pitfall 15)."""
+    if state.role is not Role.PRE_CANDIDATE or message.campaign != state.campaign:
+        return
+    if message.granted and message.term != state.term + 1:
+        return
+    state.votes[sender.name] = message.granted
+    state.trace("vote-reply", voter=sender.name, granted=message.granted, phase="pre-vote")
+    _count(state, now)
+
+
+def ignores_vote(state: State, message: Vote, now: int) -> bool:
+    """Leader stickiness: with a living leader, a vote request does not even raise the term (thesis 4.2.3, 6.4.1).
+
+    Unless that leader itself asked for the election. This is what makes a disruptive server harmless (pitfall 16).
+    """
+    return not message.transfer and _follows_living_leader(state, now)
+
+
+def on_vote(state: State, sender: Member, message: Vote, now: int) -> None:
+    """Grant if it is this term, no other has our vote, nobody leads, and the log is up to date (5.2, 5.4.1)."""
+    reason = ""
+    if message.term < state.term:
+        reason = "term is over"
+    elif state.vote not in ("", sender.name):
+        reason = f"voted for {state.vote}"
+    elif state.vote == "" and state.leader:
+        reason = "leader is known"
+    elif not state.log.up_to_date(message.last_index, message.last_term):
+        reason = "log is behind"
+    if not reason:
+        if state.vote != sender.name:
+            state.vote = sender.name
+            state.hard_state_changed()
+        state.restart_election_timer(now)
+    _trace_vote(state, sender, reason, "vote")
+    state.send_when_durable(sender.name, VoteReply(state.term, not reason))
+
+
+def on_vote_reply(state: State, sender: Member, message: VoteReply, now: int) -> None:
+    """Count it once a voter (pitfall 15); the step has made sure that it is of this term."""
+    if state.role is not Role.CANDIDATE or message.term != state.term:
+        return
+    state.votes[sender.name] = message.granted
+    state.trace("vote-reply", voter=sender.name, granted=message.granted, phase="vote")
+    _count(state, now)
+
+
+def on_durable(state: State, token: int, now: int) -> None:
+    """Our own vote counts like any other: only when it is on disk (pitfall 3)."""
+    if state.role is Role.CANDIDATE and state.self_vote_token is not None and token >= state.self_vote_token:
+        state.self_vote_token = None
+        state.votes[state.identity.name] = True
+        _count(state, now)
+
+
+def check_quorum(state: State, now: int) -> None:
+    """A leader that no quorum has answered for an election timeout steps down (thesis 6.2).
+
+    So clients of a cut-off leader learn soon that it can serve nothing, instead of waiting. Only answers to this
+    leader count: one that can talk to us but not hear us is not connected.
+    """
+    period = state.settings.election_max_us
+    contacts = [now if voter == state.identity.name else state.progress[voter].answered_us for voter in state.voters]
+    connected_since = agreed(contacts)
+    if now - connected_since < period:
+        state.quorum_due_us = connected_since + period
+        return
+    heard = sum(1 for at in contacts if now - at < period)
+    state.trace("quorum-lost", heard=heard, voters=len(state.voters))
+    become_follower(state, state.term, "", now, "no quorum answered for an election timeout")
+
+
+def _count(state: State, now: int) -> None:
+    result = tally(state.voters, state.votes)
+    if state.role is Role.PRE_CANDIDATE:
+        if result is Tally.WON:
+            _start_vote(state, now)
+        elif result is Tally.LOST:
+            become_follower(state, state.term, "", now, "pre-vote refused")
+    elif state.role is Role.CANDIDATE:
+        if result is Tally.WON:
+            become_leader(state, now)
+        elif result is Tally.LOST:
+            become_follower(state, state.term, "", now, "vote refused")
+
+
+def _start_vote(state: State, now: int) -> None:
+    """Second phase: term and own vote are durable before any request leaves, so a restart cannot vote twice."""
+    become_candidate(state, now)
+    state.trace("election", phase="vote", campaign=state.campaign)
+    request = Vote(state.term, state.log.last_index, state.log.last_term)
+    for peer in state.configuration.voters:
+        if peer.name != state.identity.name:
+            state.send_when_durable(peer.name, request)
+
+
+def _follows_living_leader(state: State, now: int) -> bool:
+    """Whether a leader was heard within the shortest election timeout; a leader trusts its own CheckQuorum."""
+    if state.role is Role.LEADER:
+        return True
+    contact = state.leader_contact_us
+    return bool(state.leader) and contact is not None and now - contact < state.settings.election_min_us
+
+
+def _trace_vote(state: State, sender: Member, reason: str, phase: str) -> None:
+    state.trace("vote", candidate=sender.name, granted=not reason, phase=phase, reason=reason)

@@ -1,0 +1,120 @@
+"""Linearizable reads without writing (ReadIndex, thesis 6.4), on the leader and on followers. No leases, ever.
+
+A read is safe at index i once a quorum has confirmed, after the read arrived, that no newer leader exists, and the
+state machine holds i. A round of heartbeats confirms everything that joined before it was sent; the round's context
+is (node, boot, number), and only acknowledgements that echo it count.
+
+Why it exists: a paused or cut-off leader must never answer with old values (pitfalls 20 and 22). It must not know
+what is read.
+"""
+
+from node.raft.effects import ReadReady, Refused
+from node.raft.errors import NotBorn, NotLeader
+from node.raft.messages import Heartbeat, ReadContext, ReadIndex, ReadIndexReply
+from node.raft.quorum import agreed
+from node.raft.state import PendingRead, ReadRound, ReadUnit, State
+from node.raft.types import Member, Role
+
+
+def on_read(state: State, requests: tuple[int, ...], now: int) -> None:
+    """This node's own clients want to read."""
+    if state.role is Role.LEADER:
+        state.reads_waiting.append(ReadUnit(requests))
+    elif state.role is Role.INITIAL:
+        state.effects.append(Refused(requests, NotBorn("this node does not belong to a cluster yet")))
+    elif not state.leader:
+        state.effects.append(Refused(requests, NotLeader("")))
+    else:
+        _ask_leader(state, requests, now)
+
+
+def on_read_index(state: State, sender: Member, message: ReadIndex) -> None:
+    """A follower asks. One that is not the leader stays silent: the follower will notice a new leader itself."""
+    if state.role is Role.LEADER and message.term == state.term:
+        state.reads_waiting.append(ReadUnit(peer=sender.name, context=message.context))
+
+
+def on_read_index_reply(state: State, message: ReadIndexReply) -> None:
+    """The leader answered: those reads may be served once `index` is applied. Other boots' answers are not ours."""
+    context = message.context
+    if context.node != state.identity.name or context.boot != state.identity.boot:
+        return
+    pending = state.reads_asked.pop(context.number, None)
+    if pending is not None:
+        state.reads_confirmed.append((message.index, pending.requests))
+
+
+def ask_again(state: State, now: int) -> None:
+    """On a sign of life from the leader: reads it has not answered for a heartbeat are asked anew, as one.
+
+    A later answer covers them all, so asking again is safe; it bounds what a lost message can cost.
+    """
+    oldest = next(iter(state.reads_asked.values()), None)
+    if oldest is None or now - oldest.sent_us < state.settings.heartbeat_us:
+        return
+    requests = tuple(request for read in state.reads_asked.values() for request in read.requests)
+    state.reads_asked.clear()
+    _ask_leader(state, requests, now)
+
+
+def current_context(state: State) -> ReadContext | None:
+    """What a heartbeat sent now confirms: the newest round that is not confirmed, or nothing."""
+    if not state.read_rounds:
+        return None
+    return ReadContext(state.identity.name, state.identity.boot, state.read_rounds[-1].number)
+
+
+def start_round(state: State, also_in_flight: bool = False) -> None:
+    """Send a round for the reads that wait, unless one is under way: they then share the next one.
+
+    A leader that has committed nothing in its term does not know what is committed (pitfall 20): they wait.
+    `also_in_flight`: at the heartbeat, when the round under way may be lost, they wait no longer.
+    """
+    if not state.reads_waiting or (state.read_rounds and not also_in_flight):
+        return
+    if state.log.term_at(state.commit) != state.term:
+        return
+    state.read_round += 1
+    state.read_rounds.append(ReadRound(state.read_round, state.commit, tuple(state.reads_waiting)))
+    state.reads_waiting.clear()
+    if also_in_flight:
+        return  # the heartbeat that is about to be sent carries it
+    context = current_context(state)
+    for peer in state.configuration.voters:
+        if peer.name != state.identity.name:
+            commit = min(state.commit, state.progress[peer.name].match)
+            state.send(peer.name, Heartbeat(state.term, commit, context))
+
+
+def confirm_rounds(state: State) -> None:
+    """Release the rounds that a quorum has acknowledged; one acknowledgement confirms all earlier rounds too."""
+    if not state.read_rounds:
+        return
+    acked = [
+        state.read_round if voter == state.identity.name else state.progress[voter].read_acked for voter in state.voters
+    ]
+    confirmed = agreed(acked)
+    while state.read_rounds and state.read_rounds[0].number <= confirmed:
+        done = state.read_rounds.popleft()
+        for unit in done.units:
+            if unit.context is not None:
+                state.send(unit.peer, ReadIndexReply(state.term, unit.context, done.index))
+            else:
+                state.reads_confirmed.append((done.index, unit.requests))
+
+
+def release_reads(state: State) -> None:
+    """Serve confirmed reads whose index is applied."""
+    if not state.reads_confirmed:
+        return
+    for index, requests in state.reads_confirmed:
+        if index <= state.applied:
+            state.effects.append(ReadReady(requests, index))
+    state.reads_confirmed = [read for read in state.reads_confirmed if read[0] > state.applied]
+
+
+def _ask_leader(state: State, requests: tuple[int, ...], now: int) -> None:
+    state.read_number += 1
+    context = ReadContext(state.identity.name, state.identity.boot, state.read_number)
+    state.reads_asked[state.read_number] = PendingRead(state.read_number, requests, now)
+    state.send(state.leader, ReadIndex(state.term, context))

@@ -1,0 +1,35 @@
+"""The numbers that shape the algorithm. Durations are integer microseconds, sizes bytes.
+
+Why it exists: every limit has one name and one place. It must not read where a number came from.
+"""
+
+import msgspec
+
+from node.raft.errors import invariant
+
+
+class RaftSettings(msgspec.Struct, frozen=True):
+    """`election_min_us`..`election_max_us` is the range of the randomised election timeout (section 5.2)."""
+
+    heartbeat_us: int = 100_000
+    election_min_us: int = 150_000
+    election_max_us: int = 300_000
+    append_bytes_max: int = 1024 * 1024
+    """Entries in one Append; one larger entry still travels alone."""
+    inflight_messages_max: int = 64
+    """Appends on the way to one follower that it has not acknowledged."""
+    inflight_bytes_max: int = 8 * 1024 * 1024
+    uncommitted_bytes_max: int = 32 * 1024 * 1024
+    """A leader refuses proposals above this: a leader cut off from its quorum must not fill its memory."""
+    log_bytes_max: int = 256 * 1024 * 1024
+    """A leader refuses proposals above this, until compaction exists."""
+    apply_bytes_max: int = 1024 * 1024
+    """Entries in one Apply, so that replaying a long log does not hold up the loop."""
+
+    def __post_init__(self) -> None:
+        invariant(self.heartbeat_us > 0, "heartbeat_us must be positive")
+        invariant(
+            self.heartbeat_us < self.election_min_us <= self.election_max_us,
+            f"need heartbeat_us < election_min_us <= election_max_us, not {self.heartbeat_us}, "
+            f"{self.election_min_us}, {self.election_max_us}",
+        )
