@@ -1,0 +1,227 @@
+"""What the log may ask of the store, and what the store answers: tagged msgpack unions, versioned by their tags.
+
+Why it exists: a command is in the log for ever, so its form must outlive this code. It follows etcd's model (put,
+delete-range, a transaction of compares and two branches, compaction), so that etcd's API and, later, leases fit
+without another log format: a new command is a new tag, a new field goes to the end and has a default. It must not
+know the store.
+
+Decoding is strict (an unknown tag or a surplus field is refused), and nothing nests without end, so that whether
+bytes are a command never depends on how deep a caller's stack happens to be.
+"""
+
+import enum
+from typing import Annotated
+
+import msgspec
+
+KEY_BYTES_MAX = 8 * 1024
+"""A longer key is refused by the API (413) and, should it reach the log, by the store."""
+
+VALUE_BYTES_MAX = 1024 * 1024
+"""A longer value is refused likewise."""
+
+TXN_OPERATIONS_MAX = 128
+"""Compares, and operations a branch, of one transaction (etcd's default)."""
+
+
+Natural = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""A count or revision in a command; anything else is refused when it is decoded."""
+
+
+class KeyValue(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One version of a key. `version` counts writes since the key was created, from 1; 0 marks a tombstone, which
+    never leaves the store. `create_revision` and `mod_revision` are the store's revisions of those writes."""
+
+    key: bytes
+    value: bytes
+    create_revision: int
+    mod_revision: int
+    version: int
+    lease: int = 0
+
+
+class _Part(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    pass
+
+
+class Put(_Part, frozen=True, tag="p", gc=False):
+    """Set `key`. `lease` 0: none. `prev_kv`: answer with the version that was replaced."""
+
+    key: bytes
+    value: bytes
+    lease: Natural = 0
+    prev_kv: bool = False
+
+
+class DeleteRange(_Part, frozen=True, tag="d", gc=False):
+    """Delete `key`, or all keys in [key, range_end); `range_end` b"\\0": every key from `key` on."""
+
+    key: bytes
+    range_end: bytes = b""
+    prev_kv: bool = False
+
+
+class Range(_Part, frozen=True, tag="r", gc=False):
+    """Read inside a transaction; fields as of `KeyValueStore.range`."""
+
+    key: bytes
+    range_end: bytes = b""
+    revision: Natural = 0
+    limit: Natural = 0
+    keys_only: bool = False
+    count_only: bool = False
+
+
+class Target(enum.IntEnum):
+    """What of a key is compared (etcd's CompareTarget)."""
+
+    VERSION = 0
+    CREATE_REVISION = 1
+    MOD_REVISION = 2
+    VALUE = 3
+    LEASE = 4
+
+
+class Relation(enum.IntEnum):
+    """How it must relate to the operand (etcd's CompareResult)."""
+
+    EQUAL = 0
+    GREATER = 1
+    LESS = 2
+    NOT_EQUAL = 3
+
+
+class Compare(_Part, frozen=True):
+    """True when `target` of the key relates to `operand` (bytes for VALUE, else int).
+
+    A missing key has 0 for every number and fails every compare of VALUE. With `range_end` each key in the range
+    must satisfy it.
+    """
+
+    key: bytes
+    target: Target
+    relation: Relation
+    operand: int | bytes
+    range_end: bytes = b""
+
+
+Operation = Put | DeleteRange | Range
+
+
+class Txn(_Part, frozen=True, tag="t"):
+    """If all of `compare` hold do `success`, else `failure`; all of it at one revision, or none of it."""
+
+    compare: tuple[Compare, ...] = ()
+    success: tuple[Operation, ...] = ()
+    failure: tuple[Operation, ...] = ()
+
+
+class Compact(_Part, frozen=True, tag="c", gc=False):
+    """Revisions below `revision` need not stay readable."""
+
+    revision: Natural
+
+
+Command = Put | DeleteRange | Txn | Compact
+
+
+class _Answer(msgspec.Struct, frozen=True, array_like=True):
+    """Not strict: results live in no log, and a newer node may say more than an older one reads."""
+
+
+class PutResult(_Answer, frozen=True, tag="p"):
+    """`revision`: the store's after the command, here and in every result; for a put it is the key's mod_revision."""
+
+    revision: int
+    prev: KeyValue | None = None
+
+
+class DeleteResult(_Answer, frozen=True, tag="d"):
+    """`deleted` keys; with `prev_kv` what they were. No key deleted: the revision did not grow."""
+
+    revision: int
+    deleted: int
+    prev: tuple[KeyValue, ...] = ()
+
+
+class RangeResult(_Answer, frozen=True, tag="r"):
+    """`kvs` in key order, at most `limit`; `count` of all keys in the range; `more`: the limit cut some off."""
+
+    revision: int
+    kvs: tuple[KeyValue, ...]
+    count: int
+    more: bool
+
+
+class TxnResult(_Answer, frozen=True, tag="t"):
+    """One response an operation of the branch that ran; `succeeded`: it was `success`."""
+
+    revision: int
+    succeeded: bool
+    responses: tuple[PutResult | DeleteResult | RangeResult, ...]
+
+
+class CompactResult(_Answer, frozen=True, tag="c"):
+    revision: int
+
+
+class Compacted(_Answer, frozen=True, tag="x", gc=False):
+    """`revision` was compacted; the oldest readable one is `compact_revision`."""
+
+    revision: int
+    compact_revision: int
+
+
+class FutureRevision(_Answer, frozen=True, tag="f", gc=False):
+    """`revision` has not happened yet; the store is at `current`."""
+
+    revision: int
+    current: int
+
+
+class Refused(_Answer, frozen=True, tag="e", gc=False):
+    """The command is in the log but cannot be done, and changed nothing. `code` is for programs: "malformed",
+    "empty-key", "too-large", "too-many-operations", "duplicate-key", "lease-not-found"."""
+
+    code: str
+    message: str
+
+
+ReadError = Compacted | FutureRevision
+Result = PutResult | DeleteResult | RangeResult | TxnResult | CompactResult | Compacted | FutureRevision | Refused
+
+_COMMANDS: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
+_RESULTS: msgspec.msgpack.Decoder[Result] = msgspec.msgpack.Decoder(Result)
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+def encode_command(command: Command) -> bytes:
+    """The bytes of a COMMAND entry."""
+    return _ENCODER.encode(command)
+
+
+def decode_command(data: bytes) -> Command:
+    """Inverse of `encode_command`; raises `msgspec.MsgspecError` for anything else."""
+    try:
+        return _COMMANDS.decode(data)
+    except UnicodeDecodeError as error:  # msgspec lets this one through where a tag is not UTF-8
+        raise msgspec.DecodeError(str(error)) from None
+
+
+def encode_result(result: Result) -> bytes:
+    """What `apply` returns for a COMMAND entry."""
+    return _ENCODER.encode(result)
+
+
+def decode_result(data: bytes) -> Result:
+    """Inverse of `encode_result`; raises `msgspec.MsgspecError` for anything else."""
+    try:
+        return _RESULTS.decode(data)
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(str(error)) from None
+
+
+def prefix_end(prefix: bytes) -> bytes:
+    """The `range_end` that makes [prefix, range_end) all keys beginning with `prefix`; b"\\0" where there is none."""
+    stem = prefix.rstrip(b"\xff")
+    return stem[:-1] + bytes((stem[-1] + 1,)) if stem else b"\0"
