@@ -140,8 +140,12 @@ class ForwardedProposal(_Message, frozen=True):
 
 
 class Forward(_Message, frozen=True, tag="f"):
-    """Client commands from a follower to the leader. The core never sees it; the driver of the leader does."""
+    """Client commands from a follower to the leader. The core never sees it; the driver of the leader does.
 
+    `boot` is the sender's process, echoed in the reply: numbers of requests begin anew with every process.
+    """
+
+    boot: str
     proposals: tuple[ForwardedProposal, ...]
     term: int = 0
 
@@ -154,6 +158,7 @@ class ForwardedAnswer(_Message, frozen=True):
 
 
 class ForwardReply(_Message, frozen=True, tag="fr"):
+    boot: str
     answers: tuple[ForwardedAnswer, ...]
     term: int = 0
 

@@ -1,1 +1,252 @@
-"""The event loop round one driver: clock, timers, tasks, drain."""
+"""The event loop round one driver: clock, timers, the inbox, and the NodeHandle that the API sees.
+
+Why it exists: the only place, beside app.py, that knows what time it is. Everything that arrives waits in one inbox;
+one `call_soon` takes all of it to the driver as one step, so that a busy node does one fsync and one acknowledgement
+for many messages. It must not know what a message means.
+"""
+
+import asyncio
+import time
+import zlib
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from node.raft.effects import ConfigChanged
+from node.raft.events import Deadline
+from node.raft.messages import Message, Report
+from node.raft.types import Entry, Member
+from node.runtime.driver import Driver
+from node.runtime.inputs import Arrived, Input, WantRead, WantWrite
+from node.runtime.ports import LogLine, NotProposed, Outcome, PeerView, ReadFailed, Status
+from node.runtime.views import Views, encode_report
+
+DRAIN_INPUTS_MAX = 4096
+"""Inputs handed to the driver in one turn of the loop; the rest waits for the next turn."""
+
+INBOX_INPUTS_MAX = 100_000
+"""Inputs that may wait; messages above it are dropped (Raft repeats them), client requests are refused."""
+
+GRACE_TURNS = 4
+"""Turns of the loop between a timer and its Deadline: what has arrived meanwhile is handled first, so that a process
+that was stalled does not campaign while the heartbeat already lies in its buffer (architecture, decision 2)."""
+
+REPORT_INTERVAL_S = 0.5
+"""How often a node tells its peers its status, for `/cluster`."""
+
+LOG_LINES_MAX = 1000
+"""Entries in one answer of `log`."""
+
+
+def monotonic_us() -> int:
+    """The core's clock: never set back, goes on while the process is paused."""
+    return time.monotonic_ns() // 1000
+
+
+def wall_us() -> int:
+    """Microseconds since the epoch, for people and for log time."""
+    return time.time_ns() // 1000
+
+
+class Surroundings(msgspec.Struct, frozen=True):
+    """What the shell reports and is told about beside the driver."""
+
+    boot: str
+    version: str
+    client_url: str
+    peers: tuple[str, ...]
+    links_up: Callable[[], tuple[str, ...]]
+    send: Callable[[str, Message], bool]
+    fatal: Callable[[Exception], None]
+
+
+class Shell:
+    """Satisfies `NodeHandle`. Give it its driver with `attach` before `start`; `stop` before closing ports."""
+
+    def __init__(self, surroundings: Surroundings, name: str) -> None:
+        self._surroundings = surroundings
+        self._started_us = monotonic_us()
+        self._ran_us = self._started_us
+        self._views = Views(name, surroundings.peers)
+        self._inbox: list[Input] = []
+        self._scheduled = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at_us: int | None = None
+        self._report_timer: asyncio.TimerHandle | None = None
+        self._stopped = False
+        self._fatal = ""
+
+    def attach(self, driver: Driver, loop: asyncio.AbstractEventLoop) -> None:
+        self._driver = driver
+        self._loop = loop
+
+    def start(self) -> None:
+        """Begin; from now on the driver runs on this loop."""
+        self._guarded(lambda: self._driver.start(monotonic_us()))
+        self._arm()
+        self._report()
+
+    def stop(self) -> None:
+        """End: every waiting request is answered, nothing is taken any more."""
+        if self._stopped:
+            return
+        self._stopped = True
+        for timer in (self._timer, self._report_timer):
+            if timer is not None:
+                timer.cancel()
+        self._refuse(self._inbox)
+        self._inbox = []
+        self._driver.stop()
+
+    # --- the inbox ---------------------------------------------------------------------------------------------
+
+    def deliver(self, sender: Member, message: Message) -> None:
+        """A message came in: the links' callback."""
+        if len(self._inbox) < INBOX_INPUTS_MAX:
+            self._post(Arrived(sender, message))
+
+    def wake(self) -> None:
+        """Something completed: the driver's hook."""
+        if not self._scheduled and not self._stopped:
+            self._scheduled = True
+            self._loop.call_soon(self._drain)
+
+    def on_report(self, sender: Member, body: bytes) -> None:
+        self._views.heard(sender, body, monotonic_us())
+
+    def on_configuration(self, change: ConfigChanged) -> None:
+        """Nothing to do yet: membership changes will add and remove peers here."""
+
+    def _post(self, item: Input) -> None:
+        self._inbox.append(item)
+        self.wake()
+
+    def _drain(self) -> None:
+        self._scheduled = False
+        if self._stopped:
+            return
+        inputs = self._inbox[:DRAIN_INPUTS_MAX]
+        del self._inbox[:DRAIN_INPUTS_MAX]
+        if self._inbox:
+            self.wake()
+        now = monotonic_us()
+        self._ran_us = now
+        self._guarded(lambda: self._driver.handle(inputs, now, wall_us()))
+        self._arm()
+
+    def _guarded(self, action: Callable[[], None]) -> None:
+        """A broken invariant, or a bug, stops the node: to go on could lose what was promised (decision 13)."""
+        try:
+            action()
+        except Exception as error:
+            self._fatal = f"{type(error).__name__}: {error}"
+            self._surroundings.fatal(error)
+            self.stop()
+
+    # --- time --------------------------------------------------------------------------------------------------
+
+    def _arm(self) -> None:
+        """Keep exactly one timer, at the driver's deadline. An earlier timer than needed is left to fire in vain:
+        deadlines move with every heartbeat, and re-arming each time costs more."""
+        deadline = self._driver.deadline
+        if self._stopped or deadline is None:
+            return
+        if self._timer is not None:
+            if self._timer_at_us is not None and self._timer_at_us <= deadline:
+                return
+            self._timer.cancel()
+        self._timer_at_us = deadline
+        delay_s = max(0, deadline - monotonic_us()) / 1e6
+        self._timer = self._loop.call_later(delay_s, self._timer_fired, GRACE_TURNS)
+
+    def _timer_fired(self, turns_left: int) -> None:
+        if turns_left:
+            # A handle for each turn; `_timer` stays set, so that `_arm` sees a deadline under way.
+            self._timer = None if self._stopped else self._loop.call_later(0, self._timer_fired, turns_left - 1)
+            return
+        self._timer = None
+        self._timer_at_us = None
+        deadline = self._driver.deadline
+        if deadline is not None and monotonic_us() >= deadline:
+            self._post(Deadline())
+        else:
+            self._arm()
+
+    def _report(self) -> None:
+        message = Report(encode_report(self.status()))
+        for peer in self._surroundings.peers:
+            self._surroundings.send(peer, message)
+        self._report_timer = self._loop.call_later(REPORT_INTERVAL_S, self._report)
+
+    # --- NodeHandle --------------------------------------------------------------------------------------------
+
+    async def propose(self, command: bytes, timeout_us: int) -> Outcome:
+        """See NodeHandle."""
+        if self._stopped or len(self._inbox) >= INBOX_INPUTS_MAX:
+            return NotProposed("stopping", "the node is stopping") if self._stopped else _overloaded()
+        future: asyncio.Future[Outcome] = self._loop.create_future()
+        self._post(WantWrite(command, monotonic_us() + timeout_us, _resolver(future)))
+        return await future
+
+    async def read_barrier(self, timeout_us: int) -> ReadFailed | None:
+        """See NodeHandle."""
+        if self._stopped:
+            return ReadFailed("stopping", "the node is stopping")
+        future: asyncio.Future[ReadFailed | None] = self._loop.create_future()
+        self._post(WantRead(monotonic_us() + timeout_us, _resolver(future)))
+        return await future
+
+    def status(self) -> Status:
+        """See NodeHandle."""
+        now = monotonic_us()
+        around = self._surroundings
+        return Status(
+            core=self._driver.core.status(now),
+            boot=around.boot,
+            version=around.version,
+            uptime_us=now - self._started_us,
+            client_url=around.client_url,
+            links_up=around.links_up(),
+            fatal=self._fatal,
+        )
+
+    def views(self) -> tuple[PeerView, ...]:
+        """See NodeHandle."""
+        return self._views.all(self.status(), monotonic_us())
+
+    def log(self, from_index: int, limit: int) -> tuple[LogLine, ...]:
+        """See NodeHandle."""
+        entries = self._driver.core.entries(from_index, min(limit, LOG_LINES_MAX))
+        return tuple(_log_line(entry) for entry in entries)
+
+    def loop_age_us(self) -> int:
+        """See NodeHandle. An idle driver runs at least at every heartbeat or election deadline."""
+        return monotonic_us() - self._ran_us
+
+    def _refuse(self, inputs: list[Input]) -> None:
+        for item in inputs:
+            if isinstance(item, WantWrite):
+                item.reply(NotProposed("stopping", "the node is stopping"))
+            elif isinstance(item, WantRead):
+                item.reply(ReadFailed("stopping", "the node is stopping"))
+
+
+T = TypeVar("T")
+
+
+def _overloaded() -> NotProposed:
+    return NotProposed("overloaded", f"{INBOX_INPUTS_MAX} inputs wait on this node; try again later")
+
+
+def _resolver(future: "asyncio.Future[T]") -> Callable[[T], None]:
+    def resolve(value: T) -> None:
+        if not future.done():  # the client may have gone meanwhile
+            future.set_result(value)
+
+    return resolve
+
+
+def _log_line(entry: Entry) -> LogLine:
+    checksum = zlib.crc32(msgspec.msgpack.encode(entry))
+    return LogLine(entry.index, entry.term, entry.kind.name.lower(), entry.size_bytes, f"{checksum:08x}")

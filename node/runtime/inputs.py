@@ -1,0 +1,38 @@
+"""What the shell or the simulator hands to the driver: core events, messages that came in, clients' wishes.
+
+Why it exists: the driver's only door in, as `node.raft.events` is the core's.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from node.raft.events import Deadline
+from node.raft.messages import Message
+from node.raft.types import Member
+from node.runtime.ports import Outcome, ReadFailed
+
+
+class Arrived(msgspec.Struct, frozen=True):
+    """A message came in over a link whose handshake proved `sender`."""
+
+    sender: Member
+    message: Message
+
+
+class WantWrite(msgspec.Struct, frozen=True):
+    """A client of this node wants `data` in the log. `reply` is called once, by `deadline_us` at the latest."""
+
+    data: bytes
+    deadline_us: int
+    reply: Callable[[Outcome], None]
+
+
+class WantRead(msgspec.Struct, frozen=True):
+    """A client of this node wants to read. `reply(None)`: the state machine may be read now."""
+
+    deadline_us: int
+    reply: Callable[[ReadFailed | None], None]
+
+
+Input = Deadline | Arrived | WantWrite | WantRead

@@ -1,0 +1,55 @@
+"""What this node knows of the others from their own words: the last Report of each, and how old it is.
+
+Why it exists: `/cluster` shows the whole cluster from one node. Silence is *unknown*, never "dead": a node cannot
+tell a dead peer from a cut link. It must not influence the algorithm.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from node.raft.types import Member
+from node.runtime.ports import PeerView, Status
+
+REACHABLE_AGE_US = 2_000_000
+"""A peer heard within this long is reachable."""
+
+_DECODER = msgspec.msgpack.Decoder(Status)
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+class Views:
+    """The last view of every named node."""
+
+    def __init__(self, own_name: str, names: Sequence[str]) -> None:
+        self._own_name = own_name
+        self._names = tuple(sorted({own_name, *names}))
+        self._heard: dict[str, tuple[Status, int]] = {}
+
+    def heard(self, sender: Member, body: bytes, now: int) -> None:
+        """Keep a Report. One that cannot be read, or that speaks for another node, is dropped."""
+        try:
+            status = _DECODER.decode(body)
+        except msgspec.DecodeError:
+            return  # another version's words: the peer's row stays "unknown"
+        if sender.name in self._names and status.core.name == sender.name:
+            self._heard[sender.name] = (status, now)
+
+    def all(self, own: Status, now: int) -> tuple[PeerView, ...]:
+        """Every node, this one included, sorted by name."""
+        return tuple(self._view(name, own, now) for name in self._names)
+
+    def _view(self, name: str, own: Status, now: int) -> PeerView:
+        if name == self._own_name:
+            return PeerView(name, own, 0, True)
+        heard = self._heard.get(name)
+        if heard is None:
+            return PeerView(name, None, None, None)
+        status, at = heard
+        age_us = now - at
+        return PeerView(name, status, age_us, True if age_us < REACHABLE_AGE_US else None)
+
+
+def encode_report(status: Status) -> bytes:
+    """The body of a Report."""
+    return _ENCODER.encode(status)
