@@ -1,0 +1,48 @@
+"""How storage fails: one exception, one sentence, fit to be shown to a person as it is.
+
+Why it exists: a storage fault stops the node (architecture, decision 13), so the sentence is all that its operator
+gets. It names the file, where it matters the byte offset, what is wrong, and the cure.
+"""
+
+import errno
+import os
+
+NEW_MEMBER_CURE = "remove this node's data folder and let the node return as a new member"
+"""What always helps: the other members still hold every acknowledged write."""
+
+_CURES = {
+    errno.ENOSPC: "free space on its disk, then start the node again",
+    errno.EDQUOT: "raise the disk quota, then start the node again",
+    errno.EROFS: "make its file system writable, then start the node again",
+    errno.EACCES: "let the node's user read and write it",
+    errno.EPERM: "let the node's user read and write it",
+    errno.ENOENT: "create the folder, or choose another with --data-dir",
+    errno.ENOTDIR: "choose a folder with --data-dir",
+    errno.EFBIG: "raise the limit on file sizes (ulimit -f), then start the node again",
+    errno.EMFILE: "raise the limit on open files (ulimit -n), then start the node again",
+    errno.EIO: "check the disk; if it is failing, replace it and let the node return as a new member",
+}
+
+
+class StorageError(Exception):
+    """The durable log cannot be read or written; the node must stop. `str()` of it is one sentence.
+
+    `file` is the path concerned (empty where none is), `offset` the byte in it, or None.
+    """
+
+    def __init__(self, sentence: str, *, file: str = "", offset: int | None = None) -> None:
+        super().__init__(sentence)
+        self.file = file
+        self.offset = offset
+
+
+def damaged(file: str, offset: int, what: str, cure: str = NEW_MEMBER_CURE) -> StorageError:
+    """The sentence for a file whose contents cannot be trusted."""
+    return StorageError(f"{file}, byte {offset}: {what}: {cure}", file=file, offset=offset)
+
+
+def from_os_error(error: OSError, doing: str, file: str) -> StorageError:
+    """The sentence for a system call that failed; `doing` is what was attempted, as in "write to"."""
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    cure = _CURES.get(error.errno or 0, "look at the disk and its mount, then start the node again")
+    return StorageError(f"cannot {doing} {file} ({reason}): {cure}", file=file)

@@ -1,0 +1,225 @@
+"""The write-ahead log: opening one, and the `Storage` that the runtime writes to.
+
+Why it exists: it joins reading (`recovery.py`), writing (`segments.py`) and group commit (`commit.py`), and it is the
+only one that tidies up after a crash, once the whole log has been found good. It must not decide what is damage.
+"""
+
+import contextlib
+from collections.abc import Callable
+
+from node.raft.effects import Persist
+from node.raft.errors import invariant
+from node.raft.types import HardState, cluster_id_of
+from node.storage.commit import Deliver, Done, GroupCommit, InlineCommit, ThreadedCommit
+from node.storage.errors import StorageError, from_os_error
+from node.storage.files import FilePort, FolderInUse
+from node.storage.frames import SECTOR_BYTES, SegmentHeader
+from node.storage.recovery import TEMPORARY_SUFFIX, Recovered, Survey, segment_name, survey
+from node.storage.segments import FRAME_BYTES, SEGMENT_BYTES, SegmentWriter, payload_bytes
+
+
+class Wal:
+    """A durable log, open for writing: `node.runtime.ports.Storage`, and `close`. Made by `open_wal`.
+
+    A write that no log could take (a gap, a commit index beyond the end, an entry that fits into no frame) raises
+    `InvariantViolation` from `submit`: found here, it is a bug; found on the disk, it would be damage.
+    """
+
+    def __init__(
+        self, files: FilePort, writer: SegmentWriter, commit: GroupCommit, recovered: Recovered, frame_bytes: int
+    ) -> None:
+        self._files = files
+        self._writer = writer
+        self._commit = commit
+        self._last_index = len(recovered.entries)
+        self._born = bool(recovered.cluster_id)
+        self._frame_bytes = frame_bytes
+        self._closed = False
+
+    def submit(self, write: Persist, done: Done) -> None:
+        """Queue `write`; `done(token)` is called once it and all before it are durable, never within this call."""
+        invariant(not self._closed, f"Persist {write.token} came after the log was closed")
+        if not write.empty or write.cluster_id is not None:
+            self._check(write)
+        self._commit.submit(write, done)
+
+    def flush(self) -> None:
+        """Write everything submitted: one frame, one sync. Inline: durable and reported when this returns."""
+        self._commit.flush()
+
+    def close(self) -> None:
+        """Finish what was submitted, then let go of files, thread and lock. May be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        self._commit.close()
+        self._writer.close()
+        self._files.unlock()
+
+    def _check(self, write: Persist) -> None:
+        last, entries = self._last_index, write.entries
+        if write.truncate_from is not None:
+            start = write.truncate_from
+            invariant(1 <= start <= last + 1, f"Persist {write.token} truncates from {start}, the log ends at {last}")
+            last = start - 1
+        if entries:
+            gapless = entries[0].index == last + 1 and entries[-1].index == last + len(entries)
+            invariant(gapless, f"Persist {write.token} begins at entry {entries[0].index}, the log ends at {last}")
+            last += len(entries)
+            largest = max(map(payload_bytes, entries))
+            invariant(largest <= self._frame_bytes, f"Persist {write.token} holds an entry of {largest} bytes")
+        if write.cluster_id is not None:
+            fits = not self._born and bool(entries) and entries[0].index == 1
+            invariant(fits, f"Persist {write.token} gives birth to a log that is not empty, or without an entry")
+            invariant(write.cluster_id == cluster_id_of(entries[0]), "the cluster id is not that of entry 1")
+            self._born = True
+        invariant(self._born or not entries, f"Persist {write.token} holds entries before birth")
+        if write.hard_state is not None:
+            commit = write.hard_state.commit
+            invariant(commit <= last, f"Persist {write.token} commits {commit}, the log ends at {last}")
+        self._last_index = last
+
+
+def open_wal(
+    files: FilePort,
+    name: str,
+    new_incarnation: str,
+    on_fatal: Callable[[StorageError], None],
+    *,
+    deliver: Deliver | None = None,
+    segment_bytes: int = SEGMENT_BYTES,
+    frame_bytes: int = FRAME_BYTES,
+) -> tuple[Wal, Recovered]:
+    """Open the log of the node `name`, or make one with `new_incarnation` where the folder holds none.
+
+    `deliver` None: `flush` writes and syncs on the caller's thread. Otherwise one worker thread does, and reports
+    through `deliver`, which is the event loop's `call_soon_threadsafe`. `segment_bytes` is a multiple of 512.
+    `on_fatal` is called once when a write or sync fails; nothing is reported as durable after that.
+
+    Raises `StorageError` (one sentence) when the folder is in use, cannot be used, or holds a log that is damaged or
+    another's; then no file but the lock was changed. When this returns, everything recovered is durable.
+    """
+    invariant(segment_bytes % SECTOR_BYTES == 0, "segment_bytes must be a multiple of 512")
+    _lock(files)
+    try:
+        found = survey(files, name)
+        if found is None:
+            writer, recovered = _begin(files, name, new_incarnation, segment_bytes, frame_bytes)
+        else:
+            writer, recovered = _resume(files, found, segment_bytes, frame_bytes)
+    except BaseException:
+        files.unlock()
+        raise
+    commit: GroupCommit
+    if deliver is None:
+        commit = InlineCommit(writer.write, on_fatal)
+    else:
+        commit = ThreadedCommit(writer.write, on_fatal, deliver, name)
+    return Wal(files, writer, commit, recovered, frame_bytes), recovered
+
+
+def _lock(files: FilePort) -> None:
+    try:
+        files.lock()
+    except FolderInUse as error:
+        holder = f"process {error.holder}" if error.holder else "another process"
+        what = f"{files.folder} is in use by {holder}: stop that process, or choose another data folder"
+        raise StorageError(what, file=files.folder) from error
+    except OSError as error:
+        raise from_os_error(error, "use the data folder", files.folder) from error
+
+
+def _begin(
+    files: FilePort, name: str, incarnation: str, segment_bytes: int, frame_bytes: int
+) -> tuple[SegmentWriter, Recovered]:
+    header = SegmentHeader(
+        number=1,
+        size_bytes=segment_bytes,
+        name=name,
+        incarnation=incarnation,
+        cluster_id="",
+        first_sequence=1,
+        chain=0,
+    )
+    state = HardState()
+    writer = SegmentWriter(files, header, SECTOR_BYTES, 1, 0, state, segment_bytes, frame_bytes)
+    try:
+        _remove_leftovers(files)
+        writer.begin()
+    except OSError as error:
+        writer.close()
+        with contextlib.suppress(OSError):
+            _remove_leftovers(files)
+        raise from_os_error(error, "make a log in", files.folder) from error
+    return writer, Recovered(name, incarnation, "", state, ())
+
+
+def _resume(files: FilePort, found: Survey, segment_bytes: int, frame_bytes: int) -> tuple[SegmentWriter, Recovered]:
+    last, before, recovered = found.last, found.before_last, found.recovered
+    writer = SegmentWriter(
+        files,
+        last.header,
+        last.end,
+        found.sequence,
+        found.chain,
+        recovered.hard_state,
+        segment_bytes,
+        frame_bytes,
+    )
+    try:
+        _remove_leftovers(files)
+        if last.torn_bytes:
+            recovered = _keep_torn(files, found)
+        _make_durable(files, found)
+        if before is not None and last.end == SECTOR_BYTES:  # also where it is sealed: perhaps only in the cache
+            writer.seal_previous(before.header, before.end)
+    except OSError as error:
+        raise from_os_error(error, "tidy up the log in", files.folder) from error
+    return writer, recovered
+
+
+def _remove_leftovers(files: FilePort) -> None:
+    """A segment that was never given its name holds nothing that anyone was told of."""
+    for name in files.names():
+        if name.startswith("segment-") and name.endswith(TEMPORARY_SUFFIX):
+            files.remove(name)
+
+
+def _keep_torn(files: FilePort, found: Survey) -> Recovered:
+    """Copy a torn frame to a file beside, durably, before `_make_durable` overwrites it with zeros."""
+    last, names = found.last, files.names()
+    plain = f"{segment_name(last.header.number)}.torn-{last.end}"
+    kept, number = plain, 1
+    while kept in names:
+        number += 1
+        kept = f"{plain}-{number}"
+    file = files.create(kept, 0)
+    try:
+        file.pwrite(0, last.torn_bytes)
+        file.sync()
+    finally:
+        file.close()
+    files.sync_folder()
+    head = found.recovered
+    return Recovered(
+        head.name, head.incarnation, head.cluster_id, head.hard_state, head.entries, head.first_index, (kept,)
+    )
+
+
+def _make_durable(files: FilePort, found: Survey) -> None:
+    """Let nothing be relied upon that only the page cache holds, and nothing torn be read later.
+
+    What was read may never have reached the disk: after kill -9, or after a failed sync, which leaves pages that count
+    as clean. So the last frame is written again before the sync; every frame before it was synced by a success.
+    """
+    last = found.last
+    file = files.open(segment_name(last.header.number))
+    try:
+        if last.last_frame_bytes:
+            file.pwrite(last.end - len(last.last_frame_bytes), last.last_frame_bytes)
+        if last.torn_bytes:
+            file.pwrite(last.end, bytes(len(last.torn_bytes)))
+        file.sync()
+    finally:
+        file.close()
+    files.sync_folder()
