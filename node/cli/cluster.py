@@ -1,0 +1,221 @@
+"""`raft-node cluster` and `raft-node start`: a whole cluster on this machine, and bringing a dead node back."""
+
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from node.cli.failure import FAILED, USAGE, Failure
+
+if TYPE_CHECKING:
+    from node.supervisor.narrator import Line
+    from node.supervisor.supervisor import NodeRow
+
+DEFAULT_DATA_DIR = Path("raft-data")
+DataDir = Annotated[
+    Path, typer.Option(metavar="DIR", help="the cluster's folder; cluster.json in it is for other tools")
+]
+Json = Annotated[bool, typer.Option("--json", help="for programs: one JSON object a line")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("cluster")(_cluster)
+    app.command("start")(_start)
+
+
+def _cluster(
+    nodes: Annotated[int, typer.Option(metavar="N", help="how many nodes: 3 survive one failure, 5 two, 7 three")] = 5,
+    base_port: Annotated[int, typer.Option(metavar="PORT", help="first port for clients; peers use 1000 above")] = 8001,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    heartbeat_ms: Annotated[str | None, typer.Option(metavar="N", help="how often a leader is heard [100]")] = None,
+    election_timeout_ms: Annotated[
+        str | None, typer.Option(metavar="MIN-MAX", help="silence before an election [150-300]")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="delete the cluster that is in DIR and begin anew")] = False,
+    exit_with_parent: Annotated[bool, typer.Option("--exit-with-parent", help="end when the parent ends")] = False,
+    as_json: Json = False,
+) -> int:
+    """Run a whole cluster on this machine, every node a process of its own.
+
+    Prints a table once a leader is elected, then a line for each election,
+    leader change and death. Ctrl-C ends all nodes (a second one at once); the
+    data stays, and the next start goes on with it. A node that dies is
+    reported, not restarted: raft-node start NODE does that.
+
+    [bold]Examples[/bold]
+      raft-node cluster
+      raft-node cluster --nodes 3 --base-port 8101 --data-dir ./other
+      raft-node cluster --fresh
+      raft-node cluster --heartbeat-ms 1000 --election-timeout-ms 3000-6000
+                                           slow enough to follow by eye
+      RAFT_LOG_LEVEL=debug raft-node cluster
+                                           other settings reach all nodes
+    """
+    if exit_with_parent:
+        from node.supervisor import lifeline
+
+        lifeline.end_with_parent(signal.SIGTERM)
+    timing = {"heartbeat_ms": heartbeat_ms, "election_timeout_ms": election_timeout_ms}
+    return run(nodes, base_port, data_dir, {k: v for k, v in timing.items() if v is not None}, fresh, as_json)
+
+
+def run(
+    nodes: int,
+    base_port: int,
+    data_dir: Path,
+    timing: dict[str, str],
+    fresh: bool,
+    as_json: bool,
+    command: tuple[str, ...] = (sys.executable, "-m", "node.cli", "serve"),
+) -> int:
+    """Check, start, run until the end; returns the exit code. `command` starts one node (tests give another)."""
+    import asyncio
+
+    from node import settings
+    from node.supervisor import layout
+    from node.supervisor.supervisor import Supervisor, flags_of
+
+    _check_numbers(nodes, base_port)
+    teller = Teller(as_json, f"raft-node start{_data_dir_flag(data_dir)}")
+    known = not fresh and layout.read(data_dir) is not None
+    lock, entries = layout.open_folder(data_dir, nodes, base_port, fresh)
+    try:
+        timing_flags = tuple(part for key, value in timing.items() for part in (f"--{key.replace('_', '-')}", value))
+        flags = flags_of(entries[0], entries)
+        keys = [flag[2:].replace("-", "_") for flag in flags[::2]]
+        settings.load(
+            dict(zip(keys, flags[1::2], strict=True)) | timing, os.environ
+        )  # a mistake is told once, not N times
+    except BaseException:
+        lock.release()
+        raise
+    teller.opening(nodes, data_dir, known)
+
+    async def supervise() -> int:
+        again = teller.start_command
+        return await Supervisor(data_dir, entries, lock, command, timing_flags, teller, os.environ, again).run()
+
+    code = asyncio.run(supervise())
+    teller.closing(data_dir)
+    return code
+
+
+def _check_numbers(nodes: int, base_port: int) -> None:
+    from node.supervisor.layout import BASE_PORT_MAX, BASE_PORT_MIN, NODES_MAX, NODES_MIN
+
+    if not NODES_MIN <= nodes <= NODES_MAX:
+        raise Failure(
+            f"--nodes {nodes} is out of bounds: at least {NODES_MIN}, because fewer cannot survive one failure, "
+            f"and at most {NODES_MAX}.",
+            USAGE,
+        )
+    if not BASE_PORT_MIN <= base_port <= BASE_PORT_MAX:
+        raise Failure(
+            f"--base-port {base_port} is out of bounds: it must be {BASE_PORT_MIN} to {BASE_PORT_MAX}.", USAGE
+        )
+    if nodes % 2 == 0:
+        print(
+            f"Note: {nodes} nodes survive no more failures than {nodes - 1} would ({(nodes - 1) // 2}), because a "
+            f"majority of {nodes} is {nodes // 2 + 1}; an odd number is the better choice.",
+            file=sys.stderr,
+        )
+
+
+def _data_dir_flag(data_dir: Path) -> str:
+    return "" if data_dir == DEFAULT_DATA_DIR else f" --data-dir {shlex.quote(str(data_dir))}"
+
+
+class Teller:
+    """Prints what the supervisor tells: for people a table and lines, for programs one JSON object a line."""
+
+    def __init__(self, as_json: bool, start_command: str) -> None:
+        self._as_json = as_json
+        self.start_command = start_command
+        self._data_dir_flag = start_command.removeprefix("raft-node start")
+
+    def opening(self, nodes: int, data_dir: Path, known: bool) -> None:
+        if not self._as_json:
+            what = "going on with the data in" if known else "a new cluster in"
+            print(f"Starting {nodes} nodes, {what} {data_dir} ...", flush=True)
+
+    def closing(self, data_dir: Path) -> None:
+        if not self._as_json:
+            try:
+                print(f"All nodes have ended; the data stays in {data_dir}.", flush=True)
+            except OSError:  # nobody reads any more
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    def say(self, line: "Line") -> None:
+        from node.cli import wallclock
+
+        time_us = line.time_us or wallclock.now_us()
+        if self._as_json:
+            self._object(
+                kind=line.kind, time_us=time_us, node=line.node, term=line.term, text=line.text, log=list(line.extra)
+            )
+            return
+        print(f"{wallclock.clock_text(time_us)}  {line.text}", flush=True)
+        for extra in line.extra:
+            print(f"              | {_shorten(extra)}", flush=True)
+
+    def table(self, rows: Sequence["NodeRow"]) -> None:
+        if self._as_json:
+            import msgspec
+
+            self._object(kind="cluster", nodes=msgspec.to_builtins(rows))
+            return
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table("node", "URL", "process", "role", "term")
+        for row in rows:
+            style = "bold green" if row.role == "leader" else None
+            term = "" if row.term is None else str(row.term)
+            table.add_row(row.name, row.url, str(row.pid or ""), row.role, term, style=style)
+        Console().print(table)
+        leader = next((row for row in rows if row.role == "leader"), None)
+        flag = self._data_dir_flag
+        print(f"Try:  raft-node put{flag} greeting hello    raft-node get{flag} greeting    raft-node status{flag}")
+        if leader:
+            print(f"Break it:  kill -9 {leader.pid}  (the leader), then  {self.start_command} {leader.name}")
+        print("Ctrl-C ends all nodes; the data stays.", flush=True)
+
+    def _object(self, **content: Any) -> None:
+        import msgspec
+
+        print(msgspec.json.encode(content).decode(), flush=True)
+
+
+def _shorten(text: str, width: int = 160) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _start(
+    node: Annotated[str, typer.Argument(help="which node, for example n3")],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Json = False,
+) -> int:
+    """Start a dead node of the running local cluster again, with the data it had.
+
+    [bold]Example[/bold]
+      raft-node start n3
+    """
+    import asyncio
+
+    from node.supervisor.control import ask_to_start
+
+    answer = asyncio.run(ask_to_start(data_dir, node))
+    if as_json:
+        import msgspec
+
+        print(msgspec.json.encode(answer).decode())
+    elif answer.ok:
+        print(answer.text)
+    if not answer.ok:
+        raise Failure(answer.text, FAILED)
+    return 0

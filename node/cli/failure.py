@@ -1,0 +1,28 @@
+"""How a command fails: one sentence, and one exit code that scripts can rely on."""
+
+OK = 0
+FAILED = 1
+"""Also: the key was not found, the cluster has no leader."""
+USAGE = 2
+"""A flag, a setting or an argument is wrong; nothing was done."""
+STORAGE = 3
+"""A data folder is damaged, foreign, in use, read-only or full."""
+UNAVAILABLE = 4
+"""Nothing happened, certainly: try again later."""
+UNKNOWN_OUTCOME = 5
+"""The write may have happened, may happen yet, or may never happen."""
+COMPARE_FAILED = 6
+"""--if-match named a revision that is not the key's any more; nothing was written."""
+
+EXIT_CODES = (
+    "Exit codes: 0 done, 1 failed, not found or no leader, 2 wrong flag or setting, 3 storage error, "
+    "4 unavailable: nothing happened, 5 unknown outcome, 6 --if-match failed."
+)
+
+
+class Failure(Exception):
+    """Ends a command with `code` after its sentence was printed on stderr."""
+
+    def __init__(self, sentence: str, code: int = FAILED) -> None:
+        super().__init__(sentence)
+        self.code = code

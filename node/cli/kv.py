@@ -1,0 +1,221 @@
+"""`raft-node get|put|delete`: one key, through any node, trying another only where that is provably safe."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from node.cli.failure import COMPARE_FAILED, EXIT_CODES, FAILED, UNAVAILABLE, UNKNOWN_OUTCOME, USAGE, Failure
+from node.cli.targets import DataDirOption, urls
+
+REQUEST_TIMEOUT_SECONDS = 15.0
+"""Beyond the nodes' own request timeout: they give a better answer than silence."""
+ANSWER_BYTES_MAX = 2 * 1024 * 1024
+
+Key = Annotated[str, typer.Argument(metavar="KEY", help="the key, taken as UTF-8")]
+Url = Annotated[list[str] | None, typer.Option(metavar="URL", help="a node; give several to name alternatives")]
+Json = Annotated[bool, typer.Option("--json", help="for programs: one JSON object")]
+IfMatch = Annotated[str | None, typer.Option(metavar="REVISION", help="only if this is still the key's revision")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("get", epilog=EXIT_CODES)(_get)
+    app.command("put", epilog=EXIT_CODES)(_put)
+    app.command("delete", epilog=EXIT_CODES)(_delete)
+
+
+def _get(
+    key: Key,
+    url: Url = None,
+    data_dir: DataDirOption = Path("raft-data"),
+    stale: Annotated[bool, typer.Option("--stale", help="what that node has now; may be behind")] = False,
+    as_json: Json = False,
+) -> int:
+    """Print the value of KEY, byte for byte.
+
+    Linearizable: the answer holds every write that was acknowledged before.
+
+    [bold]Examples[/bold]
+      raft-node get greeting
+      raft-node get greeting --json          value and revision
+      raft-node get greeting --stale --url http://127.0.0.1:8002
+    """
+    answer = _ask("GET", key, urls(url or [], data_dir), query={"consistency": "stale"} if stale else {})
+    if as_json:
+        _print_json(key, answer.headers, answer.body)
+        return 0
+    sys.stdout.flush()
+    sys.stdout.buffer.write(answer.body)
+    if sys.stdout.isatty():  # a prompt on the value's line would mislead; a pipe gets the bytes alone
+        sys.stdout.buffer.write(b"\n")
+    sys.stdout.buffer.flush()
+    return 0
+
+
+def _put(
+    key: Key,
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="the value; - reads it from standard input")],
+    url: Url = None,
+    data_dir: DataDirOption = Path("raft-data"),
+    if_match: IfMatch = None,
+    as_json: Json = False,
+) -> int:
+    """Set KEY to VALUE; done means a majority has it on disk.
+
+    [bold]Examples[/bold]
+      raft-node put greeting hello
+      raft-node put picture - < picture.png
+      raft-node put greeting hi --if-match 7   only if it is still revision 7
+    """
+    body = sys.stdin.buffer.read(ANSWER_BYTES_MAX) if value == "-" else value.encode()
+    answer = _ask("PUT", key, urls(url or [], data_dir), body=body, if_match=if_match)
+    _report("put", key, answer, as_json)
+    return 0
+
+
+def _delete(
+    key: Key,
+    url: Url = None,
+    data_dir: DataDirOption = Path("raft-data"),
+    if_match: IfMatch = None,
+    as_json: Json = False,
+) -> int:
+    """Remove KEY.
+
+    [bold]Example[/bold]
+      raft-node delete greeting
+    """
+    answer = _ask("DELETE", key, urls(url or [], data_dir), if_match=if_match)
+    _report("deleted", key, answer, as_json)
+    return 0
+
+
+class _Answer:
+    """What a node answered."""
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes, url: str) -> None:
+        self.status, self.headers, self.body, self.url = status, headers, body, url
+
+    @property
+    def reason(self) -> str:
+        """The node's sentence, where it gave one."""
+        import msgspec
+
+        try:
+            found = msgspec.json.decode(self.body, type=dict[str, object])
+        except msgspec.MsgspecError:
+            return self.body.decode(errors="replace").strip()[:300] or f"HTTP {self.status}"
+        return str(found.get("error") or found.get("message") or found.get("reason") or f"HTTP {self.status}")
+
+
+def _ask(
+    method: str,
+    key: str,
+    addresses: list[str],
+    query: dict[str, str] | None = None,
+    body: bytes | None = None,
+    if_match: str | None = None,
+) -> _Answer:
+    """The first node's answer that settles the matter; raises Failure for every other end."""
+    import asyncio
+
+    if not key:
+        raise Failure("KEY is empty: every key has at least one byte.", USAGE)
+    headers = {"If-Match": f'"{if_match.strip(chr(34))}"'} if if_match else {}
+    answer = asyncio.run(_ask_in_turn(method, key, addresses, query or {}, body, headers))
+    if answer.status not in (200, 201, 204):
+        _refused(method, key, answer)
+    return answer
+
+
+async def _ask_in_turn(
+    method: str, key: str, addresses: list[str], query: dict[str, str], body: bytes | None, headers: dict[str, str]
+) -> _Answer:
+    """Ask node after node. After a write was sent, only 503 (never proposed) allows another attempt: anything else
+    could do it twice. A read changes nothing and may always be repeated."""
+    from urllib.parse import quote
+
+    import aiohttp
+    from yarl import URL
+
+    from node.supervisor.watch import UNREACHABLE, new_session
+
+    last: _Answer | None = None
+    troubles = []
+    timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS, sock_connect=2.0)
+    async with new_session() as session:
+        for address in addresses:
+            target = URL(f"{address}/kv/{quote(key, safe='')}", encoded=True).update_query(query)
+            try:
+                async with session.request(
+                    method, target, data=body, headers=headers, timeout=timeout, allow_redirects=False
+                ) as response:
+                    content = (
+                        await response.content.read(ANSWER_BYTES_MAX) if method != "GET" else await response.read()
+                    )
+                    last = _Answer(response.status, response.headers, content, address)
+            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+                troubles.append(f"{address}: {error.strerror if isinstance(error, OSError) else 'no connection'}")
+                continue
+            except UNREACHABLE as error:
+                if method != "GET":
+                    raise Failure(
+                        f"Unknown outcome: {address} took the request and did not answer "
+                        f"({type(error).__name__}), so the write may have happened or may happen yet: read {key!r} "
+                        "before you repeat it.",
+                        UNKNOWN_OUTCOME,
+                    ) from None
+                troubles.append(f"{address}: no answer")
+                continue
+            if last.status != 503 and not (method == "GET" and last.status == 504):
+                return last
+    if last is not None:
+        return last
+    raise Failure(f"No node can be reached, so nothing happened ({'; '.join(troubles)}).", UNAVAILABLE)
+
+
+def _refused(method: str, key: str, answer: _Answer) -> NoReturn:
+    reason = answer.reason.rstrip(".")
+    if answer.status == 404:
+        raise Failure(f"There is no key {key!r}.", FAILED)
+    if answer.status == 412:
+        raise Failure(f"{key!r} was not changed: {reason}.", COMPARE_FAILED)
+    if answer.status == 503:
+        raise Failure(f"Unavailable, nothing happened: {reason}.", UNAVAILABLE)
+    if answer.status == 504:
+        if method == "GET":
+            raise Failure(f"Unavailable: {reason}.", UNAVAILABLE)
+        raise Failure(f"Unknown outcome: {reason}; read {key!r} before you repeat the write.", UNKNOWN_OUTCOME)
+    code = USAGE if answer.status in (400, 413, 414, 431) else FAILED
+    raise Failure(f"{answer.url} refused with status {answer.status}: {reason}.", code)
+
+
+def _revision(headers: Mapping[str, str]) -> int | None:
+    text = headers.get("ETag", "").strip('"')
+    return int(text) if text.isdecimal() else None
+
+
+def _report(done: str, key: str, answer: _Answer, as_json: bool) -> None:
+    revision = _revision(answer.headers)
+    if as_json:
+        import msgspec
+
+        print(msgspec.json.encode({"key": key, "revision": revision}).decode())
+    else:
+        print(f"{done} {key}" + (f" (revision {revision})" if revision is not None else ""))
+
+
+def _print_json(key: str, headers: Mapping[str, str], body: bytes) -> None:
+    """`value` where the bytes are UTF-8, otherwise `value_base64`."""
+    import base64
+
+    import msgspec
+
+    found: dict[str, object] = {"key": key, "revision": _revision(headers)}
+    try:
+        found["value"] = body.decode()
+    except UnicodeDecodeError:
+        found["value_base64"] = base64.b64encode(body).decode()
+    print(msgspec.json.encode(found).decode())

@@ -1,0 +1,110 @@
+"""One node's process: start it, signal it, say how it ended, keep its log file within bounds.
+
+Why it exists: the supervisor's loop should read as what happens to a cluster, not as process handling. It must not
+wait: the loop asks with `poll`.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from node.supervisor import lifeline
+from node.supervisor.layout import NodeEntry, SupervisorError
+
+LOG_BYTES_MAX = 8 * 1024 * 1024
+"""A longer node.log is moved to node.log.1, which replaces the one before: twice this a node, at most."""
+TAIL_LINES = 4
+TAIL_BYTES = 16 * 1024
+
+
+class Child:
+    """The process of one node, once started. All methods return at once."""
+
+    def __init__(self, entry: NodeEntry, command: tuple[str, ...], environ: Mapping[str, str]) -> None:
+        self.entry = entry
+        self._command = command
+        self._environ = dict(environ)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it runs."""
+        return self._process.pid if self._process and self._process.returncode is None else None
+
+    def start(self) -> int:
+        """Start the process in a session of its own, so that a terminal's Ctrl-C reaches only the supervisor."""
+        Path(self.entry.log_file).parent.mkdir(parents=True, exist_ok=True)
+        self._rotate_at_start()
+        with Path(self.entry.log_file).open("ab") as log:
+            try:
+                self._process = subprocess.Popen(
+                    self._command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=self._environ,
+                    start_new_session=True,
+                    preexec_fn=lifeline.before_exec(os.getpid()),
+                )
+            except OSError as error:
+                raise SupervisorError(f"{self.entry.name} cannot be started: {error.strerror}.") from None
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        """The return code (negative: the signal) once, when the process has ended since the last call."""
+        if self._process is None or self._process.returncode is not None:
+            return None
+        return self._process.poll()
+
+    def terminate(self) -> None:
+        """Ask it to leave; a stopped process is continued, so that it can."""
+        self._signal(signal.SIGTERM)
+        self._signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End it now."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def _rotate_at_start(self) -> None:
+        log = Path(self.entry.log_file)
+        if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
+            log.replace(log.with_name(log.name + ".1"))
+
+    def bound_log(self) -> None:
+        """Keep a running process's log within LOG_BYTES_MAX: it appends to the very file, so copy and cut."""
+        log = Path(self.entry.log_file)
+        with contextlib.suppress(OSError):  # a full disk is the node's to report
+            if log.stat().st_size > LOG_BYTES_MAX:
+                shutil.copyfile(log, log.with_name(log.name + ".1"))
+                os.truncate(log, 0)
+
+    def log_tail(self) -> list[str]:
+        """The last few lines it printed."""
+        try:
+            with Path(self.entry.log_file).open("rb") as log:
+                log.seek(0, os.SEEK_END)
+                log.seek(max(0, log.tell() - TAIL_BYTES))
+                lines = log.read().decode(errors="replace").splitlines()
+        except OSError:
+            return []
+        return [line for line in lines if line.strip()][-TAIL_LINES:]
+
+
+def describe_end(code: int) -> str:
+    """How a process ended, for people: "was killed by SIGKILL", "ended with exit code 3"."""
+    if code >= 0:
+        meaning = {0: " (an ordinary end)", 2: " (its settings are wrong)", 3: " (a storage error)"}.get(code, "")
+        return f"ended with exit code {code}{meaning}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"

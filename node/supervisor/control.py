@@ -1,0 +1,90 @@
+"""The way in to a running supervisor: HTTP on a unix socket that only this user can open.
+
+Why it exists: `raft-node start NODE` must reach the process that is the parent of all nodes. The socket lies in a
+private temporary folder, because a path of more than about 100 bytes cannot be bound; `cluster.json` says where.
+It must not be reachable over the network.
+"""
+
+import asyncio
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import aiohttp
+import msgspec
+from aiohttp import web
+
+from node.supervisor import layout
+from node.supervisor.layout import ClusterFile, SupervisorError
+from node.supervisor.watch import UNREACHABLE, new_session
+
+ASK_TIMEOUT_SECONDS = 10.0
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What the supervisor did with an order: `text` is one sentence, `pid` the node's process where it runs."""
+
+    ok: bool
+    text: str
+    pid: int | None = None
+
+
+class Control:
+    """Serves `POST /start/{node}` and `GET /cluster`. Orders run on the supervisor's own loop and thread."""
+
+    def __init__(self, start: Callable[[str], Answer], cluster: Callable[[], ClusterFile]) -> None:
+        self._start, self._cluster = start, cluster
+        self._folder: Path | None = None
+        self._runner: web.AppRunner | None = None
+
+    async def open(self) -> str:
+        """Serve; return the path of the socket, mode 0600 in a folder of mode 0700."""
+        app = web.Application()
+        app.add_routes([web.post("/start/{node}", self._on_start), web.get("/cluster", self._on_cluster)])
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        self._folder = Path(tempfile.mkdtemp(prefix=layout.CONTROL_FOLDER_PREFIX))
+        path = self._folder / "control"
+        await web.UnixSite(self._runner, path).start()
+        os.chmod(path, 0o600)
+        return str(path)
+
+    async def close(self) -> None:
+        if self._runner:
+            await self._runner.cleanup()
+        if self._folder:
+            with contextlib.suppress(OSError):
+                (self._folder / "control").unlink(missing_ok=True)
+                self._folder.rmdir()
+
+    async def _on_start(self, request: web.Request) -> web.Response:
+        answer = self._start(request.match_info["node"])
+        return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
+
+    async def _on_cluster(self, _request: web.Request) -> web.Response:
+        return web.Response(body=msgspec.json.encode(self._cluster()), content_type="application/json")
+
+
+async def ask_to_start(data_dir: Path, node: str) -> Answer:
+    """Have the supervisor of that folder start `node`. Raises SupervisorError where there is none to ask."""
+    cluster = layout.read(data_dir)
+    if cluster is None:
+        raise SupervisorError(
+            f"There is no cluster in {data_dir}: start one with raft-node cluster, or name its --data-dir."
+        )
+    if cluster.control is None:
+        raise SupervisorError(f"The cluster in {data_dir} is not running: start it with raft-node cluster.")
+    try:
+        async with (
+            new_session(aiohttp.UnixConnector(cluster.control)) as session,
+            asyncio.timeout(ASK_TIMEOUT_SECONDS),
+            session.post(f"http://supervisor/start/{node}") as answer,
+        ):
+            return msgspec.json.decode(await answer.read(), type=Answer)
+    except (*UNREACHABLE, msgspec.MsgspecError):
+        raise SupervisorError(
+            f"The supervisor of {data_dir} (process {cluster.supervisor_pid}) does not answer: "
+            "start the cluster again with raft-node cluster."
+        ) from None

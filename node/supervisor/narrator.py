@@ -1,0 +1,94 @@
+"""Turns the nodes' traces into a few lines that a newcomer understands.
+
+Why it exists: one election is dozens of events on five nodes; a person wants to read three lines. Pure: events in,
+lines out, so that every case can be tested. It must not print, wait or ask.
+"""
+
+import msgspec
+
+from node.observe.events import TraceEvent
+
+REMEMBERED_MAX = 4096
+"""Facts told already, so that nobody hears them twice; beyond it, the oldest are forgotten."""
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One line for people (`text`), and the same for programs. `time_us` None: now. `extra`: lines below it."""
+
+    kind: str
+    node: str
+    text: str
+    term: int | None = None
+    time_us: int | None = None
+    extra: tuple[str, ...] = ()
+
+
+class Narrator:
+    """Feed it every event of every node, in any order between nodes; None means: nothing new to tell."""
+
+    def __init__(self, nodes: int) -> None:
+        self._nodes = nodes
+        self._told: dict[tuple[object, ...], None] = {}
+
+    def tell(self, event: TraceEvent) -> Line | None:
+        """The line for `event`, or None where it says nothing that has not been told."""
+        teller = getattr(self, "_" + event.kind.replace("-", "_"), None)
+        text = teller(event) if teller else None
+        return Line(event.kind, event.node, text, event.term, event.time_us) if text else None
+
+    def _first(self, *fact: object) -> bool:
+        if fact in self._told:
+            return False
+        self._told[fact] = None
+        if len(self._told) > REMEMBERED_MAX:
+            del self._told[next(iter(self._told))]
+        return True
+
+    def _born(self, event: TraceEvent) -> str | None:
+        if not self._first("born", event.detail.get("cluster")):
+            return None
+        return f"the cluster is born with {self._nodes} voters (first told by {event.node})"
+
+    def _election(self, event: TraceEvent) -> str | None:
+        phase = event.detail.get("phase")
+        if not self._first("election", event.node, phase, event.term):
+            return None
+        if phase == "pre-vote":
+            return f"{event.node} hears no leader and asks whether it could win an election"
+        return f"{event.node} stands for election and asks for votes in term {event.term}"
+
+    def _won(self, event: TraceEvent) -> str | None:
+        self._first("leader", event.term)
+        if not self._first("won", event.term):
+            return None
+        votes = event.detail.get("votes")
+        count = f" with {votes} of {self._nodes} votes" if isinstance(votes, int) else ""
+        return f"{event.node} won the election{count} and leads in term {event.term}"
+
+    def _leader(self, event: TraceEvent) -> str | None:
+        leader = event.detail.get("leader")
+        if not leader or not self._first("leader", event.term):
+            return None
+        return f"{leader} leads in term {event.term} (told by {event.node})"
+
+    def _quorum_lost(self, event: TraceEvent) -> str | None:
+        self._first("down", event.node, event.term)
+        return f"{event.node} no longer hears a majority and steps down as leader of term {event.term}"
+
+    def _role(self, event: TraceEvent) -> str | None:
+        if event.detail.get("from") != "leader" or not self._first("down", event.node, event.term):
+            return None
+        reason = event.detail.get("reason")
+        return f"{event.node} is no longer leader{f': {reason}' if reason else ''}"
+
+    def _fatal(self, event: TraceEvent) -> str | None:
+        return f"{event.node} must stop: {event.detail.get('reason', 'no reason given')}"
+
+    def _truncated(self, event: TraceEvent) -> str | None:
+        count = event.detail.get("count")
+        return f"{event.node} removed {count} uncommitted entries that differ from the leader's log"
+
+    def _log_full(self, event: TraceEvent) -> str | None:
+        if not self._first("log-full", event.node):
+            return None
+        return f"{event.node} refuses writes: its log reached its limit of {event.detail.get('limit')} bytes"

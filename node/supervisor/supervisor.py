@@ -1,0 +1,284 @@
+"""The loop that keeps a local cluster: starts the nodes, tells what happens, starts one again when asked, ends all.
+
+Why it exists: five real processes are only a pleasure when one command owns them. A node that dies is reported, never
+silently restarted: whoever studies failures must see them. It must not know how lines are printed (`Teller`), and no
+way out of `run` may leave a process behind.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import aiohttp
+import msgspec
+
+from node.runtime.ports import Status
+from node.supervisor import layout
+from node.supervisor.child import Child, describe_end
+from node.supervisor.control import Answer, Control
+from node.supervisor.layout import ClusterFile, Lock, NodeEntry, SupervisorError
+from node.supervisor.narrator import Line, Narrator
+from node.supervisor.roll_call import agreed_leader, what_is_missing
+from node.supervisor.watch import fetch_status, follow_events, new_session
+
+LEADER_WAIT_SECONDS = 20.0
+"""How long the table waits for a leader before it says what is missing; the cluster goes on either way."""
+COMPLETE_WAIT_SECONDS = 2.0
+"""How long the table waits, with a leader, for the last nodes to know of it."""
+STATUS_POLL_SECONDS = 0.1
+STOP_GRACE_SECONDS = 8.0
+"""After SIGTERM, before SIGKILL."""
+HOUSEKEEPING_SECONDS = 5.0
+
+
+class NodeRow(msgspec.Struct, frozen=True):
+    """A line of the first table. `role` is "unknown" where the node did not answer."""
+
+    name: str
+    url: str
+    pid: int | None
+    role: str
+    term: int | None
+
+
+class Teller(Protocol):
+    """Who tells people, or programs. May raise OSError when nobody reads any more: the cluster then ends."""
+
+    def say(self, line: Line) -> None: ...
+
+    def table(self, rows: Sequence[NodeRow]) -> None: ...
+
+
+class Supervisor:
+    """Owns the nodes of one data folder from `run` to its return.
+
+    `command` starts a node; the node's flags are appended: `--name n1 --seeds ... --data-dir ... --port ...`, then
+    `node_flags`. `again` is the command that people type to start a node again.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        entries: tuple[NodeEntry, ...],
+        lock: Lock,
+        command: tuple[str, ...],
+        node_flags: tuple[str, ...],
+        teller: Teller,
+        environ: Mapping[str, str],
+        again: str = "raft-node start",
+    ) -> None:
+        self._data_dir, self._lock, self._teller, self._again = data_dir, lock, teller, again
+        self._children = {
+            entry.name: Child(entry, (*command, *flags_of(entry, entries), *node_flags), environ) for entry in entries
+        }
+        self._entries = entries
+        self._narrator = Narrator(len(entries))
+        self._control = Control(self.start_again, self.cluster_file)
+        self._control_path: str | None = None
+        self._stop_requested = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._stopping = False
+
+    async def run(self) -> int:
+        """Run until asked to end (returns 0), or until no node survived the start (returns 1)."""
+        loop = asyncio.get_running_loop()
+        signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        for number in signals:
+            loop.add_signal_handler(number, self.request_stop)
+        loop.add_signal_handler(signal.SIGCHLD, self._reap)
+        try:
+            return await self._run()
+        finally:
+            for child in self._children.values():  # only after an error is anything left here
+                child.kill()
+            for number in (*signals, signal.SIGCHLD):
+                loop.remove_signal_handler(number)
+            self._lock.release()
+
+    async def _run(self) -> int:
+        code = 0
+        tasks: list[asyncio.Task[None]] = []
+        async with new_session() as session:
+            try:
+                self._control_path = await self._control.open()
+                for child in self._children.values():
+                    child.start()
+                self._write()
+                tasks = [asyncio.create_task(self._follow(session, e), name=f"follow {e.name}") for e in self._entries]
+                tasks.append(asyncio.create_task(self._keep_house(), name="housekeeping"))
+                if await self._until_stop(self._introduce(session)):
+                    await self._stop_requested.wait()
+                elif not self._stop_requested.is_set():
+                    code = 1
+            finally:
+                await self._end_all()
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                await self._control.close()
+                self._control_path = None
+                self._write()
+        return code
+
+    async def _until_stop(self, work: Coroutine[None, None, bool]) -> bool:
+        """The result of `work`, or False as soon as the end is requested."""
+        task = asyncio.create_task(work, name="introduction")
+        stop = asyncio.create_task(self._stop_requested.wait())
+        await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
+        for pending in (task, stop):
+            if not pending.done():
+                pending.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await pending
+        return not task.cancelled() and task.result()
+
+    # What happens to the cluster
+
+    def request_stop(self) -> None:
+        """End in good order; asked a second time, at once."""
+        if self._stopping:
+            for child in self._children.values():
+                child.kill()
+        self._stop_requested.set()
+
+    def start_again(self, name: str) -> Answer:
+        """Start a node that does not run."""
+        child = self._children.get(name)
+        if child is None:
+            return Answer(False, f"There is no node {name}: the nodes are {', '.join(self._children)}.")
+        if self._stop_requested.is_set():
+            return Answer(False, "The cluster is being stopped.")
+        if child.pid is not None:
+            return Answer(False, f"{name} is already running as process {child.pid}.", child.pid)
+        try:
+            pid = child.start()
+        except (SupervisorError, OSError) as error:
+            return Answer(False, str(error))
+        self._write()
+        self._say(Line("started", name, f"{name} was started again as process {pid}"))
+        return Answer(True, f"{name} was started as process {pid}.", pid)
+
+    def cluster_file(self) -> ClusterFile:
+        """What `cluster.json` says now."""
+        running = self._control_path is not None
+        return ClusterFile(
+            state="running" if running else "stopped",
+            supervisor_pid=os.getpid() if running else None,
+            control=self._control_path,
+            nodes=tuple(msgspec.structs.replace(e, pid=self._children[e.name].pid) for e in self._entries),
+        )
+
+    def _write(self) -> None:
+        try:
+            layout.write(self._data_dir, self.cluster_file())
+        except OSError as error:
+            self._say(Line("trouble", "", f"cluster.json cannot be written: {error.strerror}"))
+
+    def _say(self, line: Line) -> None:
+        try:
+            self._teller.say(line)
+        except OSError:
+            self._stop_requested.set()  # nobody reads any more: a cluster that nobody sees should not go on
+
+    def _reap(self) -> None:
+        """A child changed its state (SIGCHLD): report each that ended."""
+        for name, child in self._children.items():
+            pid = child.pid
+            code = child.poll()
+            if code is None:
+                continue
+            self._changed.set()
+            if not self._stopping:
+                text = f"{name} (process {pid}) {describe_end(code)}; start it again with: {self._again} {name}"
+                self._say(Line("died", name, text, extra=tuple(child.log_tail())))
+                self._write()
+
+    async def _follow(self, session: aiohttp.ClientSession, entry: NodeEntry) -> None:
+        async for event in follow_events(session, entry.url):
+            line = self._narrator.tell(event)
+            if line and not self._stopping:
+                self._say(line)
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_SECONDS)
+            for child in self._children.values():
+                child.bound_log()
+
+    async def _introduce(self, session: aiohttp.ClientSession) -> bool:
+        """Print the table once a leader is known, or what is missing; False where every node died before that."""
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        led_since: float | None = None
+        while True:
+            views = dict(
+                zip(
+                    self._children,
+                    await asyncio.gather(*(fetch_status(session, entry.url) for entry in self._entries)),
+                    strict=True,
+                )
+            )
+            now = loop.time()
+            if not any(child.pid for child in self._children.values()):
+                self._say(Line("trouble", "", "no node survived its start, so the cluster ends"))
+                return False
+            leader = agreed_leader(views)
+            led_since = (led_since or now) if leader else None
+            complete = all(v and v.core.leader == leader for n, v in views.items() if self._children[n].pid)
+            if leader and (complete or now - (led_since or now) > COMPLETE_WAIT_SECONDS):
+                break
+            if now - begin > LEADER_WAIT_SECONDS:
+                missing = what_is_missing(views, {name: child.pid for name, child in self._children.items()})
+                self._say(Line("trouble", "", f"no leader after {LEADER_WAIT_SECONDS:.0f} s: {missing}"))
+                break
+            await asyncio.sleep(STATUS_POLL_SECONDS)
+        try:
+            self._teller.table([self._row(entry, views[entry.name]) for entry in self._entries])
+        except OSError:
+            self._stop_requested.set()
+        return True
+
+    def _row(self, entry: NodeEntry, view: Status | None) -> NodeRow:
+        pid = self._children[entry.name].pid
+        if view is None:
+            return NodeRow(entry.name, entry.url, pid, "unknown" if pid else "not running", None)
+        return NodeRow(entry.name, entry.url, pid, view.core.role.value, view.core.term)
+
+    async def _end_all(self) -> None:
+        """SIGTERM to all; SIGKILL after a grace, or when asked again. Returns when every process is gone."""
+        self._stopping = True
+        for child in self._children.values():
+            child.terminate()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_GRACE_SECONDS):
+                await self._all_gone()
+        for child in self._children.values():
+            child.kill()
+        await self._all_gone()
+
+    async def _all_gone(self) -> None:
+        self._reap()
+        while any(child.pid for child in self._children.values()):
+            self._changed.clear()
+            await self._changed.wait()
+
+
+def flags_of(entry: NodeEntry, entries: tuple[NodeEntry, ...]) -> tuple[str, ...]:
+    """The flags by which `raft-node serve` becomes that node."""
+    host, _, port = entry.url.removeprefix("http://").rpartition(":")
+    peer_host, _, peer_port = entry.peer.rpartition(":")
+    flags = {
+        "name": entry.name,
+        "seeds": ",".join(f"{e.name}={e.peer}" for e in entries),
+        "data-dir": entry.data_dir,
+        "host": host,
+        "port": port,
+        "peer-host": peer_host,
+        "peer-port": peer_port,
+        "client-url": entry.url,
+    }
+    return tuple(part for name, value in flags.items() for part in (f"--{name}", value))
