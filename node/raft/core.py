@@ -242,6 +242,10 @@ class Raft:
         return self._state.commit
 
     @property
+    def applied(self) -> int:
+        return self._state.applied
+
+    @property
     def configuration(self) -> Configuration:
         return self._state.configuration
 

@@ -35,14 +35,14 @@ def on_append(state: State, sender: Member, message: Append, now: int) -> None:
 
 
 def on_heartbeat(state: State, sender: Member, message: Heartbeat, now: int) -> None:
-    """Still led. The answer promises nothing about the disk, so it does not wait for it (pitfall 32)."""
+    """Still led. The answer promises nothing about the log, so it does not wait for the disk (pitfall 32)."""
     _hear_leader(state, sender, now)
     invariant(
         message.commit <= state.log.last_index,
         f"leader {sender.name} of term {state.term} says {message.commit} is committed here, but this is {state.log}",
     )
     state.commit = max(state.commit, message.commit)
-    state.send(sender.name, HeartbeatReply(state.term, message.context))
+    state.send_in_term(sender.name, HeartbeatReply(state.term, message.context))
 
 
 def answer_old_leader(state: State, sender: Member, message: Append | Heartbeat) -> None:

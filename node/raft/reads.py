@@ -117,4 +117,4 @@ def _ask_leader(state: State, requests: tuple[int, ...], now: int) -> None:
     state.read_number += 1
     context = ReadContext(state.identity.name, state.identity.boot, state.read_number)
     state.reads_asked[state.read_number] = PendingRead(state.read_number, requests, now)
-    state.send(state.leader, ReadIndex(state.term, context))
+    state.send_in_term(state.leader, ReadIndex(state.term, context))

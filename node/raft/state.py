@@ -60,10 +60,11 @@ class PendingRead(msgspec.Struct, frozen=True):
 
 
 class Outstanding(msgspec.Struct):
-    """A Persist that storage has not confirmed; `last_index` is the last entry it makes durable."""
+    """A Persist that storage has not confirmed; `last_index` is the last entry it makes durable, `term` the term."""
 
     token: int
     last_index: int
+    term: int
 
 
 class State:
@@ -87,6 +88,7 @@ class State:
         self.applying = 0
         """The last index handed out in an Apply; `applied` follows it."""
         self.durable = self.log.last_index
+        self.durable_term = hard.term
         self.last_heard: dict[str, int] = {}
         self.leader_contact_us: int | None = None
         # Configuration in force
@@ -140,6 +142,13 @@ class State:
         """Send at once: only for messages that promise nothing about this server's disk."""
         self.effects.append(Send(to, message))
 
+    def send_in_term(self, to: str, message: RaftMessage) -> None:
+        """Send at once, or as soon as the term it reveals is durable: a restart must not go back behind it."""
+        if self.durable_term == self.term:
+            self.send(to, message)
+        else:
+            self.send_when_durable(to, message)
+
     def send_when_durable(self, to: str, message: RaftMessage) -> None:
         """Send once all that this step changed, and all before it, is on disk.
 
@@ -189,7 +198,7 @@ class State:
         self._next_token += 1
         hard = HardState(self.term, self.vote, self.commit) if writes else None
         self.effects.append(Persist(token, hard, self._truncate_from, entries, tuple(self._then), cluster_id))
-        self._outstanding.append(Outstanding(token, self.log.last_index if writes else 0))
+        self._outstanding.append(Outstanding(token, self.log.last_index if writes else 0, self.term))
         self._submitted_last = self.log.last_index
         self._truncate_from = None
         self._hard_dirty = False
@@ -205,7 +214,9 @@ class State:
         """Everything up to `token` is durable."""
         invariant(token < self._next_token, f"storage confirmed token {token}, which was never given out")
         while self._outstanding and self._outstanding[0].token <= token:
-            self.durable = max(self.durable, self._outstanding.popleft().last_index)
+            write = self._outstanding.popleft()
+            self.durable = max(self.durable, write.last_index)
+            self.durable_term = max(self.durable_term, write.term)
 
     # --- configuration -----------------------------------------------------------------------------------------
 
