@@ -21,17 +21,28 @@ QUEUE_FRAMES_MAX = 4096
 QUEUE_BYTES_MAX = 32 * 1024 * 1024
 """Bytes that wait for one outbound link."""
 
+GOODBYE = "goodbye"
+"""The reason of a link that the peer closed on purpose: its process leaves, or the link reached its age limit."""
+
+REFUSED = "refused"
+"""The reason of a dial that was refused: the peer's machine answers, and nothing listens there."""
+
 
 class Receiver(Protocol):
-    """Who is told what the carrier hears. Called on the carrier's thread, one call at a time, must not block."""
+    """Who is told what the carrier hears. Called on the carrier's thread, one call at a time, must not block.
+
+    For one inbound link the calls are: up, frames, down; a replacing link comes up after the old one went down, and
+    no frame of a link arrives once it is down. `send` may be called from within; `reset` may not.
+    """
 
     def on_outbound(self, peer: str, lane: Lane, up: bool, reason: str) -> None:
         """The outbound link is up (frames sent from now on travel on it, in order), or down (what was queued is
-        gone). `reason` is a sentence when down; "goodbye" when the peer closed on purpose, "refused" when nothing
-        listens there (decision 8 treats these two apart from silence)."""
+        gone). `reason` is a sentence when down; `GOODBYE` when the peer closed on purpose, `REFUSED` when nothing
+        listens there (decision 8 treats these two apart from silence). While a link stays down, a failed dial is
+        reported again whenever its reason differs from the last one: "connection lost" is followed by `REFUSED`."""
 
     def on_inbound(self, peer: str, lane: Lane, up: bool, reason: str) -> None:
-        """An inbound link of that name came up or went down."""
+        """An inbound link of that name came up or went down; reasons as above."""
 
     def on_frame(self, peer: str, lane: Lane, frame: bytes) -> str | None:
         """A frame came in on the inbound link. Return None, or a sentence: the link is then closed with it."""
@@ -41,10 +52,12 @@ class Carrier(Protocol):
     """Moves frames to named peers. Never blocks, never raises on the network's account."""
 
     def send(self, peer: str, lane: Lane, frame: bytes) -> bool:
-        """Queue a frame on the outbound link. False: certainly not sent (link down, or queue full)."""
+        """Queue a frame on the outbound link. False: certainly not sent (unknown peer, link down, queue full, or
+        the frame is longer than `FRAME_BYTES_MAX`). A frame alone in its queue always has room in bytes."""
 
     def outbound_up(self, peer: str, lane: Lane) -> bool:
         """Whether frames can be sent now."""
 
     def reset(self, peer: str | None = None) -> None:
-        """Drop all links with `peer` (None: with everyone), both directions, and dial anew."""
+        """Drop all links with `peer` (None: with everyone), both directions, without goodbye, and dial anew. The
+        receiver is told within this call; nothing that was queued before travels on the new links."""

@@ -1,0 +1,269 @@
+"""Frames: msgpack bytes to messages and back, refusing whatever a correct peer could not have said.
+
+Why it exists: it is the one gate between bytes from the network and the core. What passes has the right types *and*
+is possible at all: no negative number, no gap between entries, no unreadable configuration. It must not know the
+state of this node: whether a possible message is believed is the core's business.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from node.raft.messages import (
+    Append,
+    AppendReply,
+    Birth,
+    Forward,
+    ForwardReply,
+    Heartbeat,
+    HeartbeatReply,
+    Lane,
+    Message,
+    PreVote,
+    PreVoteReply,
+    ReadContext,
+    ReadIndex,
+    ReadIndexReply,
+    Report,
+    Vote,
+    VoteReply,
+)
+from node.raft.types import Configuration, Entry, EntryKind, Member
+from node.transport.port import FRAME_BYTES_MAX
+
+PROTOCOL_VERSION = 1
+"""Grows when a peer that does not know the change would misunderstand this one."""
+
+NUMBER_MAX = 2**63 - 1
+"""The largest term, index or counter: what eight signed bytes hold."""
+
+TEXT_CHARS_MAX = 253
+"""The longest name, incarnation, boot id or cluster id, in characters (a DNS name's limit)."""
+
+MEMBERS_MAX = 64
+"""The most members that a view or a configuration may list."""
+
+
+class Hello(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="hello"):
+    """The first frame of every link, and again when the sender was born meanwhile.
+
+    `cluster_id` is empty while the sender is not born. `boot` is new in every process. Later versions may add
+    fields at the end: those are skipped here, so that the version can be read and refused by name.
+    """
+
+    version: int
+    cluster_id: str
+    name: str
+    incarnation: str
+    boot: str
+    lane: Lane
+
+
+class FrameError(Exception):
+    """This frame cannot come from a correct peer; the message is one sentence saying what is wrong with it."""
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER: msgspec.msgpack.Decoder[Message | Hello] = msgspec.msgpack.Decoder(Message | Hello)
+
+
+def encode(message: Message | Hello) -> bytes:
+    """The frame of a message. The caller compares its length with `FRAME_BYTES_MAX`."""
+    return _ENCODER.encode(message)
+
+
+def decode(frame: bytes) -> Message | Hello:
+    """The message of a frame. Raises `FrameError`, and nothing else, on any other bytes."""
+    if len(frame) > FRAME_BYTES_MAX:
+        raise FrameError(f"a frame of {len(frame)} bytes is over the limit of {FRAME_BYTES_MAX}")
+    try:
+        message = _DECODER.decode(frame)
+    except (ValueError, RecursionError) as error:  # msgspec's errors and UnicodeDecodeError are ValueErrors
+        raise FrameError(f"not a message: {error}") from None
+    _CHECKS[type(message)](message)
+    return message
+
+
+def _require(holds: bool, sentence: str) -> None:
+    if not holds:
+        raise FrameError(sentence)
+
+
+def _numbers(kind: str, *numbers: int) -> None:
+    for number in numbers:
+        if not 0 <= number <= NUMBER_MAX:
+            raise FrameError(f"{kind}: the number {number} is not between 0 and {NUMBER_MAX}")
+
+
+def _text(kind: str, text: str, empty_allowed: bool = False) -> None:
+    """Names end up in tables and logs, so what a terminal would obey (control characters) is refused too."""
+    if not (text or empty_allowed) or len(text) > TEXT_CHARS_MAX or not text.isprintable():
+        raise FrameError(f"{kind}: a text is empty, longer than {TEXT_CHARS_MAX} characters or not printable")
+
+
+def _position(kind: str, index: int, term: int) -> None:
+    """The place of an entry in a log; index 0 stands before the first and has term 0."""
+    _numbers(kind, index, term)
+    _require(index > 0 or term == 0, f"{kind}: index 0 has term {term}, not 0")
+
+
+def _leads(kind: str, term: int) -> None:
+    _numbers(kind, term)
+    _require(term > 0, f"{kind}: nobody leads or runs in term 0")
+
+
+def _members(kind: str, members: Iterable[Member]) -> None:
+    seen: dict[str, None] = {}
+    for member in members:
+        _text(kind, member.name)
+        _text(kind, member.incarnation)
+        _require(member.name not in seen, f"{kind}: {member.name} is listed twice")
+        seen[member.name] = None
+    _require(len(seen) <= MEMBERS_MAX, f"{kind}: more than {MEMBERS_MAX} members")
+
+
+def _configuration(kind: str, data: bytes) -> None:
+    try:
+        configuration = Configuration.decode(data)
+    except (ValueError, RecursionError) as error:
+        raise FrameError(f"{kind}: the configuration is not readable: {error}") from None
+    _require(len(configuration.voters) > 0, f"{kind}: a configuration without voters")
+    _members(kind, (*configuration.voters, *configuration.learners))
+    _members(kind, configuration.outgoing)
+
+
+def _entries(message: Append) -> None:
+    """Without `_require`: a message may hold thousands of entries, and building sentences costs more than checks."""
+    index, term, last_term = message.prev_index, message.prev_term, message.term
+    for entry in message.entries:
+        if entry.index != index + 1:
+            raise FrameError(f"append: entry {entry.index} follows entry {index}")
+        if not term <= entry.term <= last_term:
+            raise FrameError(f"append: entry {entry.index} has the impossible term {entry.term}")
+        if not (0 <= entry.time_us <= NUMBER_MAX and 0 <= entry.session <= NUMBER_MAX):
+            raise FrameError(f"append: entry {entry.index} has an impossible time or session")
+        if not 0 <= entry.sequence <= NUMBER_MAX:
+            raise FrameError(f"append: entry {entry.index} has an impossible sequence number")
+        if entry.kind is not EntryKind.COMMAND or entry.index == 1:
+            _special_entry(entry)
+        index, term = entry.index, entry.term
+    _numbers("append", index, term)
+
+
+def _special_entry(entry: Entry) -> None:
+    if entry.kind is EntryKind.CONFIGURATION:
+        _configuration("append", entry.data)
+    else:
+        _require(entry.index > 1, "append: entry 1 is not a configuration")
+        _require(not entry.data, f"append: entry {entry.index}, a no-op, has data")
+
+
+def _context(kind: str, context: ReadContext | None) -> None:
+    if context is not None:
+        _text(kind, context.node)
+        _text(kind, context.boot)
+        _numbers(kind, context.number)
+
+
+def _check_pre_vote(m: PreVote) -> None:
+    _leads("pre-vote", m.term)
+    _numbers("pre-vote", m.campaign)
+    _position("pre-vote", m.last_index, m.last_term)
+    _require(m.last_term <= m.term, f"pre-vote: a log that ends in term {m.last_term} runs for term {m.term}")
+
+
+def _check_pre_vote_reply(m: PreVoteReply) -> None:
+    _numbers("pre-vote reply", m.term, m.campaign)
+
+
+def _check_vote(m: Vote) -> None:
+    _leads("vote", m.term)
+    _position("vote", m.last_index, m.last_term)
+    _require(m.last_term <= m.term, f"vote: a log that ends in term {m.last_term} runs for term {m.term}")
+
+
+def _check_vote_reply(m: VoteReply) -> None:
+    _numbers("vote reply", m.term)
+
+
+def _check_append(m: Append) -> None:
+    _leads("append", m.term)
+    _numbers("append", m.commit)
+    _position("append", m.prev_index, m.prev_term)
+    _require(m.prev_term <= m.term, f"append: entry {m.prev_index} has term {m.prev_term}, later than {m.term}")
+    _entries(m)
+
+
+def _check_append_reply(m: AppendReply) -> None:
+    _numbers("append reply", m.term, m.index)
+    _position("append reply", m.hint_index, m.hint_term)
+
+
+def _check_heartbeat(m: Heartbeat) -> None:
+    _leads("heartbeat", m.term)
+    _numbers("heartbeat", m.commit)
+    _context("heartbeat", m.context)
+
+
+def _check_heartbeat_reply(m: HeartbeatReply) -> None:
+    _numbers("heartbeat reply", m.term)
+    _context("heartbeat reply", m.context)
+
+
+def _check_read_index(m: ReadIndex) -> None:
+    _numbers("read index", m.term)
+    _context("read index", m.context)
+
+
+def _check_read_index_reply(m: ReadIndexReply) -> None:
+    _numbers("read index reply", m.term, m.index)
+    _context("read index reply", m.context)
+
+
+def _check_birth(m: Birth) -> None:
+    _numbers("birth", m.term)
+    _members("birth", m.view)
+    _require(all(a < b for a, b in zip(m.view, m.view[1:], strict=False)), "birth: the view is not sorted")
+    if m.configuration:
+        _configuration("birth", m.configuration)
+
+
+def _check_forward(m: Forward) -> None:
+    _numbers("forward", m.term)
+    for proposal in m.proposals:
+        _numbers("forward", proposal.request, proposal.session, proposal.sequence)
+
+
+def _check_forward_reply(m: ForwardReply) -> None:
+    _numbers("forward reply", m.term, *(answer.request for answer in m.answers))
+
+
+def _check_report(m: Report) -> None:
+    _numbers("report", m.term)
+
+
+def _check_hello(m: Hello) -> None:
+    _numbers("hello", m.version)
+    _text("hello", m.cluster_id, empty_allowed=True)
+    for text in (m.name, m.incarnation, m.boot):
+        _text("hello", text)
+
+
+_CHECKS: dict[type[Any], Callable[[Any], None]] = {
+    PreVote: _check_pre_vote,
+    PreVoteReply: _check_pre_vote_reply,
+    Vote: _check_vote,
+    VoteReply: _check_vote_reply,
+    Append: _check_append,
+    AppendReply: _check_append_reply,
+    Heartbeat: _check_heartbeat,
+    HeartbeatReply: _check_heartbeat_reply,
+    ReadIndex: _check_read_index,
+    ReadIndexReply: _check_read_index_reply,
+    Birth: _check_birth,
+    Forward: _check_forward,
+    ForwardReply: _check_forward_reply,
+    Report: _check_report,
+    Hello: _check_hello,
+}

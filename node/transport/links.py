@@ -1,0 +1,170 @@
+"""Handshake and messages above a carrier: who speaks, whether we listen, and what was said.
+
+Why it exists: the same handshake and codec serve the real network and the simulated one, so it is synchronous and
+free of asyncio, clock and sockets. It must not judge messages by the state of the core.
+
+The handshake is one frame each way, because a link has one direction: whoever dialled says `Hello` first, and says
+it again on the same link when it was born meanwhile. The receiver accepts a hello whose name is the carrier's
+peer, whose version it knows and whose cluster is ours; an empty cluster id on either side is accepted, because the
+messages of birth travel before there is one (the core itself compares name and incarnation with its configuration).
+Among the processes of one name the one that said hello last is the living one: a lane that still carries an
+earlier process is ended at its next frame, and if the guess was wrong the living process dials again and wins.
+"""
+
+from typing import Protocol
+
+import msgspec
+
+from node.raft.messages import Lane, Message, lane_of
+from node.raft.types import Member
+from node.transport.codec import PROTOCOL_VERSION, FrameError, Hello, decode, encode
+from node.transport.port import FRAME_BYTES_MAX, Carrier
+
+LANES = (Lane.CONTROL, Lane.BULK)
+
+
+class Deliver(Protocol):
+    """Takes a message of a peer that said a valid hello. Must not block."""
+
+    def __call__(self, sender: Member, message: Message) -> None: ...
+
+
+class OnLink(Protocol):
+    """Told of every change, for the trace. `direction`: "out" (dialled here) or "in"; `reason`: empty when up."""
+
+    def __call__(self, peer: str, lane: Lane, direction: str, up: bool, reason: str) -> None: ...
+
+
+class LinkCounters(msgspec.Struct):
+    """What went wrong since the start of this process, in frames."""
+
+    refused_hellos: int = 0
+    bad_frames: int = 0
+    stale_frames: int = 0
+    oversized_frames: int = 0
+    refused_sends: int = 0
+
+
+class _Session(msgspec.Struct):
+    """An inbound link after its hello. `ended`: why its next frame closes it; empty while it is good."""
+
+    hello: Hello
+    sender: Member
+    ended: str = ""
+
+
+class PeerLinks:
+    """Satisfies `node.transport.port.Receiver` (below) and `node.runtime.ports.Links` (above).
+
+    `cluster_id` is empty while this node is not born. Call `attach` once, before the carrier starts.
+    """
+
+    def __init__(
+        self, *, name: str, incarnation: str, boot: str, cluster_id: str, deliver: Deliver, on_link: OnLink
+    ) -> None:
+        self._me = Member(name, incarnation)
+        self._boot = boot
+        self._cluster_id = cluster_id
+        self._deliver = deliver
+        self._on_link = on_link
+        self._carrier: Carrier | None = None
+        self._sessions: dict[tuple[str, Lane], _Session] = {}
+        self._greeted: dict[tuple[str, Lane], None] = {}
+        self.counters = LinkCounters()
+
+    def attach(self, carrier: Carrier) -> None:
+        """The carrier that moves the frames; it must know this object as its receiver."""
+        self._carrier = carrier
+
+    def set_cluster_id(self, cluster_id: str) -> None:
+        """This node was born: say hello again with the id on every link, and end links of other clusters."""
+        self._cluster_id = cluster_id
+        for peer, lane in list(self._greeted):
+            self._say_hello(peer, lane)
+        for session in self._sessions.values():
+            session.ended = session.ended or self._foreign(session.hello)
+
+    def send(self, to: str, message: Message) -> bool:
+        """See `node.runtime.ports.Links.send`."""
+        frame = encode(message)
+        if len(frame) > FRAME_BYTES_MAX:
+            self.counters.oversized_frames += 1
+            return False
+        if self._carrier is not None and self._carrier.send(to, lane_of(message), frame):
+            return True
+        self.counters.refused_sends += 1
+        return False
+
+    def connected(self, to: str) -> bool:
+        """See `node.runtime.ports.Links.connected`: both outbound lanes are up (whether the peer listens to what
+        is said there is not known here; a peer that refuses our hello closes the link)."""
+        return self._carrier is not None and all(self._carrier.outbound_up(to, lane) for lane in LANES)
+
+    def on_outbound(self, peer: str, lane: Lane, up: bool, reason: str) -> None:
+        """See `node.transport.port.Receiver`."""
+        if up:
+            self._greeted[peer, lane] = None
+            self._say_hello(peer, lane)
+        else:
+            self._greeted.pop((peer, lane), None)
+        self._on_link(peer, lane, "out", up, reason)
+
+    def on_inbound(self, peer: str, lane: Lane, up: bool, reason: str) -> None:
+        """See `node.transport.port.Receiver`. The link counts as up when its hello was accepted."""
+        self._sessions.pop((peer, lane), None)
+        if not up:
+            self._on_link(peer, lane, "in", False, reason)
+
+    def on_frame(self, peer: str, lane: Lane, frame: bytes) -> str | None:
+        """See `node.transport.port.Receiver`."""
+        session = self._sessions.get((peer, lane))
+        if session is not None and session.ended:
+            self.counters.stale_frames += 1
+            return session.ended
+        try:
+            message = decode(frame)
+        except FrameError as error:
+            self.counters.bad_frames += 1
+            return str(error)
+        if isinstance(message, Hello):
+            return self._hear_hello(peer, lane, message)
+        if session is None:
+            self.counters.bad_frames += 1
+            return "the first frame is not a hello"
+        self._deliver(session.sender, message)
+        return None
+
+    def _say_hello(self, peer: str, lane: Lane) -> None:
+        hello = Hello(PROTOCOL_VERSION, self._cluster_id, self._me.name, self._me.incarnation, self._boot, lane)
+        if self._carrier is not None:
+            self._carrier.send(peer, lane, encode(hello))
+
+    def _hear_hello(self, peer: str, lane: Lane, hello: Hello) -> str | None:
+        refusal = self._refusal(peer, lane, hello)
+        if refusal:
+            self.counters.refused_hellos += 1
+            self._sessions.pop((peer, lane), None)
+            return refusal
+        again = (peer, lane) in self._sessions
+        self._sessions[peer, lane] = _Session(hello, Member(hello.name, hello.incarnation))
+        for other in LANES:
+            session = self._sessions.get((peer, other))
+            if session is not None and session.hello.boot != hello.boot:
+                session.ended = f"{peer} restarted: boot {hello.boot} replaced {session.hello.boot}"
+        if not again:
+            self._on_link(peer, lane, "in", True, "")
+        return None
+
+    def _refusal(self, peer: str, lane: Lane, hello: Hello) -> str:
+        if hello.version != PROTOCOL_VERSION:
+            return f"protocol version {hello.version} is not known here ({PROTOCOL_VERSION})"
+        if hello.name != peer:
+            return f"the hello names {hello.name}, the link {peer}"
+        if hello.lane is not lane:
+            return f"the hello names lane {hello.lane.name.lower()}, the link {lane.name.lower()}"
+        return self._foreign(hello)
+
+    def _foreign(self, hello: Hello) -> str:
+        if hello.cluster_id and self._cluster_id and hello.cluster_id != self._cluster_id:
+            return f"cluster id {hello.cluster_id} is not ours ({self._cluster_id})"
+        return ""

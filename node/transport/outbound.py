@@ -1,0 +1,303 @@
+"""One outbound link: dials a peer's lane for ever, writes what is queued, judges by ping and pong whether it lives.
+
+Why it exists: everything this node says to a peer on a lane goes through one of these, so order, bounds and the
+reasons of failures have one place. It must not read anything but pongs and the peer's goodbye, and not retry frames.
+"""
+
+import asyncio
+import errno
+from collections import deque
+from contextlib import suppress
+from typing import Any, Protocol
+
+import aiohttp
+from yarl import URL
+
+from node.raft.messages import Lane
+from node.transport.packing import take_pack
+from node.transport.port import GOODBYE, REFUSED, Receiver
+from node.transport.settings import LinkSettings
+
+LINK_PATH = "/raft-link"
+ADDRESSES_MAX = 4
+"""How many of a name's addresses one dial tries."""
+ANSWER_BYTES_MAX = 1024
+"""The longest message accepted on a link that was dialled here: there are only pongs and a closing sentence."""
+
+
+class Resolver(Protocol):
+    """Where a peer is, asked anew for every dial. Raises OSError where that is not known."""
+
+    async def resolve(self, name: str) -> list[tuple[str, int]]: ...
+
+
+class Chance(Protocol):
+    """A source of chance, such as `random.Random`."""
+
+    def random(self) -> float: ...
+
+
+class DialledSocket(aiohttp.ClientWebSocketResponse):
+    """aiohttp's client WebSocket with its transport in reach: to abort it, and to see whether its buffer shrinks."""
+
+    def __init__(self, reader: Any, writer: Any, protocol: Any, response: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(reader, writer, protocol, response, *args, **kwargs)
+        self.transport: asyncio.Transport = writer.transport
+        self._http_response: aiohttp.ClientResponse = response
+
+    def abort(self) -> None:
+        """Drop the connection now, without goodbye, with whatever its buffer holds."""
+        self.transport.abort()
+        self._http_response.close()
+
+
+class DialFailed(Exception):
+    """The message is the reason for `Receiver.on_outbound`."""
+
+
+class OutboundLink:
+    """See the module. `run` is the task; `send`, `up`, `reset`, `dial_now` and `leave` are called beside it."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        peer: str,
+        lane: Lane,
+        session: aiohttp.ClientSession,
+        resolver: Resolver,
+        receiver: Receiver,
+        chance: Chance,
+        settings: LinkSettings,
+    ) -> None:
+        self.up = False
+        self._query = {"from": name, "to": peer, "lane": lane.name.lower()}
+        self._peer = peer
+        self._lane = lane
+        self._session = session
+        self._resolver = resolver
+        self._receiver = receiver
+        self._chance = chance
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._queue: deque[bytes] = deque()
+        self._queue_bytes = 0
+        self._socket: DialledSocket | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._nudge: asyncio.Future[None] | None = None
+        self._leaving = False
+        self._reported: str | None = None
+        self._heard_at = 0.0
+        self._task = asyncio.create_task(self._run(), name=f"link {name} -> {peer} {self._query['lane']}")
+        self._task.add_done_callback(self._report_failure)
+
+    def send(self, frame: bytes) -> bool:
+        """See `Carrier.send`. The writer takes the queue in the next turn of the loop, all of it at once."""
+        settings = self._settings
+        if not self.up or len(frame) > settings.frame_bytes_max or len(self._queue) >= settings.queue_frames_max:
+            return False
+        if self._queue and self._queue_bytes + len(frame) > settings.queue_bytes_max:
+            return False
+        self._queue.append(frame)
+        self._queue_bytes += len(frame)
+        self._wake_writer()
+        return True
+
+    def reset(self) -> None:
+        """Drop the link without goodbye, and the queue with it."""
+        self._go_down("reset", abrupt=True)
+
+    def dial_now(self) -> None:
+        """The peer was just heard of: if dials failed so far, do not sit out the pause."""
+        if self._nudge is not None and not self._nudge.done():
+            self._nudge.set_result(None)
+
+    async def leave(self) -> None:
+        """Say goodbye where the link is up, and end the task."""
+        self._leaving = True
+        if self._socket is not None:
+            self._go_down("this process leaves", abrupt=False)
+        else:
+            self._task.cancel()
+        await asyncio.wait([self._task])
+
+    def _report_failure(self, task: asyncio.Task[None]) -> None:
+        """The network never ends the task; a receiver that raises does, and must not do so unheard."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._loop.call_exception_handler({"message": f"the {task.get_name()} failed", "exception": error})
+
+    async def _run(self) -> None:
+        settings = self._settings
+        pause_s = settings.redial_min_s
+        while not self._leaving:
+            failed = False
+            try:
+                socket = await self._dial()
+            except DialFailed as error:
+                failed = True
+                self._report_failed_dial(str(error))
+            else:
+                came_up_at = self._loop.time()
+                await self._serve(socket)
+                if self._loop.time() - came_up_at >= settings.redial_max_s:
+                    pause_s = settings.redial_min_s
+            if not self._leaving:
+                await self._pause(pause_s * (0.5 + self._chance.random() / 2), may_be_cut_short=failed)
+            pause_s = min(pause_s * 2, settings.redial_max_s)
+
+    async def _pause(self, pause_s: float, *, may_be_cut_short: bool) -> None:
+        """A link that came up and was closed again is never dialled early: two peers that refuse each other's hello
+        would otherwise wake each other without end."""
+        if not may_be_cut_short:
+            await asyncio.sleep(pause_s)
+            return
+        self._nudge = self._loop.create_future()
+        await asyncio.wait([self._nudge], timeout=pause_s)
+        self._nudge = None
+
+    def _report_failed_dial(self, reason: str) -> None:
+        if reason != self._reported:
+            self._reported = reason
+            self._receiver.on_outbound(self._peer, self._lane, False, reason)
+
+    async def _dial(self) -> DialledSocket:
+        """Raises `DialFailed`. `REFUSED` only where every address refused."""
+        timeout_s = self._settings.dial_timeout_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                addresses = (await self._resolver.resolve(self._peer))[:ADDRESSES_MAX]
+        except TimeoutError:
+            raise DialFailed(f"the name {self._peer} was not resolved within {timeout_s} s") from None
+        except OSError as error:
+            raise DialFailed(str(error)) from None
+        reasons: dict[str, None] = {}
+        for host, port in addresses:
+            try:
+                async with asyncio.timeout(timeout_s / len(addresses)):
+                    return await self._connect(host, port)
+            except TimeoutError:
+                reasons[f"silence: no answer to a dial within {timeout_s} s"] = None
+            except (aiohttp.ClientError, OSError, ValueError) as error:
+                reasons[_dial_reason(error)] = None
+        if reasons.keys() != {REFUSED}:
+            reasons.pop(REFUSED, None)
+        raise DialFailed("; ".join(reasons) or f"the name {self._peer} has no address")
+
+    async def _connect(self, host: str, port: int) -> DialledSocket:
+        url = URL.build(scheme="http", host=host, port=port, path=LINK_PATH, query=self._query)
+        timeout = aiohttp.ClientWSTimeout(ws_close=self._settings.close_timeout_s)
+        socket = await self._session.ws_connect(
+            url, timeout=timeout, autoping=False, compress=0, max_msg_size=ANSWER_BYTES_MAX
+        )
+        if not isinstance(socket, DialledSocket):
+            raise TypeError("the client session must make DialledSocket objects")
+        return socket
+
+    async def _serve(self, socket: DialledSocket) -> None:
+        """From up to down, to closed."""
+        settings = self._settings
+        self._socket = socket
+        self._queue.clear()
+        self._queue_bytes = 0
+        self._heard_at = self._loop.time()
+        self.up = True
+        self._reported = None
+        age_s = settings.age_max_s * (0.75 + self._chance.random() / 4)
+        age_timer = self._loop.call_later(age_s, self._go_down, "the link reached its age limit", False)
+        beside = [asyncio.create_task(self._listen(socket)), asyncio.create_task(self._ping(socket))]
+        try:
+            self._receiver.on_outbound(self._peer, self._lane, True, "")
+            await self._write(socket)
+            with suppress(aiohttp.ClientError, OSError, TimeoutError):
+                async with asyncio.timeout(settings.close_timeout_s):
+                    await socket.close(code=aiohttp.WSCloseCode.GOING_AWAY, message=GOODBYE.encode())
+        finally:
+            age_timer.cancel()
+            self._go_down("this process leaves", abrupt=True)
+            socket.abort()
+            self._socket = None
+            for task in beside:
+                task.cancel()
+            await asyncio.wait(beside)
+
+    def _go_down(self, reason: str, abrupt: bool) -> None:
+        """Once a link. Not abrupt: what is queued is still written, for a short while, and goodbye after it."""
+        if not self.up or self._socket is None:
+            return
+        self.up = False
+        if abrupt:
+            self._queue.clear()
+            self._socket.abort()
+        else:
+            self._loop.call_later(self._settings.close_timeout_s, self._socket.abort)
+        self._wake_writer()
+        self._reported = reason
+        self._receiver.on_outbound(self._peer, self._lane, False, reason)
+
+    def _wake_writer(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _write(self, socket: DialledSocket) -> None:
+        """Until the link is down and the queue is empty. `send_bytes` waits only while the transport's buffer is over
+        its mark, so the queue, not the buffer, holds what the peer does not take."""
+        try:
+            while self.up or self._queue:
+                if self._queue:
+                    pack, taken_bytes = take_pack(self._queue)
+                    self._queue_bytes -= taken_bytes
+                    await socket.send_bytes(pack)
+                else:
+                    self._waiter = self._loop.create_future()
+                    await self._waiter
+                    self._waiter = None
+        except (aiohttp.ClientError, OSError):
+            self._go_down("connection lost", abrupt=True)
+
+    async def _listen(self, socket: DialledSocket) -> None:
+        while True:
+            message = await socket.receive()
+            if message.type is aiohttp.WSMsgType.PONG:
+                self._heard_at = self._loop.time()
+            elif message.type is aiohttp.WSMsgType.CLOSE:
+                said_goodbye = message.data == aiohttp.WSCloseCode.GOING_AWAY
+                self._go_down(GOODBYE if said_goodbye else f"the peer closed: {message.extra or message.data}", True)
+                return
+            elif message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+                self._go_down("the peer sent data on a link that it did not dial", abrupt=True)
+                return
+            elif message.type is not aiohttp.WSMsgType.PING:
+                self._go_down("connection lost", abrupt=True)
+                return
+
+    async def _ping(self, socket: DialledSocket) -> None:
+        """Silence is judged by this process's clock, so a turn that comes late (this process was stopped, a pong may
+        lie in its buffer) judges nobody; and a shrinking buffer means that the peer still takes bytes."""
+        interval_s, timeout_s = self._settings.ping_interval_s, self._settings.pong_timeout_s
+        buffered_before = 0
+        while True:
+            due_at = self._loop.time() + interval_s
+            await asyncio.sleep(interval_s)
+            now = self._loop.time()
+            buffered = socket.transport.get_write_buffer_size()
+            if buffered < buffered_before or now > due_at + interval_s:
+                self._heard_at = now
+            buffered_before = buffered
+            if now - self._heard_at > timeout_s:
+                self._go_down(f"silence: no pong within {timeout_s} s", abrupt=True)
+                return
+            try:
+                async with asyncio.timeout(interval_s):  # the ping is written at once; only a full buffer makes it wait
+                    await socket.ping()
+            except TimeoutError:
+                continue
+            except (aiohttp.ClientError, OSError):
+                return  # the listener says so
+
+
+def _dial_reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.ECONNREFUSED:
+        return REFUSED
+    if isinstance(error, aiohttp.WSServerHandshakeError):
+        return f"the peer's port answered HTTP {error.status} instead of opening a link"
+    return f"the dial failed: {error}"

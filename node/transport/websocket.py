@@ -1,0 +1,130 @@
+"""The real carrier: a server for the links that peers dial, and one dialling link for each peer and lane.
+
+Why it exists: it joins both sides into the `Carrier` port and owns their lives. It must not know what frames mean.
+"""
+
+import asyncio
+
+import aiohttp
+
+from node.raft.messages import Lane
+from node.transport.inbound import Acceptor
+from node.transport.outbound import Chance, DialledSocket, OutboundLink, Resolver
+from node.transport.port import Receiver
+from node.transport.settings import LinkSettings
+
+
+class WebSocketCarrier:
+    """Satisfies `node.transport.port.Carrier`.
+
+    `peers` are the other nodes' names: links are dialled to all of them and accepted from none else. `host` and
+    `port` are where this node listens (port 0: any free one, see `bound_port`). `chance` staggers dials and ages.
+    Before `start` and after `close` every `send` is refused.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        peers: tuple[str, ...],
+        host: str,
+        port: int,
+        resolver: Resolver,
+        receiver: Receiver,
+        chance: Chance,
+        settings: LinkSettings | None = None,
+    ) -> None:
+        self._name = name
+        self._peers = tuple(peer for peer in peers if peer != name)
+        self._host = host
+        self._port = port
+        self._resolver = resolver
+        self._receiver = receiver
+        self._chance = chance
+        self._settings = settings or LinkSettings()
+        self._acceptor: Acceptor | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._outbound: dict[tuple[str, Lane], OutboundLink] = {}
+
+    @property
+    def bound_port(self) -> int:
+        """The port that is listened on; 0 before `start`."""
+        return self._acceptor.port if self._acceptor is not None else 0
+
+    async def start(self) -> None:
+        """Listen, and dial every peer. Raises OSError where the address cannot be bound; nothing runs then."""
+        acceptor = Acceptor(
+            name=self._name, peers=self._peers, receiver=_Nudging(self._receiver, self), settings=self._settings
+        )
+        acceptor.start(self._host, self._port)
+        self._acceptor = acceptor
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, force_close=True, use_dns_cache=False),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            ws_response_class=DialledSocket,
+            timeout=aiohttp.ClientTimeout(total=None),
+        )
+        for peer in self._peers:
+            for lane in Lane:
+                self._outbound[peer, lane] = OutboundLink(
+                    name=self._name,
+                    peer=peer,
+                    lane=lane,
+                    session=self._session,
+                    resolver=self._resolver,
+                    receiver=self._receiver,
+                    chance=self._chance,
+                    settings=self._settings,
+                )
+
+    async def close(self) -> None:
+        """Say goodbye to everyone and end every task and socket, within a few `close_timeout_s`."""
+        links = list(self._outbound.values())
+        acceptor, self._acceptor = self._acceptor, None
+        await asyncio.gather(*(link.leave() for link in links), *([acceptor.close()] if acceptor else []))
+        self._outbound.clear()
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def send(self, peer: str, lane: Lane, frame: bytes) -> bool:
+        """See `Carrier.send`."""
+        link = self._outbound.get((peer, lane))
+        return link is not None and link.send(frame)
+
+    def outbound_up(self, peer: str, lane: Lane) -> bool:
+        """See `Carrier.outbound_up`."""
+        link = self._outbound.get((peer, lane))
+        return link is not None and link.up
+
+    def reset(self, peer: str | None = None) -> None:
+        """See `Carrier.reset`."""
+        for name in self._peers if peer is None else (peer,):
+            for lane in Lane:
+                link = self._outbound.get((name, lane))
+                if link is not None:
+                    link.reset()
+            if self._acceptor is not None:
+                self._acceptor.reset(name)
+
+    def dial_now(self, peer: str) -> None:
+        """The peer dialled us, so it runs: dial it without sitting out the pause."""
+        for lane in Lane:
+            link = self._outbound.get((peer, lane))
+            if link is not None:
+                link.dial_now()
+
+
+class _Nudging:
+    """The receiver of the inbound side: as the carrier's own, and a peer's dial wakes the dials towards it."""
+
+    def __init__(self, receiver: Receiver, carrier: WebSocketCarrier) -> None:
+        self._receiver = receiver
+        self._carrier = carrier
+        self.on_frame = receiver.on_frame
+        self.on_outbound = receiver.on_outbound
+
+    def on_inbound(self, peer: str, lane: Lane, up: bool, reason: str) -> None:
+        if up:
+            self._carrier.dial_now(peer)
+        self._receiver.on_inbound(peer, lane, up, reason)

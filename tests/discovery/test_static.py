@@ -1,0 +1,124 @@
+"""Names become addresses anew on every call, on a thread that holds nobody else up."""
+
+import asyncio
+import threading
+
+import pytest
+
+from node.discovery.lookup import Lookup, getaddrinfo_addresses
+from node.discovery.port import Discovery, ResolutionError
+from node.discovery.static import StaticDiscovery, parse_peers
+
+
+class Dns:
+    """A blocking resolver whose answers tests change and hold back."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, list[str]] = {}
+        self.asked: list[str] = []
+        self.threads: set[str] = set()
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def __call__(self, host: str) -> list[str]:
+        self.asked.append(host)
+        self.threads.add(threading.current_thread().name)
+        self.gate.wait(10)
+        if host not in self.answers:
+            raise OSError("no such name")
+        return self.answers[host]
+
+
+async def test_an_ip_literal_needs_no_lookup_and_no_thread() -> None:
+    dns = Dns()
+    discovery: Discovery = StaticDiscovery({"b": ("127.0.0.1", 1), "a": ("::1", 2)}, Lookup(dns))
+    assert discovery.names() == ("a", "b")
+    assert await discovery.resolve("a") == [("::1", 2)]
+    assert await discovery.resolve("b") == [("127.0.0.1", 1)]
+    assert dns.asked == []
+
+
+async def test_a_name_that_moved_is_found_at_its_new_address() -> None:
+    dns = Dns()
+    discovery = StaticDiscovery({"a": ("a.example", 7)}, Lookup(dns))
+    dns.answers["a.example"] = ["10.0.0.1"]
+    assert await discovery.resolve("a") == [("10.0.0.1", 7)]
+    dns.answers["a.example"] = ["10.0.0.2", "10.0.0.3"]
+    assert await discovery.resolve("a") == [("10.0.0.2", 7), ("10.0.0.3", 7)]
+    assert dns.threads == {"name look-ups"}
+    await discovery.close()
+
+
+async def test_failures_are_one_typed_error_that_is_an_oserror() -> None:
+    dns = Dns()
+    discovery = StaticDiscovery({"a": ("gone.example", 7), "b": ("empty.example", 7)}, Lookup(dns))
+    dns.answers["empty.example"] = []
+    with pytest.raises(ResolutionError, match=r"gone\.example cannot be looked up: no such name"):
+        await discovery.resolve("a")
+    with pytest.raises(OSError, match=r"empty\.example has no address"):
+        await discovery.resolve("b")
+    with pytest.raises(ResolutionError, match=r"x is not in the list of nodes \(a, b\)"):
+        await discovery.resolve("x")
+    await discovery.close()
+
+
+async def test_a_name_that_cannot_be_a_name_is_a_typed_error_too() -> None:
+    discovery = StaticDiscovery({"a": ("a" * 70 + ".example", 7)})
+    with pytest.raises(ResolutionError, match="cannot be looked up"):
+        await discovery.resolve("a")
+    await discovery.close()
+
+
+async def test_a_hanging_lookup_is_shared_and_holds_up_neither_the_loop_nor_its_end() -> None:
+    dns = Dns()
+    dns.answers["a.example"] = ["10.0.0.1"]
+    lookup = Lookup(dns)
+    dns.gate.clear()
+    first = asyncio.create_task(lookup.addresses("a.example"))
+    second = asyncio.create_task(lookup.addresses("a.example"))
+    await asyncio.sleep(0.01)
+    first.cancel()
+    dns.gate.set()
+    assert await second == ["10.0.0.1"]
+    assert dns.asked == ["a.example"]
+    dns.gate.clear()
+    third = asyncio.create_task(lookup.addresses("a.example"))
+    await asyncio.sleep(0.01)
+    closing = asyncio.create_task(lookup.close())
+    with pytest.raises(ResolutionError, match="given up"):
+        await third
+    dns.gate.set()
+    await closing
+
+
+async def test_the_systems_own_resolver_knows_localhost() -> None:
+    assert "127.0.0.1" in getaddrinfo_addresses("localhost")
+    discovery = StaticDiscovery({"a": ("localhost", 5)})
+    assert ("127.0.0.1", 5) in await discovery.resolve("a")
+    await discovery.close()
+
+
+def test_peers_are_read_from_one_line() -> None:
+    assert parse_peers(" n1=127.0.0.1:9001, n2=[::1]:9002,n3=n3.example:1 ") == {
+        "n1": ("127.0.0.1", 9001),
+        "n2": ("::1", 9002),
+        "n3": ("n3.example", 1),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("n1", "the peer 'n1' is not of the form name=host:port"),
+        ("n1=host", "is not of the form"),
+        ("=host:1", "is not of the form"),
+        ("n1=:1", "is not of the form"),
+        ("n1=h:²", "is not of the form"),
+        ("n1=h:0", "a port that is not between 1 and 65535"),
+        ("n1=h:65536", "a port that is not between"),
+        ("n1=h:1,n1=h:2", "the peer 'n1' is listed twice"),
+    ],
+)
+def test_a_wrong_list_names_the_item(text: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        parse_peers(text)
