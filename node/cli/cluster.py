@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from node.supervisor.supervisor import NodeRow
 
 DEFAULT_DATA_DIR = Path("raft-data")
+NODE_COMMAND: tuple[str, ...] = (sys.executable, "-m", "node.cli", "serve")
+"""What starts one node; its flags are appended. Tests of the supervisor put a stand-in here."""
 DataDir = Annotated[
     Path, typer.Option(metavar="DIR", help="the cluster's folder; cluster.json in it is for other tools")
 ]
@@ -71,17 +74,17 @@ def run(
     timing: dict[str, str],
     fresh: bool,
     as_json: bool,
-    command: tuple[str, ...] = (sys.executable, "-m", "node.cli", "serve"),
 ) -> int:
-    """Check, start, run until the end; returns the exit code. `command` starts one node (tests give another)."""
+    """Check, start, run until the end; returns the exit code. `timing` holds settings for all nodes, as text."""
     import asyncio
 
     from node import settings
+    from node.cli import wallclock
     from node.supervisor import layout
     from node.supervisor.supervisor import Supervisor, flags_of
 
     _check_numbers(nodes, base_port)
-    teller = Teller(as_json, f"raft-node start{_data_dir_flag(data_dir)}")
+    teller = Teller(as_json, _program(), _data_dir_flag(data_dir))
     known = not fresh and layout.read(data_dir) is not None
     lock, entries = layout.open_folder(data_dir, nodes, base_port, fresh)
     try:
@@ -97,8 +100,9 @@ def run(
     teller.opening(nodes, data_dir, known)
 
     async def supervise() -> int:
-        again = teller.start_command
-        return await Supervisor(data_dir, entries, lock, command, timing_flags, teller, os.environ, again).run()
+        again, now_us = teller.start_command, wallclock.now_us
+        supervisor = Supervisor(data_dir, entries, lock, NODE_COMMAND, timing_flags, teller, os.environ, now_us, again)
+        return await supervisor.run()
 
     code = asyncio.run(supervise())
     teller.closing(data_dir)
@@ -126,6 +130,14 @@ def _check_numbers(nodes: int, base_port: int) -> None:
         )
 
 
+def _program() -> str:
+    """How people can call this program from where they are: `make demo` leaves it off the PATH."""
+    called = sys.argv[0]
+    if Path(called).name == "raft-node" and shutil.which("raft-node") is None:
+        return shlex.quote(called)
+    return "raft-node"
+
+
 def _data_dir_flag(data_dir: Path) -> str:
     return "" if data_dir == DEFAULT_DATA_DIR else f" --data-dir {shlex.quote(str(data_dir))}"
 
@@ -133,10 +145,13 @@ def _data_dir_flag(data_dir: Path) -> str:
 class Teller:
     """Prints what the supervisor tells: for people a table and lines, for programs one JSON object a line."""
 
-    def __init__(self, as_json: bool, start_command: str) -> None:
-        self._as_json = as_json
-        self.start_command = start_command
-        self._data_dir_flag = start_command.removeprefix("raft-node start")
+    def __init__(self, as_json: bool, program: str, data_dir_flag: str) -> None:
+        self._as_json, self._program, self._data_dir_flag = as_json, program, data_dir_flag
+
+    @property
+    def start_command(self) -> str:
+        """What people type, with a node's name after it, to start that node again."""
+        return f"{self._program} start{self._data_dir_flag}"
 
     def opening(self, nodes: int, data_dir: Path, known: bool) -> None:
         if not self._as_json:
@@ -153,13 +168,17 @@ class Teller:
     def say(self, line: "Line") -> None:
         from node.cli import wallclock
 
-        time_us = line.time_us or wallclock.now_us()
         if self._as_json:
             self._object(
-                kind=line.kind, time_us=time_us, node=line.node, term=line.term, text=line.text, log=list(line.extra)
+                kind=line.kind,
+                time_us=line.time_us,
+                node=line.node,
+                term=line.term,
+                text=line.text,
+                log=list(line.extra),
             )
             return
-        print(f"{wallclock.clock_text(time_us)}  {line.text}", flush=True)
+        print(f"{wallclock.clock_text(line.time_us)}  {line.text}", flush=True)
         for extra in line.extra:
             print(f"              | {_shorten(extra)}", flush=True)
 
@@ -179,10 +198,11 @@ class Teller:
             table.add_row(row.name, row.url, str(row.pid or ""), row.role, term, style=style)
         Console().print(table)
         leader = next((row for row in rows if row.role == "leader"), None)
-        flag = self._data_dir_flag
-        print(f"Try:  raft-node put{flag} greeting hello    raft-node get{flag} greeting    raft-node status{flag}")
+        for first, command in (("Try it:", "put greeting hello"), ("", "get greeting"), ("", "status")):
+            print(f"{first:10} {self._program} {command}{self._data_dir_flag}")
         if leader:
-            print(f"Break it:  kill -9 {leader.pid}  (the leader), then  {self.start_command} {leader.name}")
+            print(f"{'Break it:':10} kill -9 {leader.pid}    (the leader)")
+            print(f"{'Repair it:':10} {self.start_command} {leader.name}")
         print("Ctrl-C ends all nodes; the data stays.", flush=True)
 
     def _object(self, **content: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from node.cli.failure import COMPARE_FAILED, EXIT_CODES, FAILED, UNAVAILABLE, UNKNOWN_OUTCOME, USAGE, Failure
-from node.cli.targets import DataDirOption, urls
+from node.cli.targets import DataDirOption, targets
 
 REQUEST_TIMEOUT_SECONDS = 15.0
 """Beyond the nodes' own request timeout: they give a better answer than silence."""
@@ -42,7 +42,7 @@ def _get(
       raft-node get greeting --json          value and revision
       raft-node get greeting --stale --url http://127.0.0.1:8002
     """
-    answer = _ask("GET", key, urls(url or [], data_dir), query={"consistency": "stale"} if stale else {})
+    answer = _ask("GET", key, list(targets(url or [], data_dir)), query={"consistency": "stale"} if stale else {})
     if as_json:
         _print_json(key, answer.headers, answer.body)
         return 0
@@ -70,7 +70,7 @@ def _put(
       raft-node put greeting hi --if-match 7   only if it is still revision 7
     """
     body = sys.stdin.buffer.read(ANSWER_BYTES_MAX) if value == "-" else value.encode()
-    answer = _ask("PUT", key, urls(url or [], data_dir), body=body, if_match=if_match)
+    answer = _ask("PUT", key, list(targets(url or [], data_dir)), body=body, if_match=if_match)
     _report("put", key, answer, as_json)
     return 0
 
@@ -87,7 +87,7 @@ def _delete(
     [bold]Example[/bold]
       raft-node delete greeting
     """
-    answer = _ask("DELETE", key, urls(url or [], data_dir), if_match=if_match)
+    answer = _ask("DELETE", key, list(targets(url or [], data_dir)), if_match=if_match)
     _report("deleted", key, answer, as_json)
     return 0
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from node.cli.failure import FAILED, OK
-from node.cli.targets import DataDirOption, urls
+from node.cli.targets import DataDirOption, targets
 
 if TYPE_CHECKING:
     from node.runtime.ports import Status
@@ -37,17 +37,17 @@ def _status(
 
     from node.supervisor.roll_call import agreed_leader
 
-    addresses = urls(url or [], data_dir)
-    views = asyncio.run(_ask_all(addresses))
+    names = targets(url or [], data_dir)
+    views = asyncio.run(_ask_all(list(names)))
     leader = agreed_leader(views)
-    rows = [_row(address, view, leader, views) for address, view in views.items()]
+    rows = [_row(address, names[address], view, leader, views) for address, view in views.items()]
     if as_json:
         import msgspec
 
         leader_name = views[leader].core.name if leader else None  # type: ignore[union-attr]
         print(msgspec.json.encode({"leader": leader_name, "nodes": rows}).decode())
     else:
-        _print(rows, bool(leader), len(addresses))
+        _print(rows, bool(leader), len(names))
     return OK if leader else FAILED
 
 
@@ -61,10 +61,12 @@ async def _ask_all(addresses: list[str]) -> "dict[str, Status | None]":
     return dict(zip(addresses, answers, strict=True))
 
 
-def _row(address: str, view: "Status | None", leader: str, views: "Mapping[str, Status | None]") -> dict[str, Any]:
+def _row(
+    address: str, name: str, view: "Status | None", leader: str, views: "Mapping[str, Status | None]"
+) -> dict[str, Any]:
     """One node's line; a value that cannot be known is None. Durations are milliseconds."""
     if view is None:
-        return {"url": address, "id": None, "role": "unknown"}
+        return {"url": address, "id": name, "role": "unknown"}
     core, lead = view.core, views.get(leader)
     peers = {peer.name: peer for peer in lead.core.peers} if lead else {}
     contact_us = peers[core.name].contact_age_us if core.name in peers else None
@@ -87,7 +89,7 @@ def _print(rows: list[dict[str, Any]], led: bool, asked: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    columns = ("id", "role", "term", "leader", "commit", "applied", "last_contact_ms", "lag", "url")
+    columns = ("id", "role", "term", "leader", "commit", "applied", "last_contact_ms", "lag")
     table = Table(*(column.replace("last_contact_ms", "last contact") for column in columns))
     for row in rows:
         style = {"leader": "bold green", "unknown": "dim"}.get(row["role"])
@@ -105,4 +107,4 @@ def _print(rows: list[dict[str, Any]], led: bool, asked: int) -> None:
 def _cell(column: str, value: object) -> str:
     if value is None:
         return "-"
-    return f"{value} ms ago" if column == "last_contact_ms" else str(value)
+    return f"{value} ms" if column == "last_contact_ms" else str(value)

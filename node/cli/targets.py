@@ -11,10 +11,10 @@ from node.cli.failure import USAGE, Failure
 DataDirOption = Annotated[Path, typer.Option(metavar="DIR", help="where cluster.json is looked for without a URL")]
 
 
-def urls(given: Sequence[str], data_dir: Path) -> list[str]:
-    """Base URLs without a slash at the end, in order. Raises Failure where there are none, or one is malformed."""
+def targets(given: Sequence[str], data_dir: Path) -> dict[str, str]:
+    """Base URL (no slash at the end) to what to call it, in order. Raises Failure for none, or a malformed one."""
     if given:
-        return [_checked(url) for url in given]
+        return {_checked(url): url.removeprefix("http://").rstrip("/") for url in given}
     from node.supervisor import layout
 
     cluster = layout.read(data_dir)
@@ -24,7 +24,7 @@ def urls(given: Sequence[str], data_dir: Path) -> list[str]:
             "or start one with raft-node cluster.",
             USAGE,
         )
-    return [node.url for node in cluster.nodes]
+    return {node.url: node.name for node in cluster.nodes}
 
 
 def _checked(url: str) -> str:

@@ -13,13 +13,13 @@ REMEMBERED_MAX = 4096
 
 
 class Line(msgspec.Struct, frozen=True):
-    """One line for people (`text`), and the same for programs. `time_us` None: now. `extra`: lines below it."""
+    """One line for people (`text`), and the same for programs. `time_us`: wall clock. `extra`: lines below it."""
 
+    time_us: int
     kind: str
     node: str
     text: str
     term: int | None = None
-    time_us: int | None = None
     extra: tuple[str, ...] = ()
 
 
@@ -34,7 +34,7 @@ class Narrator:
         """The line for `event`, or None where it says nothing that has not been told."""
         teller = getattr(self, "_" + event.kind.replace("-", "_"), None)
         text = teller(event) if teller else None
-        return Line(event.kind, event.node, text, event.term, event.time_us) if text else None
+        return Line(event.time_us, event.kind, event.node, text, event.term) if text else None
 
     def _first(self, *fact: object) -> bool:
         if fact in self._told:
@@ -61,12 +61,14 @@ class Narrator:
         self._first("leader", event.term)
         if not self._first("won", event.term):
             return None
-        votes = event.detail.get("votes")
-        count = f" with {votes} of {self._nodes} votes" if isinstance(votes, int) else ""
+        votes, voters = event.detail.get("votes"), event.detail.get("voters", self._nodes)
+        count = f" with {votes} of {voters} votes" if isinstance(votes, int) else ""
         return f"{event.node} won the election{count} and leads in term {event.term}"
 
     def _leader(self, event: TraceEvent) -> str | None:
         leader = event.detail.get("leader")
+        if leader:  # its next doubt is news again, even in the same term
+            self._told.pop(("election", event.node, "pre-vote", event.term), None)
         if not leader or not self._first("leader", event.term):
             return None
         return f"{leader} leads in term {event.term} (told by {event.node})"

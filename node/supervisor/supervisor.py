@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +19,7 @@ import msgspec
 from node.runtime.ports import Status
 from node.supervisor import layout
 from node.supervisor.child import Child, describe_end
+from node.supervisor.chronicle import Chronicle
 from node.supervisor.control import Answer, Control
 from node.supervisor.layout import ClusterFile, Lock, NodeEntry, SupervisorError
 from node.supervisor.narrator import Line, Narrator
@@ -57,7 +58,7 @@ class Supervisor:
     """Owns the nodes of one data folder from `run` to its return.
 
     `command` starts a node; the node's flags are appended: `--name n1 --seeds ... --data-dir ... --port ...`, then
-    `node_flags`. `again` is the command that people type to start a node again.
+    `node_flags`. `now_us` is the wall clock; `again` is the command that people type to start a node again.
     """
 
     def __init__(
@@ -69,14 +70,16 @@ class Supervisor:
         node_flags: tuple[str, ...],
         teller: Teller,
         environ: Mapping[str, str],
+        now_us: Callable[[], int],
         again: str = "raft-node start",
     ) -> None:
-        self._data_dir, self._lock, self._teller, self._again = data_dir, lock, teller, again
+        self._data_dir, self._lock, self._teller = data_dir, lock, teller
+        self._now_us, self._again = now_us, again
         self._children = {
             entry.name: Child(entry, (*command, *flags_of(entry, entries), *node_flags), environ) for entry in entries
         }
         self._entries = entries
-        self._narrator = Narrator(len(entries))
+        self._chronicle = Chronicle(Narrator(len(entries)), self._print)
         self._control = Control(self.start_again, self.cluster_file)
         self._control_path: str | None = None
         self._stop_requested = asyncio.Event()
@@ -119,6 +122,7 @@ class Supervisor:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
+                self._chronicle.flush()
                 await self._control.close()
                 self._control_path = None
                 self._write()
@@ -159,7 +163,7 @@ class Supervisor:
         except (SupervisorError, OSError) as error:
             return Answer(False, str(error))
         self._write()
-        self._say(Line("started", name, f"{name} was started again as process {pid}"))
+        self._say("started", name, f"{name} was started again as process {pid}")
         return Answer(True, f"{name} was started as process {pid}.", pid)
 
     def cluster_file(self) -> ClusterFile:
@@ -176,9 +180,12 @@ class Supervisor:
         try:
             layout.write(self._data_dir, self.cluster_file())
         except OSError as error:
-            self._say(Line("trouble", "", f"cluster.json cannot be written: {error.strerror}"))
+            self._say("trouble", "", f"cluster.json cannot be written: {error.strerror}")
 
-    def _say(self, line: Line) -> None:
+    def _say(self, kind: str, node: str, text: str, extra: Sequence[str] = ()) -> None:
+        self._chronicle.add(Line(self._now_us(), kind, node, text, extra=tuple(extra)))
+
+    def _print(self, line: Line) -> None:
         try:
             self._teller.say(line)
         except OSError:
@@ -194,14 +201,13 @@ class Supervisor:
             self._changed.set()
             if not self._stopping:
                 text = f"{name} (process {pid}) {describe_end(code)}; start it again with: {self._again} {name}"
-                self._say(Line("died", name, text, extra=tuple(child.log_tail())))
+                self._say("died", name, text, child.log_tail())
                 self._write()
 
     async def _follow(self, session: aiohttp.ClientSession, entry: NodeEntry) -> None:
         async for event in follow_events(session, entry.url):
-            line = self._narrator.tell(event)
-            if line and not self._stopping:
-                self._say(line)
+            if not self._stopping:
+                self._chronicle.add(event)
 
     async def _keep_house(self) -> None:
         while True:
@@ -224,7 +230,7 @@ class Supervisor:
             )
             now = loop.time()
             if not any(child.pid for child in self._children.values()):
-                self._say(Line("trouble", "", "no node survived its start, so the cluster ends"))
+                self._say("trouble", "", "no node survived its start, so the cluster ends")
                 return False
             leader = agreed_leader(views)
             led_since = (led_since or now) if leader else None
@@ -233,9 +239,10 @@ class Supervisor:
                 break
             if now - begin > LEADER_WAIT_SECONDS:
                 missing = what_is_missing(views, {name: child.pid for name, child in self._children.items()})
-                self._say(Line("trouble", "", f"no leader after {LEADER_WAIT_SECONDS:.0f} s: {missing}"))
+                self._say("trouble", "", f"no leader after {LEADER_WAIT_SECONDS:.0f} s: {missing}")
                 break
             await asyncio.sleep(STATUS_POLL_SECONDS)
+        self._chronicle.flush()
         try:
             self._teller.table([self._row(entry, views[entry.name]) for entry in self._entries])
         except OSError:

@@ -15,7 +15,7 @@ from node.runtime.ports import Status
 STATUS_TIMEOUT_SECONDS = 1.0
 STATUS_BYTES_MAX = 1024 * 1024
 EVENT_LINE_BYTES_MAX = 256 * 1024
-RECONNECT_SECONDS_MIN, RECONNECT_SECONDS_MAX = 0.1, 2.0
+RECONNECT_SECONDS_MIN, RECONNECT_SECONDS_MAX = 0.05, 0.25
 """Between two attempts to follow a node that does not answer; the wait doubles from the first to the second."""
 
 _STATUS = msgspec.json.Decoder(Status)
