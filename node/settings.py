@@ -106,7 +106,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     trace_transitions: Annotated[
         int, _meta("Watching", "elections and other changes kept for /events", ge=16, le=1_000_000)
     ] = 4096
-    trace_messages: Annotated[int, _meta("Watching", "messages kept for /events; 0: none", ge=0, le=1_000_000)] = 4096
+    trace_messages: Annotated[int, _meta("Watching", "messages kept for /events", ge=16, le=1_000_000)] = 4096
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _meta("Watching", "least severity logged")] = (
         "info"
     )
@@ -295,10 +295,10 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str], config: str | Non
                 f"{row.key} is missing ({row.help}): give {row.flag}, {row.env} or the TOML key {row.key}."
             )
     settings = Settings(**values)
-    _check(settings, origins)
-    if settings.peer_port == 0:
+    if settings.peer_port == 0 and settings.name in [seed.name for seed in settings.seeds]:
         settings = msgspec.structs.replace(settings, peer_port=settings.own_seed.port)
         origins["peer_port"] = f"own entry in seeds ({origins['seeds']})"
+    _check(settings, origins)
     return Loaded(settings, origins)
 
 
@@ -321,7 +321,7 @@ def _from_file(path: str) -> dict[str, tuple[str, str]]:
     for key, value in table.items():
         if key not in _BY_KEY:
             raise SettingsError(
-                f"The configuration file {path} has an unknown key {key!r}{_did_you_mean(key, _BY_KEY)}."
+                f"The configuration file {path} has an unknown key {key!r}{_did_you_mean(key, _BY_KEY)}"
             )
         found[key] = (_toml_text(key, value, path), f"file {path}")
     return found
@@ -352,7 +352,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, tuple[str, str]]:
             )
         if name not in known:
             raise SettingsError(
-                f"The environment variable {name} is unknown{_did_you_mean(name, (*known, CONFIG_ENV))}."
+                f"The environment variable {name} is unknown{_did_you_mean(name, (*known, CONFIG_ENV))}"
             )
         if environ[name]:  # set but empty is how compose files and charts say "not set"
             found[known[name].key] = (environ[name], f"environment {name}")
@@ -363,7 +363,7 @@ def _did_you_mean(word: str, known: Any) -> str:
     import difflib
 
     close = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {close[0]}?" if close else "; see raft-node serve --help"
+    return f"; did you mean {close[0]}?" if close else "; see raft-node serve --help."
 
 
 def _check(settings: Settings, origins: Mapping[str, str]) -> None:

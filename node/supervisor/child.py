@@ -12,6 +12,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from node.supervisor import lifeline
 from node.supervisor.layout import NodeEntry, SupervisorError
 
@@ -88,7 +90,7 @@ class Child:
                 os.truncate(log, 0)
 
     def log_tail(self) -> list[str]:
-        """The last few lines it printed."""
+        """The last few lines it printed; of structured ones only what a person reads first."""
         try:
             with Path(self.entry.log_file).open("rb") as log:
                 log.seek(0, os.SEEK_END)
@@ -96,7 +98,20 @@ class Child:
                 lines = log.read().decode(errors="replace").splitlines()
         except OSError:
             return []
-        return [line for line in lines if line.strip()][-TAIL_LINES:]
+        return [_readable(line) for line in lines if line.strip()][-TAIL_LINES:]
+
+
+class _LogLine(msgspec.Struct):
+    level: str
+    message: str
+
+
+def _readable(line: str) -> str:
+    try:
+        found = msgspec.json.decode(line, type=_LogLine)
+    except msgspec.MsgspecError:
+        return line
+    return f"{found.level} {found.message}"
 
 
 def describe_end(code: int) -> str:

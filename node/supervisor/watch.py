@@ -44,13 +44,14 @@ async def fetch_status(session: aiohttp.ClientSession, url: str) -> Status | Non
 async def follow_events(session: aiohttp.ClientSession, url: str) -> AsyncIterator[TraceEvent]:
     """Every event of the node's transitions ring from its beginning, then each as it happens; never ends by itself.
 
-    Reconnects with a bounded backoff and resumes where it was (Last-Event-ID), so a restarted node is followed too.
+    Reconnects with a bounded backoff and resumes where it was. Last-Event-ID names the process as well, so the events
+    of a restarted node are told from its beginning.
     """
-    wait, last_id = RECONNECT_SECONDS_MIN, "0"
+    wait, last_id = RECONNECT_SECONDS_MIN, ""
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=STATUS_TIMEOUT_SECONDS)
     while True:
         try:
-            headers = {"Accept": "text/event-stream", "Last-Event-ID": last_id}
+            headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_id} if last_id else {})
             async with session.get(f"{url}/events", headers=headers, timeout=timeout, allow_redirects=False) as answer:
                 if answer.status == 200:
                     wait = RECONNECT_SECONDS_MIN
