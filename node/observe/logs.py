@@ -1,0 +1,100 @@
+"""Logs of a node: one JSON object a line on standard error, or a short line where a person looks.
+
+Why it exists: lines of five nodes are read together, so each one says which node, term and role it comes from. It
+uses `logging` only; it must not hold what it logs, and a field that cannot be encoded must not lose the line.
+"""
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import TextIO
+
+import msgspec
+
+from node.observe.events import TraceEvent
+
+LINE_FIELD_CHARACTERS_MAX = 16_384
+"""Messages and tracebacks are cut here."""
+
+_ENCODER = msgspec.json.Encoder()
+
+
+def configure_logging(
+    node: str,
+    term_and_role: Callable[[], tuple[int, str]],
+    level: str = "INFO",
+    stream: TextIO | None = None,
+    human: bool | None = None,
+) -> logging.Handler:
+    """Send everything of `level` and above to `stream` (None: standard error), replacing what was set up before.
+
+    `term_and_role` is asked at each line. `human` None: JSON unless the stream is a terminal. The handler is
+    returned so that a caller can take it away again.
+    """
+    stream = stream or sys.stderr
+    human = stream.isatty() if human is None else human
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(HumanFormatter(node, term_and_role) if human else JsonFormatter(node, term_and_role))
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level)
+    return handler
+
+
+def transition_logger(logger: logging.Logger) -> Callable[[TraceEvent], None]:
+    """A listener for `Trace`: every transition as an INFO line, its details as fields."""
+
+    def log(event: TraceEvent) -> None:
+        if logger.isEnabledFor(logging.INFO):
+            words = " ".join(f"{name}={value}" for name, value in event.detail.items())
+            fields = {"kind": event.kind, "seq": event.seq, "detail": event.detail}
+            logger.info("%s %s", event.kind, words, extra={"fields": fields})
+
+    return log
+
+
+class JsonFormatter(logging.Formatter):
+    """`time_us`, `level`, `logger`, `node`, `term`, `role`, `message`; then what `extra={"fields": {...}}` adds."""
+
+    def __init__(self, node: str, term_and_role: Callable[[], tuple[int, str]]) -> None:
+        super().__init__()
+        self._node = node
+        self._term_and_role = term_and_role
+
+    def format(self, record: logging.LogRecord) -> str:
+        term, role = self._term_and_role()
+        line: dict[str, object] = {
+            "time_us": int(record.created * 1_000_000),
+            "level": record.levelname,
+            "logger": record.name,
+            "node": self._node,
+            "term": term,
+            "role": role,
+            "message": record.getMessage()[:LINE_FIELD_CHARACTERS_MAX],
+        }
+        fields = getattr(record, "fields", None)
+        if isinstance(fields, dict):
+            for name, value in fields.items():
+                line.setdefault(str(name), value)
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)[-LINE_FIELD_CHARACTERS_MAX:]
+        try:
+            return _ENCODER.encode(line).decode()
+        except (TypeError, ValueError):
+            return _ENCODER.encode({name: ascii(value) for name, value in line.items()}).decode()
+
+
+class HumanFormatter(logging.Formatter):
+    """`12:00:00.123 n1 leader/7 INFO message`."""
+
+    def __init__(self, node: str, term_and_role: Callable[[], tuple[int, str]]) -> None:
+        super().__init__("%(asctime)s.%(msecs)03d %(node)s %(role)s/%(term)s %(levelname)s %(message)s", "%H:%M:%S")
+        self._node = node
+        self._term_and_role = term_and_role
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.node = self._node
+        record.term, record.role = self._term_and_role()
+        return super().format(record)

@@ -1,0 +1,178 @@
+"""Prometheus metrics of one node; docs name every one of them, so names and labels do not change.
+
+Why it exists: almost every value is known elsewhere already (the core's status, the trace's counts), so they are
+read when Prometheus asks, and the hot path pays nothing. Only what nobody else knows is counted here: outcomes of
+client requests and the time of fsync. Its registry is its own, so that two nodes can live in one process.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from node.observe.messages import type_name
+from node.observe.trace import Trace
+from node.raft.status import CoreStatus
+from node.raft.types import Role
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+FSYNC_BUCKETS_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+
+class NodeView(Protocol):
+    """What metrics read of `node.runtime.ports.Status`."""
+
+    @property
+    def core(self) -> CoreStatus: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def uptime_us(self) -> int: ...
+    @property
+    def links_up(self) -> tuple[str, ...]: ...
+
+
+class StoreSize(Protocol):
+    """What metrics read of the key-value store."""
+
+    @property
+    def revision(self) -> int: ...
+    @property
+    def key_count(self) -> int: ...
+
+
+class Metrics:
+    """Everything `/metrics` says. Callables are asked at each scrape, on the event loop's thread."""
+
+    def __init__(
+        self, status: Callable[[], NodeView], trace: Trace, loop_age_us: Callable[[], int], store: StoreSize
+    ) -> None:
+        self.proposals: dict[str, int] = {}
+        """Client writes by outcome: "done", "unknown", or the code of a refusal."""
+        self.reads: dict[str, int] = {}
+        """Client reads by outcome: "linearizable", "stale", or the code of a failure."""
+        self.registry = CollectorRegistry(auto_describe=False)
+        self._fsync = Histogram(
+            "raft_fsync_seconds",
+            "Time of one fsync of the log.",
+            registry=self.registry,
+            buckets=FSYNC_BUCKETS_SECONDS,
+        )
+        self._sources = (status, trace, loop_age_us, store)
+        ProcessCollector(registry=self.registry)
+        self.registry.register(self)
+
+    def proposal(self, outcome: str) -> None:
+        """Count one client write."""
+        self.proposals[outcome] = self.proposals.get(outcome, 0) + 1
+
+    def read(self, outcome: str) -> None:
+        """Count one client read."""
+        self.reads[outcome] = self.reads.get(outcome, 0) + 1
+
+    def fsync(self, seconds: float) -> None:
+        """Record one fsync; may be called from any thread."""
+        self._fsync.observe(seconds)
+
+    def render(self) -> bytes:
+        """The text exposition format; its type is `CONTENT_TYPE`."""
+        return generate_latest(self.registry)
+
+    def describe(self) -> list[Metric]:
+        """Nothing in advance: `collect` needs a running node."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Called by the registry."""
+        status, trace, loop_age_us, store = self._sources
+        view = status()
+        yield from _core_metrics(view.core)
+        yield from _peer_metrics(view)
+        yield from _trace_metrics(trace, view.core.role)
+        yield _gauge("raft_uptime_seconds", "Time since the process started.", view.uptime_us / 1e6)
+        yield _gauge("raft_loop_age_seconds", "Time since the driver's loop last ran.", loop_age_us() / 1e6)
+        yield _gauge("raft_kv_revision", "Revision of the key-value store.", store.revision)
+        yield _gauge("raft_kv_keys", "Living keys.", store.key_count)
+        yield _counter("raft_proposals", "Client writes by outcome.", ["outcome"], _single(self.proposals))
+        yield _counter("raft_reads", "Client reads by outcome.", ["outcome"], _single(self.reads))
+        info = GaugeMetricFamily("raft_build_info", "1, with the version.", labels=["version"])
+        info.add_metric([view.version], 1)
+        yield info
+
+
+def _gauge(name: str, documentation: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, documentation, value=value)
+
+
+def _counter(name: str, documentation: str, labels: list[str], counts: dict[tuple[str, ...], int]) -> Metric:
+    family = CounterMetricFamily(name, documentation, labels=labels)
+    for values, count in counts.items():
+        family.add_metric(values, count)
+    return family
+
+
+def _single(counts: dict[str, int]) -> dict[tuple[str, ...], int]:
+    return {(name,): count for name, count in counts.items()}
+
+
+def _core_metrics(core: CoreStatus) -> Iterator[Metric]:
+    yield _gauge("raft_term", "Current term.", core.term)
+    role = GaugeMetricFamily("raft_role", "1 for the role that the node has, 0 for the others.", labels=["role"])
+    for one in Role:
+        role.add_metric([one.value], float(core.role is one))
+    yield role
+    yield _gauge("raft_leader_known", "1 when this node knows who leads.", float(bool(core.leader)))
+    yield _gauge("raft_commit_index", "Highest entry known to be committed.", core.commit)
+    yield _gauge("raft_applied_index", "Highest entry that the store holds.", core.applied)
+    yield _gauge("raft_durable_index", "Highest entry that is on this node's disk.", core.durable)
+    yield _gauge("raft_first_index", "Oldest entry in the log.", core.first_index)
+    yield _gauge("raft_last_index", "Newest entry in the log.", core.last_index)
+    yield _gauge("raft_log_bytes", "Size of the log, as counted against its limit.", core.log_bytes)
+    yield _gauge("raft_log_limit_bytes", "Size at which writes are refused.", core.log_limit_bytes)
+    yield _gauge("raft_voters", "Voters in the configuration in force.", len(core.voters))
+
+
+def _peer_metrics(view: NodeView) -> Iterator[Metric]:
+    age = GaugeMetricFamily(
+        "raft_peer_contact_age_seconds", "Time since anything of the peer arrived; absent: never.", labels=["peer"]
+    )
+    link = GaugeMetricFamily("raft_link_up", "1 when the link to the peer is up.", labels=["peer"])
+    match = GaugeMetricFamily("raft_peer_match_index", "Leader only: what the peer is known to hold.", labels=["peer"])
+    for peer in view.core.peers:
+        link.add_metric([peer.name], float(peer.name in view.links_up))
+        if peer.contact_age_us is not None:
+            age.add_metric([peer.name], peer.contact_age_us / 1e6)
+        if view.core.role is Role.LEADER:
+            match.add_metric([peer.name], peer.match_index)
+    yield from (age, link, match)
+
+
+def _trace_metrics(trace: Trace, role: Role) -> Iterator[Metric]:
+    counts = trace.transition_counts
+    by_kind: dict[tuple[str, ...], int] = {}
+    for key, count in counts.items():
+        by_kind[key[:1]] = by_kind.get(key[:1], 0) + count
+    yield _counter("raft_trace_events", "Transitions in the trace by kind.", ["kind"], by_kind)
+
+    def of(kind: str) -> dict[tuple[str, ...], int]:
+        return {key[1:]: count for key, count in counts.items() if key[0] == kind}
+
+    elections = of("election")
+    won = by_kind.get(("won",), 0)
+    pending = int(role is Role.CANDIDATE)
+    lost = max(0, elections.get(("vote",), 0) - won - pending)
+    yield _counter("raft_elections_started", "Campaigns by phase: pre-vote or vote.", ["phase"], elections)
+    yield _counter("raft_elections_won", "Elections that this node won.", [], {(): won})
+    yield _counter("raft_elections_lost", "Campaigns of phase vote that ended otherwise.", [], {(): lost})
+    yield _counter("raft_role_transitions", "Changes of role.", ["from", "to"], of("role"))
+    yield _counter("raft_votes", "Answers given to vote requests.", ["phase", "granted"], of("vote"))
+    yield _counter("raft_link_changes", "Peer links that went up or down.", ["peer", "direction", "up"], of("link"))
+    sent: dict[tuple[str, ...], int] = {(p, type_name(k)): n for (out, p, k), n in trace.message_counts.items() if out}
+    received: dict[tuple[str, ...], int] = {
+        (p, type_name(k)): n for (out, p, k), n in trace.message_counts.items() if not out
+    }
+    yield _counter("raft_messages_sent", "Messages handed to links.", ["peer", "type"], sent)
+    yield _counter("raft_messages_received", "Messages taken from links.", ["peer", "type"], received)
