@@ -76,10 +76,11 @@ class FilePort(Protocol):
 
 
 class OsFile:
-    """`OpenFile` over a descriptor."""
+    """`OpenFile` over a descriptor. A `new` file's first sync is a full one: its size came without a write."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, *, new: bool = False) -> None:
         self._descriptor = descriptor
+        self._new = new
 
     def pwrite(self, offset: int, data: bytes) -> None:
         written = os.pwrite(self._descriptor, data, offset)
@@ -87,7 +88,11 @@ class OsFile:
             written += os.pwrite(self._descriptor, data[written:], offset + written)
 
     def sync(self) -> None:
-        _sync_data(self._descriptor)
+        if self._new:
+            os.fsync(self._descriptor)
+            self._new = False
+        else:
+            _sync_data(self._descriptor)
 
     def close(self) -> None:
         if self._descriptor >= 0:
@@ -147,7 +152,7 @@ class OsFiles:
             os.close(descriptor)
             os.unlink(self._path(name))
             raise
-        return OsFile(descriptor)
+        return OsFile(descriptor, new=True)
 
     def open(self, name: str) -> OsFile:
         return OsFile(os.open(self._path(name), os.O_RDWR))

@@ -102,7 +102,8 @@ class SimulatedFile:
         try:
             self._disk.count("pwrite")
         except OSError:
-            self._inode.write(offset, data[: len(data) // 2])  # a failing write may have written a part
+            part = (offset + len(data) // 2) // SECTOR_BYTES * SECTOR_BYTES - offset
+            self._inode.write(offset, data[: max(0, part)])  # a failing write may have written whole sectors
             raise
         self._inode.write(offset, data)
 

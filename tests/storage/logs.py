@@ -1,0 +1,87 @@
+"""What tests of the log share: writes that a core could have made, and a log together with what it reported."""
+
+import queue
+from collections.abc import Callable
+
+from node.raft.effects import Persist
+from node.raft.types import Configuration, Entry, EntryKind, HardState, Member, cluster_id_of
+from node.storage.errors import StorageError
+from node.storage.files import FilePort
+from node.storage.recovery import Recovered
+from node.storage.segments import FRAME_BYTES, SEGMENT_BYTES
+from node.storage.wal import Wal, open_wal
+
+NAME = "node-1"
+INCARNATION = "a" * 32
+FIRST = Entry(1, 0, EntryKind.CONFIGURATION, Configuration((Member(NAME, INCARNATION),)).encode())
+CLUSTER_ID = cluster_id_of(FIRST)
+WAIT_SECONDS_MAX = 10.0
+
+
+def birth(token: int = 1) -> Persist:
+    return Persist(token, HardState(0, "", 0), None, (FIRST,), cluster_id=CLUSTER_ID)
+
+
+def command(index: int, term: int = 1, data: bytes = b"x") -> Entry:
+    return Entry(index, term, EntryKind.COMMAND, data, time_us=1_700_000_000_000_000 + index)
+
+
+def append(token: int, *entries: Entry, truncate_from: int | None = None, state: HardState | None = None) -> Persist:
+    return Persist(token, state, truncate_from, entries)
+
+
+class Log:
+    """A `Wal`, the tokens it reported as durable, and the faults it reported. Threaded: reports wait in a queue."""
+
+    def __init__(
+        self,
+        files: FilePort,
+        *,
+        threaded: bool = False,
+        segment_bytes: int = SEGMENT_BYTES,
+        frame_bytes: int = FRAME_BYTES,
+        name: str = NAME,
+        incarnation: str = INCARNATION,
+    ) -> None:
+        self.done: list[int] = []
+        self.fatal: list[StorageError] = []
+        self._reports: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self.wal: Wal
+        self.recovered: Recovered
+        self.wal, self.recovered = open_wal(
+            files,
+            name,
+            incarnation,
+            self.fatal.append,
+            deliver=self._reports.put if threaded else None,
+            segment_bytes=segment_bytes,
+            frame_bytes=frame_bytes,
+        )
+        self._threaded = threaded
+        self._last_token = 0
+
+    def submit(self, *writes: Persist) -> None:
+        for write in writes:
+            self.wal.submit(write, self.done.append)
+            self._last_token = write.token
+
+    def write(self, *writes: Persist) -> None:
+        """Submit, flush, and wait until all is reported."""
+        self.submit(*writes)
+        self.wal.flush()
+        self.settle()
+
+    def settle(self) -> None:
+        """Run reports, as an event loop would, until the last token or a fault has come."""
+        while self._threaded and not self.fatal and (not self.done or self.done[-1] < self._last_token):
+            self._reports.get(timeout=WAIT_SECONDS_MAX)()
+
+    def close(self) -> None:
+        self.wal.close()
+
+
+def read_back(files: FilePort) -> Recovered:
+    """What the next start would begin with."""
+    log = Log(files, segment_bytes=1024)
+    log.close()
+    return log.recovered

@@ -1,0 +1,243 @@
+"""Group commit: one sync for all that waited, a worker that the loop never waits for, and faults that are final."""
+
+import asyncio
+import errno
+import queue
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from node.raft.effects import Persist
+from node.storage.errors import StorageError
+from node.storage.inspect import FrameLine, dump
+from node.storage.wal import open_wal
+from tests.simulation.disk import SimulatedDisk, SimulatedFile
+from tests.storage.logs import INCARNATION, NAME, WAIT_SECONDS_MAX, Log, append, birth, command
+
+
+class SlowDisk(SimulatedDisk):
+    """A disk whose sync waits, once `hold` was called, until `release`; `syncing` is set while one waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._gate = threading.Event()
+        self._gate.set()
+        self.syncing = threading.Event()
+
+    def hold(self) -> None:
+        self.syncing.clear()
+        self._gate.clear()
+
+    def release(self) -> None:
+        self._gate.set()
+
+    def count(self, operation: str) -> None:
+        if operation == "sync" and not self._gate.is_set():
+            self.syncing.set()
+            assert self._gate.wait(WAIT_SECONDS_MAX)
+        super().count(operation)
+
+
+def _frames(disk: SimulatedDisk) -> list[int]:
+    """How many entries each frame holds."""
+    return [len(line.entries) for line in dump(disk) if isinstance(line, FrameLine)]
+
+
+@pytest.mark.parametrize("threaded", [False, True])
+def test_everything_submitted_before_a_flush_is_one_frame_and_one_sync(threaded: bool) -> None:
+    disk = SimulatedDisk()
+    log = Log(disk, threaded=threaded)
+    log.write(birth())
+    before = dict(disk.operations)
+    log.write(*(append(index, command(index)) for index in range(2, 66)))
+    assert disk.operations["sync"] == before["sync"] + 1
+    assert disk.operations["pwrite"] == before["pwrite"] + 1
+    assert disk.operations.get("sync_folder") == before.get("sync_folder")
+    assert _frames(disk) == [1, 64]
+    log.close()
+
+
+def test_what_is_submitted_while_a_sync_runs_goes_into_the_next_frame() -> None:
+    disk = SlowDisk()
+    log = Log(disk, threaded=True)
+    log.write(birth())
+    disk.hold()
+    log.submit(append(2, command(2)))
+    log.wal.flush()
+    assert disk.syncing.wait(WAIT_SECONDS_MAX)
+    for index in range(3, 11):
+        log.submit(append(index, command(index)), Persist(100 + index))
+        log.wal.flush()
+    assert log.done == [1]
+    disk.release()
+    log.settle()
+    assert log.done == [1, 2, *(token for index in range(3, 11) for token in (index, 100 + index))]
+    log.close()
+    assert _frames(disk) == [1, 1, 8]
+
+
+def test_a_barrier_waits_for_what_was_submitted_before_it() -> None:
+    disk = SlowDisk()
+    log = Log(disk, threaded=True)
+    log.write(birth())
+    disk.hold()
+    log.submit(append(2, command(2)))
+    log.wal.flush()
+    assert disk.syncing.wait(WAIT_SECONDS_MAX)
+    log.submit(Persist(3))
+    log.wal.flush()
+    assert log.done == [1]
+    disk.release()
+    log.settle()
+    assert log.done == [1, 2, 3]
+    log.close()
+
+
+@pytest.mark.parametrize("threaded", [False, True])
+def test_barriers_alone_cost_no_io(threaded: bool) -> None:
+    disk = SimulatedDisk()
+    log = Log(disk, threaded=threaded)
+    log.write(birth())
+    before = dict(disk.operations)
+    log.submit(Persist(2), Persist(3))
+    log.wal.flush()
+    assert log.done == [1, 2, 3], "nothing is in progress, so flush itself reports them"
+    assert disk.operations == before
+    log.close()
+
+
+@pytest.mark.parametrize("threaded", [False, True])
+@pytest.mark.parametrize(
+    ("operation", "code", "words"),
+    [
+        ("sync", errno.EIO, "Input/output error"),
+        ("pwrite", errno.ENOSPC, "No space left on device"),
+        ("pwrite", errno.EROFS, "Read-only file system"),
+    ],
+)
+def test_a_failed_write_or_sync_is_reported_once_and_never_retried(
+    threaded: bool, operation: str, code: int, words: str
+) -> None:
+    disk = SimulatedDisk()
+    log = Log(disk, threaded=threaded)
+    log.write(birth())
+    disk.fail(operation, code)
+    log.submit(append(2, command(2)), Persist(3))
+    log.wal.flush()
+    log.settle()
+    disk.heal()
+    before = dict(disk.operations)
+    log.submit(append(4, command(3)), Persist(5))
+    log.wal.flush()
+    log.close()
+    assert log.done == [1]
+    (fatal,) = log.fatal
+    assert words in str(fatal)
+    assert str(fatal).startswith("cannot write to disk/segment-00000001.wal (")
+    assert "\n" not in str(fatal)
+    assert disk.operations == before, "the disk is not touched again"
+
+
+@pytest.mark.parametrize("threaded", [False, True])
+def test_a_disk_that_fills_up_at_rotation_is_reported(threaded: bool) -> None:
+    disk = SimulatedDisk()
+    log = Log(disk, threaded=threaded, segment_bytes=1024)
+    log.write(birth())
+    disk.fail("create", errno.ENOSPC)
+    for index in range(2, 20):
+        log.write(append(index, command(index)))
+    assert "free space on its disk" in str(log.fatal[0])
+    assert len(log.fatal) == 1
+    log.close()
+
+
+def test_done_is_called_on_the_event_loops_thread() -> None:
+    threads: list[str] = []
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        finished = asyncio.Event()
+        wal, _ = open_wal(SimulatedDisk(), NAME, INCARNATION, print, deliver=loop.call_soon_threadsafe)
+
+        def done(token: int) -> None:
+            threads.append(threading.current_thread().name)
+            finished.set()
+
+        wal.submit(birth(), done)
+        wal.flush()
+        assert threads == []
+        await asyncio.wait_for(finished.wait(), WAIT_SECONDS_MAX)
+        assert any(thread.name == f"wal-{NAME}" for thread in threading.enumerate())
+        wal.close()
+        assert all(thread.name != f"wal-{NAME}" for thread in threading.enumerate())
+
+    asyncio.run(run())
+    assert threads == ["MainThread"]
+
+
+def test_a_log_whose_loop_is_closed_still_finishes_and_reports_at_close() -> None:
+    disk = SimulatedDisk()
+    loop = asyncio.new_event_loop()
+    done: list[int] = []
+    wal, _ = open_wal(disk, NAME, INCARNATION, print, deliver=loop.call_soon_threadsafe)
+    loop.close()
+    wal.submit(birth(), done.append)
+    wal.close()
+    assert done == [1]
+
+
+def test_submit_waits_for_the_worker_above_the_queue_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.storage.commit.QUEUE_BYTES_MAX", 1000)
+    disk = SlowDisk()
+    log = Log(disk, threaded=True)
+    log.write(birth())
+    disk.hold()
+    log.submit(append(2, command(2)))
+    log.wal.flush()
+    assert disk.syncing.wait(WAIT_SECONDS_MAX)
+    log.submit(append(3, command(3, 1, bytes(700))))
+    passed = threading.Event()
+
+    def submit_more() -> None:
+        log.submit(append(4, command(4, 1, bytes(700))))
+        passed.set()
+
+    other = threading.Thread(target=submit_more)  # it stands for the loop's thread, which this test must not block
+    other.start()
+    assert not passed.wait(0.1)
+    disk.release()
+    assert passed.wait(WAIT_SECONDS_MAX)
+    other.join()
+    log.wal.flush()
+    log.settle()
+    assert log.done == [1, 2, 3, 4]
+    log.close()
+
+
+def test_a_bug_in_the_writer_stops_the_node_and_not_only_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = SimulatedDisk()
+    log = Log(disk, threaded=True)
+    log.write(birth())
+
+    def broken(self: SimulatedFile, offset: int, data: bytes) -> None:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr(SimulatedFile, "pwrite", broken)
+    log.write(append(2, command(2)))
+    assert [type(error) for error in log.fatal] == [StorageError]
+    assert "planted" in str(log.fatal[0])
+    log.close()
+
+
+def test_deliver_is_called_once_a_group() -> None:
+    reports: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+    done: list[int] = []
+    wal, _ = open_wal(SimulatedDisk(), NAME, INCARNATION, print, deliver=reports.put)
+    wal.submit(birth(), done.append)
+    wal.submit(append(2, command(2)), done.append)
+    wal.flush()
+    reports.get(timeout=WAIT_SECONDS_MAX)()
+    assert done == [1, 2]
+    assert reports.empty()
+    wal.close()
