@@ -1,0 +1,262 @@
+"""What every carrier must do, whoever carries: the promises of `node.transport.port` as tests.
+
+Why it exists: the simulator's verdicts are worth something only if its network keeps the same promises as the real
+one. A harness hides how time passes: it awaits events on the real network and advances the clock on the virtual one.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from node.raft.messages import Lane
+from node.transport.port import GOODBYE, REFUSED, Carrier
+
+FRAME_BYTES_MAX = 64 * 1024
+QUEUE_FRAMES_MAX = 200
+SILENCE_S = 0.6
+"""The limits that a harness sets on its carriers, so that they are reached quickly."""
+
+Change = tuple[str, Lane, bool, str]
+
+
+class Record:
+    """A receiver that remembers, in one list too, so that orders between frames and changes can be checked."""
+
+    def __init__(self, notify: Callable[[], None]) -> None:
+        self.frames: list[tuple[str, Lane, bytes]] = []
+        self.outbound: list[Change] = []
+        self.inbound: list[Change] = []
+        self.all: list[tuple[str, str, Lane, bool | bytes]] = []
+        self.answer: str | None = None
+        self.greeting: Callable[[str, Lane], None] | None = None
+        self._notify = notify
+
+    def on_outbound(self, peer: str, lane: Lane, up: bool, reason: str) -> None:
+        self.outbound.append((peer, lane, up, reason))
+        self.all.append(("out", peer, lane, up))
+        if up and self.greeting is not None:
+            self.greeting(peer, lane)
+        self._notify()
+
+    def on_inbound(self, peer: str, lane: Lane, up: bool, reason: str) -> None:
+        self.inbound.append((peer, lane, up, reason))
+        self.all.append(("in", peer, lane, up))
+        self._notify()
+
+    def on_frame(self, peer: str, lane: Lane, frame: bytes) -> str | None:
+        self.frames.append((peer, lane, frame))
+        self.all.append(("frame", peer, lane, frame))
+        self._notify()
+        return self.answer
+
+    def of(self, lane: Lane) -> list[bytes]:
+        """The frames of one lane."""
+        return [frame for _, lane_of_frame, frame in self.frames if lane_of_frame is lane]
+
+    def reasons(self, peer: str, lane: Lane) -> list[str]:
+        """Why the outbound link was down, each time."""
+        return [reason for name, its_lane, up, reason in self.outbound if (name, its_lane, up) == (peer, lane, False)]
+
+
+class Harness(Protocol):
+    """Starts, breaks and watches carriers named a and b (each knows both names)."""
+
+    async def start(self, *names: str) -> None: ...
+    async def kill(self, name: str) -> None: ...
+    async def leave(self, name: str) -> None: ...
+    def carrier(self, name: str) -> Carrier: ...
+    def heard(self, name: str) -> Record: ...
+    async def until(self, condition: Callable[[], bool], what: str) -> None: ...
+    async def pass_time(self, seconds: float) -> None: ...
+    def cut(self, source: str, target: str) -> None: ...
+    def heal(self, source: str, target: str) -> None: ...
+    def stall(self, source: str, target: str, lane: Lane) -> None: ...
+    def release(self, source: str, target: str, lane: Lane) -> None: ...
+
+
+async def both_up(harness: Harness) -> None:
+    await harness.start("a", "b")
+    await harness.until(lambda: links_are_up(harness, "a", "b") and links_are_up(harness, "b", "a"), "all links up")
+
+
+def links_are_up(harness: Harness, source: str, target: str) -> bool:
+    return all(harness.carrier(source).outbound_up(target, lane) for lane in Lane)
+
+
+async def stuff(harness: Harness, lane: Lane) -> int:
+    """Send from a to b until refused, letting time pass now and then; how many frames were taken."""
+    frame = bytes(FRAME_BYTES_MAX)
+    taken = 0
+    while harness.carrier("a").send("b", lane, frame):
+        taken += 1
+        assert taken < 20 * QUEUE_FRAMES_MAX, "the queue of a link that takes nothing has no bound"
+        if taken % 20 == 0:
+            await harness.pass_time(0.001)
+    return taken
+
+
+class CarrierSuite:
+    """Subclasses provide the fixture `harness`."""
+
+    async def test_links_come_up_on_both_lanes_and_say_so(self, harness: Harness) -> None:
+        await both_up(harness)
+        for name, peer in (("a", "b"), ("b", "a")):
+            await harness.until(lambda name=name: len(harness.heard(name).inbound) == 2, "inbound links")  # type: ignore[misc]
+            assert sorted(harness.heard(name).outbound) == [(peer, lane, True, "") for lane in Lane]
+            assert sorted(harness.heard(name).inbound) == [(peer, lane, True, "") for lane in Lane]
+
+    async def test_frames_arrive_whole_once_and_in_order_within_a_lane(self, harness: Harness) -> None:
+        await both_up(harness)
+        sizes = [0, 1, 125, 126, 127, 300, 4000, FRAME_BYTES_MAX]
+        sent = [number.to_bytes(4, "big") + bytes(sizes[number % 7]) for number in range(160)]
+        sent += [bytes(FRAME_BYTES_MAX), b""]
+        for frame in sent:
+            for lane in Lane:
+                assert harness.carrier("a").send("b", lane, frame)
+        await harness.until(lambda: len(harness.heard("b").frames) == 2 * len(sent), "all frames")
+        assert harness.heard("b").of(Lane.CONTROL) == sent
+        assert harness.heard("b").of(Lane.BULK) == sent
+        assert {peer for peer, _, _ in harness.heard("b").frames} == {"a"}
+
+    async def test_what_is_sent_when_a_link_comes_up_arrives_first(self, harness: Harness) -> None:
+        await harness.start("a")
+        a = harness.carrier("a")
+
+        def greet(peer: str, lane: Lane) -> None:
+            for number in range(3):
+                assert a.send(peer, lane, b"%d" % number)
+
+        harness.heard("a").greeting = greet
+        await harness.start("b")
+        await harness.until(lambda: links_are_up(harness, "a", "b"), "links to b")
+        for lane in Lane:
+            a.send("b", lane, b"later")
+        await harness.until(lambda: len(harness.heard("b").frames) == 8, "greetings")
+        for lane in Lane:
+            assert harness.heard("b").of(lane) == [b"0", b"1", b"2", b"later"]
+
+    async def test_a_stuffed_bulk_lane_does_not_delay_control_and_loses_nothing(self, harness: Harness) -> None:
+        await both_up(harness)
+        harness.stall("a", "b", Lane.BULK)
+        taken = await stuff(harness, Lane.BULK)
+        assert taken >= QUEUE_FRAMES_MAX
+        assert not harness.carrier("a").send("b", Lane.BULK, b"x")
+        assert harness.carrier("a").send("b", Lane.CONTROL, b"urgent")
+        await harness.until(lambda: harness.heard("b").of(Lane.CONTROL) == [b"urgent"], "the control frame")
+        assert len(harness.heard("b").of(Lane.BULK)) < taken
+        harness.release("a", "b", Lane.BULK)
+        await harness.until(lambda: len(harness.heard("b").of(Lane.BULK)) == taken, "the bulk frames")
+        assert harness.carrier("a").send("b", Lane.BULK, b"x")
+
+    async def test_a_frame_over_the_limit_is_refused_and_harms_no_link(self, harness: Harness) -> None:
+        await both_up(harness)
+        assert not harness.carrier("a").send("b", Lane.BULK, bytes(FRAME_BYTES_MAX + 1))
+        assert harness.carrier("a").send("b", Lane.BULK, bytes(FRAME_BYTES_MAX))
+        await harness.until(lambda: len(harness.heard("b").frames) == 1, "the frame at the limit")
+        assert all(up for _, _, up, _ in harness.heard("a").outbound)
+
+    async def test_a_stranger_is_never_connected(self, harness: Harness) -> None:
+        await both_up(harness)
+        assert not harness.carrier("a").outbound_up("x", Lane.CONTROL)
+        assert not harness.carrier("a").send("x", Lane.CONTROL, b"hello")
+
+    async def test_refusal_is_told_apart_and_told_once(self, harness: Harness) -> None:
+        await harness.start("a")
+        await harness.until(lambda: len(harness.heard("a").outbound) == 2, "the refused dials")
+        await harness.pass_time(0.3)
+        assert sorted(harness.heard("a").outbound) == [("b", lane, False, REFUSED) for lane in Lane]
+        assert not harness.carrier("a").send("b", Lane.CONTROL, b"x")
+
+    async def test_a_peer_that_dies_is_lost_and_then_refused(self, harness: Harness) -> None:
+        await both_up(harness)
+        await harness.kill("b")
+        await harness.until(
+            lambda: all(len(harness.heard("a").reasons("b", x)) == 2 for x in Lane), "the failed redials"
+        )
+        for lane in Lane:
+            lost, refused = harness.heard("a").reasons("b", lane)
+            assert lost not in (GOODBYE, REFUSED)
+            assert refused == REFUSED
+            assert not harness.carrier("a").send("b", lane, b"x")
+        assert [up for _, _, up, _ in harness.heard("a").inbound] == [True, True, False, False]
+        assert GOODBYE not in [reason for _, _, _, reason in harness.heard("a").inbound]
+
+    async def test_a_peer_that_leaves_says_goodbye(self, harness: Harness) -> None:
+        await both_up(harness)
+        await harness.leave("b")
+        await harness.until(
+            lambda: all(len(harness.heard("a").reasons("b", x)) == 2 for x in Lane), "the failed redials"
+        )
+        for lane in Lane:
+            assert harness.heard("a").reasons("b", lane) == [GOODBYE, REFUSED]
+        assert [reason for _, _, _, reason in harness.heard("a").inbound] == ["", "", GOODBYE, GOODBYE]
+
+    async def test_a_restarted_peer_is_found_at_its_new_address(self, harness: Harness) -> None:
+        await both_up(harness)
+        await harness.kill("b")
+        await harness.until(lambda: not links_are_up(harness, "a", "b"), "links down")
+        await harness.start("b")
+        await harness.until(
+            lambda: links_are_up(harness, "a", "b") and links_are_up(harness, "b", "a"), "links up again"
+        )
+        assert harness.carrier("a").send("b", Lane.CONTROL, b"again")
+        await harness.until(lambda: harness.heard("b").frames == [("a", Lane.CONTROL, b"again")], "the frame")
+
+    async def test_after_a_reset_nothing_of_before_arrives(self, harness: Harness) -> None:
+        await both_up(harness)
+        for _ in range(100):
+            harness.carrier("a").send("b", Lane.CONTROL, b"before" + bytes(30_000))
+        harness.carrier("a").reset("b")
+        assert sorted(harness.heard("a").outbound[-2:]) == [("b", lane, False, "reset") for lane in Lane]
+        assert sorted(harness.heard("a").inbound[-2:]) == [("b", lane, False, "reset") for lane in Lane]
+        assert not harness.carrier("a").send("b", Lane.CONTROL, b"between")
+        await harness.until(
+            lambda: links_are_up(harness, "a", "b") and links_are_up(harness, "b", "a"), "links up again"
+        )
+        harness.carrier("a").send("b", Lane.CONTROL, b"after")
+        await harness.until(lambda: (b"after") in harness.heard("b").of(Lane.CONTROL), "the frame")
+        events = [
+            (kind, what) for kind, peer, lane, what in harness.heard("b").all if lane is Lane.CONTROL and kind != "out"
+        ]
+        assert [what for kind, what in events if kind == "in"] == [True, False, True]
+        assert events[events.index(("in", False)) + 1 :] == [("in", True), ("frame", b"after")]
+        assert harness.heard("b").of(Lane.CONTROL).count(b"after") == 1
+
+    async def test_a_newer_inbound_link_replaces_the_older(self, harness: Harness) -> None:
+        await both_up(harness)
+        harness.cut("a", "b")
+        await harness.until(lambda: not any(harness.carrier("a").outbound_up("b", lane) for lane in Lane), "silence")
+        await harness.pass_time(0.05)
+        assert [up for _, _, up, _ in harness.heard("b").inbound] == [True, True]
+        harness.heal("a", "b")
+        await harness.until(lambda: links_are_up(harness, "a", "b"), "links up again")
+        for lane in Lane:
+            events = [(up, reason) for _, its_lane, up, reason in harness.heard("b").inbound if its_lane is lane]
+            assert events == [(True, ""), (False, "replaced by a newer link"), (True, "")]
+
+    async def test_a_cut_of_one_direction_leaves_the_other_alone(self, harness: Harness) -> None:
+        await both_up(harness)
+        harness.cut("a", "b")
+        assert harness.carrier("a").send("b", Lane.CONTROL, b"unheard")
+        assert harness.carrier("b").send("a", Lane.CONTROL, b"heard")
+        await harness.until(lambda: harness.heard("a").frames == [("b", Lane.CONTROL, b"heard")], "the other direction")
+        await harness.until(lambda: all(len(harness.heard("a").reasons("b", x)) == 2 for x in Lane), "silence, twice")
+        for lane in Lane:
+            assert all(reason.startswith("silence") for reason in harness.heard("a").reasons("b", lane))
+        assert harness.carrier("b").send("a", Lane.CONTROL, b"still")
+        await harness.until(lambda: len(harness.heard("a").frames) == 2, "the other direction again")
+        assert [up for _, _, up, _ in harness.heard("b").outbound] == [True, True]
+        assert harness.heard("b").frames == []
+        harness.heal("a", "b")
+        await harness.until(lambda: links_are_up(harness, "a", "b"), "links up again")
+
+    async def test_a_refused_frame_closes_its_link_with_the_sentence(self, harness: Harness) -> None:
+        await both_up(harness)
+        harness.heard("b").answer = "this frame makes no sense"
+        for _ in range(3):
+            assert harness.carrier("a").send("b", Lane.BULK, b"?")
+        await harness.until(lambda: harness.heard("a").reasons("b", Lane.BULK) != [], "the closed link")
+        assert harness.heard("a").reasons("b", Lane.BULK)[0] == "the peer closed: this frame makes no sense"
+        assert ("a", Lane.BULK, False, "this frame makes no sense") in harness.heard("b").inbound
+        assert harness.heard("b").frames == [("a", Lane.BULK, b"?")]
+        assert harness.heard("a").reasons("b", Lane.CONTROL) == []
+        await harness.until(lambda: links_are_up(harness, "a", "b"), "the redial")
