@@ -1,0 +1,111 @@
+"""Clients of a simulated cluster: each owns a key and writes 1, 2, 3, ...; all read everything; nothing is repeated.
+
+Why it exists: what clients were told is the only thing that counts in the end. Reads are judged against the log: one
+that began after a write was acknowledged, or after another read was answered, must see at least as much of the log.
+"""
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+from node.runtime.inputs import WantRead, WantWrite
+from node.runtime.ports import Done, NotProposed, Outcome, ReadFailed
+from node.statemachine.commands import Put, encode_command
+from tests.simulation.invariants import Invariants, Violation
+from tests.simulation.scheduler import Scheduler
+from tests.simulation.server import Server
+
+TIMEOUT_US = 1_000_000
+
+
+class Tallies:
+    """What became of all operations."""
+
+    def __init__(self) -> None:
+        self.writes_done = 0
+        self.writes_unknown = 0
+        self.writes_refused = 0
+        self.reads_done = 0
+        self.reads_failed = 0
+        self.seen_index = 0
+        """The highest log index that any client knows of: the least that a read from now on must show."""
+
+
+class Client:
+    """One after the other: a write or a read, at a random server, then a pause."""
+
+    def __init__(
+        self,
+        number: int,
+        servers: Sequence[Server],
+        scheduler: Scheduler,
+        rng: Random,
+        invariants: Invariants,
+        tallies: Tallies,
+        report: Callable[[bytes], None],
+    ) -> None:
+        self.key = b"key-%d" % number
+        self.acknowledged: list[bytes] = []
+        self._servers = servers
+        self._scheduler = scheduler
+        self._rng = rng
+        self._invariants = invariants
+        self._tallies = tallies
+        self._report = report
+        self._value = 0
+        self.stopped = False
+
+    def begin(self) -> None:
+        """Do the next operation after a short, random while."""
+        delay_us = int(self._rng.random() * 40_000)
+        self._scheduler.schedule(self._scheduler.now() + delay_us, self._next)
+
+    def _next(self) -> None:
+        if self.stopped:
+            return
+        server = self._servers[int(self._rng.random() * len(self._servers))]
+        if server.driver is None:
+            self.begin()  # connection refused
+        elif self._rng.random() < 0.5:
+            self._write(server)
+        else:
+            self._read(server)
+
+    def _write(self, server: Server) -> None:
+        self._value += 1
+        value = b"%d" % self._value
+
+        def reply(outcome: Outcome) -> None:
+            self._report(b"%d %s=%s %r" % (self._scheduler.now(), self.key, value, type(outcome).__name__))
+            if isinstance(outcome, Done):
+                self._invariants.acknowledged(outcome.index, outcome.term)
+                self._tallies.writes_done += 1
+                self._tallies.seen_index = max(self._tallies.seen_index, outcome.index)
+                self.acknowledged.append(value)
+            elif isinstance(outcome, NotProposed):
+                self._tallies.writes_refused += 1
+            else:
+                self._tallies.writes_unknown += 1
+            self.begin()
+
+        command = encode_command(Put(self.key, value))
+        server.post(WantWrite(command, self._scheduler.now() + TIMEOUT_US, reply))
+
+    def _read(self, server: Server) -> None:
+        at_least = self._tallies.seen_index
+        boot = server.boot
+
+        def reply(failed: ReadFailed | None) -> None:
+            if failed is not None:
+                self._tallies.reads_failed += 1
+            elif server.driver is not None and server.boot == boot:
+                shown = server.driver.core.applied
+                if shown < at_least:
+                    raise Violation(
+                        f"a linearizable read on {server.name} was served at index {shown}, "
+                        f"but a client had seen {at_least} before it began"
+                    )
+                self._tallies.reads_done += 1
+                self._tallies.seen_index = max(self._tallies.seen_index, shown)
+            self.begin()
+
+        server.post(WantRead(self._scheduler.now() + TIMEOUT_US, reply))

@@ -1,0 +1,123 @@
+"""What must hold after every step of every server, whatever happened (figure 3 of the paper).
+
+Why it exists: the judge of a simulated world. It looks at servers from outside and remembers what they showed; it
+must not share code with the rules that it judges.
+"""
+
+from typing import NoReturn
+
+from node.raft.core import Raft
+from node.raft.messages import Message, PreVote, PreVoteReply, Vote, VoteReply
+from node.raft.types import Entry, Role
+
+
+class Violation(AssertionError):
+    """Raft was broken; the message says by whom and how."""
+
+
+class Invariants:
+    """Fed by the world: `sent` before each message leaves, `stepped` after each step, `rebooted` after a restart."""
+
+    def __init__(self) -> None:
+        self.leaders: dict[int, str] = {}
+        self.committed: list[Entry] = []
+        self._entries: dict[tuple[int, int], tuple[Entry, int]] = {}
+        self._votes: dict[tuple[str, int], str] = {}
+        self._shown_term: dict[str, int] = {}
+        self._terms: dict[str, list[int]] = {}
+        self._commit: dict[str, int] = {}
+        self._applied: dict[str, int] = {}
+        self._acknowledged: list[tuple[int, int]] = []
+
+    def sent(self, name: str, to: str, message: Message) -> None:
+        """Votes are never taken back, terms never fall: not even across crashes."""
+        if isinstance(message, VoteReply) and message.granted:
+            self._voted(name, message.term, to)
+        if isinstance(message, Vote):
+            self._voted(name, message.term, name)
+        if isinstance(message, PreVote) or (isinstance(message, PreVoteReply) and message.granted):
+            return  # speaks of a term that only would be
+        if message.term:
+            self._shown_term[name] = max(message.term, self._shown_term.get(name, 0))
+
+    def rebooted(self, name: str, core: Raft, wiped: bool) -> None:
+        """A new process began from its disk."""
+        self._commit.pop(name, None)
+        self._applied.pop(name, None)
+        self._terms.pop(name, None)
+        if wiped:
+            self._shown_term.pop(name, None)
+            self._votes = {key: vote for key, vote in self._votes.items() if key[0] != name}
+        if core.term < self._shown_term.get(name, 0):
+            _fail(f"{name} had shown term {self._shown_term[name]} and came back with {core.term}")
+
+    def stepped(self, name: str, core: Raft) -> None:
+        """All of figure 3, for the server that just took a step. Before birth it has nothing to keep."""
+        if core.role is Role.INITIAL:
+            return
+        self._log_matching(name, core)
+        self._committed(name, core)
+        if core.role is Role.LEADER:
+            self._leads(name, core)
+        applied = core.applied
+        if applied < self._applied.get(name, 0) or applied > core.commit:
+            _fail(f"{name} applied {applied}, after {self._applied.get(name, 0)}, with commit index {core.commit}")
+        self._applied[name] = applied
+        for index, term in self._acknowledged:
+            if index > len(self.committed) or self.committed[index - 1].term != term:
+                _fail(f"entry {index} of term {term} was acknowledged but is not committed")
+        self._acknowledged.clear()
+
+    def acknowledged(self, index: int, term: int) -> None:
+        """A client was told that its write is done: after this very step it must be among what is committed."""
+        self._acknowledged.append((index, term))
+
+    def _voted(self, name: str, term: int, candidate: str) -> None:
+        """Election safety rests on this: one vote a server and term, for ever."""
+        before = self._votes.setdefault((name, term), candidate)
+        if before != candidate:
+            _fail(f"{name} voted for {before} and for {candidate} in term {term}")
+
+    def _leads(self, name: str, core: Raft) -> None:
+        """Election safety, leader completeness."""
+        known = self.leaders.setdefault(core.term, name)
+        if known != name:
+            _fail(f"{known} and {name} both lead term {core.term}")
+        terms = self._terms[name]
+        for entry in self.committed:
+            if entry.term >= core.term:
+                break  # committed in this leader's own term, or by a newer leader that it has not heard of
+            if entry.index > len(terms) or terms[entry.index - 1] != entry.term:
+                _fail(f"{name} leads term {core.term} without committed entry {entry.index} of term {entry.term}")
+
+    def _log_matching(self, name: str, core: Raft) -> None:
+        """Equal index and term: equal entry and equal predecessor, hence by induction equal logs up to there."""
+        seen = self._terms.setdefault(name, [])
+        same = len(seen)
+        while same and core.term_at(same) != seen[same - 1]:
+            same -= 1
+        if same < self._commit.get(name, 0):
+            _fail(f"{name} removed entry {same + 1}, which it knew to be committed")
+        del seen[same:]
+        for entry in core.entries(same + 1, 1 << 30):
+            fact = (entry, seen[-1] if seen else 0)
+            if self._entries.setdefault((entry.index, entry.term), fact) != fact:
+                _fail(f"{name} has another entry {entry.index} of term {entry.term} than a server before it")
+            seen.append(entry.term)
+
+    def _committed(self, name: str, core: Raft) -> None:
+        """State machine safety: one history, the same everywhere, that only grows."""
+        before = self._commit.get(name, 0)
+        if core.commit < before:
+            _fail(f"the commit index of {name} fell from {before} to {core.commit}")
+        for entry in core.entries(before + 1, core.commit - before):
+            if entry.index > len(self.committed):
+                self.committed.append(entry)
+            elif self.committed[entry.index - 1] != entry:
+                other = self.committed[entry.index - 1]
+                _fail(f"{name} committed {entry}, others {other}")
+        self._commit[name] = core.commit
+
+
+def _fail(sentence: str) -> NoReturn:
+    raise Violation(sentence)

@@ -1,0 +1,333 @@
+"""One simulated server: a disk that stays, and processes that come and go on it.
+
+Why it exists: it runs the production driver, log, links and state machine, with only clock, disk and network put
+in their place. It must not contain a rule of the product.
+"""
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+import msgspec
+
+from node.observe.events import TraceEvent, to_line
+from node.raft.core import Raft
+from node.raft.effects import ConfigChanged, Persist
+from node.raft.events import Deadline
+from node.raft.messages import Message
+from node.raft.settings import RaftSettings
+from node.raft.state import Identity
+from node.raft.types import Member
+from node.runtime.driver import Driver, Hooks
+from node.runtime.inputs import Arrived, Input, WantRead, WantWrite
+from node.runtime.ports import ReadFailed, Unknown
+from node.statemachine.store import KeyValueStore
+from node.storage.errors import StorageError
+from node.storage.wal import Wal, open_wal
+from node.transport.links import PeerLinks
+from tests.simulation.disk import SimulatedDisk
+from tests.simulation.network import SimCarrier, SimNetwork
+from tests.simulation.scheduler import Scheduler
+
+EPOCH_US = 1_700_000_000_000_000
+"""What the wall clock shows when a world begins."""
+
+
+class PowerCut(BaseException):
+    """The power fails in the middle of a disk operation. Not an Exception: no code of the product may catch it."""
+
+
+class FragileDisk(SimulatedDisk):
+    """A disk whose server can lose its power at a chosen operation."""
+
+    cut_after_operations: int | None = None
+
+    def count(self, operation: str) -> None:
+        if self.cut_after_operations is not None:
+            self.cut_after_operations -= 1
+            if self.cut_after_operations <= 0:
+                self.cut_after_operations = None
+                raise PowerCut
+        super().count(operation)
+
+
+class SlowStorage:
+    """The production log behind a disk that takes time: what is submitted meanwhile shares the next write."""
+
+    def __init__(
+        self, wal: Wal, scheduler: Scheduler, rng: Random, guard: Callable[[Callable[[], None]], None]
+    ) -> None:
+        self._wal = wal
+        self._scheduler = scheduler
+        self._rng = rng
+        self._guard = guard
+        self._queued: list[tuple[Persist, Callable[[int], None]]] = []
+        self._busy = False
+
+    def submit(self, write: Persist, done: Callable[[int], None]) -> None:
+        self._queued.append((write, done))
+
+    def flush(self) -> None:
+        if self._busy or not self._queued:
+            return
+        self._busy = True
+        batch, self._queued = self._queued, []
+        slow = self._rng.random() < 0.02
+        latency_us = int(self._rng.random() * (40_000 if slow else 1_500)) + 50
+
+        def complete() -> None:
+            self._busy = False
+            for write, done in batch:
+                self._wal.submit(write, done)
+            self._wal.flush()
+            self.flush()
+
+        self._scheduler.schedule(self._scheduler.now() + latency_us, lambda: self._guard(complete))
+
+
+class Observer:
+    """What a world wants to hear of its servers; see world.py."""
+
+    def on_line(self, line: bytes) -> None: ...
+
+    def on_sent(self, server: "Server", to: str, message: Message) -> None: ...
+
+    def on_boot(self, server: "Server", core: Raft) -> None: ...
+
+    def on_step(self, server: "Server", core: Raft) -> None: ...
+
+
+class Server:
+    """`start` and `kill` (or `cut_power`) in turns; `driver` is None while no process runs."""
+
+    def __init__(
+        self,
+        name: str,
+        seeds: Sequence[str],
+        settings: RaftSettings,
+        scheduler: Scheduler,
+        network: SimNetwork,
+        rng: Random,
+        observer: Observer,
+    ) -> None:
+        self.name = name
+        self.disk = FragileDisk(name)
+        self.driver: Driver | None = None
+        self.machine = KeyValueStore()
+        self.boots = 0
+        self.incarnations = 0
+        self.paused = False
+        self.failed: str = ""
+        self._seeds = tuple(seeds)
+        self._settings = settings
+        self._scheduler = scheduler
+        self._network = network
+        self._rng = rng
+        self._observer = observer
+        self._endpoint: SimCarrier | None = None
+        self._inbox: list[Input] = []
+        self._scheduled = False
+        self._timer_at: int | None = None
+        self._sequence = 0
+        self._frozen: list[Callable[[], None]] = []
+
+    # --- life ---------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """A new process on the disk as it is. Raises StorageError where the log refuses to be opened."""
+        try:
+            self._start()
+        except PowerCut:
+            self.cut_power()
+
+    def _start(self) -> None:
+        self.boots += 1
+        boot = f"{self.name}.{self.boots}"
+        self.incarnations += 1
+        wal, recovered = open_wal(
+            self.disk, self.name, f"{self.name}-{self.incarnations}", self._fatal, segment_bytes=64 * 1024
+        )
+        identity = Identity(self.name, recovered.incarnation, boot, self._seeds)
+        core = Raft(identity, self._settings, self._rng, recovered.hard_state, recovered.entries)
+        links = PeerLinks(
+            name=self.name,
+            incarnation=recovered.incarnation,
+            boot=boot,
+            cluster_id=recovered.cluster_id,
+            deliver=self._deliver,
+            on_link=lambda *_: None,
+        )
+        self._endpoint = self._network.endpoint(self.name, self._seeds, links)
+        links.attach(self._endpoint)
+        self.machine = KeyValueStore()
+        self._inbox, self._scheduled, self._timer_at, self.paused = [], False, None, False
+        storage = SlowStorage(wal, self._scheduler, self._rng, self._in_process(boot))
+        hooks = Hooks(self._wake, lambda change: self._configured(links, change), lambda *_: None)
+        self.driver = Driver(core, boot, storage, self.machine, _Observed(self, links), self, hooks)
+        self._in_process(boot)(self._begin)
+
+    def kill(self) -> None:
+        """kill -9: the process is gone, what it wrote stays in the machine's cache."""
+        self._end()
+        self.disk.kill()
+
+    def cut_power(self) -> None:
+        """The machine is gone: what was not synced is lost, in part or whole."""
+        self._end()
+        self.disk.crash(self._rng)
+
+    def wipe(self) -> None:
+        """The disk is lost and replaced by an empty one."""
+        self._end()
+        self.disk = FragileDisk(self.name)
+
+    def pause(self) -> None:
+        """SIGSTOP: nothing runs, what arrives waits."""
+        self.paused = True
+        self._network.pause(self.name)
+
+    def resume(self) -> None:
+        """SIGCONT: what has arrived is handled before a timer is looked at, as the shell does it."""
+        self.paused = False
+        self._scheduled = False
+        frozen, self._frozen = self._frozen, []
+        for action in frozen:
+            action()
+        self._network.resume(self.name)
+        self._wake()
+
+    def reset_links(self) -> None:
+        """Every connection of this server breaks."""
+        if self._endpoint is not None:
+            self._endpoint.reset()
+
+    @property
+    def boot(self) -> str:
+        return f"{self.name}.{self.boots}"
+
+    def _begin(self) -> None:
+        if self.driver is not None:
+            self._observer.on_boot(self, self.driver.core)
+            self.driver.start(self._scheduler.now())
+            self._arm()
+
+    # --- the process --------------------------------------------------------------------------------------------
+
+    def post(self, item: Input) -> None:
+        """Into the inbox; handled together with all else that waits, soon."""
+        self._inbox.append(item)
+        self._wake()
+
+    def transition(self, kind: str, term: int, role: str, detail: dict[str, str | int | bool]) -> None:
+        """TraceSink."""
+        self._sequence += 1
+        at_us = EPOCH_US + self._scheduler.now()
+        self._observer.on_line(to_line(TraceEvent(self._sequence, at_us, self.name, kind, term, role, detail)))
+
+    def message(self, sent: bool, peer: str, message: Message) -> None:
+        """TraceSink: every byte that is said is part of the trace."""
+        arrow = b">" if sent else b"<"
+        said = msgspec.msgpack.encode(message).hex().encode()
+        line = b"%d %s %s %s %s" % (self._scheduler.now(), self.name.encode(), arrow, peer.encode(), said)
+        self._observer.on_line(line)
+
+    def sent(self, to: str, message: Message) -> None:
+        self._observer.on_sent(self, to, message)
+
+    def _deliver(self, sender: Member, message: Message) -> None:
+        self.post(Arrived(sender, message))
+
+    def _wake(self) -> None:
+        if self._scheduled or self.driver is None or self.paused:
+            return
+        self._scheduled = True
+        delay_us = 20 + int(self._rng.random() * 200)
+        run = self._in_process(self.boot)
+        self._scheduler.schedule(self._scheduler.now() + delay_us, lambda: run(self._drain))
+
+    def _drain(self) -> None:
+        if self.driver is None:
+            return
+        self._scheduled = False
+        inputs, self._inbox = self._inbox, []
+        now = self._scheduler.now()
+        deadline = self.driver.deadline
+        if deadline is not None and now >= deadline:
+            inputs.append(Deadline())
+        self.driver.handle(inputs, now, EPOCH_US + now)
+        self._observer.on_step(self, self.driver.core)
+        self._arm()
+
+    def _arm(self) -> None:
+        if self.driver is None or self.driver.deadline is None:
+            return
+        at = self.driver.deadline
+        now = self._scheduler.now()
+        if self._timer_at is not None and now < self._timer_at <= at:
+            return
+        self._timer_at = at
+        run = self._in_process(self.boot)
+        self._scheduler.schedule(at, lambda: run(self._timer))
+
+    def _timer(self) -> None:
+        if self.driver is None:
+            return
+        at = self.driver.deadline
+        if at is not None and at <= self._scheduler.now():
+            self._wake()
+        else:
+            self._timer_at = None
+            self._arm()
+
+    def _in_process(self, boot: str) -> Callable[[Callable[[], None]], None]:
+        """Run something as part of the process `boot`: not if that is gone; it may be the last that it does."""
+
+        def run(action: Callable[[], None]) -> None:
+            if self.driver is None or boot != self.boot:
+                return
+            if self.paused:
+                self._frozen.append(lambda: run(action))
+                return
+            try:
+                action()
+            except PowerCut:
+                self.cut_power()
+
+        return run
+
+    def _configured(self, links: PeerLinks, change: ConfigChanged) -> None:
+        links.set_cluster_id(change.cluster_id)
+
+    def _fatal(self, error: StorageError) -> None:
+        self.failed = str(error)
+
+    def _end(self) -> None:
+        """The process is gone: its links break, and its clients see a broken connection, not an answer."""
+        self._frozen.clear()
+        self.paused = False
+        if self._endpoint is not None:
+            self._network.crash(self.name)
+            self._endpoint = None
+        inbox, self._inbox = self._inbox, []
+        driver, self.driver = self.driver, None
+        if driver is not None:
+            driver.stop()
+        for item in inbox:
+            if isinstance(item, WantWrite):
+                item.reply(Unknown("the connection broke"))
+            elif isinstance(item, WantRead):
+                item.reply(ReadFailed("connection", "the connection broke"))
+
+
+class _Observed:
+    """The links, with an eye on what is sent."""
+
+    def __init__(self, server: Server, links: PeerLinks) -> None:
+        self._server = server
+        self._links = links
+
+    def send(self, to: str, message: Message) -> bool:
+        self._server.sent(to, message)
+        return self._links.send(to, message)
+
+    def connected(self, to: str) -> bool:
+        return self._links.connected(to)

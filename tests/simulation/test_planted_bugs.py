@@ -1,0 +1,145 @@
+"""A simulator that never fails proves nothing: each bug planted here must be found within a few worlds."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from node.raft import election, following, reads, replication
+from node.raft.errors import InvariantViolation
+from node.raft.log import RaftLog
+from node.raft.messages import AppendReply, ReadIndexReply, Vote, VoteReply
+from node.raft.quorum import agreed
+from node.raft.state import State
+from tests.simulation.disk import SimulatedFile
+from tests.simulation.invariants import Violation
+from tests.simulation.world import World
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+WORLDS_MAX = 150
+
+
+def skip_the_sync(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SimulatedFile, "sync", lambda self: None)
+
+
+def vote_and_acknowledge_before_the_disk(patch: pytest.MonkeyPatch) -> None:
+    def send_when_durable(self: State, to: str, message: Any) -> None:
+        self.send(to, message)
+
+    patch.setattr(State, "send_when_durable", send_when_durable)
+
+
+def forget_the_vote(patch: pytest.MonkeyPatch) -> None:
+    def on_vote(state: State, sender: Any, message: Vote, now: int) -> None:
+        granted = message.term >= state.term and state.log.up_to_date(message.last_index, message.last_term)
+        state.send_when_durable(sender.name, VoteReply(state.term, granted))
+
+    patch.setattr(election, "on_vote", on_vote)
+
+
+def vote_for_a_log_that_is_behind(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(RaftLog, "up_to_date", lambda self, last_index, last_term: True)
+
+
+def truncate_on_every_append(patch: pytest.MonkeyPatch) -> None:
+    def first_conflict(self: RaftLog, entries: Any) -> int | None:
+        return entries[0].index if entries else None
+
+    patch.setattr(RaftLog, "first_conflict", first_conflict)
+
+
+def append_without_comparing(patch: pytest.MonkeyPatch) -> None:
+    real = RaftLog.term_at
+
+    def on_append(state: State, sender: Any, message: Any, now: int) -> None:
+        if message.prev_index <= state.log.last_index and real(state.log, message.prev_index) is not None:
+            message = type(message)(
+                message.term,
+                message.prev_index,
+                real(state.log, message.prev_index) or 0,
+                message.commit,
+                message.entries,
+            )
+        original(state, sender, message, now)
+
+    original = following.on_append
+    patch.setattr(following, "on_append", on_append)
+
+
+def count_itself_before_the_disk(patch: pytest.MonkeyPatch) -> None:
+    def advance_commit(state: State) -> None:
+        held = [state.log.last_index, *(progress.match for progress in state.progress.values())]
+        index = sorted(held, reverse=True)[len(held) // 2]
+        index = max(index, sorted(held, reverse=True)[len(held) // 2 - 1])  # one fewer than a majority
+        if index > state.commit and state.log.term_at(index) == state.term:
+            state.commit = index
+
+    patch.setattr(replication, "advance_commit", advance_commit)
+
+
+def read_without_a_quorum(patch: pytest.MonkeyPatch) -> None:
+    def confirm_rounds(state: State) -> None:
+        while state.read_rounds:
+            done = state.read_rounds.popleft()
+            for unit in done.units:
+                if unit.context is not None:
+                    state.send(unit.peer, ReadIndexReply(state.term, unit.context, done.index))
+                else:
+                    state.reads_confirmed.append((done.index, unit.requests))
+
+    patch.setattr(reads, "confirm_rounds", confirm_rounds)
+
+
+def follow_the_commit_index_too_far(patch: pytest.MonkeyPatch) -> None:
+    original = following.on_append
+
+    def on_append(state: State, sender: Any, message: Any, now: int) -> None:
+        original(state, sender, message, now)
+        state.commit = max(state.commit, min(message.commit, state.log.last_index))
+
+    patch.setattr(following, "on_append", on_append)
+
+
+def take_late_acknowledgements_of_overwritten_entries(patch: pytest.MonkeyPatch) -> None:
+    def on_append_reply(state: State, peer: str, message: AppendReply, now: int) -> None:
+        progress = state.progress[peer]
+        progress.match = max(progress.match, state.log.last_index if message.success else 0)
+        original(state, peer, message, now)
+
+    original = replication.on_append_reply
+    patch.setattr(replication, "on_append_reply", on_append_reply)
+
+
+def win_with_fewer_than_a_majority(patch: pytest.MonkeyPatch) -> None:
+    from node.raft import quorum
+
+    patch.setattr(quorum, "majority", lambda voters: max(1, voters // 2))
+
+
+PLANTS: list[Plant] = [
+    skip_the_sync,
+    vote_and_acknowledge_before_the_disk,
+    forget_the_vote,
+    vote_for_a_log_that_is_behind,
+    truncate_on_every_append,
+    append_without_comparing,
+    count_itself_before_the_disk,
+    read_without_a_quorum,
+    follow_the_commit_index_too_far,
+    take_late_acknowledgements_of_overwritten_entries,
+    win_with_fewer_than_a_majority,
+]
+
+
+@pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.__name__)
+def test_a_planted_bug_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert agreed([1, 2, 3]) == 2
+    plant(monkeypatch)
+    for seed in range(1, WORLDS_MAX + 1):
+        try:
+            World(seed).run()
+        except (Violation, InvariantViolation):
+            return
+    pytest.fail(f"{WORLDS_MAX} worlds did not notice: {plant.__name__}")
