@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from node.cli.failure import FAILED, USAGE, Failure
+from node.cli.show import print_table
 
 if TYPE_CHECKING:
     from node.supervisor.narrator import Line
@@ -188,7 +189,6 @@ class Teller:
 
             self._object(kind="cluster", nodes=msgspec.to_builtins(rows))
             return
-        from rich.console import Console
         from rich.table import Table
 
         table = Table("node", "URL", "process", "role", "term")
@@ -196,7 +196,7 @@ class Teller:
             style = "bold green" if row.role == "leader" else None
             term = "" if row.term is None else str(row.term)
             table.add_row(row.name, row.url, str(row.pid or ""), row.role, term, style=style)
-        Console().print(table)
+        print_table(table)
         leader = next((row for row in rows if row.role == "leader"), None)
         for first, command in (("Try it:", "put greeting hello"), ("", "get greeting"), ("", "status")):
             print(f"{first:10} {self._program} {command}{self._data_dir_flag}")

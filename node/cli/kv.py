@@ -1,5 +1,6 @@
 """`raft-node get|put|delete`: one key, through any node, trying another only where that is provably safe."""
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,8 @@ from node.cli.targets import DataDirOption, targets
 
 REQUEST_TIMEOUT_SECONDS = 15.0
 """Beyond the nodes' own request timeout: they give a better answer than silence."""
-ANSWER_BYTES_MAX = 2 * 1024 * 1024
+BODY_BYTES_MAX = 2 * 1024 * 1024
+"""Of a value to send or an answer to take; nodes refuse values over 1 MiB themselves."""
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="the key, taken as UTF-8")]
 Url = Annotated[list[str] | None, typer.Option(metavar="URL", help="a node; give several to name alternatives")]
@@ -44,7 +46,7 @@ def _get(
     """
     answer = _ask("GET", key, list(targets(url or [], data_dir)), query={"consistency": "stale"} if stale else {})
     if as_json:
-        _print_json(key, answer.headers, answer.body)
+        _print_json(key, answer)
         return 0
     sys.stdout.flush()
     sys.stdout.buffer.write(answer.body)
@@ -60,6 +62,7 @@ def _put(
     url: Url = None,
     data_dir: DataDirOption = Path("raft-data"),
     if_match: IfMatch = None,
+    if_absent: Annotated[bool, typer.Option("--if-absent", help="only if there is no such key")] = False,
     as_json: Json = False,
 ) -> int:
     """Set KEY to VALUE; done means a majority has it on disk.
@@ -69,8 +72,11 @@ def _put(
       raft-node put picture - < picture.png
       raft-node put greeting hi --if-match 7   only if it is still revision 7
     """
-    body = sys.stdin.buffer.read(ANSWER_BYTES_MAX) if value == "-" else value.encode()
-    answer = _ask("PUT", key, list(targets(url or [], data_dir)), body=body, if_match=if_match)
+    body = sys.stdin.buffer.read(BODY_BYTES_MAX + 1) if value == "-" else os.fsencode(value)
+    if len(body) > BODY_BYTES_MAX:
+        raise Failure(f"The value is longer than {BODY_BYTES_MAX} bytes; a node takes at most 1 MiB.", USAGE)
+    headers = {"If-None-Match": "*"} if if_absent else _if_match(if_match)
+    answer = _ask("PUT", key, list(targets(url or [], data_dir)), body=body, headers=headers)
     _report("put", key, answer, as_json)
     return 0
 
@@ -87,9 +93,20 @@ def _delete(
     [bold]Example[/bold]
       raft-node delete greeting
     """
-    answer = _ask("DELETE", key, list(targets(url or [], data_dir)), if_match=if_match)
+    answer = _ask("DELETE", key, list(targets(url or [], data_dir)), headers=_if_match(if_match))
     _report("deleted", key, answer, as_json)
     return 0
+
+
+def _if_match(revision: str | None) -> dict[str, str]:
+    if revision is None:
+        return {}
+    number = revision.strip('"')
+    if not number.isdecimal():
+        raise Failure(
+            f"--if-match {revision!r} is not a revision: a whole number, as put and get --json print it.", USAGE
+        )
+    return {"If-Match": f'"{number}"'}
 
 
 class _Answer:
@@ -107,7 +124,7 @@ class _Answer:
             found = msgspec.json.decode(self.body, type=dict[str, object])
         except msgspec.MsgspecError:
             return self.body.decode(errors="replace").strip()[:300] or f"HTTP {self.status}"
-        return str(found.get("error") or found.get("message") or found.get("reason") or f"HTTP {self.status}")
+        return str(found.get("message") or found.get("error") or f"HTTP {self.status}")
 
 
 def _ask(
@@ -116,15 +133,14 @@ def _ask(
     addresses: list[str],
     query: dict[str, str] | None = None,
     body: bytes | None = None,
-    if_match: str | None = None,
+    headers: dict[str, str] | None = None,
 ) -> _Answer:
     """The first node's answer that settles the matter; raises Failure for every other end."""
     import asyncio
 
     if not key:
         raise Failure("KEY is empty: every key has at least one byte.", USAGE)
-    headers = {"If-Match": f'"{if_match.strip(chr(34))}"'} if if_match else {}
-    answer = asyncio.run(_ask_in_turn(method, key, addresses, query or {}, body, headers))
+    answer = asyncio.run(_ask_in_turn(method, key, addresses, query or {}, body, headers or {}))
     if answer.status not in (200, 201, 204):
         _refused(method, key, answer)
     return answer
@@ -140,26 +156,24 @@ async def _ask_in_turn(
     import aiohttp
     from yarl import URL
 
-    from node.supervisor.watch import UNREACHABLE, new_session
+    from node.supervisor.watch import UNREACHABLE, new_session, read_bounded
 
     last: _Answer | None = None
     troubles = []
     timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS, sock_connect=2.0)
     async with new_session() as session:
         for address in addresses:
-            target = URL(f"{address}/kv/{quote(key, safe='')}", encoded=True).update_query(query)
+            target = URL(f"{address}/kv/{quote(os.fsencode(key), safe='')}", encoded=True).update_query(query)
             try:
                 async with session.request(
                     method, target, data=body, headers=headers, timeout=timeout, allow_redirects=False
                 ) as response:
-                    content = (
-                        await response.content.read(ANSWER_BYTES_MAX) if method != "GET" else await response.read()
-                    )
+                    content = await read_bounded(response, BODY_BYTES_MAX)
                     last = _Answer(response.status, response.headers, content, address)
             except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
                 troubles.append(f"{address}: {error.strerror if isinstance(error, OSError) else 'no connection'}")
                 continue
-            except UNREACHABLE as error:
+            except (*UNREACHABLE, ValueError) as error:
                 if method != "GET":
                     raise Failure(
                         f"Unknown outcome: {address} took the request and did not answer "
@@ -182,7 +196,7 @@ def _refused(method: str, key: str, answer: _Answer) -> NoReturn:
         raise Failure(f"There is no key {key!r}.", FAILED)
     if answer.status == 412:
         raise Failure(f"{key!r} was not changed: {reason}.", COMPARE_FAILED)
-    if answer.status == 503:
+    if answer.status in (503, 507):
         raise Failure(f"Unavailable, nothing happened: {reason}.", UNAVAILABLE)
     if answer.status == 504:
         if method == "GET":
@@ -192,13 +206,22 @@ def _refused(method: str, key: str, answer: _Answer) -> NoReturn:
     raise Failure(f"{answer.url} refused with status {answer.status}: {reason}.", code)
 
 
-def _revision(headers: Mapping[str, str]) -> int | None:
-    text = headers.get("ETag", "").strip('"')
-    return int(text) if text.isdecimal() else None
+def _revision(answer: _Answer) -> int | None:
+    """From the ETag, else from the JSON of an answer that has none."""
+    import msgspec
+
+    text = answer.headers.get("ETag", "").strip('"')
+    if text.isdecimal():
+        return int(text)
+    try:
+        found = msgspec.json.decode(answer.body, type=dict[str, object]).get("revision")
+    except msgspec.MsgspecError:
+        return None
+    return found if isinstance(found, int) else None
 
 
 def _report(done: str, key: str, answer: _Answer, as_json: bool) -> None:
-    revision = _revision(answer.headers)
+    revision = _revision(answer)
     if as_json:
         import msgspec
 
@@ -207,15 +230,15 @@ def _report(done: str, key: str, answer: _Answer, as_json: bool) -> None:
         print(f"{done} {key}" + (f" (revision {revision})" if revision is not None else ""))
 
 
-def _print_json(key: str, headers: Mapping[str, str], body: bytes) -> None:
+def _print_json(key: str, answer: _Answer) -> None:
     """`value` where the bytes are UTF-8, otherwise `value_base64`."""
     import base64
 
     import msgspec
 
-    found: dict[str, object] = {"key": key, "revision": _revision(headers)}
+    found: dict[str, object] = {"key": key, "revision": _revision(answer)}
     try:
-        found["value"] = body.decode()
+        found["value"] = answer.body.decode()
     except UnicodeDecodeError:
-        found["value_base64"] = base64.b64encode(body).decode()
+        found["value_base64"] = base64.b64encode(answer.body).decode()
     print(msgspec.json.encode(found).decode())

@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from node.cli.show import print_table
 from node.settings import CONFIG_ENV, SETTINGS, Loaded, Setting, load, rows
 
 _HELP = """Run one node until SIGTERM or Ctrl-C.
@@ -55,13 +56,13 @@ def _print(loaded: Loaded, as_json: bool) -> None:
 
         print(msgspec.json.format(msgspec.json.encode(rows(loaded)), indent=2).decode())
         return
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("setting", "value", "from", box=None, pad_edge=False)
     for row in rows(loaded):
-        table.add_row(row["key"], row["value"], row["from"])
-    Console(soft_wrap=True, markup=False, highlight=False).print(table)
+        table.add_row(*(Text(row[column]) for column in ("key", "value", "from")))
+    print_table(table, wrap=False)
 
 
 def _with_flags(function: Callable[..., int]) -> Callable[..., int]:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from node.cli.failure import FAILED, OK
+from node.cli.show import print_table
 from node.cli.targets import DataDirOption, targets
 
 if TYPE_CHECKING:
-    from node.runtime.ports import Status
+    from node.supervisor.watch import NodeStatus
 
 
 def register(app: typer.Typer) -> None:
@@ -44,14 +45,14 @@ def _status(
     if as_json:
         import msgspec
 
-        leader_name = views[leader].core.name if leader else None  # type: ignore[union-attr]
+        leader_name = views[leader].name if leader else None  # type: ignore[union-attr]
         print(msgspec.json.encode({"leader": leader_name, "nodes": rows}).decode())
     else:
         _print(rows, bool(leader), len(names))
     return OK if leader else FAILED
 
 
-async def _ask_all(addresses: list[str]) -> "dict[str, Status | None]":
+async def _ask_all(addresses: list[str]) -> "dict[str, NodeStatus | None]":
     import asyncio
 
     from node.supervisor.watch import fetch_status, new_session
@@ -62,40 +63,37 @@ async def _ask_all(addresses: list[str]) -> "dict[str, Status | None]":
 
 
 def _row(
-    address: str, name: str, view: "Status | None", leader: str, views: "Mapping[str, Status | None]"
+    address: str, name: str, view: "NodeStatus | None", leader: str, views: "Mapping[str, NodeStatus | None]"
 ) -> dict[str, Any]:
     """One node's line; a value that cannot be known is None. Durations are milliseconds."""
     if view is None:
         return {"url": address, "id": name, "role": "unknown"}
-    core, lead = view.core, views.get(leader)
-    peers = {peer.name: peer for peer in lead.core.peers} if lead else {}
-    contact_us = peers[core.name].contact_age_us if core.name in peers else None
+    lead = views.get(leader)
+    contact = {peer.name: peer.last_contact_ms for peer in lead.peers} if lead else {}
     return {
         "url": address,
-        "id": core.name,
-        "role": core.role.value,
-        "term": core.term,
-        "leader": core.leader or None,
-        "commit": core.commit,
-        "applied": core.applied,
-        "last_contact_ms": None if contact_us is None else contact_us // 1000,
-        "lag": max(0, lead.core.commit - core.applied) if lead else None,
-        "waiting_for": core.waiting_for or None,
+        "id": view.name,
+        "role": view.role,
+        "term": view.term,
+        "leader": view.leader or None,
+        "commit": view.commit,
+        "applied": view.applied,
+        "last_contact_ms": contact.get(view.name),
+        "lag": max(0, lead.commit - view.applied) if lead else None,
+        "waiting_for": view.waiting_for or None,
         "fatal": view.fatal or None,
     }
 
 
 def _print(rows: list[dict[str, Any]], led: bool, asked: int) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     columns = ("id", "role", "term", "leader", "commit", "applied", "last_contact_ms", "lag")
     table = Table(*(column.replace("last_contact_ms", "last contact") for column in columns))
     for row in rows:
         style = {"leader": "bold green", "unknown": "dim"}.get(row["role"])
-        table.add_row(*(_cell(column, row.get(column)) for column in columns), style=style)
-    console = Console()
-    console.print(table)
+        table.add_row(*(_cell(row.get(column)) for column in columns), style=style)
+    print_table(table)
     for row in rows:
         for reason in filter(None, (row.get("waiting_for"), row.get("fatal"))):
             print(f"{row['id']}: {reason}")
@@ -104,7 +102,7 @@ def _print(rows: list[dict[str, Any]], led: bool, asked: int) -> None:
         print(f"No leader that a majority of the {asked} nodes follows ({unknown} did not answer).")
 
 
-def _cell(column: str, value: object) -> str:
+def _cell(value: object) -> str:
     if value is None:
         return "-"
-    return f"{value} ms" if column == "last_contact_ms" else str(value)
+    return f"{value:.0f} ms" if isinstance(value, float) else str(value)

@@ -36,6 +36,10 @@ class Narrator:
         text = teller(event) if teller else None
         return Line(event.time_us, event.kind, event.node, text, event.term) if text else None
 
+    def has_told_who_leads(self, term: int) -> bool:
+        """Whether a line about the leader of `term` was given out."""
+        return ("leader", term) in self._told
+
     def _first(self, *fact: object) -> bool:
         if fact in self._told:
             return False

@@ -16,7 +16,6 @@ from typing import Protocol
 import aiohttp
 import msgspec
 
-from node.runtime.ports import Status
 from node.supervisor import layout
 from node.supervisor.child import Child, describe_end
 from node.supervisor.chronicle import Chronicle
@@ -24,7 +23,7 @@ from node.supervisor.control import Answer, Control
 from node.supervisor.layout import ClusterFile, Lock, NodeEntry, SupervisorError
 from node.supervisor.narrator import Line, Narrator
 from node.supervisor.roll_call import agreed_leader, what_is_missing
-from node.supervisor.watch import fetch_status, follow_events, new_session
+from node.supervisor.watch import NodeStatus, fetch_status, follow_events, new_session
 
 LEADER_WAIT_SECONDS = 20.0
 """How long the table waits for a leader before it says what is missing; the cluster goes on either way."""
@@ -79,7 +78,8 @@ class Supervisor:
             entry.name: Child(entry, (*command, *flags_of(entry, entries), *node_flags), environ) for entry in entries
         }
         self._entries = entries
-        self._chronicle = Chronicle(Narrator(len(entries)), self._print)
+        self._narrator = Narrator(len(entries))
+        self._chronicle = Chronicle(self._narrator, self._print)
         self._control = Control(self.start_again, self.cluster_file)
         self._control_path: str | None = None
         self._stop_requested = asyncio.Event()
@@ -234,8 +234,7 @@ class Supervisor:
                 return False
             leader = agreed_leader(views)
             led_since = (led_since or now) if leader else None
-            complete = all(v and v.core.leader == leader for n, v in views.items() if self._children[n].pid)
-            if leader and (complete or now - (led_since or now) > COMPLETE_WAIT_SECONDS):
+            if leader and (self._is_complete(leader, views) or now - (led_since or now) > COMPLETE_WAIT_SECONDS):
                 break
             if now - begin > LEADER_WAIT_SECONDS:
                 missing = what_is_missing(views, {name: child.pid for name, child in self._children.items()})
@@ -249,11 +248,17 @@ class Supervisor:
             self._stop_requested.set()
         return True
 
-    def _row(self, entry: NodeEntry, view: Status | None) -> NodeRow:
+    def _is_complete(self, leader: str, views: Mapping[str, NodeStatus | None]) -> bool:
+        """Every node that runs follows the leader, and its election was told: then the table comes after it."""
+        lead = views[leader]
+        follow = all(view and view.leader == leader for name, view in views.items() if self._children[name].pid)
+        return lead is not None and follow and self._narrator.has_told_who_leads(lead.term)
+
+    def _row(self, entry: NodeEntry, view: NodeStatus | None) -> NodeRow:
         pid = self._children[entry.name].pid
         if view is None:
             return NodeRow(entry.name, entry.url, pid, "unknown" if pid else "not running", None)
-        return NodeRow(entry.name, entry.url, pid, view.core.role.value, view.core.term)
+        return NodeRow(entry.name, entry.url, pid, view.role, view.term)
 
     async def _end_all(self) -> None:
         """SIGTERM to all; SIGKILL after a grace, or when asked again. Returns when every process is gone."""

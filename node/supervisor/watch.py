@@ -10,7 +10,6 @@ import aiohttp
 import msgspec
 
 from node.observe.events import TraceEvent
-from node.runtime.ports import Status
 
 STATUS_TIMEOUT_SECONDS = 1.0
 STATUS_BYTES_MAX = 1024 * 1024
@@ -18,25 +17,81 @@ EVENT_LINE_BYTES_MAX = 256 * 1024
 RECONNECT_SECONDS_MIN, RECONNECT_SECONDS_MAX = 0.05, 0.25
 """Between two attempts to follow a node that does not answer; the wait doubles from the first to the second."""
 
-_STATUS = msgspec.json.Decoder(Status)
+
+class MemberView(msgspec.Struct, frozen=True):
+    """A voter, by name."""
+
+    name: str
+
+
+class PeerLine(msgspec.Struct, frozen=True):
+    """When that peer was last heard, in milliseconds; None: never."""
+
+    name: str
+    last_contact_ms: float | None
+
+
+class NodeStatus(msgspec.Struct, frozen=True):
+    """The part of `/status` that the commands use; what else a newer node says is passed over."""
+
+    name: str
+    role: str
+    term: int
+    leader: str
+    commit: int
+    applied: int
+    voters: tuple[MemberView, ...]
+    peers: tuple[PeerLine, ...]
+    waiting_for: str = ""
+    fatal: str = ""
+
+
+_STATUS = msgspec.json.Decoder(NodeStatus)
 _EVENT = msgspec.json.Decoder(TraceEvent)
 UNREACHABLE = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
 """What an attempt to talk to a node may raise when the node or the way to it is gone."""
 
 
+class AnswerLost(aiohttp.ClientError):
+    """The request was sent, in part or whole, and the connection broke before the answer."""
+
+
+async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """aiohttp repeats a PUT or DELETE by itself when the connection breaks, which could do a write twice: it does
+    so for two kinds of errors, and this gives them a third."""
+    try:
+        return await handler(request)
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+        raise  # nothing was sent
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise AnswerLost(str(error)) from error
+
+
 def new_session(connector: aiohttp.BaseConnector | None = None) -> aiohttp.ClientSession:
-    """A client that never goes through a proxy and follows no redirect to elsewhere."""
-    return aiohttp.ClientSession(connector=connector, trust_env=False, read_bufsize=EVENT_LINE_BYTES_MAX)
+    """A client that sends each request at most once and goes through no proxy."""
+    return aiohttp.ClientSession(
+        connector=connector, trust_env=False, read_bufsize=EVENT_LINE_BYTES_MAX, middlewares=(_send_once,)
+    )
 
 
-async def fetch_status(session: aiohttp.ClientSession, url: str) -> Status | None:
+async def read_bounded(answer: aiohttp.ClientResponse, bytes_max: int) -> bytes:
+    """The whole body; raises ValueError where it is longer than `bytes_max`."""
+    body = bytearray()
+    async for piece in answer.content.iter_any():
+        body += piece
+        if len(body) > bytes_max:
+            raise ValueError(f"an answer longer than {bytes_max} bytes")
+    return bytes(body)
+
+
+async def fetch_status(session: aiohttp.ClientSession, url: str) -> NodeStatus | None:
     """The node's own view; None where it does not answer in time, or not as a node does."""
     timeout = aiohttp.ClientTimeout(total=STATUS_TIMEOUT_SECONDS)
     try:
         async with session.get(f"{url}/status", timeout=timeout, allow_redirects=False) as answer:
             if answer.status != 200:
                 return None
-            return _STATUS.decode(await answer.content.read(STATUS_BYTES_MAX))
+            return _STATUS.decode(await read_bounded(answer, STATUS_BYTES_MAX))
     except (*UNREACHABLE, msgspec.MsgspecError, ValueError):
         return None
 

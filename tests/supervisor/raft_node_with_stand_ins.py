@@ -1,0 +1,11 @@
+"""`raft-node` as it is, except that `cluster` starts stand-ins: run as a process by the supervisor's tests."""
+
+import sys
+from pathlib import Path
+
+from node.cli import cluster, main
+
+cluster.NODE_COMMAND = (sys.executable, str(Path(__file__).with_name("stand_in.py")))
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""`raft-node cluster` as a real process with real children: how it ends, what it tells, what it refuses."""
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from node.supervisor import layout
+from tests.supervisor.conftest import PROGRAM, Cluster, alive, eventually
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_every_node_and_the_file_says_so(cluster: Cluster, number: signal.Signals) -> None:
+    cluster.start().until_table()
+    control = Path(cluster.file["control"])
+    assert stat.S_IMODE(control.stat().st_mode) == 0o600
+    assert stat.S_IMODE(control.parent.stat().st_mode) == 0o700
+    assert len(alive(cluster.pids)) == 3
+    cluster.signal(number)
+    assert cluster.wait() == 0
+    assert alive(cluster.pids) == []
+    assert cluster.file["state"] == "stopped"
+    assert [node["pid"] for node in cluster.file["nodes"]] == [None] * 3
+    assert not control.parent.exists()
+    assert "All nodes have ended" in cluster.output
+    assert "exit code" not in cluster.output  # an end that was asked for is not reported as a death
+
+
+def test_killing_the_supervisor_ends_every_node_even_a_stopped_one(cluster: Cluster) -> None:
+    cluster.start().until_table()
+    os.kill(cluster.pids[1], signal.SIGSTOP)
+    eventually(lambda: psutil.Process(cluster.pids[1]).status() == psutil.STATUS_STOPPED, "the stop")
+    cluster.signal(signal.SIGKILL)
+    cluster.wait()
+    eventually(lambda: not alive(cluster.pids), f"the end of {cluster.pids}")
+
+
+def test_after_a_killed_supervisor_the_next_goes_on_and_removes_its_socket(cluster: Cluster) -> None:
+    cluster.start().until_table()
+    stale = Path(cluster.file["control"]).parent
+    cluster.signal(signal.SIGKILL)
+    cluster.wait()
+    eventually(lambda: not alive(cluster.pids), "the end of the nodes")
+    assert stale.exists()
+    cluster.start().until_table()
+    assert "going on with the data" in cluster.output
+    assert not stale.exists()
+    assert (cluster.data_dir / "n1" / "data" / "starts").read_text() == "xx"
+
+
+def test_stopped_and_deaf_nodes_are_ended_by_a_second_ctrl_c(cluster: Cluster) -> None:
+    cluster.start(environ={"STAND_IN_DEAF": "n2"}).until_table()
+    os.kill(cluster.pids[2], signal.SIGSTOP)
+    cluster.signal(signal.SIGINT)
+    eventually(lambda: alive(cluster.pids) == [cluster.pids[1]], "the end of all but the deaf one")
+    cluster.signal(signal.SIGINT)
+    assert cluster.wait() == 0
+    assert alive(cluster.pids) == []
+
+
+def test_a_death_is_reported_not_repaired_and_start_brings_the_node_back(cluster: Cluster) -> None:
+    cluster.start().until_table()
+    os.kill(cluster.pids[2], signal.SIGKILL)
+    said = f"n3 (process {cluster.pids[2]}) was killed by SIGKILL; start it again with: raft-node start"
+    eventually(lambda: said in cluster.output, "the report")
+    assert "| n3 is up" in cluster.output  # the end of its log
+    assert cluster.pid("n3") is None
+
+    code, out, err = cluster.raft_node("start", "n3")
+    assert (code, err) == (0, "")
+    pid = cluster.pid("n3")
+    assert pid is not None
+    cluster.pids.append(pid)
+    assert out == f"n3 was started as process {pid}.\n"
+    assert alive([pid]) == [pid]
+    eventually(lambda: f"n3 was started again as process {pid}" in cluster.output, "the line")
+
+    twice = cluster.raft_node("start", "n3")
+    assert twice == (1, "", f"raft-node: n3 is already running as process {pid}.\n")
+    assert "There is no node n9: the nodes are n1, n2, n3." in cluster.raft_node("start", "n9")[2]
+
+    cluster.signal(signal.SIGINT)
+    assert cluster.wait() == 0
+    assert alive(cluster.pids) == []
+    assert "is not running" in cluster.raft_node("start", "n3")[2]
+
+
+def test_one_election_reads_as_a_few_lines_and_each_once(cluster: Cluster) -> None:
+    cluster.start().until_table()
+    told = [line[14:] for line in cluster.output.splitlines() if line[2:3] == ":" and line[8:9] == "."]
+    assert told == [
+        "n1 hears no leader and asks whether it could win an election",
+        "n1 stands for election and asks for votes in term 1",
+        "n1 won the election with 2 of 3 votes and leads in term 1",
+    ]
+    row = next(line for line in cluster.output.splitlines() if "│ n1" in line)
+    assert [cell.strip() for cell in row.strip("│").split("│")] == [
+        "n1", f"http://127.0.0.1:{cluster.base_port}", str(cluster.pids[0]), "leader", "1",
+    ]  # fmt: skip
+
+
+def test_when_no_node_survives_the_start_the_cluster_ends_and_shows_why(cluster: Cluster) -> None:
+    cluster.start(environ={"STAND_IN_FAILS": "n1:3,n2:3,n3:3"})
+    assert cluster.wait() == 1
+    assert "n2 (process" in cluster.output
+    assert "ended with exit code 3 (a storage error)" in cluster.output
+    assert "| n2 was told to fail" in cluster.output
+    assert "no node survived its start" in cluster.output
+
+
+def test_it_ends_with_its_parent_when_told_to(tmp_path: Path, cluster: Cluster) -> None:
+    """A parent process that starts the cluster and is killed."""
+    flags = ["cluster", "--nodes", "3", "--base-port", str(cluster.base_port), "--exit-with-parent"]
+    command = [sys.executable, str(PROGRAM), *flags, "--data-dir", str(cluster.data_dir)]
+    code = f"import subprocess, sys; p = subprocess.Popen({command!r}); print(p.pid, flush=True); p.wait()"
+    with (tmp_path / "log").open("wb") as log:
+        parent = subprocess.Popen([sys.executable, "-c", code], stdout=log, stderr=log)
+    try:
+        eventually(lambda: "Ctrl-C ends" in (tmp_path / "log").read_text(), "the table")
+        pids = [cluster.file["supervisor_pid"], *(node["pid"] for node in cluster.file["nodes"])]
+    finally:
+        parent.kill()
+        parent.wait()
+    eventually(lambda: not alive(pids), "the end of all")
+    assert cluster.file["state"] == "stopped"  # in good order: the supervisor had time to say so
+
+
+def test_a_reader_that_goes_away_ends_the_cluster(cluster: Cluster) -> None:
+    flags = ["cluster", "--nodes", "3", "--base-port", str(cluster.base_port), "--data-dir", str(cluster.data_dir)]
+    cluster.process = subprocess.Popen([sys.executable, str(PROGRAM), *flags], stdout=subprocess.PIPE)
+    assert cluster.process.stdout is not None
+    cluster.process.stdout.readline()
+    cluster.process.stdout.close()
+    assert cluster.wait() == 0
+    eventually(lambda: cluster.file["state"] == "stopped", "the end")
+
+
+def test_a_second_supervisor_of_the_same_folder_is_refused_by_name(tmp_path: Path, cluster: Cluster) -> None:
+    cluster.start().until_table()
+    assert cluster.process is not None
+    first = cluster.process
+    (tmp_path / "second").mkdir()
+    second = Cluster(tmp_path / "second")
+    second.data_dir = cluster.data_dir
+    assert second.start().wait() == 1
+    assert f"Process {first.pid} already runs a cluster in" in second.output
+    assert len(alive(cluster.pids)) == 3
+
+
+def test_a_port_in_use_is_named_with_its_cure_and_nothing_is_started(cluster: Cluster) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", cluster.base_port + layout.PEER_PORT_OFFSET + 1))
+        taken.listen()
+        assert cluster.start().wait() == 1
+    lines = cluster.output.splitlines()
+    assert len(lines) == 1
+    assert f"Port {cluster.base_port + 1001} of 127.0.0.1, where n2 would listen for peers, is in use" in lines[0]
+    assert "--base-port" in lines[0]
+    assert not (cluster.data_dir / "n1").exists()
+
+
+def test_other_settings_than_possible_are_told_once_before_anything_starts(cluster: Cluster) -> None:
+    assert cluster.start("--heartbeat-ms", "500").wait() == 2
+    assert len(cluster.output.splitlines()) == 1
+    assert "begins below 1.5 heartbeats" in cluster.output
