@@ -7,7 +7,10 @@ INITIAL, without a vote, and harms nobody (pitfall 36).
 
 Why it is safe: a node agrees to one set of incarnations at a time and is born of that very set only. Two different
 sets would each need the agreement of every seed; a seed already born refuses, so a second birth would need every
-member of the first to have lost its disk.
+member of the first to have lost its disk. A seed that is known by one disk is not known by another until it has
+fallen silent: two processes of one name would otherwise let the agreement swing between two sets, and both be born.
+A set that still lacks a seed names it as UNHEARD, so that nobody takes what a node has heard of so far for its
+agreement.
 
 It must not run once a log has an entry.
 """
@@ -21,6 +24,9 @@ from node.raft.types import Configuration, Entry, EntryKind, Member
 
 FRESH_HEARTBEATS = 10
 """How many heartbeat intervals an answer stays valid: a seed that fell silent no longer agrees."""
+
+UNHEARD = "?"
+"""Stands for the incarnation of a seed that has not been heard lately; no disk has it."""
 
 
 def on_birth_deadline(state: State, now: int) -> None:
@@ -41,8 +47,9 @@ def on_birth(state: State, sender: Member, message: Birth, now: int) -> None:
             first = state.log.entry(1).data if state.log.first_index == 1 else b""
             state.send(sender.name, Birth((), first, answer=False))
         return
-    if sender.name not in state.identity.seeds:
+    if sender.name not in state.identity.seeds or _known_by_another_disk(state, sender, now):
         return
+    state.last_heard[sender.name] = now
     state.births[sender.name] = (sender, message, now)
     if message.answer:
         state.send(sender.name, Birth(_view(state, now), b"", answer=False))
@@ -95,19 +102,26 @@ def _heard(state: State, seed: str, now: int) -> Birth | None:
     return heard[1]
 
 
+def _known_by_another_disk(state: State, sender: Member, now: int) -> bool:
+    return _heard(state, sender.name, now) is not None and state.births[sender.name][0] != sender
+
+
 def _view(state: State, now: int) -> tuple[Member, ...]:
-    """Every seed that answered lately, with the incarnation its link proved; this node included; sorted."""
-    view = [Member(state.identity.name, state.identity.incarnation)]
+    """Every seed, sorted, with the incarnation its link proved, or UNHEARD where it has not answered lately."""
+    me = Member(state.identity.name, state.identity.incarnation)
+    view = []
     for seed in state.identity.seeds:
-        if seed != state.identity.name and _heard(state, seed, now) is not None:
-            view.append(state.births[seed][0])
+        if seed == me.name:
+            view.append(me)
+        else:
+            view.append(Member(seed, UNHEARD) if _heard(state, seed, now) is None else state.births[seed][0])
     return tuple(sorted(view))
 
 
 def _try_birth(state: State, now: int) -> None:
     """Be born when all seeds are heard and all of them see the same set."""
     view = _view(state, now)
-    if state.birth_token is not None or len(view) < len(state.identity.seeds):
+    if state.birth_token is not None or state.identity.name not in state.identity.seeds:
         return
     for seed in state.identity.seeds:
         heard = _heard(state, seed, now) if seed != state.identity.name else None

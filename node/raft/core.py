@@ -116,7 +116,6 @@ class Raft:
 
     def _receive(self, sender: Member, message: RaftMessage, now: int) -> None:
         state = self._state
-        state.last_heard[sender.name] = now
         if isinstance(message, Birth):
             birth.on_birth(state, sender, message, now)
             return
@@ -125,6 +124,7 @@ class Raft:
         if sender not in state.peers:
             self._turn_away(sender)
             return
+        state.last_heard[sender.name] = now
         if message.term > state.term and not self._newer_term(sender, message, now):
             return
         if message.term < state.term and not self._older_term(sender, message):

@@ -120,7 +120,8 @@ class ReadIndexReply(_Message, frozen=True, tag="rr"):
 class Birth(_Message, frozen=True, tag="b"):
     """What an INITIAL node says of itself, and what anyone answers one (architecture, decision 6).
 
-    `view` is every seed this node has heard of, itself included, sorted. `configuration` is empty while the sender
+    `view` is every seed, the sender included, sorted; those it has not heard lately have the incarnation
+    "?": a view that lacks one is no agreement to a cluster without it. `configuration` is empty while the sender
     is not born, afterwards the data of its first entry. `answer` asks the receiver to say its own.
     """
 

@@ -97,16 +97,15 @@ class Progress:
     def heartbeat_answered(self) -> bool:
         """A heartbeat was answered: the follower lives. True when something may be lost and an Append is due.
 
-        A probe may be repeated; a full window gets one place back (all that was in it may be lost, pitfall 31); and
-        a stream without any acknowledgement since the last heartbeat is asked where it stands.
+        A probe may be repeated; a stream without any acknowledgement since the last heartbeat is asked where it
+        stands. Of a full window, which may all be lost, only that is asked (an empty Append, pitfall 31): the answer
+        frees the window whether it is yes or no, and a follower whose disk stalls gets no more than the window.
         """
         if self.state is ProgressState.PROBE:
             self.probe_sent = False
             return True
         stalled = not self.advanced
         self.advanced = False
-        if stalled and self._inflight and self.paused:
-            self.inflight_bytes -= self._inflight.popleft()[1]
         return stalled
 
     def _become(self, state: ProgressState) -> None:

@@ -39,22 +39,22 @@ def on_read_index_reply(state: State, message: ReadIndexReply) -> None:
     context = message.context
     if context.node != state.identity.name or context.boot != state.identity.boot:
         return
-    pending = state.reads_asked.pop(context.number, None)
-    if pending is not None:
-        state.reads_confirmed.append((message.index, pending.requests))
+    covered = [number for number in state.reads_asked if number <= context.number]  # they came before that question
+    for number in covered:
+        state.reads_confirmed.append((message.index, state.reads_asked.pop(number).requests))
 
 
 def ask_again(state: State, now: int) -> None:
-    """On a sign of life from the leader: reads it has not answered for a heartbeat are asked anew, as one.
+    """On a sign of life from the leader: reads it has not answered for a heartbeat are asked anew, with one question.
 
-    A later answer covers them all, so asking again is safe; it bounds what a lost message can cost.
+    An answer covers every read that came before its question, so this bounds what a lost message can cost. The
+    earlier questions stay valid: on a link slower than a heartbeat nothing would ever be answered otherwise.
     """
     oldest = next(iter(state.reads_asked.values()), None)
     if oldest is None or now - oldest.sent_us < state.settings.heartbeat_us:
         return
-    requests = tuple(request for read in state.reads_asked.values() for request in read.requests)
-    state.reads_asked.clear()
-    _ask_leader(state, requests, now)
+    state.reads_asked = {number: PendingRead(number, read.requests, now) for number, read in state.reads_asked.items()}
+    _send_question(state)
 
 
 def current_context(state: State) -> ReadContext | None:
@@ -114,7 +114,11 @@ def release_reads(state: State) -> None:
 
 
 def _ask_leader(state: State, requests: tuple[int, ...], now: int) -> None:
+    _send_question(state)
+    state.reads_asked[state.read_number] = PendingRead(state.read_number, requests, now)
+
+
+def _send_question(state: State) -> None:
     state.read_number += 1
     context = ReadContext(state.identity.name, state.identity.boot, state.read_number)
-    state.reads_asked[state.read_number] = PendingRead(state.read_number, requests, now)
     state.send_in_term(state.leader, ReadIndex(state.term, context))

@@ -52,7 +52,7 @@ class ReadRound(msgspec.Struct, frozen=True):
 
 
 class PendingRead(msgspec.Struct, frozen=True):
-    """A follower's reads that wait for the leader's answer to context `number`."""
+    """A follower's reads that wait for the leader's answer to context `number` or a later one."""
 
     number: int
     requests: tuple[int, ...]

@@ -1,0 +1,208 @@
+"""Sentences of the Raft paper about log replication and safety (figure 2, sections 5.3, 5.4, 8), one test each."""
+
+import pytest
+
+from node.raft.effects import Accepted, Apply, Persist, Refused
+from node.raft.errors import InvariantViolation, NotLeader
+from node.raft.events import Proposal, Propose
+from node.raft.messages import Append, AppendReply, Heartbeat, HeartbeatReply, VoteReply
+from node.raft.types import Entry, EntryKind, Role
+from tests.raft.bench import candidate, commands, follower, leader, log_of, of, promised, receivers, sent
+
+
+def test_the_leader_appends_the_command_and_sends_it_to_every_other_server() -> None:
+    """5.3: "The leader appends the command to its log as a new entry, then issues AppendEntries RPCs in parallel"."""
+    server = leader(count=5)
+    effects = server.propose(b"one")
+    assert of(effects, Accepted) == [Accepted((1,), 2, 3)]
+    assert [e.data for e in of(effects, Persist)[0].entries] == [b"one"]
+    assert receivers(effects, Append) == ["b", "c", "d", "e"]
+    for message in sent(effects, Append):
+        assert (message.prev_index, message.prev_term) == (2, 2)
+        assert [(e.index, e.term, e.data) for e in message.entries] == [(3, 2, b"one")]
+
+
+def test_a_follower_does_not_take_commands() -> None:
+    """5.1: followers "redirect" clients: here a refusal that names the leader, and nothing happened."""
+    server = follower()
+    assert of(server.propose(b"x"), Refused) == [Refused((1,), NotLeader(""))]
+    server.receive("b", Heartbeat(1, 1))
+    assert of(server.propose(b"x"), Refused) == [Refused((1,), NotLeader("b"))]
+    assert server.last_index == 1
+
+
+def test_an_entry_is_committed_once_a_majority_has_it() -> None:
+    """5.3: "A log entry is committed once the leader ... has replicated it on a majority of the servers"."""
+    server = leader(count=5)
+    server.propose(b"one")
+    server.persist()
+    server.receive("b", AppendReply(2, True, 3))
+    assert server.commit == 2
+    effects = server.receive("c", AppendReply(2, True, 3))
+    assert server.commit == 3
+    assert [entry.index for apply in of(effects, Apply) for entry in apply.entries] == [3]
+
+
+def test_preceding_entries_are_committed_with_it() -> None:
+    """5.3: "This also commits all preceding entries in the leader's log, including ... by previous leaders"."""
+    server = leader((1, 1), term=3, vouched=False)
+    server.receive("b", AppendReply(3, True, 4))
+    assert server.commit == 4
+    assert server.terms == [0, 1, 1, 3]
+
+
+def test_an_entry_of_an_earlier_term_is_not_committed_by_counting() -> None:
+    """5.4.2: "Raft never commits log entries from previous terms by counting replicas"."""
+    server = leader((1, 1), term=3, vouched=False)
+    server.receive("b", AppendReply(3, True, 3))
+    server.receive("c", AppendReply(3, True, 3))
+    assert server.commit == 1
+    server.receive("c", AppendReply(3, True, 4))
+    assert server.commit == 4
+
+
+def test_followers_learn_of_the_commit_index_and_apply_in_log_order() -> None:
+    """5.3: "Once a follower learns that a log entry is committed, it applies the entry ... in log order"."""
+    server = follower((1, 1, 1), term=1)
+    effects = server.receive("b", Heartbeat(1, 3))
+    assert [entry.index for entry in of(effects, Apply)[0].entries] == [2, 3]
+    server.apply_next()
+    effects = server.receive("b", Append(1, 4, 1, 4))
+    assert [entry.index for entry in of(effects, Apply)[0].entries] == [4]
+
+
+def test_the_leader_tells_the_commit_index_in_later_appends() -> None:
+    """5.3: "it includes that index in future AppendEntries RPCs (including heartbeats)"."""
+    server = leader()
+    server.propose(b"one")
+    server.persist()
+    effects = server.receive("b", AppendReply(2, True, 3))
+    assert [message.commit for message in sent(effects, Append, "b")] == [3]
+    beats = server.deadline()
+    assert [m.commit for m in sent(beats, Heartbeat, "b")] == [3]
+
+
+def test_the_consistency_check_refuses_a_gap() -> None:
+    """5.3: "If the follower does not find an entry in its log with the same index and term, then it refuses"."""
+    server = follower((1,), term=1)
+    effects = server.receive("b", Append(1, 5, 1, 1, commands(6, [1])))
+    assert [(reply.success, reply.index) for reply in promised(effects, AppendReply)] == [(False, 5)]
+    assert server.terms == [0, 1]
+
+
+def test_the_consistency_check_refuses_another_term() -> None:
+    """5.3: the same sentence; same index, other term."""
+    server = follower((1, 1), term=3)
+    effects = server.receive("b", Append(3, 3, 2, 1, commands(4, [3])))
+    assert [reply.success for reply in promised(effects, AppendReply)] == [False]
+    assert server.terms == [0, 1, 1]
+
+
+def test_what_matches_is_appended_and_acknowledged() -> None:
+    """Figure 2, AppendEntries 4: "Append any new entries not already in the log"."""
+    server = follower((1, 1), term=1)
+    effects = server.receive("b", Append(1, 3, 1, 1, commands(4, [1, 1])))
+    assert promised(effects, AppendReply) == [AppendReply(1, True, 5)]
+    assert [entry.index for entry in of(effects, Persist)[0].entries] == [4, 5]
+
+
+def test_conflicting_entries_are_overwritten_with_the_leaders() -> None:
+    """5.3: "conflicting entries in follower logs will be overwritten with entries from the leader's log"."""
+    server = follower((1, 1, 2, 2), term=2, commit=2)
+    effects = server.receive("b", Append(3, 3, 1, 2, commands(4, [3])))
+    write = of(effects, Persist)[0]
+    assert (write.truncate_from, [entry.term for entry in write.entries]) == (4, [3])
+    assert server.terms == [0, 1, 1, 3]
+
+
+def test_a_leader_never_overwrites_or_deletes_entries_in_its_log() -> None:
+    """5.3, Leader Append-Only: whatever old leaders still send."""
+    server = leader((1, 1), term=3)
+    server.propose(b"x")
+    before = server.terms
+    for message in (Append(2, 1, 0, 1, commands(2, [2])), Append(1, 2, 1, 1, ()), Heartbeat(2, 1)):
+        effects = server.receive("b", message)
+        assert server.terms == before
+        assert [reply.success for reply in promised(effects, AppendReply)] == [False]
+    assert server.role() is Role.LEADER
+
+
+def test_two_leaders_in_one_term_stop_the_node() -> None:
+    """5.2, Election Safety: "at most one leader can be elected in a given term": the other way is no Raft any more."""
+    with pytest.raises(InvariantViolation, match="two leaders in term 2"):
+        leader().receive("b", Append(2, 1, 0, 1))
+    server = follower((), term=2)
+    server.receive("b", Heartbeat(2, 1))
+    with pytest.raises(InvariantViolation, match="two leaders in term 2: b and c"):
+        server.receive("c", Heartbeat(2, 1))
+
+
+def test_next_index_begins_just_after_the_leaders_last_entry() -> None:
+    """5.3: "it initializes all nextIndex values to the index just after the last one in its log"."""
+    server, _ = candidate((1, 1, 1), term=2)
+    server.persist()
+    effects = server.receive("b", VoteReply(2, True))
+    assert {(m.prev_index, m.prev_term) for m in sent(effects, Append)} == {(4, 1)}
+
+
+def test_after_a_rejection_the_leader_decrements_next_index_and_retries() -> None:
+    """5.3: "After a rejection, the leader decrements nextIndex and retries ... Eventually nextIndex will reach a
+    point where the leader and follower logs match"."""
+    server = leader((1, 1, 1), term=2, vouched=False)
+    effects = server.receive("b", AppendReply(2, False, 4, 3, 1))
+    (retry,) = sent(effects, Append, "b")
+    assert (retry.prev_index, retry.prev_term) == (3, 1)
+    assert [entry.index for entry in retry.entries] == [4, 5]
+    effects = server.receive("b", AppendReply(2, True, 5))
+    assert server.raft.status(server.now).peers[0].match_index == 5
+
+
+def test_a_new_leader_commits_a_blank_entry_of_its_term() -> None:
+    """8: "each leader commit a blank no-op entry into the log at the start of its term"."""
+    server = leader((1,), term=4, vouched=False)
+    noop = server.raft.entries(3, 1)[0]
+    assert (noop.term, noop.kind, noop.data) == (4, EntryKind.NOOP, b"")
+    assert server.commit == 1
+    server.receive("b", AppendReply(4, True, 3))
+    assert server.commit == 3
+
+
+def test_the_log_matching_property_holds_after_any_prefix_is_sent_again() -> None:
+    """5.3, Log Matching: equal index and term mean equal logs up to there."""
+    server = follower((1, 1, 2), term=3)
+    theirs = log_of((1, 1, 2, 3, 3))
+    for last in (3, 6, 4, 5, 2, 6):
+        server.receive("b", Append(3, 1, 0, 1, theirs[1:last]))
+        held = server.raft.entries(1, 100)
+        assert held == theirs[: len(held)]
+    assert server.terms == [entry.term for entry in theirs]
+
+
+def test_nothing_is_applied_before_it_is_committed() -> None:
+    """5.4.3, State Machine Safety: only committed entries reach the state machine."""
+    server = leader()
+    assert not of(server.propose(b"x"), Apply)
+    assert not of(server.persist(), Apply)
+    assert of(server.receive("c", AppendReply(2, True, 3)), Apply)
+
+
+def test_entries_carry_time_session_and_sequence() -> None:
+    """8: commands carry what exactly-once needs; log time never runs backwards."""
+    server = leader()
+    server.step(Propose((Proposal(1, b"x", session=7, sequence=9),), time_us=5_000))
+    server.step(Propose((Proposal(2, b"y"),), time_us=4_000))
+    first, second = server.raft.entries(3, 2)
+    assert first == Entry(3, 2, EntryKind.COMMAND, b"x", 5_000, 7, 9)
+    assert second.time_us == 5_000
+
+
+def test_an_idle_follower_is_told_of_the_commit_without_waiting_for_a_heartbeat() -> None:
+    """8 with 5.3: a read on a follower waits for its commit index, which therefore is told at once, once."""
+    server = leader()
+    server.propose(b"x")
+    server.persist()
+    server.receive("b", AppendReply(2, True, 3))
+    effects = server.receive("c", AppendReply(2, True, 3))
+    assert [(m.commit, m.entries) for m in sent(effects, Append, "c")] == [(3, ())]
+    assert not sent(server.receive("c", AppendReply(2, True, 3)), Append)
+    assert not sent(server.receive("c", HeartbeatReply(2)), Append)
