@@ -221,13 +221,8 @@ class Supervisor:
         begin = loop.time()
         led_since: float | None = None
         while True:
-            views = dict(
-                zip(
-                    self._children,
-                    await asyncio.gather(*(fetch_status(session, entry.url) for entry in self._entries)),
-                    strict=True,
-                )
-            )
+            answers = await asyncio.gather(*(fetch_status(session, entry.url) for entry in self._entries))
+            views = dict(zip(self._children, answers, strict=True))
             now = loop.time()
             if not any(child.pid for child in self._children.values()):
                 self._say("trouble", "", "no node survived its start, so the cluster ends")
