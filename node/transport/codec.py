@@ -113,11 +113,11 @@ def _leads(kind: str, term: int) -> None:
     _require(term > 0, f"{kind}: nobody leads or runs in term 0")
 
 
-def _members(kind: str, members: Iterable[Member]) -> None:
+def _members(kind: str, members: Iterable[Member], incarnation_may_be_empty: bool = False) -> None:
     seen: dict[str, None] = {}
     for member in members:
         _text(kind, member.name)
-        _text(kind, member.incarnation)
+        _text(kind, member.incarnation, incarnation_may_be_empty)
         _require(member.name not in seen, f"{kind}: {member.name} is listed twice")
         seen[member.name] = None
     _require(len(seen) <= MEMBERS_MAX, f"{kind}: more than {MEMBERS_MAX} members")
@@ -223,7 +223,7 @@ def _check_read_index_reply(m: ReadIndexReply) -> None:
 
 def _check_birth(m: Birth) -> None:
     _numbers("birth", m.term)
-    _members("birth", m.view)
+    _members("birth", m.view, incarnation_may_be_empty=True)  # a seed that was not heard has none
     _require(all(a < b for a, b in zip(m.view, m.view[1:], strict=False)), "birth: the view is not sorted")
     if m.configuration:
         _configuration("birth", m.configuration)
@@ -231,12 +231,14 @@ def _check_birth(m: Birth) -> None:
 
 def _check_forward(m: Forward) -> None:
     _numbers("forward", m.term)
+    _text("forward", m.boot)
     for proposal in m.proposals:
         _numbers("forward", proposal.request, proposal.session, proposal.sequence)
 
 
 def _check_forward_reply(m: ForwardReply) -> None:
     _numbers("forward reply", m.term, *(answer.request for answer in m.answers))
+    _text("forward reply", m.boot)
 
 
 def _check_report(m: Report) -> None:
