@@ -77,6 +77,8 @@ def test_messages_proposals_reads_and_fsyncs_are_counted() -> None:
     thread.join()
     samples = scrape(metrics)
     assert of(samples, "raft_messages_sent_total", peer="n2", type="heartbeat") == 3
+    assert of(samples, "raft_messages_sent_total", peer="n2", type="append-reply") is None
+    assert of(samples, "raft_messages_received_total", peer="n2", type="heartbeat") is None
     assert of(samples, "raft_messages_received_total", peer="n2", type="append-reply") == 1
     assert of(samples, "raft_proposals_total", outcome="done") == 1
     assert of(samples, "raft_proposals_total", outcome="no-leader") == 1

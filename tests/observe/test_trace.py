@@ -96,7 +96,7 @@ def test_a_reader_that_resumes_anywhere_sees_what_an_uninterrupted_one_sees(
     resuming = trace.reader(messages)
     seen: list[int] = []
     again: list[int] = []
-    lost = lost_again = 0
+    lost_again = 0
     for is_message in [*script, False]:
         if is_message:
             trace.message(True, "n2", HEARTBEAT)
@@ -113,10 +113,22 @@ def test_a_reader_that_resumes_anywhere_sees_what_an_uninterrupted_one_sees(
     batch = resuming.take(100)
     lost_again += batch.lost_transitions + batch.lost_messages
     again += [event.seq for _, event in batch.events]
-    assert lost == 0
     assert again == sorted(again)
     assert set(again) <= set(seen)
     assert len(again) + lost_again == len(seen)
+
+
+def test_a_position_taken_without_messages_can_be_resumed_with_them() -> None:
+    trace = make_trace()
+    reader = trace.reader()
+    for is_message in (True, False, True, False):
+        if is_message:
+            trace.message(True, "n2", HEARTBEAT)
+        else:
+            trace.transition("term", 1, "follower", {"from": 0})
+    cursor, event = reader.take(1).events[0]
+    assert (cursor, event.seq) == (Cursor(1, 1), 2)
+    assert [e.seq for _, e in trace.reader(messages=True, after=cursor).take(9).events] == [3, 4]
 
 
 def test_a_position_of_another_process_begins_anew_and_nonsense_is_no_position() -> None:

@@ -1,0 +1,127 @@
+"""What a request says: its target, its query, its limits; bytes all the way, and strict.
+
+Why it exists: a key may hold any bytes and any number of slashes, which frameworks decode, normalise or replace; so
+the target is read here as it came over the wire. Whatever is not understood is 400 and names the field, because a
+mistyped `?revison=5` must not quietly read the present.
+"""
+
+import re
+from urllib.parse import unquote_to_bytes
+
+from aiohttp import web
+
+from node.api.answers import Problem, malformed
+
+TIMEOUT_MS_DEFAULT = 5_000
+TIMEOUT_MS_MAX = 60_000
+
+QUERY_PARAMETERS_MAX = 16
+
+NUMBER_MAX = 2**63 - 1
+
+_BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
+_ETAG = re.compile('"([0-9]{1,19})"')
+
+
+def target_of(request: web.BaseRequest) -> tuple[str | None, str, str]:
+    """(authority, path, query) of the request target, undecoded.
+
+    `authority` is None in the usual origin-form, else what an absolute-form target ("GET http://host/path") names.
+    Raises `Problem` for anything else.
+    """
+    target = request.raw_path
+    authority = None
+    if target[:1] != "/":
+        scheme, separator, rest = target.partition("://")
+        if not separator or scheme.lower() not in ("http", "https"):
+            raise malformed("target", "the request target is neither a path nor an http URL")
+        end = min((i for i in map(rest.find, "/?#") if i >= 0), default=len(rest))
+        authority, target = rest[:end], rest[end:]
+    if "#" in target:
+        raise malformed("target", "the request target holds a fragment; write # as %23")
+    path, _, query = target.partition("?")
+    return authority, path, query
+
+
+def decode(field: str, text: str, plus_is_space: bool = False) -> bytes:
+    """Percent-decoded bytes; what came as raw non-ASCII bytes stays as it is."""
+    if plus_is_space and "+" in text:
+        text = text.replace("+", " ")
+    if "%" in text:
+        if _BAD_ESCAPE.search(text):
+            raise malformed(field, f"{field} holds a % that two hexadecimal digits do not follow; write % as %25")
+        return unquote_to_bytes(text.encode("utf-8", "surrogateescape"))
+    return text.encode("utf-8", "surrogateescape")
+
+
+class Query:
+    """Query parameters; each at most once, and none beyond the known ones."""
+
+    def __init__(self, text: str, known: tuple[str, ...]) -> None:
+        self._values: dict[str, bytes] = {}
+        if not text:
+            return
+        parts = text.split("&", QUERY_PARAMETERS_MAX)
+        if len(parts) > QUERY_PARAMETERS_MAX:
+            raise malformed("query", f"more than {QUERY_PARAMETERS_MAX} query parameters")
+        for part in filter(None, parts):
+            raw_name, _, value = part.partition("=")
+            name = decode("query", raw_name, True).decode("utf-8", "replace")[:64]
+            if name not in known:
+                raise malformed(name, f"there is no query parameter {name!r} here; known: {', '.join(known)}")
+            if name in self._values:
+                raise malformed(name, f"the query parameter {name!r} is given twice")
+            self._values[name] = decode(name, value, True)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def bytes(self, name: str, default: bytes = b"") -> bytes:
+        """The decoded value."""
+        return self._values.get(name, default)
+
+    def number(self, name: str, default: int, low: int = 0, high: int = NUMBER_MAX) -> int:
+        """A decimal number within [low, high]."""
+        value = self._values.get(name)
+        if value is None:
+            return default
+        if not value.isdigit() or len(value) > 19 or not low <= int(value) <= high:
+            raise malformed(name, f"{name} is a whole number from {low} to {high}")
+        return int(value)
+
+    def choice(self, name: str, allowed: tuple[str, ...]) -> str:
+        """One of `allowed`; the first where not given."""
+        value = self._values.get(name)
+        if value is None:
+            return allowed[0]
+        text = value.decode("utf-8", "replace")
+        if text not in allowed:
+            raise malformed(name, f"{name} is one of: {', '.join(allowed)}")
+        return text
+
+    def timeout_us(self) -> int:
+        """`timeout_ms` in microseconds."""
+        return self.number("timeout_ms", TIMEOUT_MS_DEFAULT, 1, TIMEOUT_MS_MAX) * 1000
+
+
+def precondition(request: web.BaseRequest) -> int | None:
+    """The mod_revision that a write demands: from `If-Match: "7"`, 0 (no such key) from `If-None-Match: *`, or None."""
+    headers = request.headers
+    match, none_match = headers.getall("If-Match", []), headers.getall("If-None-Match", [])
+    if match and none_match:
+        raise malformed("If-Match", "If-Match and If-None-Match contradict each other; send one of them")
+    if match:
+        found = _ETAG.fullmatch(match[0].strip()) if len(match) == 1 else None
+        if found is None or not 1 <= int(found[1]) <= NUMBER_MAX:
+            raise malformed("If-Match", 'If-Match is one revision in double quotes, as in If-Match: "7"')
+        return int(found[1])
+    if none_match:
+        if [value.strip() for value in none_match] != ["*"]:
+            raise malformed("If-None-Match", "If-None-Match on a write can only be *")
+        return 0
+    return None
+
+
+def too_large(what: str, limit_bytes: int) -> Problem:
+    """413."""
+    return Problem(413, "too-large", f"the {what} is longer than {limit_bytes} bytes", field=what, limit=limit_bytes)

@@ -1,0 +1,283 @@
+"""`/kv/{key}`: the store for a human with curl. Bytes in, bytes out, revisions as ETags.
+
+Why it exists: it turns HTTP into commands and outcomes into honest status codes: 503 only where a write was provably
+never proposed, 504 where nobody knows (pitfall 34). It must not retry, and not read the store before the barrier.
+"""
+
+import asyncio
+from base64 import b64encode
+from typing import Any, Protocol
+from urllib.parse import quote, quote_from_bytes
+
+import msgspec
+from aiohttp import web
+
+from node.api.answers import Problem, json_answer, malformed, try_again
+from node.api.inputs import Query, decode, precondition, target_of, too_large
+from node.observe.metrics import Metrics
+from node.runtime.ports import Done, NodeHandle, NotProposed, Outcome, Unknown
+from node.statemachine.commands import (
+    KEY_BYTES_MAX,
+    VALUE_BYTES_MAX,
+    Command,
+    Compacted,
+    Compare,
+    DeleteRange,
+    DeleteResult,
+    FutureRevision,
+    KeyValue,
+    Put,
+    PutResult,
+    Range,
+    RangeResult,
+    ReadError,
+    Refused,
+    Relation,
+    Result,
+    Target,
+    Txn,
+    TxnResult,
+    decode_result,
+    encode_command,
+    prefix_end,
+)
+
+LIST_KEYS_DEFAULT = 100
+LIST_KEYS_MAX = 1000
+
+_PREFIX = "/kv/"
+_READ = ("consistency", "revision", "timeout_ms")
+_LIST = ("prefix", "from", "limit", *_READ)
+_CONSISTENCY = ("linearizable", "stale")
+
+
+class StoreView(Protocol):
+    """What the API sees of the store: reading alone. `KeyValueStore` satisfies it."""
+
+    @property
+    def revision(self) -> int: ...
+    def get(self, key: bytes, revision: int = 0) -> KeyValue | ReadError | None: ...
+    def range(
+        self, key: bytes, range_end: bytes = b"", *, revision: int = 0, limit: int = 0
+    ) -> RangeResult | ReadError: ...
+
+
+class KeyValueApi:
+    """Handlers of `/kv`."""
+
+    def __init__(self, handle: NodeHandle, store: StoreView, metrics: Metrics) -> None:
+        self._handle = handle
+        self._store = store
+        self._metrics = metrics
+
+    def routes(self) -> list[web.RouteDef]:
+        """For the router."""
+        return [
+            web.get("/kv", self.get),
+            web.get("/kv/{key:.*}", self.get),
+            web.put("/kv/{key:.*}", self.put),
+            web.delete("/kv/{key:.*}", self.delete),
+        ]
+
+    async def get(self, request: web.Request) -> web.Response:
+        """A value, or with an empty key a list."""
+        _, path, query_text = target_of(request)
+        if path in ("/kv", _PREFIX):
+            return await self._list(Query(query_text, _LIST))
+        key, query = _key_of(path), Query(query_text, _READ)
+        revision = query.number("revision", 0)
+        await self._barrier(query)
+        found = self._store.get(key, revision)
+        if isinstance(found, KeyValue):
+            headers = {
+                "Content-Type": "application/octet-stream",
+                "ETag": f'"{found.mod_revision}"',
+                "Cache-Control": "no-store",
+                "X-Content-Type-Options": "nosniff",
+            }
+            return web.Response(body=found.value, headers=headers)
+        if found is None:
+            raise _missing(key, self._store.revision)
+        raise _unreadable(found)
+
+    async def put(self, request: web.Request) -> web.Response:
+        """Set a value, with `If-Match` only where the key is still at that revision."""
+        _, path, query_text = target_of(request)
+        key, query = _key_of(path), Query(query_text, ("timeout_ms",))
+        timeout_us, demanded = query.timeout_us(), precondition(request)
+        put = Put(key, await _body(request, timeout_us))
+        result = await self._write(key, put, demanded, timeout_us)
+        if not isinstance(result, PutResult):
+            raise _unexpected(result)
+        return json_answer({"revision": result.revision, **_named(key)}, headers={"ETag": f'"{result.revision}"'})
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """Remove a key; 404 where there is none."""
+        _, path, query_text = target_of(request)
+        key, query = _key_of(path), Query(query_text, ("timeout_ms",))
+        result = await self._write(key, DeleteRange(key), precondition(request), query.timeout_us())
+        if not isinstance(result, DeleteResult):
+            raise _unexpected(result)
+        if not result.deleted:
+            raise _missing(key, result.revision)
+        return json_answer({"revision": result.revision, "deleted": result.deleted, **_named(key)})
+
+    async def _list(self, query: Query) -> web.Response:
+        prefix, start = query.bytes("prefix"), query.bytes("from")
+        if max(len(prefix), len(start)) > KEY_BYTES_MAX:
+            raise too_large("prefix", KEY_BYTES_MAX)
+        limit, revision = query.number("limit", LIST_KEYS_DEFAULT, 1, LIST_KEYS_MAX), query.number("revision", 0)
+        await self._barrier(query)
+        first = max(prefix, start) or b"\0"
+        found = self._store.range(first, prefix_end(prefix), revision=revision, limit=limit + 1)
+        if not isinstance(found, RangeResult):
+            raise _unreadable(found)
+        shown, beyond = found.kvs[:limit], found.kvs[limit:]
+        return json_answer(
+            {
+                "revision": found.revision,
+                "count": found.count,
+                "more": bool(beyond),
+                "next": _next_page(query, beyond[0].key, revision or found.revision) if beyond else None,
+                "keys": [
+                    {
+                        **_named(kv.key),
+                        "value_bytes": len(kv.value),
+                        "mod_revision": kv.mod_revision,
+                        "create_revision": kv.create_revision,
+                        "version": kv.version,
+                    }
+                    for kv in shown
+                ],
+            }
+        )
+
+    async def _barrier(self, query: Query) -> None:
+        timeout_us = query.timeout_us()
+        if query.choice("consistency", _CONSISTENCY) == "stale":
+            self._metrics.read("stale")
+            return
+        failed = await self._handle.read_barrier(timeout_us)
+        self._metrics.read("linearizable" if failed is None else failed.code)
+        if failed is not None:
+            raise try_again(failed.code, failed.reason, failed.leader)
+
+    async def _write(self, key: bytes, write: Put | DeleteRange, demanded: int | None, timeout_us: int) -> Result:
+        command: Command = write
+        if demanded is not None:
+            same = Compare(key, Target.MOD_REVISION, Relation.EQUAL, demanded)
+            command = Txn((same,), (write,), (Range(key, keys_only=True),))
+        result = self._result(await self._handle.propose(encode_command(command), timeout_us))
+        if not isinstance(result, TxnResult):
+            return result
+        response = result.responses[0]
+        if result.succeeded:
+            return response
+        current = response.kvs[0].mod_revision if isinstance(response, RangeResult) and response.kvs else 0
+        raise Problem(
+            412,
+            "revision-mismatch",
+            f"the key is at revision {current}" if current else "there is no such key",
+            headers={"ETag": f'"{current}"'} if current else None,
+            revision=current,
+            **_named(key),
+        )
+
+    def _result(self, outcome: Outcome) -> Result:
+        """The store's answer, or a `Problem` that says what became of the write."""
+        if isinstance(outcome, Done):
+            self._metrics.proposal("done")
+            try:
+                return decode_result(outcome.result)
+            except msgspec.MsgspecError:
+                raise Problem(
+                    504,
+                    "unknown outcome",
+                    "the write was done, but its answer cannot be read; look before you repeat it",
+                ) from None
+        if isinstance(outcome, Unknown):
+            self._metrics.proposal("unknown")
+            raise Problem(504, "unknown outcome", outcome.reason)
+        self._metrics.proposal(outcome.code)
+        raise _refusal(outcome)
+
+
+def _refusal(outcome: NotProposed) -> Problem:
+    if outcome.code == "log-full":
+        return Problem(507, "log-full", outcome.reason, leader=outcome.leader or None)
+    return try_again(outcome.code, outcome.reason, outcome.leader)
+
+
+def _key_of(path: str) -> bytes:
+    key = decode("key", path[len(_PREFIX) :])
+    if not key:
+        raise malformed("key", "the key is empty; write /kv/KEY")
+    if len(key) > KEY_BYTES_MAX:
+        raise too_large("key", KEY_BYTES_MAX)
+    return key
+
+
+async def _body(request: web.Request, timeout_us: int) -> bytes:
+    """The value: raw bytes, bounded in size and in the time that it may take to arrive."""
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Problem(415, "unsupported", "a value is stored as it is; send it without Content-Encoding")
+    if (request.content_length or 0) > VALUE_BYTES_MAX:
+        raise too_large("value", VALUE_BYTES_MAX)
+    try:
+        if request.content.is_eof():
+            return await request.read()
+        async with asyncio.timeout(timeout_us / 1e6):
+            return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise too_large("value", VALUE_BYTES_MAX) from None
+    except TimeoutError:
+        raise Problem(408, "timeout", "the body did not arrive in time; nothing was written") from None
+    except web.RequestPayloadError:
+        raise malformed("body", "the body is broken; nothing was written") from None
+
+
+def _named(key: bytes) -> dict[str, Any]:
+    """A key in JSON: as text where it is UTF-8 (else null), and always in base64."""
+    try:
+        text: str | None = key.decode()
+    except UnicodeDecodeError:
+        text = None
+    return {"key": text, "key_base64": b64encode(key).decode()}
+
+
+def _next_page(query: Query, start: bytes, revision: int) -> str:
+    """The path of the rest of the list, at the same revision."""
+    parts = {"prefix": query.bytes("prefix"), "from": start, "limit": query.bytes("limit")}
+    text = "&".join(f"{name}={quote_from_bytes(value, safe='')}" for name, value in parts.items() if value)
+    stale = "&consistency=stale" if query.bytes("consistency") == b"stale" else ""
+    return f"{_PREFIX}?{text}&revision={quote(str(revision))}{stale}"
+
+
+def _missing(key: bytes, revision: int) -> Problem:
+    return Problem(404, "key-not-found", "there is no such key", revision=revision, **_named(key))
+
+
+def _unreadable(error: ReadError) -> Problem:
+    if isinstance(error, Compacted):
+        return Problem(
+            410,
+            "compacted",
+            f"revision {error.revision} was compacted; the oldest readable one is {error.compact_revision}",
+            compact_revision=error.compact_revision,
+        )
+    return Problem(
+        400,
+        "future-revision",
+        f"revision {error.revision} has not happened yet; the store is at {error.current}",
+        field="revision",
+        revision=error.current,
+    )
+
+
+def _unexpected(result: Result) -> Problem:
+    """What the store refused although the API had checked it: nothing was written."""
+    if isinstance(result, Refused):
+        return Problem(400, result.code, result.message)
+    if isinstance(result, (Compacted, FutureRevision)):
+        return _unreadable(result)
+    return Problem(504, "unknown outcome", "the write was done, but its answer is of another kind")

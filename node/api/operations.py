@@ -1,0 +1,160 @@
+"""Operators' routes: what this node thinks of itself and of the others, its log, its health, its metrics.
+
+Why it exists: people and tools look at a node here. Everything is a copy of what the node says, durations in
+milliseconds; nothing waits for the cluster, so that a node without a quorum still answers. It must not change state.
+"""
+
+from aiohttp import web
+
+from node.api.answers import json_answer
+from node.api.inputs import Query, target_of
+from node.observe.health import Verdict, livez, readyz
+from node.observe.metrics import CONTENT_TYPE, Metrics
+from node.raft.status import CoreStatus, PeerStatus
+from node.raft.types import Member
+from node.runtime.ports import NodeHandle, PeerView, Status
+
+LOG_LINES_DEFAULT = 100
+LOG_LINES_MAX = 1000
+
+ROUTES = {
+    "GET /kv/?prefix=&from=&limit=&revision=": "list keys",
+    "GET /kv/{key}?consistency=linearizable|stale&revision=": "read a value; its revision is the ETag",
+    "PUT /kv/{key}": 'write the body; If-Match: "7" or If-None-Match: * make it conditional',
+    "DELETE /kv/{key}": "remove a key",
+    "GET /status": "this node's own view",
+    "GET /cluster": "every node as seen from here; what is not heard of is unknown, not dead",
+    "GET /log?from=&limit=": "index, term and checksum of log entries",
+    "GET /livez": "200 while the process works, whatever the quorum",
+    "GET /readyz": "200 while a leader is known and this node has caught up",
+    "GET /metrics": "Prometheus",
+    "GET /events?messages=1": "the live trace as server-sent events; resumes by Last-Event-ID",
+}
+
+
+class OperationsApi:
+    """Handlers of everything that only looks."""
+
+    def __init__(self, handle: NodeHandle, metrics: Metrics) -> None:
+        self._handle = handle
+        self._metrics = metrics
+
+    def routes(self) -> list[web.RouteDef]:
+        """For the router."""
+        return [
+            web.get("/status", self.status),
+            web.get("/cluster", self.cluster),
+            web.get("/log", self.log),
+            web.get("/livez", self.livez),
+            web.get("/readyz", self.readyz),
+            web.get("/metrics", self.metrics),
+        ]
+
+    async def status(self, _request: web.Request) -> web.Response:
+        """This node's own view."""
+        return json_answer(status_body(self._handle.status()))
+
+    async def cluster(self, _request: web.Request) -> web.Response:
+        """Every configured node as seen from here."""
+        core = self._handle.status().core
+        nodes = [_view_body(view) for view in self._handle.views()]
+        return json_answer({"node": core.name, "cluster_id": core.cluster_id, "nodes": nodes})
+
+    async def log(self, request: web.Request) -> web.Response:
+        """A piece of the log, for comparison with another node's."""
+        query = Query(target_of(request)[2], ("from", "limit"))
+        first = query.number("from", 1, low=1)
+        lines = self._handle.log(first, query.number("limit", LOG_LINES_DEFAULT, 1, LOG_LINES_MAX))
+        core = self._handle.status().core
+        return json_answer(
+            {"first_index": core.first_index, "last_index": core.last_index, "commit": core.commit, "entries": lines}
+        )
+
+    async def livez(self, _request: web.Request) -> web.Response:
+        """200 or 503: should this process be restarted?"""
+        return _verdict(livez(self._handle.loop_age_us(), self._handle.status().fatal))
+
+    async def readyz(self, _request: web.Request) -> web.Response:
+        """200 or 503: should this node get traffic?"""
+        return _verdict(readyz(self._handle.status().core))
+
+    async def metrics(self, _request: web.Request) -> web.Response:
+        """Prometheus text."""
+        return web.Response(body=self._metrics.render(), headers={"Content-Type": CONTENT_TYPE})
+
+
+async def index(_request: web.Request) -> web.Response:
+    """What there is."""
+    return json_answer({"routes": ROUTES})
+
+
+def status_body(status: Status) -> dict[str, object]:
+    """One node's view as flat JSON; durations are milliseconds."""
+    core = status.core
+    return {
+        "name": core.name,
+        "incarnation": core.incarnation,
+        "cluster_id": core.cluster_id,
+        "role": core.role.value,
+        "term": core.term,
+        "vote": core.vote,
+        "leader": core.leader,
+        "commit": core.commit,
+        "applied": core.applied,
+        "durable": core.durable,
+        "first_index": core.first_index,
+        "last_index": core.last_index,
+        "last_term": core.last_term,
+        "log_bytes": core.log_bytes,
+        "log_limit_bytes": core.log_limit_bytes,
+        "deadline_in_ms": _ms(core.deadline_in_us),
+        "voters": [_member(member) for member in core.voters],
+        "learners": [_member(member) for member in core.learners],
+        "peers": [_peer(core, peer, peer.name in status.links_up) for peer in core.peers],
+        "waiting_for": core.waiting_for,
+        "boot": status.boot,
+        "version": status.version,
+        "uptime_ms": _ms(status.uptime_us),
+        "client_url": status.client_url,
+        "fatal": status.fatal,
+    }
+
+
+def _peer(core: CoreStatus, peer: PeerStatus, link_up: bool) -> dict[str, object]:
+    body: dict[str, object] = {
+        "name": peer.name,
+        "incarnation": peer.incarnation,
+        "last_contact_ms": _ms(peer.contact_age_us),
+        "link_up": link_up,
+    }
+    if peer.progress:
+        body |= {
+            "progress": peer.progress,
+            "match_index": peer.match_index,
+            "next_index": peer.next_index,
+            "lag_entries": max(0, core.last_index - peer.match_index),
+            "inflight_messages": peer.inflight_messages,
+            "inflight_bytes": peer.inflight_bytes,
+        }
+    return body
+
+
+def _member(member: Member) -> dict[str, str]:
+    return {"name": member.name, "incarnation": member.incarnation}
+
+
+def _view_body(view: PeerView) -> dict[str, object]:
+    return {
+        "name": view.name,
+        "state": "reachable" if view.reachable else "unknown",
+        "age_ms": _ms(view.age_us),
+        "status": None if view.status is None else status_body(view.status),
+    }
+
+
+def _ms(duration_us: int | None) -> float | None:
+    return None if duration_us is None else duration_us / 1000
+
+
+def _verdict(verdict: Verdict) -> web.Response:
+    return json_answer({"ok": verdict.ok, "reason": verdict.reason}, 200 if verdict.ok else 503)

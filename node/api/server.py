@@ -1,0 +1,144 @@
+"""The HTTP application of one node, and the server round it.
+
+Why it exists: `app.py` wires a node with two calls, `build_app` and `ApiRunner`. The runner sets what the framework
+leaves wide or small: long request lines for long keys, bodies as they are, and JSON even for what never becomes a
+request. It must not know where the handle comes from.
+"""
+
+import asyncio
+import logging
+from collections.abc import Collection
+
+from aiohttp import HttpVersion11, web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from node.api.answers import Problem
+from node.api.events import EventsApi
+from node.api.guard import forbidden, make_guard
+from node.api.kv import KeyValueApi, StoreView
+from node.api.operations import OperationsApi, index
+from node.observe.metrics import Metrics
+from node.observe.trace import Trace
+from node.runtime.ports import NodeHandle
+from node.statemachine.commands import KEY_BYTES_MAX, VALUE_BYTES_MAX
+
+REQUEST_LINE_BYTES_MAX = 8 * KEY_BYTES_MAX
+"""A key may be percent-encoded (three bytes for one), and a list names two."""
+
+HEADERS_MAX = 64
+KEEPALIVE_SECONDS = 75.0
+LINGERING_SECONDS = 2.0
+"""How long a body that nobody wants is read before the connection is closed."""
+
+SHUTDOWN_SECONDS_MAX = 5.0
+"""How long requests that run have to end when the server stops."""
+
+_LOG = logging.getLogger("node.api")
+
+
+def build_app(
+    handle: NodeHandle,
+    store: StoreView,
+    trace: Trace,
+    metrics: Metrics,
+    *,
+    allowed_hosts: Collection[str] = (),
+    events: EventsApi | None = None,
+    with_index: bool = True,
+) -> web.Application:
+    """All routes of a node. Call it inside a running event loop.
+
+    `allowed_hosts`: names, without ports, that `Host` may be beside IP literals and localhost. `events` replaces the
+    usual event streams. `with_index` False leaves `/` to the caller.
+    """
+    app = web.Application(middlewares=[make_guard(allowed_hosts)], client_max_size=VALUE_BYTES_MAX)
+    streams = events or EventsApi(trace)
+    app.router.add_routes(KeyValueApi(handle, store, metrics).routes())
+    app.router.add_routes(OperationsApi(handle, metrics).routes())
+    app.router.add_routes(streams.routes())
+    if with_index:
+        app.router.add_get("/", index)
+    app.on_shutdown.append(streams.stop)
+    return app
+
+
+class ApiRunner(web.AppRunner):
+    """An `AppRunner` with this project's limits; used as any other: `setup()`, then sites, then `cleanup()`."""
+
+    def __init__(self, app: web.Application) -> None:
+        super().__init__(
+            app,
+            access_log=None,
+            keepalive_timeout=KEEPALIVE_SECONDS,
+            lingering_time=LINGERING_SECONDS,
+            shutdown_timeout=SHUTDOWN_SECONDS_MAX,
+            max_line_size=REQUEST_LINE_BYTES_MAX,
+            max_headers=HEADERS_MAX,
+            auto_decompress=False,
+        )
+
+        self._connection_tasks: set[asyncio.Task[None]] = set()
+
+    async def cleanup(self) -> None:
+        """Stop serving; when it returns, no task of a connection is left."""
+        await super().cleanup()
+        left = set(self._connection_tasks)
+        for task in left:  # the framework does not wait for those it cancels, and leaves those of lost connections
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=SHUTDOWN_SECONDS_MAX)
+
+    async def _make_server(self) -> web.Server:
+        made = await super()._make_server()
+        server = _Server(made.request_handler, request_factory=made.request_factory, loop=made._loop, **made._kwargs)
+        server.tasks = self._connection_tasks
+        return server
+
+
+class _Server(web.Server):
+    tasks: "set[asyncio.Task[None]]"
+
+    def __call__(self) -> web.RequestHandler:
+        return _Connection(self, loop=self._loop, **self._kwargs)
+
+
+class _Connection(web.RequestHandler):
+    """Answers in JSON also where the framework answers by itself, and keeps clients' mistakes out of the log."""
+
+    __slots__ = ()
+
+    async def start(self) -> None:
+        tasks, task = self._tasks(), asyncio.current_task()
+        if task is not None:
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+        await super().start()
+
+    def _tasks(self) -> "set[asyncio.Task[None]]":
+        manager = self._manager
+        return manager.tasks if isinstance(manager, _Server) else set()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer was begun already")
+        if isinstance(exc, HttpProcessingError):
+            request._version = HttpVersion11  # what could not be parsed is HTTP/0.9 to the framework, and so its answer
+            answer = _unparsed(message or "").answer()
+        else:
+            _LOG.error("the server failed before a handler ran", exc_info=exc)
+            answer = Problem(status, "internal", "this node made a mistake; its log says which").answer()
+        answer.force_close()
+        return answer
+
+
+def _unparsed(reason: str) -> Problem:
+    """What is wrong with bytes that are no request; the parser's words are not repeated, they quote the input."""
+    if "Host" in reason:
+        return forbidden("Host must be, once, an IP address, localhost or a name that this node is configured for")
+    return Problem(400, "malformed", "this is not an HTTP request, or one with a line or header that is too long")

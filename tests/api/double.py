@@ -1,0 +1,122 @@
+"""A scripted node: a real store behind a NodeHandle that does at once what the test says."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+from aiohttp import web
+
+from node.api.events import EventsApi
+from node.api.server import ApiRunner, build_app
+from node.observe.metrics import Metrics
+from node.observe.trace import Trace
+from node.raft.types import Entry, EntryKind
+from node.runtime.ports import Done, LogLine, Outcome, PeerView, ReadFailed, Status
+from node.statemachine.commands import Command, encode_command
+from node.statemachine.store import KeyValueStore
+from tests.observe.status import node_status
+
+
+class ScriptedNode:
+    """Applies what is proposed, unless `outcome` says otherwise; remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.store = KeyValueStore()
+        self.outcome: Outcome | None = None
+        self.read_failure: ReadFailed | None = None
+        self.proposed: list[bytes] = []
+        self.timeouts_us: list[int] = []
+        self.barriers = 0
+        self.loop_age = 1000
+        self.own_status = node_status()
+        self.error: Exception | None = None
+        self.on_barrier: list[Command] = []
+
+    async def propose(self, command: bytes, timeout_us: int) -> Outcome:
+        await asyncio.sleep(0)
+        self.timeouts_us.append(timeout_us)
+        if self.error is not None:
+            raise self.error
+        if self.outcome is not None:
+            return self.outcome
+        self.proposed.append(command)
+        index = len(self.proposed)
+        (result,) = self.store.apply([Entry(index, 1, EntryKind.COMMAND, command)])
+        return Done(result, index, 1)
+
+    def do(self, *commands: Command) -> None:
+        """Apply without a request."""
+        self.store.apply([Entry(1, 1, EntryKind.COMMAND, encode_command(c)) for c in commands])
+
+    async def read_barrier(self, timeout_us: int) -> ReadFailed | None:
+        await asyncio.sleep(0)
+        self.timeouts_us.append(timeout_us)
+        self.barriers += 1
+        self.do(*self.on_barrier)
+        return self.read_failure
+
+    def status(self) -> Status:
+        return self.own_status
+
+    def views(self) -> tuple[PeerView, ...]:
+        return (PeerView("n1", self.own_status, 0, True), PeerView("n2", None, None, None))
+
+    def log(self, from_index: int, limit: int) -> tuple[LogLine, ...]:
+        last = min(10, from_index + limit)
+        return tuple(LogLine(i, 1, "command", 64, f"{i:08x}") for i in range(from_index, last))
+
+    def loop_age_us(self) -> int:
+        return self.loop_age
+
+
+class Server:
+    """A running API on loopback."""
+
+    def __init__(self, node: ScriptedNode, trace: Trace, metrics: Metrics, events: EventsApi, port: int) -> None:
+        self.node = node
+        self.trace = trace
+        self.metrics = metrics
+        self.events = events
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+
+    async def raw(self, data: bytes) -> tuple[int, dict[bytes, bytes], bytes]:
+        """Send these very bytes; (status, headers, body) of the answer, read to its end."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(data)
+            await writer.drain()
+            head = await reader.readuntil(b"\r\n\r\n")
+            first, *lines = head[:-4].split(b"\r\n")
+            headers = {name.lower(): value.strip() for name, value in (line.split(b":", 1) for line in lines)}
+            body = await reader.readexactly(int(headers.get(b"content-length", b"0")))
+            return int(first.split()[1]), headers, body
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+
+@asynccontextmanager
+async def serving(events: EventsApi | None = None, trace: Trace | None = None) -> AsyncIterator[Server]:
+    """A scripted node behind the real application and server."""
+    node = ScriptedNode()
+    trace = trace or Trace("n1", "boot-1", lambda: 1)
+    metrics = Metrics(node.status, trace, node.loop_age_us, node.store)
+    events = events or EventsApi(trace)
+    app = build_app(node, node.store, trace, metrics, allowed_hosts=["raft.example"], events=events)
+    runner = ApiRunner(app)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        yield Server(node, trace, metrics, events, runner.addresses[0][1])
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def client_of(server: Server) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client of `server`; paths are relative."""
+    async with aiohttp.ClientSession(server.url) as session:
+        yield session

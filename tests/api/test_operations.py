@@ -1,0 +1,72 @@
+"""The operators' routes."""
+
+import pytest
+
+from node.observe.health import LIVE_LOOP_AGE_US_MAX
+from node.raft.types import Role
+from tests.api.double import client_of, serving
+from tests.observe.status import node_status
+
+
+async def test_status_is_readable_and_in_milliseconds() -> None:
+    async with serving() as server, client_of(server) as client, client.get("/status") as answer:
+        body = await answer.json()
+    assert (body["name"], body["role"], body["term"], body["leader"]) == ("n1", "leader", 4, "n1")
+    assert (body["deadline_in_ms"], body["uptime_ms"]) == (50, 7000)
+    assert [peer["last_contact_ms"] for peer in body["peers"]] == [1.5, None]
+    assert [peer["link_up"] for peer in body["peers"]] == [True, False]
+    assert [peer["lag_entries"] for peer in body["peers"]] == [0, 9]
+
+
+async def test_a_node_that_is_not_heard_of_is_unknown_not_dead() -> None:
+    async with serving() as server, client_of(server) as client, client.get("/cluster") as answer:
+        body = await answer.json()
+    own, other = body["nodes"]
+    assert (own["state"], own["status"]["role"]) == ("reachable", "leader")
+    assert (other["state"], other["status"], other["age_ms"]) == ("unknown", None, None)
+
+
+async def test_the_log_can_be_compared() -> None:
+    async with serving() as server, client_of(server) as client, client.get("/log?from=3&limit=2") as answer:
+        body = await answer.json()
+    assert [(line["index"], line["term"], line["checksum"]) for line in body["entries"]] == [
+        (3, 1, "00000003"),
+        (4, 1, "00000004"),
+    ]
+
+
+async def test_health_routes_answer_200_or_503() -> None:
+    async with serving() as server, client_of(server) as client:
+        for path in ("/livez", "/readyz"):
+            async with client.get(path) as answer:
+                assert (answer.status, (await answer.json())["ok"]) == (200, True)
+        server.node.own_status = node_status(role=Role.FOLLOWER, leader="")
+        async with client.get("/livez") as answer:
+            assert answer.status == 200
+        async with client.get("/readyz") as answer:
+            assert (answer.status, (await answer.json())["reason"]) == (503, "no leader is known")
+        server.node.loop_age = LIVE_LOOP_AGE_US_MAX + 1
+        async with client.get("/livez") as answer:
+            assert answer.status == 503
+
+
+async def test_metrics_are_prometheus_text() -> None:
+    async with serving() as server, client_of(server) as client, client.get("/metrics") as answer:
+        assert answer.headers["Content-Type"].startswith("text/plain")
+        assert "\nraft_term 4.0\n" in await answer.text()
+
+
+async def test_the_index_names_every_route() -> None:
+    async with serving() as server, client_of(server) as client, client.get("/") as answer:
+        routes = " ".join((await answer.json())["routes"])
+    for path in ("/kv/", "/status", "/cluster", "/log", "/livez", "/readyz", "/metrics", "/events"):
+        assert path in routes
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nothing", 404), ("POST", "/status", 405)])
+async def test_what_is_not_there_is_said_in_json(method: str, path: str, status: int) -> None:
+    async with serving() as server, client_of(server) as client, client.request(method, path) as answer:
+        body = await answer.json()
+        assert answer.status == status
+        assert body["error"] in ("not-found", "method-not-allowed")
+        assert ("Allow" in answer.headers) is (status == 405)
