@@ -1,1 +1,259 @@
-"""The only place where concrete classes meet."""
+"""One node, put together: the only place where concrete classes meet, and where time, chance and identity begin.
+
+Why it exists: every other module is written against ports; somebody has to choose. It must not decide anything else.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable
+
+import uvloop
+from aiohttp import web
+
+from node import __version__
+from node.api.server import ApiRunner, build_app
+from node.discovery.static import StaticDiscovery
+from node.observe.logs import configure_logging, transition_logger
+from node.observe.metrics import Metrics
+from node.observe.trace import Trace
+from node.raft.core import Raft
+from node.raft.effects import ConfigChanged
+from node.raft.errors import InvariantViolation
+from node.raft.messages import Lane
+from node.raft.settings import RaftSettings
+from node.raft.state import Identity
+from node.runtime.driver import Driver, Hooks
+from node.runtime.shell import Shell, Surroundings, wall_us
+from node.settings import Settings
+from node.statemachine.store import KeyValueStore
+from node.storage.errors import StorageError
+from node.storage.files import prepare_folder
+from node.storage.recovery import Recovered
+from node.storage.wal import Wal, open_wal
+from node.transport.links import OnLink, PeerLinks
+from node.transport.websocket import WebSocketCarrier
+
+EXIT_STOPPED = 0
+EXIT_ADDRESS = 2
+EXIT_STORAGE = 3
+EXIT_INVARIANT = 70
+"""EX_SOFTWARE: the node found itself in a state that Raft excludes, and stopped rather than go on."""
+
+_LOG = logging.getLogger("node")
+
+
+def run(settings: Settings) -> int:
+    """Run one node until SIGTERM or SIGINT; the process's exit code: 0 stopped, 2 an address cannot be used,
+    3 storage, 70 a broken invariant. What went wrong is one line on standard error."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_Node(settings).run())
+
+
+class _Node:
+    """From settings to a running node, and back down in the opposite order."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._boot = secrets.token_hex(8)
+        self._chance = random.Random(settings.chance_seed)  # None: from the system
+        self._client_url = settings.client_url or f"http://{_in_url(settings.host)}:{settings.port}"
+        self._ended: asyncio.Event = asyncio.Event()
+        self._failure: Exception | None = None
+        self._on_sync: Callable[[float], None] = _ignore
+
+    async def run(self) -> int:
+        """Everything up, wait, everything down."""
+        trace = self._make_trace()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ended.set)
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                await self._start(stack, trace, loop)
+                trace.transition("started", trace.term, trace.role, {"boot": self._boot, "version": __version__})
+                await self._ended.wait()
+                reason = f"{self._failure}" if self._failure else "asked to stop"
+                trace.transition("stopping", trace.term, trace.role, {"reason": reason})
+        except StorageError as error:
+            self._failure = error
+        except OSError as error:
+            self._failure = error
+        return self._exit_code()
+
+    async def _start(self, stack: contextlib.AsyncExitStack, trace: Trace, loop: asyncio.AbstractEventLoop) -> None:
+        """Bottom up: disk, core and driver, links, API. What is pushed on `stack` goes down in reverse."""
+        settings = self._settings
+        wal, recovered = self._open_log(loop)
+        stack.callback(wal.close)
+        names = tuple(seed.name for seed in settings.seeds)
+        peers = tuple(name for name in names if name != settings.name)
+        shell = self._make_shell(peers)
+        links = PeerLinks(
+            name=settings.name,
+            incarnation=recovered.incarnation,
+            boot=self._boot,
+            cluster_id=recovered.cluster_id,
+            deliver=shell.deliver,
+            on_link=_link_tracer(trace),
+        )
+        self._links = links
+        discovery = StaticDiscovery({seed.name: (seed.host, seed.port) for seed in settings.seeds})
+        stack.push_async_callback(discovery.close)
+        carrier = WebSocketCarrier(
+            name=settings.name,
+            peers=peers,
+            host=settings.peer_host,
+            port=settings.peer_port or settings.own_seed.port,
+            resolver=discovery,
+            receiver=links,
+            chance=self._chance,
+        )
+        links.attach(carrier)
+        store = KeyValueStore()
+        driver = self._make_driver(recovered, names, wal, store, links, trace, shell)
+        shell.attach(driver, loop)
+        metrics = Metrics(shell.status, trace, shell.loop_age_us, store)
+        self._on_sync = metrics.fsync
+        stack.push_async_callback(carrier.close)
+        await carrier.start()
+        stack.callback(shell.stop)
+        shell.start()
+        await self._serve(build_app(shell, store, trace, metrics, allowed_hosts=settings.allowed_hosts), stack)
+
+    def _make_trace(self) -> Trace:
+        settings = self._settings
+        trace = Trace(
+            settings.name,
+            self._boot,
+            wall_us,
+            transitions_max=settings.trace_transitions,
+            messages_max=settings.trace_messages,
+            listener=transition_logger(_LOG),
+        )
+        human = None if settings.log_format == "json" else True
+        configure_logging(settings.name, lambda: (trace.term, trace.role), settings.log_level.upper(), human=human)
+        return trace
+
+    def _open_log(self, loop: asyncio.AbstractEventLoop) -> tuple[Wal, Recovered]:
+        settings = self._settings
+        threaded = settings.fsync_mode == "threaded"
+        return open_wal(
+            prepare_folder(settings.data_dir, self._timed),
+            settings.name,
+            secrets.token_hex(8),
+            self._fail,
+            deliver=loop.call_soon_threadsafe if threaded else None,
+            segment_bytes=settings.segment_bytes,
+        )
+
+    def _timed(self, sync: Callable[[], None]) -> None:
+        """Put a clock round a sync of the log; runs on the thread that syncs."""
+        began = time.perf_counter()
+        sync()
+        self._on_sync(time.perf_counter() - began)
+
+    def _make_shell(self, peers: tuple[str, ...]) -> Shell:
+        return Shell(
+            Surroundings(
+                boot=self._boot,
+                version=__version__,
+                client_url=self._client_url,
+                peers=peers,
+                links_up=lambda: tuple(peer for peer in peers if self._links.connected(peer)),
+                send=lambda to, message: self._links.send(to, message),
+                fatal=self._fail,
+            ),
+            self._settings.name,
+        )
+
+    def _make_driver(
+        self,
+        recovered: Recovered,
+        names: tuple[str, ...],
+        wal: Wal,
+        store: KeyValueStore,
+        links: PeerLinks,
+        trace: Trace,
+        shell: Shell,
+    ) -> Driver:
+        def configured(change: ConfigChanged) -> None:
+            links.set_cluster_id(change.cluster_id)
+
+        identity = Identity(self._settings.name, recovered.incarnation, self._boot, names)
+        core = Raft(identity, _raft_settings(self._settings), self._chance, recovered.hard_state, recovered.entries)
+        hooks = Hooks(wake=shell.wake, configuration=configured, report=shell.on_report)
+        return Driver(core, self._boot, wal, store, links, trace, hooks)
+
+    async def _serve(self, app: web.Application, stack: contextlib.AsyncExitStack) -> None:
+        runner = ApiRunner(app)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, self._settings.host, self._settings.port, backlog=1024).start()
+
+    def _fail(self, error: Exception) -> None:
+        """Storage or the driver cannot go on: remember the first reason, and end."""
+        if self._failure is None:
+            self._failure = error
+        self._ended.set()
+
+    def _exit_code(self) -> int:
+        failure = self._failure
+        if failure is None:
+            return EXIT_STOPPED
+        sentence = str(failure)
+        code = EXIT_INVARIANT
+        if isinstance(failure, StorageError):
+            code = EXIT_STORAGE
+        elif isinstance(failure, OSError):
+            settings = self._settings
+            sentence = (
+                f"cannot listen on {settings.host}:{settings.port} and "
+                f"{settings.peer_host}:{settings.peer_port or settings.own_seed.port} "
+                f"({failure.strerror or failure}): choose other ports, or end what uses these"
+            )
+            code = EXIT_ADDRESS
+        elif not isinstance(failure, InvariantViolation):
+            _LOG.critical("the node stops because of a bug", exc_info=failure)
+        print(f"raft-node {self._settings.name}: {sentence}", file=sys.stderr, flush=True)
+        return code
+
+
+def _raft_settings(settings: Settings) -> RaftSettings:
+    return RaftSettings(
+        heartbeat_us=settings.heartbeat_ms * 1000,
+        election_min_us=settings.election_timeout_ms.low * 1000,
+        election_max_us=settings.election_timeout_ms.high * 1000,
+        append_bytes_max=settings.max_append_bytes,
+        inflight_messages_max=settings.inflight_messages,
+        inflight_bytes_max=settings.inflight_bytes,
+        uncommitted_bytes_max=settings.max_uncommitted_bytes,
+        log_bytes_max=settings.max_log_bytes,
+    )
+
+
+def _ignore(_seconds: float) -> None:
+    """Syncs before there are metrics: those of the recovery."""
+
+
+def _link_tracer(trace: Trace) -> OnLink:
+    def on_link(peer: str, lane: Lane, direction: str, up: bool, reason: str) -> None:
+        detail: dict[str, str | int | bool] = {
+            "peer": peer,
+            "lane": lane.name.lower(),
+            "direction": direction,
+            "up": up,
+            "reason": reason,
+        }
+        trace.transition("link", trace.term, trace.role, detail)
+
+    return on_link
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -9,6 +9,7 @@ What is durable when: bytes of a file after `sync` of it, names (created, rename
 
 import fcntl
 import os
+from collections.abc import Callable
 from typing import Protocol
 
 from node.storage.errors import StorageError, from_os_error
@@ -75,11 +76,16 @@ class FilePort(Protocol):
         """Return once all names made, changed and removed so far are durable."""
 
 
+AroundSync = Callable[[Callable[[], None]], None]
+"""Runs one sync; whoever measures syncs puts a clock round it."""
+
+
 class OsFile:
     """`OpenFile` over a descriptor. A `new` file's first sync is a full one: its size came without a write."""
 
-    def __init__(self, descriptor: int, *, new: bool = False) -> None:
+    def __init__(self, descriptor: int, around_sync: AroundSync, *, new: bool = False) -> None:
         self._descriptor = descriptor
+        self._around_sync = around_sync
         self._new = new
 
     def pwrite(self, offset: int, data: bytes) -> None:
@@ -88,6 +94,9 @@ class OsFile:
             written += os.pwrite(self._descriptor, data[written:], offset + written)
 
     def sync(self) -> None:
+        self._around_sync(self._sync)
+
+    def _sync(self) -> None:
         if self._new:
             os.fsync(self._descriptor)
             self._new = False
@@ -103,8 +112,9 @@ class OsFile:
 class OsFiles:
     """`FilePort` over a real folder, which must exist (`prepare_folder` makes it)."""
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    def __init__(self, folder: str | os.PathLike[str], around_sync: AroundSync = lambda sync: sync()) -> None:
         self._folder = os.fspath(folder)
+        self._around_sync = around_sync
         self._lock_descriptor = -1
 
     @property
@@ -152,10 +162,10 @@ class OsFiles:
             os.close(descriptor)
             os.unlink(self._path(name))
             raise
-        return OsFile(descriptor, new=True)
+        return OsFile(descriptor, self._around_sync, new=True)
 
     def open(self, name: str) -> OsFile:
-        return OsFile(os.open(self._path(name), os.O_RDWR))
+        return OsFile(os.open(self._path(name), os.O_RDWR), self._around_sync)
 
     def rename(self, old: str, new: str) -> None:
         os.rename(self._path(old), self._path(new))
@@ -175,7 +185,7 @@ def _sync_folder(folder: str) -> None:
         os.close(descriptor)
 
 
-def prepare_folder(folder: str | os.PathLike[str]) -> OsFiles:
+def prepare_folder(folder: str | os.PathLike[str], around_sync: AroundSync = lambda sync: sync()) -> OsFiles:
     """Make the folder where it is missing (its parent must exist), durably; raises `StorageError`."""
     path = os.fspath(folder)
     try:
@@ -186,4 +196,4 @@ def prepare_folder(folder: str | os.PathLike[str]) -> OsFiles:
         raise from_os_error(error, "make the data folder", path) from error
     if not os.path.isdir(path):
         raise StorageError(f"{path} is not a folder: choose a folder with --data-dir", file=path)
-    return OsFiles(path)
+    return OsFiles(path, around_sync)
