@@ -19,6 +19,8 @@ ENV_PREFIX = "RAFT_"
 CONFIG_ENV = "RAFT_CONFIG"
 """Names the TOML file where `--config` does not."""
 CONFIG_BYTES_MAX = MIB
+DISK_SECTOR_BYTES = 512
+"""Log files are made of whole sectors."""
 NAME_PATTERN = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
 """What a node may be called: it becomes a folder, a label and a host name."""
 
@@ -96,8 +98,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, _meta("Limits", "bytes on their way to one follower without an answer", ge=64 * KIB, le=GIB)
     ] = 8 * MIB
 
-    segment_bytes: Annotated[int, _meta("Disk", "a log file is closed at about this size", ge=64 * KIB, le=GIB)] = (
-        64 * MIB
+    segment_bytes: Annotated[int, _meta("Disk", "a log file's size, taken on disk at once", ge=64 * KIB, le=GIB)] = (
+        16 * MIB
     )
     fsync_mode: Annotated[
         Literal["threaded", "inline"], _meta("Disk", "sync in a thread beside the loop, or in the loop itself")
@@ -178,7 +180,10 @@ class Setting(msgspec.Struct, frozen=True):
         if self.type is bool:
             return _boolean(text)
         if self.type in (int, int | None):
-            return self._bounded(_number(text, size=self.key.endswith("_bytes")))
+            number = self._bounded(_number(text, size=self.key.endswith("_bytes")))
+            if self.key == "segment_bytes" and number % DISK_SECTOR_BYTES:
+                raise ValueError(f"is not a multiple of {DISK_SECTOR_BYTES}")
+            return number
         if self.type is MsRange:
             return self._range(text)
         if self.key == "seeds":

@@ -68,7 +68,7 @@ def _unexpected(error: Exception) -> int:
             return USAGE  # the parser has printed the help
         context = getattr(error, "ctx", None)
         more = f" See {context.command_path} --help." if context else ""
-        return _fail(sentence + more, USAGE)
+        return _fail(f"{sentence.rstrip('.?')}{sentence[-1] if sentence[-1] == '?' else '.'}{more}", USAGE)
     kind = type(error).__name__
     if kind == "SettingsError":
         return _fail(str(error), USAGE)

@@ -1,0 +1,110 @@
+"""Running `raft-node` in this process, and nodes that answer as a test wants them to."""
+
+import contextlib
+import http.server
+import io
+import os
+import threading
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import pytest
+
+from node.cli import main
+
+
+class Ran(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: bytes
+    err: str
+
+
+def raft_node(*arguments: str, stdin: bytes = b"") -> Ran:
+    """Run the command here; standard output as bytes."""
+    out, err = io.TextIOWrapper(io.BytesIO()), io.StringIO()
+    with (
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        for name in [name for name in os.environ if name.startswith("RAFT_")]:
+            patch.delenv(name)
+        code = main(arguments)
+        out.flush()
+    buffer = out.buffer
+    assert isinstance(buffer, io.BytesIO)
+    return Ran(code, buffer.getvalue(), err.getvalue())
+
+
+class Asked(NamedTuple):
+    """A request as a node saw it."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Answer(NamedTuple):
+    """What a node answers; status 0 closes the connection without a word."""
+
+    status: int
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class FakeNode:
+    """A test double for a node: answers every request with `answer` and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Asked] = []
+        self.answer = Answer(200)
+        node = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                node.asked.append(Asked(self.command, self.path, dict(self.headers), body))
+                if node.answer.status:
+                    self.send_response(node.answer.status)
+                    for name, value in node.answer.headers:
+                        self.send_header(name, value)
+                    self.send_header("Content-Length", str(len(node.answer.body)))
+                    self.end_headers()
+                    self.wfile.write(node.answer.body)
+
+            do_PUT = do_DELETE = do_GET
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self._server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def stop(self) -> None:
+        """Refuse connections from now on."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+            self._server.server_close()
+
+
+@pytest.fixture
+def fake_node() -> Iterator[Callable[[], FakeNode]]:
+    made: list[FakeNode] = []
+
+    def make() -> FakeNode:
+        made.append(FakeNode())
+        return made[-1]
+
+    yield make
+    for node in made:
+        node.stop()

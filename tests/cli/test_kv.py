@@ -1,0 +1,139 @@
+"""`raft-node get|put|delete`: exit codes that can be relied on, and never a write twice."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Answer, FakeNode, raft_node
+
+Make = Callable[[], FakeNode]
+ETAG = (("ETag", '"7"'),)
+
+
+def problem(status: int, message: str) -> Answer:
+    return Answer(status, json.dumps({"error": "code", "message": message}).encode())
+
+
+def test_get_prints_the_very_bytes_and_nothing_else(fake_node: Make) -> None:
+    node = fake_node()
+    node.answer = Answer(200, b"\xff\x00 hello\r\n", ETAG)
+    assert raft_node("get", "a/b ü", "--url", node.url) == (0, b"\xff\x00 hello\r\n", "")
+    assert node.asked[0][:2] == ("GET", "/kv/a%2Fb%20%C3%BC")
+
+
+def test_get_as_json_has_the_revision_and_base64_where_it_must(fake_node: Make) -> None:
+    node = fake_node()
+    node.answer = Answer(200, "ü".encode(), ETAG)
+    assert json.loads(raft_node("get", "k", "--json", "--url", node.url).out) == {
+        "key": "k",
+        "revision": 7,
+        "value": "ü",
+    }
+    node.answer = Answer(200, b"\xff")
+    assert json.loads(raft_node("get", "k", "--json", "--url", node.url).out)["value_base64"] == "/w=="
+
+
+def test_stale_is_asked_for_by_name(fake_node: Make) -> None:
+    node = fake_node()
+    raft_node("get", "k", "--stale", "--url", node.url)
+    assert node.asked[0].path == "/kv/k?consistency=stale"
+
+
+def test_put_sends_the_value_or_standard_input_and_tells_the_revision(fake_node: Make) -> None:
+    node = fake_node()
+    node.answer = Answer(200, b"{}", ETAG)
+    assert raft_node("put", "k", "v", "--url", node.url) == (0, b"put k (revision 7)\n", "")
+    assert raft_node("put", "k", "-", "--url", node.url, stdin=b"\x00\xff").code == 0
+    assert [asked.body for asked in node.asked] == [b"v", b"\x00\xff"]
+    assert [asked.method for asked in node.asked] == ["PUT", "PUT"]
+
+
+def test_a_value_beyond_all_limits_is_refused_and_not_cut(fake_node: Make) -> None:
+    node = fake_node()
+    ran = raft_node("put", "k", "-", "--url", node.url, stdin=bytes(2 * 1024 * 1024 + 1))
+    assert (ran.code, node.asked) == (2, [])
+
+
+def test_conditions_travel_as_headers(fake_node: Make) -> None:
+    node = fake_node()
+    raft_node("put", "k", "v", "--if-match", "7", "--url", node.url)
+    raft_node("delete", "k", "--if-match", '"7"', "--url", node.url)
+    raft_node("put", "k", "v", "--if-absent", "--url", node.url)
+    assert [asked.headers.get("If-Match") for asked in node.asked] == ['"7"', '"7"', None]
+    assert node.asked[2].headers["If-None-Match"] == "*"
+    assert raft_node("put", "k", "v", "--if-match", "x", "--url", node.url).code == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "code", "said"),
+    [
+        ("get", 404, 1, "There is no key 'k'."),
+        ("get", 504, 4, "Unavailable: it took too long."),
+        ("get", 503, 4, "Unavailable, nothing happened: it took too long."),
+        ("delete", 404, 1, "There is no key 'k'."),
+        ("delete", 412, 6, "'k' was not changed: it took too long."),
+        ("delete", 503, 4, "Unavailable, nothing happened: it took too long."),
+        ("delete", 507, 4, "Unavailable, nothing happened: it took too long."),
+        ("delete", 504, 5, "Unknown outcome: it took too long; read 'k' before you repeat the write."),
+        ("delete", 413, 2, "refused with status 413: it took too long."),
+        ("delete", 403, 1, "refused with status 403: it took too long."),
+    ],
+)
+def test_every_answer_has_its_exit_code_and_sentence(
+    fake_node: Make, method: str, status: int, code: int, said: str
+) -> None:
+    node = fake_node()
+    node.answer = problem(status, "it took too long.")
+    ran = raft_node(method, "k", "--url", node.url)
+    assert (ran.code, ran.out) == (code, b"")
+    assert ran.err.startswith("raft-node: ")
+    assert ran.err.endswith(f"{said}\n")
+    assert ran.err.count("\n") == 1
+
+
+def test_a_write_goes_on_to_the_next_node_only_where_nothing_can_have_happened(fake_node: Make) -> None:
+    dead, unavailable, good = fake_node(), fake_node(), fake_node()
+    dead.stop()
+    unavailable.answer = problem(503, "no leader")
+    good.answer = Answer(200, b"{}", ETAG)
+    urls = [part for node in (dead, unavailable, good) for part in ("--url", node.url)]
+    assert raft_node("put", "k", "v", *urls).out == b"put k (revision 7)\n"
+    assert (len(unavailable.asked), len(good.asked)) == (1, 1)
+
+
+@pytest.mark.parametrize("status", [0, 504, 500, 412])
+def test_a_write_that_may_have_happened_is_sent_once_and_to_one_node(fake_node: Make, status: int) -> None:
+    broken, good = fake_node(), fake_node()
+    broken.answer = Answer(status)
+    for command in (["put", "k", "v"], ["delete", "k"]):
+        broken.asked.clear()
+        ran = raft_node(*command, "--url", broken.url, "--url", good.url)
+        assert ran.code == {0: 5, 504: 5, 500: 1, 412: 6}[status]
+        assert (len(broken.asked), len(good.asked)) == (1, 0)
+    if status == 0:
+        assert "may have happened" in raft_node("put", "k", "v", "--url", broken.url).err
+
+
+def test_a_read_may_be_repeated_anywhere(fake_node: Make) -> None:
+    broken, slow, good = fake_node(), fake_node(), fake_node()
+    broken.answer, slow.answer, good.answer = Answer(0), Answer(504), Answer(200, b"v")
+    urls = [part for node in (broken, slow, good) for part in ("--url", node.url)]
+    assert raft_node("get", "k", *urls).out == b"v"
+
+
+def test_nobody_there_is_unavailable(fake_node: Make) -> None:
+    node = fake_node()
+    node.stop()
+    ran = raft_node("put", "k", "v", "--url", node.url)
+    assert ran.code == 4
+    assert "No node can be reached, so nothing happened" in ran.err
+
+
+def test_without_url_and_cluster_file_the_cure_is_told(tmp_path: Path) -> None:
+    ran = raft_node("get", "k", "--data-dir", str(tmp_path))
+    assert ran.code == 2
+    assert "cluster.json: give the nodes' URLs, or --data-dir" in ran.err
+    assert raft_node("get", "k", "--url", "ftp://x").code == 2
+    assert raft_node("get", "", "--url", "http://x").code == 2
