@@ -59,7 +59,7 @@ def merge(writes: Sequence[Persist]) -> Group:
                 del group.entries[start - group.entries[0].index :]
             else:
                 group.entries = []
-                group.truncate_from = start if group.truncate_from is None else min(start, group.truncate_from)
+                group.truncate_from = start  # never above an earlier one: the log ended there
         group.entries.extend(write.entries)
         group.hard_state = write.hard_state or group.hard_state
         group.cluster_id = write.cluster_id or group.cluster_id

@@ -1,5 +1,6 @@
 """One suite for the file port, run on the real disk and on the simulated one: neither may promise more."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,6 +90,15 @@ def test_a_closed_file_takes_nothing(files: FilePort) -> None:
         file.pwrite(0, b"late")
     with pytest.raises((OSError, ValueError)):
         file.sync()
+
+
+def test_a_write_that_the_system_takes_in_parts_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, offset: whole(fd, data[:7], offset))
+    file = OsFiles(tmp_path).create("a", 100)
+    file.pwrite(3, bytes(range(1, 90)))
+    file.close()
+    assert OsFiles(tmp_path).read("a") == bytes(3) + bytes(range(1, 90)) + bytes(8)
 
 
 def test_a_second_lock_is_refused_and_names_the_holder(files: FilePort, tmp_path: Path) -> None:

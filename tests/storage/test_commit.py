@@ -139,6 +139,24 @@ def test_a_failed_write_or_sync_is_reported_once_and_never_retried(
     assert disk.operations == before, "the disk is not touched again"
 
 
+def test_what_waits_behind_a_failed_sync_is_never_written() -> None:
+    disk = SlowDisk()
+    log = Log(disk, threaded=True)
+    log.write(birth())
+    disk.hold()
+    log.submit(append(2, command(2)))
+    log.wal.flush()
+    assert disk.syncing.wait(WAIT_SECONDS_MAX)
+    log.submit(append(3, command(3)))
+    log.wal.flush()
+    writes = disk.operations["pwrite"]
+    disk.fail("sync", errno.EIO)
+    disk.release()
+    log.close()
+    assert disk.operations["pwrite"] == writes
+    assert (log.done, len(log.fatal)) == ([1], 1)
+
+
 @pytest.mark.parametrize("threaded", [False, True])
 def test_a_disk_that_fills_up_at_rotation_is_reported(threaded: bool) -> None:
     disk = SimulatedDisk()

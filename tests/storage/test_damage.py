@@ -211,6 +211,54 @@ def test_contents_that_no_log_can_have_are_refused(body: FrameBody, words: str) 
     assert words in str(_refused({**CONTENT, SEGMENTS[1]: grown}))
 
 
+def test_a_frame_of_another_chain_is_refused_even_with_the_right_number() -> None:
+    *_, last = scan(_disk(CONTENT), Replay())
+    body = FrameBody(None, None, [command(14)])
+    frame, _ = encode_frame(body, last.frames[-1].sequence + 1, last.frames[-1].chain ^ 1, salt_of(INCARNATION))
+    data = CONTENT[SEGMENTS[1]]
+    grown = data[: last.end] + frame + data[last.end + len(frame) :]
+    assert "does not belong to the frame before it" in str(_refused({**CONTENT, SEGMENTS[1]: grown}))
+
+
+def _half_filled_segment() -> tuple[Files, int]:
+    """A first segment that a large frame left half empty, and the offset of its seal."""
+    disk = SimulatedDisk()
+    log = Log(disk, segment_bytes=4096)
+    log.write(birth())
+    log.write(append(2, command(2, 1, b"k" * 1000)))
+    log.write(append(3, command(3, 1, b"k" * 3000)))
+    log.close()
+    content = {name: data for name, data in disk.content().items() if name != "lock"}
+    assert tuple(content) == SEGMENTS
+    offset, size = _frames(content, SEGMENTS[0])[-1]
+    return content, offset + size
+
+
+def test_a_segment_whose_seal_is_gone_is_refused_when_the_next_one_holds_data() -> None:
+    content, seal = _half_filled_segment()
+    data = content[SEGMENTS[0]]
+    refused = _refused({**content, SEGMENTS[0]: data[:seal] + bytes(32) + data[seal + 32 :]})
+    assert "not sealed, but the next one holds data" in str(refused)
+    assert refused.offset == seal
+
+
+def test_data_behind_a_seal_is_refused() -> None:
+    content, seal = _half_filled_segment()
+    for offset in range(seal + 32, 4096, 61):
+        damaged = bytearray(content[SEGMENTS[0]])
+        damaged[offset] = 1
+        assert "data behind the seal" in str(_refused({**content, SEGMENTS[0]: bytes(damaged)}))
+
+
+def test_a_tear_in_an_earlier_segment_is_damage_there() -> None:
+    content, seal = _half_filled_segment()
+    torn = content[SEGMENTS[0]][: SECTOR_BYTES * 2].ljust(4096, b"\0")
+    assert seal > SECTOR_BYTES * 2
+    refused = _refused({**content, SEGMENTS[0]: torn})
+    assert refused.file.endswith(SEGMENTS[0])
+    assert "it is not the last one" in str(refused)
+
+
 def _with_large_frame() -> tuple[Files, str, int, int, Recovered]:
     """A log whose last frame spans five sectors: (files, segment, its offset, its end, what came before it)."""
     disk = SimulatedDisk()
