@@ -37,7 +37,10 @@ class GroupCommit(Protocol):
 
 
 class InlineCommit:
-    """Writes and syncs within `flush`, then calls every `done`. A `flush` from within a `done` is remembered."""
+    """Writes and syncs within `flush`, then calls every `done`. A `flush` from within a `done` is remembered.
+
+    What waits is bounded by what the core gives out between two flushes, which its own limits in bytes bound.
+    """
 
     def __init__(self, write: Write, on_fatal: Callable[[StorageError], None]) -> None:
         self._write = write
@@ -75,6 +78,9 @@ class InlineCommit:
             self._waiting.clear()
             self._on_fatal(error)
             return
+        except BaseException:
+            self._failed = True  # a bug, or the process is being stopped: nobody knows what was written
+            raise
         for write, done in batch:
             done(write.token)
 

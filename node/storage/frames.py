@@ -41,6 +41,9 @@ FRAME_PAYLOAD_BYTES_MAX = 8 * 1024 * 1024
 ENTRY_FRAME_BYTES_MAX = 64
 """What an entry can cost in a payload beside its data."""
 
+NAME_BYTES_MAX = 253
+"""A node name's length (a DNS name's limit); with an incarnation of up to 64 bytes it fits into a segment header."""
+
 HEADER_BYTES = 32
 _ALIGN_BYTES = 32
 _END_MARK_BYTES = 8

@@ -13,7 +13,8 @@ import msgspec
 from node.raft.types import Entry, HardState
 from node.storage.errors import StorageError
 from node.storage.files import FilePort
-from node.storage.recovery import Replay, SegmentScan, scan
+from node.storage.recovery import SegmentScan, scan
+from node.storage.replay import Replay
 
 
 class SegmentLine(msgspec.Struct, frozen=True, tag="segment"):

@@ -44,6 +44,7 @@ from node.storage.frames import (
     has_unwritten_sector,
     salt_of,
 )
+from node.storage.replay import Replay
 
 TEMPORARY_SUFFIX = ".tmp"
 _SEGMENT_NAME = re.compile(r"segment-(\d{8})\.wal")
@@ -90,36 +91,6 @@ class Recovered(msgspec.Struct, frozen=True):
     entries: tuple[Entry, ...]
     first_index: int = 1
     torn_files: tuple[str, ...] = ()
-
-
-class Replay:
-    """The log's contents, frame by frame; raises `Malformed` for what no log can contain."""
-
-    def __init__(self) -> None:
-        self.hard_state = HardState()
-        self.entries: list[Entry] = []
-
-    def take(self, body: FrameBody) -> None:
-        entries = self.entries
-        if body.truncate_from is not None:
-            if not 1 <= body.truncate_from <= len(entries) + 1:
-                raise Malformed(f"the frame truncates from index {body.truncate_from} in a log of {len(entries)}")
-            del entries[body.truncate_from - 1 :]
-        index, term = len(entries), entries[-1].term if entries else 0
-        for entry in body.entries:
-            index += 1
-            if entry.index != index:
-                raise Malformed(f"the frame holds entry {entry.index} where entry {index} must follow")
-            if entry.term < term:
-                raise Malformed(f"the term falls from {term} to {entry.term} at entry {index}")
-            term = entry.term
-        entries.extend(body.entries)
-        state = body.hard_state or self.hard_state
-        if state.term < self.hard_state.term:
-            raise Malformed(f"the node's term falls from {self.hard_state.term} to {state.term}")
-        if state.commit > len(entries):
-            raise Malformed(f"the commit index {state.commit} lies beyond the last entry, {len(entries)}")
-        self.hard_state = state
 
 
 def segment_numbers(files: FilePort) -> list[int]:

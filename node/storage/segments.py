@@ -204,9 +204,9 @@ class SegmentWriter:
 
     def _create(self, header: SegmentHeader, frames: bytes) -> None:
         """Make a segment appear under its name whole and durable, or not at all."""
-        name = segment_name(header.number)
+        name, content = segment_name(header.number), encode_segment_header(header) + frames
         self._file = self._files.create(name + TEMPORARY_SUFFIX, header.size_bytes)
-        self._file.pwrite(0, encode_segment_header(header) + frames)
+        self._file.pwrite(0, content)
         self._file.sync()
         self._files.rename(name + TEMPORARY_SUFFIX, name)
         self._files.sync_folder()

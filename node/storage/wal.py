@@ -13,7 +13,7 @@ from node.raft.types import HardState, cluster_id_of
 from node.storage.commit import Deliver, Done, GroupCommit, InlineCommit, ThreadedCommit
 from node.storage.errors import StorageError, from_os_error
 from node.storage.files import FilePort, FolderInUse
-from node.storage.frames import SECTOR_BYTES, SegmentHeader
+from node.storage.frames import NAME_BYTES_MAX, SECTOR_BYTES, SegmentHeader
 from node.storage.recovery import TEMPORARY_SUFFIX, Recovered, Survey, segment_name, survey
 from node.storage.segments import FRAME_BYTES, SEGMENT_BYTES, SegmentWriter, payload_bytes
 
@@ -132,6 +132,8 @@ def _lock(files: FilePort) -> None:
 def _begin(
     files: FilePort, name: str, incarnation: str, segment_bytes: int, frame_bytes: int
 ) -> tuple[SegmentWriter, Recovered]:
+    if len(name.encode()) > NAME_BYTES_MAX:
+        raise StorageError(f"the node name {name[:20]}... is too long: choose one of at most {NAME_BYTES_MAX} bytes")
     header = SegmentHeader(
         number=1,
         size_bytes=segment_bytes,

@@ -248,6 +248,25 @@ def test_a_bug_in_the_writer_stops_the_node_and_not_only_the_thread(monkeypatch:
     log.close()
 
 
+def test_a_log_interrupted_in_a_write_takes_no_more() -> None:
+    disk = SimulatedDisk()
+    log = Log(disk)
+    log.write(birth())
+
+    def interrupted(operation: str) -> None:
+        raise KeyboardInterrupt
+
+    log.submit(append(2, command(2)))
+    disk.count = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        log.wal.flush()
+    del disk.count
+    log.submit(append(3, command(3)))
+    log.close()
+    assert log.done == [1]
+    assert len(Log(disk).recovered.entries) == 1
+
+
 def test_deliver_is_called_once_a_group() -> None:
     reports: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
     done: list[int] = []

@@ -17,7 +17,8 @@ from node.storage.frames import (
     encode_segment_header,
     salt_of,
 )
-from node.storage.recovery import Recovered, Replay, scan
+from node.storage.recovery import Recovered, scan
+from node.storage.replay import Replay
 from tests.simulation.disk import SimulatedDisk
 from tests.storage.logs import FIRST, INCARNATION, Log, append, birth, command, read_back
 

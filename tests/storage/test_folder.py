@@ -106,6 +106,17 @@ def test_a_file_size_limit_met_while_writing_is_fatal(tmp_path: Path) -> None:
     log.close()
 
 
+def test_the_longest_name_fits_and_a_longer_one_is_one_sentence() -> None:
+    longest = "n" * 253
+    disk = SimulatedDisk()
+    log = Log(disk, name=longest, incarnation="i" * 64, segment_bytes=4096)
+    log.write(birth())
+    log.close()
+    assert Log(disk, name=longest).recovered.cluster_id
+    with pytest.raises(StorageError, match="is too long: choose one of at most 253 bytes"):
+        Log(SimulatedDisk(), name=longest + "n")
+
+
 @pytest.mark.parametrize("born", [False, True])
 def test_a_read_only_disk_is_one_sentence_and_nothing_changes(born: bool) -> None:
     disk = SimulatedDisk()

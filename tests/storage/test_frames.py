@@ -22,7 +22,8 @@ from node.storage.frames import (
     has_unwritten_sector,
     salt_of,
 )
-from node.storage.recovery import Replay, scan
+from node.storage.recovery import scan
+from node.storage.replay import Replay
 from tests.simulation.disk import SimulatedDisk
 from tests.storage.logs import INCARNATION, NAME, command
 
