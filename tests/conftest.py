@@ -11,6 +11,13 @@ import psutil
 import pytest
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rewrite", action="store_true", help="record the golden scenarios anew, then read the diff")
+
+
+THREAD_END_SECONDS = 1.0
+
+
 def _open_sockets() -> set[tuple[int, str]]:
     """(inode of each socket that this process holds, what /proc calls it)."""
     found = set()
@@ -31,7 +38,9 @@ def nothing_is_left_behind() -> Iterator[None]:
     children = {child.pid for child in psutil.Process().children()}
     sockets = _open_sockets()
     yield
-    leaked_threads = [t.name for t in threading.enumerate() if t not in threads and t.is_alive()]
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(THREAD_END_SECONDS)  # one that was told to end may still be ending
+    leaked_threads = [t.name for t in threading.enumerate() if t not in threads]
     assert not leaked_threads, f"threads left behind: {leaked_threads}"
     leaked_children = [c for c in psutil.Process().children() if c.pid not in children]
     assert not leaked_children, f"processes left behind: {leaked_children}"

@@ -1,0 +1,120 @@
+"""Messages, writes and traces as a person reads them: the words of the golden files, and nothing else.
+
+`4/2` is the entry at index 4 of term 2; `last 3/1` says how a log ends.
+"""
+
+from collections.abc import Sequence
+
+from node.raft.effects import Accepted, Apply, ConfigChanged, Effect, Persist, ReadReady, Refused, Trace
+from node.raft.messages import (
+    Append,
+    AppendReply,
+    Birth,
+    Heartbeat,
+    HeartbeatReply,
+    PreVote,
+    PreVoteReply,
+    RaftMessage,
+    ReadContext,
+    ReadIndex,
+    ReadIndexReply,
+    Vote,
+    VoteReply,
+)
+from node.raft.types import Entry, EntryKind, Member
+
+
+def entry(item: Entry) -> str:
+    shown = item.data.decode() if item.kind is EntryKind.COMMAND else item.kind.name.lower()
+    return f"{item.index}/{item.term} {shown}"
+
+
+def entries(items: Sequence[Entry]) -> str:
+    return ", ".join(entry(item) for item in items) or "no entries"
+
+
+def members(items: Sequence[Member]) -> str:
+    return " ".join(f"{item.name}:{item.incarnation}" for item in items)
+
+
+def _context(context: ReadContext | None) -> str:
+    return "" if context is None else f" round {context.node}.{context.boot}.{context.number}"
+
+
+def _granted(granted: bool) -> str:
+    return "granted" if granted else "refused"
+
+
+def message(item: RaftMessage) -> str:
+    """One message, without sender and receiver."""
+    match item:
+        case PreVote():
+            text = f" last {item.last_index}/{item.last_term} campaign {item.campaign}"
+        case PreVoteReply():
+            text = f" {_granted(item.granted)} campaign {item.campaign}"
+        case Vote():
+            text = f" last {item.last_index}/{item.last_term}{' transfer' if item.transfer else ''}"
+        case VoteReply():
+            text = f" {_granted(item.granted)}"
+        case Append():
+            text = f" after {item.prev_index}/{item.prev_term} commit {item.commit}: {entries(item.entries)}"
+        case AppendReply(success=True):
+            text = f" has {item.index}"
+        case AppendReply():
+            text = f" refuses {item.index}, try {item.hint_index}/{item.hint_term}"
+        case Heartbeat():
+            text = f" commit {item.commit}{_context(item.context)}"
+        case HeartbeatReply():
+            text = _context(item.context)
+        case ReadIndex():
+            text = _context(item.context)
+        case ReadIndexReply():
+            text = f"{_context(item.context)} index {item.index}"
+        case Birth():
+            text = f" sees {members(item.view)}" if not item.configuration else " is born"
+            return f"Birth{text}{', asks' if item.answer else ''}"
+    return f"{type(item).__name__} term {item.term}{text}"
+
+
+def write(item: Persist) -> str:
+    """What a Persist puts on the disk; its `then` is shown by the caller."""
+    parts = []
+    if item.truncate_from is not None:
+        parts.append(f"cut from {item.truncate_from}")
+    if item.entries:
+        parts.append(entries(item.entries))
+    if item.hard_state is not None:
+        hard = item.hard_state
+        parts.append(f"term {hard.term} vote {hard.vote or '-'} commit {hard.commit}")
+    return "; ".join(parts) or "nothing"
+
+
+def trace(item: Trace) -> str:
+    detail = dict(item.detail)
+    if item.kind == "role":
+        return f"role: {detail['from']} -> {detail['to']} ({detail['reason']})"
+    if item.kind == "term":
+        return f"term: {detail['from']} -> {detail['to']}"
+    return f"{item.kind}: " + " ".join(f"{key}={value if value != '' else '-'}" for key, value in detail.items())
+
+
+def effect(item: Effect) -> str:
+    """Every effect but Send and Persist, which the world shows with what becomes of them."""
+    match item:
+        case Trace():
+            return trace(item)
+        case Apply():
+            return f"applies {entries(item.entries)}"
+        case Accepted():
+            return f"accepts request {_numbers(item.requests)} at {item.first_index}/{item.term}"
+        case Refused():
+            return f"refuses request {_numbers(item.requests)}: {item.reason}"
+        case ReadReady():
+            return f"READ {_numbers(item.requests)} may be served at index {item.index}"
+        case ConfigChanged():
+            return f"configuration: {members(item.configuration.voters)}"
+    return type(item).__name__
+
+
+def _numbers(requests: Sequence[int]) -> str:
+    return " ".join(str(request) for request in requests)
