@@ -399,8 +399,6 @@ def _check(settings: Settings, origins: Mapping[str, str]) -> None:
     for small, large in (
         ("max_append_bytes", "inflight_bytes"),
         ("max_append_bytes", "max_uncommitted_bytes"),
-        ("max_uncommitted_bytes", "max_log_bytes"),
-        ("segment_bytes", "max_log_bytes"),
     ):
         low, high = getattr(settings, small), getattr(settings, large)
         if low > high:

@@ -16,6 +16,7 @@ import msgspec
 from node.raft.effects import ConfigChanged
 from node.raft.events import Deadline
 from node.raft.messages import Message, Report
+from node.raft.status import CoreStatus
 from node.raft.types import Entry, Member
 from node.runtime.driver import Driver
 from node.runtime.inputs import Arrived, Input, WantRead, WantWrite
@@ -202,7 +203,7 @@ class Shell:
         now = monotonic_us()
         around = self._surroundings
         return Status(
-            core=self._driver.core.status(now),
+            core=self._with_contacts(self._driver.core.status(now), now),
             boot=around.boot,
             version=around.version,
             uptime_us=now - self._started_us,
@@ -210,6 +211,13 @@ class Shell:
             links_up=around.links_up(),
             fatal=self._fatal,
         )
+
+    def _with_contacts(self, core: CoreStatus, now: int) -> CoreStatus:
+        """Followers say nothing of Raft to each other; their Reports are signs of life all the same."""
+        peers = tuple(
+            msgspec.structs.replace(peer, contact_age_us=self._views.contact_age_us(peer, now)) for peer in core.peers
+        )
+        return msgspec.structs.replace(core, peers=peers)
 
     def views(self) -> tuple[PeerView, ...]:
         """See NodeHandle."""

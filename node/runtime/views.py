@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from node.raft.status import PeerStatus
 from node.raft.types import Member
 from node.runtime.ports import PeerView, Status
 
@@ -34,6 +35,13 @@ class Views:
             return  # another version's words: the peer's row stays "unknown"
         if sender.name in self._names and status.core.name == sender.name:
             self._heard[sender.name] = (status, now)
+
+    def contact_age_us(self, peer: PeerStatus, now: int) -> int | None:
+        """Microseconds since anything at all was heard of `peer`: its last message or its last Report."""
+        ages = [] if peer.contact_age_us is None else [peer.contact_age_us]
+        if peer.name in self._heard:
+            ages.append(now - self._heard[peer.name][1])
+        return min(ages, default=None)
 
     def all(self, own: Status, now: int) -> tuple[PeerView, ...]:
         """Every node, this one included, sorted by name."""

@@ -137,7 +137,6 @@ def test_what_is_required_and_missing_is_told_with_the_three_ways_to_give_it(key
         ({"election_timeout_ms": "300-350"}, "end at 360 or more"),
         ({"election_timeout_ms": "300-150"}, "too narrow"),
         ({"max_append_bytes": "2MiB", "inflight_bytes": "1MiB"}, "max_append_bytes 2MiB exceeds inflight_bytes 1MiB"),
-        ({"max_log_bytes": "16MiB"}, "max_uncommitted_bytes 32MiB exceeds max_log_bytes 16MiB"),
         ({"port": "9001"}, "both 9001"),
     ],
 )

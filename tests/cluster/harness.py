@@ -1,0 +1,163 @@
+"""A real cluster for a test: `raft-node cluster`, its processes, and clients that remember what they were told.
+
+Why it exists: every test here breaks real processes and then asks whether anything was lost. It must not know more
+of the product than a user does: commands, `cluster.json`, HTTP.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+PEER_PORT_OFFSET = 1000
+WAIT_SECONDS = 20.0
+POLL_SECONDS = 0.02
+
+
+def free_base_port(nodes: int) -> int:
+    """A port from which on `nodes` client ports and `nodes` peer ports are free now."""
+    for base in range(20_000 + os.getpid() % 500 * 20, 30_000, 20):
+        if all(_free(port + offset) for port in range(base, base + nodes) for offset in (0, PEER_PORT_OFFSET)):
+            return base
+    raise AssertionError("no free block of ports")
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+class Cluster:
+    """One running `raft-node cluster`. Use `running_cluster`."""
+
+    def __init__(self, folder: Path, base_port: int, http: aiohttp.ClientSession) -> None:
+        self.folder = folder
+        self.http = http
+        self._base_port = base_port
+        self._supervisor: asyncio.subprocess.Process | None = None
+
+    async def start(self, nodes: int, *options: str) -> None:
+        """Start the supervisor (again), wait until every node is up and one leads."""
+        with (self.folder / "supervisor.log").open("ab") as log:
+            self._supervisor = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "node.cli", "cluster", "--nodes", str(nodes)),
+                *("--base-port", str(self._base_port), "--data-dir", str(self.folder / "data"), *options),
+                stdout=log,
+                stderr=log,
+            )
+        await self.until(self._all_know_a_leader, "every node up and one leader")
+
+    async def stop(self) -> None:
+        """Ctrl-C, and wait for the end of every process."""
+        if self._supervisor is not None and self._supervisor.returncode is None:
+            self._supervisor.send_signal(signal.SIGINT)
+        if self._supervisor is not None:
+            await asyncio.wait_for(self._supervisor.wait(), WAIT_SECONDS)
+            self._supervisor = None
+
+    @property
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        """By name: what `cluster.json` says."""
+        described = json.loads((self.folder / "data" / "cluster.json").read_bytes())
+        return {node["name"]: node for node in described["nodes"]}
+
+    def url(self, name: str) -> str:
+        return str(self.nodes[name]["url"])
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to one node's process."""
+        os.kill(int(self.nodes[name]["pid"]), number)
+
+    async def start_node(self, name: str) -> None:
+        """`raft-node start NAME`."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "node.cli", "start", name, "--data-dir", str(self.folder / "data")),
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+        assert await asyncio.wait_for(process.wait(), WAIT_SECONDS) == 0
+
+    async def status(self, name: str) -> dict[str, Any] | None:
+        """`/status` of one node, None where it does not answer within a second."""
+        try:
+            timeout = aiohttp.ClientTimeout(total=1)
+            async with self.http.get(f"{self.url(name)}/status", timeout=timeout) as answer:
+                return dict(await answer.json())
+        except (aiohttp.ClientError, TimeoutError, OSError, FileNotFoundError):
+            return None
+
+    async def statuses(self) -> dict[str, dict[str, Any]]:
+        """Of every node that answers."""
+        names = list(self.nodes)
+        found = await asyncio.gather(*(self.status(name) for name in names))
+        return {name: status for name, status in zip(names, found, strict=True) if status is not None}
+
+    async def leader(self, not_one_of: tuple[str, ...] = ()) -> str:
+        """Wait for a leader of the highest term known, which is none of those; its name."""
+        found: list[str] = []
+
+        async def one_leads() -> bool:
+            statuses = await self.statuses()
+            top = max((status["term"] for status in statuses.values()), default=0)
+            found[:] = [n for n, s in statuses.items() if s["role"] == "leader" and s["term"] == top]
+            return len(found) == 1 and found[0] not in not_one_of
+
+        await self.until(one_leads, f"a leader that is not {not_one_of}")
+        return found[0]
+
+    async def until(self, holds: Callable[[], Awaitable[bool]], what: str) -> None:
+        """Poll until it holds; the failure says what was waited for and what there was instead."""
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                while not await holds():  # noqa: ASYNC110 - another process's state has no event to await
+                    await asyncio.sleep(POLL_SECONDS)
+        except TimeoutError:
+            log = (self.folder / "supervisor.log").read_text()[-2000:]
+            raise AssertionError(f"not within {WAIT_SECONDS} s: {what}\n{log}") from None
+
+    async def all_applied(self) -> None:
+        """Wait until every node has applied the same log."""
+
+        async def equal() -> bool:
+            statuses = (await self.statuses()).values()
+            return len(statuses) == len(self.nodes) and len({s["applied"] for s in statuses}) == 1
+
+        await self.until(equal, "every node applied the same")
+
+    async def _all_know_a_leader(self) -> bool:
+        try:
+            statuses = await self.statuses()
+        except (FileNotFoundError, json.JSONDecodeError):
+            return False
+        leaders = {status["leader"] for status in statuses.values()}
+        return len(statuses) == len(self.nodes) and len(leaders) == 1 and leaders != {""}
+
+
+@asynccontextmanager
+async def running_cluster(folder: Path, nodes: int = 5, *options: str) -> AsyncIterator[Cluster]:
+    """A cluster that is up, and is gone afterwards."""
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector) as http:
+        cluster = Cluster(folder, free_base_port(nodes), http)
+        try:
+            await cluster.start(nodes, *options)
+            yield cluster
+        finally:
+            for name, node in (cluster.nodes if (folder / "data" / "cluster.json").exists() else {}).items():
+                if node["pid"]:  # a paused process cannot end
+                    with suppress(ProcessLookupError):
+                        cluster.signal(name, signal.SIGCONT)
+            await cluster.stop()
+    await asyncio.sleep(0)  # let the connector's transports close
