@@ -211,7 +211,7 @@ class Teller:
         print(msgspec.json.encode(content).decode(), flush=True)
 
 
-def _shorten(text: str, width: int = 160) -> str:
+def _shorten(text: str, width: int = 500) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 

@@ -1,5 +1,6 @@
 """`raft-node get|put|delete`: one key, through any node, trying another only where that is provably safe."""
 
+import errno
 import os
 import sys
 from collections.abc import Mapping
@@ -171,7 +172,8 @@ async def _ask_in_turn(
                     content = await read_bounded(response, BODY_BYTES_MAX)
                     last = _Answer(response.status, response.headers, content, address)
             except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-                troubles.append(f"{address}: {error.strerror if isinstance(error, OSError) else 'no connection'}")
+                refused = isinstance(error, OSError) and error.errno == errno.ECONNREFUSED
+                troubles.append(f"{address} {'refuses connections' if refused else 'cannot be reached'}")
                 continue
             except (*UNREACHABLE, ValueError) as error:
                 if method != "GET":
@@ -181,13 +183,14 @@ async def _ask_in_turn(
                         "before you repeat it.",
                         UNKNOWN_OUTCOME,
                     ) from None
-                troubles.append(f"{address}: no answer")
+                troubles.append(f"{address} did not answer")
                 continue
             if last.status != 503 and not (method == "GET" and last.status == 504):
                 return last
     if last is not None:
         return last
-    raise Failure(f"No node can be reached, so nothing happened ({'; '.join(troubles)}).", UNAVAILABLE)
+    others = f", and so it is with {len(troubles) - 1} more" if len(troubles) > 1 else ""
+    raise Failure(f"No node answers, so nothing happened: {troubles[0]}{others}; is the cluster running?", UNAVAILABLE)
 
 
 def _refused(method: str, key: str, answer: _Answer) -> NoReturn:

@@ -90,7 +90,10 @@ class Child:
                 os.truncate(log, 0)
 
     def log_tail(self) -> list[str]:
-        """The last few lines it printed; of structured ones only what a person reads first."""
+        """What its log says about its end: the last warnings, errors and bare lines, then where the log is."""
+        return [*self._last_words(), f"log: {os.path.relpath(self.entry.log_file)}"]
+
+    def _last_words(self) -> list[str]:
         try:
             with Path(self.entry.log_file).open("rb") as log:
                 log.seek(0, os.SEEK_END)
@@ -98,7 +101,7 @@ class Child:
                 lines = log.read().decode(errors="replace").splitlines()
         except OSError:
             return []
-        return [_readable(line) for line in lines if line.strip()][-TAIL_LINES:]
+        return [words for line in lines if (words := _readable(line))][-TAIL_LINES:]
 
 
 class _LogLine(msgspec.Struct):
@@ -107,17 +110,20 @@ class _LogLine(msgspec.Struct):
 
 
 def _readable(line: str) -> str:
+    """A line for people; empty for one that only tells of ordinary work."""
     try:
         found = msgspec.json.decode(line, type=_LogLine)
     except msgspec.MsgspecError:
-        return line
-    return f"{found.level} {found.message}"
+        return line.strip()
+    return "" if found.level in ("DEBUG", "INFO") else f"{found.level} {found.message}"
 
 
 def describe_end(code: int) -> str:
     """How a process ended, for people: "was killed by SIGKILL", "ended with exit code 3"."""
     if code >= 0:
-        meaning = {0: " (an ordinary end)", 2: " (its settings are wrong)", 3: " (a storage error)"}.get(code, "")
+        meaning = {0: " (an ordinary end)", 2: " (wrong settings, or a port in use)", 3: " (a storage error)"}.get(
+            code, ""
+        )
         return f"ended with exit code {code}{meaning}"
     try:
         return f"was killed by {signal.Signals(-code).name}"

@@ -51,7 +51,8 @@ class Narrator:
     def _born(self, event: TraceEvent) -> str | None:
         if not self._first("born", event.detail.get("cluster")):
             return None
-        return f"the cluster is born with {self._nodes} voters (first told by {event.node})"
+        voters = str(event.detail.get("voters", "")).replace(" ", ", ")
+        return f"the cluster is born; its voters are {voters}"
 
     def _election(self, event: TraceEvent) -> str | None:
         phase = event.detail.get("phase")

@@ -25,7 +25,7 @@ def agreed_leader(views: Mapping[str, NodeStatus | None]) -> str:
 
 
 def what_is_missing(views: Mapping[str, NodeStatus | None], pids: Mapping[str, int | None]) -> str:
-    """Why no leader is agreed on, node by node, one line for people. Keys of both are the nodes' names."""
+    """Who follows no leader and why, one line for people; empty where all do. Keys of both are the nodes' names."""
     parts = []
     for name, view in views.items():
         if pids[name] is None:
@@ -36,4 +36,4 @@ def what_is_missing(views: Mapping[str, NodeStatus | None], pids: Mapping[str, i
             parts.append(f"{name} waits: {view.waiting_for}")
         elif not view.leader:
             parts.append(f"{name} is {view.role} in term {view.term} and knows no leader")
-    return "; ".join(parts) or "the nodes disagree who leads"
+    return "; ".join(parts)

@@ -232,8 +232,7 @@ class Supervisor:
             if leader and (self._is_complete(leader, views) or now - (led_since or now) > COMPLETE_WAIT_SECONDS):
                 break
             if now - begin > LEADER_WAIT_SECONDS:
-                missing = what_is_missing(views, {name: child.pid for name, child in self._children.items()})
-                self._say("trouble", "", f"no leader after {LEADER_WAIT_SECONDS:.0f} s: {missing}")
+                self._say("trouble", "", f"no leader for {LEADER_WAIT_SECONDS:.0f} s: {self._missing(views)}")
                 break
             await asyncio.sleep(STATUS_POLL_SECONDS)
         self._chronicle.flush()
@@ -241,7 +240,12 @@ class Supervisor:
             self._teller.table([self._row(entry, views[entry.name]) for entry in self._entries])
         except OSError:
             self._stop_requested.set()
+        if leader and self._missing(views):
+            self._say("trouble", "", f"not everybody follows {leader}: {self._missing(views)}")
         return True
+
+    def _missing(self, views: Mapping[str, NodeStatus | None]) -> str:
+        return what_is_missing(views, {name: child.pid for name, child in self._children.items()})
 
     def _is_complete(self, leader: str, views: Mapping[str, NodeStatus | None]) -> bool:
         """Every node that runs follows the leader, and its election was told: then the table comes after it."""

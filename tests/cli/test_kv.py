@@ -128,7 +128,7 @@ def test_nobody_there_is_unavailable(fake_node: Make) -> None:
     node.stop()
     ran = raft_node("put", "k", "v", "--url", node.url)
     assert ran.code == 4
-    assert "No node can be reached, so nothing happened" in ran.err
+    assert f"No node answers, so nothing happened: {node.url} refuses connections" in ran.err
 
 
 def test_without_url_and_cluster_file_the_cure_is_told(tmp_path: Path) -> None:

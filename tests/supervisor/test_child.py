@@ -55,9 +55,13 @@ def test_the_end_of_the_log_shows_sentences_not_json(tmp_path: Path) -> None:
     node = made(tmp_path)
     Path(node.entry.log_file).parent.mkdir()
     Path(node.entry.log_file).write_text(
-        "a\nb\nc\n\n" + '{"time_us":1,"level":"ERROR","node":"n1","message":"the disk is full"}\n' + "Traceback\n"
+        "a\nb\nc\n\n" + '{"time_us":1,"level":"ERROR","node":"n1","message":"the disk is full"}\n'
+        '{"time_us":1,"level":"INFO","node":"n1","message":"a link came up"}\nTraceback\n'
     )
-    assert node.log_tail() == ["b", "c", "ERROR the disk is full", "Traceback"]
+    *words, where = node.log_tail()
+    assert words == ["b", "c", "ERROR the disk is full", "Traceback"]
+    assert where.startswith("log: ")
+    assert where.endswith("n1/node.log")
 
 
 def test_a_program_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_a_leader_that_steps_down_is_told_once() -> None:
 
 def test_birth_is_told_once_for_all_and_traffic_never() -> None:
     birth = [event(f"n{i}", "born", cluster="c1", voters="n1 n2") for i in range(3)]
-    assert len(told(*birth)) == 1
+    assert told(*birth) == ["the cluster is born; its voters are n1, n2"]
     assert told(event("n1", "message", peer="n2", sent=True), event("n1", "link", peer="n2", up=True)) == []
     assert told(event("n1", "no-such-kind")) == []
 
