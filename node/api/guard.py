@@ -76,7 +76,7 @@ def make_guard(allowed_hosts: Collection[str]) -> Middleware:
         except Problem as problem:
             return problem.answer()
         except web.HTTPException as error:
-            return _from_aiohttp(error)
+            return from_aiohttp(error)
         except ConnectionError:
             raise
         except Exception:
@@ -91,7 +91,7 @@ def _same(origin: str, host: str) -> bool:
     return bool(separator) and scheme.lower() in ("http", "https") and authority.lower() == host.lower()
 
 
-def _from_aiohttp(error: web.HTTPException) -> web.Response:
+def from_aiohttp(error: web.HTTPException) -> web.Response:
     """The router's 404 and 405, and what aiohttp refuses by itself."""
     allow = error.headers.get("Allow")
     code = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}.get(error.status, "refused")

@@ -44,14 +44,14 @@ def target_of(request: web.BaseRequest) -> tuple[str | None, str, str]:
 
 
 def decode(field: str, text: str, plus_is_space: bool = False) -> bytes:
-    """Percent-decoded bytes; what came as raw non-ASCII bytes stays as it is."""
+    """Percent-decoded bytes."""
     if plus_is_space and "+" in text:
         text = text.replace("+", " ")
     if "%" in text:
         if _BAD_ESCAPE.search(text):
             raise malformed(field, f"{field} holds a % that two hexadecimal digits do not follow; write % as %25")
-        return unquote_to_bytes(text.encode("utf-8", "surrogateescape"))
-    return text.encode("utf-8", "surrogateescape")
+        return unquote_to_bytes(text)
+    return text.encode()
 
 
 class Query:

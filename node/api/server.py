@@ -7,14 +7,14 @@ request. It must not know where the handle comes from.
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 
 from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from node.api.answers import Problem
+from node.api.answers import Problem, malformed
 from node.api.events import EventsApi
-from node.api.guard import forbidden, make_guard
+from node.api.guard import forbidden, from_aiohttp, make_guard
 from node.api.kv import KeyValueApi, StoreView
 from node.api.operations import OperationsApi, index
 from node.observe.metrics import Metrics
@@ -32,6 +32,8 @@ LINGERING_SECONDS = 2.0
 
 SHUTDOWN_SECONDS_MAX = 5.0
 """How long requests that run have to end when the server stops."""
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 _LOG = logging.getLogger("node.api")
 
@@ -90,9 +92,37 @@ class ApiRunner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        server = _Server(made.request_handler, request_factory=made.request_factory, loop=made._loop, **made._kwargs)
+        handler = _outermost(made.request_handler)
+        server = _Server(handler, request_factory=made.request_factory, loop=made._loop, **made._kwargs)
         server.tasks = self._connection_tasks
         return server
+
+
+def _outermost(handle: Handler) -> Handler:
+    """Round routing and the middlewares: what fails before the guard runs is an answer in JSON, too."""
+
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            _check_line(request)
+            return await handle(request)
+        except Problem as problem:
+            return problem.answer()
+        except web.HTTPException as error:
+            return from_aiohttp(error)
+
+    return handler
+
+
+def _check_line(request: web.BaseRequest) -> None:
+    """Refuse what the framework lets in and then stumbles over."""
+    if request._version.major != 1:
+        request._version = HttpVersion11  # before `version` caches it: the answer would claim that version, too
+        raise Problem(505, "http-version", "this server speaks HTTP/1.1 and HTTP/1.0")
+    if not request.raw_path.isascii():
+        raise malformed("target", "the request target holds bytes beyond ASCII; percent-encode them")
+    expect = request.headers.get("Expect")
+    if expect is not None and expect.lower() != "100-continue":
+        raise Problem(417, "expectation-failed", "Expect can only be 100-continue")
 
 
 class _Server(web.Server):
@@ -128,7 +158,7 @@ class _Connection(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("an answer was begun already")
         if isinstance(exc, HttpProcessingError):
-            request._version = HttpVersion11  # what could not be parsed is HTTP/0.9 to the framework, and so its answer
+            request._version = HttpVersion11  # what cannot be parsed is HTTP/0.9 to the framework
             answer = _unparsed(message or "").answer()
         else:
             _LOG.error("the server failed before a handler ran", exc_info=exc)

@@ -70,3 +70,22 @@ async def test_what_is_not_there_is_said_in_json(method: str, path: str, status:
         assert answer.status == status
         assert body["error"] in ("not-found", "method-not-allowed")
         assert ("Allow" in answer.headers) is (status == 405)
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "code"),
+    [
+        (b"GET /kv/\x80 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "malformed"),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nExpect: \x80\r\n\r\n", 417, "expectation-failed"),
+        (b"CONNECT HTTP/1.1\r\n\r\n", 505, "http-version"),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\n: \r\n\r\n", 400, "malformed"),
+        (b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "malformed"),
+    ],
+)
+async def test_what_the_framework_would_answer_by_itself_is_json_too(
+    request_bytes: bytes, status: int, code: str
+) -> None:
+    async with serving() as server:
+        got, headers, body = await server.raw(request_bytes)
+        assert (got, headers[b"content-type"]) == (status, b"application/json")
+        assert f'"error":"{code}"'.encode() in body
