@@ -21,6 +21,8 @@ from node.supervisor.layout import ClusterFile, SupervisorError
 from node.supervisor.watch import UNREACHABLE, new_session
 
 ASK_TIMEOUT_SECONDS = 10.0
+SOCKET_PATH_BYTES_MAX = 100
+"""Longer paths cannot be bound on every system."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -45,7 +47,7 @@ class Control:
         app.add_routes([web.post("/start/{node}", self._on_start), web.get("/cluster", self._on_cluster)])
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        self._folder = Path(tempfile.mkdtemp(prefix=layout.CONTROL_FOLDER_PREFIX))
+        self._folder = _private_folder()
         path = self._folder / "control"
         await web.UnixSite(self._runner, path).start()
         os.chmod(path, 0o600)
@@ -65,6 +67,15 @@ class Control:
 
     async def _on_cluster(self, _request: web.Request) -> web.Response:
         return web.Response(body=msgspec.json.encode(self._cluster()), content_type="application/json")
+
+
+def _private_folder() -> Path:
+    """A new folder of mode 0700, where temporary files go, or in /tmp where that path is too long for a socket."""
+    usual = tempfile.gettempdir()
+    longest = len(os.fsencode(usual)) + len(f"/{layout.CONTROL_FOLDER_PREFIX}12345678/control")
+    return Path(
+        tempfile.mkdtemp(prefix=layout.CONTROL_FOLDER_PREFIX, dir=usual if longest <= SOCKET_PATH_BYTES_MAX else "/tmp")
+    )
 
 
 async def ask_to_start(data_dir: Path, node: str) -> Answer:

@@ -122,6 +122,9 @@ class Cluster:
         self.process.wait(WAIT_SECONDS)
         for pid in alive(known):
             psutil.Process(pid).kill()
+        found = layout.read(self.data_dir)
+        if found and found.control:  # a killed supervisor leaves its socket to the next; here nobody comes
+            layout._remove_stale_control(Path(found.control))
 
     def _children(self) -> list[psutil.Process]:
         assert self.process is not None

@@ -106,6 +106,14 @@ def test_one_election_reads_as_a_few_lines_and_each_once_until_sighup(cluster: C
     assert alive(cluster.pids) == []
 
 
+def test_a_long_temporary_folder_does_not_keep_the_control_socket_from_being_bound(cluster: Cluster) -> None:
+    long = cluster.folder / ("x" * 90)
+    long.mkdir()
+    cluster.start(environ={"TMPDIR": str(long)}).until_table()
+    assert cluster.raft_node("start", "n3")[2].startswith("raft-node: n3 is already running")
+    assert str(cluster.file["control"]).startswith("/tmp/")
+
+
 def test_when_no_node_survives_the_start_the_cluster_ends_and_shows_why(cluster: Cluster) -> None:
     cluster.start(environ={"STAND_IN_FAILS": "n1:3,n2:3,n3:3"})
     assert cluster.wait() == 1
