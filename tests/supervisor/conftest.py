@@ -115,11 +115,11 @@ class Cluster:
         return code, out.getvalue(), err.getvalue()
 
     def end(self) -> None:
-        if self.process is None:
-            return
-        known = [*self.pids, *(child.pid for child in self._children())]
-        self.process.kill()
-        self.process.wait(WAIT_SECONDS)
+        known = list(self.pids)
+        if self.process is not None:
+            known += [child.pid for child in self._children()]
+            self.process.kill()
+            self.process.wait(WAIT_SECONDS)
         for pid in alive(known):
             psutil.Process(pid).kill()
         found = layout.read(self.data_dir)

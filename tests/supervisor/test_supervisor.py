@@ -136,6 +136,7 @@ def test_it_ends_with_its_parent_when_told_to(tmp_path: Path, cluster: Cluster) 
     finally:
         parent.kill()
         parent.wait()
+    cluster.pids = pids  # should they survive, the fixture ends them
     eventually(lambda: not alive(pids), "the end of all")
     assert cluster.file["state"] == "stopped"  # in good order: the supervisor had time to say so
 
