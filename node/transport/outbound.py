@@ -197,8 +197,6 @@ class OutboundLink:
         """From up to down, to closed."""
         settings = self._settings
         self._socket = socket
-        self._queue.clear()
-        self._queue_bytes = 0
         self._heard_at = self._loop.time()
         self.up = True
         self._reported = None
@@ -216,6 +214,8 @@ class OutboundLink:
             self._go_down("this process leaves", abrupt=True)
             socket.abort()
             self._socket = None
+            self._queue.clear()
+            self._queue_bytes = 0
             for task in beside:
                 task.cancel()
             await asyncio.wait(beside)
@@ -226,7 +226,6 @@ class OutboundLink:
             return
         self.up = False
         if abrupt:
-            self._queue.clear()
             self._socket.abort()
         else:
             self._loop.call_later(self._settings.close_timeout_s, self._socket.abort)
@@ -242,7 +241,7 @@ class OutboundLink:
         """Until the link is down and the queue is empty. `send_bytes` waits only while the transport's buffer is over
         its mark, so the queue, not the buffer, holds what the peer does not take."""
         try:
-            while self.up or self._queue:
+            while self.up or self._queue:  # on a link that was aborted, what is left of the queue cannot be written
                 if self._queue:
                     pack, taken_bytes = take_pack(self._queue)
                     self._queue_bytes -= taken_bytes

@@ -12,6 +12,7 @@ from node.transport.port import GOODBYE, REFUSED, Carrier
 
 FRAME_BYTES_MAX = 64 * 1024
 QUEUE_FRAMES_MAX = 200
+QUEUE_BYTES_MAX = 4 * 1024 * 1024
 SILENCE_S = 0.6
 """The limits that a harness sets on its carriers, so that they are reached quickly."""
 
@@ -109,6 +110,7 @@ class CarrierSuite:
         sizes = [0, 1, 125, 126, 127, 300, 4000, FRAME_BYTES_MAX]
         sent = [number.to_bytes(4, "big") + bytes(sizes[number % 7]) for number in range(160)]
         sent += [bytes(FRAME_BYTES_MAX), b""]
+        assert sum(map(len, sent)) < QUEUE_BYTES_MAX
         for frame in sent:
             for lane in Lane:
                 assert harness.carrier("a").send("b", lane, frame)
@@ -138,7 +140,7 @@ class CarrierSuite:
         await both_up(harness)
         harness.stall("a", "b", Lane.BULK)
         taken = await stuff(harness, Lane.BULK)
-        assert taken >= QUEUE_FRAMES_MAX
+        assert taken >= QUEUE_BYTES_MAX // FRAME_BYTES_MAX
         assert not harness.carrier("a").send("b", Lane.BULK, b"x")
         assert harness.carrier("a").send("b", Lane.CONTROL, b"urgent")
         await harness.until(lambda: harness.heard("b").of(Lane.CONTROL) == [b"urgent"], "the control frame")
@@ -146,6 +148,14 @@ class CarrierSuite:
         harness.release("a", "b", Lane.BULK)
         await harness.until(lambda: len(harness.heard("b").of(Lane.BULK)) == taken, "the bulk frames")
         assert harness.carrier("a").send("b", Lane.BULK, b"x")
+
+    async def test_a_queue_is_bounded_in_frames_and_in_bytes(self, harness: Harness) -> None:
+        await both_up(harness)
+        a = harness.carrier("a")
+        assert [a.send("b", Lane.CONTROL, b"x") for _ in range(QUEUE_FRAMES_MAX + 1)].count(True) == QUEUE_FRAMES_MAX
+        large = QUEUE_BYTES_MAX // FRAME_BYTES_MAX
+        assert [a.send("b", Lane.BULK, bytes(FRAME_BYTES_MAX)) for _ in range(large + 1)].count(True) == large
+        await harness.until(lambda: len(harness.heard("b").frames) == QUEUE_FRAMES_MAX + large, "all that was taken")
 
     async def test_a_frame_over_the_limit_is_refused_and_harms_no_link(self, harness: Harness) -> None:
         await both_up(harness)
@@ -204,7 +214,7 @@ class CarrierSuite:
     async def test_after_a_reset_nothing_of_before_arrives(self, harness: Harness) -> None:
         await both_up(harness)
         for _ in range(100):
-            harness.carrier("a").send("b", Lane.CONTROL, b"before" + bytes(30_000))
+            harness.carrier("a").send("b", Lane.CONTROL, b"before" + bytes(60_000))
         harness.carrier("a").reset("b")
         assert sorted(harness.heard("a").outbound[-2:]) == [("b", lane, False, "reset") for lane in Lane]
         assert sorted(harness.heard("a").inbound[-2:]) == [("b", lane, False, "reset") for lane in Lane]
@@ -212,14 +222,13 @@ class CarrierSuite:
         await harness.until(
             lambda: links_are_up(harness, "a", "b") and links_are_up(harness, "b", "a"), "links up again"
         )
-        harness.carrier("a").send("b", Lane.CONTROL, b"after")
-        await harness.until(lambda: (b"after") in harness.heard("b").of(Lane.CONTROL), "the frame")
+        assert all(harness.carrier("a").send("b", Lane.CONTROL, frame) for frame in (b"after", b"last"))
+        await harness.until(lambda: b"last" in harness.heard("b").of(Lane.CONTROL), "the frames")
         events = [
             (kind, what) for kind, peer, lane, what in harness.heard("b").all if lane is Lane.CONTROL and kind != "out"
         ]
         assert [what for kind, what in events if kind == "in"] == [True, False, True]
-        assert events[events.index(("in", False)) + 1 :] == [("in", True), ("frame", b"after")]
-        assert harness.heard("b").of(Lane.CONTROL).count(b"after") == 1
+        assert events[events.index(("in", False)) + 1 :] == [("in", True), ("frame", b"after"), ("frame", b"last")]
 
     async def test_a_newer_inbound_link_replaces_the_older(self, harness: Harness) -> None:
         await both_up(harness)

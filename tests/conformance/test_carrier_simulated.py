@@ -7,7 +7,14 @@ from random import Random
 import pytest
 
 from node.transport.port import Carrier
-from tests.conformance.carrier_suite import FRAME_BYTES_MAX, QUEUE_FRAMES_MAX, SILENCE_S, CarrierSuite, Record
+from tests.conformance.carrier_suite import (
+    FRAME_BYTES_MAX,
+    QUEUE_BYTES_MAX,
+    QUEUE_FRAMES_MAX,
+    SILENCE_S,
+    CarrierSuite,
+    Record,
+)
 from tests.simulation.network import NetworkLimits, SimNetwork
 
 NAMES = ("a", "b")
@@ -53,6 +60,7 @@ class SimulatedHarness:
                 silence_us=int(SILENCE_S * 1_000_000),
                 frame_bytes_max=FRAME_BYTES_MAX,
                 queue_frames_max=QUEUE_FRAMES_MAX,
+                queue_bytes_max=QUEUE_BYTES_MAX,
             ),
         )
         self.carriers: dict[str, Carrier] = {}

@@ -10,7 +10,14 @@ from node.raft.messages import Lane
 from node.transport.port import Carrier
 from node.transport.settings import LinkSettings
 from node.transport.websocket import WebSocketCarrier
-from tests.conformance.carrier_suite import FRAME_BYTES_MAX, QUEUE_FRAMES_MAX, SILENCE_S, CarrierSuite, Record
+from tests.conformance.carrier_suite import (
+    FRAME_BYTES_MAX,
+    QUEUE_BYTES_MAX,
+    QUEUE_FRAMES_MAX,
+    SILENCE_S,
+    CarrierSuite,
+    Record,
+)
 from tests.conformance.loopback_proxy import Relay
 
 NAMES = ("a", "b")
@@ -23,6 +30,7 @@ SETTINGS = LinkSettings(
     pong_timeout_s=SILENCE_S,
     frame_bytes_max=FRAME_BYTES_MAX,
     queue_frames_max=QUEUE_FRAMES_MAX,
+    queue_bytes_max=QUEUE_BYTES_MAX,
 )
 
 

@@ -32,6 +32,9 @@ def test_a_pack_is_not_closed_before_it_is_full() -> None:
     queue = deque([bytes(PACK_BYTES_MAX // 2 - PREFIX_BYTES)] * 2)
     assert len(take_pack(queue)[0]) == PACK_BYTES_MAX
     assert not queue
+    queue = deque([bytes(PACK_BYTES_MAX // 2 - PREFIX_BYTES), bytes(PACK_BYTES_MAX // 2 - PREFIX_BYTES + 1)])
+    take_pack(queue)
+    assert len(queue) == 1
 
 
 @pytest.mark.parametrize("pack", [b"\x00", b"\x00\x00\x00\x01", b"\x00\x00\x00\x01ab", b"\xff\xff\xff\xffabc"])
