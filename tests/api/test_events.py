@@ -172,3 +172,16 @@ async def test_too_many_streams_are_refused(monkeypatch: pytest.MonkeyPatch) -> 
         client.get("/events") as second,
     ):
         assert (second.status, (await second.json())["error"]) == (503, "overloaded")
+
+
+async def test_stopping_the_server_waits_for_no_stream_and_no_broken_upload() -> None:
+    async with aiohttp.ClientSession() as client:
+        async with serving() as server:
+            _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(b"PUT /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf")
+            answer = await client.get(f"{server.url}/events")
+            writer.close()
+            await asyncio.sleep(0.01)
+            began = time.monotonic()
+        assert time.monotonic() - began < 1.5
+        assert await answer.content.read() == b"retry: 1000\n\n"

@@ -1,5 +1,6 @@
 """`/kv` against a real server: keys of any bytes, revisions, conditions, and what each outcome becomes."""
 
+import asyncio
 import io
 from base64 import b64decode
 from collections.abc import AsyncIterator
@@ -237,6 +238,13 @@ async def test_a_body_that_does_not_arrive_is_408_and_is_never_proposed(server: 
     status, _, body = await server.raw(request)
     assert (status, b"timeout" in body) == (408, True)
     assert node.proposed == []
+
+
+async def test_a_value_that_announces_itself_as_too_long_is_refused_before_it_is_sent(server: Server) -> None:
+    length = str(VALUE_BYTES_MAX + 1).encode()
+    request = b"PUT /kv/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + length + b"\r\n\r\n"
+    status, _, _ = await asyncio.wait_for(server.raw(request), 2)
+    assert status == 413
 
 
 async def test_a_compressed_value_is_refused_not_guessed(server: Server, node: ScriptedNode) -> None:
