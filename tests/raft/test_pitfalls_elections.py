@@ -15,7 +15,7 @@ from node.raft.messages import (
     Vote,
     VoteReply,
 )
-from node.raft.types import Member, Role
+from node.raft.types import HardState, Member, Role
 from tests.raft.bench import (
     ELECTION_MAX_US,
     ELECTION_MIN_US,
@@ -41,6 +41,12 @@ def test_pitfall_03_a_vote_leaves_only_inside_the_persist_that_holds_it() -> Non
     assert write.hard_state is not None
     assert (write.hard_state.term, write.hard_state.vote) == (2, "b")
     assert [(send.to, send.message) for send in write.then] == [("b", VoteReply(2, True))]
+
+
+def test_pitfall_03_a_vote_in_a_term_that_is_known_already_is_written_too() -> None:
+    server = follower((), term=2)
+    write = of(server.receive("b", Vote(2, 1, 0)), Persist)[0]
+    assert write.hard_state == HardState(2, "b", 1)
 
 
 def test_pitfall_03_a_repeated_vote_waits_for_the_first_ones_disk_too() -> None:

@@ -136,6 +136,16 @@ def test_pitfall_06_a_then_b_then_a_again_needs_its_own_write() -> None:
     assert durable == [2, 2, 3]
 
 
+def test_pitfall_06_what_was_durable_and_is_overwritten_is_so_no_more() -> None:
+    server = follower((1, 1), term=1)
+    assert server.raft.status(server.now).durable == 3
+    effects = server.receive("c", Append(2, 2, 1, 3, commands(3, [2])))
+    assert server.raft.status(server.now).durable == 2
+    assert [entry.index for apply in of(effects, Apply) for entry in apply.entries] == [2]
+    server.apply_next()
+    assert [entry.term for apply in of(server.persist(), Apply) for entry in apply.entries] == [2]
+
+
 def test_pitfall_06_a_leader_does_not_count_its_overwritten_entries() -> None:
     """The same race on a server that comes to lead: its own copy counts by the write that holds it."""
     server = overwritten_before_durable()

@@ -1,0 +1,476 @@
+"""Mistakes that implementations of Raft really made, each as one small change of `node/raft`.
+
+Why it exists: a test that no mistake can fail is worth nothing. Each mutation is applied to a copy; the copy's tests
+must fail. An anchor that no longer occurs exactly once is an error, so that the list follows the code.
+
+    python -m tests.raft.mutations            the whole list, one line a mutation; exit code 1 if one survives
+    python -m tests.raft.mutations NAME ...   these
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+PYTEST = ("-x", "-q", "--no-header", "--tb=no", "--assert=plain", "-p", "no:cacheprovider")
+RANDOM = ("test_quorum", "test_log_and_progress")
+"""Run last: they are slow to fail, since hypothesis looks for the smallest example."""
+LAST = (*RANDOM, "test_mutations")
+RUN_SECONDS_MAX = 60
+TESTS_FAILED = 1
+"""pytest's exit code for "some tests failed": any other would mean that the copy did not even run."""
+
+
+class Mutation(NamedTuple):
+    """Replace `right` by `wrong` in `node/raft/<file>`."""
+
+    name: str
+    file: str
+    right: str
+    wrong: str
+
+
+MUTATIONS = (
+    Mutation(
+        "count old-term commits",
+        "replication.py",
+        "if index > state.commit and state.log.term_at(index) == state.term:",
+        "if index > state.commit:",
+    ),
+    Mutation("skip the noop", "core.py", "                replication.append_noop(state)", "                pass"),
+    Mutation(
+        "noop obeys the full log",
+        "core.py",
+        "            if state.log.last_term != state.term:",
+        "            if state.log.last_term != state.term and state.log.size_bytes < state.settings.log_bytes_max:",
+    ),
+    Mutation(
+        "acknowledge before durable",
+        "following.py",
+        "state.send_when_durable(sender.name, AppendReply(state.term, True",
+        "state.send(sender.name, AppendReply(state.term, True",
+    ),
+    Mutation(
+        "vote before durable",
+        "election.py",
+        "state.send_when_durable(sender.name, VoteReply(",
+        "state.send(sender.name, VoteReply(",
+    ),
+    Mutation(
+        "vote request before durable",
+        "election.py",
+        "            state.send_when_durable(peer.name, request)",
+        "            state.send(peer.name, request)",
+    ),
+    Mutation(
+        "own vote before durable",
+        "roles.py",
+        "    state.votes = {}\n    state.self_vote_token = state.next_token",
+        "    state.votes = {state.identity.name: True}\n    state.self_vote_token = state.next_token",
+    ),
+    Mutation(
+        "any write vouches for the own vote",
+        "election.py",
+        "state.self_vote_token is not None and token >= state.self_vote_token:",
+        "state.self_vote_token is not None:",
+    ),
+    Mutation("vote is not written", "election.py", "            state.hard_state_changed()", "            pass"),
+    Mutation("vote twice", "election.py", '    elif state.vote not in ("", sender.name):', "    elif False:"),
+    Mutation(
+        "vote for a log that is behind",
+        "log.py",
+        "(last_term, last_index) >= (self.last_term, self.last_index)",
+        "last_index >= self.last_index",
+    ),
+    Mutation(
+        "the longer log wins a tie of terms no more",
+        "log.py",
+        "(last_term, last_index) >= (self.last_term, self.last_index)",
+        "last_term >= self.last_term",
+    ),
+    Mutation(
+        "keep the vote in a new term", "roles.py", '        state.vote = ""\n        state.hard', "        state.hard"
+    ),
+    Mutation(
+        "new term is not written",
+        "roles.py",
+        '        state.vote = ""\n        state.hard_state_changed()',
+        '        state.vote = ""',
+    ),
+    Mutation(
+        "no stickiness",
+        "election.py",
+        "    return not message.transfer and _follows_living_leader(state, now)",
+        "    return False",
+    ),
+    Mutation(
+        "a transfer is ignored",
+        "election.py",
+        "    return not message.transfer and _follows",
+        "    return _follows",
+    ),
+    Mutation(
+        "pre-vote ignores the living leader",
+        "election.py",
+        "    elif _follows_living_leader(state, now):\n",
+        "    elif False:\n",
+    ),
+    Mutation(
+        "count votes by counter",
+        "election.py",
+        '    state.votes[sender.name] = message.granted\n    state.trace("vote-reply", voter=sender.name, '
+        'granted=message.granted, phase="vote")',
+        "    free = [name for name in state.voters if name not in state.votes]\n"
+        "    state.votes[(free or [sender.name])[-1]] = message.granted",
+    ),
+    Mutation(
+        "count answers to old campaigns",
+        "election.py",
+        "state.role is not Role.PRE_CANDIDATE or message.campaign != state.campaign:",
+        "state.role is not Role.PRE_CANDIDATE:",
+    ),
+    Mutation(
+        "votes of any term count",
+        "core.py",
+        "return isinstance(message, (Vote, PreVote))",
+        "return isinstance(message, (Vote, PreVote, VoteReply, AppendReply, HeartbeatReply))",
+    ),
+    Mutation("half is a quorum", "quorum.py", "    return voters // 2 + 1", "    return (voters + 1) // 2"),
+    Mutation(
+        "PreVote raises the term",
+        "core.py",
+        "isinstance(message, PreVote) or (isinstance(message, PreVoteReply) and message.granted):",
+        "isinstance(message, PreVoteReply) and message.granted:",
+    ),
+    Mutation(
+        "granted pre-vote reply raises the term",
+        "core.py",
+        "isinstance(message, PreVote) or (isinstance(message, PreVoteReply) and message.granted):",
+        "isinstance(message, PreVote):",
+    ),
+    Mutation(
+        "pre-candidate keeps its leader",
+        "roles.py",
+        '    _leave(state)\n    set_leader(state, "", now)\n    state.campaign += 1',
+        "    _leave(state)\n    state.campaign += 1",
+    ),
+    Mutation(
+        "refused vote restarts the timer",
+        "election.py",
+        "            state.hard_state_changed()\n        state.restart_election_timer(now)",
+        "            state.hard_state_changed()\n    state.restart_election_timer(now)",
+    ),
+    Mutation(
+        "pre-vote restarts the timer",
+        "election.py",
+        '    _trace_vote(state, sender, reason, "pre-vote")',
+        '    _trace_vote(state, sender, reason, "pre-vote")\n    state.restart_election_timer(now)',
+    ),
+    Mutation(
+        "old leaders are not told",
+        "core.py",
+        "            following.answer_old_leader(self._state, sender, message)\n",
+        "",
+    ),
+    Mutation("no CheckQuorum", "election.py", "    if now - connected_since < period:", "    if True:"),
+    Mutation(
+        "a paused leader speaks first",
+        "core.py",
+        "        if state.quorum_due_us is not None and now >= state.quorum_due_us:",
+        "        if state.quorum_due_us is not None and now >= state.quorum_due_us and now < state.quorum_due_us + 1:",
+    ),
+    Mutation(
+        "heartbeat commit not capped by match",
+        "replication.py",
+        "        commit = min(state.commit, state.progress[peer.name].match)\n",
+        "        commit = state.commit\n",
+    ),
+    Mutation(
+        "read round's commit not capped by match",
+        "reads.py",
+        "            commit = min(state.commit, state.progress[peer.name].match)\n",
+        "            commit = state.commit\n",
+    ),
+    Mutation(
+        "follower commits what the leader says",
+        "following.py",
+        "    state.commit = max(state.commit, min(message.commit, last_new))",
+        "    state.commit = max(state.commit, min(message.commit, state.log.last_index))",
+    ),
+    Mutation(
+        "truncate on every append",
+        "following.py",
+        "    conflict = state.log.first_conflict(entries)\n",
+        "    conflict = entries[0].index if entries else None\n",
+    ),
+    Mutation(
+        "refuse below the commit index",
+        "following.py",
+        "    if message.prev_index < state.commit:",
+        "    if False:",
+    ),
+    Mutation(
+        "no consistency check",
+        "following.py",
+        "    elif state.log.term_at(message.prev_index) != message.prev_term:",
+        "    elif message.prev_index > state.log.last_index:",
+    ),
+    Mutation(
+        "truncate committed entries",
+        "state.py",
+        '        invariant(index > self.commit, f"term',
+        '        invariant(True, f"term',
+    ),
+    Mutation(
+        "forget clipping outstanding writes (ABA)",
+        "state.py",
+        "            write.last_index = min(write.last_index, index - 1)",
+        "            pass",
+    ),
+    Mutation(
+        "truncation is not written",
+        "state.py",
+        "            self._truncate_from = index if",
+        "            _ = index if",
+    ),
+    Mutation(
+        "durable falls not on truncation",
+        "state.py",
+        "        self.durable = min(self.durable, index - 1)\n",
+        "",
+    ),
+    Mutation(
+        "leader counts itself before its disk",
+        "replication.py",
+        "    held = [state.durable if",
+        "    held = [state.log.last_index if",
+    ),
+    Mutation("apply before durable", "core.py", "ready = min(state.commit, state.durable)", "ready = state.commit"),
+    Mutation(
+        "the earliest acknowledgement of a step is kept",
+        "state.py",
+        "                    if told.index < message.index:",
+        "                    if told.index > message.index:",
+    ),
+    Mutation(
+        "probe back one entry at a time (follower)",
+        "following.py",
+        "state.log.last_not_above(message.prev_index, message.prev_term)",
+        "(min(message.prev_index - 1, state.log.last_index), 1 << 40)",
+    ),
+    Mutation(
+        "leader takes the hint without its own terms",
+        "replication.py",
+        "could_match, _ = state.log.last_not_above(message.hint_index, message.hint_term)",
+        "could_match = message.hint_index",
+    ),
+    Mutation("late refusals count", "progress.py", "            if prev_index <= self.match:", "            if False:"),
+    Mutation(
+        "refusals of other probes count", "progress.py", "        if self.next - 1 != prev_index:", "        if False:"
+    ),
+    Mutation("match goes back", "progress.py", "        if index > self.match:\n", "        if index != self.match:\n"),
+    Mutation(
+        "window not bounded in messages",
+        "progress.py",
+        "return len(self._inflight) >= self._messages_max or self",
+        "return self",
+    ),
+    Mutation(
+        "window not bounded in bytes",
+        "progress.py",
+        "_messages_max or self.inflight_bytes >= self._bytes_max",
+        "_messages_max",
+    ),
+    Mutation(
+        "a lost window is never found out",
+        "progress.py",
+        "        return stalled",
+        "        return stalled and not self.paused",
+    ),
+    Mutation(
+        "a lost probe is never repeated",
+        "progress.py",
+        "            self.probe_sent = False\n            return True",
+        "            return False",
+    ),
+    Mutation(
+        "heartbeats are answered by the disk",
+        "following.py",
+        "    state.send_in_term(sender.name, HeartbeatReply",
+        "    state.send_when_durable(sender.name, HeartbeatReply",
+    ),
+    Mutation("read without quorum", "reads.py", "    confirmed = agreed(acked)", "    confirmed = state.read_round"),
+    Mutation(
+        "read before the noop commits",
+        "reads.py",
+        "    if state.log.term_at(state.commit) != state.term:\n        return\n",
+        "",
+    ),
+    Mutation(
+        "read joins a sent round",
+        "reads.py",
+        "    if not state.reads_waiting or (state.read_rounds and not also_in_flight):\n        return\n",
+        "    if state.reads_waiting and state.read_rounds:\n"
+        "        last = state.read_rounds.pop()\n"
+        "        state.read_rounds.append(ReadRound(last.number, last.index, (*last.units, *state.reads_waiting)))\n"
+        "        state.reads_waiting.clear()\n"
+        "    if not state.reads_waiting:\n        return\n",
+    ),
+    Mutation(
+        "echoes of another boot count",
+        "replication.py",
+        "context.node == state.identity.name and context.boot == state.identity.boot:",
+        "context.node == state.identity.name:",
+    ),
+    Mutation(
+        "any heartbeat answer confirms reads",
+        "replication.py",
+        "    behind = progress.match < state.log.last_index\n",
+        "    progress.read_acked = state.read_round\n    behind = progress.match < state.log.last_index\n",
+    ),
+    Mutation("read before it is applied", "reads.py", "        if index <= state.applied:", "        if True:"),
+    Mutation(
+        "asking again disowns the first question",
+        "reads.py",
+        "number: PendingRead(number, read.requests, now) for number,",
+        "state.read_number + 1: PendingRead(number, read.requests, now) for number,",
+    ),
+    Mutation("an answer covers later reads", "reads.py", "if number <= context.number]", "if context.number]"),
+    Mutation(
+        "reads survive a change of leader",
+        "roles.py",
+        "        state.reads_asked.clear()\n",
+        "",
+    ),
+    Mutation(
+        "an unconfirmed read is forgotten, not refused",
+        "roles.py",
+        '        state.effects.append(Refused(lost, NotLeader("")))',
+        "        pass",
+    ),
+    Mutation(
+        "birth without all seeds",
+        "birth.py",
+        "(heard is None or heard.configuration or heard.view != view):",
+        "heard is not None and (heard.configuration or heard.view != view):",
+    ),
+    Mutation(
+        "birth of differing views",
+        "birth.py",
+        "(heard is None or heard.configuration or heard.view != view):",
+        "(heard is None or heard.configuration):",
+    ),
+    Mutation(
+        "a silent seed still agrees",
+        "birth.py",
+        "if heard is None or now - heard[2] > FRESH_HEARTBEATS * state.settings.heartbeat_us:",
+        "if heard is None:",
+    ),
+    Mutation(
+        "two disks of one name",
+        "birth.py",
+        " or _known_by_another_disk(state, sender, now):",
+        ":",
+    ),
+    Mutation(
+        "take any born configuration",
+        "birth.py",
+        "if state.birth_token is None and me in configuration.voters and names",
+        "if state.birth_token is None and names",
+    ),
+    Mutation(
+        "take part before the birth is durable",
+        "core.py",
+        "        if state.role is Role.INITIAL:\n            return  # no vote",
+        "        if state.role is Role.INITIAL and state.birth_token is None:\n            return  # no vote",
+    ),
+    Mutation(
+        "a wiped disk is the old member",
+        "core.py",
+        "        if sender not in state.peers:",
+        "        if sender.name not in [peer.name for peer in state.peers]:",
+    ),
+    Mutation(
+        "a stranger counts as contact",
+        "core.py",
+        "        state = self._state\n        if isinstance(message, Birth):",
+        "        state = self._state\n        state.last_heard[sender.name] = now\n"
+        "        if isinstance(message, Birth):",
+    ),
+    Mutation("no log limit", "replication.py", "state.log.size_bytes + size_bytes > settings.log_bytes_max:", "False:"),
+    Mutation(
+        "no uncommitted limit",
+        "replication.py",
+        "state.uncommitted_bytes + size_bytes > settings.uncommitted_bytes_max and state.uncommitted_bytes:",
+        "False:",
+    ),
+    Mutation(
+        "log time runs backwards",
+        "replication.py",
+        "max(state.last_time_us, event.time_us)",
+        "event.time_us",
+    ),
+)
+
+QUICK_EVERY = 8
+"""The default test run takes every eighth mutation, always the same ones."""
+
+
+def survives(mutation: Mutation | None) -> str:
+    """Run the tests of the algorithm on a copy with `mutation` (None: an unchanged copy).
+
+    Returns what pytest said where all tests passed, an empty string where a test failed; raises RuntimeError where
+    the copy could not be tested at all.
+    """
+    examples = [f"tests/raft/{path.name}" for path in sorted(HERE.glob("test_*.py")) if path.stem not in LAST]
+    in_order = [*examples, *(f"tests/raft/{name}.py" for name in RANDOM)]
+    with tempfile.TemporaryDirectory(prefix="raft-mutation-") as folder:
+        copy = Path(folder)
+        shutil.copytree(ROOT / "node", copy / "node", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            ROOT / "tests" / "raft",
+            copy / "tests" / "raft",
+            ignore=shutil.ignore_patterns("__pycache__", "test_mutations.py"),
+        )
+        (copy / "tests" / "__init__.py").touch()
+        if mutation is not None:
+            source = copy / "node" / "raft" / mutation.file
+            text = source.read_text()
+            if text.count(mutation.right) != 1:
+                raise RuntimeError(f"{mutation.name!r}: its anchor occurs {text.count(mutation.right)} times")
+            source.write_text(text.replace(mutation.right, mutation.wrong))
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *PYTEST, *in_order],
+            cwd=copy,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=RUN_SECONDS_MAX,
+            check=False,
+        )
+    if done.returncode not in (0, TESTS_FAILED):
+        raise RuntimeError(f"{mutation and mutation.name}: the copy could not be tested:\n{done.stdout}{done.stderr}")
+    return done.stdout if done.returncode == 0 else ""
+
+
+def main(wanted: Sequence[str]) -> int:
+    survivors = 0
+    for mutation in MUTATIONS:
+        if wanted and mutation.name not in wanted:
+            continue
+        alive = bool(survives(mutation))
+        survivors += alive
+        print(f"{'SURVIVES' if alive else 'killed  '}  {mutation.name}", flush=True)
+    print(f"{survivors} survive")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
