@@ -5,6 +5,7 @@ never proposed, 504 where nobody knows (pitfall 34). It must not retry, and not 
 """
 
 import asyncio
+import logging
 from base64 import b64encode
 from typing import Any, Protocol
 from urllib.parse import quote, quote_from_bytes
@@ -41,6 +42,8 @@ from node.statemachine.commands import (
     encode_command,
     prefix_end,
 )
+
+_LOG = logging.getLogger("node.api")
 
 LIST_KEYS_DEFAULT = 100
 LIST_KEYS_MAX = 1000
@@ -167,7 +170,12 @@ class KeyValueApi:
         if demanded is not None:
             same = Compare(key, Target.MOD_REVISION, Relation.EQUAL, demanded)
             command = Txn((same,), (write,), (Range(key, keys_only=True),))
-        result = self._result(await self._handle.propose(encode_command(command), timeout_us))
+        try:
+            outcome = await self._handle.propose(encode_command(command), timeout_us)
+        except Exception:
+            _LOG.exception("a write failed in the node")
+            outcome = Unknown("this node made a mistake while it wrote; its log says which")
+        result = self._result(outcome)
         if not isinstance(result, TxnResult):
             return result
         response = result.responses[0]

@@ -53,6 +53,8 @@ class ScriptedNode:
         await asyncio.sleep(0)
         self.timeouts_us.append(timeout_us)
         self.barriers += 1
+        if self.error is not None:
+            raise self.error
         self.do(*self.on_barrier)
         return self.read_failure
 
