@@ -305,6 +305,7 @@ MUTATIONS = (
         "    state.send_in_term(sender.name, HeartbeatReply",
         "    state.send_when_durable(sender.name, HeartbeatReply",
     ),
+    Mutation("a new term is shown before it is durable", "state.py", "if self.durable_term == self.term:", "if True:"),
     Mutation("read without quorum", "reads.py", "    confirmed = agreed(acked)", "    confirmed = state.read_round"),
     Mutation(
         "read before the noop commits",

@@ -5,7 +5,7 @@ import pytest
 from node.raft.effects import Accepted, Apply, Persist, Refused, Send
 from node.raft.errors import InvariantViolation
 from node.raft.events import Persisted, Proposal, Propose, Receive
-from node.raft.messages import Append, AppendReply, Heartbeat, HeartbeatReply, Lane, Vote, VoteReply, lane_of
+from node.raft.messages import Append, AppendReply, Heartbeat, HeartbeatReply, Lane, ReadIndex, Vote, VoteReply, lane_of
 from node.raft.settings import RaftSettings
 from node.raft.types import EntryKind, HardState, Role
 from tests.raft.bench import (
@@ -343,6 +343,26 @@ def test_pitfall_32_heartbeats_and_their_answers_do_not_wait_for_disk_or_data() 
     assert sent(effects, HeartbeatReply) == [HeartbeatReply(1)]
     assert lane_of(Heartbeat(1, 1)) is lane_of(HeartbeatReply(1)) is lane_of(Vote(1, 1, 1)) is Lane.CONTROL
     assert lane_of(Append(1, 1, 1, 1)) is Lane.BULK
+
+
+def test_pitfall_04_an_answer_that_reveals_a_new_term_waits_until_that_is_durable() -> None:
+    """A term once shown must survive a restart, even where the answer promises nothing about the log."""
+    server = follower((), term=1)
+    effects = server.receive("b", Heartbeat(2, 1))
+    assert not of(effects, Send)
+    assert promised(effects, HeartbeatReply) == [HeartbeatReply(2)]
+    again = server.receive("b", Heartbeat(2, 1))  # the disk still writes
+    assert not of(again, Send)
+    server.persist()
+    assert sent(server.receive("b", Heartbeat(2, 1)), HeartbeatReply) == [HeartbeatReply(2)]
+
+
+def test_pitfall_04_so_does_a_question_to_the_leader_of_a_new_term() -> None:
+    server = follower((), term=1)
+    server.receive("b", Heartbeat(2, 1))
+    assert not of(server.read(1), Send)
+    server.persist()
+    assert sent(server.read(2), ReadIndex, "b")
 
 
 def test_pitfall_34_what_was_accepted_is_never_refused_later() -> None:
