@@ -117,8 +117,9 @@ def test_weather_may_differ_by_direction() -> None:
     assert world.heard("b") == [b"hello", b"sunny"]
 
 
-def test_a_short_cut_delays_in_order_and_loses_nothing() -> None:
-    world = World()
+@pytest.mark.parametrize("seed", range(8))
+def test_a_short_cut_delays_in_order_and_loses_nothing(seed: int) -> None:
+    world = World(seed)
     world.network.cut("a", "b")
     said = world.say(20)
     world.run(0.5)
