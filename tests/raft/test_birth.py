@@ -147,7 +147,10 @@ def test_a_born_server_says_what_it_was_born_of_and_is_not_born_again() -> None:
     assert server.last_index == 1
 
 
-@pytest.mark.parametrize("data", [b"\xff", b"\x93\x90\x90", Configuration(()).encode()[:-1], b"\x80", b"null"])
+@pytest.mark.parametrize(
+    "data",
+    [b"\xff", b"\x93\x90\x90", b"\x93\x91\x92\xa1\xff\xa1x\x90\x90", Configuration(()).encode()[:-1], b"\x80", b"null"],
+)
 def test_a_malformed_configuration_is_not_taken_and_stops_nobody(data: bytes) -> None:
     server = Server("a")
     server.receive("b", Birth((), data, answer=False))
