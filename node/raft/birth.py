@@ -134,7 +134,7 @@ def _join_born(state: State, data: bytes) -> None:
     """A seed was born of a set that this node had agreed to: take that very entry."""
     try:
         configuration = Configuration.decode(data)
-    except msgspec.DecodeError:  # a peer's mistake must not stop this node; `waiting_for` names the peer
+    except (msgspec.DecodeError, UnicodeDecodeError):  # a peer's mistake must not stop this node; `waiting_for` names the peer
         return
     me = Member(state.identity.name, state.identity.incarnation)
     names = tuple(member.name for member in configuration.voters)

@@ -181,7 +181,7 @@ class Driver:
         self._pending.take_write(answer.request)
         try:
             outcome = _OUTCOME_DECODER.decode(answer.outcome)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             outcome = Unknown(f"{write.forwarded_to} answered in a form that this version does not know")
         write.reply(outcome)
 

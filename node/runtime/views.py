@@ -31,7 +31,7 @@ class Views:
         """Keep a Report. One that cannot be read, or that speaks for another node, is dropped."""
         try:
             status = _DECODER.decode(body)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return  # another version's words: the peer's row stays "unknown"
         if sender.name in self._names and status.core.name == sender.name:
             self._heard[sender.name] = (status, now)

@@ -64,6 +64,7 @@ class _Link:
         self.target = target
         self.lane = lane
         self.near_open = False
+        self.ever_up = False
         self.far_open = True
         self.queued_frames = 0
         self.queued_bytes = 0
@@ -223,7 +224,10 @@ class SimNetwork:
         """Break all links between `carrier` and `peers`; see `Carrier.reset`."""
         for link in list(self._links):
             if link.source is carrier and link.target.name in peers:
-                self._near_down(link, "reset")
+                if link.ever_up:
+                    self._near_down(link, "reset")
+                elif carrier.running:  # the answer to this dial is still on its way: dial anew, and ignore it
+                    self._plan_redial(carrier, link.target.name, link.lane)
                 self._later(link, lambda link=link: self._far_down(link, CONNECTION_LOST))  # type: ignore[misc]
             elif link.target is carrier and link.source.name in peers:
                 self._far_down(link, "reset")
@@ -332,7 +336,7 @@ class SimNetwork:
                 if carrier.running and dialler.attempt == attempt:
                     self._dial_failed(carrier, target.name, lane, CONNECTION_LOST)
                 return
-            link.near_open = True
+            link.near_open = link.ever_up = True
             dialler.link = link
             dialler.up_at_us = self._now()
             dialler.reported = None

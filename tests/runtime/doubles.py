@@ -1,0 +1,171 @@
+"""A driver among scripted ports: a log that completes when told, links that remember what was sent.
+
+Why it exists: the driver's own duties (who is answered what, and when) shown one by one; everything else runs it
+among real ports.
+"""
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+from node.raft.core import Raft
+from node.raft.effects import Persist
+from node.raft.events import Deadline
+from node.raft.messages import (
+    Append,
+    AppendReply,
+    Heartbeat,
+    Message,
+    PreVote,
+    PreVoteReply,
+    Vote,
+    VoteReply,
+)
+from node.raft.settings import RaftSettings
+from node.raft.state import Identity
+from node.raft.types import Configuration, Entry, EntryKind, HardState, Member, Role
+from node.runtime.driver import Driver, Hooks
+from node.runtime.inputs import Arrived, Input, WantRead, WantWrite
+from node.runtime.ports import Outcome, ReadFailed
+
+MEMBERS = tuple(Member(name, f"{name}-disk") for name in ("n1", "n2", "n3"))
+BOOT = "boot-of-n1"
+TIMEOUT_US = 1_000_000
+
+
+class Disk:
+    """Completes at every flush, unless `held`."""
+
+    def __init__(self) -> None:
+        self.held = False
+        self._queued: list[tuple[Persist, Callable[[int], None]]] = []
+
+    def submit(self, write: Persist, done: Callable[[int], None]) -> None:
+        self._queued.append((write, done))
+
+    def flush(self) -> None:
+        if not self.held:
+            self.complete()
+
+    def complete(self) -> None:
+        queued, self._queued = self._queued, []
+        for write, done in queued:
+            done(write.token)
+
+
+class Wire:
+    """Remembers; `cut` names peers that cannot be sent to."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, Message]] = []
+        self.cut: list[str] = []
+
+    def send(self, to: str, message: Message) -> bool:
+        if to in self.cut:
+            return False
+        self.sent.append((to, message))
+        return True
+
+    def connected(self, to: str) -> bool:
+        return to not in self.cut
+
+    def take(self, kind: type) -> list[tuple[str, Message]]:
+        """What was sent of one kind; forgets everything."""
+        taken = [(to, message) for to, message in self.sent if isinstance(message, kind)]
+        self.sent.clear()
+        return taken
+
+
+class Echo:
+    """A state machine whose result is the command."""
+
+    def __init__(self) -> None:
+        self.applied: list[Entry] = []
+
+    def apply(self, entries: Sequence[Entry]) -> list[bytes]:
+        self.applied.extend(entries)
+        return [entry.data if entry.kind is EntryKind.COMMAND else b"" for entry in entries]
+
+
+class Silent:
+    """A trace that nobody reads."""
+
+    def transition(self, kind: str, term: int, role: str, detail: dict[str, str | int | bool]) -> None: ...
+
+    def message(self, sent: bool, peer: str, message: Message) -> None: ...
+
+
+class Bench:
+    """n1's driver, one of three, freshly restarted as a follower of nobody."""
+
+    def __init__(self, pending_requests_max: int = 100) -> None:
+        birth = Entry(1, 0, EntryKind.CONFIGURATION, Configuration(MEMBERS).encode())
+        identity = Identity("n1", "n1-disk", BOOT, ("n1", "n2", "n3"))
+        core = Raft(identity, RaftSettings(), Random(1), HardState(0, "", 1), (birth,))
+        self.disk, self.wire, self.machine = Disk(), Wire(), Echo()
+        self.now = 1_000_000
+        self.reports: list[tuple[Member, bytes]] = []
+        hooks = Hooks(lambda: None, lambda change: None, lambda sender, body: self.reports.append((sender, body)))
+        self.driver = Driver(
+            core, BOOT, self.disk, self.machine, self.wire, Silent(), hooks, pending_requests_max=pending_requests_max
+        )
+        self.driver.start(self.now)
+
+    def take(self, *inputs: Input) -> None:
+        """One step, a millisecond later."""
+        self.now += 1_000
+        self.driver.handle(inputs, self.now, self.now)
+
+    def hear(self, sender: int, message: Message) -> None:
+        """A message of n2 (2) or n3 (3)."""
+        self.take(Arrived(MEMBERS[sender - 1], message))
+
+    def write(self, data: bytes = b"x", timeout_us: int = TIMEOUT_US) -> list[Outcome]:
+        """A client's write; the list gets its one answer."""
+        answers: list[Outcome] = []
+        self.take(WantWrite(data, self.now + timeout_us, answers.append))
+        return answers
+
+    def read(self, timeout_us: int = TIMEOUT_US) -> list[ReadFailed | None]:
+        """A client's read; the list gets its one answer."""
+        answers: list[ReadFailed | None] = []
+        self.take(WantRead(self.now + timeout_us, answers.append))
+        return answers
+
+    def pass_time(self, us: int) -> None:
+        self.now += us
+        self.take(Deadline())
+
+    def follow(self, leader: int = 2, term: int = 1) -> None:
+        """n2 (or n3) leads and says so."""
+        self.hear(leader, Heartbeat(term, 1))
+        self.wire.sent.clear()
+
+    def lead(self) -> None:
+        """Win an election with n2's vote, and commit the no-op."""
+        self.pass_time(400_000)
+        pre_vote = self.wire.take(PreVote)[0][1]
+        assert isinstance(pre_vote, PreVote)
+        self.hear(2, PreVoteReply(pre_vote.term, True, pre_vote.campaign))
+        vote = self.wire.take(Vote)[0][1]
+        assert isinstance(vote, Vote)
+        self.hear(2, VoteReply(vote.term, True))
+        assert self.driver.core.role is Role.LEADER
+        self.acknowledge()
+
+    def acknowledge(self) -> None:
+        """n2 stores everything that the leader has."""
+        self.hear(2, AppendReply(self.driver.core.term, True, self.driver.core.status(self.now).last_index))
+
+    def depose(self, leader: int = 3) -> int:
+        """Another leads a newer term; its number."""
+        term = self.driver.core.term + 1
+        self.hear(leader, Heartbeat(term, 1))
+        return term
+
+    def overwrite(self, term: int, leader: int = 3) -> None:
+        """The new leader replaces everything after the committed no-op with an entry of its own, and commits it."""
+        commit = self.driver.core.commit
+        entry = Entry(commit + 1, term, EntryKind.NOOP)
+        prev_term = self.driver.core.term_at(commit)
+        assert prev_term is not None
+        self.hear(leader, Append(term, commit, prev_term, commit + 1, (entry,)))
