@@ -89,11 +89,11 @@ class _Node:
     async def _start(self, stack: contextlib.AsyncExitStack, trace: Trace, loop: asyncio.AbstractEventLoop) -> None:
         """Bottom up: disk, core and driver, links, API. What is pushed on `stack` goes down in reverse."""
         settings = self._settings
-        wal, recovered = self._open_log(loop)
-        stack.callback(wal.close)
         names = tuple(seed.name for seed in settings.seeds)
         peers = tuple(name for name in names if name != settings.name)
         shell = self._make_shell(peers)
+        wal, recovered = self._open_log(loop, shell)
+        stack.callback(wal.close)
         links = PeerLinks(
             name=settings.name,
             incarnation=recovered.incarnation,
@@ -140,15 +140,19 @@ class _Node:
         configure_logging(settings.name, lambda: (trace.term, trace.role), settings.log_level.upper(), human=human)
         return trace
 
-    def _open_log(self, loop: asyncio.AbstractEventLoop) -> tuple[Wal, Recovered]:
+    def _open_log(self, loop: asyncio.AbstractEventLoop, shell: Shell) -> tuple[Wal, Recovered]:
         settings = self._settings
         threaded = settings.fsync_mode == "threaded"
+
+        def deliver(report: Callable[[], None]) -> object:
+            return loop.call_soon_threadsafe(shell.guarded, report)
+
         return open_wal(
             prepare_folder(settings.data_dir, self._timed),
             settings.name,
             secrets.token_hex(8),
             self._fail,
-            deliver=loop.call_soon_threadsafe if threaded else None,
+            deliver=deliver if threaded else None,
             segment_bytes=settings.segment_bytes,
         )
 
@@ -164,6 +168,7 @@ class _Node:
                 boot=self._boot,
                 version=__version__,
                 client_url=self._client_url,
+                request_timeout_us=self._settings.request_timeout_ms * 1000,
                 peers=peers,
                 links_up=lambda: tuple(peer for peer in peers if self._links.connected(peer)),
                 send=lambda to, message: self._links.send(to, message),

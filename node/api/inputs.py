@@ -12,7 +12,6 @@ from aiohttp import web
 
 from node.api.answers import Problem, malformed
 
-TIMEOUT_MS_DEFAULT = 5_000
 TIMEOUT_MS_MAX = 60_000
 
 QUERY_PARAMETERS_MAX = 16
@@ -99,9 +98,9 @@ class Query:
             raise malformed(name, f"{name} is one of: {', '.join(allowed)}")
         return text
 
-    def timeout_us(self) -> int:
-        """`timeout_ms` in microseconds."""
-        return self.number("timeout_ms", TIMEOUT_MS_DEFAULT, 1, TIMEOUT_MS_MAX) * 1000
+    def timeout_us(self) -> int | None:
+        """`timeout_ms` in microseconds; None where not given: the node's own `request_timeout_ms`."""
+        return self.number("timeout_ms", 0, 1, TIMEOUT_MS_MAX) * 1000 or None
 
 
 def precondition(request: web.BaseRequest) -> int | None:

@@ -54,6 +54,10 @@ _LIST = ("prefix", "from", "limit", *_READ)
 _CONSISTENCY = ("linearizable", "stale")
 
 
+BODY_TIMEOUT_US = 5_000_000
+"""How long a value may take to arrive where the request names no `timeout_ms`."""
+
+
 class StoreView(Protocol):
     """What the API sees of the store: reading alone. `KeyValueStore` satisfies it."""
 
@@ -165,7 +169,9 @@ class KeyValueApi:
         if failed is not None:
             raise try_again(failed.code, failed.reason, failed.leader)
 
-    async def _write(self, key: bytes, write: Put | DeleteRange, demanded: int | None, timeout_us: int) -> Result:
+    async def _write(
+        self, key: bytes, write: Put | DeleteRange, demanded: int | None, timeout_us: int | None
+    ) -> Result:
         command: Command = write
         if demanded is not None:
             same = Compare(key, Target.MOD_REVISION, Relation.EQUAL, demanded)
@@ -225,7 +231,7 @@ def _key_of(path: str) -> bytes:
     return key
 
 
-async def _body(request: web.Request, timeout_us: int) -> bytes:
+async def _body(request: web.Request, timeout_us: int | None) -> bytes:
     """The value: raw bytes, bounded in size and in the time that it may take to arrive."""
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Problem(415, "unsupported", "a value is stored as it is; send it without Content-Encoding")
@@ -234,7 +240,7 @@ async def _body(request: web.Request, timeout_us: int) -> bytes:
     try:
         if request.content.is_eof():
             return await request.read()
-        async with asyncio.timeout(timeout_us / 1e6):
+        async with asyncio.timeout((timeout_us or BODY_TIMEOUT_US) / 1e6):
             return await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise too_large("value", VALUE_BYTES_MAX) from None

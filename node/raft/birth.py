@@ -134,8 +134,8 @@ def _join_born(state: State, data: bytes) -> None:
     """A seed was born of a set that this node had agreed to: take that very entry."""
     try:
         configuration = Configuration.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):  # a peer's mistake must not stop this node; `waiting_for` names the peer
-        return
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return  # a peer's mistake must not stop this node; `waiting_for` names the peer
     me = Member(state.identity.name, state.identity.incarnation)
     names = tuple(member.name for member in configuration.voters)
     if state.birth_token is None and me in configuration.voters and names == tuple(sorted(state.identity.seeds)):

@@ -133,11 +133,14 @@ class LogLine(msgspec.Struct, frozen=True):
 class NodeHandle(Protocol):
     """What the API and the dashboard see of a running node."""
 
-    async def propose(self, command: bytes, timeout_us: int) -> Outcome:
-        """Put `command` through the log (forwarded to the leader at most once, never retried) and wait for it."""
+    async def propose(self, command: bytes, timeout_us: int | None) -> Outcome:
+        """Put `command` through the log (forwarded to the leader at most once, never retried) and wait for it, at
+        most `timeout_us` microseconds; None: as long as this node's settings say."""
 
-    async def read_barrier(self, timeout_us: int) -> ReadFailed | None:
-        """Return None once the state machine holds every write acknowledged before this call (thesis 6.4)."""
+    async def read_barrier(self, timeout_us: int | None) -> ReadFailed | None:
+        """Return None once the state machine holds every write acknowledged before this call (thesis 6.4).
+
+        `timeout_us` as above."""
 
     def status(self) -> Status:
         """This node's own view, now."""

@@ -56,6 +56,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     boot: str
     version: str
     client_url: str
+    request_timeout_us: int
     peers: tuple[str, ...]
     links_up: Callable[[], tuple[str, ...]]
     send: Callable[[str, Message], bool]
@@ -84,7 +85,7 @@ class Shell:
 
     def start(self) -> None:
         """Begin; from now on the driver runs on this loop."""
-        self._guarded(lambda: self._driver.start(monotonic_us()))
+        self.guarded(lambda: self._driver.start(monotonic_us()))
         self._arm()
         self._report()
 
@@ -133,10 +134,10 @@ class Shell:
             self.wake()
         now = monotonic_us()
         self._ran_us = now
-        self._guarded(lambda: self._driver.handle(inputs, now, wall_us()))
+        self.guarded(lambda: self._driver.handle(inputs, now, wall_us()))
         self._arm()
 
-    def _guarded(self, action: Callable[[], None]) -> None:
+    def guarded(self, action: Callable[[], None]) -> None:
         """A broken invariant, or a bug, stops the node: to go on could lose what was promised (decision 13)."""
         try:
             action()
@@ -182,21 +183,24 @@ class Shell:
 
     # --- NodeHandle --------------------------------------------------------------------------------------------
 
-    async def propose(self, command: bytes, timeout_us: int) -> Outcome:
+    async def propose(self, command: bytes, timeout_us: int | None) -> Outcome:
         """See NodeHandle."""
         if self._stopped or len(self._inbox) >= INBOX_INPUTS_MAX:
             return NotProposed("stopping", "the node is stopping") if self._stopped else _overloaded()
         future: asyncio.Future[Outcome] = self._loop.create_future()
-        self._post(WantWrite(command, monotonic_us() + timeout_us, _resolver(future)))
+        self._post(WantWrite(command, self._until_us(timeout_us), _resolver(future)))
         return await future
 
-    async def read_barrier(self, timeout_us: int) -> ReadFailed | None:
+    async def read_barrier(self, timeout_us: int | None) -> ReadFailed | None:
         """See NodeHandle."""
         if self._stopped:
             return ReadFailed("stopping", "the node is stopping")
         future: asyncio.Future[ReadFailed | None] = self._loop.create_future()
-        self._post(WantRead(monotonic_us() + timeout_us, _resolver(future)))
+        self._post(WantRead(self._until_us(timeout_us), _resolver(future)))
         return await future
+
+    def _until_us(self, timeout_us: int | None) -> int:
+        return monotonic_us() + (self._surroundings.request_timeout_us if timeout_us is None else timeout_us)
 
     def status(self) -> Status:
         """See NodeHandle."""

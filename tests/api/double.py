@@ -26,14 +26,14 @@ class ScriptedNode:
         self.outcome: Outcome | None = None
         self.read_failure: ReadFailed | None = None
         self.proposed: list[bytes] = []
-        self.timeouts_us: list[int] = []
+        self.timeouts_us: list[int | None] = []
         self.barriers = 0
         self.loop_age = 1000
         self.own_status = node_status()
         self.error: Exception | None = None
         self.on_barrier: list[Command] = []
 
-    async def propose(self, command: bytes, timeout_us: int) -> Outcome:
+    async def propose(self, command: bytes, timeout_us: int | None) -> Outcome:
         await asyncio.sleep(0)
         self.timeouts_us.append(timeout_us)
         if self.error is not None:
@@ -49,7 +49,7 @@ class ScriptedNode:
         """Apply without a request."""
         self.store.apply([Entry(1, 1, EntryKind.COMMAND, encode_command(c)) for c in commands])
 
-    async def read_barrier(self, timeout_us: int) -> ReadFailed | None:
+    async def read_barrier(self, timeout_us: int | None) -> ReadFailed | None:
         await asyncio.sleep(0)
         self.timeouts_us.append(timeout_us)
         self.barriers += 1

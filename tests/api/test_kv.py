@@ -230,7 +230,7 @@ async def test_malformed_input_is_400_and_names_the_field(
 
 async def test_timeouts_are_passed_on_in_microseconds(client: aiohttp.ClientSession, node: ScriptedNode) -> None:
     async with client.put("/kv/k?timeout_ms=250", data=b"v"), client.put("/kv/k", data=b"v"), client.get("/kv/k"):
-        assert node.timeouts_us == [250_000, 5_000_000, 5_000_000]
+        assert node.timeouts_us == [250_000, None, None]
 
 
 async def test_a_body_that_does_not_arrive_is_408_and_is_never_proposed(server: Server, node: ScriptedNode) -> None:
