@@ -1,0 +1,141 @@
+"""`python -m benchmarks`: measure everything in one run, show it as tables, keep it as JSON.
+
+Why it exists: the figures in the documentation name this command, so that anyone can make them again. It must not
+measure by itself.
+"""
+
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import psutil
+import typer
+from rich.console import Console
+
+from benchmarks import show
+from benchmarks.measure import Failover, Figure, Footprint, ceiling, failover, fill, footprint, loads
+from benchmarks.systems import BenchmarkError, find_etcd, running
+
+CLIENTS = (1, 64, 256)
+PARTS = ("failover", "writes", "reads", "footprint")
+NODES, FAILOVER_NODES = 3, 5
+WARM_KEYS = 10_000
+"""Keys that every cluster holds before it is measured: those that reads ask for."""
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """How long and how often."""
+
+    kills: int
+    rounds: int
+    load_seconds: float
+    idle_seconds: float
+    keys: int
+
+
+FULL = Plan(kills=20, rounds=3, load_seconds=4.0, idle_seconds=10.0, keys=100_000)
+QUICK = Plan(kills=3, rounds=1, load_seconds=1.5, idle_seconds=3.0, keys=10_000)
+
+
+class Report(msgspec.Struct):
+    """What the JSON file holds."""
+
+    machine: dict[str, Any]
+    plan: Plan
+    versions: dict[str, str]
+    target: str
+    ceiling: list[Figure] = []
+    loads: list[Figure] = []
+    failover: list[Failover] = []
+    footprint: list[Footprint] = []
+
+
+def machine(folder: Path) -> dict[str, Any]:
+    """What the figures depend on."""
+    kinds = {part.mountpoint: part.fstype for part in psutil.disk_partitions(all=True)}
+    mounts = [mount for mount in kinds if folder.resolve().is_relative_to(mount)]
+    return {
+        "cores": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 1024**3, 1),
+        "filesystem": kinds[max(mounts, key=len)] if mounts else "unknown",
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+        "load_average": [round(load, 2) for load in os.getloadavg()],
+    }
+
+
+def main(
+    quick: Annotated[bool, typer.Option("--quick", help="short rounds, few kills: to try it")] = False,
+    only: Annotated[str, typer.Option(help=f"parts, with commas between: {', '.join(PARTS)}")] = ",".join(PARTS),
+    json_file: Annotated[Path | None, typer.Option("--json", help="write everything measured to this file")] = None,
+    spread: Annotated[bool, typer.Option("--spread", help="clients use all nodes, not the leader alone")] = False,
+    against: Annotated[Path | None, typer.Option(help="another checkout of this project, measured beside it")] = None,
+    with_etcd: Annotated[bool, typer.Option("--etcd/--no-etcd", help="etcd beside it, where there is one")] = True,
+    data_dir: Annotated[Path | None, typer.Option(help="where the nodes' disks are; must be a real disk")] = None,
+) -> None:
+    """Measure this cluster, and etcd beside it where the variable ETCD or PATH names one.
+
+    Default settings on both sides, fsync on, everything on this machine. Systems that are compared run at the same
+    time and are loaded in turns, so that a noisy machine is noisy to all of them.
+    """
+    parts = [part for part in only.split(",") if part]
+    wrong = [part for part in parts if part not in PARTS]
+    if wrong:
+        raise typer.BadParameter(f"{wrong[0]!r} is not one of: {', '.join(PARTS)}", param_hint="--only")
+    kinds = ["ours"] + (["other"] if against else []) + (["etcd"] if with_etcd and find_etcd() else [])
+    plan = QUICK if quick else FULL
+    console = Console()
+    folder = Path(tempfile.mkdtemp(prefix="raft-bench-", dir=data_dir))
+    try:
+        target = "all nodes, round-robin" if spread else "the leader"
+        report = Report(machine(folder), plan, {}, target)
+        _measure(report, kinds, parts, folder, against, spread, console)
+    except BenchmarkError as error:
+        console.print(f"[red]{error}[/red]", highlight=False)
+        raise typer.Exit(1) from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    show.all_tables(console, report)
+    if json_file is not None:
+        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+
+
+def _measure(
+    report: Report, kinds: list[str], parts: list[str], folder: Path, against: Path | None, spread: bool, out: Console
+) -> None:
+    plan, source = report.plan, {"source": against.resolve()} if against else {}
+
+    def fresh(kind: str, part: str, nodes: int) -> Any:
+        return running(kind, folder / f"{part}-{kind}", nodes, **(source if kind == "other" else {}))
+
+    loaded = ["write"] * ("writes" in parts) + ["linearizable", "stale"] * ("reads" in parts)
+    if loaded:
+        out.print("load generator alone ...", style="dim")
+        report.ceiling = ceiling(CLIENTS, min(plan.load_seconds, 2.0))
+        out.print(f"{' and '.join(kinds)}: {', '.join(loaded)} ...", style="dim")
+        with ExitStack() as stack:
+            systems = [stack.enter_context(fresh(kind, "loads", NODES)) for kind in kinds]
+            for system in systems:
+                report.versions[system.label] = f"{system.version} over {system.api}"
+                fill(system, WARM_KEYS)
+            report.loads = loads(systems, loaded, CLIENTS, plan.load_seconds, plan.rounds, spread)
+    for kind in kinds:
+        if "failover" in parts:
+            out.print(f"{kind}: {plan.kills} leaders die ...", style="dim")
+            with fresh(kind, "failover", FAILOVER_NODES) as system:
+                report.failover.append(failover(system, plan.kills))
+        if "footprint" in parts:
+            out.print(f"{kind}: idle, then {plan.keys} keys ...", style="dim")
+            with fresh(kind, "footprint", NODES) as system:
+                report.footprint.append(footprint(system, plan.idle_seconds, plan.keys))
+
+
+if __name__ == "__main__":
+    sys.argv[0] = "python -m benchmarks"
+    typer.run(main)

@@ -1,0 +1,85 @@
+"""Figures as tables for people. Why it exists: the JSON is for programs. It must not compute what the JSON lacks."""
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.measure import Figure
+
+if TYPE_CHECKING:
+    from benchmarks.__main__ import Report
+
+
+def all_tables(console: Console, report: "Report") -> None:
+    """Everything that was measured."""
+    about = report.machine
+    console.print(
+        f"\n{about['cores']} cores, {about['memory_gib']} GiB, {about['filesystem']}, Python {about['python']}, "
+        f"load average before {about['load_average'][0]}; {report.plan.rounds} rounds of {report.plan.load_seconds} s, "
+        f"medians; requests go to {report.target}",
+        highlight=False,
+    )
+    if report.versions:
+        console.print("; ".join(f"{name}: {text}" for name, text in report.versions.items()), highlight=False)
+    if about["filesystem"] in ("tmpfs", "ramfs"):
+        console.print("[yellow]the data folder is memory: fsync costs nothing there; see --data-dir[/yellow]")
+    if report.loads:
+        console.print(_loads(report))
+    if report.failover:
+        console.print(_failover(report))
+    if report.footprint:
+        console.print(_footprint(report))
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right", no_wrap=True)
+    return table
+
+
+def _loads(report: "Report") -> Table:
+    columns = ("load", "clients", "system", "a second", "p50 ms", "p99 ms", "leader changes", "errors", "ours/etcd")
+    table = _table("255-byte values, 3 nodes, fsync", *columns)
+    by_key = {(figure.load, figure.clients, figure.system): figure for figure in report.loads}
+    for figure in (*report.ceiling, *report.loads):
+        etcd = by_key.get((figure.load, figure.clients, "etcd"))
+        ratio = f"{figure.per_second / etcd.per_second:.2f}" if figure.system == "ours" and etcd else ""
+        table.add_row(*_load_row(figure), ratio)
+    return table
+
+
+def _load_row(figure: Figure) -> tuple[str, ...]:
+    errors = ", ".join(f"{count} x {reason}" for reason, count in figure.errors.items())
+    return (
+        figure.load,
+        str(figure.clients),
+        figure.system,
+        f"{figure.per_second:,.0f}",
+        f"{figure.p50_ms:.2f}",
+        f"{figure.p99_ms:.2f}",
+        str(figure.leader_changes),
+        errors or "none",
+    )
+
+
+def _failover(report: "Report") -> Table:
+    title = "SIGKILL of the leader to the first acknowledged write"
+    table = _table(title, "system", "nodes", "kills", "p50 ms", "p99 ms", "max ms")
+    for row in report.failover:
+        times = (f"{row.p50_ms:.0f}", f"{row.p99_ms:.0f}", f"{max(row.times_ms):.0f}")
+        table.add_row(row.system, str(row.nodes), str(len(row.times_ms)), *times)
+    return table
+
+
+def _footprint(report: "Report") -> Table:
+    columns = ("system", "idle CPU leader", "idle CPU others", "memory at start", "MiB per 100,000 keys")
+    table = _table("one of 3 nodes; CPU of one core", *columns)
+    for row in report.footprint:
+        others = [share for node, share in enumerate(row.idle_cpu) if node != row.leader]
+        leader = row.idle_cpu[row.leader] if row.leader >= 0 else 0.0
+        mean = sum(others) / max(1, len(others))
+        start = max(row.memory_before_mib)
+        table.add_row(row.system, f"{leader:.1%}", f"{mean:.1%}", f"{start:.0f} MiB", f"{row.mib_per_100k_keys:.0f}")
+    return table
