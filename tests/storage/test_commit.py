@@ -116,7 +116,7 @@ def test_barriers_alone_cost_no_io(threaded: bool) -> None:
         ("pwrite", errno.EROFS, "Read-only file system"),
     ],
 )
-def test_a_failed_write_or_sync_is_reported_once_and_never_retried(
+def test_pitfall_33_a_failed_write_or_sync_is_reported_once_and_never_retried(
     threaded: bool, operation: str, code: int, words: str
 ) -> None:
     disk = SimulatedDisk()

@@ -72,7 +72,7 @@ def _flips() -> list[tuple[str, int, int]]:
     ]
 
 
-def test_every_flipped_byte_is_refused_or_harmless() -> None:
+def test_pitfall_33_every_flipped_byte_is_refused_or_harmless() -> None:
     used = len(CONTENT[SEGMENTS[1]].rstrip(b"\0"))
     harmless, refused = 0, []
     for name, offset, mask in _flips():
@@ -278,7 +278,7 @@ def _shares(start: int, end: int) -> list[tuple[int, int]]:
     return list(itertools.pairwise(cuts))
 
 
-def test_a_torn_last_frame_is_cut_off_and_kept_beside_whichever_sectors_are_missing() -> None:
+def test_pitfall_33_a_torn_last_frame_is_cut_off_and_kept_beside_whichever_sectors_are_missing() -> None:
     content, name, start, end, before = _with_large_frame()
     shares = _shares(start, end)
     assert len(shares) == 5

@@ -55,7 +55,7 @@ def test_no_sector_of_a_whole_frame_looks_unwritten_even_with_one_byte_lost(data
     assert decode_frame_body(placed, start, found) == body
 
 
-def test_the_checksum_of_a_frame_covers_the_one_before_it() -> None:
+def test_pitfall_33_the_checksum_of_a_frame_covers_the_one_before_it() -> None:
     body = FrameBody(None, None, [command(1)])
     chains = {encode_frame(body, 5, previous, SALT)[1] for previous in range(100)}
     assert len(chains) == 100

@@ -121,7 +121,7 @@ def test_a_build_that_skips_the_sync_is_caught(tmp_path: Path, mode: str) -> Non
     assert len(early) >= WRITES - 2, "only what a file's creation synced may pass"
 
 
-def test_a_segment_is_named_after_its_sync_and_used_after_the_folders(tmp_path: Path) -> None:
+def test_pitfall_33_a_segment_is_named_after_its_sync_and_used_after_the_folders(tmp_path: Path) -> None:
     trace = _trace(tmp_path, "inline", "real")
     renames = [i for i, line in enumerate(trace) if " rename(" in line]
     assert len(renames) > 2
