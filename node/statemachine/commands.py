@@ -15,14 +15,22 @@ from typing import Annotated
 import msgspec
 
 KEY_BYTES_MAX = 8 * 1024
-"""A longer key is refused by the API (413) and, should it reach the log, by the store."""
+"""A longer key is refused by `/kv` (413)."""
 
 VALUE_BYTES_MAX = 1024 * 1024
 """A longer value is refused likewise."""
 
+COMMAND_BYTES_MAX = 1536 * 1024
+"""A longer key or value is refused by the store, should it reach the log: etcd's limit of a whole request."""
+
 TXN_OPERATIONS_MAX = 128
 """Compares, and operations a branch, of one transaction (etcd's default)."""
 
+TXN_DEPTH_MAX = TXN_OPERATIONS_MAX + 1
+"""Transactions inside each other, the outermost included: what etcd's limit of operations comes to."""
+
+
+Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 Natural = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 """A count or revision in a command; anything else is refused when it is decoded."""
@@ -45,12 +53,15 @@ class _Part(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
 
 
 class Put(_Part, frozen=True, tag="p", gc=False):
-    """Set `key`. `lease` 0: none. `prev_kv`: answer with the version that was replaced."""
+    """Set `key`. `lease` 0: none. `prev_kv`: answer with the version that was replaced. `ignore_value`,
+    `ignore_lease`: keep what the key has; refused where there is no such key."""
 
     key: bytes
     value: bytes
-    lease: Natural = 0
+    lease: Integer = 0
     prev_kv: bool = False
+    ignore_value: bool = False
+    ignore_lease: bool = False
 
 
 class DeleteRange(_Part, frozen=True, tag="d", gc=False):
@@ -61,15 +72,43 @@ class DeleteRange(_Part, frozen=True, tag="d", gc=False):
     prev_kv: bool = False
 
 
+class SortOrder(enum.IntEnum):
+    """Which way a range is sorted (etcd's SortOrder). NONE: ascending, where the target is not the key."""
+
+    NONE = 0
+    ASCEND = 1
+    DESCEND = 2
+
+
+class SortTarget(enum.IntEnum):
+    """What of its keys a range is sorted by (etcd's SortTarget); equal ones stay in the order of their keys."""
+
+    KEY = 0
+    VERSION = 1
+    CREATE = 2
+    MOD = 3
+    VALUE = 4
+
+
 class Range(_Part, frozen=True, tag="r", gc=False):
-    """Read inside a transaction; fields as of `KeyValueStore.range`."""
+    """Read [key, range_end) at `revision` (0: now), at most `limit` keys (0: all); `range_end` as in `DeleteRange`.
+
+    The filters (0: none) leave out versions written or created before `min_...` or after `max_...`; what they leave
+    out still counts in the result's `count`. Inside a transaction a negative revision is one that was compacted.
+    """
 
     key: bytes
     range_end: bytes = b""
-    revision: Natural = 0
-    limit: Natural = 0
+    revision: Integer = 0
+    limit: Integer = 0
     keys_only: bool = False
     count_only: bool = False
+    sort_order: SortOrder = SortOrder.NONE
+    sort_target: SortTarget = SortTarget.KEY
+    min_mod_revision: Integer = 0
+    max_mod_revision: Integer = 0
+    min_create_revision: Integer = 0
+    max_create_revision: Integer = 0
 
 
 class Target(enum.IntEnum):
@@ -105,15 +144,34 @@ class Compare(_Part, frozen=True):
     range_end: bytes = b""
 
 
-Operation = Put | DeleteRange | Range
+class Nested(_Part, frozen=True, tag="n", gc=False):
+    """A transaction inside another: the `index`-th of the outermost one's `nested`."""
+
+    index: Natural
 
 
-class Txn(_Part, frozen=True, tag="t"):
-    """If all of `compare` hold do `success`, else `failure`; all of it at one revision, or none of it."""
+Operation = Put | DeleteRange | Range | Nested
+
+
+class Branches(_Part, frozen=True):
+    """A nested transaction: as `Txn`."""
 
     compare: tuple[Compare, ...] = ()
     success: tuple[Operation, ...] = ()
     failure: tuple[Operation, ...] = ()
+
+
+class Txn(_Part, frozen=True, tag="t"):
+    """If all of `compare` hold do `success`, else `failure`; all of it at one revision, or none of it.
+
+    `nested` is the flat table of all transactions inside: each is referred to by exactly one `Nested`, which stands
+    in an earlier one or here. All compares, of nested ones too, look at the state before the transaction.
+    """
+
+    compare: tuple[Compare, ...] = ()
+    success: tuple[Operation, ...] = ()
+    failure: tuple[Operation, ...] = ()
+    nested: tuple[Branches, ...] = ()
 
 
 class Compact(_Part, frozen=True, tag="c", gc=False):
@@ -145,7 +203,7 @@ class DeleteResult(_Answer, frozen=True, tag="d"):
 
 
 class RangeResult(_Answer, frozen=True, tag="r"):
-    """`kvs` in key order, at most `limit`; `count` of all keys in the range; `more`: the limit cut some off."""
+    """`kvs` in the order asked for, at most `limit`; `count` of all keys in the range; `more`: the limit cut some."""
 
     revision: int
     kvs: tuple[KeyValue, ...]
@@ -158,7 +216,10 @@ class TxnResult(_Answer, frozen=True, tag="t"):
 
     revision: int
     succeeded: bool
-    responses: tuple[PutResult | DeleteResult | RangeResult, ...]
+    responses: tuple["Response", ...]
+
+
+Response = PutResult | DeleteResult | RangeResult | TxnResult
 
 
 class CompactResult(_Answer, frozen=True, tag="c"):
@@ -181,7 +242,7 @@ class FutureRevision(_Answer, frozen=True, tag="f", gc=False):
 
 class Refused(_Answer, frozen=True, tag="e", gc=False):
     """The command is in the log but cannot be done, and changed nothing. `code` is for programs: "malformed",
-    "empty-key", "too-large", "too-many-operations", "duplicate-key", "lease-not-found"."""
+    "empty-key", "too-large", "too-many-operations", "duplicate-key", "key-not-found", "lease-not-found"."""
 
     code: str
     message: str

@@ -7,17 +7,16 @@ refusing it is a result like any other.
 The store's revision begins at 1; each command that changes something adds 1, whatever the number of keys.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import TypeVar
+from operator import attrgetter
+from typing import Any, TypeVar
 
 import msgspec
 
 from node.raft.types import Entry, EntryKind
 from node.statemachine.commands import (
-    KEY_BYTES_MAX,
-    TXN_OPERATIONS_MAX,
-    VALUE_BYTES_MAX,
+    Branches,
     Command,
     Compact,
     Compacted,
@@ -27,6 +26,7 @@ from node.statemachine.commands import (
     DeleteResult,
     FutureRevision,
     KeyValue,
+    Nested,
     Operation,
     Put,
     PutResult,
@@ -35,18 +35,30 @@ from node.statemachine.commands import (
     ReadError,
     Refused,
     Relation,
+    Response,
     Result,
+    SortOrder,
+    SortTarget,
     Target,
     Txn,
     TxnResult,
     decode_command,
     encode_result,
 )
+from node.statemachine.transactions import refusal_of, refusal_of_operations
 from node.statemachine.versions import Versions
 
 FIRST_REVISION = 1
 
 _Comparable = TypeVar("_Comparable", int, bytes)
+
+_SORT_KEYS: dict[SortTarget, Callable[[KeyValue], Any]] = {
+    SortTarget.KEY: attrgetter("key"),
+    SortTarget.VERSION: attrgetter("version"),
+    SortTarget.CREATE: attrgetter("create_revision"),
+    SortTarget.MOD: attrgetter("mod_revision"),
+    SortTarget.VALUE: attrgetter("value"),
+}
 
 
 class KeyValueStore:
@@ -64,7 +76,7 @@ class KeyValueStore:
     @property
     def compact_revision(self) -> int:
         """The oldest readable revision; 0 when nothing was compacted."""
-        return self._versions.compacted
+        return max(0, self._versions.compacted)
 
     @property
     def key_count(self) -> int:
@@ -101,19 +113,35 @@ class KeyValueStore:
         from `key` on. `limit` 0: all. Reading a past revision walks the whole range even with a limit, to count."""
         return self._unreadable(revision) or self._read(Range(key, range_end, revision, limit, keys_only, count_only))
 
+    def read(self, wanted: Range) -> RangeResult | ReadError:
+        """What `wanted` describes, now."""
+        return self._unreadable(wanted.revision) or self._read(wanted)
+
+    def read_txn(self, txn: Txn) -> Result:
+        """The result of a transaction that only reads, without putting it through the log."""
+        return self._transact(txn)
+
     def _read(self, wanted: Range) -> RangeResult:
-        end = _end_of(wanted)
-        limit = wanted.limit or None
-        if not wanted.revision or wanted.revision == self._revision:
+        end, limit = _end_of(wanted), max(0, wanted.limit)
+        everything = wanted.sort_order is not SortOrder.NONE or _filters(wanted)
+        fetched = None if everything or not limit else limit + 1
+        if wanted.revision <= 0 or wanted.revision == self._revision:
             count = self._versions.count(wanted.key, end)
-            kvs = () if wanted.count_only else tuple(islice(self._versions.present(wanted.key, end), limit))
+            kvs = [] if wanted.count_only else list(islice(self._versions.present(wanted.key, end), fetched))
         else:
             past = list(self._versions.past(wanted.key, end, wanted.revision))
             count = len(past)
-            kvs = () if wanted.count_only else tuple(past[:limit])
+            kvs = [] if wanted.count_only else past[:fetched]
+        if _filters(wanted):
+            kvs = [kv for kv in kvs if _passes(kv, wanted)]
+        if wanted.sort_order is SortOrder.DESCEND or wanted.sort_target is not SortTarget.KEY:
+            kvs.sort(key=_SORT_KEYS[wanted.sort_target], reverse=wanted.sort_order is SortOrder.DESCEND)
+        more = bool(limit) and len(kvs) > limit
+        if more:
+            del kvs[limit:]
         if wanted.keys_only:
-            kvs = tuple(msgspec.structs.replace(kv, value=b"") for kv in kvs)
-        return RangeResult(self._revision, kvs, count, not wanted.count_only and len(kvs) < count)
+            kvs = [msgspec.structs.replace(kv, value=b"") for kv in kvs]
+        return RangeResult(self._revision, tuple(kvs), count, more)
 
     def _unreadable(self, revision: int) -> ReadError | None:
         if revision > self._revision:
@@ -136,39 +164,59 @@ class KeyValueStore:
             return self._transact(command)
         if isinstance(command, Compact):
             return self._compact(command.revision)
-        refusal = _refusal_of((command,)) or self._unreadable_in((command,))
+        refusal = refusal_of_operations((command,)) or self._impossible(command)
         if refusal is not None:
             return refusal
         result = self._operate(command, self._revision + 1)
-        if isinstance(result, PutResult) or (isinstance(result, DeleteResult) and result.deleted):
-            self._revision += 1
+        self._advance(result)
         return result
 
     def _transact(self, txn: Txn) -> Result:
-        if len(txn.compare) > TXN_OPERATIONS_MAX:
-            return Refused("too-many-operations", f"a transaction has at most {TXN_OPERATIONS_MAX} compares")
-        refusal = _refusal_of(txn.success) or _refusal_of(txn.failure) or _malformed_compare(txn.compare)
+        refusal = refusal_of(txn)
         if refusal is not None:
             return refusal
-        succeeded = all(self._holds(compare) for compare in txn.compare)
-        branch = txn.success if succeeded else txn.failure
-        unreadable = self._unreadable_in(branch)
-        if unreadable is not None:
-            return unreadable
-        revision = self._revision + 1
-        responses = []
-        for operation in branch:
-            response = self._operate(operation, revision)
-            responses.append(response)
-            if isinstance(response, PutResult) or (isinstance(response, DeleteResult) and response.deleted):
-                self._revision = revision
-        return TxnResult(self._revision, succeeded, tuple(responses))
+        taken = self._take(txn)
+        leaves = tuple(_leaves(taken, txn))
+        for kind in (Put, Range):  # etcd looks at all puts before it looks at any range
+            for operation in leaves:
+                impossible = self._impossible(operation) if isinstance(operation, kind) else None
+                if impossible is not None:
+                    return impossible
+        return self._run(txn, txn, taken, self._revision + 1)
 
-    def _operate(self, operation: Operation, revision: int) -> PutResult | DeleteResult | RangeResult:
-        """Do one valid operation; what it writes gets `revision`."""
+    def _take(self, txn: Txn) -> dict[int, bool]:
+        """Of each transaction that will be done, by its place in `nested` (the outermost: -1), whether it succeeds."""
+        taken: dict[int, bool] = {}
+        waiting: list[tuple[int, Txn | Branches]] = [(-1, txn)]
+        while waiting:
+            index, tree = waiting.pop()
+            taken[index] = succeeded = all(self._holds(compare) for compare in tree.compare)
+            for operation in tree.success if succeeded else tree.failure:
+                if isinstance(operation, Nested):
+                    waiting.append((operation.index, txn.nested[operation.index]))
+        return taken
+
+    def _run(self, tree: Txn | Branches, txn: Txn, taken: dict[int, bool], revision: int, index: int = -1) -> TxnResult:
+        """Do the branch that was taken; as deep as the transaction."""
+        responses: list[Response] = []
+        for operation in tree.success if taken[index] else tree.failure:
+            if isinstance(operation, Nested):
+                inner = txn.nested[operation.index]
+                responses.append(self._run(inner, txn, taken, revision, operation.index))
+                continue
+            response = self._operate(operation, revision)
+            self._advance(response)
+            responses.append(response)
+        return TxnResult(self._revision, taken[index], tuple(responses))
+
+    def _operate(self, operation: Put | DeleteRange | Range, revision: int) -> PutResult | DeleteResult | RangeResult:
+        """Do one possible operation; what it writes gets `revision`."""
         if isinstance(operation, Put):
-            previous = self._versions.put(operation.key, operation.value, operation.lease, revision)
-            return PutResult(revision, previous if operation.prev_kv else None)
+            before = self._versions.newest(operation.key)
+            value = before.value if operation.ignore_value and before is not None else operation.value
+            lease = before.lease if operation.ignore_lease and before is not None else operation.lease
+            self._versions.put(operation.key, value, lease, revision)
+            return PutResult(revision, before if operation.prev_kv else None)
         if isinstance(operation, Range):
             return self._read(operation)
         doomed = tuple(self._versions.present(operation.key, _end_of(operation)))
@@ -176,12 +224,19 @@ class KeyValueStore:
             self._versions.delete(kv.key, revision)
         return DeleteResult(revision if doomed else self._revision, len(doomed), doomed if operation.prev_kv else ())
 
-    def _unreadable_in(self, operations: tuple[Operation, ...]) -> ReadError | None:
-        for operation in operations:
-            if isinstance(operation, Range):
-                refusal = self._unreadable(operation.revision)
-                if refusal is not None:
-                    return refusal
+    def _advance(self, result: PutResult | DeleteResult | RangeResult) -> None:
+        """The store's revision after `result`: only what writes has a later one."""
+        self._revision = max(self._revision, result.revision)
+
+    def _impossible(self, operation: Operation) -> Refused | ReadError | None:
+        """Why the present state rules this operation out."""
+        if isinstance(operation, Put):
+            if (operation.ignore_value or operation.ignore_lease) and self._versions.newest(operation.key) is None:
+                return Refused("key-not-found", "there is no such key, so there is nothing of it to keep")
+            if operation.lease:
+                return Refused("lease-not-found", f"there is no lease {operation.lease}")
+        if isinstance(operation, Range):
+            return self._unreadable(operation.revision)
         return None
 
     def _compact(self, revision: int) -> Result:
@@ -231,42 +286,30 @@ def _number(kv: KeyValue | None, target: Target) -> int:
     return kv.create_revision if target is Target.CREATE_REVISION else kv.lease
 
 
-def _malformed_compare(compares: tuple[Compare, ...]) -> Refused | None:
-    for compare in compares:
-        if not compare.key:
-            return Refused("empty-key", "a key has at least one byte")
-        if isinstance(compare.operand, bytes) is not (compare.target is Target.VALUE):
-            return Refused("malformed", "a compare of VALUE takes bytes, every other one an integer")
-    return None
+def _leaves(taken: dict[int, bool], txn: Txn) -> Iterator[Operation]:
+    """What will be done, in order, without the nested transactions themselves."""
+    waiting: list[Operation] = list(reversed(txn.success if taken[-1] else txn.failure))
+    while waiting:
+        operation = waiting.pop()
+        if isinstance(operation, Nested):
+            tree = txn.nested[operation.index]
+            waiting.extend(reversed(tree.success if taken[operation.index] else tree.failure))
+        else:
+            yield operation
 
 
-def _refusal_of(operations: tuple[Operation, ...]) -> Refused | None:
-    """Why these operations cannot be one transaction's branch, judged by themselves alone."""
-    if len(operations) > TXN_OPERATIONS_MAX:
-        return Refused("too-many-operations", f"a branch has at most {TXN_OPERATIONS_MAX} operations")
-    written: dict[bytes, None] = {}
-    for operation in operations:
-        if not operation.key:
-            return Refused("empty-key", "a key has at least one byte")
-        if len(operation.key) > KEY_BYTES_MAX:
-            return Refused("too-large", f"a key has at most {KEY_BYTES_MAX} bytes")
-        if isinstance(operation, Range) and (operation.limit < 0 or operation.revision < 0):
-            return Refused("malformed", "limit and revision are not negative")
-        if isinstance(operation, Put):
-            if len(operation.value) > VALUE_BYTES_MAX:
-                return Refused("too-large", f"a value has at most {VALUE_BYTES_MAX} bytes")
-            if operation.lease:
-                return Refused("lease-not-found", f"there is no lease {operation.lease}")
-            if operation.key in written:
-                return Refused("duplicate-key", "a transaction writes a key at most once")
-            written[operation.key] = None
-    if len(operations) > 1 and any(_deletes(op, key) for op in operations for key in written):
-        return Refused("duplicate-key", "a transaction writes a key at most once")
-    return None
+def _filters(wanted: Range) -> bool:
+    return bool(
+        wanted.min_mod_revision or wanted.max_mod_revision or wanted.min_create_revision or wanted.max_create_revision
+    )
 
 
-def _deletes(operation: Operation, key: bytes) -> bool:
-    if not isinstance(operation, DeleteRange):
+def _passes(kv: KeyValue, wanted: Range) -> bool:
+    """Whether the filters let `kv` through; 0 is no filter."""
+    if wanted.min_mod_revision and kv.mod_revision < wanted.min_mod_revision:
         return False
-    end = _end_of(operation)
-    return operation.key <= key and (end is None or key < end)
+    if wanted.max_mod_revision and kv.mod_revision > wanted.max_mod_revision:
+        return False
+    if wanted.min_create_revision and kv.create_revision < wanted.min_create_revision:
+        return False
+    return not (wanted.max_create_revision and kv.create_revision > wanted.max_create_revision)

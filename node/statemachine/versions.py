@@ -31,8 +31,8 @@ class Versions:
     """Versions by key and revision. A revision argument must not lie below `compacted`."""
 
     def __init__(self) -> None:
-        self.compacted = 0
-        """Revisions below it are not readable any more; 0: never compacted."""
+        self.compacted = -1
+        """Revisions below it are not readable any more; -1: never compacted."""
         self._live: SortedDict[bytes, KeyValue] = SortedDict()
         self._dead: SortedDict[bytes, KeyValue] = SortedDict()
         self._older: dict[bytes, list[KeyValue]] = {}

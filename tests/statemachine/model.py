@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from node.statemachine.commands import Compact, Compare, DeleteRange, Put, Range, Txn
+from node.statemachine.commands import Compact, Compare, DeleteRange, Nested, Put, Range, Txn
 
 Found = dict[bytes, "Cell"]
 
@@ -26,7 +26,7 @@ class Model:
     def __init__(self) -> None:
         self.history: dict[int, Found] = {1: {}}
         self.revision = 1
-        self.compacted = 0
+        self.compacted = -1
 
     def find(self, start: bytes, range_end: bytes, revision: int = 0) -> list[tuple[bytes, Cell]] | str:
         if revision > self.revision:
@@ -65,6 +65,10 @@ class Model:
             "LESS": actual < compare.operand,  # type: ignore[operator]
         }[compare.relation.name]
 
+    def clash(self, key: bytes, delete: DeleteRange) -> bool:
+        """To etcd a delete of everything from a key on clashes with no put."""
+        return delete.range_end != b"\0" and inside(key, delete.key, delete.range_end)
+
     def apply(self, command: Put | DeleteRange | Txn | Compact) -> str:
         """ "refused", or "done" (then the state is what it should be)."""
         if isinstance(command, Compact):
@@ -76,18 +80,20 @@ class Model:
             for branch in (command.success, command.failure):
                 puts = [op.key for op in branch if isinstance(op, Put)]
                 deletes = [op for op in branch if isinstance(op, DeleteRange)]
-                if len(set(puts)) < len(puts) or any(inside(k, d.key, d.range_end) for k in puts for d in deletes):
+                if len(set(puts)) < len(puts) or any(self.clash(k, d) for k in puts for d in deletes):
                     return "refused"
             operations = command.success if all(map(self.holds, command.compare)) else command.failure
             if any(isinstance(self.find(op.key, b"", op.revision), str) for op in operations if isinstance(op, Range)):
                 return "refused"
         else:
             operations = (command,)
-        state = dict(self.history[self.revision])
+        state, changed = dict(self.history[self.revision]), False
         for op in operations:
-            if not isinstance(op, Range):
+            if not isinstance(op, (Range, Nested)):
+                before = dict(state)
                 self.write(state, op, self.revision + 1)
-        if state != self.history[self.revision]:
+                changed = changed or state != before
+        if changed:
             self.revision += 1
             self.history[self.revision] = state
         return "done"

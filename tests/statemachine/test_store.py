@@ -6,27 +6,42 @@ import pytest
 from node.raft.types import Entry, EntryKind
 from node.runtime.ports import StateMachine
 from node.statemachine.commands import (
-    KEY_BYTES_MAX,
+    COMMAND_BYTES_MAX,
+    TXN_DEPTH_MAX,
     TXN_OPERATIONS_MAX,
-    VALUE_BYTES_MAX,
+    Branches,
     Command,
     Compact,
     Compacted,
     Compare,
     DeleteRange,
     KeyValue,
+    Nested,
     Put,
+    PutResult,
+    Range,
     RangeResult,
     Refused,
     Relation,
+    SortOrder,
+    SortTarget,
     Target,
     Txn,
+    TxnResult,
+    decode_command,
+    decode_result,
     encode_command,
     prefix_end,
 )
 from node.statemachine.store import KeyValueStore
 from node.statemachine.versions import PURGE_STEPS_PER_APPLY
 from tests.statemachine.test_against_a_naive_model import run
+
+
+def nested_to(depth: int) -> Txn:
+    """Transactions inside each other, `depth` of them, the innermost a put."""
+    inside = tuple(Branches((), (Nested(i + 1),)) for i in range(depth - 2))
+    return Txn((), (Nested(0),), (), (*inside, Branches((), (Put(b"k", b"v"),))))
 
 
 def test_the_store_is_what_the_runtime_drives() -> None:
@@ -50,12 +65,23 @@ def test_entries_that_are_not_commands_have_an_empty_result_and_change_nothing()
     [
         (Put(b"", b"x"), "empty-key"),
         (DeleteRange(b""), "empty-key"),
-        (Put(b"k" * (KEY_BYTES_MAX + 1), b"x"), "too-large"),
-        (Put(b"k", b"x" * (VALUE_BYTES_MAX + 1)), "too-large"),
+        (Put(b"k" * COMMAND_BYTES_MAX, b"x"), "too-large"),
+        (Txn((), (Put(b"k", b"x" * COMMAND_BYTES_MAX),)), "too-large"),
         (Put(b"k", b"x", lease=7), "lease-not-found"),
-        (Put(b"k", b"x", lease=-1), "malformed"),
+        (Put(b"k", b"x", lease=-1), "lease-not-found"),
+        (Put(b"k", b"x", lease=2**63), "malformed"),
+        (Put(b"k", b"", ignore_value=True), "key-not-found"),
+        (Put(b"k", b"x", ignore_lease=True), "key-not-found"),
+        (Txn((), (Put(b"a", b"x"), Put(b"k", b"", ignore_value=True))), "key-not-found"),
+        (Txn((), (Nested(0),)), "malformed"),
+        (Txn((), (Nested(0),), (Nested(0),), (Branches(),)), "malformed"),
+        (Txn((), (), (), (Branches(),)), "malformed"),
+        (Txn((), (Nested(0),), (), (Branches((), (Nested(0),)),)), "malformed"),
+        (Txn((), (Nested(1),), (), (Branches(), Branches((), (Nested(0),)))), "malformed"),
+        (nested_to(TXN_DEPTH_MAX + 1), "malformed"),
+        (Txn((), (Put(b"k", b"1"), Nested(0)), (), (Branches((), (Put(b"k", b"2"),)),)), "duplicate-key"),
         (Txn((), (Put(b"k", b"1"), Put(b"k", b"2"))), "duplicate-key"),
-        (Txn((), (), (Put(b"k", b"1"), DeleteRange(b"a", b"\0"))), "duplicate-key"),
+        (Txn((), (), (Put(b"k", b"1"), DeleteRange(b"a", b"z"))), "duplicate-key"),
         (Txn((Compare(b"", Target.VERSION, Relation.EQUAL, 0),)), "empty-key"),
         (Txn((Compare(b"k", Target.VALUE, Relation.EQUAL, 0),)), "malformed"),
         (Txn((Compare(b"k", Target.VERSION, Relation.EQUAL, b"0"),)), "malformed"),
@@ -81,13 +107,64 @@ def test_a_command_of_a_later_format_is_refused_not_misread() -> None:
 def test_the_log_format_does_not_change() -> None:
     """A command is in the log for ever: these very bytes must stay readable."""
     compare = Compare(b"k", Target.MOD_REVISION, Relation.EQUAL, 5)
-    assert encode_command(Put(b"k", b"v")).hex() == "95a170c4016bc4017600c2"
+    nested = Txn((compare,), (Nested(0),), (), (Branches((), (Put(b"k", b"v"),)),))
+    assert encode_command(Put(b"k", b"v")).hex() == "97a170c4016bc4017600c2c2c2"
     assert encode_command(DeleteRange(b"k")).hex() == "94a164c4016bc400c2"
     assert encode_command(Compact(9)).hex() == "92a16309"
-    assert (
-        encode_command(Txn((compare,), (Put(b"k", b"v"),))).hex()
-        == "94a1749195c4016b020005c4009195a170c4016bc4017600c290"
-    )
+    assert encode_command(nested).hex() == "95a1749195c4016b020005c4009192a16e00909193909197a170c4016bc4017600c2c2c290"
+    assert encode_command(Txn((), (Range(b"k"),))).hex() == "95a17490919da172c4016bc4000000c2c20000000000009090"
+
+
+@pytest.mark.parametrize(
+    ("written", "means"),
+    [
+        ("95a170c4016bc4017600c2", Put(b"k", b"v")),
+        ("94a174909090", Txn()),
+        (
+            "94a1749195c4016b020005c4009195a170c4016bc4017600c290",
+            Txn((Compare(b"k", Target.MOD_REVISION, Relation.EQUAL, 5),), (Put(b"k", b"v"),)),
+        ),
+        ("94a174909197a172c4016bc4000000c2c290", Txn((), (Range(b"k"),))),
+    ],
+)
+def test_what_the_first_version_wrote_is_still_read(written: str, means: Command) -> None:
+    assert decode_command(bytes.fromhex(written)) == means
+
+
+def test_the_deepest_transaction_is_done_and_answered() -> None:
+    store = KeyValueStore()
+    (entry,) = [Entry(1, 1, EntryKind.COMMAND, encode_command(nested_to(TXN_DEPTH_MAX)))]
+    result = decode_result(store.apply([entry])[0])
+    for _ in range(TXN_DEPTH_MAX - 1):
+        assert isinstance(result, TxnResult)
+        (result,) = result.responses
+    assert result == TxnResult(2, True, (PutResult(2),))
+
+
+def test_nested_compares_look_at_the_state_before_the_transaction() -> None:
+    store = KeyValueStore()
+    missing = Compare(b"k", Target.VERSION, Relation.EQUAL, 0)
+    inner = Branches((missing,), (Put(b"seen", b"before"),), (Put(b"seen", b"after"),))
+    run(store, Txn((), (Put(b"k", b"1"), Nested(0)), (), (inner,)))
+    found = store.get(b"seen")
+    assert isinstance(found, KeyValue)
+    assert found.value == b"before"
+
+
+def test_a_transaction_that_cannot_be_done_at_its_end_changes_nothing_at_its_beginning() -> None:
+    store = KeyValueStore()
+    inner = Branches((), (Range(b"k", revision=9),))
+    run(store, Txn((), (Put(b"k", b"1"), Nested(0)), (), (inner,)))
+    assert store.digest() == KeyValueStore().digest()
+
+
+def test_what_is_equal_is_sorted_by_its_keys() -> None:
+    store = KeyValueStore()
+    run(store, *(Put(key, value) for key, value in ((b"b", b"1"), (b"a", b"1"), (b"c", b"0"))))
+    for order, keys in ((SortOrder.ASCEND, b"cab"), (SortOrder.DESCEND, b"abc")):
+        found = store.read(Range(b"a", b"\0", sort_order=order, sort_target=SortTarget.VALUE))
+        assert isinstance(found, RangeResult)
+        assert b"".join(kv.key for kv in found.kvs) == keys
 
 
 def test_a_delete_of_nothing_does_not_use_a_revision() -> None:
