@@ -19,8 +19,10 @@ from aiohttp import web
 from node import __version__
 from node.api.server import ApiRunner, build_app
 from node.discovery.static import StaticDiscovery
+from node.fault_control import FaultControl
 from node.observe.logs import configure_logging, transition_logger
 from node.observe.metrics import Metrics
+from node.observe.stats import Stats
 from node.observe.trace import Trace
 from node.raft.core import Raft
 from node.raft.effects import ConfigChanged
@@ -29,8 +31,9 @@ from node.raft.messages import Lane
 from node.raft.settings import RaftSettings
 from node.raft.state import Identity
 from node.runtime.driver import Driver, Hooks
-from node.runtime.shell import Shell, Surroundings, wall_us
+from node.runtime.shell import Shell, Surroundings, monotonic_us, wall_us
 from node.settings import Settings
+from node.statemachine.describe import describe
 from node.statemachine.store import KeyValueStore
 from node.storage.errors import StorageError
 from node.storage.files import prepare_folder
@@ -75,9 +78,11 @@ class _Node:
             loop.add_signal_handler(number, self._ended.set)
         try:
             async with contextlib.AsyncExitStack() as stack:
-                await self._start(stack, trace, loop)
+                shell = await self._start(stack, trace, loop)
                 trace.transition("started", trace.term, trace.role, {"boot": self._boot, "version": __version__})
                 await self._ended.wait()
+                if self._failure is not None:
+                    shell.stop()  # nothing that waits can be done any more: answer it now, not at its time limit
                 reason = f"{self._failure}" if self._failure else "asked to stop"
                 trace.transition("stopping", trace.term, trace.role, {"reason": reason})
         except StorageError as error:
@@ -86,12 +91,13 @@ class _Node:
             self._failure = error
         return self._exit_code()
 
-    async def _start(self, stack: contextlib.AsyncExitStack, trace: Trace, loop: asyncio.AbstractEventLoop) -> None:
+    async def _start(self, stack: contextlib.AsyncExitStack, trace: Trace, loop: asyncio.AbstractEventLoop) -> Shell:
         """Bottom up: disk, core and driver, links, API. What is pushed on `stack` goes down in reverse."""
         settings = self._settings
         names = tuple(seed.name for seed in settings.seeds)
         peers = tuple(name for name in names if name != settings.name)
-        shell = self._make_shell(peers)
+        faults = FaultControl(trace, loop) if settings.enable_faults else None
+        shell = self._make_shell(peers, faults)
         wal, recovered = self._open_log(loop, shell)
         stack.callback(wal.close)
         links = PeerLinks(
@@ -105,26 +111,49 @@ class _Node:
         self._links = links
         discovery = StaticDiscovery({seed.name: (seed.host, seed.port) for seed in settings.seeds})
         stack.push_async_callback(discovery.close)
+        faulty = faults.wrap(links, peers, self._chance) if faults is not None else None
         carrier = WebSocketCarrier(
             name=settings.name,
             peers=peers,
             host=settings.peer_host,
             port=settings.peer_port or settings.own_seed.port,
             resolver=discovery,
-            receiver=links,
+            receiver=faulty or links,
             chance=self._chance,
         )
-        links.attach(carrier)
+        links.attach(faulty or carrier)
+        if faulty is not None:
+            faulty.attach(carrier)
+            stack.callback(faulty.close)
+        self._reset_links = (faulty or carrier).reset
         store = KeyValueStore()
         driver = self._make_driver(recovered, names, wal, store, links, trace, shell)
         shell.attach(driver, loop)
-        metrics = Metrics(shell.status, trace, shell.loop_age_us, store)
+        stats = Stats(
+            trace,
+            links.traffic,
+            lambda: driver.latency.summary(monotonic_us()),
+            faults.active if faults is not None else tuple,
+            faults.injections if faults is not None else {},
+        )
+        metrics = Metrics(shell.status, trace, shell.loop_age_us, store, stats)
         self._on_sync = metrics.fsync
         stack.push_async_callback(carrier.close)
         await carrier.start()
         stack.callback(shell.stop)
         shell.start()
-        await self._serve(build_app(shell, store, trace, metrics, allowed_hosts=settings.allowed_hosts), stack)
+        app = build_app(
+            shell,
+            store,
+            trace,
+            metrics,
+            allowed_hosts=settings.allowed_hosts,
+            stats=stats,
+            faults_enabled=settings.enable_faults,
+            failing=faults.failing if faults is not None else None,
+        )
+        await self._serve(app, stack)
+        return shell
 
     def _make_trace(self) -> Trace:
         settings = self._settings
@@ -162,7 +191,7 @@ class _Node:
         sync()
         self._on_sync(time.perf_counter() - began)
 
-    def _make_shell(self, peers: tuple[str, ...]) -> Shell:
+    def _make_shell(self, peers: tuple[str, ...], faults: FaultControl | None) -> Shell:
         return Shell(
             Surroundings(
                 boot=self._boot,
@@ -173,6 +202,9 @@ class _Node:
                 links_up=lambda: tuple(peer for peer in peers if self._links.connected(peer)),
                 send=lambda to, message: self._links.send(to, message),
                 fatal=self._fail,
+                reset_links=lambda peer: self._reset_links(peer),
+                faults=faults,
+                describe=describe,
             ),
             self._settings.name,
         )
@@ -192,7 +224,13 @@ class _Node:
 
         identity = Identity(self._settings.name, recovered.incarnation, self._boot, names)
         core = Raft(identity, _raft_settings(self._settings), self._chance, recovered.hard_state, recovered.entries)
-        hooks = Hooks(wake=shell.wake, configuration=configured, report=shell.on_report)
+        hooks = Hooks(
+            wake=shell.wake,
+            configuration=configured,
+            report=shell.on_report,
+            report_wanted=shell.on_report_wanted,
+            command=shell.on_command,
+        )
         return Driver(core, self._boot, wal, store, links, trace, hooks)
 
     async def _serve(self, app: web.Application, stack: contextlib.AsyncExitStack) -> None:
@@ -239,6 +277,7 @@ def _raft_settings(settings: Settings) -> RaftSettings:
         inflight_bytes_max=settings.inflight_bytes,
         uncommitted_bytes_max=settings.max_uncommitted_bytes,
         log_bytes_max=settings.max_log_bytes,
+        wait_in_initial=settings.wait_in_initial,
     )
 
 

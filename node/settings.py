@@ -116,6 +116,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "json"
     )
 
+    enable_faults: Annotated[
+        bool, _meta("Faults", "take commands that break this node on purpose, for a while (cut_link, ...)")
+    ] = False
+    wait_in_initial: Annotated[
+        bool, _meta("Faults", "start without a vote, and wait for the command become_follower")
+    ] = False
+
     chance_seed: Annotated[
         int | None, _meta("Reproduction", "fixes every random choice; empty: from the system", ge=0, le=2**63 - 1)
     ] = None

@@ -10,6 +10,7 @@ from node.api.answers import json_answer
 from node.api.inputs import Query, target_of
 from node.observe.health import Verdict, livez, readyz
 from node.observe.metrics import CONTENT_TYPE, Metrics
+from node.observe.stats import Stats, faults_body
 from node.raft.status import CoreStatus, PeerStatus
 from node.raft.types import Member
 from node.runtime.ports import NodeHandle, PeerView, Status
@@ -25,6 +26,9 @@ ROUTES = {
     "GET /status": "this node's own view",
     "GET /cluster": "every node as seen from here; what is not heard of is unknown, not dead",
     "GET /log?from=&limit=": "index, term and checksum of log entries",
+    "GET /stats": "counts of this node: elections, votes, traffic, commit latency, faults",
+    "GET /commands": "what this node can be told to do",
+    "POST /commands/{name}?node=": "carry a command out, here or on another node",
     "GET /livez": "200 while the process works, whatever the quorum",
     "GET /readyz": "200 while a leader is known and this node has caught up",
     "GET /metrics": "Prometheus",
@@ -35,9 +39,10 @@ ROUTES = {
 class OperationsApi:
     """Handlers of everything that only looks."""
 
-    def __init__(self, handle: NodeHandle, metrics: Metrics) -> None:
+    def __init__(self, handle: NodeHandle, metrics: Metrics, stats: Stats | None = None) -> None:
         self._handle = handle
         self._metrics = metrics
+        self._stats = stats
 
     def routes(self) -> list[web.RouteDef]:
         """For the router."""
@@ -45,6 +50,7 @@ class OperationsApi:
             web.get("/status", self.status),
             web.get("/cluster", self.cluster),
             web.get("/log", self.log),
+            *([web.get("/stats", self.stats)] if self._stats is not None else []),
             web.get("/livez", self.livez),
             web.get("/readyz", self.readyz),
             web.get("/metrics", self.metrics),
@@ -69,6 +75,12 @@ class OperationsApi:
         return json_answer(
             {"first_index": core.first_index, "last_index": core.last_index, "commit": core.commit, "entries": lines}
         )
+
+    async def stats(self, _request: web.Request) -> web.Response:
+        """Counts since the process started."""
+        if self._stats is None:
+            raise RuntimeError("the route exists only with stats")
+        return json_answer(self._stats.body(self._handle.status().core.role))
 
     async def livez(self, _request: web.Request) -> web.Response:
         """200 or 503: should this process be restarted?"""
@@ -108,6 +120,9 @@ def status_body(status: Status) -> dict[str, object]:
         "log_bytes": core.log_bytes,
         "log_limit_bytes": core.log_limit_bytes,
         "deadline_in_ms": _ms(core.deadline_in_us),
+        "election_timeout_ms": _ms(core.election_timeout_us),
+        "election_due_in_ms": _ms(core.election_due_in_us),
+        "transferring_to": core.transferring_to,
         "voters": [_member(member) for member in core.voters],
         "learners": [_member(member) for member in core.learners],
         "peers": [_peer(core, peer, peer.name in status.links_up) for peer in core.peers],
@@ -117,6 +132,7 @@ def status_body(status: Status) -> dict[str, object]:
         "uptime_ms": _ms(status.uptime_us),
         "client_url": status.client_url,
         "fatal": status.fatal,
+        "faults": faults_body(status.faults),
     }
 
 

@@ -13,11 +13,14 @@ from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from node.api.answers import Problem, malformed
+from node.api.commands import CommandsApi
 from node.api.events import EventsApi
 from node.api.guard import forbidden, from_aiohttp, make_guard
 from node.api.kv import KeyValueApi, StoreView
 from node.api.operations import OperationsApi, index
+from node.api.outage import make_outage
 from node.observe.metrics import Metrics
+from node.observe.stats import Stats
 from node.observe.trace import Trace
 from node.runtime.ports import NodeHandle
 from node.statemachine.commands import KEY_BYTES_MAX, VALUE_BYTES_MAX
@@ -47,16 +50,24 @@ def build_app(
     allowed_hosts: Collection[str] = (),
     events: EventsApi | None = None,
     with_index: bool = True,
+    stats: Stats | None = None,
+    faults_enabled: bool = False,
+    failing: Callable[[], bool] | None = None,
 ) -> web.Application:
     """All routes of a node. Call it inside a running event loop.
 
     `allowed_hosts`: names, without ports, that `Host` may be beside IP literals and localhost. `events` replaces the
-    usual event streams. `with_index` False leaves `/` to the caller.
+    usual event streams. `with_index` False leaves `/` to the caller. `stats` None: no `/stats`. `failing`: whether a
+    simulated failure keeps clients out (`/kv` and `/v3`) now.
     """
-    app = web.Application(middlewares=[make_guard(allowed_hosts)], client_max_size=VALUE_BYTES_MAX)
+    middlewares = [make_guard(allowed_hosts)]
+    if failing is not None:
+        middlewares.append(make_outage(failing))
+    app = web.Application(middlewares=middlewares, client_max_size=VALUE_BYTES_MAX)
     streams = events or EventsApi(trace)
     app.router.add_routes(KeyValueApi(handle, store, metrics).routes())
-    app.router.add_routes(OperationsApi(handle, metrics).routes())
+    app.router.add_routes(OperationsApi(handle, metrics, stats).routes())
+    app.router.add_routes(CommandsApi(handle, faults_enabled).routes())
     app.router.add_routes(streams.routes())
     if with_index:
         app.router.add_get("/", index)

@@ -102,7 +102,8 @@ def run(
 
     async def supervise() -> int:
         again, now_us = teller.start_command, wallclock.now_us
-        supervisor = Supervisor(data_dir, entries, lock, NODE_COMMAND, timing_flags, teller, os.environ, now_us, again)
+        node_flags = (*timing_flags, "--enable-faults")
+        supervisor = Supervisor(data_dir, entries, lock, NODE_COMMAND, node_flags, teller, os.environ, now_us, again)
         return await supervisor.run()
 
     code = asyncio.run(supervise())

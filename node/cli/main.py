@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
-from node.cli import cluster, kv, log, serve, status
+from node.cli import cluster, command, kv, log, serve, status
 from node.cli.failure import EXIT_CODES, FAILED, USAGE, Failure
 
 TRACEBACK_ENV = "RAFTNODE_TRACEBACK"
@@ -40,6 +40,7 @@ serve.register(app)
 cluster.register(app)
 status.register(app)
 kv.register(app)
+command.register(app)
 log.register(app)
 
 

@@ -24,6 +24,8 @@ KINDS: dict[str, str] = {
     "progress": "a follower's progress changed; detail: peer, from, to",
     "refused-message": "a message of a stranger was dropped; detail: peer, reason",
     "link": "a peer link changed; detail: peer, lane, direction, up, reason",
+    "transfer": "a leader hands over; detail: target, phase (begun, told, done or failed)",
+    "fault": "a fault was injected or ended; detail: kind, peer, direction, value, on, reason",
     "log-full": "the log reached its size limit; detail: bytes, limit",
     "message": "messages ring only: detail: peer, sent, type, and the message's numbers",
 }

@@ -6,7 +6,7 @@ metrics need names that do not change. It must not keep state.
 
 from typing import cast, get_args
 
-from node.raft.messages import Append, Forward, ForwardReply, Message, ReadContext, Report
+from node.raft.messages import Append, Command, CommandReply, Forward, ForwardReply, Message, ReadContext, Report
 
 Numbers = dict[str, str | int | bool]
 
@@ -48,6 +48,12 @@ def light(message: Message) -> Message | Numbers:
     if kind is Report:
         report = cast(Report, message)
         return {"term": report.term, "body_bytes": len(report.body)}
+    if kind is Command:
+        command = cast(Command, message)
+        return {"request": command.request, "name": command.name}
+    if kind is CommandReply:
+        obeyed = cast(CommandReply, message)
+        return {"request": obeyed.request, "outcome_bytes": len(obeyed.outcome)}
     return message
 
 

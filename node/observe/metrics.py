@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from node.observe.messages import type_name
+from node.observe.stats import Stats
 from node.observe.trace import Trace
 from node.raft.status import CoreStatus
 from node.raft.types import Role
@@ -48,7 +49,12 @@ class Metrics:
     """Everything `/metrics` says. Callables are asked at each scrape, on the event loop's thread."""
 
     def __init__(
-        self, status: Callable[[], NodeView], trace: Trace, loop_age_us: Callable[[], int], store: StoreSize
+        self,
+        status: Callable[[], NodeView],
+        trace: Trace,
+        loop_age_us: Callable[[], int],
+        store: StoreSize,
+        stats: Stats | None = None,
     ) -> None:
         self.proposals: dict[str, int] = {}
         """Client writes by outcome: "done", "unknown", or the code of a refusal."""
@@ -62,6 +68,7 @@ class Metrics:
             buckets=FSYNC_BUCKETS_SECONDS,
         )
         self._sources = (status, trace, loop_age_us, store)
+        self._stats = stats
         ProcessCollector(registry=self.registry)
         self.registry.register(self)
 
@@ -92,6 +99,8 @@ class Metrics:
         yield from _core_metrics(view.core)
         yield from _peer_metrics(view)
         yield from _trace_metrics(trace, view.core.role)
+        if self._stats is not None:
+            yield from _stats_metrics(self._stats)
         yield _gauge("raft_uptime_seconds", "Time since the process started.", view.uptime_us / 1e6)
         yield _gauge("raft_loop_age_seconds", "Time since the driver's loop last ran.", loop_age_us() / 1e6)
         yield _gauge("raft_kv_revision", "Revision of the key-value store.", store.revision)
@@ -148,6 +157,29 @@ def _peer_metrics(view: NodeView) -> Iterator[Metric]:
         if view.core.role is Role.LEADER:
             match.add_metric([peer.name], peer.match_index)
     yield from (age, link, match)
+
+
+def _stats_metrics(stats: Stats) -> Iterator[Metric]:
+    sent = CounterMetricFamily("raft_peer_bytes_sent", "Bytes of frames handed to links.", labels=["peer"])
+    received = CounterMetricFamily("raft_peer_bytes_received", "Bytes of frames taken from links.", labels=["peer"])
+    for peer, traffic in stats.traffic.items():
+        sent.add_metric([peer], traffic.bytes_sent)
+        received.add_metric([peer], traffic.bytes_received)
+    latency, summary = (
+        GaugeMetricFamily(
+            "raft_commit_latency_seconds",
+            "Leader only: from a write's place in the log to its application, of the last two minutes.",
+            labels=["quantile"],
+        ),
+        stats.latency(),
+    )
+    for quantile, value in (("0.5", summary.p50), ("0.99", summary.p99)):
+        if value is not None:
+            latency.add_metric([quantile], value / 1000)
+    yield from (sent, received, latency)
+    yield _gauge("raft_faults_active", "Faults that are injected now.", len(stats.faults()))
+    injections = _single(dict(stats.injections))
+    yield _counter("raft_fault_injections", "Faults injected so far.", ["kind"], injections)
 
 
 def _trace_metrics(trace: Trace, role: Role) -> Iterator[Metric]:

@@ -42,6 +42,8 @@ def on_birth_deadline(state: State, now: int) -> None:
 def on_birth(state: State, sender: Member, message: Birth, now: int) -> None:
     """An INITIAL node listens and agrees; a born one only says what it was born of."""
     born = state.log.last_index > 0
+    if state.waits_in_initial and not born:
+        return  # to be heard is to agree; whoever waits does not agree yet
     if born:
         if message.answer:
             first = state.log.entry(1).data if state.log.first_index == 1 else b""
@@ -71,6 +73,8 @@ def on_birth_durable(state: State, token: int, now: int) -> None:
 
 def waiting_for(state: State, now: int) -> str:
     """Why this node is INITIAL, one sentence for people."""
+    if state.waits_in_initial:
+        return "it was started to wait here (wait_in_initial): the command become_follower lets it go on"
     if state.birth_token is not None:
         return "the first entry is being written to disk"
     silent, strangers, differing = [], [], []

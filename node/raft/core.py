@@ -7,10 +7,22 @@ those are in the modules of these names.
 
 from collections.abc import Sequence
 
-from node.raft import birth, election, following, reads, replication
+from node.raft import birth, election, following, reads, replication, transfer
 from node.raft.effects import Apply, Effect
 from node.raft.errors import InvariantViolation, invariant
-from node.raft.events import Applied, Deadline, Event, Persisted, Propose, Read, Receive
+from node.raft.events import (
+    Applied,
+    Campaign,
+    Deadline,
+    Event,
+    ForceTimeout,
+    LeaveInitial,
+    Persisted,
+    Propose,
+    Read,
+    Receive,
+    TransferLeadership,
+)
 from node.raft.messages import (
     Append,
     AppendReply,
@@ -22,6 +34,7 @@ from node.raft.messages import (
     RaftMessage,
     ReadIndex,
     ReadIndexReply,
+    TimeoutNow,
     Vote,
     VoteReply,
 )
@@ -57,10 +70,11 @@ class Raft:
         state = self._state
         if state.log.last_index == 0:
             invariant(state.term == 0, f"an empty log with term {state.term}: the log was lost, the term was not")
-            state.birth_due_us = now
+            state.birth_due_us = None if state.waits_in_initial else now
         else:
             state.adopt_configuration()
-            become_follower(state, state.term, "", now, "restarted")
+            if not state.waits_in_initial:
+                become_follower(state, state.term, "", now, "restarted")
         return self._finish()
 
     def step(self, event: Event, now: int) -> list[Effect]:
@@ -101,6 +115,14 @@ class Raft:
                 state.applied = index
             case Deadline():
                 self._deadline(now)
+            case Campaign():
+                transfer.on_campaign(state, event, now)
+            case ForceTimeout():
+                transfer.on_force_timeout(state, event, now)
+            case TransferLeadership():
+                transfer.on_transfer(state, event, now)
+            case LeaveInitial():
+                transfer.on_leave_initial(state, event, now)
 
     def _deadline(self, now: int) -> None:
         state = self._state
@@ -113,6 +135,8 @@ class Raft:
             replication.broadcast_heartbeat(state, now)
         if state.election_due_us is not None and now >= state.election_due_us:
             election.on_election_deadline(state, now)
+        if state.transfer is not None and now >= state.transfer.due_us:
+            transfer.on_transfer_deadline(state)
 
     def _receive(self, sender: Member, message: RaftMessage, now: int) -> None:
         state = self._state
@@ -179,6 +203,8 @@ class Raft:
                 reads.on_read_index(state, sender, message)
             case ReadIndexReply():
                 reads.on_read_index_reply(state, message)
+            case TimeoutNow():
+                transfer.on_timeout_now(state, sender, now)
             case _:
                 pass  # an answer to a role that we have left
 
@@ -200,6 +226,7 @@ class Raft:
             reads.start_round(state)
             reads.confirm_rounds(state)
             replication.replicate(state)
+        transfer.advance(state)
         reads.release_reads(state)
         self._apply()
         invariant(state.commit <= state.log.last_index, f"commit index {state.commit} is beyond {state.log}")
@@ -284,11 +311,26 @@ class Raft:
             learners=state.configuration.learners,
             peers=tuple(self._peer_status(peer, now) for peer in self._known_peers()),
             waiting_for=birth.waiting_for(state, now) if state.role is Role.INITIAL else "",
+            election_timeout_us=state.election_timeout_us,
+            election_due_in_us=None if state.election_due_us is None else max(0, state.election_due_us - now),
+            transferring_to=state.transfer.target if state.transfer is not None else "",
         )
+
+    def timers(self, now: int) -> dict[str, int]:
+        """Microseconds until each timer that runs is due, by name."""
+        state = self._state
+        due = {
+            "election": state.election_due_us,
+            "heartbeat": state.heartbeat_due_us,
+            "quorum-check": state.quorum_due_us,
+            "birth": state.birth_due_us,
+            "transfer": None if state.transfer is None else state.transfer.due_us,
+        }
+        return {name: max(0, at - now) for name, at in due.items() if at is not None}
 
     def _known_peers(self) -> tuple[Member, ...]:
         state = self._state
-        if state.role is not Role.INITIAL:
+        if state.log.last_index:
             return state.peers
         others = [seed for seed in sorted(state.identity.seeds) if seed != state.identity.name]
         return tuple(state.births[seed][0] if seed in state.births else Member(seed, "") for seed in others)

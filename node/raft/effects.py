@@ -68,6 +68,14 @@ class ReadReady(msgspec.Struct, frozen=True):
     index: int
 
 
+class Ordered(msgspec.Struct, frozen=True):
+    """What became of an operator's order: `done`, or refused or failed; `message` is one sentence for people."""
+
+    request: int
+    done: bool
+    message: str
+
+
 class ConfigChanged(msgspec.Struct, frozen=True):
     """The configuration in force changed (at birth, later by the log). `self_member` is this node in it, or None."""
 
@@ -87,4 +95,4 @@ class Trace(msgspec.Struct, frozen=True):
     detail: dict[str, str | int | bool]
 
 
-Effect = Persist | Send | Apply | Accepted | Refused | ReadReady | ConfigChanged | Trace
+Effect = Persist | Send | Apply | Accepted | Refused | ReadReady | Ordered | ConfigChanged | Trace

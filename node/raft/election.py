@@ -137,11 +137,22 @@ def _count(state: State, now: int) -> None:
             become_follower(state, state.term, "", now, "vote refused")
 
 
+def campaign_at_once(state: State, now: int, reason: str) -> None:
+    """The second phase alone, for an election that somebody in charge wants (thesis 3.10): no PreVote (pitfall 19)."""
+    state.campaign += 1
+    become_candidate(state, now, reason)
+    _ask_for_votes(state, transfer=True)
+
+
 def _start_vote(state: State, now: int) -> None:
-    """Second phase: term and own vote are durable before any request leaves, so a restart cannot vote twice."""
     become_candidate(state, now)
+    _ask_for_votes(state, transfer=False)
+
+
+def _ask_for_votes(state: State, transfer: bool) -> None:
+    """Second phase: term and own vote are durable before any request leaves, so a restart cannot vote twice."""
     state.trace("election", phase="vote", campaign=state.campaign)
-    request = Vote(state.term, state.log.last_index, state.log.last_term)
+    request = Vote(state.term, state.log.last_index, state.log.last_term, transfer)
     for peer in state.configuration.voters:
         if peer.name != state.identity.name:
             state.send_when_durable(peer.name, request)

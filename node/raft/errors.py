@@ -44,5 +44,11 @@ class NotBorn(msgspec.Struct, frozen=True, tag=True, gc=False):
     waiting_for: str = ""
 
 
-Refusal = NotLeader | LogFull | Overloaded | NotBorn
+class Transferring(msgspec.Struct, frozen=True, tag=True, gc=False):
+    """The leader is handing over to `target`, so nothing was proposed; for one election timeout at most."""
+
+    target: str
+
+
+Refusal = NotLeader | LogFull | Overloaded | NotBorn | Transferring
 """Why the core took no proposal or read: in each case nothing was proposed and nothing will happen."""

@@ -54,4 +54,35 @@ class Applied(msgspec.Struct, frozen=True):
     index: int
 
 
-Event = Deadline | Receive | Propose | Read | Persisted | Applied
+class Campaign(msgspec.Struct, frozen=True):
+    """An operator wants this server to campaign as the target of a hand-over does: no PreVote, no stickiness.
+
+    `request` is the caller's number, here and below; each comes back once, in `Ordered`.
+    """
+
+    request: int
+
+
+class ForceTimeout(msgspec.Struct, frozen=True):
+    """An operator wants the election timeout to pass now: PreVote, which the others may refuse."""
+
+    request: int
+
+
+class TransferLeadership(msgspec.Struct, frozen=True):
+    """An operator wants `target` (empty: the most up-to-date voter) to lead (thesis 3.10)."""
+
+    request: int
+    target: str = ""
+
+
+class LeaveInitial(msgspec.Struct, frozen=True):
+    """An operator ends the wait in INITIAL (`RaftSettings.wait_in_initial`)."""
+
+    request: int
+
+
+Order = Campaign | ForceTimeout | TransferLeadership | LeaveInitial
+"""What an operator may ask of the algorithm."""
+
+Event = Deadline | Receive | Propose | Read | Persisted | Applied | Order

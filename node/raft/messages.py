@@ -117,6 +117,12 @@ class ReadIndexReply(_Message, frozen=True, tag="rr"):
     index: int
 
 
+class TimeoutNow(_Message, frozen=True, tag="tn"):
+    """The leader asks a follower that holds its whole log to campaign at once (thesis 3.10)."""
+
+    term: int
+
+
 class Birth(_Message, frozen=True, tag="b"):
     """What an INITIAL node says of itself, and what anyone answers one (architecture, decision 6).
 
@@ -166,9 +172,33 @@ class ForwardReply(_Message, frozen=True, tag="fr"):
 
 class Report(_Message, frozen=True, tag="rp"):
     """What a node tells its peers of itself, a few times a second, for `/cluster`. `body`: msgpack of
-    `node.runtime.ports.Status`, opaque to the carrier and not seen by the core."""
+    `node.runtime.ports.Status`, opaque to the carrier and not seen by the core. `answer` asks for the receiver's."""
 
     body: bytes
+    term: int = 0
+    answer: bool = False
+
+
+class Command(_Message, frozen=True, tag="c"):
+    """An operator's command on its one hop to the node that shall obey it; the core never sees it.
+
+    `request` is the sender's number for it, `boot` the sender's process, echoed in the reply. `arguments`: a JSON
+    object, opaque to the carrier.
+    """
+
+    boot: str
+    request: int
+    name: str
+    arguments: bytes
+    term: int = 0
+
+
+class CommandReply(_Message, frozen=True, tag="cr"):
+    """What became of it: `outcome` is a msgpack `node.runtime.ports.CommandOutcome`, opaque to the carrier."""
+
+    boot: str
+    request: int
+    outcome: bytes
     term: int = 0
 
 
@@ -183,12 +213,16 @@ RaftMessage = (
     | HeartbeatReply
     | ReadIndex
     | ReadIndexReply
+    | TimeoutNow
     | Birth
 )
 """What the core takes and sends."""
 
-Message = RaftMessage | Forward | ForwardReply | Report
+Message = RaftMessage | Forward | ForwardReply | Report | Command | CommandReply
 """What travels."""
+
+
+_BULK = (Append, Forward, ForwardReply, Report, Command, CommandReply)
 
 
 def lane_of(message: Message) -> Lane:
@@ -197,4 +231,4 @@ def lane_of(message: Message) -> Lane:
     An Append is BULK even when empty: sent on the other lane it would overtake the entries that it follows, be
     refused for the gap, and stop a healthy pipeline.
     """
-    return Lane.BULK if isinstance(message, (Append, Forward, ForwardReply, Report)) else Lane.CONTROL
+    return Lane.BULK if isinstance(message, _BULK) else Lane.CONTROL

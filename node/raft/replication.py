@@ -4,7 +4,7 @@ Why it exists: what a leader may send, and when an entry is committed. It must n
 """
 
 from node.raft.effects import Accepted, Refused
-from node.raft.errors import LogFull, NotBorn, NotLeader, Overloaded, invariant
+from node.raft.errors import LogFull, NotBorn, NotLeader, Overloaded, Transferring, invariant
 from node.raft.events import Propose
 from node.raft.messages import Append, AppendReply, Heartbeat, HeartbeatReply
 from node.raft.progress import Progress, ProgressState
@@ -30,6 +30,10 @@ def on_propose(state: State, event: Propose) -> None:
         return
     if state.role is not Role.LEADER:
         state.effects.append(Refused(requests, NotLeader(state.leader)))
+        return
+    if state.transfer is not None:
+        # The target must reach the end of the log, so the end must stand still (thesis 3.10, step 1; pitfall 19).
+        state.effects.append(Refused(requests, Transferring(state.transfer.target)))
         return
     first_index = state.log.last_index + 1
     settings = state.settings

@@ -50,17 +50,19 @@ def become_pre_candidate(state: State, now: int) -> None:
     state.restart_election_timer(now, fresh=True)
 
 
-def become_candidate(state: State, now: int) -> None:
+def become_candidate(state: State, now: int, reason: str = "pre-vote won") -> None:
     """Begin a real election: new term, vote for oneself. The own vote counts only once durable (pitfall 3)."""
-    invariant(state.role is Role.PRE_CANDIDATE, f"{state.role} cannot become candidate")
+    invariant(state.role not in (Role.INITIAL, Role.LEADER), f"{state.role} cannot become candidate")
     _leave(state)
     state.trace("term", **{"from": state.term, "to": state.term + 1})
     state.term += 1
+    set_leader(state, "", now)
     state.vote = state.identity.name
     state.hard_state_changed()
     state.votes = {}
     state.self_vote_token = state.next_token
-    _turn(state, Role.CANDIDATE, "pre-vote won")
+    if state.role is not Role.CANDIDATE:
+        _turn(state, Role.CANDIDATE, reason)
     state.restart_election_timer(now, fresh=True)
 
 

@@ -25,6 +25,8 @@ class RaftSettings(msgspec.Struct, frozen=True):
     """A leader refuses proposals above this, until compaction exists."""
     apply_bytes_max: int = 1024 * 1024
     """Entries in one Apply, so that replaying a long log does not hold up the loop."""
+    wait_in_initial: bool = False
+    """Start as INITIAL whatever the log holds, without a vote, until the event `LeaveInitial`."""
 
     def __post_init__(self) -> None:
         invariant(self.heartbeat_us > 0, "heartbeat_us must be positive")

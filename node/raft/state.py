@@ -67,6 +67,17 @@ class Outstanding(msgspec.Struct):
     term: int
 
 
+class Transfer(msgspec.Struct):
+    """A hand-over under way: who asked (`request`), to whom, begun in `term`, given up at `due_us`; `told`: the target
+    has its TimeoutNow. It outlives the lead itself, to see who leads then."""
+
+    request: int
+    target: str
+    term: int
+    due_us: int
+    told: bool = False
+
+
 class State:
     """Mutable; owned by one `Raft`. Indexes count entries, times are microseconds of the caller's monotonic clock."""
 
@@ -115,11 +126,13 @@ class State:
         self.reads_waiting: list[ReadUnit] = []
         self.read_rounds: deque[ReadRound] = deque()
         self.log_full_told = False
+        self.transfer: Transfer | None = None
         # Follower and leader: reads that are confirmed and wait to be applied, and those asked of the leader
         self.reads_confirmed: list[tuple[int, tuple[int, ...]]] = []
         self.reads_asked: dict[int, PendingRead] = {}
         self.read_number = 0
         # Birth
+        self.waits_in_initial = settings.wait_in_initial
         self.births: dict[str, tuple[Member, Birth, int]] = {}
         self.birth_token: int | None = None
         self.strangers: dict[Member, bool] = {}
@@ -260,4 +273,6 @@ class State:
     def deadline(self) -> int | None:
         """When the core next wants a Deadline; None: never."""
         due = [self.election_due_us, self.heartbeat_due_us, self.quorum_due_us, self.birth_due_us]
+        if self.transfer is not None:
+            due.append(self.transfer.due_us)
         return min((at for at in due if at is not None), default=None)

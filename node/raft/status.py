@@ -49,3 +49,9 @@ class CoreStatus(msgspec.Struct, frozen=True):
     peers: tuple[PeerStatus, ...]
     waiting_for: str
     """INITIAL only: what birth waits for, a sentence for people; otherwise empty."""
+    election_timeout_us: int = 0
+    """The timeout that is drawn now (section 5.2)."""
+    election_due_in_us: int | None = None
+    """Until this server would campaign; None where it would not: on a leader, in INITIAL, without a vote."""
+    transferring_to: str = ""
+    """Leader only: to whom the lead is being handed; empty: nobody."""

@@ -13,10 +13,26 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from node.raft.core import Raft
-from node.raft.effects import Accepted, Apply, ConfigChanged, Effect, Persist, ReadReady, Refused, Send, Trace
-from node.raft.errors import LogFull, NotBorn, NotLeader, Overloaded, Refusal
-from node.raft.events import Applied, Deadline, Event, Persisted, Proposal, Propose, Read, Receive
+from node.raft.effects import Accepted, Apply, ConfigChanged, Effect, Ordered, Persist, ReadReady, Refused, Send, Trace
+from node.raft.errors import LogFull, NotBorn, NotLeader, Overloaded, Refusal, Transferring
+from node.raft.events import (
+    Applied,
+    Campaign,
+    Deadline,
+    Event,
+    ForceTimeout,
+    LeaveInitial,
+    Order,
+    Persisted,
+    Proposal,
+    Propose,
+    Read,
+    Receive,
+    TransferLeadership,
+)
 from node.raft.messages import (
+    Command,
+    CommandReply,
     Forward,
     ForwardedAnswer,
     ForwardedProposal,
@@ -25,9 +41,22 @@ from node.raft.messages import (
     Report,
 )
 from node.raft.types import Entry, Member
-from node.runtime.inputs import Arrived, Input, WantRead, WantWrite
+from node.runtime.inputs import Arrived, Input, WantOrder, WantRead, WantRelay, WantWrite
+from node.runtime.latency import CommitLatency
+from node.runtime.orders import Orders, PendingOrder
 from node.runtime.pending import Pending, PendingWrite
-from node.runtime.ports import Done, Links, NotProposed, Outcome, ReadFailed, StateMachine, Storage, TraceSink, Unknown
+from node.runtime.ports import (
+    CommandOutcome,
+    Done,
+    Links,
+    NotProposed,
+    Outcome,
+    ReadFailed,
+    StateMachine,
+    Storage,
+    TraceSink,
+    Unknown,
+)
 
 PENDING_REQUESTS_MAX = 20_000
 """Client requests that may wait on one node; more are refused as overloaded."""
@@ -41,6 +70,17 @@ FORWARD_TIMEOUT_US = 10_000_000
 FORWARD_BYTES_MAX = 1024 * 1024
 """Commands in one Forward; one larger command travels alone."""
 
+ORDERS: dict[str, Callable[[int, str], Order]] = {
+    "trigger_election": lambda request, _target: Campaign(request),
+    "become_follower": lambda request, _target: LeaveInitial(request),
+    "force_timeout": lambda request, _target: ForceTimeout(request),
+    "transfer_leadership": TransferLeadership,
+}
+"""The commands that are the core's: each as an event, from the number of the request and a target."""
+
+CommandReplied = Callable[[CommandOutcome], None]
+
+_COMMAND_DECODER: msgspec.msgpack.Decoder[CommandOutcome] = msgspec.msgpack.Decoder(CommandOutcome)
 _OUTCOME_ENCODER = msgspec.msgpack.Encoder()
 _OUTCOME_DECODER: msgspec.msgpack.Decoder[Outcome] = msgspec.msgpack.Decoder(Outcome)
 
@@ -51,6 +91,12 @@ class Hooks(msgspec.Struct, frozen=True):
     wake: Callable[[], None]
     configuration: Callable[[ConfigChanged], None]
     report: Callable[[Member, bytes], None]
+    report_wanted: Callable[[str], None] = lambda _peer: None
+    """A peer asks for this node's Report."""
+    command: Callable[[str, bytes, CommandReplied], None] = lambda name, _arguments, reply: reply(
+        CommandOutcome(name, "", "refused", "this node takes no commands from peers")
+    )
+    """A member wants a command carried out here: its name and JSON arguments; call the last once, at any time."""
 
 
 class Driver:
@@ -80,6 +126,11 @@ class Driver:
         self._follow_up: list[Event] = []
         self._answers: dict[tuple[str, str], list[ForwardedAnswer]] = {}
         self._leader = ""
+        self._orders = Orders()
+        self._command_replies: list[tuple[str, CommandReply]] = []
+        self._now = 0
+        self._wall_us = 0
+        self.latency = CommitLatency()
 
     def start(self, now: int) -> None:
         """Call once, before the first `handle`."""
@@ -88,6 +139,7 @@ class Driver:
 
     def handle(self, inputs: Sequence[Input], now: int, wall_us: int) -> None:
         """Take what waits, as one step. `now`: monotonic microseconds; `wall_us`: microseconds since the epoch."""
+        self._now, self._wall_us = now, wall_us
         events: list[Event] = self._follow_up
         self._follow_up = []
         proposals: list[Proposal] = []
@@ -100,6 +152,10 @@ class Driver:
                     self._want_write(item, proposals)
                 case WantRead():
                     self._want_read(item, reads)
+                case WantOrder():
+                    self._want_order(item, events)
+                case WantRelay():
+                    self._want_relay(item)
                 case Deadline():
                     events.append(item)
         self._take_durable(events)
@@ -115,7 +171,7 @@ class Driver:
     @property
     def deadline(self) -> int | None:
         """When `handle([Deadline()], ...)` is wanted at the latest; None: no need."""
-        due = [at for at in (self.core.deadline, self._pending.deadline) if at is not None]
+        due = [at for at in (self.core.deadline, self._pending.deadline, self._orders.deadline) if at is not None]
         return min(due, default=None)
 
     def stop(self) -> None:
@@ -125,6 +181,8 @@ class Driver:
             write.reply(_interrupted(write, "the node is stopping"))
         for read in reads:
             read(ReadFailed("stopping", "the node is stopping"))
+        for order in self._orders.drain():
+            order.reply(_unknown(order, "the node is stopping"))
         self._send_answers()
 
     # --- what comes in ----------------------------------------------------------------------------------------
@@ -141,8 +199,15 @@ class Driver:
                 if message.boot == self._boot:
                     for answer in message.answers:
                         self._answered(answer)
-            case Report(body):
+            case Report(body, _, answer):
                 self._hooks.report(sender, body)
+                if answer:
+                    self._hooks.report_wanted(sender.name)
+            case Command():
+                self._take_command(sender, message)
+            case CommandReply():
+                if message.boot == self._boot:
+                    self._command_replied(sender, message)
             case _:
                 events.append(Receive(sender, message))
 
@@ -158,6 +223,56 @@ class Driver:
             item.reply(ReadFailed("overloaded", "too many requests wait on this node; try again later"))
             return
         reads.append(self._pending.add_read(item.reply, item.deadline_us))
+
+    def _want_order(self, item: WantOrder, events: list[Event]) -> None:
+        if self._orders.full:
+            item.reply(_too_many(item.command))
+            return
+        order = PendingOrder(item.command, "", item.deadline_us, item.reply)
+        events.append(ORDERS[item.command](self._orders.add(order), item.target))
+
+    def _want_relay(self, item: WantRelay) -> None:
+        """The one hop. What the link did not take was certainly not obeyed; what it took may be."""
+        if self._orders.full:
+            item.reply(_too_many(item.command))
+            return
+        request = self._orders.add(PendingOrder(item.command, item.node, item.deadline_us, item.reply))
+        if not self._send(item.node, Command(self._boot, request, item.command, item.arguments)):
+            self._orders.take(request)
+            message = f"no link to {item.node}; nothing was sent"
+            item.reply(CommandOutcome(item.command, item.node, "no-link", message))
+
+    def _take_command(self, sender: Member, message: Command) -> None:
+        """Only members may command, and each gets an answer."""
+
+        def reply(outcome: CommandOutcome) -> None:
+            told = CommandReply(message.boot, message.request, _OUTCOME_ENCODER.encode(outcome))
+            self._command_replies.append((sender.name, told))
+            self._hooks.wake()
+
+        if self._is_member(sender):
+            self._hooks.command(message.name, message.arguments, reply)
+        else:
+            why = (
+                f"{sender.name} is no member of this node's cluster, so it commands nothing here: ask this node itself"
+            )
+            reply(CommandOutcome(message.name, "", "refused", why))
+
+    def _command_replied(self, sender: Member, message: CommandReply) -> None:
+        order = self._orders.get(message.request)
+        if order is None or order.to != sender.name:
+            return  # it came too late, or from one who was not asked
+        self._orders.take(message.request)
+        try:
+            outcome = msgspec.structs.replace(_COMMAND_DECODER.decode(message.outcome), node=sender.name)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            outcome = _unknown(order, f"{sender.name} answered in a form that this version does not know")
+        order.reply(outcome)
+
+    def _ordered(self, effect: Ordered) -> None:
+        order = self._orders.take(effect.request)
+        if order is not None:
+            order.reply(CommandOutcome(order.command, "", "ok" if effect.done else "refused", effect.message))
 
     def _take_forwarded(self, sender: Member, message: Forward, now: int, proposals: list[Proposal]) -> None:
         key = (sender.name, message.boot)
@@ -200,7 +315,7 @@ class Driver:
                     self._apply(entries)
                 case Accepted(requests, term, first_index):
                     for offset, request in enumerate(requests):
-                        overwritten = self._pending.accepted(request, first_index + offset, term)
+                        overwritten = self._pending.accepted(request, first_index + offset, term, self._now)
                         if overwritten is not None:
                             self._overwritten(overwritten)
                 case Refused(requests, reason):
@@ -210,6 +325,8 @@ class Driver:
                         read = self._pending.take_read(request)
                         if read is not None:
                             read(None)
+                case Ordered():
+                    self._ordered(effect)
                 case ConfigChanged():
                     self._hooks.configuration(effect)
                 case Trace(kind, term, detail):
@@ -239,10 +356,11 @@ class Driver:
             waiting = self._pending.applied(entry.index)
             if waiting is None:
                 continue
-            term, request = waiting
+            term, request, accepted_us = waiting
             if term != entry.term:
                 self._overwritten(request)
                 continue
+            self.latency.record(self._now - accepted_us, self._now, self._wall_us)
             write = self._pending.take_write(request)
             if write is not None:
                 write.reply(Done(result, entry.index, entry.term))
@@ -319,15 +437,29 @@ class Driver:
                 write.reply(_interrupted(write, "no quorum confirmed it in time"))
             if read is not None:
                 read(ReadFailed("timeout", "no quorum confirmed a leader in time", self.core.leader))
+        for order in self._orders.expired(now):
+            order.reply(_unknown(order, f"{order.to or 'this node'} did not answer in time"))
 
     def _send_answers(self) -> None:
         if self._answers:
             for (peer, boot), answers in self._answers.items():
                 self._send(peer, ForwardReply(boot, tuple(answers)))
             self._answers.clear()
+        for peer, reply in self._command_replies:
+            self._send(peer, reply)
+        self._command_replies.clear()
 
     def _is_member(self, sender: Member) -> bool:
         return self.core.configuration.member(sender.name) == sender
+
+
+def _unknown(order: PendingOrder, why: str) -> CommandOutcome:
+    message = f"{why}: {order.command} may have been obeyed, or may be yet"
+    return CommandOutcome(order.command, order.to, "unknown", message)
+
+
+def _too_many(command: str) -> CommandOutcome:
+    return CommandOutcome(command, "", "overloaded", "too many commands wait on this node; try again later")
 
 
 def _interrupted(write: PendingWrite, why: str) -> Outcome:
@@ -352,6 +484,8 @@ def _not_proposed(reason: Refusal) -> NotProposed:
             )
         case Overloaded(waiting_bytes, limit_bytes):
             return NotProposed("overloaded", f"{waiting_bytes} bytes of at most {limit_bytes} wait to be committed")
+        case Transferring(target):
+            return NotProposed("transferring", f"the lead is being handed to {target}; try again at once", target)
 
 
 def _batches(proposals: list[ForwardedProposal]) -> list[tuple[ForwardedProposal, ...]]:

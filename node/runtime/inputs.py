@@ -10,7 +10,7 @@ import msgspec
 from node.raft.events import Deadline
 from node.raft.messages import Message
 from node.raft.types import Member
-from node.runtime.ports import Outcome, ReadFailed
+from node.runtime.ports import CommandOutcome, Outcome, ReadFailed
 
 
 class Arrived(msgspec.Struct, frozen=True):
@@ -35,4 +35,23 @@ class WantRead(msgspec.Struct, frozen=True):
     reply: Callable[[ReadFailed | None], None]
 
 
-Input = Deadline | Arrived | WantWrite | WantRead
+class WantOrder(msgspec.Struct, frozen=True):
+    """An operator's command for the core of this node; see `driver.ORDERS`. `target`: of a hand-over, else empty."""
+
+    command: str
+    deadline_us: int
+    reply: Callable[[CommandOutcome], None]
+    target: str = ""
+
+
+class WantRelay(msgspec.Struct, frozen=True):
+    """An operator's command for another node; one hop. `arguments`: a JSON object."""
+
+    node: str
+    command: str
+    arguments: bytes
+    deadline_us: int
+    reply: Callable[[CommandOutcome], None]
+
+
+Input = Deadline | Arrived | WantWrite | WantRead | WantOrder | WantRelay

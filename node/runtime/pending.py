@@ -32,8 +32,8 @@ class Pending:
         self._writes: dict[int, PendingWrite] = {}
         self._reads: dict[int, Callable[[ReadFailed | None], None]] = {}
         self._deadlines: list[tuple[int, int]] = []
-        self._by_index: dict[int, tuple[int, int]] = {}
-        """Log index -> (term, request) of an accepted write."""
+        self._by_index: dict[int, tuple[int, int, int]] = {}
+        """Log index -> (term, request, when it was accepted) of an accepted write."""
 
     @property
     def full(self) -> bool:
@@ -61,18 +61,18 @@ class Pending:
     def take_read(self, request: int) -> Callable[[ReadFailed | None], None] | None:
         return self._reads.pop(request, None)
 
-    def accepted(self, request: int, index: int, term: int) -> int | None:
+    def accepted(self, request: int, index: int, term: int, now: int = 0) -> int | None:
         """The write is in the leader's log at `index`. Returns the request that had waited for that index before:
         its entry was overwritten."""
         previous = self._by_index.get(index)
-        self._by_index[index] = (term, request)
+        self._by_index[index] = (term, request, now)
         write = self._writes.get(request)
         if write is not None:
             write.proposed = True
         return previous[1] if previous else None
 
-    def applied(self, index: int) -> tuple[int, int] | None:
-        """(term, request) of the write that waited for `index`, if one did; it waits no more."""
+    def applied(self, index: int) -> tuple[int, int, int] | None:
+        """(term, request, when accepted) of the write that waited for `index`, if one did; it waits no more."""
         return self._by_index.pop(index, None) if self._by_index else None
 
     def forwarded_elsewhere(self, leader: str) -> Iterator[PendingWrite]:

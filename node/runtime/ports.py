@@ -4,8 +4,8 @@ Why it exists: the runtime is written against these Protocols, so that the simul
 network and clock behind the very same driver, and `app.py` real ones. It must not import a concrete class.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -68,7 +68,7 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
 class NotProposed(msgspec.Struct, frozen=True, tag="not-proposed"):
     """Provably never proposed: nothing happened and nothing will.
 
-    `code` is for programs: "no-leader", "not-born", "log-full", "overloaded", "no-link", "stopping".
+    `code` is for programs: "no-leader", "not-born", "log-full", "overloaded", "no-link", "stopping", "transferring".
     `reason` is one sentence for people. `leader`: who probably leads, or empty.
     """
 
@@ -94,6 +94,60 @@ class ReadFailed(msgspec.Struct, frozen=True):
     leader: str = ""
 
 
+class FaultView(msgspec.Struct, frozen=True):
+    """A fault that is active. `kind`: "failure", "cut", "delay" (`value`: milliseconds) or "drop" (percent).
+    `direction` "out": what this node says to `peer`; "in": what it says to this node. A failure has neither."""
+
+    kind: str
+    peer: str
+    direction: str
+    value: float
+    expires_in_us: int
+
+
+class Faults(Protocol):
+    """Faults at the edge of this node (decision 10): off unless enabled, visible while active, ended by themselves."""
+
+    def inject(self, kind: str, peer: str, direction: str, value: float, seconds: float) -> None:
+        """Begin one, or begin it anew. `direction` "both" is two."""
+
+    def heal(self, peer: str, direction: str) -> None:
+        """End all faults of that link in that direction."""
+
+    def recover(self) -> None:
+        """End all."""
+
+    def active(self) -> tuple[FaultView, ...]:
+        """What is active now."""
+
+
+class CommandOutcome(msgspec.Struct, frozen=True):
+    """What became of an operator's command on `node`. `message` is one sentence, `data` plain JSON values.
+
+    `code`: "ok"; "refused" or failed; "unknown-command"; "malformed" (`field` names the argument); "faults-disabled";
+    "unknown-node"; "unknown": whether it was obeyed is not known; and where it certainly was not: "no-link",
+    "overloaded", "stopping".
+    """
+
+    command: str
+    node: str
+    code: Literal[
+        "ok",
+        "refused",
+        "unknown-command",
+        "malformed",
+        "faults-disabled",
+        "unknown-node",
+        "unknown",
+        "no-link",
+        "overloaded",
+        "stopping",
+    ]
+    message: str
+    data: dict[str, Any] = {}
+    field: str = ""
+
+
 class Status(msgspec.Struct, frozen=True):
     """One node's own view, as `/status` shows it and as peers tell each other in `Report`.
 
@@ -108,6 +162,7 @@ class Status(msgspec.Struct, frozen=True):
     client_url: str
     links_up: tuple[str, ...]
     fatal: str = ""
+    faults: tuple[FaultView, ...] = ()
 
 
 class PeerView(msgspec.Struct, frozen=True):
@@ -121,13 +176,15 @@ class PeerView(msgspec.Struct, frozen=True):
 
 
 class LogLine(msgspec.Struct, frozen=True):
-    """One entry for comparison: equal (index, term) must mean equal `checksum` (CRC-32 of its stored fields, hex)."""
+    """One entry for comparison: equal (index, term) must mean equal `checksum` (CRC-32 of its stored fields, hex).
+    `summary`: one short text for people."""
 
     index: int
     term: int
     kind: str
     size_bytes: int
     checksum: str
+    summary: str = ""
 
 
 class NodeHandle(Protocol):
@@ -141,6 +198,11 @@ class NodeHandle(Protocol):
         """Return None once the state machine holds every write acknowledged before this call (thesis 6.4).
 
         `timeout_us` as above."""
+
+    async def command(
+        self, name: str, arguments: Mapping[str, object], timeout_us: int, node: str = ""
+    ) -> CommandOutcome:
+        """Carry out an operator's command here, or on `node`, over one hop, never retried."""
 
     def status(self) -> Status:
         """This node's own view, now."""

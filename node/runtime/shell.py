@@ -8,7 +8,7 @@ for many messages. It must not know what a message means.
 import asyncio
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -18,9 +18,20 @@ from node.raft.events import Deadline
 from node.raft.messages import Message, Report
 from node.raft.status import CoreStatus
 from node.raft.types import Entry, Member
-from node.runtime.driver import Driver
-from node.runtime.inputs import Arrived, Input, WantRead, WantWrite
-from node.runtime.ports import LogLine, NotProposed, Outcome, PeerView, ReadFailed, Status
+from node.runtime.commanding import Commander
+from node.runtime.commands import BadArgument, check, find
+from node.runtime.driver import ORDERS, CommandReplied, Driver
+from node.runtime.inputs import Arrived, Input, WantOrder, WantRead, WantRelay, WantWrite
+from node.runtime.ports import (
+    CommandOutcome,
+    Faults,
+    LogLine,
+    NotProposed,
+    Outcome,
+    PeerView,
+    ReadFailed,
+    Status,
+)
 from node.runtime.views import Views, encode_report
 
 DRAIN_INPUTS_MAX = 4096
@@ -38,6 +49,13 @@ REPORT_INTERVAL_S = 0.5
 
 LOG_LINES_MAX = 1000
 """Entries in one answer of `log`."""
+
+
+RELAYED_TIMEOUT_US = 10_000_000
+"""How long a command that a peer relayed may take here; the peer's own client gives up earlier."""
+
+LAST_WORD_S = 0.05
+"""Between the answer to a relayed command and the command: it may cut the link that the answer leaves by."""
 
 
 def monotonic_us() -> int:
@@ -61,6 +79,11 @@ class Surroundings(msgspec.Struct, frozen=True):
     links_up: Callable[[], tuple[str, ...]]
     send: Callable[[str, Message], bool]
     fatal: Callable[[Exception], None]
+    reset_links: Callable[[str | None], None] = lambda _peer: None
+    faults: Faults | None = None
+    """None: not enabled."""
+    describe: Callable[[Entry], str] = lambda _entry: ""
+    """An entry in a few words, for people."""
 
 
 class Shell:
@@ -78,6 +101,10 @@ class Shell:
         self._report_timer: asyncio.TimerHandle | None = None
         self._stopped = False
         self._fatal = ""
+        self._name = name
+        self._last_words: asyncio.TimerHandle | None = None
+        around = surroundings
+        self._commander = Commander(name, around.peers, self, lambda peer: around.reset_links(peer), around.faults)
 
     def attach(self, driver: Driver, loop: asyncio.AbstractEventLoop) -> None:
         self._driver = driver
@@ -94,7 +121,7 @@ class Shell:
         if self._stopped:
             return
         self._stopped = True
-        for timer in (self._timer, self._report_timer):
+        for timer in (self._timer, self._report_timer, self._last_words):
             if timer is not None:
                 timer.cancel()
         self._refuse(self._inbox)
@@ -175,10 +202,18 @@ class Shell:
         else:
             self._arm()
 
-    def _report(self) -> None:
-        message = Report(encode_report(self.status()))
+    def tell_everyone(self, answer: bool = False) -> None:
+        """Send this node's Report to every peer; `answer`: ask for theirs."""
+        message = Report(encode_report(self.status()), 0, answer)
         for peer in self._surroundings.peers:
             self._surroundings.send(peer, message)
+
+    def on_report_wanted(self, peer: str) -> None:
+        """A peer asks: the driver's hook."""
+        self._surroundings.send(peer, Report(encode_report(self.status())))
+
+    def _report(self) -> None:
+        self.tell_everyone()
         self._report_timer = self._loop.call_later(REPORT_INTERVAL_S, self._report)
 
     # --- NodeHandle --------------------------------------------------------------------------------------------
@@ -202,6 +237,70 @@ class Shell:
     def _until_us(self, timeout_us: int | None) -> int:
         return monotonic_us() + (self._surroundings.request_timeout_us if timeout_us is None else timeout_us)
 
+    async def command(
+        self, name: str, arguments: Mapping[str, object], timeout_us: int, node: str = ""
+    ) -> CommandOutcome:
+        """See NodeHandle."""
+        target = node or self._name
+        if self._stopped:
+            return CommandOutcome(name, target, "stopping", "the node is stopping")
+        if len(self._inbox) >= INBOX_INPUTS_MAX:
+            return CommandOutcome(name, target, "overloaded", _overloaded().reason)
+        if target != self._name and target not in self._surroundings.peers:
+            known = ", ".join((self._name, *self._surroundings.peers))
+            return CommandOutcome(
+                name, target, "unknown-node", f"there is no node {target[:64]!r} here; known: {known}"
+            )
+        future: asyncio.Future[CommandOutcome] = self._loop.create_future()
+        reply = _resolver(future)
+        deadline_us = monotonic_us() + timeout_us
+        if target == self._name:
+            self._obey(name, arguments, deadline_us, reply, relayed=False)
+        else:
+            encoded = msgspec.json.encode(dict(arguments))
+            self._post(WantRelay(target, name, encoded, deadline_us, reply))
+        return await future
+
+    def on_command(self, name: str, arguments: bytes, reply: CommandReplied) -> None:
+        """A member relays a command: the driver's hook."""
+        try:
+            given = msgspec.json.decode(arguments, type=dict[str, object])
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            reply(CommandOutcome(name, self._name, "malformed", "the arguments are no JSON object", field="body"))
+            return
+        self._obey(name, given, monotonic_us() + RELAYED_TIMEOUT_US, reply, relayed=True)
+
+    def _obey(
+        self, name: str, given: Mapping[str, object], deadline_us: int, reply: CommandReplied, relayed: bool
+    ) -> None:
+        """Check and carry out; `reply` is called once. A relayed command's answer leaves before anything changes."""
+
+        def answer(outcome: CommandOutcome) -> None:
+            reply(msgspec.structs.replace(outcome, node=self._name))
+
+        spec = find(name)
+        if spec is None:
+            answer(CommandOutcome(name, "", "unknown-command", f"there is no command {name[:64]!r}"))
+            return
+        try:
+            arguments = check(spec, given)
+        except BadArgument as bad:
+            answer(CommandOutcome(name, "", "malformed", str(bad), field=bad.field))
+            return
+        if name in ORDERS:
+            self._post(WantOrder(name, deadline_us, answer, str(arguments.get("target", ""))))
+            return
+        plan = self._commander.plan(name, arguments)
+        if plan.act is not None and relayed:
+            self._last_words = self._loop.call_later(LAST_WORD_S, plan.act)
+        elif plan.act is not None:
+            plan.act()
+        answer(plan.outcome)
+
+    def timers_us(self) -> dict[str, int]:
+        """See `commanding.Looks`."""
+        return self._driver.core.timers(monotonic_us())
+
     def status(self) -> Status:
         """See NodeHandle."""
         now = monotonic_us()
@@ -214,6 +313,7 @@ class Shell:
             client_url=around.client_url,
             links_up=around.links_up(),
             fatal=self._fatal,
+            faults=around.faults.active() if around.faults is not None else (),
         )
 
     def _with_contacts(self, core: CoreStatus, now: int) -> CoreStatus:
@@ -230,7 +330,7 @@ class Shell:
     def log(self, from_index: int, limit: int) -> tuple[LogLine, ...]:
         """See NodeHandle."""
         entries = self._driver.core.entries(from_index, min(limit, LOG_LINES_MAX))
-        return tuple(_log_line(entry) for entry in entries)
+        return tuple(_log_line(entry, self._surroundings.describe(entry)) for entry in entries)
 
     def loop_age_us(self) -> int:
         """See NodeHandle. An idle driver runs at least at every heartbeat or election deadline."""
@@ -242,6 +342,8 @@ class Shell:
                 item.reply(NotProposed("stopping", "the node is stopping"))
             elif isinstance(item, WantRead):
                 item.reply(ReadFailed("stopping", "the node is stopping"))
+            elif isinstance(item, WantOrder | WantRelay):
+                item.reply(CommandOutcome(item.command, "", "stopping", "the node is stopping"))
 
 
 T = TypeVar("T")
@@ -259,6 +361,6 @@ def _resolver(future: "asyncio.Future[T]") -> Callable[[T], None]:
     return resolve
 
 
-def _log_line(entry: Entry) -> LogLine:
+def _log_line(entry: Entry, summary: str) -> LogLine:
     checksum = zlib.crc32(msgspec.msgpack.encode(entry))
-    return LogLine(entry.index, entry.term, entry.kind.name.lower(), entry.size_bytes, f"{checksum:08x}")
+    return LogLine(entry.index, entry.term, entry.kind.name.lower(), entry.size_bytes, f"{checksum:08x}", summary)

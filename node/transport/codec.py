@@ -14,6 +14,8 @@ from node.raft.messages import (
     Append,
     AppendReply,
     Birth,
+    Command,
+    CommandReply,
     Forward,
     ForwardReply,
     Heartbeat,
@@ -26,6 +28,7 @@ from node.raft.messages import (
     ReadIndex,
     ReadIndexReply,
     Report,
+    TimeoutNow,
     Vote,
     VoteReply,
 )
@@ -43,6 +46,12 @@ TEXT_CHARS_MAX = 253
 
 MEMBERS_MAX = 64
 """The most members that a view or a configuration may list."""
+
+COMMAND_BYTES_MAX = 4096
+"""The longest arguments of a command."""
+
+OUTCOME_BYTES_MAX = 256 * 1024
+"""The longest outcome of a command."""
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="hello"):
@@ -221,6 +230,23 @@ def _check_read_index_reply(m: ReadIndexReply) -> None:
     _context("read index reply", m.context)
 
 
+def _check_timeout_now(m: TimeoutNow) -> None:
+    _leads("timeout now", m.term)
+
+
+def _check_command(m: Command) -> None:
+    _numbers("command", m.term, m.request)
+    _text("command", m.boot)
+    _text("command", m.name)
+    _require(len(m.arguments) <= COMMAND_BYTES_MAX, f"command: arguments longer than {COMMAND_BYTES_MAX} bytes")
+
+
+def _check_command_reply(m: CommandReply) -> None:
+    _numbers("command reply", m.term, m.request)
+    _text("command reply", m.boot)
+    _require(len(m.outcome) <= OUTCOME_BYTES_MAX, f"command reply: an outcome longer than {OUTCOME_BYTES_MAX} bytes")
+
+
 def _check_birth(m: Birth) -> None:
     _numbers("birth", m.term)
     _members("birth", m.view, incarnation_may_be_empty=True)  # a seed that was not heard has none
@@ -263,9 +289,12 @@ _CHECKS: dict[type[Any], Callable[[Any], None]] = {
     HeartbeatReply: _check_heartbeat_reply,
     ReadIndex: _check_read_index,
     ReadIndexReply: _check_read_index_reply,
+    TimeoutNow: _check_timeout_now,
     Birth: _check_birth,
     Forward: _check_forward,
     ForwardReply: _check_forward_reply,
     Report: _check_report,
+    Command: _check_command,
+    CommandReply: _check_command_reply,
     Hello: _check_hello,
 }

@@ -45,6 +45,15 @@ class LinkCounters(msgspec.Struct):
     refused_sends: int = 0
 
 
+class Traffic(msgspec.Struct):
+    """Messages exchanged with one peer since the start of this process, both lanes; bytes are those of frames."""
+
+    messages_sent: int = 0
+    messages_received: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+
+
 class _Session(msgspec.Struct):
     """An inbound link after its hello. `ended`: why its next frame closes it; empty while it is good."""
 
@@ -71,6 +80,8 @@ class PeerLinks:
         self._sessions: dict[tuple[str, Lane], _Session] = {}
         self._greeted: dict[tuple[str, Lane], None] = {}
         self.counters = LinkCounters()
+        self.traffic: dict[str, Traffic] = {}
+        """By peer; a name that a carrier never connects has none."""
 
     def attach(self, carrier: Carrier) -> None:
         """The carrier that moves the frames; it must know this object as its receiver."""
@@ -91,6 +102,9 @@ class PeerLinks:
             self.counters.oversized_frames += 1
             return False
         if self._carrier is not None and self._carrier.send(to, lane_of(message), frame):
+            traffic = self.traffic.get(to) or self.traffic.setdefault(to, Traffic())
+            traffic.messages_sent += 1
+            traffic.bytes_sent += len(frame)
             return True
         self.counters.refused_sends += 1
         return False
@@ -131,6 +145,9 @@ class PeerLinks:
         if session is None:
             self.counters.bad_frames += 1
             return "the first frame is not a hello"
+        traffic = self.traffic.get(peer) or self.traffic.setdefault(peer, Traffic())
+        traffic.messages_received += 1
+        traffic.bytes_received += len(frame)
         self._deliver(session.sender, message)
         return None
 

@@ -1,7 +1,7 @@
 """A scripted node: a real store behind a NodeHandle that does at once what the test says."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -12,7 +12,7 @@ from node.api.server import ApiRunner, build_app
 from node.observe.metrics import Metrics
 from node.observe.trace import Trace
 from node.raft.types import Entry, EntryKind
-from node.runtime.ports import Done, LogLine, Outcome, PeerView, ReadFailed, Status
+from node.runtime.ports import CommandOutcome, Done, LogLine, Outcome, PeerView, ReadFailed, Status
 from node.statemachine.commands import Command, encode_command
 from node.statemachine.store import KeyValueStore
 from tests.observe.status import node_status
@@ -32,6 +32,8 @@ class ScriptedNode:
         self.own_status = node_status()
         self.error: Exception | None = None
         self.on_barrier: list[Command] = []
+        self.commanded: list[tuple[str, dict[str, object], str]] = []
+        self.command_outcome: CommandOutcome | None = None
 
     async def propose(self, command: bytes, timeout_us: int | None) -> Outcome:
         await asyncio.sleep(0)
@@ -57,6 +59,14 @@ class ScriptedNode:
             raise self.error
         self.do(*self.on_barrier)
         return self.read_failure
+
+    async def command(
+        self, name: str, arguments: Mapping[str, object], timeout_us: int, node: str = ""
+    ) -> CommandOutcome:
+        await asyncio.sleep(0)
+        self.timeouts_us.append(timeout_us)
+        self.commanded.append((name, dict(arguments), node))
+        return self.command_outcome or CommandOutcome(name, node or "n1", "ok", "done", {"a": 1})
 
     def status(self) -> Status:
         return self.own_status

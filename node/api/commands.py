@@ -1,0 +1,121 @@
+"""`/commands`: what an operator may tell a node to do, here or, over one hop, on another node.
+
+Why it exists: HTTP's side of `node.runtime.commands`: one JSON object of arguments in, one honest status code out. It
+must not know what a command does.
+"""
+
+import asyncio
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from node.api.answers import Problem, json_answer, malformed, try_again
+from node.api.inputs import Query, target_of, too_large
+from node.runtime.commands import COMMANDS, CommandSpec
+from node.runtime.ports import CommandOutcome, NodeHandle
+
+ARGUMENTS_BYTES_MAX = 4096
+"""A longer JSON object of arguments is refused."""
+
+TIMEOUT_US_DEFAULT = 5_000_000
+"""A command on another node is of unknown outcome after this, where the request names no `timeout_ms`."""
+
+
+class CommandsApi:
+    """Handlers of `/commands`. `faults_enabled`: whether this node was started with --enable-faults."""
+
+    def __init__(self, handle: NodeHandle, faults_enabled: bool) -> None:
+        self._handle = handle
+        self._faults_enabled = faults_enabled
+
+    def routes(self) -> list[web.RouteDef]:
+        """For the router."""
+        return [web.get("/commands", self.list), web.post("/commands/{name}", self.command)]
+
+    async def list(self, _request: web.Request) -> web.Response:
+        """Every command with its arguments."""
+        return json_answer(
+            {"enabled_faults": self._faults_enabled, "commands": [_described(spec) for spec in COMMANDS]}
+        )
+
+    async def command(self, request: web.Request) -> web.Response:
+        """Carry one out; `?node=NAME` names another node."""
+        _, _, query_text = target_of(request)
+        query = Query(query_text, ("node", "timeout_ms"))
+        node = query.bytes("node").decode("utf-8", "replace")
+        timeout_us = query.timeout_us() or TIMEOUT_US_DEFAULT
+        arguments = await _arguments(request, timeout_us)
+        outcome = await self._handle.command(request.match_info["name"], arguments, timeout_us, node)
+        if outcome.code == "ok":
+            return json_answer({"ok": True, **_named(outcome), "message": outcome.message, "data": outcome.data})
+        raise _problem(outcome)
+
+
+def _problem(outcome: CommandOutcome) -> Problem:
+    more: dict[str, Any] = {"ok": False, **_named(outcome)}
+    match outcome.code:
+        case "malformed":
+            return Problem(400, "malformed", outcome.message, field=outcome.field, **more)
+        case "faults-disabled":
+            return Problem(403, outcome.code, outcome.message, **more)
+        case "unknown-command" | "unknown-node":
+            return Problem(404, outcome.code, outcome.message, **more)
+        case "unknown":
+            return Problem(504, "unknown outcome", outcome.message, **more)
+        case "no-link" | "overloaded" | "stopping":
+            problem = try_again(outcome.code, outcome.message)
+            problem.body.update(more)
+            return problem
+    return Problem(409, "refused", outcome.message, **more)
+
+
+def _named(outcome: CommandOutcome) -> dict[str, str]:
+    return {"command": outcome.command[:64], "node": outcome.node[:64]}
+
+
+async def _arguments(request: web.Request, timeout_us: int) -> dict[str, object]:
+    """The body: a JSON object, or nothing; Content-Type is not looked at."""
+    if (request.content_length or 0) > ARGUMENTS_BYTES_MAX:
+        raise too_large("body", ARGUMENTS_BYTES_MAX)
+    try:
+        async with asyncio.timeout(timeout_us / 1e6):
+            body = await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise too_large("body", ARGUMENTS_BYTES_MAX) from None
+    except TimeoutError:
+        raise Problem(408, "timeout", "the body did not arrive in time; nothing was done") from None
+    except web.RequestPayloadError:
+        raise malformed("body", "the body is broken; nothing was done") from None
+    if len(body) > ARGUMENTS_BYTES_MAX:
+        raise too_large("body", ARGUMENTS_BYTES_MAX)
+    if not body.strip():
+        return {}
+    try:
+        return msgspec.json.decode(body, type=dict[str, object])
+    except (ValueError, RecursionError):
+        raise malformed("body", 'the body is no JSON object of arguments such as {"peer": "n2"}') from None
+
+
+def _described(spec: CommandSpec) -> dict[str, object]:
+    arguments: list[dict[str, object]] = []
+    for argument in spec.arguments:
+        row: dict[str, object] = {
+            "name": argument.name,
+            "type": argument.type,
+            "required": argument.required,
+            "default": argument.default,
+            "help": argument.help,
+        }
+        if argument.type == "choice":
+            row["choices"] = argument.choices
+        if argument.type == "number":
+            row |= {"low": argument.low, "high": argument.high}
+        arguments.append(row)
+    return {
+        "name": spec.name,
+        "summary": spec.summary,
+        "arguments": arguments,
+        "changes": spec.changes,
+        "needs_faults": spec.needs_faults,
+    }

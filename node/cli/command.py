@@ -1,0 +1,156 @@
+"""`raft-node command`: tell a node what to do. The list of commands comes from the node, so it is never out of date."""
+
+import errno
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from node.cli.failure import EXIT_CODES, FAILED, UNAVAILABLE, UNKNOWN_OUTCOME, USAGE, Failure
+from node.cli.show import print_table
+from node.cli.targets import DataDirOption, targets
+
+REQUEST_TIMEOUT_SECONDS = 15.0
+"""Beyond the nodes' own time limit: they give a better answer than silence."""
+ANSWER_BYTES_MAX = 2 * 1024 * 1024
+
+
+def register(app: typer.Typer) -> None:
+    app.command("command", epilog=EXIT_CODES)(_command)
+
+
+def _command(
+    node: Annotated[str, typer.Argument(metavar="NODE", help="a node of the local cluster, or its URL")],
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="what to do; left out: list what can be")] = None,
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="for example peer=n2")] = None,
+    data_dir: DataDirOption = Path("raft-data"),
+    as_json: Annotated[bool, typer.Option("--json", help="for programs: one JSON object")] = False,
+) -> int:
+    """Tell NODE to do something: hold an election, hand over, play dead.
+
+    Faults (simulate_failure, cut_link, delay_link, drop_link) need a node that
+    was started with --enable-faults, as those of raft-node cluster are, and
+    end by themselves.
+
+    [bold]Examples[/bold]
+      raft-node command n1                         what n1 can be told
+      raft-node command n1 state_details --json
+      raft-node command n1 transfer_leadership target=n2
+      raft-node command n3 cut_link peer=n1 direction=out seconds=10
+      raft-node command n3 recover
+      raft-node command http://127.0.0.1:8001 check_timers
+    """
+    import asyncio
+
+    url = _url_of(node, data_dir)
+    given = _parsed(arguments or [])
+    if name is None:
+        status, body = asyncio.run(_ask("GET", f"{url}/commands", None))
+        _raise_unless_ok(status, body)
+        _print_list(body, as_json)
+        return 0
+    from urllib.parse import quote
+
+    status, body = asyncio.run(_ask("POST", f"{url}/commands/{quote(name, safe='')}", given))
+    if as_json:
+        import msgspec
+
+        print(msgspec.json.encode(body).decode())
+    _raise_unless_ok(status, body)
+    if not as_json:
+        print(f"{body.get('node')}: {body.get('message')}")
+        _print_data(body.get("data"))
+    return 0
+
+
+def _url_of(node: str, data_dir: Path) -> str:
+    if "://" in node or ":" in node:
+        return next(iter(targets([node], data_dir)))
+    known = targets((), data_dir)
+    for url, name in known.items():
+        if name == node:
+            return url
+    raise Failure(f"There is no node {node!r} in {data_dir}; there are {', '.join(known.values())}.", USAGE)
+
+
+def _parsed(arguments: list[str]) -> dict[str, str]:
+    given: dict[str, str] = {}
+    for argument in arguments:
+        key, separator, value = argument.partition("=")
+        if not separator or not key:
+            raise Failure(f"{argument!r} is not of the form KEY=VALUE.", USAGE)
+        if key in given:
+            raise Failure(f"{key} is given twice.", USAGE)
+        given[key] = value
+    return given
+
+
+async def _ask(method: str, url: str, arguments: dict[str, str] | None) -> tuple[int, dict[str, Any]]:
+    """(HTTP status, JSON object). Raises Failure where no node answers."""
+    import aiohttp
+    import msgspec
+    from yarl import URL
+
+    from node.supervisor.watch import UNREACHABLE, new_session, read_bounded
+
+    timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS, sock_connect=2.0)
+    body = None if arguments is None else msgspec.json.encode(arguments)
+    base = url.partition("/commands")[0]
+    try:
+        async with (
+            new_session() as session,
+            session.request(
+                method, URL(url, encoded=True), data=body, timeout=timeout, allow_redirects=False
+            ) as response,
+        ):
+            content = await read_bounded(response, ANSWER_BYTES_MAX)
+            return response.status, msgspec.json.decode(content, type=dict[str, Any])
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        refused = isinstance(error, OSError) and error.errno == errno.ECONNREFUSED
+        said = "refuses connections" if refused else "cannot be reached"
+        raise Failure(f"{base} {said}, so nothing happened; is the node running?", UNAVAILABLE) from None
+    except (*UNREACHABLE, ValueError) as error:
+        raise Failure(
+            f"Unknown outcome: {base} took the command and gave no answer that can be read ({type(error).__name__}).",
+            UNKNOWN_OUTCOME,
+        ) from None
+
+
+def _raise_unless_ok(status: int, body: dict[str, Any]) -> None:
+    if status == 200:
+        return
+    reason = str(body.get("message") or f"HTTP {status}").rstrip(".")
+    if status == 503:
+        raise Failure(f"Unavailable, nothing happened: {reason}.", UNAVAILABLE)
+    if status == 504:
+        raise Failure(f"Unknown outcome: {reason}.", UNKNOWN_OUTCOME)
+    if status in (400, 404, 413):
+        raise Failure(f"{reason[:1].upper()}{reason[1:]}.", USAGE)
+    raise Failure(f"Refused: {reason}.", FAILED)
+
+
+def _print_list(body: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        import msgspec
+
+        print(msgspec.json.encode(body).decode())
+        return
+    from rich.table import Table
+
+    table = Table("command", "arguments", "what it does", box=None, pad_edge=False)
+    for row in body["commands"]:
+        words = [a["name"] if a["required"] else f"[{a['name']}={a['default']}]" for a in row["arguments"]]
+        off = row["needs_faults"] and not body["enabled_faults"]
+        from rich.text import Text
+
+        summary = f"{row['summary']}{' (needs --enable-faults)' if off else ''}"
+        table.add_row(row["name"], Text(" ".join(words)), Text(summary), style="dim" if off else None)
+    print_table(table)
+
+
+def _print_data(data: object) -> None:
+    """What a command shows, as indented JSON; nothing where there is nothing."""
+    if data:
+        import msgspec
+
+        print(msgspec.json.format(msgspec.json.encode(data), indent=2).decode())

@@ -1,0 +1,144 @@
+"""Carries out the commands that are not for the core: those that show, and those for links and faults.
+
+Why it exists: what a command does is one place, whoever sent it. It decides first and acts second, because the answer
+to a relayed command must leave before the command cuts the link that it leaves by. It must not step the core.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from node.runtime.commands import Value
+from node.runtime.ports import CommandOutcome, Faults, PeerView, Status
+
+
+class Looks(Protocol):
+    """What commands may look at, and the little they may touch, of the shell."""
+
+    def status(self) -> Status: ...
+    def views(self) -> tuple[PeerView, ...]: ...
+    def timers_us(self) -> dict[str, int]: ...
+    def loop_age_us(self) -> int: ...
+    def tell_everyone(self, answer: bool) -> None: ...
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """The answer, and what is to be done for it to be true."""
+
+    outcome: CommandOutcome
+    act: Callable[[], None] | None = None
+
+
+class Commander:
+    """`reset(None)` resets all links; `faults` None: they are not enabled."""
+
+    def __init__(
+        self,
+        name: str,
+        peers: tuple[str, ...],
+        looks: Looks,
+        reset: Callable[[str | None], None],
+        faults: Faults | None,
+    ) -> None:
+        self._name, self._peers, self._looks, self._reset, self._faults = name, peers, looks, reset, faults
+
+    def plan(self, command: str, arguments: Mapping[str, Value]) -> Plan:
+        """`arguments` as `commands.check` returned them."""
+        peer = str(arguments.get("peer", ""))
+        if peer and peer not in self._peers:
+            message = f"{peer} is no peer of {self._name}; there are {', '.join(self._peers)}"
+            return Plan(CommandOutcome(command, self._name, "malformed", message, field="peer"))
+        planned = self._show(command)
+        if planned is None:
+            planned = self._change(command, peer, arguments)
+        return planned
+
+    def _show(self, command: str) -> Plan | None:
+        looks = self._looks
+        match command:
+            case "show_known_nodes":
+                rows = [_row(view) for view in looks.views()]
+                heard = sum(1 for row in rows if row["state"] == "reachable")
+                return self._done(command, f"{heard} of {len(rows)} nodes were heard lately", nodes=rows)
+            case "check_timers":
+                timers = {name: due / 1000 for name, due in looks.timers_us().items()}
+                core = looks.status().core
+                said = ", ".join(f"{name} in {due:.0f} ms" for name, due in timers.items()) or "no timer runs"
+                return self._done(
+                    command,
+                    said,
+                    timers_ms=timers,
+                    election_timeout_ms=core.election_timeout_us / 1000,
+                    loop_age_ms=looks.loop_age_us() / 1000,
+                )
+            case "state_details":
+                status = looks.status()
+                core = status.core
+                said = f"{self._name} is {core.role.value} in term {core.term}, has committed {core.commit}"
+                return self._done(command, said, status=msgspec.to_builtins(status))
+            case "sync_known_nodes":
+                links = looks.status().links_up
+                said = f"told and asked {', '.join(links)}" if links else "no link is up, so nobody was asked"
+                return self._done(command, said, act=lambda: looks.tell_everyone(answer=True), asked=list(links))
+        return None
+
+    def _change(self, command: str, peer: str, arguments: Mapping[str, Value]) -> Plan:
+        if command == "reset_links":
+            return self._done(
+                command,
+                f"dropped and redials the links with {peer or 'every peer'}",
+                act=lambda: self._reset(peer or None),
+            )
+        faults = self._faults
+        if faults is None:
+            message = "faults are not enabled on this node: start it with --enable-faults"
+            return Plan(CommandOutcome(command, self._name, "faults-disabled", message))
+        if command == "recover":
+            return self._done(command, _ended(len(faults.active())), act=faults.recover)
+        direction = str(arguments.get("direction", "both"))
+        if command == "heal_link":
+            sides = ("in", "out") if direction == "both" else (direction,)
+            count = sum(1 for fault in faults.active() if fault.peer == peer and fault.direction in sides)
+            return self._done(command, _ended(count), act=lambda: faults.heal(peer, direction))
+        seconds = float(arguments["seconds"])
+        kind = {"simulate_failure": "failure", "cut_link": "cut", "delay_link": "delay", "drop_link": "drop"}[command]
+        value = float(arguments.get("ms", arguments.get("percent", 0)))
+        said = _said(kind, self._name, peer, direction, value)
+        return self._done(
+            command,
+            f"{said}, for {seconds:g} s at most",
+            act=lambda: faults.inject(kind, peer, direction, value, seconds),
+            expires_in_ms=seconds * 1000,
+        )
+
+    def _done(self, command: str, message: str, act: Callable[[], None] | None = None, **data: Any) -> Plan:
+        return Plan(CommandOutcome(command, self._name, "ok", message, data=data), act)
+
+
+def _said(kind: str, name: str, peer: str, direction: str, value: float) -> str:
+    if kind == "failure":
+        return f"{name} is as if dead to peers and clients"
+    way = {"out": f"what {name} says to {peer}", "in": f"what {peer} says to {name}"}.get(
+        direction, f"what {name} and {peer} say to each other"
+    )
+    effect = {"cut": "vanishes", "delay": f"arrives {value:g} ms later", "drop": f"vanishes to {value:g} percent"}[kind]
+    return f"{way} {effect}"
+
+
+def _ended(count: int) -> str:
+    return "there was no fault to end" if not count else f"{count} fault{'s' if count > 1 else ''} ended"
+
+
+def _row(view: PeerView) -> dict[str, Any]:
+    core = None if view.status is None else view.status.core
+    return {
+        "name": view.name,
+        "state": "reachable" if view.reachable else "unknown",
+        "age_ms": None if view.age_us is None else view.age_us / 1000,
+        "role": core.role.value if core else None,
+        "term": core.term if core else None,
+        "leader": core.leader if core else None,
+        "commit": core.commit if core else None,
+        "client_url": view.status.client_url if view.status else None,
+    }

@@ -1,0 +1,173 @@
+"""The commands of a node: one table, from which the API's list, the command line's help and all checks are made.
+
+Why it exists: a command may come from HTTP, from the command line or over a peer link, and must mean the same and be
+refused alike. It must not carry anything out: see commanding.py and the core's `transfer.py`.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+FAULT_SECONDS_DEFAULT = 30.0
+FAULT_SECONDS_MIN = 0.1
+FAULT_SECONDS_MAX = 600.0
+"""Every fault ends by itself."""
+DELAY_MS_MAX = 60_000
+
+TEXT_CHARS_MAX = 253
+"""The longest text argument: a name."""
+
+Value = str | int | float
+
+
+class BadArgument(Exception):
+    """An argument is unknown, missing or impossible; the message is one sentence."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class Argument(msgspec.Struct, frozen=True):
+    """`default` None: required, or (where `required` is false) empty. `low` and `high` bound numbers."""
+
+    name: str
+    type: Literal["text", "number", "choice"]
+    help: str
+    required: bool = False
+    default: Value | None = None
+    choices: tuple[str, ...] = ()
+    low: float = 0
+    high: float = 0
+
+    def read(self, value: object) -> Value:
+        """The value, from JSON or from text; raises BadArgument."""
+        if self.type == "number":
+            return self._number(value)
+        if not isinstance(value, str) or len(value) > TEXT_CHARS_MAX or not value.isprintable():
+            raise BadArgument(self.name, f"{self.name} is a text of at most {TEXT_CHARS_MAX} printable characters")
+        if self.type == "choice" and value not in self.choices:
+            raise BadArgument(self.name, f"{self.name} is one of: {', '.join(self.choices)}")
+        if self.required and not value:
+            raise BadArgument(self.name, f"{self.name} is empty")
+        return value
+
+    def _number(self, value: object) -> float:
+        try:
+            number = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if not self.low <= number <= self.high:  # NaN is neither
+            raise BadArgument(self.name, f"{self.name} is a number from {self.low:g} to {self.high:g}")
+        return number
+
+
+class CommandSpec(msgspec.Struct, frozen=True):
+    """`changes`: it does something; otherwise it only shows. `needs_faults`: only with --enable-faults."""
+
+    name: str
+    summary: str
+    arguments: tuple[Argument, ...] = ()
+    changes: bool = True
+    needs_faults: bool = False
+
+
+_PEER = Argument("peer", "text", "the other node's name", required=True)
+_DIRECTION = Argument(
+    "direction",
+    "choice",
+    "out: what this node says to the peer; in: what the peer says to this node",
+    default="both",
+    choices=("in", "out", "both"),
+)
+_SECONDS = Argument(
+    "seconds",
+    "number",
+    "the fault ends by itself after so long",
+    default=FAULT_SECONDS_DEFAULT,
+    low=FAULT_SECONDS_MIN,
+    high=FAULT_SECONDS_MAX,
+)
+
+COMMANDS: tuple[CommandSpec, ...] = (
+    CommandSpec(
+        "trigger_election",
+        "campaign at once as the target of a hand-over does: a new term, no PreVote, nobody ignores it",
+    ),
+    CommandSpec("become_follower", "leave INITIAL the ordinary way; it cannot go round birth"),
+    CommandSpec("force_timeout", "let the election timeout pass now: PreVote first, which the others may refuse"),
+    CommandSpec(
+        "transfer_leadership",
+        "hand the lead over, once the target holds the whole log",
+        (Argument("target", "text", "who shall lead; empty: the most up-to-date voter", default=""),),
+    ),
+    CommandSpec("show_known_nodes", "every node as seen from this one", changes=False),
+    CommandSpec("sync_known_nodes", "tell every node this one's view now, and ask for theirs"),
+    CommandSpec("check_timers", "which timers run, and when each is due", changes=False),
+    CommandSpec("state_details", "everything that this node says of itself", changes=False),
+    CommandSpec(
+        "reset_links",
+        "drop the peer links, both directions, without goodbye, and dial anew",
+        (Argument("peer", "text", "only those with this node; empty: all", default=""),),
+    ),
+    CommandSpec(
+        "simulate_failure",
+        "as if dead: everything to and from peers vanishes, clients get 503; operators still get answers",
+        (_SECONDS,),
+        needs_faults=True,
+    ),
+    CommandSpec("recover", "end every fault of this node", needs_faults=True),
+    CommandSpec(
+        "cut_link", "what goes over the link vanishes without a word", (_PEER, _DIRECTION, _SECONDS), needs_faults=True
+    ),
+    CommandSpec("heal_link", "end cut, delay and drop of the link", (_PEER, _DIRECTION), needs_faults=True),
+    CommandSpec(
+        "delay_link",
+        "what goes over the link arrives later, in order",
+        (
+            _PEER,
+            _DIRECTION,
+            Argument("ms", "number", "how much later, in milliseconds", default=100.0, low=1, high=DELAY_MS_MAX),
+            _SECONDS,
+        ),
+        needs_faults=True,
+    ),
+    CommandSpec(
+        "drop_link",
+        "a part of what goes over the link vanishes, by chance",
+        (
+            _PEER,
+            _DIRECTION,
+            Argument("percent", "number", "how much of it", default=50.0, low=1, high=100),
+            _SECONDS,
+        ),
+        needs_faults=True,
+    ),
+)
+
+_BY_NAME = {spec.name: spec for spec in COMMANDS}
+
+
+def find(name: str) -> CommandSpec | None:
+    """The command of that name."""
+    return _BY_NAME.get(name)
+
+
+def check(spec: CommandSpec, given: Mapping[str, object]) -> dict[str, Value]:
+    """Every argument of the command with its value; raises BadArgument, which names the field."""
+    known = {argument.name: argument for argument in spec.arguments}
+    for name in given:
+        if name not in known:
+            takes = f"it takes {', '.join(known)}" if known else "it takes none"
+            raise BadArgument(name[:64], f"{spec.name} has no argument {name[:64]!r}: {takes}")
+    values: dict[str, Value] = {}
+    for argument in spec.arguments:
+        if argument.name in given:
+            values[argument.name] = argument.read(given[argument.name])
+        elif argument.required:
+            raise BadArgument(argument.name, f"{spec.name} needs {argument.name}: {argument.help}")
+        elif argument.default is not None:
+            values[argument.name] = argument.default
+    return values

@@ -1,0 +1,44 @@
+"""An entry in a few words, for people who read a log: `put a/b (5 bytes)`.
+
+Why it exists: a log of checksums tells nobody anything. It must show keys and sizes only, never values, and never
+fail: what is in a log may come from a newer version.
+"""
+
+import msgspec
+
+from node.raft.types import Configuration, Entry, EntryKind
+from node.statemachine.commands import Command, Compact, DeleteRange, Put, Txn
+
+KEY_CHARACTERS_MAX = 40
+
+_DECODER: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
+
+
+def describe(entry: Entry) -> str:
+    """One short line, printable."""
+    if entry.kind is EntryKind.NOOP:
+        return "a new leader's first entry"
+    try:
+        if entry.kind is EntryKind.CONFIGURATION:
+            return f"members {' '.join(member.name for member in Configuration.decode(entry.data).voters)}"
+        return _command(_DECODER.decode(entry.data))
+    except (ValueError, RecursionError):
+        return f"{len(entry.data)} bytes that this version cannot read"
+
+
+def _command(command: Command) -> str:
+    match command:
+        case Put(key, value):
+            return f"put {_key(key)} ({len(value)} bytes)"
+        case DeleteRange(key, range_end):
+            return f"delete {_key(key)}" + (f" to {_key(range_end)}" if range_end else "")
+        case Txn(compare, success, failure):
+            return f"transaction: {len(compare)} compares, {len(success)} or {len(failure)} operations"
+        case Compact(revision):
+            return f"compact to revision {revision}"
+
+
+def _key(key: bytes) -> str:
+    text = key.decode("utf-8", "backslashreplace")
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:KEY_CHARACTERS_MAX])
+    return shown if len(text) <= KEY_CHARACTERS_MAX else f"{shown}…"

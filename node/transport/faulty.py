@@ -1,0 +1,306 @@
+"""Faults at the edge of a node, on purpose: cut, delay, drop, or everything at once (architecture, decision 10).
+
+A wrapper on both sides of a carrier: what this node says passes `send`, what it hears passes `on_frame`. Everything A
+says to B goes over what A dialled, so "out" on A and "in" on B are the same direction, cut at one end or the other.
+Frames of a cut link vanish while the link itself stays up, as in a network that drops packets. A link that came up
+during a cut has lost its greeting, so it is dialled anew when the cut ends.
+
+Why it exists: a cluster that nobody can break cannot be understood or trusted. It is only constructed where faults
+are enabled; with none active it adds one look at an empty table to a frame. Every fault ends by itself, is told
+(`on_change`) and counted. It must not look into frames, and what it delays keeps its order within a lane.
+"""
+
+import asyncio
+from collections import deque
+from typing import Protocol
+
+import msgspec
+
+from node.raft.messages import Lane
+from node.transport.port import Carrier, Receiver
+
+SECONDS_MAX = 600.0
+"""No fault outlives this."""
+
+HELD_BYTES_MAX = 8 * 1024 * 1024
+"""Of delayed frames, for one lane of one direction of one link; what is beyond is lost."""
+
+HELD_FRAMES_MAX = 4096
+
+IN, OUT = "in", "out"
+
+
+class Chance(Protocol):
+    """A source of chance, such as `random.Random`."""
+
+    def random(self) -> float: ...
+
+
+class OnChange(Protocol):
+    """Told when a fault begins (`on`) or ends; `reason`: "injected", "ended" or "expired"."""
+
+    def __call__(self, fault: "Fault", on: bool, reason: str) -> None: ...
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One fault. `kind`: "failure" (every link, both ways; no peer, no direction), "cut", "delay" (`value`
+    milliseconds) or "drop" (`value` percent). `expires_at`: seconds of the loop's clock."""
+
+    kind: str
+    peer: str
+    direction: str
+    value: float
+    expires_at: float
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.kind, self.peer, self.direction
+
+
+class _Held(msgspec.Struct):
+    """Frames of one lane in one direction that wait for their time."""
+
+    frames: deque[tuple[float, bytes]]
+    size_bytes: int = 0
+    timer: asyncio.TimerHandle | None = None
+
+
+Way = tuple[str, str, Lane]
+"""Direction, peer, lane."""
+
+
+class FaultyCarrier:
+    """Satisfies `Carrier` towards the links above, and `Receiver` towards the carrier below. Call `attach` once."""
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        peers: tuple[str, ...],
+        chance: Chance,
+        loop: asyncio.AbstractEventLoop,
+        on_change: OnChange,
+    ) -> None:
+        self._receiver = receiver
+        self._peers = peers
+        self._chance = chance
+        self._loop = loop
+        self._on_change = on_change
+        self._carrier: Carrier | None = None
+        self._faults: dict[tuple[str, str, str], Fault] = {}
+        self._held: dict[Way, _Held] = {}
+        self._greeting: tuple[str, Lane] | None = None
+        self._silenced: dict[str, None] = {}
+        """Peers with a link whose first frame a cut took."""
+        self._fresh: dict[tuple[str, Lane], None] = {}
+        """Inbound links that have brought nothing yet."""
+        self._expiry: asyncio.TimerHandle | None = None
+        self.injections: dict[str, int] = {}
+        """Faults begun so far, by kind."""
+
+    def attach(self, carrier: Carrier) -> None:
+        """The carrier below; it must know this object as its receiver."""
+        self._carrier = carrier
+
+    def close(self) -> None:
+        """End every fault and timer, quietly."""
+        self._faults.clear()
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+        for way in list(self._held):
+            self._forget(way)
+
+    # --- faults -------------------------------------------------------------------------------------------------
+
+    @property
+    def failing(self) -> bool:
+        """Whether this node plays dead."""
+        return ("failure", "", "") in self._faults
+
+    @property
+    def active(self) -> tuple[Fault, ...]:
+        """In the order in which they began."""
+        return tuple(self._faults.values())
+
+    def inject(self, kind: str, peer: str, direction: str, value: float, seconds: float) -> None:
+        """Begin a fault, or begin it anew. `direction` "both" is two faults."""
+        expires_at = self._loop.time() + min(seconds, SECONDS_MAX)
+        for side in (
+            (IN, OUT) if direction == "both" and kind != "failure" else ("" if kind == "failure" else direction,)
+        ):
+            fault = Fault(kind, "" if kind == "failure" else peer, side, value, expires_at)
+            self._faults[fault.key] = fault
+            self.injections[kind] = self.injections.get(kind, 0) + 1
+            self._on_change(fault, True, "injected")
+        self._arm()
+
+    def heal(self, peer: str, direction: str) -> None:
+        """End all faults of that link in that direction ("both": both)."""
+        self._end([f for f in self.active if f.peer == peer and direction in (f.direction, "both")], "ended")
+
+    def recover(self) -> None:
+        """End all faults."""
+        self._end(self.active, "ended")
+
+    def _end(self, faults: "list[Fault] | tuple[Fault, ...]", reason: str) -> None:
+        for fault in faults:
+            del self._faults[fault.key]
+            self._on_change(fault, False, reason)
+        for way in list(self._held):
+            if self._delay_s(way[0], way[1]) == 0:
+                self._release(way, everything=True)
+        for peer in list(self._silenced):
+            if not self._vanishes(IN, peer) and not self._vanishes(OUT, peer):
+                del self._silenced[peer]
+                if self._carrier is not None:
+                    self._carrier.reset(peer)
+        self._arm()
+
+    def _arm(self) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+        if self._faults:
+            self._expiry = self._loop.call_at(min(fault.expires_at for fault in self.active), self._expire)
+
+    def _expire(self) -> None:
+        self._expiry = None
+        now = self._loop.time()
+        self._end([fault for fault in self.active if fault.expires_at <= now], "expired")
+
+    def _vanishes(self, direction: str, peer: str) -> bool:
+        return self.failing or ("cut", peer, direction) in self._faults
+
+    def _drops(self, direction: str, peer: str) -> bool:
+        fault = self._faults.get(("drop", peer, direction))
+        return fault is not None and self._chance.random() * 100 < fault.value
+
+    def _delay_s(self, direction: str, peer: str) -> float:
+        fault = self._faults.get(("delay", peer, direction))
+        return 0.0 if fault is None else fault.value / 1000
+
+    # --- Carrier ------------------------------------------------------------------------------------------------
+
+    def send(self, peer: str, lane: Lane, frame: bytes) -> bool:
+        """See `Carrier.send`. What a fault takes counts as sent: nobody who speaks into a cut link knows."""
+        carrier = self._carrier
+        if carrier is None:
+            return False
+        way = (OUT, peer, lane)
+        if not self._faults and way not in self._held:
+            return carrier.send(peer, lane, frame)
+        if not carrier.outbound_up(peer, lane):
+            return False
+        if self._vanishes(OUT, peer):
+            if self._greeting == (peer, lane):
+                self._silenced[peer] = None
+            return True
+        if self._greeting != (peer, lane) and self._drops(OUT, peer):
+            return True
+        delay_s = self._delay_s(OUT, peer)
+        return self._hold(way, frame, delay_s) if delay_s or way in self._held else carrier.send(peer, lane, frame)
+
+    def outbound_up(self, peer: str, lane: Lane) -> bool:
+        """See `Carrier.outbound_up`."""
+        return self._carrier is not None and self._carrier.outbound_up(peer, lane)
+
+    def reset(self, peer: str | None = None) -> None:
+        """See `Carrier.reset`."""
+        for way in list(self._held):
+            if peer is None or way[1] == peer:
+                self._forget(way)
+        if self._carrier is not None:
+            self._carrier.reset(peer)
+
+    # --- Receiver -----------------------------------------------------------------------------------------------
+
+    def on_outbound(self, peer: str, lane: Lane, up: bool, reason: str) -> None:
+        """See `Receiver.on_outbound`."""
+        self._forget((OUT, peer, lane))
+        self._greeting = (peer, lane) if up else None
+        try:
+            self._receiver.on_outbound(peer, lane, up, reason)
+        finally:
+            self._greeting = None
+
+    def on_inbound(self, peer: str, lane: Lane, up: bool, reason: str) -> None:
+        """See `Receiver.on_inbound`."""
+        self._forget((IN, peer, lane))
+        if up:
+            self._fresh[peer, lane] = None
+        else:
+            self._fresh.pop((peer, lane), None)
+        self._receiver.on_inbound(peer, lane, up, reason)
+
+    def on_frame(self, peer: str, lane: Lane, frame: bytes) -> str | None:
+        """See `Receiver.on_frame`."""
+        way = (IN, peer, lane)
+        first = (peer, lane) in self._fresh
+        if first:
+            del self._fresh[peer, lane]
+        if not self._faults and way not in self._held:
+            return self._receiver.on_frame(peer, lane, frame)
+        if self._vanishes(IN, peer):
+            if first:
+                self._silenced[peer] = None
+            return None
+        if not first and self._drops(IN, peer):
+            return None
+        delay_s = self._delay_s(IN, peer)
+        if delay_s or way in self._held:
+            self._hold(way, frame, delay_s)
+            return None
+        return self._receiver.on_frame(peer, lane, frame)
+
+    # --- delayed frames -----------------------------------------------------------------------------------------
+
+    def _hold(self, way: Way, frame: bytes, delay_s: float) -> bool:
+        held = self._held.setdefault(way, _Held(deque()))
+        full = held.size_bytes + len(frame) > HELD_BYTES_MAX or len(held.frames) >= HELD_FRAMES_MAX
+        if full and held.frames:
+            return False
+        due = self._loop.time() + delay_s
+        if held.frames:
+            due = max(due, held.frames[-1][0])  # never before what came before it
+        held.frames.append((due, frame))
+        held.size_bytes += len(frame)
+        if held.timer is None:
+            held.timer = self._loop.call_at(due, self._release, way)
+        return True
+
+    def _release(self, way: Way, everything: bool = False) -> None:
+        """Pass on what is due, in order."""
+        held = self._held.get(way)
+        if held is None:
+            return
+        if held.timer is not None:
+            held.timer.cancel()
+            held.timer = None
+        now = self._loop.time()
+        while held.frames and (everything or held.frames[0][0] <= now):
+            _, frame = held.frames.popleft()
+            held.size_bytes -= len(frame)
+            if not self._pass_on(way, frame) or self._held.get(way) is not held:
+                return
+        if held.frames:
+            held.timer = self._loop.call_at(held.frames[0][0], self._release, way)
+        else:
+            del self._held[way]
+
+    def _pass_on(self, way: Way, frame: bytes) -> bool:
+        """False: the link is gone, and with it everything that was held for it."""
+        direction, peer, lane = way
+        if self._vanishes(direction, peer) or self._carrier is None:
+            return True
+        if direction == OUT:
+            self._carrier.send(peer, lane, frame)
+            return True
+        if self._receiver.on_frame(peer, lane, frame) is None:
+            return True
+        self.reset(peer)  # too late to close it with the sentence: this frame was taken long ago
+        return False
+
+    def _forget(self, way: Way) -> None:
+        held = self._held.pop(way, None)
+        if held is not None and held.timer is not None:
+            held.timer.cancel()
