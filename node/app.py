@@ -18,6 +18,7 @@ from aiohttp import web
 
 from node import __version__
 from node.api.server import ApiRunner, build_app
+from node.dashboard.routes import add_dashboard
 from node.discovery.static import StaticDiscovery
 from node.fault_control import FaultControl
 from node.observe.logs import configure_logging, transition_logger
@@ -148,10 +149,12 @@ class _Node:
             trace,
             metrics,
             allowed_hosts=settings.allowed_hosts,
+            with_index=False,
             stats=stats,
             faults_enabled=settings.enable_faults,
             failing=faults.failing if faults is not None else None,
         )
+        add_dashboard(app, settings.name)
         await self._serve(app, stack)
         return shell
 

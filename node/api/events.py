@@ -29,6 +29,12 @@ WRITE_SECONDS_MAX = 30.0
 MESSAGES_PAUSE_SECONDS = 0.05
 """Between two writes of a stream with messages: thousands a second go out in few pieces."""
 
+SAMPLED_PAUSE_SECONDS = 0.1
+"""Between two writes of a sampled stream: a page that shows ten messages a second needs no more."""
+
+RATE_MAX = 1000
+"""Messages a second that a sampled stream may ask for."""
+
 SHUTDOWN_SECONDS_MAX = 0.5
 """How long streams have to end by themselves."""
 
@@ -77,7 +83,7 @@ class EventsApi:
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """Stream until the client leaves or the server stops."""
-        reader = self._reader(request)
+        reader, rate = self._reader(request)
         if len(self._streams) >= STREAMS_MAX:
             raise try_again("overloaded", f"{STREAMS_MAX} event streams are open already")
         if self._stopping:
@@ -90,7 +96,7 @@ class EventsApi:
         self._streams[task] = reader
         try:
             await response.prepare(request)
-            await self._pump(request, response, reader)
+            await self._pump(request, response, reader, rate)
         except (ConnectionError, TimeoutError):
             if request.transport is not None:
                 request.transport.abort()
@@ -98,23 +104,27 @@ class EventsApi:
             del self._streams[task]
         return response
 
-    def _reader(self, request: web.Request) -> Reader:
-        query = Query(target_of(request)[2], ("messages",))
+    def _reader(self, request: web.Request) -> tuple[Reader, int]:
+        """The reader, and how many messages a second it takes (0: all)."""
+        query = Query(target_of(request)[2], ("messages", "rate"))
+        rate = query.number("rate", 0, 1, RATE_MAX)
         messages = query.number("messages", 0, 0, 1) == 1
         last = request.headers.get("Last-Event-ID", "")
         after = self._trace.parse_cursor(last) if last else None
         if last and after is None:
             raise malformed("Last-Event-ID", "Last-Event-ID is none of this stream's ids")
-        return self._trace.reader(messages, after)
+        return self._trace.reader(messages, after), rate if messages else 0
 
-    async def _pump(self, request: web.Request, response: web.StreamResponse, reader: Reader) -> None:
+    async def _pump(self, request: web.Request, response: web.StreamResponse, reader: Reader, rate: int) -> None:
         await self._write(response, b"retry: 1000\n\n")
+        allowance = _Allowance(rate)
+        pause = SAMPLED_PAUSE_SECONDS if rate else MESSAGES_PAUSE_SECONDS
         while not self._stopping and request.transport is not None:
-            batch = reader.take(EVENTS_PER_WRITE_MAX)
-            if batch.events or batch.lost_transitions or batch.lost_messages:
+            batch = allowance.take(reader) if rate else reader.take(EVENTS_PER_WRITE_MAX)
+            if batch.events or batch.lost_transitions or batch.lost_messages or batch.left_out:
                 await self._write(response, self._render(batch))
                 if reader.wants_messages:
-                    await asyncio.sleep(MESSAGES_PAUSE_SECONDS)
+                    await asyncio.sleep(pause)
                 continue
             try:
                 async with asyncio.timeout(self._comment_interval_seconds):
@@ -133,4 +143,25 @@ class EventsApi:
             parts.append(b"event: lost\ndata: " + msgspec.json.encode(lost) + b"\n\n")
         for cursor, event in batch.events:
             parts.append(b"id: %s\ndata: %s\n\n" % (self._trace.cursor_text(cursor).encode(), to_line(event)))
+        if batch.left_out:
+            parts.append(b'event: sampled\ndata: {"left_out":%d}\n\n' % batch.left_out)
         return b"".join(parts)
+
+
+class _Allowance:
+    """How many messages a sampled stream may still show: `rate` a second, and never more than a pause's worth saved."""
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._most = max(1.0, rate * SAMPLED_PAUSE_SECONDS)
+        self._left = self._most
+        self._at = asyncio.get_running_loop().time()
+
+    def take(self, reader: Reader) -> Batch:
+        """The next sample of `reader`."""
+        now = asyncio.get_running_loop().time()
+        self._left = min(self._most, self._left + (now - self._at) * self._rate)
+        self._at = now
+        batch = reader.sample(EVENTS_PER_WRITE_MAX, int(self._left))
+        self._left -= sum(event.kind == "message" for _, event in batch.events)
+        return batch

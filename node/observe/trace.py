@@ -14,7 +14,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from node.observe.events import TraceEvent
 from node.observe.messages import Numbers, light, numbers_of, type_name
-from node.raft.messages import Message
+from node.raft.messages import Birth, Message, PreVote, PreVoteReply, Vote, VoteReply
 
 TRANSITIONS_MAX_EVENTS = 4096
 """Transitions that are kept."""
@@ -34,6 +34,9 @@ _COUNTED: dict[str, tuple[str, ...]] = {
 }
 """Kinds whose counts are kept apart by these of their details; all have few values."""
 
+_RARE = frozenset({Birth, PreVote, PreVoteReply, Vote, VoteReply})
+"""Messages that a sample takes first: few, and what people look for."""
+
 Detail = dict[str, str | int | bool]
 _T = TypeVar("_T")
 
@@ -46,11 +49,13 @@ class Cursor(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Events in order, each with the cursor after it; and how many were overwritten before this reader came."""
+    """Events in order, each with the cursor after it; how many were overwritten before this reader came, and how
+    many messages a sample left out."""
 
     events: list[tuple[Cursor, TraceEvent]]
     lost_transitions: int
     lost_messages: int
+    left_out: int = 0
 
 
 class _Ring(Generic[_T]):
@@ -200,6 +205,32 @@ class Reader:
         self.cursor = Cursor(t, m)
         return Batch(events, *lost)
 
+    def sample(self, limit: int, messages_max: int) -> Batch:
+        """As `take`, but the cursor passes every message that waits and at most `messages_max` of them are in the
+        batch: rare kinds first, the rest evenly spread. Costs a glance a message, however many there are."""
+        transitions, messages = self._trace._transitions, self._trace._messages
+        start = self.cursor
+        t, m = max(start.transitions, transitions.first), max(start.messages, messages.first)
+        lost = (t - start.transitions, m - start.messages)
+        t_end, m_end = min(transitions.total, t + limit), messages.total
+        if t_end < transitions.total:
+            m_end = m  # so many transitions wait that messages have to, for the order's sake
+        picked = _spread(messages, m, m_end, messages_max)
+        left_out = m_end - m - len(picked)
+        events: list[tuple[Cursor, TraceEvent]] = []
+        numbers = iter(picked)
+        number = next(numbers, None)
+        while t < t_end or number is not None:
+            transition, message = transitions[t], None if number is None else messages[number]
+            if number is not None and message is not None and (transition is None or message.seq < transition.seq):
+                m, number = number + 1, next(numbers, None)
+                events.append((Cursor(t, m), _event(self._trace.node, message)))
+            elif transition is not None:
+                t += 1
+                events.append((Cursor(t, m), transition))
+        self.cursor = Cursor(t, m_end)
+        return Batch(events, *lost, left_out)
+
     async def wait(self) -> None:
         """Return once something came after the cursor (at once when it has already), or `wake` was called."""
         behind = self.cursor.transitions < self._trace._transitions.total
@@ -217,6 +248,20 @@ class Reader:
         """End a `wait` that is going on."""
         if self._future is not None and not self._future.done():
             self._future.set_result(None)
+
+
+def _spread(messages: "_Ring[_Message]", first: int, end: int, count: int) -> list[int]:
+    """At most `count` of the numbers from `first` to `end`, ascending: rare kinds, then every n-th of the others."""
+    if end - first <= count:
+        return list(range(first, end))
+    rare: list[int] = []
+    common: list[int] = []
+    for number in range(first, end):
+        message = messages[number]
+        (rare if message is not None and message.kind in _RARE else common).append(number)
+    rare = rare[:count]
+    room = count - len(rare)
+    return sorted(rare + [common[len(common) * i // room] for i in range(room) if common])
 
 
 def _event(node: str, raw: _Message) -> TraceEvent:

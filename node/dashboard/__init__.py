@@ -1,0 +1,1 @@
+"""The live page at `/`: static ES modules, and the routes that serve them."""

@@ -1,0 +1,100 @@
+/** Events and states in words that a person would use. Pure; it must not format for the document. */
+
+export const ROLE_WORDS = {
+  leader: "leader",
+  follower: "follower",
+  candidate: "candidate",
+  "pre-candidate": "pre-candidate",
+  initial: "waiting for birth",
+  unknown: "unknown",
+};
+
+const phase = (detail) => (detail.phase === "pre-vote" ? "pre-vote" : "vote");
+const because = (detail) => (detail.reason ? `: ${detail.reason}` : "");
+
+const SENTENCES = {
+  started: (e) => `started, version ${e.detail.version}`,
+  stopping: (e) => `is stopping${because(e.detail)}`,
+  fatal: (e) => `must stop${because(e.detail)}`,
+  born: (e) => `the cluster is born; its voters are ${e.detail.voters}`,
+  role: (e) => `became ${ROLE_WORDS[e.detail.to] ?? e.detail.to}, was ${ROLE_WORDS[e.detail.from] ?? e.detail.from}${because(e.detail)}`,
+  term: (e) => `moved from term ${e.detail.from} to ${e.detail.to ?? e.term}`,
+  leader: (e) => (e.detail.leader ? `follows ${e.detail.leader === e.node ? "nobody: it leads itself" : e.detail.leader}` : "knows no leader any more"),
+  election: (e) => (e.detail.phase === "pre-vote" ? "hears no leader and asks whether it could win an election" : `stands for election in term ${e.term}`),
+  won: (e) => `won the election of term ${e.term} with ${e.detail.votes} votes`,
+  vote: (e) => `${e.detail.granted ? "granted" : "refused"} ${e.detail.candidate} its ${phase(e.detail)}${because(e.detail)}`,
+  "vote-reply": (e) => `${e.detail.voter} ${e.detail.granted ? "grants" : "refuses"} its ${phase(e.detail)}`,
+  "quorum-lost": (e) => `stepped down: a majority was not heard (${e.detail.heard} heard)`,
+  truncated: (e) => `removed ${e.detail.count} entries from ${e.detail.from} on, which the leader does not have`,
+  "append-refused": (e) => `refused entries of ${e.detail.leader} at ${e.detail.index}: they do not fit`,
+  progress: (e) => `now sends to ${e.detail.peer} in mode ${e.detail.to}, was ${e.detail.from}`,
+  "refused-message": (e) => `dropped a message of ${e.detail.peer}${because(e.detail)}`,
+  link: (e) => `${e.detail.lane} link ${e.detail.direction === "out" ? "to" : "from"} ${e.detail.peer} is ${e.detail.up ? "up" : "down"}${because(e.detail)}`,
+  "log-full": (e) => `the log is full at ${e.detail.bytes} bytes`,
+  fault: (e) => `${faultWords(e.detail)} ${e.detail.on ? "is on" : "is over"}`,
+  gap: (e) => `${e.detail.transitions} events were overwritten before this page could read them`,
+  seen: seenWords,
+};
+
+function seenWords({ detail }) {
+  const whose = `, as ${detail.by || "this page"} sees it`;
+  if (detail.what === "role") return `is ${ROLE_WORDS[detail.to] ?? detail.to} now, was ${ROLE_WORDS[detail.from] ?? detail.from}${whose}`;
+  if (detail.what === "reachable") return `is heard again${whose}`;
+  if (detail.what === "unknown") return `is not heard: unknown, not necessarily dead${whose}`;
+  return `${detail.what === "restarted" ? "has restarted" : `is ${detail.what}`}${whose}`;
+}
+
+/** What happened, without the node's name in front. */
+export function sentenceOf(event) {
+  const sentence = SENTENCES[event.kind];
+  if (sentence) return sentence(event);
+  return `${event.kind} ${Object.entries(event.detail ?? {}).map(([key, value]) => `${key}=${value}`).join(" ")}`;
+}
+
+const FAULTS = {
+  simulate_failure: () => "simulated failure",
+  cut_link: (f) => `cut link${toward(f)}`,
+  delay_link: (f) => `delay of ${f.value ?? "?"} ms${toward(f)}`,
+  drop_link: (f) => `loss of ${f.value ?? "?"} %${toward(f)}`,
+};
+const KIN = { cut: "cut_link", delay: "delay_link", drop: "drop_link", failure: "simulate_failure" };
+
+function toward(fault) {
+  if (!fault.peer) return "";
+  return { in: ` from ${fault.peer}`, out: ` to ${fault.peer}` }[fault.direction] ?? ` with ${fault.peer}`;
+}
+
+export function faultWords(fault) {
+  return (FAULTS[KIN[fault.kind] ?? fault.kind] ?? (() => fault.kind))(fault);
+}
+
+/** The state of the cluster in one sentence: what a person asks first. */
+export function headline({ leader, quorum, known, viewpoint }) {
+  if (!known) return "Nothing heard yet.";
+  const short = quorum.heard < quorum.majority;
+  const from = viewpoint ? ` from ${viewpoint}` : "";
+  const heard = quorum.heard === quorum.voters ? `all ${quorum.voters} nodes heard` : `${quorum.heard} of ${quorum.voters} nodes heard${from}`;
+  if (leader.name) return `${leader.name} leads term ${leader.term}; ${heard}${short ? ", no majority in sight" : ""}.`;
+  if (short) return `No leader: ${heard}, ${quorum.majority} are needed.`;
+  return `No leader known in term ${leader.term}; ${heard}.`;
+}
+
+export function duration(ms) {
+  if (ms === null || ms === undefined) return "never";
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 100_000) return `${(ms / 1000).toFixed(ms < 10_000 ? 1 : 0)} s`;
+  if (ms < 7_200_000) return `${Math.round(ms / 60_000)} min`;
+  return `${Math.round(ms / 3_600_000)} h`;
+}
+
+export function bytes(count) {
+  if (count < 1000) return `${count} B`;
+  const units = ["kB", "MB", "GB", "TB"];
+  let value = count;
+  let unit = -1;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${value.toFixed(value < 10 ? 1 : 0)} ${units[unit]}`;
+}

@@ -1,0 +1,168 @@
+/**
+ * Where the page's figures come from: one node, or the cluster monitor; in both cases the server that served the page.
+ *
+ * Why it exists: the views do not care which; only paths and abilities differ. It must not keep state of the cluster.
+ */
+
+const TIMEOUT_MS = 6000;
+const COMMAND_TIMEOUT_MS = 15_000;
+const RETRY_MS = 2000;
+export const MESSAGES_PER_SECOND = 40;
+
+/** An answer that is an error; `status` 0: no answer. */
+export class Failure extends Error {
+  constructor(status, message, body = null) {
+    super(message);
+    this.status = status;
+    this.body = body;
+  }
+}
+
+async function ask(path, options = {}, timeout = TIMEOUT_MS) {
+  try {
+    return await fetch(path, { ...options, cache: "no-store", signal: AbortSignal.timeout(timeout) });
+  } catch (error) {
+    const why = error.name === "TimeoutError" ? `no answer within ${timeout / 1000} s` : "no connection to the server of this page";
+    throw new Failure(0, why);
+  }
+}
+
+async function json(path, options, timeout) {
+  const answer = await ask(path, options, timeout);
+  const body = await answer.json().catch(() => null);
+  if (!answer.ok) throw new Failure(answer.status, body?.message ?? `HTTP ${answer.status}`, body);
+  return body;
+}
+
+const post = (body) => ({ method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+
+/** Ask the server whose page this is. */
+export async function connect() {
+  const source = await json("/source.json");
+  return source.kind === "monitor" ? new MonitorSource() : new NodeSource(source.name);
+}
+
+class Source {
+  /** Before a node's own routes. */
+  path(_node) {
+    return "";
+  }
+
+  cluster() {
+    return json("/cluster");
+  }
+
+  log(node, from, limit) {
+    return json(`${this.path(node)}/log?from=${from}&limit=${limit}`);
+  }
+
+  stats(node) {
+    return json(`${this.path(node)}/stats`);
+  }
+
+  commands(node) {
+    return json(`${this.path(node)}/commands`);
+  }
+
+  /** Live events of `node`; `on` has open, lost, event(event, id), sampled(count), gap(transitions, messages). Returns a function that ends it. */
+  stream(node, on) {
+    let feed = null;
+    let timer = 0;
+    const open = () => {
+      feed = new EventSource(`${this.path(node)}/events?messages=1&rate=${MESSAGES_PER_SECOND}`);
+      feed.onopen = () => on.open();
+      feed.onmessage = ({ data, lastEventId }) => on.event(JSON.parse(data), lastEventId);
+      feed.addEventListener("sampled", ({ data }) => on.sampled(JSON.parse(data).left_out));
+      feed.addEventListener("lost", ({ data }) => {
+        const gone = JSON.parse(data);
+        on.gap(gone.transitions, gone.messages);
+      });
+      feed.onerror = () => {
+        on.lost();
+        if (feed.readyState !== EventSource.CLOSED) return; // it tries again by itself
+        clearTimeout(timer);
+        timer = setTimeout(open, RETRY_MS);
+      };
+    };
+    open();
+    return () => {
+      clearTimeout(timer);
+      feed.close();
+    };
+  }
+
+  list(node, prefix, limit) {
+    return json(`${this.path(node)}/kv/?prefix=${encodeURIComponent(prefix)}&limit=${limit}`);
+  }
+
+  /** {bytes, revision} */
+  async get(node, keyPath) {
+    const answer = await ask(`${this.path(node)}/kv/${keyPath}`);
+    if (!answer.ok) {
+      const body = await answer.json().catch(() => null);
+      throw new Failure(answer.status, body?.message ?? `HTTP ${answer.status}`, body);
+    }
+    return { bytes: new Uint8Array(await answer.arrayBuffer()), revision: answer.headers.get("ETag")?.replaceAll('"', "") ?? "" };
+  }
+
+  put(node, keyPath, value) {
+    return json(`${this.path(node)}/kv/${keyPath}`, { method: "PUT", body: value });
+  }
+
+  remove(node, keyPath) {
+    return json(`${this.path(node)}/kv/${keyPath}`, { method: "DELETE" });
+  }
+}
+
+/** One node's page: its own log, figures and events; commands to others go through it. */
+class NodeSource extends Source {
+  constructor(name) {
+    super();
+    this.kind = "node";
+    this.name = name;
+  }
+
+  sees(node) {
+    return node === this.name;
+  }
+
+  run(node, command, args) {
+    const query = node === this.name ? "" : `?node=${encodeURIComponent(node)}`;
+    return json(`/commands/${command}${query}`, post(args), COMMAND_TIMEOUT_MS);
+  }
+}
+
+/** The cluster monitor: every node behind its own path, and dead ones can be started. */
+class MonitorSource extends Source {
+  constructor() {
+    super();
+    this.kind = "monitor";
+    this.name = "";
+  }
+
+  path(node) {
+    return `/nodes/${encodeURIComponent(node)}`;
+  }
+
+  sees(_node) {
+    return true;
+  }
+
+  run(node, command, args) {
+    return json(`${this.path(node)}/commands/${command}`, post(args), COMMAND_TIMEOUT_MS);
+  }
+
+  start(node) {
+    return json(`${this.path(node)}/start`, post({}), COMMAND_TIMEOUT_MS);
+  }
+
+  /** The end of what the process wrote, as text. */
+  async output(node, lines) {
+    const answer = await ask(`${this.path(node)}/output?tail=${lines}`);
+    const text = await answer.text();
+    if (!answer.ok) throw new Failure(answer.status, `HTTP ${answer.status}`);
+    if (!(answer.headers.get("Content-Type") ?? "").includes("json")) return text;
+    const body = JSON.parse(text);
+    return body.text ?? (body.lines ?? []).join("\n");
+  }
+}

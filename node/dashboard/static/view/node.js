@@ -1,0 +1,166 @@
+/** The node that is picked: its own figures, and what can be done to it, with what became of it. */
+import { nodesOf, faultsOf } from "../trace.js";
+import { bytes, duration, faultWords } from "../sentences.js";
+import { clock, h, keyed, say, set } from "./dom.js";
+import { roleWords } from "./ring.js";
+
+const OUTCOMES_MAX = 12;
+
+export function makeNode(box, { source }) {
+  const title = h("h2", { id: "node-title" }, "Node");
+  const kind = h("span", { class: "badge" });
+  const facts = h("dl", { class: "facts" });
+  const link = h("a", { hidden: true }, "its own page");
+  const start = h("button", { type: "button", class: "main", hidden: true, onclick: () => begin() }, "start");
+  const actions = h("div");
+  const form = h("form", { class: "form", hidden: true });
+  const outcomes = h("ol", { class: "outcomes", "aria-live": "polite", "aria-label": "Outcomes of commands" });
+  const none = h("p", { class: "muted" });
+  box.append(h("div", { class: "head" }, title, kind, link), facts, start, actions, form, none, outcomes);
+  let picked = "";
+  let drawn = null;
+  let done = [];
+  let serial = 0;
+
+  function tell(ok, text, data) {
+    serial += 1;
+    done = [{ serial, ok, text: `${clock(Date.now()).slice(0, 8)} ${text}`, data }, ...done].slice(0, OUTCOMES_MAX);
+    keyed(outcomes, done, (one) => one.serial, (one) => {
+      const more = one.data && Object.keys(one.data).length ? h("details", {}, h("summary", {}, "details"), h("pre", {}, JSON.stringify(one.data, null, 1))) : null;
+      return h("li", { class: one.ok ? "ok" : "no" }, one.text, more);
+    }, () => {});
+  }
+
+  async function run(command, args) {
+    const node = picked;
+    const what = `${node}: ${command.name}`;
+    try {
+      const answer = await source.run(node, command.name, args);
+      tell(true, `${what}: ${answer.message}`, answer.data);
+    } catch (error) {
+      tell(false, `${what}: ${error.status === 504 ? "outcome unknown. " : ""}${error.message}`, null);
+    }
+  }
+
+  async function begin() {
+    const node = picked;
+    try {
+      const answer = await source.start(node);
+      tell(true, `${node}: ${answer?.message ?? "is started"}`, null);
+    } catch (error) {
+      tell(false, `${node}: ${error.message}`, null);
+    }
+  }
+
+  function press(command, names) {
+    if (!command.arguments?.length) {
+      set(form, "hidden", "");
+      run(command, {});
+      return;
+    }
+    openForm(command, names);
+  }
+
+  function openForm(command, names) {
+    const fields = command.arguments.map((argument) => field(argument, names.filter((name) => name !== picked)));
+    form.replaceChildren(
+      h("h3", {}, `${words(command.name)} on ${picked}`),
+      h("p", { class: "muted" }, command.summary),
+      ...fields.map((one) => one.label),
+      h("div", { class: "row" }, h("button", { type: "submit", class: "main" }, "run"), h("button", { type: "button", onclick: () => set(form, "hidden", "") }, "cancel")),
+    );
+    form.onsubmit = (event) => {
+      event.preventDefault();
+      const args = Object.fromEntries(fields.map((one) => [one.name, one.value()]).filter(([, value]) => value !== undefined));
+      set(form, "hidden", "");
+      run(command, args);
+    };
+    set(form, "hidden", null);
+    fields[0].label.querySelector("input,select").focus();
+  }
+
+  function drawActions(state, names) {
+    if (drawn === state.commands) return;
+    drawn = state.commands;
+    const all = (state.commands?.commands ?? []).filter((command) => !command.needs_faults || state.commands.enabled_faults);
+    const groups = [
+      ["Look", all.filter((command) => !command.changes)],
+      ["Change", all.filter((command) => command.changes && !command.needs_faults)],
+      ["Break, for a while", all.filter((command) => command.needs_faults)],
+    ].filter((group) => group[1].length);
+    actions.replaceChildren(...groups.flatMap(([name, commands]) => [
+      h("h3", {}, name),
+      h("div", { class: "buttons" }, commands.map((command) =>
+        h("button", { type: "button", title: command.summary, "data-command": command.name, onclick: () => press(command, names()) }, words(command.name) + (command.arguments?.length ? " …" : "")))),
+    ]));
+  }
+
+  let names = [];
+  return {
+    tell,
+    update(state, name) {
+      if (name !== picked) set(form, "hidden", "");
+      picked = name;
+      const nodes = nodesOf(state);
+      names = nodes.map((node) => node.name);
+      const node = nodes.find((one) => one.name === name);
+      if (!node) return;
+      say(title, node.name);
+      say(kind, roleWords(node));
+      set(kind, "class", `badge ${node.leads ? "good" : node.stale || node.faults.length ? "warn" : ""}`);
+      const url = node.status?.client_url;
+      const elsewhere = Boolean(url) && (source.kind === "monitor" || !node.self);
+      set(link, "hidden", elsewhere ? null : "");
+      if (elsewhere) set(link, "href", `${url}/`);
+      keyed(facts, factsOf(node), (fact) => fact[0], (fact) => h("div", { class: "pair" }, h("dt", {}, fact[0]), h("dd")), (pair, fact) => say(pair.lastChild, fact[1]));
+      set(start, "hidden", source.kind === "monitor" && !node.reachable ? null : "");
+      say(start, `start ${node.name}`);
+      drawActions(state, () => names);
+      set(actions, "hidden", node.reachable || source.kind === "monitor" || faultsOf(state).length ? null : "");
+      const wordsNow = node.reachable ? "" : node.status
+        ? `Not heard for ${duration(node.ageMs)}: it may be dead, stopped, or only cut off from here. The figures are its last words.`
+        : "Never heard by this node.";
+      say(none, wordsNow);
+    },
+  };
+}
+
+const words = (name) => name.replaceAll("_", " ");
+
+function field(argument, names) {
+  const id = `argument-${argument.name}`;
+  const options = argument.name === "peer" || argument.name === "target" ? names : argument.name === "direction" ? ["both", "in", "out"] : (argument.choices ?? null);
+  const input = options
+    ? h("select", { id }, argument.required ? null : h("option", { value: "" }, "(any)"), options.map((one) => h("option", { value: one, selected: one === argument.default }, one)))
+    : h("input", { id, value: argument.default ?? "", required: argument.required, inputmode: numeric(argument) ? "decimal" : null, autocomplete: "off" });
+  return {
+    name: argument.name,
+    label: h("label", { for: id }, `${argument.name}${argument.help ? `: ${argument.help}` : ""}`, input),
+    value() {
+      const text = input.value.trim();
+      if (text === "") return undefined;
+      return numeric(argument) && !Number.isNaN(Number(text)) ? Number(text) : text;
+    },
+  };
+}
+
+const numeric = (argument) => /int|float|number|seconds|ms|percent/.test(argument.type ?? "");
+
+function factsOf(node) {
+  const { status } = node;
+  if (!status) return [["state", "never heard"]];
+  const facts = [
+    ["term", `${status.term}, voted for ${status.vote || "nobody"}`],
+    ["leader", status.leader || "none known"],
+    ["log", `${status.first_index} to ${status.last_index}, ${bytes(status.log_bytes)}`],
+    ["committed", `${status.commit}, applied ${status.applied}, durable ${status.durable}`],
+    ["election timer", node.timer ? `${duration(node.timer.left)} of ${duration(node.timer.total)} left when told` : "none"],
+    ["links up", `${status.peers.filter((peer) => peer.link_up).length} of ${status.peers.length}`],
+    ["up for", duration(status.uptime_ms)],
+    ["version", status.version],
+  ];
+  if (status.waiting_for) facts.push(["waits for", status.waiting_for]);
+  if (status.fatal) facts.push(["stops because", status.fatal]);
+  for (const fault of node.faults) facts.push([`fault ${faultWords(fault)}`, fault.expires_in_ms === undefined || fault.expires_in_ms === null ? "until healed" : `ends in ${duration(fault.expires_in_ms)}`]);
+  return facts;
+}

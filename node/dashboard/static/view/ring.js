@@ -1,0 +1,221 @@
+/**
+ * The ring: nodes, their links, who leads, who could be heard, and how much of each election timer is left.
+ *
+ * Shape, text and colour all say the role. Elements are made once and changed in place. It must not ask the server.
+ */
+import { highestTerm, leaderOf, linksOf, nodesOf, quorumOf } from "../trace.js";
+import { ROLE_WORDS, duration, faultWords } from "../sentences.js";
+import { keyed, s, say, set } from "./dom.js";
+
+const R = 33;
+const TIMER_R = 43;
+const NARROW_PX = 560;
+const FRAMES_PER_SECOND = 15;
+const STILL_BELOW_MS = 1000;
+
+const polygon = (corners, radius, turn = -90) =>
+  Array.from({ length: corners }, (_, i) => {
+    const angle = ((turn + (360 / corners) * i) * Math.PI) / 180;
+    return `${(Math.cos(angle) * radius).toFixed(1)},${(Math.sin(angle) * radius).toFixed(1)}`;
+  }).join("L");
+
+const circle = (r) => `M0,${-r}A${r},${r} 0 1 1 0,${r}A${r},${r} 0 1 1 0,${-r}Z`;
+
+/** A role's outline: hexagon leads, circle follows, diamond asks, square waits. */
+export const SHAPES = {
+  leader: `M${polygon(6, R + 4)}Z`,
+  follower: circle(R),
+  candidate: `M${polygon(4, R + 9)}Z`,
+  "pre-candidate": `M${polygon(4, R + 9)}Z`,
+  initial: `M${polygon(4, R + 8, -45)}Z`,
+  unknown: circle(R),
+};
+
+export function makeRing(box, { pick }) {
+  const links = s("g", { "aria-hidden": "true" });
+  const centre = s("g", { "aria-hidden": "true" });
+  const nodes = s("g", { role: "listbox", "aria-label": "Nodes of the ring; arrow keys move" });
+  const svg = s("svg", { role: "group", "aria-label": "The ring of nodes; the table below says the same" }, links, centre, nodes);
+  box.append(svg);
+  const view = { places: new Map(), width: 640, height: 470, svg, still: false };
+  let last = null;
+
+  const shape = () => {
+    const narrow = box.clientWidth < NARROW_PX;
+    view.width = narrow ? 430 : 680;
+    view.height = narrow ? 450 : 470;
+    set(svg, "viewBox", `0 0 ${view.width} ${view.height}`);
+  };
+  shape();
+  new ResizeObserver(() => {
+    shape();
+    if (last) view.update(last.state, last.picked);
+  }).observe(box);
+
+  nodes.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    const all = [...nodes.children];
+    const now = all.indexOf(event.target);
+    if (now < 0) return;
+    let next = step ? (now + step + all.length) % all.length : { Home: 0, End: all.length - 1 }[event.key];
+    if (event.key === "Enter" || event.key === " ") next = now;
+    if (next === undefined) return;
+    event.preventDefault();
+    all[next].focus();
+    pick(all[next].dataset.name);
+  });
+
+  view.update = (state, picked) => {
+    last = { state, picked };
+    const list = nodesOf(state);
+    place(view, list);
+    const leader = leaderOf(state);
+    keyed(links, linksOf(state), (link) => `${link.from}>${link.to}`, makeLink, (g, link) => drawLink(view, g, link, leader.name));
+    drawCentre(view, centre, state, leader);
+    keyed(nodes, list, (node) => node.name, (node) => makeNode(node, pick), (g, node) => drawNode(view, g, node, state, picked));
+    if (!nodes.querySelector('[tabindex="0"]') && nodes.firstChild) set(nodes.firstChild, "tabindex", 0);
+  };
+  return view;
+}
+
+function place(view, list) {
+  const rx = view.width / 2 - 82;
+  const ry = view.height / 2 - 84;
+  view.places.clear();
+  list.forEach((node, i) => {
+    const angle = -Math.PI / 2 + (2 * Math.PI * i) / list.length;
+    view.places.set(node.name, { x: view.width / 2 + Math.cos(angle) * rx, y: view.height / 2 - 8 + Math.sin(angle) * ry });
+  });
+}
+
+/** The line from one node to another, beside the one of the other direction. */
+export function lane(from, to) {
+  const [dx, dy] = [to.x - from.x, to.y - from.y];
+  const length = Math.hypot(dx, dy) || 1;
+  const [ux, uy] = [dx / length, dy / length];
+  const [px, py] = [-uy * 5, ux * 5];
+  const gap = TIMER_R + 4;
+  return { x1: from.x + ux * gap + px, y1: from.y + uy * gap + py, x2: to.x - ux * gap + px, y2: to.y - uy * gap + py };
+}
+
+const makeLink = () => s("g", {}, s("line", { class: "link" }), s("text", { class: "link-mark" }));
+
+function drawLink(view, g, link, leader) {
+  const [line, mark] = g.children;
+  const { x1, y1, x2, y2 } = lane(view.places.get(link.from), view.places.get(link.to));
+  for (const [name, value] of Object.entries({ x1, y1, x2, y2 })) set(line, name, value.toFixed(1));
+  set(line, "class", `link ${link.state}${link.from === leader && link.state === "up" ? " main" : ""}`);
+  const marked = link.state === "cut" || link.state === "slow";
+  set(mark, "x", (x1 + (x2 - x1) * 0.38).toFixed(1));
+  set(mark, "y", (y1 + (y2 - y1) * 0.38).toFixed(1));
+  set(mark, "class", `link-mark ${link.state}`);
+  say(mark, marked ? (link.state === "cut" ? "✕" : link.note) : "");
+}
+
+function drawCentre(view, g, state, leader) {
+  if (!g.firstChild) {
+    g.append(
+      s("circle", { class: "centre", r: 58 }),
+      s("text", { class: "centre-text", y: -30 }, "term"),
+      s("text", { class: "centre-text big", y: 2 }),
+      s("text", { class: "centre-text", y: 22 }),
+      s("g", {}),
+    );
+  }
+  const { voters, heard, majority } = quorumOf(state);
+  set(g, "transform", `translate(${view.width / 2},${view.height / 2 - 8})`);
+  say(g.children[2], String(highestTerm(state) || "–"));
+  say(g.children[3], leader.name ? `${leader.name} leads` : "no leader");
+  const pips = Array.from({ length: voters }, (_, i) => i);
+  const left = -((voters - 1) * 13) / 2;
+  const row = g.children[4];
+  keyed(row, pips, (i) => i, () => s("circle", { class: "pip", r: 4, cy: 40 }), (pip, i) => {
+    set(pip, "cx", left + i * 13);
+    set(pip, "class", i < heard ? "pip heard" : "pip");
+  });
+  row.line ??= row.appendChild(s("line", { class: "pip-line", y1: 33, y2: 47 }));
+  const x = left + (majority - 0.5) * 13;
+  set(row.line, "x1", x);
+  set(row.line, "x2", x);
+}
+
+function makeNode(node, pick) {
+  const g = s(
+    "g",
+    { class: "node", role: "option", tabindex: -1, "data-name": node.name },
+    s("circle", { class: "picked", r: 53 }),
+    s("circle", { class: "glow", r: 51 }),
+    s("circle", { class: "timer-track", r: TIMER_R }),
+    s("circle", { class: "timer", r: TIMER_R, transform: "rotate(-90)", pathLength: 100, "stroke-dasharray": "100 100" }),
+    s("path", { class: "shape" }),
+    s("text", { class: "name", y: 1 }, node.name),
+    s("text", { class: "term", y: 17 }),
+    s("text", { class: "role", y: 66 }),
+    s("text", { class: "sub", y: 82 }),
+    s("text", { class: "you", y: -50 }),
+  );
+  g.addEventListener("click", () => pick(node.name));
+  return g;
+}
+
+function drawNode(view, g, node, state, picked) {
+  const [, , track, timer, shape, name, term, role, sub, you] = g.children;
+  const { x, y } = view.places.get(node.name);
+  set(g, "transform", `translate(${x.toFixed(1)},${y.toFixed(1)})`);
+  set(g, "class", `node ${node.role}`);
+  set(g, "aria-selected", node.name === picked ? "true" : "false");
+  set(g, "tabindex", node.name === picked ? 0 : -1);
+  set(g, "aria-label", described(node, state));
+  set(shape, "d", SHAPES[node.role] ?? SHAPES.follower);
+  say(name, node.name.length > 7 ? `${node.name.slice(0, 6)}…` : node.name);
+  say(term, node.status ? `t ${node.term}` : "?");
+  say(role, roleWords(node));
+  const vote = node.reachable && node.status.vote ? (node.status.vote === node.name ? "voted for itself" : `voted ${node.status.vote}`) : "";
+  const alarm = node.faults.length ? faultWords(node.faults[0]) : node.stale ? `leads only term ${node.term}` : "";
+  say(sub, alarm || vote);
+  set(sub, "class", alarm ? "sub alarm" : "sub");
+  say(you, node.self ? (state.source.kind === "monitor" ? "▾ seen from here" : "▾ this node") : "");
+  drawTimer(view, timer, track, node);
+}
+
+export function roleWords(node) {
+  if (node.reachable) return node.stale ? "stale leader" : (ROLE_WORDS[node.role] ?? node.role);
+  return { unknown: "unknown", stopped: "stopped", dead: "dead" }[node.state] ?? node.state;
+}
+
+function described(node, state) {
+  const parts = [node.name, roleWords(node)];
+  if (node.self) parts.push(state.source.kind === "monitor" ? "seen from here" : "this node");
+  if (node.status) parts.push(`term ${node.term}`);
+  if (node.status?.vote) parts.push(`voted for ${node.status.vote}`);
+  if (!node.reachable && node.status) parts.push(`last heard as ${node.lastRole}, ${duration(node.ageMs)} ago`);
+  parts.push(...node.faults.map(faultWords));
+  return parts.join(", ");
+}
+
+/** The arc runs down as the timer does. Too fast to follow, or motion unwanted: it stands at what was last told. */
+function drawTimer(view, arc, track, node) {
+  const { timer } = node;
+  set(track, "visibility", timer ? "visible" : "hidden");
+  set(arc, "visibility", timer ? "visible" : "hidden");
+  if (!timer) {
+    arc.run?.cancel();
+    arc.told = "";
+    return;
+  }
+  const told = `${timer.at}/${timer.left}/${view.still}`;
+  if (arc.told === told) return;
+  arc.told = told;
+  arc.run?.cancel();
+  const part = (left) => `${Math.max(0.01, (100 * left) / timer.total)} 100`;
+  const passed = Math.max(0, Date.now() - timer.at);
+  const left = timer.total < STILL_BELOW_MS && !node.self ? timer.left : Math.max(0, timer.left - passed);
+  set(arc, "stroke-dasharray", part(left));
+  if (view.still || left <= 0 || timer.total < STILL_BELOW_MS) return;
+  const steps = Math.max(1, Math.round((left / 1000) * FRAMES_PER_SECOND));
+  arc.run = arc.animate([{ strokeDasharray: part(left) }, { strokeDasharray: part(0) }], {
+    duration: left,
+    easing: `steps(${steps})`,
+    fill: "forwards",
+  });
+}
