@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench check fix clean
+.PHONY: help demo test test-slow bench check fix clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -21,6 +21,9 @@ demo: $(STAMP) ## five real nodes on this machine; Ctrl-C ends them
 
 test: $(STAMP) ## the whole suite
 	$(BIN)/python -m pytest
+
+test-slow: $(STAMP) ## what takes long: a browser, every scenario, thousands of generated requests
+	$(BIN)/python -m pytest -m slowest
 
 bench: $(STAMP) ## figures, beside etcd where there is one; BENCH=--quick for a short try
 	$(BIN)/python -m benchmarks $(BENCH)
