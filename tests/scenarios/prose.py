@@ -5,7 +5,7 @@
 
 from collections.abc import Sequence
 
-from node.raft.effects import Accepted, Apply, ConfigChanged, Effect, Persist, ReadReady, Refused, Trace
+from node.raft.effects import Accepted, Apply, ConfigChanged, Effect, Ordered, Persist, ReadReady, Refused, Trace
 from node.raft.messages import (
     Append,
     AppendReply,
@@ -18,6 +18,7 @@ from node.raft.messages import (
     ReadContext,
     ReadIndex,
     ReadIndexReply,
+    TimeoutNow,
     Vote,
     VoteReply,
 )
@@ -70,6 +71,8 @@ def message(item: RaftMessage) -> str:
             text = _context(item.context)
         case ReadIndexReply():
             text = f"{_context(item.context)} index {item.index}"
+        case TimeoutNow():
+            text = ""
         case Birth():
             text = f" sees {members(item.view)}" if not item.configuration else " is born"
             return f"Birth{text}{', asks' if item.answer else ''}"
@@ -111,6 +114,8 @@ def effect(item: Effect) -> str:
             return f"refuses request {_numbers(item.requests)}: {item.reason}"
         case ReadReady():
             return f"READ {_numbers(item.requests)} may be served at index {item.index}"
+        case Ordered(request, done, sentence):
+            return f"ANSWER {request}: {'done' if done else 'no'}, {sentence}"
         case ConfigChanged():
             return f"configuration: {members(item.configuration.voters)}"
     return type(item).__name__

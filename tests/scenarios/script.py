@@ -10,6 +10,7 @@ A file is stanzas with an empty line between them: comments (`#`), commands, `--
     deadline a                time goes to a's deadline, which is delivered
     timeout a 200             a's next drawn election timeouts, in ms
     propose a x y | read a    clients speak to a
+    transfer a [b] | campaign a | force a | leave a       an operator's orders to a
     deliver from= to= type= id= first last duplicate reverse      of the messages in flight, those that match
     drop ...                  the same choice, lost
     persist a [all] | apply a what a's disk or state machine finishes: the oldest, or all
@@ -24,11 +25,12 @@ from collections.abc import Callable
 
 import msgspec
 
+from node.raft.events import Campaign, ForceTimeout, LeaveInitial, Order, TransferLeadership
 from tests.scenarios import prose
 from tests.scenarios.world import Flying, Node, World
 
 TIMEOUTS_MS = (150, 200, 250, 275, 300)
-BRIEF = ("role:", "term:", "leader:", "born:", "READ", "refuses request", "accepts", "truncated:", "applies")
+BRIEF = ("role:", "term:", "leader:", "born:", "READ", "refuses request", "accepts", "truncated:", "applies", "ANSWER")
 
 
 class Script:
@@ -48,6 +50,10 @@ class Script:
             "timeout": self._timeout,
             "propose": lambda words: self.world.propose(self._node(words[0]), words[1:]),
             "read": lambda words: self._each(words, self.world.read),
+            "transfer": lambda words: self._order(words, lambda n: TransferLeadership(n, "".join(words[1:]))),
+            "campaign": lambda words: self._order(words, Campaign),
+            "force": lambda words: self._order(words, ForceTimeout),
+            "leave": lambda words: self._order(words, LeaveInitial),
             "deliver": self._deliver,
             "drop": self._drop,
             "persist": self._persist,
@@ -76,6 +82,9 @@ class Script:
     def _each(self, words: list[str], act: Callable[[Node], None]) -> None:
         for name in words or list(self.world.nodes):
             act(self._node(name))
+
+    def _order(self, words: list[str], make: Callable[[int], Order]) -> None:
+        self.world.order(self._node(words[0]), make)
 
     def _nodes(self, words: list[str]) -> None:
         for word, usual_ms in zip(words, TIMEOUTS_MS, strict=False):

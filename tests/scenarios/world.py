@@ -10,7 +10,7 @@ import msgspec
 
 from node.raft.core import Raft
 from node.raft.effects import Apply, Effect, Persist, Send
-from node.raft.events import Applied, Deadline, Event, Persisted, Proposal, Propose, Read, Receive
+from node.raft.events import Applied, Deadline, Event, Order, Persisted, Proposal, Propose, Read, Receive
 from node.raft.messages import RaftMessage
 from node.raft.settings import RaftSettings
 from node.raft.state import Identity
@@ -133,6 +133,10 @@ class World:
 
     def read(self, node: Node) -> None:
         self.step(node, Read((self._request(),)))
+
+    def order(self, node: Node, make: Callable[[int], Order]) -> None:
+        """An operator's order, with the number of the request in it."""
+        self.step(node, make(self._request()))
 
     def deliver(self, item: Flying) -> None:
         self.say_line(f"{item.to} <- {item.sender.name}  #{item.number} {prose.message(item.message)}")
