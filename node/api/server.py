@@ -8,12 +8,14 @@ request. It must not know where the handle comes from.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
+from typing import Protocol
 
 from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from node.api.answers import Problem, malformed
 from node.api.commands import CommandsApi
+from node.api.etcd.routes import EtcdApi, ReadableStore
 from node.api.events import EventsApi
 from node.api.guard import forbidden, from_aiohttp, make_guard
 from node.api.kv import KeyValueApi, StoreView
@@ -41,9 +43,13 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _LOG = logging.getLogger("node.api")
 
 
+class Store(StoreView, ReadableStore, Protocol):
+    """What the whole API sees of the store."""
+
+
 def build_app(
     handle: NodeHandle,
-    store: StoreView,
+    store: Store,
     trace: Trace,
     metrics: Metrics,
     *,
@@ -66,6 +72,7 @@ def build_app(
     app = web.Application(middlewares=middlewares, client_max_size=VALUE_BYTES_MAX)
     streams = events or EventsApi(trace)
     app.router.add_routes(KeyValueApi(handle, store, metrics).routes())
+    app.router.add_routes(EtcdApi(handle, store, metrics, lambda: trace.term).routes())
     app.router.add_routes(OperationsApi(handle, metrics, stats).routes())
     app.router.add_routes(CommandsApi(handle, faults_enabled).routes())
     app.router.add_routes(streams.routes())

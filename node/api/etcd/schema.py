@@ -1,0 +1,96 @@
+"""The messages that etcd's API takes: fields, numbers and types, as in etcd's `rpc.proto`.
+
+Why it exists: decoding, size limits and the description in `/openapi.json` are made from this one table. It must
+hold facts only.
+"""
+
+from typing import NamedTuple
+
+ENUMS: dict[str, dict[str, int]] = {
+    "SortOrder": {"NONE": 0, "ASCEND": 1, "DESCEND": 2},
+    "SortTarget": {"KEY": 0, "VERSION": 1, "CREATE": 2, "MOD": 3, "VALUE": 4},
+    "CompareResult": {"EQUAL": 0, "GREATER": 1, "LESS": 2, "NOT_EQUAL": 3},
+    "CompareTarget": {"VERSION": 0, "CREATE": 1, "MOD": 2, "VALUE": 3, "LEASE": 4},
+}
+
+
+class Field(NamedTuple):
+    """`type`: bytes, int64, bool, or the name of an enum or message. `oneof`: the full name of its group."""
+
+    name: str
+    number: int
+    type: str
+    repeated: bool = False
+    oneof: str = ""
+
+    @property
+    def json_name(self) -> str:
+        """The camelCase form."""
+        head, *rest = self.name.split("_")
+        return head + "".join(part.capitalize() for part in rest)
+
+
+_TARGET = "etcdserverpb.Compare.target_union"
+_REQUEST = "etcdserverpb.RequestOp.request"
+
+MESSAGES: dict[str, tuple[Field, ...]] = {
+    "RangeRequest": (
+        Field("key", 1, "bytes"),
+        Field("range_end", 2, "bytes"),
+        Field("limit", 3, "int64"),
+        Field("revision", 4, "int64"),
+        Field("sort_order", 5, "SortOrder"),
+        Field("sort_target", 6, "SortTarget"),
+        Field("serializable", 7, "bool"),
+        Field("keys_only", 8, "bool"),
+        Field("count_only", 9, "bool"),
+        Field("min_mod_revision", 10, "int64"),
+        Field("max_mod_revision", 11, "int64"),
+        Field("min_create_revision", 12, "int64"),
+        Field("max_create_revision", 13, "int64"),
+    ),
+    "PutRequest": (
+        Field("key", 1, "bytes"),
+        Field("value", 2, "bytes"),
+        Field("lease", 3, "int64"),
+        Field("prev_kv", 4, "bool"),
+        Field("ignore_value", 5, "bool"),
+        Field("ignore_lease", 6, "bool"),
+    ),
+    "DeleteRangeRequest": (
+        Field("key", 1, "bytes"),
+        Field("range_end", 2, "bytes"),
+        Field("prev_kv", 3, "bool"),
+    ),
+    "Compare": (
+        Field("result", 1, "CompareResult"),
+        Field("target", 2, "CompareTarget"),
+        Field("key", 3, "bytes"),
+        Field("version", 4, "int64", oneof=_TARGET),
+        Field("create_revision", 5, "int64", oneof=_TARGET),
+        Field("mod_revision", 6, "int64", oneof=_TARGET),
+        Field("value", 7, "bytes", oneof=_TARGET),
+        Field("lease", 8, "int64", oneof=_TARGET),
+        Field("range_end", 64, "bytes"),
+    ),
+    "RequestOp": (
+        Field("request_range", 1, "RangeRequest", oneof=_REQUEST),
+        Field("request_put", 2, "PutRequest", oneof=_REQUEST),
+        Field("request_delete_range", 3, "DeleteRangeRequest", oneof=_REQUEST),
+        Field("request_txn", 4, "TxnRequest", oneof=_REQUEST),
+    ),
+    "TxnRequest": (
+        Field("compare", 1, "Compare", repeated=True),
+        Field("success", 2, "RequestOp", repeated=True),
+        Field("failure", 3, "RequestOp", repeated=True),
+    ),
+    "CompactionRequest": (Field("revision", 1, "int64"), Field("physical", 2, "bool")),
+    "StatusRequest": (),
+    "MemberListRequest": (Field("linearizable", 1, "bool"),),
+}
+
+BY_NAME: dict[str, dict[str, Field]] = {
+    message: {name: field for field in fields for name in (field.name, field.json_name)}
+    for message, fields in MESSAGES.items()
+}
+"""Of each message the fields by both their names."""
