@@ -8,7 +8,7 @@ import msgspec
 
 from node.raft.errors import Refusal
 from node.raft.messages import RaftMessage
-from node.raft.types import Configuration, Entry, HardState, Member
+from node.raft.types import Configuration, Entry, HardState, Member, Role
 
 
 class Send(msgspec.Struct, frozen=True):
@@ -93,6 +93,7 @@ class Trace(msgspec.Struct, frozen=True):
     kind: str
     term: int
     detail: dict[str, str | int | bool]
+    role: Role = Role.INITIAL
 
 
 Effect = Persist | Send | Apply | Accepted | Refused | ReadReady | Ordered | ConfigChanged | Trace

@@ -21,8 +21,8 @@ def become_follower(state: State, term: int, leader: str, now: int, reason: str)
     """
     invariant(term >= state.term, f"the term would fall from {state.term} to {term}")
     if term > state.term:
-        state.trace("term", **{"from": state.term, "to": term})
-        state.term = term
+        before, state.term = state.term, term
+        state.trace("term", **{"from": before, "to": term})
         state.vote = ""
         state.hard_state_changed()
         set_leader(state, "", now)
@@ -54,8 +54,8 @@ def become_candidate(state: State, now: int, reason: str = "pre-vote won") -> No
     """Begin a real election: new term, vote for oneself. The own vote counts only once durable (pitfall 3)."""
     invariant(state.role not in (Role.INITIAL, Role.LEADER), f"{state.role} cannot become candidate")
     _leave(state)
-    state.trace("term", **{"from": state.term, "to": state.term + 1})
     state.term += 1
+    state.trace("term", **{"from": state.term - 1, "to": state.term})
     set_leader(state, "", now)
     state.vote = state.identity.name
     state.hard_state_changed()
@@ -119,5 +119,5 @@ def _leave(state: State) -> None:
 
 
 def _turn(state: State, role: Role, reason: str) -> None:
-    state.trace("role", **{"from": state.role.value, "to": role.value, "reason": reason})
-    state.role = role
+    before, state.role = state.role, role
+    state.trace("role", **{"from": before.value, "to": role.value, "reason": reason})

@@ -179,7 +179,7 @@ class State:
         self._then.append(Send(to, message))
 
     def trace(self, kind: str, **detail: str | int | bool) -> None:
-        self.effects.append(Trace(kind, self.term, detail))
+        self.effects.append(Trace(kind, self.term, detail, self.role))
 
     # --- the log and the disk ----------------------------------------------------------------------------------
 

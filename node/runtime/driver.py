@@ -329,8 +329,8 @@ class Driver:
                     self._ordered(effect)
                 case ConfigChanged():
                     self._hooks.configuration(effect)
-                case Trace(kind, term, detail):
-                    self._trace.transition(kind, term, self.core.role.value, detail)
+                case Trace(kind, term, detail, role):
+                    self._trace.transition(kind, term, role.value, detail)
 
     def _send(self, to: str, message: Message) -> bool:
         sent = self._links.send(to, message)
