@@ -164,7 +164,7 @@ class KeyValueStore:
             return self._transact(command)
         if isinstance(command, Compact):
             return self._compact(command.revision)
-        refusal = refusal_of_operations((command,)) or self._impossible(command)
+        refusal = refusal_of_operations((command,)) or _no_lease(command) or self._impossible(command)
         if refusal is not None:
             return refusal
         result = self._operate(command, self._revision + 1)
@@ -176,12 +176,10 @@ class KeyValueStore:
         if refusal is not None:
             return refusal
         taken = self._take(txn)
-        leaves = tuple(_leaves(taken, txn))
-        for kind in (Put, Range):  # etcd looks at all puts before it looks at any range
-            for operation in leaves:
-                impossible = self._impossible(operation) if isinstance(operation, kind) else None
-                if impossible is not None:
-                    return impossible
+        for operation in _leaves(taken, txn):
+            impossible = self._impossible(operation)
+            if impossible is not None:
+                return impossible
         return self._run(txn, txn, taken, self._revision + 1)
 
     def _take(self, txn: Txn) -> dict[int, bool]:
@@ -233,8 +231,7 @@ class KeyValueStore:
         if isinstance(operation, Put):
             if (operation.ignore_value or operation.ignore_lease) and self._versions.newest(operation.key) is None:
                 return Refused("key-not-found", "there is no such key, so there is nothing of it to keep")
-            if operation.lease:
-                return Refused("lease-not-found", f"there is no lease {operation.lease}")
+            return _no_lease(operation)
         if isinstance(operation, Range):
             return self._unreadable(operation.revision)
         return None
@@ -284,6 +281,13 @@ def _number(kv: KeyValue | None, target: Target) -> int:
     if target is Target.VERSION:
         return kv.version
     return kv.create_revision if target is Target.CREATE_REVISION else kv.lease
+
+
+def _no_lease(operation: Operation) -> Refused | None:
+    """Leases do not exist yet. Of a put alone etcd looks at the lease first, inside a transaction at the key."""
+    if isinstance(operation, Put) and operation.lease:
+        return Refused("lease-not-found", f"there is no lease {operation.lease}")
+    return None
 
 
 def _leaves(taken: dict[int, bool], txn: Txn) -> Iterator[Operation]:
