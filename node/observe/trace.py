@@ -14,7 +14,17 @@ from typing import Generic, NamedTuple, TypeVar
 
 from node.observe.events import TraceEvent
 from node.observe.messages import Numbers, light, numbers_of, type_name
-from node.raft.messages import Birth, Message, PreVote, PreVoteReply, Vote, VoteReply
+from node.raft.messages import (
+    Birth,
+    Command,
+    CommandReply,
+    Message,
+    PreVote,
+    PreVoteReply,
+    TimeoutNow,
+    Vote,
+    VoteReply,
+)
 
 TRANSITIONS_MAX_EVENTS = 4096
 """Transitions that are kept."""
@@ -34,7 +44,10 @@ _COUNTED: dict[str, tuple[str, ...]] = {
 }
 """Kinds whose counts are kept apart by these of their details; all have few values."""
 
-_RARE = frozenset({Birth, PreVote, PreVoteReply, Vote, VoteReply})
+_GOLDEN = 0.6180339887498949
+"""Steps of this size round a circle never fall into a rhythm."""
+
+_RARE = frozenset({Birth, Command, CommandReply, PreVote, PreVoteReply, TimeoutNow, Vote, VoteReply})
 """Messages that a sample takes first: few, and what people look for."""
 
 Detail = dict[str, str | int | bool]
@@ -181,6 +194,7 @@ class Reader:
         self._trace = trace
         self.wants_messages = messages
         self.cursor = cursor
+        self._phase = 0.0
         self._future: asyncio.Future[None] | None = None
 
     def take(self, limit: int) -> Batch:
@@ -213,9 +227,11 @@ class Reader:
         t, m = max(start.transitions, transitions.first), max(start.messages, messages.first)
         lost = (t - start.transitions, m - start.messages)
         t_end, m_end = min(transitions.total, t + limit), messages.total
-        if t_end < transitions.total:
-            m_end = m  # so many transitions wait that messages have to, for the order's sake
-        picked = _spread(messages, m, m_end, messages_max)
+        beyond = transitions[t_end]
+        if beyond is not None:  # messages after a transition that has to wait wait, too
+            m_end = max(m, min(m_end, beyond.seq - 1 - t_end))
+        self._phase = (self._phase + _GOLDEN) % 1
+        picked = _spread(messages, m, m_end, messages_max, self._phase)
         left_out = m_end - m - len(picked)
         events: list[tuple[Cursor, TraceEvent]] = []
         numbers = iter(picked)
@@ -250,8 +266,9 @@ class Reader:
             self._future.set_result(None)
 
 
-def _spread(messages: "_Ring[_Message]", first: int, end: int, count: int) -> list[int]:
-    """At most `count` of the numbers from `first` to `end`, ascending: rare kinds, then every n-th of the others."""
+def _spread(messages: "_Ring[_Message]", first: int, end: int, count: int, phase: float) -> list[int]:
+    """At most `count` of the numbers from `first` to `end`, ascending: rare kinds, then every n-th of the others.
+    `phase` in [0, 1) shifts which: traffic is periodic, and each of four peers must be seen in turn."""
     if end - first <= count:
         return list(range(first, end))
     rare: list[int] = []
@@ -261,7 +278,7 @@ def _spread(messages: "_Ring[_Message]", first: int, end: int, count: int) -> li
         (rare if message is not None and message.kind in _RARE else common).append(number)
     rare = rare[:count]
     room = count - len(rare)
-    return sorted(rare + [common[len(common) * i // room] for i in range(room) if common])
+    return sorted(rare + [common[int(len(common) * (i + phase) / room)] for i in range(room) if common])
 
 
 def _event(node: str, raw: _Message) -> TraceEvent:

@@ -46,12 +46,12 @@ function main(source) {
   let chosen = "";
   let frame = 0;
   let still = calm.matches || memory.get("motion") === "off";
-  const flights = new Flights();
+  const flights = new Flights(Math.random);
   const flying = at("flying");
 
   const pick = (name) => {
     picked = name;
-    if (source.kind === "monitor") view(name);
+    if (source.kind === "monitor" && nodesOf(state).some((one) => one.name === name && one.reachable)) view(name);
     draw();
   };
   const ring = makeRing(at("ring"), { pick });

@@ -6,11 +6,11 @@
 
 export const FLIGHTS_PER_SECOND = 10;
 export const RARE_PER_SECOND = 30;
-const BURST = 3;
+const BURST = 6;
 const WINDOW_SECONDS = 4;
 
 /** What people look for flies whenever it can: elections. */
-const RARE = new Set(["pre-vote", "pre-vote-reply", "vote", "vote-reply", "timeout-now", "birth"]);
+const RARE = new Set(["pre-vote", "pre-vote-reply", "vote", "vote-reply", "timeout-now", "birth", "command", "command-reply"]);
 /** What carries the pages' own figures round the cluster: counted, never shown. */
 const OWN = new Set(["report"]);
 
@@ -32,17 +32,40 @@ class Bucket {
 }
 
 export class Flights {
+  #chance;
   #usual = new Bucket(FLIGHTS_PER_SECOND, BURST);
   #rare = new Bucket(RARE_PER_SECOND, RARE_PER_SECOND / 3);
   #seconds = [];
 
+  /** `chance` gives numbers in [0, 1): traffic is periodic, and taking every n-th would always show the same peer. */
+  constructor(chance) {
+    this.#chance = chance;
+  }
+
   /** Whether this message is to be shown; `wanted` false counts it alone. */
   offer(type, at, wanted = true) {
+    const lucky = RARE.has(type) || this.#chance() < FLIGHTS_PER_SECOND / this.#arriving;
     const bucket = RARE.has(type) ? this.#rare : this.#usual;
-    const shown = wanted && !OWN.has(type) && bucket.take(at);
+    const shown = wanted && !OWN.has(type) && lucky && bucket.take(at);
+    this.#tell(type, at);
     this.#count(at, 1, shown ? 1 : 0);
     return shown;
   }
+
+  /** Estimates how many messages of the usual kinds come in a second, from the last whole one. */
+  #tell(type, at) {
+    if (RARE.has(type) || OWN.has(type)) return;
+    if (at - this.#since >= 1000) {
+      this.#arriving = Math.max(1, at - this.#since < 2000 ? this.#arrived : 1);
+      this.#arrived = 0;
+      this.#since = at;
+    }
+    this.#arrived += 1;
+  }
+
+  #arriving = 1;
+  #arrived = 0;
+  #since = 0;
 
   /** So many that the server left out. */
   leftOut(count, at) {

@@ -31,6 +31,7 @@ const SENTENCES = {
   "refused-message": (e) => `dropped a message of ${e.detail.peer}${because(e.detail)}`,
   link: (e) => `${e.detail.lane} link ${e.detail.direction === "out" ? "to" : "from"} ${e.detail.peer} is ${e.detail.up ? "up" : "down"}${because(e.detail)}`,
   "log-full": (e) => `the log is full at ${e.detail.bytes} bytes`,
+  transfer: (e) => `hand-over to ${e.detail.target}: ${{ begun: "begun", told: "it was told to stand", done: "done", failed: "failed" }[e.detail.phase] ?? e.detail.phase}`,
   fault: (e) => `${faultWords(e.detail)} ${e.detail.on ? "is on" : "is over"}`,
   gap: (e) => `${e.detail.transitions} events were overwritten before this page could read them`,
   seen: seenWords,

@@ -4,6 +4,7 @@ import { sentenceOf } from "../sentences.js";
 import { at as byId, clock, h, keyed, memory, say, set } from "./dom.js";
 
 const ROWS_MAX = 150;
+const FOLDED_MAX = 400;
 const GROUP_OF = new Map(Object.entries(GROUPS).flatMap(([group, kinds]) => kinds.map((kind) => [kind, group])));
 
 export function makeEvents(box, note) {
@@ -41,13 +42,31 @@ export function makeEvents(box, note) {
     drawn = events;
     const words = search.value.trim().toLowerCase();
     const fit = events.filter((event) => !off.has(GROUP_OF.get(event.kind) ?? "life") && matches(event, words));
-    const rows = fit.slice(-ROWS_MAX).reverse();
-    keyed(list, rows, (event) => event.serial, row, () => {});
+    const rows = folded(fit.slice(-FOLDED_MAX)).slice(-ROWS_MAX).reverse();
+    keyed(list, rows, (one) => one.event.serial, row, ({ lastChild }, one) => {
+      say(lastChild.lastChild, one.times > 1 ? ` ×${one.times}, last at ${clock(one.last)}` : "");
+    });
     const hidden = events.length - fit.length;
-    const more = fit.length - rows.length;
-    say(note, [`${fit.length} of ${events.length}`, hidden ? `${hidden} filtered out` : "", more ? `the newest ${rows.length} shown` : "", state.forgotten ? `${state.forgotten} older ones forgotten` : "", paused ? "paused" : ""].filter(Boolean).join(", "));
+    const more = fit.length - rows.reduce((sum, one) => sum + one.times, 0);
+    say(note, [`${fit.length} of ${events.length}`, hidden ? `${hidden} filtered out` : "", more ? `the oldest ${more} not shown` : "", state.forgotten ? `${state.forgotten} older ones forgotten` : "", paused ? "paused" : ""].filter(Boolean).join(", "));
   }
   return { update, focus: () => byId("events-search").focus() };
+}
+
+/** The same thing again and again is one row, with how often. */
+function folded(events) {
+  const rows = [];
+  for (const event of events) {
+    const words = sentenceOf(event);
+    const last = rows.at(-1);
+    if (last && last.words === words && last.event.node === event.node && last.event.term === event.term) {
+      last.times += 1;
+      last.last = event.at;
+    } else {
+      rows.push({ event, words, times: 1, last: event.at });
+    }
+  }
+  return rows;
 }
 
 function matches(event, words) {
@@ -56,14 +75,14 @@ function matches(event, words) {
   return words.split(/\s+/).every((word) => text.includes(word));
 }
 
-function row(event) {
+function row({ event, words }) {
   return h(
     "li",
     { class: event.kind, title: `${event.kind} in term ${event.term} as ${event.role || "?"}` },
     h("time", { datetime: new Date(event.at).toISOString() }, clock(event.at)),
     h("span", { class: "who" }, event.node),
     h("span", { class: `chip c${termColour(event.term)}`, role: "img", "aria-label": `term ${event.term}` }, String(event.term)),
-    h("span", { class: "what" }, sentenceOf(event)),
+    h("span", { class: "what" }, words, h("span", { class: "times" })),
   );
 }
 

@@ -19,6 +19,9 @@ const LOOKS = {
   "vote-reply": ["vote reply", ""],
   "pre-vote": ["vote", "P"],
   "pre-vote-reply": ["vote reply", ""],
+  "timeout-now": ["vote", "T"],
+  command: ["vote", "C"],
+  "command-reply": ["vote reply", "C"],
   "read-index": ["read", ""],
   "read-index-reply": ["read reply", ""],
 };

@@ -129,7 +129,7 @@ const words = (name) => name.replaceAll("_", " ");
 
 function field(argument, names) {
   const id = `argument-${argument.name}`;
-  const options = argument.name === "peer" || argument.name === "target" ? names : argument.name === "direction" ? ["both", "in", "out"] : (argument.choices ?? null);
+  const options = argument.name === "peer" || argument.name === "target" ? names : (argument.choices ?? null);
   const input = options
     ? h("select", { id }, argument.required ? null : h("option", { value: "" }, "(any)"), options.map((one) => h("option", { value: one, selected: one === argument.default }, one)))
     : h("input", { id, value: argument.default ?? "", required: argument.required, inputmode: numeric(argument) ? "decimal" : null, autocomplete: "off" });

@@ -42,8 +42,9 @@ export function makeRing(box, { pick }) {
 
   const shape = () => {
     const narrow = box.clientWidth < NARROW_PX;
-    view.width = narrow ? 430 : 680;
-    view.height = narrow ? 450 : 470;
+    view.narrow = narrow;
+    view.width = narrow ? 430 : 740;
+    view.height = narrow ? 500 : 520;
     set(svg, "viewBox", `0 0 ${view.width} ${view.height}`);
   };
   shape();
@@ -78,13 +79,15 @@ export function makeRing(box, { pick }) {
   return view;
 }
 
+const middle = (view) => view.height / 2 - 4;
+
 function place(view, list) {
-  const rx = view.width / 2 - 82;
-  const ry = view.height / 2 - 84;
+  const rx = view.width / 2 - (view.narrow ? 66 : 92);
+  const ry = view.height / 2 - (view.narrow ? 80 : 78);
   view.places.clear();
   list.forEach((node, i) => {
     const angle = -Math.PI / 2 + (2 * Math.PI * i) / list.length;
-    view.places.set(node.name, { x: view.width / 2 + Math.cos(angle) * rx, y: view.height / 2 - 8 + Math.sin(angle) * ry });
+    view.places.set(node.name, { x: view.width / 2 + Math.cos(angle) * rx, y: middle(view) + Math.sin(angle) * ry });
   });
 }
 
@@ -93,7 +96,7 @@ export function lane(from, to) {
   const [dx, dy] = [to.x - from.x, to.y - from.y];
   const length = Math.hypot(dx, dy) || 1;
   const [ux, uy] = [dx / length, dy / length];
-  const [px, py] = [-uy * 5, ux * 5];
+  const [px, py] = [-uy * 3.5, ux * 3.5];
   const gap = TIMER_R + 4;
   return { x1: from.x + ux * gap + px, y1: from.y + uy * gap + py, x2: to.x - ux * gap + px, y2: to.y - uy * gap + py };
 }
@@ -106,8 +109,8 @@ function drawLink(view, g, link, leader) {
   for (const [name, value] of Object.entries({ x1, y1, x2, y2 })) set(line, name, value.toFixed(1));
   set(line, "class", `link ${link.state}${link.from === leader && link.state === "up" ? " main" : ""}`);
   const marked = link.state === "cut" || link.state === "slow";
-  set(mark, "x", (x1 + (x2 - x1) * 0.38).toFixed(1));
-  set(mark, "y", (y1 + (y2 - y1) * 0.38).toFixed(1));
+  set(mark, "x", (x1 + (x2 - x1) * 0.36).toFixed(1));
+  set(mark, "y", (y1 + (y2 - y1) * 0.36).toFixed(1));
   set(mark, "class", `link-mark ${link.state}`);
   say(mark, marked ? (link.state === "cut" ? "✕" : link.note) : "");
 }
@@ -123,7 +126,7 @@ function drawCentre(view, g, state, leader) {
     );
   }
   const { voters, heard, majority } = quorumOf(state);
-  set(g, "transform", `translate(${view.width / 2},${view.height / 2 - 8})`);
+  set(g, "transform", `translate(${view.width / 2},${middle(view) + 14})`);
   say(g.children[2], String(highestTerm(state) || "–"));
   say(g.children[3], leader.name ? `${leader.name} leads` : "no leader");
   const pips = Array.from({ length: voters }, (_, i) => i);

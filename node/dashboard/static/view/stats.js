@@ -6,6 +6,7 @@ const WIDTH = 480;
 const HEIGHT = 120;
 const SECONDS = 120;
 const FLOOR = 14;
+const CLOCKS_DIFFER_MS = 600_000;
 
 export function makeStats(box, note) {
   const figures = h("div", { class: "figures" });
@@ -62,25 +63,28 @@ const show = (value) => (typeof value === "number" ? value.toLocaleString("en") 
 function makeChart() {
   const slow = s("path", { class: "max" });
   const usual = s("path", { class: "p50" });
-  const top = s("text", { x: 4, y: 11 });
+  const empty = h("p", { class: "muted empty" }, "No commits in the last two minutes that this node measured: the leader does.");
   const svg = s("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img" }, s("line", { class: "axis", x1: 0, x2: WIDTH, y1: HEIGHT - FLOOR, y2: HEIGHT - FLOOR }), slow, usual);
   const scale = h("p", { class: "muted" }, h("i", { class: "swatch p50" }), "median ", h("i", { class: "swatch max" }), "slowest of each second, last two minutes; ", h("span"));
   return {
-    element: h("div", { class: "chart" }, h("h3", {}, "Commit latency"), svg, scale),
+    element: h("div", { class: "chart" }, h("h3", {}, "Commit latency"), svg, empty, scale),
     update(recent) {
+      set(svg, "hidden", recent.length ? null : "");
+      set(scale, "hidden", recent.length ? null : "");
+      set(empty, "hidden", recent.length ? "" : null);
       const most = Math.max(1, ...recent.map((one) => one.max));
-      const end = recent.at(-1)?.at_ms ?? 0;
+      const newest = recent.at(-1)?.at_ms ?? 0;
+      const end = Math.abs(Date.now() - newest) < CLOCKS_DIFFER_MS ? Math.max(newest, Date.now() - 1000) : newest;
       const bar = WIDTH / SECONDS;
       const path = (pick) =>
-        recent.map((one) => {
+        recent.filter((one) => end - one.at_ms < SECONDS * 1000).map((one) => {
           const x = WIDTH - ((end - one.at_ms) / 1000 + 1) * bar;
           const height = ((HEIGHT - FLOOR - 4) * pick(one)) / most;
           return `M${x.toFixed(1)} ${HEIGHT - FLOOR}v${(-height).toFixed(1)}h${(bar - 0.8).toFixed(1)}v${height.toFixed(1)}z`;
         }).join("");
       set(slow, "d", path((one) => one.max));
       set(usual, "d", path((one) => one.p50));
-      say(top, ms(most));
-      const words = recent.length ? `highest ${ms(most)}, ${show(recent.at(-1).count)} commits in the last second` : "no commits seen here yet: only the leader measures them";
+      const words = recent.length ? `highest ${ms(most)}, ${show(recent.at(-1).count)} commits in the last second that had any` : "";
       say(scale.lastChild, words);
       set(svg, "aria-label", `Commit latency: ${words}`);
     },

@@ -58,6 +58,7 @@ function number(value) {
 function follows(node) {
   if (node.leads) return "leads";
   if (!node.match?.progress) return "–";
-  const { lag_entries: lag, progress } = node.match;
+  const { lag_entries: lag, match_index: match, progress } = node.match;
+  if (!match) return `not known yet, ${progress}`;
   return lag ? `${number(lag)} behind, ${progress}` : `up to date, ${progress}`;
 }

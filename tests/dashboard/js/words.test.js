@@ -1,0 +1,115 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { FLIGHTS_PER_SECOND, Flights, rateWords } from "../../../node/dashboard/static/flights.js";
+import { bytes, duration, faultWords, headline, sentenceOf } from "../../../node/dashboard/static/sentences.js";
+import { GROUPS } from "../../../node/dashboard/static/trace.js";
+import { keyPath, shown } from "../../../node/dashboard/static/view/kv.js";
+
+/** A chance that is the same every time. */
+function seeded() {
+  let state = 12345;
+  return () => {
+    state = (state * 1103515245 + 12345) % 2147483648;
+    return state / 2147483648;
+  };
+}
+
+/** Offers `perSecond` messages of each second's traffic in turn; returns those shown. */
+function play(flights, perSecond, seconds, types) {
+  const shown_ = [];
+  for (let i = 0; i < perSecond * seconds; i += 1) {
+    const type = types[i % types.length];
+    if (flights.offer(type, (i * 1000) / perSecond)) shown_.push(i % types.length);
+  }
+  return shown_;
+}
+
+test("up to ten messages a second all of them are shown, and the page says so", () => {
+  const flights = new Flights(seeded());
+  assert.equal(play(flights, 8, 10, ["append", "append-reply"]).length, 80);
+  assert.equal(rateWords(flights.rate(10_000)), "8.0 messages a second, showing all");
+});
+
+test("above that about ten a second are shown, whatever the rhythm, and the page says one in how many", () => {
+  for (const perSecond of [40, 200, 3000]) {
+    const flights = new Flights(seeded());
+    const peers = Array.from({ length: 8 }, () => "heartbeat");
+    const shown_ = play(flights, perSecond, 30, peers);
+    assert.ok(Math.abs(shown_.length / 30 - FLIGHTS_PER_SECOND) < 3, `${shown_.length} in 30 s at ${perSecond}`);
+    for (let peer = 0; peer < 8; peer += 1) assert.ok(shown_.filter((one) => one === peer).length > 10, `peer ${peer} at ${perSecond}`);
+    const { oneIn } = flights.rate(30_000);
+    assert.ok(oneIn > perSecond / FLIGHTS_PER_SECOND / 1.6 && oneIn < (perSecond / FLIGHTS_PER_SECOND) * 1.6, String(oneIn));
+  }
+});
+
+test("what the server left out counts into one in N", () => {
+  const flights = new Flights(seeded());
+  for (let second = 0; second < 5; second += 1) {
+    for (let i = 0; i < 5; i += 1) flights.offer("append", second * 1000 + i * 150);
+    flights.leftOut(995, second * 1000 + 900);
+  }
+  assert.equal(rateWords(flights.rate(5000)), "1,000 messages a second, showing 1 in 200");
+});
+
+test("votes fly in the thick of traffic; the pages' own reports never do, but count", () => {
+  const flights = new Flights(() => 0.999);
+  for (let i = 0; i < 500; i += 1) flights.offer("append", i);
+  assert.equal(flights.offer("vote", 600), true);
+  assert.equal(flights.offer("report", 601), false);
+  assert.equal(flights.rate(1500).perSecond, 502 / 4);
+});
+
+test("stopped motion shows nothing and says nothing of showing", () => {
+  const flights = new Flights(seeded());
+  assert.equal(flights.offer("vote", 10, false), false);
+  assert.equal(rateWords(flights.rate(1000), false), "0.3 messages a second");
+  assert.equal(rateWords(flights.rate(1000)), "0.3 messages a second, none shown");
+});
+
+test("every kind of event has a sentence, and unknown kinds are shown as they are", () => {
+  for (const kind of Object.values(GROUPS).flat()) {
+    const sentence = sentenceOf({ kind, node: "n1", term: 2, role: "follower", detail: { peer: "n2", lane: "bulk", direction: "in", up: true } });
+    assert.ok(sentence.length > 3 && !/^[a-z-]+ \w+=/.test(sentence), kind);
+  }
+  assert.equal(sentenceOf({ kind: "tea", node: "n1", detail: { cups: 2 } }), "tea cups=2");
+});
+
+test("every kind of the one schema is in a group", async () => {
+  const { readFileSync } = await import("node:fs");
+  const schema = readFileSync(new URL("../../../node/observe/events.py", import.meta.url), "utf8");
+  const kinds = [...schema.split("KINDS")[1].split("\n}")[0].matchAll(/^ {4}"([a-z-]+)":/gm)].map((found) => found[1]);
+  assert.ok(kinds.length > 15);
+  const known = new Set([...Object.values(GROUPS).flat(), "message"]);
+  assert.deepEqual(kinds.filter((kind) => !known.has(kind)), []);
+});
+
+test("the headline says who leads, or that nobody can", () => {
+  const say = (leader, heard) => headline({ leader, quorum: { voters: 5, heard, majority: 3 }, known: true, viewpoint: "n1" });
+  assert.equal(say({ name: "n2", term: 4 }, 5), "n2 leads term 4; all 5 nodes heard.");
+  assert.equal(say({ name: "n2", term: 4 }, 3), "n2 leads term 4; 3 of 5 nodes heard from n1.");
+  assert.equal(say({ name: "", term: 4 }, 2), "No leader: 2 of 5 nodes heard from n1, 3 are needed.");
+  assert.equal(headline({ known: false }), "Nothing heard yet.");
+});
+
+test("faults, sizes and times read as people say them", () => {
+  assert.equal(faultWords({ kind: "delay", peer: "n2", direction: "out", value: 50 }), "delay of 50 ms to n2");
+  assert.equal(faultWords({ kind: "cut_link", peer: "n2", direction: "both" }), "cut link with n2");
+  assert.deepEqual([bytes(999), bytes(1500), bytes(25_000_000)], ["999 B", "1.5 kB", "25 MB"]);
+  assert.deepEqual([duration(null), duration(12.3), duration(4200), duration(200_000)], ["never", "12 ms", "4.2 s", "3 min"]);
+});
+
+test("a key survives its way into a path, byte by byte", () => {
+  const path = (text) => keyPath(new TextEncoder().encode(text));
+  assert.equal(path("a/b c"), "a%2Fb%20c");
+  assert.equal(path("ü.x"), "%C3%BC.x");
+  assert.equal(decodeURIComponent(path("100% & more?#")), "100% & more?#");
+  assert.equal(keyPath(Uint8Array.of(0, 255, 47)), "%00%FF%2F");
+});
+
+test("a value is shown as text where it is text, else as bytes", () => {
+  assert.equal(shown(new TextEncoder().encode("grüß")), "grüß");
+  assert.equal(shown(Uint8Array.of(255, 0)), "ff 00");
+  const long = "ü".repeat(5000);
+  assert.ok(shown(new TextEncoder().encode(long)).endsWith("(10 kB in all)"));
+});
