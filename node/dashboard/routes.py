@@ -41,7 +41,7 @@ POLICY = "; ".join(
     )
 )
 
-_SECURITY = {
+SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -50,6 +50,7 @@ _SECURITY = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Content-Security-Policy": POLICY,
 }
+"""Headers of everything the page is made of; the cluster monitor puts them on all its answers."""
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -72,7 +73,7 @@ class _File:
 
     def answer(self, request: web.Request, more: Mapping[str, str]) -> web.Response:
         """200, or 304 where the browser has this very file already."""
-        headers = {**_SECURITY, "ETag": self.etag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding", **more}
+        headers = {**SECURITY, "ETag": self.etag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding", **more}
         if self.etag in (tag.strip().removeprefix("W/") for tag in request.headers.get("If-None-Match", "").split(",")):
             return web.Response(status=304, headers=headers)
         headers["Content-Type"] = self.type
