@@ -14,6 +14,12 @@ import msgspec
 
 from node.raft.types import Entry, Member
 
+COMMAND_BYTES_MAX = 4096
+"""The longest arguments of a relayed command."""
+
+OUTCOME_BYTES_MAX = 256 * 1024
+"""The longest outcome of one."""
+
 
 class Lane(enum.IntEnum):
     """Two lanes a link, so that heartbeats never queue behind data (pitfall 32)."""

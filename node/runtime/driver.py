@@ -31,6 +31,7 @@ from node.raft.events import (
     TransferLeadership,
 )
 from node.raft.messages import (
+    OUTCOME_BYTES_MAX,
     Command,
     CommandReply,
     Forward,
@@ -246,8 +247,13 @@ class Driver:
         """Only members may command, and each gets an answer."""
 
         def reply(outcome: CommandOutcome) -> None:
-            told = CommandReply(message.boot, message.request, _OUTCOME_ENCODER.encode(outcome))
-            self._command_replies.append((sender.name, told))
+            encoded = _OUTCOME_ENCODER.encode(outcome)
+            if len(encoded) > OUTCOME_BYTES_MAX:
+                shorter = msgspec.structs.replace(
+                    outcome, data={}, message=f"{outcome.message} (too long to be relayed)"
+                )
+                encoded = _OUTCOME_ENCODER.encode(shorter)
+            self._command_replies.append((sender.name, CommandReply(message.boot, message.request, encoded)))
             self._hooks.wake()
 
         if self._is_member(sender):

@@ -19,7 +19,7 @@ from node.raft.messages import Message, Report
 from node.raft.status import CoreStatus
 from node.raft.types import Entry, Member
 from node.runtime.commanding import Commander
-from node.runtime.commands import BadArgument, check, find
+from node.runtime.commands import BadArgument, Value, check, find
 from node.runtime.driver import ORDERS, CommandReplied, Driver
 from node.runtime.inputs import Arrived, Input, WantOrder, WantRead, WantRelay, WantWrite
 from node.runtime.ports import (
@@ -251,14 +251,16 @@ class Shell:
             return CommandOutcome(
                 name, target, "unknown-node", f"there is no node {target[:64]!r} here; known: {known}"
             )
+        checked = _checked(name, arguments)
+        if isinstance(checked, CommandOutcome):
+            return msgspec.structs.replace(checked, node=target)
         future: asyncio.Future[CommandOutcome] = self._loop.create_future()
         reply = _resolver(future)
         deadline_us = monotonic_us() + timeout_us
         if target == self._name:
-            self._obey(name, arguments, deadline_us, reply, relayed=False)
+            self._obey(name, checked, deadline_us, reply, relayed=False)
         else:
-            encoded = msgspec.json.encode(dict(arguments))
-            self._post(WantRelay(target, name, encoded, deadline_us, reply))
+            self._post(WantRelay(target, name, msgspec.json.encode(checked), deadline_us, reply))
         return await future
 
     def on_command(self, name: str, arguments: bytes, reply: CommandReplied) -> None:
@@ -268,25 +270,20 @@ class Shell:
         except (msgspec.DecodeError, UnicodeDecodeError):
             reply(CommandOutcome(name, self._name, "malformed", "the arguments are no JSON object", field="body"))
             return
-        self._obey(name, given, monotonic_us() + RELAYED_TIMEOUT_US, reply, relayed=True)
+        checked = _checked(name, given)
+        if isinstance(checked, CommandOutcome):
+            reply(msgspec.structs.replace(checked, node=self._name))
+            return
+        self._obey(name, checked, monotonic_us() + RELAYED_TIMEOUT_US, reply, relayed=True)
 
     def _obey(
-        self, name: str, given: Mapping[str, object], deadline_us: int, reply: CommandReplied, relayed: bool
+        self, name: str, arguments: Mapping[str, Value], deadline_us: int, reply: CommandReplied, relayed: bool
     ) -> None:
-        """Check and carry out; `reply` is called once. A relayed command's answer leaves before anything changes."""
+        """Carry out; `reply` is called once. A relayed command's answer leaves before anything changes."""
 
         def answer(outcome: CommandOutcome) -> None:
             reply(msgspec.structs.replace(outcome, node=self._name))
 
-        spec = find(name)
-        if spec is None:
-            answer(CommandOutcome(name, "", "unknown-command", f"there is no command {name[:64]!r}"))
-            return
-        try:
-            arguments = check(spec, given)
-        except BadArgument as bad:
-            answer(CommandOutcome(name, "", "malformed", str(bad), field=bad.field))
-            return
         if name in ORDERS:
             self._post(WantOrder(name, deadline_us, answer, str(arguments.get("target", ""))))
             return
@@ -347,6 +344,17 @@ class Shell:
 
 
 T = TypeVar("T")
+
+
+def _checked(name: str, given: Mapping[str, object]) -> dict[str, Value] | CommandOutcome:
+    """The command's arguments, complete; or why it is none."""
+    spec = find(name)
+    if spec is None:
+        return CommandOutcome(name, "", "unknown-command", f"there is no command {name[:64]!r}")
+    try:
+        return check(spec, given)
+    except BadArgument as bad:
+        return CommandOutcome(name, "", "malformed", str(bad), field=bad.field)
 
 
 def _overloaded() -> NotProposed:

@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 
 from node.raft.messages import (
+    COMMAND_BYTES_MAX,
+    OUTCOME_BYTES_MAX,
     Append,
     AppendReply,
     Birth,
@@ -46,12 +48,6 @@ TEXT_CHARS_MAX = 253
 
 MEMBERS_MAX = 64
 """The most members that a view or a configuration may list."""
-
-COMMAND_BYTES_MAX = 4096
-"""The longest arguments of a command."""
-
-OUTCOME_BYTES_MAX = 256 * 1024
-"""The longest outcome of a command."""
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="hello"):

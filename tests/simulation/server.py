@@ -18,8 +18,8 @@ from node.raft.settings import RaftSettings
 from node.raft.state import Identity
 from node.raft.types import Member
 from node.runtime.driver import Driver, Hooks
-from node.runtime.inputs import Arrived, Input, WantRead, WantWrite
-from node.runtime.ports import ReadFailed, Unknown
+from node.runtime.inputs import Arrived, Input, WantOrder, WantRead, WantWrite
+from node.runtime.ports import CommandOutcome, ReadFailed, Unknown
 from node.statemachine.store import KeyValueStore
 from node.storage.errors import StorageError
 from node.storage.wal import Wal, open_wal
@@ -316,6 +316,8 @@ class Server:
                 item.reply(Unknown("the connection broke"))
             elif isinstance(item, WantRead):
                 item.reply(ReadFailed("connection", "the connection broke"))
+            elif isinstance(item, WantOrder):
+                item.reply(CommandOutcome(item.command, self.name, "unknown", "the connection broke"))
 
 
 class _Observed:

@@ -38,13 +38,17 @@ def test_fixed_worlds_hold_and_cover_every_fault() -> None:
         outcomes["done"] += world.tallies.writes_done
         outcomes["unknown"] += world.tallies.writes_unknown
         outcomes["reads"] += world.tallies.reads_done
+        outcomes["orders obeyed"] += world.orders.get("ok", 0)
+        outcomes["orders refused"] += world.orders.get("refused", 0)
     # A run that never hit its faults, or never served, proves nothing.
-    assert len(faults) == 11, faults
+    assert len(faults) == 13, faults
     assert min(faults.values()) >= 10, faults
     assert outcomes["terms"] > 3 * len(FIXED_SEEDS), outcomes
     assert outcomes["done"] > 50 * len(FIXED_SEEDS), outcomes
     assert outcomes["reads"] > 50 * len(FIXED_SEEDS), outcomes
     assert outcomes["unknown"] > len(FIXED_SEEDS), outcomes
+    assert outcomes["orders obeyed"] > len(FIXED_SEEDS) / 2, outcomes
+    assert outcomes["orders refused"] > len(FIXED_SEEDS) / 2, outcomes
 
 
 def test_fresh_worlds_hold() -> None:

@@ -16,6 +16,8 @@ from node.raft.core import Raft
 from node.raft.messages import Message
 from node.raft.settings import RaftSettings
 from node.raft.types import Role
+from node.runtime.inputs import WantOrder
+from node.runtime.ports import CommandOutcome
 from node.storage.errors import StorageError
 from tests.simulation.clients import Client, Tallies
 from tests.simulation.invariants import Invariants, Violation
@@ -28,6 +30,7 @@ T = TypeVar("T")
 CLIENTS = 4
 SAFETY_US = 6_000_000
 LIVENESS_US = 20_000_000
+ORDER_TIMEOUT_US = 2_000_000
 
 
 class World(Observer):
@@ -40,6 +43,8 @@ class World(Observer):
         self.invariants = Invariants()
         self.tallies = Tallies()
         self.faults: dict[str, int] = {}
+        self.orders: dict[str, int] = {}
+        """Operators' orders asked, and answered by code."""
         self.lines = 0
         self._keep = keep
         self._hash = hashlib.sha256()
@@ -65,6 +70,7 @@ class World(Observer):
         for client in self.clients:
             client.begin()
         self.scheduler.schedule(500_000, self._next_fault)
+        self.scheduler.schedule(700_000, self._next_order)
         self.scheduler.run_until(SAFETY_US)
         self._heal()
         self._must(self._serves, "no leader served every client")
@@ -187,6 +193,35 @@ class World(Observer):
         self._wiped = server.name
         self._down(server, Server.wipe)
 
+    def _next_order(self) -> None:
+        """Beside the faults, not in their place: operators act in any weather."""
+        if self.scheduler.now() >= SAFETY_US:
+            return
+        order = self._pick([self._transfer, self._transfer, self._trigger_election])
+        self.on_line(b"%d order %s" % (self.scheduler.now(), order.__name__.encode()))
+        self.faults[order.__name__] = self.faults.get(order.__name__, 0) + 1
+        order()
+        wait_us = 500_000 + int(self.rng.random() * 2_000_000)
+        self.scheduler.schedule(self.scheduler.now() + wait_us, self._next_order)
+
+    def _transfer(self) -> None:
+        """An operator wants another to lead; asked of anybody, it is refused."""
+        self._order(self._target(), "transfer_leadership", self._pick(self.servers).name)
+
+    def _trigger_election(self) -> None:
+        self._order(self._pick(self.servers), "trigger_election", "")
+
+    def _order(self, server: Server, command: str, target: str) -> None:
+        if server.driver is None:
+            return
+        self.orders["asked"] = self.orders.get("asked", 0) + 1
+
+        def reply(outcome: CommandOutcome) -> None:
+            self.orders[outcome.code] = self.orders.get(outcome.code, 0) + 1
+
+        deadline_us = self.scheduler.now() + ORDER_TIMEOUT_US
+        server.post(WantOrder(command, deadline_us, reply, target))
+
     def _target(self) -> Server:
         """Leaders are where it hurts: half of all faults go to one."""
         leaders = [s for s in self.servers if s.driver is not None and s.driver.core.role is Role.LEADER]
@@ -251,6 +286,9 @@ class World(Observer):
         digests = {server.machine.digest() for server in self._members()}
         if len(digests) != 1:
             raise Violation("equal logs gave different stores")
+        answered = sum(count for code, count in self.orders.items() if code != "asked")
+        if answered != self.orders.get("asked", 0):
+            raise Violation(f"orders were answered otherwise than once each: {self.orders}")
         for server in self.servers:
             if server.failed:
                 raise Violation(f"{server.name}: the log failed: {server.failed}")

@@ -47,7 +47,10 @@ VALID: st.SearchStrategy[Any] = st.one_of(
         m.Forward, TEXTS, st.lists(st.builds(m.ForwardedProposal, NUMBERS, st.binary(), NUMBERS, NUMBERS)).map(tuple)
     ),
     st.builds(m.ForwardReply, TEXTS, st.lists(st.builds(m.ForwardedAnswer, NUMBERS, st.binary())).map(tuple), NUMBERS),
-    st.builds(m.Report, st.binary(), NUMBERS),
+    st.builds(m.Report, st.binary(), NUMBERS, st.booleans()),
+    st.builds(m.TimeoutNow, TERMS),
+    st.builds(m.Command, TEXTS, NUMBERS, TEXTS, st.binary(max_size=50), NUMBERS),
+    st.builds(m.CommandReply, TEXTS, NUMBERS, st.binary(max_size=50), NUMBERS),
     st.builds(Hello, NUMBERS, st.just("") | TEXTS, TEXTS, TEXTS, TEXTS, st.sampled_from(m.Lane)),
     st.sampled_from(
         [
@@ -176,6 +179,13 @@ IMPOSSIBLE: list[tuple[Any, str]] = [
     (m.Forward("", ()), "text"),
     (m.ForwardReply("", ()), "text"),
     (m.Report(b"", -1), "not between 0"),
+    (m.TimeoutNow(0), "term 0"),
+    (m.Command("", 1, "c", b"{}"), "text"),
+    (m.Command("b", 1, "c\n", b"{}"), "text"),
+    (m.Command("b", -1, "c", b"{}"), "not between 0"),
+    (m.Command("b", 1, "c", bytes(m.COMMAND_BYTES_MAX + 1)), "longer than 4096"),
+    (m.CommandReply("b", 1, bytes(m.OUTCOME_BYTES_MAX + 1)), "longer than"),
+    (m.CommandReply("b", -1, b""), "not between 0"),
     (Hello(-1, "", "a", "i", "b", m.Lane.BULK), "not between 0"),
     (Hello(1, "", "", "i", "b", m.Lane.BULK), "text"),
     (Hello(1, "", "a", "i\n", "b", m.Lane.BULK), "text"),
