@@ -7,6 +7,7 @@ refusing it is a result like any other.
 The store's revision begins at 1; each command that changes something adds 1, whatever the number of keys.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from operator import attrgetter
@@ -124,7 +125,7 @@ class KeyValueStore:
     def _read(self, wanted: Range) -> RangeResult:
         end, limit = _end_of(wanted), max(0, wanted.limit)
         everything = wanted.sort_order is not SortOrder.NONE or _filters(wanted)
-        fetched = None if everything or not limit else limit + 1
+        fetched = None if everything or not limit else min(limit, sys.maxsize - 1) + 1
         if wanted.revision <= 0 or wanted.revision == self._revision:
             count = self._versions.count(wanted.key, end)
             kvs = [] if wanted.count_only else list(islice(self._versions.present(wanted.key, end), fetched))

@@ -1,0 +1,75 @@
+"""A real etcd and a real node of one, each on free ports of loopback, for the length of a `with`.
+
+Why it exists: both sides of the differential test are programs as users run them.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+START_SECONDS_MAX = 20.0
+
+
+def etcd_program() -> str | None:
+    """The etcd to compare with: what ETCD names, else the one on PATH."""
+    return os.environ.get("ETCD") or shutil.which("etcd")
+
+
+@contextmanager
+def running_etcd(program: str, folder: Path) -> Iterator[int]:
+    """The client port of an empty etcd."""
+    port, peer_port = _free_ports()
+    client, peer = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{peer_port}"
+    command = [program, "--name=e1", f"--data-dir={folder / 'etcd'}", "--unsafe-no-fsync", "--log-level=error"]
+    command += [f"--listen-client-urls={client}", f"--advertise-client-urls={client}", f"--listen-peer-urls={peer}"]
+    command += [f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=e1={peer}"]
+    with _running(command, folder / "etcd.log", f"{client}/health"):
+        yield port
+
+
+@contextmanager
+def running_node(folder: Path) -> Iterator[int]:
+    """The client port of a node that is a cluster by itself."""
+    port, peer_port = _free_ports()
+    command = [sys.executable, "-m", "node.cli", "serve", "--name=n1", f"--seeds=n1=127.0.0.1:{peer_port}"]
+    command += [f"--port={port}", f"--data-dir={folder / 'n1'}"]
+    with _running(command, folder / "node.log", f"http://127.0.0.1:{port}/readyz"):
+        yield port
+
+
+@contextmanager
+def _running(command: list[str], log: Path, ready_url: str) -> Iterator[None]:
+    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+        try:
+            _await_ready(process, ready_url, log)
+            yield
+        finally:
+            process.terminate()
+            process.wait(START_SECONDS_MAX)
+
+
+def _await_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS_MAX
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urlopen(url, timeout=1) as answer:
+                if answer.status == 200:
+                    return
+        except (URLError, OSError):
+            time.sleep(0.02)
+    raise AssertionError(f"{url} did not become ready\n{log.read_text()[-2000:]}")
+
+
+def _free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]

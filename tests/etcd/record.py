@@ -1,0 +1,87 @@
+"""Record anew what etcd answers: `make record-etcd`, then read the diff.
+
+Why it exists: where no etcd is at hand, the suite judges by these files. `cases.ndjson`: the answers to `cases()`, in
+order; `generated.ndjson`: requests of the generator and their answers.
+"""
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from zlib import crc32
+
+from tests.etcd.cases import cases
+from tests.etcd.comparison import Answer, Client
+from tests.etcd.generator import Generator, Request
+from tests.etcd.processes import etcd_program, running_etcd
+
+FOLDER = Path(__file__).parent / "recorded"
+SEED = 36
+GENERATED = 1200
+
+
+class Exchange(NamedTuple):
+    """A request and what etcd answered."""
+
+    request: Request
+    answer: Answer
+
+
+def recorded_cases() -> list[Exchange]:
+    """What `cases()` asks now, with what was answered; raises where one changed since."""
+    lines = _lines("cases")
+    asked = cases()
+    if [crc32(request.body) for request in asked] != [line["crc32"] for line in lines]:
+        raise AssertionError("the cases are not those that were recorded: make record-etcd")
+    return [
+        Exchange(request, Answer(line["status"], line["answer"])) for request, line in zip(asked, lines, strict=True)
+    ]
+
+
+def recorded_generated() -> list[Exchange]:
+    """Requests that were generated once. Bodies are written as if their bytes were Latin-1."""
+    return [
+        Exchange(Request(line["path"], line["body"].encode("latin-1")), Answer(line["status"], line["answer"]))
+        for line in _lines("generated")
+    ]
+
+
+def main() -> int:
+    """Start an etcd for each file and write it; 1 where there is no etcd."""
+    program = etcd_program()
+    if program is None:
+        print("no etcd: put one on PATH, or name it in ETCD", file=sys.stderr)
+        return 1
+    FOLDER.mkdir(exist_ok=True)
+    for name, exchanges in (("cases", _ask_cases), ("generated", _ask_generated)):
+        with tempfile.TemporaryDirectory() as folder, running_etcd(program, Path(folder)) as port, Client(port) as etcd:
+            written = [json.dumps(line, separators=(",", ":")) for line in exchanges(etcd)]
+        (FOLDER / f"{name}.ndjson").write_text("\n".join(written) + "\n")
+        print(f"{name}: {len(written)} answers")
+    return 0
+
+
+def _ask_cases(etcd: Client) -> Iterator[dict[str, Any]]:
+    for request in cases():
+        answer = etcd.post(request)
+        yield {"crc32": crc32(request.body), "status": answer.status, "answer": answer.body}
+
+
+def _ask_generated(etcd: Client) -> Iterator[dict[str, Any]]:
+    generator, revision = Generator(SEED), 1
+    for _ in range(GENERATED):
+        request = generator.next(revision)
+        answer = etcd.post(request)
+        revision = max(revision, answer.revision)
+        body = request.body.decode("latin-1")
+        yield {"path": request.path, "body": body, "status": answer.status, "answer": answer.body}
+
+
+def _lines(name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (FOLDER / f"{name}.ndjson").read_text().splitlines()]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

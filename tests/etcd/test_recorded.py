@@ -1,0 +1,38 @@
+"""Every answer equals what etcd 3.6.8 once gave to the same request."""
+
+from collections.abc import Callable
+from io import BytesIO
+
+import aiohttp
+import pytest
+
+from tests.api.double import client_of, serving
+from tests.etcd.comparison import comparable
+from tests.etcd.record import Exchange, recorded_cases, recorded_generated
+
+
+@pytest.mark.parametrize("recorded", [recorded_cases, recorded_generated], ids=["edges", "generated"])
+async def test_a_node_answers_as_etcd_did(recorded: Callable[[], list[Exchange]]) -> None:
+    exchanges = recorded()
+    differences = []
+    async with serving() as server, client_of(server) as http:
+        for at, exchange in enumerate(exchanges):
+            answer = await _post(http, exchange)
+            if answer != exchange.answer:
+                body = exchange.request.body[:400]
+                differences.append(f"{at} {exchange.request.path} {body!r}\netcd: {exchange.answer}\nhere: {answer}")
+    assert not differences, f"{len(differences)} of {len(exchanges)} differ\n" + "\n\n".join(differences[:5])
+
+
+async def test_what_is_recorded_reaches_every_kind_of_answer() -> None:
+    """A file of one kind of request alone would prove little."""
+    told = {(e.answer.status, e.answer.body.get("code", 0)) for e in (*recorded_cases(), *recorded_generated())}
+    assert {(200, 0), (400, 3), (400, 11), (404, 5), (429, 8)} <= told
+    generated = recorded_generated()
+    assert len(generated) >= 1000
+    assert sum(e.answer.status == 200 for e in generated) > 0.7 * len(generated)
+
+
+async def _post(http: aiohttp.ClientSession, exchange: Exchange) -> object:
+    async with http.post(exchange.request.path, data=BytesIO(exchange.request.body)) as answer:
+        return comparable(answer.status, await answer.read())
