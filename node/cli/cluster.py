@@ -15,6 +15,7 @@ from node.cli.failure import FAILED, USAGE, Failure
 from node.cli.show import print_table
 
 if TYPE_CHECKING:
+    from node.supervisor.doorway import Door
     from node.supervisor.narrator import Line
     from node.supervisor.supervisor import NodeRow
 
@@ -41,12 +42,18 @@ def _cluster(
         str | None, typer.Option(metavar="MIN-MAX", help="silence before an election [150-300]")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="delete the cluster that is in DIR and begin anew")] = False,
+    monitor_port: Annotated[
+        int | None,
+        typer.Option(metavar="PORT", help="port of the page of all nodes; 0: any free one [8080, or the next]"),
+    ] = None,
+    no_monitor: Annotated[bool, typer.Option("--no-monitor", help="go without the page of all nodes")] = False,
     exit_with_parent: Annotated[bool, typer.Option("--exit-with-parent", help="end when the parent ends")] = False,
     as_json: Json = False,
 ) -> int:
     """Run a whole cluster on this machine, every node a process of its own.
 
-    Prints a table once a leader is elected, then a line for each election,
+    Serves a page that shows all nodes and starts dead ones again (its
+    address is the first line), prints a table once a leader is elected, then a line for each election,
     leader change and death. Ctrl-C ends all nodes (a second one at once); the
     data stays, and the next start goes on with it. A node that dies is
     reported, not restarted: raft-node start NODE does that.
@@ -65,7 +72,8 @@ def _cluster(
 
         lifeline.end_with_parent(signal.SIGTERM)
     timing = {"heartbeat_ms": heartbeat_ms, "election_timeout_ms": election_timeout_ms}
-    return run(nodes, base_port, data_dir, {k: v for k, v in timing.items() if v is not None}, fresh, as_json)
+    timing_given = {k: v for k, v in timing.items() if v is not None}
+    return run(nodes, base_port, data_dir, timing_given, fresh, as_json, not no_monitor, monitor_port)
 
 
 def run(
@@ -75,16 +83,22 @@ def run(
     timing: dict[str, str],
     fresh: bool,
     as_json: bool,
+    monitor: bool = True,
+    monitor_port: int | None = None,
 ) -> int:
-    """Check, start, run until the end; returns the exit code. `timing` holds settings for all nodes, as text."""
+    """Check, start, run until the end; returns the exit code. `timing` holds settings for all nodes, as text.
+
+    `monitor_port` 0: any free one; None: the usual one or one of the next.
+    """
     import asyncio
 
     from node import settings
     from node.cli import wallclock
     from node.supervisor import layout
+    from node.supervisor.doorway import open_door
     from node.supervisor.supervisor import Supervisor, flags_of
 
-    _check_numbers(nodes, base_port)
+    _check_numbers(nodes, base_port, monitor_port)
     teller = Teller(as_json, _program(), _data_dir_flag(data_dir))
     known = not fresh and layout.read(data_dir) is not None
     lock, entries = layout.open_folder(data_dir, nodes, base_port, fresh)
@@ -92,18 +106,24 @@ def run(
         timing_flags = tuple(part for key, value in timing.items() for part in (f"--{key.replace('_', '-')}", value))
         flags = flags_of(entries[0], entries)
         keys = [flag[2:].replace("-", "_") for flag in flags[::2]]
-        settings.load(
+        loaded = settings.load(
             dict(zip(keys, flags[1::2], strict=True)) | timing, os.environ
         )  # a mistake is told once, not N times
+        seconds = loaded.settings.request_timeout_ms / 1000
+        door = open_door(monitor_port, entries, loaded.settings.allowed_hosts, seconds) if monitor else None
     except BaseException:
         lock.release()
         raise
+    if monitor:
+        teller.monitor(door, monitor_port)
     teller.opening(nodes, data_dir, known)
 
     async def supervise() -> int:
         again, now_us = teller.start_command, wallclock.now_us
         node_flags = (*timing_flags, "--enable-faults")
-        supervisor = Supervisor(data_dir, entries, lock, NODE_COMMAND, node_flags, teller, os.environ, now_us, again)
+        supervisor = Supervisor(
+            data_dir, entries, lock, NODE_COMMAND, node_flags, teller, os.environ, now_us, again, door
+        )
         return await supervisor.run()
 
     code = asyncio.run(supervise())
@@ -111,7 +131,7 @@ def run(
     return code
 
 
-def _check_numbers(nodes: int, base_port: int) -> None:
+def _check_numbers(nodes: int, base_port: int, monitor_port: int | None) -> None:
     from node.supervisor.layout import BASE_PORT_MAX, BASE_PORT_MIN, NODES_MAX, NODES_MIN
 
     if not NODES_MIN <= nodes <= NODES_MAX:
@@ -124,6 +144,8 @@ def _check_numbers(nodes: int, base_port: int) -> None:
         raise Failure(
             f"--base-port {base_port} is out of bounds: it must be {BASE_PORT_MIN} to {BASE_PORT_MAX}.", USAGE
         )
+    if monitor_port is not None and not 0 <= monitor_port <= 65535:
+        raise Failure(f"--monitor-port {monitor_port} is out of bounds: it must be 0 (any free one) to 65535.", USAGE)
     if nodes % 2 == 0:
         print(
             f"Note: {nodes} nodes survive no more failures than {nodes - 1} would ({(nodes - 1) // 2}), because a "
@@ -149,11 +171,33 @@ class Teller:
 
     def __init__(self, as_json: bool, program: str, data_dir_flag: str) -> None:
         self._as_json, self._program, self._data_dir_flag = as_json, program, data_dir_flag
+        self._monitor_url = ""
 
     @property
     def start_command(self) -> str:
         """What people type, with a node's name after it, to start that node again."""
         return f"{self._program} start{self._data_dir_flag}"
+
+    def monitor(self, door: "Door | None", wanted: int | None) -> None:
+        """Where the page of all nodes is, and why it is not where people look for it."""
+        from node.supervisor.doorway import MONITOR_PORT, PORTS_TRIED_MAX
+
+        note = ""
+        if door is None:
+            last = MONITOR_PORT + PORTS_TRIED_MAX - 1
+            note = (
+                f"Ports {MONITOR_PORT} to {last} are in use, so there is no page of all nodes; every node still has "
+                "its own, and --monitor-port 0 takes any free port."
+            )
+        elif wanted is None and door.port != MONITOR_PORT:
+            note = f"port {MONITOR_PORT} is in use"
+        self._monitor_url = door.url if door else ""
+        if self._as_json:
+            self._object(kind="monitor", url=self._monitor_url or None, note=note)
+        elif door:
+            print(f"Watch it: {door.url}{f'    ({note}, so it is here)' if note else ''}", flush=True)
+        else:
+            print(note, flush=True)
 
     def opening(self, nodes: int, data_dir: Path, known: bool) -> None:
         if not self._as_json:
@@ -199,6 +243,8 @@ class Teller:
             table.add_row(row.name, row.url, str(row.pid or ""), row.role, term, style=style)
         print_table(table)
         leader = next((row for row in rows if row.role == "leader"), None)
+        if self._monitor_url:
+            print(f"{'Watch it:':10} {self._monitor_url}")
         for first, command in (("Try it:", "put greeting hello"), ("", "get greeting"), ("", "status")):
             print(f"{first:10} {self._program} {command}{self._data_dir_flag}")
         if leader:

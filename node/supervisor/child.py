@@ -11,6 +11,7 @@ import signal
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -21,6 +22,16 @@ LOG_BYTES_MAX = 8 * 1024 * 1024
 """A longer node.log is moved to node.log.1, which replaces the one before: twice this a node, at most."""
 TAIL_LINES = 4
 TAIL_BYTES = 16 * 1024
+
+
+class ProcessView(msgspec.Struct, frozen=True):
+    """What its parent knows of a node's process: no guess, unlike what other nodes say. `exit`: return code, negative
+    the signal; `how`: the same for people; both only of one that ended."""
+
+    pid: int | None
+    state: Literal["running", "ended"]
+    exit: int | None = None
+    how: str = ""
 
 
 class Child:
@@ -36,6 +47,16 @@ class Child:
     def pid(self) -> int | None:
         """The process id while it runs."""
         return self._process.pid if self._process and self._process.returncode is None else None
+
+    @property
+    def view(self) -> ProcessView:
+        """What is known of it now."""
+        if self._process is None:
+            return ProcessView(None, "ended", how="was not started")
+        code = self._process.returncode
+        if code is None:
+            return ProcessView(self._process.pid, "running")
+        return ProcessView(None, "ended", code, describe_end(code))
 
     def start(self) -> int:
         """Start the process in a session of its own, so that a terminal's Ctrl-C reaches only the supervisor."""

@@ -48,13 +48,15 @@ class NodeEntry(msgspec.Struct, frozen=True):
 
 
 class ClusterFile(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole of `cluster.json`. `control`: the supervisor's unix socket; None once it stopped."""
+    """The whole of `cluster.json`. `control`: the supervisor's unix socket; `monitor`: the URL of the page of all
+    nodes, None where there is none; both None once it stopped."""
 
     format: Literal["raft-node cluster"] = "raft-node cluster"
     version: int = VERSION
     state: Literal["running", "stopped"]
     supervisor_pid: int | None
     control: str | None
+    monitor: str | None = None
     nodes: tuple[NodeEntry, ...]
 
 

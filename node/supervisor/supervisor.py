@@ -17,10 +17,12 @@ import aiohttp
 import msgspec
 
 from node.supervisor import layout
-from node.supervisor.child import Child, describe_end
+from node.supervisor.child import Child, ProcessView, describe_end
 from node.supervisor.chronicle import Chronicle
 from node.supervisor.control import Answer, Control
+from node.supervisor.doorway import Door
 from node.supervisor.layout import ClusterFile, Lock, NodeEntry, SupervisorError
+from node.supervisor.monitor import Monitor
 from node.supervisor.narrator import Line, Narrator
 from node.supervisor.roll_call import agreed_leader, what_is_missing
 from node.supervisor.watch import NodeStatus, fetch_status, follow_events, new_session
@@ -58,6 +60,7 @@ class Supervisor:
 
     `command` starts a node; the node's flags are appended: `--name n1 --seeds ... --data-dir ... --port ...`, then
     `node_flags`. `now_us` is the wall clock; `again` is the command that people type to start a node again.
+    `door`: where the monitor is served; None: there is none. It is closed when `run` returns.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class Supervisor:
         environ: Mapping[str, str],
         now_us: Callable[[], int],
         again: str = "raft-node start",
+        door: Door | None = None,
     ) -> None:
         self._data_dir, self._lock, self._teller = data_dir, lock, teller
         self._now_us, self._again = now_us, again
@@ -82,6 +86,8 @@ class Supervisor:
         self._chronicle = Chronicle(self._narrator, self._print)
         self._control = Control(self.start_again, self.cluster_file)
         self._control_path: str | None = None
+        self._door = door
+        self._monitor = Monitor(door, entries, self._process_of, self.start_again) if door else None
         self._stop_requested = asyncio.Event()
         self._changed = asyncio.Event()
         self._stopping = False
@@ -100,6 +106,8 @@ class Supervisor:
                 child.kill()
             for number in (*signals, signal.SIGCHLD):
                 loop.remove_signal_handler(number)
+            if self._door:
+                self._door.close()
             self._lock.release()
 
     async def _run(self) -> int:
@@ -108,6 +116,8 @@ class Supervisor:
         async with new_session() as session:
             try:
                 self._control_path = await self._control.open()
+                if self._monitor:
+                    await self._monitor.open()
                 for child in self._children.values():
                     child.start()
                 self._write()
@@ -118,7 +128,7 @@ class Supervisor:
                 elif not self._stop_requested.is_set():
                     code = 1
             finally:
-                await self._end_all()
+                await asyncio.gather(self._end_all(), self._close_monitor())
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
@@ -127,6 +137,10 @@ class Supervisor:
                 self._control_path = None
                 self._write()
         return code
+
+    async def _close_monitor(self) -> None:
+        if self._monitor:
+            await self._monitor.close()
 
     async def _until_stop(self, work: Coroutine[None, None, bool]) -> bool:
         """The result of `work`, or False as soon as the end is requested."""
@@ -166,6 +180,9 @@ class Supervisor:
         self._say("started", name, f"{name} was started again as process {pid}")
         return Answer(True, f"{name} was started as process {pid}.", pid)
 
+    def _process_of(self, name: str) -> ProcessView:
+        return self._children[name].view
+
     def cluster_file(self) -> ClusterFile:
         """What `cluster.json` says now."""
         running = self._control_path is not None
@@ -173,6 +190,7 @@ class Supervisor:
             state="running" if running else "stopped",
             supervisor_pid=os.getpid() if running else None,
             control=self._control_path,
+            monitor=self._door.url if running and self._door else None,
             nodes=tuple(msgspec.structs.replace(e, pid=self._children[e.name].pid) for e in self._entries),
         )
 
