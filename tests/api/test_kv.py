@@ -284,4 +284,4 @@ async def test_head_is_get_without_a_body(client: aiohttp.ClientSession, node: S
 async def test_writes_are_commands_in_the_log(client: aiohttp.ClientSession, node: ScriptedNode) -> None:
     async with client.put("/kv/k", data=b"v"):
         pass
-    assert node.proposed == [bytes.fromhex("95a170c4016bc4017600c2")]
+    assert node.proposed == [bytes.fromhex("97a170c4016bc4017600c2c2c2")]
