@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from node.runtime.commands import Value
+from node.runtime.commands import Value, find
 from node.runtime.ports import CommandOutcome, Faults, PeerView, Status
 
 
@@ -45,6 +45,10 @@ class Commander:
 
     def plan(self, command: str, arguments: Mapping[str, Value]) -> Plan:
         """`arguments` as `commands.check` returned them."""
+        spec = find(command)
+        if spec is not None and spec.needs_faults and self._faults is None:
+            message = "faults are not enabled on this node: start it with --enable-faults"
+            return Plan(CommandOutcome(command, self._name, "faults-disabled", message))
         peer = str(arguments.get("peer", ""))
         if peer and peer not in self._peers:
             message = f"{peer} is no peer of {self._name}; there are {', '.join(self._peers)}"
@@ -92,8 +96,7 @@ class Commander:
             )
         faults = self._faults
         if faults is None:
-            message = "faults are not enabled on this node: start it with --enable-faults"
-            return Plan(CommandOutcome(command, self._name, "faults-disabled", message))
+            raise ValueError(f"{command} is neither a fault's command nor any other that is known here")
         if command == "recover":
             return self._done(command, _ended(len(faults.active())), act=faults.recover)
         direction = str(arguments.get("direction", "both"))

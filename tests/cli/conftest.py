@@ -76,7 +76,7 @@ class FakeNode:
                     self.end_headers()
                     self.wfile.write(node.answer.body)
 
-            do_PUT = do_DELETE = do_GET
+            do_PUT = do_DELETE = do_POST = do_GET
 
             def log_message(self, format: str, *args: object) -> None:
                 pass
