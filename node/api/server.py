@@ -19,6 +19,7 @@ from node.api.etcd.routes import EtcdApi, ReadableStore
 from node.api.events import EventsApi
 from node.api.guard import forbidden, from_aiohttp, make_guard
 from node.api.kv import KeyValueApi, StoreView
+from node.api.openapi import openapi
 from node.api.operations import OperationsApi, index
 from node.api.outage import make_outage
 from node.observe.metrics import Metrics
@@ -76,6 +77,7 @@ def build_app(
     app.router.add_routes(OperationsApi(handle, metrics, stats).routes())
     app.router.add_routes(CommandsApi(handle, faults_enabled).routes())
     app.router.add_routes(streams.routes())
+    app.router.add_get("/openapi.json", openapi)
     if with_index:
         app.router.add_get("/", index)
     app.on_shutdown.append(streams.stop)

@@ -1,0 +1,214 @@
+"""`/openapi.json`: every route of a node, what it takes and what it answers, as data.
+
+Why it exists: programs and people find the API by it, and a fuzzer holds the node to it; a test compares it with the
+routes that are registered, both ways. It must not be made from the handlers: then it could not contradict them.
+"""
+
+from aiohttp import web
+
+from node import __version__
+from node.api.answers import json_answer
+from node.api.etcd.routes import UNSUPPORTED
+from node.api.openapi_schemas import SCHEMAS, TEXT, Schema, ref
+
+Operation = dict[str, object]
+
+_OCTETS: Schema = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+
+_ERRORS = {
+    400: "malformed; `field` names what is wrong",
+    403: "another site, a foreign Host, or faults that are not enabled",
+    404: "there is nothing of that name",
+    408: "the body did not arrive in time",
+    409: "refused; nothing was done",
+    410: "compacted: that revision cannot be read any more",
+    412: "the key is at another revision",
+    413: "too large",
+    415: "a value comes as it is, without Content-Encoding",
+    417: "Expect can only be 100-continue",
+    503: "provably nothing happened; try again",
+    504: "nobody knows whether it happened",
+    507: "the log is full; nothing happened",
+}
+
+_ETCD_ERRORS = {
+    400: "code 3 or 11",
+    403: "another site, or a foreign Host (not in etcd's form)",
+    404: "code 5",
+    413: "too large",
+    417: "Expect can only be 100-continue",
+    429: "code 8",
+    501: "code 12",
+    503: "code 14: provably never proposed",
+    504: "code 4: nobody knows whether it was done",
+}
+
+
+def _json(name: str) -> Schema:
+    return {"application/json": {"schema": ref(name)}}
+
+
+def _parameter(name: str, schema: Schema, where: str = "query", description: str = "") -> Schema:
+    found: Schema = {"name": name, "in": where, "schema": schema, "required": where == "path"}
+    return {**found, "description": description} if description else found
+
+
+def _number(name: str, low: int = 0, high: int = 2**63 - 1) -> Schema:
+    return _parameter(name, {"type": "integer", "minimum": low, "maximum": high})
+
+
+_KEY = _parameter("key", {"type": "string", "minLength": 1}, "path", "any bytes, percent-encoded")
+_CONSISTENCY = _parameter("consistency", {"enum": ["linearizable", "stale"]})
+_TIMEOUT = _number("timeout_ms", 1, 60_000)
+_CONDITIONS = (_parameter("If-Match", TEXT, "header"), _parameter("If-None-Match", {"enum": ["*"]}, "header"))
+
+
+def _operation(
+    summary: str,
+    answers: dict[int, Schema | None],
+    *,
+    errors: tuple[int, ...] = (),
+    parameters: tuple[Schema, ...] = (),
+    body: Schema | None = None,
+) -> Operation:
+    """`answers`: content by status, None for an empty one. 400, 403 and 417 are possible everywhere."""
+    responses: dict[str, Schema] = {
+        str(status): {"description": "as asked", **({"content": content} if content else {})}
+        for status, content in answers.items()
+    }
+    for status in sorted({400, 403, 417, *errors}):
+        responses.setdefault(str(status), {"description": _ERRORS[status], "content": _json("Error")})
+    operation: Operation = {"summary": summary, "responses": responses}
+    if parameters:
+        operation["parameters"] = list(parameters)
+    if body is not None:
+        operation["requestBody"] = {"content": body}
+    return operation
+
+
+def _look(summary: str, schema: str, *parameters: Schema, also: tuple[int, ...] = ()) -> Operation:
+    """A GET that only looks. `also`: further statuses with the same answer."""
+    answers: dict[int, Schema | None] = {200: _json(schema), **{status: _json(schema) for status in also}}
+    return _operation(summary, answers, parameters=parameters)
+
+
+def _etcd(summary: str, request: str, response: str) -> Operation:
+    responses: dict[str, Schema] = {"200": {"description": "done", "content": _json(response)}}
+    for status, text in _ETCD_ERRORS.items():
+        own = {"anyOf": [ref("EtcdError"), ref("Error")]}
+        responses[str(status)] = {"description": text, "content": {"application/json": {"schema": own}}}
+    return {"summary": summary, "requestBody": {"content": _json(request)}, "responses": responses}
+
+
+def _unsupported(path: str) -> Operation:
+    responses = {
+        "501": {"description": "code 12", "content": _json("EtcdError")},
+        **{str(s): {"description": _ERRORS[s], "content": _json("Error")} for s in (400, 403, 417)},
+        "503": {"description": "code 14", "content": _json("EtcdError")},
+    }
+    return {"summary": f"etcd's {path}: not supported", "responses": responses}
+
+
+_READ_ERRORS = (404, 410, 503)
+_WRITE_ERRORS = (404, 408, 412, 413, 415, 503, 504, 507)
+_LIST = (
+    _parameter("prefix", TEXT),
+    _parameter("from", TEXT),
+    _number("limit", 1, 1000),
+    _number("revision"),
+    _CONSISTENCY,
+    _TIMEOUT,
+)
+_EVENT_STREAM: Schema = {"text/event-stream": {"schema": TEXT}}
+_ARGUMENTS: Schema = {"application/json": {"schema": {"type": "object"}}}
+
+_KV: dict[str, dict[str, Operation]] = {
+    path: {"get": _operation("list keys", {200: _json("KeyList")}, errors=(413, *_READ_ERRORS), parameters=_LIST)}
+    for path in ("/kv", "/kv/")
+}
+
+PATHS: dict[str, dict[str, Operation]] = {
+    "/": {"get": _look("the page for browsers, these routes for programs", "Index")},
+    "/static/{path}": {
+        "get": _operation(
+            "a file of the page",
+            {200: {"*/*": {"schema": TEXT}}, 304: None},
+            errors=(404,),
+            parameters=(_parameter("path", TEXT, "path"),),
+        )
+    },
+    "/source.json": {"get": _look("whose page this is", "Source")},
+    "/csp-report": {
+        "get": _look("violations of the page's policy so far", "Reports"),
+        "post": _operation("report one", {204: None}, errors=(413,), body={"application/csp-report": {"schema": {}}}),
+    },
+    "/openapi.json": {"get": _operation("this description", {200: {"application/json": {"schema": {}}}})},
+    **_KV,
+    "/kv/{key}": {
+        "get": _operation(
+            "read a value; its revision is the ETag",
+            {200: _OCTETS},
+            errors=(413, *_READ_ERRORS),
+            parameters=(_KEY, _number("revision"), _CONSISTENCY, _TIMEOUT),
+        ),
+        "put": _operation(
+            "write the body",
+            {200: _json("Written")},
+            errors=_WRITE_ERRORS,
+            parameters=(_KEY, _TIMEOUT, *_CONDITIONS),
+            body=_OCTETS,
+        ),
+        "delete": _operation(
+            "remove a key",
+            {200: _json("Written")},
+            errors=_WRITE_ERRORS,
+            parameters=(_KEY, _TIMEOUT, *_CONDITIONS),
+        ),
+    },
+    "/status": {"get": _look("this node's own view", "Status")},
+    "/cluster": {"get": _look("every node as seen from here", "Cluster")},
+    "/log": {"get": _look("entries of the log", "Log", _number("from", 1), _number("limit", 1, 1000))},
+    "/stats": {"get": _look("counts since this process started", "Stats")},
+    "/livez": {"get": _look("should this process be restarted?", "Verdict", also=(503,))},
+    "/readyz": {"get": _look("should this node get traffic?", "Verdict", also=(503,))},
+    "/metrics": {"get": _operation("Prometheus", {200: {"text/plain": {"schema": TEXT}}})},
+    "/events": {
+        "get": _operation(
+            "the live trace",
+            {200: _EVENT_STREAM},
+            errors=(503,),
+            parameters=(_number("messages", 0, 1), _parameter("Last-Event-ID", TEXT, "header")),
+        )
+    },
+    "/commands": {"get": _look("what a node can be told to do", "Commands")},
+    "/commands/{name}": {
+        "post": _operation(
+            "carry a command out, here or on another node",
+            {200: _json("CommandDone")},
+            errors=(404, 408, 409, 413, 503, 504),
+            parameters=(_parameter("name", TEXT, "path"), _parameter("node", TEXT), _TIMEOUT),
+            body=_ARGUMENTS,
+        )
+    },
+    "/version": {"get": _look("as etcd says it", "Version")},
+    "/health": {"get": _look("as etcd says it", "Health", _parameter("serializable", TEXT), also=(503,))},
+    "/v3/kv/range": {"post": _etcd("read keys", "RangeRequest", "RangeResponse")},
+    "/v3/kv/put": {"post": _etcd("write a key", "PutRequest", "PutResponse")},
+    "/v3/kv/deleterange": {"post": _etcd("delete keys", "DeleteRangeRequest", "DeleteRangeResponse")},
+    "/v3/kv/txn": {"post": _etcd("compare, then do one of two", "TxnRequest", "TxnResponse")},
+    "/v3/kv/compaction": {"post": _etcd("forget old revisions", "CompactionRequest", "CompactionResponse")},
+    "/v3/maintenance/status": {"post": _etcd("this member", "StatusRequest", "StatusResponse")},
+    "/v3/cluster/member/list": {"post": _etcd("all members", "MemberListRequest", "MemberListResponse")},
+    **{f"/v3/{path}": {"post": _unsupported(path)} for path in UNSUPPORTED},
+}
+
+
+def document() -> dict[str, object]:
+    """The whole description, OpenAPI 3.1."""
+    info = {"title": "raft-node", "version": __version__, "description": "One node of a Raft cluster."}
+    return {"openapi": "3.1.0", "info": info, "paths": PATHS, "components": {"schemas": SCHEMAS}}
+
+
+async def openapi(_request: web.Request) -> web.Response:
+    """The handler."""
+    return json_answer(document())

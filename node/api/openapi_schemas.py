@@ -1,0 +1,187 @@
+"""The shapes of this node's answers, as JSON Schema: what `openapi.py` refers to.
+
+Why it exists: a program that reads `/openapi.json` learns what it gets, and a fuzzer holds the node to it. Only facts:
+an answer may gain fields, but has those that are required here.
+"""
+
+from node.api.etcd.schema import ENUMS, MESSAGES, Field
+
+Schema = dict[str, object]
+
+TEXT: Schema = {"type": "string"}
+FLAG: Schema = {"type": "boolean"}
+COUNT: Schema = {"type": "integer", "minimum": 0}
+DURATION: Schema = {"type": "number", "description": "milliseconds"}
+INT64: Schema = {"type": "string", "pattern": "^-?[0-9]+$", "description": "an int64 as text"}
+BASE64: Schema = {"type": "string", "contentEncoding": "base64"}
+
+
+def either(*schemas: Schema) -> Schema:
+    """One of them."""
+    return {"anyOf": list(schemas)}
+
+
+NULL: Schema = {"type": "null"}
+
+
+def ref(name: str) -> Schema:
+    """A schema by its name."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def items(of: Schema) -> Schema:
+    """An array."""
+    return {"type": "array", "items": of}
+
+
+def table(of: Schema) -> Schema:
+    """An object with names that are not known beforehand."""
+    return {"type": "object", "additionalProperties": of}
+
+
+def record(required: dict[str, Schema] | None = None, **optional: Schema) -> Schema:
+    """An object that has all of `required`, and may have the others."""
+    return {"type": "object", "required": sorted(required or {}), "properties": {**(required or {}), **optional}}
+
+
+def _request_field(field: Field) -> Schema:
+    number: Schema = either({"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}, INT64)
+    kinds: dict[str, Schema] = {"bytes": BASE64, "bool": FLAG, "int64": number}
+    if field.type in kinds:
+        schema = kinds[field.type]
+    elif field.type in ENUMS:
+        schema = either({"type": "string", "enum": list(ENUMS[field.type])}, {"type": "integer"})
+    else:
+        schema = ref(field.type)
+    return items(schema) if field.repeated else schema
+
+
+_HEADER = record({"member_id": INT64, "raft_term": INT64}, cluster_id=INT64, revision=INT64)
+_PART_HEADER = record({}, revision=INT64)
+_FAULT = record({"kind": TEXT, "peer": TEXT, "direction": TEXT, "expires_in_ms": DURATION})
+_MEMBER = record({"name": TEXT, "incarnation": TEXT})
+_ARGUMENT = record({"name": TEXT, "type": TEXT, "required": FLAG, "default": {}, "help": TEXT})
+
+
+def _operations() -> dict[str, Schema]:
+    counted = ("commit", "applied", "durable", "first_index", "last_index", "last_term", "log_bytes", "log_limit_bytes")
+    texts = ("name", "incarnation", "cluster_id", "vote", "leader", "waiting_for", "boot", "version", "client_url")
+    roles: Schema = {"enum": ["initial", "follower", "pre-candidate", "candidate", "leader"]}
+    status = record(
+        {
+            **dict.fromkeys(("term", *counted), COUNT),
+            **dict.fromkeys((*texts, "fatal"), TEXT),
+            "role": roles,
+            "deadline_in_ms": either(DURATION, NULL),
+            "uptime_ms": DURATION,
+            "voters": items(_MEMBER),
+            "learners": items(_MEMBER),
+            "peers": items(record({"name": TEXT, "last_contact_ms": either(DURATION, NULL), "link_up": FLAG})),
+            "faults": items(_FAULT),
+        }
+    )
+    node: dict[str, Schema] = {
+        "name": TEXT,
+        "state": {"enum": ["reachable", "unknown"]},
+        "age_ms": either(DURATION, NULL),
+        "status": either(ref("Status"), NULL),
+    }
+    entry = record(
+        {"index": COUNT, "term": COUNT, "kind": TEXT, "size_bytes": COUNT, "checksum": TEXT, "summary": TEXT}
+    )
+    latency = record({"recent": items(record()), "p50": {}, "p99": {}, "count": COUNT})
+    traffic = ("messages_sent", "messages_received", "bytes_sent", "bytes_received")
+    command = record(
+        {"name": TEXT, "summary": TEXT, "arguments": items(_ARGUMENT), "changes": FLAG, "needs_faults": FLAG}
+    )
+    return {
+        "Error": record({"error": TEXT, "message": TEXT}, field=TEXT),
+        "Index": record({"routes": table(TEXT)}),
+        "Source": record({"kind": {"enum": ["node", "monitor"]}}, name=TEXT),
+        "Reports": record({"reports": COUNT}),
+        "Status": status,
+        "Cluster": record({"node": TEXT, "cluster_id": TEXT, "nodes": items(record(node))}),
+        "Log": record({"first_index": COUNT, "last_index": COUNT, "commit": COUNT, "entries": items(entry)}),
+        "Verdict": record({"ok": FLAG, "reason": TEXT}),
+        "Stats": record(
+            {
+                "elections": record({"started": COUNT, "won": COUNT, "lost": COUNT}),
+                "transitions": table(COUNT),
+                "votes": record({"granted": COUNT, "refused": COUNT}),
+                "heartbeats": record({"sent": COUNT, "received": COUNT}),
+                "peers": items(record({"name": TEXT, **dict.fromkeys(traffic, COUNT)})),
+                "commit_latency_ms": latency,
+                "faults": items(_FAULT),
+            }
+        ),
+        "Commands": record({"enabled_faults": FLAG, "commands": items(command)}),
+        "CommandDone": record(
+            {"ok": {"const": True}, "command": TEXT, "node": TEXT, "message": TEXT, "data": record()}
+        ),
+        "KeyList": record(
+            {
+                "revision": COUNT,
+                "count": COUNT,
+                "more": FLAG,
+                "next": either(TEXT, NULL),
+                "keys": items(
+                    record(
+                        {
+                            "key": either(TEXT, NULL),
+                            "key_base64": BASE64,
+                            "value_bytes": COUNT,
+                            "mod_revision": COUNT,
+                            "create_revision": COUNT,
+                            "version": COUNT,
+                        }
+                    )
+                ),
+            }
+        ),
+        "Written": record({"revision": COUNT, "key": either(TEXT, NULL), "key_base64": BASE64}, deleted=COUNT),
+    }
+
+
+def _etcd() -> dict[str, Schema]:
+    kv = record(
+        {"key": BASE64, "create_revision": INT64, "mod_revision": INT64, "version": INT64}, value=BASE64, lease=INT64
+    )
+    kvs = items(ref("EtcdKeyValue"))
+    range_: dict[str, Schema] = {"kvs": kvs, "more": {"const": True}, "count": INT64}
+    delete: dict[str, Schema] = {"deleted": INT64, "prev_kvs": kvs}
+    put: dict[str, Schema] = {"prev_kv": ref("EtcdKeyValue")}
+    txn: dict[str, Schema] = {"succeeded": {"const": True}, "responses": items(ref("EtcdResponse"))}
+    part = {
+        "response_range": record({"header": _PART_HEADER}, **range_),
+        "response_put": record({"header": _PART_HEADER}, **put),
+        "response_delete_range": record({"header": _PART_HEADER}, **delete),
+        "response_txn": record({"header": _PART_HEADER}, **txn),
+    }
+    member = record({"ID": INT64, "name": TEXT}, clientURLs=items(TEXT), isLearner=FLAG)
+    numbers: dict[str, Schema] = dict.fromkeys(
+        ("dbSize", "raftIndex", "raftTerm", "raftAppliedIndex", "dbSizeQuota"), INT64
+    )
+    requests = {
+        message: record(
+            {}, **{name: _request_field(field) for field in fields for name in {field.name, field.json_name}}
+        )
+        for message, fields in MESSAGES.items()
+    }
+    return {
+        **requests,
+        "EtcdError": record({"code": {"type": "integer", "minimum": 1, "maximum": 16}, "message": TEXT}),
+        "EtcdKeyValue": kv,
+        "EtcdResponse": {**record({}, **part), "minProperties": 1, "maxProperties": 1},
+        "RangeResponse": record({"header": _HEADER}, **range_),
+        "PutResponse": record({"header": _HEADER}, **put),
+        "DeleteRangeResponse": record({"header": _HEADER}, **delete),
+        "TxnResponse": record({"header": _HEADER}, **txn),
+        "CompactionResponse": record({"header": _HEADER}),
+        "StatusResponse": record({"header": _HEADER, "version": TEXT}, leader=INT64, errors=items(TEXT), **numbers),
+        "MemberListResponse": record({"header": _HEADER}, members=items(member)),
+        "Version": record({"etcdserver": TEXT, "etcdcluster": TEXT, "storage": TEXT}),
+        "Health": record({"health": {"enum": ["true", "false"]}, "reason": TEXT}),
+    }
+
+
+SCHEMAS: dict[str, Schema] = {**_operations(), **_etcd()}
