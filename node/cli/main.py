@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
-from node.cli import cluster, command, kv, log, serve, status
+from node.cli import cluster, command, demo, kv, log, serve, status
 from node.cli.failure import EXIT_CODES, FAILED, USAGE, Failure
 
 TRACEBACK_ENV = "RAFTNODE_TRACEBACK"
@@ -41,6 +41,7 @@ cluster.register(app)
 status.register(app)
 kv.register(app)
 command.register(app)
+demo.register(app)
 log.register(app)
 
 

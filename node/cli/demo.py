@@ -1,0 +1,91 @@
+"""`raft-node demo-scenario`: the classic situations of Raft with real processes, prediction first."""
+
+import os
+import sys
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+from node.cli.failure import USAGE, Failure
+from node.cli.show import print_table
+
+PROGRAM: tuple[str, ...] = (sys.executable, "-m", "node.cli")
+"""What `raft-node` is started by, for the scenarios' nodes."""
+EXIT_CODES = (
+    "Exit codes: 0 all as predicted, 1 something was not, 2 wrong argument, "
+    "70 a scenario could not be played (which says nothing about Raft)."
+)
+
+
+class Speed(str, Enum):
+    """See `node.scenarios.outcome.SPEEDS`."""
+
+    NORMAL = "normal"
+    SLOW = "slow"
+
+
+def register(app: typer.Typer) -> None:
+    app.command("demo-scenario", epilog=EXIT_CODES)(_demo_scenario)
+
+
+def _demo_scenario(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="one of --list")] = None,
+    play_all: Annotated[bool, typer.Option("--all", help="one after the other")] = False,
+    show_list: Annotated[bool, typer.Option("--list", help="what there is")] = False,
+    speed: Annotated[Speed, typer.Option(help="slow: time to read, and to watch the nodes")] = Speed.NORMAL,
+    as_json: Annotated[bool, typer.Option("--json", help="for programs: one JSON object a line")] = False,
+) -> int:
+    """Play a classic situation of Raft with five real processes.
+
+    Says what happens, predicts what the cluster will do, and shows what it
+    did. Each scenario has nodes of its own, on free ports and in a temporary
+    folder; your cluster is not touched.
+
+    [bold]Examples[/bold]
+      raft-node demo-scenario --list
+      raft-node demo-scenario leader-failure
+      raft-node demo-scenario split-vote --speed slow
+      raft-node demo-scenario --all --json
+    """
+    from node.scenarios.catalogue import BY_NAME, SCENARIOS
+
+    if show_list or (name is None and not play_all):
+        _print_list(as_json)
+        return 0
+    if name is not None and play_all:
+        raise Failure(f"Name one scenario or say --all, not both: {name} --all.", USAGE)
+    if name is not None and name not in BY_NAME:
+        raise Failure(f"There is no scenario {name!r}; there are {', '.join(BY_NAME)}.", USAGE)
+    return _play(tuple(SCENARIOS) if name is None else (BY_NAME[name],), speed.value, as_json)
+
+
+def _play(scenarios: tuple, speed: str, as_json: bool) -> int:  # type: ignore[type-arg]
+    import asyncio
+
+    from node.cli import wallclock
+    from node.scenarios.narrator import Narrator
+    from node.scenarios.outcome import SPEEDS
+    from node.scenarios.run import Setting, play_all
+
+    setting = Setting(SPEEDS[speed], PROGRAM, os.environ, wallclock.now_us)
+    return asyncio.run(play_all(scenarios, setting, Narrator(as_json)))
+
+
+def _print_list(as_json: bool) -> None:
+    from node.scenarios.catalogue import SCENARIOS
+
+    if as_json:
+        import msgspec
+
+        for scenario in SCENARIOS:
+            row = {"name": scenario.name, "title": scenario.title, "summary": scenario.summary}
+            print(msgspec.json.encode(row).decode())
+        return
+    from rich.table import Table
+
+    table = Table("scenario", "what happens", box=None, pad_edge=False)
+    for scenario in SCENARIOS:
+        table.add_row(scenario.name, scenario.summary)
+    print_table(table)
+    print("Play one: raft-node demo-scenario leader-failure    All: raft-node demo-scenario --all")

@@ -1,0 +1,147 @@
+"""The processes of one scenario: started, killed and started again on free ports of this machine, with real disks.
+
+Why it exists: a scenario kills with SIGKILL and brings back what was killed, and whatever happens to it, no process
+stays behind: each dies with this one. It must not know what the nodes say: see cluster.py.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from node.scenarios.outcome import Timing, ToolFailure
+from node.supervisor.child import Child, describe_end
+from node.supervisor.layout import HOST, NodeEntry
+from node.supervisor.supervisor import flags_of
+
+END_SECONDS = 5.0
+"""How long killed processes have to be gone."""
+POLL_SECONDS = 0.01
+DISK_SECONDS = 15.0
+
+
+class Disk(msgspec.Struct, frozen=True):
+    """The part of `raft-node log verify --json` that scenarios tell of."""
+
+    last_index: int
+    entries: int
+    damage: str
+
+
+class Nodes:
+    """`program` is what `raft-node` is started by, such as (python, -m, node.cli)."""
+
+    def __init__(self, folder: Path, count: int, timing: Timing, program: tuple[str, ...], environ: Mapping[str, str]):
+        names = tuple(f"n{number + 1}" for number in range(count))
+        ports = _free_ports(2 * count)
+        entries = tuple(_entry(folder, n, ports[2 * i], ports[2 * i + 1]) for i, n in enumerate(names))
+        flags = (
+            *("--heartbeat-ms", str(timing.heartbeat_ms), "--enable-faults"),
+            *("--election-timeout-ms", f"{timing.election_low_ms}-{timing.election_high_ms}"),
+        )
+        # The same scenario everywhere: settings from outside would change what is predicted.
+        clean = {key: value for key, value in environ.items() if not key.startswith("RAFT_")}
+        self._program, self._environ = program, clean
+        self._children = {e.name: Child(e, (*program, "serve", *flags_of(e, entries), *flags), clean) for e in entries}
+        self._wanted: set[str] = set()
+        self.names = names
+        self.urls = {entry.name: entry.url for entry in entries}
+
+    @property
+    def running(self) -> tuple[str, ...]:
+        """Those that were started and not killed."""
+        return tuple(name for name in self.names if name in self._wanted)
+
+    def start(self, *names: str) -> None:
+        """Start processes; returns at once."""
+        for name in names:
+            self._children[name].start()
+            self._wanted.add(name)
+
+    async def kill(self, name: str) -> int:
+        """SIGKILL, at once; returns the process id once it is gone."""
+        pid = self._children[name].pid or 0
+        self._wanted.discard(name)
+        self._children[name].kill()
+        await self._gone((name,))
+        return pid
+
+    async def end(self) -> None:
+        """Kill all: their folders are thrown away."""
+        self._wanted.clear()
+        for child in self._children.values():
+            child.kill()
+        await self._gone(self.names)
+
+    def check(self) -> None:
+        """Raise ToolFailure where a process ended that nobody killed."""
+        for name in self.running:
+            code = self._children[name].poll()
+            if code is not None:
+                self._wanted.discard(name)
+                raise ToolFailure(
+                    f"{name} {describe_end(code)}, which no scenario asks for.", tuple(self._children[name].log_tail())
+                )
+
+    async def disk(self, name: str) -> Disk:
+        """What lies on the disk of a node that does not run, as `raft-node log verify` finds it."""
+        folder = self._children[name].entry.data_dir
+        process = await asyncio.create_subprocess_exec(
+            *self._program,
+            *("log", "verify", folder, "--json"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=self._environ,
+        )
+        try:
+            async with asyncio.timeout(DISK_SECONDS):
+                out, error = await process.communicate()
+            return msgspec.json.decode(out, type=Disk)
+        except TimeoutError:
+            raise ToolFailure(f"raft-node log verify {folder} took longer than {DISK_SECONDS:.0f} s.") from None
+        except msgspec.MsgspecError:
+            raise ToolFailure(f"raft-node log verify failed: {error.decode(errors='replace').strip()}") from None
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    async def _gone(self, names: tuple[str, ...]) -> None:
+        try:
+            async with asyncio.timeout(END_SECONDS):
+                while any(self._still_there(name) for name in names):  # noqa: ASYNC110 - processes have no event here
+                    await asyncio.sleep(POLL_SECONDS)
+        except TimeoutError:
+            raise ToolFailure(f"A killed process was not gone after {END_SECONDS:.0f} s.") from None
+
+    def _still_there(self, name: str) -> bool:
+        self._children[name].poll()
+        return self._children[name].pid is not None
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that were free just now; all are held until the last is found, so that no two are the same."""
+    with_ports = [socket.socket() for _ in range(count)]
+    try:
+        for held in with_ports:
+            held.bind((HOST, 0))
+        return [int(held.getsockname()[1]) for held in with_ports]
+    except OSError as error:
+        raise ToolFailure(f"There are no {count} free ports on {HOST}: {error.strerror}.") from None
+    finally:
+        for held in with_ports:
+            held.close()
+
+
+def _entry(folder: Path, name: str, port: int, peer_port: int) -> NodeEntry:
+    home = folder / name
+    return NodeEntry(
+        name=name,
+        url=f"http://{HOST}:{port}",
+        peer=f"{HOST}:{peer_port}",
+        data_dir=os.fspath(home / "data"),
+        log_file=os.fspath(home / "node.log"),
+    )
