@@ -174,17 +174,22 @@ class _Node:
 
     def _open_log(self, loop: asyncio.AbstractEventLoop, shell: Shell) -> tuple[Wal, Recovered]:
         settings = self._settings
-        threaded = settings.fsync_mode == "threaded"
+        mode = settings.fsync_mode
 
         def deliver(report: Callable[[], None]) -> object:
             return loop.call_soon_threadsafe(shell.guarded, report)
+
+        def turn(write: Callable[[], None]) -> object:
+            return loop.call_soon(shell.guarded, write)
 
         return open_wal(
             prepare_folder(settings.data_dir, self._timed),
             settings.name,
             secrets.token_hex(8),
             self._fail,
-            deliver=deliver if threaded else None,
+            deliver=None if mode == "inline" else deliver,
+            turn=turn if mode == "adaptive" else None,
+            clock=time.perf_counter,
             segment_bytes=settings.segment_bytes,
         )
 

@@ -102,8 +102,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         16 * MIB
     )
     fsync_mode: Annotated[
-        Literal["threaded", "inline"], _meta("Disk", "sync in a thread beside the loop, or in the loop itself")
-    ] = "threaded"
+        Literal["adaptive", "threaded", "inline"],
+        _meta("Disk", "sync in the loop, in a thread beside it, or in the loop while the disk is quick"),
+    ] = "adaptive"
 
     trace_transitions: Annotated[
         int, _meta("Watching", "elections and other changes kept for /events", ge=16, le=1_000_000)

@@ -167,19 +167,23 @@ class ThreadedCommit:
 
     def _work(self) -> None:
         while batch := self._take():
-            try:
-                writes = [write for write, _ in batch if not write.empty]
-                if writes:
-                    self._write(writes)
-            except StorageError as error:
-                self._fail(error)
-            except Exception as error:  # a bug: it must stop the node, not only this thread
-                self._fail(StorageError(f"the log writer failed on its own account: {error!r}"))
-            else:
-                self._finished.extend(batch)
+            self._make_durable(batch)
             self._tell()
             if self._error is not None:
                 return
+
+    def _make_durable(self, batch: list[tuple[Persist, Done]]) -> None:
+        """One frame and one sync for `batch`; what came of it is for `_report` to tell."""
+        try:
+            writes = [write for write, _ in batch if not write.empty]
+            if writes:
+                self._write(writes)
+        except StorageError as error:
+            self._fail(error)
+        except Exception as error:  # a bug: it must stop the node, not only this thread
+            self._fail(StorageError(f"the log writer failed on its own account: {error!r}"))
+        else:
+            self._finished.extend(batch)
 
     def _fail(self, error: StorageError) -> None:
         with self._changed:

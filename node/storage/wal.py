@@ -10,6 +10,7 @@ from collections.abc import Callable
 from node.raft.effects import Persist
 from node.raft.errors import invariant
 from node.raft.types import HardState, cluster_id_of
+from node.storage.adaptive import AdaptiveCommit
 from node.storage.commit import Deliver, Done, GroupCommit, InlineCommit, ThreadedCommit
 from node.storage.errors import StorageError, from_os_error
 from node.storage.files import FilePort, FolderInUse
@@ -87,13 +88,16 @@ def open_wal(
     on_fatal: Callable[[StorageError], None],
     *,
     deliver: Deliver | None = None,
+    turn: Deliver | None = None,
+    clock: Callable[[], float] | None = None,
     segment_bytes: int = SEGMENT_BYTES,
     frame_bytes: int = FRAME_BYTES,
 ) -> tuple[Wal, Recovered]:
     """Open the log of the node `name`, or make one with `new_incarnation` where the folder holds none.
 
     `deliver` None: `flush` writes and syncs on the caller's thread. Otherwise one worker thread does, and reports
-    through `deliver`, which is the event loop's `call_soon_threadsafe`. `segment_bytes` is a multiple of 512.
+    through `deliver`, which is the event loop's `call_soon_threadsafe`. With `turn` (`call_soon`) and `clock` (seconds)
+    as well, the worker is used only while the disk is slow. `segment_bytes` is a multiple of 512.
     `on_fatal` is called once when a write or sync fails; nothing is reported as durable after that.
 
     Raises `StorageError` (one sentence) when the folder is in use, cannot be used, or holds a log that is damaged or
@@ -113,6 +117,8 @@ def open_wal(
     commit: GroupCommit
     if deliver is None:
         commit = InlineCommit(writer.write, on_fatal)
+    elif turn is not None and clock is not None:
+        commit = AdaptiveCommit(writer.write, on_fatal, deliver, name, turn, clock)
     else:
         commit = ThreadedCommit(writer.write, on_fatal, deliver, name)
     return Wal(files, writer, commit, recovered, frame_bytes), recovered

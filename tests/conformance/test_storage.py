@@ -1,4 +1,4 @@
-"""The storage suite on the real and the simulated disk, written inline and by a worker thread."""
+"""The storage suite on the real and the simulated disk, written inline, by a worker thread, and adaptively."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,12 +18,13 @@ def files(request: pytest.FixtureRequest, tmp_path: Path) -> FilePort:
     return OsFiles(tmp_path) if request.param == "real" else SimulatedDisk()
 
 
-@pytest.fixture(params=["inline", "threaded"])
+@pytest.fixture(params=["inline", "threaded", "adaptive"])
 def open_log(request: pytest.FixtureRequest, files: FilePort) -> Iterator[OpenLog]:
     opened: list[Log] = []
+    clock = (lambda: 0.0) if request.param == "adaptive" else None
 
     def open_one(**options: Any) -> Log:
-        log = Log(files, threaded=request.param == "threaded", segment_bytes=2048, **options)
+        log = Log(files, threaded=request.param != "inline", clock=clock, segment_bytes=2048, **options)
         opened.append(log)
         return log
 

@@ -102,7 +102,7 @@ def test_a_missing_file_is_named() -> None:
         ("max_log_bytes", "5 parsecs", "such as 1048576 or 1MiB"),
         ("max_log_bytes", "1", "4MiB to 64GiB"),
         ("segment_bytes", "1000000", "not a multiple of 512"),
-        ("fsync_mode", "never", "threaded, inline"),
+        ("fsync_mode", "never", "adaptive, threaded, inline"),
         ("exit_with_parent", "perhaps", "neither true nor false"),
         ("election_timeout_ms", "150", "such as 150-300"),
         ("seeds", "n1:9001", "name=host:port"),
