@@ -31,6 +31,7 @@ from node.raft.errors import InvariantViolation
 from node.raft.messages import Lane
 from node.raft.settings import RaftSettings
 from node.raft.state import Identity
+from node.raft.types import Role
 from node.runtime.driver import Driver, Hooks
 from node.runtime.shell import Shell, Surroundings, monotonic_us, wall_us
 from node.settings import Settings
@@ -48,6 +49,9 @@ EXIT_ADDRESS = 2
 EXIT_STORAGE = 3
 EXIT_INVARIANT = 70
 """EX_SOFTWARE: the node found itself in a state that Raft excludes, and stopped rather than go on."""
+
+HAND_OVER_US_MAX = 1_000_000
+"""How long a leader that was asked to stop tries to hand over, where election timeouts are longer than this."""
 
 _LOG = logging.getLogger("node")
 
@@ -82,7 +86,9 @@ class _Node:
                 shell = await self._start(stack, trace, loop)
                 trace.transition("started", trace.term, trace.role, {"boot": self._boot, "version": __version__})
                 await self._ended.wait()
-                if self._failure is not None:
+                if self._failure is None:
+                    await self._hand_over(shell)
+                else:
                     shell.stop()  # nothing that waits can be done any more: answer it now, not at its time limit
                 reason = f"{self._failure}" if self._failure else "asked to stop"
                 trace.transition("stopping", trace.term, trace.role, {"reason": reason})
@@ -91,6 +97,13 @@ class _Node:
         except OSError as error:
             self._failure = error
         return self._exit_code()
+
+    async def _hand_over(self, shell: Shell) -> None:
+        """A leader that leaves gives the lead away first: the others need not wait for its silence (decision 8)."""
+        status = shell.status()
+        if status.core.role is Role.LEADER and status.links_up:
+            outcome = await shell.command("transfer_leadership", {}, HAND_OVER_US_MAX)
+            _LOG.info("hand-over before leaving: %s", outcome.message)
 
     async def _start(self, stack: contextlib.AsyncExitStack, trace: Trace, loop: asyncio.AbstractEventLoop) -> Shell:
         """Bottom up: disk, core and driver, links, API. What is pushed on `stack` goes down in reverse."""

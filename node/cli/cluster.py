@@ -56,7 +56,8 @@ def _cluster(
     address is the first line), prints a table once a leader is elected, then a line for each election,
     leader change and death. Ctrl-C ends all nodes (a second one at once); the
     data stays, and the next start goes on with it. A node that dies is
-    reported, not restarted: raft-node start NODE does that.
+    reported, not restarted: raft-node start NODE does that. All nodes run
+    with --enable-faults, so that raft-node command can break them on purpose.
 
     [bold]Examples[/bold]
       raft-node cluster

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -231,6 +232,28 @@ async def until_role(url: str, role: str) -> tuple[int, int]:
                     if status["role"] == role:
                         return status["term"], status["last_index"]
             await asyncio.sleep(0.02)
+
+
+async def test_a_leader_that_is_asked_to_stop_hands_over_before_it_leaves(cluster: Cluster) -> None:
+    leader, one, other = await followers(cluster)
+    answered: list[int] = []
+    stop = asyncio.Event()
+
+    async def write() -> None:
+        while not stop.is_set():
+            answered.append(await put(cluster, one, "k"))
+
+    writer = asyncio.create_task(write())
+    cluster.signal(leader, signal.SIGTERM)
+    new = await cluster.leader(not_one_of=(leader,))
+    reasons = [d["reason"] for d in await transitions(cluster, new, "role") if d["to"] == "candidate"]
+    assert reasons[-1] == f"{leader} hands over"
+    stop.set()
+    await writer
+    assert set(answered) <= {200, 503, 504}
+    assert answered.count(504) <= 1, "more than the one write that was on its way is of unknown outcome"
+    assert answered[-1] == 200
+    assert {new} <= {one, other}
 
 
 async def test_faults_do_what_they_say_are_visible_and_end(cluster: Cluster) -> None:
