@@ -64,10 +64,8 @@ class Streams:
         session: aiohttp.ClientSession,
         forwarder: Forwarder,
         process: Callable[[str], ProcessView],
-        write_seconds_max: float = WRITE_SECONDS_MAX,
     ) -> None:
         self._session, self._forwarder, self._process = session, forwarder, process
-        self._write_seconds_max = write_seconds_max
         self._open = {"one": 0, "merged": 0}
 
     async def relay(self, request: web.Request, entry: NodeEntry, query: str) -> web.StreamResponse:
@@ -169,7 +167,7 @@ class Streams:
 
     async def _write(self, request: web.Request, response: web.StreamResponse, data: bytes) -> None:
         try:
-            async with asyncio.timeout(self._write_seconds_max):
+            async with asyncio.timeout(WRITE_SECONDS_MAX):
                 await response.write(data)
         except (ConnectionError, TimeoutError):
             if request.transport is not None:

@@ -50,7 +50,10 @@ class Cluster:
         self._supervisor: asyncio.subprocess.Process | None = None
 
     async def start(self, nodes: int, *options: str) -> None:
-        """Start the supervisor (again), wait until every node is up and one leads."""
+        """Start the supervisor (again), wait until every node is up and one leads. Without the page of all nodes,
+        unless `options` say on which port."""
+        if "--monitor-port" not in options:
+            options = (*options, "--no-monitor")
         with (self.folder / "supervisor.log").open("ab") as log:
             self._supervisor = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "node.cli", "cluster", "--nodes", str(nodes)),
@@ -73,6 +76,12 @@ class Cluster:
         """By name: what `cluster.json` says."""
         described = json.loads((self.folder / "data" / "cluster.json").read_bytes())
         return {node["name"]: node for node in described["nodes"]}
+
+    @property
+    def monitor(self) -> str:
+        """Where the page of all nodes is, with a slash at the end; empty where there is none."""
+        described = json.loads((self.folder / "data" / "cluster.json").read_bytes())
+        return str(described["monitor"] or "")
 
     def url(self, name: str) -> str:
         return str(self.nodes[name]["url"])

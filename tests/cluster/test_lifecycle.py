@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_however_the_supervisor_ends_no_process_stays(tmp_path: Path, how: signal.Signals) -> None:
     data = tmp_path / "data"
-    command = [sys.executable, "-m", "node.cli", "cluster", "--nodes", "3", "--data-dir", str(data)]
+    command = [sys.executable, "-m", "node.cli", "cluster", "--no-monitor", "--nodes", "3", "--data-dir", str(data)]
     supervisor = subprocess.Popen(
         [*command, "--base-port", str(free_base_port(3))], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

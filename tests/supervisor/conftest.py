@@ -67,6 +67,8 @@ class Cluster:
     def start(self, *flags: str, environ: dict[str, str] | None = None, nodes: int = 3) -> "Cluster":
         self.out = (self.folder / "out").open("wb")
         arguments = ["cluster", "--nodes", str(nodes), "--base-port", str(self.base_port)]
+        if "--monitor-port" not in flags:
+            arguments.append("--no-monitor")
         self.process = subprocess.Popen(
             [sys.executable, str(PROGRAM), *arguments, "--data-dir", str(self.data_dir), *flags],
             stdout=self.out,

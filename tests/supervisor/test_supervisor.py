@@ -1,11 +1,13 @@
 """`raft-node cluster` as a real process with real children: how it ends, what it tells, what it refuses."""
 
+import contextlib
 import os
 import signal
 import socket
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -125,7 +127,7 @@ def test_when_no_node_survives_the_start_the_cluster_ends_and_shows_why(cluster:
 
 def test_it_ends_with_its_parent_when_told_to(tmp_path: Path, cluster: Cluster) -> None:
     """A parent process that starts the cluster and is killed."""
-    flags = ["cluster", "--nodes", "3", "--base-port", str(cluster.base_port), "--exit-with-parent"]
+    flags = ["cluster", "--no-monitor", "--nodes", "3", "--base-port", str(cluster.base_port), "--exit-with-parent"]
     command = [sys.executable, str(PROGRAM), *flags, "--data-dir", str(cluster.data_dir)]
     code = f"import subprocess, sys; p = subprocess.Popen({command!r}); print(p.pid, flush=True); p.wait()"
     with (tmp_path / "log").open("wb") as log:
@@ -142,7 +144,16 @@ def test_it_ends_with_its_parent_when_told_to(tmp_path: Path, cluster: Cluster) 
 
 
 def test_a_reader_that_goes_away_ends_the_cluster(cluster: Cluster) -> None:
-    flags = ["cluster", "--nodes", "3", "--base-port", str(cluster.base_port), "--data-dir", str(cluster.data_dir)]
+    flags = [
+        "cluster",
+        "--no-monitor",
+        "--nodes",
+        "3",
+        "--base-port",
+        str(cluster.base_port),
+        "--data-dir",
+        str(cluster.data_dir),
+    ]
     cluster.process = subprocess.Popen([sys.executable, str(PROGRAM), *flags], stdout=subprocess.PIPE)
     assert cluster.process.stdout is not None
     cluster.process.stdout.readline()
@@ -175,3 +186,38 @@ def test_impossible_settings_are_told_once_before_anything_starts(cluster: Clust
     code, out, err = cluster.raft_node("cluster", "--nodes", "3", "--base-port", port, "--heartbeat-ms", "500")
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "begins below 1.5 heartbeats" in err
+
+
+def test_ctrl_c_waits_for_nobody_who_watches_the_page_of_all_nodes(cluster: Cluster) -> None:
+    cluster.start("--monitor-port", "0").until_table()
+    first = cluster.output.splitlines()[0]
+    assert first == f"Watch it: {cluster.file['monitor']}"
+    port = int(first.rstrip("/").rpartition(":")[2])
+    with contextlib.ExitStack() as held:
+        readers = []
+        for path in ("/events", "/nodes/n1/events"):
+            reader = held.enter_context(socket.create_connection(("127.0.0.1", port)))
+            reader.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            assert reader.recv(15) == b"HTTP/1.1 200 OK"
+            readers.append(reader)
+        begin = time.monotonic()
+        cluster.signal(signal.SIGINT)
+        assert cluster.wait() == 0
+        assert time.monotonic() - begin < 3
+        for reader in readers:
+            while reader.recv(65536):
+                pass
+    assert cluster.file["monitor"] is None
+    assert alive(cluster.pids) == []
+
+
+def test_a_named_port_of_the_page_that_is_taken_is_told_and_nothing_is_started(cluster: Cluster) -> None:
+    ports = ["--base-port", str(cluster.base_port), "--monitor-port"]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        code, out, err = cluster.raft_node("cluster", "--nodes", "3", *ports, str(taken.getsockname()[1]))
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "where the monitor would be served, is in use: choose another --monitor-port" in err
+    assert not (cluster.data_dir / "n1").exists()
+    assert cluster.raft_node("cluster", "--nodes", "3", *ports, "65536")[0] == 2
