@@ -3,9 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed.stamp
+CACHE := .cache
+AXE_VERSION := 4.14.1
+AXE_SHA256 := 29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow bench check fix clean
+.PHONY: help demo scenarios test test-slow bench check fix clean browser
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -16,13 +19,28 @@ $(STAMP): pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
+$(CACHE)/browser.stamp: $(STAMP)
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; } || \
+	  { echo "chromium is needed for the tests in a browser: install your system's package"; exit 1; }
+	@command -v npm >/dev/null || { echo "npm is needed for the tests in a browser: install Node.js 20 or newer"; exit 1; }
+	mkdir -p $(CACHE)
+	cd $(CACHE) && npm pack --silent axe-core@$(AXE_VERSION) >/dev/null
+	tar -xzf $(CACHE)/axe-core-$(AXE_VERSION).tgz -C $(CACHE) --strip-components=1 package/axe.min.js
+	echo "$(AXE_SHA256)  $(CACHE)/axe.min.js" | sha256sum --check --quiet
+	@touch $@
+
+browser: $(CACHE)/browser.stamp ## what the tests in a browser need beside: chromium, axe-core
+
 demo: $(STAMP) ## five real nodes on this machine; Ctrl-C ends them
 	@exec $(BIN)/raft-node cluster --nodes 5 --exit-with-parent
+
+scenarios: $(STAMP) ## the classic situations of Raft, played and explained; SCENARIO=split-vote for one of them
+	@$(BIN)/raft-node demo-scenario $(or $(SCENARIO),--all)
 
 test: $(STAMP) ## the whole suite
 	$(BIN)/python -m pytest
 
-test-slow: $(STAMP) ## what takes long: a browser, every scenario, thousands of generated requests
+test-slow: browser $(STAMP) ## what takes long: a browser, every scenario, thousands of generated requests
 	$(BIN)/python -m pytest -m slowest
 
 bench: $(STAMP) ## figures, beside etcd where there is one; BENCH=--quick for a short try
@@ -39,4 +57,4 @@ fix: $(STAMP) ## format and repair what ruff can repair
 	$(BIN)/ruff format .
 
 clean: ## remove the virtual environment and caches; data folders stay
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
+	rm -rf $(VENV) $(CACHE) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

@@ -2,13 +2,16 @@
 
 import os
 import sys
-from enum import Enum
-from typing import Annotated
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from node.cli.failure import USAGE, Failure
 from node.cli.show import print_table
+
+if TYPE_CHECKING:
+    from node.scenarios.catalogue import Scenario
 
 PROGRAM: tuple[str, ...] = (sys.executable, "-m", "node.cli")
 """What `raft-node` is started by, for the scenarios' nodes."""
@@ -18,7 +21,7 @@ EXIT_CODES = (
 )
 
 
-class Speed(str, Enum):
+class Speed(StrEnum):
     """See `node.scenarios.outcome.SPEEDS`."""
 
     NORMAL = "normal"
@@ -60,15 +63,17 @@ def _demo_scenario(
     return _play(tuple(SCENARIOS) if name is None else (BY_NAME[name],), speed.value, as_json)
 
 
-def _play(scenarios: tuple, speed: str, as_json: bool) -> int:  # type: ignore[type-arg]
+def _play(scenarios: "tuple[Scenario, ...]", speed: str, as_json: bool) -> int:
     import asyncio
 
     from node.cli import wallclock
     from node.scenarios.narrator import Narrator
+    from node.scenarios.nodes import Start
     from node.scenarios.outcome import SPEEDS
     from node.scenarios.run import Setting, play_all
+    from node.supervisor.supervisor import flags_of
 
-    setting = Setting(SPEEDS[speed], PROGRAM, os.environ, wallclock.now_us)
+    setting = Setting(SPEEDS[speed], Start(PROGRAM, flags_of, os.environ), wallclock.now_us)
     return asyncio.run(play_all(scenarios, setting, Narrator(as_json)))
 
 

@@ -66,8 +66,8 @@ async def prove(cluster: Cluster, made: Cut) -> str:
         if not unheard:
             others = len(tuple(_linked(views, made))) // 2
             return (
-                f"across the cut nobody has heard anybody for {shortest:.0f} ms or more, although all nodes were just "
-                f"told to talk to each other; over the {others} other links everybody heard everybody"
+                f"all nodes were just told to talk to each other; across the cut nobody has heard anybody for "
+                f"{shortest:.0f} ms, over the {others} other links everybody has"
             )
     one, other = unheard[0]
     raise ToolFailure(f"{one} does not hear {other}, although nothing is cut between them: the proof failed.")

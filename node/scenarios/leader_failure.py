@@ -21,12 +21,11 @@ async def play(story: Story) -> None:
     pid = await cluster.nodes.kill(led.name)
     story.fact(f"{led.name} (process {pid}) is gone.")
     after = await story.expect("a new leader that all four follow", story.one_leads)
+    won = await story.news("won", after.name, killed_us)
     story.timeline(killed_us, "election", "vote", "won", "leader")
-    won = cluster.told("won", after.term, after.name)
-    took = f" {(won[0].time_us - killed_us) / 1000:.0f} ms after the kill" if won else ""
     story.judge(
         after.term > led.term and after.name != led.name,
-        f"{after.name} leads in term {after.term}{took}.",
+        f"{after.name} leads in term {after.term}, {(won.time_us - killed_us) / 1000:.0f} ms after the kill.",
         f"{after.name} leads in term {after.term}, which is no new term",
     )
     await _nothing_is_lost(story, after)
@@ -56,7 +55,8 @@ async def _returns(story: Story, led: Lead, after: Lead) -> None:
     cluster.nodes.start(led.name)
     now = await story.expect(f"{led.name} back, and all five agreed", story.one_leads)
     await story.expect("equal logs on all five", lambda: story.same_logs(cluster.nodes.names))
-    story.timeline(started_us, "election", "won", "leader")
+    await story.news("leader", led.name, started_us)
+    story.timeline(started_us, "started", "election", "won", "leader")
     read = await cluster.get(led.name, "order/6", stale=True)
     story.judge(
         now == after and read.text == "paid 6",

@@ -10,9 +10,9 @@ from node.scenarios.cluster import Answer, Entry
 from node.scenarios.story import Lead, Story
 
 LOST = ("red", "pink", "rose")
-"""Values written to the leader that is cut off."""
+"""Keys, each with itself as the value, written to the leader that is cut off."""
 KEPT = ("green", "teal")
-"""Values written to the others."""
+"""Keys written to the others."""
 
 
 async def play(story: Story) -> None:
@@ -38,7 +38,7 @@ async def _uncommitted(story: Story, led: Lead, others: tuple[str, ...], log: di
         "unknown outcome. Not with an error that says no: had one follower got it, it might still be committed."
     )
     made = await story.cut(faults.between((led.name,), others))
-    patience_ms = 4 * cluster.timing.election_high_ms
+    patience_ms = cluster.timing.election_high_ms * 3 // 2
     answers = await asyncio.gather(*(_write(story, led, value, patience_ms) for value in LOST))
     await story.prove(made)
     view = await cluster.view(led.name)
@@ -52,7 +52,7 @@ async def _uncommitted(story: Story, led: Lead, others: tuple[str, ...], log: di
 
 
 async def _write(story: Story, led: Lead, value: str, timeout_ms: int) -> Answer:
-    return await story.cluster.put(led.name, f"lost/{value}", value, timeout_ms)
+    return await story.cluster.put(led.name, value, value, timeout_ms)
 
 
 async def _diverge(story: Story, led: Lead, others: tuple[str, ...], log: dict[int, Entry]) -> Lead:
@@ -63,15 +63,15 @@ async def _diverge(story: Story, led: Lead, others: tuple[str, ...], log: dict[i
     )
     after = await story.expect("a leader among the other four", lambda: story.led(others))
     for value in KEPT:
-        await story.acknowledged(after.name, f"kept/{value}", value)
+        await story.acknowledged(after.name, value, value)
     await story.expect("equal logs on the four", lambda: story.same_logs(others))
     logs = await story.cluster.logs((led.name, after.name))
     old, new = logs[led.name], logs[after.name]
     indexes = range(len(log) - 1, max(len(old), len(new)) + 1)
     differ = tuple(old.get(index) != new.get(index) for index in indexes)
     rows = [(str(index), *_shown(old.get(index)), *_shown(new.get(index))) for index in indexes]
-    head = ("index", f"{led.name} (cut off)", "checksum", f"{after.name} (leads)", "checksum")
-    story.narrator.table(f"The end of both logs; from {len(log) + 1} on they differ", head, rows, differ)
+    head = ("index", f"{led.name}: term", "entry", "checksum", f"{after.name}: term", "entry", "checksum")
+    story.narrator.table("The end of both logs:", head, rows, differ)
     same_before = all(old[index] == new[index] == log[index] for index in log)
     both = range(len(log) + 1, min(len(old), len(new)) + 1)
     story.judge(
@@ -83,8 +83,11 @@ async def _diverge(story: Story, led: Lead, others: tuple[str, ...], log: dict[i
     return after
 
 
-def _shown(entry: Entry | None) -> tuple[str, str]:
-    return (f"term {entry.term}: {entry.summary}", entry.checksum) if entry else ("", "")
+def _shown(entry: Entry | None) -> tuple[str, str, str]:
+    if entry is None:
+        return "", "", ""
+    what = {"configuration": "members", "noop": "new leader"}.get(entry.kind, entry.summary.partition(" (")[0])
+    return str(entry.term), what, entry.checksum
 
 
 async def _repair(story: Story, led: Lead, after: Lead, log: dict[int, Entry]) -> None:
@@ -98,10 +101,11 @@ async def _repair(story: Story, led: Lead, after: Lead, log: dict[int, Entry]) -
     healed_us = story.now_us()
     await story.heal()
     whole = await story.expect("equal logs on all five", lambda: story.same_logs(names))
-    removed = await story.expect(f"news of what {led.name} removed", lambda: _removed(story, led), 5)
+    news = (await story.news("truncated", led.name, healed_us)).detail
+    removed = (int(news["from"]), int(news["count"]))
     story.timeline(healed_us, "append-refused", "truncated", "leader", "won")
-    lost = [(await cluster.get(led.name, f"lost/{value}")).status for value in LOST]
-    kept = [(await cluster.get(led.name, f"kept/{value}")).text for value in KEPT]
+    lost = [(await cluster.get(led.name, value)).status for value in LOST]
+    kept = [(await cluster.get(led.name, value)).text for value in KEPT]
     blue = (await cluster.get(led.name, "color")).text
     story.judge(
         removed == (len(log) + 1, len(LOST)) and lost == [404] * 3 and kept == list(KEPT) and blue == "blue",
@@ -109,8 +113,3 @@ async def _repair(story: Story, led: Lead, after: Lead, log: dict[int, Entry]) -
         f"all five; color=blue, {' and '.join(KEPT)} are there, {', '.join(LOST)} are not.",
         f"removed (from, count): {removed}; lost keys: {lost}; kept: {kept}; color={blue}",
     )
-
-
-async def _removed(story: Story, led: Lead) -> tuple[int, int] | None:
-    events = story.cluster.told("truncated", node=led.name)
-    return (int(events[-1].detail["from"]), int(events[-1].detail["count"])) if events else None

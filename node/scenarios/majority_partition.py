@@ -21,7 +21,7 @@ async def play(story: Story) -> None:
     many, few = (led.name, *followers[:2]), tuple(followers[2:])
     await story.expect("the write applied on all five", lambda: story.same_logs(names))
     await _goes_on(story, led, many, few)
-    await _cannot_win(story, led, many, few)
+    await _cannot_win(story, led, few)
     await _heals(story, led, few)
 
 
@@ -43,7 +43,7 @@ async def _goes_on(story: Story, led: Lead, many: tuple[str, ...], few: tuple[st
     )
 
 
-async def _cannot_win(story: Story, led: Lead, many: tuple[str, ...], few: tuple[str, ...]) -> None:
+async def _cannot_win(story: Story, led: Lead, few: tuple[str, ...]) -> None:
     cluster = story.cluster
     story.now(f"{' and '.join(few)} hear no leader, and their timeouts end again and again.")
     await story.predict(

@@ -31,10 +31,11 @@ async def _both_sides(story: Story, led: Lead, few: tuple[str, ...], many: tuple
     )
     cut_us = story.now_us()
     made = await story.cut(faults.between(few, many))
-    refused = await cluster.put(led.name, "color", "red", timeout_ms=cluster.timing.election_high_ms * 3)
+    refused = await cluster.put(led.name, "color", "red", timeout_ms=cluster.timing.election_high_ms * 3 // 2)
     after = await story.expect(f"a leader among {', '.join(many)}", lambda: story.led(many))
     await story.expect(f"{led.name} steps down", lambda: _follows_nobody(story, led.name))
     await story.prove(made)
+    await story.news("quorum-lost", led.name, cut_us)
     story.timeline(cut_us, "quorum-lost", "election", "vote", "won")
     written = await cluster.put(many[0], "color", "green")
     story.judge(
@@ -81,6 +82,7 @@ async def _heals(story: Story, led: Lead, after: Lead, few: tuple[str, ...]) -> 
     await story.heal()
     now = await story.expect("all five agree on a leader", story.one_leads)
     await story.expect("equal logs on all five", lambda: story.same_logs(cluster.nodes.names))
+    await story.news("truncated", led.name, healed_us)
     story.timeline(healed_us, "leader", "truncated", "election", "won")
     colors = {(await cluster.get(name, "color", stale=True)).text for name in cluster.nodes.names}
     story.judge(

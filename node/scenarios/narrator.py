@@ -5,6 +5,7 @@ Why it exists: a newcomer must be able to tell at a glance what is done, what is
 must not judge, and it raises OSError when nobody reads any more.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -20,10 +21,11 @@ STYLES = {
     "trouble": ("trouble", "bold red"),
 }
 """By kind: the label in front, and the colour of both."""
+VERDICTS = {"as predicted": "bold green", "not as predicted": "bold red", "not played": "bold red"}
 
 
 class Narrator:
-    """`elapsed_s` returns seconds since the beginning."""
+    """`as_json`: for programs."""
 
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
@@ -51,7 +53,9 @@ class Narrator:
         label, style = STYLES[kind]
         self._indented(label, text, style, LABEL_WIDTH if kind != "now" else 0)
 
-    def table(self, text: str, head: tuple[str, ...], rows: list[tuple[str, ...]], marked: tuple[bool, ...]) -> None:
+    def table(
+        self, text: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]], marked: tuple[bool, ...]
+    ) -> None:
         """Rows side by side; those `marked` stand out."""
         if self._as_json:
             self._object("table", text, head=head, rows=rows, marked=marked)
@@ -59,20 +63,35 @@ class Narrator:
         from rich.padding import Padding
         from rich.table import Table
 
-        table = Table(*head, title=text, title_justify="left", title_style="dim", box=None, pad_edge=False)
+        self.say("fact", text)
+        table = Table(*head, box=None, pad_edge=False, collapse_padding=True)
         for row, stands_out in zip(rows, marked, strict=True):
             table.add_row(*row, style="yellow" if stands_out else "")
         self._print(Padding(table, (0, 0, 0, LABEL_WIDTH + 1)))
 
-    def verdict(self, as_predicted: bool, text: str, lesson: str, seconds: float) -> None:
-        """A scenario ends."""
+    def timeline(self, rows: list[tuple[str, str]]) -> None:
+        """When, and what."""
         if self._as_json:
-            self._object("verdict", text, as_predicted=as_predicted, lesson=lesson, seconds=round(seconds, 3))
+            self._object("timeline", "what the nodes told", rows=rows)
+            return
+        from rich.padding import Padding
+        from rich.table import Table
+
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        grid.add_column(justify="right", width=8)
+        grid.add_column()
+        for row in rows:
+            grid.add_row(*row, style="dim")
+        self._print(Padding(grid, (0, 0, 0, LABEL_WIDTH + 1)))
+
+    def verdict(self, word: str, text: str, lesson: str, seconds: float, **data: Any) -> None:
+        """A scenario ends; `word` is one of VERDICTS."""
+        if self._as_json:
+            self._object("verdict", text, verdict=word, seconds=round(seconds, 3), lesson=lesson, **data)
             return
         self._print("")
-        word, style = ("AS PREDICTED", "bold green") if as_predicted else ("NOT AS PREDICTED", "bold red")
-        self._indented("Verdict", f"{word}: {text} ({seconds:.1f} s)", style, 8)
-        if as_predicted:
+        self._indented("Verdict", f"{word.upper()}: {text} ({seconds:.1f} s)", VERDICTS[word], 8)
+        if lesson:
             self._indented("Learn", lesson, "", 8)
 
     def summary(self, text: str, **data: Any) -> None:

@@ -7,7 +7,7 @@ stays behind: each dies with this one. It must not know what the nodes say: see 
 import asyncio
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -15,7 +15,6 @@ import msgspec
 from node.scenarios.outcome import Timing, ToolFailure
 from node.supervisor.child import Child, describe_end
 from node.supervisor.layout import HOST, NodeEntry
-from node.supervisor.supervisor import flags_of
 
 END_SECONDS = 5.0
 """How long killed processes have to be gone."""
@@ -23,18 +22,26 @@ POLL_SECONDS = 0.01
 DISK_SECONDS = 15.0
 
 
+class Start(msgspec.Struct, frozen=True):
+    """How nodes are started. `program` is `raft-node`, such as (python, -m, node.cli); `flags_of` gives the flags by
+    which `serve` becomes that node of those; `environ` is what processes inherit."""
+
+    program: tuple[str, ...]
+    flags_of: Callable[[NodeEntry, tuple[NodeEntry, ...]], tuple[str, ...]]
+    environ: Mapping[str, str]
+
+
 class Disk(msgspec.Struct, frozen=True):
     """The part of `raft-node log verify --json` that scenarios tell of."""
 
     last_index: int
-    entries: int
     damage: str
 
 
 class Nodes:
-    """`program` is what `raft-node` is started by, such as (python, -m, node.cli)."""
+    """`count` nodes n1, n2, ... in `folder`; nothing runs yet."""
 
-    def __init__(self, folder: Path, count: int, timing: Timing, program: tuple[str, ...], environ: Mapping[str, str]):
+    def __init__(self, folder: Path, count: int, timing: Timing, start: Start) -> None:
         names = tuple(f"n{number + 1}" for number in range(count))
         ports = _free_ports(2 * count)
         entries = tuple(_entry(folder, n, ports[2 * i], ports[2 * i + 1]) for i, n in enumerate(names))
@@ -43,9 +50,12 @@ class Nodes:
             *("--election-timeout-ms", f"{timing.election_low_ms}-{timing.election_high_ms}"),
         )
         # The same scenario everywhere: settings from outside would change what is predicted.
-        clean = {key: value for key, value in environ.items() if not key.startswith("RAFT_")}
-        self._program, self._environ = program, clean
-        self._children = {e.name: Child(e, (*program, "serve", *flags_of(e, entries), *flags), clean) for e in entries}
+        clean = {key: value for key, value in start.environ.items() if not key.startswith("RAFT_")}
+        self._program, self._environ = start.program, clean
+        self._children = {
+            entry.name: Child(entry, (*start.program, "serve", *start.flags_of(entry, entries), *flags), clean)
+            for entry in entries
+        }
         self._wanted: set[str] = set()
         self.names = names
         self.urls = {entry.name: entry.url for entry in entries}

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,7 +17,7 @@ from node.scenarios import faults
 from node.scenarios.catalogue import Scenario
 from node.scenarios.cluster import Cluster, watching
 from node.scenarios.narrator import Narrator
-from node.scenarios.nodes import Nodes
+from node.scenarios.nodes import Nodes, Start
 from node.scenarios.outcome import AS_PREDICTED, NOT_AS_PREDICTED, TOOL_FAILURE, NotAsPredicted, Timing, ToolFailure
 from node.scenarios.story import Story
 from node.supervisor.layout import SupervisorError
@@ -30,11 +30,10 @@ HEAL_SECONDS_MAX = 3.0
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """What scenarios need of the outside. `program` starts `raft-node`; `now_us`: the wall clock."""
+    """What scenarios need of the outside. `now_us`: the wall clock."""
 
     timing: Timing
-    program: tuple[str, ...]
-    environ: Mapping[str, str]
+    start: Start
     now_us: Callable[[], int]
 
 
@@ -58,17 +57,17 @@ async def _play(scenario: Scenario, setting: Setting, narrator: Narrator) -> int
     timing = setting.timing.stretched(scenario.stretch)
     seconds_max = SCENARIO_SECONDS_MAX * max(1.0, timing.election_high_ms / 1000)
     folder = Path(tempfile.mkdtemp(prefix="raft-node-scenario-"))
-    held = 0
-    sentence, extra, code = "", (f"The nodes' logs and disks are kept in {folder}",), TOOL_FAILURE
+    held, predicted, sentence, code = 0, "", "", TOOL_FAILURE
+    extra: tuple[str, ...] = (f"The nodes' logs and disks are kept in {folder}",)
     try:
-        nodes = Nodes(folder, NODES, timing, setting.program, setting.environ)
+        nodes = Nodes(folder, NODES, timing, setting.start)
         async with _ended(nodes), watching(nodes, timing) as cluster, _healed(cluster):
             story = Story(cluster, narrator, setting.now_us)
             try:
                 async with asyncio.timeout(seconds_max):
                     await scenario.play(story)
             finally:
-                held = story.held
+                held, predicted = story.held, story.predicted
         code = AS_PREDICTED
         shutil.rmtree(folder, ignore_errors=True)
     except NotAsPredicted as wrong:
@@ -84,13 +83,16 @@ async def _play(scenario: Scenario, setting: Setting, narrator: Narrator) -> int
         raise
     seconds = loop.time() - began
     if code == AS_PREDICTED:
-        narrator.verdict(True, f"{held} of {held} predictions held", scenario.lesson, seconds)
+        narrator.verdict("as predicted", f"all {held} predictions held", scenario.lesson, seconds, held=held)
         return code
     narrator.say("not-as-predicted" if code == NOT_AS_PREDICTED else "trouble", sentence)
     for line in extra:
         narrator.say("detail", line)
-    what = "the last prediction did not hold" if code == NOT_AS_PREDICTED else "the scenario could not be played"
-    narrator.verdict(False, f"{what}, after {held} that did", scenario.lesson, seconds)
+    if code == NOT_AS_PREDICTED:
+        what = f"the last prediction did not hold, after {held} that did" if predicted else "it did not get that far"
+        narrator.verdict("not as predicted", what, "", seconds, held=held, predicted=predicted, seen=sentence)
+    else:
+        narrator.verdict("not played", "this says nothing about Raft", "", seconds, held=held, reason=sentence)
     return code
 
 

@@ -37,8 +37,9 @@ async def play(story: Story) -> None:
     for attempt in range(1, ATTEMPTS_MAX + 1):
         four = [name for name in story.cluster.nodes.names if name != led.name]
         tie = Tie(*four)
-        if await _split(story, led, tie):
-            await _resolves(story, led.term + 1)
+        killed_us = await _split(story, led, tie)
+        if killed_us is not None:
+            await _resolves(story, led.term + 1, killed_us)
             return
         story.fact(f"A timer was faster than the two commands, so there was no tie; try {attempt} of {ATTEMPTS_MAX}.")
         await story.heal()
@@ -48,8 +49,8 @@ async def play(story: Story) -> None:
     story.judge(False, "", f"no tie in {ATTEMPTS_MAX} tries: a timer was faster every time")
 
 
-async def _split(story: Story, led: Lead, tie: Tie) -> bool:
-    """Whether both stood in the same term; if so, judge that nobody won it."""
+async def _split(story: Story, led: Lead, tie: Tie) -> int | None:
+    """When the leader was killed, where both then stood in the same term, which nobody won; None where they did not."""
     cluster, term = story.cluster, led.term + 1
     story.now(
         f"To make a tie certain, links are cut so that of the four followers {tie.one} reaches only {tie.ones_voter}, "
@@ -66,7 +67,7 @@ async def _split(story: Story, led: Lead, tie: Tie) -> bool:
     await cluster.nodes.kill(led.name)
     await asyncio.gather(*(cluster.command(name, "trigger_election") for name in (tie.one, tie.other)))
     if await cluster.until(lambda: _answered(story, term, tie), cluster.timing.election_low_ms / 1000) is None:
-        return False
+        return None
     story.timeline(killed_us, "election", "vote", "won")
     votes = _votes(story, term)
     expected = {tie.one: {tie.one, tie.ones_voter}, tie.other: {tie.other, tie.others_voter}}
@@ -75,7 +76,7 @@ async def _split(story: Story, led: Lead, tie: Tie) -> bool:
         f"{_count(votes)}; nobody won term {term}.",
         f"{_count(votes)}; winners of term {term}: {[e.node for e in cluster.told('won', term)] or 'none'}",
     )
-    return True
+    return killed_us
 
 
 async def _answered(story: Story, term: int, tie: Tie) -> bool | None:
@@ -100,7 +101,7 @@ def _count(votes: dict[str, set[str]]) -> str:
     return ", ".join(f"{name} has {len(voters)} votes ({', '.join(sorted(voters))})" for name, voters in votes.items())
 
 
-async def _resolves(story: Story, term: int) -> None:
+async def _resolves(story: Story, term: int, killed_us: int) -> None:
     cluster = story.cluster
     story.now("The links are healed. Both candidates wait for votes that never come, until a timeout ends the term.")
     await story.predict(
@@ -113,6 +114,7 @@ async def _resolves(story: Story, term: int) -> None:
     drawn = {name: view.election_timeout_ms for name, view in views.items()}
     story.fact("Drawn this time: " + ", ".join(f"{name} {ms:.0f} ms" for name, ms in drawn.items()) + ".")
     after = await story.expect("one leader that all four follow", story.one_leads)
+    await story.news("won", after.name, killed_us)
     story.timeline(healed_us, "election", "vote", "won", "leader")
     tied = cluster.told("won", term)
     story.judge(

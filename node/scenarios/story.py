@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from node.observe.events import TraceEvent
 from node.scenarios import faults, timeline
 from node.scenarios.cluster import Cluster, Entry, View
 from node.scenarios.faults import Cut, Pair
@@ -17,6 +18,7 @@ from node.scenarios.narrator import Narrator
 from node.scenarios.outcome import NotAsPredicted, ToolFailure
 
 START_SECONDS = 20.0
+NEWS_SECONDS = 5.0
 
 T = TypeVar("T")
 
@@ -35,7 +37,8 @@ class Story:
         self.cluster, self.narrator, self.now_us = cluster, narrator, now_us
         self.held = 0
         """Predictions that held so far."""
-        self._predicted = ""
+        self.predicted = ""
+        """What is not judged yet."""
 
     # What is told
 
@@ -45,17 +48,17 @@ class Story:
 
     async def predict(self, text: str) -> None:
         """Before it is tried. Leaves time to read where the speed says so."""
-        if self._predicted:
-            raise ToolFailure(f"The scenario never judged its prediction: {self._predicted}")
-        self._predicted = text
+        if self.predicted:
+            raise ToolFailure(f"The scenario never judged its prediction: {self.predicted}")
+        self.predicted = text
         self.narrator.say("predicted", text)
         await asyncio.sleep(self.cluster.timing.pause_s)
 
     def saw(self, text: str, **data: Any) -> None:
         """It was as predicted."""
-        if not self._predicted:
+        if not self.predicted:
             raise ToolFailure(f"The scenario predicted nothing before it saw: {text}")
-        self._predicted = ""
+        self.predicted = ""
         self.held += 1
         self.narrator.say("seen", text, **data)
 
@@ -71,8 +74,17 @@ class Story:
 
     def timeline(self, since_us: int, *kinds: str) -> None:
         """What the nodes told of it since then."""
-        for line in timeline.lines((e for e in self.cluster.events if e.kind in kinds), since_us):
-            self.narrator.say("detail", line)
+        rows = timeline.lines((e for e in self.cluster.events if e.kind in kinds), since_us)
+        if rows:
+            self.narrator.timeline(rows)
+
+    async def news(self, kind: str, node: str, since_us: int = 0) -> TraceEvent:
+        """The first event of that kind that this node told since then: what a status shows is told a moment later."""
+
+        async def look() -> TraceEvent | None:
+            return next((e for e in self.cluster.told(kind, node=node) if e.time_us >= since_us), None)
+
+        return await self.expect(f"{node} tells of {kind!r}", look, NEWS_SECONDS)
 
     # What is waited for
 
@@ -96,7 +108,7 @@ class Story:
         names = cluster.nodes.names
         timing = cluster.timing
         self.now(
-            f"{len(names)} new nodes, each a process with a disk of its own. A leader is heard every "
+            f"Five new nodes, each a process with a disk of its own. A leader is heard every "
             f"{timing.heartbeat_ms} ms; a follower that hears none for {timing.election_low_ms} to "
             f"{timing.election_high_ms} ms, drawn anew each time, stands for election."
         )
@@ -143,7 +155,7 @@ class Story:
 
     async def prove(self, made: Cut) -> None:
         """Tell that the cut holds, or end the scenario."""
-        self.fact(f"Proof of the cut: {await faults.prove(self.cluster, made)}.")
+        self.fact(f"Proof: {await faults.prove(self.cluster, made)}.")
 
     async def heal(self) -> None:
         """End all faults."""
