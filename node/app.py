@@ -17,6 +17,9 @@ import uvloop
 from aiohttp import web
 
 from node import __version__
+from node.api.etcd.express import EtcdExpress
+from node.api.etcd.routes import EtcdApi
+from node.api.express import Express
 from node.api.server import ApiRunner, build_app
 from node.dashboard.routes import add_dashboard
 from node.discovery.static import StaticDiscovery
@@ -168,7 +171,8 @@ class _Node:
             failing=faults.failing if faults is not None else None,
         )
         add_dashboard(app, settings.name)
-        await self._serve(app, stack)
+        routes = EtcdExpress(EtcdApi(shell, store, metrics, lambda: trace.term), shell, store, metrics).routes()
+        await self._serve(app, Express(routes, settings.allowed_hosts, faults.failing if faults else None), stack)
         return shell
 
     def _make_trace(self) -> Trace:
@@ -254,8 +258,8 @@ class _Node:
         )
         return Driver(core, self._boot, wal, store, links, trace, hooks)
 
-    async def _serve(self, app: web.Application, stack: contextlib.AsyncExitStack) -> None:
-        runner = ApiRunner(app)
+    async def _serve(self, app: web.Application, express: Express, stack: contextlib.AsyncExitStack) -> None:
+        runner = ApiRunner(app, express)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, self._settings.host, self._settings.port, backlog=1024).start()

@@ -53,4 +53,9 @@ def json_answer(body: object, status: int = 200, headers: Mapping[str, str] | No
     own = {"Content-Type": "application/json", "Cache-Control": "no-store"}
     if headers:
         own.update(headers)
-    return web.Response(body=_ENCODER.encode(body) + b"\n", status=status, headers=own)
+    return web.Response(body=json_body(body), status=status, headers=own)
+
+
+def json_body(body: object) -> bytes:
+    """The bytes of a JSON answer."""
+    return _ENCODER.encode(body) + b"\n"

@@ -6,18 +6,18 @@ request. It must not know where the handle comes from.
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Collection
 from typing import Protocol
 
 from aiohttp import HttpVersion11, web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from node.api.answers import Problem, malformed
 from node.api.commands import CommandsApi
+from node.api.connection import Server
 from node.api.etcd.routes import EtcdApi, ReadableStore
 from node.api.events import EventsApi
-from node.api.guard import forbidden, from_aiohttp, make_guard
+from node.api.express import Express
+from node.api.guard import from_aiohttp, make_guard
 from node.api.kv import KeyValueApi, StoreView
 from node.api.openapi import openapi
 from node.api.operations import OperationsApi, index
@@ -40,8 +40,6 @@ SHUTDOWN_SECONDS_MAX = 5.0
 """How long requests that run have to end when the server stops."""
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-
-_LOG = logging.getLogger("node.api")
 
 
 class Store(StoreView, ReadableStore, Protocol):
@@ -87,7 +85,7 @@ def build_app(
 class ApiRunner(web.AppRunner):
     """An `AppRunner` with this project's limits; used as any other: `setup()`, then sites, then `cleanup()`."""
 
-    def __init__(self, app: web.Application) -> None:
+    def __init__(self, app: web.Application, express: Express | None = None) -> None:
         super().__init__(
             app,
             access_log=None,
@@ -98,7 +96,7 @@ class ApiRunner(web.AppRunner):
             max_headers=HEADERS_MAX,
             auto_decompress=False,
         )
-
+        self._express = express
         self._connection_tasks: set[asyncio.Task[None]] = set()
 
     async def cleanup(self) -> None:
@@ -113,8 +111,9 @@ class ApiRunner(web.AppRunner):
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
         handler = _outermost(made.request_handler)
-        server = _Server(handler, request_factory=made.request_factory, loop=made._loop, **made._kwargs)
+        server = Server(handler, request_factory=made.request_factory, loop=made._loop, **made._kwargs)
         server.tasks = self._connection_tasks
+        server.express = self._express
         return server
 
 
@@ -143,52 +142,3 @@ def _check_line(request: web.BaseRequest) -> None:
     expect = request.headers.get("Expect")
     if expect is not None and expect.lower() != "100-continue":
         raise Problem(417, "expectation-failed", "Expect can only be 100-continue")
-
-
-class _Server(web.Server):
-    tasks: "set[asyncio.Task[None]]"
-
-    def __call__(self) -> web.RequestHandler:
-        return _Connection(self, loop=self._loop, **self._kwargs)
-
-
-class _Connection(web.RequestHandler):
-    """Answers in JSON also where the framework answers by itself, and keeps clients' mistakes out of the log."""
-
-    __slots__ = ()
-
-    async def start(self) -> None:
-        tasks, task = self._tasks(), asyncio.current_task()
-        if task is not None:
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-        await super().start()
-
-    def _tasks(self) -> "set[asyncio.Task[None]]":
-        manager = self._manager
-        return manager.tasks if isinstance(manager, _Server) else set()
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        if request.writer.output_size > 0:
-            raise ConnectionError("an answer was begun already")
-        if isinstance(exc, HttpProcessingError):
-            request._version = HttpVersion11  # what cannot be parsed is HTTP/0.9 to the framework
-            answer = _unparsed(message or "").answer()
-        else:
-            _LOG.error("the server failed before a handler ran", exc_info=exc)
-            answer = Problem(status, "internal", "this node made a mistake; its log says which").answer()
-        answer.force_close()
-        return answer
-
-
-def _unparsed(reason: str) -> Problem:
-    """What is wrong with bytes that are no request; the parser's words are not repeated, they quote the input."""
-    if "Host" in reason:
-        return forbidden("Host must be, once, an IP address, localhost or a name that this node is configured for")
-    return Problem(400, "malformed", "this is not an HTTP request, or one with a line or header that is too long")

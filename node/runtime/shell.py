@@ -234,6 +234,20 @@ class Shell:
         self._post(WantRead(self._until_us(timeout_us), _resolver(future)))
         return await future
 
+    def submit_write(self, command: bytes, timeout_us: int | None, reply: Callable[[Outcome], None]) -> None:
+        """`propose` for a caller that has no task to wait in: `reply` is called once, at once or later."""
+        if self._stopped or len(self._inbox) >= INBOX_INPUTS_MAX:
+            reply(NotProposed("stopping", "the node is stopping") if self._stopped else _overloaded())
+        else:
+            self._post(WantWrite(command, self._until_us(timeout_us), reply))
+
+    def submit_read(self, timeout_us: int | None, reply: Callable[[ReadFailed | None], None]) -> None:
+        """`read_barrier` likewise."""
+        if self._stopped or len(self._inbox) >= INBOX_INPUTS_MAX:
+            reply(ReadFailed("stopping", "the node is stopping") if self._stopped else _overloaded_read())
+        else:
+            self._post(WantRead(self._until_us(timeout_us), reply))
+
     def _until_us(self, timeout_us: int | None) -> int:
         return monotonic_us() + (self._surroundings.request_timeout_us if timeout_us is None else timeout_us)
 
@@ -359,6 +373,10 @@ def _checked(name: str, given: Mapping[str, object]) -> dict[str, Value] | Comma
 
 def _overloaded() -> NotProposed:
     return NotProposed("overloaded", f"{INBOX_INPUTS_MAX} inputs wait on this node; try again later")
+
+
+def _overloaded_read() -> ReadFailed:
+    return ReadFailed("overloaded", _overloaded().reason)
 
 
 def _resolver(future: "asyncio.Future[T]") -> Callable[[T], None]:

@@ -8,7 +8,7 @@ import enum
 
 from aiohttp import web
 
-from node.api.answers import json_answer
+from node.api.answers import json_answer, json_body
 
 NO_METHOD = "Method Not Allowed"
 NO_PATH = "Not Found"
@@ -47,9 +47,18 @@ class EtcdError(Exception):
         self.code = code
         self.message = message
 
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return _STATUS[self.code]
+
+    def body(self) -> bytes:
+        """The JSON body."""
+        return json_body({"code": int(self.code), "message": self.message})
+
     def answer(self) -> web.Response:
         """The response."""
-        return json_answer({"code": int(self.code), "message": self.message}, _STATUS[self.code])
+        return json_answer({"code": int(self.code), "message": self.message}, self.status)
 
 
 def invalid(message: str) -> EtcdError:

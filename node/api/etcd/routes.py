@@ -198,7 +198,10 @@ class EtcdApi:
         if serializable:
             self._metrics.read("stale")
             return
-        failed = await self._handle.read_barrier(None)
+        self.check_barrier(await self._handle.read_barrier(None))
+
+    def check_barrier(self, failed: ReadFailed | None) -> None:
+        """Count a barrier; raises `EtcdError` where it failed."""
         self._metrics.read("linearizable" if failed is None else failed.code)
         if failed is not None:
             raise EtcdError(Code.UNAVAILABLE, _unavailable(failed))
@@ -209,9 +212,9 @@ class EtcdApi:
         except Exception:
             _LOG.exception("a write failed in the node")
             outcome = Unknown("this node made a mistake while it wrote; its log says which")
-        return await self._answer(self._result(outcome))
+        return await self._answer(self.result_of(outcome))
 
-    def _result(self, outcome: Outcome) -> Result:
+    def result_of(self, outcome: Outcome) -> Result:
         """What the store said, or an `EtcdError` that says what became of the write."""
         if isinstance(outcome, Done):
             self._metrics.proposal("done")
@@ -236,6 +239,16 @@ class EtcdApi:
             code, message = _REFUSALS.get(result.code, (Code.INVALID_ARGUMENT, f"etcdserver: {result.message}"))
             raise EtcdError(code, message)
         return await render(result, self._header())
+
+    def answer_at_once(self, result: Result) -> bytes:
+        """The body that answers a put or the range of one key: these are too small for `render` to pause in."""
+        answering = self._answer(result)
+        try:
+            answering.send(None)
+        except StopIteration as end:
+            return str(end.value).encode() + b"\n"
+        answering.close()
+        raise AssertionError("the answer to one key is written in one turn")
 
     def _header(self) -> str:
         """Fields of a header; the revision's place is at the bar."""

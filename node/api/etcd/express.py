@@ -1,0 +1,87 @@
+"""Put and range of one key as plain clients send them, for the express lane.
+
+Why it exists: see `node.api.express`. Only the forms below are taken; the usual handlers judge all others. Answers,
+errors too, are made by the same code as theirs.
+"""
+
+import re
+from binascii import a2b_base64
+from collections.abc import Callable
+from typing import Protocol
+
+from node.api.etcd.errors import EtcdError
+from node.api.etcd.routes import EtcdApi, ReadableStore
+from node.api.express import Answer, Handler
+from node.observe.metrics import Metrics
+from node.runtime.ports import Outcome, ReadFailed
+from node.statemachine.commands import Put, Range, encode_command
+
+_BASE64 = rb'"((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==))"'
+_PUT = re.compile(rb'\{ ?"key": ?' + _BASE64 + rb', ?"value": ?' + _BASE64 + rb" ?\}\n?")
+_RANGE = re.compile(rb'\{ ?"key": ?' + _BASE64 + rb'(, ?"serializable": ?true)? ?\}\n?')
+
+
+class Submitter(Protocol):
+    """A node that answers by a call; `Shell` satisfies it."""
+
+    def submit_write(self, command: bytes, timeout_us: int | None, reply: Callable[[Outcome], None]) -> None: ...
+    def submit_read(self, timeout_us: int | None, reply: Callable[[ReadFailed | None], None]) -> None: ...
+
+
+class EtcdExpress:
+    """Handlers for `Express`. `api` makes the answers."""
+
+    def __init__(self, api: EtcdApi, node: Submitter, store: ReadableStore, metrics: Metrics) -> None:
+        self._api = api
+        self._node = node
+        self._store = store
+        self._metrics = metrics
+
+    def routes(self) -> dict[str, Handler]:
+        """By path."""
+        return {"/v3/kv/put": self.put, "/v3/kv/range": self.range}
+
+    def put(self, body: bytes, answer: Answer) -> bool:
+        """One key, one value."""
+        found = _PUT.fullmatch(body)
+        if found is None:
+            return False
+
+        def reply(outcome: Outcome) -> None:
+            _send(answer, lambda: self._api.answer_at_once(self._api.result_of(outcome)))
+
+        self._node.submit_write(encode_command(Put(a2b_base64(found[1]), a2b_base64(found[2]))), None, reply)
+        return True
+
+    def range(self, body: bytes, answer: Answer) -> bool:
+        """One key."""
+        found = _RANGE.fullmatch(body)
+        if found is None:
+            return False
+        wanted = Range(a2b_base64(found[1]))
+
+        def read() -> bytes:
+            return self._api.answer_at_once(self._store.read(wanted))
+
+        def reply(failed: ReadFailed | None) -> None:
+            def confirmed() -> bytes:
+                self._api.check_barrier(failed)
+                return read()
+
+            _send(answer, confirmed)
+
+        if found[2] is None:
+            self._node.submit_read(None, reply)
+        else:
+            self._metrics.read("stale")
+            _send(answer, read)
+        return True
+
+
+def _send(answer: Answer, make: Callable[[], bytes]) -> None:
+    """Answer with what `make` makes, or with the error that it raises."""
+    try:
+        status, body = 200, make()
+    except EtcdError as error:
+        status, body = error.status, error.body()
+    answer(status, body)
