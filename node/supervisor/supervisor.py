@@ -11,7 +11,7 @@ import os
 import signal
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import aiohttp
 import msgspec
@@ -22,10 +22,12 @@ from node.supervisor.chronicle import Chronicle
 from node.supervisor.control import Answer, Control
 from node.supervisor.doorway import Door
 from node.supervisor.layout import ClusterFile, Lock, NodeEntry, SupervisorError
-from node.supervisor.monitor import Monitor
 from node.supervisor.narrator import Line, Narrator
 from node.supervisor.roll_call import agreed_leader, what_is_missing
 from node.supervisor.watch import NodeStatus, fetch_status, follow_events, new_session
+
+if TYPE_CHECKING:
+    from node.supervisor.monitor import Monitor
 
 LEADER_WAIT_SECONDS = 20.0
 """How long the table waits for a leader before it says what is missing; the cluster goes on either way."""
@@ -87,7 +89,7 @@ class Supervisor:
         self._control = Control(self.start_again, self.cluster_file)
         self._control_path: str | None = None
         self._door = door
-        self._monitor = Monitor(door, entries, self._process_of, self.start_again) if door else None
+        self._monitor: Monitor | None = None
         self._stop_requested = asyncio.Event()
         self._changed = asyncio.Event()
         self._stopping = False
@@ -116,11 +118,10 @@ class Supervisor:
         async with new_session() as session:
             try:
                 self._control_path = await self._control.open()
-                if self._monitor:
-                    await self._monitor.open()
                 for child in self._children.values():
                     child.start()
                 self._write()
+                await self._open_monitor()
                 tasks = [asyncio.create_task(self._follow(session, e), name=f"follow {e.name}") for e in self._entries]
                 tasks.append(asyncio.create_task(self._keep_house(), name="housekeeping"))
                 if await self._until_stop(self._introduce(session)):
@@ -137,6 +138,15 @@ class Supervisor:
                 self._control_path = None
                 self._write()
         return code
+
+    async def _open_monitor(self) -> None:
+        """After the nodes began: what it takes to load, they need to start. Until then, connections wait."""
+        if self._door:
+            from node.supervisor.monitor import Monitor
+
+            monitor = Monitor(self._door, self._entries, self._process_of, self.start_again)
+            await monitor.open()
+            self._monitor = monitor
 
     async def _close_monitor(self) -> None:
         if self._monitor:
