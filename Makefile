@@ -8,7 +8,7 @@ AXE_VERSION := 4.14.1
 AXE_SHA256 := 29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
 
 .DEFAULT_GOAL := help
-.PHONY: help demo scenarios test test-slow bench check fix clean browser
+.PHONY: help demo scenarios test test-slow bench check fix record-etcd clean browser
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -51,6 +51,9 @@ check: $(STAMP) ## linters: ruff, mypy --strict, import contracts; changes nothi
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+record-etcd: $(STAMP) ## ask the etcd on PATH, or in ETCD, anew what the suite compares with
+	$(BIN)/python -m tests.etcd.record
 
 fix: $(STAMP) ## format and repair what ruff can repair
 	$(BIN)/ruff check --fix .

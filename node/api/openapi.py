@@ -140,7 +140,7 @@ PATHS: dict[str, dict[str, Operation]] = {
     "/source.json": {"get": _look("whose page this is", "Source")},
     "/csp-report": {
         "get": _look("violations of the page's policy so far", "Reports"),
-        "post": _operation("report one", {204: None}, errors=(413,), body={"application/csp-report": {"schema": {}}}),
+        "post": _operation("report one", {204: None}, errors=(413,), body={"application/json": {"schema": {}}}),
     },
     "/openapi.json": {"get": _operation("this description", {200: {"application/json": {"schema": {}}}})},
     **_KV,

@@ -11,7 +11,7 @@ from tests.etcd.comparison import Client
 from tests.etcd.generator import Generator
 from tests.etcd.processes import etcd_program, running_etcd, running_node
 
-SEEDS_SLOWEST = range(100, 106)
+SEEDS_SLOWEST = range(100, 103)
 
 
 @pytest.fixture

@@ -1,0 +1,30 @@
+"""A live node keeps to its own /openapi.json, whatever is generated from it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.etcd.processes import running_node
+
+SECONDS = 60
+CHECKS = (
+    *("not_a_server_error", "status_code_conformance", "content_type_conformance"),
+    *("response_headers_conformance", "response_schema_conformance", "allow_header_conformance"),
+)
+
+
+@pytest.mark.slowest
+@pytest.mark.timeout(SECONDS * 4)
+def test_a_live_node_keeps_to_its_description(tmp_path: Path) -> None:
+    program = Path(sys.executable).with_name("schemathesis")
+    config = Path(__file__).with_name("schemathesis.toml")
+    with running_node(tmp_path) as port:
+        url = f"http://127.0.0.1:{port}/openapi.json"
+        command = [program, "--config-file", config, "run", url, f"--checks={','.join(CHECKS)}"]
+        command += ["--exclude-path=/events", "--phases=coverage,fuzzing", "--max-examples=50", "--warnings=off"]
+        command += [f"--max-time={SECONDS}", "--request-timeout=20", "--generation-database=none", "--no-color"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert "/openapi.json" in done.stdout
