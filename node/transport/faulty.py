@@ -260,8 +260,6 @@ class FaultyCarrier:
         if full and held.frames:
             return False
         due = self._loop.time() + delay_s
-        if held.frames:
-            due = max(due, held.frames[-1][0])  # never before what came before it
         held.frames.append((due, frame))
         held.size_bytes += len(frame)
         if held.timer is None:
@@ -269,7 +267,7 @@ class FaultyCarrier:
         return True
 
     def _release(self, way: Way, everything: bool = False) -> None:
-        """Pass on what is due, in order."""
+        """Pass on what is due; the first holds up the rest, so the order stays."""
         held = self._held.get(way)
         if held is None:
             return

@@ -77,7 +77,8 @@ async def followers(cluster: Cluster) -> tuple[str, str, str]:
 
 @pytest.fixture
 async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
-    async with running_cluster(tmp_path, 3) as running:
+    """Timeouts long enough that no busy machine holds an election of its own: here elections are commanded."""
+    async with running_cluster(tmp_path, 3, "--election-timeout-ms", "500-900") as running:
         yield running
 
 
@@ -166,6 +167,7 @@ async def test_elections_on_request_and_what_shows(cluster: Cluster) -> None:
     assert "transfer_leadership" in out
     code, out, _ = await raft_node(cluster, one, "check_timers", "--json")
     assert (code, json.loads(out)["ok"]) == (0, True)
+    leader, one, other = await followers(cluster)
     code, _, errors = await raft_node(cluster, leader, "trigger_election")
     assert (code, errors) == (1, f"raft-node: Refused: {leader} leads already.\n")
     for arguments in ((one, "dance"), (one, "cut_link"), (one, "cut_link", "peer"), ("n9", "recover")):

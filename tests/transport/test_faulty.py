@@ -45,6 +45,7 @@ class Above:
         self.heard: list[tuple[str, Lane, bytes]] = []
         self.links: list[tuple[str, str, Lane, bool]] = []
         self.answer: str | None = None
+        self.reply = b""
         self.carrier: FaultyCarrier | None = None
         self.arrived = asyncio.Event()
 
@@ -59,6 +60,8 @@ class Above:
     def on_frame(self, peer: str, lane: Lane, frame: bytes) -> str | None:
         self.heard.append((peer, lane, frame))
         self.arrived.set()
+        if self.reply and self.carrier is not None:
+            self.carrier.send(peer, lane, self.reply)
         return self.answer
 
     def frames(self, peer: str = "b") -> list[bytes]:
@@ -222,6 +225,28 @@ async def test_when_a_delay_ends_what_was_held_goes_first(bench: Bench) -> None:
     bench.hear(b"5")
     assert bench.below.frames() == [b"1", b"2", b"4"]
     assert bench.above.frames() == [b"3", b"5"]
+
+
+async def test_what_is_said_while_held_frames_go_out_does_not_overtake_them(bench: Bench) -> None:
+    bench.carrier.inject("delay", "b", "both", 60_000, LONG_S)
+    bench.hear(b"question")
+    bench.say(b"1", b"2")
+    bench.above.reply = b"answer"
+    bench.carrier.recover()
+    assert bench.below.frames() == [b"1", b"2", b"answer"]
+
+
+async def test_what_was_passed_on_gives_its_room_back(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faulty, "HELD_BYTES_MAX", 1000)
+    bench.carrier.inject("delay", "b", "in", 1, LONG_S)
+    bench.hear(bytes(600))
+    bench.carrier.inject("delay", "b", "in", 60_000, LONG_S)
+    bench.hear(bytes(300))
+    async with asyncio.timeout(5):
+        await bench.above.arrived.wait()
+    bench.hear(bytes(600))
+    bench.carrier.recover()
+    assert [len(frame) for frame in bench.above.frames()] == [600, 300, 600]
 
 
 async def test_what_is_held_is_bounded_in_bytes_and_in_frames(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
