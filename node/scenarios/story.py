@@ -135,7 +135,10 @@ class Story:
 
     async def same_logs(self, names: Iterable[str]) -> dict[int, Entry] | None:
         """The log, once all of those hold and have applied the same one."""
-        views = await self.cluster.views(names)
+        asked = tuple(names)
+        views = await self.cluster.views(asked)
+        if len(views) < len(asked):
+            return None
         logs = await self.cluster.logs(views)
         first = next(iter(logs.values()))
         same = all(log == first for log in logs.values()) and len({view.applied for view in views.values()}) == 1

@@ -1,0 +1,65 @@
+"""Every scenario, by the real command with real processes: as predicted, in the order promised, nothing left behind."""
+
+import pytest
+
+from node.scenarios.catalogue import SCENARIOS
+from tests.demo.conftest import Played, Stage
+
+QUICK = {"leader-failure", "split-vote", "log-divergence"}
+"""Of each kind one - a kill, an election, a partition - in `make test`; the others in `make test-slow`."""
+
+
+def _marked(name: str) -> object:
+    return pytest.param(name, marks=() if name in QUICK else pytest.mark.slowest)
+
+
+@pytest.mark.parametrize("name", [_marked(scenario.name) for scenario in SCENARIOS])
+def test_it_goes_as_predicted(stage: Stage, name: str) -> None:
+    played = stage.play(name)
+    assert played.code == 0, (played.texts("not-as-predicted"), played.lines, played.err)
+    verdict = played.of("verdict")[-1]
+    assert verdict["verdict"] == "as predicted"
+    assert verdict["scenario"] == name
+    _every_prediction_comes_before_what_was_seen(played)
+    assert verdict["held"] == len(played.of("seen")) > 1
+    assert stage.left == [], "the nodes' folders are thrown away"
+    assert stage.processes() == []
+    _SHOWN.get(name, lambda _: None)(played)
+
+
+def _every_prediction_comes_before_what_was_seen(played: Played) -> None:
+    told = [line["kind"] for line in played.lines if line["kind"] in ("predicted", "seen")]
+    assert told == ["predicted", "seen"] * (len(told) // 2)
+
+
+def _a_tie(played: Played) -> None:
+    seen = played.of("seen")[0]["text"]
+    assert seen.count("has 2 votes") == 2
+    assert "nobody won" in seen
+    assert "across the cut nobody has heard anybody" in played.texts("fact")
+
+
+def _two_logs(played: Played) -> None:
+    table = played.of("table")[0]
+    differ = [row for row, marked in zip(table["rows"], table["marked"], strict=True) if marked]
+    assert len(differ) == 3
+    assert all(row[3] != row[6] for row in differ), "the checksums"
+    assert "removes its 3 entries" in str(played.of("timeline")[-1]["rows"])
+
+
+def _a_failover(played: Played) -> None:
+    rows = [words for _, words in played.of("timeline")[0]["rows"]]
+    assert any("wins term" in words for words in rows)
+
+
+_SHOWN = {"split-vote": _a_tie, "log-divergence": _two_logs, "leader-failure": _a_failover}
+
+
+@pytest.mark.slowest
+def test_all_of_them_one_after_the_other_for_people(stage: Stage) -> None:
+    process = stage.start("--all")
+    out, err = process.communicate(timeout=115)
+    assert process.returncode == 0, out + err
+    assert out.count("AS PREDICTED") == len(SCENARIOS)
+    assert f"{len(SCENARIOS)} of {len(SCENARIOS)} scenarios went as predicted." in out
+    assert all(len(line) <= 100 for line in out.splitlines())
