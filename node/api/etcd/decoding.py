@@ -12,6 +12,7 @@ from base64 import b64decode, urlsafe_b64decode
 from typing import Any
 
 from node.api.etcd.errors import EtcdError, invalid
+from node.api.etcd.quick import decode_quickly
 from node.api.etcd.scanner import EndOfBodyError, Token, scan
 from node.api.etcd.schema import BY_NAME, ENUMS, MESSAGES, Field
 
@@ -30,6 +31,12 @@ _DIGITS_MAX = 20
 
 def decode(body: bytes, message: str) -> Message:
     """The message of that name (see `schema`) in `body`; raises `EtcdError`."""
+    usual = decode_quickly(body, message)
+    return decode_exactly(body, message) if usual is None else usual
+
+
+def decode_exactly(body: bytes, message: str) -> Message:
+    """The same, token by token."""
     try:
         tokens = scan(body)
     except EndOfBodyError:
@@ -93,7 +100,8 @@ class _Decoder:
         if field.number in frame.seen:
             raise self._wrong(name, f"duplicate field {self._raw(name)}")
         frame.seen.add(field.number)
-        if self._raw(self._tokens[self._next]) == "null":
+        following = self._tokens[self._next]
+        if following.kind == "L" and self._raw(following) == "null":
             self._next += 1
             return None
         if field.repeated:
@@ -121,7 +129,7 @@ class _Decoder:
         """None: an enum's name that is not known, which leaves the field alone."""
         token = self._take()
         text = self._text(token) if token.kind == "S" else None
-        raw = self._raw(token)
+        raw = self._raw(token) if token.kind != "S" else ""
         value: bytes | int | bool | None = None
         kind = field.type
         if kind == "bool":
@@ -136,7 +144,7 @@ class _Decoder:
                 return ENUMS[field.type].get(text)
             value = _integer(raw, INT32)
         if value is None:
-            raise self._wrong(token, f"invalid value for {kind} field {field.json_name}: {raw}")
+            raise self._wrong(token, f"invalid value for {kind} field {field.json_name}: {self._raw(token)}")
         return value
 
     def _skip(self) -> None:
