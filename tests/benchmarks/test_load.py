@@ -24,7 +24,7 @@ async def answering(*answers: bytes) -> AsyncIterator[tuple[tuple[str, int], lis
                 asked.append(head + await reader.readexactly(length))
                 answer = answers[(len(asked) - 1) % len(answers)]
                 writer.write(answer[:10])
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.002)  # two pieces, not one
                 writer.write(answer[10:])
         except asyncio.IncompleteReadError:
             pass
