@@ -60,7 +60,7 @@ def test_no_scenario_believes_in_a_cut_that_was_not_made(
     here: Stage, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(faults, "_cut_link", _no_cut)
-    _is_not_as_predicted(play_here(name), "the fault is not effective" if name != "minority-partition" else "", here)
+    _is_not_as_predicted(play_here(name), "the fault is not effective", here)
 
 
 @pytest.mark.slowest

@@ -56,9 +56,10 @@ _SHOWN = {"split-vote": _a_tie, "log-divergence": _two_logs, "leader-failure": _
 
 
 @pytest.mark.slowest
+@pytest.mark.timeout(300)
 def test_all_of_them_one_after_the_other_for_people(stage: Stage) -> None:
     process = stage.start("--all")
-    out, err = process.communicate(timeout=115)
+    out, err = process.communicate(timeout=280)
     assert process.returncode == 0, out + err
     assert out.count("AS PREDICTED") == len(SCENARIOS)
     assert f"{len(SCENARIOS)} of {len(SCENARIOS)} scenarios went as predicted." in out

@@ -1,10 +1,12 @@
 """The rules of a story, the proof of a cut, and events in words: pure parts, without processes."""
 
+from collections.abc import Iterable
+
 import pytest
 
 from node.observe.events import TraceEvent
 from node.scenarios import faults, timeline
-from node.scenarios.cluster import Cluster, Peer, View
+from node.scenarios.cluster import Cluster, Entry, Peer, View
 from node.scenarios.faults import Cut
 from node.scenarios.narrator import Narrator
 from node.scenarios.outcome import NotAsPredicted, Timing, ToolFailure
@@ -58,6 +60,26 @@ def test_a_node_that_does_not_answer_proves_nothing() -> None:
     assert not faults._heard_within({}, ("n1", "n2"), 300.0)
     assert not faults._heard_within({"n1": view("n1", n2=None)}, ("n1", "n2"), 300.0)
     assert faults._heard_within({"n1": view("n1", n2=3.0)}, ("n1", "n2"), 300.0)
+
+
+class Half(Cluster):
+    """n2 does not answer."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def views(self, names: Iterable[str] | None = None) -> dict[str, View]:
+        return {"n1": view("n1")}
+
+    async def log(self, name: str) -> dict[int, Entry]:
+        return {1: Entry(1, 1, "noop", "00000000")}
+
+
+async def test_logs_are_not_equal_where_a_node_does_not_answer() -> None:
+    told = Story(Half(), Narrator(as_json=True), lambda: 0)
+    assert await told.same_logs(("n1",)) is not None
+    assert await told.same_logs(("n1", "n2")) is None
+    assert await told.led(("n1", "n2")) is None
 
 
 def event(at_us: int, node: str, kind: str, **detail: str | int | bool) -> TraceEvent:
