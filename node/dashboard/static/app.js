@@ -1,7 +1,8 @@
 /**
  * The page, put together: source -> reducer -> views. The only module with a clock, timers and state.
  *
- * Actions are reduced as they come; views are drawn once a frame, so that a burst of a thousand events is one drawing.
+ * Actions are reduced as they come; the ring is drawn once a frame, so that a burst of a thousand events is one
+ * drawing, and the panels follow, each in its own turn.
  */
 import { Flights, rateWords } from "./flights.js";
 import { faultWords, duration, headline } from "./sentences.js";
@@ -66,6 +67,10 @@ function main(source) {
   const help = makeHelp(at("help"));
   makeLegend(at("legend"));
 
+  const panels = [() => node.update(state, picked), () => table(state, picked), () => log(state), () => events.update(state), () => stats(state)];
+  const waiting = new Set();
+  let drawing = 0;
+
   function dispatch(action) {
     const before = state;
     state = reduce(state, { at: Date.now(), ...action });
@@ -77,12 +82,21 @@ function main(source) {
       frame = 0;
       ring.still = still;
       ring.update(state, picked);
-      table(state, picked);
-      node.update(state, picked);
-      log(state);
-      events.update(state);
-      stats(state);
       drawTop();
+      for (const panel of panels) waiting.add(panel);
+      drawNext();
+    });
+  }
+
+  /** The panels one by one, each a task of its own: none keeps a key press or a moving message waiting. */
+  function drawNext() {
+    if (drawing || !waiting.size) return;
+    drawing = setTimeout(() => {
+      drawing = 0;
+      const [panel] = waiting;
+      waiting.delete(panel);
+      panel();
+      drawNext();
     });
   }
 

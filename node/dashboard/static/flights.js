@@ -4,6 +4,8 @@
  * Pure: time comes as milliseconds. It must not draw.
  */
 
+import { whole } from "./sentences.js";
+
 export const FLIGHTS_PER_SECOND = 10;
 export const RARE_PER_SECOND = 30;
 const BURST = 6;
@@ -96,9 +98,9 @@ export class Flights {
 
 /** The rate in words. */
 export function rateWords({ perSecond, oneIn }, moving = true) {
-  const rate = perSecond < 10 ? perSecond.toFixed(perSecond ? 1 : 0) : Math.round(perSecond).toLocaleString("en");
+  const rate = perSecond < 10 ? perSecond.toFixed(perSecond ? 1 : 0) : whole(Math.round(perSecond));
   const messages = `${rate} messages a second`;
   if (!moving || !perSecond) return messages;
   if (!oneIn) return `${messages}, none shown`;
-  return oneIn < 1.05 ? `${messages}, showing all` : `${messages}, showing 1 in ${oneIn < 10 ? oneIn.toFixed(1).replace(/\.0$/, "") : Math.round(oneIn).toLocaleString("en")}`;
+  return oneIn < 1.05 ? `${messages}, showing all` : `${messages}, showing 1 in ${oneIn < 10 ? oneIn.toFixed(1).replace(/\.0$/, "") : whole(Math.round(oneIn))}`;
 }

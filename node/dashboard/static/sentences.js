@@ -88,6 +88,11 @@ export function duration(ms) {
   return `${Math.round(ms / 3_600_000)} h`;
 }
 
+/** A whole number with its thousands apart. (The locale's own way costs a formatter a call.) */
+export function whole(number) {
+  return String(number).replace(/\B(?=(\d{3})+(?!\d))/g, ",");
+}
+
 export function bytes(count) {
   if (count < 1000) return `${count} B`;
   const units = ["kB", "MB", "GB", "TB"];

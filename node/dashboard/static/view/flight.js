@@ -44,14 +44,14 @@ export function makeSky(box, ring) {
     fly(own, detail) {
       const [from, to] = detail.sent ? [own, detail.peer] : [detail.peer, own];
       const [a, b] = [ring.places.get(from), ring.places.get(to)];
-      const dot = a && b ? take() : null;
+      const dot = a && b && ring.shown ? take() : null;
       if (!dot) return;
       const [look, text] = LOOKS[detail.type] ?? ["", ""];
       const answer = detail.granted ?? detail.success;
       dot.className = `flight ${look}${answer === false ? " refused" : ""}`;
       say(dot, answer === undefined ? (text === "+" ? (detail.entries ? `+${detail.entries}` : "") : text) : answer ? "✓" : "✗");
-      const scale = Math.min(ring.svg.clientWidth / ring.width, ring.svg.clientHeight / ring.height);
-      const left = (ring.svg.clientWidth - ring.width * scale) / 2;
+      const scale = Math.min(ring.shown.width / ring.width, ring.shown.height / ring.height);
+      const left = (ring.shown.width - ring.width * scale) / 2;
       const { x1, y1, x2, y2 } = lane(a, b);
       const point = (x, y) => `translate(${(left + x * scale).toFixed(1)}px, ${(y * scale).toFixed(1)}px)`;
       const run = dot.animate(

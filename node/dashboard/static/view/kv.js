@@ -1,5 +1,5 @@
 /** Reading and writing the store through the server of this page. It says what became of every write, also "unknown". */
-import { bytes } from "../sentences.js";
+import { bytes, whole as digits } from "../sentences.js";
 import { h, keyed, say, set } from "./dom.js";
 
 const KEYS_SHOWN = 50;
@@ -55,7 +55,7 @@ export function makeKeyValue(card, box, note, { source, viewpoint }) {
       say(tr.children[2], String(one.mod_revision));
       say(tr.children[3], String(one.version));
     });
-    say(note, `${found.count.toLocaleString("en")} keys${found.more ? `, the first ${KEYS_SHOWN} shown` : ""}, revision ${found.revision}`);
+    say(note, `${digits(found.count)} keys${found.more ? `, the first ${KEYS_SHOWN} shown` : ""}, revision ${found.revision}`);
     return `${found.keys.length} keys listed`;
   };
   const row = (one) => {

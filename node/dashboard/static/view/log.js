@@ -1,6 +1,6 @@
 /** The log's end: entries with the colour of their term, and how far they are: open, committed, applied. */
 import { nodesOf, ownStatus, termColour } from "../trace.js";
-import { bytes } from "../sentences.js";
+import { bytes, whole } from "../sentences.js";
 import { h, keyed, say, set } from "./dom.js";
 
 export const ENTRIES_SHOWN = 60;
@@ -26,14 +26,14 @@ export function makeLog(box, note) {
       ["applied", status.applied],
       ["durable", status.durable],
     ];
-    keyed(edges, facts, (fact) => fact[0], (fact) => h("span", {}, `${fact[0]} `, h("b")), (span, fact) => say(span.lastChild, fact[1].toLocaleString("en")));
+    keyed(edges, facts, (fact) => fact[0], (fact) => h("span", {}, `${fact[0]} `, h("b")), (span, fact) => say(span.lastChild, whole(fact[1])));
     const holders = nodesOf(state).filter((node) => node.match?.match_index !== undefined);
     const entries = log.entries.toReversed().slice(0, ENTRIES_SHOWN);
     keyed(list, entries, (entry) => `${entry.index}.${entry.term}`, make, (row, entry) => {
       const [index, term, what, marks] = row.children;
       const open = entry.index > commit;
       set(row, "class", open ? "entry open" : "entry");
-      say(index, entry.index.toLocaleString("en"));
+      say(index, whole(entry.index));
       say(term, String(entry.term));
       set(term, "class", `chip c${termColour(entry.term)}`);
       set(term, "aria-label", `term ${entry.term}`);

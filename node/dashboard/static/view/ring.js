@@ -37,19 +37,20 @@ export function makeRing(box, { pick }) {
   const nodes = s("g", { role: "listbox", "aria-label": "Nodes of the ring; arrow keys move" });
   const svg = s("svg", { role: "group", "aria-label": "The ring of nodes; the table below says the same" }, links, centre, nodes);
   box.append(svg);
-  const view = { places: new Map(), width: 640, height: 470, svg, still: false };
+  const view = { places: new Map(), width: 640, height: 470, svg, still: false, shown: null };
   let last = null;
 
-  const shape = () => {
-    const narrow = box.clientWidth < NARROW_PX;
+  const shape = (width) => {
+    const narrow = width < NARROW_PX;
     view.narrow = narrow;
     view.width = narrow ? 430 : 740;
     view.height = narrow ? 500 : 520;
     set(svg, "viewBox", `0 0 ${view.width} ${view.height}`);
   };
-  shape();
-  new ResizeObserver(() => {
-    shape();
+  shape(NARROW_PX);
+  new ResizeObserver(([entry]) => {
+    shape(entry.contentRect.width);
+    view.shown = entry.contentRect;
     if (last) view.update(last.state, last.picked);
   }).observe(box);
 
@@ -152,9 +153,13 @@ function makeNode(node, pick) {
     s("circle", { class: "timer", r: TIMER_R, transform: "rotate(-90)", pathLength: 100, "stroke-dasharray": "100 100" }),
     s("path", { class: "shape" }),
     s("text", { class: "name", y: 1 }, node.name),
-    s("text", { class: "term", y: 17 }),
+    " ",
+    s("text", { class: "term", y: 16 }),
+    " ",
     s("text", { class: "role", y: 66 }),
+    " ",
     s("text", { class: "sub", y: 82 }),
+    " ",
     s("text", { class: "you", y: -50 }),
   );
   g.addEventListener("click", () => pick(node.name));
@@ -168,16 +173,18 @@ function drawNode(view, g, node, state, picked) {
   set(g, "class", `node ${node.role}`);
   set(g, "aria-selected", node.name === picked ? "true" : "false");
   set(g, "tabindex", node.name === picked ? 0 : -1);
-  set(g, "aria-label", described(node, state));
   set(shape, "d", SHAPES[node.role] ?? SHAPES.follower);
   say(name, node.name.length > 7 ? `${node.name.slice(0, 6)}…` : node.name);
-  say(term, node.status ? `t ${node.term}` : "?");
+  say(term, node.status ? `term ${node.term}` : "term ?");
   say(role, roleWords(node));
   const vote = node.reachable && node.status.vote ? (node.status.vote === node.name ? "voted for itself" : `voted ${node.status.vote}`) : "";
-  const alarm = node.faults.length ? faultWords(node.faults[0]) : node.stale ? `leads only term ${node.term}` : "";
-  say(sub, alarm || vote);
+  const more = node.faults.length > 1 ? ` and ${node.faults.length - 1} more` : "";
+  const alarm = node.faults.length ? faultWords(node.faults[0]) + more : node.stale ? `leads only term ${node.term}` : "";
+  say(sub, alarm || (node.reachable ? vote : lastWords(node)));
   set(sub, "class", alarm ? "sub alarm" : "sub");
-  say(you, node.self ? (state.source.kind === "monitor" ? "▾ seen from here" : "▾ this node") : "");
+  say(you, node.self ? (state.source.kind === "monitor" ? "seen from here" : "this node") : "");
+  // What is written is what is read out, with pauses
+  set(g, "aria-label", [name, term, role, sub, you].map((one) => one.textContent).filter(Boolean).join(", "));
   drawTimer(view, timer, track, node);
 }
 
@@ -186,14 +193,8 @@ export function roleWords(node) {
   return { unknown: "unknown", stopped: "stopped", dead: "dead" }[node.state] ?? node.state;
 }
 
-function described(node, state) {
-  const parts = [node.name, roleWords(node)];
-  if (node.self) parts.push(state.source.kind === "monitor" ? "seen from here" : "this node");
-  if (node.status) parts.push(`term ${node.term}`);
-  if (node.status?.vote) parts.push(`voted for ${node.status.vote}`);
-  if (!node.reachable && node.status) parts.push(`last heard as ${node.lastRole}, ${duration(node.ageMs)} ago`);
-  parts.push(...node.faults.map(faultWords));
-  return parts.join(", ");
+function lastWords(node) {
+  return node.status ? `was ${node.lastRole}, ${duration(node.ageMs)} ago` : "never heard";
 }
 
 /** The arc runs down as the timer does. Too fast to follow, or motion unwanted: it stands at what was last told. */

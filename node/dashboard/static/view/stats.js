@@ -1,5 +1,5 @@
 /** Figures of one node since it started, its peers' traffic, and commit latency second by second. */
-import { bytes } from "../sentences.js";
+import { bytes, whole } from "../sentences.js";
 import { h, keyed, s, say, set } from "./dom.js";
 
 const WIDTH = 480;
@@ -58,7 +58,7 @@ export function makeStats(box, note) {
 }
 
 const ms = (value) => (value === null || value === undefined ? "–" : `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`);
-const show = (value) => (typeof value === "number" ? value.toLocaleString("en") : (value ?? "–"));
+const show = (value) => (typeof value === "number" ? whole(value) : (value ?? "–"));
 
 function makeChart() {
   const slow = s("path", { class: "max" });

@@ -1,6 +1,6 @@
 /** The table of nodes: everything the ring says, for eyes and ears that prefer rows. */
 import { nodesOf, termColour } from "../trace.js";
-import { duration, faultWords } from "../sentences.js";
+import { duration, faultWords, whole } from "../sentences.js";
 import { h, keyed, say, set } from "./dom.js";
 import { roleWords } from "./ring.js";
 
@@ -52,7 +52,7 @@ export function makeTable(box, { pick }) {
 }
 
 function number(value) {
-  return value === undefined || value === null ? "–" : value.toLocaleString("en");
+  return value === undefined || value === null ? "–" : whole(value);
 }
 
 function follows(node) {

@@ -1,0 +1,264 @@
+"""The page in a real browser, on real clusters: `make test-slow`."""
+
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import expect
+
+from tests.cluster.harness import Cluster, running_cluster
+from tests.dashboard.browser import AXE, Tab, chromium, tab
+from tests.dashboard.monitor_double import monitor
+
+CALM = ("--heartbeat-ms", "100", "--election-timeout-ms", "1000-2000")
+"""A browser takes much of a small machine: leaders change only where a test makes them."""
+
+pytestmark = [pytest.mark.slowest, pytest.mark.timeout(180)]
+
+
+async def followers(cluster: Cluster) -> list[str]:
+    leader = await cluster.leader()
+    return [name for name in cluster.nodes if name != leader]
+
+
+async def axe(page: Any) -> list[str]:
+    """What axe-core finds against WCAG 2.2 A and AA, one line a kind."""
+    await page.evaluate(AXE.read_text())
+    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+    found = await page.evaluate("(tags) => axe.run({ runOnly: tags })", tags)
+    return [f"{one['id']}: {[node['html'][:120] for node in one['nodes']][:3]}" for one in found["violations"]]
+
+
+async def test_the_page_of_a_follower_shows_the_leader_and_behaves(tmp_path: Path) -> None:
+    async with running_cluster(tmp_path, 3, *CALM) as cluster, chromium() as browser:
+        follower, leader = (await followers(cluster))[0], await cluster.leader()
+        async with tab(browser, cluster.url(follower)) as here:
+            await here.headline(f"{leader} leads term")
+            await expect(here.on_ring(leader)).to_have_attribute(
+                "aria-label", re.compile(rf"{leader}, term \d+, leader")
+            )
+            await expect(here.on_ring(follower)).to_have_attribute("aria-label", re.compile("this node"))
+            await expect(here.page.locator("#nodes tbody tr")).to_have_count(3)
+            await expect(here.page.locator("#rate")).to_contain_text("messages a second, showing")
+            await expect(here.page.locator("#log .entry")).not_to_have_count(0)
+            await expect(here.page.locator("#events li")).not_to_have_count(0)
+            await here.page.wait_for_function(
+                "document.querySelector('.sky').getAnimations({subtree: true}).length > 0"
+            )
+            await here.behaved()
+
+
+async def test_a_simulated_failure_of_the_leader_brings_another_one_on_screen(tmp_path: Path) -> None:
+    async with running_cluster(tmp_path, 5, *CALM) as cluster, chromium() as browser:
+        follower, leader = (await followers(cluster))[0], await cluster.leader()
+        async with tab(browser, cluster.url(follower)) as here:
+            await here.headline(f"{leader} leads")
+            await here.on_ring(leader).click()
+            await here.page.click("[data-command=simulate_failure]")
+            await here.page.click("form.form button[type=submit]")
+            await expect(here.page.locator(".outcomes li.ok")).to_contain_text("as if dead")
+            await expect(here.page.locator("#headline")).to_have_text(
+                re.compile(rf"^(?!{leader} )n\d leads term \d+; 4 of 5 nodes heard")
+            )
+            await expect(here.on_ring(leader)).to_have_attribute("aria-label", re.compile("unknown, was leader"))
+            await expect(here.page.locator("#live")).to_contain_text("leads term")
+            assert await cluster.leader((leader,)) in await here.page.locator("#headline").inner_text()
+            await here.behaved()
+        async with tab(browser, cluster.url(leader)) as there:
+            await expect(there.page.locator("#faults")).to_contain_text("simulated failure")
+            await there.page.click("[data-command=recover]")
+            await expect(there.page.locator("#faults")).to_be_hidden()
+            await there.headline("all 5 nodes heard")
+
+
+async def test_it_works_with_two_of_five_nodes_dead(tmp_path: Path) -> None:
+    async with running_cluster(tmp_path, 5, *CALM) as cluster, chromium() as browser:
+        dead = [await cluster.leader(), (await followers(cluster))[0]]
+        for name in dead:
+            cluster.signal(name, signal.SIGKILL)
+        leader = await cluster.leader(tuple(dead))
+        here_name = next(name for name in cluster.nodes if name not in (*dead, leader))
+        async with tab(browser, cluster.url(here_name)) as here:
+            await here.headline(f"{leader} leads")
+            await here.headline("3 of 5 nodes heard")
+            for name in dead:
+                await expect(here.on_ring(name)).to_have_attribute("aria-label", re.compile("unknown"))
+            await here.page.get_by_role("textbox", name="Key", exact=True).fill("a/b c")
+            await here.page.get_by_role("textbox", name="Value").fill("hello ü")
+            await here.page.get_by_role("button", name="put", exact=True).click()
+            await expect(here.page.locator("#kv .said.ok")).to_contain_text("put: done, revision")
+            await here.page.get_by_role("button", name="a/b c").click()
+            await expect(here.page.locator("#kv .value")).to_have_text("hello ü")
+            await expect(here.page.locator("#log .what").first).to_contain_text("a/b c")
+            await here.page.get_by_role("button", name="delete", exact=True).click()
+            await expect(here.page.locator("#kv .said.ok")).to_contain_text("delete: done")
+            await expect(here.page.locator("#kv tbody tr")).to_have_count(0)
+            await here.behaved()
+
+
+async def test_every_command_can_be_given_from_the_page_and_its_outcome_is_shown(tmp_path: Path) -> None:
+    async with (
+        running_cluster(tmp_path, 3, *CALM) as cluster,
+        chromium() as browser,
+        tab(browser, cluster.url("n1")) as here,
+    ):
+        buttons = here.page.locator("[data-command]")
+        await expect(buttons).not_to_have_count(0)
+        names = [await button.get_attribute("data-command") or "" for button in await buttons.all()]
+        assert len(names) == 15, names
+        names.sort(key=lambda name: name == "simulate_failure")  # last: nothing is answered while it lasts
+        for name in names:
+            await here.page.click(f"[data-command={name}]")
+            form = here.page.locator("form.form")
+            if await form.is_visible():
+                await form.locator("button[type=submit]").click()
+            newest = here.page.locator(".outcomes > li").first
+            await expect(newest).to_contain_text(f": {name}: ")
+            assert "outcome unknown" not in await newest.inner_text()
+        here.complaints = [one for one in here.complaints if "409" not in one]  # a refusal is an answer, too
+        await here.behaved()
+
+
+async def test_cut_links_are_drawn_as_cut_and_told_to_everyone(tmp_path: Path) -> None:
+    async with running_cluster(tmp_path, 3, *CALM) as cluster, chromium() as browser:
+        one, other = await followers(cluster)
+        async with tab(browser, cluster.url(one)) as here:
+            await here.headline("leads")
+            await here.on_ring(other).click()
+            await here.page.click("[data-command=cut_link]")
+            await here.page.locator("#argument-peer").select_option(one)
+            await here.page.locator("#argument-direction").select_option("out")
+            await here.page.click("form.form button[type=submit]")
+            cut = here.page.locator("#ring .link.cut")
+            await expect(here.page.locator(".outcomes li.ok")).to_contain_text("vanishes")
+            # `other` speaks to nobody here any more, so this node hears nothing of it; the other side's page knows
+            async with tab(browser, cluster.url(other), traced=False) as there:
+                await expect(there.page.locator("#ring .link.cut")).to_have_count(1)
+                await expect(there.page.locator("#faults")).to_contain_text(f"cut link to {one}")
+                await expect(there.page.locator("#nodes")).to_contain_text(f"cut link to {one}")
+                await there.page.click("[data-command=recover]")
+                await expect(there.page.locator("#ring .link.cut")).to_have_count(0)
+            await expect(cut).to_have_count(0)
+            await here.headline("all 3 nodes heard")
+
+
+async def test_the_page_outlives_its_server_and_comes_back_with_it(tmp_path: Path) -> None:
+    async with running_cluster(tmp_path, 3, *CALM) as cluster, chromium() as browser:
+        follower = (await followers(cluster))[0]
+        async with tab(browser, cluster.url(follower)) as here:
+            await expect(here.page.locator("#connection")).to_have_text("live")
+            here.offline = True
+            cluster.signal(follower, signal.SIGKILL)
+            await expect(here.page.locator("#connection")).to_have_text("no connection")
+            await here.headline("all of this is old")
+            await cluster.start_node(follower)
+            await expect(here.page.locator("#connection")).to_have_text("live")
+            await here.headline("all 3 nodes heard")
+            await expect(here.page.locator("#events")).to_contain_text("started")
+            await here.behaved()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_axe_finds_nothing(tmp_path: Path, scheme: str) -> None:
+    async with running_cluster(tmp_path, 3, *CALM) as cluster, chromium() as browser:
+        follower, leader = (await followers(cluster))[0], await cluster.leader()
+        options: dict[str, Any] = {"color_scheme": scheme, "bypass_csp": True}
+        async with tab(browser, cluster.url(follower), **options) as here:
+            await here.headline(f"{leader} leads")
+            await here.page.get_by_role("textbox", name="Key", exact=True).fill("a")
+            await here.page.get_by_role("button", name="put", exact=True).click()
+            await expect(here.page.locator("#kv .said.ok")).to_be_visible()
+            assert await axe(here.page) == []
+            await here.page.click("[data-command=delay_link]")
+            await here.page.click("form.form button[type=submit]")
+            await expect(here.page.locator("#faults")).to_be_visible()
+            await here.page.click("[data-command=drop_link]")
+            assert await axe(here.page) == []
+            await here.page.click("#help-open")
+            assert await axe(here.page) == []
+        async with tab(browser, cluster.url(follower), viewport={"width": 360, "height": 780}, **options) as narrow:
+            await narrow.headline(f"{leader} leads")
+            assert await axe(narrow.page) == []
+
+
+async def test_the_keyboard_reaches_everything(tmp_path: Path) -> None:
+    async with (
+        running_cluster(tmp_path, 3, *CALM) as cluster,
+        chromium() as browser,
+        tab(browser, cluster.url("n1")) as here,
+    ):
+        await here.headline("all 3 nodes heard")
+        keys, title = here.page.keyboard, here.page.locator("#node-title")
+        await keys.press("2")
+        await expect(title).to_have_text("n2")
+        await here.on_ring("n2").focus()
+        await keys.press("ArrowRight")
+        await expect(title).to_have_text("n3")
+        await expect(here.on_ring("n3")).to_be_focused()
+        await keys.press("Home")
+        await expect(title).to_have_text("n1")
+        assert await here.page.locator("#ring [role=option][tabindex='0']").count() == 1
+        await keys.press("?")
+        await expect(here.page.locator("#help")).to_be_visible()
+        await keys.press("Escape")
+        await expect(here.page.locator("#help")).to_be_hidden()
+        await keys.press("/")
+        await expect(here.page.locator("#events-search")).to_be_focused()
+        await keys.type("2?mt/")
+        await expect(here.page.locator("#events-search")).to_have_value("2?mt/")
+        await expect(here.page.locator("#events li")).to_have_count(0)
+        await here.behaved()
+
+
+async def test_who_wants_no_motion_gets_none_and_figures_instead(tmp_path: Path) -> None:
+    async with (
+        running_cluster(tmp_path, 3, *CALM) as cluster,
+        chromium() as browser,
+        tab(browser, cluster.url("n1"), reduced_motion="reduce") as here,
+    ):
+        await expect(here.page.locator("#rate")).to_contain_text(re.compile(r"^[1-9][\d.]* messages a second to"))
+        assert await here.page.evaluate("document.getAnimations().length") == 0
+        await here.page.click("#motion")
+        await here.moves()
+        await here.behaved()
+
+
+async def test_nothing_is_cut_off_at_360_pixels(tmp_path: Path) -> None:
+    async with (
+        running_cluster(tmp_path, 3, *CALM) as cluster,
+        chromium() as browser,
+        tab(browser, cluster.url("n1"), viewport={"width": 360, "height": 780}) as here,
+    ):
+        await here.headline("leads")
+        await expect(here.page.locator("#stats")).to_contain_text("elections started")
+        assert await here.page.evaluate("document.documentElement.scrollWidth") <= 360
+        await here.behaved()
+
+
+async def start_from_the_page(here: Tab, name: str) -> None:
+    await here.page.get_by_role("button", name=f"start {name}").click()
+    await expect(here.page.locator(".outcomes li.ok").first).to_contain_text(f"{name}: is started")
+    await here.headline("all 3 nodes heard")
+
+
+async def test_the_monitors_page_shows_all_and_starts_a_dead_node_again(tmp_path: Path) -> None:
+    async with running_cluster(tmp_path, 3, *CALM) as cluster, monitor(cluster) as url, chromium() as browser:
+        leader, follower = await cluster.leader(), (await followers(cluster))[0]
+        async with tab(browser, url) as here:
+            await here.headline(f"{leader} leads")
+            await expect(here.page.locator("#rate")).to_contain_text(f"to and from {leader}")
+            await here.on_ring(follower).click()
+            await expect(here.page.locator("#rate")).to_contain_text(f"to and from {follower}")
+            await expect(here.page.locator("#output")).to_contain_text(f"last line of {follower}")
+            await here.page.click("[data-command=check_timers]")
+            await expect(here.page.locator(".outcomes li.ok")).to_contain_text(f"{follower}: check_timers")
+            await here.page.locator("#viewpoint").select_option("")
+            here.offline = True
+            cluster.signal(leader, signal.SIGKILL)
+            await here.on_ring(leader).click()
+            await expect(here.on_ring(leader)).to_have_attribute("aria-label", re.compile(rf"{leader}, term \d+, dead"))
+            await expect(here.page.locator("#headline")).to_have_text(re.compile(rf"^(?!{leader} )n\d leads"))
+            await start_from_the_page(here, leader)
+            assert not [one for one in here.complaints if "uncaught" in one]
