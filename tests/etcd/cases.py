@@ -22,6 +22,7 @@ def cases() -> list[Request]:
         *(Request(f"{KV}range", b'{"key":"%s"}' % text) for text in _BASE64),
         *(_request("put", put) for put in _PUTS),
         *(_request("txn", txn) for txn in _TXNS),
+        *_filters(),
         *_large(),
         *_nested(),
         *_compactions(3, 3, 2, 99999, -5),
@@ -38,6 +39,16 @@ def _request(name: str, message: Any) -> Request:
 
 def _compactions(*revisions: int) -> list[Request]:
     return [_request("compaction", {"revision": revision}) for revision in revisions]
+
+
+def _filters() -> list[Request]:
+    """Each filter at each revision that a key has, and beside it."""
+    names = [f"{end}_{what}_revision" for end in ("min", "max") for what in ("mod", "create")]
+    return [
+        _request("range", {"key": "AA==", "range_end": "AA==", name: revision, "keys_only": True})
+        for name in names
+        for revision in range(1, 24)
+    ]
 
 
 def _large() -> list[Request]:
