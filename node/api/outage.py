@@ -29,7 +29,7 @@ def make_outage(failing: Callable[[], bool]) -> Middleware:
             if path == "/kv" or path.startswith("/kv/"):
                 raise try_again("simulated-failure", MESSAGE)
             if path.startswith("/v3/"):
-                return json_answer({"code": _GRPC_UNAVAILABLE, "message": MESSAGE, "details": []}, 503)
+                return json_answer({"code": _GRPC_UNAVAILABLE, "message": MESSAGE}, 503)
         return await handler(request)
 
     return outage
