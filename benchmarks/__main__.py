@@ -39,7 +39,7 @@ class Plan(msgspec.Struct, frozen=True):
     keys: int
 
 
-FULL = Plan(kills=20, rounds=3, load_seconds=4.0, idle_seconds=10.0, keys=100_000)
+FULL = Plan(kills=20, rounds=3, load_seconds=2.5, idle_seconds=10.0, keys=100_000)
 QUICK = Plan(kills=3, rounds=1, load_seconds=1.5, idle_seconds=3.0, keys=10_000)
 
 
