@@ -78,11 +78,14 @@ async def _heals(story: Story, led: Lead, after: Lead, few: tuple[str, ...]) -> 
     await story.predict(
         f"{' and '.join(few)} hear the newer term, follow, give up red, and take over green. All five logs are equal."
     )
+    old = await cluster.view(led.name)
+    has_red = old is not None and old.last_index > old.commit
     healed_us = story.now_us()
     await story.heal()
     now = await story.expect("all five agree on a leader", story.one_leads)
     await story.expect("equal logs on all five", lambda: story.same_logs(cluster.nodes.names))
-    await story.news("truncated", led.name, healed_us)
+    if has_red:
+        await story.news("truncated", led.name, healed_us)
     story.timeline(healed_us, "leader", "truncated", "election", "won")
     colors = {(await cluster.get(name, "color", stale=True)).text for name in cluster.nodes.names}
     story.judge(

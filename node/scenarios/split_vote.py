@@ -11,6 +11,7 @@ import asyncio
 
 import msgspec
 
+from node.scenarios.outcome import ToolFailure
 from node.scenarios.story import Lead, Story
 
 ATTEMPTS_MAX = 3
@@ -41,12 +42,13 @@ async def play(story: Story) -> None:
         if killed_us is not None:
             await _resolves(story, led.term + 1, killed_us)
             return
-        story.fact(f"A timer was faster than the two commands, so there was no tie; try {attempt} of {ATTEMPTS_MAX}.")
+        story.withdraw(
+            f"A timer was faster than the two commands, so this is no tie (try {attempt} of {ATTEMPTS_MAX})."
+        )
         await story.heal()
         story.cluster.nodes.start(led.name)
         led = await story.expect("a leader that all follow", story.one_leads)
-    await story.predict("Two simultaneous candidates tie.")
-    story.judge(False, "", f"no tie in {ATTEMPTS_MAX} tries: a timer was faster every time")
+    raise ToolFailure(f"A timer was faster than two commands {ATTEMPTS_MAX} times: this machine is too busy for a tie.")
 
 
 async def _split(story: Story, led: Lead, tie: Tie) -> int | None:
@@ -58,11 +60,10 @@ async def _split(story: Story, led: Lead, tie: Tie) -> int | None:
     )
     await story.prove(await story.cut(tie.pairs))
     story.now(f"{led.name} gets SIGKILL, and {tie.one} and {tie.other} are told to campaign at the same moment.")
-    if not story.held:
-        await story.predict(
-            f"Both stand in term {term} and vote for themselves; {tie.ones_voter} votes for {tie.one}, "
-            f"{tie.others_voter} for {tie.other}. Two votes each, three of five needed: nobody wins term {term}."
-        )
+    await story.predict(
+        f"Both stand in term {term} and vote for themselves; {tie.ones_voter} votes for {tie.one}, "
+        f"{tie.others_voter} for {tie.other}. Two votes each, three of five needed: nobody wins term {term}."
+    )
     killed_us = story.now_us()
     await cluster.nodes.kill(led.name)
     await asyncio.gather(*(cluster.command(name, "trigger_election") for name in (tie.one, tie.other)))

@@ -68,6 +68,11 @@ class Story:
             raise NotAsPredicted(instead)
         self.saw(saw)
 
+    def withdraw(self, why: str) -> None:
+        """What was predicted something of did not come about; nothing is said of it."""
+        self.predicted = ""
+        self.fact(why)
+
     def fact(self, text: str) -> None:
         """Something measured that was not predicted."""
         self.narrator.say("fact", text)

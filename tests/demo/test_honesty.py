@@ -73,6 +73,25 @@ def test_a_cut_in_one_direction_only_is_found(here: Stage, monkeypatch: pytest.M
 
 
 @pytest.mark.slowest
+def test_a_tie_that_did_not_come_about_is_tried_again(here: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    command = Cluster.command
+
+    async def forgets_the_first(self: Cluster, name: str, what: str, **arguments: str | float) -> str:
+        told.append(what)
+        forgotten = what == "trigger_election" and told.count(what) == 1
+        return "" if forgotten else await command(self, name, what, **arguments)
+
+    monkeypatch.setattr(Cluster, "command", forgets_the_first)
+    played = play_here("split-vote")
+    assert played.code == 0, played.lines
+    assert "try 1 of 3" in played.texts("fact")
+    assert "try 2 of 3" not in played.texts("fact")
+    assert len(played.of("predicted")) == 3
+    assert len(played.of("seen")) == 2
+
+
+@pytest.mark.slowest
 def test_a_leader_that_was_not_killed_is_no_leader_failure(here: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     async def spare(self: Nodes, name: str) -> int:
         self._wanted.discard(name)
