@@ -22,7 +22,7 @@ def test_a_live_node_keeps_to_its_description(tmp_path: Path) -> None:
     config = Path(__file__).with_name("schemathesis.toml")
     with running_node(tmp_path) as port:
         url = f"http://127.0.0.1:{port}/openapi.json"
-        command = [program, "--config-file", config, "run", url, f"--checks={','.join(CHECKS)}"]
+        command: list[str | Path] = [program, "--config-file", config, "run", url, f"--checks={','.join(CHECKS)}"]
         command += ["--exclude-path=/events", "--phases=coverage,fuzzing", "--max-examples=50", "--warnings=off"]
         command += [f"--max-time={SECONDS}", "--request-timeout=20", "--generation-database=none", "--no-color"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
