@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -17,7 +17,12 @@ async def answering(*answers: bytes) -> AsyncIterator[tuple[tuple[str, int], lis
     """A server that gives these answers in turn, in two pieces each, and keeps what it was asked."""
     asked: list[bytes] = []
 
+    serving: list[asyncio.Task[None]] = []
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            serving.append(task)
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 length = int(head.partition(b"Content-Length: ")[2].partition(b"\r\n")[0] or 0)
@@ -30,12 +35,16 @@ async def answering(*answers: bytes) -> AsyncIterator[tuple[tuple[str, int], lis
             pass
         finally:
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield server.sockets[0].getsockname()[:2], asked
         server.close()
-        await asyncio.sleep(0.01)
+        if serving:
+            await asyncio.wait(serving)
+        await asyncio.sleep(0)  # the transports close in the turn after
 
 
 @pytest.mark.parametrize(
