@@ -27,7 +27,7 @@ FLAGS = (
 TASK_MS_MAX = 100
 """No task of the page's main thread takes longer, in processor time: other processes may have the processor between."""
 
-_TRACED = ["toplevel"]
+_TRACED = ["toplevel", "devtools.timeline"]
 WAIT_MS = 15_000
 
 expect.set_options(timeout=WAIT_MS)
@@ -62,10 +62,11 @@ class Tab:
         if browser is None:
             return 0.0
         events = msgspec.json.decode(await browser.stop_tracing())["traceEvents"]
+        # The browser has pages of its own; this one's process is where its address was loaded, on that very thread
         main = {
             (event["pid"], event["tid"])
             for event in events
-            if event["name"] == "thread_name" and event["args"].get("name") == "CrRendererMain"
+            if event["name"] == "CommitLoad" and event["args"]["data"]["url"].startswith(self.url)
         }
         tasks = [
             event["tdur"] / 1000

@@ -28,7 +28,9 @@ const ANNOUNCE_MS = 3000;
 const CONNECT_AGAIN_MS = 2000;
 
 const QUIET = new Set(["heartbeat", "heartbeat-reply"]);
-const calm = matchMedia("(prefers-reduced-motion: reduce)");
+
+/** What is waiting goes first: building the page is many small tasks, not a long one. */
+const turn = () => new Promise((go) => setTimeout(go));
 
 async function untilConnected() {
   for (;;) {
@@ -41,7 +43,9 @@ async function untilConnected() {
   }
 }
 
-function main(source) {
+async function main(source) {
+  await turn();
+  const calm = matchMedia("(prefers-reduced-motion: reduce)");
   let state = initialState(source);
   let picked = "";
   let chosen = "";
@@ -57,15 +61,19 @@ function main(source) {
   };
   const ring = makeRing(at("ring"), { pick });
   const sky = makeSky(at("ring"), ring);
+  await turn();
   const table = makeTable(at("nodes"), { pick });
   const log = makeLog(at("log"), at("log-note"));
   const events = makeEvents(at("events"), at("events-note"));
+  await turn();
   const stats = makeStats(at("stats"), at("stats-note"));
   const node = makeNode(at("node"), { source });
   const output = makeOutput(at("output-card"), at("output"), at("output-note"), { source });
+  await turn();
   const kv = makeKeyValue(at("kv-card"), at("kv"), at("kv-note"), { source, viewpoint: () => state.viewpoint });
   const help = makeHelp(at("help"));
   makeLegend(at("legend"));
+  await turn();
 
   const panels = [() => node.update(state, picked), () => table(state, picked), () => log(state), () => events.update(state), () => stats(state)];
   const waiting = new Set();

@@ -138,7 +138,8 @@ function patched(state, event) {
 function observed(state, { body, at }) {
   const before = new Map((state.cluster?.nodes ?? []).map((node) => [node.name, node]));
   const events = [];
-  for (const node of body.nodes) {
+  const nodes = body.nodes.map((node) => (node.status ? node : { ...node, status: before.get(node.name)?.status ?? null }));
+  for (const node of nodes) {
     const old = before.get(node.name);
     const seen = (what, more) => {
       const status = node.status ?? {};
@@ -151,7 +152,7 @@ function observed(state, { body, at }) {
     if (node.status.boot !== old.status.boot) seen("restarted");
     if (node.status.role !== old.status.role) seen("role", { from: old.status.role, to: node.status.role });
   }
-  return add({ ...state, cluster: body, clusterAt: at, clusterError: "" }, events);
+  return add({ ...state, cluster: { ...body, nodes }, clusterAt: at, clusterError: "" }, events);
 }
 
 function lost(state, { transitions, messages, at }) {

@@ -49,6 +49,12 @@ test("a node that is not heard is unknown, with its last words kept, never dead"
   assert.deepEqual(trace.quorumOf(state), { voters: 3, heard: 2, majority: 2 });
 });
 
+test("the last words of a node are kept also where the server has them no more", () => {
+  const state = look(look(begin(), cluster()), cluster(["n2", { state: "dead", age_ms: null, status: null }]));
+  const n2 = trace.nodesOf(state)[1];
+  assert.deepEqual([n2.reachable, n2.role, n2.lastRole, n2.term], [false, "unknown", "leader", 3]);
+});
+
 test("a node never heard has no figures and breaks nothing", () => {
   const state = look(begin(), cluster(["n3", { state: "unknown", status: null, age_ms: null }]));
   assert.equal(trace.nodesOf(state)[2].lastRole, "unknown");
