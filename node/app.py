@@ -35,7 +35,8 @@ from node.raft.messages import Lane
 from node.raft.settings import RaftSettings
 from node.raft.state import Identity
 from node.raft.types import Role
-from node.runtime.driver import Driver, Hooks
+from node.runtime.driver import Driver
+from node.runtime.hooks import Hooks
 from node.runtime.shell import Shell, Surroundings, monotonic_us, wall_us
 from node.settings import Settings
 from node.statemachine.describe import describe

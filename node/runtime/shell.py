@@ -20,7 +20,8 @@ from node.raft.status import CoreStatus
 from node.raft.types import Entry, Member
 from node.runtime.commanding import Commander
 from node.runtime.commands import BadArgument, Value, check, find
-from node.runtime.driver import ORDERS, CommandReplied, Driver
+from node.runtime.driver import Driver
+from node.runtime.hooks import CommandReplied
 from node.runtime.inputs import Arrived, Input, WantOrder, WantRead, WantRelay, WantWrite
 from node.runtime.ports import (
     CommandOutcome,
@@ -32,6 +33,7 @@ from node.runtime.ports import (
     ReadFailed,
     Status,
 )
+from node.runtime.relaying import ORDERS
 from node.runtime.views import Views, encode_report
 
 DRAIN_INPUTS_MAX = 4096

@@ -23,7 +23,8 @@ from node.raft.messages import (
 from node.raft.settings import RaftSettings
 from node.raft.state import Identity
 from node.raft.types import Configuration, Entry, EntryKind, HardState, Member, Role
-from node.runtime.driver import Driver, Hooks
+from node.runtime.driver import Driver
+from node.runtime.hooks import CommandReplied, Hooks
 from node.runtime.inputs import Arrived, Input, WantRead, WantWrite
 from node.runtime.ports import Outcome, ReadFailed
 
@@ -104,7 +105,15 @@ class Bench:
         self.disk, self.wire, self.machine = Disk(), Wire(), Echo()
         self.now = 1_000_000
         self.reports: list[tuple[Member, bytes]] = []
-        hooks = Hooks(lambda: None, lambda change: None, lambda sender, body: self.reports.append((sender, body)))
+        self.report_wanted: Callable[[str], None] = lambda _peer: None
+        self.command: Callable[[str, bytes, CommandReplied], None] = lambda *_: None
+        hooks = Hooks(
+            wake=lambda: None,
+            configuration=lambda _change: None,
+            report=lambda sender, body: self.reports.append((sender, body)),
+            report_wanted=lambda peer: self.report_wanted(peer),
+            command=lambda name, arguments, reply: self.command(name, arguments, reply),
+        )
         self.driver = Driver(
             core, BOOT, self.disk, self.machine, self.wire, Silent(), hooks, pending_requests_max=pending_requests_max
         )

@@ -7,7 +7,6 @@ import pytest
 
 from node.raft.messages import Command, CommandReply, Report, TimeoutNow, Vote
 from node.raft.types import Member, Role
-from node.runtime.driver import Hooks
 from node.runtime.inputs import Arrived, WantOrder, WantRelay
 from node.runtime.orders import ORDERS_MAX
 from node.runtime.ports import CommandOutcome, NotProposed
@@ -142,8 +141,7 @@ class Obeys:
         self.asked: list[tuple[str, bytes]] = []
         self.replies: list[Callable[[CommandOutcome], None]] = []
         self.wanted: list[str] = []
-        hooks = bench.driver._hooks
-        bench.driver._hooks = Hooks(hooks.wake, hooks.configuration, hooks.report, self.wanted.append, self._command)
+        bench.report_wanted, bench.command = self.wanted.append, self._command
 
     def _command(self, name: str, arguments: bytes, reply: Callable[[CommandOutcome], None]) -> None:
         self.asked.append((name, arguments))

@@ -17,7 +17,8 @@ from node.raft.messages import Message
 from node.raft.settings import RaftSettings
 from node.raft.state import Identity
 from node.raft.types import Member
-from node.runtime.driver import Driver, Hooks
+from node.runtime.driver import Driver
+from node.runtime.hooks import Hooks
 from node.runtime.inputs import Arrived, Input, WantOrder, WantRead, WantWrite
 from node.runtime.ports import CommandOutcome, ReadFailed, Unknown
 from node.statemachine.store import KeyValueStore
