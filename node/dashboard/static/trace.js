@@ -199,9 +199,11 @@ export function nodesOf(state) {
     const status = node.status;
     const reachable = node.state === "reachable" && Boolean(status);
     const role = status?.role ?? "unknown";
+    const { process } = node; // only the monitor knows it: it is the parent
     return {
       name: node.name,
-      state: node.state,
+      state: process?.state === "ended" ? "dead" : node.state,
+      process: process ?? null,
       reachable,
       self: node.name === state.viewpoint,
       role: reachable ? role : "unknown",

@@ -109,18 +109,19 @@ export function makeNode(box, { source }) {
       say(kind, roleWords(node));
       set(kind, "class", `badge ${node.leads ? "good" : node.stale || node.faults.length ? "warn" : ""}`);
       const url = node.status?.client_url;
-      const elsewhere = Boolean(url) && (source.kind === "monitor" || !node.self);
+      const ended = node.state === "dead";
+      const elsewhere = Boolean(url) && !ended && (source.kind === "monitor" || !node.self);
       set(link, "hidden", elsewhere ? null : "");
       if (elsewhere) set(link, "href", `${url}/`);
       keyed(facts, factsOf(node), (fact) => fact[0], (fact) => h("div", { class: "pair" }, h("dt", {}, fact[0]), h("dd")), (pair, fact) => say(pair.lastChild, fact[1]));
-      set(start, "hidden", source.kind === "monitor" && !node.reachable ? null : "");
+      set(start, "hidden", source.kind === "monitor" && !node.reachable && node.process?.state !== "running" ? null : "");
       say(start, `start ${node.name}`);
       drawActions(state, () => names);
-      set(actions, "hidden", node.reachable || source.kind === "monitor" || faultsOf(state).length ? null : "");
+      set(actions, "hidden", !ended && (node.reachable || source.kind === "monitor" || faultsOf(state).length) ? null : "");
       const wordsNow = node.reachable ? "" : node.status
         ? `Not heard for ${duration(node.ageMs)}: it may be dead, stopped, or only cut off from here. The figures are its last words.`
         : "Never heard by this node.";
-      say(none, wordsNow);
+      say(none, ended && node.process ? `Its process ${node.process.how}.${node.status ? " The figures are its last words." : ""}` : wordsNow);
     },
   };
 }
