@@ -4,11 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed.stamp
 CACHE := .cache
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' node/__init__.py)
+IMAGE ?= raft:$(VERSION)
 AXE_VERSION := 4.14.1
 AXE_SHA256 := 29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
 
 .DEFAULT_GOAL := help
-.PHONY: help demo scenarios test test-slow bench check fix record-etcd clean browser
+.PHONY: help demo scenarios test test-slow bench check fix record-etcd clean browser image
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -42,6 +44,9 @@ test: $(STAMP) ## the whole suite
 
 test-slow: browser $(STAMP) ## what takes long: a browser, every scenario, thousands of generated requests
 	$(BIN)/python -m pytest -m slowest
+
+image: ## the container image of a node; IMAGE=raft:dev names it otherwise
+	docker build --network host --build-arg VERSION=$(VERSION) --tag $(IMAGE) .
 
 bench: $(STAMP) ## figures, beside etcd where there is one; BENCH=--quick for a short try
 	$(BIN)/python -m benchmarks $(BENCH)
