@@ -1,4 +1,4 @@
-"""`python -m node.healthcheck [livez|readyz]`: asks the node of this very container how it is. Exit code 0: well, 1: not.
+"""`python -m node.healthcheck [livez|readyz]` asks the node of this very container how it is. Exit code 0: well.
 
 Why it exists: a container engine that has no HTTP probes runs a command, again and again, for ever. It must stay cheap:
 one request over a plain socket, for `http.client` alone would double what it costs. It must import nothing else of
@@ -16,7 +16,7 @@ _EVERY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def check(path: str, environment: dict[str, str]) -> str:
-    """What is wrong, in one sentence; empty where the node answers 200. Reads RAFT_HOST and RAFT_PORT as the node does."""
+    """What is wrong, in a sentence; empty where the node answers 200. Reads RAFT_HOST and RAFT_PORT as it does."""
     host, port = environment.get("RAFT_HOST", "127.0.0.1").strip(), environment.get("RAFT_PORT", "8001").strip()
     if not port.isdecimal():
         return f"RAFT_PORT is {port!r}, which is no port"
