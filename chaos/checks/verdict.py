@@ -1,0 +1,42 @@
+"""What a check looks at, and what it says.
+
+Why it exists: every check is a pure function of the same evidence, so a kept run can be judged again by newer checks. A
+check that lacks what it needs says "unknown", never "pass".
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from chaos.model import Event, FaultSpan, LogLine, View
+from chaos.workload.history import Op
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a run recorded. `voters`: of the committed configuration at the start. `logs`: by node, at the end.
+    `final`: by key, the value read linearizably after the heal (0: absent); empty: it could not be read.
+    `ended_us`: when the recording ended; `recovered_us`: when the cluster was whole again after each fault's end."""
+
+    voters: tuple[str, ...]
+    history: tuple[Op, ...]
+    views: tuple[View, ...]
+    events: tuple[Event, ...]
+    logs: Mapping[str, tuple[LogLine, ...]]
+    final: Mapping[str, int]
+    faults: tuple[FaultSpan, ...]
+    recovered_us: tuple[int | None, ...]
+    recovery_limit_us: int
+    began_faults_us: int
+    ended_us: int
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """`group` decides the exit code of a failure: "safety" 1, "recovery" 2, "effect" 3. `sentence` names what was seen
+    (nodes, terms, values); `proof`: the records that contradict each other, one line each."""
+
+    check: str
+    group: Literal["safety", "recovery", "effect"]
+    outcome: Literal["pass", "fail", "unknown"]
+    sentence: str
+    proof: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""Watching the nodes: samples of `/status`, their traces, their clocks."""

@@ -1,0 +1,1 @@
+"""Where clusters live: one port, two implementations."""

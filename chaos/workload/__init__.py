@@ -1,0 +1,1 @@
+"""Recording clients and their history."""
