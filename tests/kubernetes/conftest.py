@@ -1,0 +1,58 @@
+"""What every test on Kubernetes gets: a cluster that is there, a way in, and its figures printed at the end."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kubernetes import figures
+from tests.kubernetes.doors import Proxy, kubectl_proxy
+from tests.kubernetes.kube import Namespace, namespace, run
+from tests.kubernetes.release import IMAGE_VARIABLE
+
+HERE = Path(__file__).parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "smoke: the part of tests/kubernetes that fits into CI; PART=ci")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything that lives here needs a cluster, but the tests of the judges."""
+    for item in items:
+        if item.path.is_relative_to(HERE) and item.path.name != "test_judging.py":
+            item.add_marker(pytest.mark.kubernetes)
+            item.add_marker(pytest.mark.timeout(600))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if figures.lines():
+        figures.save()
+        terminalreporter.section("figures")
+        for line in figures.lines():
+            terminalreporter.line(line)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> None:
+    """Say in one sentence what is missing, before anything waits for it."""
+    for program in ("kubectl", "helm"):
+        assert shutil.which(program), f"{program} is not on PATH: run these tests by `make test-kubernetes`"
+    assert os.environ.get(IMAGE_VARIABLE), f"{IMAGE_VARIABLE} is not set: run these tests by `make test-kubernetes`"
+    run("kubectl", "wait", "--for=condition=Ready", "nodes", "--all", "--timeout=120s", timeout_s=130)
+
+
+@pytest.fixture(scope="session")
+def proxy(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    with kubectl_proxy(tmp_path_factory.mktemp("proxy")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def space(cluster: None, request: pytest.FixtureRequest) -> Iterator[Namespace]:
+    """This module's namespace."""
+    with namespace(Path(str(request.path)).stem.removeprefix("test_").replace("_", "-")) as made:
+        yield made

@@ -1,0 +1,102 @@
+"""The load: runs in a pod of the cluster under test, beside the nodes, and says what became of every single operation.
+
+Why it exists: a client inside the cluster sees what the programs there see: Services, endpoints that lag, DNS. Each
+writer owns a key and writes 1, 2, 3, ... through `node.client`, one write after the other. It imports nothing else of
+the project and judges nothing: `oracle.py` does, from what is printed here, one JSON object a line.
+
+    {"at", "op": "put" | "get", "key", "n", "outcome": "acknowledged" | "unknown" | "failed", "ms", "retries", ...}
+
+`at`: seconds since the epoch when it ended; `revision` with an acknowledged put, `value` with a read, else `why`.
+"""
+
+import argparse
+import asyncio
+import json
+import signal
+import time
+from contextlib import AsyncExitStack
+
+from node.client import ClientError, OutcomeUnknown, RaftClient
+
+READ_EVERY = 10
+"""Each writer reads its key after so many writes."""
+
+
+class Writer:
+    """One key, one client, one operation at a time."""
+
+    def __init__(self, key: str, client: RaftClient) -> None:
+        self.key = key
+        self.operations = 0
+        self._client = client
+
+    async def run(self, writes_max: int, period_s: float, stopped: asyncio.Event) -> None:
+        """Write at most every `period_s` seconds, until told to stop or done."""
+        for number in range(1, writes_max + 1):
+            begun = time.monotonic()
+            await self._put(number)
+            if number % READ_EVERY == 0:
+                await self._get(number)
+            if stopped.is_set():
+                return
+            await asyncio.sleep(max(0.0, period_s - (time.monotonic() - begun)))
+
+    async def _put(self, number: int) -> None:
+        begun, retries = time.monotonic(), self._client.retries
+        try:
+            revision = await self._client.put(self.key, str(number))
+            self._say("put", number, "acknowledged", begun, retries, revision=revision)
+        except OutcomeUnknown as unknown:
+            self._say("put", number, "unknown", begun, retries, why=str(unknown))
+        except ClientError as failed:
+            self._say("put", number, "failed", begun, retries, why=str(failed))
+
+    async def _get(self, number: int) -> None:
+        begun, retries = time.monotonic(), self._client.retries
+        try:
+            found = await self._client.get(self.key)
+        except ClientError as failed:
+            self._say("get", number, "failed", begun, retries, why=str(failed))
+        else:
+            value = int(found.data) if found is not None else 0
+            self._say("get", number, "acknowledged", begun, retries, value=value)
+
+    def _say(self, op: str, number: int, outcome: str, begun: float, retries_before: int, **more: object) -> None:
+        self.operations += 1
+        line = {
+            "at": round(time.time(), 4),
+            "op": op,
+            "key": self.key,
+            "n": number,
+            "outcome": outcome,
+            "ms": round((time.monotonic() - begun) * 1000, 2),
+            "retries": self._client.retries - retries_before,
+            **more,
+        }
+        print(json.dumps(line, separators=(",", ":")), flush=True)
+
+
+async def main() -> None:
+    """Until SIGTERM, or until every writer is done; then one last line that counts what was said before."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--endpoints", required=True, help="host:port,host:port,...")
+    parser.add_argument("--prefix", default="load-")
+    parser.add_argument("--writers", type=int, default=4)
+    parser.add_argument("--writes-max", type=int, default=5_000, help="of each writer")
+    parser.add_argument("--period-ms", type=float, default=100.0, help="of each writer, from write to write")
+    asked = parser.parse_args()
+    endpoints = [f"http://{one}" for one in asked.endpoints.split(",")]
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    async with AsyncExitStack() as stack:
+        writers = []
+        for number in range(asked.writers):
+            first = number % len(endpoints)  # no two writers begin at the same node
+            client = await stack.enter_async_context(RaftClient(endpoints[first:] + endpoints[:first]))
+            writers.append(Writer(f"{asked.prefix}{number}", client))
+        await asyncio.gather(*(one.run(asked.writes_max, asked.period_ms / 1000, stopped) for one in writers))
+    print(json.dumps({"op": "end", "operations": sum(one.operations for one in writers)}), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

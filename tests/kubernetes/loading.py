@@ -1,0 +1,147 @@
+"""Starts `load.py` in a pod, follows what it prints, and stops it.
+
+Why it exists: the tests break things while the load runs and must know that it runs, and all that it was told.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.kubernetes.kube import background, until
+from tests.kubernetes.oracle import Line
+from tests.kubernetes.release import Release
+
+SCRIPT = Path(__file__).with_name("load.py")
+START_SECONDS_MAX = 90.0
+PROGRESS_SECONDS_MAX = 90.0
+END_SECONDS_MAX = 60.0
+
+
+class Load:
+    """A load that runs. `lines`: all that it printed so far."""
+
+    def __init__(self, release: Release, pod: str, printed: Path) -> None:
+        self._release = release
+        self._pod = pod
+        self._printed = printed
+
+    @property
+    def lines(self) -> list[Line]:
+        """Of operations."""
+        return [line for line in self._said() if line["op"] != "end"]
+
+    def count(self, outcome: str, op: str = "put") -> int:
+        return sum(1 for line in self.lines if line["op"] == op and line["outcome"] == outcome)
+
+    def more_acknowledged(self, count: int, within_s: float = PROGRESS_SECONDS_MAX) -> None:
+        """Wait until `count` more writes were acknowledged."""
+        goal = self.count("acknowledged") + count
+
+        def reached() -> bool:
+            return self.count("acknowledged") >= goal
+
+        try:
+            until(f"{count} more acknowledged writes", reached, within_s)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; the load's last lines: {self.lines[-5:]}") from None
+
+    def stop(self) -> list[Line]:
+        """Let every writer end its operation; all lines, none of them lost on the way."""
+        self._release.namespace.kubectl("exec", self._pod, "--", "sh", "-c", "kill -TERM 1")
+        end = until("the load's last line", self._end, END_SECONDS_MAX)
+        lines = self.lines
+        assert len(lines) == end["operations"], f"{end['operations']} operations, and {len(lines)} lines of them"
+        return lines
+
+    def _end(self) -> Line | None:
+        return next((line for line in self._said() if line["op"] == "end"), None)
+
+    def _said(self) -> list[Line]:
+        whole, _, _ = self._printed.read_text().rpartition("\n")  # what follows is on its way
+        return [_parsed(line) for line in whole.splitlines()]
+
+
+@contextmanager
+def load(
+    release: Release, folder: Path, endpoints: Sequence[str] = (), name: str = "load", **options: int
+) -> Iterator[Load]:
+    """A load through these `host:port` (the client Service), running with the first write acknowledged.
+
+    `options`: those of `load.py`, such as `writers=8`. The keys begin with `name` and a dash.
+    """
+    namespace = release.namespace
+    script = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name},
+        "data": {"load.py": SCRIPT.read_text()},
+    }
+    words = ["--endpoints", ",".join(endpoints or service(release)), "--prefix", f"{name}-"]
+    for option, value in options.items():
+        words += [f"--{option.replace('_', '-')}", str(value)]
+    image = next(iter(release.pods().values()))["spec"]["containers"][0]["image"]
+    printed = folder / f"{name}.ndjson"
+    namespace.apply(script, _pod(name, image, words))
+    try:
+        pod = f"pod/{name}"
+        namespace.kubectl("wait", "--for=condition=Ready", pod, f"--timeout={START_SECONDS_MAX:.0f}s")
+        with background(*namespace.command("logs", "--follow", pod), output=printed):
+            running = Load(release, name, printed)
+            running.more_acknowledged(1)
+            yield running
+    finally:
+        namespace.kubectl("delete", f"pod/{name}", f"configmap/{name}", "--ignore-not-found", "--grace-period=1")
+
+
+def service(release: Release) -> list[str]:
+    """The client Service, as programs in the cluster name it."""
+    return [f"{release.fullname}.{release.namespace.name}.svc:8001"]
+
+
+def every_pod(release: Release) -> list[str]:
+    """Each node by its own name."""
+    domain = f"{release.fullname}-headless.{release.namespace.name}.svc"
+    return [f"{node}.{domain}:8001" for node in release.nodes]
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(line))
+    except ValueError:
+        raise AssertionError(f"the load says: {line}") from None
+
+
+def _pod(name: str, image: str, words: list[str]) -> dict[str, Any]:
+    container = {
+        "name": "load",
+        "image": image,
+        "command": ["python", "/load/load.py", *words],
+        "volumeMounts": [{"name": "script", "mountPath": "/load", "readOnly": True}],
+        "resources": {"requests": {"cpu": "20m", "memory": "48Mi"}, "limits": {"memory": "256Mi"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"app.kubernetes.io/name": "raft-load"}},
+        "spec": {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "terminationGracePeriodSeconds": 5,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": 10001,
+                "runAsGroup": 10001,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [container],
+            "volumes": [{"name": "script", "configMap": {"name": name}}],
+        },
+    }
