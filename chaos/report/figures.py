@@ -3,6 +3,7 @@
 Why it exists: the page, `-o json` and the README quote the same numbers, counted once. It must not judge.
 """
 
+import itertools
 from collections.abc import Sequence
 
 from chaos.checks.verdict import Evidence
@@ -67,7 +68,7 @@ def _longest_gap(times: Sequence[int]) -> tuple[int | None, int | None]:
     """(length, its beginning) of the longest time between neighbours."""
     if len(times) < 2:
         return None, None
-    return max((later - earlier, earlier) for earlier, later in zip(times, times[1:], strict=False))
+    return max((later - earlier, earlier) for earlier, later in itertools.pairwise(times))
 
 
 def _quantile(ordered: Sequence[int], share: float) -> int | None:
