@@ -58,7 +58,7 @@ class Writer:
         except ClientError as failed:
             self._say("get", number, "failed", begun, retries, why=str(failed))
         else:
-            value = int(found.data) if found is not None else 0
+            value = int(found.value) if found is not None else 0
             self._say("get", number, "acknowledged", begun, retries, value=value)
 
     def _say(self, op: str, number: int, outcome: str, begun: float, retries_before: int, **more: object) -> None:
