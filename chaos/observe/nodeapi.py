@@ -1,0 +1,282 @@
+"""What a node can be asked over HTTP, each request sent at most once, and what became of it told honestly.
+
+Why it exists: a checker lives on its clients never guessing. A write is "ok", "fail" (provably nothing happened) or
+"unknown"; a library that silently sends a request again, or a timeout that is taken for a failure, would make a liar
+of the tool. It must not retry, and not judge what a node says.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Literal, TypeVar
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+
+from chaos.clock import Clock
+from chaos.errors import ChaosError
+from chaos.model import LogLine, View
+
+ANSWER_BYTES_MAX = 4 * 1024 * 1024
+LINE_BYTES_MAX = 256 * 1024
+"""The longest line of an event stream."""
+LOG_PAGE_LINES = 1000
+"""What a node gives of its log in one answer, at most."""
+LOG_LINES_MAX = 200_000
+"""Of each node's log the last so many entries are compared."""
+KEYS_PAGE = 1000
+KEYS_MAX = 10_000
+ERROR_CHARACTERS_MAX = 200
+STATUS_TIMEOUT_SECONDS = 1.0
+PAGE_TIMEOUT_SECONDS = 5.0
+NOT_A_NUMBER = -1
+"""What a read reports as the value where the node answered with something that no client of ours ever wrote."""
+
+Outcome = Literal["ok", "fail", "unknown"]
+_Page = TypeVar("_Page")
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What became of a write or read. `value`: what a read saw, 0 where the key does not exist. `code`: the HTTP
+    status, 0 for none."""
+
+    outcome: Outcome
+    code: int = 0
+    error: str = ""
+    value: int | None = None
+
+
+class CommandAnswer(msgspec.Struct, frozen=True):
+    """What a node said to a command. `code` is its word ("ok", "refused", "faults-disabled", ...); "unreachable":
+    nothing was sent; "unknown": the answer was lost."""
+
+    ok: bool
+    code: str
+    message: str
+
+
+class AnswerLost(aiohttp.ClientError):
+    """The request may have been sent, and its answer did not come."""
+
+
+async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """aiohttp sends a PUT, GET or DELETE a second time when a kept connection breaks, and does so by the type of the
+    error: this gives such errors a type of their own."""
+    try:
+        return await handler(request)
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+        raise  # no connection, so nothing was sent
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise AnswerLost(str(error) or type(error).__name__) from error
+
+
+_NOTHING_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+UNREACHABLE = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
+"""What asking a node may raise when it, or the way to it, is gone."""
+
+
+class _Log(msgspec.Struct):
+    first_index: int
+    commit: int
+    entries: tuple[LogLine, ...]
+
+
+class _Key(msgspec.Struct):
+    key: str | None
+    version: int
+
+
+class _Keys(msgspec.Struct):
+    keys: tuple[_Key, ...]
+    more: bool
+
+
+class _Problem(msgspec.Struct):
+    error: str = ""
+    message: str = ""
+
+
+_VIEW = msgspec.json.Decoder(View)
+_LOG = msgspec.json.Decoder(_Log)
+_KEYS = msgspec.json.Decoder(_Keys)
+_PROBLEM = msgspec.json.Decoder(_Problem)
+
+
+def new_session() -> aiohttp.ClientSession:
+    """A session that sends every request at most once, through no proxy, to as many places at a time as are asked."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0),
+        trust_env=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        read_bufsize=LINE_BYTES_MAX,
+        middlewares=(_send_once,),
+    )
+
+
+async def fetch_view(
+    session: aiohttp.ClientSession, url: str, clock: Clock, timeout_s: float = STATUS_TIMEOUT_SECONDS
+) -> View | None:
+    """What the node says of itself, with when it was asked and answered; None: no answer in time, or none of a node."""
+    asked_us = clock.now_us()
+    try:
+        status, body = await _get(session, f"{url}/status", timeout_s)
+        if status != 200:
+            return None
+        view = _VIEW.decode(body)
+    except (*UNREACHABLE, msgspec.MsgspecError):
+        return None
+    return msgspec.structs.replace(view, time_us=view.time_us or None, asked_us=asked_us, answered_us=clock.now_us())
+
+
+async def fetch_log(session: aiohttp.ClientSession, url: str, from_index: int = 1) -> tuple[LogLine, ...]:
+    """The committed entries from `from_index` on, or as far back as the node has them; the last LOG_LINES_MAX of them.
+
+    Raises ChaosError where the node does not give them.
+    """
+    head = _decoded(_LOG, url, *await _page(session, f"{url}/log?from=1&limit=1"))
+    at, commit = max(from_index, head.first_index, head.commit - LOG_LINES_MAX + 1), head.commit
+    lines: list[LogLine] = []
+    while at <= commit:
+        page = _decoded(_LOG, url, *await _page(session, f"{url}/log?from={at}&limit={LOG_PAGE_LINES}"))
+        piece = [line for line in page.entries if at <= line.index <= commit]
+        if not piece:
+            break  # compacted away meanwhile
+        lines += piece
+        at = piece[-1].index + 1
+    return tuple(lines)
+
+
+async def fetch_versions(session: aiohttp.ClientSession, url: str, prefix: str) -> dict[str, int]:
+    """How often each key that begins with `prefix` was written since it exists, read linearizably.
+
+    Raises ChaosError where the node does not say.
+    """
+    found: dict[str, int] = {}
+    start = ""
+    while len(found) < KEYS_MAX:
+        query = f"prefix={quote(prefix, safe='')}&limit={KEYS_PAGE}" + (
+            f"&from={quote(start, safe='')}" if start else ""
+        )
+        page = _decoded(_KEYS, url, *await _page(session, f"{url}/kv/?{query}"))
+        found |= {line.key: line.version for line in page.keys if line.key is not None}
+        last = page.keys[-1].key if page.keys else None
+        if not page.more or last is None:
+            break
+        start = last + "\x00"
+    return found
+
+
+async def command(
+    session: aiohttp.ClientSession,
+    url: str,
+    name: str,
+    arguments: Mapping[str, str | float],
+    timeout_s: float = PAGE_TIMEOUT_SECONDS,
+) -> CommandAnswer:
+    """`POST /commands/{name}` of that node; never raises for what the node or the way to it does."""
+    timeout = aiohttp.ClientTimeout(total=timeout_s)
+    try:
+        async with session.post(
+            f"{url}/commands/{quote(name, safe='')}",
+            data=msgspec.json.encode(dict(arguments)),
+            timeout=timeout,
+            allow_redirects=False,
+        ) as answer:
+            body = await _bounded(answer)
+            said = _problem_of(body)
+            if answer.status == 200:
+                return CommandAnswer(True, "ok", said.message)
+            return CommandAnswer(False, said.error or str(answer.status), said.message or f"HTTP {answer.status}")
+    except _NOTHING_SENT as error:
+        return CommandAnswer(False, "unreachable", _said(error))
+    except UNREACHABLE as error:
+        return CommandAnswer(False, "unknown", _said(error))
+
+
+async def put_value(session: aiohttp.ClientSession, url: str, key: str, value: int, timeout_s: float) -> Reply:
+    """Write, sent once. "fail" only where provably nothing was written: no connection, or a refusal (4xx, 503, 507)."""
+    timeout = aiohttp.ClientTimeout(total=timeout_s)
+    try:
+        async with session.put(
+            _of_key(url, key), data=str(value).encode(), timeout=timeout, allow_redirects=False
+        ) as answer:
+            if answer.status == 200:
+                return Reply("ok", 200)  # said before the body, whose loss takes nothing back
+            outcome: Outcome = "fail" if 400 <= answer.status < 500 or answer.status in (503, 507) else "unknown"
+            return Reply(outcome, answer.status, await _reason(answer))
+    except _NOTHING_SENT as error:
+        return Reply("fail", 0, _said(error))
+    except UNREACHABLE as error:
+        return Reply("unknown", 0, _said(error))
+
+
+async def get_value(session: aiohttp.ClientSession, url: str, key: str, timeout_s: float) -> Reply:
+    """Read linearizably. Whatever is no value and no 404 is "fail": a read that failed says nothing."""
+    timeout = aiohttp.ClientTimeout(total=timeout_s)
+    try:
+        async with session.get(_of_key(url, key), timeout=timeout, allow_redirects=False) as answer:
+            if answer.status == 404 and _problem_of(await _bounded(answer)).error == "key-not-found":
+                return Reply("ok", 404, value=0)
+            if answer.status != 200:
+                return Reply("fail", answer.status, await _reason(answer))
+            body = await _bounded(answer)
+            if body.isdigit() and len(body) <= 18:
+                return Reply("ok", 200, value=int(body))
+            return Reply("ok", 200, f"the value is {body[:40]!r}", NOT_A_NUMBER)
+    except UNREACHABLE as error:
+        return Reply("fail", 0, _said(error))
+
+
+def _of_key(url: str, key: str) -> str:
+    return f"{url}/kv/{quote(key, safe='/')}"
+
+
+async def _get(session: aiohttp.ClientSession, address: str, timeout_s: float) -> tuple[int, bytes]:
+    timeout = aiohttp.ClientTimeout(total=timeout_s)
+    async with session.get(address, timeout=timeout, allow_redirects=False) as answer:
+        return answer.status, await _bounded(answer)
+
+
+async def _page(session: aiohttp.ClientSession, address: str) -> tuple[int, bytes]:
+    try:
+        return await _get(session, address, PAGE_TIMEOUT_SECONDS)
+    except UNREACHABLE as error:
+        raise ChaosError(f"{address} gave no answer ({_said(error)}); is the node up?") from None
+
+
+def _decoded(decoder: msgspec.json.Decoder[_Page], url: str, status: int, body: bytes) -> _Page:
+    if status != 200:
+        said = _problem_of(body)
+        raise ChaosError(f"{url} answered {status} {said.error}: {said.message or 'no reason given'}")
+    try:
+        return decoder.decode(body)
+    except msgspec.MsgspecError as error:
+        raise ChaosError(f"{url} answered as no node does ({error}); is it another program or version?") from None
+
+
+async def _bounded(answer: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for piece in answer.content.iter_any():
+        body += piece
+        if len(body) > ANSWER_BYTES_MAX:
+            raise AnswerLost(f"an answer longer than {ANSWER_BYTES_MAX} bytes")
+    return bytes(body)
+
+
+async def _reason(answer: aiohttp.ClientResponse) -> str:
+    try:
+        said = _problem_of(await _bounded(answer))
+    except UNREACHABLE:
+        return f"HTTP {answer.status}"
+    return f"{said.error}: {said.message}"[:ERROR_CHARACTERS_MAX] if said.error else f"HTTP {answer.status}"
+
+
+def _problem_of(body: bytes) -> _Problem:
+    try:
+        return _PROBLEM.decode(body)
+    except msgspec.MsgspecError:
+        return _Problem()
+
+
+def _said(error: BaseException) -> str:
+    return (str(error) or type(error).__name__)[:ERROR_CHARACTERS_MAX]
