@@ -1,0 +1,78 @@
+"""`helm test`: what is written through any pod is read through every pod, and one of them leads.
+
+Why it exists: a release whose pods are ready may still be unreachable by its names or through its policies. It runs in
+a pod of its own with the node's image and needs the standard library alone. Environment: ENDPOINTS, the URLs of
+all pods; SERVICE, the URL of the clients' Service; RUN, a text that no other run has; TIMEOUT_SECONDS.
+"""
+
+import json
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+
+ANSWER_SECONDS = 10.0
+PAUSE_SECONDS = 0.5
+
+
+class Again(Exception):
+    """Not yet: the message says what was the matter."""
+
+
+def ask(method, url, body=None):
+    """The answer's body; raises Again for what may pass."""
+    request = urllib.request.Request(url, data=body, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:
+            return answer.read()
+    except urllib.error.HTTPError as error:
+        raise Again(f"{method} {url}: {error.code} {error.read(200).decode(errors='replace')}") from None
+    except OSError as error:
+        raise Again(f"{method} {url}: {getattr(error, 'reason', None) or error}") from None
+
+
+def patiently(deadline, act, *arguments):
+    """`act` until it works; ends the program with the last trouble where the time is over."""
+    while True:
+        try:
+            return act(*arguments)
+        except Again as trouble:
+            if time.monotonic() > deadline:
+                sys.exit(f"FAILED: {trouble}")
+            time.sleep(PAUSE_SECONDS)
+
+
+def same(url, expected):
+    """Raise Again unless `url` holds `expected`: reads are linearizable, so the first answer should be it."""
+    found = ask("GET", url)
+    if found != expected:
+        sys.exit(f"FAILED: GET {url} answered {found!r} after {expected!r} was acknowledged: a stale read")
+
+
+def leaders(endpoints):
+    """The one leader of the highest term that any node knows, from every node's own word."""
+    told = [json.loads(ask("GET", f"{endpoint}/status")) for endpoint in endpoints]
+    names = {status["leader"] for status in told}
+    if len(names) != 1 or not names.pop():
+        raise Again(f"the nodes do not agree on a leader: {[status['leader'] for status in told]}")
+    return told[0]["leader"]
+
+
+def main():
+    endpoints = os.environ["ENDPOINTS"].split(",")
+    ways = [*endpoints, os.environ["SERVICE"]]
+    run = os.environ["RUN"]
+    deadline = time.monotonic() + float(os.environ["TIMEOUT_SECONDS"])
+    print(f"leader: {patiently(deadline, leaders, endpoints)}", flush=True)
+    for number, way in enumerate(ways):
+        path, value = f"/kv/helm-test/{number}", f"{run} through {way}".encode()
+        patiently(deadline, ask, "PUT", way + path, value)
+        for other in ways:
+            patiently(deadline, same, other + path, value)
+        patiently(deadline, ask, "DELETE", way + path)
+        print(f"written through {way}, read through all {len(ways)}", flush=True)
+    print("PASSED", flush=True)
+
+
+main()

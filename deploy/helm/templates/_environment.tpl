@@ -1,0 +1,62 @@
+{{/* What a node is told: every line becomes a variable RAFT_..., so that a changed value changes the pod template. */}}
+
+{{/* The members of the birth: the pods 0 to n-1 by their headless names, never by an address. */}}
+{{- define "raft.seeds" -}}
+{{- $name := include "raft.fullname" . -}}
+{{- $domain := printf "%s.%s.svc" (include "raft.headless" .) .Release.Namespace -}}
+{{- $seeds := list -}}
+{{- range $i := until (int .Values.replicaCount) -}}
+{{- $seeds = append $seeds (printf "%s-%d=%s-%d.%s:9001" $name $i $name $i $domain) -}}
+{{- end -}}
+{{- join "," $seeds -}}
+{{- end -}}
+
+{{/* Names that clients and peers may use for this pod, from the shortest to the full one. */}}
+{{- define "raft.allowedHosts" -}}
+{{- $namespace := .Release.Namespace -}}
+{{- $cluster := .Values.clusterDomain -}}
+{{- $hosts := list "$(RAFT_NAME)" -}}
+{{- $headless := include "raft.headless" . -}}
+{{- range $name := list (printf "$(RAFT_NAME).%s" $headless) (include "raft.fullname" .) $headless -}}
+{{- $hosts = concat $hosts (list $name (printf "%s.%s" $name $namespace) (printf "%s.%s.svc" $name $namespace) (printf "%s.%s.svc.%s" $name $namespace $cluster)) -}}
+{{- end -}}
+{{- join "," (concat $hosts .Values.extraAllowedHosts) -}}
+{{- end -}}
+
+{{- define "raft.environment" -}}
+- name: RAFT_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+- name: RAFT_SEEDS
+  value: {{ include "raft.seeds" . | quote }}
+- name: RAFT_DATA_DIR
+  value: /var/lib/raft
+- name: RAFT_HOST
+  value: {{ .Values.listenAddress | quote }}
+- name: RAFT_PORT
+  value: "8001"
+- name: RAFT_PEER_HOST
+  value: {{ .Values.listenAddress | quote }}
+- name: RAFT_PEER_PORT
+  value: "9001"
+- name: RAFT_CLIENT_URL
+  value: "http://$(RAFT_NAME).{{ include "raft.headless" . }}.{{ .Release.Namespace }}.svc:8001"
+- name: RAFT_ALLOWED_HOSTS
+  value: {{ include "raft.allowedHosts" . | quote }}
+{{- range $key, $value := .Values.settings }}
+{{- if not (kindIs "invalid" $value) }}
+- name: RAFT_{{ upper $key }}
+  value: {{ if kindIs "float64" $value }}{{ $value | int64 | quote }}{{ else }}{{ $value | quote }}{{ end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* How clients reach each pod. */}}
+{{- define "raft.endpoints" -}}
+{{- $urls := list -}}
+{{- range $i := until (int .Values.replicaCount) -}}
+{{- $urls = append $urls (printf "http://%s-%d.%s.%s.svc:8001" (include "raft.fullname" $) $i (include "raft.headless" $) $.Release.Namespace) -}}
+{{- end -}}
+{{- join "," $urls -}}
+{{- end -}}

@@ -1,0 +1,84 @@
+{{/* Names and labels. Every object of the chart takes them from here. */}}
+
+{{- define "raft.name" -}}
+{{- default .Chart.Name .Values.nameOverride -}}
+{{- end -}}
+
+{{/* <release>-raft, or the release's name alone where it says "raft" already. */}}
+{{- define "raft.fullname" -}}
+{{- $name := include "raft.name" . -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "raft.headless" -}}
+{{- include "raft.fullname" . }}-headless
+{{- end -}}
+
+{{- define "raft.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "raft.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "raft.image" -}}
+{{- $image := .Values.image -}}
+{{- if $image.digest -}}
+{{- printf "%s@%s" $image.repository $image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $image.repository (default .Chart.AppVersion $image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What a pod is found by. The StatefulSet's selector cannot be changed, so nothing may ever be added here. */}}
+{{- define "raft.instanceLabels" -}}
+app.kubernetes.io/name: {{ include "raft.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "raft.selectorLabels" -}}
+{{ include "raft.instanceLabels" . }}
+app.kubernetes.io/component: node
+{{- end -}}
+
+{{/* Labels of every object beside those it is found by; takes (list root component). */}}
+{{- define "raft.labels" -}}
+{{- $root := index . 0 -}}
+{{ include "raft.instanceLabels" $root }}
+app.kubernetes.io/component: {{ index . 1 }}
+app.kubernetes.io/part-of: {{ include "raft.name" $root }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" }}
+{{- with $root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* Labels of a pod: of its object, without chart and version, so that a new chart alone rolls no pod. */}}
+{{- define "raft.podLabels" -}}
+{{- $root := index . 0 -}}
+{{ include "raft.instanceLabels" $root }}
+app.kubernetes.io/component: {{ index . 1 }}
+app.kubernetes.io/part-of: {{ include "raft.name" $root }}
+app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+{{- with $root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* metadata.annotations of an object: commonAnnotations and those given; takes (list root annotations). */}}
+{{- define "raft.annotations" -}}
+{{- $all := merge (dict) (index . 1 | default dict) (index . 0).Values.commonAnnotations -}}
+{{- with $all -}}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}

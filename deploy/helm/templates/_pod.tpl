@@ -1,0 +1,143 @@
+{{/* The pod of a node, and what every pod of the chart has in common. Everything passes the restricted standard. */}}
+
+{{- define "raft.podSecurity" -}}
+runAsNonRoot: true
+{{- with .Values.securityContext.runAsUser }}
+runAsUser: {{ . | int64 }}
+{{- end }}
+{{- with .Values.securityContext.runAsGroup }}
+runAsGroup: {{ . | int64 }}
+{{- end }}
+{{- with .Values.securityContext.fsGroup }}
+fsGroup: {{ . | int64 }}
+fsGroupChangePolicy: OnRootMismatch
+{{- end }}
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}
+
+{{- define "raft.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end -}}
+
+{{/* A probe; takes (list probe path failureThreshold). */}}
+{{- define "raft.probe" -}}
+{{- $probe := index . 0 -}}
+httpGet:
+  path: {{ index . 1 }}
+  port: client
+periodSeconds: {{ $probe.periodSeconds }}
+timeoutSeconds: {{ $probe.timeoutSeconds }}
+failureThreshold: {{ index . 2 }}
+{{- end -}}
+
+{{- define "raft.affinity" -}}
+{{- $affinity := deepCopy .Values.affinity -}}
+{{- $term := dict "topologyKey" "kubernetes.io/hostname" "labelSelector" (dict "matchLabels" (include "raft.selectorLabels" . | fromYaml)) -}}
+{{- if eq .Values.podAntiAffinityPreset "hard" -}}
+{{- $_ := set $affinity "podAntiAffinity" (dict "requiredDuringSchedulingIgnoredDuringExecution" (list $term)) -}}
+{{- else if eq .Values.podAntiAffinityPreset "soft" -}}
+{{- $_ := set $affinity "podAntiAffinity" (dict "preferredDuringSchedulingIgnoredDuringExecution" (list (dict "weight" 100 "podAffinityTerm" $term))) -}}
+{{- end -}}
+{{- with $affinity -}}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end -}}
+{{- end -}}
+
+{{- define "raft.topologySpread" -}}
+{{- $rules := list -}}
+{{- range $key, $when := dict "kubernetes.io/hostname" .Values.topologySpread.nodes "topology.kubernetes.io/zone" .Values.topologySpread.zones -}}
+{{- if ne $when "none" -}}
+{{- $rules = append $rules (dict "topologyKey" $key "maxSkew" 1 "whenUnsatisfiable" $when "labelSelector" (dict "matchLabels" (include "raft.selectorLabels" $ | fromYaml))) -}}
+{{- end -}}
+{{- end -}}
+{{- with $rules -}}
+topologySpreadConstraints:
+  {{- toYaml . | nindent 2 }}
+{{- end -}}
+{{- end -}}
+
+{{- define "raft.podSpec" -}}
+serviceAccountName: {{ include "raft.serviceAccountName" . }}
+automountServiceAccountToken: false
+# The links that Kubernetes adds for a Service named raft are called RAFT_..., which a node takes for unknown settings.
+enableServiceLinks: false
+terminationGracePeriodSeconds: {{ .Values.terminationGracePeriodSeconds }}
+securityContext:
+  {{- include "raft.podSecurity" . | nindent 2 }}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with include "raft.affinity" . }}
+{{ . }}
+{{- end }}
+{{- with include "raft.topologySpread" . }}
+{{ . }}
+{{- end }}
+{{- with .Values.extraInitContainers }}
+initContainers:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+containers:
+  - name: node
+    image: {{ include "raft.image" . }}
+    imagePullPolicy: {{ .Values.image.pullPolicy }}
+    securityContext:
+      {{- include "raft.containerSecurity" . | nindent 6 }}
+    env:
+      {{- include "raft.environment" . | nindent 6 }}
+      {{- with .Values.extraEnv }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
+    ports:
+      - name: client
+        containerPort: 8001
+        protocol: TCP
+      - name: peer
+        containerPort: 9001
+        protocol: TCP
+    startupProbe:
+      {{- include "raft.probe" (list .Values.probes.startup "/livez" .Values.probes.startup.failureThreshold) | nindent 6 }}
+    readinessProbe:
+      {{- include "raft.probe" (list .Values.probes.readiness "/readyz" (include "raft.readinessFailures" .)) | nindent 6 }}
+    livenessProbe:
+      {{- include "raft.probe" (list .Values.probes.liveness "/livez" .Values.probes.liveness.failureThreshold) | nindent 6 }}
+    resources:
+      {{- toYaml .Values.resources | nindent 6 }}
+    volumeMounts:
+      - name: data
+        mountPath: /var/lib/raft
+      - name: tmp
+        mountPath: /tmp
+      {{- with .Values.extraVolumeMounts }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
+  {{- with .Values.extraContainers }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+volumes:
+  - name: tmp
+    emptyDir:
+      sizeLimit: 64Mi
+  {{- with .Values.extraVolumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}

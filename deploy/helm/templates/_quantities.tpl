@@ -1,0 +1,60 @@
+{{/* Sizes and spans as numbers, so that values can be held against each other. */}}
+
+{{/* Bytes (a whole number as text) of what settings and Kubernetes write: 268435456, "256MiB", "1.5Gi", "2G". */}}
+{{- define "raft.bytes" -}}
+{{- $text := . | toString -}}
+{{- if kindIs "float64" . }}{{ $text = . | int64 | toString }}{{ end -}}
+{{- $number := regexFind "^ *[0-9]+(\\.[0-9]+)?" $text | trim -}}
+{{- $unit := regexReplaceAll "^ *[0-9.]+ *" $text "" | trim | lower | trimSuffix "b" -}}
+{{- $factors := dict "" 1 "k" 1000 "m" 1000000 "g" 1000000000 "t" 1000000000000 "ki" 1024 "mi" 1048576 "gi" 1073741824 "ti" 1099511627776 -}}
+{{- mulf (float64 $number) (get $factors $unit) | int64 -}}
+{{- end -}}
+
+{{/* Bytes for people: in the largest unit of settings that leaves a whole number. */}}
+{{- define "raft.showBytes" -}}
+{{- $bytes := int64 . -}}
+{{- if and (ge $bytes 1073741824) (eq (mod $bytes 1073741824) 0) -}}{{ div $bytes 1073741824 }}GiB
+{{- else if and (ge $bytes 1048576) (eq (mod $bytes 1048576) 0) -}}{{ div $bytes 1048576 }}MiB
+{{- else if and (ge $bytes 1024) (eq (mod $bytes 1024) 0) -}}{{ div $bytes 1024 }}KiB
+{{- else -}}{{ $bytes }}
+{{- end -}}
+{{- end -}}
+
+{{/* Thousandths of a core: "250m", "2", 0.5. */}}
+{{- define "raft.millicores" -}}
+{{- $text := . | toString -}}
+{{- if hasSuffix "m" $text -}}{{ trimSuffix "m" $text | int64 }}{{- else -}}{{ mulf (float64 $text) 1000 | int64 }}{{- end -}}
+{{- end -}}
+
+{{/* The ends of a range of milliseconds such as "500-1000". */}}
+{{- define "raft.low" -}}{{ (splitList "-" .) | first | trim | int64 }}{{- end -}}
+{{- define "raft.high" -}}{{ (splitList "-" .) | last | trim | int64 }}{{- end -}}
+
+{{/* Bytes of memory that a node needs whose log is full; figures and their origin are beside resources in values.yaml. */}}
+{{- define "raft.memoryNeeded" -}}
+{{- $log := include "raft.bytes" (.Values.settings.max_log_bytes | default "256MiB") | int64 -}}
+{{- $inflight := include "raft.bytes" (.Values.settings.inflight_bytes | default "8MiB") | int64 -}}
+{{- add 134217728 (mul 14 $log) (mul $inflight (sub (int .Values.replicaCount) 1)) -}}
+{{- end -}}
+
+{{/* Bytes of disk that a node needs whose log is full; see persistence in values.yaml. */}}
+{{- define "raft.diskNeeded" -}}
+{{- $log := include "raft.bytes" (.Values.settings.max_log_bytes | default "256MiB") | int64 -}}
+{{- $segment := include "raft.bytes" (.Values.settings.segment_bytes | default "16MiB") | int64 -}}
+{{- add (mul 4 $log) (mul 2 $segment) -}}
+{{- end -}}
+
+{{/* Milliseconds from SIGTERM to the process's end at most; see terminationGracePeriodSeconds in values.yaml. */}}
+{{- define "raft.leaveMs" -}}
+{{- $settings := .Values.settings -}}
+{{- $handOver := max 1000 (include "raft.high" ($settings.election_timeout_ms | default "150-300") | int64) -}}
+{{- add (int64 ($settings.leave_wait_ms | default 0)) $handOver (int64 ($settings.request_timeout_ms | default 5000)) 5000 -}}
+{{- end -}}
+
+{{/* Failures in a row after which a pod is not ready: given, or as many as outlast three election timeouts. */}}
+{{- define "raft.readinessFailures" -}}
+{{- $readiness := .Values.probes.readiness -}}
+{{- $outlastMs := mul 3 (include "raft.high" (.Values.settings.election_timeout_ms | default "150-300") | int64) -}}
+{{- $needed := add 2 (div $outlastMs (mul 1000 (int64 $readiness.periodSeconds))) -}}
+{{- $readiness.failureThreshold | default $needed -}}
+{{- end -}}

@@ -1,0 +1,215 @@
+{{/* What makes no sense is refused before anything is made: one sentence each with what, where and the cure. Types,
+     single bounds and unknown keys are values.schema.json's; here is what takes more than one value to see. */}}
+
+{{- define "raft.refuse" -}}
+{{- $found := list -}}
+{{- range list "names" "settings" "timing" "sizes" "probes" "pod" "upgrade" -}}
+{{- $sentences := include (printf "raft.refuse.%s" .) $ | trim -}}
+{{- if $sentences -}}{{- $found = concat $found (splitList "\n" $sentences) -}}{{- end -}}
+{{- end -}}
+{{- $told := list -}}
+{{- range $found -}}{{- with trim . -}}{{- $told = append $told . -}}{{- end -}}{{- end -}}
+{{- with $told -}}{{- fail (printf "\n  - %s" (join "\n  - " .)) -}}{{- end -}}
+{{- end -}}
+
+{{- define "raft.refuse.names" -}}
+{{- $name := include "raft.fullname" . -}}
+{{- if gt (len $name) 52 }}
+The name {{ $name }} has {{ len $name }} characters, and Kubernetes leaves 52 for a StatefulSet: set fullnameOverride, or choose a shorter release name.
+{{- end }}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) }}
+The name {{ $name }} cannot be a Service's: it must begin with a letter and hold only lower-case letters, digits and dashes; set fullnameOverride, or choose another release name.
+{{- end }}
+{{- if regexMatch "(:[^/]*|@.*)$" .Values.image.repository }}
+image.repository {{ .Values.image.repository }} holds a tag or digest: put that into image.tag or image.digest.
+{{- end }}
+{{- if and (eq (.Values.image.tag | toString) "latest") (not .Values.image.digest) }}
+image.tag latest means another image from day to day, so a pod that restarts could run another version than its peers: name a version, or set image.digest.
+{{- end }}
+{{- range $where := list "commonLabels" "podLabels" -}}
+{{- range $key, $_ := get $.Values $where }}
+{{- if regexMatch "^(app\\.kubernetes\\.io|helm\\.sh|statefulset\\.kubernetes\\.io)/" $key }}
+{{ $where }}.{{ $key }} is a label that the chart or Kubernetes sets itself and finds pods by: use a key of your own.
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if and .Values.service.nodePort (eq .Values.service.type "ClusterIP") }}
+service.nodePort {{ .Values.service.nodePort }} needs service.type NodePort or LoadBalancer: set that, or remove the port.
+{{- end }}
+{{- end -}}
+
+{{/* Settings that the chart decides from other values, and which value that is. */}}
+{{- define "raft.decided" -}}
+name: "it is the pod's name"
+seeds: "they are the pods 0 to replicaCount-1: set replicaCount"
+data_dir: "it is where the pod's volume is mounted"
+host: "set listenAddress"
+port: "pods serve clients at 8001; service.port is what a Service offers"
+peer_host: "set listenAddress"
+peer_port: "pods listen to peers at 9001"
+client_url: "it is the pod's name in the headless Service"
+allowed_hosts: "they are the Services' and the pod's names: add others to extraAllowedHosts"
+exit_with_parent: "a container's process has no parent to end with"
+chance_seed: "equal chance in all pods would split every vote, for ever"
+{{- end -}}
+
+{{/* Ends of what a setting may be where it is written with a unit; held against node.settings by a test. */}}
+{{- define "raft.sizeBounds" -}}
+max_log_bytes: [4MiB, 64GiB]
+max_uncommitted_bytes: [2MiB, 4GiB]
+max_append_bytes: [4KiB, 2MiB]
+inflight_bytes: [64KiB, 1GiB]
+segment_bytes: [64KiB, 1GiB]
+{{- end -}}
+
+{{- define "raft.refuse.settings" -}}
+{{- $settings := .Values.settings -}}
+{{- range $key, $why := include "raft.decided" . | fromYaml }}
+{{- if hasKey $settings $key }}
+settings.{{ $key }} is decided by the chart ({{ $why }}): remove it.
+{{- end }}
+{{- end }}
+{{- range $key, $bounds := include "raft.sizeBounds" . | fromYaml }}
+{{- $value := get $settings $key }}
+{{- if $value }}
+{{- $bytes := include "raft.bytes" $value | int64 }}
+{{- if or (lt $bytes (include "raft.bytes" (index $bounds 0) | int64)) (gt $bytes (include "raft.bytes" (index $bounds 1) | int64)) }}
+settings.{{ $key }} {{ include "raft.showBytes" $bytes }} is out of bounds: it must be {{ index $bounds 0 }} to {{ index $bounds 1 }}.
+{{- end }}
+{{- end }}
+{{- end }}
+{{- with $settings.segment_bytes }}
+{{- if mod (include "raft.bytes" . | int64) 512 }}
+settings.segment_bytes {{ include "raft.bytes" . }} is not a multiple of 512, a disk's sector: round it.
+{{- end }}
+{{- end }}
+{{- with $settings.max_append_bytes }}
+{{- $append := include "raft.bytes" . | int64 }}
+{{- range $key := list "inflight_bytes" "max_uncommitted_bytes" }}
+{{- with get $settings $key }}
+{{- if gt $append (include "raft.bytes" . | int64) }}
+settings.max_append_bytes {{ include "raft.showBytes" $append }} exceeds settings.{{ $key }} {{ include "raft.showBytes" (include "raft.bytes" .) }}: raise the second or lower the first.
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "raft.refuse.timing" -}}
+{{- $settings := .Values.settings -}}
+{{- $range := $settings.election_timeout_ms | default "150-300" -}}
+{{- $low := include "raft.low" $range | int64 -}}
+{{- $high := include "raft.high" $range | int64 -}}
+{{- $heartbeat := $settings.heartbeat_ms | default 100 | int64 -}}
+{{- if or (lt $low 10) (gt $high 600000) }}
+settings.election_timeout_ms {{ $range }} is out of bounds: both ends must be 10 to 600000.
+{{- else if lt (mul 5 $high) (mul 6 $low) }}
+settings.election_timeout_ms {{ $range }} is too narrow, so candidates would split the vote again and again: end at {{ div (add (mul 6 $low) 4) 5 }} or more.
+{{- end }}
+{{- if lt (mul 2 $low) (mul 3 $heartbeat) }}
+settings.election_timeout_ms {{ $range }} begins below 1.5 heartbeats of {{ $heartbeat }} ms (settings.heartbeat_ms), so one late heartbeat would depose a healthy leader: begin at {{ div (add (mul 3 $heartbeat) 1) 2 }} or more, or beat more often.
+{{- end }}
+{{- $leaveMs := include "raft.leaveMs" . | int64 }}
+{{- $grace := int64 .Values.terminationGracePeriodSeconds }}
+{{- if lt (mul 1000 $grace) $leaveMs }}
+terminationGracePeriodSeconds {{ $grace }} is too short, so a leaving pod could be killed while it hands over: settings.leave_wait_ms, a hand-over, settings.request_timeout_ms and closing take up to {{ $leaveMs }} ms; set {{ div (add $leaveMs 999) 1000 }} or more.
+{{- end }}
+{{- end -}}
+
+{{- define "raft.refuse.sizes" -}}
+{{- $log := include "raft.bytes" (.Values.settings.max_log_bytes | default "256MiB") | int64 -}}
+{{- $resources := .Values.resources -}}
+{{- $limits := $resources.limits | default dict -}}
+{{- $requests := $resources.requests | default dict -}}
+{{- if $limits.memory }}
+{{- $limit := include "raft.bytes" $limits.memory | int64 }}
+{{- $needed := include "raft.memoryNeeded" . | int64 }}
+{{- if lt $limit $needed }}
+resources.limits.memory {{ $limits.memory }} cannot hold a full log and its state, so all pods would be killed at about the same time, again and again: a log of settings.max_log_bytes {{ include "raft.showBytes" $log }} needs {{ div (add $needed 1048575) 1048576 }}Mi; raise the limit or lower max_log_bytes.
+{{- end }}
+{{- if $requests.memory }}
+{{- if gt (include "raft.bytes" $requests.memory | int64) $limit }}
+resources.requests.memory {{ $requests.memory }} exceeds resources.limits.memory {{ $limits.memory }}, so no pod would be made: lower the request or raise the limit.
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if and $limits.cpu $requests.cpu }}
+{{- if gt (include "raft.millicores" $requests.cpu | int64) (include "raft.millicores" $limits.cpu | int64) }}
+resources.requests.cpu {{ $requests.cpu }} exceeds resources.limits.cpu {{ $limits.cpu }}, so no pod would be made: lower the request or raise the limit.
+{{- end }}
+{{- end }}
+{{- $disk := include "raft.diskNeeded" . | int64 }}
+{{- if lt (include "raft.bytes" .Values.persistence.size | int64) $disk }}
+persistence.size {{ .Values.persistence.size }} cannot hold a full log, and a node stops when its disk is full: settings.max_log_bytes {{ include "raft.showBytes" $log }} needs {{ div (add $disk 1048575) 1048576 }}Mi; raise the size or lower max_log_bytes.
+{{- end }}
+{{- end -}}
+
+{{- define "raft.refuse.probes" -}}
+{{- $probes := .Values.probes -}}
+{{- $logMiB := div (include "raft.bytes" (.Values.settings.max_log_bytes | default "256MiB") | int64) 1048576 -}}
+{{- $startNeeded := add 60 $logMiB -}}
+{{- $start := $probes.startup -}}
+{{- if lt (mul (int64 $start.periodSeconds) (int64 $start.failureThreshold)) $startNeeded }}
+probes.startup gives a node {{ mul (int64 $start.periodSeconds) (int64 $start.failureThreshold) }} s to read its log back, and a full one of {{ $logMiB }} MiB may take {{ $startNeeded }} s: raise probes.startup.failureThreshold to {{ div (add $startNeeded (sub (int64 $start.periodSeconds) 1)) (int64 $start.periodSeconds) }}.
+{{- end }}
+{{- $ready := $probes.readiness }}
+{{- $high := include "raft.high" (.Values.settings.election_timeout_ms | default "150-300") | int64 }}
+{{- if le (mul 1000 (int64 $ready.periodSeconds) (sub (include "raft.readinessFailures" . | int64) 1)) (mul 3 $high) }}
+probes.readiness.failureThreshold {{ $ready.failureThreshold }} would take every pod out of the Service during a failover, for it ends within three election timeouts of {{ $high }} ms: raise it, or set it to null for what settings.election_timeout_ms needs.
+{{- end }}
+{{- $live := $probes.liveness }}
+{{- $tolerated := add (mul (int64 $live.periodSeconds) (sub (int64 $live.failureThreshold) 1)) (int64 $live.timeoutSeconds) }}
+{{- if lt $tolerated 70 }}
+probes.liveness restarts a node after a stall of {{ $tolerated }} s, and 60 s and a probe's delay must pass, for restarts make a busy cluster worse: raise probes.liveness.failureThreshold until periodSeconds * (failureThreshold - 1) + timeoutSeconds is 70 or more.
+{{- end }}
+{{- end -}}
+
+{{- define "raft.refuse.pod" -}}
+{{- $replicas := int .Values.replicaCount -}}
+{{- $budget := .Values.podDisruptionBudget -}}
+{{- if and $budget.enabled (gt $replicas 1) (gt (int $budget.maxUnavailable) (div (sub $replicas 1) 2)) }}
+podDisruptionBudget.maxUnavailable {{ $budget.maxUnavailable }} lets evictions take the majority of {{ $replicas }} nodes: set {{ div (sub $replicas 1) 2 }} or less.
+{{- end }}
+{{- if and (hasKey .Values.affinity "podAntiAffinity") (ne .Values.podAntiAffinityPreset "none") }}
+affinity.podAntiAffinity and podAntiAffinityPreset {{ .Values.podAntiAffinityPreset }} both say how pods keep apart: set podAntiAffinityPreset to none, or remove the first.
+{{- end }}
+{{- range .Values.extraEnv }}
+{{- if hasPrefix "RAFT_" (.name | default "") }}
+extraEnv holds {{ .name }}, and what begins with RAFT_ is a setting of the node: put it into settings, or into the value that the chart makes it from.
+{{- end }}
+{{- end }}
+{{- range .Values.extraVolumes }}
+{{- if has (.name | default "") (list "data" "tmp") }}
+extraVolumes holds a volume named {{ .name }}, which the chart has itself: call it something else.
+{{- end }}
+{{- end }}
+{{- range .Values.extraVolumeMounts }}
+{{- if regexMatch "^/(tmp|var/lib/raft)(/.*)?$" (.mountPath | default "") }}
+extraVolumeMounts holds {{ .mountPath }}, which lies in a folder of the node's own: mount it elsewhere.
+{{- end }}
+{{- end }}
+{{- range concat .Values.extraContainers .Values.extraInitContainers }}
+{{- if eq (.name | default "") "node" }}
+extraContainers and extraInitContainers may not hold a container named node, which is the node's own: call it something else.
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* What is in the cluster already; a render without one (helm template) finds nothing and refuses nothing. */}}
+{{- define "raft.refuse.upgrade" -}}
+{{- $there := lookup "apps/v1" "StatefulSet" .Release.Namespace (include "raft.fullname" .) -}}
+{{- if $there }}
+{{- $born := dig "metadata" "annotations" "raft/born-with" "" $there }}
+{{- if and $born (ne $born (.Values.replicaCount | toString)) }}
+replicaCount {{ .Values.replicaCount }} would change a cluster born with {{ $born }} nodes, and voters change through the log alone: membership changes are still to come, so upgrade with --set replicaCount={{ $born }}, or install a second release with {{ .Values.replicaCount }} nodes and copy the data.
+{{- end }}
+{{- range dig "spec" "volumeClaimTemplates" list $there }}
+{{- $size := dig "spec" "resources" "requests" "storage" "" . }}
+{{- if and (eq .metadata.name "data") $size }}
+{{- if ne (include "raft.bytes" $size) (include "raft.bytes" $.Values.persistence.size) }}
+persistence.size {{ $.Values.persistence.size }} differs from the {{ $size }} that this release was made with, and Kubernetes changes no claim template: keep {{ $size }}, or enlarge the claims and recreate the StatefulSet as the chart's README says.
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
