@@ -9,6 +9,7 @@ import logging
 import random
 import secrets
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from node.api.server import ApiRunner, build_app
 from node.dashboard.routes import add_dashboard
 from node.discovery.static import StaticDiscovery
 from node.fault_control import FaultControl
+from node.leaving import StopSignals, leave
 from node.observe.logs import configure_logging, transition_logger
 from node.observe.metrics import Metrics
 from node.observe.stats import Stats
@@ -34,9 +36,9 @@ from node.raft.errors import InvariantViolation
 from node.raft.messages import Lane
 from node.raft.settings import RaftSettings
 from node.raft.state import Identity
-from node.raft.types import Role
 from node.runtime.driver import Driver
 from node.runtime.hooks import Hooks
+from node.runtime.ports import Address
 from node.runtime.shell import Shell, Surroundings, monotonic_us, wall_us
 from node.settings import Settings
 from node.statemachine.describe import describe
@@ -54,8 +56,9 @@ EXIT_STORAGE = 3
 EXIT_INVARIANT = 70
 """EX_SOFTWARE: the node found itself in a state that Raft excludes, and stopped rather than go on."""
 
-HAND_OVER_US_MAX = 1_000_000
-"""How long a leader that was asked to stop tries to hand over, where election timeouts are longer than this."""
+ANSWER_S = 0.25
+"""How long the answers to what was cut short have to leave."""
+ACCEPT_BACKLOG = 1024
 
 _LOG = logging.getLogger("node")
 
@@ -75,24 +78,28 @@ class _Node:
         self._boot = secrets.token_hex(8)
         self._chance = random.Random(settings.chance_seed)  # None: from the system
         self._client_url = settings.client_url or f"http://{_in_url(settings.host)}:{settings.port}"
-        self._ended: asyncio.Event = asyncio.Event()
+        self._signals = StopSignals()
         self._failure: Exception | None = None
         self._on_sync: Callable[[float], None] = _ignore
+        self._addresses: Callable[[], dict[str, Address]] = dict
+        self._look_up: Callable[[], None] = lambda: None
 
     async def run(self) -> int:
         """Everything up, wait, everything down."""
         trace = self._make_trace()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._ended.set)
+            loop.add_signal_handler(number, self._signals.ask)
         try:
             async with contextlib.AsyncExitStack() as stack:
                 shell = await self._start(stack, trace, loop)
                 trace.transition("started", trace.term, trace.role, {"boot": self._boot, "version": __version__})
-                await self._ended.wait()
+                await self._signals.asked.wait()
                 if self._failure is None:
-                    await self._hand_over(shell)
-                else:
+                    wait_ms = self._settings.leave_wait_ms
+                    trace.transition("leaving", trace.term, trace.role, {"wait_ms": wait_ms})
+                    await leave(shell, self._runner.retire_connections, self._signals, wait_ms / 1000)
+                if self._failure is not None:
                     shell.stop()  # nothing that waits can be done any more: answer it now, not at its time limit
                 reason = f"{self._failure}" if self._failure else "asked to stop"
                 trace.transition("stopping", trace.term, trace.role, {"reason": reason})
@@ -101,13 +108,6 @@ class _Node:
         except OSError as error:
             self._failure = error
         return self._exit_code()
-
-    async def _hand_over(self, shell: Shell) -> None:
-        """A leader that leaves gives the lead away first: the others need not wait for its silence (decision 8)."""
-        status = shell.status()
-        if status.core.role is Role.LEADER and status.links_up:
-            outcome = await shell.command("transfer_leadership", {}, HAND_OVER_US_MAX)
-            _LOG.info("hand-over before leaving: %s", outcome.message)
 
     async def _start(self, stack: contextlib.AsyncExitStack, trace: Trace, loop: asyncio.AbstractEventLoop) -> Shell:
         """Bottom up: disk, core and driver, links, API. What is pushed on `stack` goes down in reverse."""
@@ -144,6 +144,8 @@ class _Node:
             faulty.attach(carrier)
             stack.callback(faulty.close)
         self._reset_links = (faulty or carrier).reset
+        self._addresses = lambda: _addresses(discovery, loop.time())
+        self._look_up = lambda: _look_up(discovery, carrier, peers)
         store = KeyValueStore()
         driver = self._make_driver(recovered, names, wal, store, links, trace, shell)
         shell.attach(driver, loop)
@@ -173,7 +175,8 @@ class _Node:
         )
         add_dashboard(app, settings.name)
         routes = EtcdExpress(EtcdApi(shell, store, metrics, lambda: trace.term), shell, store, metrics).routes()
-        await self._serve(app, Express(routes, settings.allowed_hosts, faults.failing if faults else None), stack)
+        express = Express(routes, settings.allowed_hosts, faults.failing if faults else None)
+        await self._serve(app, express, stack, shell)
         return shell
 
     def _make_trace(self) -> Trace:
@@ -231,6 +234,9 @@ class _Node:
                 reset_links=lambda peer: self._reset_links(peer),
                 faults=faults,
                 describe=describe,
+                election_timeout_us=self._settings.election_timeout_ms.high * 1000,
+                addresses=lambda: self._addresses(),
+                look_up=lambda: self._look_up(),
             ),
             self._settings.name,
         )
@@ -259,17 +265,34 @@ class _Node:
         )
         return Driver(core, self._boot, wal, store, links, trace, hooks)
 
-    async def _serve(self, app: web.Application, express: Express, stack: contextlib.AsyncExitStack) -> None:
-        runner = ApiRunner(app, express)
+    async def _serve(
+        self, app: web.Application, express: Express, stack: contextlib.AsyncExitStack, shell: Shell
+    ) -> None:
+        settings = self._settings
+        drain_s = settings.request_timeout_ms / 1000
+        runner = self._runner = ApiRunner(app, express, drain_seconds_max=drain_s + ANSWER_S)
         await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, self._settings.host, self._settings.port, backlog=1024).start()
+        stack.push_async_callback(self._drain, runner, shell, drain_s)
+        if settings.host == "::" and socket.has_dualstack_ipv6():  # the framework's own socket would take IPv6 alone
+            both = socket.create_server(("::", settings.port), family=socket.AF_INET6, dualstack_ipv6=True)
+            await web.SockSite(runner, both, backlog=ACCEPT_BACKLOG).start()
+        else:
+            await web.TCPSite(runner, settings.host, settings.port, backlog=ACCEPT_BACKLOG).start()
+
+    async def _drain(self, runner: ApiRunner, shell: Shell, drain_s: float) -> None:
+        """No new connections; what is under way is answered by then, also the writes that peers forwarded."""
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + drain_s
+        cut_short = loop.call_at(ends_at, shell.stop)  # answers whatever still waits, honestly
+        await runner.cleanup()
+        await shell.quiet(max(0.0, ends_at - loop.time()))
+        cut_short.cancel()
 
     def _fail(self, error: Exception) -> None:
         """Storage or the driver cannot go on: remember the first reason, and end."""
         if self._failure is None:
             self._failure = error
-        self._ended.set()
+        self._signals.fail()
 
     def _exit_code(self) -> int:
         failure = self._failure
@@ -305,6 +328,25 @@ def _raft_settings(settings: Settings) -> RaftSettings:
         log_bytes_max=settings.max_log_bytes,
         wait_in_initial=settings.wait_in_initial,
     )
+
+
+def _addresses(discovery: StaticDiscovery, now_s: float) -> dict[str, Address]:
+    return {
+        name: Address(
+            seen.host,
+            seen.port,
+            seen.addresses,
+            seen.error,
+            None if seen.at_s is None else int((now_s - seen.at_s) * 1e6),
+        )
+        for name, seen in discovery.seen().items()
+    }
+
+
+def _look_up(discovery: StaticDiscovery, carrier: WebSocketCarrier, peers: tuple[str, ...]) -> None:
+    discovery.look_up_all()
+    for peer in peers:
+        carrier.dial_now(peer)
 
 
 def _ignore(_seconds: float) -> None:

@@ -19,6 +19,8 @@ ENV_PREFIX = "RAFT_"
 CONFIG_ENV = "RAFT_CONFIG"
 """Names the TOML file where `--config` does not."""
 CONFIG_BYTES_MAX = MIB
+LEAVE_BESIDE_MS = 5000
+"""What leaving takes beside the wait and the requests under way: two hand-overs of a second, links, files."""
 DISK_SECTOR_BYTES = 512
 """Log files are made of whole sectors."""
 NAME_PATTERN = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
@@ -81,6 +83,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     request_timeout_ms: Annotated[
         int, _meta("Timing", "a client's request is answered by then, or its outcome is unknown", ge=10, le=600_000)
     ] = 5000
+    leave_wait_ms: Annotated[
+        int,
+        _meta(
+            "Timing",
+            "after SIGTERM: not ready, the lead handed over, serving on for so long, then a drain; all ends within this "
+            "+ request_timeout_ms + 5000",
+            ge=0,
+            le=600_000,
+        ),
+    ] = 0
 
     max_log_bytes: Annotated[
         int, _meta("Limits", "a log that reaches this refuses writes, reads go on", ge=4 * MIB, le=64 * GIB)
@@ -128,6 +140,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int | None, _meta("Reproduction", "fixes every random choice; empty: from the system", ge=0, le=2**63 - 1)
     ] = None
     exit_with_parent: Annotated[bool, _meta("Reproduction", "end at once when the parent process ends")] = False
+
+    @property
+    def leave_ms_max(self) -> int:
+        """From SIGTERM to the end of the process, at most, on a disk that answers: a grace period must be longer."""
+        return self.leave_wait_ms + self.request_timeout_ms + LEAVE_BESIDE_MS
 
     @property
     def own_seed(self) -> Seed:

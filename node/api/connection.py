@@ -21,6 +21,9 @@ from node.api.answers import Problem
 from node.api.express import Express
 from node.api.guard import forbidden
 
+ENDING_SECONDS_MAX = 0.25
+"""How long a request that was cut short has to end."""
+
 HELD_BYTES_MAX = 256 * 1024
 """What a client may send ahead of an answer; the socket is not read meanwhile, so it is one read at most."""
 
@@ -28,10 +31,12 @@ _LOG = logging.getLogger("node.api")
 
 
 class Server(web.Server):
-    """Makes the connections. `tasks`: those of all connections; `express` None: no express lane."""
+    """Makes the connections. `tasks`: those of all connections; `express` None: no express lane. `retiring`: each
+    connection ends with its next answer, which says so."""
 
     tasks: "set[asyncio.Task[None]]"
     express: Express | None = None
+    retiring = False
 
     def __call__(self) -> web.RequestHandler:
         return Connection(self, loop=self._loop, **self._kwargs)
@@ -65,7 +70,10 @@ class Connection(web.RequestHandler):
             self._answered = self._loop.create_future()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._answered, timeout)
-        await super().shutdown(timeout)
+        with suppress(TimeoutError):  # the framework itself would take the time twice
+            async with asyncio.timeout(None if timeout is None else timeout + ENDING_SECONDS_MAX):
+                await super().shutdown(timeout)
+        self.force_close()
 
     # --- the express lane --------------------------------------------------------------------------------------
 
@@ -85,7 +93,7 @@ class Connection(web.RequestHandler):
             self._aligned = False
             return True
         verdict, body = found
-        if verdict.handler is None or express.closed() or not self._at_rest:
+        if verdict.handler is None or self._retiring or express.closed() or not self._at_rest:
             return True
         self._answering = True
         self._keep_open()
@@ -93,6 +101,10 @@ class Connection(web.RequestHandler):
             return False
         self._answering = False
         return True
+
+    @property
+    def _retiring(self) -> bool:
+        return isinstance(self._manager, Server) and self._manager.retiring
 
     @property
     def _at_rest(self) -> bool:
@@ -115,7 +127,11 @@ class Connection(web.RequestHandler):
         transport = self.transport
         if transport is None or transport.is_closing():
             return
-        transport.write(_HEAD % (_STATUS_LINES[status], len(body), rfc822_formatted_time().encode()) + body)
+        last = b"Connection: close\r\n" if self._retiring else b""
+        transport.write(_HEAD % (_STATUS_LINES[status], len(body), rfc822_formatted_time().encode(), last) + body)
+        if last:
+            self.force_close()
+            return
         self._keep_open()
         if self._held:
             held, self._held = self._held, b""
@@ -153,7 +169,7 @@ class Connection(web.RequestHandler):
 
 _HEAD = (
     b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nCache-Control: no-store\r\nContent-Length: %d\r\n"
-    b"Date: %b\r\n\r\n"
+    b"Date: %b\r\n%b\r\n"
 )
 _STATUS_LINES = {int(status): f"{int(status)} {status.phrase}".encode() for status in HTTPStatus}
 

@@ -171,6 +171,7 @@ PATHS: dict[str, dict[str, Operation]] = {
     "/stats": {"get": _look("counts since this process started", "Stats")},
     "/livez": {"get": _look("should this process be restarted?", "Verdict", also=(503,))},
     "/readyz": {"get": _look("should this node get traffic?", "Verdict", also=(503,))},
+    "/startupz": {"get": _look("is the start over?", "Verdict", also=(503,))},
     "/metrics": {"get": _operation("Prometheus", {200: {"text/plain": {"schema": TEXT}}})},
     "/events": {
         "get": _operation(

@@ -74,6 +74,8 @@ def _operations() -> dict[str, Schema]:
             "role": roles,
             "deadline_in_ms": either(DURATION, NULL),
             "uptime_ms": DURATION,
+            "time_us": COUNT,
+            "leaving": FLAG,
             "voters": items(_MEMBER),
             "learners": items(_MEMBER),
             "peers": items(record({"name": TEXT, "last_contact_ms": either(DURATION, NULL), "link_up": FLAG})),

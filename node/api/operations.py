@@ -8,7 +8,7 @@ from aiohttp import web
 
 from node.api.answers import json_answer
 from node.api.inputs import Query, target_of
-from node.observe.health import Verdict, livez, readyz
+from node.observe.health import Verdict, livez, readyz, startupz
 from node.observe.metrics import CONTENT_TYPE, Metrics
 from node.observe.stats import Stats, faults_body
 from node.raft.status import CoreStatus, PeerStatus
@@ -34,7 +34,8 @@ ROUTES = {
     "GET /commands": "what this node can be told to do",
     "POST /commands/{name}?node=": "carry a command out, here or on another node",
     "GET /livez": "200 while the process works, whatever the quorum",
-    "GET /readyz": "200 while a leader is known and this node has caught up",
+    "GET /readyz": "200 while a leader is known, or was three election timeouts ago, and this node has caught up",
+    "GET /startupz": "200 once the log was read and the ports are bound",
     "GET /metrics": "Prometheus",
     "GET /events?messages=1": "the live trace as server-sent events; resumes by Last-Event-ID",
 }
@@ -57,6 +58,7 @@ class OperationsApi:
             *([web.get("/stats", self.stats)] if self._stats is not None else []),
             web.get("/livez", self.livez),
             web.get("/readyz", self.readyz),
+            web.get("/startupz", self.startupz),
             web.get("/metrics", self.metrics),
         ]
 
@@ -92,7 +94,20 @@ class OperationsApi:
 
     async def readyz(self, _request: web.Request) -> web.Response:
         """200 or 503: should this node get traffic?"""
-        return _verdict(readyz(self._handle.status().core))
+        now = self._handle.readiness()
+        return _verdict(
+            readyz(
+                self._handle.status().core,
+                caught_up=now.caught_up,
+                leaderless_us=now.leaderless_us,
+                election_timeout_us=now.election_timeout_us,
+                leaving=now.leaving,
+            )
+        )
+
+    async def startupz(self, _request: web.Request) -> web.Response:
+        """200 or 503: has the start come to its end?"""
+        return _verdict(startupz(self._handle.status().fatal))
 
     async def metrics(self, _request: web.Request) -> web.Response:
         """Prometheus text."""
@@ -134,8 +149,10 @@ def status_body(status: Status) -> dict[str, object]:
         "boot": status.boot,
         "version": status.version,
         "uptime_ms": _ms(status.uptime_us),
+        "time_us": status.time_us,
         "client_url": status.client_url,
         "fatal": status.fatal,
+        "leaving": status.leaving,
         "faults": faults_body(status.faults),
     }
 

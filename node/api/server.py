@@ -13,7 +13,7 @@ from aiohttp import HttpVersion11, web
 
 from node.api.answers import Problem, malformed
 from node.api.commands import CommandsApi
-from node.api.connection import Server
+from node.api.connection import ENDING_SECONDS_MAX, Server
 from node.api.etcd.routes import EtcdApi, ReadableStore
 from node.api.events import EventsApi
 from node.api.express import Express
@@ -85,19 +85,33 @@ def build_app(
 class ApiRunner(web.AppRunner):
     """An `AppRunner` with this project's limits; used as any other: `setup()`, then sites, then `cleanup()`."""
 
-    def __init__(self, app: web.Application, express: Express | None = None) -> None:
+    def __init__(
+        self,
+        app: web.Application,
+        express: Express | None = None,
+        *,
+        drain_seconds_max: float = SHUTDOWN_SECONDS_MAX,
+    ) -> None:
         super().__init__(
             app,
             access_log=None,
             keepalive_timeout=KEEPALIVE_SECONDS,
             lingering_time=LINGERING_SECONDS,
-            shutdown_timeout=SHUTDOWN_SECONDS_MAX,
+            shutdown_timeout=drain_seconds_max,
             max_line_size=REQUEST_LINE_BYTES_MAX,
             max_headers=HEADERS_MAX,
             auto_decompress=False,
         )
         self._express = express
         self._connection_tasks: set[asyncio.Task[None]] = set()
+        self._retiring = False
+
+    def retire_connections(self) -> None:
+        """From now on every answer says `Connection: close` and ends its connection: clients that keep theirs open
+        come again elsewhere, before this server stops. Requests are taken as ever."""
+        self._retiring = True
+        if isinstance(self._server, Server):
+            self._server.retiring = True
 
     async def cleanup(self) -> None:
         """Stop serving; when it returns, no task of a connection is left."""
@@ -106,21 +120,22 @@ class ApiRunner(web.AppRunner):
         for task in left:  # the framework does not wait for those it cancels, and leaves those of lost connections
             task.cancel()
         if left:
-            await asyncio.wait(left, timeout=SHUTDOWN_SECONDS_MAX)
+            await asyncio.wait(left, timeout=ENDING_SECONDS_MAX)
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        handler = _outermost(made.request_handler)
+        handler = _outermost(made.request_handler, lambda: self._retiring)
         server = Server(handler, request_factory=made.request_factory, loop=made._loop, **made._kwargs)
         server.tasks = self._connection_tasks
         server.express = self._express
         return server
 
 
-def _outermost(handle: Handler) -> Handler:
-    """Round routing and the middlewares: what fails before the guard runs is an answer in JSON, too."""
+def _outermost(handle: Handler, retiring: Callable[[], bool]) -> Handler:
+    """Round routing and the middlewares: what fails before the guard runs is an answer in JSON, too, and the last
+    answers of a connection that retires say so."""
 
-    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+    async def judged(request: web.BaseRequest) -> web.StreamResponse:
         try:
             _check_line(request)
             return await handle(request)
@@ -128,6 +143,12 @@ def _outermost(handle: Handler) -> Handler:
             return problem.answer()
         except web.HTTPException as error:
             return from_aiohttp(error)
+
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        answer = await judged(request)
+        if retiring():
+            answer.force_close()
+        return answer
 
     return handler
 

@@ -1,9 +1,10 @@
-"""DNS look-ups on a thread of their own.
+"""DNS look-ups on threads of their own.
 
-Why it exists: `getaddrinfo` blocks, for many seconds where DNS is ill, and the event loop's default executor is
-shared with others, who would then wait too. It must not cache, and not pile up: a host has one look-up under way at
-most, and whoever asks meanwhile shares its answer. The thread is a daemon: a look-up that hangs cannot keep the
-process from ending.
+Why it exists: `getaddrinfo` blocks, for many seconds where DNS is ill (five seconds a try, twice, for every domain of
+the search list), and the event loop's default executor is shared with others, who would then wait too. It must not
+cache, and not pile up: a host has one look-up under way at most, and whoever asks meanwhile shares its answer; as many
+hosts as there are threads are looked up side by side, so that one whose name servers are silent delays no other. The
+threads are daemons: a look-up that hangs cannot keep the process from ending.
 """
 
 import asyncio
@@ -16,9 +17,11 @@ from contextlib import suppress
 from node.discovery.port import ResolutionError
 
 LOOKUPS_MAX = 256
-"""Hosts that may wait for the thread at once."""
+"""Hosts that may wait for a thread at once."""
+THREADS_MAX = 16
+"""Look-ups side by side; more members than a cluster has use for. A thread is begun when all others are busy."""
 THREAD_END_S = 1.0
-"""How long `close` waits for a look-up under way before it leaves the thread behind."""
+"""How long `close` waits for look-ups under way before it leaves their threads behind."""
 
 Answer = list[str] | ResolutionError
 
@@ -30,13 +33,16 @@ def getaddrinfo_addresses(host: str) -> list[str]:
 
 
 class Lookup:
-    """`blocking` is what runs on the thread; tests put a slow one there."""
+    """`blocking` is what runs on the threads; tests put a slow one there."""
 
     def __init__(self, blocking: Callable[[str], list[str]] = getaddrinfo_addresses) -> None:
         self._blocking = blocking
         self._waiting: dict[str, asyncio.Future[Answer]] = {}
         self._jobs: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
+        self._under_way = 0
+        """Hosts given to the threads and not answered yet; unlike `_waiting`, also those that were given up."""
+        self._running = 0
         self._ended = asyncio.Event()
 
     async def addresses(self, host: str) -> list[str]:
@@ -45,34 +51,41 @@ class Lookup:
         if future is None:
             if len(self._waiting) >= LOOKUPS_MAX:
                 raise ResolutionError(f"{host} was not looked up: {LOOKUPS_MAX} look-ups wait already")
-            self._start_thread()
             future = asyncio.get_running_loop().create_future()
             self._waiting[host] = future
+            self._under_way += 1
             self._jobs.put(host)
+            self._start_thread()
         answer = await asyncio.shield(future)
         if isinstance(answer, ResolutionError):
             raise answer
         return answer
 
     async def close(self) -> None:
-        """End the thread; whoever still waits gets a `ResolutionError`."""
+        """End the threads; whoever still waits gets a `ResolutionError`."""
         for host in list(self._waiting):
             self._settle(host, ResolutionError(f"the look-up of {host} was given up: this process leaves"))
-        if self._thread is None:
+        if not self._threads:
             return
-        self._jobs.put(None)
+        for _ in self._threads:
+            self._jobs.put(None)
         with suppress(TimeoutError):
             async with asyncio.timeout(THREAD_END_S):
                 await self._ended.wait()
-                self._thread.join()
-        self._thread = None
+                for thread in self._threads:
+                    thread.join()
+        self._threads.clear()
+        self._under_way = 0
 
     def _start_thread(self) -> None:
-        if self._thread is None:
+        """One more, where all that run have something to do."""
+        if len(self._threads) < min(self._under_way, THREADS_MAX):
             loop = asyncio.get_running_loop()
             self._ended.clear()
-            self._thread = threading.Thread(target=self._work, args=(loop,), name="name look-ups", daemon=True)
-            self._thread.start()
+            self._running += 1
+            thread = threading.Thread(target=self._work, args=(loop,), name="name look-ups", daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
         with suppress(RuntimeError):  # the loop was closed while a look-up hung: nobody is left to tell
@@ -82,8 +95,17 @@ class Lookup:
                     answer = self._blocking(host) or ResolutionError(f"{host} has no address")
                 except (OSError, UnicodeError) as error:
                     answer = ResolutionError(f"{host} cannot be looked up: {error}")
-                loop.call_soon_threadsafe(self._settle, host, answer)
-            loop.call_soon_threadsafe(self._ended.set)
+                loop.call_soon_threadsafe(self._answered, host, answer)
+            loop.call_soon_threadsafe(self._thread_ends)
+
+    def _answered(self, host: str, answer: Answer) -> None:
+        self._under_way -= 1
+        self._settle(host, answer)
+
+    def _thread_ends(self) -> None:
+        self._running -= 1
+        if not self._running:
+            self._ended.set()
 
     def _settle(self, host: str, answer: Answer) -> None:
         future = self._waiting.pop(host, None)

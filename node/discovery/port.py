@@ -6,9 +6,24 @@ remember an answer: an address that was true a second ago may belong to somebody
 
 from typing import Protocol
 
+import msgspec
+
 
 class ResolutionError(OSError):
     """The name has no known address now. One sentence; an OSError, so that dialling code needs no import of this."""
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What became of the last look-up of a node's host, to be shown to people and never dialled.
+
+    `host` as configured; `addresses` empty with `error` (one sentence) where it failed; `at_s`: the loop's time then,
+    None where nobody asked yet."""
+
+    host: str
+    port: int
+    addresses: tuple[str, ...] = ()
+    error: str = ""
+    at_s: float | None = None
 
 
 class Discovery(Protocol):
@@ -19,3 +34,6 @@ class Discovery(Protocol):
 
     async def resolve(self, name: str) -> list[tuple[str, int]]:
         """The addresses (IP literal, port) of `name` now, best first, at least one. Raises `ResolutionError`."""
+
+    def seen(self) -> dict[str, Seen]:
+        """By name: what the last `resolve` of each found, for people. `resolve` itself never looks here."""

@@ -1,14 +1,16 @@
 """A fixed list of nodes: name -> host and port, where the host may be a DNS name.
 
-Why it exists: it is all that a laptop needs, and every place where names do not move. It must not keep what DNS
-answered: a host that is not an IP address is looked up on every call.
+Why it exists: names are configured (on a laptop by hand, on Kubernetes as the names of a headless Service's pods), and
+only addresses move. It must not use what DNS answered before: a host that is not an IP address is looked up on every
+call. What the last look-up found is kept for people to see.
 """
 
+import asyncio
 import ipaddress
 from collections.abc import Mapping
 
 from node.discovery.lookup import Lookup
-from node.discovery.port import ResolutionError
+from node.discovery.port import ResolutionError, Seen
 
 PORT_MAX = 65535
 
@@ -19,6 +21,8 @@ class StaticDiscovery:
     def __init__(self, peers: Mapping[str, tuple[str, int]], lookup: Lookup | None = None) -> None:
         self._peers = dict(peers)
         self._lookup = lookup or Lookup()
+        self._round: asyncio.Task[None] | None = None
+        self._seen = {name: Seen(host, port) for name, (host, port) in self._peers.items()}
 
     def names(self) -> tuple[str, ...]:
         """See `Discovery.names`."""
@@ -29,12 +33,31 @@ class StaticDiscovery:
         if name not in self._peers:
             raise ResolutionError(f"{name} is not in the list of nodes ({', '.join(self.names())})")
         host, port = self._peers[name]
-        if _is_ip(host):
-            return [(host, port)]
-        return [(address, port) for address in await self._lookup.addresses(host)]
+        try:
+            addresses = [host] if _is_ip(host) else await self._lookup.addresses(host)
+        except ResolutionError as error:
+            self._seen[name] = Seen(host, port, (), str(error), asyncio.get_running_loop().time())
+            raise
+        self._seen[name] = Seen(host, port, tuple(addresses), "", asyncio.get_running_loop().time())
+        return [(address, port) for address in addresses]
+
+    def seen(self) -> dict[str, Seen]:
+        """See `Discovery.seen`."""
+        return dict(self._seen)
+
+    def look_up_all(self) -> None:
+        """Begin to look every name up, for `seen`; one such round at a time."""
+        if self._round is None or self._round.done():
+            self._round = asyncio.create_task(self._look_up_all(), name="look up all names")
+
+    async def _look_up_all(self) -> None:
+        await asyncio.gather(*(self.resolve(name) for name in self._peers), return_exceptions=True)
 
     async def close(self) -> None:
-        """End the look-ups' thread, if there is one."""
+        """End the look-ups and their threads."""
+        if self._round is not None:
+            self._round.cancel()
+            await asyncio.wait([self._round])
         await self._lookup.close()
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 KINDS: dict[str, str] = {
     "started": "the process is up; detail: boot, version",
+    "leaving": "the process was asked to stop and serves on for a while; detail: wait_ms",
     "stopping": "the process leaves on purpose; detail: reason",
     "fatal": "the node stops because it must; detail: reason",
     "born": "the first configuration is durable; detail: cluster, voters",

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from node.runtime.commands import Value, find
-from node.runtime.ports import CommandOutcome, Faults, PeerView, Status
+from node.runtime.ports import Address, CommandOutcome, Faults, PeerView, Status
 
 
 class Looks(Protocol):
@@ -21,6 +21,8 @@ class Looks(Protocol):
     def timers_us(self) -> dict[str, int]: ...
     def loop_age_us(self) -> int: ...
     def tell_everyone(self, answer: bool) -> None: ...
+    def addresses(self) -> Mapping[str, Address]: ...
+    def look_up(self) -> None: ...
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -62,7 +64,8 @@ class Commander:
         looks = self._looks
         match command:
             case "show_known_nodes":
-                rows = [_row(view) for view in looks.views()]
+                addresses = looks.addresses()
+                rows = [_row(view) | _where(addresses.get(view.name)) for view in looks.views()]
                 heard = sum(1 for row in rows if row["state"] == "reachable")
                 return self._done(command, f"{heard} of {len(rows)} nodes were heard lately", nodes=rows)
             case "check_timers":
@@ -84,8 +87,15 @@ class Commander:
             case "sync_known_nodes":
                 links = looks.status().links_up
                 said = f"told and asked {', '.join(links)}" if links else "no link is up, so nobody was asked"
-                return self._done(command, said, act=lambda: looks.tell_everyone(answer=True), asked=list(links))
+                missing = [peer for peer in self._peers if peer not in links]
+                dialled = f", dials {', '.join(missing)}" if missing else ""
+                said = f"{said}; looks every name up anew{dialled}: show_known_nodes tells what came of it"
+                return self._done(command, said, act=self._sync, asked=list(links), dialled=missing)
         return None
+
+    def _sync(self) -> None:
+        self._looks.tell_everyone(answer=True)
+        self._looks.look_up()
 
     def _change(self, command: str, peer: str, arguments: Mapping[str, Value]) -> Plan:
         if command == "reset_links":
@@ -144,4 +154,16 @@ def _row(view: PeerView) -> dict[str, Any]:
         "leader": core.leader if core else None,
         "commit": core.commit if core else None,
         "client_url": view.status.client_url if view.status else None,
+    }
+
+
+def _where(address: Address | None) -> dict[str, Any]:
+    if address is None:
+        return {"host": None, "port": None, "addresses": [], "resolve_error": "", "resolved_age_ms": None}
+    return {
+        "host": address.host,
+        "port": address.port,
+        "addresses": list(address.addresses),
+        "resolve_error": address.error,
+        "resolved_age_ms": None if address.age_us is None else address.age_us / 1000,
     }

@@ -103,8 +103,16 @@ COMMANDS: tuple[CommandSpec, ...] = (
         "hand the lead over, once the target holds the whole log",
         (Argument("target", "text", "who shall lead; empty: the most up-to-date voter", default=""),),
     ),
-    CommandSpec("show_known_nodes", "every node as seen from this one", changes=False),
-    CommandSpec("sync_known_nodes", "tell every node this one's view now, and ask for theirs"),
+    CommandSpec(
+        "show_known_nodes",
+        "every node as seen from this one, and where its name leads: the host as configured, its addresses when last "
+        "looked up",
+        changes=False,
+    ),
+    CommandSpec(
+        "sync_known_nodes",
+        "tell every node this one's view now, ask for theirs, look all names up anew, dial at once who is not linked",
+    ),
     CommandSpec("check_timers", "which timers run, and when each is due", changes=False),
     CommandSpec("state_details", "everything that this node says of itself", changes=False),
     CommandSpec(

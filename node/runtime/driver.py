@@ -56,7 +56,7 @@ class Driver:
         self._then: dict[int, tuple[Send, ...]] = {}
         self._durable_token = 0
         self._follow_up: list[Event] = []
-        self._forwarding = Forwarding(boot, self._pending, self._send)
+        self._forwarding = Forwarding(boot, self._pending, self._send, links.connected)
         self._relaying = Relaying(boot, self._send, hooks)
         self._leader = ""
         self._now = 0
@@ -104,6 +104,11 @@ class Driver:
         """When `handle([Deadline()], ...)` is wanted at the latest; None: no need."""
         due = [at for at in (self.core.deadline, self._pending.deadline, self._relaying.deadline) if at is not None]
         return min(due, default=None)
+
+    @property
+    def writes_wait(self) -> bool:
+        """Whether a write waits for its outcome here, a client's of this node or one that a peer forwarded."""
+        return self._pending.writes_wait
 
     def stop(self) -> None:
         """Answer everything that waits: what was never proposed as such, the rest as unknown."""
@@ -233,7 +238,7 @@ class Driver:
         if self.core.leader != self._leader:
             self._leader = self.core.leader
             if self._leader:
-                self._forwarding.leader_changed(self._leader)
+                self._forwarding.leader_changed(self._leader, now)
         self._send_answers()
 
     # --- outcomes ----------------------------------------------------------------------------------------------
@@ -265,10 +270,15 @@ class Driver:
     def _expire(self, now: int) -> None:
         for write, read in self._pending.expired(now):
             if write is not None:
-                write.reply(interrupted(write, "no quorum confirmed it in time"))
+                write.reply(interrupted(write, self._why_expired(write)))
             if read is not None:
                 read(ReadFailed("timeout", "no quorum confirmed a leader in time", self.core.leader))
         self._relaying.expire(now)
+
+    def _why_expired(self, write: PendingWrite) -> str:
+        if write.forwarded_to and write.forwarded_to != self.core.leader:
+            return f"{write.forwarded_to} stopped leading before it answered"
+        return "no quorum confirmed it in time"
 
     def _send_answers(self) -> None:
         self._forwarding.send_answers()

@@ -16,17 +16,28 @@ from node.runtime.ports import NotProposed, Outcome, Unknown
 FORWARD_TIMEOUT_US = 10_000_000
 """How long a leader keeps a peer's request; the peer's own client gives up earlier."""
 
+LAST_ANSWERS_US = 1_000_000
+"""How long a leader that leads no more, and is still linked, is waited for: it usually learns what became of the
+writes in its log, for a hand-over leaves none behind."""
+
 FORWARD_BYTES_MAX = 1024 * 1024
 """Commands in one Forward; one larger command travels alone."""
 
 
 class Forwarding:
-    """Both ends of the hop. `send` is the links' (False: certainly not sent)."""
+    """Both ends of the hop. `send` and `connected` are the links' (False: certainly not sent; no link now)."""
 
-    def __init__(self, boot: str, pending: Pending, send: Callable[[str, Message], bool]) -> None:
+    def __init__(
+        self,
+        boot: str,
+        pending: Pending,
+        send: Callable[[str, Message], bool],
+        connected: Callable[[str], bool],
+    ) -> None:
         self._boot = boot
         self._pending = pending
         self._send = send
+        self._connected = connected
         self._answers: dict[tuple[str, str], list[ForwardedAnswer]] = {}
 
     def take(self, sender: Member, message: Forward, now: int, proposals: list[Proposal]) -> None:
@@ -58,10 +69,13 @@ class Forwarding:
             for forwarded in batch:
                 self._left(leader, forwarded.request, sent)
 
-    def leader_changed(self, leader: str) -> None:
-        """A forwarded write's answer would come from a leader that is no more: its outcome stays unknown."""
-        for write in self._pending.forwarded_elsewhere(leader):
-            write.reply(Unknown(f"{write.forwarded_to} stopped leading before it answered"))
+    def leader_changed(self, leader: str, now: int) -> None:
+        """A forwarded write's answer comes from a leader that is no more: soon, or its outcome stays unknown."""
+        for request, write in self._pending.forwarded_elsewhere(leader):
+            if self._connected(write.forwarded_to):
+                self._pending.hasten(request, now + LAST_ANSWERS_US)
+            elif self._pending.take_write(request) is not None:
+                write.reply(Unknown(f"{write.forwarded_to} stopped leading before it answered"))
 
     def send_answers(self) -> None:
         """Everything that was decided in this step, one message a peer."""

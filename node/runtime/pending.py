@@ -39,6 +39,10 @@ class Pending:
     def full(self) -> bool:
         return len(self._writes) + len(self._reads) >= self._requests_max
 
+    @property
+    def writes_wait(self) -> bool:
+        return bool(self._writes)
+
     def add_write(self, write: PendingWrite, deadline_us: int) -> int:
         """Returns the number of the request."""
         request = self._number(deadline_us)
@@ -75,11 +79,13 @@ class Pending:
         """(term, request, when accepted) of the write that waited for `index`, if one did; it waits no more."""
         return self._by_index.pop(index, None) if self._by_index else None
 
-    def forwarded_elsewhere(self, leader: str) -> Iterator[PendingWrite]:
-        """Remove and yield the writes whose answer would come from another leader than `leader`."""
-        lost = [n for n, write in self._writes.items() if write.forwarded_to and write.forwarded_to != leader]
-        for request in lost:
-            yield self._writes.pop(request)
+    def forwarded_elsewhere(self, leader: str) -> list[tuple[int, PendingWrite]]:
+        """The writes whose answer would come from another leader than `leader`, with their numbers."""
+        return [(n, write) for n, write in self._writes.items() if write.forwarded_to not in ("", leader)]
+
+    def hasten(self, request: int, deadline_us: int) -> None:
+        """The request waits until then at most, and no longer than it would have."""
+        heapq.heappush(self._deadlines, (deadline_us, request))
 
     def expired(self, now: int) -> Iterator[tuple[PendingWrite | None, Callable[[ReadFailed | None], None] | None]]:
         """Remove and yield what waited too long: (write, None) or (None, read)."""

@@ -152,7 +152,8 @@ class Status(msgspec.Struct, frozen=True):
     """One node's own view, as `/status` shows it and as peers tell each other in `Report`.
 
     `boot` is new in every process. `uptime_us`: microseconds since it started. `client_url`: where it serves
-    clients; empty where not known. `fatal`: why it is about to stop, else empty.
+    clients; empty where not known. `fatal`: why it is about to stop, else empty. `time_us`: its wall clock when it
+    said so, microseconds since the epoch; 0 where not known.
     """
 
     core: CoreStatus
@@ -163,6 +164,32 @@ class Status(msgspec.Struct, frozen=True):
     links_up: tuple[str, ...]
     fatal: str = ""
     faults: tuple[FaultView, ...] = ()
+    time_us: int = 0
+    leaving: bool = False
+    """It was asked to stop, and serves until those who send requests have noticed."""
+
+
+class Address(msgspec.Struct, frozen=True):
+    """Where a node is dialled, for people alone: a dial asks anew. `host`: as configured; `addresses`: what it meant
+    when it was last looked up, empty with `error` (one sentence) where that failed, or where nobody asked yet.
+    `age_us`: microseconds since; None: not looked up yet."""
+
+    host: str
+    port: int
+    addresses: tuple[str, ...] = ()
+    error: str = ""
+    age_us: int | None = None
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """What `/readyz` judges beside the core. `caught_up`: since the start, everything that was committed then was
+    applied. `leaderless_us`: microseconds since a leader was last known, 0 while one is, None where none ever was.
+    `election_timeout_us`: the longest that is drawn."""
+
+    caught_up: bool = True
+    leaderless_us: int | None = 0
+    election_timeout_us: int = 0
+    leaving: bool = False
 
 
 class PeerView(msgspec.Struct, frozen=True):
@@ -212,6 +239,9 @@ class NodeHandle(Protocol):
 
     def log(self, from_index: int, limit: int) -> tuple[LogLine, ...]:
         """At most `limit` entries of this node's log from `from_index` on (uncommitted ones included)."""
+
+    def readiness(self) -> Readiness:
+        """What `/readyz` judges beside `status().core`."""
 
     def loop_age_us(self) -> int:
         """Microseconds since the driver's loop last ran: what `/livez` judges, never quorum."""

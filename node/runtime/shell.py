@@ -9,6 +9,7 @@ import asyncio
 import time
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
@@ -24,6 +25,7 @@ from node.runtime.driver import Driver
 from node.runtime.hooks import CommandReplied
 from node.runtime.inputs import Arrived, Input, WantOrder, WantRead, WantRelay, WantWrite
 from node.runtime.ports import (
+    Address,
     CommandOutcome,
     Faults,
     LogLine,
@@ -31,8 +33,10 @@ from node.runtime.ports import (
     Outcome,
     PeerView,
     ReadFailed,
+    Readiness,
     Status,
 )
+from node.runtime.readiness import ReadyWatch
 from node.runtime.relaying import ORDERS
 from node.runtime.views import Views, encode_report
 
@@ -86,6 +90,12 @@ class Surroundings(msgspec.Struct, frozen=True):
     """None: not enabled."""
     describe: Callable[[Entry], str] = lambda _entry: ""
     """An entry in a few words, for people."""
+    election_timeout_us: int = 0
+    """The longest that is drawn."""
+    addresses: Callable[[], Mapping[str, Address]] = dict
+    """Where each node is dialled, by name: for people, never for a dial."""
+    look_up: Callable[[], None] = lambda: None
+    """Look every name up anew, and dial at once whom no link leads to."""
 
 
 class Shell:
@@ -107,6 +117,8 @@ class Shell:
         self._last_words: asyncio.TimerHandle | None = None
         around = surroundings
         self._commander = Commander(name, around.peers, self, lambda peer: around.reset_links(peer), around.faults)
+        self._ready = ReadyWatch(around.election_timeout_us)
+        self._quiet = asyncio.Event()
 
     def attach(self, driver: Driver, loop: asyncio.AbstractEventLoop) -> None:
         self._driver = driver
@@ -117,6 +129,18 @@ class Shell:
         self.guarded(lambda: self._driver.start(monotonic_us()))
         self._arm()
         self._report()
+
+    def leave(self) -> None:
+        """The node was asked to stop: from now on it is not ready, and serves all the same."""
+        self._ready.leaving = True
+
+    async def quiet(self, timeout_s: float) -> None:
+        """Wait, not longer than that, until no write waits here, those of other nodes' clients included."""
+        self._quiet.clear()
+        self.wake()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._quiet.wait()
 
     def stop(self) -> None:
         """End: every waiting request is answered, nothing is taken any more."""
@@ -129,6 +153,7 @@ class Shell:
         self._refuse(self._inbox)
         self._inbox = []
         self._driver.stop()
+        self._quiet.set()
 
     # --- the inbox ---------------------------------------------------------------------------------------------
 
@@ -163,8 +188,16 @@ class Shell:
             self.wake()
         now = monotonic_us()
         self._ran_us = now
+        self._ready.saw(self._driver.core.leader, now)
         self.guarded(lambda: self._driver.handle(inputs, now, wall_us()))
+        if self._ready.wants_barrier(self._driver.core.leader, now):
+            self._post(WantRead(self._until_us(None), self._barrier_ended))
+        if not (self._driver.writes_wait or self._inbox):
+            self._quiet.set()
         self._arm()
+
+    def _barrier_ended(self, failed: ReadFailed | None) -> None:
+        self._ready.barrier_ended(failed is None, monotonic_us())
 
     def guarded(self, action: Callable[[], None]) -> None:
         """A broken invariant, or a bug, stops the node: to go on could lose what was promised (decision 13)."""
@@ -216,6 +249,7 @@ class Shell:
 
     def _report(self) -> None:
         self.tell_everyone()
+        self.wake()  # an idle driver without a deadline, such as one that waits for its birth alone, is alive, too
         self._report_timer = self._loop.call_later(REPORT_INTERVAL_S, self._report)
 
     # --- NodeHandle --------------------------------------------------------------------------------------------
@@ -327,6 +361,8 @@ class Shell:
             links_up=around.links_up(),
             fatal=self._fatal,
             faults=around.faults.active() if around.faults is not None else (),
+            time_us=wall_us(),
+            leaving=self._ready.leaving,
         )
 
     def _with_contacts(self, core: CoreStatus, now: int) -> CoreStatus:
@@ -345,8 +381,20 @@ class Shell:
         entries = self._driver.core.entries(from_index, min(limit, LOG_LINES_MAX))
         return tuple(_log_line(entry, self._surroundings.describe(entry)) for entry in entries)
 
+    def addresses(self) -> Mapping[str, Address]:
+        """See `commanding.Looks`."""
+        return self._surroundings.addresses()
+
+    def look_up(self) -> None:
+        """See `commanding.Looks`."""
+        self._surroundings.look_up()
+
+    def readiness(self) -> Readiness:
+        """See NodeHandle."""
+        return self._ready.view(self._driver.core.leader, monotonic_us())
+
     def loop_age_us(self) -> int:
-        """See NodeHandle. An idle driver runs at least at every heartbeat or election deadline."""
+        """See NodeHandle. An idle driver runs with every Report."""
         return monotonic_us() - self._ran_us
 
     def _refuse(self, inputs: list[Input]) -> None:

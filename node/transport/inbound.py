@@ -70,7 +70,8 @@ class Acceptor:
     def start(self, host: str, port: int) -> None:
         """Bind and listen. Raises OSError where the address is not to be had."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listener = socket.create_server((host, port), family=family, backlog=ACCEPT_BACKLOG)
+        both = host == "::" and socket.has_dualstack_ipv6()
+        self._listener = socket.create_server((host, port), family=family, backlog=ACCEPT_BACKLOG, dualstack_ipv6=both)
         self._listener.setblocking(False)
         self.port = self._listener.getsockname()[1]
         self._tasks.append(asyncio.create_task(self._accept(self._listener), name=f"links to {self._name}: accept"))

@@ -12,7 +12,7 @@ from node.api.server import ApiRunner, build_app
 from node.observe.metrics import Metrics
 from node.observe.trace import Trace
 from node.raft.types import Entry, EntryKind
-from node.runtime.ports import CommandOutcome, Done, LogLine, Outcome, PeerView, ReadFailed, Status
+from node.runtime.ports import CommandOutcome, Done, LogLine, Outcome, PeerView, ReadFailed, Readiness, Status
 from node.statemachine.commands import Command, encode_command
 from node.statemachine.store import KeyValueStore
 from tests.observe.status import node_status
@@ -30,6 +30,7 @@ class ScriptedNode:
         self.barriers = 0
         self.loop_age = 1000
         self.own_status = node_status()
+        self.own_readiness = Readiness()
         self.error: Exception | None = None
         self.on_barrier: list[Command] = []
         self.commanded: list[tuple[str, dict[str, object], str]] = []
@@ -77,6 +78,9 @@ class ScriptedNode:
     def log(self, from_index: int, limit: int) -> tuple[LogLine, ...]:
         last = min(10, from_index + limit)
         return tuple(LogLine(i, 1, "command", 64, f"{i:08x}") for i in range(from_index, last))
+
+    def readiness(self) -> Readiness:
+        return self.own_readiness
 
     def loop_age_us(self) -> int:
         return self.loop_age

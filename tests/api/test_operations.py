@@ -4,6 +4,7 @@ import pytest
 
 from node.observe.health import LIVE_LOOP_AGE_US_MAX
 from node.raft.types import Role
+from node.runtime.ports import Readiness
 from tests.api.double import client_of, serving
 from tests.observe.status import node_status
 
@@ -37,14 +38,18 @@ async def test_the_log_can_be_compared() -> None:
 
 async def test_health_routes_answer_200_or_503() -> None:
     async with serving() as server, client_of(server) as client:
-        for path in ("/livez", "/readyz"):
+        for path in ("/livez", "/readyz", "/startupz"):
             async with client.get(path) as answer:
                 assert (answer.status, (await answer.json())["ok"]) == (200, True)
         server.node.own_status = node_status(role=Role.FOLLOWER, leader="")
+        server.node.own_readiness = Readiness(leaderless_us=None)
         async with client.get("/livez") as answer:
             assert answer.status == 200
         async with client.get("/readyz") as answer:
             assert (answer.status, (await answer.json())["reason"]) == (503, "no leader is known")
+        server.node.own_readiness = Readiness(leaving=True)
+        async with client.get("/readyz") as answer:
+            assert (answer.status, "leaving" in (await answer.json())["reason"]) == (503, True)
         server.node.loop_age = LIVE_LOOP_AGE_US_MAX + 1
         async with client.get("/livez") as answer:
             assert answer.status == 503

@@ -1,6 +1,15 @@
 """Liveness never asks for a quorum; readiness does."""
 
-from node.observe.health import LIVE_LOOP_AGE_US_MAX, READY_LAG_ENTRIES_MAX, livez, readyz
+from node.observe.health import (
+    LIVE_LOOP_AGE_US_MAX,
+    READY_LAG_ENTRIES_MAX,
+    READY_LEADERLESS_TIMEOUTS,
+    Verdict,
+    livez,
+    readyz,
+    startupz,
+)
+from node.raft.status import CoreStatus
 from node.raft.types import Role
 from tests.observe.status import core_status
 
@@ -12,10 +21,47 @@ def test_a_process_is_alive_while_its_loop_runs_and_nothing_fatal_happened() -> 
     assert "disk" in livez(0, "the disk is full").reason
 
 
+def test_a_process_that_stood_still_for_a_minute_is_not_killed_for_it() -> None:
+    assert livez(60_000_000).ok
+
+
+def test_whoever_can_ask_hears_that_the_start_is_over_unless_the_node_must_stop() -> None:
+    assert startupz().ok
+    assert not startupz("the disk is full").ok
+
+
+TIMEOUT_US = 300_000
+AT_LAST_US = READY_LEADERLESS_TIMEOUTS * TIMEOUT_US
+FOLLOWER_OF_NOBODY = core_status(role=Role.FOLLOWER, leader="")
+
+
+def ready(core: CoreStatus, caught_up: bool = True, leaderless_us: int | None = 0, leaving: bool = False) -> Verdict:
+    return readyz(
+        core, caught_up=caught_up, leaderless_us=leaderless_us, election_timeout_us=TIMEOUT_US, leaving=leaving
+    )
+
+
 def test_a_node_is_ready_when_a_leader_is_known_and_it_has_caught_up() -> None:
-    assert readyz(core_status()).ok
-    assert readyz(core_status(role=Role.FOLLOWER, leader="n2")).ok
-    assert not readyz(core_status(role=Role.FOLLOWER, leader="")).ok
-    assert not readyz(core_status(role=Role.INITIAL)).ok
-    assert readyz(core_status(commit=9 + READY_LAG_ENTRIES_MAX)).ok
-    assert not readyz(core_status(commit=10 + READY_LAG_ENTRIES_MAX)).ok
+    assert ready(core_status()).ok
+    assert ready(core_status(role=Role.FOLLOWER, leader="n2")).ok
+    assert not ready(core_status(), caught_up=False).ok
+    assert ready(core_status(commit=9 + READY_LAG_ENTRIES_MAX)).ok
+    assert not ready(core_status(commit=10 + READY_LAG_ENTRIES_MAX)).ok
+
+
+def test_a_node_that_never_knew_a_leader_is_not_ready() -> None:
+    assert not ready(FOLLOWER_OF_NOBODY, leaderless_us=None).ok
+
+
+def test_a_failover_takes_nobody_out_of_service_before_three_election_timeouts() -> None:
+    assert AT_LAST_US == 3 * TIMEOUT_US
+    assert ready(FOLLOWER_OF_NOBODY, leaderless_us=AT_LAST_US).ok
+    verdict = ready(FOLLOWER_OF_NOBODY, leaderless_us=AT_LAST_US + 1)
+    assert (verdict.ok, verdict.reason) == (False, "no leader is known for 900 ms, longer than 900 ms")
+
+
+def test_a_node_without_a_vote_and_one_that_leaves_are_not_ready() -> None:
+    verdict = ready(core_status(role=Role.INITIAL, waiting_for="its disk was lost"))
+    assert (verdict.ok, "its disk was lost" in verdict.reason) == (False, True)
+    assert ready(core_status(), leaving=True).reason.startswith("leaving")
+    assert not ready(core_status(), leaving=True).ok

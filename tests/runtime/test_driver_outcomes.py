@@ -15,7 +15,9 @@ from node.raft.messages import (
     Report,
 )
 from node.raft.types import Member
+from node.runtime.forwarding import LAST_ANSWERS_US
 from node.runtime.inputs import Arrived
+from node.runtime.outcomes import encode_outcome
 from node.runtime.ports import Done, NotProposed, Outcome, ReadFailed, Unknown
 from tests.runtime.doubles import BOOT, MEMBERS, Bench
 
@@ -178,12 +180,47 @@ def test_a_write_of_a_deposed_leader_is_done_if_the_new_leader_commits_it() -> N
     assert answers == [Done(b"x", 3, 1)]
 
 
-def test_a_write_forwarded_to_a_leader_that_is_no_more_is_unknown() -> None:
+def test_a_write_forwarded_to_a_leader_that_is_gone_is_unknown_as_soon_as_another_leads() -> None:
     bench = Bench()
     bench.follow(leader=2, term=1)
     answers = bench.write()
+    bench.wire.cut = ["n2"]
     bench.follow(leader=3, term=2)
+    assert answers == [Unknown("n2 stopped leading before it answered")]
+
+
+def test_a_leader_that_handed_over_still_answers_what_was_forwarded_to_it() -> None:
+    bench = Bench()
+    bench.follow(leader=2, term=1)
+    answers = bench.write()
+    forward = _forwarded(bench)
+    bench.follow(leader=3, term=2)
+    assert answers == [], "its outcome is about to be known"
+    done = Done(b"x", 7, 1)
+    bench.hear(2, ForwardReply(BOOT, (ForwardedAnswer(forward.proposals[0].request, encode_outcome(done)),)))
+    assert answers == [done]
+
+
+def test_a_former_leader_that_does_not_answer_is_waited_for_a_second_and_not_longer() -> None:
+    bench = Bench()
+    bench.follow(leader=2, term=1)
+    answers = bench.write(timeout_us=10 * LAST_ANSWERS_US)
+    bench.follow(leader=3, term=2)
+    bench.pass_time(LAST_ANSWERS_US - 10_000)
+    assert answers == []
+    bench.pass_time(20_000)
     assert isinstance(answers[0], Unknown)
+    assert "n2 stopped leading" in answers[0].reason
+
+
+def test_writes_wait_until_the_last_one_is_answered() -> None:
+    bench = Bench()
+    bench.lead()
+    assert not bench.driver.writes_wait
+    bench.write()
+    assert bench.driver.writes_wait
+    bench.acknowledge()
+    assert not bench.driver.writes_wait
 
 
 def test_a_stopping_node_answers_everything_that_waits() -> None:
