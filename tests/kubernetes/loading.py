@@ -6,6 +6,7 @@ Why it exists: the tests break things while the load runs and must know that it 
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ SCRIPT = Path(__file__).with_name("load.py")
 START_SECONDS_MAX = 90.0
 PROGRESS_SECONDS_MAX = 90.0
 END_SECONDS_MAX = 60.0
+
+_RUNS = count(1)
 
 
 class Load:
@@ -35,15 +38,15 @@ class Load:
     def count(self, outcome: str, op: str = "put") -> int:
         return sum(1 for line in self.lines if line["op"] == op and line["outcome"] == outcome)
 
-    def more_acknowledged(self, count: int, within_s: float = PROGRESS_SECONDS_MAX) -> None:
-        """Wait until `count` more writes were acknowledged."""
-        goal = self.count("acknowledged") + count
+    def more_acknowledged(self, more: int, within_s: float = PROGRESS_SECONDS_MAX) -> None:
+        """Wait until so many more writes were acknowledged."""
+        goal = self.count("acknowledged") + more
 
         def reached() -> bool:
             return self.count("acknowledged") >= goal
 
         try:
-            until(f"{count} more acknowledged writes", reached, within_s)
+            until(f"{more} more acknowledged writes", reached, within_s)
         except AssertionError as error:
             raise AssertionError(f"{error}; the load's last lines: {self.lines[-5:]}") from None
 
@@ -69,7 +72,7 @@ def load(
 ) -> Iterator[Load]:
     """A load through these `host:port` (the client Service), running with the first write acknowledged.
 
-    `options`: those of `load.py`, such as `writers=8`. The keys begin with `name` and a dash.
+    `options`: those of `load.py`, such as `writers=8`. No other load of this run has the same keys.
     """
     namespace = release.namespace
     script = {
@@ -78,7 +81,7 @@ def load(
         "metadata": {"name": name},
         "data": {"load.py": SCRIPT.read_text()},
     }
-    words = ["--endpoints", ",".join(endpoints or service(release)), "--prefix", f"{name}-"]
+    words = ["--endpoints", ",".join(endpoints or service(release)), "--prefix", f"{name}-{next(_RUNS)}-"]
     for option, value in options.items():
         words += [f"--{option.replace('_', '-')}", str(value)]
     image = next(iter(release.pods().values()))["spec"]["containers"][0]["image"]

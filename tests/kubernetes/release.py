@@ -7,13 +7,14 @@ product is the chart's names and `/status`.
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.kubernetes.doors import Proxy
-from tests.kubernetes.kube import CommandFailed, Namespace, until
+from tests.kubernetes.kube import POLL_SECONDS, CommandFailed, Namespace, until
 
 CHART = Path(__file__).parents[2] / "deploy" / "helm"
 INSTALL_SECONDS_MAX = 240
@@ -28,6 +29,10 @@ def image_values() -> list[str]:
     if not colon or "/" in tag:
         raise AssertionError(f"{IMAGE_VARIABLE} must name the image with its tag, such as raft:dev")
     return ["--set", f"image.repository={repository}", "--set", f"image.tag={tag}"]
+
+
+def nothing() -> None:
+    """What is done meanwhile where nothing is."""
 
 
 class Release:
@@ -46,11 +51,15 @@ class Release:
         words = ("install", self.name, str(CHART), *image_values(), *waiting, *options)
         self.namespace.helm(*words, timeout_s=INSTALL_SECONDS_MAX + 20)
 
-    def upgrade(self, *options: str) -> None:
-        """Wait until every pod runs what was asked for."""
-        waiting = ("--wait", f"--timeout={INSTALL_SECONDS_MAX}s")
-        words = ("upgrade", self.name, str(CHART), *image_values(), *waiting, *options)
-        self.namespace.helm(*words, timeout_s=INSTALL_SECONDS_MAX + 20)
+    def upgrade(self, *options: str, meanwhile: Callable[[], None] = nothing) -> None:
+        """Wait until every pod runs what was asked for; `meanwhile` is called again and again."""
+        words = ("upgrade", self.name, str(CHART), *image_values(), "--wait", f"--timeout={INSTALL_SECONDS_MAX}s")
+        with ThreadPoolExecutor(1) as pool:
+            done = pool.submit(self.namespace.helm, *words, *options, timeout_s=INSTALL_SECONDS_MAX + 20)
+            while not done.done():
+                meanwhile()
+                time.sleep(POLL_SECONDS)
+            done.result()
 
     def remove(self) -> None:
         """Uninstall it, and take its volumes as well."""
@@ -148,6 +157,11 @@ class Release:
     def restarts(self, node: str) -> int:
         """How often this pod's container was started again."""
         return int(self.pod(node)["status"]["containerStatuses"][0]["restartCount"])
+
+    @staticmethod
+    def now() -> float:
+        """Seconds of a clock for durations."""
+        return time.monotonic()
 
     def _is_ready(self, node: str) -> bool:
         pod = self.pods().get(node)

@@ -16,6 +16,7 @@ from tests.kubernetes.kube import background, json_objects, until
 from tests.kubernetes.release import Release, is_ready
 
 START_SECONDS_MAX = 30.0
+TRANSITION_SECONDS_MAX = 30.0
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,14 @@ class Journals:
         """Of one kind (`won`, `transfer`, ...), each with `node`, `term`, `time_us` and `detail`; in order of time."""
         found = [line for path in self._folder.glob("journal-*.ndjson") for line in _lines(path)]
         return sorted((line for line in found if line.get("kind") == kind), key=lambda line: int(line["time_us"]))
+
+    def wait_for(self, kind: str, count: int, within_s: float = TRANSITION_SECONDS_MAX) -> list[dict[str, Any]]:
+        """Until so many were printed: lines travel through the API server."""
+        return until(
+            f"{count} transitions {kind!r}",
+            lambda: found if len(found := self.transitions(kind)) >= count else None,
+            within_s,
+        )
 
     def one_leader_a_term(self) -> None:
         """No term was won twice."""

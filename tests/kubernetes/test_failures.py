@@ -1,0 +1,138 @@
+"""Pods deleted, killed in place and drained away while clients write: writes go on, nothing acknowledged is lost."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.kubernetes.doors import Proxy
+from tests.kubernetes.figures import figure
+from tests.kubernetes.kube import CommandFailed, Namespace, run, until
+from tests.kubernetes.loading import Load, every_pod, load
+from tests.kubernetes.oracle import Line, longest_stall_s, nothing_is_lost
+from tests.kubernetes.release import Release, release
+from tests.kubernetes.watching import journals
+
+WRITES_BETWEEN = 40
+ADDRESS_SECONDS_MAX = 15.0
+STALL_SECONDS_MAX = 15.0
+
+
+@pytest.fixture(scope="module")
+def raft(space: Namespace, proxy: Proxy) -> Iterator[Release]:
+    with release(space, proxy) as installed:
+        yield installed
+
+
+@contextmanager
+def under_load(raft: Release, folder: Path, what: str) -> Iterator[Load]:
+    """A load through every pod by name; at the end all is healthy, nothing is lost, and the figures are kept."""
+    raft.healthy()
+    with journals(raft, folder) as journal, load(raft, folder, every_pod(raft), period_ms=50) as running:
+        running.more_acknowledged(WRITES_BETWEEN)
+        yield running
+        journal.follow()
+        running.more_acknowledged(WRITES_BETWEEN)
+        raft.healthy()
+        running.more_acknowledged(WRITES_BETWEEN)
+        lines = running.stop()
+        journal.one_leader_a_term()
+    nothing_is_lost(raft, lines)
+    note(what, lines)
+    assert longest_stall_s(lines) < STALL_SECONDS_MAX
+
+
+def note(what: str, lines: Sequence[Line]) -> None:
+    outcomes = [line["outcome"] for line in lines if line["op"] == "put"]
+    counts = ", ".join(f"{outcomes.count(one)} {one}" for one in ("acknowledged", "unknown", "failed"))
+    figure(f"{what}: writes", counts)
+    figure(f"{what}: longest stall", longest_stall_s(lines), "s")
+
+
+@pytest.mark.smoke
+def test_a_deleted_leader_is_followed_to_its_new_address(raft: Release, tmp_path: Path) -> None:
+    with under_load(raft, tmp_path, "leader's pod deleted"):
+        leader = raft.leader()
+        old = raft.pod(leader)
+        raft.namespace.kubectl("delete", "pod", leader, "--wait=false")
+        new = raft.new_pod(leader, old["metadata"]["uid"])
+        until(f"{leader} answers", lambda: raft.ask(leader, "/status"), ADDRESS_SECONDS_MAX * 4, every_s=0.05)
+        begun = raft.now()
+        until(f"all have a link to {leader}", lambda: raft.linked(leader), ADDRESS_SECONDS_MAX, every_s=0.1)
+        figure("links to a pod at its new address, after it first answered", raft.now() - begun, "s")
+        assert new["status"]["podIP"]
+
+
+def test_a_deleted_follower_disturbs_no_leader(raft: Release, tmp_path: Path) -> None:
+    with under_load(raft, tmp_path, "follower's pod deleted"):
+        leader, follower = raft.leader(), raft.followers()[0]
+        term = raft.statuses([leader])[leader]["term"]
+        uid = raft.pod(follower)["metadata"]["uid"]
+        raft.namespace.kubectl("delete", "pod", follower, "--wait=false")
+        raft.new_pod(follower, uid)
+        raft.ready(follower)
+        assert raft.leader() == leader
+        assert raft.statuses([leader])[leader]["term"] == term
+
+
+def test_a_leader_killed_in_place_comes_back_in_the_same_pod(raft: Release, tmp_path: Path) -> None:
+    with under_load(raft, tmp_path, "leader killed in place"):
+        leader = raft.leader()
+        pod, term = raft.pod(leader), raft.statuses([leader])[leader]["term"]
+        restarts = raft.restarts(leader)
+        begun = raft.now()
+        raft.kill_in_place(leader)
+        others = [node for node in raft.nodes if node != leader]
+        raft.leader(others)
+        figure("another leader after SIGKILL, as seen from outside", raft.now() - begun, "s")
+        until(f"{leader}'s container runs again", lambda: raft.restarts(leader) == restarts + 1, 60)
+        raft.ready(leader)
+        assert raft.pod(leader)["metadata"]["uid"] == pod["metadata"]["uid"]
+        assert raft.pod(leader)["status"]["podIP"] == pod["status"]["podIP"]
+        assert raft.statuses([leader])[leader]["term"] > term
+
+
+def test_a_drained_worker_takes_one_voter_at_most(raft: Release, tmp_path: Path) -> None:
+    with under_load(raft, tmp_path, "leader's worker drained"):
+        leader = raft.leader()
+        worker = raft.pod(leader)["spec"]["nodeName"]
+        uid = raft.pod(leader)["metadata"]["uid"]
+        other = next(node for node in raft.nodes if node != leader)
+        with drained(raft, worker):
+            pending = until(f"{leader} has no place", lambda: unscheduled(raft, leader, uid), 60)
+            assert "volume" in pending or "unschedulable" in pending, pending
+            with pytest.raises(CommandFailed, match="disruption budget"):
+                evict(raft, other)
+            running = raft.leader([node for node in raft.nodes if node != leader])
+            assert running != leader
+        raft.ready(leader)
+        assert raft.pod(leader)["spec"]["nodeName"] == worker
+
+
+@contextmanager
+def drained(raft: Release, worker: str) -> Iterator[None]:
+    """`kubectl drain` of what belongs to this release, and `kubectl uncordon`."""
+    try:
+        run("kubectl", "drain", worker, f"--pod-selector={raft.selector}", "--ignore-daemonsets", "--timeout=90s")
+        yield
+    finally:
+        run("kubectl", "uncordon", worker)
+
+
+def unscheduled(raft: Release, node: str, old_uid: str) -> str | None:
+    """Why the scheduler finds no place for the pod's successor."""
+    pod = raft.pods().get(node)
+    if pod is None or pod["metadata"]["uid"] == old_uid or pod["status"]["phase"] != "Pending":
+        return None
+    reasons = [one for one in pod["status"].get("conditions", []) if one["type"] == "PodScheduled"]
+    return next((str(one["message"]) for one in reasons if one["status"] == "False"), None)
+
+
+def evict(raft: Release, node: str) -> None:
+    """What `kubectl drain` asks for, once and without patience."""
+    name = raft.namespace.name
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": node, "namespace": name}}
+    path = f"/api/v1/namespaces/{name}/pods/{node}/eviction"
+    raft.namespace.kubectl("create", f"--raw={path}", "--filename=-", stdin=json.dumps(eviction))

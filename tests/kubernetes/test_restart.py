@@ -1,0 +1,74 @@
+"""All pods gone, releases beside each other, a release that comes back: what was written is there."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kubernetes.doors import Proxy
+from tests.kubernetes.figures import figure
+from tests.kubernetes.kube import Namespace, namespace
+from tests.kubernetes.loading import every_pod, load
+from tests.kubernetes.oracle import longest_stall_s, nothing_is_lost
+from tests.kubernetes.release import Release, release
+
+WRITES_BEFORE = 100
+
+
+@pytest.fixture(scope="module")
+def raft(space: Namespace, proxy: Proxy) -> Iterator[Release]:
+    with release(space, proxy) as installed:
+        yield installed
+
+
+@pytest.mark.parametrize("grace", ["default", "0"])
+def test_all_pods_deleted_at_once_lose_nothing(raft: Release, tmp_path: Path, grace: str) -> None:
+    raft.healthy()
+    with load(raft, tmp_path, every_pod(raft)) as running:
+        running.more_acknowledged(WRITES_BEFORE)
+        begun = raft.now()
+        at_once = ("--grace-period=0", "--force") if grace == "0" else ()
+        raft.namespace.kubectl("delete", "pods", f"--selector={raft.selector}", "--wait=false", *at_once)
+        running.more_acknowledged(WRITES_BEFORE)
+        figure(
+            f"all pods deleted (grace {grace}): {WRITES_BEFORE} more acknowledged writes after", raft.now() - begun, "s"
+        )
+        raft.healthy()
+        lines = running.stop()
+    figure(f"all pods deleted (grace {grace}): longest stall", longest_stall_s(lines), "s")
+    nothing_is_lost(raft, lines)
+
+
+def test_releases_beside_each_other_do_not_touch_each_other(raft: Release, proxy: Proxy) -> None:
+    leader = raft.healthy()
+    term = raft.statuses([leader])[leader]["term"]
+    uids = {node: pod["metadata"]["uid"] for node, pod in raft.pods().items()}
+    with (
+        release(raft.namespace, proxy, name="second") as second,
+        namespace("elsewhere") as elsewhere,
+        release(elsewhere, proxy) as third,
+    ):
+        releases = (raft, second, third)
+        for number, each in enumerate(releases):
+            each.write(each.healthy(), "whose", str(number))
+        clusters = [each.ask(each.nodes[0], "/status")["cluster_id"] for each in releases]
+        assert len(set(clusters)) == 3
+        for number, each in enumerate(releases):
+            for node in each.nodes:
+                assert each.value(node, "whose") == str(number).encode()
+                assert {peer["name"] for peer in each.ask(node, "/status")["peers"]} == {*each.nodes} - {node}
+        second.namespace.kubectl("delete", "pods", f"--selector={second.selector}")
+        second.healthy()
+    assert raft.healthy() == leader
+    assert raft.statuses([leader])[leader]["term"] == term, "no election was caused by the others"
+    assert {node: pod["metadata"]["uid"] for node, pod in raft.pods().items()} == uids
+
+
+def test_a_release_installed_again_finds_its_old_volumes(raft: Release) -> None:
+    raft.write(raft.healthy(), "kept", "through uninstall")
+    cluster = raft.ask(raft.nodes[0], "/status")["cluster_id"]
+    raft.namespace.helm("uninstall", raft.name, "--wait", "--timeout=120s", timeout_s=140)
+    raft.install()
+    leader = raft.healthy()
+    assert raft.value(leader, "kept") == b"through uninstall"
+    assert raft.ask(leader, "/status")["cluster_id"] == cluster
