@@ -23,7 +23,7 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
-{{/* A probe; takes (list probe path failureThreshold). */}}
+{{/* A probe; takes (list probe path). */}}
 {{- define "raft.probe" -}}
 {{- $probe := index . 0 -}}
 httpGet:
@@ -31,7 +31,7 @@ httpGet:
   port: client
 periodSeconds: {{ $probe.periodSeconds }}
 timeoutSeconds: {{ $probe.timeoutSeconds }}
-failureThreshold: {{ index . 2 }}
+failureThreshold: {{ $probe.failureThreshold }}
 {{- end -}}
 
 {{- define "raft.affinity" -}}
@@ -115,11 +115,11 @@ containers:
         containerPort: 9001
         protocol: TCP
     startupProbe:
-      {{- include "raft.probe" (list .Values.probes.startup "/livez" .Values.probes.startup.failureThreshold) | nindent 6 }}
+      {{- include "raft.probe" (list .Values.probes.startup "/livez") | nindent 6 }}
     readinessProbe:
-      {{- include "raft.probe" (list .Values.probes.readiness "/readyz" (include "raft.readinessFailures" .)) | nindent 6 }}
+      {{- include "raft.probe" (list .Values.probes.readiness "/readyz") | nindent 6 }}
     livenessProbe:
-      {{- include "raft.probe" (list .Values.probes.liveness "/livez" .Values.probes.liveness.failureThreshold) | nindent 6 }}
+      {{- include "raft.probe" (list .Values.probes.liveness "/livez") | nindent 6 }}
     resources:
       {{- toYaml .Values.resources | nindent 6 }}
     volumeMounts:

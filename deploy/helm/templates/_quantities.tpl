@@ -44,17 +44,8 @@
 {{- add (mul 4 $log) (mul 2 $segment) -}}
 {{- end -}}
 
-{{/* Milliseconds from SIGTERM to the process's end at most; see terminationGracePeriodSeconds in values.yaml. */}}
+{{/* Milliseconds from SIGTERM to the process's end at most: Settings.leave_ms_max of the node, held against it by a test. */}}
 {{- define "raft.leaveMs" -}}
 {{- $settings := .Values.settings -}}
-{{- $handOver := max 1000 (include "raft.high" ($settings.election_timeout_ms | default "150-300") | int64) -}}
-{{- add (int64 ($settings.leave_wait_ms | default 0)) $handOver (int64 ($settings.request_timeout_ms | default 5000)) 5000 -}}
-{{- end -}}
-
-{{/* Failures in a row after which a pod is not ready: given, or as many as outlast three election timeouts. */}}
-{{- define "raft.readinessFailures" -}}
-{{- $readiness := .Values.probes.readiness -}}
-{{- $outlastMs := mul 3 (include "raft.high" (.Values.settings.election_timeout_ms | default "150-300") | int64) -}}
-{{- $needed := add 2 (div $outlastMs (mul 1000 (int64 $readiness.periodSeconds))) -}}
-{{- $readiness.failureThreshold | default $needed -}}
+{{- add (int64 ($settings.leave_wait_ms | default 0)) (int64 ($settings.request_timeout_ms | default 5000)) 5000 -}}
 {{- end -}}

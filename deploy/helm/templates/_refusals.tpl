@@ -111,8 +111,8 @@ settings.election_timeout_ms {{ $range }} begins below 1.5 heartbeats of {{ $hea
 {{- end }}
 {{- $leaveMs := include "raft.leaveMs" . | int64 }}
 {{- $grace := int64 .Values.terminationGracePeriodSeconds }}
-{{- if lt (mul 1000 $grace) $leaveMs }}
-terminationGracePeriodSeconds {{ $grace }} is too short, so a leaving pod could be killed while it hands over: settings.leave_wait_ms, a hand-over, settings.request_timeout_ms and closing take up to {{ $leaveMs }} ms; set {{ div (add $leaveMs 999) 1000 }} or more.
+{{- if le (mul 1000 $grace) $leaveMs }}
+terminationGracePeriodSeconds {{ $grace }} is too short, so a leaving pod could be killed while it hands over: settings.leave_wait_ms, settings.request_timeout_ms and 5 s for hand-overs and closing make {{ $leaveMs }} ms; set {{ add (div $leaveMs 1000) 1 }} or more.
 {{- end }}
 {{- end -}}
 
@@ -151,11 +151,6 @@ persistence.size {{ .Values.persistence.size }} cannot hold a full log, and a no
 {{- $start := $probes.startup -}}
 {{- if lt (mul (int64 $start.periodSeconds) (int64 $start.failureThreshold)) $startNeeded }}
 probes.startup gives a node {{ mul (int64 $start.periodSeconds) (int64 $start.failureThreshold) }} s to read its log back, and a full one of {{ $logMiB }} MiB may take {{ $startNeeded }} s: raise probes.startup.failureThreshold to {{ div (add $startNeeded (sub (int64 $start.periodSeconds) 1)) (int64 $start.periodSeconds) }}.
-{{- end }}
-{{- $ready := $probes.readiness }}
-{{- $high := include "raft.high" (.Values.settings.election_timeout_ms | default "150-300") | int64 }}
-{{- if le (mul 1000 (int64 $ready.periodSeconds) (sub (include "raft.readinessFailures" . | int64) 1)) (mul 3 $high) }}
-probes.readiness.failureThreshold {{ $ready.failureThreshold }} would take every pod out of the Service during a failover, for it ends within three election timeouts of {{ $high }} ms: raise it, or set it to null for what settings.election_timeout_ms needs.
 {{- end }}
 {{- $live := $probes.liveness }}
 {{- $tolerated := add (mul (int64 $live.periodSeconds) (sub (int64 $live.failureThreshold) 1)) (int64 $live.timeoutSeconds) }}
