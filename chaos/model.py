@@ -65,7 +65,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Event(msgspec.Struct, frozen=True):
-    """One event of a node's trace (`/events`), `time_us` still on the node's wall clock; `at_us` on the tool's."""
+    """One event of a node's trace (`/events`), `time_us` still on the node's wall clock; `at_us` on the tool's. `boot`:
+    of the process that tells it, within which `seq` grows."""
 
     seq: int
     time_us: int
@@ -75,6 +76,7 @@ class Event(msgspec.Struct, frozen=True):
     role: str
     detail: dict[str, str | int | bool] = {}
     at_us: int = 0
+    boot: str = ""
 
 
 class LogLine(msgspec.Struct, frozen=True):
@@ -88,10 +90,10 @@ class LogLine(msgspec.Struct, frozen=True):
 class FaultSpan(msgspec.Struct, kw_only=True):
     """One fault of a run, filled in as it goes; times None: not reached.
 
-    `injected_us`: the act was done. `effective_us`: it was proven, the fault clock starts here. `reverted_us`:
-    taken back. `healed_us`: proven to be gone. `groups`: for partitions, who could still talk to whom; the
-    first holds the leader. `facts`: what was seen, sentences for the report; `acted_on`: (leader, term) of the instant
-    before the act.
+    `injected_us`: the act was done. `effective_us`: it was proven, the fault clock starts here. `reverting_us`: taking
+    it back began, so that it may no longer hold: set it before the first act of reverting. `reverted_us`: taken back.
+    `healed_us`: proven to be gone. `groups`: for partitions, who could still talk to whom; the first holds the leader.
+    `facts`: what was seen, sentences for the report; `acted_on`: (leader, term) of the instant before the act.
     """
 
     kind: str
@@ -101,6 +103,7 @@ class FaultSpan(msgspec.Struct, kw_only=True):
     acted_on: tuple[str, int] | None = None
     injected_us: int | None = None
     effective_us: int | None = None
+    reverting_us: int | None = None
     reverted_us: int | None = None
     healed_us: int | None = None
     facts: list[str] = []

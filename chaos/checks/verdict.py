@@ -16,7 +16,9 @@ from chaos.workload.history import Op
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """All that a run recorded. `voters`: of the committed configuration at the start. `logs`: by node, at the end.
     `final`: by key, the value read linearizably after the heal (0: absent); empty: it could not be read.
-    `ended_us`: when the recording ended; `recovered_us`: when the cluster was whole again after each fault's end."""
+    `ended_us`: when the recording ended; `recovered_us`: when the cluster was whole again after each fault's end.
+    `final_versions`: by key, how often it was written, read with `final`; empty: unknown. `uncertainty_us`: by node,
+    how far the times of its events may be off."""
 
     voters: tuple[str, ...]
     history: tuple[Op, ...]
@@ -29,6 +31,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     recovery_limit_us: int
     began_faults_us: int
     ended_us: int
+    final_versions: Mapping[str, int] = {}
+    uncertainty_us: Mapping[str, int] = {}
 
 
 class Verdict(msgspec.Struct, frozen=True):

@@ -1,0 +1,160 @@
+"""Follows the events of every node, and puts their times on the tool's clock.
+
+Why it exists: elections happen between two samples; only the nodes know when. Streams resume where they broke, a
+process that started again is told from its beginning. It must not judge, and must not hold more than EVENTS_MAX.
+"""
+
+import asyncio
+
+import aiohttp
+import msgspec
+
+from chaos.clock import Clock
+from chaos.model import Event
+from chaos.observe.nodeapi import STATUS_TIMEOUT_SECONDS, UNREACHABLE, fetch_view
+from chaos.observe.offsets import Offsets
+from chaos.targets.port import Target
+
+EVENTS_MAX = 50_000
+"""Events that are kept, of all nodes together; later ones are counted in `lost`."""
+MEASURE_EVERY_SECONDS = 1.0
+MEASURE_AT_ONCE = 5
+"""Questions in a row when a stream begins: a process may not live long."""
+SILENCE_SECONDS_MAX = 40.0
+"""Nodes send a comment every 15 s: a stream that is silent for longer is dead."""
+RECONNECT_SECONDS_MIN, RECONNECT_SECONDS_MAX = 0.05, 0.5
+
+
+class _Lost(msgspec.Struct):
+    transitions: int = 0
+
+
+_EVENT = msgspec.json.Decoder(Event)
+_LOST = msgspec.json.Decoder(_Lost)
+
+
+class Traces:
+    """`events`: of each node in its order, all nodes in the order of arrival; what happened before the run began has
+    a negative `at_us`. `uncertainty_us`: by node, as far as measured. `lost`: events that nobody could keep."""
+
+    def __init__(
+        self, target: Target, session: aiohttp.ClientSession, clock: Clock, events_max: int = EVENTS_MAX
+    ) -> None:
+        self.events: list[Event] = []
+        self.lost = 0
+        self._target, self._session, self._clock = target, session, clock
+        self._events_max = events_max
+        self._offsets = Offsets(clock)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def uncertainty_us(self) -> dict[str, int]:
+        """Half the round trip by which each node's clock was put on ours; nodes that do not say their time are left
+        out."""
+        known = {node: self._offsets.uncertainty_us(node) for node in self._target.nodes}
+        return {node: value for node, value in known.items() if value is not None}
+
+    def start(self) -> None:
+        """Begin to follow; harmless when it has begun."""
+        if not self._tasks:
+            self._tasks = [
+                asyncio.create_task(work(node), name=f"{work.__name__.strip('_')} {node}")
+                for node in self._target.nodes
+                for work in (self._follow, self._measure)
+            ]
+
+    async def stop(self) -> None:
+        """Follow no more, and place every event by the best measurement there is now."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.events = [
+            msgspec.structs.replace(event, at_us=self._offsets.on_ours(event.node, event.boot, event.time_us))
+            for event in self.events
+        ]
+
+    async def _follow(self, node: str) -> None:
+        wait, stream = RECONNECT_SECONDS_MIN, _Stream()
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=STATUS_TIMEOUT_SECONDS, sock_read=SILENCE_SECONDS_MAX)
+        while True:
+            url = f"{self._target.url(node)}/events"
+            try:
+                async with self._session.get(
+                    url, headers=stream.headers(), timeout=timeout, allow_redirects=False
+                ) as answer:
+                    if answer.status == 200:
+                        await self._measure_once(node)
+                        async for line in answer.content:
+                            wait = RECONNECT_SECONDS_MIN
+                            self._take(stream, line)
+            except (*UNREACHABLE, ValueError):  # ValueError: a line beyond the limit; go on after it
+                pass
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, RECONNECT_SECONDS_MAX)
+
+    def _take(self, stream: "_Stream", line: bytes) -> None:
+        event = stream.take(line)
+        self.lost += stream.newly_lost()
+        if event is None:
+            return
+        if len(self.events) >= self._events_max:
+            self.lost += 1
+            return
+        at_us = self._offsets.on_ours(event.node, stream.boot, event.time_us)
+        self.events.append(msgspec.structs.replace(event, at_us=at_us, boot=stream.boot))
+
+    async def _measure_once(self, node: str) -> None:
+        view = await fetch_view(self._session, self._target.url(node), self._clock)
+        if view is not None:
+            self._offsets.add(view, node)
+
+    async def _measure(self, node: str) -> None:
+        for _ in range(MEASURE_AT_ONCE):
+            await self._measure_once(node)
+        while True:
+            await asyncio.sleep(MEASURE_EVERY_SECONDS)
+            await self._measure_once(node)
+
+
+class _Stream:
+    """The state of one node's event stream between two lines: where to resume, and whose events these are."""
+
+    def __init__(self) -> None:
+        self.boot = ""
+        self._id = ""
+        self._name = ""
+        self._lost = 0
+
+    def headers(self) -> dict[str, str]:
+        accept = {"Accept": "text/event-stream"}
+        return accept | {"Last-Event-ID": self._id} if self._id else accept
+
+    def newly_lost(self) -> int:
+        lost, self._lost = self._lost, 0
+        return lost
+
+    def take(self, line: bytes) -> Event | None:
+        """The event that this line completes."""
+        field, _, value = line.strip().partition(b":")
+        value = value.strip()
+        if field == b"id":
+            self._id = value.decode(errors="replace")
+            self.boot = self._id.rsplit(".", 2)[0]
+        elif field == b"event":
+            self._name = value.decode(errors="replace")
+        elif field == b"":
+            self._name = ""
+        elif field == b"data":
+            return self._data(value)
+        return None
+
+    def _data(self, value: bytes) -> Event | None:
+        try:
+            if self._name == "lost":
+                self._lost += _LOST.decode(value).transitions
+            elif not self._name:
+                return _EVENT.decode(value)
+        except msgspec.MsgspecError:
+            pass  # of a newer node; what cannot be read is not invented
+        return None
