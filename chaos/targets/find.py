@@ -1,0 +1,122 @@
+"""Which cluster is meant: named by flags, or found where only one is there.
+
+Why it exists: breaking the wrong cluster is the worst thing that this tool can do. So nothing is guessed between two,
+and where none is found, the sentence says where it was looked for. Kubernetes is imported only when it may be meant:
+a local cluster needs no client for it. It must not change anything.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from chaos.errors import ChaosError, Refused, Usage
+from chaos.targets import local
+from chaos.targets.port import Target
+
+DEFAULT_DATA_DIR = Path("raft-data")
+PROBE_SECONDS_MAX = 10.0
+"""Unasked, a Kubernetes that does not answer is given up after this."""
+_POD_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+_USUAL_KUBECONFIG = "~/.kube/config"
+_INSTALL = "the Kubernetes client is not installed: pip install 'raft-cluster[chaos]'"
+
+Opener = Callable[["Choice"], Awaitable[Target]]
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line says of the target; None: nothing."""
+
+    target: Literal["auto", "local", "kubernetes"] = "auto"
+    namespace: str | None = None
+    release: str | None = None
+    context: str | None = None
+    data_dir: Path | None = None
+
+    @property
+    def kubernetes_flags(self) -> tuple[str, ...]:
+        """Those that were given."""
+        given = {"--namespace": self.namespace, "--release": self.release, "--context": self.context}
+        return tuple(flag for flag, value in given.items() if value is not None)
+
+
+async def open_target(choice: Choice) -> Target:
+    """The cluster that is meant; close it. Raises Usage where flags contradict each other or two clusters could be
+    meant, Refused where none is there."""
+    match _kind(choice):
+        case "local":
+            return await _open_local(choice)
+        case "kubernetes":
+            return await _open_kubernetes(choice)
+    found_locally, why_not_local = await _try(_open_local, choice)
+    found_there, why_not_there = (
+        await _try(_open_kubernetes, choice) if _kubernetes_is_set_up() else (None, "there is no kubeconfig")
+    )
+    if found_locally and found_there:
+        await found_locally.close()
+        await found_there.close()
+        raise Usage(
+            f"There are two clusters, {found_locally.title} and {found_there.title}: "
+            "say which with --target local or --target kubernetes."
+        )
+    found = found_locally or found_there
+    if found is None:
+        raise Refused(
+            f"No cluster was found. Local: {_clause(why_not_local)}. Kubernetes: {_clause(why_not_there)}. "
+            "Name one with --data-dir, or with --context, --namespace and --release."
+        )
+    return found
+
+
+def _kind(choice: Choice) -> Literal["auto", "local", "kubernetes"]:
+    """What the flags alone decide."""
+    flags = choice.kubernetes_flags
+    if choice.data_dir is not None and (flags or choice.target == "kubernetes"):
+        other = flags[0] if flags else "--target kubernetes"
+        raise Usage(f"--data-dir means a local cluster and {other} one in Kubernetes: give one of the two.")
+    if choice.target == "local" and flags:
+        raise Usage(f"{flags[0]} means a cluster in Kubernetes and --target local one here: give one of the two.")
+    if choice.target != "auto":
+        return choice.target
+    if choice.data_dir is not None:
+        return "local"
+    return "kubernetes" if flags else "auto"
+
+
+async def _open_local(choice: Choice) -> Target:
+    return await local.open_local(choice.data_dir or DEFAULT_DATA_DIR)
+
+
+async def _open_kubernetes(choice: Choice) -> Target:
+    try:
+        from chaos.targets.kubernetes.target import open_kubernetes
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "kubernetes":
+            raise
+        raise Refused(f"A cluster in Kubernetes cannot be reached, because {_INSTALL}.") from None
+    return await open_kubernetes(context=choice.context, namespace=choice.namespace, release=choice.release)
+
+
+async def _try(opener: Opener, choice: Choice) -> tuple[Target | None, str]:
+    """The target, or why it is not there. Not asked for, so an error is only a reason."""
+    try:
+        async with asyncio.timeout(PROBE_SECONDS_MAX):
+            return await opener(choice), ""
+    except TimeoutError:
+        return None, f"no answer within {PROBE_SECONDS_MAX:.0f} s"
+    except ChaosError as error:
+        return None, str(error)
+
+
+def _kubernetes_is_set_up() -> bool:
+    """Whether there is a kubeconfig, or this is a pod that may talk to the API server."""
+    files = (os.environ.get("KUBECONFIG") or _USUAL_KUBECONFIG).split(os.pathsep)
+    return any(Path(file).expanduser().is_file() for file in files if file) or _POD_TOKEN.is_file()
+
+
+def _clause(sentence: str) -> str:
+    """A sentence as a part of another."""
+    return sentence[:1].lower() + sentence[1:].rstrip(".") if not sentence[:2].isupper() else sentence.rstrip(".")

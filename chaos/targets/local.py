@@ -1,0 +1,292 @@
+"""A `raft-node cluster` on this machine, as a `Target`: processes, their supervisor, and the link faults of nodes.
+
+In the cluster's data folder this leaves `raft-chaos.lock` (held while a run is on; the kernel lets go when the tool
+dies) and `raft-chaos.killed` (nodes that a run killed and that were not brought back yet).
+
+Why it exists: every fault can be tried on a laptop first. A signal goes to a process only after it was seen to be
+that node; nothing is started but through the supervisor. It must not decide when or what to break.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import re
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import aiohttp
+import msgspec
+
+from chaos.errors import ChaosError, Refused
+from chaos.model import Place
+from chaos.observe import nodeapi
+from chaos.targets import clusterfile, localdoctor, supervisor
+from chaos.targets.clusterfile import ClusterFile
+from chaos.targets.linkfaults import LinkFaults
+from chaos.targets.port import Finding, Journal, KillMode, Network, UndoStep
+
+LOCK_FILE, KILLED_FILE = "raft-chaos.lock", "raft-chaos.killed"
+HERE = "this machine"
+READY_TIMEOUT_SECONDS = 1.0
+END_WAIT_SECONDS = 20.0
+"""A killed process is given so long to be gone before it is started again: SIGTERM lets it finish what it does."""
+END_POLL_SECONDS = 0.05
+HOLDER_BYTES_MAX = 512
+HTTP_OK = 200
+_DIGITS = re.compile(r"(\d+)")
+_SIGNALS = {"delete": signal.SIGTERM, "sigkill": signal.SIGKILL}
+
+
+class _Holder(msgspec.Struct):
+    run: str
+    pid: int
+
+
+async def open_local(data_dir: Path) -> "LocalTarget":
+    """The running cluster of that folder. Raises ChaosError where there is none."""
+    found = clusterfile.read(data_dir)
+    if found is None:
+        raise ChaosError(
+            f"There is no local cluster in {data_dir}: start one with raft-node cluster, or name --data-dir."
+        )
+    if found.state != "running" or found.control is None:
+        raise ChaosError(f"The local cluster in {data_dir} is not running: start it with raft-node cluster.")
+    if found.supervisor_pid is None or clusterfile.started(found.supervisor_pid) is None:
+        raise ChaosError(
+            f"The supervisor of {data_dir} (process {found.supervisor_pid}) is gone, and its nodes with it: "
+            "start the cluster again with raft-node cluster."
+        )
+    return LocalTarget(data_dir, found)
+
+
+class LocalTarget:
+    """See `Target`. Make it with `open_local`, in a running event loop."""
+
+    kind: Literal["kubernetes", "local"] = "local"
+    namespace = ""
+
+    def __init__(self, data_dir: Path, cluster: ClusterFile) -> None:
+        self.title = f"the local cluster in {_shown(data_dir)}"
+        self._data_dir, self._opened = data_dir, cluster
+        self._names = tuple(sorted((entry.name for entry in cluster.nodes), key=_natural))
+        self._session = nodeapi.new_session()
+        self.faults = LinkFaults(self, self._session)
+        self.network: Network = self.faults
+        self._lock: int | None = None
+        self._ended: dict[str, tuple[str, Journal, UndoStep]] = {}
+        """Killed and not brought back: which process it was, and what to tell the journal when it is back."""
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """See `Target`."""
+        return self._names
+
+    def url(self, node: str) -> str:
+        """See `Target`: a node's own address; link faults cut what goes between nodes, never this."""
+        return self._opened.node(node).url
+
+    def instance(self, node: str) -> str:
+        """Process id and start time as they are now; empty: it does not run."""
+        return clusterfile.instance_of(self._now().node(node))
+
+    def runs(self, node: str) -> bool:
+        """Whether its process is there."""
+        return bool(self.instance(node))
+
+    async def places(self) -> Mapping[str, Place]:
+        """See `Target`. `ready`: the node itself says so (`/readyz`)."""
+        now = self._now()
+        instances = {name: clusterfile.instance_of(now.node(name)) for name in self._names}
+        ready = await asyncio.gather(*(self._ready(name) for name in self._names))
+        return {
+            name: Place(
+                name=name,
+                where=HERE,
+                instance=instances[name],
+                ready=bool(instances[name]) and is_ready,
+                leaving=name in self._ended and self._ended[name][0] == instances[name],
+                address=now.node(name).peer,
+            )
+            for name, is_ready in zip(self._names, ready, strict=True)
+        }
+
+    async def policies(self) -> Sequence[str]:
+        """See `Target`: the link faults that are on."""
+        return [fault.sentence(node) for node, faults in (await self.faults.active()).items() for fault in faults or ()]
+
+    # --- killing and bringing back ------------------------------------------------------------------------------
+
+    async def kill(self, node: str, mode: KillMode, journal: Journal) -> str:
+        """See `Target`. The process id is read in the instant before, and the process is seen to be the node."""
+        step = UndoStep("start", {"node": node})
+        entry = self._now().node(node)
+        instance = clusterfile.instance_of(entry)
+        if not instance:
+            raise ChaosError(f"{node} does not run, so there is nothing to kill.")
+        journal.will_do(step)
+        self._note_killed(node, True)
+        try:
+            clusterfile.send(entry, _SIGNALS[mode])
+        except ChaosError:
+            self._note_killed(node, False)
+            journal.undone(step)
+            raise
+        self._ended[node] = (instance, journal, step)
+        return f"sent {_SIGNALS[mode].name} to process {entry.pid} of {node}"
+
+    def kill_plan(self, node: str, mode: KillMode) -> str:
+        """See `Target`."""
+        entry = self._now().node(node)
+        name = _SIGNALS[mode].name
+        return f"{name} to process {entry.pid} of {node}, then POST /start/{node} to the supervisor"
+
+    async def bring_back(self, node: str) -> None:
+        """See `Target`. Waits until the killed process is gone, then has the supervisor start the node; a node that
+        runs (again) is left alone. Raises ChaosError where the process does not end or the supervisor refuses."""
+        old = self._ended[node][0] if node in self._ended else None
+        said = ""
+        try:
+            async with asyncio.timeout(END_WAIT_SECONDS):
+                while True:
+                    now = self.instance(node)
+                    if now and now != old:
+                        break
+                    if not now:
+                        answer = await supervisor.start(self._now(), node)
+                        if answer.ok:
+                            break
+                        said = answer.text  # "already running" until the supervisor has seen its end
+                    await asyncio.sleep(END_POLL_SECONDS)
+        except TimeoutError:
+            why = said or f"its process {old} did not end"
+            raise ChaosError(f"{node} could not be started again within {END_WAIT_SECONDS:.0f} s: {why}") from None
+        self._note_killed(node, False)
+        if node in self._ended:
+            _, journal, step = self._ended.pop(node)
+            journal.undone(step)
+
+    async def undo(self, step: UndoStep) -> str:
+        """See `Target`. Knows "heal_link" (node, peer, direction) and "start" (node)."""
+        node = step.arguments.get("node", "")
+        if node not in self._names:
+            return f"there is no node {node!r} any more, so there is nothing to undo"
+        if step.do == "heal_link":
+            return await self.faults.heal(node, step.arguments["peer"], step.arguments.get("direction", "both"))
+        if step.do == "start":
+            before = self.instance(node)
+            await self.bring_back(node)
+            return f"{node} runs already" if before and before == self.instance(node) else f"had {node} started again"
+        raise ChaosError(f"This raft-chaos cannot undo {step.do!r} on a local cluster: use the one that did it.")
+
+    async def leftovers(self) -> Sequence[UndoStep]:
+        """See `Target`: cuts that are on, and nodes that a run killed and that do not run."""
+        cuts = [
+            UndoStep("heal_link", {"node": node, "peer": fault.peer, "direction": fault.direction})
+            for node, faults in (await self.faults.active()).items()
+            for fault in faults or ()
+            if fault.kind == "cut"
+        ]
+        dead = [UndoStep("start", {"node": node}) for node in self._killed() if not self.runs(node)]
+        return [*cuts, *dead]
+
+    # --- one run at a time ---------------------------------------------------------------------------------------
+
+    async def lock(self, run: str, seconds: float) -> None:  # noqa: ARG002 - the kernel lets go when we die
+        """See `Target`. Needs no renewal: it is held until `unlock`, `close` or the end of this process."""
+        if self._lock is not None:
+            return
+        path = self._data_dir / LOCK_FILE
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise ChaosError(f"{path} cannot be written: {error.strerror}.") from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = _holder(os.pread(descriptor, HOLDER_BYTES_MAX, 0))
+            os.close(descriptor)
+            raise Refused(
+                f"Another run of raft-chaos is on against {self.title}: {holder}; wait for it, or end it."
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, msgspec.json.encode(_Holder(run, os.getpid())) + b"\n", 0)
+        self._lock = descriptor
+
+    async def unlock(self) -> None:
+        """See `Target`."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    async def close(self) -> None:
+        """See `Target`."""
+        await self.unlock()
+        await self._session.close()
+
+    async def doctor(self) -> Sequence[Finding]:
+        """See `Target`."""
+        now = self._now()
+        about_nodes = await asyncio.gather(
+            *(localdoctor.of_node(self._session, self.url(name), name, self.runs(name)) for name in self._names)
+        )
+        return [await localdoctor.of_supervisor(now), localdoctor.of_disk(self._data_dir), *about_nodes]
+
+    # --- parts ---------------------------------------------------------------------------------------------------
+
+    def _now(self) -> ClusterFile:
+        """`cluster.json` as it is in this instant; the supervisor replaces it whenever a process comes or goes."""
+        found = clusterfile.read(self._data_dir)
+        if found is None:
+            raise ChaosError(f"{self._data_dir / clusterfile.CLUSTER_FILE} is gone: was the cluster removed?")
+        return found
+
+    async def _ready(self, node: str) -> bool:
+        timeout = aiohttp.ClientTimeout(total=READY_TIMEOUT_SECONDS)
+        try:
+            async with self._session.get(f"{self.url(node)}/readyz", timeout=timeout) as answer:
+                return answer.status == HTTP_OK
+        except nodeapi.UNREACHABLE:
+            return False
+
+    def _killed(self) -> list[str]:
+        """Nodes that a run killed and that were not brought back, as the data folder remembers it."""
+        try:
+            words = (self._data_dir / KILLED_FILE).read_text().split()
+        except (OSError, UnicodeDecodeError):
+            return []
+        return [name for name in self._names if name in words]
+
+    def _note_killed(self, node: str, dead: bool) -> None:
+        """Remember it beside the cluster, so that `heal` of another folder or day finds it. The journal is what
+        counts: where this cannot be written, the run goes on."""
+        names = [name for name in self._names if name in self._killed() or name == node]
+        if not dead:
+            names.remove(node)
+        path = self._data_dir / KILLED_FILE
+        with contextlib.suppress(OSError):
+            if names:
+                path.write_text("\n".join(names) + "\n")
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _natural(name: str) -> tuple[str | int, ...]:
+    """n2 before n10."""
+    return tuple(int(part) if part.isdigit() else part for part in _DIGITS.split(name))
+
+
+def _shown(path: Path) -> str:
+    """As people would type it: relative where it lies below the current folder."""
+    absolute, here = path.absolute(), Path.cwd()
+    return f"./{absolute.relative_to(here)}" if absolute.is_relative_to(here) and absolute != here else str(absolute)
+
+
+def _holder(content: bytes) -> str:
+    try:
+        found = msgspec.json.decode(content, type=_Holder)
+    except msgspec.MsgspecError:
+        return "it did not say its name"
+    return f"{found.run} (process {found.pid})"
