@@ -45,14 +45,24 @@ class LinkFault(msgspec.Struct, frozen=True):
         total = self.kind == "cut" or (self.kind == "drop" and self.value >= TOTAL_LOSS_PERCENT)
         return total and self.peer == peer and self.direction == direction
 
-    def sentence(self, node: str) -> str:
-        """For `status` and refusals."""
-        seconds = f"ends by itself in {self.expires_in_ms / 1000:.0f} s"
-        if self.kind == "failure":
-            return f"{node} plays dead ({seconds})"
-        way = f"to {self.peer}" if self.direction == "out" else f"from {self.peer}"
-        much = {"delay": f" by {self.value:g} ms", "drop": f" of {self.value:g} percent"}.get(self.kind, "")
-        return f"{node} has a {self.kind} of what goes {way}{much} ({seconds})"
+
+def describe(node: str, faults: Sequence[LinkFault]) -> str:
+    """All faults of a node in one line, for `status` and refusals; not empty."""
+    if any(fault.kind == "failure" for fault in faults):
+        said = ["plays dead"]
+    else:
+        links: dict[tuple[str, float, str], list[str]] = {}
+        for fault in faults:
+            links.setdefault((fault.kind, fault.value, fault.peer), []).append(fault.direction)
+        said = [_link(*link, directions) for link, directions in links.items()]
+    seconds = max(fault.expires_in_ms for fault in faults) / 1000
+    return f"{node}: {', '.join(said)} (ends by itself in {seconds:.0f} s)"
+
+
+def _link(kind: str, value: float, peer: str, directions: Sequence[str]) -> str:
+    way = "to and from" if len(directions) > 1 else {"out": "to", "in": "from"}[directions[0]]
+    much = {"delay": f" by {value:g} ms", "drop": f" of {value:g} percent"}.get(kind, "")
+    return f"{kind}{much} of what goes {way} {peer}"
 
 
 class _Status(msgspec.Struct):
@@ -85,8 +95,8 @@ class LinkFaults:
         for node, faults in (await self.active()).items():
             if faults is None and self._nodes.runs(node):
                 found.append(f"{node} runs and does not answer at {self._nodes.url(node)}")
-            for fault in faults or ():
-                found.append(f"{fault.sentence(node)}: raft-chaos heal --all ends cuts, raft-node recover any fault")
+            elif faults:
+                found.append(f"a fault is on already, {describe(node, faults)}; end it with raft-chaos heal --all")
         return found
 
     def plan(self, cut: Cut, run: str, seconds: float) -> Sequence[str]:  # noqa: ARG002 - nodes do not label faults
