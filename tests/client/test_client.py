@@ -1,0 +1,243 @@
+"""What the client repeats, what it must not, and what it says: judged by servers that count."""
+
+import asyncio
+import subprocess
+import sys
+
+import aiohttp
+import pytest
+
+from node import client as module
+from node.client import NotDone, OutcomeUnknown, RaftClient, RevisionMismatch, Value
+from tests.client.breaking import AGAIN, DONE, answer, breaking, full, leading, problem, refusing
+
+UNSETTLED = {
+    "504 of a node": problem(504, "unknown outcome"),
+    "500 of a node": problem(500, "internal"),
+    "503 of a proxy": b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 5\r\nRetry-After: 1\r\n\r\nreset",
+    "503 without Retry-After": problem(503, "no-leader", leader=None),
+    "503 of another program": problem(503, "down", "a sentence", "Retry-After: 1"),
+    "404 of a web server": b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno",
+    "200 that no node gives": answer(200, {"hello": 1}),
+    "200 of a web page": b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>",
+    "a redirect": answer(307, None, "Location: http://127.0.0.1:1/"),
+    "half an answer": b'HTTP/1.1 200 OK\r\nETag: "7"\r\nContent-Length: 90\r\n\r\nCUT',
+    "half a head": b"HTTP/1.1 200 OK\r\nContent-CUT",
+    "garbage": b"\x00\xff garbage \r\n\r\n",
+    "closed after the request": b"",
+    "reset after the request": None,
+    "silence": ...,
+    "an endless answer": b'HTTP/1.1 200 OK\r\nETag: "7"\r\nContent-Length: 9000000\r\n\r\n' + bytes(5_000_000),
+}
+REFUSED = {
+    "400": problem(400, "malformed"),
+    "403": problem(403, "forbidden"),
+    "404 of a path": problem(404, "not-found"),
+    "408": problem(408, "timeout"),
+    "413": problem(413, "too-large"),
+    "507": problem(507, "log-full"),
+}
+
+
+@pytest.mark.parametrize("what", UNSETTLED.values(), ids=UNSETTLED)
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+async def test_a_write_that_may_have_happened_is_sent_once_and_called_unknown(what: object, method: str) -> None:
+    async with breaking(what) as bad, breaking() as good, RaftClient([bad.url, good.url], timeout_s=0.5) as client:
+        with pytest.raises(OutcomeUnknown, match="read the key before you repeat the write") as caught:
+            await (client.put("a key", "v") if method == "PUT" else client.delete("a key"))
+        assert bad.requests == [f"{method} /kv/a%20key"]
+        assert good.requests == []
+        assert (caught.value.key, caught.value.endpoint) == (b"a key", bad.url)
+        assert caught.value.reason in str(caught.value)
+        assert bad.url in str(caught.value)
+        assert "'a key'" in str(caught.value)
+        assert (client.attempts, client.retries) == (1, 0)
+
+
+@pytest.mark.parametrize("what", UNSETTLED.values(), ids=UNSETTLED)
+async def test_a_read_goes_on_to_another_node_whatever_happened(what: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "READ_SECONDS_MAX", 0.3)
+    value = b'HTTP/1.1 200 OK\r\nETag: "9"\r\nContent-Length: 2\r\n\r\nhi'
+    async with breaking(what) as bad, breaking(value) as good, RaftClient([bad.url, good.url], timeout_s=5) as client:
+        assert await client.get("k") == Value(b"hi", 9)
+        assert (len(bad.requests), len(good.requests), client.retries) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("what", REFUSED.values(), ids=REFUSED)
+async def test_what_a_node_refuses_for_good_is_not_done_and_not_repeated(what: object) -> None:
+    async with breaking(what) as bad, breaking() as good, RaftClient([bad.url, good.url]) as client:
+        for call in (client.put("k", "v"), client.delete("k"), client.get("k")):
+            with pytest.raises(NotDone, match="a sentence; nothing happened") as caught:
+                await call
+            assert not isinstance(caught.value, RevisionMismatch)
+            assert f" {caught.value.status} ".encode() in bytes(what) if isinstance(what, bytes) else False
+        assert bad.requests == ["PUT /kv/k", "DELETE /kv/k", "GET /kv/k"]
+        assert good.requests == []
+
+
+async def test_a_write_that_was_never_proposed_is_repeated_elsewhere() -> None:
+    async with breaking(AGAIN) as one, breaking(AGAIN, DONE) as two, RaftClient([one.url, two.url]) as client:
+        assert await client.put("k", "v") == 7
+        assert (len(one.requests), len(two.requests)) == (2, 2)
+        assert (client.attempts, client.retries) == (4, 3)
+
+
+async def test_a_write_is_repeated_elsewhere_where_nobody_listens() -> None:
+    async with breaking() as good, RaftClient([refusing(), good.url]) as client:
+        assert await client.put("k", "v") == 7
+        assert (client.attempts, client.retries) == (2, 1)
+        assert await client.put("k", "v") == 7
+        assert client.retries == 1, "the node that answered is asked first from then on"
+
+
+async def test_a_write_is_repeated_elsewhere_where_connecting_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CONNECT_SECONDS_MAX", 0.2)
+    async with full() as stuck, breaking() as good, RaftClient([stuck, good.url], timeout_s=5) as client:
+        assert await client.put("k", "v") == 7
+        assert good.requests == ["PUT /kv/k"]
+        assert client.retries == 1
+
+
+async def test_a_name_that_does_not_resolve_is_a_node_that_nothing_was_sent_to() -> None:
+    async with breaking() as good, RaftClient(["http://nobody.invalid:1", good.url]) as client:
+        assert await client.put("k", "v") == 7
+    await asyncio.get_running_loop().shutdown_default_executor()  # where names are looked up
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+@pytest.mark.parametrize("broken", [b"", None], ids=["closed", "reset"])
+async def test_a_kept_connection_that_breaks_does_not_send_the_write_again(foreign: bool, broken: object) -> None:
+    """aiohttp repeats PUT and DELETE by itself on a kept connection; the server would count one more of each."""
+    async with aiohttp.ClientSession() as session, breaking(DONE, broken, DONE, broken, DONE) as server:
+        async with RaftClient([server.url], session=session if foreign else None) as client:
+            assert await client.put("k", "1") == 7
+            with pytest.raises(OutcomeUnknown):
+                await client.put("k", "2")
+            assert await client.put("k", "3") == 7
+            with pytest.raises(OutcomeUnknown):
+                await client.delete("k")
+        assert server.requests == ["PUT /kv/k"] * 3 + ["DELETE /kv/k"]
+        assert server.connections <= 3, "the connection was never kept, so the test shows nothing"
+        assert not session.closed
+
+
+async def test_a_node_that_closes_the_connection_after_its_answer_is_left_alone() -> None:
+    last = answer(200, {"revision": 7}, 'ETag: "7"', "Connection: close")
+    async with breaking(last) as leaving, breaking() as good, RaftClient([leaving.url, good.url]) as client:
+        leaving.status = leading(5)  # it still leads, and must not be preferred for that
+        assert [await client.put("k", str(number)) for number in range(3)] == [7, 7, 7]
+        assert (len(leaving.requests), len(good.requests)) == (1, 2)
+
+
+async def test_the_only_node_is_asked_again_though_it_closed_the_connection() -> None:
+    last = answer(200, {"revision": 7}, 'ETag: "7"', "Connection: close")
+    async with breaking(last) as only, RaftClient([only.url]) as client:
+        assert [await client.put("k", "v"), await client.put("k", "v")] == [7, 7]
+        assert client.retries == 0
+
+
+async def test_the_leader_of_the_highest_term_is_asked_first() -> None:
+    async with (
+        breaking(status=leading(9, "follower")) as follower,
+        breaking(status=leading(3)) as deposed,
+        breaking(status=leading(4)) as leader,
+        RaftClient([follower.url, deposed.url, leader.url]) as client,
+    ):
+        await client.put("k", "v")
+        assert [len(server.requests) for server in (follower, deposed, leader)] == [0, 0, 1]
+        assert (await client.status())[leader.url] == leading(4)
+
+
+async def test_a_new_leader_is_found_after_a_failure() -> None:
+    async with (
+        breaking(AGAIN, status=leading(1)) as old,
+        breaking(AGAIN) as other,
+        breaking() as new,
+        RaftClient([old.url, other.url, new.url]) as client,
+    ):
+        old.status, new.status = leading(1, "follower"), leading(2)
+        await client.put("k", "v")
+        await client.put("k", "v")
+        assert (len(old.requests), len(new.requests)) == (1, 2)
+
+
+async def test_a_call_ends_in_its_time_and_says_that_nothing_happened() -> None:
+    loop = asyncio.get_running_loop()
+    async with breaking(AGAIN) as server, RaftClient([server.url, refusing()], timeout_s=0.4) as client:
+        began = loop.time()
+        with pytest.raises(NotDone, match=r"attempts in 0.4 s\); nothing happened") as caught:
+            await client.put("k", "v")
+        assert 0.39 <= loop.time() - began < 1
+        assert caught.value.status == 0
+        assert 4 <= client.attempts <= 8, "the pauses between attempts grow"
+        assert client.retries == client.attempts - 1
+        assert 0.39 <= client.longest_stall_s < 1
+
+
+async def test_the_node_is_told_to_answer_before_the_client_gives_up() -> None:
+    async with breaking() as server, RaftClient([server.url], timeout_s=2) as client:
+        await client.put("k", "v")
+        await client.get("k", stale=True)
+        assert 1000 <= int(server.heads[0].partition("timeout_ms=")[2].split(" ")[0]) <= 1800
+        assert "/kv/k?consistency=stale&timeout_ms=" in server.heads[1]
+
+
+async def test_conditions_travel_as_the_api_wants_them() -> None:
+    mismatch = problem(412, "revision-mismatch", "the key is at revision 8", 'ETag: "8"', revision=8)
+    nothing = problem(412, "revision-mismatch", "there is no such key", revision=0)
+    async with breaking(DONE, DONE, DONE, mismatch, nothing) as server, RaftClient([server.url]) as client:
+        assert await client.compare_and_set("k", "v", 0) == 7
+        assert await client.compare_and_set("k", "v", 7) == 7
+        assert await client.delete("k", expect_revision=3) == 7
+        for revision in (8, 0):
+            with pytest.raises(RevisionMismatch) as caught:
+                await client.compare_and_set("k", "v", 5)
+            assert (caught.value.revision, caught.value.status) == (revision, 412)
+        told = [line for head in server.heads for line in head.split("\r\n") if line.startswith("If-")]
+        assert told == ["If-None-Match: *", 'If-Match: "7"', 'If-Match: "3"', 'If-Match: "5"', 'If-Match: "5"']
+
+
+async def test_a_key_that_is_not_there_is_none() -> None:
+    async with breaking(problem(404, "key-not-found", revision=4)) as server, RaftClient([server.url]) as client:
+        assert await client.get("k") is None
+        assert await client.delete("k") is None
+        with pytest.raises(NotDone):  # which no node answers
+            await client.put("k", "v")
+
+
+async def test_the_revision_of_a_value_is_never_taken_from_the_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "READ_SECONDS_MAX", 0.3)
+    async with breaking(answer(200, {"revision": 5})) as server, RaftClient([server.url], timeout_s=0.3) as client:
+        with pytest.raises(NotDone, match="not as a node does"):
+            await client.get("k")
+
+
+async def test_an_idle_connection_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "IDLE_SECONDS_MAX", 0.1)
+    async with breaking() as server, RaftClient([server.url]) as client:
+        await client.put("k", "v")
+        kept = server.connections
+        await client.put("k", "v")
+        assert server.connections == kept
+        await asyncio.sleep(0.3)
+        await client.put("k", "v")
+        assert server.connections == kept + 1
+
+
+@pytest.mark.parametrize("endpoints", [[], ["127.0.0.1:8001"]])
+def test_endpoints_are_urls(endpoints: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"http://127\.0\.0\.1:8001"):
+        RaftClient(endpoints)
+
+
+async def test_an_empty_key_is_refused_at_once() -> None:
+    async with breaking() as server, RaftClient([server.url]) as client:
+        with pytest.raises(ValueError, match="at least one byte"):
+            await client.put("", "v")
+        assert server.requests == []
+
+
+def test_it_imports_nothing_else_of_the_node() -> None:
+    code = "import sys, node.client; print(sorted(m for m in sys.modules if m.startswith(('node', 'msgspec', 'rich'))))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['node', 'node.client']"
