@@ -96,7 +96,10 @@ class LinkFaults:
             if faults is None and self._nodes.runs(node):
                 found.append(f"{node} runs and does not answer at {self._nodes.url(node)}")
             elif faults:
-                found.append(f"a fault is on already, {describe(node, faults)}; end it with raft-chaos heal --all")
+                found.append(
+                    f"a fault is on already, {describe(node, faults)}: end it with raft-chaos heal --all, or with "
+                    f"raft-node command {node} recover"
+                )
         return found
 
     def plan(self, cut: Cut, run: str, seconds: float) -> Sequence[str]:  # noqa: ARG002 - nodes do not label faults
@@ -115,7 +118,7 @@ class LinkFaults:
         """
         lasts = _lasts(seconds)
         for node, peer in cut.blocked:
-            journal.will_do(_undo(node, peer))
+            journal.will_do(undo_cut(node, peer))
         pairs = cut.blocked
         answers = await asyncio.gather(
             *(self._command(node, "cut_link", _arguments(peer) | {"seconds": lasts}) for node, peer in pairs)
@@ -138,7 +141,7 @@ class LinkFaults:
         if left:
             raise ChaosError(
                 f"{'; '.join(left)}; every cut ends by itself within {FAULT_SECONDS_MAX:.0f} s, and "
-                "raft-chaos heal --all tries again."
+                "raft-chaos heal tries again."
             )
 
     async def heal(self, node: str, peer: str, direction: str) -> str:
@@ -164,7 +167,7 @@ class LinkFaults:
             elif isinstance(result, BaseException):
                 raise result
             else:
-                journal.undone(_undo(node, peer))
+                journal.undone(undo_cut(node, peer))
         return errors
 
     async def _command(self, node: str, name: str, arguments: Mapping[str, str | float]) -> str:
@@ -192,7 +195,8 @@ def _arguments(peer: str, direction: str = "both") -> dict[str, str | float]:
     return {"peer": peer, "direction": direction}
 
 
-def _undo(node: str, peer: str) -> UndoStep:
+def undo_cut(node: str, peer: str) -> UndoStep:
+    """Heals that end of the link, both ways."""
     return UndoStep("heal_link", {"node": node, "peer": peer, "direction": "both"})
 
 

@@ -25,7 +25,7 @@ from chaos.model import Place
 from chaos.observe import nodeapi
 from chaos.targets import clusterfile, localdoctor, supervisor
 from chaos.targets.clusterfile import ClusterFile
-from chaos.targets.linkfaults import LinkFaults
+from chaos.targets.linkfaults import LinkFaults, describe, undo_cut
 from chaos.targets.port import Finding, Journal, KillMode, Network, UndoStep
 
 LOCK_FILE, KILLED_FILE = "raft-chaos.lock", "raft-chaos.killed"
@@ -115,7 +115,7 @@ class LocalTarget:
 
     async def policies(self) -> Sequence[str]:
         """See `Target`: the link faults that are on."""
-        return [fault.sentence(node) for node, faults in (await self.faults.active()).items() for fault in faults or ()]
+        return [describe(node, faults) for node, faults in (await self.faults.active()).items() if faults]
 
     # --- killing and bringing back ------------------------------------------------------------------------------
 
@@ -182,15 +182,15 @@ class LocalTarget:
         raise ChaosError(f"This raft-chaos cannot undo {step.do!r} on a local cluster: use the one that did it.")
 
     async def leftovers(self) -> Sequence[UndoStep]:
-        """See `Target`: cuts that are on, and nodes that a run killed and that do not run."""
-        cuts = [
-            UndoStep("heal_link", {"node": node, "peer": fault.peer, "direction": fault.direction})
+        """See `Target`: faults of links that are on, and nodes that a run killed and that do not run."""
+        cuts = {
+            (node, fault.peer)
             for node, faults in (await self.faults.active()).items()
             for fault in faults or ()
-            if fault.kind == "cut"
-        ]
+            if fault.kind != "failure"
+        }
         dead = [UndoStep("start", {"node": node}) for node in self._killed() if not self.runs(node)]
-        return [*cuts, *dead]
+        return [*(undo_cut(node, peer) for node, peer in sorted(cuts)), *dead]
 
     # --- one run at a time ---------------------------------------------------------------------------------------
 
