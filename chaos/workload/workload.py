@@ -1,0 +1,163 @@
+"""The clients of a run, and the history that they write together.
+
+Why it exists: only somebody who was there before, during and after a fault can say what was promised and what was kept.
+Writers own a key each, so that the order of its values is known without asking anybody. It must not judge, and must
+neither load a small machine nor grow without end.
+"""
+
+import asyncio
+from random import Random
+
+import aiohttp
+
+from chaos.clock import Clock
+from chaos.errors import ChaosError
+from chaos.observe.nodeapi import fetch_versions, get_value
+from chaos.targets.port import Target
+from chaos.workload.client import REQUEST_TIMEOUT_SECONDS, Client, Pinned
+from chaos.workload.history import Op
+
+RATE_PER_CLIENT = 20.0
+"""Requests a second that one client sends at most."""
+RATE_TOTAL_MAX = 400.0
+"""Requests a second of all clients: with more nodes or clients each is slower."""
+OPS_MAX = 500_000
+HISTORY_BYTES_MAX = 200 * 1024 * 1024
+OP_BYTES = 300
+"""What an Op is counted with beside its texts."""
+FINAL_READ_ATTEMPTS = 20
+FINAL_READ_PAUSE_SECONDS = 0.25
+
+
+class Workload:
+    """`history`: what every client was told, in that order, bounded by OPS_MAX and HISTORY_BYTES_MAX; `full` is then
+    a sentence and the clients have stopped. `run` names the keys, and must never have been used before."""
+
+    def __init__(
+        self,
+        target: Target,
+        session: aiohttp.ClientSession,
+        clock: Clock,
+        rng: Random,
+        writers_per_node: int = 1,
+        readers_per_node: int = 1,
+        rate_per_client: float = RATE_PER_CLIENT,
+        run: str = "",
+        ops_max: int = OPS_MAX,
+        bytes_max: int = HISTORY_BYTES_MAX,
+    ) -> None:
+        self.history: list[Op] = []
+        self.full = ""
+        self.versions: dict[str, int] = {}
+        """By key, how often it was written, known after `final_reads`."""
+        self._target, self._session, self._clock = target, session, clock
+        self._ops_max, self._bytes_max, self._bytes = ops_max, bytes_max, 0
+        self._prefix = f"chaos/{run or f'{clock.began_wall_us:x}'}/"
+        count = len(target.nodes) * (writers_per_node + readers_per_node)
+        every_s = 1 / min(rate_per_client, RATE_TOTAL_MAX / max(1, count))
+        self._writers = self._clients("w", writers_per_node, every_s, rng)
+        self._readers = self._clients("r", readers_per_node, every_s, rng)
+        self.keys = tuple(self._prefix + writer.who.name for writer in self._writers)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Let the clients begin; harmless when they have."""
+        if self._tasks:
+            return
+        work = [(client, client.write(key)) for client, key in zip(self._writers, self.keys, strict=True)]
+        work += [(client, client.read(self.keys)) for client in self._readers]
+        self._tasks = [asyncio.create_task(ask, name=f"client {client.who.name}") for client, ask in work]
+
+    async def stop(self) -> None:
+        """Begin no other request, and wait for those under way; what is cancelled meanwhile is of unknown outcome."""
+        self._let_go()
+        tasks, self._tasks = self._tasks, []
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=REQUEST_TIMEOUT_SECONDS * 2)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def acknowledged_per_second(self, window_s: float) -> float:
+        """Writes that were acknowledged in the last `window_s` seconds, a second."""
+        since_us = self._clock.now_us() - int(window_s * 1e6)
+        count = 0
+        for op in reversed(self.history):
+            if op.done_us < since_us:
+                break
+            count += op.kind == "write" and op.outcome == "ok"
+        return count / window_s
+
+    async def final_reads(self, leader_url: str) -> dict[str, int]:
+        """The last word on every key, read linearizably through the node at `leader_url`, and once through every
+        other for the history; keys that cannot be read are left out. Call it after `stop`."""
+        final: dict[str, int] = {}
+        for key in self.keys:
+            value = await self._read_finally(key, leader_url)
+            if value is not None:
+                final[key] = value
+        for node in self._target.nodes:
+            if self._target.url(node) != leader_url:
+                for key in self.keys:
+                    await self._read_once(key, node, self._target.url(node))
+        try:
+            self.versions = await fetch_versions(self._session, leader_url, self._prefix)
+        except ChaosError:
+            self.versions = {}
+        return final
+
+    async def _read_finally(self, key: str, url: str) -> int | None:
+        node = next((node for node in self._target.nodes if self._target.url(node) == url), url)
+        for _ in range(FINAL_READ_ATTEMPTS):
+            value = await self._read_once(key, node, url)
+            if value is not None:
+                return value
+            await asyncio.sleep(FINAL_READ_PAUSE_SECONDS)
+        return None
+
+    async def _read_once(self, key: str, node: str, url: str) -> int | None:
+        sent_us = self._clock.now_us()
+        reply = await get_value(self._session, url, key, REQUEST_TIMEOUT_SECONDS)
+        self._keep(
+            Op(
+                client="final",
+                number=len(self.history) + 1,
+                kind="read",
+                key=key,
+                value=reply.value,
+                via=node,
+                sent_us=sent_us,
+                done_us=self._clock.now_us(),
+                outcome=reply.outcome,
+                code=reply.code,
+                error=reply.error,
+            )
+        )
+        return reply.value if reply.outcome == "ok" else None
+
+    def _clients(self, letter: str, per_node: int, every_s: float, rng: Random) -> list[Client]:
+        pinned = [node for node in self._target.nodes for _ in range(per_node)]
+        return [
+            Client(
+                Pinned(f"{letter}{number}", node, self._target.url(node), every_s),
+                self._session,
+                self._clock,
+                Random(rng.random()),
+                self._keep,
+            )
+            for number, node in enumerate(pinned, 1)
+        ]
+
+    def _keep(self, op: Op) -> None:
+        self._bytes += OP_BYTES + len(op.error)
+        self.history.append(op)
+        if not self.full and (len(self.history) >= self._ops_max or self._bytes >= self._bytes_max):
+            self.full = (
+                f"The history is full ({len(self.history)} requests, {self._bytes} bytes): the clients stopped; "
+                "shorten the run, or lower their rate."
+            )
+            self._let_go()
+
+    def _let_go(self) -> None:
+        for client in (*self._writers, *self._readers):
+            client.stop()
