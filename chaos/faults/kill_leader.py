@@ -1,0 +1,161 @@
+"""Kills whoever leads: asks it to leave (SIGTERM, a deleted pod), or ends its process at once (SIGKILL).
+
+Why it exists: the failover is what Raft is for. A process that was asked to leave hands its lead over, so only SIGKILL
+shows the whole anatomy: silence, suspicion, vote, first commit. It must not decide when the cluster is whole again: see
+chaos/run/recovery.py.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from chaos.errors import NotEffective, NotRecovered
+from chaos.faults.aim import find_leader
+from chaos.faults.port import Plan, Scene
+from chaos.model import FaultSpan, Place, View
+from chaos.situation import Situation, situate
+from chaos.targets.port import KillMode, Target
+
+GONE_SECONDS = {"sigkill": 10.0, "delete": 45.0}
+"""How long a process may take to end: one that was asked to leave first hands over and finishes requests."""
+POLL_SECONDS = 0.05
+BACK_OFF_SECONDS = 330.0
+"""The kubelet starts a container that ended again and again ever later, five minutes at most."""
+TIMEOUT_TEXT = "its election timeout"
+
+
+class KillLeader:
+    """Satisfies `Fault`. `again`: this is a later one of several kills."""
+
+    def __init__(self, mode: KillMode, number: int = 1, times: int = 1) -> None:
+        which = f" ({number} of {times})" if times > 1 else ""
+        self.mode: KillMode = mode
+        self._which = which
+        self.span = FaultSpan(kind="kill-leader", title=f"kill the leader{which}")
+        self._boot = ""
+        self._place: Place | None = None
+        self._brought_back = False
+
+    def plan(self, situation: Situation, target: Target) -> Plan:
+        """See Fault."""
+        leader, others = situation.leader, situation.followers
+        timeout = longest_timeout(situation)
+        if self.mode == "sigkill":
+            told = (
+                f"{leader} dies without a word; the others find its connections broken or silent for {timeout}",
+                f"one of {', '.join(others)} is elected in a term above {situation.term} (Raft, section 5.2), "
+                "once and by a majority",
+            )
+        else:
+            told = (
+                f"{leader} hands its lead over before it leaves, so clients see almost no gap",
+                f"one of {', '.join(others)} leads a term above {situation.term} (Raft thesis, section 3.10)",
+            )
+        return Plan(
+            title=f"kill the leader {leader}{self._which}",
+            acts=(
+                target.kill_plan(leader, self.mode),
+                f"(whoever leads in the instant before the act; now it is {leader}, term {situation.term})",
+            ),
+            predictions=(*told, f"no acknowledged write is lost; {leader} returns as a follower and catches up"),
+            together=(others,),
+        )
+
+    async def inject(self, scene: Scene) -> None:
+        """See Fault."""
+        places = await scene.target.places()
+        situation, view = await find_leader(scene)
+        leader, self._boot, self._place = view.name, view.boot, places.get(view.name)
+        self.span.nodes, self.span.acted_on = (leader,), (leader, view.term)
+        self.span.groups = (situation.followers,)
+        self.span.title = f"kill the leader {leader} (term {view.term}, {self.mode}){self._which}"
+        self.span.injected_us = scene.clock.now_us()
+        done = await scene.target.kill(leader, self.mode, scene.journal)
+        self._tell(scene, f"{done.rstrip('.')}; {leader} led term {view.term}")
+
+    async def prove(self, scene: Scene) -> None:
+        """See Fault: the process that led is gone, or another one answers in its place."""
+        leader, limit_s = self.span.nodes[0], GONE_SECONDS[self.mode]
+        seen = await _until(limit_s, lambda: self._gone(scene, leader))
+        if not seen:
+            raise NotEffective(
+                f"{leader} still runs {limit_s:.0f} s after it was told to end ({self.mode}), so nothing was tested: "
+                "see raft-chaos doctor."
+            )
+        self.span.effective_us = scene.clock.now_us()
+        self._tell(scene, f"proven: {seen}")
+
+    async def hold(self, scene: Scene) -> None:
+        """See Fault: until there is a successor, and as long as the node shall stay down."""
+        began, term = self.span.injected_us or 0, (self.span.acted_on or ("", 0))[1]
+        seen: list[str] = []
+
+        def somebody_leads(_: object) -> bool:
+            now = situate(scene.target.nodes, scene.fresh())
+            if now.leader and now.term > term:
+                seen[:] = [f"{now.leader} leads term {now.term}"]
+            return bool(seen)
+
+        if await scene.views.until(somebody_leads, scene.limit_s):
+            self._tell(scene, f"as predicted: {seen[0]}")
+        else:
+            self._tell(scene, f"not as predicted: nobody leads after {scene.limit_s:.0f} s")
+        rest_s = scene.duration_s - (scene.clock.now_us() - began) / 1e6
+        await asyncio.sleep(max(0.0, rest_s))
+
+    async def revert(self, scene: Scene) -> None:
+        """See Fault: have it started where nobody else does that."""
+        if self.span.injected_us is None or self._brought_back:
+            return
+        await scene.target.bring_back(self.span.nodes[0])
+        self._brought_back = True
+        self.span.reverted_us = scene.clock.now_us()
+
+    async def prove_healed(self, scene: Scene) -> None:
+        """See Fault: another process of that node answers."""
+        if self.span.injected_us is None:
+            return
+        leader = self.span.nodes[0]
+        limit_s = BACK_OFF_SECONDS if scene.target.kind == "kubernetes" else scene.limit_s
+        back = await _until(limit_s, lambda: self._back(scene, leader))
+        if not back:
+            raise NotRecovered(
+                f"{leader} did not come back within {limit_s:.0f} s after it was killed: "
+                "see raft-chaos status, and what it printed last."
+            )
+        self.span.healed_us = scene.clock.now_us()
+        self._tell(scene, f"{leader} runs again")
+
+    async def _gone(self, scene: Scene, leader: str) -> str:
+        if self._is_another(await scene.look(leader)):
+            return f"another process answers as {leader}"
+        place, before = (await scene.target.places()).get(leader), self._place
+        if place is None or not place.instance:
+            return f"the process of {leader} is gone"
+        if before and before.instance and place.instance != before.instance:
+            return f"{leader} is {place.instance} now, it was {before.instance}"
+        return f"{leader} was restarted in place" if before and place.restarts > before.restarts else ""
+
+    async def _back(self, scene: Scene, leader: str) -> str:
+        return "back" if self._is_another(await scene.look(leader)) else ""
+
+    def _is_another(self, view: View | None) -> bool:
+        return view is not None and view.boot != self._boot
+
+    def _tell(self, scene: Scene, text: str) -> None:
+        self.span.facts.append(text)
+        scene.say(text)
+
+
+async def _until(limit_s: float, look: Callable[[], Awaitable[str]]) -> str:
+    """The first word that `look` has, empty where it has none in time."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + limit_s
+    while not (seen := await look()) and loop.time() < deadline:
+        await asyncio.sleep(POLL_SECONDS)
+    return seen
+
+
+def longest_timeout(situation: Situation) -> str:
+    """The longest election timeout that a node has drawn now, for people."""
+    drawn = [view.election_timeout_ms for view in situation.views.values() if view.election_timeout_ms]
+    return f"about {max(drawn):.0f} ms, {TIMEOUT_TEXT}" if drawn else TIMEOUT_TEXT

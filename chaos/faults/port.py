@@ -1,0 +1,110 @@
+"""What a fault is to a run: it plans, injects, proves, holds, reverts and proves again, in this order.
+
+Why it exists: the run (chaos/run) knows the order and always reverts; a fault knows what it does and what proves it. A
+new fault is one new file. It must not know Kubernetes or processes: it asks the target.
+"""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import aiohttp
+import msgspec
+
+from chaos.clock import Clock
+from chaos.model import Event, FaultSpan, View
+from chaos.observe.nodeapi import fetch_view
+from chaos.situation import Situation
+from chaos.targets.port import Cut, Journal, Target
+
+FRESH_SECONDS = 1.5
+"""A view that is older says nothing of now."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a fault would do in this situation. `title`: "kill the leader n3". `acts`: exactly what would be done, a
+    line each; `predictions`: what Raft says will happen. `together`: voters that could still decide with each other
+    while the fault is on. `cut`: for partitions."""
+
+    title: str
+    acts: tuple[str, ...]
+    predictions: tuple[str, ...]
+    together: tuple[tuple[str, ...], ...]
+    cut: Cut | None = None
+
+
+class Views(Protocol):
+    """The sampler, as far as faults need it."""
+
+    def latest(self) -> Mapping[str, View]: ...
+
+    async def until(self, holds: Callable[[Mapping[str, View]], bool], timeout_s: float) -> bool: ...
+
+
+class Trail(Protocol):
+    """The nodes' events, as far as faults need them."""
+
+    @property
+    def events(self) -> Sequence[Event]: ...
+
+
+class Clients(Protocol):
+    """The workload, as far as faults need it."""
+
+    def acknowledged_per_second(self, window_s: float) -> float: ...
+
+
+class Scene:
+    """Everything that a fault works with. `say` prints a line of progress; `duration_s`: how long the fault shall
+    hold; `limit_s`: the time allowed for what must happen by itself (an election, a recovery)."""
+
+    def __init__(
+        self,
+        *,
+        run: str,
+        target: Target,
+        session: aiohttp.ClientSession,
+        clock: Clock,
+        views: Views,
+        journal: Journal,
+        rng: random.Random,
+        say: Callable[[str], None],
+        duration_s: float,
+        limit_s: float,
+    ) -> None:
+        self.run, self.target, self.session, self.clock = run, target, session, clock
+        self.views, self.journal, self.rng, self.say = views, journal, rng, say
+        self.duration_s, self.limit_s = duration_s, limit_s
+
+    def fresh(self) -> dict[str, View]:
+        """The newest view of every node that answered lately."""
+        oldest_us = self.clock.now_us() - int(FRESH_SECONDS * 1e6)
+        return {name: view for name, view in self.views.latest().items() if view.answered_us >= oldest_us}
+
+    async def look(self, node: str) -> View | None:
+        """Ask that node now, past the sampler."""
+        return await fetch_view(self.session, self.target.url(node), self.clock)
+
+
+class Fault(Protocol):
+    """One fault, used once. It fills `span` as it goes."""
+
+    span: FaultSpan
+
+    def plan(self, situation: Situation, target: Target) -> Plan:
+        """What it would do now; changes nothing, and says the same for the same situation."""
+
+    async def inject(self, scene: Scene) -> None:
+        """Do it, to whoever leads in this instant; sets `acted_on` and `injected_us`."""
+
+    async def prove(self, scene: Scene) -> None:
+        """Return once it provably works, `effective_us` set; raises NotEffective where it does not."""
+
+    async def hold(self, scene: Scene) -> None:
+        """Let it last, watch it, and keep proving it; raises NotEffective where it stopped working."""
+
+    async def revert(self, scene: Scene) -> None:
+        """Take it back, `reverted_us` set. Harmless where nothing was done, and when called again after an error."""
+
+    async def prove_healed(self, scene: Scene) -> None:
+        """Return once it provably is gone, `healed_us` set; raises NotRecovered where it is not in time."""

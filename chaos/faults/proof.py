@@ -1,0 +1,102 @@
+"""What proves that a partition cuts, and that it is gone: fresh dials of every pair, and the ages of last contact.
+
+Why it exists: a policy that is accepted proves nothing; most networks let established connections live on. A new
+connection must fail where cut, and nodes must stop hearing from each other at both ends (references: NetworkPolicy and
+existing connections). It must not change anything.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+
+from chaos.faults.port import Scene
+from chaos.model import View
+from chaos.situation import last_heard_us, situate
+from chaos.targets.port import Cut, Pair
+
+DIAL_EVERY_SECONDS = 0.2
+QUIET_SECONDS, QUIET_TIMEOUTS = 0.7, 2.0
+"""So long, and so many election timeouts, nothing may be heard over a cut: longer than a frame can be on its way."""
+YOUNG_SECONDS, YOUNG_TIMEOUTS = 1.0, 3.0
+"""A leader and a follower that can talk heard from each other since then."""
+PAIRS_NAMED_MAX = 4
+
+
+def named(pairs: Sequence[Pair]) -> str:
+    """For people: "n1 to n2, n2 to n1 and 3 more"."""
+    more = f" and {len(pairs) - PAIRS_NAMED_MAX} more" if len(pairs) > PAIRS_NAMED_MAX else ""
+    return ", ".join(f"{a} to {b}" for a, b in pairs[:PAIRS_NAMED_MAX]) + more
+
+
+async def wrong_dials(scene: Scene, cut: Cut, healed: bool = False) -> tuple[list[Pair], list[Pair]]:
+    """Dial every pair once: (those that connect and must not, those that do not and must).
+
+    A node that does not answer us at all is not held against the network.
+    """
+    blocked = () if healed else cut.blocked
+    allowed = (*cut.allowed, *cut.blocked) if healed else cut.allowed
+    got = await scene.target.network.dial((*blocked, *allowed))
+    leaks = [pair for pair in blocked if got.get(pair, False)]
+    broken = [pair for pair in allowed if not got.get(pair, False)]
+    if broken:
+        ends = sorted({end for pair in broken for end in pair})
+        answers = dict(zip(ends, await asyncio.gather(*(scene.look(end) for end in ends)), strict=True))
+        broken = [pair for pair in broken if all(answers[end] is not None for end in pair)]
+    return leaks, broken
+
+
+async def until_dials_agree(
+    scene: Scene, cut: Cut, limit_s: float, healed: bool = False
+) -> tuple[list[Pair], list[Pair]]:
+    """Dial again and again until every pair is as it must be, or the time is over; what still is wrong."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + limit_s
+    while True:
+        wrong = await wrong_dials(scene, cut, healed)
+        if not any(wrong) or loop.time() >= deadline:
+            return wrong
+        await asyncio.sleep(DIAL_EVERY_SECONDS)
+
+
+def heard_over(cut: Cut, views: Mapping[str, View], since_us: int) -> list[Pair]:
+    """Blocked pairs (who heard, from whom) where something certainly was heard after `since_us`."""
+    found = []
+    for node, peer in cut.blocked:
+        heard = last_heard_us(views[node], peer) if node in views else None
+        if heard is not None and heard[0] > since_us:
+            found.append((node, peer))
+    return found
+
+
+def is_quiet(cut: Cut, views: Mapping[str, View], since_us: int) -> bool:
+    """Whether every node that answers has, long enough after `since_us`, heard nothing over the cut."""
+    enough_us = since_us + int(max(QUIET_SECONDS, QUIET_TIMEOUTS * pace_s(views)) * 1e6)
+    ends = {node for node, _ in cut.blocked if node in views}
+    return all(views[node].asked_us >= enough_us for node in ends) and not heard_over(cut, views, since_us)
+
+
+def silent_within(
+    groups: Iterable[Sequence[str]], views: Mapping[str, View], nodes: Sequence[str], leader_needed: bool = False
+) -> list[Pair]:
+    """Pairs (who, of whom) of the leader and its group that can talk and have not lately. A group without a leader
+    has none to be silent, unless `leader_needed`: then whoever should have heard of one."""
+    situation = situate(nodes, views)
+    young_us = int(max(YOUNG_SECONDS, YOUNG_TIMEOUTS * pace_s(views)) * 1e6)
+    found: list[Pair] = []
+    for group in groups:
+        if situation.leader not in group:
+            found += [(name, "a leader") for name in group] if leader_needed else []
+            continue
+        others = [name for name in group if name != situation.leader and name in views]
+        pairs = [(situation.leader, name) for name in others] + [(name, situation.leader) for name in others]
+        found += [pair for pair in pairs if not _is_young(views[pair[0]], pair[1], young_us)]
+    return found
+
+
+def pace_s(views: Mapping[str, View]) -> float:
+    """The longest election timeout that a node has drawn now, in seconds; 0 where none says."""
+    return max((view.election_timeout_ms or 0 for view in views.values()), default=0) / 1000
+
+
+def _is_young(view: View, peer: str, young_us: int) -> bool:
+    heard = last_heard_us(view, peer)
+    return heard is not None and view.asked_us - heard[0] <= young_us
