@@ -12,6 +12,8 @@ import msgspec
 from chaos.model import Event, FaultSpan, LogLine, View
 from chaos.workload.history import Op
 
+Group = Literal["safety", "recovery", "effect"]
+
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """All that a run recorded. `voters`: of the committed configuration at the start. `logs`: by node, at the end.
@@ -40,7 +42,7 @@ class Verdict(msgspec.Struct, frozen=True):
     (nodes, terms, values); `proof`: the records that contradict each other, one line each."""
 
     check: str
-    group: Literal["safety", "recovery", "effect"]
+    group: Group
     outcome: Literal["pass", "fail", "unknown"]
     sentence: str
     proof: tuple[str, ...] = ()

@@ -1,0 +1,147 @@
+"""What happened between a leader's death and the first write after it, step by step.
+
+Why it exists: "recovered in 0.4 s" says nothing about where the time went. Events come from the nodes, each with how far
+its time may be off; commits are seen by samples alone, so they are later than they happened by up to one sample. It
+must not judge.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from chaos.checks.recovery import running_again_us
+from chaos.checks.verdict import Evidence
+from chaos.model import Event, FaultSpan, View
+from chaos.workload.history import Op
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """`at_us` on the tool's clock, `uncertainty_us` how far it may be off (None: unknown), `node` who says so."""
+
+    at_us: int
+    uncertainty_us: int | None
+    node: str
+    what: str
+
+
+class Failover(msgspec.Struct, frozen=True, kw_only=True):
+    """One kill of a leader. `last_acknowledged`: the last write that was acknowledged before nobody could write;
+    `suspicion`: the first campaign after the kill; `won`: the election that decided; `first_commit`: of the new
+    term; `first_success`: the first acknowledged write that was sent after the kill. `terms_burned`: terms
+    between the old leader's and the new one's in which nobody won. `campaigns`: how many began, pre-votes included.
+    `down_us`: until the killed process ran again (the kubelet's back-off), no part of the failover. None: not seen."""
+
+    fault: int
+    title: str
+    killed: str
+    old_term: int
+    injected_us: int
+    election_timeout_ms: float | None = None
+    last_acknowledged: Moment | None = None
+    suspicion: Moment | None = None
+    won: Moment | None = None
+    first_commit: Moment | None = None
+    first_success: Moment | None = None
+    new_leader: str = ""
+    new_term: int | None = None
+    terms_burned: int | None = None
+    campaigns: int = 0
+    unavailable_us: int | None = None
+    down_us: int | None = None
+
+
+def failovers(evidence: Evidence) -> tuple[Failover, ...]:
+    """One for each kill whose victim was known to lead."""
+    kills = [(n, fault) for n, fault in enumerate(evidence.faults) if not fault.groups and fault.acted_on is not None]
+    found = []
+    for place, (number, fault) in enumerate(kills):
+        if fault.injected_us is not None:
+            later = [other.injected_us for _, other in kills[place + 1 :] if other.injected_us is not None]
+            found.append(_failover(evidence, number, fault, min(later, default=evidence.ended_us)))
+    return tuple(found)
+
+
+def _failover(evidence: Evidence, number: int, fault: FaultSpan, until_us: int) -> Failover:
+    killed, old_term = fault.acted_on or ("", 0)
+    injected_us = fault.injected_us or 0
+    off = evidence.uncertainty_us
+    news = sorted(
+        (event for event in evidence.events if event.term >= old_term and event.at_us < until_us),
+        key=lambda event: (event.at_us, event.seq),
+    )
+    won = next((e for e in news if e.kind == "won" and e.term > old_term), None)
+    campaigns = [
+        e for e in news if e.kind == "election" and e.node != killed and e.at_us >= injected_us - off.get(e.node, 0)
+    ]
+    if won is not None:
+        campaigns = [e for e in campaigns if e.at_us <= won.at_us + off.get(e.node, 0) + off.get(won.node, 0)]
+    success = _first_success(evidence.history, injected_us, until_us)
+    last = _last_before(evidence.history, injected_us, success)
+    back_us = running_again_us(evidence, fault)
+    return Failover(
+        fault=number,
+        title=fault.title,
+        killed=killed,
+        old_term=old_term,
+        injected_us=injected_us,
+        election_timeout_ms=_election_timeout_ms(evidence.views, injected_us, killed),
+        last_acknowledged=last,
+        suspicion=_of_event(campaigns[0], evidence) if campaigns else None,
+        won=_of_event(won, evidence) if won else None,
+        first_commit=_first_commit(evidence, won, until_us) if won else None,
+        first_success=success,
+        new_leader=won.node if won else "",
+        new_term=won.term if won else None,
+        terms_burned=won.term - old_term - 1 if won else None,
+        campaigns=len(campaigns),
+        unavailable_us=success.at_us - last.at_us if success and last else None,
+        down_us=None if back_us is None or back_us >= until_us else back_us - injected_us,
+    )
+
+
+def _of_event(event: Event, evidence: Evidence) -> Moment:
+    detail = ", ".join(f"{name} {value}" for name, value in event.detail.items())
+    what = f"{event.kind} in term {event.term} ({detail})" if detail else f"{event.kind} in term {event.term}"
+    return Moment(event.at_us, evidence.uncertainty_us.get(event.node), event.node, what)
+
+
+def _first_commit(evidence: Evidence, won: Event, until_us: int) -> Moment | None:
+    """The first sample that shows an entry of the new term committed, by where the logs say that the term begins."""
+    firsts = [line.index for log in evidence.logs.values() for line in log if line.term == won.term]
+    if not firsts:
+        return None
+    index = min(firsts)
+    before: dict[str, View] = {}
+    for view in sorted(evidence.views, key=lambda view: view.answered_us):
+        if view.answered_us >= until_us:
+            break
+        if view.term >= won.term and view.commit >= index and view.answered_us > won.at_us:
+            earlier = before.get(view.name)
+            off_us = view.answered_us - max(won.at_us, earlier.asked_us if earlier else won.at_us)
+            return Moment(view.answered_us, off_us, view.name, f"entry {index} of term {won.term} committed")
+        before[view.name] = view
+    return None
+
+
+def _first_success(history: Sequence[Op], injected_us: int, until_us: int) -> Moment | None:
+    good = [op for op in history if op.kind == "write" and op.outcome == "ok" and op.sent_us > injected_us]
+    op = min((op for op in good if op.done_us < until_us), key=lambda op: op.done_us, default=None)
+    return _of_op(op) if op else None
+
+
+def _last_before(history: Sequence[Op], injected_us: int, success: Moment | None) -> Moment | None:
+    """The last acknowledgement before the first success; one that was on its way when the leader died counts."""
+    before_us = success.at_us if success else injected_us
+    good = [op for op in history if op.kind == "write" and op.outcome == "ok" and op.sent_us <= injected_us]
+    op = max((op for op in good if op.done_us < before_us), key=lambda op: op.done_us, default=None)
+    return _of_op(op) if op else None
+
+
+def _of_op(op: Op) -> Moment:
+    return Moment(op.done_us, 0, op.via, f"{op.client} wrote {op.key} = {op.value}")
+
+
+def _election_timeout_ms(views: Sequence[View], injected_us: int, killed: str) -> float | None:
+    """The shortest that a survivor had drawn when the leader died."""
+    last = {v.name: v for v in views if v.answered_us <= injected_us and v.name != killed}
+    return min((v.election_timeout_ms for v in last.values() if v.election_timeout_ms is not None), default=None)

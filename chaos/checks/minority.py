@@ -1,0 +1,93 @@
+"""Who is cut off from the majority must not promise anything.
+
+Why it exists: a leader without a majority that goes on answering is the classic lie. A request counts only when it was
+sent after the cut was proven and answered before it began to be taken back, and only where nothing shows that the cut
+leaked: what came before, or through a leak, was rightly answered.
+"""
+
+from collections.abc import Sequence
+
+from chaos.checks.verdict import Evidence, Verdict
+from chaos.checks.words import of_op, of_view, proof, seconds, short
+from chaos.model import FaultSpan, View
+from chaos.workload.history import Op
+
+MINORITY = "minority-acknowledges-nothing"
+
+
+def partitions(faults: Sequence[FaultSpan]) -> list[FaultSpan]:
+    """Those that separate nodes."""
+    return [fault for fault in faults if len(fault.groups) > 1]
+
+
+def majority_of(fault: FaultSpan, voters: Sequence[str]) -> tuple[str, ...]:
+    """The group that holds more than half of the voters; empty: none does."""
+    for group in fault.groups:
+        if 2 * len(set(group) & set(voters)) > len(voters):
+            return group
+    return ()
+
+
+def minority_acknowledges_nothing(evidence: Evidence) -> Verdict:
+    """No write and no linearizable read is answered with success by a node outside the majority's group."""
+    sentences: list[str] = []
+    lines: list[str] = []
+    unknown: list[str] = []
+    asked = 0
+    for fault in partitions(evidence.faults):
+        span = _span(fault, evidence.ended_us)
+        if span is None or not evidence.voters:
+            unknown.append(f"the cut {fault.title!r} was never proven" if span is None else "the voters are unknown")
+            continue
+        outside = {name for group in fault.groups for name in group} - set(majority_of(fault, evidence.voters))
+        inside = [op for op in evidence.history if op.via in outside and span[0] < op.sent_us and op.done_us < span[1]]
+        asked += len(inside)
+        leaks = _leaks(fault, span, evidence.views)
+        if leaks:
+            unknown.append(f"the cut {fault.title!r} leaked: {leaks[0]}")
+            continue
+        answered = [op for op in inside if op.outcome == "ok"]
+        sentences += [_told(op, fault) for op in answered]
+        lines += [of_op(op) for op in answered]
+    if sentences:
+        more = f" ({len(sentences)} answers in all)" if len(sentences) > 1 else ""
+        return Verdict(MINORITY, "safety", "fail", f"{sentences[0]}{more}.", proof(lines))
+    if not asked and not unknown:
+        unknown.append("no request was sent to it and answered while the cut held")
+    if unknown:
+        said = f"Whether a minority acknowledged anything is unknown: {unknown[0]}."
+        return Verdict(MINORITY, "safety", "unknown", said, proof(unknown))
+    return Verdict(
+        MINORITY, "safety", "pass", f"None of {asked} requests to nodes without a majority was acknowledged."
+    )
+
+
+def _span(fault: FaultSpan, ended_us: int) -> tuple[int, int] | None:
+    """From when to when the cut held for certain."""
+    if fault.effective_us is None:
+        return None
+    ends = [end for end in (fault.reverting_us, fault.reverted_us, ended_us) if end is not None]
+    return fault.effective_us, min(ends)
+
+
+def _leaks(fault: FaultSpan, span: tuple[int, int], views: Sequence[View]) -> list[str]:
+    """Where a node heard from across the cut after it was proven, by its own contact ages."""
+    group_of = {name: number for number, group in enumerate(fault.groups) for name in group}
+    found: dict[tuple[str, str], str] = {}
+    for view in views:
+        if view.name not in group_of or not span[0] < view.asked_us <= view.answered_us < span[1]:
+            continue
+        for peer in view.peers:
+            if peer.last_contact_ms is None or group_of.get(peer.name, group_of[view.name]) == group_of[view.name]:
+                continue
+            heard_us = view.asked_us - int(peer.last_contact_ms * 1000)
+            if heard_us > span[0]:
+                said = f"{view.name} heard from {peer.name} at {seconds(heard_us)} ({of_view(view)})"
+                found.setdefault((view.name, peer.name), said)
+    return list(found.values())
+
+
+def _told(op: Op, fault: FaultSpan) -> str:
+    side = next((group for group in fault.groups if op.via in group), (op.via,))
+    what = f"acknowledged {short(op.key)} = {op.value}" if op.kind == "write" else f"answered a read of {short(op.key)}"
+    return f"{op.via}, cut off without a majority ({', '.join(side)}), {what} at {seconds(op.done_us)} to {op.client}"

@@ -1,0 +1,137 @@
+"""Was the run worth anything, how long could nobody write, and was the cluster whole again in time?
+
+Why it exists: safe and dead is no success, and a fault that nobody felt proves nothing. The wait until a killed process
+runs again is the kubelet's or the operator's, not the algorithm's: it is told apart. It must not judge safety.
+"""
+
+from collections.abc import Collection, Sequence
+from itertools import pairwise
+
+from chaos.checks.minority import majority_of, partitions
+from chaos.checks.verdict import Evidence, Verdict
+from chaos.checks.words import seconds
+from chaos.model import FaultSpan
+from chaos.workload.history import Op
+
+RECOVERED, GAP, ENOUGH = "recovered-in-time", "longest-write-gap", "enough-writes"
+
+WRITES_PER_SECOND_MIN = 10.0
+BASELINE_US_MAX = 5_000_000
+"""Of the time before the first fault the last so much counts."""
+
+
+def enough_writes(evidence: Evidence) -> Verdict:
+    """At least WRITES_PER_SECOND_MIN acknowledged writes a second before the first fault."""
+    began_us = min((op.sent_us for op in evidence.history), default=evidence.began_faults_us)
+    from_us = max(began_us, evidence.began_faults_us - BASELINE_US_MAX)
+    lasted_us = evidence.began_faults_us - from_us
+    if lasted_us <= 0:
+        return Verdict(ENOUGH, "effect", "fail", "No client wrote before the first fault, so the run proves nothing.")
+    count = sum(from_us <= op.done_us <= evidence.began_faults_us for op in _acknowledged(evidence.history))
+    rate = count * 1e6 / lasted_us
+    said = f"{rate:.0f} acknowledged writes a second before the first fault"
+    if rate < WRITES_PER_SECOND_MIN:
+        said = f"Only {said}, {WRITES_PER_SECOND_MIN:.0f} are needed: the run proves nothing."
+        return Verdict(ENOUGH, "effect", "fail", said)
+    return Verdict(ENOUGH, "effect", "pass", f"{said[0].upper()}{said[1:]}.")
+
+
+def recovered_in_time(evidence: Evidence) -> Verdict:
+    """After every fault the cluster was whole within the limit: counted from when the cut was taken back, or from when
+    the killed process ran again; and after a kill somebody could write within the limit, whoever was still down."""
+    failed: list[str] = []
+    unknown: list[str] = []
+    told: list[str] = []
+    limit_us = evidence.recovery_limit_us
+    for number, fault in enumerate(evidence.faults):
+        ended_us = fault.reverted_us if fault.groups else fault.injected_us
+        whole_us = evidence.recovered_us[number] if number < len(evidence.recovered_us) else None
+        if ended_us is None:
+            unknown.append(f"{fault.title}: it never ended")
+            continue
+        back_us = ended_us if fault.groups else max(ended_us, running_again_us(evidence, fault) or ended_us)
+        apart = f", after {seconds(back_us - ended_us)} until the process ran again" if back_us > ended_us else ""
+        if whole_us is None:
+            late = evidence.ended_us - back_us >= limit_us
+            said = f"{fault.title}: not whole {seconds(max(0, evidence.ended_us - back_us))} later{apart}"
+            (failed if late else unknown).append(said)
+            continue
+        took_us = max(0, whole_us - back_us)
+        said = f"{fault.title}: whole after {seconds(took_us)}{apart}"
+        wrote_us = None if fault.groups else _first_write_after(evidence.history, ended_us)
+        if took_us > limit_us:
+            failed.append(said)
+        elif wrote_us is not None and wrote_us - ended_us > limit_us:
+            failed.append(
+                f"{fault.title}: the first write after it was acknowledged {seconds(wrote_us - ended_us)} later"
+            )
+        else:
+            told.append(said)
+    limit = f" (limit {seconds(limit_us)})"
+    if failed:
+        return Verdict(RECOVERED, "recovery", "fail", f"{failed[0]}{limit}.", tuple(failed[1:]))
+    if unknown or not told:
+        why = unknown[0] if unknown else "there was no fault"
+        return Verdict(RECOVERED, "recovery", "unknown", f"Whether the cluster recovered is unknown: {why}.")
+    return Verdict(RECOVERED, "recovery", "pass", f"{told[0]}{limit}.", tuple(told[1:]))
+
+
+def longest_write_gap(evidence: Evidence, limit_us: int | None = None) -> Verdict:
+    """The longest time without an acknowledged write, through whichever node, from the first fault to the end."""
+    from_us, to_us = evidence.began_faults_us, _clients_ended_us(evidence)
+    gap = _gap(evidence.history, from_us, to_us)
+    if gap is None:
+        return Verdict(GAP, "recovery", "unknown", "No write was acknowledged, so there is no gap between two.")
+    said = f"The longest time without an acknowledged write was {seconds(gap[1] - gap[0])}, from {seconds(gap[0])} on"
+    proof = tuple(_majority_gap(evidence, fault) for fault in partitions(evidence.faults))
+    if limit_us is not None and gap[1] - gap[0] > limit_us:
+        return Verdict(GAP, "recovery", "fail", f"{said} (limit {seconds(limit_us)}).", proof)
+    return Verdict(GAP, "recovery", "pass", f"{said}.", proof)
+
+
+def running_again_us(evidence: Evidence, fault: FaultSpan) -> int | None:
+    """When the killed node's next process was first seen; None: it was not, or which was killed is unknown."""
+    if fault.injected_us is None or len(fault.nodes) != 1:
+        return None
+    node = fault.nodes[0]
+    before = {view.boot for view in evidence.views if view.name == node and view.answered_us <= fault.injected_us}
+    seen = [view.answered_us for view in evidence.views if before and view.name == node and view.boot not in before]
+    seen += [event.at_us for event in evidence.events if event.node == node and event.kind == "started"]
+    return min((at_us for at_us in seen if at_us > fault.injected_us), default=None)
+
+
+def _acknowledged(history: Sequence[Op], via: Collection[str] | None = None) -> list[Op]:
+    return [op for op in history if op.kind == "write" and op.outcome == "ok" and (via is None or op.via in via)]
+
+
+def _clients_ended_us(evidence: Evidence) -> int:
+    """When the last write was begun: afterwards silence means nothing."""
+    return max((op.sent_us for op in evidence.history if op.kind == "write"), default=evidence.ended_us)
+
+
+def _first_write_after(history: Sequence[Op], at_us: int) -> int | None:
+    return min((op.done_us for op in _acknowledged(history) if op.sent_us > at_us), default=None)
+
+
+def _gap(history: Sequence[Op], from_us: int, to_us: int, via: Collection[str] | None = None) -> tuple[int, int] | None:
+    """The longest stretch between two acknowledged writes that reaches into the time given; None: there were none."""
+    times = sorted(op.done_us for op in _acknowledged(history, via))
+    if not times or to_us <= from_us:
+        return None
+    marks = [min(times[0], from_us), *times, max(to_us, times[-1])]
+    touching = [(a, b) for a, b in pairwise(marks) if b > from_us and a < to_us]
+    return max(touching, key=lambda pair: pair[1] - pair[0], default=None)
+
+
+def _majority_gap(evidence: Evidence, fault: FaultSpan) -> str:
+    majority = majority_of(fault, evidence.voters)
+    if not majority:
+        return f"{fault.title}: no side had a majority"
+    if fault.injected_us is None:
+        return f"{fault.title}: never done"
+    ends = [end for end in (fault.reverted_us, _clients_ended_us(evidence)) if end is not None]
+    gap = _gap(evidence.history, fault.injected_us, min(ends), majority)
+    side = ", ".join(majority)
+    if gap is None:
+        return f"{fault.title}: the majority ({side}) acknowledged no write"
+    return f"{fault.title}: the majority ({side}) could not write for {seconds(gap[1] - gap[0])} at the longest"

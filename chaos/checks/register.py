@@ -1,0 +1,196 @@
+"""What clients were promised, key by key: every acknowledged write is there, and no read looks back.
+
+Why it exists: each key is written by one client with 1, 2, 3, ..., each value once, so whoever reads a value saw that
+very write, and whether an order of all requests exists that explains what everybody saw can be decided exactly and
+quickly (Gibbons and Korach 1997, section 4: registers whose values are all different). A write of unknown outcome may
+take effect at any later time, once, even after later writes: a value that it may have written is no proof of a lie.
+"""
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable
+from math import inf
+
+import msgspec
+
+from chaos.checks.verdict import Evidence, Verdict
+from chaos.checks.words import of_op, proof, seconds, short
+from chaos.workload.history import Op
+
+SURVIVE, STALE = "acknowledged-writes-survive", "no-stale-read"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """A contradiction: what it is, and the requests that make it."""
+
+    sentence: str
+    ops: tuple[Op, ...]
+
+
+class Zone(msgspec.Struct, frozen=True):
+    """All that is known of one value of a key: `first_done_us`, when the first request that showed it in place was
+    over, and `last_sent_us`, when the last was begun. Value a must be older than b where a was done before b began."""
+
+    value: int
+    first_done_us: float
+    last_sent_us: float
+    first_done: Op | None
+    last_sent: Op | None
+
+
+def by_key(history: Iterable[Op]) -> dict[str, list[Op]]:
+    """The requests of each key, in the order of the history."""
+    keys: dict[str, list[Op]] = defaultdict(list)
+    for op in history:
+        keys[op.key].append(op)
+    return keys
+
+
+def acknowledged_writes_survive(evidence: Evidence) -> Verdict:
+    """After the heal every key holds its last acknowledged value or one of a later or unknown write, and was written
+    at least as often as was acknowledged and at most as often as was attempted."""
+    findings: list[Finding] = []
+    unread: list[str] = []
+    acknowledged = 0
+    for key, ops in by_key(evidence.history).items():
+        writes = [op for op in ops if op.kind == "write"]
+        acknowledged += sum(op.outcome == "ok" for op in writes)
+        if key in evidence.final:
+            findings += _last_value(key, writes, evidence.final[key])
+        elif writes:
+            unread.append(key)
+        if evidence.final_versions:
+            findings += _times_written(key, writes, evidence.final_versions.get(key, 0))
+    if findings:
+        return _failed(SURVIVE, findings)
+    if unread or not acknowledged:
+        why = f"{', '.join(sorted(unread))} could not be read at the end" if unread else "no write was acknowledged"
+        return Verdict(SURVIVE, "safety", "unknown", f"Whether acknowledged writes survived is unknown: {why}.")
+    counted = ", each key written as often as was acknowledged" if evidence.final_versions else ""
+    return Verdict(SURVIVE, "safety", "pass", f"All {acknowledged} acknowledged writes were there at the end{counted}.")
+
+
+def no_stale_read(evidence: Evidence) -> Verdict:
+    """For each key there is an order of all requests that agrees with real time and in which every read sees the
+    last write before it."""
+    findings: list[Finding] = []
+    reads = 0
+    for key, ops in by_key(evidence.history).items():
+        reads += sum(op.kind == "read" and op.outcome == "ok" for op in ops)
+        findings += contradictions(key, ops)
+    if findings:
+        return _failed(STALE, findings)
+    if not reads:
+        return Verdict(STALE, "safety", "unknown", "No read was answered, so none can be called fresh.")
+    return Verdict(STALE, "safety", "pass", f"None of {reads} linearizable reads looked back.")
+
+
+def contradictions(key: str, ops: list[Op]) -> list[Finding]:
+    """Why no order of these requests of one key explains them; empty: there is one."""
+    writes = {op.value: op for op in ops if op.kind == "write"}
+    reads: dict[int, list[Op]] = defaultdict(list)
+    findings: list[Finding] = []
+    for op in ops:
+        if op.kind != "read" or op.outcome != "ok" or op.value is None:
+            continue
+        found = _impossible(key, op, writes.get(op.value))
+        if found:
+            findings.append(found)
+        else:
+            reads[op.value].append(op)
+    shown = {value for value, op in writes.items() if op.outcome == "ok" and value is not None} | set(reads)
+    zones = [_zone(value, writes.get(value), reads[value]) for value in sorted(shown)]
+    return findings + [_contradiction(key, a, b) for a, b in _cycles(zones)]
+
+
+def _impossible(key: str, read: Op, write: Op | None) -> Finding | None:
+    """A value that cannot have been there."""
+    if read.value == 0:
+        return None
+    seen = f"{read.client} read {short(key)} = {read.value} via {read.via} (sent at {seconds(read.sent_us)})"
+    if write is None:
+        return Finding(f"{seen}, a value that nobody ever wrote ({read.error or key})", (read,))
+    if write.outcome == "fail":
+        return Finding(f"{seen}, although {write.via} had said that this write did not happen", (write, read))
+    if read.done_us < write.sent_us:
+        return Finding(f"{seen} before that value was sent", (read, write))
+    return None
+
+
+def _zone(value: int, write: Op | None, reads: list[Op]) -> Zone:
+    done = [op for op in (write, *reads) if op is not None and op.outcome == "ok"]
+    sent = [op for op in (write, *reads) if op is not None]
+    first = min(done, key=lambda op: op.done_us, default=None)
+    last = max(sent, key=lambda op: op.sent_us, default=None)
+    first_us = -inf if value == 0 else inf if first is None else first.done_us
+    return Zone(value, first_us, -inf if last is None else last.sent_us, first, last)
+
+
+def _cycles(zones: list[Zone]) -> list[tuple[Zone, Zone]]:
+    """Pairs of values of which each must be older than the other; at most one pair for each value."""
+    forward = sorted((z for z in zones if z.first_done_us < z.last_sent_us), key=lambda z: z.first_done_us)
+    latest: list[Zone] = []
+    pairs: list[tuple[Zone, Zone]] = []
+    for zone in forward:
+        if latest and zone.first_done_us < latest[-1].last_sent_us:
+            pairs.append((latest[-1], zone))
+        latest.append(max(latest[-1], zone, key=lambda z: z.last_sent_us) if latest else zone)
+    starts = [zone.first_done_us for zone in forward]
+    for zone in zones:
+        if zone.first_done_us >= zone.last_sent_us:
+            before = bisect_left(starts, zone.last_sent_us)
+            if before and zone.first_done_us < latest[before - 1].last_sent_us:
+                pairs.append((latest[before - 1], zone))
+    return pairs
+
+
+def _contradiction(key: str, a: Zone, b: Zone) -> Finding:
+    older, newer = sorted((a, b), key=lambda zone: zone.value)
+    if older.last_sent is None or newer.first_done is None:
+        raise ValueError(f"{key}: values {older.value} and {newer.value} contradict each other without requests")
+    read, seen = older.last_sent, newer.first_done
+    how = "acknowledged" if seen.kind == "write" else "read"
+    sentence = (
+        f"{read.client} read {short(key)} = {older.value} via {read.via}, sent at {seconds(read.sent_us)}, "
+        f"although {newer.value} had been {how} via {seen.via} at {seconds(seen.done_us)}"
+    )
+    others = [op for op in (older.first_done, newer.last_sent) if op is not None and op not in (read, seen)]
+    return Finding(sentence, (seen, read, *others))
+
+
+def _last_value(key: str, writes: list[Op], final: int) -> list[Finding]:
+    last = max((op for op in writes if op.outcome == "ok"), key=lambda op: op.value or 0, default=None)
+    write = next((op for op in writes if op.value == final), None)
+    if final and write is None:
+        return [Finding(f"{short(key)} ended as {final}, a value that nobody ever wrote", (last,) if last else ())]
+    if write is not None and write.outcome == "fail":
+        said = f"{short(key)} ended as {final}, although {write.via} had said that this write did not happen"
+        return [Finding(said, (write,))]
+    if last is None or (last.value or 0) <= final or (write is not None and write.outcome == "unknown"):
+        return []
+    ended = f"ended as {final}" if final else "is gone"
+    return [
+        Finding(
+            f"{short(key)} {ended}, although {last.via} had acknowledged {last.value} at {seconds(last.done_us)}",
+            (last,),
+        )
+    ]
+
+
+def _times_written(key: str, writes: list[Op], version: int) -> list[Finding]:
+    good = [op for op in writes if op.outcome == "ok"]
+    unknown = sum(op.outcome == "unknown" for op in writes)
+    if version < len(good):
+        via = ", ".join(sorted({op.via for op in good}))
+        said = f"{short(key)} was written {version} times, although {via} acknowledged {len(good)} writes of it"
+        return [Finding(f"{said}: {len(good) - version} acknowledged writes are lost", tuple(good[-1:]))]
+    if version > len(good) + unknown:
+        said = f"{short(key)} was written {version} times, although only {len(good)} writes of it were acknowledged"
+        return [Finding(f"{said} and {unknown} are of unknown outcome: something was written twice", tuple(good[-1:]))]
+    return []
+
+
+def _failed(check: str, findings: list[Finding]) -> Verdict:
+    more = f" ({len(findings)} such findings in all)" if len(findings) > 1 else ""
+    lines = [line for found in findings for line in (found.sentence + ":", *map(of_op, found.ops))]
+    return Verdict(check, "safety", "fail", f"{findings[0].sentence}{more}.", proof(lines))

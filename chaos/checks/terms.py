@@ -1,0 +1,138 @@
+"""What nodes said of themselves: one leader a term, and nothing that was reached is given up.
+
+Why it exists: these promises (Raft figure 3, sections 5.1 and 5.2) can be checked from outside, by what nodes show.
+What a node shows before its disk has it may be gone after a kill, rightly: across a restart only what was surely on
+disk counts. A new disk is a new member. It must not take an earlier answer for a later one.
+"""
+
+from collections import defaultdict
+
+from chaos.checks.verdict import Evidence, Verdict
+from chaos.checks.words import of_view, proof, seconds
+from chaos.model import Event, View
+
+ONE_LEADER, TERMS, COMMIT = "one-leader-a-term", "terms-never-go-back", "commit-never-goes-back"
+
+ON_DISK_AFTER_US = 2_000_000
+"""A term that a follower has shown for so long is on its disk; a leader's own term is, as it voted for itself."""
+
+
+def one_leader_a_term(evidence: Evidence) -> Verdict:
+    """In no term do two nodes lead, by their own word or by that of those who follow them."""
+    claims: dict[int, dict[str, str]] = defaultdict(dict)
+    for view in evidence.views:
+        if view.role == "leader":
+            claims[view.term].setdefault(view.name, of_view(view))
+        if view.leader:
+            claims[view.term].setdefault(view.leader, of_view(view))
+    for event in evidence.events:
+        leader = _leader_of(event)
+        if leader:
+            claims[event.term].setdefault(leader, _of_event(event))
+    double = {term: leaders for term, leaders in sorted(claims.items()) if len(leaders) > 1}
+    if double:
+        term, leaders = next(iter(double.items()))
+        sentence = f"Term {term} had {len(leaders)} leaders: {' and '.join(sorted(leaders))}."
+        lines = [f"term {t}: {line}" for t, found in double.items() for line in found.values()]
+        return Verdict(ONE_LEADER, "safety", "fail", sentence, proof(lines))
+    if not claims:
+        return Verdict(ONE_LEADER, "safety", "unknown", "No node ever said who leads.")
+    return Verdict(ONE_LEADER, "safety", "pass", f"Each of {len(claims)} terms that had a leader had one.")
+
+
+def terms_never_go_back(evidence: Evidence) -> Verdict:
+    """No node's term falls: within a process never, across its restarts not below what was on its disk."""
+    lines: list[str] = []
+    sentences: list[str] = []
+    for views in _by_disk(evidence.views).values():
+        highest: View | None = None
+        durable: View | None = None
+        since: dict[tuple[str, int], int] = {}
+        for view in views:
+            below = highest if highest is not None and highest.boot == view.boot else durable
+            if below is not None and view.term < below.term and below.answered_us <= view.asked_us:
+                sentences.append(f"{view.name} was in term {below.term} and then in term {view.term}")
+                lines += [of_view(below), of_view(view)]
+            began_us = since.setdefault((view.boot, view.term), view.answered_us)
+            surely = view.role == "leader" or view.asked_us - began_us >= ON_DISK_AFTER_US
+            if surely and (durable is None or view.term > durable.term):
+                durable = view
+            if highest is None or highest.boot != view.boot or view.term >= highest.term:
+                highest = view
+    for before, after in _falling(evidence.events):
+        sentences.append(f"{after.node} was in term {before.term} and then in term {after.term}")
+        lines += [_of_event(before), _of_event(after)]
+    return _verdict(TERMS, sentences, lines, evidence, "No node's term went back")
+
+
+def commit_never_goes_back(evidence: Evidence) -> Verdict:
+    """No process's commit or applied index falls; a process that starts again on the same disk has at least the
+    entries that the one before it had applied (its commit index may begin lower: section 5.3 keeps it in memory)."""
+    lines: list[str] = []
+    sentences: list[str] = []
+    for views in _by_disk(evidence.views).values():
+        highest: View | None = None
+        applied: View | None = None
+        for view in views:
+            if highest is not None and highest.boot == view.boot and highest.answered_us <= view.asked_us:
+                for what, before, now in (
+                    ("commit", highest.commit, view.commit),
+                    ("applied", highest.applied, view.applied),
+                ):
+                    if now < before:
+                        sentences.append(f"{view.name} went back from {what} index {before} to {now}")
+                        lines += [of_view(highest), of_view(view)]
+            lost = applied is not None and view.last_index < applied.applied
+            if applied is not None and lost and applied.answered_us <= view.asked_us:
+                sentences.append(
+                    f"{view.name} had applied entry {applied.applied}, and its log then ended at {view.last_index}"
+                )
+                lines += [of_view(applied), of_view(view)]
+            if highest is None or highest.boot != view.boot or view.commit >= highest.commit:
+                highest = view
+            if applied is None or view.applied >= applied.applied:
+                applied = view
+    return _verdict(COMMIT, sentences, lines, evidence, "No node's commit index went back")
+
+
+def _by_disk(views: tuple[View, ...]) -> dict[tuple[str, str], list[View]]:
+    """The views of each member, in the order in which they were asked for. A new disk is another member."""
+    found: dict[tuple[str, str], list[View]] = defaultdict(list)
+    for view in sorted(views, key=lambda view: view.asked_us):
+        found[view.name, view.incarnation].append(view)
+    return found
+
+
+def _falling(events: tuple[Event, ...]) -> list[tuple[Event, Event]]:
+    """Pairs of one process's events whose term falls. 0: before the process has read its disk."""
+    highest: dict[tuple[str, str], Event] = {}
+    pairs = []
+    for event in sorted(events, key=lambda event: event.seq):
+        process = event.node, event.boot
+        before = highest.get(process)
+        if event.boot and before is not None and 0 < event.term < before.term:
+            pairs.append((before, event))
+        if before is None or event.term > before.term:
+            highest[process] = event
+    return pairs
+
+
+def _leader_of(event: Event) -> str:
+    """Who leads the event's term, as far as it says so."""
+    if event.kind == "won" or (event.kind == "role" and event.detail.get("to") == "leader"):
+        return event.node
+    return str(event.detail.get("leader", "")) if event.kind == "leader" else ""
+
+
+def _of_event(event: Event) -> str:
+    detail = ", ".join(f"{name} {value}" for name, value in event.detail.items())
+    return f"{seconds(event.at_us)}: {event.node} told of {event.kind!r} in term {event.term} ({detail})"
+
+
+def _verdict(check: str, sentences: list[str], lines: list[str], evidence: Evidence, good: str) -> Verdict:
+    if sentences:
+        more = f" ({len(sentences)} times in all)" if len(sentences) > 1 else ""
+        return Verdict(check, "safety", "fail", f"{sentences[0]}{more}.", proof(lines))
+    if not evidence.views:
+        return Verdict(check, "safety", "unknown", "No node was ever sampled.")
+    return Verdict(check, "safety", "pass", f"{good} in {len(evidence.views)} samples.")
