@@ -1,11 +1,12 @@
 """What happened between a leader's death and the first write after it, step by step.
 
-Why it exists: "recovered in 0.4 s" says nothing about where the time went. Events come from the nodes, each with how far
-its time may be off; commits are seen by samples alone, so they are later than they happened by up to one sample. It
+Why it exists: "recovered in 0.4 s" says nothing about where the time went. Events come from the nodes, each with how
+far its time may be off; commits are seen by samples alone, so they are later than they happened by up to one sample. It
 must not judge.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import msgspec
 
@@ -13,6 +14,9 @@ from chaos.checks.recovery import running_again_us
 from chaos.checks.verdict import Evidence
 from chaos.model import Event, FaultSpan, View
 from chaos.workload.history import Op
+
+ACT_US_MAX = 2_000_000
+"""How long a process may be dead before the act that killed it returns (a command in a pod comes back late)."""
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -25,11 +29,12 @@ class Moment(msgspec.Struct, frozen=True):
 
 
 class Failover(msgspec.Struct, frozen=True, kw_only=True):
-    """One kill of a leader. `last_acknowledged`: the last write that was acknowledged before nobody could write;
-    `suspicion`: the first campaign after the kill; `won`: the election that decided; `first_commit`: of the new
-    term; `first_success`: the first acknowledged write that was sent after the kill. `terms_burned`: terms
-    between the old leader's and the new one's in which nobody won. `campaigns`: how many began, pre-votes included.
-    `down_us`: until the killed process ran again (the kubelet's back-off), no part of the failover. None: not seen."""
+    """One kill of a leader. `last_acknowledged` and `first_success`: the acknowledged writes before and after the
+    longest time without one, `unavailable_us` apart; `suspicion`: the first campaign around the kill; `won`: the
+    election that decided; `first_commit`: of the new term. `terms_burned`: terms between the old leader's and the new
+    one's in which nobody won. `campaigns`: how many began until then, pre-votes included. `election_timeout_ms`: the
+    shortest that a survivor had drawn. `down_us`: until the killed process ran again (the kubelet's back-off), no
+    part of the failover. None: not seen."""
 
     fault: int
     title: str
@@ -70,13 +75,10 @@ def _failover(evidence: Evidence, number: int, fault: FaultSpan, until_us: int) 
         key=lambda event: (event.at_us, event.seq),
     )
     won = next((e for e in news if e.kind == "won" and e.term > old_term), None)
-    campaigns = [
-        e for e in news if e.kind == "election" and e.node != killed and e.at_us >= injected_us - off.get(e.node, 0)
-    ]
+    campaigns = [e for e in news if e.kind == "election" and e.node != killed and e.at_us >= injected_us - ACT_US_MAX]
     if won is not None:
         campaigns = [e for e in campaigns if e.at_us <= won.at_us + off.get(e.node, 0) + off.get(won.node, 0)]
-    success = _first_success(evidence.history, injected_us, until_us)
-    last = _last_before(evidence.history, injected_us, success)
+    last, success = _around(evidence.history, injected_us - ACT_US_MAX, won.at_us if won else until_us, until_us)
     back_us = running_again_us(evidence, fault)
     return Failover(
         fault=number,
@@ -123,18 +125,18 @@ def _first_commit(evidence: Evidence, won: Event, until_us: int) -> Moment | Non
     return None
 
 
-def _first_success(history: Sequence[Op], injected_us: int, until_us: int) -> Moment | None:
-    good = [op for op in history if op.kind == "write" and op.outcome == "ok" and op.sent_us > injected_us]
-    op = min((op for op in good if op.done_us < until_us), key=lambda op: op.done_us, default=None)
-    return _of_op(op) if op else None
-
-
-def _last_before(history: Sequence[Op], injected_us: int, success: Moment | None) -> Moment | None:
-    """The last acknowledgement before the first success; one that was on its way when the leader died counts."""
-    before_us = success.at_us if success else injected_us
-    good = [op for op in history if op.kind == "write" and op.outcome == "ok" and op.sent_us <= injected_us]
-    op = max((op for op in good if op.done_us < before_us), key=lambda op: op.done_us, default=None)
-    return _of_op(op) if op else None
+def _around(history: Sequence[Op], from_us: int, won_us: int, until_us: int) -> tuple[Moment | None, Moment | None]:
+    """The acknowledged writes before and after the longest pause that begins before the election was won."""
+    good = sorted((op for op in history if op.kind == "write" and op.outcome == "ok"), key=lambda op: op.done_us)
+    pauses = [
+        (before, after)
+        for before, after in pairwise(good)
+        if from_us < after.done_us < until_us and before.done_us <= won_us
+    ]
+    if not pauses:
+        return None, None
+    before, after = max(pauses, key=lambda pair: pair[1].done_us - pair[0].done_us)
+    return _of_op(before), _of_op(after)
 
 
 def _of_op(op: Op) -> Moment:

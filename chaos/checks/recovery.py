@@ -38,7 +38,7 @@ def enough_writes(evidence: Evidence) -> Verdict:
 
 def recovered_in_time(evidence: Evidence) -> Verdict:
     """After every fault the cluster was whole within the limit: counted from when the cut was taken back, or from when
-    the killed process ran again; and after a kill somebody could write within the limit, whoever was still down."""
+    the killed process ran again; and after a kill nobody had to wait for longer than the limit to write, whoever was still down."""
     failed: list[str] = []
     unknown: list[str] = []
     told: list[str] = []
@@ -58,13 +58,11 @@ def recovered_in_time(evidence: Evidence) -> Verdict:
             continue
         took_us = max(0, whole_us - back_us)
         said = f"{fault.title}: whole after {seconds(took_us)}{apart}"
-        wrote_us = None if fault.groups else _first_write_after(evidence.history, ended_us)
+        gap = None if fault.groups else _gap(evidence.history, ended_us, min(whole_us, _clients_ended_us(evidence)))
         if took_us > limit_us:
             failed.append(said)
-        elif wrote_us is not None and wrote_us - ended_us > limit_us:
-            failed.append(
-                f"{fault.title}: the first write after it was acknowledged {seconds(wrote_us - ended_us)} later"
-            )
+        elif gap is not None and gap[1] - gap[0] > limit_us:
+            failed.append(f"{fault.title}: nobody could write for {seconds(gap[1] - gap[0])}")
         else:
             told.append(said)
     limit = f" (limit {seconds(limit_us)})"
@@ -107,10 +105,6 @@ def _acknowledged(history: Sequence[Op], via: Collection[str] | None = None) -> 
 def _clients_ended_us(evidence: Evidence) -> int:
     """When the last write was begun: afterwards silence means nothing."""
     return max((op.sent_us for op in evidence.history if op.kind == "write"), default=evidence.ended_us)
-
-
-def _first_write_after(history: Sequence[Op], at_us: int) -> int | None:
-    return min((op.done_us for op in _acknowledged(history) if op.sent_us > at_us), default=None)
 
 
 def _gap(history: Sequence[Op], from_us: int, to_us: int, via: Collection[str] | None = None) -> tuple[int, int] | None:
