@@ -45,6 +45,7 @@ class _Rest(msgspec.Struct, kw_only=True):
     version: int = VERSION
     logs: dict[str, tuple[tuple[int, int, str], ...]] = {}
     final: dict[str, int] = {}
+    final_versions: dict[str, int] = {}
     event_at_us: tuple[int, ...] = ()
 
 
@@ -77,6 +78,7 @@ class RunFolder:
         rest = _Rest(
             logs={node: tuple((e.index, e.term, e.checksum) for e in log) for node, log in evidence.logs.items()},
             final=dict(evidence.final),
+            final_versions=dict(evidence.final_versions),
             event_at_us=tuple(event.at_us for event in evidence.events),
         )
         self._write(EVIDENCE_FILE, msgspec.json.encode(rest) + b"\n")
@@ -117,6 +119,8 @@ def load_run(path: Path) -> Kept:
         ),
         logs={node: tuple(LogLine(*line) for line in log) for node, log in rest.logs.items()},
         final=rest.final,
+        final_versions=rest.final_versions,
+        uncertainty_us={node: off for node, off in record.uncertainty_us.items() if off is not None},
         faults=record.faults,
         recovered_us=record.recovered_us,
         recovery_limit_us=record.recovery_limit_us,

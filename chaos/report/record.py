@@ -4,10 +4,11 @@ Why it exists: the page, `-o json` and `raft-chaos report` must say the same. Ti
 clock (chaos/clock.py) unless a name says otherwise. It must not judge and must not touch a disk.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
+from chaos.anatomy import Failover
 from chaos.checks.verdict import Evidence, Verdict
 from chaos.model import FaultSpan
 
@@ -54,7 +55,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     interrupted: bool = False
     verdicts: tuple[Verdict, ...] = ()
     figures: Figures = Figures()
-    failovers: tuple[Any, ...] = ()
+    failovers: tuple[Failover, ...] = ()
     uncertainty_us: dict[str, int | None] = {}
     notes: tuple[str, ...] = ()
     voters: tuple[str, ...] = ()
