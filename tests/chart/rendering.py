@@ -1,0 +1,182 @@
+"""Rendering the chart with the real Helm, each set of values once, and finding objects in what comes out.
+
+Why it exists: a start of Helm costs 70 ms, and most tests look at the same few renders. Without Helm these tests fail;
+they never skip, for a chart that nobody rendered is not tested.
+"""
+
+import copy
+import functools
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "deploy" / "helm"
+RENDER_SECONDS = 30
+
+Values = dict[str, Any]
+Object = dict[str, Any]
+
+
+def helm() -> str:
+    """The program: HELM, else what `make helm` put into .cache, else PATH."""
+    found = os.environ.get("HELM") or shutil.which(ROOT / ".cache" / "helm") or shutil.which("helm")
+    if not found:
+        raise AssertionError("Helm is missing, and the chart cannot be tested without it: run `make helm`")
+    return found
+
+
+def run(*arguments: str, values: Values | None = None) -> subprocess.CompletedProcess[str]:
+    """`helm ARGUMENTS` with `values` on standard input."""
+    return subprocess.run(
+        [helm(), *arguments, *(["--values", "-"] if values is not None else [])],
+        input=json.dumps(values or {}),
+        capture_output=True,
+        text=True,
+        timeout=RENDER_SECONDS,
+        check=False,
+    )
+
+
+@functools.cache
+def _template(values: str, release: str, namespace: str) -> subprocess.CompletedProcess[str]:
+    return run("template", release, str(CHART), "--namespace", namespace, values=json.loads(values))
+
+
+def text(values: Values | None = None, release: str = "raft", namespace: str = "ns") -> str:
+    """What Helm renders, as it is."""
+    done = _template(json.dumps(values or {}, sort_keys=True), release, namespace)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def refusal(values: Values, release: str = "raft") -> str:
+    """Why Helm renders nothing: its standard error."""
+    done = _template(json.dumps(values, sort_keys=True), release, "ns")
+    assert done.returncode != 0, f"rendered, and should have been refused: {values}"
+    return done.stderr
+
+
+class Rendered:
+    """All objects of one render; every access is a copy, so no test changes what another sees."""
+
+    def __init__(self, objects: list[Object]) -> None:
+        self._objects = objects
+
+    @property
+    def all(self) -> list[Object]:
+        return copy.deepcopy(self._objects)
+
+    def named(self, kind: str, name: str) -> Object:
+        found = [item for item in self.all if (item["kind"], item["metadata"]["name"]) == (kind, name)]
+        assert len(found) == 1, f"{len(found)} objects {kind} {name} among {self.names}"
+        return found[0]
+
+    @property
+    def names(self) -> set[tuple[str, str]]:
+        return {(item["kind"], item["metadata"]["name"]) for item in self._objects}
+
+    def stateful_set(self, name: str = "raft") -> Object:
+        return self.named("StatefulSet", name)
+
+    def pod(self, name: str = "raft") -> Object:
+        """The pod template's spec."""
+        spec: Object = self.stateful_set(name)["spec"]["template"]["spec"]
+        return spec
+
+    def node(self, name: str = "raft") -> Object:
+        """The container `node`."""
+        return next(item for item in self.pod(name)["containers"] if item["name"] == "node")
+
+    def environment(self, name: str = "raft", ordinal: int = 0) -> dict[str, str]:
+        """What the process of one pod sees, its own name filled in as the kubelet would."""
+        pod = f"{name}-{ordinal}"
+        found = {}
+        for item in self.node(name)["env"]:
+            if "value" in item:
+                found[item["name"]] = item["value"].replace("$(RAFT_NAME)", pod)
+            else:
+                assert item["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.name"}}
+                found[item["name"]] = pod
+        return found
+
+
+@functools.cache
+def _parsed(rendered: str) -> Rendered:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return Rendered([item for item in yaml.load_all(rendered, loader) if item])
+
+
+def render(values: Values | None = None, release: str = "raft", namespace: str = "ns") -> Rendered:
+    """The objects that the chart makes of `values`."""
+    return _parsed(text(values, release, namespace))
+
+
+EVERYTHING: Values = {
+    "replicaCount": 5,
+    "nameOverride": "raft",
+    "commonLabels": {"team": "storage"},
+    "commonAnnotations": {"example.org/owner": "us"},
+    "image": {"repository": "registry.example/raft", "tag": "1.2.3", "pullSecrets": ["pull"]},
+    "settings": {
+        "heartbeat_ms": 200,
+        "election_timeout_ms": "2000-4000",
+        "max_log_bytes": 134217728,
+        "enable_faults": True,
+    },
+    "listenAddress": "::",
+    "extraAllowedHosts": ["raft.example.org"],
+    "service": {"type": "NodePort", "nodePort": 30801, "annotations": {"a": "b"}},
+    "persistence": {
+        "storageClass": "fast",
+        "accessMode": "ReadWriteOncePod",
+        "labels": {"tier": "gold"},
+        "annotations": {"c": "d"},
+    },
+    "resources": {"limits": {"cpu": 2, "memory": "4Gi"}},
+    "updateStrategy": {"partition": 2},
+    "podDisruptionBudget": {"maxUnavailable": 2},
+    "podAntiAffinityPreset": "hard",
+    "topologySpread": {"nodes": "DoNotSchedule", "zones": "none"},
+    "affinity": {
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [{"matchExpressions": [{"key": "x", "operator": "Exists"}]}]
+            }
+        }
+    },
+    "nodeSelector": {"disk": "ssd"},
+    "tolerations": [{"key": "k", "operator": "Exists", "effect": "NoSchedule"}],
+    "priorityClassName": "high",
+    "serviceAccount": {"name": "other", "annotations": {"e": "f"}},
+    "networkPolicy": {"enabled": True, "clients": [{"namespaceSelector": {"matchLabels": {"who": "app"}}}]},
+    "podLabels": {"pod": "label"},
+    "podAnnotations": {"pod": "annotation"},
+    "extraEnv": [{"name": "TZ", "value": "UTC"}],
+    "extraVolumes": [{"name": "more", "emptyDir": {}}],
+    "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],
+    "extraContainers": [
+        {
+            "name": "side",
+            "image": "side:1",
+            "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        }
+    ],
+    "extraInitContainers": [
+        {
+            "name": "before",
+            "image": "side:1",
+            "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        }
+    ],
+    "extraObjects": [
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": '{{ include "raft.fullname" . }}-more'}},
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{ .Release.Name }}-text\n",
+    ],
+}
+"""Values that use every part of the chart at once."""

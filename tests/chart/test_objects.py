@@ -1,0 +1,347 @@
+"""What the chart makes: the objects of the defaults, field by field, and for each value what it changes."""
+
+import json
+from pathlib import Path
+
+import kubernetes_validate
+import pytest
+
+from node import __version__
+from tests.chart.pod_security import violations
+from tests.chart.rendering import CHART, EVERYTHING, Object, Values, helm, render, run, text
+
+SELECTOR = {
+    "app.kubernetes.io/name": "raft",
+    "app.kubernetes.io/instance": "raft",
+    "app.kubernetes.io/component": "node",
+}
+POD_LABELS = {**SELECTOR, "app.kubernetes.io/part-of": "raft", "app.kubernetes.io/managed-by": "Helm"}
+LABELS = {**POD_LABELS, "app.kubernetes.io/version": __version__, "helm.sh/chart": "raft-0.1.0"}
+OLDEST_KUBERNETES = "1.30"
+NEWEST_KUBERNETES = kubernetes_validate.latest_version()
+POLICY: Values = {"networkPolicy": {"enabled": True}}
+OWN_PODS = {"podSelector": {"matchLabels": SELECTOR}}
+TEST_PODS = {"podSelector": {"matchLabels": {**SELECTOR, "app.kubernetes.io/component": "test"}}}
+
+
+@pytest.mark.parametrize(
+    "values", [{}, EVERYTHING, {"replicaCount": 1}, POLICY], ids=["defaults", "all", "one", "policy"]
+)
+@pytest.mark.parametrize("version", [OLDEST_KUBERNETES, NEWEST_KUBERNETES])
+def test_every_object_is_valid_for_the_oldest_and_the_newest_kubernetes(values: Values, version: str) -> None:
+    for item in render(values).all:
+        kubernetes_validate.validate(item, version, strict=True)
+
+
+def test_the_oldest_kubernetes_is_the_one_that_the_chart_names() -> None:
+    assert f'kubeVersion: ">={OLDEST_KUBERNETES}-0"' in (CHART / "Chart.yaml").read_text()
+    assert run("template", "raft", str(CHART), "--kube-version", "1.30.0").returncode == 0
+    assert "1.29" in run("template", "raft", str(CHART), "--kube-version", "1.29.9").stderr
+
+
+def test_strict_lint_has_nothing_to_say(tmp_path: Path) -> None:
+    done = run("lint", "--strict", str(CHART), values=EVERYTHING)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "WARNING" not in done.stdout
+
+
+def test_two_renders_are_equal() -> None:
+    again = run("template", "raft", str(CHART), "--namespace", "ns", values=EVERYTHING)
+    assert again.stdout == text(EVERYTHING)
+
+
+def test_no_template_takes_chance_or_the_time() -> None:
+    for file in (CHART / "templates").rglob("*"):
+        if file.is_file():
+            words = file.read_text()
+            found = [
+                word for word in ("rand", "genCA", "genSigned", "uuidv4", "now ", "htpasswd") if f" {word}" in words
+            ]
+            assert not found, f"{file.name}: {found}"
+
+
+def test_the_defaults_make_these_objects_and_no_others() -> None:
+    assert render().names == {
+        ("StatefulSet", "raft"),
+        ("Service", "raft"),
+        ("Service", "raft-headless"),
+        ("ServiceAccount", "raft"),
+        ("PodDisruptionBudget", "raft"),
+        ("Pod", "raft-test"),
+    }
+
+
+def test_the_stateful_set_of_the_defaults() -> None:
+    found = render().stateful_set()
+    spec = found["spec"]
+    assert found["metadata"] == {
+        "name": "raft",
+        "namespace": "ns",
+        "labels": LABELS,
+        "annotations": {"raft/born-with": "3"},
+    }
+    template = spec.pop("template")
+    claims = spec.pop("volumeClaimTemplates")
+    assert spec == {
+        "replicas": 3,
+        "serviceName": "raft-headless",
+        "podManagementPolicy": "Parallel",
+        "minReadySeconds": 5,
+        "revisionHistoryLimit": 10,
+        "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
+        "selector": {"matchLabels": SELECTOR},
+        "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
+    }
+    assert template["metadata"] == {"labels": POD_LABELS}
+    assert claims == [
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "data", "labels": SELECTOR},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "4Gi"}}},
+        }
+    ]
+
+
+def test_the_pod_of_the_defaults() -> None:
+    pod = render().pod()
+    container = pod.pop("containers")[0]
+    container.pop("env")
+    apart = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": SELECTOR}}
+    assert pod == {
+        "serviceAccountName": "raft",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 30,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 10001,
+            "runAsGroup": 10001,
+            "fsGroup": 10001,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "affinity": {
+            "podAntiAffinity": {
+                "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": apart}]
+            }
+        },
+        "topologySpreadConstraints": [
+            {
+                "topologyKey": key,
+                "maxSkew": 1,
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": SELECTOR},
+            }
+            for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
+        ],
+        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}],
+    }
+    assert container == {
+        "name": "node",
+        "image": f"raft:{__version__}",
+        "imagePullPolicy": "IfNotPresent",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "ports": [
+            {"name": "client", "containerPort": 8001, "protocol": "TCP"},
+            {"name": "peer", "containerPort": 9001, "protocol": "TCP"},
+        ],
+        "startupProbe": _probe("/livez", period=1, timeout=2, failures=360),
+        "readinessProbe": _probe("/readyz", period=1, timeout=2, failures=3),
+        "livenessProbe": _probe("/livez", period=10, timeout=5, failures=8),
+        "resources": {"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"memory": "4Gi"}},
+        "volumeMounts": [{"name": "data", "mountPath": "/var/lib/raft"}, {"name": "tmp", "mountPath": "/tmp"}],
+    }
+
+
+def _probe(path: str, period: int, timeout: int, failures: int) -> Object:
+    return {
+        "httpGet": {"path": path, "port": "client"},
+        "periodSeconds": period,
+        "timeoutSeconds": timeout,
+        "failureThreshold": failures,
+    }
+
+
+def test_the_services_of_the_defaults() -> None:
+    client = {"name": "client", "port": 8001, "targetPort": "client", "protocol": "TCP", "appProtocol": "http"}
+    peer = {"name": "peer", "port": 9001, "targetPort": "peer", "protocol": "TCP", "appProtocol": "kubernetes.io/ws"}
+    assert render().named("Service", "raft-headless")["spec"] == {
+        "type": "ClusterIP",
+        "clusterIP": "None",
+        "publishNotReadyAddresses": True,
+        "selector": SELECTOR,
+        "ports": [client, peer],
+    }
+    assert render().named("Service", "raft")["spec"] == {"type": "ClusterIP", "selector": SELECTOR, "ports": [client]}
+
+
+def test_the_budget_covers_voters_that_are_not_ready_and_is_there_for_more_than_one_node() -> None:
+    assert render().named("PodDisruptionBudget", "raft")["spec"] == {
+        "maxUnavailable": 1,
+        "unhealthyPodEvictionPolicy": "IfHealthyBudget",
+        "selector": {"matchLabels": SELECTOR},
+    }
+    assert not [item for item in render({"replicaCount": 1}).all if item["kind"] == "PodDisruptionBudget"]
+    assert not [
+        item
+        for item in render({"podDisruptionBudget": {"enabled": False}}).all
+        if item["kind"] == "PodDisruptionBudget"
+    ]
+
+
+def test_the_account_has_no_token_and_may_be_another() -> None:
+    assert render().named("ServiceAccount", "raft")["automountServiceAccountToken"] is False
+    given = render({"serviceAccount": {"create": False, "name": "there"}})
+    assert given.pod()["serviceAccountName"] == "there"
+    assert not [item for item in given.all if item["kind"] == "ServiceAccount"]
+    assert not any(
+        item["kind"] in ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding") for item in render(EVERYTHING).all
+    )
+
+
+@pytest.mark.parametrize(
+    "values", [{}, EVERYTHING, {"securityContext": {"runAsUser": None}}], ids=["defaults", "all", "platform"]
+)
+def test_every_pod_passes_the_restricted_standard(values: Values) -> None:
+    rendered = render(values)
+    assert violations(rendered.pod()) == []
+    assert violations(rendered.named("Pod", "raft-test")["spec"]) == []
+
+
+def test_the_restricted_standard_is_really_checked() -> None:
+    pod = render().pod()
+    pod["containers"][0]["securityContext"]["capabilities"]["add"] = ["NET_ADMIN"]
+    pod["volumes"].append({"name": "host", "hostPath": {"path": "/"}})
+    pod["securityContext"].pop("seccompProfile")
+    assert violations(pod) == [
+        "volume host is a hostPath",
+        "containers node: seccompProfile is neither RuntimeDefault nor Localhost",
+        "containers node: capabilities.add ['NET_ADMIN']",
+    ]
+
+
+def test_peer_access_is_a_policy_by_itself() -> None:
+    assert render(POLICY).named("NetworkPolicy", "raft-peers")["spec"] == {
+        "podSelector": {"matchLabels": SELECTOR},
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [{"from": [OWN_PODS], "ports": [{"port": 9001, "protocol": "TCP"}]}],
+        "egress": [{"to": [OWN_PODS], "ports": [{"port": 9001, "protocol": "TCP"}]}],
+    }
+
+
+def test_clients_are_the_nodes_the_test_and_whom_the_values_name() -> None:
+    clients = render(POLICY).named("NetworkPolicy", "raft-clients")["spec"]
+    port = [{"port": 8001, "protocol": "TCP"}]
+    assert clients["ingress"] == [{"from": [OWN_PODS, TEST_PODS, {"podSelector": {}}], "ports": port}]
+    assert clients["egress"] == [{"to": [OWN_PODS], "ports": port}]
+    none = render({"networkPolicy": {"enabled": True, "clients": []}}).named("NetworkPolicy", "raft-clients")["spec"]
+    assert none["ingress"] == [{"from": [OWN_PODS, TEST_PODS], "ports": port}]
+    test_labels = render(POLICY).named("Pod", "raft-test")["metadata"]["labels"]
+    assert test_labels.items() >= TEST_PODS["podSelector"]["matchLabels"].items()
+    assert not test_labels.items() >= SELECTOR.items(), "the test's pod would be taken for a node"
+
+
+def test_nodes_may_ask_for_names_and_nothing_else() -> None:
+    rendered = render(POLICY)
+    names = rendered.named("NetworkPolicy", "raft-dns")["spec"]
+    assert names["policyTypes"] == ["Egress"]
+    assert names["egress"][0]["to"][0]["namespaceSelector"] == {
+        "matchLabels": {"kubernetes.io/metadata.name": "kube-system"}
+    }
+    assert {(port["port"], port["protocol"]) for port in names["egress"][0]["ports"]} == {(53, "UDP"), (53, "TCP")}
+    assert len([item for item in rendered.all if item["kind"] == "NetworkPolicy"]) == 3
+
+
+def test_each_value_reaches_its_place() -> None:
+    rendered = render(EVERYTHING)
+    pod, node, spec = rendered.pod(), rendered.node(), rendered.stateful_set()["spec"]
+    metadata = spec["template"]["metadata"]
+    claim = spec["volumeClaimTemplates"][0]
+    assert metadata["labels"] == {**POD_LABELS, "team": "storage", "pod": "label"}
+    assert metadata["annotations"] == {"pod": "annotation", "example.org/owner": "us"}
+    assert spec["selector"]["matchLabels"] == SELECTOR
+    assert spec["updateStrategy"]["rollingUpdate"] == {"partition": 2}
+    assert (node["image"], pod["imagePullSecrets"]) == ("registry.example/raft:1.2.3", [{"name": "pull"}])
+    assert claim["spec"]["storageClassName"] == "fast"
+    assert claim["spec"]["accessModes"] == ["ReadWriteOncePod"]
+    assert (claim["metadata"]["labels"]["tier"], claim["metadata"]["annotations"]) == ("gold", {"c": "d"})
+    assert pod["affinity"].keys() == {"nodeAffinity", "podAntiAffinity"}
+    assert "requiredDuringSchedulingIgnoredDuringExecution" in pod["affinity"]["podAntiAffinity"]
+    assert [(rule["topologyKey"], rule["whenUnsatisfiable"]) for rule in pod["topologySpreadConstraints"]] == [
+        ("kubernetes.io/hostname", "DoNotSchedule")
+    ]
+    assert (pod["nodeSelector"], pod["priorityClassName"], pod["serviceAccountName"]) == (
+        {"disk": "ssd"},
+        "high",
+        "other",
+    )
+    assert pod["tolerations"] == EVERYTHING["tolerations"]
+    assert node["env"][-1] == {"name": "TZ", "value": "UTC"}
+    assert node["volumeMounts"][-1] == {"name": "more", "mountPath": "/more"}
+    assert [item["name"] for item in pod["containers"]] == ["node", "side"]
+    assert [item["name"] for item in pod["initContainers"]] == ["before"]
+    assert [item["name"] for item in pod["volumes"]] == ["tmp", "more"]
+    assert rendered.named("Service", "raft")["spec"]["ports"][0]["nodePort"] == 30801
+    assert rendered.named("PodDisruptionBudget", "raft")["spec"]["maxUnavailable"] == 2
+    assert rendered.names >= {("ConfigMap", "raft-more"), ("ConfigMap", "raft-text")}
+    assert all(item["metadata"]["labels"]["team"] == "storage" for item in rendered.all if item["kind"] != "ConfigMap")
+    assert all(
+        "example.org/owner" in item["metadata"]["annotations"] for item in rendered.all if item["kind"] != "ConfigMap"
+    )
+
+
+def test_no_apart_and_no_spread_leave_nothing_behind() -> None:
+    pod = render({"podAntiAffinityPreset": "none", "topologySpread": {"nodes": "none", "zones": "none"}}).pod()
+    assert not pod.keys() & {"affinity", "topologySpreadConstraints"}
+
+
+def test_a_digest_wins_over_the_tag_and_a_dash_means_no_storage_class() -> None:
+    digest = "sha256:" + "0" * 64
+    rendered = render({"image": {"tag": "1", "digest": digest}, "persistence": {"storageClass": "-"}})
+    assert rendered.node()["image"] == f"raft@{digest}"
+    assert rendered.stateful_set()["spec"]["volumeClaimTemplates"][0]["spec"]["storageClassName"] == ""
+
+
+@pytest.mark.parametrize(
+    ("release", "values", "name"),
+    [
+        ("raft", {}, "raft"),
+        ("my-raft-2", {}, "my-raft-2"),
+        ("store", {}, "store-raft"),
+        ("store", {"nameOverride": "kv"}, "store-kv"),
+        ("store", {"fullnameOverride": "exact"}, "exact"),
+    ],
+)
+def test_names_are_the_releases_as_everywhere(release: str, values: Values, name: str) -> None:
+    rendered = render(values, release)
+    kinds = {found for kind, found in rendered.names if kind != "Pod"}
+    assert kinds == {name, f"{name}-headless"}
+    assert rendered.stateful_set(name)["spec"]["serviceName"] == f"{name}-headless"
+
+
+def test_two_releases_in_one_namespace_select_nothing_of_each_other() -> None:
+    one, other = (render(POLICY, release) for release in ("raft", "raft-b"))
+    labels = [
+        item.stateful_set(name)["spec"]["template"]["metadata"]["labels"]
+        for item, name in ((one, "raft"), (other, "raft-b"))
+    ]
+    selector = one.stateful_set()["spec"]["selector"]["matchLabels"]
+    assert labels[0].items() >= selector.items()
+    assert not labels[1].items() >= selector.items()
+    assert not one.names & other.names
+    assert "raft-b" not in json.dumps(one.all)
+
+
+def test_a_new_chart_alone_rolls_no_pod() -> None:
+    labels = render().stateful_set()["spec"]["template"]["metadata"]["labels"]
+    assert not labels.keys() & {"helm.sh/chart", "app.kubernetes.io/version"}
+
+
+def test_the_program_is_a_helm_that_the_chart_supports() -> None:
+    version = run("version", "--short").stdout
+    assert version.startswith(("v3.", "v4.")), f"{helm()}: {version}"
