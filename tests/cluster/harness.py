@@ -145,6 +145,10 @@ class Cluster:
 
         await self.until(equal, "every node applied the same")
 
+    async def all_known(self) -> None:
+        """Wait until every node answers and all know the same leader."""
+        await self.until(self._all_know_a_leader, "every node up and one leader")
+
     async def _all_know_a_leader(self) -> bool:
         try:
             statuses = await self.statuses()
