@@ -1,0 +1,188 @@
+"""Values that make no sense are refused before anything is made, with a sentence that says what, where and the cure."""
+
+import re
+
+import pytest
+
+from tests.chart.rendering import Values, refusal, render
+
+LONG = "r" * 53
+
+SENSELESS: dict[str, tuple[Values, str]] = {
+    "memory that cannot hold a full log": (
+        {"resources": {"limits": {"memory": "1Gi"}}},
+        "resources.limits.memory 1Gi cannot hold a full log and its state, .* max_log_bytes 256MiB needs 3728Mi",
+    ),
+    "a log that the memory cannot hold": (
+        {"settings": {"max_log_bytes": "300MiB"}},
+        "resources.limits.memory 4Gi cannot hold .* needs 4344Mi; raise the limit or lower max_log_bytes",
+    ),
+    "bytes in flight that the memory cannot hold": (
+        {"settings": {"inflight_bytes": "256MiB"}},
+        "resources.limits.memory 4Gi cannot hold .* needs 4224Mi",
+    ),
+    "a request above its limit": (
+        {"resources": {"requests": {"memory": "5Gi"}}},
+        "resources.requests.memory 5Gi exceeds resources.limits.memory 4Gi, .* lower the request",
+    ),
+    "more CPU asked than allowed": (
+        {"resources": {"requests": {"cpu": 1.5}, "limits": {"cpu": "500m"}}},
+        "resources.requests.cpu 1.5 exceeds resources.limits.cpu 500m",
+    ),
+    "a volume too small for the log": (
+        {"persistence": {"size": "1Gi"}},
+        "persistence.size 1Gi cannot hold a full log, .* needs 1056Mi; raise the size or lower max_log_bytes",
+    ),
+    "heartbeats as slow as elections": (
+        {"settings": {"heartbeat_ms": 400}},
+        "settings.election_timeout_ms 500-1000 begins below 1.5 heartbeats of 400 ms .* begin at 600 or more",
+    ),
+    "an election timeout without width": (
+        {"settings": {"election_timeout_ms": "500-550"}},
+        "settings.election_timeout_ms 500-550 is too narrow, .* end at 600 or more",
+    ),
+    "a grace period too short to hand over": (
+        {"terminationGracePeriodSeconds": 15},
+        "terminationGracePeriodSeconds 15 is too short, .* set 16 or more",
+    ),
+    "a message above what may be under way": (
+        {"settings": {"inflight_bytes": "512KiB"}},
+        "settings.max_append_bytes 1MiB exceeds settings.inflight_bytes 512KiB: raise the second",
+    ),
+    "a message above what may be uncommitted": (
+        {"settings": {"max_append_bytes": 2097152, "max_uncommitted_bytes": "1MiB"}},
+        "settings.max_append_bytes 2MiB exceeds settings.max_uncommitted_bytes 1MiB",
+    ),
+    "a segment that is no whole sectors": (
+        {"settings": {"segment_bytes": 1000001}},
+        "settings.segment_bytes 1000001 is not a multiple of 512",
+    ),
+    "a start that is given too little time": (
+        {"probes": {"startup": {"failureThreshold": 100}}},
+        "probes.startup gives a node 100 s .* may take 316 s: raise probes.startup.failureThreshold to 316",
+    ),
+    "a liveness probe without patience": (
+        {"probes": {"liveness": {"failureThreshold": 3}}},
+        "probes.liveness restarts a node after a stall of 25 s, .* 70 or more",
+    ),
+    "a budget of the majority": (
+        {"podDisruptionBudget": {"maxUnavailable": 2}},
+        "podDisruptionBudget.maxUnavailable 2 lets evictions take the majority of 3 nodes: set 1 or less",
+    ),
+    "a tag in the repository": (
+        {"image": {"repository": "registry:5000/raft:dev"}},
+        "image.repository registry:5000/raft:dev holds a tag or digest: put that into image.tag",
+    ),
+    "the image of the day": ({"image": {"tag": "latest"}}, "image.tag latest means another image .* name a version"),
+    "a node port without its type": (
+        {"service": {"nodePort": 30000}},
+        "service.nodePort 30000 needs service.type NodePort or LoadBalancer",
+    ),
+    "two rules to keep apart": (
+        {"affinity": {"podAntiAffinity": {"x": []}}},
+        "affinity.podAntiAffinity and podAntiAffinityPreset soft both say",
+    ),
+    "a label that pods are found by": (
+        {"podLabels": {"app.kubernetes.io/component": "x"}},
+        "podLabels.app.kubernetes.io/component is a label that the chart",
+    ),
+    "a common label of the chart's": (
+        {"commonLabels": {"helm.sh/chart": "x"}},
+        "commonLabels.helm.sh/chart is a label",
+    ),
+    "a setting among the variables": (
+        {"extraEnv": [{"name": "RAFT_PORT", "value": "1"}]},
+        "extraEnv holds RAFT_PORT, .* put it into settings",
+    ),
+    "a second volume of one name": (
+        {"extraVolumes": [{"name": "data", "emptyDir": {}}]},
+        "extraVolumes holds a volume named data",
+    ),
+    "something mounted over the log": (
+        {"extraVolumeMounts": [{"name": "x", "mountPath": "/var/lib/raft/x"}]},
+        "extraVolumeMounts holds /var/lib/raft/x, .* mount it elsewhere",
+    ),
+    "a second container of one name": (
+        {"extraContainers": [{"name": "node"}]},
+        "may not hold a container named node",
+    ),
+}
+
+MISTYPED: dict[str, tuple[Values, str]] = {
+    "an even number of voters": ({"replicaCount": 2}, "/replicaCount.*1, 3, 5, 7"),
+    "too many voters": ({"replicaCount": 9}, "/replicaCount"),
+    "no voters": ({"replicaCount": 0}, "/replicaCount"),
+    "an unknown value": ({"replicas": 3}, "'replicas' not allowed"),
+    "an unknown setting": ({"settings": {"heartbeat": 100}}, "/settings.*'heartbeat' not allowed"),
+    "an unknown key deep inside": (
+        {"probes": {"liveness": {"initialDelaySeconds": 3}}},
+        "'initialDelaySeconds' not allowed",
+    ),
+    "a number with a unit": ({"settings": {"heartbeat_ms": "100ms"}}, "/settings/heartbeat_ms"),
+    "a range of one": ({"settings": {"election_timeout_ms": "500"}}, "/settings/election_timeout_ms"),
+    "a size of another unit": ({"settings": {"max_log_bytes": "1Gi"}}, "/settings/max_log_bytes"),
+    "a heartbeat below the node's bound": ({"settings": {"heartbeat_ms": 4}}, "/settings/heartbeat_ms.*5"),
+    "an unknown level": ({"settings": {"log_level": "loud"}}, "/settings/log_level.*'warning'"),
+    "loopback in a pod": ({"listenAddress": "127.0.0.1"}, "/listenAddress.*0.0.0.0"),
+    "a user that is root": ({"securityContext": {"runAsUser": 0}}, "/securityContext/runAsUser"),
+    "a disk in passing": ({"persistence": {"enabled": False}}, "/persistence.*'enabled' not allowed"),
+    "a disk that many may write": ({"persistence": {"accessMode": "ReadWriteMany"}}, "/persistence/accessMode"),
+    "an empty image": ({"image": {"repository": ""}}, "/image/repository"),
+    "a digest that is none": ({"image": {"digest": "abc"}}, "/image/digest"),
+    "a policy peer that is none": ({"networkPolicy": {"clients": [{"pods": {}}]}}, "/networkPolicy/clients/0"),
+    "a section taken away": ({"probes": None}, "probes"),
+}
+
+
+@pytest.mark.parametrize("case", SENSELESS)
+def test_senseless_values_are_refused_with_a_cure(case: str) -> None:
+    values, sentence = SENSELESS[case]
+    said = refusal(values)
+    assert re.search(sentence, said), said
+    told = [line for line in said.splitlines() if line.startswith("  - ")]
+    assert told
+    assert all(line.endswith(".") for line in told)
+
+
+@pytest.mark.parametrize("case", MISTYPED)
+def test_what_the_schema_refuses_is_named_by_its_place(case: str) -> None:
+    values, place = MISTYPED[case]
+    said = refusal(values)
+    assert re.search(place, said, re.DOTALL), said
+    assert "specification" in said or "schema" in said, said
+
+
+def test_everything_that_is_wrong_is_said_at_once() -> None:
+    said = refusal({"image": {"tag": "latest"}, "persistence": {"size": "1Gi"}, "settings": {"heartbeat_ms": 900}})
+    assert len([line for line in said.splitlines() if line.startswith("  - ")]) == 3
+
+
+@pytest.mark.parametrize(
+    ("release", "values", "sentence"),
+    [
+        (
+            LONG,
+            {"nameOverride": "r"},
+            f"The name {LONG} has 53 characters, and Kubernetes leaves 52 .* set fullnameOverride",
+        ),
+        ("a" * 50, {}, "has 55 characters"),
+        ("3raft", {}, "The name 3raft cannot be a Service's: .* begin with a letter"),
+        ("raft.eu", {}, "The name raft.eu cannot be a Service's"),
+    ],
+)
+def test_names_that_kubernetes_would_refuse_later_are_refused_now(release: str, values: Values, sentence: str) -> None:
+    assert re.search(sentence, refusal(values, release))
+
+
+def test_what_just_fits_is_taken() -> None:
+    render({"resources": {"limits": {"memory": "3728Mi"}}})
+    render({"persistence": {"size": "1056Mi"}})
+    render({"settings": {"max_log_bytes": "16MiB"}, "resources": {"limits": {"memory": "400M"}}})
+    render({"settings": {"heartbeat_ms": 333}})
+    render({"terminationGracePeriodSeconds": 16})
+    render({"probes": {"liveness": {"failureThreshold": 12, "periodSeconds": 6}}})
+    render({"replicaCount": 5, "podDisruptionBudget": {"maxUnavailable": 2}})
+    render({"image": {"repository": "registry:5000/raft"}})
+    render({"resources": {"limits": None}})
+    render({"global": {"anything": {"goes": True}}}, "r" * 46)
+    assert render({"replicaCount": 7}).stateful_set()["spec"]["replicas"] == 7
