@@ -63,10 +63,9 @@ class KillLeader:
     async def inject(self, scene: Scene) -> None:
         """See Fault."""
         places = await scene.target.places()
-        situation, view = await find_leader(scene)
+        _, view = await find_leader(scene)
         leader, self._boot, self._place = view.name, view.boot, places.get(view.name)
         self.span.nodes, self.span.acted_on = (leader,), (leader, view.term)
-        self.span.groups = (situation.followers,)
         self.span.title = f"kill the leader {leader} (term {view.term}, {self.mode}){self._which}"
         self.span.injected_us = scene.clock.now_us()
         done = await scene.target.kill(leader, self.mode, scene.journal)
@@ -106,6 +105,7 @@ class KillLeader:
         """See Fault: have it started where nobody else does that."""
         if self.span.injected_us is None or self._brought_back:
             return
+        self.span.reverting_us = self.span.reverting_us or scene.clock.now_us()
         await scene.target.bring_back(self.span.nodes[0])
         self._brought_back = True
         self.span.reverted_us = scene.clock.now_us()
@@ -150,9 +150,11 @@ async def _until(limit_s: float, look: Callable[[], Awaitable[str]]) -> str:
     """The first word that `look` has, empty where it has none in time."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + limit_s
-    while not (seen := await look()) and loop.time() < deadline:
+    while True:
+        seen = await look()
+        if seen or loop.time() >= deadline:
+            return seen
         await asyncio.sleep(POLL_SECONDS)
-    return seen
 
 
 def longest_timeout(situation: Situation) -> str:

@@ -110,12 +110,13 @@ class Partition:
         self._tell(scene, f"held for {self._seconds:g} s and was proven to the end")
 
     async def revert(self, scene: Scene) -> None:
-        """See Fault. The time is that of its beginning: from then on a minority may be told the truth again."""
+        """See Fault."""
         if self._cut is None or self.span.injected_us is None:
             return
-        if self.span.reverted_us is None:
-            self.span.reverted_us = scene.clock.now_us()
+        if self.span.reverting_us is None:
+            self.span.reverting_us = scene.clock.now_us()
         await scene.target.network.remove(self._cut, scene.run, scene.journal)
+        self.span.reverted_us = scene.clock.now_us()
 
     async def prove_healed(self, scene: Scene) -> None:
         """See Fault: every pair connects, and leader and followers hear from each other."""

@@ -1,0 +1,82 @@
+"""Opens the cluster that is meant, lets a command work with it, and closes it; progress lines.
+
+Why it exists: every command ends its connections and answers programs in JSON, also when it fails. It must not know
+what a command does.
+"""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from chaos.cli.options import Common
+from chaos.errors import INTERRUPTED, ChaosError
+from chaos.targets.find import Choice, open_target
+from chaos.targets.port import Target
+
+Work = Callable[[Target], Awaitable[int]]
+
+
+class Interrupted(ChaosError):
+    """Ctrl-C before anything was changed."""
+
+    code = INTERRUPTED
+
+
+def execute(common: Common, work: Work) -> int:
+    """Run `work` on the target; the exit code. Raises ChaosError after telling a program of it on stdout."""
+    try:
+        return asyncio.run(_with_target(common, work))
+    except ChaosError as error:
+        raise told(common, error) from None
+    except KeyboardInterrupt:
+        raise told(common, Interrupted("Interrupted; nothing was changed.")) from None
+
+
+def told(common: Common, error: ChaosError) -> ChaosError:
+    """The error, after a program that reads JSON was told of it."""
+    if common.json:
+        print_json({"error": str(error), "exit_code": error.code})
+    return error
+
+
+async def _with_target(common: Common, work: Work) -> int:
+    target = await open_target(
+        Choice(
+            target=common.target,
+            namespace=common.namespace,
+            release=common.release,
+            context=common.context,
+            data_dir=common.data_dir,
+        )
+    )
+    try:
+        return await work(target)
+    finally:
+        await target.close()
+
+
+class Progress:
+    """Lines with the time since this was made; a reader who went away must not end a run that has to heal."""
+
+    def __init__(self, common: Common) -> None:
+        self._stream = sys.stderr if common.json else sys.stdout
+        self._began = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        """Print one line."""
+        try:
+            print(f"{time.monotonic() - self._began:6.1f} s  {text}", file=self._stream, flush=True)
+        except OSError:
+            sink = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(sink, self._stream.fileno())
+            os.close(sink)
+
+
+def print_json(value: Any) -> None:
+    """One object, on stdout."""
+    print(msgspec.json.encode(value).decode(), flush=True)

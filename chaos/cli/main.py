@@ -1,0 +1,86 @@
+"""Puts the commands together and turns every way they can end into a sentence and an exit code."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from chaos.cli import breaking, look, mending
+from chaos.errors import INTERRUPTED, TOOL_FAILED, USAGE, ChaosError
+
+TRACEBACK_ENV = "RAFTCHAOS_TRACEBACK"
+"""Set to anything, an internal error shows its traceback: for whoever repairs it."""
+EXIT_CODES = (
+    "Exit codes: 0 passed, 1 safety violated, 2 not recovered in time, 3 the fault had no effect or too little was "
+    "written to tell, 4 refused by a guard, 64 wrong usage, 70 the tool failed, 130 interrupted and healed."
+)
+
+app = typer.Typer(
+    name="raft-chaos",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EXIT_CODES,
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Break a running Raft cluster on purpose, always heal it, and tell the truth about what happened.
+
+    [bold]First steps[/bold]
+      raft-chaos status              who leads, where the nodes run
+      raft-chaos doctor              would faults work here?
+      raft-chaos kill-leader --mode sigkill
+      raft-chaos partition           isolate the leader for 30 s
+      raft-chaos heal --all          after a run that was killed
+
+    The cluster is found by itself where there is only one: in Kubernetes, or
+    here (raft-node cluster). Each run leaves its report in chaos-runs/.
+    """
+
+
+look.register(app)
+breaking.register(app)
+mending.register(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line (`sys.argv` where `arguments` is None); return the exit code, raise nothing."""
+    try:
+        code = app(args=arguments, prog_name="raft-chaos", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except ChaosError as error:
+        return _fail(str(error), error.code)
+    except KeyboardInterrupt:
+        return _fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:  # `raft-chaos status | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return TOOL_FAILED
+    except Exception as error:
+        return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> int:
+    """Errors of the command line's parser, and what nobody foresaw."""
+    if hasattr(error, "format_message"):  # the parser's; Typer keeps their class private
+        sentence = error.format_message()
+        if not sentence or type(error).__name__ == "NoArgsIsHelpError":
+            return USAGE  # the parser has printed the help
+        context = getattr(error, "ctx", None)
+        more = f" See {context.command_path} --help." if context else ""
+        return _fail(f"{sentence.rstrip('.?')}{sentence[-1] if sentence[-1] == '?' else '.'}{more}", USAGE)
+    if type(error).__name__ == "Abort":
+        return _fail("aborted", INTERRUPTED)
+    if os.environ.get(TRACEBACK_ENV):
+        raise error
+    kind = type(error).__name__
+    return _fail(f"internal error, please report it: {kind}: {error} (set {TRACEBACK_ENV}=1 to see where)", TOOL_FAILED)
+
+
+def _fail(sentence: str, code: int) -> int:
+    print(f"raft-chaos: {' '.join(sentence.split())}", file=sys.stderr)
+    return code

@@ -1,0 +1,120 @@
+"""`raft-chaos heal` and `report`: take back what earlier runs left, and judge a kept run again."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from chaos import healing
+from chaos.checks import judge
+from chaos.cli import show
+from chaos.cli.execute import Progress, execute, print_json, told
+from chaos.cli.options import Common, with_common
+from chaos.clock import Clock
+from chaos.errors import ChaosError
+from chaos.guard import describe
+from chaos.observe.nodeapi import new_session
+from chaos.report import html
+from chaos.report.folder import load_run, reopen
+from chaos.run.order import look
+from chaos.run.outcome import judged
+from chaos.targets.port import Target
+
+
+def register(app: typer.Typer) -> None:
+    app.command("heal")(with_common(_heal))
+    app.command("report")(with_common(_report))
+
+
+def _heal(
+    common: Common,
+    everything: Annotated[
+        bool, typer.Option("--all", help="also what the cluster shows of runs whose journals are not here")
+    ] = False,
+) -> int:
+    """Take back what earlier runs left behind, for example after the tool was killed.
+
+    It reads the undo journals of the runs in --out, and looks at the cluster
+    itself. Healing twice is harmless. Exit code 2 where something could not be
+    taken back.
+
+    [bold]Examples[/bold]
+      raft-chaos heal
+      raft-chaos heal --all
+      raft-chaos heal --all --dry-run
+    """
+    return execute(common, lambda target: _do_heal(common, target, everything))
+
+
+async def _do_heal(common: Common, target: Target, everything: bool) -> int:
+    async with new_session() as session:
+        situation = await look(target, session, Clock())
+    found = await healing.find(target, common.out, situation.cluster_id)
+    if common.dry_run:
+        _show_found(common, target, found)
+        return 0
+    healed = await healing.heal(target, found, everything, Progress(common))
+    if common.json:
+        healing.raise_unless_healed(healed, common.again("heal --all"))
+        print_json({"target": target.title, **msgspec.to_builtins(healed)})
+        return 0
+    for note in healed.notes:
+        show.print_rich(f"[yellow]note[/yellow]: {note}")
+    healing.raise_unless_healed(healed, common.again("heal --all"))
+    if healed.left:
+        print(
+            f"Of other runs there is still: {'; '.join(healed.left)}. Take it back with {common.again('heal --all')}."
+        )
+    elif healed.undone:
+        print(f"Healed: {len(healed.undone)} acts were taken back in {target.title}.")
+    else:
+        print(f"Nothing to heal: no run left anything behind in {target.title}.")
+    return 0
+
+
+def _show_found(common: Common, target: Target, found: healing.Found) -> None:
+    steps = [*(step for one in found.journals for step in one.open_steps), *found.leftovers]
+    acts = list(dict.fromkeys(describe(step) for step in steps))
+    if common.json:
+        print_json({"dry_run": True, "target": target.title, "acts": acts, "notes": found.notes})
+    elif acts:
+        print(f"In {target.title} it would (dry run: nothing is changed)")
+        print("\n".join(f"  {number}. {act}" for number, act in enumerate(acts, 1)))
+    else:
+        print(f"Nothing to heal: no run left anything behind in {target.title}.")
+
+
+def _report(
+    common: Common,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="a folder in chaos-runs, or chaos-runs for the newest")],
+) -> int:
+    """Judge a kept run again by the checks of this version, and write its report anew.
+
+    Needs no cluster. Exit code: that of the verdicts.
+
+    [bold]Examples[/bold]
+      raft-chaos report chaos-runs/latest
+    """
+    try:
+        return _judge_again(common, run)
+    except ChaosError as error:
+        raise told(common, error) from None
+
+
+def _judge_again(common: Common, run: Path) -> int:
+    kept = load_run(run)
+    folder = reopen(run)
+    record = judged(kept.record, kept.evidence)
+    broke_off = kept.record.exit_code not in (judge.exit_code(kept.record.verdicts), 0)
+    code = judge.exit_code(record.verdicts)
+    record = msgspec.structs.replace(record, exit_code=code if code or not broke_off else kept.record.exit_code)
+    if not common.dry_run:
+        folder.write_run(record)
+        evidence = kept.evidence
+        folder.write_report(html.render(record, evidence.history, evidence.views, evidence.events))
+    if common.json:
+        print_json({**msgspec.to_builtins(record), "folder": str(folder.path)})
+    else:
+        show.run(record, record.failovers, folder.path, "; ".join(record.notes))
+    return record.exit_code

@@ -1,0 +1,125 @@
+"""The options that every command takes, declared once.
+
+Why it exists: `--namespace` must mean the same everywhere, and may stand after any command. It must not look at the
+cluster.
+"""
+
+import functools
+import inspect
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import typer
+
+from chaos.errors import Usage
+
+RUNS = Path("chaos-runs")
+DURATION_SECONDS_MAX = 24 * 3600.0
+SEED_MAX = 2**63 - 1
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
+_WHERE, _RUN, _HOW = "Which cluster", "The run", "Output"
+
+
+def seconds(text: str) -> float:
+    """From "30", "30s", "1.5m", "500ms", "2h". Raises Usage."""
+    found = _DURATION.fullmatch(text.strip())
+    value = float(found[1]) * _UNITS[found[2]] if found else -1.0
+    if not 0 < value <= DURATION_SECONDS_MAX:
+        raise Usage(f"{text!r} is not a duration such as 30, 30s, 500ms or 2m, of at most 24h.")
+    return value
+
+
+class Common(msgspec.Struct, frozen=True, kw_only=True):
+    """What they were given as; None: not given."""
+
+    target: Literal["auto", "local", "kubernetes"]
+    namespace: str | None
+    release: str | None
+    context: str | None
+    data_dir: Path | None
+    duration: str | None
+    seed: int | None
+    dry_run: bool
+    output: Literal["table", "json"]
+    out: Path
+    yes: bool
+
+    @property
+    def json(self) -> bool:
+        """Whether a program reads."""
+        return self.output == "json"
+
+    def duration_s(self, default: float) -> float:
+        """`--duration` in seconds. Raises Usage."""
+        return default if self.duration is None else seconds(self.duration)
+
+    def again(self, command: str) -> str:
+        """Another command against the same cluster, as people type it."""
+        flags = {
+            "target": None if self.target == "auto" else self.target,
+            "namespace": self.namespace,
+            "release": self.release,
+            "context": self.context,
+            "data-dir": self.data_dir,
+            "out": None if self.out == RUNS else self.out,
+        }
+        return " ".join(["raft-chaos", command, *(f"--{name} {value}" for name, value in flags.items() if value)])
+
+
+def _shared(
+    target: Annotated[
+        Literal["auto", "local", "kubernetes"],
+        typer.Option(help="where the cluster lives; auto: wherever only one is", rich_help_panel=_WHERE),
+    ] = "auto",
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", "-n", metavar="NS", help="of the release", rich_help_panel=_WHERE)
+    ] = None,
+    release: Annotated[
+        str | None, typer.Option(metavar="NAME", help="of the Helm release", rich_help_panel=_WHERE)
+    ] = None,
+    context: Annotated[
+        str | None, typer.Option(metavar="NAME", help="of the kubeconfig", rich_help_panel=_WHERE)
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="of a local raft-node cluster", rich_help_panel=_WHERE)
+    ] = None,
+    duration: Annotated[
+        str | None, typer.Option(metavar="30s", help="how long the fault lasts", rich_help_panel=_RUN)
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, max=SEED_MAX, metavar="N", help="fixes what chance decides", rich_help_panel=_RUN),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say what would be done, and change nothing", rich_help_panel=_RUN)
+    ] = False,
+    output: Annotated[
+        Literal["table", "json"],
+        typer.Option("--output", "-o", help="json: one object on stdout, progress on stderr", rich_help_panel=_HOW),
+    ] = "table",
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="the folder that holds the runs", rich_help_panel=_HOW)
+    ] = RUNS,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask", rich_help_panel=_RUN)] = False,
+) -> None:
+    """Only its signature is used."""
+
+
+def with_common(command: Callable[..., int]) -> Callable[..., int]:
+    """The command, which takes `common: Common` first, with all shared options instead of it."""
+    shared = list(inspect.signature(_shared).parameters.values())
+    own = [p for p in inspect.signature(command).parameters.values() if p.name != "common"]
+
+    @functools.wraps(command)
+    def merged(**given: Any) -> int:
+        common = Common(**{parameter.name: given.pop(parameter.name) for parameter in shared})
+        return command(common, **given)
+
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*own, *shared)]
+    merged.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    merged.__annotations__ = {p.name: p.annotation for p in parameters}
+    return merged

@@ -1,0 +1,167 @@
+"""Tables and paragraphs for people: the cluster, a plan, findings, and what a run showed.
+
+Why it exists: what is printed is the product. Tables are rendered to text first: rich ends the program when a pipe's
+reader goes away, and there may be a cluster to heal. It must not ask or decide anything.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from chaos.anatomy import Failover, Moment
+from chaos.faults.port import Plan
+from chaos.model import Place
+from chaos.report.record import Figures, RunRecord
+from chaos.situation import Situation
+from chaos.targets.port import Finding
+
+_COLOURS = {"pass": "green", "ok": "green", "fail": "bold red", "error": "bold red", "unknown": "yellow"}
+_COLOURS["warning"] = "yellow"
+
+
+def print_rich(*parts: object) -> None:
+    """Print to stdout in one piece, coloured where a terminal reads."""
+    console = Console(highlight=False)
+    with console.capture() as captured:
+        for part in parts:
+            console.print(part)
+    print(captured.get(), end="", flush=True)
+
+
+def cluster(title: str, situation: Situation, places: Mapping[str, Place], in_force: Sequence[str]) -> None:
+    """`status`."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("node", "role", "term"):
+        table.add_column(name)
+    for name in ("commit", "applied"):
+        table.add_column(name, justify="right")
+    for name in ("instance", "runs on", "ready", "restarts"):
+        table.add_column(name)
+    for node in situation.nodes:
+        view, place = situation.views.get(node), places.get(node)
+        known = (view.role, str(view.term), str(view.commit), str(view.applied)) if view else ("silent", "", "", "")
+        runs = (
+            (place.instance or "not running", place.where, _ready(place), str(place.restarts)) if place else ("",) * 4
+        )
+        style = "bold" if node == situation.leader else "" if view else "red"
+        table.add_row(escape(node), *(escape(text) for text in (*known, *runs)), style=style)
+    leads = f"{situation.leader} leads term {situation.term}" if situation.leader else "nobody leads with a majority"
+    print_rich(f"[bold]{escape(title)}[/bold]: {escape(leads)}", table)
+    if in_force:
+        print_rich("", "[bold]Policies and faults in force[/bold]", *(f"  {escape(line)}" for line in in_force))
+
+
+def _ready(place: Place) -> str:
+    return "leaving" if place.leaving else "yes" if place.ready else "no"
+
+
+def findings(title: str, found: Iterable[Finding]) -> None:
+    """`doctor`."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for finding in found:
+        mark = Text(finding.level, style=_COLOURS[finding.level])
+        table.add_row(mark, Text(finding.about, style="bold"), Text(finding.sentence))
+    print_rich(f"[bold]{escape(title)}[/bold]", table)
+
+
+def plan(title: str, plans: Plan, seed: int, refusal: str) -> None:
+    """`--dry-run`."""
+    lines = [f"[bold]{escape(plans.title)}[/bold] in {escape(title)}  (seed {seed}; dry run: nothing is changed)", ""]
+    lines += ["It would do", *(f"  {number}. {escape(act)}" for number, act in enumerate(plans.acts, 1)), ""]
+    lines += ["Raft predicts", *(f"  - {escape(line)}" for line in plans.predictions), ""]
+    lines += [
+        f"[yellow]It would be refused now:[/yellow] {escape(refusal)}" if refusal else "Nothing speaks against it."
+    ]
+    print_rich(*lines)
+
+
+def announce(title: str, plans: Plan, seed: int) -> str:
+    """What a run is about, before it begins; plain text."""
+    told = "\n".join(f"  - {line}" for line in plans.predictions)
+    return f"{plans.title} in {title} (seed {seed})\nRaft predicts:\n{told}\n"
+
+
+def run(record: RunRecord, failovers: Sequence[Failover], folder: Path, trouble: str) -> None:
+    """What a run showed: verdicts, failovers, figures, and where the report lies."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for verdict in record.verdicts:
+        mark = Text(verdict.outcome, style=_COLOURS[verdict.outcome])
+        table.add_row(mark, Text(verdict.check, style="bold"), Text(verdict.sentence))
+        for line in verdict.proof if verdict.outcome == "fail" else ():
+            table.add_row("", "", Text(line, style="dim"))
+    print_rich("", "[bold]Verdicts[/bold]", table)
+    for failover in failovers:
+        _failover(failover)
+    print_rich("", "[bold]What clients saw[/bold]", _figures(record.figures))
+    print_rich("", f"{_ending(record, trouble)}", f"Report: {escape(str(folder / 'report.html'))}")
+
+
+def _failover(failover: Failover) -> None:
+    """Each step with the time since the step before it and since the kill."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("step")
+    table.add_column("after the kill", justify="right")
+    table.add_column("seen by")
+    zero = failover.injected_us
+    steps: tuple[tuple[str, Moment | None], ...] = (
+        ("last acknowledged write", failover.last_acknowledged),
+        ("first suspicion", failover.suspicion),
+        ("vote won", failover.won),
+        ("first commit of the new term", failover.first_commit),
+        ("first client success", failover.first_success),
+    )
+    for name, moment in steps:
+        table.add_row(name, *(("not seen", "") if moment is None else (_after(moment, zero), moment.node)))
+    told = [f"nobody could write for {_ms(failover.unavailable_us)}" if failover.unavailable_us is not None else ""]
+    if failover.new_term is not None:
+        told.append(f"{failover.new_leader} won term {failover.new_term}, {failover.terms_burned} terms burned")
+    if failover.election_timeout_ms is not None:
+        told.append(f"election timeout {failover.election_timeout_ms:.0f} ms")
+    if failover.down_us is not None:
+        told.append(f"{failover.killed} ran again after {_ms(failover.down_us)} (not counted)")
+    title = f"[bold]Failover[/bold]: {escape(failover.killed)}, leader of term {failover.old_term}"
+    print_rich("", title, table, escape("; ".join(text for text in told if text)))
+
+
+def _after(moment: Moment, zero_us: int) -> str:
+    off = "" if moment.uncertainty_us is None else f" ±{moment.uncertainty_us / 1000:.1f}"
+    return f"{(moment.at_us - zero_us) / 1000:+.0f}{off} ms"
+
+
+def _figures(figures: Figures) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_row(
+        "writes",
+        f"{figures.acknowledged_writes} acknowledged, {figures.failed_writes} refused, "
+        f"{figures.unknown_writes} of unknown outcome",
+    )
+    table.add_row("reads", f"{figures.good_reads} answered, {figures.failed_reads} not")
+    rates = (figures.writes_per_s_before, figures.writes_per_s_during, figures.writes_per_s_after)
+    before, during, after = ("-" if rate is None else f"{rate:.0f}" for rate in rates)
+    table.add_row("writes a second", f"{before} before, {during} during, {after} after")
+    table.add_row("latency of a write", f"p50 {_ms(figures.write_p50_us)}, p99 {_ms(figures.write_p99_us)}")
+    table.add_row("longest without one", _ms(figures.longest_gap_us))
+    return table
+
+
+def _ms(value_us: int | None) -> str:
+    if value_us is None:
+        return "unknown"
+    return f"{value_us / 1e6:.1f} s" if value_us >= 10_000_000 else f"{value_us / 1000:.0f} ms"
+
+
+def _ending(record: RunRecord, trouble: str) -> str:
+    words = {
+        0: "[bold green]Passed[/bold green]: nothing was lost, and the cluster recovered",
+        1: "[bold red]A safety promise was broken[/bold red]",
+        2: "[bold red]Not recovered in time[/bold red]",
+        3: "[yellow]Proves nothing[/yellow]",
+        4: "[yellow]Refused[/yellow]",
+        130: "[yellow]Interrupted and healed[/yellow]",
+    }
+    said = words.get(record.exit_code, "[bold red]The tool failed[/bold red]")
+    return f"{said} (exit code {record.exit_code}){f': {escape(trouble)}' if trouble else ''}"

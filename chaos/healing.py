@@ -1,0 +1,120 @@
+"""Takes back what earlier runs left: by their undo journals, and by what the cluster itself shows.
+
+Why it exists: a tool that was killed cannot heal; the next one can. Undoing twice is harmless, so it can be repeated
+until it says that nothing was there. A run that still goes on heals itself. It must not break anything.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from chaos import journal
+from chaos.errors import NotRecovered, Refused
+from chaos.guard import describe
+from chaos.journal import Kept, UndoJournal
+from chaos.report.folder import UNDO_FILE
+from chaos.targets.port import Target, UndoStep
+
+TRIES = 3
+PAUSE_SECONDS = 1.0
+
+
+class Healed(msgspec.Struct, frozen=True):
+    """`undone`: what was taken back, a sentence each. `failed`: what could not be. `left`: what the cluster shows of
+    other runs and was not asked for. `notes`: journals that could not be read or belong to another cluster."""
+
+    undone: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What there is to take back: `journals` of earlier runs against this cluster, and what the cluster shows."""
+
+    journals: tuple[Kept, ...]
+    leftovers: tuple[UndoStep, ...]
+    notes: tuple[str, ...]
+
+
+async def find(target: Target, out: Path, cluster_id: str) -> Found:
+    """Look, and change nothing. `cluster_id`: what the nodes call their cluster, empty if nobody answered."""
+    kept, notes = journal.find(out, UNDO_FILE)
+    ours = tuple(one for one in kept if _is_ours(one, target, cluster_id))
+    notes += [f"{one.path} belongs to another cluster: {one.header.target}" for one in kept if one not in ours]
+    return Found(ours, tuple(await target.leftovers()), tuple(notes))
+
+
+async def heal(target: Target, found: Found, everything: bool, say: Callable[[str], None]) -> Healed:
+    """Undo all that journals say and, with `everything`, all that the cluster shows besides.
+
+    Raises Refused, nothing done, where one of the runs still goes on.
+    """
+    opened = _open(found.journals)
+    undone: list[str] = []
+    failed: list[str] = []
+    try:
+        for one in opened:
+            say(f"{one.header.run} left {len(one.open_steps)} acts that were not taken back")
+            for step in reversed(one.open_steps):
+                if await _undo(target, step, undone, failed, say):
+                    one.undone(step)
+    finally:
+        for one in opened:
+            one.close()
+    left = [step for step in await target.leftovers() if not everything]
+    if everything:
+        for step in await target.leftovers():
+            await _undo(target, step, undone, failed, say)
+    return Healed(tuple(undone), tuple(failed), tuple(describe(step) for step in left), found.notes)
+
+
+def raise_unless_healed(healed: Healed, command: str) -> None:
+    """NotRecovered where something could not be taken back; `command`: what people type to try again."""
+    if healed.failed:
+        more = f" (and {len(healed.failed) - 1} more)" if len(healed.failed) > 1 else ""
+        raise NotRecovered(f"{healed.failed[0].rstrip('.')}{more}: try again with {command}.")
+
+
+def _is_ours(kept: Kept, target: Target, cluster_id: str) -> bool:
+    if kept.header.kind != target.kind:
+        return False
+    if cluster_id and kept.header.cluster_id:
+        return cluster_id == kept.header.cluster_id
+    return kept.header.target == target.title
+
+
+def _open(journals: Sequence[Kept]) -> list[UndoJournal]:
+    opened: list[UndoJournal] = []
+    for kept in journals:
+        one = UndoJournal.reopen(kept.path)
+        if one is None:
+            for other in opened:
+                other.close()
+            raise Refused(
+                f"The run {kept.header.run} still goes on and heals by itself: end it with Ctrl-C; nothing was changed."
+            )
+        opened.append(one)
+    return opened
+
+
+async def _undo(
+    target: Target, step: UndoStep, undone: list[str], failed: list[str], say: Callable[[str], None]
+) -> bool:
+    why = ""
+    for number in range(TRIES):
+        if number:
+            await asyncio.sleep(PAUSE_SECONDS)
+        try:
+            done = (await target.undo(step)).rstrip(".")
+        except Exception as error:  # the next step must be tried whatever became of this one
+            why = str(error) or type(error).__name__
+            continue
+        undone.append(done)
+        say(done)
+        return True
+    failed.append(f"Could not {describe(step)}: {why}")
+    say(f"could not {describe(step)}: {why.rstrip('.')}")
+    return False

@@ -1,0 +1,50 @@
+"""Keeps the lock of a run for as long as it lasts.
+
+Why it exists: a second run must be refused while the first one goes on, and must not wait for ever for one that died.
+It must not decide what happens when the lock is lost: it asks for the end.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from chaos.errors import TOOL_FAILED, ChaosError, Refused
+from chaos.run.stop import Stop
+from chaos.targets.port import Target
+
+LEASE_SECONDS = 30.0
+RENEW_SECONDS = 10.0
+
+
+@contextlib.asynccontextmanager
+async def locked(target: Target, run: str, stop: Stop) -> AsyncIterator[None]:
+    """Be the only run against this cluster; `Refused` names who else is."""
+    await target.lock(run, LEASE_SECONDS)
+    renewal = asyncio.create_task(_renew(target, run, stop), name="renew the lock")
+    try:
+        yield
+    finally:
+        renewal.cancel()
+        await asyncio.gather(renewal, return_exceptions=True)
+        with contextlib.suppress(ChaosError, OSError):  # it ends by itself
+            await target.unlock()
+
+
+async def _renew(target: Target, run: str, stop: Stop) -> None:
+    loop = asyncio.get_running_loop()
+    held_until = loop.time() + LEASE_SECONDS
+    while True:
+        await asyncio.sleep(RENEW_SECONDS)
+        asked = loop.time()
+        try:
+            async with asyncio.timeout(RENEW_SECONDS):
+                await target.lock(run, LEASE_SECONDS)
+            held_until = asked + LEASE_SECONDS
+        except Refused as error:
+            stop.request(f"The lock of this run was lost, so it ends: {error}", TOOL_FAILED)
+            return
+        except (ChaosError, OSError, TimeoutError) as error:
+            if loop.time() + RENEW_SECONDS >= held_until:
+                why = str(error) or "no answer"
+                stop.request(f"The lock of this run could not be renewed, so it ends: {why}", TOOL_FAILED)
+                return

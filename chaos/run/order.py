@@ -1,0 +1,276 @@
+"""The order of a run, the same for every fault.
+
+    lock, guard, record a baseline;
+    for each fault: inject, prove, hold, and always revert and prove that it is gone; wait until the cluster is whole;
+    read everything for the last time, judge, write the folder
+
+Why it exists: see `chaos.run`. What breaks off the middle (a signal, an error, a lost lock) ends the work and nothing
+else: healing, judging and writing follow in any case. It must not print.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import aiohttp
+import msgspec
+
+from chaos import guard
+from chaos.clock import Clock
+from chaos.errors import TOOL_FAILED, ChaosError, NotEffective, NotRecovered
+from chaos.faults.port import Fault, Scene
+from chaos.journal import Header, UndoJournal
+from chaos.model import FaultSpan
+from chaos.observe.nodeapi import fetch_view, new_session
+from chaos.report.folder import RunFolder
+from chaos.report.record import RunRecord
+from chaos.run.lease import locked
+from chaos.run.outcome import write_down
+from chaos.run.recording import Recording
+from chaos.run.recovery import until_whole
+from chaos.run.stop import Stop, Stopped, handling_signals, shielded
+from chaos.situation import Situation, situate
+from chaos.targets.port import Target
+
+REVERT_TRIES = 8
+REVERT_TRY_SECONDS = 60.0
+REVERT_PAUSE_SECONDS = 1.0
+"""Between tries, twice as long each time."""
+REVERT_PAUSE_SECONDS_MAX = 10.0
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """`name`: of the command, a part of the folder's name. `every_s`: pause between faults. `recovery_limit_s`: within
+    which the cluster must be whole again. `heal_command`: what people type when healing failed."""
+
+    name: str
+    seed: int
+    out: Path
+    command_line: str
+    heal_command: str
+    duration_s: float
+    every_s: float = 0.0
+    recovery_limit_s: float = 30.0
+    baseline_s: float = 2.0
+    after_s: float = 2.0
+    allow_quorum_loss: bool = False
+
+
+class RunResult(msgspec.Struct, frozen=True):
+    """`trouble`: why the run ended early, or what could not be healed; empty: neither."""
+
+    exit_code: int
+    record: RunRecord
+    folder: Path
+    trouble: str
+
+
+async def look(target: Target, session: aiohttp.ClientSession, clock: Clock) -> Situation:
+    """Ask every node once."""
+    views = await asyncio.gather(*(fetch_view(session, target.url(node), clock) for node in target.nodes))
+    return situate(target.nodes, {node: view for node, view in zip(target.nodes, views, strict=True) if view})
+
+
+async def run(target: Target, faults: Sequence[Fault], options: Options, say: Callable[[str], None]) -> RunResult:
+    """Break the cluster and tell what happened. `say`: a line of progress.
+
+    Raises ChaosError, nothing changed and nothing written, where a guard or the lock says no; all else is a result.
+    """
+    clock = Clock()
+    stop = Stop(say)
+    work = _Run(target, faults, options, say, clock, stop)
+    with handling_signals(stop):
+        return await shielded(work.all_of_it(), stop)
+
+
+class _Run:
+    """What one run knows while it goes on."""
+
+    def __init__(
+        self,
+        target: Target,
+        faults: Sequence[Fault],
+        options: Options,
+        say: Callable[[str], None],
+        clock: Clock,
+        stop: Stop,
+    ) -> None:
+        self.target, self.faults, self.options = target, faults, options
+        self.say, self.clock, self.stop = say, clock, stop
+        self.rng = random.Random(options.seed)
+        self.name = f"{options.name}-{clock.began_wall_us:x}"
+        self.spans: list[FaultSpan] = []
+        self.recovered_us: list[int | None] = []
+        self.began_faults_us = 0
+        self.trouble: ChaosError | None = None
+        self.unhealed = ""
+
+    async def all_of_it(self) -> RunResult:
+        async with new_session() as session, locked(self.target, self.name, self.stop):
+            before = await self._guard(session)
+            folder = RunFolder(self.options.out, self.options.name, self.clock.began_wall_us)
+            header = Header(
+                run=self.name, target=self.target.title, kind=self.target.kind, cluster_id=before.cluster_id
+            )
+            journal = UndoJournal(folder.undo_path, header)
+            recording = Recording(self.target, session, self.clock, self.rng, self.name)
+            try:
+                scene = self._scene(session, journal, recording)
+                after = await self._record_and_break(scene, journal, recording, before)
+                await self._finish(recording, after)
+            finally:
+                await recording.stop()
+                journal.close()
+        return await self._write(folder, recording, before)
+
+    async def _guard(self, session: aiohttp.ClientSession) -> Situation:
+        await guard.refuse_leftovers(self.target)
+        before = await look(self.target, session, self.clock)
+        plan = self.faults[0].plan(before, self.target)
+        guard.refuse_harm(plan, before, self.target, self.options.allow_quorum_loss)
+        await guard.refuse_objections(plan, self.target)
+        return before
+
+    def _scene(self, session: aiohttp.ClientSession, journal: UndoJournal, recording: Recording) -> Scene:
+        return Scene(
+            run=self.name,
+            target=self.target,
+            session=session,
+            clock=self.clock,
+            views=recording.sampler,
+            journal=journal,
+            rng=self.rng,
+            say=self.say,
+            duration_s=self.options.duration_s,
+            limit_s=self.options.recovery_limit_s,
+        )
+
+    async def _record_and_break(
+        self, scene: Scene, journal: UndoJournal, recording: Recording, before: Situation
+    ) -> Situation:
+        """All faults, one after the other; returns how the cluster stands afterwards."""
+        full = asyncio.create_task(self._stop_when_full(recording), name="watch the history")
+        after = before
+        try:
+            recording.start()
+            self.say(f"clients write and read through every node for {self.options.baseline_s:g} s before the fault")
+            rate = await self.stop.while_working(recording.baseline(self.options.baseline_s))
+            self.say(f"{rate:.0f} acknowledged writes a second, {before.leader} leads term {before.term}")
+            self.began_faults_us = self.clock.now_us()
+            for number, fault in enumerate(self.faults):
+                if number:
+                    await self.stop.while_working(asyncio.sleep(self.options.every_s))
+                after = await self._one(fault, scene, journal)
+            await self.stop.while_working(asyncio.sleep(self.options.after_s))
+        except ChaosError as error:
+            self.trouble = error
+        except Exception as error:  # whatever it is, what was recorded must be judged and written
+            self.trouble = ChaosError(f"The run broke off: {type(error).__name__}: {error}")
+        finally:
+            full.cancel()
+            await asyncio.gather(full, return_exceptions=True)
+        return situate(self.target.nodes, scene.fresh()) if self.trouble else after
+
+    async def _one(self, fault: Fault, scene: Scene, journal: UndoJournal) -> Situation:
+        """Inject, prove, hold; in any case revert, prove, wait until whole. Raises what broke it off."""
+        self.spans.append(fault.span)
+        self.recovered_us.append(None)
+        broke_off: Exception | None = None
+        try:
+            await self.stop.while_working(self._break(fault, scene))
+        except Exception as error:
+            broke_off = error
+            if fault.span.injected_us is not None and not isinstance(error, Stopped):
+                self.say(f"{str(error).rstrip('.')}")
+        if fault.span.injected_us is not None:
+            await self._heal(fault, scene, journal)
+            self.recovered_us[-1], after = await until_whole(scene, self.options.recovery_limit_s)
+            if self.recovered_us[-1] is None:
+                self.say(f"not whole again after {self.options.recovery_limit_s:g} s")
+            else:
+                self.say(f"whole again: {after.leader} leads term {after.term}, every voter has caught up")
+        if broke_off is not None:
+            raise broke_off
+        if self.recovered_us[-1] is None:
+            raise NotRecovered(
+                f"{guard.capital(self.target.title)} was not whole again {self.options.recovery_limit_s:g} s after "
+                f"{fault.span.title}: see raft-chaos status."
+            )
+        return after
+
+    async def _break(self, fault: Fault, scene: Scene) -> None:
+        await fault.inject(scene)
+        await fault.prove(scene)
+        await fault.hold(scene)
+
+    async def _heal(self, fault: Fault, scene: Scene, journal: UndoJournal) -> None:
+        """Take the fault back, trying again in bounds; what cannot be healed is told, never raised."""
+        pause_s, why = REVERT_PAUSE_SECONDS, ""
+        for _ in range(REVERT_TRIES):
+            try:
+                async with asyncio.timeout(REVERT_TRY_SECONDS):
+                    await fault.revert(scene)
+                break
+            except Exception as error:
+                why = str(error) or type(error).__name__
+                self.say(f"could not take it back yet: {why.rstrip('.')}; trying again")
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, REVERT_PAUSE_SECONDS_MAX)
+        else:
+            self.unhealed = f"The fault could not be taken back: {why.rstrip('.')}. Run: {self.options.heal_command}"
+            return
+        self.say("taken back; proving that it is gone")
+        try:
+            await fault.prove_healed(scene)
+            for step in journal.open_steps:
+                journal.undone(step)
+        except Exception as error:
+            self.unhealed = f"{str(error).rstrip('.')}. Run: {self.options.heal_command}"
+            self.say(str(error).rstrip("."))
+
+    async def _stop_when_full(self, recording: Recording) -> None:
+        self.stop.request(await recording.until_full(), NotEffective.code)
+
+    async def _finish(self, recording: Recording, after: Situation) -> None:
+        self.say("reading every key and every node's log for the last time")
+        try:
+            await recording.finish(after)
+        except Exception as error:
+            recording.notes.append(f"The last reading broke off: {type(error).__name__}: {error}")
+
+    async def _write(self, folder: RunFolder, recording: Recording, before: Situation) -> RunResult:
+        evidence = recording.evidence(
+            before.voters,
+            self.spans,
+            self.recovered_us,
+            int(self.options.recovery_limit_s * 1e6),
+            self.began_faults_us or self.clock.now_us(),
+        )
+        trouble = self.trouble or self.stop.reason
+        record = RunRecord(
+            tool_version="",
+            run=self.name,
+            command_line=self.options.command_line,
+            target_title=self.target.title,
+            target_kind=self.target.kind,
+            namespace=self.target.namespace,
+            seed=self.options.seed,
+            began_wall_us=self.clock.began_wall_us,
+            exit_code=TOOL_FAILED,
+            interrupted=self.stop.interrupted,
+            uncertainty_us={node: recording.traces.uncertainty_us.get(node) for node in self.target.nodes},
+            notes=(
+                *([str(trouble)] if trouble else []),
+                *([self.unhealed] if self.unhealed else []),
+                *recording.notes,
+            ),
+            voters=evidence.voters,
+            faults=evidence.faults,
+            recovered_us=evidence.recovered_us,
+            recovery_limit_us=evidence.recovery_limit_us,
+            began_faults_us=evidence.began_faults_us,
+            ended_us=evidence.ended_us,
+        )
+        record, failed = await asyncio.to_thread(write_down, folder, record, evidence, trouble, bool(self.unhealed))
+        return RunResult(record.exit_code, record, folder.path, self.unhealed or (str(trouble) if trouble else failed))

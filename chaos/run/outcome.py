@@ -1,0 +1,79 @@
+"""From what was recorded to verdicts, an exit code and the folder, also and above all when the run failed.
+
+Why it exists: a run that is broken off has the most to tell. The evidence is written before anything judges it. It must
+not talk to the cluster.
+"""
+
+import importlib.metadata
+
+import msgspec
+
+from chaos import anatomy
+from chaos.checks import judge
+from chaos.checks.verdict import Evidence
+from chaos.errors import INTERRUPTED, NOT_RECOVERED, PASSED, TOOL_FAILED, UNSAFE, ChaosError
+from chaos.report import figures, html
+from chaos.report.folder import RunFolder
+from chaos.report.record import RunRecord
+
+
+def tool_version() -> str:
+    """As it was installed; "unknown" from a bare checkout."""
+    try:
+        return importlib.metadata.version("raft-cluster")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def exit_code_of(verdict_code: int, trouble: ChaosError | None, unhealed: bool) -> int:
+    """A violated promise weighs most, then what is not healed, then why the run was broken off, then the verdicts."""
+    if verdict_code == UNSAFE:
+        return UNSAFE
+    if unhealed:
+        return NOT_RECOVERED
+    if trouble is not None and trouble.code in (INTERRUPTED, TOOL_FAILED):
+        return trouble.code
+    if verdict_code == NOT_RECOVERED:
+        return NOT_RECOVERED
+    return trouble.code if trouble is not None else verdict_code
+
+
+def write_down(
+    folder: RunFolder, record: RunRecord, evidence: Evidence, trouble: ChaosError | None, unhealed: bool
+) -> tuple[RunRecord, str]:
+    """Judge and write all of it; the record as written, and why something could not be done (empty: nothing).
+
+    Evidence first: what breaks later can be done again with `raft-chaos report`.
+    """
+    failed = ""
+    try:
+        folder.write_evidence(evidence)
+        record = judged(record, evidence)
+        code = exit_code_of(judge.exit_code(record.verdicts), trouble, unhealed)
+        record = msgspec.structs.replace(record, exit_code=code)
+    except Exception as error:
+        failed = f"Judging broke off: {_said(error)}"
+        record = msgspec.structs.replace(record, exit_code=TOOL_FAILED, notes=(*record.notes, failed))
+    try:
+        folder.write_run(record)
+        folder.write_report(html.render(record, evidence.history, evidence.views, evidence.events))
+    except Exception as error:
+        failed = failed or f"The report could not be written: {_said(error)}"
+        code = TOOL_FAILED if record.exit_code == PASSED else record.exit_code
+        record = msgspec.structs.replace(record, exit_code=code)
+    return record, failed
+
+
+def judged(record: RunRecord, evidence: Evidence) -> RunRecord:
+    """The record with what checks, anatomy and counts say of the evidence now."""
+    return msgspec.structs.replace(
+        record,
+        tool_version=record.tool_version or tool_version(),
+        verdicts=judge.judge(evidence),
+        failovers=anatomy.failovers(evidence),
+        figures=figures.count(evidence),
+    )
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, ChaosError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,119 @@
+"""All that is recorded while a run goes on: samples, events and clients, begun and ended together.
+
+Why it exists: what was not recorded cannot be judged; recording begins before the first fault and ends after the last
+recovery, and even a failed run ends with evidence. It must not judge.
+"""
+
+import asyncio
+import random
+from collections.abc import Sequence
+
+import aiohttp
+
+from chaos.checks.verdict import Evidence
+from chaos.clock import Clock
+from chaos.errors import ChaosError, NotEffective
+from chaos.model import FaultSpan, LogLine
+from chaos.observe.nodeapi import fetch_log
+from chaos.observe.sampler import Sampler
+from chaos.observe.traces import Traces
+from chaos.situation import Situation
+from chaos.targets.port import Target
+from chaos.workload.workload import Workload
+
+WRITES_PER_SECOND_MIN = 10.0
+"""With fewer acknowledged writes before the fault, a gap or a loss would not be seen."""
+WARM_UP_SECONDS = 1.0
+BASELINE_TRIES = 3
+FIRST_LOOK_SECONDS = 5.0
+FULL_POLL_SECONDS = 0.5
+
+
+class Recording:
+    """Make it in a running loop, `start` it, and `stop` it whatever happened."""
+
+    def __init__(
+        self, target: Target, session: aiohttp.ClientSession, clock: Clock, rng: random.Random, run: str
+    ) -> None:
+        self.sampler = Sampler(target, session, clock)
+        self.traces = Traces(target, session, clock)
+        self.workload = Workload(target, session, clock, rng, run=run)
+        self.notes: list[str] = []
+        self._target, self._session, self._clock = target, session, clock
+        self._logs: dict[str, tuple[LogLine, ...]] = {}
+        self._final: dict[str, int] = {}
+
+    def start(self) -> None:
+        """Begin to record."""
+        self.sampler.start()
+        self.traces.start()
+        self.workload.start()
+
+    async def baseline(self, seconds: float) -> float:
+        """Acknowledged writes a second before any fault; raises NotEffective where they are too few."""
+        rate = 0.0
+        await asyncio.sleep(WARM_UP_SECONDS)
+        for _ in range(BASELINE_TRIES):
+            await asyncio.sleep(seconds)
+            rate = self.workload.acknowledged_per_second(seconds)
+            if rate >= WRITES_PER_SECOND_MIN:
+                return rate
+        why = next((op.error for op in reversed(self.workload.history) if op.outcome != "ok" and op.error), "")
+        raise NotEffective(
+            f"Only {rate:.1f} writes a second were acknowledged before any fault, and {WRITES_PER_SECOND_MIN:.0f} are "
+            f"needed to tell anything{f' (the last error: {why.rstrip(chr(46))})' if why else ''}: nothing was broken."
+        )
+
+    async def until_full(self) -> str:
+        """Return only when the history is full: why, as a sentence."""
+        while not self.workload.full:  # noqa: ASYNC110 - the workload has no event for it
+            await asyncio.sleep(FULL_POLL_SECONDS)
+        return self.workload.full
+
+    async def finish(self, situation: Situation) -> None:
+        """End the clients, then read every key and every log for the last time."""
+        await self.workload.stop()
+        if situation.leader:
+            self._final = await self.workload.final_reads(self._target.url(situation.leader))
+        else:
+            self.notes.append("Nobody led in the end, so what was written could not be read again.")
+        for node in self._target.nodes:
+            try:
+                self._logs[node] = await fetch_log(self._session, self._target.url(node))
+            except (ChaosError, OSError, aiohttp.ClientError) as error:
+                self.notes.append(f"The log of {node} could not be read: {error}")
+
+    async def stop(self) -> None:
+        """End everything; what was recorded stays."""
+        await self.workload.stop()
+        await self.traces.stop()
+        await self.sampler.stop()
+        if self.traces.lost:
+            self.notes.append(f"{self.traces.lost} events of the nodes were lost; elections may be missing.")
+        if self.workload.full:
+            self.notes.append(self.workload.full)
+
+    def evidence(
+        self,
+        voters: Sequence[str],
+        faults: Sequence[FaultSpan],
+        recovered_us: Sequence[int | None],
+        recovery_limit_us: int,
+        began_faults_us: int,
+    ) -> Evidence:
+        """All of it, for the checks. Call it after `stop`."""
+        return Evidence(
+            voters=tuple(voters),
+            history=tuple(self.workload.history),
+            views=tuple(self.sampler.views),
+            events=tuple(self.traces.events),
+            logs=dict(self._logs),
+            final=dict(self._final),
+            final_versions=dict(self.workload.versions),
+            faults=tuple(faults),
+            recovered_us=tuple(recovered_us),
+            recovery_limit_us=recovery_limit_us,
+            began_faults_us=began_faults_us,
+            ended_us=self._clock.now_us(),
+            uncertainty_us=dict(self.traces.uncertainty_us),
+        )

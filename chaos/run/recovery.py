@@ -1,0 +1,46 @@
+"""When a cluster is whole again: one leader, every voter there, following it, and caught up.
+
+Why it exists: the next fault must not hit a cluster that still bleeds, and "recovered" must be measured, not assumed.
+Not the phase of a pod: what the nodes say. It must not heal anything.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from chaos.faults.port import Scene
+from chaos.model import View
+from chaos.situation import Situation, situate, unhealthy
+
+
+class _Mark(msgspec.Struct):
+    """Whom we believe to lead, and how far every voter has to come."""
+
+    leader: str = ""
+    term: int = 0
+    commit: int = 0
+    at_us: int = 0
+
+
+async def until_whole(scene: Scene, limit_s: float) -> tuple[int | None, Situation]:
+    """When the cluster was whole again, None: not within `limit_s`; and how it stands then.
+
+    Caught up: every voter has applied what the leader had committed when it was first seen, and was asked later.
+    """
+    mark = _Mark()
+
+    def is_whole(_: Mapping[str, View]) -> bool:
+        now = situate(scene.target.nodes, scene.fresh())
+        if unhealthy(now):
+            mark.leader = ""
+            return False
+        lead = now.views[now.leader]
+        if (mark.leader, mark.term) != (now.leader, now.term):
+            mark.leader, mark.term, mark.commit, mark.at_us = now.leader, now.term, lead.commit, lead.answered_us
+        return all(
+            now.views[name].applied >= mark.commit and now.views[name].asked_us >= mark.at_us for name in now.voters
+        )
+
+    whole = await scene.views.until(is_whole, limit_s)
+    at_us = scene.clock.now_us() if whole else None
+    return at_us, situate(scene.target.nodes, scene.fresh())
