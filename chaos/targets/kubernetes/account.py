@@ -1,0 +1,98 @@
+"""Who the tool is and where the API server answers: a kubeconfig context, or the ServiceAccount of a pod.
+
+Why it exists: kubeconfigs know credential plugins, certificates, proxies and tokens that rotate; the `kubernetes`
+package reads all of that. What is taken from it is an address, a TLS context and a header. It must not talk to the API
+server.
+"""
+
+import asyncio
+import os
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kubernetes import config
+from kubernetes.client import Configuration
+from kubernetes.config.config_exception import ConfigException
+
+from chaos.errors import Refused, Usage
+
+DEFAULT_NAMESPACE = "default"
+_reader: Any = config
+"""Has no types."""
+_POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+class Account:
+    """`context`: for people; `namespace`: the one that the context names."""
+
+    def __init__(self, configuration: Any, context: str, namespace: str) -> None:
+        self._configuration = configuration
+        self.context = context
+        self.namespace = namespace
+        self.host: str = configuration.host.rstrip("/")
+        self.proxy: str | None = configuration.proxy
+        self.server_name: str | None = configuration.tls_server_name
+        self.tls = _tls(configuration) if self.host.startswith("https") else None
+
+    async def headers(self) -> Mapping[str, str]:
+        """Who asks. In a thread, because a credential plugin may have to be run again when its token has expired."""
+        key = await asyncio.to_thread(self._configuration.get_api_key_with_prefix, "BearerToken", "authorization")
+        return {"Authorization": key} if key else {}
+
+
+async def open_account(context: str | None) -> Account:
+    """Of this kubeconfig context, else of the current one, else of the pod that the tool runs in."""
+    return await asyncio.to_thread(_open, context)
+
+
+def _open(context: str | None) -> Account:
+    configuration = Configuration()
+    files = os.environ.get("KUBECONFIG") or str(_reader.KUBE_CONFIG_DEFAULT_LOCATION)
+    if not any(Path(file).expanduser().exists() for file in files.split(os.pathsep) if file):
+        return _in_cluster(configuration, context, files)
+    try:
+        contexts, current = _reader.list_kube_config_contexts(files)
+        chosen = next((one for one in contexts if one["name"] == context), None) if context else current
+        if chosen is None:
+            known = ", ".join(sorted(one["name"] for one in contexts))
+            raise Usage(f"There is no context {context!r} in {files}; it knows: {known}.")
+        _reader.load_kube_config(files, context=chosen["name"], client_configuration=configuration)
+    except (ConfigException, OSError, KeyError, TypeError, ValueError) as error:
+        raise Refused(f"The kubeconfig {files} cannot be used: {error}. Try `kubectl config view`.") from error
+    namespace = chosen["context"].get("namespace") or DEFAULT_NAMESPACE
+    return _made(configuration, str(chosen["name"]), str(namespace))
+
+
+def _in_cluster(configuration: Any, context: str | None, files: str) -> Account:
+    try:
+        _reader.load_incluster_config(client_configuration=configuration)
+        namespace = _POD_NAMESPACE.read_text().strip()
+    except (ConfigException, OSError) as error:
+        raise Refused(
+            f"There is no kubeconfig ({files}) and this is no pod with a ServiceAccount: set KUBECONFIG."
+        ) from error
+    if context:
+        raise Usage(f"There is no kubeconfig ({files}), so there is no context {context!r}.")
+    return _made(configuration, "in-cluster", namespace)
+
+
+def _made(configuration: Any, context: str, namespace: str) -> Account:
+    try:
+        return Account(configuration, context, namespace)
+    except (OSError, ssl.SSLError) as error:
+        raise Refused(f"The certificates of context {context} cannot be read: {error}.") from error
+
+
+def _tls(configuration: Any) -> ssl.SSLContext:
+    """Files are read here once: the loader keeps what is inline in temporary files."""
+    if configuration.verify_ssl:
+        context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+    else:
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if configuration.cert_file:
+        context.load_cert_chain(configuration.cert_file, configuration.key_file)
+    return context

@@ -1,0 +1,114 @@
+"""A release in Kubernetes as a `Target`: its parts put together.
+
+Why it exists: faults see one object, whatever they break. It must hold no knowledge of its own: every method is one
+call of the part that knows.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from chaos.errors import ChaosError
+from chaos.model import Place
+from chaos.targets.kubernetes.account import open_account
+from chaos.targets.kubernetes.api import Api
+from chaos.targets.kubernetes.doctor import examine
+from chaos.targets.kubernetes.forward import Forwards
+from chaos.targets.kubernetes.inforce import policy_lines
+from chaos.targets.kubernetes.lease import RELEASE_LEASE, Lock
+from chaos.targets.kubernetes.partition import DELETE_POLICY, RESTORE_POLICY, PolicyNetwork
+from chaos.targets.kubernetes.pods import delete_pod, kill_in_place, kill_request, places
+from chaos.targets.kubernetes.probes import DELETE_POD, delete_probe, probes_left
+from chaos.targets.kubernetes.release import Release, find_release
+from chaos.targets.port import Finding, Journal, KillMode, UndoStep
+
+
+class KubernetesTarget:
+    """Made by `open_kubernetes`."""
+
+    kind: Literal["kubernetes", "local"] = "kubernetes"
+
+    def __init__(self, api: Api, release: Release) -> None:
+        self.title = release.title
+        self.namespace = release.namespace
+        self.network = PolicyNetwork(api, release)
+        self._api = api
+        self._release = release
+        self._forwards = Forwards(api, release.namespace, release.nodes, release.client_port)
+        self._lock = Lock(api, release)
+
+    async def open(self) -> None:
+        await self._forwards.start()
+        await self.network.prepare()
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        return self._release.nodes
+
+    def url(self, node: str) -> str:
+        return self._forwards.urls[node]
+
+    async def places(self) -> Mapping[str, Place]:
+        return await places(self._api, self._release)
+
+    async def policies(self) -> Sequence[str]:
+        return policy_lines(await self.network.look())
+
+    async def kill(self, node: str, mode: KillMode, journal: Journal) -> str:  # noqa: ARG002
+        """Nothing to undo: the StatefulSet makes a deleted pod again, the kubelet a dead container."""
+        kill = delete_pod if mode == "delete" else kill_in_place
+        return await kill(self._api, self._release, node)
+
+    def kill_plan(self, node: str, mode: KillMode) -> str:
+        return kill_request(self._release, node, mode)
+
+    async def bring_back(self, node: str) -> None:
+        """Kubernetes does."""
+
+    async def lock(self, run: str, seconds: float) -> None:
+        await self._lock.take(run, seconds)
+
+    async def unlock(self) -> None:
+        await self._lock.release()
+
+    async def undo(self, step: UndoStep) -> str:
+        if step.do in (DELETE_POLICY, RESTORE_POLICY):
+            return await self.network.undo(step)
+        if step.do == DELETE_POD:
+            return await delete_probe(self._api, self.namespace, step)
+        if step.do == RELEASE_LEASE:
+            run = step.arguments["run"]
+            held = await self._lock.clear(run)
+            return f"Deleted the Lease of run {run}." if held else f"The Lease of run {run} was gone already."
+        raise ChaosError(f"This version does not know how to undo {step.do!r}.")
+
+    async def leftovers(self) -> Sequence[UndoStep]:
+        """Chart policies first, then ours, then the Lease: nobody else may begin before all is undone."""
+        found = await self.network.leftovers()
+        found += await probes_left(self._api, self.namespace)
+        holder = await self._lock.holder()
+        if holder and not self._lock.is_ours(holder):
+            found.append(UndoStep(RELEASE_LEASE, {"name": self._lock.name, "run": holder}))
+        return found
+
+    async def doctor(self) -> Sequence[Finding]:
+        return await examine(self._api, self._release, self.network)
+
+    async def close(self) -> None:
+        await self._forwards.close()
+        await self._api.close()
+
+
+async def open_kubernetes(context: str | None, namespace: str | None, release: str | None) -> KubernetesTarget:
+    """The release that these name; what is None is found by itself (see `find_release`)."""
+    api = Api(await open_account(context))
+    try:
+        target = KubernetesTarget(api, await find_release(api, namespace, release))
+    except BaseException:
+        await api.close()
+        raise
+    try:
+        await target.open()
+    except BaseException:
+        await target.close()
+        raise
+    return target
