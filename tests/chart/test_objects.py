@@ -150,7 +150,7 @@ def test_the_pod_of_the_defaults() -> None:
             {"name": "client", "containerPort": 8001, "protocol": "TCP"},
             {"name": "peer", "containerPort": 9001, "protocol": "TCP"},
         ],
-        "startupProbe": _probe("/livez", period=1, timeout=2, failures=360),
+        "startupProbe": _probe("/startupz", period=1, timeout=2, failures=360),
         "readinessProbe": _probe("/readyz", period=1, timeout=2, failures=3),
         "livenessProbe": _probe("/livez", period=10, timeout=5, failures=8),
         "resources": {"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"memory": "4Gi"}},

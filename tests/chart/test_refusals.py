@@ -11,7 +11,7 @@ LONG = "r" * 53
 SENSELESS: dict[str, tuple[Values, str]] = {
     "memory that cannot hold a full log": (
         {"resources": {"limits": {"memory": "1Gi"}}},
-        "resources.limits.memory 1Gi cannot hold a full log and its state, .* max_log_bytes 256MiB needs 3728Mi",
+        "resources.limits.memory 1Gi cannot hold a full log and its state, .*max_log_bytes 256MiB needs 3728Mi",
     ),
     "a log that the memory cannot hold": (
         {"settings": {"max_log_bytes": "300MiB"}},

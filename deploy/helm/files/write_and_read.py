@@ -21,12 +21,14 @@ class Again(Exception):
 
 
 def ask(method, url, body=None):
-    """The answer's body; raises Again for what may pass."""
+    """The answer's body, None for 404 (nothing there, or deleted by the try before); raises Again for what may pass."""
     request = urllib.request.Request(url, data=body, method=method)
     try:
         with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:
             return answer.read()
     except urllib.error.HTTPError as error:
+        if error.code == 404 and method != "PUT":
+            return None
         raise Again(f"{method} {url}: {error.code} {error.read(200).decode(errors='replace')}") from None
     except OSError as error:
         raise Again(f"{method} {url}: {getattr(error, 'reason', None) or error}") from None
@@ -44,14 +46,14 @@ def patiently(deadline, act, *arguments):
 
 
 def same(url, expected):
-    """Raise Again unless `url` holds `expected`: reads are linearizable, so the first answer should be it."""
+    """End the program unless `url` holds `expected`: reads are linearizable, so the first answer must be it."""
     found = ask("GET", url)
     if found != expected:
         sys.exit(f"FAILED: GET {url} answered {found!r} after {expected!r} was acknowledged: a stale read")
 
 
 def leaders(endpoints):
-    """The one leader of the highest term that any node knows, from every node's own word."""
+    """The one leader that all nodes name; raises Again while they do not agree."""
     told = [json.loads(ask("GET", f"{endpoint}/status")) for endpoint in endpoints]
     names = {status["leader"] for status in told}
     if len(names) != 1 or not names.pop():

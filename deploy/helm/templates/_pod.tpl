@@ -115,7 +115,7 @@ containers:
         containerPort: 9001
         protocol: TCP
     startupProbe:
-      {{- include "raft.probe" (list .Values.probes.startup "/livez") | nindent 6 }}
+      {{- include "raft.probe" (list .Values.probes.startup "/startupz") | nindent 6 }}
     readinessProbe:
       {{- include "raft.probe" (list .Values.probes.readiness "/readyz") | nindent 6 }}
     livenessProbe:
