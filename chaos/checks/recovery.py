@@ -38,7 +38,7 @@ def enough_writes(evidence: Evidence) -> Verdict:
 
 def recovered_in_time(evidence: Evidence) -> Verdict:
     """After every fault the cluster was whole within the limit: counted from when the cut was taken back, or from when
-    the killed process ran again; and after a kill nobody had to wait for longer than the limit to write, whoever was still down."""
+    the killed process ran again; and after a kill at no time could nobody write for longer, whoever was still down."""
     failed: list[str] = []
     unknown: list[str] = []
     told: list[str] = []

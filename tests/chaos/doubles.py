@@ -1,0 +1,65 @@
+"""A target that is nothing but names and addresses, and a node that answers as a test says."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, cast
+
+from aiohttp import web
+
+from chaos.targets.port import Target
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Addresses:
+    """The part of a target that clients and observers use."""
+
+    def __init__(self, urls: dict[str, str]) -> None:
+        self._urls = urls
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        return tuple(self._urls)
+
+    def url(self, node: str) -> str:
+        return self._urls[node]
+
+
+def addresses(**urls: str) -> Target:
+    return cast(Target, Addresses(urls))
+
+
+@contextlib.asynccontextmanager
+async def answering(handler: Handler) -> AsyncIterator[str]:
+    """The address of a server whose every request goes to `handler`."""
+    runner = web.AppRunner(_app(handler), shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+def _app(handler: Handler) -> web.Application:
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", handler)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def raw(talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Any]]) -> AsyncIterator[str]:
+    """The address of a server that does with a connection what a test says, then closes it."""
+
+    async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            await talk(reader, writer)
+        writer.close()
+
+    server = await asyncio.start_server(one, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        await server.wait_closed()

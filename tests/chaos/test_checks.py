@@ -1,0 +1,304 @@
+"""Each named check passes, fails and says that it does not know; and what they add up to."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from chaos.checks import judge as room
+from chaos.checks.judge import exit_code, judge
+from chaos.checks.logs import logs_agree
+from chaos.checks.minority import minority_acknowledges_nothing
+from chaos.checks.recovery import enough_writes, longest_write_gap, recovered_in_time
+from chaos.checks.terms import commit_never_goes_back, one_leader_a_term, terms_never_go_back
+from chaos.checks.verdict import Evidence, Verdict
+from chaos.model import Event, FaultSpan, Peer, View
+from chaos.workload.history import Op
+from tests.chaos.evidence import S, cut, event, good, kill, log, read, view, write, writes_and_reads
+
+
+def outcome(check: Callable[[Evidence], Verdict], **spoilt: Any) -> str:
+    return check(good(**spoilt)).outcome
+
+
+def test_a_good_run_passes_every_check() -> None:
+    verdicts = judge(good(faults=(kill(),), recovered_us=(6 * S,)))
+    assert [verdict.check for verdict in verdicts if verdict.outcome != "pass"] == []
+    assert exit_code(verdicts) == 0
+
+
+# --- one leader a term -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("views", "events"),
+    [
+        ((view("n1", 1), view("n2", 2, role="leader", leader="n2")), ()),
+        ((view("n2", 1), view("n3", 2, leader="n3")), ()),
+        ((view("n1", 1),), (event(1, "n2", "won", 3),)),
+        ((), (event(1, "n1", "role", 3, to="leader"), event(1, "n2", "leader", 3, leader="n3"))),
+    ],
+)
+def test_two_leaders_of_a_term_are_named_whoever_tells_of_them(
+    views: tuple[View, ...], events: tuple[Event, ...]
+) -> None:
+    verdict = one_leader_a_term(good(views=views, events=events))
+    assert verdict.outcome == "fail"
+    assert verdict.sentence.startswith("Term 3 had 2 leaders: n")
+    assert len(verdict.proof) == 2
+
+
+def test_leaders_of_different_terms_are_no_violation() -> None:
+    views = (
+        view("n1", 1),
+        view("n2", 2, role="leader", leader="n2", term=4),
+        view("n1", 2, role="follower", term=4, leader="n2"),
+    )
+    assert outcome(one_leader_a_term, views=views) == "pass"
+    assert outcome(one_leader_a_term, views=(), events=()) == "unknown"
+
+
+# --- terms ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_term_that_falls_within_a_process_is_named() -> None:
+    verdict = terms_never_go_back(good(views=(view("n2", 1, term=4), view("n2", 2, term=3))))
+    assert (verdict.outcome, verdict.sentence) == ("fail", "n2 was in term 4 and then in term 3.")
+
+
+def test_a_term_that_a_leader_had_must_be_there_after_a_restart() -> None:
+    led = view("n1", 1, term=4)
+    assert outcome(terms_never_go_back, views=(led, view("n1", 2, boot="again", term=3))) == "fail"
+    assert outcome(terms_never_go_back, views=(led, view("n1", 2, boot="again", term=4))) == "pass"
+    assert outcome(terms_never_go_back, views=(led, view("n1", 2, boot="again", term=0, incarnation="new"))) == "pass"
+
+
+def test_a_term_that_was_shown_but_perhaps_not_stored_may_be_gone_after_a_restart() -> None:
+    shown, again = view("n2", 1, term=4), view("n2", 9, boot="again", term=3)
+    assert outcome(terms_never_go_back, views=(shown, again)) == "pass"
+    assert outcome(terms_never_go_back, views=(shown, view("n2", 4, term=4), again)) == "fail"
+
+
+def test_answers_that_overlap_have_no_order() -> None:
+    slow = msgspec.structs.replace(view("n2", 1, term=4), answered_us=5 * S)
+    assert outcome(terms_never_go_back, views=(slow, view("n2", 2, term=3))) == "pass"
+
+
+def test_a_term_that_falls_between_events_of_a_process_is_named() -> None:
+    falling = event(1, "n2", "term", 5), event(2, "n2", "role", 4)
+    assert outcome(terms_never_go_back, events=falling) == "fail"
+    restarted = falling[0], msgspec.structs.replace(falling[1], boot="again")
+    assert outcome(terms_never_go_back, events=restarted) == "pass"
+    assert outcome(terms_never_go_back, views=()) == "unknown"
+
+
+# --- commit --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["commit", "applied"])
+def test_an_index_that_falls_within_a_process_is_named(what: str) -> None:
+    back = msgspec.structs.replace(view("n2", 2), **{what: 9})
+    verdict = commit_never_goes_back(good(views=(view("n2", 1), back)))
+    assert verdict.outcome == "fail"
+    assert verdict.sentence == f"n2 went back from {what} index 10 to 9."
+
+
+def test_a_restarted_process_must_have_the_entries_that_it_had_applied() -> None:
+    before = view("n2", 1)
+    again = view("n2", 2, boot="again", commit=3, applied=3, last_index=10)
+    assert outcome(commit_never_goes_back, views=(before, again)) == "pass"
+    assert outcome(commit_never_goes_back, views=(before, msgspec.structs.replace(again, last_index=9))) == "fail"
+    wiped = msgspec.structs.replace(again, last_index=0, incarnation="new")
+    assert outcome(commit_never_goes_back, views=(before, wiped)) == "pass"
+    assert outcome(commit_never_goes_back, views=()) == "unknown"
+
+
+# --- logs ----------------------------------------------------------------------------------------------------------
+
+
+def test_logs_that_differ_at_a_committed_index_are_named() -> None:
+    other = log(0, 3, 3, 4)
+    verdict = logs_agree(good(logs={"n1": log(0, 3, 3, 3), "n2": other}))
+    assert verdict.sentence == "n2 has an entry of term 4 committed at index 4 where n1 has one of term 3."
+    changed = (*log(0, 3), msgspec.structs.replace(log(0, 3, 3)[2], checksum="other"))
+    verdict = logs_agree(good(logs={"n1": log(0, 3, 3, 3), "n2": changed}))
+    assert "n2 has another entry of the same term committed at index 3" in verdict.sentence
+    assert verdict.outcome == "fail"
+
+
+def test_a_log_whose_terms_fall_is_named() -> None:
+    assert outcome(logs_agree, logs={"n1": log(0, 3, 2)}) == "fail"
+
+
+def test_shorter_and_compacted_logs_agree_as_far_as_they_go() -> None:
+    assert outcome(logs_agree, logs={"n1": log(0, 3, 3, 3)[2:], "n2": log(0, 3, 3)}) == "pass"
+    assert outcome(logs_agree, logs={"n1": log(0, 3), "n2": ()}) == "unknown"
+    assert outcome(logs_agree, logs={"n1": log(0, 3)[:1], "n2": log(0, 3)[1:]}) == "unknown"
+
+
+# --- minority ------------------------------------------------------------------------------------------------------
+
+ISOLATED = (("n1",), ("n2", "n3"))
+
+
+def minority(*ops: Op, fault: FaultSpan | None = None, views: tuple[View, ...] = ()) -> Verdict:
+    return minority_acknowledges_nothing(good(ops, faults=(fault or cut(ISOLATED, 5, 8),), views=views))
+
+
+def test_a_write_that_a_minority_acknowledged_is_named() -> None:
+    verdict = minority(write(7, 6, 7, via="n1"))
+    assert verdict.outcome == "fail"
+    assert verdict.sentence == ("n1, cut off without a majority (n1), acknowledged w1 = 7 at 7.000 s to w1.")
+
+
+def test_a_linearizable_read_that_a_minority_answered_is_named() -> None:
+    assert minority(read(7, 6, 7, via="n1")).outcome == "fail"
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        write(7, 4.9, 6, via="n1"),
+        write(7, 7, 8.1, via="n1"),
+        write(7, 6, 7, via="n2"),
+        write(7, 6, 7, "unknown", via="n1"),
+        write(7, 6, 7, "fail", via="n1"),
+    ],
+)
+def test_what_may_rightly_have_been_answered_is_no_violation(op: Op) -> None:
+    assert minority(op, write(8, 6.1, 6.2, "fail", via="n1")).outcome == "pass"
+
+
+def test_a_request_answered_while_the_cut_is_taken_back_does_not_count() -> None:
+    fault = cut(ISOLATED, 5, 8)
+    fault.reverting_us = int(6.5 * S)
+    assert minority(write(7, 6, 7, via="n1"), write(6, 5.5, 6, "fail", via="n1"), fault=fault).outcome == "pass"
+
+
+def test_where_no_side_has_a_majority_nobody_may_acknowledge() -> None:
+    apart = cut((("n1",), ("n2",), ("n3",)), 5, 8)
+    assert minority(write(7, 6, 7, via="n2"), fault=apart).outcome == "fail"
+
+
+def test_a_cut_that_was_not_proven_or_not_tried_or_leaked_tells_nothing() -> None:
+    lie = write(7, 6, 7, via="n1")
+    assert minority(lie, fault=cut(ISOLATED, None, 8)).outcome == "unknown"
+    assert minority(write(7, 6, 7, via="n2")).outcome == "unknown"
+    heard = view("n1", 6.5, peers=(Peer("n2", last_contact_ms=100.0),))
+    silent = view("n1", 6.5, peers=(Peer("n2", last_contact_ms=2000.0), Peer("n3")))
+    inside = view("n2", 6.5, peers=(Peer("n3", last_contact_ms=1.0),))
+    assert "leaked: n1 heard from n2" in minority(lie, views=(heard,)).sentence
+    assert minority(lie, views=(heard,)).outcome == "unknown"
+    assert minority(lie, views=(silent, inside)).outcome == "fail"
+
+
+# --- recovery and effect -------------------------------------------------------------------------------------------
+
+
+def recovery(fault: FaultSpan, whole: float | None, **other: Any) -> Verdict:
+    whole_us = None if whole is None else int(whole * S)
+    return recovered_in_time(good(faults=(fault,), recovered_us=(whole_us,), **other))
+
+
+def test_recovery_from_a_cut_counts_from_its_end() -> None:
+    assert recovery(cut(ISOLATED, 5, 6), 8).outcome == "pass"
+    late = recovery(cut(ISOLATED, 5, 6), 9.5)
+    assert (late.outcome, late.group) == ("fail", "recovery")
+    assert late.sentence == "cut: whole after 3.500 s (limit 3.000 s)."
+
+
+def test_recovery_from_a_kill_counts_from_when_the_process_runs_again() -> None:
+    again = tuple(
+        view("n1", at / 10, boot="again" if at > 80 else "boot-n1") for at in range(100) if at < 50 or at > 80
+    )
+    told = recovery(kill(at=5), 9.0, views=again)
+    assert told.outcome == "pass"
+    assert "after 3.101 s until the process ran again" in told.sentence
+    assert recovery(kill(at=5), 9.0, views=()).outcome == "fail"
+
+
+def test_nobody_able_to_write_for_longer_than_the_limit_after_a_kill_fails_even_if_all_is_well_in_the_end() -> None:
+    history = tuple(op for op in writes_and_reads(10) if not 5 * S < op.done_us < 9 * S)
+    again = tuple(
+        view("n1", at / 10, boot="again" if at > 80 else "boot-n1") for at in range(100) if at < 50 or at > 80
+    )
+    silent = recovered_in_time(good(history, faults=(kill(at=5),), recovered_us=(int(9.5 * S),), views=again))
+    assert silent.outcome == "fail"
+    assert "nobody could write for 4.0" in silent.sentence
+
+
+def test_never_whole_is_a_failure_once_the_limit_has_passed_and_unknown_before() -> None:
+    assert recovery(cut(ISOLATED, 5, 6), None).outcome == "fail"
+    assert recovery(cut(ISOLATED, 5, 8), None).outcome == "unknown"
+    assert recovery(cut(ISOLATED, 5, None), None).outcome == "unknown"
+    assert outcome(recovered_in_time) == "unknown"
+
+
+def test_the_longest_gap_is_told_and_fails_only_over_a_limit() -> None:
+    history = tuple(op for op in writes_and_reads(10) if not 6 * S < op.done_us < 8 * S)
+    verdict = longest_write_gap(good(history))
+    assert verdict.outcome == "pass"
+    assert verdict.sentence == "The longest time without an acknowledged write was 2.050 s, from 5.960 s on."
+    assert longest_write_gap(good(history), limit_us=S).outcome == "fail"
+    assert longest_write_gap(good(history), limit_us=3 * S).outcome == "pass"
+    assert longest_write_gap(good([read(0, 1, 2)])).outcome == "unknown"
+
+
+def test_the_gap_of_the_majority_is_told_apart() -> None:
+    history = [msgspec.structs.replace(op, via="n2") for op in writes_and_reads(10)]
+    history = [op for op in history if not 6 * S < op.done_us < 7 * S]
+    verdict = longest_write_gap(good(history, faults=(cut(ISOLATED, 5, 8),)))
+    assert verdict.proof == ("cut: the majority (n2, n3) could not write for 1.050 s at the longest",)
+
+
+def test_silence_from_the_start_of_a_fault_to_the_end_is_a_gap() -> None:
+    history = [op for op in writes_and_reads(10) if op.done_us < 5 * S]
+    history += [write(900, 9.8, 9.9, "unknown")]
+    assert "4.840 s" in longest_write_gap(good(history)).sentence
+
+
+def test_too_few_writes_before_the_fault_make_the_run_worthless() -> None:
+    verdict = enough_writes(good([op for op in writes_and_reads(10) if (op.value or 0) % 3 == 0]))
+    assert (verdict.outcome, verdict.group) == ("fail", "effect")
+    assert "Only 7 acknowledged writes a second" in verdict.sentence
+    assert outcome(enough_writes) == "pass"
+    assert outcome(enough_writes, began_faults_us=0) == "fail"
+
+
+# --- the sum -------------------------------------------------------------------------------------------------------
+
+
+def test_a_violated_promise_weighs_more_than_no_recovery_and_that_more_than_a_worthless_run() -> None:
+    unsafe = Verdict("a", "safety", "fail", "")
+    late = Verdict("b", "recovery", "fail", "")
+    weak = Verdict("c", "effect", "fail", "")
+    unknown = Verdict("d", "safety", "unknown", "")
+    fine = Verdict("e", "safety", "pass", "")
+    assert [
+        exit_code(given) for given in ([weak, late, unsafe], [weak, late], [weak, fine], [fine, unknown], [fine])
+    ] == [
+        1,
+        2,
+        3,
+        3,
+        0,
+    ]
+
+
+def test_the_check_about_minorities_is_asked_only_where_nodes_were_separated() -> None:
+    names = {verdict.check for verdict in judge(good(faults=(kill(),), recovered_us=(6 * S,)))}
+    assert "minority-acknowledges-nothing" not in names
+    assert "minority-acknowledges-nothing" in {v.check for v in judge(good(faults=(cut(ISOLATED, 5, 8),)))}
+
+
+def test_a_check_that_breaks_says_that_it_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Evidence) -> Verdict:
+        raise KeyError("n9")
+
+    monkeypatch.setitem(room.SAFETY, "logs-agree", broken)
+    verdicts = judge(good())
+    assert [v.sentence for v in verdicts if v.outcome == "unknown"] == [
+        "This check broke (KeyError: 'n9'): please report it."
+    ]
+    assert exit_code(verdicts) == 3
