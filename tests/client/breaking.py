@@ -77,6 +77,8 @@ class Breaking:
             assert isinstance(what, bytes)
             writer.write(what)
             await writer.drain()
+            if "connection: close" in head.lower():
+                return False
             return what.startswith(b"HTTP/1.1") and b"connection: close" not in what.lower() and b"CUT" not in what
         return False
 
