@@ -88,12 +88,12 @@ class Workload:
             count += op.kind == "write" and op.outcome == "ok"
         return count / window_s
 
-    async def final_reads(self, leader_url: str) -> dict[str, int]:
+    async def final_reads(self, leader_url: str, attempts: int = FINAL_READ_ATTEMPTS) -> dict[str, int]:
         """The last word on every key, read linearizably through the node at `leader_url`, and once through every
         other for the history; keys that cannot be read are left out. Call it after `stop`."""
         final: dict[str, int] = {}
         for key in self.keys:
-            value = await self._read_finally(key, leader_url)
+            value = await self._read_finally(key, leader_url, attempts)
             if value is not None:
                 final[key] = value
         for node in self._target.nodes:
@@ -106,9 +106,9 @@ class Workload:
             self.versions = {}
         return final
 
-    async def _read_finally(self, key: str, url: str) -> int | None:
+    async def _read_finally(self, key: str, url: str, attempts: int) -> int | None:
         node = next((node for node in self._target.nodes if self._target.url(node) == url), url)
-        for _ in range(FINAL_READ_ATTEMPTS):
+        for _ in range(attempts):
             value = await self._read_once(key, node, url)
             if value is not None:
                 return value

@@ -1,0 +1,203 @@
+"""Samples, events and clocks of nodes: complete, resumed where they broke, placed on the tool's clock."""
+
+import asyncio
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from aiohttp import web
+
+from chaos.clock import Clock
+from chaos.model import View
+from chaos.observe import traces as traces_module
+from chaos.observe.nodeapi import new_session
+from chaos.observe.offsets import Offsets
+from chaos.observe.sampler import Sampler, thinned
+from chaos.observe.traces import Traces
+from tests.chaos.doubles import addresses, answering
+from tests.chaos.evidence import view
+
+STATUS: dict[str, Any] = {"name": "n1", "role": "leader", "term": 3, "leader": "n1", "commit": 8, "applied": 7}
+
+
+async def test_the_latest_of_a_node_that_falls_silent_is_forgotten_and_the_past_is_kept() -> None:
+    status = 200
+
+    async def handler(_: web.Request) -> web.Response:
+        return web.json_response(STATUS, status=status)
+
+    async with answering(handler) as url, new_session() as session:
+        sampler = Sampler(addresses(n1=url), session, Clock(), every_s=0.01)
+        sampler.start()
+        assert await sampler.until(lambda latest: "n1" in latest, 5.0)
+        status = 500
+        assert await sampler.until(lambda latest: not latest, 5.0)
+        assert not await sampler.until(lambda latest: "n1" in latest, 0.05)
+        await sampler.stop()
+    assert sampler.views
+    assert {seen.term for seen in sampler.views} == {3}
+
+
+async def test_a_node_that_hangs_does_not_delay_the_others() -> None:
+    over = asyncio.Event()
+
+    async def hangs(_: web.Request) -> web.Response:
+        await over.wait()
+        return web.Response()
+
+    async def answers(_: web.Request) -> web.Response:
+        return web.json_response(STATUS)
+
+    async with answering(hangs) as a, answering(answers) as b, new_session() as session:
+        sampler = Sampler(addresses(n1=a, n2=b), session, Clock(), every_s=0.01)
+        sampler.start()
+        assert await sampler.until(lambda _: len(sampler.views) > 10, 0.9)
+        await sampler.stop()
+        over.set()
+
+
+async def test_views_are_bounded_and_what_shows_something_new_stays() -> None:
+    terms = iter(range(1, 10_000))
+
+    async def handler(_: web.Request) -> web.Response:
+        return web.json_response(STATUS | {"term": 3 + next(terms) // 20})
+
+    async with answering(handler) as url, new_session() as session:
+        sampler = Sampler(addresses(n1=url), session, Clock(), every_s=0.0, views_max=20)
+        sampler.start()
+        assert await sampler.until(lambda _: sampler.dropped > 20, 5.0)
+        await sampler.stop()
+    assert len(sampler.views) <= 20
+    seen = [one.term for one in sampler.views]
+    assert seen == sorted(seen)
+    assert set(range(3, max(seen) + 1)) == set(seen)
+
+
+def test_thinning_halves_what_is_alike_and_keeps_every_change() -> None:
+    alike = [view("n2", at / 10) for at in range(100)]
+    assert 45 <= len(thinned(alike)) <= 55
+    changing = [view("n2", at / 10, term=3 + at // 2) for at in range(100)]
+    assert {one.term for one in thinned(changing)} == {one.term for one in changing}
+
+
+# --- clocks --------------------------------------------------------------------------------------------------------
+
+
+def answered(asked_us: int, answered_us: int, time_us: int | None, boot: str = "b1") -> View:
+    return msgspec.structs.replace(
+        view("n1", 0), asked_us=asked_us, answered_us=answered_us, time_us=time_us, boot=boot
+    )
+
+
+def test_a_node_time_is_placed_by_the_middle_of_the_shortest_question() -> None:
+    offsets = Offsets(Clock())
+    offsets.add(answered(1000, 5000, 900_000), "n1")
+    offsets.add(answered(6000, 6200, 903_100), "n1")
+    offsets.add(answered(9000, 9900, 906_000), "n1")
+    assert offsets.on_ours("n1", "b1", 903_100) == 6100
+    assert offsets.uncertainty_us("n1") == 100
+
+
+def test_a_process_that_starts_again_is_measured_anew() -> None:
+    offsets = Offsets(Clock())
+    offsets.add(answered(1000, 1200, 900_000), "n1")
+    offsets.add(answered(5000, 5600, 100_000, boot="b2"), "n1")
+    assert offsets.on_ours("n1", "b2", 100_000) == 5300
+    assert offsets.on_ours("n1", "b1", 900_000) == 1100
+    assert offsets.on_ours("n1", "b3", 100_000) == 5300
+    assert offsets.uncertainty_us("n1") == 300
+
+
+def test_a_node_that_does_not_say_its_time_is_taken_to_have_our_clock() -> None:
+    clock = Clock()
+    offsets = Offsets(clock)
+    offsets.add(answered(1000, 1200, None), "n1")
+    assert offsets.uncertainty_us("n1") is None
+    assert offsets.on_ours("n1", "b1", clock.began_wall_us + 77) == 77
+
+
+# --- events --------------------------------------------------------------------------------------------------------
+
+
+class Node:
+    """Serves events from a list of streams, one a connection; a node's clock that is an hour ahead."""
+
+    def __init__(self, clock: Clock, streams: list[str]) -> None:
+        self.clock, self.streams = clock, streams
+        self.asked: list[str] = []
+        self.done = asyncio.Event()
+        self.over = asyncio.Event()
+
+    def wall_us(self) -> int:
+        return self.clock.began_wall_us + self.clock.now_us() + 3_600_000_000
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        if request.path == "/status":
+            return web.json_response(STATUS | {"boot": "b1", "time_us": self.wall_us()})
+        self.asked.append(request.headers.get("Last-Event-ID", ""))
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        response.force_close()
+        await response.prepare(request)
+        if self.streams:
+            await response.write(self.streams.pop(0).encode())
+        else:
+            self.done.set()
+            await self.over.wait()
+        return response
+
+
+def sse(seq: int, time_us: int, kind: str = "term", boot: str = "b1") -> str:
+    data = {"seq": seq, "time_us": time_us, "node": "n1", "kind": kind, "term": 3, "role": "leader", "detail": {}}
+    return f"id: {boot}.{seq}.0\ndata: {json.dumps(data)}\n\n"
+
+
+async def test_events_are_followed_across_breaks_and_lie_on_our_clock() -> None:
+    clock = Clock()
+    node = Node(clock, [])
+    at = node.wall_us()
+    node.streams = [
+        "retry: 1000\n\n" + sse(1, at) + ": still here\n\n",
+        'event: lost\ndata: {"transitions":4,"messages":0}\n\n' + sse(7, at + 500) + "data: {no json\n\n",
+        sse(1, at + 900, "started", "b2") + "event: sampled\ndata: " + json.dumps({"left_out": 1}) + "\n\n",
+    ]
+    async with answering(node.handle) as url, new_session() as session:
+        traces = Traces(addresses(n1=url), session, clock)
+        traces.start()
+        await asyncio.wait_for(node.done.wait(), 10)
+        await traces.stop()
+        node.over.set()
+    assert node.asked == ["", "b1.1.0", "b1.7.0", "b2.1.0"]
+    assert [(event.seq, event.kind, event.boot) for event in traces.events] == [
+        (1, "term", "b1"),
+        (7, "term", "b1"),
+        (1, "started", "b2"),
+    ]
+    assert traces.lost == 4
+    off_us = traces.uncertainty_us["n1"]
+    assert abs(traces.events[0].at_us - (at - clock.began_wall_us - 3_600_000_000)) <= off_us
+    assert traces.events[1].at_us - traces.events[0].at_us == 500
+
+
+async def test_events_are_bounded_and_what_is_too_much_is_counted() -> None:
+    node = Node(Clock(), ["".join(sse(n, n) for n in range(1, 11))])
+    async with answering(node.handle) as url, new_session() as session:
+        traces = Traces(addresses(n1=url), session, node.clock, events_max=4)
+        traces.start()
+        await asyncio.wait_for(node.done.wait(), 10)
+        await traces.stop()
+        node.over.set()
+    assert [event.seq for event in traces.events] == [1, 2, 3, 4]
+    assert traces.lost == 6
+
+
+async def test_a_stream_that_is_silent_for_too_long_is_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traces_module, "SILENCE_SECONDS_MAX", 0.05)
+    node = Node(Clock(), [])
+    async with answering(node.handle) as url, new_session() as session:
+        traces = Traces(addresses(n1=url), session, node.clock)
+        traces.start()
+        while len(node.asked) < 2:  # noqa: ASYNC110 - the double has no event for it
+            await asyncio.sleep(0.01)
+        await traces.stop()
+        node.over.set()
