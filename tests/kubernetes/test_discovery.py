@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def test_pods_that_appear_one_by_one_elect_one_leader(space: Namespace, proxy: P
 
 
 def test_names_late_by_half_a_minute_elect_one_leader(space: Namespace, proxy: Proxy, tmp_path: Path) -> None:
-    with no_dns(), release(space, proxy, name="late-raft", wait=False) as raft:
+    with no_dns() as dns_back, release(space, proxy, name="late-raft", wait=False) as raft:
         until_running(raft, 3)
         until("three nodes answer", lambda: len(raft.statuses()) == 3, 60)
         end = raft.now() + NAMES_LATE_SECONDS
@@ -123,16 +123,17 @@ DNS = ("kubectl", "--namespace=kube-system")
 
 
 @contextmanager
-def no_dns() -> Iterator[None]:
-    """CoreDNS of the whole cluster away, and back afterwards whatever happened."""
+def no_dns() -> Iterator[Callable[[], None]]:
+    """CoreDNS of the whole cluster away until the returned function is called, and back afterwards in any case."""
+    before = run(*DNS, "get", "deployment/coredns", "--output=jsonpath={.spec.replicas}")
+
+    def back() -> None:
+        run(*DNS, "scale", "deployment/coredns", f"--replicas={before}")
+        run(*DNS, "rollout", "status", "deployment/coredns", "--timeout=90s")
+
     run(*DNS, "scale", "deployment/coredns", "--replicas=0")
-    run(*DNS, "wait", "--for=delete", "pod", "--selector=k8s-app=kube-dns", "--timeout=60s")
     try:
-        yield
+        run(*DNS, "wait", "--for=delete", "pod", "--selector=k8s-app=kube-dns", "--timeout=60s")
+        yield back
     finally:
-        dns_back()
-
-
-def dns_back() -> None:
-    run(*DNS, "scale", "deployment/coredns", "--replicas=2")
-    run(*DNS, "rollout", "status", "deployment/coredns", "--timeout=90s")
+        back()

@@ -1,6 +1,7 @@
 """Pods deleted, killed in place and drained away while clients write: writes go on, nothing acknowledged is lost."""
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,8 @@ STALL_SECONDS_MAX = 15.0
 
 @pytest.fixture(scope="module")
 def raft(space: Namespace, proxy: Proxy) -> Iterator[Release]:
-    with release(space, proxy) as installed:
+    # `kubectl drain` selects by label in all namespaces: no other release may have this name
+    with release(space, proxy, name=f"raft-{os.getpid()}") as installed:
         yield installed
 
 
@@ -115,7 +117,8 @@ def test_a_drained_worker_takes_one_voter_at_most(raft: Release, tmp_path: Path)
 def drained(raft: Release, worker: str) -> Iterator[None]:
     """`kubectl drain` of what belongs to this release, and `kubectl uncordon`."""
     try:
-        run("kubectl", "drain", worker, f"--pod-selector={raft.selector}", "--ignore-daemonsets", "--timeout=90s")
+        words = ("--ignore-daemonsets", "--delete-emptydir-data", "--timeout=90s")
+        run("kubectl", "drain", worker, f"--pod-selector={raft.selector}", *words)
         yield
     finally:
         run("kubectl", "uncordon", worker)
