@@ -41,8 +41,8 @@ async def refuse_leftovers(target: Target) -> None:
     left = await target.leftovers()
     if left:
         raise Refused(
-            f"An earlier run left {_named([describe(step) for step in left])} behind in {target.title}: "
-            "take it back with raft-chaos heal --all."
+            f"Something of another run is still in force in {target.title}, {_named([describe(s) for s in left])}: "
+            "wait for that run, or, where it was killed, take it back with raft-chaos heal --all."
         )
 
 

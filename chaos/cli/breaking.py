@@ -149,6 +149,7 @@ async def _plan_and_run(common: Common, target: Target, faults: Sequence[Fault],
     async with new_session() as session:
         situation = await look(target, session, Clock())
     if not situation.leader:
+        await guard.refuse_leftovers(target)
         raise Refused(
             f"{guard.capital(target.title)} is not healthy to begin with: {unhealthy(situation)}; nothing was changed. "
             "See raft-chaos status."
@@ -157,7 +158,8 @@ async def _plan_and_run(common: Common, target: Target, faults: Sequence[Fault],
     if common.dry_run:
         await _dry_run(common, target, plan, situation, options)
         return 0
-    guard.refuse_harm(plan, situation, target, options.allow_quorum_loss)
+    if not common.yes:  # before somebody is asked in vain; the run itself looks again, under its lock
+        await _guards(target, plan, situation, options)
     with _ctrl_c_while_asking():
         guard.confirm(plan, target, common.yes, sys.stderr, sys.stdin)
     if not common.json:
@@ -170,9 +172,7 @@ async def _plan_and_run(common: Common, target: Target, faults: Sequence[Fault],
 async def _dry_run(common: Common, target: Target, plan: Plan, situation: Situation, options: Options) -> None:
     refusal = ""
     try:
-        guard.refuse_harm(plan, situation, target, options.allow_quorum_loss)
-        await guard.refuse_leftovers(target)
-        await guard.refuse_objections(plan, target)
+        await _guards(target, plan, situation, options)
     except ChaosError as error:
         refusal = str(error)
     if common.json:
@@ -180,6 +180,12 @@ async def _dry_run(common: Common, target: Target, plan: Plan, situation: Situat
         print_json({"dry_run": True, "target": target.title, "seed": options.seed, **told_of, "refusal": refusal})
     else:
         show.plan(target.title, plan, options.seed, refusal)
+
+
+async def _guards(target: Target, plan: Plan, situation: Situation, options: Options) -> None:
+    await guard.refuse_leftovers(target)
+    guard.refuse_harm(plan, situation, target, options.allow_quorum_loss)
+    await guard.refuse_objections(plan, target)
 
 
 def _show(common: Common, result: RunResult) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from chaos.errors import NotEffective, NotRecovered
 from chaos.faults.aim import find_leader
+from chaos.faults.foretell import longest_timeout
 from chaos.faults.port import Plan, Scene
 from chaos.model import FaultSpan, Place, View
 from chaos.situation import Situation, situate
@@ -20,7 +21,6 @@ GONE_SECONDS = {"sigkill": 10.0, "delete": 45.0}
 POLL_SECONDS = 0.05
 BACK_OFF_SECONDS = 330.0
 """The kubelet starts a container that ended again and again ever later, five minutes at most."""
-TIMEOUT_TEXT = "its election timeout"
 
 
 class KillLeader:
@@ -155,9 +155,3 @@ async def _until(limit_s: float, look: Callable[[], Awaitable[str]]) -> str:
         if seen or loop.time() >= deadline:
             return seen
         await asyncio.sleep(POLL_SECONDS)
-
-
-def longest_timeout(situation: Situation) -> str:
-    """The longest election timeout that a node has drawn now, for people."""
-    drawn = [view.election_timeout_ms for view in situation.views.values() if view.election_timeout_ms]
-    return f"about {max(drawn):.0f} ms, {TIMEOUT_TEXT}" if drawn else TIMEOUT_TEXT

@@ -1,0 +1,131 @@
+"""A cut that is in force, and the proof of it: made once before it counts, watched, repaired and made again.
+
+The order of the proof: new connections fail where they must and pass elsewhere; only then peer links are reset, because
+links that are reset earlier are dialled again and survive; then, for a while, nobody hears anything over the cut.
+
+Why it exists: see references on NetworkPolicy and established connections. It must not install or remove the cut, but
+where a node that was started again has lost its end of it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+from chaos.errors import NotEffective
+from chaos.faults import proof
+from chaos.faults.port import Scene
+from chaos.model import View
+from chaos.observe.nodeapi import command
+from chaos.targets.port import Cut, Pair
+
+PROVE_SECONDS = 10.0
+"""How long each step of the proof may take."""
+LOOK_EVERY_SECONDS = 0.1
+REPAIRS_MAX = 10
+"""A cut that had to be repaired more often is none."""
+
+
+class ProvenCut:
+    """`mend`: puts the cut in force again where a node may have lost it. `repairs`: how often it leaked so far."""
+
+    def __init__(self, scene: Scene, cut: Cut, mend: Callable[[], Awaitable[None]]) -> None:
+        self.cut, self.repairs = cut, 0
+        self._scene, self._mend = scene, mend
+        self._quiet_since_us = 0
+        self._boots: dict[str, str] = {}
+        self._instances: dict[str, str] = {}
+
+    async def remember(self, views: Mapping[str, View], look_at_places: bool = True) -> list[str]:
+        """Note which process every node is; those that are another one than was noted before."""
+        boots = {name: views[name].boot for name in views}
+        instances = {n: p.instance for n, p in (await self._scene.target.places()).items()} if look_at_places else {}
+        changed = {name for name, boot in boots.items() if self._boots.get(name, boot) != boot}
+        changed |= {name for name, one in instances.items() if one and self._instances.get(name, one) != one}
+        self._boots |= boots
+        self._instances |= {name: one for name, one in instances.items() if one}
+        return sorted(changed)
+
+    async def prove(self) -> None:
+        """Return once the cut is proven. Raises NotEffective naming what still connects, or is heard."""
+        await self._prove_dials()
+        await self._prove_quiet()
+
+    async def leak(self, thorough: bool) -> str:
+        """What is wrong with the cut now, empty: nothing. `thorough`: dial, and look at processes from outside."""
+        views = self._scene.fresh()
+        heard = proof.heard_over(self.cut, views, self._quiet_since_us)
+        changed = await self.remember(views, look_at_places=thorough)
+        if heard:
+            return f"{proof.named(heard)} was heard over the cut"
+        if changed:
+            return f"{' and '.join(changed)} is another process than before"
+        if thorough:
+            leaks, broken = await proof.wrong_dials(self._scene, self.cut)
+            if leaks:
+                return f"{proof.named(leaks)} connects again"
+            if broken:
+                return f"{proof.named(broken)} cannot connect any more"
+        return ""
+
+    async def repair(self, why: str) -> None:
+        """Prove it anew after a leak. Raises NotEffective where it cannot be, or not any more."""
+        self.repairs += 1
+        if self.repairs > REPAIRS_MAX:
+            raise NotEffective(
+                f"The partition does not hold: it was repaired {REPAIRS_MAX} times already, and now {why}; "
+                "it was taken back."
+            )
+        await self._mend()
+        await self.prove()
+
+    async def _prove_dials(self) -> None:
+        leaks, broken = await proof.until_dials_agree(self._scene, self.cut, PROVE_SECONDS)
+        if leaks:
+            raise NotEffective(
+                f"The partition is not enforced: after {PROVE_SECONDS:.0f} s {proof.named(leaks)} still connects, "
+                "so it was taken back and nothing was tested: raft-chaos doctor says who enforces policies here."
+            )
+        if broken:
+            raise NotEffective(
+                f"The partition cuts too much: {proof.named(broken)} cannot connect and should, "
+                "so it was taken back: raft-chaos doctor names other policies."
+            )
+
+    async def _prove_quiet(self) -> None:
+        """Reset the links, and again while something still comes over the cut; silence for a while is the proof."""
+        deadline_us = self._scene.clock.now_us() + int(PROVE_SECONDS * 1e6)
+        await self._reset_links()
+        while True:
+            views = self._scene.fresh()
+            heard = proof.heard_over(self.cut, views, self._quiet_since_us)
+            silent = proof.silent_within(self.cut.groups, views, self._scene.target.nodes)
+            if not heard and not silent and proof.is_quiet(self.cut, views, self._quiet_since_us):
+                return
+            if self._scene.clock.now_us() >= deadline_us:
+                raise NotEffective(_not_quiet(heard, silent))
+            if heard:
+                await self._reset_links()
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
+
+    async def _reset_links(self) -> None:
+        """At both ends of every blocked pair; one end is enough. What is heard from now on came through."""
+        pairs, scene = self.cut.blocked, self._scene
+        answers = await asyncio.gather(
+            *(command(scene.session, scene.target.url(a), "reset_links", {"peer": b}) for a, b in pairs)
+        )
+        said = dict(zip(pairs, answers, strict=True))
+        for (a, b), answer in said.items():
+            if not answer.ok and not said[b, a].ok and answer.code != "unreachable":
+                raise NotEffective(
+                    f"The links between {a} and {b} could not be reset ({answer.message.rstrip('.')}), "
+                    "so old connections may live on: the partition was taken back."
+                )
+        self._quiet_since_us = scene.clock.now_us()
+
+
+def _not_quiet(heard: list[Pair], silent: list[Pair]) -> str:
+    if silent and not heard:
+        return f"The partition cuts too much: {proof.named(silent)} hears nothing and should, so it was taken back."
+    return (
+        f"The partition leaks: {proof.named(heard) or 'somebody'} still hears the other side although new connections "
+        f"fail and links were reset for {PROVE_SECONDS:.0f} s, so it was taken back."
+    )
