@@ -1,0 +1,93 @@
+"""Client operations as drawings: single marks where there are few, a density where there are many.
+
+Why it exists: the gap in the writes is what people look for, and a page must stay small whether a run had a hundred
+operations or half a million. Acknowledged operations stand above the line, all others hang below it: the direction
+says it, colour only repeats it. It must not count anything that is quoted elsewhere: see figures.py.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from chaos.report.markup import Html, el, join
+from chaos.report.scales import Window, when
+from chaos.workload.history import Op
+
+BUCKETS = 360
+"""Columns of a density, whatever its width."""
+MARKS_MAX = 150
+"""Operations of one lane that are drawn one by one, with what became of each."""
+_SAID = {"ok": "acknowledged", "fail": "refused", "unknown": "outcome unknown"}
+
+
+def lane(ops: Iterable[Op], shown: Window, height: int) -> Html:
+    """The operations of that window in a strip of `height` pixels, as marks or as a density."""
+    there = [op for op in ops if shown.overlaps(op.sent_us, op.done_us + 1)]
+    return _marks(there, shown, height) if len(there) <= MARKS_MAX else density(there, shown, height)
+
+
+def density(ops: Sequence[Op], shown: Window, height: int) -> Html:
+    """Columns: acknowledged ones up, refused and then unknown ones down; both on the scale of the highest column."""
+    columns = _columns(ops, shown)
+    highest = max((max(sum(column), 1) for column in columns), default=1)
+    up, down = height * 0.62, height * 0.38
+    paths = dict.fromkeys(_SAID, "")
+    for number, (good, refused, unknown) in enumerate(columns):
+        if good:
+            paths["ok"] += _column(number, up - up * good / highest, up)
+        below = up + 0.5
+        for outcome, amount in (("fail", refused), ("unknown", unknown)):
+            if amount:
+                end = below + max(2.0, (down - 1) * amount / highest)
+                paths[outcome] += _column(number, below, min(end, float(height)))
+                below = end
+    drawn = (el("path", class_=f"o-{outcome}", d=path) for outcome, path in paths.items() if path)
+    line = el("path", class_="base", d=f"M0 {up:g}H{BUCKETS}")
+    return el(
+        "svg", line, *drawn, viewBox=f"0 0 {BUCKETS} {height}", preserveAspectRatio="none", width="100%", height=height
+    )
+
+
+def highest_rate(ops: Iterable[Op], shown: Window) -> float:
+    """Acknowledged operations a second in the fullest column."""
+    columns = _columns([op for op in ops if shown.overlaps(op.sent_us, op.done_us + 1)], shown)
+    return max((column[0] for column in columns), default=0) * 1e6 * BUCKETS / (shown.to_us - shown.from_us)
+
+
+def _columns(ops: Sequence[Op], shown: Window) -> list[list[int]]:
+    """(acknowledged, refused, unknown) of each column, by when the answer was there."""
+    columns = [[0, 0, 0] for _ in range(BUCKETS)]
+    place = {"ok": 0, "fail": 1, "unknown": 2}
+    for op in ops:
+        if shown.from_us <= op.done_us < shown.to_us:
+            columns[int(shown.share(op.done_us) * BUCKETS)][place[op.outcome]] += 1
+    return columns
+
+
+def _column(number: int, top: float, bottom: float) -> str:
+    return f"M{number} {bottom:.4g}V{top:.4g}h1V{bottom:.4g}z"
+
+
+def _marks(ops: Sequence[Op], shown: Window, height: int) -> Html:
+    """One bar an operation, from when it was sent to when its answer was there, which a tick marks."""
+    up = height * 0.62
+    drawn = []
+    for op in ops:
+        top = 2.0 if op.outcome == "ok" else up + 1
+        tall = up - 3 if op.outcome == "ok" else height - up - 1
+        did = f"wrote {op.value}" if op.kind == "write" else f"read {op.value if op.outcome == 'ok' else ''}".strip()
+        why = f": {op.error}" if op.error else ""
+        title = el(
+            "title",
+            f"{op.client} {did} via {op.via}, {when(op.sent_us)} to {when(op.done_us)}, {_SAID[op.outcome]}{why}",
+        )
+        bar = el(
+            "rect",
+            x=shown.at(op.sent_us),
+            width=shown.width(op.sent_us, op.done_us),
+            y=f"{top:g}",
+            height=f"{tall:g}",
+            class_="span",
+        )
+        tick = el("rect", x=shown.at(op.done_us), width=2, y=f"{top:g}", height=f"{tall:g}")
+        drawn.append(el("g", title, bar, tick, class_=f"o-{op.outcome}"))
+    line = el("rect", class_="base", x="0", width="100%", y=f"{up:g}", height="0.5")
+    return el("svg", line, join(drawn), width="100%", height=height)

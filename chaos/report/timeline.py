@@ -1,0 +1,223 @@
+"""The drawing of a run, or of a part of it: faults, who led, what every node was, and what its clients were told.
+
+Rows of the same stretch of time under each other, each its own SVG that is as wide as the screen leaves it. Colour
+repeats what is written or what the form says already. Without a script everything is there: hints are `<title>`s,
+zooming is a choice of the reader's that style sheets understand. It must not derive anything: lanes.py does.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from chaos.model import FaultSpan
+from chaos.report import operations
+from chaos.report.lanes import Segment
+from chaos.report.markup import Html, el, join
+from chaos.report.record import RunRecord
+from chaos.report.scales import Window, lasting, when
+from chaos.workload.history import Op
+
+AXIS_HEIGHT, FAULT_HEIGHT, LEADER_HEIGHT, ROLE_HEIGHT, OPS_HEIGHT, RATE_HEIGHT = 22, 24, 24, 22, 26, 64
+FAULTS_DRAWN_MAX = 40
+SPOKEN_MAX = 8
+"""Segments of a lane that its description names; the table has them all."""
+_PHASES = (
+    ("injected_us", "effective_us", "wait", "done, not yet proven"),
+    ("effective_us", "reverted_us", "on", "proven to work"),
+    ("reverted_us", "healed_us", "heal", "taken back, not yet proven to be gone"),
+)
+
+
+class Drawing:
+    """Everything that the rows of one window need. `lanes`: by node; `leads`: who led."""
+
+    def __init__(
+        self,
+        record: RunRecord,
+        history: Sequence[Op],
+        lanes: Mapping[str, Sequence[Segment]],
+        leads: Sequence[Segment],
+    ) -> None:
+        self._record, self._lanes, self._leads = record, lanes, leads
+        self._faults = record.faults[:FAULTS_DRAWN_MAX]
+        self._by_node: dict[str, list[Op]] = {node: [] for node in lanes}
+        for op in history:
+            if op.via in self._by_node:
+                self._by_node[op.via].append(op)
+        self._writes = [op for op in history if op.kind == "write"]
+
+    def rows(self, shown: Window, *, rates: bool = True) -> Html:
+        """All rows of that window; `rates`: with the row of all writes."""
+        rows = [self._axis(shown), self._fault_row(shown), self._leader_row(shown)]
+        rows += [self._node_row(node, shown) for node in self._lanes]
+        if rates:
+            rows.append(self._rate_row(shown))
+        return el("div", *rows, class_="rows")
+
+    # --- rows ----------------------------------------------------------------------------------------------------
+
+    def _axis(self, shown: Window) -> Html:
+        marks = (el("text", text, x=shown.at(at), y="15", class_="tick") for at, text in _inner(shown))
+        return _row("", el("svg", join(marks), width="100%", height=AXIS_HEIGHT, aria_hidden="true"), "axis")
+
+    def _fault_row(self, shown: Window) -> Html:
+        boxes, spoken = [], []
+        for fault in self._faults:
+            for begin, end, kind, said in phases(fault, self._record.ended_us):
+                if shown.overlaps(begin, end):
+                    label = fault.title if kind == "on" else ""
+                    hint = f"{fault.title}: {said}, {when(begin)} to {when(end)} ({lasting(end - begin)})"
+                    boxes.append(_box(shown, begin, end, FAULT_HEIGHT, f"band b-{kind}", label, hint))
+                    spoken.append(hint)
+        return _row("Faults", self._svg(shown, FAULT_HEIGHT, boxes, spoken, bands=False), "faults")
+
+    def _leader_row(self, shown: Window) -> Html:
+        boxes, spoken = [], []
+        for segment in self._leads:
+            if shown.overlaps(segment.from_us, segment.to_us):
+                name = f"{segment.role} · term {segment.term}" if segment.role else "nobody led"
+                hint = f"{name}, {_stretch(segment)}"
+                kind = "role leader" if segment.role else "role nobody"
+                boxes.append(_box(shown, segment.from_us, segment.to_us, LEADER_HEIGHT, kind, name, hint))
+                spoken.append(hint)
+        return _row("Leader", self._svg(shown, LEADER_HEIGHT, boxes, spoken))
+
+    def _node_row(self, node: str, shown: Window) -> Html:
+        boxes, spoken = [], []
+        for segment in self._lanes[node]:
+            if shown.overlaps(segment.from_us, segment.to_us):
+                name = f"{segment.role}, term {segment.term}" if segment.role else "no answer"
+                hint = f"{node}: {name}, {_stretch(segment)}"
+                kind = f"role {segment.role or 'silent'}"
+                boxes.append(_box(shown, segment.from_us, segment.to_us, ROLE_HEIGHT, kind, name, hint))
+                spoken.append(f"{name}, {_stretch(segment)}")
+        strip = operations.lane(self._by_node[node], shown, OPS_HEIGHT)
+        below = el("svg", strip, y=ROLE_HEIGHT, width="100%", height=OPS_HEIGHT)
+        return _row(node, self._svg(shown, ROLE_HEIGHT + OPS_HEIGHT, [*boxes, below], spoken), "node")
+
+    def _rate_row(self, shown: Window) -> Html:
+        highest = operations.highest_rate(self._writes, shown)
+        drawn = [operations.density(self._writes, shown, RATE_HEIGHT)]
+        spoken = [f"at most {highest:.0f} acknowledged writes a second"]
+        figures = self._record.figures
+        if figures.longest_gap_us is not None and figures.gap_from_us is not None:
+            begin, end = figures.gap_from_us, figures.gap_from_us + figures.longest_gap_us
+            if shown.overlaps(begin, end):
+                said = f"longest gap {lasting(end - begin)}"
+                hint = f"no write was acknowledged from {when(begin)} to {when(end)}"
+                drawn.append(_gap(shown, begin, end, said, hint))
+                spoken.append(f"{said}: {hint}")
+        label = join(("All writes", el("small", f"top: {highest:.0f}/s")))
+        return _row(label, self._svg(shown, RATE_HEIGHT, drawn, spoken), "rate")
+
+    # --- parts ---------------------------------------------------------------------------------------------------
+
+    def _svg(self, shown: Window, height: int, drawn: Sequence[str], spoken: Sequence[str], bands: bool = True) -> Html:
+        """One row's drawing: the faults behind it, the grid, and what it shows."""
+        behind = [self._band(fault, shown, height) for fault in self._faults] if bands else []
+        grid = (el("rect", x=shown.at(at), width="1", height=height, class_="grid") for at, _ in _inner(shown))
+        more = f"; and {len(spoken) - SPOKEN_MAX} more, see the table" if len(spoken) > SPOKEN_MAX else ""
+        label = "; ".join(spoken[:SPOKEN_MAX]) + more or "nothing"
+        return el("svg", *behind, join(grid), *drawn, width="100%", height=height, role="img", aria_label=label)
+
+    def _band(self, fault: FaultSpan, shown: Window, height: int) -> Html:
+        parts = [
+            el("rect", x=shown.at(begin), width=shown.width(begin, end), height=height, class_=f"behind b-{kind}")
+            for begin, end, kind, _ in phases(fault, self._record.ended_us)
+            if shown.overlaps(begin, end)
+        ]
+        if fault.injected_us is not None and shown.overlaps(fault.injected_us, fault.injected_us + 1):
+            parts.append(el("rect", x=shown.at(fault.injected_us), width="1.5", height=height, class_="instant"))
+        return join(parts)
+
+
+def phases(fault: FaultSpan, ended_us: int) -> list[tuple[int, int, str, str]]:
+    """(from, to, kind, in words) of what a fault went through; a step that was not reached lasts until the end."""
+    found = []
+    for begins, ends, kind, said in _PHASES:
+        begin, end = getattr(fault, begins), getattr(fault, ends)
+        if begin is None:
+            continue
+        if end is None:
+            later = [getattr(fault, name) for _, name, _, _ in _PHASES if getattr(fault, name) is not None]
+            end = min((at for at in later if at > begin), default=ended_us)
+        if end > begin:
+            found.append((begin, end, kind, said))
+    return found
+
+
+def legend() -> Html:
+    """What forms and colours mean."""
+    entries = (
+        ("role leader", "leader"),
+        ("role follower", "follower"),
+        ("role candidate", "candidate, pre-candidate"),
+        ("role silent", "no answer"),
+        ("b-wait", "fault done, not yet proven"),
+        ("b-on", "fault proven"),
+        ("b-heal", "taken back, not yet proven gone"),
+        ("o-ok", "acknowledged (upwards)"),
+        ("o-fail", "refused (downwards)"),
+        ("o-unknown", "outcome unknown (downwards)"),
+    )
+    keys = (
+        el(
+            "li",
+            el(
+                "svg", el("rect", width="100%", height="100%", class_=kind), width="18", height="12", aria_hidden="true"
+            ),
+            text,
+        )
+        for kind, text in entries
+    )
+    return el("ul", join(keys), class_="legend")
+
+
+def patterns() -> Html:
+    """Hatches that drawings of the page refer to."""
+    stripes = el("path", d="M0 6L6 0M-1 1L1 -1M5 7L7 5", class_="hatch")
+    pattern = el("pattern", stripes, id="hatch", width="6", height="6", patternUnits="userSpaceOnUse")
+    return el("svg", el("defs", pattern), width="0", height="0", aria_hidden="true", class_="defs")
+
+
+def _row(label: str, drawing: Html, kind: str = "") -> Html:
+    return el("div", el("div", label, class_="label"), el("div", drawing, class_="draw"), class_=f"row {kind}".strip())
+
+
+def _box(shown: Window, begin: int, end: int, height: int, kind: str, label: str, hint: str) -> Html:
+    """A stretch with its name in it, cut off where it is too short; its hint tells all."""
+    text = el("text", label, x="5", y=f"{height / 2 + 4:g}") if label else None
+    inside = el("rect", width="100%", height=height, class_=kind)
+    return el(
+        "svg",
+        el("title", hint),
+        inside,
+        text,
+        x=shown.at(begin),
+        width=shown.width(begin, end),
+        height=height,
+        class_="box",
+    )
+
+
+def _gap(shown: Window, begin: int, end: int, said: str, hint: str) -> Html:
+    """A bracket over a stretch without a write; its words beside it, on the side with more room."""
+    middle = shown.share((begin + end) // 2)
+    left = middle > 0.6
+    text = el(
+        "text",
+        said,
+        x=shown.at(begin if left else end),
+        dx="-6" if left else "6",
+        y="14",
+        text_anchor="end" if left else "start",
+    )
+    bar = el("rect", x=shown.at(begin), width=shown.width(begin, end), y="17", height="3")
+    return el("g", el("title", hint), bar, text, class_="gap")
+
+
+def _stretch(segment: Segment) -> str:
+    return f"{when(segment.from_us)} to {when(segment.to_us)} ({lasting(segment.to_us - segment.from_us)})"
+
+
+def _inner(shown: Window) -> list[tuple[int, str]]:
+    """Ticks whose words fit: not those at the right edge."""
+    return [(at, text) for at, text in shown.ticks() if shown.share(at) < 0.96]

@@ -1,0 +1,65 @@
+"""What outcomes and checks are called for people.
+
+Why it exists: the first line of a report must say what a run means to somebody who never heard of exit codes. It must
+not decide an outcome.
+"""
+
+from chaos import errors
+from chaos.report.record import RunRecord
+from chaos.report.scales import count, lasting
+
+OUTCOMES: dict[int, tuple[str, str, str]] = {
+    errors.PASSED: ("Passed", "good", "the cluster kept every promise that was checked, and recovered in time."),
+    errors.UNSAFE: ("Unsafe", "bad", "a promise was broken."),
+    errors.NOT_RECOVERED: (
+        "Not recovered",
+        "bad",
+        "no broken promise was seen, but the cluster was not whole in time.",
+    ),
+    errors.NOT_EFFECTIVE: ("Proves nothing", "warn", "the fault did not do what it says, or too little was recorded."),
+    errors.REFUSED: ("Refused", "warn", "a guard said no before anything was broken."),
+    errors.USAGE: ("Wrong usage", "warn", "the command could not be meant."),
+    errors.TOOL_FAILED: ("Tool failed", "warn", "the tool itself failed, so the run proves nothing."),
+    errors.INTERRUPTED: ("Interrupted", "warn", "the run was ended early, and what had been done was undone."),
+}
+"""By exit code: a word, how it looks, and what it means."""
+
+CHECKS: dict[str, str] = {
+    "one-leader-a-term": "At most one leader a term",
+    "terms-never-go-back": "Terms never go back",
+    "commit-never-goes-back": "What is committed stays committed",
+    "logs-agree": "All logs agree",
+    "acknowledged-writes-survive": "Every acknowledged write is still there",
+    "no-stale-read": "No read saw the past",
+    "minority-acknowledges-nothing": "A minority acknowledged nothing",
+    "recovered-in-time": "Recovered in time",
+    "longest-write-gap": "Longest time without a write",
+    "enough-writes": "Enough writes to tell",
+}
+GROUPS = {"safety": "Safety", "recovery": "Recovery", "effect": "Worth of the run"}
+MARKS = {"pass": ("✓", "passed"), "fail": ("✗", "failed"), "unknown": ("?", "unknown")}
+
+
+def outcome(record: RunRecord) -> tuple[str, str, str]:
+    """Word, look and meaning of how the run ended."""
+    return OUTCOMES.get(record.exit_code, (f"Exit code {record.exit_code}", "warn", "this page does not know it."))
+
+
+def check(name: str) -> str:
+    """A check in words; its name where a newer tool knows more checks."""
+    return CHECKS.get(name, name)
+
+
+def proved(record: RunRecord) -> str:
+    """How many checks passed, and on how much."""
+    passed = sum(verdict.outcome == "pass" for verdict in record.verdicts)
+    figures = record.figures
+    if not record.verdicts:
+        return "Nothing was checked."
+    gap = (
+        f" The longest time without an acknowledged write was {lasting(figures.longest_gap_us)}."
+        if figures.longest_gap_us is not None
+        else ""
+    )
+    writes = f"{count(figures.acknowledged_writes)} acknowledged writes and {count(figures.good_reads)} reads"
+    return f"{passed} of {len(record.verdicts)} checks passed on {writes}.{gap}"
