@@ -57,10 +57,8 @@ async def refuse_objections(plan: Plan, target: Target) -> None:
         raise Refused(f"{plan.title} would not work: {named}{more}. Nothing was changed.")
 
 
-def confirm(plan: Plan, target: Target, yes: bool, asks: TextIO, answers: TextIO) -> None:
-    """Ask whoever sits there, unless `yes`; refuse where nobody does, or where the answer is not yes."""
-    if yes:
-        return
+def confirm(plan: Plan, target: Target, asks: TextIO, answers: TextIO) -> None:
+    """Ask whoever sits there; refuse where nobody does, or where the answer is not yes."""
     if not answers.isatty():
         raise Refused(
             f"{plan.title} in {target.title} was not confirmed, and nobody is there to ask: "

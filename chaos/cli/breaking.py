@@ -160,8 +160,8 @@ async def _plan_and_run(common: Common, target: Target, faults: Sequence[Fault],
         return 0
     if not common.yes:  # before somebody is asked in vain; the run itself looks again, under its lock
         await _guards(target, plan, situation, options)
-    with _ctrl_c_while_asking():
-        guard.confirm(plan, target, common.yes, sys.stderr, sys.stdin)
+        with _ctrl_c_while_asking():
+            guard.confirm(plan, target, sys.stderr, sys.stdin)
     if not common.json:
         print(show.announce(target.title, plan, options.seed), flush=True)
     result = await run(target, faults, options, Progress(common))

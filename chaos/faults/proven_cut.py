@@ -10,7 +10,7 @@ where a node that was started again has lost its end of it.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
-from chaos.errors import NotEffective
+from chaos.errors import ChaosError, NotEffective
 from chaos.faults import proof
 from chaos.faults.port import Scene
 from chaos.model import View
@@ -31,17 +31,23 @@ class ProvenCut:
         self.cut, self.repairs = cut, 0
         self._scene, self._mend = scene, mend
         self._quiet_since_us = 0
-        self._boots: dict[str, str] = {}
-        self._instances: dict[str, str] = {}
+        self._processes: dict[str, tuple[str, str]] = {}
+        """By node: what it calls its process (boot), and what is seen of it from outside (instance)."""
 
     async def remember(self, views: Mapping[str, View], look_at_places: bool = True) -> list[str]:
-        """Note which process every node is; those that are another one than was noted before."""
-        boots = {name: views[name].boot for name in views}
-        instances = {n: p.instance for n, p in (await self._scene.target.places()).items()} if look_at_places else {}
-        changed = {name for name, boot in boots.items() if self._boots.get(name, boot) != boot}
-        changed |= {name for name, one in instances.items() if one and self._instances.get(name, one) != one}
-        self._boots |= boots
-        self._instances |= {name: one for name, one in instances.items() if one}
+        """Note which process every node is that answers; those that are another one than was noted before. One that
+        is still starting is left for later: it has nothing to prove yet."""
+        places = await self._scene.target.places() if look_at_places else {}
+        changed = []
+        for name, view in views.items():
+            instance = places[name].instance if name in places else ""
+            boot, known = self._processes.get(name, (view.boot, instance))
+            if view.boot != boot:
+                changed.append(name)
+                known = ""
+            elif instance and known and instance != known:
+                changed.append(name)
+            self._processes[name] = (view.boot, instance or known)
         return sorted(changed)
 
     async def prove(self) -> None:
@@ -74,8 +80,20 @@ class ProvenCut:
                 f"The partition does not hold: it was repaired {REPAIRS_MAX} times already, and now {why}; "
                 "it was taken back."
             )
-        await self._mend()
+        await self._mend_in_bounds()
         await self.prove()
+
+    async def _mend_in_bounds(self) -> None:
+        """A node that was started again may run already and not listen yet."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + PROVE_SECONDS
+        while True:
+            try:
+                return await self._mend()
+            except ChaosError:
+                if loop.time() >= deadline:
+                    raise
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
 
     async def _prove_dials(self) -> None:
         leaks, broken = await proof.until_dials_agree(self._scene, self.cut, PROVE_SECONDS)

@@ -207,18 +207,20 @@ class _Run:
     async def _heal(self, fault: Fault, scene: Scene, journal: UndoJournal) -> None:
         """Take the fault back, trying again in bounds; what cannot be healed is told, never raised."""
         pause_s, why = REVERT_PAUSE_SECONDS, ""
-        for _ in range(REVERT_TRIES):
+        for number in range(REVERT_TRIES):
             try:
                 async with asyncio.timeout(REVERT_TRY_SECONDS):
                     await fault.revert(scene)
                 break
             except Exception as error:
-                why = str(error) or type(error).__name__
-                self.say(f"could not take it back yet: {why.rstrip('.')}; trying again")
+                why = (str(error) or type(error).__name__).rstrip(".")
+                if not number:
+                    self.say(f"could not take it back yet, trying again: {why.partition(';')[0]}")
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, REVERT_PAUSE_SECONDS_MAX)
         else:
-            self.unhealed = f"The fault could not be taken back: {why.rstrip('.')}. Run: {self.options.heal_command}"
+            self.unhealed = f"The fault could not be taken back: {why}. Run: {self.options.heal_command}"
+            self.say(self.unhealed)
             return
         self.say("taken back; proving that it is gone")
         try:
