@@ -13,6 +13,7 @@ After `OutcomeUnknown`, read the key: what is there settles a write that was mad
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
@@ -25,14 +26,15 @@ CONNECT_SECONDS_MAX = 2.0
 READ_SECONDS_MAX = 2.0
 """One attempt of a read: a node that is paused takes connections and does not answer, and another one would."""
 STATUS_SECONDS_MAX = 0.5
-BACKOFF_SECONDS_MIN, BACKOFF_SECONDS_MAX = 0.02, 0.5
+ATTEMPT_SECONDS_MIN = 0.25
+"""With less time than this left, nothing is sent again: too late to be answered, it would make an unknown outcome."""
+BACKOFF_SECONDS_MIN, BACKOFF_SECONDS_MAX = 0.02, 0.2
 """Between attempts; doubles from the first to the second."""
 LEAVING_SECONDS = 5.0
 """How long a node that closed the connection after its answer is the last choice: it is about to end."""
 IDLE_SECONDS_MAX = 2.0
 """A connection idle for longer is not used again: a leaving node lingers longer, so none is used as it closes."""
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
-NO_HEADERS: Mapping[str, str] = {}
 Text = str | bytes
 """Keys and values are bytes; a string stands for its UTF-8."""
 
@@ -78,11 +80,10 @@ class _Answer(NamedTuple):
 
     def said(self) -> dict[str, Any]:
         """The JSON object of the answer; empty where it is none."""
-        try:
+        with contextlib.suppress(ValueError):
             found = json.loads(self.body)
-        except ValueError:
-            return {}
-        return found if isinstance(found, dict) else {}
+            return found if isinstance(found, dict) else {}
+        return {}
 
     def revision(self) -> int:
         """From the ETag, else from the body, as after DELETE; 0 where no node answers like this."""
@@ -102,7 +103,7 @@ class _Failed(Exception):
 def _failed(error: Exception) -> _Failed:
     if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
         return _Failed(f"no connection ({error})", safe=True)
-    why = str(error) or type(error).__name__
+    why = "silence" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
     return _Failed(f"the request was sent, and no whole answer came ({why})", safe=False)
 
 
@@ -115,12 +116,9 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
 
 
 class RaftClient:
-    """Any number of tasks may use one client; every call ends within `timeout_s`.
-
-    `endpoints`: base URLs of nodes, or of a Service before them. `session`: one to use instead of an own, not closed
-    here. Counters: `attempts` (requests for keys), `retries` (those after a call's first), `longest_stall_s` (the
-    longest that a call took).
-    """
+    """Any number of tasks may use one client; every call ends within `timeout_s`. `endpoints`: base URLs of nodes, or
+    of a Service before them. `session`: one to use instead of an own, not closed here. Counters: `attempts` (requests
+    for keys), `retries` (those after a call's first), `longest_stall_s` (the longest that a call took)."""
 
     def __init__(
         self, endpoints: Sequence[str], *, timeout_s: float = 15.0, session: aiohttp.ClientSession | None = None
@@ -186,7 +184,7 @@ class RaftClient:
         demand = {} if revision is None else {"If-Match": f'"{revision}"'} if revision else {"If-None-Match": "*"}
         quoted = quote(key, safe="").replace(".", "%2E")  # dots alone would be the name of a folder
         try:
-            while (left := began + self._timeout_s - loop.time()) > 0:
+            while (left := began + self._timeout_s - loop.time()) > ATTEMPT_SECONDS_MIN or not attempts:
                 endpoint = self._endpoints[self._current]
                 self.attempts, self.retries, attempts = self.attempts + 1, self.retries + bool(attempts), attempts + 1
                 limit = min(left, READ_SECONDS_MAX) if method == "GET" else left
@@ -203,15 +201,13 @@ class RaftClient:
                     self._move_on(endpoint)
                     if method != "GET" and not error.safe:
                         raise OutcomeUnknown(method, key, endpoint, reason) from None
-                await asyncio.sleep(max(0.0, min(wait, began + self._timeout_s - loop.time())))
+                await asyncio.sleep(wait)
                 wait = min(wait * 2, BACKOFF_SECONDS_MAX)
             raise NotDone(method, key, endpoint, f"{reason} ({attempts} attempts in {self._timeout_s:g} s)")
         finally:
             self.longest_stall_s = max(self.longest_stall_s, loop.time() - began)
 
-    async def _send(
-        self, method: str, url: str, limit_s: float, body: bytes | None = None, demand: Mapping[str, str] = NO_HEADERS
-    ) -> _Answer:
+    async def _send(self, method: str, url: str, limit_s: float, body: bytes | None, demand: dict[str, str]) -> _Answer:
         """One request, sent at most once."""
         if self._session is None:
             raise RuntimeError("use the client as `async with RaftClient(...) as client`")
@@ -234,7 +230,7 @@ class RaftClient:
         count = len(self._endpoints)
         if self._endpoints[self._current] != endpoint or count == 1:
             return
-        others = [(self._current + step) % count for step in range(1, count)]
+        others = [*range(self._current + 1, count), *range(self._current)]
         self._current = next((number for number in others if not self._leaves(number)), others[0])
         if self._search is None or self._search.done():
             self._search = asyncio.create_task(self._find_leader(), name="find the leader")
@@ -254,11 +250,10 @@ class RaftClient:
             self._current = max(leaders)[1]
 
     async def _status(self, endpoint: str) -> dict[str, Any] | None:
-        try:
-            answer = await self._send("GET", f"{endpoint}/status", STATUS_SECONDS_MAX)
-        except _Failed:
-            return None
-        return answer.said() or None if answer.status == 200 else None
+        with contextlib.suppress(_Failed):
+            answer = await self._send("GET", f"{endpoint}/status", STATUS_SECONDS_MAX, None, {})
+            return answer.said() or None if answer.status == 200 else None
+        return None
 
 
 def _settled(method: str, key: bytes, endpoint: str, answer: _Answer) -> _Answer:
