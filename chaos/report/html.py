@@ -2,7 +2,7 @@
 
 The page's own policy forbids it to load anything or to run any script but the one that it carries, whose hash is in the
 policy; without that script nothing is missing but the time under the pointer. What it shows is bounded: densities
-have operations.BUCKETS columns, lanes lanes.SEGMENTS_MAX stretches, tables sections.TABLE_ROWS_MAX rows, and
+have operations.COLUMNS_MAX columns, lanes lanes.SEGMENTS_MAX stretches, tables sections.TABLE_ROWS_MAX rows, and
 CLOSE_UPS_MAX failovers are drawn closely: a page of 15 nodes stays under PAGE_BYTES_MAX, however long the run
 was. Same record, same bytes: no clock, no chance, no version of the machine goes into it.
 """
@@ -18,13 +18,12 @@ from chaos.report import lanes, sections, timeline, waterfall, words
 from chaos.report.markup import Html, el, join
 from chaos.report.record import RunRecord
 from chaos.report.scales import window
-from chaos.report.timeline import Drawing
+from chaos.report.timeline import ZOOMS, Drawing
 from chaos.workload.history import Op
 
 PAGE_BYTES_MAX = 3_000_000
 CLOSE_UPS_MAX = 4
 FAILOVERS_MAX = 20
-ZOOMS = (1, 2, 4, 8, 16)
 
 
 def render(record: RunRecord, history: Sequence[Op], views: Sequence[View], events: Sequence[Event]) -> str:
@@ -159,7 +158,7 @@ def _failovers(record: RunRecord, drawing: Drawing) -> Html | None:
         shown = waterfall.close_up(failover)
         close = None
         if number < CLOSE_UPS_MAX:
-            rows = el("div", drawing.rows(shown, rates=False), class_="wide")
+            rows = el("div", drawing.rows(shown, close=True), class_="wide")
             close = el(
                 "div",
                 rows,
@@ -175,7 +174,7 @@ def _failovers(record: RunRecord, drawing: Drawing) -> Html | None:
                 "article",
                 el("h3", failover.title),
                 el("p", waterfall.sentence(failover)),
-                waterfall.table(failover),
+                waterfall.table(failover, record.run),
                 close,
             )
         )

@@ -11,8 +11,9 @@ from chaos.report.markup import Html, el, join
 from chaos.report.scales import Window, when
 from chaos.workload.history import Op
 
-BUCKETS = 360
-"""Columns of a density, whatever its width."""
+COLUMNS_MIN, COLUMNS_MAX = 60, 360
+OPS_A_COLUMN = 5
+"""A density has as many columns as give each so many operations, within these bounds, whatever its width."""
 MARKS_MAX = 150
 """Operations of one lane that are drawn one by one, with what became of each."""
 _SAID = {"ok": "acknowledged", "fail": "refused", "unknown": "outcome unknown"}
@@ -32,7 +33,7 @@ def density(ops: Sequence[Op], shown: Window, height: int) -> Html:
     paths = dict.fromkeys(_SAID, "")
     for number, (good, refused, unknown) in enumerate(columns):
         if good:
-            paths["ok"] += _column(number, up - up * good / highest, up)
+            paths["ok"] += _column(number, up - (up - 1) * good / highest, up)
         below = up + 0.5
         for outcome, amount in (("fail", refused), ("unknown", unknown)):
             if amount:
@@ -40,25 +41,25 @@ def density(ops: Sequence[Op], shown: Window, height: int) -> Html:
                 paths[outcome] += _column(number, below, min(end, float(height)))
                 below = end
     drawn = (el("path", class_=f"o-{outcome}", d=path) for outcome, path in paths.items() if path)
-    line = el("path", class_="base", d=f"M0 {up:g}H{BUCKETS}")
-    return el(
-        "svg", line, *drawn, viewBox=f"0 0 {BUCKETS} {height}", preserveAspectRatio="none", width="100%", height=height
-    )
+    line = el("path", class_="base", d=f"M0 {up:g}H{len(columns)}")
+    box = f"0 0 {len(columns)} {height}"
+    return el("svg", line, *drawn, viewBox=box, preserveAspectRatio="none", width="100%", height=height)
 
 
 def highest_rate(ops: Iterable[Op], shown: Window) -> float:
-    """Acknowledged operations a second in the fullest column."""
+    """Acknowledged operations a second in the fullest column of their density."""
     columns = _columns([op for op in ops if shown.overlaps(op.sent_us, op.done_us + 1)], shown)
-    return max((column[0] for column in columns), default=0) * 1e6 * BUCKETS / (shown.to_us - shown.from_us)
+    return max(column[0] for column in columns) * 1e6 * len(columns) / (shown.to_us - shown.from_us)
 
 
 def _columns(ops: Sequence[Op], shown: Window) -> list[list[int]]:
     """(acknowledged, refused, unknown) of each column, by when the answer was there."""
-    columns = [[0, 0, 0] for _ in range(BUCKETS)]
+    number = min(COLUMNS_MAX, max(COLUMNS_MIN, len(ops) // OPS_A_COLUMN))
+    columns = [[0, 0, 0] for _ in range(number)]
     place = {"ok": 0, "fail": 1, "unknown": 2}
     for op in ops:
         if shown.from_us <= op.done_us < shown.to_us:
-            columns[int(shown.share(op.done_us) * BUCKETS)][place[op.outcome]] += 1
+            columns[int(shown.share(op.done_us) * number)][place[op.outcome]] += 1
     return columns
 
 
@@ -71,23 +72,15 @@ def _marks(ops: Sequence[Op], shown: Window, height: int) -> Html:
     up = height * 0.62
     drawn = []
     for op in ops:
-        top = 2.0 if op.outcome == "ok" else up + 1
-        tall = up - 3 if op.outcome == "ok" else height - up - 1
+        top, tall = (2.0, up - 3) if op.outcome == "ok" else (up + 2, height - up - 2)
+        tall = tall / 2 - 0.5  # writes above reads
+        top += 0 if op.kind == "write" else tall + 1
         did = f"wrote {op.value}" if op.kind == "write" else f"read {op.value if op.outcome == 'ok' else ''}".strip()
         why = f": {op.error}" if op.error else ""
-        title = el(
-            "title",
-            f"{op.client} {did} via {op.via}, {when(op.sent_us)} to {when(op.done_us)}, {_SAID[op.outcome]}{why}",
-        )
-        bar = el(
-            "rect",
-            x=shown.at(op.sent_us),
-            width=shown.width(op.sent_us, op.done_us),
-            y=f"{top:g}",
-            height=f"{tall:g}",
-            class_="span",
-        )
-        tick = el("rect", x=shown.at(op.done_us), width=2, y=f"{top:g}", height=f"{tall:g}")
-        drawn.append(el("g", title, bar, tick, class_=f"o-{op.outcome}"))
+        hint = f"{op.client} {did} via {op.via}, {when(op.sent_us)} to {when(op.done_us)}, {_SAID[op.outcome]}{why}"
+        box = {"y": f"{top:g}", "height": f"{tall:g}"}
+        bar = el("rect", x=shown.at(op.sent_us), width=shown.width(op.sent_us, op.done_us), class_="span", **box)
+        tick = el("rect", x=shown.at(op.done_us), width=2, **box)
+        drawn.append(el("g", el("title", hint), bar, tick, class_=f"o-{op.outcome}"))
     line = el("rect", class_="base", x="0", width="100%", y=f"{up:g}", height="0.5")
     return el("svg", line, join(drawn), width="100%", height=height)

@@ -29,15 +29,20 @@ def verdicts(record: RunRecord) -> Html:
     if not ranked:
         return el("p", "Nothing was checked: the run ended before there was anything to check.")
     head = el("tr", *(el("th", text, scope="col") for text in ("Result", "Check", "What was seen")))
-    table = el("table", el("thead", head), el("tbody", *map(_verdict_row, ranked)), class_="checks")
+    table = el(
+        "table",
+        el("thead", head),
+        el("tbody", *(_verdict_row(verdict, record.run) for verdict in ranked)),
+        class_="checks",
+    )
     return el("div", table, class_="scroll", tabindex="0", role="region", aria_label="Checks")
 
 
-def _verdict_row(verdict: Verdict) -> Html:
+def _verdict_row(verdict: Verdict, run: str) -> Html:
     mark, word = words.MARKS[verdict.outcome]
     proof = None
     if verdict.proof:
-        lines = el("ul", *(el("li", line) for line in verdict.proof), class_="proof")
+        lines = el("ul", *(el("li", line.replace(f"chaos/{run}/", "")) for line in verdict.proof), class_="proof")
         bad = verdict.outcome == "fail"
         title = "The records that contradict each other" if bad else "More"
         proof = el("details", el("summary", title), lines, open=bad)

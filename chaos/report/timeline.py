@@ -16,6 +16,10 @@ from chaos.report.scales import Window, lasting, when
 from chaos.workload.history import Op
 
 AXIS_HEIGHT, FAULT_HEIGHT, LEADER_HEIGHT, ROLE_HEIGHT, OPS_HEIGHT, RATE_HEIGHT = 22, 24, 24, 22, 26, 64
+CLOSE_OPS_HEIGHT = 40
+TEXT_PIXELS, WIDTH_PIXELS = 6.8, 1150
+"""Of a letter, and of an unzoomed drawing on a desk: what decides whether a name fits its stretch."""
+ZOOMS = (1, 2, 4, 8, 16)
 FAULTS_DRAWN_MAX = 40
 SPOKEN_MAX = 8
 """Segments of a lane that its description names; the table has them all."""
@@ -44,11 +48,11 @@ class Drawing:
                 self._by_node[op.via].append(op)
         self._writes = [op for op in history if op.kind == "write"]
 
-    def rows(self, shown: Window, *, rates: bool = True) -> Html:
-        """All rows of that window; `rates`: with the row of all writes."""
+    def rows(self, shown: Window, *, close: bool = False) -> Html:
+        """All rows of that window; `close`: higher ones for the clients of each node, and none of all writes."""
         rows = [self._axis(shown), self._fault_row(shown), self._leader_row(shown)]
-        rows += [self._node_row(node, shown) for node in self._lanes]
-        if rates:
+        rows += [self._node_row(node, shown, CLOSE_OPS_HEIGHT if close else OPS_HEIGHT) for node in self._lanes]
+        if not close:
             rows.append(self._rate_row(shown))
         return el("div", *rows, class_="rows")
 
@@ -61,13 +65,15 @@ class Drawing:
     def _fault_row(self, shown: Window) -> Html:
         boxes, spoken = [], []
         for fault in self._faults:
-            for begin, end, kind, said in phases(fault, self._record.ended_us):
+            steps = phases(fault, self._record.ended_us)
+            longest = max(steps, key=lambda step: step[1] - step[0], default=None)
+            for begin, end, kind, said in steps:
                 if shown.overlaps(begin, end):
-                    label = fault.title if kind == "on" else ""
+                    label = fault.title if longest and kind == longest[2] else ""
                     hint = f"{fault.title}: {said}, {when(begin)} to {when(end)} ({lasting(end - begin)})"
                     boxes.append(_box(shown, begin, end, FAULT_HEIGHT, f"band b-{kind}", label, hint))
                     spoken.append(hint)
-        return _row("Faults", self._svg(shown, FAULT_HEIGHT, boxes, spoken, bands=False), "faults")
+        return _row("Faults", self._svg(shown, FAULT_HEIGHT, boxes, spoken, None), "faults")
 
     def _leader_row(self, shown: Window) -> Html:
         boxes, spoken = [], []
@@ -80,7 +86,7 @@ class Drawing:
                 spoken.append(hint)
         return _row("Leader", self._svg(shown, LEADER_HEIGHT, boxes, spoken))
 
-    def _node_row(self, node: str, shown: Window) -> Html:
+    def _node_row(self, node: str, shown: Window, ops_height: int) -> Html:
         boxes, spoken = [], []
         for segment in self._lanes[node]:
             if shown.overlaps(segment.from_us, segment.to_us):
@@ -89,9 +95,9 @@ class Drawing:
                 kind = f"role {segment.role or 'silent'}"
                 boxes.append(_box(shown, segment.from_us, segment.to_us, ROLE_HEIGHT, kind, name, hint))
                 spoken.append(f"{name}, {_stretch(segment)}")
-        strip = operations.lane(self._by_node[node], shown, OPS_HEIGHT)
-        below = el("svg", strip, y=ROLE_HEIGHT, width="100%", height=OPS_HEIGHT)
-        return _row(node, self._svg(shown, ROLE_HEIGHT + OPS_HEIGHT, [*boxes, below], spoken), "node")
+        strip = operations.lane(self._by_node[node], shown, ops_height)
+        below = el("svg", strip, y=ROLE_HEIGHT, width="100%", height=ops_height)
+        return _row(node, self._svg(shown, ROLE_HEIGHT + ops_height, [*boxes, below], spoken, node), "node")
 
     def _rate_row(self, shown: Window) -> Html:
         highest = operations.highest_rate(self._writes, shown)
@@ -110,23 +116,34 @@ class Drawing:
 
     # --- parts ---------------------------------------------------------------------------------------------------
 
-    def _svg(self, shown: Window, height: int, drawn: Sequence[str], spoken: Sequence[str], bands: bool = True) -> Html:
-        """One row's drawing: the faults behind it, the grid, and what it shows."""
-        behind = [self._band(fault, shown, height) for fault in self._faults] if bands else []
+    def _svg(
+        self, shown: Window, height: int, drawn: Sequence[str], spoken: Sequence[str], node: str | None = ""
+    ) -> Html:
+        """One row's drawing: the faults behind it (`node` None: none), the grid, and what it shows."""
+        behind = [self._band(fault, shown, height, node) for fault in self._faults] if node is not None else []
         grid = (el("rect", x=shown.at(at), width="1", height=height, class_="grid") for at, _ in _inner(shown))
         more = f"; and {len(spoken) - SPOKEN_MAX} more, see the table" if len(spoken) > SPOKEN_MAX else ""
         label = "; ".join(spoken[:SPOKEN_MAX]) + more or "nothing"
         return el("svg", *behind, join(grid), *drawn, width="100%", height=height, role="img", aria_label=label)
 
-    def _band(self, fault: FaultSpan, shown: Window, height: int) -> Html:
+    def _band(self, fault: FaultSpan, shown: Window, height: int, node: str) -> Html:
+        """Behind a row, stronger where the fault hits that node most."""
+        hit = " hit" if node in self._hit(fault) else ""
         parts = [
-            el("rect", x=shown.at(begin), width=shown.width(begin, end), height=height, class_=f"behind b-{kind}")
+            el("rect", x=shown.at(begin), width=shown.width(begin, end), height=height, class_=f"behind{hit} b-{kind}")
             for begin, end, kind, _ in phases(fault, self._record.ended_us)
             if shown.overlaps(begin, end)
         ]
         if fault.injected_us is not None and shown.overlaps(fault.injected_us, fault.injected_us + 1):
             parts.append(el("rect", x=shown.at(fault.injected_us), width="1.5", height=height, class_="instant"))
         return join(parts)
+
+    def _hit(self, fault: FaultSpan) -> set[str]:
+        """Of a partition those on a side without a majority of the voters; else the fault's nodes."""
+        if not fault.groups:
+            return set(fault.nodes)
+        voters = set(self._record.voters)
+        return {name for group in fault.groups if 2 * len(voters.intersection(group)) <= len(voters) for name in group}
 
 
 def phases(fault: FaultSpan, ended_us: int) -> list[tuple[int, int, str, str]]:
@@ -184,7 +201,7 @@ def _row(label: str, drawing: Html, kind: str = "") -> Html:
 
 def _box(shown: Window, begin: int, end: int, height: int, kind: str, label: str, hint: str) -> Html:
     """A stretch with its name in it, cut off where it is too short; its hint tells all."""
-    text = el("text", label, x="5", y=f"{height / 2 + 4:g}") if label else None
+    text = el("text", label, x="5", y=f"{height / 2 + 4:g}", class_=_fit(shown, begin, end, label)) if label else None
     inside = el("rect", width="100%", height=height, class_=kind)
     return el(
         "svg",
@@ -196,6 +213,13 @@ def _box(shown: Window, begin: int, end: int, height: int, kind: str, label: str
         height=height,
         class_="box",
     )
+
+
+def _fit(shown: Window, begin: int, end: int, label: str) -> str | None:
+    """The class that shows a name only from the zoom on at which it fits its stretch."""
+    room = max(1e-6, shown.share(end) - shown.share(begin)) * WIDTH_PIXELS
+    needed = (len(label) * TEXT_PIXELS + 8) / room
+    return None if needed <= 1 else f"fit{next((zoom for zoom in ZOOMS if zoom >= needed), 99)}"
 
 
 def _gap(shown: Window, begin: int, end: int, said: str, hint: str) -> Html:

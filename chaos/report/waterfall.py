@@ -33,16 +33,17 @@ def close_up(failover: Failover) -> Window:
     return window(max(0, begin - margin), end + margin)
 
 
-def table(failover: Failover) -> Html:
-    """One failover: every step with when, how sure, who says so, and a bar from the step before it."""
+def table(failover: Failover, run: str) -> Html:
+    """One failover: every step with when, how sure, who says so, and a bar from the step before it. Keys carry the
+    name of the `run`, which is left out of them."""
     known = [moment.at_us for _, moment in steps_of(failover) if moment is not None]
     begin, end = min([failover.injected_us, *known]), max([failover.injected_us + 1000, *known])
     margin = int((end - begin) * MARGIN_SHARE)
     shown = window(begin - margin, end + margin)
-    rows = [_row(f"{failover.killed} killed", None, failover.injected_us, failover.injected_us, failover, shown)]
+    rows = [_row(f"{failover.killed} killed", None, failover.injected_us, failover.injected_us, failover, shown, run)]
     before = failover.injected_us
     for name, moment in steps_of(failover):
-        rows.append(_row(name, moment, None if moment is None else moment.at_us, before, failover, shown))
+        rows.append(_row(name, moment, None if moment is None else moment.at_us, before, failover, shown, run))
         before = max(before, moment.at_us) if moment is not None else before
     head = el(
         "tr",
@@ -124,7 +125,7 @@ def summary(failovers: Sequence[Failover]) -> Html | None:
 
 
 def _row(
-    name: str, moment: Moment | None, at_us: int | None, before_us: int, failover: Failover, shown: Window
+    name: str, moment: Moment | None, at_us: int | None, before_us: int, failover: Failover, shown: Window, run: str
 ) -> Html:
     if at_us is None:
         return el("tr", el("th", name, scope="row"), el("td", "not seen", colspan=5), class_="missing")
@@ -151,7 +152,12 @@ def _row(
         el("td", "0" if moment is None else _signed(at_us - failover.injected_us), class_="n"),
         el("td", "" if moment is None else "unknown" if off is None else lasting(off) if off else "0", class_="n"),
         el("td", "" if moment is None or at_us < before_us else lasting(at_us - before_us), class_="n"),
-        el("td", join((el("b", moment.node), " ", el("span", moment.what, class_="what"))) if moment else None),
+        el(
+            "td",
+            join((el("b", moment.node), " ", el("span", moment.what.replace(f"chaos/{run}/", ""), class_="what")))
+            if moment
+            else None,
+        ),
         el("td", drawn, class_="drawn"),
     )
 
