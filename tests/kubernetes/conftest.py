@@ -1,6 +1,7 @@
 """What every test on Kubernetes gets: a cluster that is there, a way in, and its figures printed at the end."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,3 +57,13 @@ def space(cluster: None, request: pytest.FixtureRequest) -> Iterator[Namespace]:
     """This module's namespace."""
     with namespace(Path(str(request.path)).stem.removeprefix("test_").replace("_", "-")) as made:
         yield made
+
+
+@pytest.fixture
+def evidence(request: pytest.FixtureRequest) -> Path:
+    """A folder for what was recorded, kept until this test's next run: a failure is understood from it."""
+    name = re.sub(r"[^a-z0-9]+", "-", str(request.node.name).removeprefix("test_")).strip("-")
+    folder = figures.FOLDER / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder

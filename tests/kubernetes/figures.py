@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 FOLDER = Path(os.environ.get("TEST_OUTPUT", Path(__file__).parents[2] / ".cache" / "kubernetes"))
-"""Figures and pictures of the last run; not part of the repository."""
+"""Figures, pictures and recordings of the last run; not part of the repository."""
 
 _LINES: list[str] = []
 

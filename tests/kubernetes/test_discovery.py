@@ -21,7 +21,7 @@ LEADER_SECONDS_MAX = 45.0
 ALONE = ("--set", "podAntiAffinityPreset=hard")
 
 
-def test_pods_that_appear_one_by_one_elect_one_leader(space: Namespace, proxy: Proxy, tmp_path: Path) -> None:
+def test_pods_that_appear_one_by_one_elect_one_leader(space: Namespace, proxy: Proxy, evidence: Path) -> None:
     with gate(space) as gates, release(space, proxy, *ALONE, "--set", gates.selector, wait=False) as raft:
         for count, worker in enumerate(reversed(gates.workers), start=1):
             gates.open(worker)
@@ -30,11 +30,11 @@ def test_pods_that_appear_one_by_one_elect_one_leader(space: Namespace, proxy: P
                 time.sleep(BETWEEN_PODS_SECONDS)  # that nothing happens has no event
                 alone(raft, running(raft))
         begun = raft.now()
-        one_leader_of_one_cluster(raft, tmp_path)
+        one_leader_of_one_cluster(raft, evidence)
         figure("pods one by one: one leader after the last one ran", raft.now() - begun, "s")
 
 
-def test_names_late_by_half_a_minute_elect_one_leader(space: Namespace, proxy: Proxy, tmp_path: Path) -> None:
+def test_names_late_by_half_a_minute_elect_one_leader(space: Namespace, proxy: Proxy, evidence: Path) -> None:
     with no_dns() as dns_back, release(space, proxy, name="late-raft", wait=False) as raft:
         until_running(raft, 3)
         until("three nodes answer", lambda: len(raft.statuses()) == 3, 60)
@@ -45,12 +45,12 @@ def test_names_late_by_half_a_minute_elect_one_leader(space: Namespace, proxy: P
         assert all(pod["status"]["containerStatuses"][0]["restartCount"] == 0 for pod in raft.pods().values())
         dns_back()
         begun = raft.now()
-        one_leader_of_one_cluster(raft, tmp_path)
+        one_leader_of_one_cluster(raft, evidence)
         figure("no DNS for 30 s: one leader after it was back", raft.now() - begun, "s")
 
 
 def test_names_that_do_not_exist_for_half_a_minute_elect_one_leader(
-    space: Namespace, proxy: Proxy, tmp_path: Path
+    space: Namespace, proxy: Proxy, evidence: Path
 ) -> None:
     with release(space, proxy, name="nameless-raft", wait=False) as raft:
         service = f"service/{raft.fullname}-headless"
@@ -64,7 +64,7 @@ def test_names_that_do_not_exist_for_half_a_minute_elect_one_leader(
             kept["metadata"].pop(stale, None)
         raft.namespace.apply(kept)
         begun = raft.now()
-        one_leader_of_one_cluster(raft, tmp_path)
+        one_leader_of_one_cluster(raft, evidence)
         figure("names that did not exist for 30 s: one leader after they did", raft.now() - begun, "s")
 
 

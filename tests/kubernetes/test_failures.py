@@ -54,8 +54,8 @@ def note(what: str, lines: Sequence[Line]) -> None:
 
 
 @pytest.mark.smoke
-def test_a_deleted_leader_is_followed_to_its_new_address(raft: Release, tmp_path: Path) -> None:
-    with under_load(raft, tmp_path, "leader's pod deleted"):
+def test_a_deleted_leader_is_followed_to_its_new_address(raft: Release, evidence: Path) -> None:
+    with under_load(raft, evidence, "leader's pod deleted"):
         leader = raft.leader()
         old = raft.pod(leader)
         raft.namespace.kubectl("delete", "pod", leader, "--wait=false")
@@ -67,8 +67,8 @@ def test_a_deleted_leader_is_followed_to_its_new_address(raft: Release, tmp_path
         assert new["status"]["podIP"]
 
 
-def test_a_deleted_follower_disturbs_no_leader(raft: Release, tmp_path: Path) -> None:
-    with under_load(raft, tmp_path, "follower's pod deleted"):
+def test_a_deleted_follower_disturbs_no_leader(raft: Release, evidence: Path) -> None:
+    with under_load(raft, evidence, "follower's pod deleted"):
         leader, follower = raft.leader(), raft.followers()[0]
         term = raft.statuses([leader])[leader]["term"]
         uid = raft.pod(follower)["metadata"]["uid"]
@@ -79,8 +79,8 @@ def test_a_deleted_follower_disturbs_no_leader(raft: Release, tmp_path: Path) ->
         assert raft.statuses([leader])[leader]["term"] == term
 
 
-def test_a_leader_killed_in_place_comes_back_in_the_same_pod(raft: Release, tmp_path: Path) -> None:
-    with under_load(raft, tmp_path, "leader killed in place"):
+def test_a_leader_killed_in_place_comes_back_in_the_same_pod(raft: Release, evidence: Path) -> None:
+    with under_load(raft, evidence, "leader killed in place"):
         leader = raft.leader()
         pod, term = raft.pod(leader), raft.statuses([leader])[leader]["term"]
         restarts = raft.restarts(leader)
@@ -96,8 +96,8 @@ def test_a_leader_killed_in_place_comes_back_in_the_same_pod(raft: Release, tmp_
         assert raft.statuses([leader])[leader]["term"] > term
 
 
-def test_a_drained_worker_takes_one_voter_at_most(raft: Release, tmp_path: Path) -> None:
-    with under_load(raft, tmp_path, "leader's worker drained"):
+def test_a_drained_worker_takes_one_voter_at_most(raft: Release, evidence: Path) -> None:
+    with under_load(raft, evidence, "leader's worker drained"):
         leader = raft.leader()
         worker = raft.pod(leader)["spec"]["nodeName"]
         uid = raft.pod(leader)["metadata"]["uid"]

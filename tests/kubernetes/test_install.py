@@ -31,10 +31,10 @@ def raft(space: Namespace, proxy: Proxy) -> Iterator[Release]:
 
 
 @pytest.fixture
-def doors(raft: Release, tmp_path: Path) -> Iterator[dict[str, PortForward]]:
+def doors(raft: Release, evidence: Path) -> Iterator[dict[str, PortForward]]:
     """A port-forward to every pod. What policies allow does not matter to it: it ends in the pod's own loopback."""
     with ExitStack() as stack:
-        yield {node: stack.enter_context(port_forward(raft.namespace, f"pod/{node}", tmp_path)) for node in raft.nodes}
+        yield {node: stack.enter_context(port_forward(raft.namespace, f"pod/{node}", evidence)) for node in raft.nodes}
 
 
 def running_since(raft: Release) -> float:
@@ -43,8 +43,8 @@ def running_since(raft: Release) -> float:
     return max(datetime.fromisoformat(moment).timestamp() for moment in started)
 
 
-def test_one_leader_is_elected_soon_after_the_last_pod_runs(raft: Release, tmp_path: Path) -> None:
-    with journals(raft, tmp_path) as journal:
+def test_one_leader_is_elected_soon_after_the_last_pod_runs(raft: Release, evidence: Path) -> None:
+    with journals(raft, evidence) as journal:
         wins = journal.wait_for("won", 1)
         journal.one_leader_a_term()
     took = float(wins[0]["time_us"]) / 1e6 - running_since(raft)

@@ -18,12 +18,12 @@ def raft(space: Namespace, proxy: Proxy) -> Iterator[Release]:
         yield installed
 
 
-def test_a_wiped_node_stays_initial_says_so_and_harms_nobody(raft: Release, tmp_path: Path) -> None:
+def test_a_wiped_node_stays_initial_says_so_and_harms_nobody(raft: Release, evidence: Path) -> None:
     raft.healthy()
     wiped = raft.followers()[0]
     others = [node for node in raft.nodes if node != wiped]
     cluster = raft.ask(wiped, "/status")["cluster_id"]
-    with load(raft, tmp_path, service(raft)) as running:
+    with load(raft, evidence, service(raft)) as running:
         running.more_acknowledged(20)
         old = raft.pod(wiped)["metadata"]["uid"]
         term = raft.ask(others[0], "/status")["term"]

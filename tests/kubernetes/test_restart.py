@@ -22,9 +22,9 @@ def raft(space: Namespace, proxy: Proxy) -> Iterator[Release]:
 
 
 @pytest.mark.parametrize("grace", ["default", "0"])
-def test_all_pods_deleted_at_once_lose_nothing(raft: Release, tmp_path: Path, grace: str) -> None:
+def test_all_pods_deleted_at_once_lose_nothing(raft: Release, evidence: Path, grace: str) -> None:
     raft.healthy()
-    with load(raft, tmp_path, every_pod(raft)) as running:
+    with load(raft, evidence, every_pod(raft)) as running:
         running.more_acknowledged(WRITES_BEFORE)
         begun = raft.now()
         at_once = ("--grace-period=0", "--force") if grace == "0" else ()

@@ -37,14 +37,14 @@ def test_an_upgrade_that_changes_nothing_rolls_nothing(raft: Release) -> None:
     assert uids(raft) == before
 
 
-def test_a_changed_setting_rolls_one_pod_at_a_time_and_no_client_write_fails(raft: Release, tmp_path: Path) -> None:
+def test_a_changed_setting_rolls_one_pod_at_a_time_and_no_client_write_fails(raft: Release, evidence: Path) -> None:
     raft.healthy()
     before, term = uids(raft), raft.statuses()[raft.nodes[0]]["term"]
     with (
-        journals(raft, tmp_path) as journal,
-        pod_watch(raft, tmp_path) as watch,
-        load(raft, tmp_path, name="by-service") as by_service,
-        load(raft, tmp_path, every_pod(raft), name="by-pod") as by_pod,
+        journals(raft, evidence) as journal,
+        pod_watch(raft, evidence) as watch,
+        load(raft, evidence, name="by-service") as by_service,
+        load(raft, evidence, every_pod(raft), name="by-pod") as by_pod,
     ):
         for running in (by_service, by_pod):
             running.more_acknowledged(WRITES_BEFORE)
