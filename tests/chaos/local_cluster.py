@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +16,20 @@ import psutil
 from tests.supervisor.conftest import alive, eventually, free_base_port
 
 NODES = ("n1", "n2", "n3")
+RAFT_NODE = ("node.cli",)
 
 
 class LocalCluster:
-    """`data_dir`: what `open_local` takes."""
+    """`data_dir`: what `open_local` takes. `program`: what is run as `raft-node`."""
 
-    def __init__(self, folder: Path, nodes: int = 3) -> None:
+    def __init__(self, folder: Path, nodes: int = 3, program: Sequence[str] = RAFT_NODE) -> None:
         self.folder, self.data_dir = folder, folder / "data"
         self.base_port = free_base_port(nodes)
         self._out = folder / "cluster.out"
         with self._out.open("wb") as out:
             arguments = ["cluster", "--nodes", str(nodes), "--base-port", str(self.base_port), "--no-monitor"]
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "node.cli", *arguments, "--data-dir", str(self.data_dir)],
+                [sys.executable, "-m", *program, *arguments, "--data-dir", str(self.data_dir)],
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 env={key: value for key, value in os.environ.items() if not key.startswith("RAFT_")},
@@ -71,9 +72,9 @@ class LocalCluster:
 
 
 @contextlib.contextmanager
-def local_cluster(folder: Path, nodes: int = 3) -> Iterator[LocalCluster]:
+def local_cluster(folder: Path, nodes: int = 3, program: Sequence[str] = RAFT_NODE) -> Iterator[LocalCluster]:
     """Running and led; ended on the way out."""
-    made = LocalCluster(folder, nodes)
+    made = LocalCluster(folder, nodes, program)
     try:
         yield made.until_led()
     finally:

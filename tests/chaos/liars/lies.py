@@ -1,0 +1,97 @@
+"""One function a lie: each changes the code of a real node at start, as little as the lie needs.
+
+Why it exists: a checker that was never seen to catch anything proves nothing. It must not change what a node says of
+itself: a lie that announces itself needs no checker.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+import node.raft.core
+import node.raft.election
+import node.raft.following
+import node.raft.replication
+from node.raft.messages import Append
+from node.raft.quorum import Tally
+from node.raft.state import State
+from node.raft.types import EntryKind, Member
+from node.runtime import shell
+from node.runtime.inputs import WantWrite
+from node.runtime.ports import Done, Outcome, ReadFailed
+from node.statemachine.commands import Put, PutResult, encode_command, encode_result
+
+REWRITER = "n2"
+REWRITES_EVERY = 25
+
+
+def acks_early(_name: str) -> None:
+    """Every node says "done" on receipt of a write, before anything is stored or sent; then does what it can."""
+
+    async def propose(self: shell.Shell, command: bytes, timeout_us: int | None) -> Outcome:
+        forgotten: asyncio.Future[Outcome] = self._loop.create_future()
+        self._post(WantWrite(command, self._until_us(timeout_us), shell._resolver(forgotten)))
+        return Done(encode_result(PutResult(1)), 1, 1)
+
+    _put_in(shell.Shell, propose)
+
+
+def stale_reads(_name: str) -> None:
+    """Every node serves linearizable reads from what it has, without asking anybody."""
+
+    async def read_barrier(_self: shell.Shell, _timeout_us: int | None) -> ReadFailed | None:
+        return None
+
+    _put_in(shell.Shell, read_barrier)
+
+
+def commits_alone(_name: str) -> None:
+    """A leader commits what it alone holds, and goes on leading although nobody answers."""
+
+    def agreed(values: list[int]) -> int:
+        return max(values)
+
+    def check_quorum(state: State, now: int) -> None:
+        state.quorum_due_us = now + state.settings.election_max_us
+
+    _put_in(node.raft.replication, agreed)
+    _put_in(node.raft.election, check_quorum)
+
+
+def crowns_itself(_name: str) -> None:
+    """One vote is enough, the own one."""
+
+    def tally(_voters: Sequence[str], votes: Mapping[str, bool]) -> Tally:
+        return Tally.WON if any(votes.values()) else Tally.PENDING
+
+    _put_in(node.raft.election, tally)
+
+
+def rewrites_entries(name: str) -> None:
+    """One node stores another command than it was sent, now and then."""
+    honest = node.raft.following.on_append
+    other = encode_command(Put(b"rewritten", b"by a liar"))
+
+    def on_append(state: State, sender: Member, message: Append, now: int) -> None:
+        entries = tuple(
+            msgspec.structs.replace(entry, data=other)
+            if entry.index % REWRITES_EVERY == 0 and entry.kind is EntryKind.COMMAND
+            else entry
+            for entry in message.entries
+        )
+        honest(state, sender, msgspec.structs.replace(message, entries=entries), now)
+
+    if name == REWRITER:
+        _put_in(node.raft.following, on_append)
+
+
+def _put_in(place: object, lie: Callable[..., object]) -> None:
+    """Replace what `place` has under the lie's own name; it must be there."""
+    getattr(place, lie.__name__)
+    setattr(place, lie.__name__, lie)
+
+
+LIES: dict[str, Callable[[str], None]] = {
+    lie.__name__: lie for lie in (acks_early, stale_reads, commits_alone, crowns_itself, rewrites_entries)
+}

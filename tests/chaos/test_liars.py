@@ -1,0 +1,134 @@
+"""Nodes that lie are caught under a real fault, with exit code 1 and by name; honest ones in the same setup pass.
+
+Real processes, the real order of a run. What the cluster does after a lie (a node that finds its log contradicted dies)
+may add to the verdicts, and must not hide them.
+"""
+
+import asyncio
+import random
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from chaos.checks.verdict import Verdict
+from chaos.faults.groups import Isolate, Shape, Split
+from chaos.faults.kill_leader import KillLeader
+from chaos.faults.partition import Partition
+from chaos.faults.port import Fault
+from chaos.run.order import Options, RunResult, run
+from chaos.targets.local import open_local
+from tests.chaos.local_cluster import local_cluster
+
+FAULT_SECONDS = 3.0
+
+
+def kill() -> Fault:
+    return KillLeader("sigkill")
+
+
+def cut(shape: Shape) -> Callable[[], Fault]:
+    return lambda: Partition(shape, random.Random(1), FAULT_SECONDS)
+
+
+async def played(folder: Path, lie: str, fault: Fault) -> RunResult:
+    """One fault against a cluster of three whose nodes all tell this lie."""
+    options = Options(
+        name="liars",
+        seed=1,
+        out=folder / "chaos-runs",
+        command_line="raft-chaos",
+        heal_command="raft-chaos heal",
+        duration_s=1.0,
+        recovery_limit_s=8.0,
+        baseline_s=1.0,
+        after_s=1.0,
+        allow_quorum_loss=True,
+    )
+    with local_cluster(folder, program=("tests.chaos.liars", lie)) as cluster:
+        target = await open_local(cluster.data_dir)
+        try:
+            return await run(target, [fault], options, print)
+        finally:
+            await target.close()
+            await asyncio.get_running_loop().shutdown_default_executor()
+
+
+def failed(result: RunResult) -> dict[str, Verdict]:
+    return {verdict.check: verdict for verdict in result.record.verdicts if verdict.outcome == "fail"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "fault", [kill, cut(Isolate("leader")), cut(Isolate("follower"))], ids=["kill", "lead", "follow"]
+)
+async def test_honest_nodes_pass(tmp_path: Path, fault: Callable[[], Fault]) -> None:
+    result = await played(tmp_path, "honest", fault())
+    assert [(v.check, v.outcome, v.sentence) for v in result.record.verdicts if v.outcome != "pass"] == []
+    assert (result.exit_code, result.trouble) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("lie", "fault", "check", "sentence"),
+    [
+        pytest.param(
+            "acks_early",
+            kill,
+            "acknowledged-writes-survive",
+            r"w\d was written \d+ times, although n\d acknowledged \d+ writes of it: \d+ acknowledged writes are lost",
+            id="acknowledges-on-receipt",
+            marks=SLOW,
+        ),
+        pytest.param(
+            "stale_reads",
+            cut(Isolate("follower")),
+            "no-stale-read",
+            r"(r\d|final) read w\d = \d+ via n\d, sent at [\d.]+ s, although \d+ had been (acknowledged|read) via n\d",
+            id="reads-without-asking",
+            marks=SLOW,
+        ),
+        pytest.param(
+            "commits_alone",
+            cut(Isolate("leader")),
+            "minority-acknowledges-nothing",
+            r"n\d, cut off without a majority \(n\d\), acknowledged w\d = \d+ at [\d.]+ s to w\d",
+            id="acknowledges-in-a-minority",
+            marks=SLOW,
+        ),
+        pytest.param(
+            "stale_reads",
+            cut(Isolate("leader")),
+            "minority-acknowledges-nothing",
+            r"n\d, cut off without a majority \(n\d\), answered a read of w\d at [\d.]+ s to r\d",
+            id="reads-in-a-minority",
+            marks=SLOWEST,
+        ),
+        pytest.param(
+            "crowns_itself",
+            cut(Split((1, 1, 1))),
+            "one-leader-a-term",
+            r"Term \d+ had \d leaders: n\d and n\d",
+            id="elects-itself",
+            marks=SLOWEST,
+        ),
+        pytest.param(
+            "rewrites_entries",
+            kill,
+            "logs-agree",
+            r"n2 has another entry of the same term committed at index \d+ where n1 has one of term \d+",
+            id="rewrites-the-log",
+            marks=SLOWEST,
+        ),
+    ],
+)
+async def test_a_lie_is_caught_and_named(
+    tmp_path: Path, lie: str, fault: Callable[[], Fault], check: str, sentence: str
+) -> None:
+    result = await played(tmp_path, lie, fault())
+    verdicts = failed(result)
+    assert check in verdicts, [(v.check, v.outcome, v.sentence) for v in result.record.verdicts]
+    assert re.match(sentence, verdicts[check].sentence), verdicts[check].sentence
+    assert verdicts[check].proof
+    assert result.exit_code == result.record.exit_code == 1
+    assert (result.folder / "run.json").is_file()
