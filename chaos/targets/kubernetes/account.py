@@ -8,9 +8,10 @@ server.
 import asyncio
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kubernetes import config
 from kubernetes.client import Configuration
@@ -19,6 +20,9 @@ from kubernetes.config.config_exception import ConfigException
 from chaos.errors import Refused, Usage
 
 DEFAULT_NAMESPACE = "default"
+TOKEN_FRESH_SECONDS = 20.0
+"""A token is renewed minutes before it expires, so this is early enough."""
+T = TypeVar("T")
 _reader: Any = config
 """Has no types."""
 _POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -36,15 +40,33 @@ class Account:
         self.server_name: str | None = configuration.tls_server_name
         self.tls = _tls(configuration) if self.host.startswith("https") else None
 
+        self._headers: Mapping[str, str] = {}
+        self._read_at = -TOKEN_FRESH_SECONDS
+        self._reading = asyncio.Lock()
+
     async def headers(self) -> Mapping[str, str]:
-        """Who asks. In a thread, because a credential plugin may have to be run again when its token has expired."""
-        key = await asyncio.to_thread(self._configuration.get_api_key_with_prefix, "BearerToken", "authorization")
-        return {"Authorization": key} if key else {}
+        """Who asks. Read anew now and then: tokens rotate, and a credential plugin may have to be run again."""
+        async with self._reading:
+            now = asyncio.get_running_loop().time()
+            if now - self._read_at >= TOKEN_FRESH_SECONDS:
+                key = await _in_thread(self._configuration.get_api_key_with_prefix, "BearerToken", "authorization")
+                self._headers = {"Authorization": str(key)} if key else {}
+                self._read_at = now
+        return self._headers
 
 
 async def open_account(context: str | None) -> Account:
     """Of this kubeconfig context, else of the current one, else of the pod that the tool runs in."""
-    return await asyncio.to_thread(_open, context)
+    return await _in_thread(_open, context)
+
+
+async def _in_thread(call: Callable[..., T], *arguments: object) -> T:
+    """Off the loop, for credential plugins are programs; the thread ends with the call."""
+    pool = ThreadPoolExecutor(1)
+    try:
+        return await asyncio.get_running_loop().run_in_executor(pool, call, *arguments)
+    finally:
+        pool.shutdown(wait=False)
 
 
 def _open(context: str | None) -> Account:
@@ -59,7 +81,9 @@ def _open(context: str | None) -> Account:
             known = ", ".join(sorted(one["name"] for one in contexts))
             raise Usage(f"There is no context {context!r} in {files}; it knows: {known}.")
         _reader.load_kube_config(files, context=chosen["name"], client_configuration=configuration)
-    except (ConfigException, OSError, KeyError, TypeError, ValueError) as error:
+    except Usage:
+        raise
+    except Exception as error:  # whatever its parsers of YAML, base64 and JSON raise
         raise Refused(f"The kubeconfig {files} cannot be used: {error}. Try `kubectl config view`.") from error
     namespace = chosen["context"].get("namespace") or DEFAULT_NAMESPACE
     return _made(configuration, str(chosen["name"]), str(namespace))

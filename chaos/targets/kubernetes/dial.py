@@ -59,7 +59,7 @@ async def _from(
     ends = [(name, host, release.peer_port, DIAL_SECONDS_MAX) for name, host in addresses.items() if host]
     if source not in pods or not ends:
         return {}
-    command = ("python", "-c", DIAL_SCRIPT, json.dumps(ends))
+    command = ("python", "-I", "-S", "-c", DIAL_SCRIPT, json.dumps(ends))
     try:
         ran = await run_in_pod(api, release.namespace, source, CONTAINER, command, ROUND_SECONDS_MAX)
         return dict(json.loads(ran.out))

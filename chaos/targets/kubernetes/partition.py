@@ -78,7 +78,7 @@ class PolicyNetwork:
             name = policy["metadata"]["name"]
             patch = json.dumps(narrowing_patch(before[name], policy))
             lines.append(f"PATCH {policies_path(self._release.namespace, name)} {patch}")
-        if self._seen.pod_ranges is None:
+        if partition.cuts_outside:
             lines.append(
                 "note: addresses outside the cluster are cut off from the restricted side as well, for the address "
                 "ranges of pods are not known (no permission to list nodes, or nodes without podCIDRs)"

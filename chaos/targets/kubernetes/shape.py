@@ -41,10 +41,12 @@ class Around(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Partition(msgspec.Struct, frozen=True):
-    """`create`: new policies. `narrow`: policies of the chart as they will be, with what they were."""
+    """`create`: new policies. `narrow`: policies of the chart as they will be, with what they were. `cuts_outside`:
+    they also cut a side off from addresses outside the cluster, which it may reach now."""
 
     create: tuple[Object, ...]
     narrow: tuple[Object, ...]
+    cuts_outside: bool = False
 
     def policies_after(self, before: Sequence[Object]) -> list[Object]:
         """All policies of the namespace once this is in place."""
@@ -66,7 +68,7 @@ def partition_of(around: Around, cut: Cut, run: str, expires_at: float) -> Parti
     narrowed = tuple(_narrowed(policy, run, restricted) for policy in narrow)
     expires = datetime.fromtimestamp(expires_at, UTC).isoformat(timespec="seconds")
     nodes = sorted(node for group in cut.groups for node in group)
-    create = []
+    create, opened = [], False
     for number, side in enumerate(sides):
         blocked = [node for node in nodes if node not in side]
         spec: Object = {"podSelector": _named("In", side), "policyTypes": ["Ingress", "Egress"]}
@@ -79,9 +81,10 @@ def partition_of(around: Around, cut: Cut, run: str, expires_at: float) -> Parti
                 ]
                 spec[rules] = [_without(rule, peers, blocked) for one in taken for rule in one["spec"].get(rules) or []]
             else:
+                opened = True
                 spec[rules] = [{peers: _open_peers(around, side)}]
         create.append(_policy(around.release, run, number, expires, spec))
-    return Partition(tuple(create), narrowed)
+    return Partition(tuple(create), narrowed, cuts_outside=opened and around.pod_ranges is None)
 
 
 def culprits(around: Around, cut: Cut, partition: Partition) -> dict[str, list[Pair]]:
@@ -195,12 +198,12 @@ def _narrowed(policy: Object, run: str, restricted: Sequence[str]) -> Object:
 
 
 def _without(rule: Object, peers: str, blocked: Sequence[str]) -> Object:
-    """This rule, but never for the blocked pods. One that admits everybody comes to admit all pods but those."""
+    """This rule, but never for the blocked pods. One that admits everybody comes to admit all pods but those; blocks of
+    addresses are left out, for the blocked pods may be in them."""
     except_blocked = _named("NotIn", blocked)["matchExpressions"][0]
     kept = []
     for peer in rule.get(peers) or [{"namespaceSelector": {}}]:
         if "ipBlock" in peer:
-            kept.append(peer)
             continue
         selector = peer.get("podSelector") or {}
         expressions = [*(selector.get("matchExpressions") or []), except_blocked]

@@ -1,0 +1,367 @@
+"""Finding the release, the errors on the way, the lock, and the forwarded connections, against a server that can fail
+on demand."""
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from chaos.errors import ChaosError, Refused, Usage
+from chaos.targets.kubernetes.account import open_account
+from chaos.targets.kubernetes.api import Api, Forbidden, Unreachable
+from chaos.targets.kubernetes.forward import NOT_FORWARDED, Forwards
+from chaos.targets.kubernetes.lease import Lock
+from chaos.targets.kubernetes.pods import delete_pod, place_of
+from chaos.targets.kubernetes.release import Release, find_release, natural, release_of
+from chaos.targets.kubernetes.target import open_kubernetes
+from chaos.targets.port import UndoStep
+from tests.chaos.fake_apiserver import FakeApiServer, fake_apiserver
+
+SETS = "/apis/apps/v1/namespaces/home/statefulsets"
+PODS = "/api/v1/namespaces/home/pods"
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/home/leases/raft-chaos-raft"
+ANSWER_BYTES = 300_000
+
+
+def stateful_set(name: str = "raft", namespace: str = "home", **labels: str) -> dict[str, Any]:
+    own = {"app.kubernetes.io/name": "raft", "app.kubernetes.io/instance": name, "app.kubernetes.io/component": "node"}
+    ports = [{"name": "client", "containerPort": 8001}, {"name": "peer", "containerPort": 9001}]
+    return {
+        "metadata": {"name": name, "namespace": namespace, "labels": {**own, **labels}},
+        "spec": {
+            "replicas": 3,
+            "selector": {"matchLabels": own},
+            "template": {"metadata": {"labels": own}, "spec": {"containers": [{"name": "node", "ports": ports}]}},
+        },
+    }
+
+
+@pytest.fixture
+async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeApiServer]:
+    async with fake_apiserver() as fake:
+        fake.put(f"{SETS}/raft", stateful_set())
+        fake.put("/api/v1/namespaces/home", {"metadata": {"name": "home", "labels": {}}})
+        monkeypatch.setenv("KUBECONFIG", str(fake.kubeconfig(tmp_path)))
+        yield fake
+
+
+@pytest.fixture
+async def api(server: FakeApiServer) -> AsyncIterator[Api]:
+    made = Api(await open_account(None))
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def release(server: FakeApiServer) -> Release:
+    return release_of("fake", stateful_set())
+
+
+# -- Finding it -------------------------------------------------------------------------------------------------------
+
+
+async def test_the_one_release_of_the_context_s_namespace_is_found(api: Api) -> None:
+    found = await find_release(api, None, None)
+    assert found.title == "release raft in namespace home (context fake)"
+    assert found.nodes == ("raft-0", "raft-1", "raft-2")
+    assert (found.client_port, found.peer_port) == (8001, 9001)
+
+
+async def test_where_no_release_is_found_context_and_namespaces_are_named(api: Api) -> None:
+    with pytest.raises(Refused, match="No release 'other' was found in context fake, namespace home: is it installed"):
+        await find_release(api, "home", "other")
+    with pytest.raises(Refused, match="No release of the chart was found in context fake, namespace empty"):
+        await find_release(api, "empty", None)
+
+
+async def test_other_namespaces_are_searched_where_none_was_named(server: FakeApiServer, api: Api) -> None:
+    server.objects.clear()
+    server.put("/apis/apps/v1/statefulsets/x", stateful_set("far", "away"))
+    assert (await find_release(api, None, None)).namespace == "away"
+    server.put("/apis/apps/v1/statefulsets/y", stateful_set("near", "by"))
+    with pytest.raises(Usage, match=r"2 releases were found .*all namespaces.*--namespace away --release far; --name"):
+        await find_release(api, None, None)
+    server.forbidden.add("/apis/apps/v1/statefulsets")
+    with pytest.raises(Refused, match=r"namespace home .this account may not search others: name one with --namespace"):
+        await find_release(api, None, None)
+
+
+async def test_a_stateful_set_of_something_else_is_none(server: FakeApiServer, api: Api) -> None:
+    server.objects.clear()
+    server.put(f"{SETS}/db", stateful_set("db", **{"app.kubernetes.io/name": "db"}))
+    with pytest.raises(Refused):
+        await find_release(api, None, None)
+    server.put(f"{SETS}/named", stateful_set("n", **{"app.kubernetes.io/name": "mine", "helm.sh/chart": "raft-0.1.0"}))
+    assert (await find_release(api, None, None)).name == "n"
+
+
+async def test_a_chart_without_the_ports_is_refused() -> None:
+    odd = stateful_set()
+    odd["spec"]["template"]["spec"]["containers"][0]["ports"] = []
+    with pytest.raises(Refused, match="no port named client, peer"):
+        release_of("fake", odd)
+
+
+def test_names_are_sorted_by_their_number() -> None:
+    assert sorted(["raft-10", "raft-2", "raft-1"], key=natural) == ["raft-1", "raft-2", "raft-10"]
+
+
+# -- Errors are sentences ---------------------------------------------------------------------------------------------
+
+
+async def test_without_a_kubeconfig_the_file_and_the_cure_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    with pytest.raises(Refused, match=r"no kubeconfig .*/none.* set KUBECONFIG"):
+        await open_kubernetes(None, None, None)
+
+
+async def test_an_unknown_context_is_named_with_those_that_there_are(server: FakeApiServer) -> None:
+    with pytest.raises(Usage, match=r"no context 'prod' .* it knows: fake"):
+        await open_kubernetes("prod", None, None)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", "current-context: x", "contexts: 5"])
+async def test_a_broken_kubeconfig_is_refused(content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "broken"
+    path.write_text(content)
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    with pytest.raises(Refused, match=r"kubeconfig .*broken cannot be used"):
+        await open_kubernetes(None, None, None)
+
+
+async def test_a_missing_permission_is_told_with_verb_and_resource_and_the_cure(
+    server: FakeApiServer, api: Api
+) -> None:
+    server.forbidden.add(SETS)
+    with pytest.raises(Forbidden, match=r"Context fake lacks a permission: .*cannot GET .*chaos\.rbac\.create=true"):
+        await find_release(api, "home", None)
+    assert Forbidden.code == Refused.code
+
+
+async def test_a_cluster_that_does_not_answer_is_named(api: Api) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        api.account.host = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        with pytest.raises(Unreachable, match=r"context fake at http://127\.0\.0\.1:\d+ does not answer"):
+            await find_release(api, None, None)
+
+
+# -- Kills ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_pod_that_was_replaced_in_the_meantime_is_not_deleted(
+    server: FakeApiServer, api: Api, release: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.put(f"{PODS}/raft-0", {"metadata": {"name": "raft-0"}})
+    real = api.delete
+
+    async def replaced_before(path: str, options: Any = None) -> bool:
+        server.objects[path]["metadata"]["uid"] = "another"
+        return await real(path, options)
+
+    monkeypatch.setattr(api, "delete", replaced_before)
+    with pytest.raises(Refused, match="replaced in the instant before"):
+        await delete_pod(api, release, "raft-0")
+    assert f"{PODS}/raft-0" in server.objects
+
+
+async def test_a_pod_that_is_gone_or_leaving_is_not_killed_again(
+    server: FakeApiServer, api: Api, release: Release
+) -> None:
+    with pytest.raises(Refused, match="no pod raft-0 in namespace home"):
+        await delete_pod(api, release, "raft-0")
+    server.put(f"{PODS}/raft-0", {"metadata": {"name": "raft-0", "deletionTimestamp": "2026-01-01T00:00:00Z"}})
+    with pytest.raises(Refused, match="raft-0 is being deleted already"):
+        await delete_pod(api, release, "raft-0")
+    assert not [change for change in server.changes if change[0] == "DELETE"]
+
+
+def test_a_container_that_was_restarted_in_place_is_another_instance() -> None:
+    def pod(restarts: int, **state: Any) -> dict[str, Any]:
+        status = {"name": "node", "restartCount": restarts, "state": state}
+        return {
+            "metadata": {"uid": "u"},
+            "spec": {"nodeName": "worker-1"},
+            "status": {"containerStatuses": [status], "conditions": [{"type": "Ready", "status": "True"}]},
+        }
+
+    first, second = place_of("n", pod(0, running={})), place_of("n", pod(1, running={}))
+    assert first.instance != second.instance
+    assert first.ready
+    assert place_of("n", pod(1, waiting={"reason": "CrashLoopBackOff"})).instance == ""
+    assert place_of("n", None).instance == ""
+
+
+# -- The lock ---------------------------------------------------------------------------------------------------------
+
+
+class Wall:
+    now = 1e9
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_a_second_run_is_refused_until_the_first_is_over(
+    server: FakeApiServer, api: Api, release: Release
+) -> None:
+    first, second = Lock(api, release), Lock(api, release)
+    await first.take("r1", 60)
+    with pytest.raises(Refused, match=r"Run r1 works on release raft .* for another \d+ s at most"):
+        await second.take("r2", 60)
+    await first.take("r1", 60)  # renewed
+    await first.release()
+    await second.take("r2", 60)
+    await first.release()
+    assert server.objects[LEASE]["spec"]["holderIdentity"] == "r2"
+    await second.release()
+    assert LEASE not in server.objects
+
+
+async def test_a_lock_that_was_not_renewed_is_taken_over_and_not_released_by_the_first(
+    server: FakeApiServer, api: Api, release: Release
+) -> None:
+    wall = Wall()
+    first, second = Lock(api, release, wall), Lock(api, release, wall)
+    await first.take("r1", 60)
+    wall.now += 59
+    with pytest.raises(Refused):
+        await second.take("r2", 60)
+    wall.now += 2
+    await second.take("r2", 60)
+    await first.release()
+    assert server.objects[LEASE]["spec"]["holderIdentity"] == "r2"
+
+
+async def test_of_two_that_take_it_at_once_one_is_refused(server: FakeApiServer, api: Api, release: Release) -> None:
+    taken = await asyncio.gather(
+        *(Lock(api, release).take(f"r{number}", 60) for number in range(4)), return_exceptions=True
+    )
+    assert [one for one in taken if one is None] == [None]
+    assert all(isinstance(one, Refused) for one in taken if one is not None)
+
+
+# -- Forwarded connections --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def forwards(server: FakeApiServer, api: Api) -> AsyncIterator[Forwards]:
+    made = Forwards(api, "home", ("raft-0",), 8001)
+    await made.start()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def node(server: FakeApiServer) -> AsyncIterator[list[str]]:
+    """A node's API behind the port-forward; what it was asked."""
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        asked.append(f"{request.method} {request.path} {len(body)}")
+        if request.path == "/die":
+            assert request.transport is not None
+            request.transport.abort()
+        return web.Response(body=b"x" * ANSWER_BYTES)
+
+    app = web.Application(client_max_size=10 * ANSWER_BYTES)
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app, shutdown_timeout=1.0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    server.pod_port = int(runner.addresses[0][1])
+    yield asked
+    await runner.cleanup()
+
+
+async def test_requests_and_answers_of_any_size_pass_on_kept_and_on_parallel_connections(
+    forwards: Forwards, node: list[str]
+) -> None:
+    url = forwards.urls["raft-0"]
+    async with aiohttp.ClientSession() as session:
+
+        async def ask(number: int) -> int:
+            async with session.put(f"{url}/{number}", data=b"y" * ANSWER_BYTES) as answer:
+                return len(await answer.read())
+
+        assert await ask(0) == ANSWER_BYTES
+        assert await asyncio.gather(*(ask(number) for number in range(1, 9))) == [ANSWER_BYTES] * 8
+    assert sorted(node) == sorted(f"PUT /{number} {ANSWER_BYTES}" for number in range(9))
+
+
+@pytest.mark.parametrize("cause", ["nobody listens in the pod", "there is no pod", "the cluster is gone"])
+async def test_a_request_that_provably_never_reached_the_pod_is_answered_so_at_once(
+    cause: str, server: FakeApiServer, api: Api, forwards: Forwards
+) -> None:
+    server.no_pod = cause == "there is no pod"
+    if cause == "the cluster is gone":
+        api.account.host = "http://127.0.0.1:1"
+    began = time.monotonic()
+    async with aiohttp.ClientSession() as session, session.put(f"{forwards.urls['raft-0']}/k", data=b"1") as answer:
+        said = await answer.json()
+    assert answer.status == 503
+    assert said["error"] == NOT_FORWARDED
+    assert said["message"].startswith("No byte reached pod raft-0: ")
+    assert time.monotonic() - began < 1.0
+
+
+async def test_a_node_that_dies_over_a_request_breaks_the_connection_and_nothing_is_claimed(
+    forwards: Forwards, node: list[str]
+) -> None:
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.ClientConnectionError):
+            async with session.post(f"{forwards.urls['raft-0']}/die", data=b"1") as answer:
+                await answer.read()
+    assert node == ["POST /die 1"]
+
+
+async def test_the_address_stays_when_the_pod_is_made_again(
+    server: FakeApiServer, forwards: Forwards, node: list[str]
+) -> None:
+    url, port = forwards.urls["raft-0"], server.pod_port
+    async with aiohttp.ClientSession() as session:
+        for server.pod_port, status in ((port, 200), (None, 503), (port, 200)):
+            async with session.get(f"{url}/x", headers={"Connection": "close"}) as answer:
+                assert answer.status == status
+
+
+async def test_closing_ends_connections_that_are_open(server: FakeApiServer, api: Api, node: list[str]) -> None:
+    made = Forwards(api, "home", ("raft-0",), 8001)
+    await made.start()
+    host, port = made.urls["raft-0"].removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+    await reader.readuntil(b"\r\n\r\n")
+    await made.close()
+    await asyncio.wait_for(reader.read(), 2.0)
+    writer.close()
+    await writer.wait_closed()
+    with pytest.raises(OSError):
+        await asyncio.open_connection(host, int(port))
+
+
+async def test_a_client_that_says_nothing_and_leaves_is_no_error(forwards: Forwards) -> None:
+    host, port = forwards.urls["raft-0"].removeprefix("http://").split(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_what_cannot_be_undone_is_an_error_and_not_silence(server: FakeApiServer) -> None:
+    target = await open_kubernetes(None, None, None)
+    try:
+        with pytest.raises(ChaosError, match="does not know how to undo 'sorcery'"):
+            await target.undo(UndoStep("sorcery", {}))
+        step = UndoStep("delete-policy", {"name": "raft-chaos-r1-g0", "run": "r1"})
+        assert await target.undo(step) == "NetworkPolicy raft-chaos-r1-g0 was gone already."
+    finally:
+        await target.close()
