@@ -1,0 +1,107 @@
+"""The command line before it meets a cluster: help, wrong usage, nothing there; never a traceback."""
+
+from pathlib import Path
+
+import pytest
+
+from chaos.cli import breaking, main
+from chaos.cli.options import seconds
+from chaos.errors import REFUSED, TOOL_FAILED, USAGE, Usage
+
+COMMANDS = ("status", "doctor", "kill-leader", "partition", "heal", "report")
+GLOBAL = ("--target", "--namespace", "--release", "--context", "--data-dir", "--duration", "--seed", "--dry-run",
+          "--output", "--out", "--yes")  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_takes_every_global_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert [option for option in GLOBAL if option not in out] == []
+
+
+def test_the_help_tells_newcomers_where_to_begin_and_what_exit_codes_mean(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert "First steps" in out
+    for word in ("0 passed", "1 safety violated", "4 refused", "64 wrong usage", "130 interrupted and healed"):
+        assert word in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["partition", "--bogus"], "No such option: --bogus"),
+        (["nonsense"], "No such command 'nonsense'"),
+        (["kill-leader", "--times", "0"], "--times"),
+        (["kill-leader", "--mode", "softly"], "softly"),
+        (["partition", "--isolate", "leader", "--split", "2,3"], "--isolate and --split exclude each other"),
+        (["partition", "--split", "5"], "--split takes the sizes of the groups"),
+        (["partition", "--duration", "soon"], "'soon' is not a duration"),
+        (["status", "--target", "local", "-n", "default"], "--namespace means a cluster in Kubernetes"),
+        (["report"], "Missing argument"),
+        (["report", "nowhere"], "nowhere holds no run"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_64(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == USAGE
+    said = capsys.readouterr()
+    assert said.err.startswith("raft-chaos: ")
+    assert sentence in said.err
+    assert said.err.count("\n") == 1
+    assert said.out == ""
+
+
+def test_no_arguments_print_the_help_and_are_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == USAGE
+    assert "First steps" in "".join(capsys.readouterr())
+
+
+def test_where_no_cluster_is_the_sentence_says_where_was_looked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status"]) == REFUSED
+    said = capsys.readouterr()
+    assert "raft-data" in said.err
+    assert "kubeconfig" in said.err
+
+
+def test_a_program_is_told_of_errors_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "-o", "json"]) == REFUSED
+    said = capsys.readouterr()
+    assert said.out.startswith('{"error":"No cluster was found.')
+    assert said.out.endswith('"exit_code":4}\n')
+
+
+def test_an_error_that_nobody_foresaw_is_a_sentence_and_70(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> int:
+        raise RuntimeError("the sky fell")
+
+    monkeypatch.setattr(breaking, "_break", broken)
+    assert main(["partition"]) == TOOL_FAILED
+    said = capsys.readouterr()
+    assert "internal error, please report it: RuntimeError: the sky fell" in said.err
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("30", 30.0), ("30s", 30.0), ("1.5m", 90.0), ("500ms", 0.5), ("2h", 7200.0)]
+)
+def test_durations_are_read_as_people_write_them(text: str, value: float) -> None:
+    assert seconds(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "s", "1d", "25h", "1 0", "nan", "1e3"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(Usage):
+        seconds(text)
