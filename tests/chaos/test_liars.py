@@ -22,6 +22,7 @@ from chaos.targets.local import open_local
 from tests.chaos.local_cluster import local_cluster
 
 FAULT_SECONDS = 3.0
+SLOW, SLOWEST = pytest.mark.slow, pytest.mark.slowest
 
 
 def kill() -> Fault:
@@ -59,9 +60,13 @@ def failed(result: RunResult) -> dict[str, Verdict]:
     return {verdict.check: verdict for verdict in result.record.verdicts if verdict.outcome == "fail"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
-    "fault", [kill, cut(Isolate("leader")), cut(Isolate("follower"))], ids=["kill", "lead", "follow"]
+    "fault",
+    [
+        pytest.param(cut(Isolate("leader")), id="isolated-leader", marks=SLOW),
+        pytest.param(cut(Isolate("follower")), id="isolated-follower", marks=SLOWEST),
+        pytest.param(kill, id="killed-leader", marks=SLOWEST),
+    ],
 )
 async def test_honest_nodes_pass(tmp_path: Path, fault: Callable[[], Fault]) -> None:
     result = await played(tmp_path, "honest", fault())
