@@ -1,0 +1,105 @@
+"""What an upgrade and a second install find in the cluster, and what they refuse or say because of it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.chart.cluster_stub import stub
+from tests.chart.rendering import CHART, Values, render, run
+
+STATEFUL_SET = "/apis/apps/v1/namespaces/ns/statefulsets/raft"
+SEEING = ("--namespace", "ns", "--dry-run=server", "--disable-openapi-validation")
+CLAIM = "/api/v1/namespaces/ns/persistentvolumeclaims/data-raft-{}"
+
+
+def there(values: Values | None = None) -> dict[str, Any]:
+    """The StatefulSet of an install with `values`, as the API holds it."""
+    return {STATEFUL_SET: render(values).stateful_set()}
+
+
+def claims(*ordinals: int) -> dict[str, Any]:
+    return {
+        CLAIM.format(i): {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": f"data-raft-{i}"}}
+        for i in ordinals
+    }
+
+
+def upgrade(folder: Path, objects: dict[str, Any], values: Values) -> tuple[int, str]:
+    """Exit code and what is said of a render that sees `objects`."""
+    with stub(folder, objects) as config:
+        arguments = ("template", "raft", str(CHART), "--is-upgrade", *SEEING, "--kubeconfig", str(config))
+        done = run(*arguments, values=values)
+    return done.returncode, done.stderr
+
+
+def notes(folder: Path, objects: dict[str, Any], values: Values) -> str:
+    """NOTES of a first install that sees `objects`."""
+    with stub(folder, objects) as config:
+        done = run("install", "raft", str(CHART), *SEEING, "--kubeconfig", str(config), values=values)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.partition("NOTES:")[2]
+
+
+def test_another_number_of_nodes_is_refused(tmp_path: Path) -> None:
+    code, said = upgrade(tmp_path, there(), {"replicaCount": 5})
+    assert code != 0
+    assert "replicaCount 5 would change a cluster born with 3 nodes" in said
+    assert "membership changes are still to come, so upgrade with --set replicaCount=3" in said
+
+
+def test_the_number_at_birth_counts_and_not_how_many_run(tmp_path: Path) -> None:
+    objects = there()
+    objects[STATEFUL_SET]["spec"]["replicas"] = 0  # kubectl scale, to halt the cluster
+    assert upgrade(tmp_path, objects, {"settings": {"heartbeat_ms": 90}}) == (0, "")
+    assert upgrade(tmp_path, objects, {"replicaCount": 1})[0] != 0
+
+
+def test_another_size_of_the_volumes_is_refused_and_the_same_in_another_unit_is_not(tmp_path: Path) -> None:
+    code, said = upgrade(tmp_path, there(), {"persistence": {"size": "8Gi"}})
+    assert code != 0
+    assert "persistence.size 8Gi differs from the 4Gi" in said
+    assert upgrade(tmp_path, there(), {"persistence": {"size": "4096Mi"}}) == (0, "")
+
+
+def test_an_upgrade_that_changes_neither_is_taken(tmp_path: Path) -> None:
+    assert upgrade(tmp_path, there({"replicaCount": 5}), {"replicaCount": 5, "image": {"tag": "2"}}) == (0, "")
+
+
+@pytest.mark.parametrize(("ordinals", "told"), [((), False), ((0, 1, 2), True)])
+def test_an_install_says_which_old_volumes_it_finds(tmp_path: Path, ordinals: tuple[int, ...], told: bool) -> None:
+    said = notes(tmp_path, claims(*ordinals), {})
+    assert ("Volumes of an earlier install are used again" in said) is told
+    assert "WARNING" not in said
+
+
+def test_an_install_warns_of_old_volumes_of_another_number_of_nodes(tmp_path: Path) -> None:
+    said = notes(tmp_path, claims(0, 1, 2), {"replicaCount": 5})
+    assert "data-raft-0, data-raft-1, data-raft-2" in said
+    assert "WARNING: these are volumes of 3 nodes and replicaCount is 5" in said
+
+
+def test_notes_give_the_exact_commands_and_the_warnings_that_apply(tmp_path: Path) -> None:
+    said = notes(tmp_path, {}, {})
+    for line in (
+        "kubectl --namespace ns rollout status statefulset/raft",
+        "helm test raft --namespace ns --logs",
+        "kubectl --namespace ns exec raft-0 --container node -- raft-node status http://raft-0.raft-headless:8001 "
+        "http://raft-1.raft-headless:8001 http://raft-2.raft-headless:8001",
+        "kubectl --namespace ns port-forward pod/raft-0 8001:8001",
+        "kubectl --namespace ns port-forward pod/raft-1 8002:8001",
+        "kubectl --namespace ns port-forward pod/raft-2 8003:8001",
+        "docker build -t raft:0.1.0 .",
+        "uncordon",
+        "delete pvc --selector app.kubernetes.io/name=raft,app.kubernetes.io/instance=raft",
+    ):
+        assert line in said, line
+    assert "WARNING" not in said
+    risky: Values = {
+        "replicaCount": 1,
+        "settings": {"enable_faults": True, "wait_in_initial": True},
+        "service": {"type": "LoadBalancer"},
+        "resources": {"limits": {"memory": None, "cpu": "1"}},
+        "persistence": {"retention": {"whenDeleted": "Delete"}},
+    }
+    assert notes(tmp_path, {}, risky).count("WARNING") == 7
