@@ -168,10 +168,9 @@ def legend() -> Html:
         ("role follower", "follower"),
         ("role candidate", "candidate, pre-candidate"),
         ("role silent", "no answer"),
-        ("b-wait", "fault done, not yet proven"),
+        ("b-wait", "fault done or taken back, not yet proven"),
         ("b-on", "fault proven"),
-        ("b-heal", "taken back, not yet proven gone"),
-        ("o-ok", "acknowledged (upwards)"),
+        ("o-ok", "acknowledged (upwards; close up: writes over reads)"),
         ("o-fail", "refused (downwards)"),
         ("o-unknown", "outcome unknown (downwards)"),
     )

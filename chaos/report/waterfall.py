@@ -47,7 +47,7 @@ def table(failover: Failover, run: str) -> Html:
         before = max(before, moment.at_us) if moment is not None else before
     head = el(
         "tr",
-        *(el("th", text, scope="col") for text in ("Step", "After the kill", "Off by at most", "Took", "Seen by", "")),
+        *(el("th", text, scope="col") for text in ("Step", "After the kill", "How sure", "Took", "Seen by", "")),
     )
     return el(
         "div",
@@ -132,11 +132,12 @@ def _row(
     low, high = min(at_us, before_us), max(at_us, before_us)
     bar = el("rect", x=shown.at(low), width=shown.width(low, high), y="5", height="10", class_="bar")
     off = moment.uncertainty_us if moment else 0
+    late = moment is not None and moment == failover.first_commit  # a sample sees it late, never early
     whisker = (
         el(
             "rect",
             x=shown.at(at_us - off),
-            width=shown.width(at_us - off, at_us + off),
+            width=shown.width(at_us - off, at_us if late else at_us + off),
             y="9.5",
             height="1",
             class_="whisker",
@@ -144,13 +145,14 @@ def _row(
         if off
         else None
     )
+    sure = "unknown" if off is None else f"{'−' if late else '±'}{lasting(off)}" if off else "exact"
     mark = el("rect", x=shown.at(at_us), width="2", y="2", height="16", class_="instant" if moment is None else "mark")
     drawn = el("svg", bar, whisker, mark, width="100%", height="20", aria_hidden="true")
     return el(
         "tr",
         el("th", name, scope="row"),
         el("td", "0" if moment is None else _signed(at_us - failover.injected_us), class_="n"),
-        el("td", "" if moment is None else "unknown" if off is None else lasting(off) if off else "0", class_="n"),
+        el("td", "" if moment is None else sure, class_="n"),
         el("td", "" if moment is None or at_us < before_us else lasting(at_us - before_us), class_="n"),
         el(
             "td",
