@@ -183,7 +183,8 @@ def _times_written(key: str, writes: list[Op], version: int) -> list[Finding]:
     if version < len(good):
         via = ", ".join(sorted({op.via for op in good}))
         said = f"{short(key)} was written {version} times, although {via} acknowledged {len(good)} writes of it"
-        return [Finding(f"{said}: {len(good) - version} acknowledged writes are lost", tuple(good[-1:]))]
+        lost = len(good) - version
+        return [Finding(f"{said}: {lost} of them {'is' if lost == 1 else 'are'} lost", tuple(good[-1:]))]
     if version > len(good) + unknown:
         said = f"{short(key)} was written {version} times, although only {len(good)} writes of it were acknowledged"
         return [Finding(f"{said} and {unknown} are of unknown outcome: something was written twice", tuple(good[-1:]))]
@@ -191,6 +192,7 @@ def _times_written(key: str, writes: list[Op], version: int) -> list[Finding]:
 
 
 def _failed(check: str, findings: list[Finding]) -> Verdict:
+    findings = sorted(findings, key=lambda found: max((op.sent_us for op in found.ops[:2]), default=0))
     more = f" ({len(findings)} such findings in all)" if len(findings) > 1 else ""
     lines = [line for found in findings for line in (found.sentence + ":", *map(of_op, found.ops))]
     return Verdict(check, "safety", "fail", f"{findings[0].sentence}{more}.", proof(lines))

@@ -104,7 +104,7 @@ def test_a_lost_write_under_later_ones_shows_in_how_often_the_key_was_written() 
     history = write(1, 0, 1), write(2, 2, 3), write(3, 4, 5, "unknown"), write(4, 6, 7, "fail"), write(5, 8, 9)
     assert [survives(5, *history, versions=count) for count in (2, 3, 4, 5)] == ["fail", "pass", "pass", "fail"]
     lost = acknowledged_writes_survive(good(history, final={KEY: 5}, final_versions={KEY: 2}))
-    assert "written 2 times, although n1 acknowledged 3 writes of it: 1 acknowledged writes are lost" in lost.sentence
+    assert "written 2 times, although n1 acknowledged 3 writes of it: 1 of them is lost" in lost.sentence
 
 
 def test_without_a_last_reading_survival_is_unknown() -> None:
