@@ -7,6 +7,7 @@ of the product than a user does: commands, `cluster.json`, HTTP.
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -89,6 +90,22 @@ class Cluster:
     def signal(self, name: str, number: signal.Signals) -> None:
         """Send a signal to one node's process."""
         os.kill(int(self.nodes[name]["pid"]), number)
+
+    async def wipe(self, name: str) -> None:
+        """Kill a node, delete its data and start it again: a lost disk. Waits until it answers."""
+        self.signal(name, signal.SIGKILL)
+
+        async def gone() -> bool:
+            return not self.nodes[name]["pid"]
+
+        await self.until(gone, f"{name} is gone")
+        shutil.rmtree(self.nodes[name]["data_dir"])
+        await self.start_node(name)
+
+        async def answers() -> bool:
+            return await self.status(name) is not None
+
+        await self.until(answers, f"{name} answers")
 
     async def start_node(self, name: str) -> None:
         """`raft-node start NAME`."""

@@ -1,7 +1,10 @@
 """The page in a real browser, on real clusters: `make test-slow`."""
 
+import asyncio
 import re
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -262,3 +265,80 @@ async def test_the_monitors_page_shows_all_and_starts_a_dead_node_again(tmp_path
             await expect(here.page.locator("#headline")).to_have_text(re.compile(rf"^(?!{leader} )n\d leads"))
             await start_from_the_page(here, leader)
             assert not [one for one in here.complaints if "uncaught" in one]
+
+
+async def test_a_node_that_lost_its_disk_is_named_on_every_page_with_the_reason(tmp_path: Path) -> None:
+    async with running_cluster(tmp_path, 3, *CALM) as cluster, chromium() as browser:
+        leader = await cluster.leader()
+        wiped, other = await followers(cluster)
+        await cluster.wipe(wiped)
+        for name in (wiped, other):
+            async with tab(browser, cluster.url(name), traced=False) as here:
+                waiting = here.page.locator("#waiting")
+                await expect(waiting).to_contain_text(f"{wiped} has no vote and waits:")
+                await expect(waiting).to_contain_text("a node whose data was lost is a new member and has no vote")
+                assert leader in await waiting.inner_text()
+                assert await axe(here.page) == []
+                here.complaints = [
+                    one for one in here.complaints if "503" not in one
+                ]  # it can read no keys, and says so
+                await here.behaved()
+
+
+async def test_behind_a_port_forward_one_page_is_enough_and_says_where_the_others_are(tmp_path: Path) -> None:
+    """As kubectl does it: only one node is within reach, at a port that is not its own, under the name localhost."""
+    async with running_cluster(tmp_path, 3, *CALM) as cluster, chromium() as browser:
+        leader = await cluster.leader()
+        here_name = (await followers(cluster))[0]
+        names = {name: f"http://{name}.raft-headless.ns.svc:8001" for name in cluster.nodes}
+        async with forwarded(cluster.url(here_name)) as port:
+            context = await browser.new_context()
+            try:
+                page = await context.new_page()
+
+                async def as_in_a_pod(route: Any) -> None:
+                    answer = await route.fetch()
+                    text = await answer.text()
+                    for name, url in names.items():
+                        text = text.replace(f'"client_url":"{cluster.url(name)}"', f'"client_url":"{url}"')
+                    await route.fulfill(response=answer, body=text)
+
+                await page.route("**/cluster", as_in_a_pod)
+                await page.goto(f"http://localhost:{port}/")
+                here = Tab(page, f"http://localhost:{port}", None)
+                await here.headline(f"{leader} leads")
+                await here.on_ring(leader).click()
+                await expect(page.locator("#node")).to_contain_text(f"kubectl port-forward pod/{leader} 8001")
+                await expect(page.locator("#node a")).to_be_hidden()
+                await page.click("[data-command=check_timers]")  # relayed: the leader itself is not within reach
+                await expect(page.locator(".outcomes li.ok")).to_contain_text(f"{leader}: check_timers")
+                await page.get_by_role("textbox", name="Key", exact=True).fill("k")
+                await page.get_by_role("button", name="put", exact=True).click()
+                await expect(page.locator("#kv .said.ok")).to_contain_text("put: done")
+                await here.behaved()
+            finally:
+                await context.close()
+
+
+@asynccontextmanager
+async def forwarded(url: str) -> AsyncIterator[int]:
+    """A port of this machine whose bytes go to `url`'s, as with `kubectl port-forward`."""
+    host, _, port = url.removeprefix("http://").partition(":")
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there = await asyncio.open_connection(host, int(port))
+        await asyncio.gather(pump(reader, there[1]), pump(there[0], writer))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await asyncio.get_running_loop().shutdown_default_executor()  # the browser's driver used it

@@ -5,7 +5,7 @@
  * drawing, and the panels follow, each in its own turn.
  */
 import { Flights, rateWords } from "./flights.js";
-import { faultWords, duration, headline } from "./sentences.js";
+import { faultWords, duration, headline, waiting } from "./sentences.js";
 import { connect } from "./source.js";
 import { faultsOf, initialState, leaderOf, nodesOf, ownStatus, quorumOf, reduce } from "./trace.js";
 import { at, h, keyed, memory, say, set } from "./view/dom.js";
@@ -76,7 +76,7 @@ async function main(source) {
   await turn();
 
   const panels = [() => node.update(state, picked), () => table(state, picked), () => log(state), () => events.update(state), () => stats(state)];
-  const waiting = new Set();
+  const undrawn = new Set();
   let drawing = 0;
 
   function dispatch(action) {
@@ -91,18 +91,18 @@ async function main(source) {
       ring.still = still;
       ring.update(state, picked);
       drawTop();
-      for (const panel of panels) waiting.add(panel);
+      for (const panel of panels) undrawn.add(panel);
       drawNext();
     });
   }
 
   /** The panels one by one, each a task of its own: none keeps a key press or a moving message waiting. */
   function drawNext() {
-    if (drawing || !waiting.size) return;
+    if (drawing || !undrawn.size) return;
     drawing = setTimeout(() => {
       drawing = 0;
-      const [panel] = waiting;
-      waiting.delete(panel);
+      const [panel] = undrawn;
+      undrawn.delete(panel);
       panel();
       drawNext();
     });
@@ -118,6 +118,13 @@ async function main(source) {
     set(at("connection"), "class", `badge ${look}`);
     document.title = `${leader.name ? `${leader.name} leads term ${leader.term}` : "no leader"} · ${source.name || "Raft cluster"}`;
     drawFaults();
+    drawWaiting();
+  }
+
+  function drawWaiting() {
+    const sentences = waiting(nodesOf(state));
+    set(at("waiting"), "hidden", sentences.length ? null : "");
+    keyed(at("waiting"), sentences, (sentence) => sentence, (sentence) => h("span", {}, sentence), () => {});
   }
 
   function drawFaults() {

@@ -14,6 +14,7 @@ const because = (detail) => (detail.reason ? `: ${detail.reason}` : "");
 
 const SENTENCES = {
   started: (e) => `started, version ${e.detail.version}`,
+  leaving: (e) => `was asked to stop: it is not ready any more, hands its lead over${e.detail.wait_ms ? ` and serves on for ${duration(e.detail.wait_ms)}` : ""}`,
   stopping: (e) => `is stopping${because(e.detail)}`,
   fatal: (e) => `must stop${because(e.detail)}`,
   born: (e) => `the cluster is born; its voters are ${e.detail.voters}`,
@@ -78,6 +79,30 @@ export function headline({ leader, quorum, known, viewpoint }) {
   if (leader.name) return `${leader.name} leads term ${leader.term}; ${heard}${short ? ", no majority in sight" : ""}.`;
   if (short) return `No leader: ${heard}, ${quorum.majority} are needed.`;
   return `No leader known in term ${leader.term}; ${heard}.`;
+}
+
+/** Nodes without a vote, each with why it waits: what the operator of a new or a lost disk must see. */
+export function waiting(nodes) {
+  return nodes
+    .filter((node) => node.reachable && node.status?.role === "initial")
+    .map((node) => `${node.name} has no vote and waits: ${node.status.waiting_for || "the next round of answers"}.`);
+}
+
+const parsed = (url) => (URL.canParse(url ?? "") ? new URL(url) : null);
+const ANYWHERE = /^(localhost|\[[0-9a-f:.]+\]|[0-9.]+)$/i;
+
+/**
+ * Where another node's page is: `{ href }`, or `{ words }` where this browser cannot be expected to get there.
+ *
+ * A node knows its address as the cluster does. Names of the cluster mean nothing to a browser that came in another
+ * way, such as a port-forward; it got here by the cluster's names only if this page's address is what its node says.
+ */
+export function pageOf(name, url, ownUrl, here) {
+  const there = parsed(url);
+  if (!there) return {};
+  const sameWay = there.hostname === here.hostname || ANYWHERE.test(there.hostname) || parsed(ownUrl)?.host === here.host;
+  if (sameWay) return { href: `${url}/` };
+  return { words: `Its own page is ${url}/ in the cluster's network; from here: kubectl port-forward pod/${name} ${there.port || 80}. Commands below reach it through this page's server.` };
 }
 
 export function duration(ms) {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { FLIGHTS_PER_SECOND, Flights, rateWords } from "../../../node/dashboard/static/flights.js";
-import { bytes, duration, faultWords, headline, sentenceOf } from "../../../node/dashboard/static/sentences.js";
+import { bytes, duration, faultWords, headline, pageOf, sentenceOf, waiting } from "../../../node/dashboard/static/sentences.js";
 import { GROUPS } from "../../../node/dashboard/static/trace.js";
 import { keyPath, shown } from "../../../node/dashboard/static/view/kv.js";
 
@@ -112,4 +112,27 @@ test("a value is shown as text where it is text, else as bytes", () => {
   assert.equal(shown(Uint8Array.of(255, 0)), "ff 00");
   const long = "ü".repeat(5000);
   assert.ok(shown(new TextEncoder().encode(long)).endsWith("(10 kB in all)"));
+});
+
+test("a node without a vote is named with the sentence that says why, and no other node is", () => {
+  const why = "n1, n3 belong to a cluster that was born without this disk: a node whose data was lost is a new member and has no vote";
+  const nodes = [
+    { name: "n1", reachable: true, status: { role: "leader", waiting_for: "" } },
+    { name: "n2", reachable: true, status: { role: "initial", waiting_for: why } },
+    { name: "n3", reachable: false, status: { role: "initial", waiting_for: "old words" } },
+    { name: "n4", reachable: false, status: null },
+  ];
+  assert.deepEqual(waiting(nodes), [`n2 has no vote and waits: ${why}.`]);
+});
+
+test("links to other nodes' pages are links only where this browser can follow them", () => {
+  const local = new URL("http://127.0.0.1:8001/");
+  assert.deepEqual(pageOf("n2", "http://127.0.0.1:8002", "http://127.0.0.1:8001", local), { href: "http://127.0.0.1:8002/" });
+  assert.deepEqual(pageOf("n2", "http://[::1]:8002", "http://[::1]:8001", new URL("http://localhost:8080/")), { href: "http://[::1]:8002/" });
+  const [own, other] = [0, 1].map((n) => `http://raft-${n}.raft-headless.ns.svc:8001`);
+  const forwarded = pageOf("raft-1", other, own, new URL("http://localhost:18001/"));
+  assert.equal(forwarded.href, undefined);
+  assert.match(forwarded.words, /kubectl port-forward pod\/raft-1 8001/);
+  assert.deepEqual(pageOf("raft-1", other, own, new URL(`${own}/`)), { href: `${other}/` }, "inside the cluster they are reachable");
+  assert.deepEqual(pageOf("n2", "nonsense", own, local), {});
 });

@@ -1,6 +1,6 @@
 /** The node that is picked: its own figures, and what can be done to it, with what became of it. */
-import { nodesOf, faultsOf } from "../trace.js";
-import { bytes, duration, faultWords } from "../sentences.js";
+import { nodesOf, faultsOf, ownStatus } from "../trace.js";
+import { bytes, duration, faultWords, pageOf } from "../sentences.js";
 import { clock, h, keyed, say, set } from "./dom.js";
 import { roleWords } from "./ring.js";
 
@@ -10,13 +10,14 @@ export function makeNode(box, { source }) {
   const title = h("h2", { id: "node-title" }, "Node");
   const kind = h("span", { class: "badge" });
   const facts = h("dl", { class: "facts" });
+  const way = h("p", { class: "muted", hidden: true });
   const link = h("a", { hidden: true }, "its own page");
   const start = h("button", { type: "button", class: "main", hidden: true, onclick: () => begin() }, "start");
   const actions = h("div");
   const form = h("form", { class: "form", hidden: true });
   const outcomes = h("ol", { class: "outcomes", "aria-live": "polite", "aria-label": "Outcomes of commands" });
   const none = h("p", { class: "muted" });
-  box.append(h("div", { class: "head" }, title, kind, link), facts, start, actions, form, none, outcomes);
+  box.append(h("div", { class: "head" }, title, kind, link), facts, way, start, actions, form, none, outcomes);
   let picked = "";
   let drawn = null;
   let done = [];
@@ -111,8 +112,11 @@ export function makeNode(box, { source }) {
       const url = node.status?.client_url;
       const ended = node.state === "dead";
       const elsewhere = Boolean(url) && !ended && (source.kind === "monitor" || !node.self);
-      set(link, "hidden", elsewhere ? null : "");
-      if (elsewhere) set(link, "href", `${url}/`);
+      const page = elsewhere ? pageOf(node.name, url, ownStatus(state)?.client_url, location) : {};
+      set(link, "hidden", page.href ? null : "");
+      if (page.href) set(link, "href", page.href);
+      set(way, "hidden", page.words ? null : "");
+      say(way, page.words ?? "");
       keyed(facts, factsOf(node), (fact) => fact[0], (fact) => h("div", { class: "pair" }, h("dt", {}, fact[0]), h("dd")), (pair, fact) => say(pair.lastChild, fact[1]));
       set(start, "hidden", source.kind === "monitor" && !node.reachable && node.process?.state !== "running" ? null : "");
       say(start, `start ${node.name}`);
