@@ -29,7 +29,7 @@ FAILOVERS_MAX = 20
 def render(record: RunRecord, history: Sequence[Op], views: Sequence[View], events: Sequence[Event]) -> str:
     """The whole page. Same record, same bytes."""
     nodes = _nodes(record, views)
-    tracks = lanes.tracks(nodes, views, events, record.uncertainty_us, record.ended_us)
+    tracks = lanes.tracks(nodes, views, events, record.uncertainty_us, record.faults, record.ended_us)
     leads = lanes.leaders(tracks, record.ended_us)
     drawing = Drawing(record, history, tracks, leads)
     body = (

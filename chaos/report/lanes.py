@@ -11,7 +11,7 @@ from statistics import median
 
 import msgspec
 
-from chaos.model import Event, View
+from chaos.model import Event, FaultSpan, View
 
 SILENT_US_MIN = 700_000
 """A node that was not heard of for longer (and for five of its usual pauses) did not answer."""
@@ -39,9 +39,11 @@ def tracks(
     views: Iterable[View],
     events: Iterable[Event],
     uncertainty_us: Mapping[str, int | None],
+    faults: Sequence[FaultSpan],
     ended_us: int,
 ) -> dict[str, tuple[Segment, ...]]:
-    """By node, what it was from the beginning of the run to its end, without holes."""
+    """By node, what it was from the beginning of the run to its end, without holes. A node that was killed (`faults`
+    of one node without groups) was what it was until then, not only until it was last asked."""
     sampled: dict[str, list[View]] = {node: [] for node in nodes}
     told: dict[str, list[_Point]] = {node: [] for node in nodes}
     for view in views:
@@ -51,7 +53,17 @@ def tracks(
         point = _point_of(event)
         if point is not None and event.node in told:
             told[event.node].append(point)
-    return {node: _track(sampled[node], sorted(told[node]), uncertainty_us.get(node) or 0, ended_us) for node in nodes}
+    kills = {node: [f.injected_us for f in faults if not f.groups and f.nodes == (node,)] for node in nodes}
+    return {
+        node: _track(
+            sampled[node],
+            sorted(told[node]),
+            uncertainty_us.get(node) or 0,
+            [at for at in kills[node] if at is not None],
+            ended_us,
+        )
+        for node in nodes
+    }
 
 
 def leaders(lanes: Mapping[str, Sequence[Segment]], ended_us: int) -> tuple[Segment, ...]:
@@ -66,16 +78,20 @@ def leaders(lanes: Mapping[str, Sequence[Segment]], ended_us: int) -> tuple[Segm
     return _joined(found)
 
 
-def _track(views: Sequence[View], told: Sequence[_Point], off_us: int, ended_us: int) -> tuple[Segment, ...]:
+def _track(
+    views: Sequence[View], told: Sequence[_Point], off_us: int, kills: Sequence[int], ended_us: int
+) -> tuple[Segment, ...]:
     points = sorted([*told, *_not_contradicted(views, told, off_us)])
     pauses = [b.answered_us - a.answered_us for a, b in pairwise(views)]
     silent_us = max(SILENT_US_MIN, 5 * int(median(pauses)) if pauses else 0)
     found: list[Segment] = []
-    role, term, seen_us = "", 0, 0
+    first = points[0] if points and 0 <= points[0].at_us <= silent_us and told[:1] != points[:1] else None
+    role, term, seen_us = (first.role, first.term, 0) if first else ("", 0, 0)  # so it was when it was first asked
     for point in points:
         at_us = min(max(point.at_us, 0), ended_us)
         if at_us - seen_us > silent_us:
-            found.append(Segment(seen_us, at_us, "", term))
+            died_us = next((kill for kill in kills if seen_us < kill < at_us), seen_us)
+            found += [Segment(seen_us, died_us, role, term), Segment(died_us, at_us, "", term)]
         else:
             found.append(Segment(seen_us, at_us, role, term))
         role, term, seen_us = point.role, point.term, at_us
