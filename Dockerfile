@@ -19,7 +19,9 @@ RUN python -c 'import tomllib; print(*tomllib.load(open("/source/pyproject.toml"
       --requirement /source/requirements.txt
 COPY README.md LICENSE /source/
 COPY node /source/node
-RUN python -m pip --python /opt/raft/bin/python install --quiet --no-cache-dir --no-compile --no-deps /source
+# raft-chaos works from outside; its code is not in the image, so its command must not be there either.
+RUN python -m pip --python /opt/raft/bin/python install --quiet --no-cache-dir --no-compile --no-deps /source \
+ && rm /opt/raft/bin/raft-chaos
 ARG VERSION=0.1.0
 RUN installed=$(/opt/raft/bin/python -c 'import node; print(node.__version__)'); test "$installed" = "$VERSION" || \
     { echo "node.__version__ is $installed and VERSION says $VERSION: build with --build-arg VERSION=$installed"; exit 1; }
