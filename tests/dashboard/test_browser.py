@@ -279,9 +279,7 @@ async def test_a_node_that_lost_its_disk_is_named_on_every_page_with_the_reason(
                 await expect(waiting).to_contain_text("a node whose data was lost is a new member and has no vote")
                 assert leader in await waiting.inner_text()
                 assert await axe(here.page) == []
-                here.complaints = [
-                    one for one in here.complaints if "503" not in one
-                ]  # it can read no keys, and says so
+                here.complaints = [one for one in here.complaints if "503" not in one]  # no keys to read
                 await here.behaved()
 
 
