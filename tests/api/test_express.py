@@ -268,3 +268,33 @@ async def test_both_ways_give_the_same_answer(path: str, body: bytes, taken: boo
 def _etcd(path: str, body: bytes, more: str = "") -> bytes:
     head = f"POST /v3/kv/{path} HTTP/1.1\r\nHost: localhost\r\n{more}Content-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
+
+
+async def heads_until_the_end(client: Client) -> list[bytes]:
+    """The heads of all answers that come before the connection ends."""
+    data = await asyncio.wait_for(client.reader.read(), 5)
+    return [b"HTTP/1.1 " + one.partition(b"\r\n\r\n")[0] for one in data.split(b"HTTP/1.1 ")[1:]]
+
+
+async def test_retiring_ends_each_connection_with_its_next_answer_on_both_ways(lane: Lane) -> None:
+    express = Express({"/lane": lane.take}, ())
+    async with serving(express) as (runner, port):
+        lane.at_once = False
+        async with connected(port) as waiting, connected(port) as idle, connected(port) as ordinary:
+            assert (await waiting.ask(b"POST /other HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"))[
+                0
+            ] == 200
+            waiting.writer.write(request(b"under way"))
+            await asyncio.wait_for(lane.came.wait(), 5)
+            assert (await ordinary.ask(request(b"1", "X-Other: 1\r\n")))[0] == 200
+            runner.retire_connections()
+            lane.answers.pop()(200, b"answered")
+            (head,) = await heads_until_the_end(waiting)
+            assert (head[:12], b"\r\nConnection: close" in head) == (b"HTTP/1.1 200", True)
+            for one in (idle, ordinary):
+                one.writer.write(request(b"2"))
+                (head,) = await heads_until_the_end(one)
+                assert (head[:12], b"\r\nConnection: close" in head) == (b"HTTP/1.1 200", True)
+        async with connected(port) as late:  # still taken
+            late.writer.write(request(b"3"))
+            assert len(await heads_until_the_end(late)) == 1

@@ -66,6 +66,9 @@ async def test_a_foreign_request_is_403_and_changes_nothing(target: bytes, minor
         (b"/kv/k", 0, b"Host: 127.0.0.1:1"),
         (b"/kv/k", 1, b"Host: raft.example:8001\r\nOrigin: https://Raft.example:8001"),
         (b"/kv/k", 1, b"Host: [::1]:8001\r\nOrigin: http://[::1]:8001"),
+        (b"/kv/k", 1, b"Host: localhost:18001\r\nOrigin: http://localhost:18001"),  # kubectl port-forward, any port
+        (b"/kv/k", 1, b"Host: 127.0.0.1:49152\r\nOrigin: http://127.0.0.1:49152"),
+        (b"/kv/k", 1, b"Host: raft.example:8001"),  # another pod, by the Service's name
         (b"http://localhost/kv/k", 1, b"Host: localhost"),
         (b"HTTP://localhost:80/kv/k", 1, b"Host: localhost:80"),
     ],
