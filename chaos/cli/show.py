@@ -4,6 +4,8 @@ Why it exists: what is printed is the product. Tables are rendered to text first
 reader goes away, and there may be a cluster to heal. It must not ask or decide anything.
 """
 
+import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -19,17 +21,21 @@ from chaos.report.record import Figures, RunRecord
 from chaos.situation import Situation
 from chaos.targets.port import Finding
 
+PIPE_COLUMNS = 120
+"""As wide as a table is made where no terminal says."""
 _COLOURS = {"pass": "green", "ok": "green", "fail": "bold red", "error": "bold red", "unknown": "yellow"}
 _COLOURS["warning"] = "yellow"
 
 
-def print_rich(*parts: object) -> None:
-    """Print to stdout in one piece, coloured where a terminal reads."""
-    console = Console(highlight=False)
+def print_rich(*parts: str | Table) -> None:
+    """Print to stdout in one piece, coloured where a terminal reads; only tables are fitted to its width."""
+    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_COLUMNS
+    console = Console(highlight=False, width=wide)
     with console.capture() as captured:
         for part in parts:
-            console.print(part)
-    print(captured.get(), end="", flush=True)
+            console.print(part, soft_wrap=isinstance(part, str))
+    text = "\n".join(line.rstrip() for line in captured.get().splitlines())
+    print(text, flush=True)
 
 
 def cluster(title: str, situation: Situation, places: Mapping[str, Place], in_force: Sequence[str]) -> None:

@@ -58,19 +58,18 @@ class ProvenCut:
     async def leak(self, thorough: bool) -> str:
         """What is wrong with the cut now, empty: nothing. `thorough`: dial, and look at processes from outside."""
         views = self._scene.fresh()
-        heard = proof.heard_over(self.cut, views, self._quiet_since_us)
+        wrong = []
         changed = await self.remember(views, look_at_places=thorough)
-        if heard:
-            return f"{proof.named(heard)} was heard over the cut"
         if changed:
-            return f"{' and '.join(changed)} is another process than before"
-        if thorough:
+            wrong.append(f"{' and '.join(changed)} is another process than before")
+        heard = proof.heard_over(self.cut, views, self._quiet_since_us)
+        if heard:
+            wrong.append(f"something came over the cut ({proof.named(heard)})")
+        if thorough and not wrong:
             leaks, broken = await proof.wrong_dials(self._scene, self.cut)
-            if leaks:
-                return f"{proof.named(leaks)} connects again"
-            if broken:
-                return f"{proof.named(broken)} cannot connect any more"
-        return ""
+            wrong += [f"{proof.named(leaks)} connects again"] if leaks else []
+            wrong += [f"{proof.named(broken)} cannot connect any more"] if broken else []
+        return "; ".join(wrong)
 
     async def repair(self, why: str) -> None:
         """Prove it anew after a leak. Raises NotEffective where it cannot be, or not any more."""

@@ -1,6 +1,7 @@
 """`raft-chaos` as people run it: here in this process, or as a process of its own that can be killed."""
 
 import contextlib
+import functools
 import json
 import subprocess
 import sys
@@ -11,9 +12,16 @@ from typing import Any
 
 import pytest
 
-from chaos.cli import main
+from chaos.cli import breaking, main
+from chaos.run import Options, recording
 from tests.chaos.local_cluster import LocalCluster
 from tests.supervisor.conftest import eventually
+
+
+def shorten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs in this process record a little less before and after the fault."""
+    monkeypatch.setattr(breaking, "Options", functools.partial(Options, baseline_s=1.0, after_s=0.3))
+    monkeypatch.setattr(recording, "WARM_UP_SECONDS", 0.3)
 
 
 class Said:
@@ -44,6 +52,11 @@ class Tool:
 
     def status(self) -> Any:
         return self("status", "-o", "json").json
+
+    def start(self, node: str) -> None:
+        """`raft-node start NODE`."""
+        command = [sys.executable, "-m", "node.cli", "start", node, "--data-dir", str(self.cluster.data_dir)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
     def until_healthy(self) -> None:
         eventually(lambda: self.status()["healthy"], "a healthy cluster")
