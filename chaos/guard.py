@@ -14,6 +14,8 @@ from chaos.targets.port import Target, UndoStep
 
 NAMED_MAX = 3
 """So many leftovers or objections are named in a sentence."""
+SAID_CHARACTERS_MAX = 80
+"""A longer argument of an undo step is not for people."""
 
 
 def refuse_harm(plan: Plan, situation: Situation, target: Target, allow_quorum_loss: bool) -> None:
@@ -71,8 +73,9 @@ def confirm(plan: Plan, target: Target, asks: TextIO, answers: TextIO) -> None:
 
 
 def describe(step: UndoStep) -> str:
-    """An undo step for people: `remove_policy raft-chaos-x-g0`."""
-    return " ".join([step.do.replace("_", " "), *(value for value in step.arguments.values() if value)])
+    """An undo step for people: `delete policy raft-chaos-x-g0`; what is long is for the undoing alone."""
+    said = [value for value in step.arguments.values() if 0 < len(value) <= SAID_CHARACTERS_MAX]
+    return " ".join([step.do.replace("_", " ").replace("-", " "), *said])
 
 
 def capital(text: str) -> str:

@@ -32,23 +32,30 @@ class Healed(msgspec.Struct, frozen=True):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """What there is to take back: `journals` of earlier runs against this cluster, and what the cluster shows."""
+    """What there is to take back: `journals` of earlier runs against this cluster that have something open, and what
+    the cluster shows. `runs`: the names of all runs that are kept here."""
 
     journals: tuple[Kept, ...]
     leftovers: tuple[UndoStep, ...]
     notes: tuple[str, ...]
+    runs: frozenset[str] = frozenset()
 
 
 async def find(target: Target, out: Path, cluster_id: str) -> Found:
     """Look, and change nothing. `cluster_id`: what the nodes call their cluster, empty if nobody answered."""
     kept, notes = journal.find(out, UNDO_FILE)
     ours = tuple(one for one in kept if _is_ours(one, target, cluster_id))
-    notes += [f"{one.path} belongs to another cluster: {one.header.target}" for one in kept if one not in ours]
-    return Found(ours, tuple(await target.leftovers()), tuple(notes))
+    leftovers = tuple(await target.leftovers())
+    runs = frozenset(one.header.run for one in ours)
+    shown = {step.arguments.get("run") for step in leftovers}
+    due = tuple(one for one in ours if one.open_steps or one.header.run in shown)
+    foreign = [one for one in kept if one not in ours and one.open_steps]
+    notes += [f"{one.path} belongs to another cluster: {one.header.target}" for one in foreign]
+    return Found(due, leftovers, tuple(notes), runs)
 
 
 async def heal(target: Target, found: Found, everything: bool, say: Callable[[str], None]) -> Healed:
-    """Undo all that journals say and, with `everything`, all that the cluster shows besides.
+    """Undo all that journals say, and what the cluster shows of the same runs; with `everything`, of any run.
 
     Raises Refused, nothing done, where one of the runs still goes on.
     """
@@ -57,18 +64,21 @@ async def heal(target: Target, found: Found, everything: bool, say: Callable[[st
     failed: list[str] = []
     try:
         for one in opened:
-            say(f"{one.header.run} left {len(one.open_steps)} acts that were not taken back")
+            if one.open_steps:
+                say(f"{one.header.run} left {len(one.open_steps)} acts that were not taken back")
             for step in reversed(one.open_steps):
                 if await _undo(target, step, undone, failed, say):
                     one.undone(step)
+        left = []
+        for step in await target.leftovers():
+            if everything or step.arguments.get("run") in found.runs:
+                await _undo(target, step, undone, failed, say)
+            else:
+                left.append(describe(step))
     finally:
         for one in opened:
             one.close()
-    left = [step for step in await target.leftovers() if not everything]
-    if everything:
-        for step in await target.leftovers():
-            await _undo(target, step, undone, failed, say)
-    return Healed(tuple(undone), tuple(failed), tuple(describe(step) for step in left), found.notes)
+    return Healed(tuple(undone), tuple(failed), tuple(left), found.notes)
 
 
 def raise_unless_healed(healed: Healed, command: str) -> None:

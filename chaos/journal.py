@@ -153,7 +153,7 @@ def _replay(lines: Iterable[bytes]) -> tuple[UndoStep, ...]:
 
 
 def find(out: Path, file_name: str) -> tuple[list[Kept], list[str]]:
-    """Journals with open steps in the folders of `out`, oldest first, and why others could not be read.
+    """The journals in the folders of `out`, oldest first, and why others could not be read.
 
     A file without even a whole first line announces nothing: its run ended before its first act.
     """
@@ -162,14 +162,10 @@ def find(out: Path, file_name: str) -> tuple[list[Kept], list[str]]:
         if path.parent.is_symlink():
             continue
         try:
-            if b"\n" not in path.read_bytes():
-                continue
-            kept = read(path)
+            if b"\n" in path.read_bytes():
+                found.append(read(path))
         except (OSError, ChaosError) as error:
             troubles.append(str(error))
-            continue
-        if kept.open_steps:
-            found.append(kept)
     return found, troubles
 
 

@@ -79,7 +79,7 @@ def _doctor(common: Common) -> int:
 
 
 async def _show_doctor(common: Common, target: Target) -> int:
-    found = await target.doctor()
+    found = await target.doctor(probe=not common.dry_run)
     if common.json:
         print_json({"target": target.title, "kind": target.kind, "findings": found})
     else:

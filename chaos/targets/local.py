@@ -226,7 +226,7 @@ class LocalTarget:
         await self.unlock()
         await self._session.close()
 
-    async def doctor(self) -> Sequence[Finding]:
+    async def doctor(self, probe: bool = True) -> Sequence[Finding]:  # noqa: ARG002 - nothing is made here
         """See `Target`."""
         now = self._now()
         about_nodes = await asyncio.gather(

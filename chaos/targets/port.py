@@ -91,7 +91,10 @@ class Target(Protocol):
     """For people: "release raft in namespace default (context kind-raft)", "the local cluster in ./raft-data"."""
     namespace: str
     """Empty for a local one."""
-    network: Network
+
+    @property
+    def network(self) -> Network:
+        """Where cuts are made; the same for as long as the target is open."""
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -128,8 +131,8 @@ class Target(Protocol):
     async def leftovers(self) -> Sequence[UndoStep]:
         """What earlier runs left behind, found without any journal (by label; locally by active faults)."""
 
-    async def doctor(self) -> Sequence[Finding]:
-        """What this tool may do here, and whether faults would work."""
+    async def doctor(self, probe: bool = True) -> Sequence[Finding]:
+        """What this tool may do here, and whether faults would work. Without `probe` nothing is made or run to see."""
 
     async def close(self) -> None:
         """Let go of connections; changes nothing."""

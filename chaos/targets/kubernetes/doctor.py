@@ -33,14 +33,17 @@ PLUGINS = {
 """By name of a DaemonSet; behaviour as their issue trackers and sources tell, so a hint and no more."""
 
 
-async def examine(api: Api, release: Release, network: PolicyNetwork) -> Sequence[Finding]:
-    """Bounded in time; about ten seconds where policies are enforced."""
+async def examine(api: Api, release: Release, network: PolicyNetwork, probe: bool = True) -> Sequence[Finding]:
+    """Bounded in time; about ten seconds where policies are enforced. Without `probe` nothing is made or run."""
     found, may_try, _ = await reviewed(api, release.namespace)
-    for part in (_plugin(api), _foreign(api, release), _inits(api, release), _left(api, release, network)):
+    parts = [_plugin(api), _foreign(api, release), *([_inits(api, release)] if probe else [])]
+    for part in (*parts, _left(api, release, network)):
         try:
             found += await part
         except ChaosError as error:
             found.append(Finding("warning", "doctor", str(error)))
+    if not probe:
+        return [*found, Finding("ok", "policies", "Whether policies are enforced was not tried (dry run).")]
     if not may_try:
         found.append(
             Finding(

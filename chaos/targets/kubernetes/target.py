@@ -90,8 +90,8 @@ class KubernetesTarget:
             found.append(UndoStep(RELEASE_LEASE, {"name": self._lock.name, "run": holder}))
         return found
 
-    async def doctor(self) -> Sequence[Finding]:
-        return await examine(self._api, self._release, self.network)
+    async def doctor(self, probe: bool = True) -> Sequence[Finding]:
+        return await examine(self._api, self._release, self.network, probe)
 
     async def close(self) -> None:
         await self._forwards.close()
