@@ -70,5 +70,11 @@ def test_each_of_several_kills_has_its_own_election() -> None:
     assert first.first_success.at_us < 8 * S
 
 
+def test_a_longer_pause_after_the_election_is_none_of_the_failover() -> None:
+    paused = [op for op in HISTORY if not 7 * S < op.done_us < 8 * S]
+    (found,) = failovers(good(paused, events=EVENTS, faults=(kill("n1", 5.0, 3),)))
+    assert found.unavailable_us == 650_000
+
+
 def test_a_partition_is_no_failover() -> None:
     assert failovers(good(faults=(cut((("n1",), ("n2", "n3")), 5, 8),))) == ()
