@@ -87,8 +87,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         _meta(
             "Timing",
-            "after SIGTERM: not ready, the lead handed over, serving on for so long, then a drain; all ends within this "
-            "+ request_timeout_ms + 5000",
+            "after SIGTERM: not ready, the lead handed over, serving on for so long, then a drain; all ends within "
+            "this + request_timeout_ms + 5000",
             ge=0,
             le=600_000,
         ),

@@ -216,11 +216,12 @@ def test_a_former_leader_that_does_not_answer_is_waited_for_a_second_and_not_lon
 def test_writes_wait_until_the_last_one_is_answered() -> None:
     bench = Bench()
     bench.lead()
-    assert not bench.driver.writes_wait
+    waits = [bench.driver.writes_wait]
     bench.write()
-    assert bench.driver.writes_wait
+    waits.append(bench.driver.writes_wait)
     bench.acknowledge()
-    assert not bench.driver.writes_wait
+    waits.append(bench.driver.writes_wait)
+    assert waits == [False, True, False]
 
 
 def test_a_stopping_node_answers_everything_that_waits() -> None:
