@@ -154,10 +154,10 @@ def _failovers(record: RunRecord, drawing: Drawing) -> Html | None:
     if not record.failovers:
         return None
     told = []
-    for number, failover in enumerate(record.failovers[:FAILOVERS_MAX]):
+    for number, failover in enumerate(record.failovers[:FAILOVERS_MAX], start=1):
         shown = waterfall.close_up(failover)
         close = None
-        if number < CLOSE_UPS_MAX:
+        if number <= CLOSE_UPS_MAX:
             rows = el("div", drawing.rows(shown, close=True), class_="wide")
             close = el(
                 "div",
@@ -165,7 +165,7 @@ def _failovers(record: RunRecord, drawing: Drawing) -> Html | None:
                 class_="scroll timeline",
                 tabindex="0",
                 role="region",
-                aria_label=f"Close-up: {failover.title}",
+                aria_label=f"Close-up of failover {number}: {failover.title}",
                 data_from=shown.from_us,
                 data_to=shown.to_us,
             )
@@ -174,7 +174,7 @@ def _failovers(record: RunRecord, drawing: Drawing) -> Html | None:
                 "article",
                 el("h3", failover.title),
                 el("p", waterfall.sentence(failover)),
-                waterfall.table(failover, record.run),
+                waterfall.table(failover, record.run, number),
                 close,
             )
         )

@@ -33,9 +33,9 @@ def close_up(failover: Failover) -> Window:
     return window(max(0, begin - margin), end + margin)
 
 
-def table(failover: Failover, run: str) -> Html:
+def table(failover: Failover, run: str, number: int = 1) -> Html:
     """One failover: every step with when, how sure, who says so, and a bar from the step before it. Keys carry the
-    name of the `run`, which is left out of them."""
+    name of the `run`, which is left out of them. `number`: of this failover, from 1."""
     known = [moment.at_us for _, moment in steps_of(failover) if moment is not None]
     begin, end = min([failover.injected_us, *known]), max([failover.injected_us + 1000, *known])
     margin = int((end - begin) * MARGIN_SHARE)
@@ -47,7 +47,7 @@ def table(failover: Failover, run: str) -> Html:
         before = max(before, moment.at_us) if moment is not None else before
     head = el(
         "tr",
-        *(el("th", text, scope="col") for text in ("Step", "After the kill", "How sure", "Took", "Seen by", "")),
+        *(el("th", text, scope="col") for text in ("Step", "After the kill", "How sure", "Took", "Seen by", "Drawn")),
     )
     return el(
         "div",
@@ -55,7 +55,7 @@ def table(failover: Failover, run: str) -> Html:
         class_="scroll",
         tabindex="0",
         role="region",
-        aria_label=f"Steps: {failover.title}",
+        aria_label=f"Steps of failover {number}: {failover.title}",
     )
 
 

@@ -178,7 +178,7 @@ def test_a_fault_that_never_ended_lasts_until_the_end() -> None:
 
 def test_a_page_stays_small_however_much_happened() -> None:
     nodes = tuple(f"n{number}" for number in range(1, 16))
-    long = 600 * S
+    long = 300 * S
     views = [
         View(
             name=node,
@@ -206,7 +206,7 @@ def test_a_page_stays_small_however_much_happened() -> None:
             done_us=n * 6000 + 900,
             outcome=outcomes[n % 3],
         )
-        for n in range(100_000)
+        for n in range(40_000)
     ]
     spans = tuple(
         FaultSpan(
