@@ -130,6 +130,7 @@ def test_leaders_are_killed_one_after_the_other_and_each_failover_is_shown(tool:
     assert again.out.count("Failover") == 2
 
 
+@pytest.mark.slowest
 def test_a_leader_that_is_asked_to_leave_comes_back(tool: Tool) -> None:
     leader = tool.status()["leader"]
     before = tool.cluster.pid(leader)
@@ -192,6 +193,7 @@ def test_what_kill_9_of_the_tool_left_is_refused_and_healed(tool: Tool) -> None:
     assert tool("heal", "--all").out.startswith("Nothing to heal")
 
 
+@pytest.mark.slowest
 def test_without_any_journal_the_cluster_itself_shows_what_is_left(tool: Tool) -> None:
     with tool.process("kill-leader", "--mode", "sigkill", "--duration", "60s", "--yes") as run:
         run.until_says("as predicted")
@@ -204,3 +206,21 @@ def test_without_any_journal_the_cluster_itself_shows_what_is_left(tool: Tool) -
     assert "heal --all" in said.out
     assert "started" in tool("heal", "--all").out
     tool.until_healthy()
+
+
+@pytest.mark.slowest
+@pytest.mark.parametrize("sizes", [(2, 3), (3, 2)])
+def test_five_nodes_are_split_by_sizes_the_leaders_group_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], sizes: tuple[int, int]
+) -> None:
+    with local_cluster(tmp_path, 5) as five:
+        tool = Tool(five, tmp_path / "runs", capsys)
+        leader = tool.status()["leader"]
+        said = tool("partition", "--split", ",".join(map(str, sizes)), "--duration", "4s", "--yes", "-o", "json")
+        assert said.code == PASSED, said.err
+        (fault,) = said.json["faults"]
+        assert tuple(map(len, fault["groups"])) == sizes
+        assert leader in fault["groups"][0]
+        assert {verdict["outcome"] for verdict in said.json["verdicts"]} == {"pass"}
+        elected = "on the side of the majority" in said.err
+        assert elected is (sizes == (2, 3))

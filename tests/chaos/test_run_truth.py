@@ -6,7 +6,6 @@ Whatever happens, what was done is taken back, the run is written down, and the 
 import asyncio
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,10 +14,11 @@ from typing import Any
 import pytest
 
 from chaos.cli import execute
-from chaos.errors import NOT_EFFECTIVE, NOT_RECOVERED, PASSED, REFUSED, TOOL_FAILED, ChaosError, Refused
+from chaos.errors import INTERRUPTED, NOT_EFFECTIVE, NOT_RECOVERED, PASSED, REFUSED, TOOL_FAILED, ChaosError, Refused
 from chaos.faults import proven_cut
 from chaos.faults.partition import Partition
 from chaos.faults.port import Scene
+from chaos.observe import nodeapi
 from chaos.run import lease, order, recording
 from chaos.targets.find import Choice, open_target
 from chaos.targets.linkfaults import LinkFaults
@@ -26,6 +26,7 @@ from chaos.targets.local import LocalTarget
 from chaos.targets.port import Cut, Journal, Pair
 from tests.chaos.local_cluster import LocalCluster, local_cluster
 from tests.chaos.raft_chaos import Said, Tool, shorten
+from tests.supervisor.conftest import eventually
 
 CUT = ("partition", "--isolate", "follower", "--yes", "--seed", "1")
 
@@ -147,6 +148,43 @@ def test_a_partition_that_is_none_is_taken_back_and_proves_nothing(
     is_written_down(tool, said)
 
 
+def test_links_are_reset_only_after_new_connections_fail(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
+    happened: list[str] = []
+    real = nodeapi.command
+
+    async def command(session: Any, url: str, name: str, arguments: Any) -> Any:
+        happened.append(name)
+        return await real(session, url, name, arguments)
+
+    class Slow(Honest):
+        """Enforced some dials after it was installed."""
+
+        dials_left = 3
+
+        async def install(self, cut: Cut, run: str, seconds: float, journal: Journal) -> None:
+            happened.append("install")
+            await super().install(cut, run, seconds, journal)
+
+        async def dial(self, pairs: Sequence[Pair]) -> Mapping[Pair, bool]:
+            if "install" not in happened or "remove" in happened:
+                return await super().dial(pairs)
+            self.dials_left -= 1
+            happened.append("dial passes" if self.dials_left > 0 else "dial fails")
+            return dict.fromkeys(pairs, True) if self.dials_left > 0 else await super().dial(pairs)
+
+        async def remove(self, cut: Cut, run: str, journal: Journal) -> None:
+            happened.append("remove")
+            await super().remove(cut, run, journal)
+
+    monkeypatch.setattr(proven_cut, "command", command)
+    bend(monkeypatch, Slow)
+    assert tool(*CUT, "--duration", "200ms").code == PASSED
+    assert happened[:4] == ["install", "dial passes", "dial passes", "dial fails"]
+    assert happened[4:8] == ["reset_links"] * 4
+    assert happened[-1] == "remove"
+
+
+@pytest.mark.slowest
 def test_a_cut_that_leaks_in_the_middle_is_proven_again_and_the_clock_starts_anew(
     tool: Tool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,40 +219,21 @@ def test_a_cut_that_leaks_in_the_middle_is_proven_again_and_the_clock_starts_ane
     assert "proven again; the fault clock starts anew" in fault["facts"]
 
 
+@pytest.mark.slowest
 def test_a_node_that_is_started_again_in_mid_partition_is_cut_off_again(tool: Tool) -> None:
-    killed: list[str] = []
-
-    def kill_and_start() -> None:
-        found = tool_status(tool)
-        alone = next(name for name, peers in found.items() if len(peers) == 2)
+    with tool.process(*CUT, "--duration", "120s") as run:
+        run.until_says("the fault clock starts")
+        (alone,) = [line.split()[0].rstrip(":") for line in tool.status()["in_force"] if line.count("cut of") == 2]
         pid = tool.cluster.pid(alone)
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        while tool.cluster.pid(alone) is not None:
-            time.sleep(0.05)
+        eventually(lambda: tool.cluster.pid(alone) is None, "the end of the node")
         tool.start(alone)
-        killed.append(alone)
-
-    timer = threading.Timer(3.5, kill_and_start)
-    timer.start()
-    said = tool(*CUT, "--duration", "8s", "-o", "json")
-    timer.join()
-    assert killed
-    assert said.code == PASSED, said.err
-    assert f"{killed[0]} is another process than before" in said.err, said.err
-    assert "proven again" in said.err
-
-
-def tool_status(tool: Tool) -> dict[str, set[str]]:
-    """By node, with whom its links are cut now."""
-    import json
-    import urllib.request
-
-    found = {}
-    for entry in tool.cluster.file["nodes"]:
-        with urllib.request.urlopen(f"{entry['url']}/status", timeout=2) as answer:
-            found[entry["name"]] = {fault["peer"] for fault in json.load(answer)["faults"]}
-    return found
+        run.until_says(f"{alone} is another process than before")
+        run.until_says("proven again; the fault clock starts anew")
+        assert len(tool.status()["in_force"]) == 3
+        run.popen.send_signal(signal.SIGTERM)
+        assert run.ends() == INTERRUPTED, run.output
 
 
 def test_healing_is_tried_again_until_it_works(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
