@@ -22,7 +22,7 @@ LINE_BYTES_MAX = 256 * 1024
 """The longest line of an event stream."""
 LOG_PAGE_LINES = 1000
 """What a node gives of its log in one answer, at most."""
-LOG_LINES_MAX = 200_000
+LOG_LINES_MAX = 50_000
 """Of each node's log the last so many entries are compared."""
 KEYS_PAGE = 1000
 KEYS_MAX = 10_000

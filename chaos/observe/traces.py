@@ -18,7 +18,7 @@ from chaos.targets.port import Target
 EVENTS_MAX = 50_000
 """Events that are kept, of all nodes together; later ones are counted in `lost`."""
 MEASURE_EVERY_SECONDS = 1.0
-MEASURE_AT_ONCE = 5
+MEASURE_AT_ONCE = 3
 """Questions in a row when a stream begins: a process may not live long."""
 SILENCE_SECONDS_MAX = 40.0
 """Nodes send a comment every 15 s: a stream that is silent for longer is dead."""
@@ -84,7 +84,7 @@ class Traces:
                     url, headers=stream.headers(), timeout=timeout, allow_redirects=False
                 ) as answer:
                     if answer.status == 200:
-                        await self._measure_once(node)
+                        await self._measure_often(node)
                         async for line in answer.content:
                             wait = RECONNECT_SECONDS_MIN
                             self._take(stream, line)
@@ -109,9 +109,11 @@ class Traces:
         if view is not None:
             self._offsets.add(view, node)
 
-    async def _measure(self, node: str) -> None:
+    async def _measure_often(self, node: str) -> None:
         for _ in range(MEASURE_AT_ONCE):
             await self._measure_once(node)
+
+    async def _measure(self, node: str) -> None:
         while True:
             await asyncio.sleep(MEASURE_EVERY_SECONDS)
             await self._measure_once(node)

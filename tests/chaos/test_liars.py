@@ -72,6 +72,18 @@ async def test_honest_nodes_pass(tmp_path: Path, fault: Callable[[], Fault]) -> 
     result = await played(tmp_path, "honest", fault())
     assert [(v.check, v.outcome, v.sentence) for v in result.record.verdicts if v.outcome != "pass"] == []
     assert (result.exit_code, result.trouble) == (0, "")
+    for failover in result.record.failovers:
+        steps = (
+            failover.last_acknowledged,
+            failover.suspicion,
+            failover.won,
+            failover.first_commit,
+            failover.first_success,
+        )
+        assert None not in steps, failover
+        assert failover.new_term is not None
+        assert failover.new_term == failover.old_term + 1 + (failover.terms_burned or 0)
+        assert failover.new_leader not in ("", failover.killed)
 
 
 @pytest.mark.parametrize(
