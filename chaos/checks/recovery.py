@@ -16,7 +16,7 @@ from chaos.workload.history import Op
 RECOVERED, GAP, ENOUGH = "recovered-in-time", "longest-write-gap", "enough-writes"
 
 WRITES_PER_SECOND_MIN = 10.0
-BASELINE_US_MAX = 5_000_000
+BASELINE_US_MAX = 2_000_000
 """Of the time before the first fault the last so much counts."""
 
 

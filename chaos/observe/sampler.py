@@ -16,7 +16,7 @@ from chaos.observe.nodeapi import fetch_view
 from chaos.targets.port import Target
 
 EVERY_SECONDS = 0.1
-VIEWS_MAX = 40_000
+VIEWS_MAX = 20_000
 """Views that are kept. When there are more, every second one that shows nothing new is dropped."""
 
 

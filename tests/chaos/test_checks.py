@@ -261,7 +261,7 @@ def test_silence_from_the_start_of_a_fault_to_the_end_is_a_gap() -> None:
 def test_too_few_writes_before_the_fault_make_the_run_worthless() -> None:
     verdict = enough_writes(good([op for op in writes_and_reads(10) if (op.value or 0) % 3 == 0]))
     assert (verdict.outcome, verdict.group) == ("fail", "effect")
-    assert "Only 7 acknowledged writes a second" in verdict.sentence
+    assert "Only 6 acknowledged writes a second" in verdict.sentence
     assert outcome(enough_writes) == "pass"
     assert outcome(enough_writes, began_faults_us=0) == "fail"
 
