@@ -39,7 +39,8 @@ _EVENT_KEYS = ("seq", "time_us", "node", "kind", "term", "role", "detail")
 
 
 class _Rest(msgspec.Struct, kw_only=True):
-    """`evidence.json`. A log line is (index, term, checksum); `event_at_us` has one number a line of the trace."""
+    """`evidence.json`. A log line is (index, term, checksum); `event_at_us` and `event_boot` have one
+    each for every line of the trace."""
 
     format: Literal["raft-chaos evidence"] = "raft-chaos evidence"
     version: int = VERSION
@@ -47,6 +48,7 @@ class _Rest(msgspec.Struct, kw_only=True):
     final: dict[str, int] = {}
     final_versions: dict[str, int] = {}
     event_at_us: tuple[int, ...] = ()
+    event_boot: tuple[str, ...] = ()
 
 
 class RunFolder:
@@ -80,6 +82,7 @@ class RunFolder:
             final=dict(evidence.final),
             final_versions=dict(evidence.final_versions),
             event_at_us=tuple(event.at_us for event in evidence.events),
+            event_boot=tuple(event.boot for event in evidence.events),
         )
         self._write(EVIDENCE_FILE, msgspec.json.encode(rest) + b"\n")
 
@@ -115,7 +118,8 @@ def load_run(path: Path) -> Kept:
         history=_read_lines(folder / HISTORY_FILE, Op),
         views=_read_lines(folder / VIEWS_FILE, View),
         events=tuple(
-            msgspec.structs.replace(event, at_us=at) for event, at in zip(events, rest.event_at_us, strict=True)
+            msgspec.structs.replace(event, at_us=at, boot=boot)
+            for event, at, boot in zip(events, rest.event_at_us, rest.event_boot or repeat(""), strict=False)
         ),
         logs={node: tuple(LogLine(*line) for line in log) for node, log in rest.logs.items()},
         final=rest.final,

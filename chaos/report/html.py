@@ -81,7 +81,9 @@ def _head(record: RunRecord, style: str, script: str) -> Html:
 
 def _header(record: RunRecord) -> Html:
     word, look, meaning = words.outcome(record)
-    done = [fault.title for fault in record.faults if fault.injected_us is not None]
+    done = [
+        f"{fault.title} at {fault.injected_us / 1e6:.1f} s" for fault in record.faults if fault.injected_us is not None
+    ]
     titles = "; then ".join(done[:3]) + (f"; and {len(done) - 3} more faults" if len(done) > 3 else "")
     failed = [verdict for verdict in record.verdicts if verdict.outcome != "pass"]
     began = datetime.fromtimestamp(record.began_wall_us / 1e6, UTC)

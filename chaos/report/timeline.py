@@ -66,13 +66,14 @@ class Drawing:
         boxes, spoken = [], []
         for fault in self._faults:
             steps = phases(fault, self._record.ended_us)
-            longest = max(steps, key=lambda step: step[1] - step[0], default=None)
             for begin, end, kind, said in steps:
                 if shown.overlaps(begin, end):
-                    label = fault.title if longest and kind == longest[2] else ""
                     hint = f"{fault.title}: {said}, {when(begin)} to {when(end)} ({lasting(end - begin)})"
-                    boxes.append(_box(shown, begin, end, FAULT_HEIGHT, f"band b-{kind}", label, hint))
+                    boxes.append(_box(shown, begin, end, FAULT_HEIGHT, f"band b-{kind}", "", hint))
                     spoken.append(hint)
+            if steps and shown.overlaps(steps[0][0], steps[-1][1]):
+                begin, end = max(steps[0][0], shown.from_us), steps[-1][1]
+                boxes.append(_box(shown, begin, end, FAULT_HEIGHT, "name", fault.title, fault.title))
         return _row("Faults", self._svg(shown, FAULT_HEIGHT, boxes, spoken, None), "faults")
 
     def _leader_row(self, shown: Window) -> Html:

@@ -5,6 +5,7 @@ how far each may be off is beside it. It must not compute a moment: see chaos/an
 """
 
 from collections.abc import Sequence
+from statistics import median
 
 from chaos.anatomy import Failover, Moment
 from chaos.report.markup import Html, el, join
@@ -108,7 +109,7 @@ def summary(failovers: Sequence[Failover]) -> Html | None:
         )
         for failover in failovers
     )
-    said = f"No writes for {lasting(gaps[len(gaps) // 2])} in the median, {lasting(gaps[-1])} at worst." if gaps else ""
+    said = f"No writes for {lasting(int(median(gaps)))} in the median, {lasting(gaps[-1])} at worst." if gaps else ""
     return join(
         (
             el("p", said),

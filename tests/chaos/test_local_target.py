@@ -117,6 +117,24 @@ async def test_a_cut_stops_both_ways_at_both_ends_and_nothing_else(target: Local
     assert await target.network.objections(ALONE) == []
 
 
+class Full(Written):
+    """A journal on a full disk."""
+
+    def will_do(self, step: UndoStep) -> None:
+        raise ChaosError("The journal cannot be written.")
+
+
+async def test_what_cannot_be_written_down_is_not_done(target: LocalTarget) -> None:
+    await until_ready(target)
+    before = target.instance("n1")
+    with pytest.raises(ChaosError, match="journal"):
+        await target.network.install(ALONE, RUN, 20, Full())
+    with pytest.raises(ChaosError, match="journal"):
+        await target.kill("n1", "sigkill", Full())
+    assert await target.policies() == []
+    assert target.instance("n1") == before
+
+
 async def test_a_plan_names_every_request_and_sends_none(target: LocalTarget) -> None:
     lines = target.network.plan(ALONE, RUN, 20)
     assert lines[0] == f'POST {target.url("n1")}/commands/cut_link {{"peer":"n2","direction":"both","seconds":50.0}}'

@@ -61,7 +61,7 @@ def test_the_page_begins_with_the_verdict_what_was_done_and_what_was_proved() ->
     text = Page(rendered()).text
     head = text[: text.index("What happened")]
     assert "Passed The cluster kept every promise that was checked, and recovered in time." in head
-    assert "Done: kill the leader n1 (term 1, sigkill); then cut n2 | n1 n3." in head
+    assert "Done: kill the leader n1 (term 1, sigkill) at 2.0 s; then cut n2 | n1 n3 at 6.0 s." in head
     assert "Proved: 2 of 2 checks passed on" in head
     assert "At most one leader a term" in head
 
