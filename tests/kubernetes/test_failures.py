@@ -117,7 +117,7 @@ def test_a_drained_worker_takes_one_voter_at_most(raft: Release, evidence: Path)
 def drained(raft: Release, worker: str) -> Iterator[None]:
     """`kubectl drain` of what belongs to this release, and `kubectl uncordon`."""
     try:
-        words = ("--ignore-daemonsets", "--delete-emptydir-data", "--timeout=90s")
+        words = ("--ignore-daemonsets", "--timeout=90s")
         run("kubectl", "drain", worker, f"--pod-selector={raft.selector}", *words)
         yield
     finally:

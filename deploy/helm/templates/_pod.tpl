@@ -78,6 +78,10 @@ imagePullSecrets:
 {{- with .Values.priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
+{{- with .Values.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- with .Values.nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
@@ -125,19 +129,15 @@ containers:
     volumeMounts:
       - name: data
         mountPath: /var/lib/raft
-      - name: tmp
-        mountPath: /tmp
       {{- with .Values.extraVolumeMounts }}
       {{- toYaml . | nindent 6 }}
       {{- end }}
   {{- with .Values.extraContainers }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
+{{- /* No volume of the machine's own beside the data, or a plain `kubectl drain` would refuse the pod: a node writes nothing else. */}}
+{{- with .Values.extraVolumes }}
 volumes:
-  - name: tmp
-    emptyDir:
-      sizeLimit: 64Mi
-  {{- with .Values.extraVolumes }}
   {{- toYaml . | nindent 2 }}
-  {{- end }}
+{{- end }}
 {{- end -}}

@@ -174,12 +174,12 @@ extraEnv holds {{ .name }}, and what begins with RAFT_ is a setting of the node:
 {{- end }}
 {{- end }}
 {{- range .Values.extraVolumes }}
-{{- if has (.name | default "") (list "data" "tmp") }}
+{{- if has (.name | default "") (list "data") }}
 extraVolumes holds a volume named {{ .name }}, which the chart has itself: call it something else.
 {{- end }}
 {{- end }}
 {{- range .Values.extraVolumeMounts }}
-{{- if regexMatch "^/(tmp|var/lib/raft)(/.*)?$" (.mountPath | default "") }}
+{{- if regexMatch "^/var/lib/raft(/.*)?$" (.mountPath | default "") }}
 extraVolumeMounts holds {{ .mountPath }}, which lies in a folder of the node's own: mount it elsewhere.
 {{- end }}
 {{- end }}
