@@ -108,7 +108,8 @@ def load_run(path: Path) -> Kept:
     rest = _decode(folder / EVIDENCE_FILE, _read(folder / EVIDENCE_FILE), _Rest)
     _refuse_newer(folder / EVIDENCE_FILE, rest.version)
     events = _read_lines(folder / TRACE_FILE, Event)
-    if len(events) != len(rest.event_at_us):
+    boots = rest.event_boot or ("",) * len(events)
+    if not len(events) == len(rest.event_at_us) == len(boots):
         raise ChaosError(
             f"{folder / TRACE_FILE} has {len(events)} lines and {EVIDENCE_FILE} knows of {len(rest.event_at_us)}: "
             "one of them was changed since the run, so it cannot be judged again."
@@ -119,7 +120,7 @@ def load_run(path: Path) -> Kept:
         views=_read_lines(folder / VIEWS_FILE, View),
         events=tuple(
             msgspec.structs.replace(event, at_us=at, boot=boot)
-            for event, at, boot in zip(events, rest.event_at_us, rest.event_boot or repeat(""), strict=False)
+            for event, at, boot in zip(events, rest.event_at_us, boots, strict=True)
         ),
         logs={node: tuple(LogLine(*line) for line in log) for node, log in rest.logs.items()},
         final=rest.final,

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from chaos.checks.judge import judge
 from chaos.checks.verdict import Verdict
 from chaos.faults.groups import Isolate, Shape, Split
 from chaos.faults.kill_leader import KillLeader
 from chaos.faults.partition import Partition
 from chaos.faults.port import Fault
+from chaos.report.folder import load_run
 from chaos.run.order import Options, RunResult, run
 from chaos.targets.local import open_local
 from tests.chaos.local_cluster import local_cluster
@@ -148,4 +150,4 @@ async def test_a_lie_is_caught_and_named(
     assert re.match(sentence, verdicts[check].sentence), verdicts[check].sentence
     assert verdicts[check].proof
     assert result.exit_code == result.record.exit_code == 1
-    assert (result.folder / "run.json").is_file()
+    assert judge(load_run(result.folder).evidence) == result.record.verdicts
