@@ -110,7 +110,7 @@ def _failover(failover: Failover) -> None:
     """Each step with the time since the step before it and since the kill."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("step")
-    table.add_column("after the kill", justify="right")
+    table.add_column("since the kill began", justify="right")
     table.add_column("seen by")
     zero = failover.injected_us
     steps: tuple[tuple[str, Moment | None], ...] = (

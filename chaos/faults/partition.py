@@ -65,7 +65,7 @@ class Partition:
         self._before, view = await find_leader(scene)
         cut = self._aim(self._before)
         self._proven = ProvenCut(scene, cut, lambda: self._mend(scene, cut))
-        await self._proven.remember(self._before.views)
+        self._proven.remember(self._before.views)
         self.span.groups, self.span.acted_on = cut.groups, (view.name, view.term)
         self.span.nodes = tuple(name for group in cut.groups for name in group)
         self.span.title = f"cut {between(cut.groups)}"
@@ -87,19 +87,12 @@ class Partition:
 
     async def hold(self, scene: Scene) -> None:
         """See Fault."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + self._seconds
-        next_proof = loop.time() + PROVE_AGAIN_SECONDS
-        while (rest_s := end - loop.time()) > 0:
-            await asyncio.sleep(min(LOOK_EVERY_SECONDS, rest_s))
-            self._tell_of_leader(scene)
-            thorough = loop.time() >= next_proof
-            if thorough:
-                next_proof = loop.time() + PROVE_AGAIN_SECONDS
-            await self._is_sound(scene, thorough)
+        await self._watch(scene)
         for _ in range(LAST_PROOFS_MAX):
-            if await self._is_sound(scene, thorough=True):
+            why = await self._the_proven.dial_again() or self._the_proven.leak()
+            if not why:
                 break
+            await self._repair(scene, why)
         else:
             raise NotEffective("The partition leaked again and again at its end, so it proves nothing.")
         for line in foretell.seen_at_the_end(self._the_before, self._the_proven.cut, scene.fresh()):
@@ -142,18 +135,35 @@ class Partition:
         took_s = (self.span.healed_us - (self.span.reverted_us or 0)) / 1e6
         self._tell(scene, f"healed: {took_s:.1f} s after the cut was taken back all pairs connect and hear each other")
 
-    async def _is_sound(self, scene: Scene, thorough: bool) -> bool:
-        """Whether the cut holds; where it does not, it is proven anew first and the fault clock with it."""
-        proven = self._the_proven
-        why = await proven.leak(thorough)
-        if not why:
-            return True
+    async def _watch(self, scene: Scene) -> None:
+        """Until the fault has lasted: look all the time, and beside it dial every pair again and again."""
+        loop, proven = asyncio.get_running_loop(), self._the_proven
+        end, next_dials = loop.time() + self._seconds, loop.time() + PROVE_AGAIN_SECONDS
+        dials: asyncio.Task[str] | None = None
+        try:
+            while (rest_s := end - loop.time()) > 0:
+                await asyncio.sleep(min(LOOK_EVERY_SECONDS, rest_s))
+                self._tell_of_leader(scene)
+                why = proven.leak()
+                if dials is not None and dials.done():
+                    why, dials = why or dials.result(), None
+                    next_dials = loop.time() + PROVE_AGAIN_SECONDS
+                if dials is None and loop.time() >= next_dials:
+                    dials = asyncio.create_task(proven.dial_again(), name="dial every pair again")
+                if why:
+                    await self._repair(scene, why)
+        finally:
+            if dials is not None:
+                dials.cancel()
+                await asyncio.gather(dials, return_exceptions=True)
+
+    async def _repair(self, scene: Scene, why: str) -> None:
+        """Prove the cut anew, and begin the fault clock anew with it."""
         self.span.effective_us = None
         self._tell(scene, f"{why}: links are reset, and the cut is proven again")
-        await proven.repair(why)
+        await self._the_proven.repair(why)
         self.span.effective_us = scene.clock.now_us()
         self._tell(scene, "proven again; the fault clock starts anew")
-        return False
 
     async def _mend(self, scene: Scene, cut: Cut) -> None:
         """A local node that was started again has lost its end of the cut; policies stay."""

@@ -31,23 +31,12 @@ class ProvenCut:
         self.cut, self.repairs = cut, 0
         self._scene, self._mend = scene, mend
         self._quiet_since_us = 0
-        self._processes: dict[str, tuple[str, str]] = {}
-        """By node: what it calls its process (boot), and what is seen of it from outside (instance)."""
+        self._boots: dict[str, str] = {}
 
-    async def remember(self, views: Mapping[str, View], look_at_places: bool = True) -> list[str]:
-        """Note which process every node is that answers; those that are another one than was noted before. One that
-        is still starting is left for later: it has nothing to prove yet."""
-        places = await self._scene.target.places() if look_at_places else {}
-        changed = []
-        for name, view in views.items():
-            instance = places[name].instance if name in places else ""
-            boot, known = self._processes.get(name, (view.boot, instance))
-            if view.boot != boot:
-                changed.append(name)
-                known = ""
-            elif instance and known and instance != known:
-                changed.append(name)
-            self._processes[name] = (view.boot, instance or known)
+    def remember(self, views: Mapping[str, View]) -> list[str]:
+        """Note which process every node is that answers; those that are another one than was noted before."""
+        changed = [name for name, view in views.items() if self._boots.get(name, view.boot) != view.boot]
+        self._boots |= {name: view.boot for name, view in views.items()}
         return sorted(changed)
 
     async def prove(self) -> None:
@@ -55,20 +44,20 @@ class ProvenCut:
         await self._prove_dials()
         await self._prove_quiet()
 
-    async def leak(self, thorough: bool) -> str:
-        """What is wrong with the cut now, empty: nothing. `thorough`: dial, and look at processes from outside."""
+    def leak(self) -> str:
+        """What the nodes themselves say against the cut now, empty: nothing."""
         views = self._scene.fresh()
-        wrong = []
-        changed = await self.remember(views, look_at_places=thorough)
-        if changed:
-            wrong.append(f"{' and '.join(changed)} is another process than before")
+        changed = self.remember(views)
+        wrong = [f"{' and '.join(changed)} is another process than before"] if changed else []
         heard = proof.heard_over(self.cut, views, self._quiet_since_us)
-        if heard:
-            wrong.append(f"something came over the cut ({proof.named(heard)})")
-        if thorough and not wrong:
-            leaks, broken = await proof.wrong_dials(self._scene, self.cut)
-            wrong += [f"{proof.named(leaks)} connects again"] if leaks else []
-            wrong += [f"{proof.named(broken)} cannot connect any more"] if broken else []
+        wrong += [f"something came over the cut ({proof.named(heard)})"] if heard else []
+        return "; ".join(wrong)
+
+    async def dial_again(self) -> str:
+        """What new connections say against the cut, empty: nothing."""
+        leaks, broken = await proof.wrong_dials(self._scene, self.cut)
+        wrong = [f"{proof.named(leaks)} connects again"] if leaks else []
+        wrong += [f"{proof.named(broken)} cannot connect any more"] if broken else []
         return "; ".join(wrong)
 
     async def repair(self, why: str) -> None:
