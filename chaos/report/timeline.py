@@ -72,7 +72,9 @@ class Drawing:
                     boxes.append(_box(shown, begin, end, FAULT_HEIGHT, f"band b-{kind}", "", hint))
                     spoken.append(hint)
             if steps and shown.overlaps(steps[0][0], steps[-1][1]):
-                begin, end = max(steps[0][0], shown.from_us), steps[-1][1]
+                begin, end, *_ = max(steps, key=lambda step: step[1] - step[0])
+                if _fit(shown, begin, end, fault.title):
+                    begin, end = steps[0][0], steps[-1][1]
                 boxes.append(_box(shown, begin, end, FAULT_HEIGHT, "name", fault.title, fault.title))
         return _row("Faults", self._svg(shown, FAULT_HEIGHT, boxes, spoken, None), "faults")
 

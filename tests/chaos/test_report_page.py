@@ -298,6 +298,8 @@ def test_few_operations_are_single_marks_and_many_are_a_density() -> None:
     ops = [op for op in sample_run.history() if op.via == "n1"]
     assert len(ops) > operations.MARKS_MAX
     assert "<title>" not in operations.lane(ops, window(0, ENDED), 30)
+    spread = [msgspec.structs.replace(ops[0], done_us=at) for at in range(0, ENDED, 500)]
+    assert len(operations.density(spread, window(0, ENDED), 30)) < 12_000
     few = operations.lane(ops, window(0, S), 30)
     assert few.count("<title>w1 wrote") == 18
     assert "acknowledged" in few
