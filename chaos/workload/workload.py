@@ -92,10 +92,18 @@ class Workload:
         """The last word on every key, read linearizably through the node at `leader_url`, and once through every
         other for the history; keys that cannot be read are left out. Call it after `stop`."""
         final: dict[str, int] = {}
-        for key in self.keys:
-            value = await self._read_finally(key, leader_url, attempts)
-            if value is not None:
-                final[key] = value
+        leader = next((node for node in self._target.nodes if self._target.url(node) == leader_url), leader_url)
+        waiting = list(self.keys)
+        for attempt in range(attempts):
+            if attempt:
+                await asyncio.sleep(FINAL_READ_PAUSE_SECONDS)
+            while waiting:
+                value = await self._read_once(waiting[0], leader, leader_url)
+                if value is None:
+                    break
+                final[waiting.pop(0)] = value
+            if not waiting:
+                break
         for node in self._target.nodes:
             if self._target.url(node) != leader_url:
                 for key in self.keys:
@@ -105,15 +113,6 @@ class Workload:
         except ChaosError:
             self.versions = {}
         return final
-
-    async def _read_finally(self, key: str, url: str, attempts: int) -> int | None:
-        node = next((node for node in self._target.nodes if self._target.url(node) == url), url)
-        for _ in range(attempts):
-            value = await self._read_once(key, node, url)
-            if value is not None:
-                return value
-            await asyncio.sleep(FINAL_READ_PAUSE_SECONDS)
-        return None
 
     async def _read_once(self, key: str, node: str, url: str) -> int | None:
         sent_us = self._clock.now_us()

@@ -124,6 +124,14 @@ async def test_honest_nodes_pass(tmp_path: Path, fault: Callable[[], Fault]) -> 
             marks=SLOWEST,
         ),
         pytest.param(
+            "denies_writes",
+            kill,
+            "no-stale-read",
+            r"(r\d|final) read w\d = \d+ via n\d \(sent at [\d.]+ s\), although n\d had said that this write did not",
+            id="denies-a-write",
+            marks=SLOWEST,
+        ),
+        pytest.param(
             "crowns_itself",
             cut(Split((1, 1, 1))),
             "one-leader-a-term",

@@ -19,11 +19,12 @@ from node.raft.state import State
 from node.raft.types import EntryKind, Member
 from node.runtime import shell
 from node.runtime.inputs import WantWrite
-from node.runtime.ports import Done, Outcome, ReadFailed
+from node.runtime.ports import Done, NotProposed, Outcome, ReadFailed
 from node.statemachine.commands import Put, PutResult, encode_command, encode_result
 
 REWRITER = "n2"
 REWRITES_EVERY = 25
+DENIES_EVERY = 7
 
 
 def acks_early(_name: str) -> None:
@@ -33,6 +34,19 @@ def acks_early(_name: str) -> None:
         forgotten: asyncio.Future[Outcome] = self._loop.create_future()
         self._post(WantWrite(command, self._until_us(timeout_us), shell._resolver(forgotten)))
         return Done(encode_result(PutResult(1)), 1, 1)
+
+    _put_in(shell.Shell, propose)
+
+
+def denies_writes(_name: str) -> None:
+    """Every node says of some writes that nothing happened, although they were done."""
+    honest = shell.Shell.propose
+
+    async def propose(self: shell.Shell, command: bytes, timeout_us: int | None) -> Outcome:
+        outcome = await honest(self, command, timeout_us)
+        if isinstance(outcome, Done) and outcome.index % DENIES_EVERY == 0:
+            return NotProposed("overloaded", "too many requests wait on this node; try again later")
+        return outcome
 
     _put_in(shell.Shell, propose)
 
@@ -93,5 +107,6 @@ def _put_in(place: object, lie: Callable[..., object]) -> None:
 
 
 LIES: dict[str, Callable[[str], None]] = {
-    lie.__name__: lie for lie in (acks_early, stale_reads, commits_alone, crowns_itself, rewrites_entries)
+    lie.__name__: lie
+    for lie in (acks_early, denies_writes, stale_reads, commits_alone, crowns_itself, rewrites_entries)
 }
