@@ -46,16 +46,14 @@ class _Holder(msgspec.Struct):
 
 
 async def open_local(data_dir: Path) -> "LocalTarget":
-    """The running cluster of that folder. Raises ChaosError where there is none."""
+    """The running cluster of that folder. Raises Refused where there is none."""
     found = clusterfile.read(data_dir)
     if found is None:
-        raise ChaosError(
-            f"There is no local cluster in {data_dir}: start one with raft-node cluster, or name --data-dir."
-        )
+        raise Refused(f"There is no local cluster in {data_dir}: start one with raft-node cluster, or name --data-dir.")
     if found.state != "running" or found.control is None:
-        raise ChaosError(f"The local cluster in {data_dir} is not running: start it with raft-node cluster.")
+        raise Refused(f"The local cluster in {data_dir} is not running: start it with raft-node cluster.")
     if found.supervisor_pid is None or clusterfile.started(found.supervisor_pid) is None:
-        raise ChaosError(
+        raise Refused(
             f"The supervisor of {data_dir} (process {found.supervisor_pid}) is gone, and its nodes with it: "
             "start the cluster again with raft-node cluster."
         )

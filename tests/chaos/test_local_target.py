@@ -260,7 +260,7 @@ async def test_a_healthy_cluster_gets_a_clean_bill(target: LocalTarget) -> None:
 
 
 async def test_a_cluster_that_does_not_run_is_told_from_none(tmp_path: Path, cluster: LocalCluster) -> None:
-    with pytest.raises(ChaosError, match="There is no local cluster in"):
+    with pytest.raises(Refused, match="There is no local cluster in"):
         await open_local(tmp_path / "nothing")
     content = cluster.file
     for change, said in (
