@@ -162,9 +162,7 @@ async def _plan_and_run(common: Common, target: Target, faults: Sequence[Fault],
         await _guards(target, plan, situation, options)
         with _ctrl_c_while_asking():
             guard.confirm(plan, target, sys.stderr, sys.stdin)
-    if not common.json:
-        print(show.announce(target.title, plan, options.seed), flush=True)
-    result = await run(target, faults, options, Progress(common))
+    result = await run(target, faults, options, Progress(common, show.announce(target.title, plan, options.seed)))
     _show(common, result)
     return result.exit_code
 

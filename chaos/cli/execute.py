@@ -61,16 +61,24 @@ async def _with_target(common: Common, work: Work) -> int:
 
 
 class Progress:
-    """Lines with the time since this was made; a reader who went away must not end a run that has to heal."""
+    """Lines with the time since the first one, which `heading` precedes; a reader who went away must not end a run
+    that has to heal."""
 
-    def __init__(self, common: Common) -> None:
+    def __init__(self, common: Common, heading: str = "") -> None:
+        self._heading = heading
         self._stream = sys.stderr if common.json else sys.stdout
-        self._began = time.monotonic()
+        self._began: float | None = None
 
     def __call__(self, text: str) -> None:
         """Print one line."""
+        now = time.monotonic()
+        if self._began is None:
+            self._began = now
+            text = f"{self._heading}{0:6.1f} s  {text}"
+        else:
+            text = f"{now - self._began:6.1f} s  {text}"
         try:
-            print(f"{time.monotonic() - self._began:6.1f} s  {text}", file=self._stream, flush=True)
+            print(text, file=self._stream, flush=True)
         except OSError:
             sink = os.open(os.devnull, os.O_WRONLY)
             os.dup2(sink, self._stream.fileno())

@@ -12,7 +12,7 @@ from chaos.cli import show
 from chaos.cli.execute import Progress, execute, print_json, told
 from chaos.cli.options import Common, with_common
 from chaos.clock import Clock
-from chaos.errors import ChaosError
+from chaos.errors import UNSAFE, ChaosError
 from chaos.guard import describe
 from chaos.observe.nodeapi import new_session
 from chaos.report import html
@@ -106,9 +106,9 @@ def _judge_again(common: Common, run: Path) -> int:
     kept = load_run(run)
     folder = reopen(run)
     record = judged(kept.record, kept.evidence)
-    broke_off = kept.record.exit_code not in (judge.exit_code(kept.record.verdicts), 0)
     code = judge.exit_code(record.verdicts)
-    record = msgspec.structs.replace(record, exit_code=code if code or not broke_off else kept.record.exit_code)
+    broke_off = kept.record.exit_code != judge.exit_code(kept.record.verdicts)
+    record = msgspec.structs.replace(record, exit_code=kept.record.exit_code if broke_off and code != UNSAFE else code)
     if not common.dry_run:
         folder.write_run(record)
         evidence = kept.evidence

@@ -88,7 +88,7 @@ def plan(title: str, plans: Plan, seed: int, refusal: str) -> None:
 def announce(title: str, plans: Plan, seed: int) -> str:
     """What a run is about, before it begins; plain text."""
     told = "\n".join(f"  - {line}" for line in plans.predictions)
-    return f"{plans.title} in {title} (seed {seed})\nRaft predicts:\n{told}\n"
+    return f"{plans.title} in {title} (seed {seed})\nRaft predicts:\n{told}\n\n"
 
 
 def run(record: RunRecord, failovers: Sequence[Failover], folder: Path, trouble: str) -> None:

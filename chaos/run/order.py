@@ -18,7 +18,7 @@ import msgspec
 
 from chaos import guard
 from chaos.clock import Clock
-from chaos.errors import TOOL_FAILED, ChaosError, NotEffective, NotRecovered
+from chaos.errors import ChaosError, NotEffective, NotRecovered
 from chaos.faults.port import Fault, Scene
 from chaos.journal import Header, UndoJournal
 from chaos.model import FaultSpan
@@ -26,7 +26,7 @@ from chaos.observe.nodeapi import fetch_view, new_session
 from chaos.report.folder import RunFolder
 from chaos.report.record import RunRecord
 from chaos.run.lease import locked
-from chaos.run.outcome import write_down
+from chaos.run.outcome import record_of, write_down
 from chaos.run.recording import Recording
 from chaos.run.recovery import until_whole
 from chaos.run.stop import Stop, Stopped, handling_signals, shielded
@@ -250,29 +250,16 @@ class _Run:
             self.began_faults_us or self.clock.now_us(),
         )
         trouble = self.trouble or self.stop.reason
-        record = RunRecord(
-            tool_version="",
+        told = [str(trouble)] if trouble else []
+        record = record_of(
+            evidence,
+            self.target,
             run=self.name,
             command_line=self.options.command_line,
-            target_title=self.target.title,
-            target_kind=self.target.kind,
-            namespace=self.target.namespace,
             seed=self.options.seed,
             began_wall_us=self.clock.began_wall_us,
-            exit_code=TOOL_FAILED,
             interrupted=self.stop.interrupted,
-            uncertainty_us={node: recording.traces.uncertainty_us.get(node) for node in self.target.nodes},
-            notes=(
-                *([str(trouble)] if trouble else []),
-                *([self.unhealed] if self.unhealed else []),
-                *recording.notes,
-            ),
-            voters=evidence.voters,
-            faults=evidence.faults,
-            recovered_us=evidence.recovered_us,
-            recovery_limit_us=evidence.recovery_limit_us,
-            began_faults_us=evidence.began_faults_us,
-            ended_us=evidence.ended_us,
+            notes=(*told, *([self.unhealed] if self.unhealed else []), *recording.notes),
         )
         record, failed = await asyncio.to_thread(write_down, folder, record, evidence, trouble, bool(self.unhealed))
         return RunResult(record.exit_code, record, folder.path, self.unhealed or (str(trouble) if trouble else failed))

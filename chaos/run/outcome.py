@@ -15,6 +15,7 @@ from chaos.errors import INTERRUPTED, NOT_RECOVERED, PASSED, TOOL_FAILED, UNSAFE
 from chaos.report import figures, html
 from chaos.report.folder import RunFolder
 from chaos.report.record import RunRecord
+from chaos.targets.port import Target
 
 
 def tool_version() -> str:
@@ -23,6 +24,40 @@ def tool_version() -> str:
         return importlib.metadata.version("raft-cluster")
     except importlib.metadata.PackageNotFoundError:
         return "unknown"
+
+
+def record_of(
+    evidence: Evidence,
+    target: Target,
+    *,
+    run: str,
+    command_line: str,
+    seed: int,
+    began_wall_us: int,
+    interrupted: bool,
+    notes: tuple[str, ...],
+) -> RunRecord:
+    """The record before it is judged."""
+    return RunRecord(
+        tool_version=tool_version(),
+        run=run,
+        command_line=command_line,
+        target_title=target.title,
+        target_kind=target.kind,
+        namespace=target.namespace,
+        seed=seed,
+        began_wall_us=began_wall_us,
+        exit_code=TOOL_FAILED,
+        interrupted=interrupted,
+        uncertainty_us={node: evidence.uncertainty_us.get(node) for node in target.nodes},
+        notes=notes,
+        voters=evidence.voters,
+        faults=evidence.faults,
+        recovered_us=evidence.recovered_us,
+        recovery_limit_us=evidence.recovery_limit_us,
+        began_faults_us=evidence.began_faults_us,
+        ended_us=evidence.ended_us,
+    )
 
 
 def exit_code_of(verdict_code: int, trouble: ChaosError | None, unhealed: bool) -> int:
@@ -68,7 +103,6 @@ def judged(record: RunRecord, evidence: Evidence) -> RunRecord:
     """The record with what checks, anatomy and counts say of the evidence now."""
     return msgspec.structs.replace(
         record,
-        tool_version=record.tool_version or tool_version(),
         verdicts=judge.judge(evidence),
         failovers=anatomy.failovers(evidence),
         figures=figures.count(evidence),
