@@ -1,15 +1,10 @@
 """A `raft-node cluster` on this machine, as a `Target`: processes, their supervisor, and the link faults of nodes.
 
-In the cluster's data folder this leaves `raft-chaos.lock` (held while a run is on; the kernel lets go when the tool
-dies) and `raft-chaos.killed` (nodes that a run killed and that were not brought back yet).
-
 Why it exists: every fault can be tried on a laptop first. A signal goes to a process only after it was seen to be
 that node; nothing is started but through the supervisor. It must not decide when or what to break.
 """
 
 import asyncio
-import contextlib
-import fcntl
 import os
 import re
 import signal
@@ -18,31 +13,23 @@ from pathlib import Path
 from typing import Literal
 
 import aiohttp
-import msgspec
 
 from chaos.errors import ChaosError, Refused
 from chaos.model import Place
 from chaos.observe import nodeapi
-from chaos.targets import clusterfile, localdoctor, supervisor
+from chaos.targets import clusterfile, localdoctor, localmarks, supervisor
 from chaos.targets.clusterfile import ClusterFile
 from chaos.targets.linkfaults import LinkFaults, describe, undo_cut
 from chaos.targets.port import Finding, Journal, KillMode, Network, UndoStep
 
-LOCK_FILE, KILLED_FILE = "raft-chaos.lock", "raft-chaos.killed"
 HERE = "this machine"
 READY_TIMEOUT_SECONDS = 1.0
 END_WAIT_SECONDS = 20.0
 """A killed process is given so long to be gone before it is started again: SIGTERM lets it finish what it does."""
 END_POLL_SECONDS = 0.05
-HOLDER_BYTES_MAX = 512
 HTTP_OK = 200
 _DIGITS = re.compile(r"(\d+)")
 _SIGNALS = {"delete": signal.SIGTERM, "sigkill": signal.SIGKILL}
-
-
-class _Holder(msgspec.Struct):
-    run: str
-    pid: int
 
 
 async def open_local(data_dir: Path) -> "LocalTarget":
@@ -125,11 +112,11 @@ class LocalTarget:
         if not instance:
             raise ChaosError(f"{node} does not run, so there is nothing to kill.")
         journal.will_do(step)
-        self._note_killed(node, True)
+        localmarks.note_killed(self._data_dir, node, True)
         try:
             clusterfile.send(entry, _SIGNALS[mode])
         except ChaosError:
-            self._note_killed(node, False)
+            localmarks.note_killed(self._data_dir, node, False)
             journal.undone(step)
             raise
         self._ended[node] = (instance, journal, step)
@@ -161,7 +148,7 @@ class LocalTarget:
         except TimeoutError:
             why = said or f"its process {old} did not end"
             raise ChaosError(f"{node} could not be started again within {END_WAIT_SECONDS:.0f} s: {why}") from None
-        self._note_killed(node, False)
+        localmarks.note_killed(self._data_dir, node, False)
         if node in self._ended:
             _, journal, step = self._ended.pop(node)
             journal.undone(step)
@@ -187,7 +174,8 @@ class LocalTarget:
             for fault in faults or ()
             if fault.kind != "failure"
         }
-        dead = [UndoStep("start", {"node": node}) for node in self._killed() if not self.runs(node)]
+        killed = localmarks.killed(self._data_dir)
+        dead = [UndoStep("start", {"node": node}) for node in self._names if node in killed and not self.runs(node)]
         return [*(undo_cut(node, peer) for node, peer in sorted(cuts)), *dead]
 
     # --- one run at a time ---------------------------------------------------------------------------------------
@@ -196,22 +184,7 @@ class LocalTarget:
         """See `Target`. Needs no renewal: it is held until `unlock`, `close` or the end of this process."""
         if self._lock is not None:
             return
-        path = self._data_dir / LOCK_FILE
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise ChaosError(f"{path} cannot be written: {error.strerror}.") from None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = _holder(os.pread(descriptor, HOLDER_BYTES_MAX, 0))
-            os.close(descriptor)
-            raise Refused(
-                f"Another run of raft-chaos is on against {self.title}: {holder}; wait for it, or end it."
-            ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, msgspec.json.encode(_Holder(run, os.getpid())) + b"\n", 0)
-        self._lock = descriptor
+        self._lock = localmarks.lock(self._data_dir, run, self.title)
 
     async def unlock(self) -> None:
         """See `Target`."""
@@ -249,27 +222,6 @@ class LocalTarget:
         except nodeapi.UNREACHABLE:
             return False
 
-    def _killed(self) -> list[str]:
-        """Nodes that a run killed and that were not brought back, as the data folder remembers it."""
-        try:
-            words = (self._data_dir / KILLED_FILE).read_text().split()
-        except (OSError, UnicodeDecodeError):
-            return []
-        return [name for name in self._names if name in words]
-
-    def _note_killed(self, node: str, dead: bool) -> None:
-        """Remember it beside the cluster, so that `heal` of another folder or day finds it. The journal is what
-        counts: where this cannot be written, the run goes on."""
-        names = [name for name in self._names if name in self._killed() or name == node]
-        if not dead:
-            names.remove(node)
-        path = self._data_dir / KILLED_FILE
-        with contextlib.suppress(OSError):
-            if names:
-                path.write_text("\n".join(names) + "\n")
-            else:
-                path.unlink(missing_ok=True)
-
 
 def _natural(name: str) -> tuple[str | int, ...]:
     """n2 before n10."""
@@ -280,11 +232,3 @@ def _shown(path: Path) -> str:
     """As people would type it: relative where it lies below the current folder."""
     absolute, here = path.absolute(), Path.cwd()
     return f"./{absolute.relative_to(here)}" if absolute.is_relative_to(here) and absolute != here else str(absolute)
-
-
-def _holder(content: bytes) -> str:
-    try:
-        found = msgspec.json.decode(content, type=_Holder)
-    except msgspec.MsgspecError:
-        return "it did not say its name"
-    return f"{found.run} (process {found.pid})"
