@@ -65,7 +65,7 @@ async def heal(target: Target, found: Found, everything: bool, say: Callable[[st
     try:
         for one in opened:
             if one.open_steps:
-                say(f"{one.header.run} left {len(one.open_steps)} acts that were not taken back")
+                say(f"{one.header.run} left {acts(len(one.open_steps))} to take back")
             for step in reversed(one.open_steps):
                 if await _undo(target, step, undone, failed, say):
                     one.undone(step)
@@ -79,6 +79,11 @@ async def heal(target: Target, found: Found, everything: bool, say: Callable[[st
         for one in opened:
             one.close()
     return Healed(tuple(undone), tuple(failed), tuple(left), found.notes)
+
+
+def acts(number: int) -> str:
+    """ "1 act", "2 acts"."""
+    return f"{number} act{'' if number == 1 else 's'}"
 
 
 def raise_unless_healed(healed: Healed, command: str) -> None:

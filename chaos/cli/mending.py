@@ -67,7 +67,7 @@ async def _do_heal(common: Common, target: Target, everything: bool) -> int:
             f"Of other runs there is still: {'; '.join(healed.left)}. Take it back with {common.again('heal --all')}."
         )
     elif healed.undone:
-        print(f"Healed: {len(healed.undone)} acts were taken back in {target.title}.")
+        print(f"Healed: took back {healing.acts(len(healed.undone))} in {target.title}.")
     else:
         print(f"Nothing to heal: no run left anything behind in {target.title}.")
     return 0

@@ -100,28 +100,33 @@ def run(record: RunRecord, failovers: Sequence[Failover], folder: Path, trouble:
         for line in verdict.proof if verdict.outcome == "fail" else ():
             table.add_row("", "", Text(line, style="dim"))
     print_rich("", "[bold]Verdicts[/bold]", table)
-    for failover in failovers:
-        _failover(failover)
+    if len(failovers) == 1:
+        _failover(failovers[0])
+    elif failovers:
+        _failovers(failovers)
     print_rich("", "[bold]What clients saw[/bold]", _figures(record.figures))
-    print_rich("", f"{_ending(record, trouble)}", f"Report: {escape(str(folder / 'report.html'))}")
+    notes = [f"[yellow]note[/yellow]: {escape(note)}" for note in record.notes if note != trouble]
+    print_rich("", *notes, _ending(record, trouble), f"Report: {escape(str(folder / 'report.html'))}")
 
 
-def _failover(failover: Failover) -> None:
-    """Each step with the time since the step before it and since the kill."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("step")
-    table.add_column("since the kill began", justify="right")
-    table.add_column("seen by")
-    zero = failover.injected_us
-    steps: tuple[tuple[str, Moment | None], ...] = (
+def _steps(failover: Failover) -> tuple[tuple[str, Moment | None], ...]:
+    return (
         ("last acknowledged write", failover.last_acknowledged),
         ("first suspicion", failover.suspicion),
         ("vote won", failover.won),
         ("first commit of the new term", failover.first_commit),
         ("first client success", failover.first_success),
     )
-    for name, moment in steps:
-        table.add_row(name, *(("not seen", "") if moment is None else (_after(moment, zero), moment.node)))
+
+
+def _failover(failover: Failover) -> None:
+    """Each step with the time since the kill began, and who saw it."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("step")
+    table.add_column("since the kill began", justify="right")
+    table.add_column("seen by")
+    for name, moment in _steps(failover):
+        table.add_row(name, *(("not seen", "") if moment is None else (_after(moment, failover), moment.node)))
     told = [f"nobody could write for {_ms(failover.unavailable_us)}" if failover.unavailable_us is not None else ""]
     if failover.new_term is not None:
         told.append(f"{failover.new_leader} won term {failover.new_term}, {failover.terms_burned} terms burned")
@@ -133,9 +138,26 @@ def _failover(failover: Failover) -> None:
     print_rich("", title, table, escape("; ".join(text for text in told if text)))
 
 
-def _after(moment: Moment, zero_us: int) -> str:
-    off = "" if moment.uncertainty_us is None else f" ±{moment.uncertainty_us / 1000:.1f}"
-    return f"{(moment.at_us - zero_us) / 1000:+.0f}{off} ms"
+def _failovers(failovers: Sequence[Failover]) -> None:
+    """One line each, and the spread of the time in which nobody could write."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("killed", "term", "won by", "new term"):
+        table.add_column(name)
+    for name in ("last write", "suspicion", "vote won", "commit", "first write", "nobody wrote for", "down for"):
+        table.add_column(name, justify="right")
+    for one in failovers:
+        steps = ["not seen" if moment is None else _after(moment, one) for _, moment in _steps(one)]
+        new_term = "" if one.new_term is None else str(one.new_term)
+        who = (one.killed, str(one.old_term), one.new_leader, new_term)
+        table.add_row(*who, *steps, _ms(one.unavailable_us), _ms(one.down_us))
+    gaps = sorted(one.unavailable_us for one in failovers if one.unavailable_us is not None)
+    spread = f"nobody could write for {_ms(gaps[len(gaps) // 2])} (median), {_ms(gaps[-1])} (longest)" if gaps else ""
+    print_rich("", "[bold]Failovers[/bold] (times since each kill began)", table, spread)
+
+
+def _after(moment: Moment, failover: Failover) -> str:
+    off = f" ±{moment.uncertainty_us / 1000:.1f}" if moment.uncertainty_us else ""
+    return f"{(moment.at_us - failover.injected_us) / 1000:+.0f}{off} ms"
 
 
 def _figures(figures: Figures) -> Table:
@@ -170,4 +192,6 @@ def _ending(record: RunRecord, trouble: str) -> str:
         130: "[yellow]Interrupted and healed[/yellow]",
     }
     said = words.get(record.exit_code, "[bold red]The tool failed[/bold red]")
-    return f"{said} (exit code {record.exit_code}){f': {escape(trouble)}' if trouble else ''}"
+    doubtful = [f"{one.check} ({one.outcome})" for one in record.verdicts if one.outcome != "pass"]
+    why = trouble or (", ".join(doubtful) if record.exit_code else "")
+    return f"{said} (exit code {record.exit_code}){f': {escape(why)}' if why else ''}"

@@ -69,7 +69,7 @@ class KillLeader:
         self.span.title = f"kill the leader {leader} (term {view.term}, {self.mode}){self._which}"
         self.span.injected_us = scene.clock.now_us()
         done = await scene.target.kill(leader, self.mode, scene.journal)
-        self._tell(scene, f"{done.rstrip('.')}; {leader} led term {view.term}")
+        self._tell(scene, f"{done[:1].lower()}{done[1:].rstrip('.')}; {leader} led term {view.term}")
 
     async def prove(self, scene: Scene) -> None:
         """See Fault: the process that led is gone, or another one answers in its place."""
@@ -109,6 +109,8 @@ class KillLeader:
         await scene.target.bring_back(self.span.nodes[0])
         self._brought_back = True
         self.span.reverted_us = scene.clock.now_us()
+        who = "Kubernetes starts" if scene.target.kind == "kubernetes" else "the supervisor was asked to start"
+        scene.say(f"{who} {self.span.nodes[0]} again; waiting until it answers")
 
     async def prove_healed(self, scene: Scene) -> None:
         """See Fault: another process of that node answers."""

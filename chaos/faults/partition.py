@@ -107,6 +107,7 @@ class Partition:
             self.span.reverting_us = scene.clock.now_us()
         await scene.target.network.remove(self._proven.cut, scene.run, scene.journal)
         self.span.reverted_us = scene.clock.now_us()
+        scene.say("the cut is taken back; proving that it is gone")
 
     async def prove_healed(self, scene: Scene) -> None:
         """See Fault: every pair connects, and leader and followers hear from each other."""

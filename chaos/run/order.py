@@ -222,7 +222,6 @@ class _Run:
             self.unhealed = f"The fault could not be taken back: {why}. Run: {self.options.heal_command}"
             self.say(self.unhealed)
             return
-        self.say("taken back; proving that it is gone")
         try:
             await fault.prove_healed(scene)
             for step in journal.open_steps:
