@@ -34,7 +34,7 @@ def execute(common: Common, work: Work) -> int:
     except ChaosError as error:
         raise told(common, error) from None
     except KeyboardInterrupt:
-        raise told(common, Interrupted("Interrupted; nothing was changed.")) from None
+        raise told(common, Interrupted("Interrupted; nothing is left changed.")) from None
 
 
 def told(common: Common, error: ChaosError) -> ChaosError:

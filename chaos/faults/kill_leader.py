@@ -125,7 +125,7 @@ class KillLeader:
                 "see raft-chaos status, and what it printed last."
             )
         self.span.healed_us = scene.clock.now_us()
-        self._tell(scene, f"{leader} runs again")
+        self._tell(scene, f"{leader} runs{' again' if self.span.effective_us is not None else ''}")
 
     async def _gone(self, scene: Scene, leader: str) -> str:
         if self._is_another(await scene.look(leader)):
@@ -138,7 +138,9 @@ class KillLeader:
         return f"{leader} was restarted in place" if before and place.restarts > before.restarts else ""
 
     async def _back(self, scene: Scene, leader: str) -> str:
-        return "back" if self._is_another(await scene.look(leader)) else ""
+        view = await scene.look(leader)
+        survived = self.span.effective_us is None and view is not None  # it was never seen to be gone
+        return "back" if survived or self._is_another(view) else ""
 
     def _is_another(self, view: View | None) -> bool:
         return view is not None and view.boot != self._boot

@@ -285,6 +285,19 @@ def test_an_error_in_mid_fault_heals_and_is_70(tool: Tool, monkeypatch: pytest.M
     is_written_down(tool, said)
 
 
+def test_a_kill_that_could_not_be_done_is_not_waited_for(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def kill(*_: object) -> str:
+        raise ChaosError("this account may not exec into pods.")
+
+    monkeypatch.setattr(LocalTarget, "kill", kill)
+    began = time.monotonic()
+    said = tool("kill-leader", "--mode", "sigkill", "--yes")
+    assert said.code == TOOL_FAILED
+    assert "may not exec into pods" in said.out
+    assert time.monotonic() - began < 15
+    is_written_down(tool, said)
+
+
 def test_a_lock_that_is_lost_ends_the_run_and_heals(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "RENEW_SECONDS", 2.5)
     locks: list[str] = []
