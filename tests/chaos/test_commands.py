@@ -2,7 +2,10 @@
 
 import json
 import os
+import pty
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,6 +77,27 @@ def test_what_is_not_confirmed_is_refused(tool: Tool, monkeypatch: pytest.Monkey
         said = tool("kill-leader")
     assert said.code == REFUSED
     assert "add --yes" in said.err
+    assert not tool.runs.exists()
+
+
+@pytest.mark.parametrize(("answer", "code"), [(b"n\n", REFUSED), (b"\x03", INTERRUPTED)])
+def test_the_bare_partition_asks_whoever_sits_there(tool: Tool, answer: bytes, code: int) -> None:
+    ours, theirs = pty.openpty()
+    leader = tool.status()["leader"]
+    command = [sys.executable, "-m", "chaos.cli", "partition", *tool.where()]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as asked:
+        os.close(theirs)
+        said = b""
+        while b"[y/N]" not in said:
+            said += os.read(ours, 4096)
+        assert f"Cut {leader} | " in said.decode()
+        assert "for 30 s" in said.decode()
+        if answer == b"\x03":  # not the session's own terminal, so Ctrl-C comes as what it is: a signal
+            asked.send_signal(signal.SIGINT)
+        else:
+            os.write(ours, answer)
+        assert asked.wait(20.0) == code
+    os.close(ours)
     assert not tool.runs.exists()
 
 
