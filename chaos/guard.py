@@ -18,6 +18,12 @@ SAID_CHARACTERS_MAX = 80
 """A longer argument of an undo step is not for people."""
 
 
+def refuse_leaderless(situation: Situation, target: Target) -> None:
+    """Refuse where nobody leads: there is nothing to aim at."""
+    if not situation.leader:
+        _refuse_unhealthy(situation, target)
+
+
 def refuse_harm(plan: Plan, situation: Situation, target: Target, allow_quorum_loss: bool) -> None:
     """Refuse where nobody could decide any more, or where the cluster is not healthy to begin with."""
     up = set(situation.views)
@@ -30,6 +36,10 @@ def refuse_harm(plan: Plan, situation: Situation, target: Target, allow_quorum_l
             f"{plan.title} would stop {target.title} altogether{already}: {lost}; nothing was changed. "
             "If that is what you want, add --allow-quorum-loss."
         )
+    _refuse_unhealthy(situation, target)
+
+
+def _refuse_unhealthy(situation: Situation, target: Target) -> None:
     trouble = unhealthy(situation)
     if trouble:
         raise Refused(

@@ -16,7 +16,7 @@ from chaos.cli import show
 from chaos.cli.execute import Interrupted, Progress, execute, print_json, told
 from chaos.cli.options import SEED_MAX, Common, seconds, with_common
 from chaos.clock import Clock
-from chaos.errors import ChaosError, Refused, Usage
+from chaos.errors import ChaosError, Usage
 from chaos.faults.groups import Isolate, Shape, parse_sizes
 from chaos.faults.kill_leader import KillLeader
 from chaos.faults.partition import Partition
@@ -24,7 +24,7 @@ from chaos.faults.port import Fault, Plan
 from chaos.observe.nodeapi import new_session
 from chaos.run import Options, RunResult, run
 from chaos.run.order import look
-from chaos.situation import Situation, unhealthy
+from chaos.situation import Situation
 from chaos.targets.port import Target
 
 TIMES_MAX = 1000
@@ -150,10 +150,7 @@ async def _plan_and_run(common: Common, target: Target, faults: Sequence[Fault],
         situation = await look(target, session, Clock())
     if not situation.leader:
         await guard.refuse_leftovers(target)
-        raise Refused(
-            f"{guard.capital(target.title)} is not healthy to begin with: {unhealthy(situation)}; nothing was changed. "
-            "See raft-chaos status."
-        )
+        guard.refuse_leaderless(situation, target)
     plan = faults[0].plan(situation, target)
     if common.dry_run:
         await _dry_run(common, target, plan, situation, options)

@@ -4,6 +4,7 @@ Why it exists: one order for every fault and every target, so that no fault can 
 know what a fault does, nor print.
 """
 
-from chaos.run.order import Options, RunResult, run
+from chaos.run.options import Options, RunResult
+from chaos.run.order import run
 
 __all__ = ["Options", "RunResult", "run"]

@@ -11,10 +11,8 @@ else: healing, judging and writing follow in any case. It must not print.
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import aiohttp
-import msgspec
 
 from chaos import guard
 from chaos.clock import Clock
@@ -24,8 +22,8 @@ from chaos.journal import Header, UndoJournal
 from chaos.model import FaultSpan
 from chaos.observe.nodeapi import fetch_view, new_session
 from chaos.report.folder import RunFolder
-from chaos.report.record import RunRecord
 from chaos.run.lease import locked
+from chaos.run.options import Options, RunResult
 from chaos.run.outcome import record_of, write_down
 from chaos.run.recording import Recording
 from chaos.run.recovery import until_whole
@@ -33,37 +31,13 @@ from chaos.run.stop import Stop, Stopped, handling_signals, shielded
 from chaos.situation import Situation, situate
 from chaos.targets.port import Target
 
+__all__ = ["Options", "RunResult", "look", "run"]
+
 REVERT_TRIES = 8
 REVERT_TRY_SECONDS = 60.0
 REVERT_PAUSE_SECONDS = 1.0
 """Between tries, twice as long each time."""
 REVERT_PAUSE_SECONDS_MAX = 10.0
-
-
-class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """`name`: of the command, a part of the folder's name. `every_s`: pause between faults. `recovery_limit_s`: within
-    which the cluster must be whole again. `heal_command`: what people type when healing failed."""
-
-    name: str
-    seed: int
-    out: Path
-    command_line: str
-    heal_command: str
-    duration_s: float
-    every_s: float = 0.0
-    recovery_limit_s: float = 30.0
-    baseline_s: float = 2.0
-    after_s: float = 2.0
-    allow_quorum_loss: bool = False
-
-
-class RunResult(msgspec.Struct, frozen=True):
-    """`trouble`: why the run ended early, or what could not be healed; empty: neither."""
-
-    exit_code: int
-    record: RunRecord
-    folder: Path
-    trouble: str
 
 
 async def look(target: Target, session: aiohttp.ClientSession, clock: Clock) -> Situation:
@@ -127,6 +101,7 @@ class _Run:
     async def _guard(self, session: aiohttp.ClientSession) -> Situation:
         await guard.refuse_leftovers(self.target)
         before = await look(self.target, session, self.clock)
+        guard.refuse_leaderless(before, self.target)
         plan = self.faults[0].plan(before, self.target)
         guard.refuse_harm(plan, before, self.target, self.options.allow_quorum_loss)
         await guard.refuse_objections(plan, self.target)

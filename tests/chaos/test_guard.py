@@ -44,6 +44,13 @@ def test_no_leader_and_a_leader_without_a_majority_are_told_apart() -> None:
     assert unhealthy(healthy(**alone)) == "no leader that a majority follows (n1 say they lead)"
 
 
+def test_without_a_leader_there_is_nothing_to_aim_at() -> None:
+    alone: dict[str, Any] = {f"n{n}": view(f"n{n}", "candidate", leader="") for n in range(2, 6)}
+    with pytest.raises(Refused, match="no leader that a majority follows"):
+        guard.refuse_leaderless(healthy(**alone), TARGET)
+    guard.refuse_leaderless(healthy(), TARGET)
+
+
 def test_an_old_leader_beside_the_new_one_does_not_count() -> None:
     old = view("n2", "leader", term=4, leader="n2")
     situation = healthy(n2=old)
