@@ -28,7 +28,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cluster_id(self) -> str:
-        """What most recently updated view calls the cluster."""
+        """What the nodes call their cluster; empty where nobody answers."""
         newest = max(self.views.values(), key=lambda view: view.term, default=None)
         return newest.cluster_id if newest else ""
 

@@ -5,14 +5,14 @@ new fault is one new file. It must not know Kubernetes or processes: it asks the
 """
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import aiohttp
 import msgspec
 
 from chaos.clock import Clock
-from chaos.model import Event, FaultSpan, View
+from chaos.model import FaultSpan, View
 from chaos.observe.nodeapi import fetch_view
 from chaos.situation import Situation
 from chaos.targets.port import Cut, Journal, Target
@@ -39,19 +39,6 @@ class Views(Protocol):
     def latest(self) -> Mapping[str, View]: ...
 
     async def until(self, holds: Callable[[Mapping[str, View]], bool], timeout_s: float) -> bool: ...
-
-
-class Trail(Protocol):
-    """The nodes' events, as far as faults need them."""
-
-    @property
-    def events(self) -> Sequence[Event]: ...
-
-
-class Clients(Protocol):
-    """The workload, as far as faults need it."""
-
-    def acknowledged_per_second(self, window_s: float) -> float: ...
 
 
 class Scene:

@@ -25,7 +25,6 @@ WRITES_PER_SECOND_MIN = 10.0
 """With fewer acknowledged writes before the fault, a gap or a loss would not be seen."""
 WARM_UP_SECONDS = 1.0
 BASELINE_TRIES = 3
-FIRST_LOOK_SECONDS = 5.0
 FULL_POLL_SECONDS = 0.5
 
 
