@@ -17,13 +17,15 @@ CHANNELS = "v4.channel.k8s.io"
 
 
 class FakeApiServer:
-    """`objects`: by path. `forbidden`: paths that answer 403. `pod_port`: where port-forward ends; None: refused."""
+    """`objects`: by path. `forbidden`: paths that answer 403. `pod_port`: where port-forward ends; None: refused.
+    `resets`: the node takes what it is sent and dies over it."""
 
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, Any]] = {}
         self.forbidden: set[str] = set()
         self.pod_port: int | None = None
         self.no_pod = False
+        self.resets = False
         self.changes: list[tuple[str, str]] = []
         self.versions = 0
         self.host = ""
@@ -97,6 +99,11 @@ class FakeApiServer:
         port = int(request.query["ports"]).to_bytes(2, "little")
         await websocket.send_bytes(b"\x00" + port)
         await websocket.send_bytes(b"\x01" + port)
+        if self.resets:
+            await websocket.receive()
+            await websocket.send_bytes(b"\x01error copying from local connection: read: connection reset by peer")
+            await websocket.close()
+            return websocket
         try:
             if self.pod_port is None:
                 raise ConnectionRefusedError("dial tcp4 127.0.0.1:8001: connect: connection refused")

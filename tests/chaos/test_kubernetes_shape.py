@@ -195,6 +195,15 @@ def test_a_foreign_policy_that_admits_other_ports_or_others_is_none_s_business()
         assert culprits(seen, ISOLATED, partition_of(seen, ISOLATED, "r1", 1e9)) == {}, one["metadata"]["name"]
 
 
+def test_between_two_restricted_sides_a_foreign_policy_must_admit_at_both_ends() -> None:
+    only_raft_1 = {"matchLabels": {"statefulset.kubernetes.io/pod-name": "raft-1"}}
+    into = policy("into", selector=only_raft_1, policyTypes=["Ingress"], ingress=[{}])
+    seen = around(into)
+    found = culprits(seen, THREE_WAYS, partition_of(seen, THREE_WAYS, "r1", 1e9))
+    assert ("raft-3", "raft-1") in found["into"]  # the largest side may send whatever it likes
+    assert ("raft-0", "raft-1") not in found["into"]
+
+
 def test_a_block_of_addresses_in_the_chart_s_policy_does_not_let_the_blocked_in_again() -> None:
     odd = chart()[2]
     odd["spec"]["ingress"][0]["from"].append({"ipBlock": {"cidr": "10.0.0.0/8"}})

@@ -324,6 +324,16 @@ async def test_a_node_that_dies_over_a_request_breaks_the_connection_and_nothing
     assert node == ["POST /die 1"]
 
 
+async def test_an_error_after_bytes_were_handed_over_claims_nothing_either(
+    server: FakeApiServer, forwards: Forwards
+) -> None:
+    server.resets = True
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.ClientConnectionError):
+            async with session.post(f"{forwards.urls['raft-0']}/k", data=b"1") as answer:
+                await answer.read()
+
+
 async def test_the_address_stays_when_the_pod_is_made_again(
     server: FakeApiServer, forwards: Forwards, node: list[str]
 ) -> None:
