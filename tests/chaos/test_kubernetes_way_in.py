@@ -18,7 +18,7 @@ from chaos.targets.kubernetes.api import Api, Forbidden, Unreachable
 from chaos.targets.kubernetes.forward import NOT_FORWARDED, Forwards
 from chaos.targets.kubernetes.lease import Lock
 from chaos.targets.kubernetes.pods import delete_pod, place_of
-from chaos.targets.kubernetes.release import Release, find_release, natural, release_of
+from chaos.targets.kubernetes.release import Release, find_release, release_of
 from chaos.targets.kubernetes.target import open_kubernetes
 from chaos.targets.port import UndoStep
 from tests.chaos.fake_apiserver import FakeApiServer, fake_apiserver
@@ -106,10 +106,6 @@ async def test_a_chart_without_the_ports_is_refused() -> None:
     odd["spec"]["template"]["spec"]["containers"][0]["ports"] = []
     with pytest.raises(Refused, match="no port named client, peer"):
         release_of("fake", odd)
-
-
-def test_names_are_sorted_by_their_number() -> None:
-    assert sorted(["raft-10", "raft-2", "raft-1"], key=natural) == ["raft-1", "raft-2", "raft-10"]
 
 
 # -- Errors are sentences ---------------------------------------------------------------------------------------------

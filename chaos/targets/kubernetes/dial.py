@@ -9,15 +9,18 @@ import json
 from collections.abc import Mapping, Sequence
 
 from chaos.errors import ChaosError
-from chaos.targets.kubernetes.api import Api, Object
+from chaos.targets.kubernetes.api import Api, Forbidden, Object
 from chaos.targets.kubernetes.execute import run_in_pod
-from chaos.targets.kubernetes.pods import pods_by_node
+from chaos.targets.kubernetes.pods import place_of, pods_by_node
 from chaos.targets.kubernetes.release import CONTAINER, Release
 from chaos.targets.port import Pair
 
 DIAL_SECONDS_MAX = 1.0
 """Of one connection; a policy drops it silently, so this is how long a blocked one takes."""
 ROUND_SECONDS_MAX = 8.0
+ATTEMPTS_MAX = 4
+PAUSE_SECONDS = 1.0
+"""Between attempts: so long the API server may show a container as running that has just died."""
 
 DIAL_SCRIPT = """\
 import json, socket, sys, threading
@@ -41,15 +44,14 @@ nothing, so a byte must come back: the peer port answers any HTTP request with a
 
 
 async def dial(api: Api, release: Release, pairs: Sequence[Pair]) -> Mapping[Pair, bool]:
-    """All at once. False also where an end does not run."""
+    """All at once. False also where an end does not run. Raises `ChaosError` where a running pod could not be made to
+    dial: silence of the tool must not pass for a cut."""
     pods = await pods_by_node(api, release)
     sources = sorted({source for source, _ in pairs})
     wanted = {source: [target for one, target in pairs if one == source] for source in sources}
     answers = await asyncio.gather(*(_from(api, release, source, wanted[source], pods) for source in sources))
-    reached = {
-        (source, target): ok for source, found in zip(sources, answers, strict=True) for target, ok in found.items()
-    }
-    return {pair: reached.get(pair, False) for pair in pairs}
+    got = {(source, target): ok for source, found in zip(sources, answers, strict=True) for target, ok in found.items()}
+    return {pair: got.get(pair, False) for pair in pairs}
 
 
 async def _from(
@@ -57,11 +59,29 @@ async def _from(
 ) -> Mapping[str, bool]:
     addresses = {target: ((pods.get(target) or {}).get("status") or {}).get("podIP") for target in targets}
     ends = [(name, host, release.peer_port, DIAL_SECONDS_MAX) for name, host in addresses.items() if host]
-    if source not in pods or not ends:
+    before = place_of(source, pods.get(source))
+    if not before.instance or not ends:
         return {}
+    failed = ChaosError("")
+    for _ in range(ATTEMPTS_MAX):
+        try:
+            return await _ask(api, release, source, ends)
+        except Forbidden:
+            raise
+        except ChaosError as error:
+            failed = error
+        await asyncio.sleep(PAUSE_SECONDS)
+        now = place_of(source, await api.find(release.pod_path(source)))
+        if now.leaving or now.instance != before.instance:
+            return {}  # it stopped, or is another one by now
+    raise failed
+
+
+async def _ask(api: Api, release: Release, source: str, ends: Sequence[object]) -> Mapping[str, bool]:
     command = ("python", "-I", "-S", "-c", DIAL_SCRIPT, json.dumps(ends))
+    ran = await run_in_pod(api, release.namespace, source, CONTAINER, command, ROUND_SECONDS_MAX)
     try:
-        ran = await run_in_pod(api, release.namespace, source, CONTAINER, command, ROUND_SECONDS_MAX)
         return dict(json.loads(ran.out))
-    except (ChaosError, ValueError):
-        return {}  # it is not running now, or stopped while it dialled
+    except ValueError:
+        why = ran.err.strip()[-200:] or f"exit code {ran.code}"
+        raise ChaosError(f"Dialling from pod {source} (namespace {release.namespace}) failed: {why}.") from None

@@ -4,7 +4,6 @@ Why it exists: every other module works on one StatefulSet and its pods; which o
 change anything.
 """
 
-import re
 from collections.abc import Sequence
 
 import msgspec
@@ -95,12 +94,6 @@ def release_of(context: str, stateful_set: Object) -> Release:
         peer_port=ports[PEER_PORT],
         template=spec["template"],
     )
-
-
-def natural(name: str) -> tuple[str, int]:
-    """Sorts raft-2 before raft-10."""
-    parts = re.fullmatch(r"(.*?)(\d*)", name)
-    return (parts[1], int(parts[2] or -1)) if parts else (name, -1)
 
 
 def _path(namespace: str | None) -> str:
