@@ -13,8 +13,10 @@ import pytest
 from aiohttp import web
 
 from chaos.errors import ChaosError, Refused, Usage
+from chaos.targets.kubernetes import dial
 from chaos.targets.kubernetes.account import open_account
 from chaos.targets.kubernetes.api import Api, Forbidden, Unreachable
+from chaos.targets.kubernetes.execute import Ran
 from chaos.targets.kubernetes.forward import NOT_FORWARDED, Forwards
 from chaos.targets.kubernetes.lease import Lock
 from chaos.targets.kubernetes.pods import delete_pod, place_of
@@ -194,6 +196,32 @@ def test_a_container_that_was_restarted_in_place_is_another_instance() -> None:
     assert first.ready
     assert place_of("n", pod(1, waiting={"reason": "CrashLoopBackOff"})).instance == ""
     assert place_of("n", None).instance == ""
+
+
+# -- Dials -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("leaves", [False, True], ids=["it runs on", "it leaves"])
+async def test_a_dial_that_a_running_pod_could_not_make_is_no_cut(
+    leaves: bool, server: FakeApiServer, api: Api, release: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = {"name": "node", "restartCount": 0, "state": {"running": {}}}
+    for node in ("raft-0", "raft-1"):
+        status = {"podIP": "10.0.0.1", "containerStatuses": [state]}
+        server.put(f"{PODS}/{node}", {"metadata": {"name": node}, "spec": {}, "status": status})
+
+    async def broken(*_: object) -> Ran:
+        if leaves:
+            server.objects[f"{PODS}/raft-0"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        return Ran(None, "", "the runtime is gone")
+
+    monkeypatch.setattr(dial, "run_in_pod", broken)
+    monkeypatch.setattr(dial, "PAUSE_SECONDS", 0.0)
+    if leaves:
+        assert await dial.dial(api, release, [("raft-0", "raft-1")]) == {("raft-0", "raft-1"): False}
+    else:
+        with pytest.raises(ChaosError, match=r"Dialling from pod raft-0 .* failed: the runtime is gone"):
+            await dial.dial(api, release, [("raft-0", "raft-1")])
 
 
 # -- The lock ---------------------------------------------------------------------------------------------------------
