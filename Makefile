@@ -62,7 +62,7 @@ test-slow: browser $(STAMP) ## what takes long: a browser, every scenario, thous
 image: ## the container image of a node; IMAGE=raft:dev names it otherwise
 	docker build --network host --build-arg VERSION=$(VERSION) --tag $(IMAGE) .
 
-test-kubernetes: $(CACHE)/browser.stamp $(STAMP) ## on kind, or with KUBECONFIG=FILE IMAGE=NAME:TAG on a cluster that is there; PART=ci for a part
+test-kubernetes: $(CACHE)/browser.stamp $(CACHE)/helm.stamp $(STAMP) ## on kind, or with KUBECONFIG=FILE IMAGE=NAME:TAG on a cluster that is there; PART=ci for a part
 	tests/kubernetes/run
 
 bench: $(STAMP) ## figures, beside etcd where there is one; BENCH=--quick for a short try
