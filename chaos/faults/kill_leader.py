@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from chaos.errors import NotEffective, NotRecovered
 from chaos.faults.aim import find_leader
 from chaos.faults.foretell import longest_timeout
+from chaos.faults.patience import patiently
 from chaos.faults.port import Plan, Scene
 from chaos.model import FaultSpan, Place, View
 from chaos.situation import Situation, situate
@@ -62,7 +63,7 @@ class KillLeader:
 
     async def inject(self, scene: Scene) -> None:
         """See Fault."""
-        places = await scene.target.places()
+        places = await patiently(scene.target.places)
         _, view = await find_leader(scene)
         leader, self._boot, self._place = view.name, view.boot, places.get(view.name)
         self.span.nodes, self.span.acted_on = (leader,), (leader, view.term)
@@ -130,7 +131,7 @@ class KillLeader:
     async def _gone(self, scene: Scene, leader: str) -> str:
         if self._is_another(await scene.look(leader)):
             return f"another process answers as {leader}"
-        place, before = (await scene.target.places()).get(leader), self._place
+        place, before = (await patiently(scene.target.places)).get(leader), self._place
         if place is None or not place.instance:
             return f"the process of {leader} is gone"
         if before and before.instance and place.instance != before.instance:

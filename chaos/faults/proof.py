@@ -8,6 +8,7 @@ existing connections). It must not change anything.
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
+from chaos.faults.patience import patiently
 from chaos.faults.port import Scene
 from chaos.model import View
 from chaos.situation import last_heard_us, situate
@@ -34,7 +35,7 @@ async def wrong_dials(scene: Scene, cut: Cut, healed: bool = False) -> tuple[lis
     """
     blocked = () if healed else cut.blocked
     allowed = (*cut.allowed, *cut.blocked) if healed else cut.allowed
-    got = await scene.target.network.dial((*blocked, *allowed))
+    got = await patiently(lambda: scene.target.network.dial((*blocked, *allowed)))
     leaks = [pair for pair in blocked if got.get(pair, False)]
     broken = [pair for pair in allowed if not got.get(pair, False)]
     if broken:

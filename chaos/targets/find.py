@@ -53,7 +53,7 @@ async def open_target(choice: Choice) -> Target:
             return await _open_kubernetes(choice)
     found_locally, why_not_local = await _try(_open_local, choice)
     found_there, why_not_there = (
-        await _try(_open_kubernetes, choice) if _kubernetes_is_set_up() else (None, "there is no kubeconfig")
+        await _try(_open_kubernetes, choice) if _kubernetes_is_set_up() else (None, Refused("There is no kubeconfig."))
     )
     if found_locally and found_there:
         await found_locally.close()
@@ -64,10 +64,7 @@ async def open_target(choice: Choice) -> Target:
         )
     found = found_locally or found_there
     if found is None:
-        raise Refused(
-            f"No cluster was found. Local: {_clause(why_not_local)}. Kubernetes: {_clause(why_not_there)}. "
-            "Name one with --data-dir, or with --context, --namespace and --release."
-        )
+        raise _none_found(why_not_local, why_not_there)
     return found
 
 
@@ -100,15 +97,27 @@ async def _open_kubernetes(choice: Choice) -> Target:
     return await open_kubernetes(context=choice.context, namespace=choice.namespace, release=choice.release)
 
 
-async def _try(opener: Opener, choice: Choice) -> tuple[Target | None, str]:
+def _none_found(locally: ChaosError, there: ChaosError) -> ChaosError:
+    """Both reasons. A cluster that is set up and does not answer is a failure, none at all a refusal; where there are
+    several, which one is meant is the question."""
+    if isinstance(there, Usage):
+        return there
+    kind = Refused if isinstance(there, Refused) else ChaosError
+    return kind(
+        f"No cluster was found. Local: {_clause(str(locally))}. Kubernetes: {_clause(str(there))}. "
+        "Name one with --data-dir, or with --context, --namespace and --release."
+    )
+
+
+async def _try(opener: Opener, choice: Choice) -> tuple[Target | None, ChaosError]:
     """The target, or why it is not there. Not asked for, so an error is only a reason."""
     try:
         async with asyncio.timeout(PROBE_SECONDS_MAX):
-            return await opener(choice), ""
+            return await opener(choice), ChaosError("")
     except TimeoutError:
-        return None, f"no answer within {PROBE_SECONDS_MAX:.0f} s"
+        return None, ChaosError(f"No answer within {PROBE_SECONDS_MAX:.0f} s.")
     except ChaosError as error:
-        return None, str(error)
+        return None, error
 
 
 def _kubernetes_is_set_up() -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chaos.errors import ChaosError, Refused, Usage
+from chaos.errors import TOOL_FAILED, ChaosError, Refused, Usage
 from chaos.targets import find, local
 from chaos.targets.find import Choice
 
@@ -98,6 +98,17 @@ async def test_where_none_is_found_both_reasons_are_told(world: World) -> None:
         await open_target(Choice())
     assert "Local: there is no local cluster in raft-data: start one." in str(refused.value)
     assert "context kind, namespaces searched: a, b." in str(refused.value)
+
+
+async def test_a_kubernetes_that_does_not_answer_is_a_failure_and_two_releases_are_a_question(world: World) -> None:
+    world.local = Refused("There is no local cluster in raft-data: start one.")
+    world.kubernetes = ChaosError("The cluster of context kind does not answer.")
+    with pytest.raises(ChaosError, match="Kubernetes: the cluster of context kind does not answer") as failed:
+        await open_target(Choice())
+    assert failed.value.code == TOOL_FAILED
+    world.kubernetes = Usage("2 releases were found in context kind: say which.")
+    with pytest.raises(Usage, match=r"^2 releases were found"):
+        await open_target(Choice())
 
 
 async def test_a_flag_of_one_kind_decides_for_it(world: World) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from chaos.cli import execute
 from chaos.errors import INTERRUPTED, NOT_EFFECTIVE, NOT_RECOVERED, PASSED, REFUSED, TOOL_FAILED, ChaosError, Refused
-from chaos.faults import proven_cut
+from chaos.faults import partition, patience, proven_cut
 from chaos.faults.partition import Partition
 from chaos.faults.port import Scene
 from chaos.observe import nodeapi
@@ -283,6 +283,60 @@ def test_an_error_in_mid_fault_heals_and_is_70(tool: Tool, monkeypatch: pytest.M
     assert said.code == TOOL_FAILED
     assert "The run broke off: RuntimeError: a bug" in said.out
     is_written_down(tool, said)
+
+
+def test_requests_that_fail_now_and_then_do_not_end_a_partition(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(patience, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(partition, "PROVE_AGAIN_SECONDS", 0.5)
+
+    class Loses(Honest):
+        """Every second dial is lost on its way."""
+
+        async def dial(self, pairs: Sequence[Pair]) -> Mapping[Pair, bool]:
+            asked.append("dial")
+            if len(asked) % 2:
+                raise ChaosError("the API server does not answer.")
+            return await super().dial(pairs)
+
+    bend(monkeypatch, Loses)
+    said = tool(*CUT, "--duration", "2s")
+    assert said.code == PASSED, said.out + said.err
+    assert len(asked) >= 10  # before, in force, at least twice while it holds, and healed
+    is_written_down(tool, said)
+
+
+def test_requests_that_go_on_failing_end_a_partition_and_heal_it(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "PAUSE_SECONDS", 0.05)
+
+    class Lost(CutsTooMuch):
+        async def dial(self, pairs: Sequence[Pair]) -> Mapping[Pair, bool]:
+            if self.installed:
+                raise ChaosError("the API server does not answer.")
+            return await self.real.dial(pairs)
+
+    bend(monkeypatch, Lost)
+    said = tool(*CUT, "--duration", "60s")
+    assert said.code == TOOL_FAILED
+    assert "the API server does not answer" in said.out
+    is_written_down(tool, said)
+
+
+def test_a_look_that_fails_once_does_not_end_a_kill(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[str] = []
+    real = LocalTarget.places
+
+    async def places(self: LocalTarget) -> Any:
+        looks.append("look")
+        if len(looks) in (1, 3):
+            raise ChaosError("the API server does not answer.")
+        return await real(self)
+
+    monkeypatch.setattr(patience, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(LocalTarget, "places", places)
+    said = tool("kill-leader", "--mode", "sigkill", "--yes")
+    assert said.code == PASSED, said.out + said.err
+    assert len(looks) >= 4
 
 
 def test_a_kill_that_could_not_be_done_is_not_waited_for(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
