@@ -1,0 +1,172 @@
+"""`raft-chaos` as a person runs it against Kubernetes: as a process, with the kubeconfig of an account.
+
+Why it exists: exit codes, sentences, signals and folders are the product, so they are tested from outside. It must know
+nothing of how the tool works inside.
+"""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.kubernetes.kube import Namespace, until
+from tests.kubernetes.release import Release
+
+RUN_SECONDS_MAX = 240.0
+SAYS_SECONDS_MAX = 90.0
+WHOLE_SECONDS_MAX = 120.0
+CLOCK_STARTS = "the fault clock starts"
+EVIDENCE = {"run.json", "history.ndjson", "trace.ndjson", "undo.json", "report.html"}
+
+
+class Said:
+    """How a command ended, and what it printed."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def sentence(self) -> str:
+        """The one line that it failed with."""
+        assert "Traceback" not in self.err, self.err
+        (line,) = [line for line in self.err.splitlines() if line.startswith("raft-chaos: ")]
+        return line
+
+    def __repr__(self) -> str:
+        return f"exit code {self.code}\n{self.out}\n{self.err}"
+
+
+class Tool:
+    """The command with one kubeconfig, run in `folder`: its runs are kept in `folder`/chaos-runs."""
+
+    def __init__(self, kubeconfig: Path, folder: Path) -> None:
+        self.kubeconfig, self.folder = kubeconfig, folder
+        folder.mkdir(exist_ok=True, parents=True)
+
+    def __call__(self, *arguments: str) -> Said:
+        done = subprocess.run(
+            self._command(arguments),
+            cwd=self.folder,
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=RUN_SECONDS_MAX,
+        )
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    def status(self) -> Any:
+        return self("status", "-o", "json").json
+
+    def until_whole(self) -> Any:
+        """Wait until every voter follows one leader; what `status` says then."""
+
+        def whole() -> Any:
+            said = self.status()
+            return said if said["healthy"] and all(node["ready"] for node in said["nodes"]) else None
+
+        return until("a healthy cluster, as the tool sees it", whole, WHOLE_SECONDS_MAX)
+
+    def runs(self) -> list[Path]:
+        """The folders that runs left here, the newest last."""
+        kept = self.folder / "chaos-runs"
+        return sorted(path for path in kept.iterdir() if not path.is_symlink()) if kept.is_dir() else []
+
+    @contextlib.contextmanager
+    def process(self, *arguments: str) -> Iterator["Process"]:
+        """The command beside the test; it has ended when this is left, healed where it could."""
+        made = Process(self._command(arguments), self.folder, self._environment())
+        try:
+            yield made
+        finally:
+            made.end()
+
+    def _command(self, arguments: tuple[str, ...]) -> list[str]:
+        return [sys.executable, "-m", "chaos.cli", *arguments]
+
+    def _environment(self) -> Mapping[str, str]:
+        return {**os.environ, "KUBECONFIG": str(self.kubeconfig), "PYTHONPATH": str(Path(__file__).parents[2])}
+
+
+class Process:
+    """A running `raft-chaos`."""
+
+    def __init__(self, command: list[str], folder: Path, environment: Mapping[str, str]) -> None:
+        self._printed = folder / f"printed-{time.monotonic_ns()}"
+        with self._printed.open("wb") as stream:
+            self.popen = subprocess.Popen(
+                command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream
+            )
+
+    @property
+    def output(self) -> str:
+        return self._printed.read_text()
+
+    def until_says(self, text: str) -> None:
+        def says() -> bool:
+            assert text in self.output or self.popen.poll() is None, self.output
+            return text in self.output
+
+        try:
+            until(text, says, SAYS_SECONDS_MAX, every_s=0.05)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.output}") from None
+
+    def ends(self) -> int:
+        return self.popen.wait(RUN_SECONDS_MAX)
+
+    def end(self) -> None:
+        """Ask it to heal and end; where it does not, kill it."""
+        if self.popen.poll() is None:
+            self.popen.send_signal(signal.SIGTERM)
+            try:
+                self.popen.wait(SAYS_SECONDS_MAX)
+            except subprocess.TimeoutExpired:
+                self.popen.kill()
+        self.popen.wait(10.0)
+
+
+def policy_specs(raft: Release) -> dict[str, Any]:
+    """What every policy of the namespace says, its labels and annotations, and who owns which of its fields."""
+    items = raft.namespace.get("networkpolicies", "--show-managed-fields")["items"]
+    kept = ("labels", "annotations", "managedFields")
+    return {one["metadata"]["name"]: (one["spec"], *(one["metadata"].get(key) for key in kept)) for one in items}
+
+
+def left_by_label(namespace: Namespace) -> list[str]:
+    """Whatever in this namespace carries a label of the tool."""
+    kinds = "networkpolicies,leases,pods"
+    found = [
+        *namespace.get(kinds, "--selector=raft-chaos/run")["items"],
+        *namespace.get(kinds, "--selector=app.kubernetes.io/managed-by=raft-chaos")["items"],
+    ]
+    return [f"{one['kind']} {one['metadata']['name']}" for one in found]
+
+
+def passed(said: Said) -> Any:
+    """The record of a run (`-o json`) that passed in every check."""
+    assert said.code == 0, said
+    record = said.json
+    assert {verdict["outcome"] for verdict in record["verdicts"]} == {"pass"}, record["verdicts"]
+    return record
+
+
+def is_complete(folder: Path) -> None:
+    """All files are there, and the report is one file that needs nothing from elsewhere."""
+    assert {path.name for path in folder.iterdir()} >= EVIDENCE
+    assert all((folder / name).stat().st_size for name in EVIDENCE)
+    page = (folder / "report.html").read_text()
+    assert "</html>" in page
+    outside = re.findall(r"""(?:src|href)\s*=\s*["'](?!#|data:)([^"']+)|url\((?!["']?(?:#|data:))|@import""", page)
+    assert outside == [], outside
