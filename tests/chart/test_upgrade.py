@@ -13,9 +13,12 @@ SEEING = ("--namespace", "ns", "--dry-run=server", "--disable-openapi-validation
 CLAIM = "/api/v1/namespaces/ns/persistentvolumeclaims/data-raft-{}"
 
 
-def there(values: Values | None = None) -> dict[str, Any]:
-    """The StatefulSet of an install with `values`, as the API holds it."""
-    return {STATEFUL_SET: render(values).stateful_set()}
+def there(values: Values | None = None, ready: int | None = None) -> dict[str, Any]:
+    """The StatefulSet of an install with `values`, as the API holds it; `ready` of its pods, else all."""
+    found = render(values).stateful_set()
+    count = found["spec"]["replicas"] if ready is None else ready
+    found["status"] = {"readyReplicas": count} if count else {}  # none is left out by the API
+    return {STATEFUL_SET: found}
 
 
 def claims(*ordinals: int) -> dict[str, Any]:
@@ -51,6 +54,7 @@ def test_another_number_of_nodes_is_refused(tmp_path: Path) -> None:
 def test_the_number_at_birth_counts_and_not_how_many_run(tmp_path: Path) -> None:
     objects = there()
     objects[STATEFUL_SET]["spec"]["replicas"] = 0  # kubectl scale, to halt the cluster
+    objects[STATEFUL_SET]["status"] = {}
     assert upgrade(tmp_path, objects, {"settings": {"heartbeat_ms": 90}}) == (0, "")
     assert upgrade(tmp_path, objects, {"replicaCount": 1})[0] != 0
 
@@ -64,6 +68,16 @@ def test_another_size_of_the_volumes_is_refused_and_the_same_in_another_unit_is_
 
 def test_an_upgrade_that_changes_neither_is_taken(tmp_path: Path) -> None:
     assert upgrade(tmp_path, there({"replicaCount": 5}), {"replicaCount": 5, "image": {"tag": "2"}}) == (0, "")
+
+
+@pytest.mark.parametrize("ready", [0, 1, 2])
+def test_an_upgrade_with_a_pod_that_is_not_ready_is_refused_unless_it_is_meant(tmp_path: Path, ready: int) -> None:
+    code, said = upgrade(tmp_path, there(ready=ready), {})
+    assert code != 0
+    assert f"{ready} of 3 pods are ready, and a rollout does not wait for a pod that was down before" in said
+    assert "helm rollback" in said
+    assert "--set updateStrategy.evenIfUnready=true" in said
+    assert upgrade(tmp_path, there(ready=ready), {"updateStrategy": {"evenIfUnready": True}}) == (0, "")
 
 
 @pytest.mark.parametrize(("ordinals", "told"), [((), False), ((0, 1, 2), True)])
@@ -97,9 +111,10 @@ def test_notes_give_the_exact_commands_and_the_warnings_that_apply(tmp_path: Pat
     assert "WARNING" not in said
     risky: Values = {
         "replicaCount": 1,
+        "updateStrategy": {"evenIfUnready": True},
         "settings": {"enable_faults": True, "wait_in_initial": True},
         "service": {"type": "LoadBalancer"},
         "resources": {"limits": {"memory": None, "cpu": "1"}},
         "persistence": {"retention": {"whenDeleted": "Delete"}},
     }
-    assert notes(tmp_path, {}, risky).count("WARNING") == 7
+    assert notes(tmp_path, {}, risky).count("WARNING") == 8

@@ -198,6 +198,11 @@ extraContainers and extraInitContainers may not hold a container named node, whi
 {{- if and $born (ne $born (.Values.replicaCount | toString)) }}
 replicaCount {{ .Values.replicaCount }} would change a cluster born with {{ $born }} nodes, and voters change through the log alone: membership changes are still to come, so upgrade with --set replicaCount={{ $born }}, or install a second release with {{ .Values.replicaCount }} nodes and copy the data.
 {{- end }}
+{{- $pods := dig "spec" "replicas" 0 $there | int }}
+{{- $ready := dig "status" "readyReplicas" 0 $there | int }}
+{{- if and .Release.IsUpgrade (lt $ready $pods) (not .Values.updateStrategy.evenIfUnready) }}
+{{ $ready }} of {{ $pods }} pods are ready, and a rollout does not wait for a pod that was down before, so it could stop all writes: wait until all are ready, go back with helm rollback, or, to replace pods that cannot become ready, --set updateStrategy.evenIfUnready=true.
+{{- end }}
 {{- range dig "spec" "volumeClaimTemplates" list $there }}
 {{- $size := dig "spec" "resources" "requests" "storage" "" . }}
 {{- if and (eq .metadata.name "data") $size }}
