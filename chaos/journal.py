@@ -8,6 +8,8 @@ Why it exists: `kill -9` of the tool must not leave a partition behind that nobo
 a run that still goes on holds a lock of the kernel on its journal, which ends with the process. It must not act.
 """
 
+import contextlib
+import errno
 import fcntl
 import os
 import threading
@@ -75,7 +77,8 @@ class UndoJournal:
         except OSError:
             os.close(journal._descriptor)
             return None
-        os.write(journal._descriptor, b"\n")  # what was torn stays a line of its own
+        with contextlib.suppress(OSError):  # a full disk must not keep anybody from healing
+            os.write(journal._descriptor, b"\n")  # what was torn stays a line of its own
         return journal
 
     @property
@@ -91,8 +94,10 @@ class UndoJournal:
             self._open.append(step)
 
     def undone(self, step: UndoStep) -> None:
-        """See Journal. Every equal step counts as taken back."""
-        self._note(_Record(undone=step))
+        """See Journal. Every equal step counts as taken back. Never raises: where the disk refuses, the step is only
+        taken back once more, and the healing of others must go on."""
+        with contextlib.suppress(ChaosError):
+            self._note(_Record(undone=step))
         with self._lock:
             self._open = [other for other in self._open if other != step]
 
@@ -108,7 +113,14 @@ class UndoJournal:
             raise ChaosError(f"The undo journal {self.path} cannot be written ({error.strerror}).") from None
 
     def _append(self, record: Header | _Record) -> None:
-        os.write(self._descriptor, msgspec.json.encode(record) + b"\n")
+        """All of it or nothing: what is torn here would swallow the line after it."""
+        line, size = msgspec.json.encode(record) + b"\n", os.fstat(self._descriptor).st_size
+        try:
+            if os.write(self._descriptor, line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            os.ftruncate(self._descriptor, size)
+            raise
         os.fsync(self._descriptor)
 
 

@@ -86,16 +86,31 @@ class Sampler:
 
 def thinned(views: list[View]) -> list[View]:
     """About half of them: of each node every second one, and each that shows another role, term, leader, process,
-    disk or configuration than the one before it."""
+    disk or configuration than the one before it, and both where an index falls from one to the next."""
     kept: list[View] = []
     before: dict[str, tuple[object, ...]] = {}
     skipped: set[str] = set()
-    for view in views:
+    falls = _falls(views)
+    for number, view in enumerate(views):
         shows = (view.role, view.term, view.leader, view.boot, view.incarnation, view.voters, view.fatal)
-        if before.get(view.name) == shows and view.name not in skipped:
+        if before.get(view.name) == shows and view.name not in skipped and number not in falls:
             skipped.add(view.name)
             continue
         skipped.discard(view.name)
         before[view.name] = shows
         kept.append(view)
     return kept
+
+
+def _falls(views: list[View]) -> set[int]:
+    """The places of those after which a node's index falls, and of those that show it."""
+    found: set[int] = set()
+    last: dict[str, int] = {}
+    for number, view in enumerate(views):
+        before = last.get(view.name)
+        if before is not None:
+            high = views[before]
+            if view.commit < high.commit or view.applied < high.applied or view.last_index < high.last_index:
+                found |= {before, number}
+        last[view.name] = number
+    return found

@@ -1,5 +1,6 @@
 """The undo journal: on the disk before the act, readable after kill -9, closed to others while its run goes on."""
 
+import errno
 import json
 import os
 import signal
@@ -69,6 +70,39 @@ def test_what_is_noted_after_a_torn_line_is_read(tmp_path: Path) -> None:
     again.undone(FIRST)
     again.close()
     assert journal.read(path).open_steps == ()
+
+
+def test_a_disk_that_takes_half_a_line_refuses_the_act_and_the_next_step_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, real = tmp_path / "undo.json", os.write
+    one = UndoJournal(path, HEADER)
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda descriptor, line: real(descriptor, line[: len(line) // 2]))
+        with pytest.raises(ChaosError, match="No space left"):
+            one.will_do(FIRST)
+    one.will_do(SECOND)
+    one.close()
+    assert journal.read(path).open_steps == (SECOND,)
+
+
+def test_a_full_disk_ends_no_healing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "undo.json"
+    one = UndoJournal(path, HEADER)
+    one.will_do(FIRST)
+    one.close()
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        again = UndoJournal.reopen(path)
+        assert again is not None
+        again.undone(FIRST)
+        assert again.open_steps == ()
+        again.close()
+    assert journal.read(path).open_steps == (FIRST,)
 
 
 def test_a_journal_cannot_be_reopened_while_its_run_goes_on_and_can_after_kill_9(tmp_path: Path) -> None:

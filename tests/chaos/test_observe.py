@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from chaos.checks.terms import commit_never_goes_back
 from chaos.clock import Clock
 from chaos.model import View
 from chaos.observe import traces as traces_module
@@ -16,7 +17,7 @@ from chaos.observe.offsets import Offsets
 from chaos.observe.sampler import Sampler, thinned
 from chaos.observe.traces import Traces
 from tests.chaos.doubles import addresses, answering
-from tests.chaos.evidence import view
+from tests.chaos.evidence import good, view
 
 STATUS: dict[str, Any] = {"name": "n1", "role": "leader", "term": 3, "leader": "n1", "commit": 8, "applied": 7}
 
@@ -79,6 +80,15 @@ def test_thinning_halves_what_is_alike_and_keeps_every_change() -> None:
     assert 45 <= len(thinned(alike)) <= 55
     changing = [view("n2", at / 10, term=3 + at) for at in range(100)]
     assert thinned(changing) == changing
+
+
+@pytest.mark.parametrize("place", [50, 51])
+def test_thinning_keeps_an_index_that_falls(place: int) -> None:
+    views = [view("n2", at / 10) for at in range(100)]
+    views[place] = msgspec.structs.replace(views[place], commit=views[place - 1].commit - 1)
+    for _ in range(3):
+        views = thinned(views)
+    assert commit_never_goes_back(good(views=tuple(views))).outcome == "fail"
 
 
 # --- clocks --------------------------------------------------------------------------------------------------------
