@@ -113,10 +113,11 @@ class Process:
     def output(self) -> str:
         return self._printed.read_text()
 
-    def until_says(self, text: str) -> None:
+    def until_says(self, text: str, times: int = 1) -> None:
         def says() -> bool:
-            assert text in self.output or self.popen.poll() is None, self.output
-            return text in self.output
+            said = self.output.count(text) >= times
+            assert said or self.popen.poll() is None, self.output
+            return said
 
         try:
             until(text, says, SAYS_SECONDS_MAX, every_s=0.05)

@@ -1,0 +1,155 @@
+"""`raft-chaos partition` on a real Kubernetes: whatever its network does with open connections, beside policies of the
+chart and of others, and with pods that are made again meanwhile."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaos.errors import NOT_EFFECTIVE, REFUSED
+from tests.kubernetes.chaos_account import RBAC, kubeconfig_of, policies
+from tests.kubernetes.chaos_tool import CLOCK_STARTS, Tool, is_complete, left_by_label, passed, policy_specs
+from tests.kubernetes.doors import Proxy
+from tests.kubernetes.figures import figure
+from tests.kubernetes.kube import Namespace
+from tests.kubernetes.release import Release, release
+
+QUICK = ("--duration", "10s", "--yes", "-o", "json")
+GUARDED = {"chart policies off": "networkPolicy.enabled=false", "chart policies on": "networkPolicy.enabled=true"}
+
+
+@pytest.fixture(scope="module")
+def raft(space: Namespace, proxy: Proxy) -> Iterator[Release]:
+    with release(space, proxy, *RBAC) as installed:
+        yield installed
+
+
+@pytest.fixture(scope="module")
+def account(raft: Release, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return kubeconfig_of(raft, tmp_path_factory.mktemp("account"))
+
+
+@pytest.fixture(scope="module", params=GUARDED)
+def guarded(raft: Release, request: pytest.FixtureRequest) -> str:
+    """Whether the chart's own policies are on."""
+    raft.upgrade(*RBAC, "--set", GUARDED[request.param])
+    return str(request.param)
+
+
+@pytest.fixture
+def tool(account: Path, evidence: Path) -> Iterator[Tool]:
+    made = Tool(account, evidence)
+    made.until_whole()
+    yield made
+    made("heal", "--all")  # of a test that failed
+
+
+@contextmanager
+def no_trace(raft: Release) -> Iterator[dict[str, Any]]:
+    """What policies there are before and after is the same to the byte, and nothing else is left."""
+    before = policy_specs(raft)
+    yield before
+    assert policy_specs(raft) == before
+    assert left_by_label(raft.namespace) == []
+
+
+def fault_of(record: Any) -> Any:
+    (fault,) = record["faults"]
+    return fault
+
+
+@pytest.mark.parametrize("behaviour", ["keep", "cut"])
+def test_a_partition_is_proven_whatever_becomes_of_open_connections(
+    behaviour: str, guarded: str, tool: Tool, raft: Release
+) -> None:
+    leader = tool.status()["leader"]
+    with policies(behaviour), no_trace(raft) as before:
+        assert any("peers" in name for name in before) is (guarded == "chart policies on")
+        record = passed(tool("partition", *QUICK))
+        fault = fault_of(record)
+        assert fault["groups"][0] == [leader]
+        assert fault["reverting_us"] - fault["effective_us"] >= 10_000_000
+        assert f"as predicted: {leader} has stepped down" in fault["facts"]
+    is_complete(tool.folder / record["folder"])
+    took = (fault["effective_us"] - fault["injected_us"]) / 1e6
+    figure(f"raft-chaos partition ({behaviour}, {guarded}): proven after", took, "s")
+
+
+def test_where_policies_are_ignored_nothing_was_tested_and_all_is_taken_back(
+    guarded: str, tool: Tool, raft: Release
+) -> None:
+    with policies("ignore"), no_trace(raft):
+        said = tool("partition", *QUICK)
+    assert said.code == NOT_EFFECTIVE, said
+    record = said.json
+    assert fault_of(record)["effective_us"] is None
+    assert fault_of(record)["reverted_us"] is not None
+    assert "The partition is not enforced" in record["trouble"]
+    assert CLOCK_STARTS not in said.err
+    is_complete(tool.folder / record["folder"])
+
+
+@pytest.mark.parametrize(
+    ("shape", "sizes", "led_on"),
+    [
+        (("--split", "1,2"), (1, 2), False),
+        (("--isolate", "follower"), (2, 1), True),
+    ],
+    ids=["split", "follower"],
+)
+def test_groups_are_cut_as_they_were_asked_for(
+    shape: tuple[str, ...], sizes: tuple[int, ...], led_on: bool, tool: Tool, raft: Release
+) -> None:
+    leader = tool.status()["leader"]
+    with no_trace(raft):
+        fault = fault_of(passed(tool("partition", *shape, *QUICK, "--seed", "1")))
+    assert tuple(map(len, fault["groups"])) == sizes
+    assert leader in fault["groups"][0]
+    assert (tool.status()["leader"] == leader) is led_on
+
+
+def test_a_foreign_policy_that_would_void_it_is_refused_by_name(tool: Tool, raft: Release) -> None:
+    foreign = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "team-peers"},
+        "spec": {
+            "podSelector": {},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [{"ports": [{"port": 9001}]}, {"ports": [{"port": 8001}]}],
+            "egress": [{}],
+        },
+    }
+    raft.namespace.apply(foreign)
+    try:
+        with no_trace(raft):
+            said = tool("partition", "--duration", "10s", "--yes")
+            assert said.code == REFUSED, said
+            assert f"NetworkPolicy team-peers in namespace {raft.namespace.name} admits raft-" in said.sentence
+            planned = " ".join(tool("partition", "--dry-run").out.split())
+            assert "It would be refused now: " in planned
+            assert "NetworkPolicy team-peers" in planned
+        assert tool.runs() == []
+    finally:
+        raft.namespace.kubectl("delete", "networkpolicy", "team-peers")
+
+
+def test_pods_made_again_in_mid_partition_are_in_it_again_and_the_proof_is_repeated(
+    guarded: str, tool: Tool, raft: Release
+) -> None:
+    alone = tool.status()["leader"]
+    beside = next(node for node in raft.nodes if node != alone)
+    with no_trace(raft), tool.process("partition", "--duration", "20s", "--yes") as run:
+        run.until_says(CLOCK_STARTS)
+        for times, node in enumerate((alone, beside), 1):
+            old = raft.pod(node)["metadata"]["uid"]
+            raft.namespace.kubectl("delete", "pod", node, "--wait=false")
+            run.until_says(f"{node} is another process than before")
+            run.until_says("proven again; the fault clock starts anew", times)
+            assert raft.pod(node)["metadata"]["uid"] != old
+        assert run.ends() == 0, run.output
+    assert "pass  minority-acknowledges-nothing" in run.output
+    assert "proven to the end" in run.output
+    assert "not as predicted" not in run.output
