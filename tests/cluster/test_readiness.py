@@ -1,4 +1,5 @@
-"""Readiness, asked of real processes: an election takes nobody out of service, the loss of a majority does."""
+"""Readiness, asked of real processes: an election takes nobody out of service, the loss of a majority does, and a node
+that has started is not in service before it knows what was acknowledged meanwhile."""
 
 import asyncio
 import signal
@@ -47,3 +48,34 @@ async def test_a_node_without_a_leader_stays_ready_for_three_election_timeouts_a
         assert time.monotonic() - began > LEADERLESS_S / 2, "it was ready for as long as elections take"
         async with cluster.http.get(f"{cluster.url(left)}/livez") as answer:
             assert answer.status == 200, "a restart would not help"
+
+
+async def command(cluster: Cluster, name: str, order: str, **arguments: object) -> None:
+    async with cluster.http.post(f"{cluster.url(name)}/commands/{order}", json=arguments) as answer:
+        assert answer.status == 200, await answer.text()
+
+
+async def test_a_node_that_started_is_not_ready_until_a_quorum_told_it_what_was_committed(tmp_path: Path) -> None:
+    async with running_cluster(tmp_path, 3, "--heartbeat-ms", "50", "--election-timeout-ms", "1000-2000") as cluster:
+        leader = await cluster.leader()
+        late = next(name for name in cluster.nodes if name != leader)
+        cluster.signal(late, signal.SIGKILL)
+        # It hears the leader, and the leader does not hear what it asks
+        await command(cluster, leader, "cut_link", peer=late, direction="in", seconds=60)
+        await cluster.start_node(late)
+
+        async def follows() -> bool:
+            status = await cluster.status(late)
+            return bool(status and status["leader"] == leader)
+
+        await cluster.until(follows, f"{late} follows {leader}")
+        for _ in range(10):
+            code, said = await readyz(cluster, late)
+            assert (code, "what was committed when the node started" in said) == (503, True), said
+            await asyncio.sleep(POLL_SECONDS)
+        await command(cluster, leader, "recover")
+
+        async def ready() -> bool:
+            return (await readyz(cluster, late))[0] == 200
+
+        await cluster.until(ready, f"{late} is ready")
