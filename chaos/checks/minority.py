@@ -13,6 +13,8 @@ from chaos.model import FaultSpan, View
 from chaos.workload.history import Op
 
 MINORITY = "minority-acknowledges-nothing"
+NOT_FORWARDED = "not_forwarded"
+"""So the error begins where the way to a node (targets/kubernetes/forward) says that a request never reached it."""
 
 
 def partitions(faults: Sequence[FaultSpan]) -> list[FaultSpan]:
@@ -41,7 +43,7 @@ def minority_acknowledges_nothing(evidence: Evidence) -> Verdict:
             continue
         outside = {name for group in fault.groups for name in group} - set(majority_of(fault, evidence.voters))
         inside = [op for op in evidence.history if op.via in outside and span[0] < op.sent_us and op.done_us < span[1]]
-        asked += len(inside)
+        asked += sum(map(_arrived, inside))
         leaks = _leaks(fault, span, evidence.views)
         if leaks:
             unknown.append(f"the cut {fault.title!r} leaked: {leaks[0]}")
@@ -53,7 +55,7 @@ def minority_acknowledges_nothing(evidence: Evidence) -> Verdict:
         more = f" ({len(sentences)} answers in all)" if len(sentences) > 1 else ""
         return Verdict(MINORITY, "safety", "fail", f"{sentences[0]}{more}.", proof(lines))
     if not asked and not unknown:
-        unknown.append("no request was sent to it and answered while the cut held")
+        unknown.append("no request reached it while the cut held")
     if unknown:
         said = f"Whether a minority acknowledged anything is unknown: {unknown[0]}."
         return Verdict(MINORITY, "safety", "unknown", said, proof(unknown))
@@ -85,6 +87,11 @@ def _leaks(fault: FaultSpan, span: tuple[int, int], views: Sequence[View]) -> li
                 said = f"{view.name} heard from {peer.name} at {seconds(heard_us)} ({of_view(view)})"
                 found.setdefault((view.name, peer.name), said)
     return list(found.values())
+
+
+def _arrived(op: Op) -> bool:
+    """Whether the node was asked: it answered, or may have; not where nobody could be reached there."""
+    return op.outcome != "fail" or (op.code != 0 and not op.error.startswith(NOT_FORWARDED))
 
 
 def _told(op: Op, fault: FaultSpan) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from chaos.errors import ChaosError, NotEffective
 from chaos.faults import proof
+from chaos.faults.patience import patiently
 from chaos.faults.port import Scene
 from chaos.model import View
 from chaos.observe.nodeapi import command
@@ -104,13 +105,22 @@ class ProvenCut:
             views = self._scene.fresh()
             heard = proof.heard_over(self.cut, views, self._quiet_since_us)
             silent = proof.silent_within(self.cut.groups, views, self._scene.target.nodes)
-            if not heard and not silent and proof.is_quiet(self.cut, views, self._quiet_since_us):
+            unheard = await self._mute(views)
+            if not (heard or silent or unheard) and proof.is_quiet(self.cut, views, self._quiet_since_us):
                 return
             if self._scene.clock.now_us() >= deadline_us:
-                raise NotEffective(_not_quiet(heard, silent))
+                raise NotEffective(_not_quiet(heard, silent, unheard))
             if heard:
                 await self._reset_links()
             await asyncio.sleep(LOOK_EVERY_SECONDS)
+
+    async def _mute(self, views: Mapping[str, View]) -> list[str]:
+        """Nodes at an end of the cut that answered before it, run, and do not say now what they hear."""
+        missing = sorted({node for node, _ in self.cut.blocked} & set(self._boots) - set(views))
+        if not missing:
+            return []
+        places = await patiently(self._scene.target.places)
+        return [node for node in missing if node in places and places[node].instance]
 
     async def _reset_links(self) -> None:
         """At both ends of every blocked pair; one end is enough. What is heard from now on came through."""
@@ -128,7 +138,12 @@ class ProvenCut:
         self._quiet_since_us = scene.clock.now_us()
 
 
-def _not_quiet(heard: list[Pair], silent: list[Pair]) -> str:
+def _not_quiet(heard: list[Pair], silent: list[Pair], unheard: list[str]) -> str:
+    if unheard and not heard:
+        return (
+            f"Whether the partition holds is unknown: {', '.join(unheard)} runs and does not answer, so what it hears "
+            "cannot be known, and it was taken back: see raft-chaos status."
+        )
     if silent and not heard:
         return f"The partition cuts too much: {proof.named(silent)} hears nothing and should, so it was taken back."
     return (

@@ -9,11 +9,12 @@ import pytest
 from chaos.checks import judge as room
 from chaos.checks.judge import exit_code, judge
 from chaos.checks.logs import logs_agree
-from chaos.checks.minority import minority_acknowledges_nothing
+from chaos.checks.minority import NOT_FORWARDED, minority_acknowledges_nothing
 from chaos.checks.recovery import enough_writes, longest_write_gap, recovered_in_time
 from chaos.checks.terms import commit_never_goes_back, one_leader_a_term, terms_never_go_back
 from chaos.checks.verdict import Evidence, Verdict
 from chaos.model import Event, FaultSpan, Peer, View
+from chaos.targets.kubernetes import forward
 from chaos.workload.history import Op
 from tests.chaos.evidence import S, cut, event, good, kill, log, read, view, write, writes_and_reads
 
@@ -179,6 +180,14 @@ def test_a_request_answered_while_the_cut_is_taken_back_does_not_count() -> None
 def test_where_no_side_has_a_majority_nobody_may_acknowledge() -> None:
     apart = cut((("n1",), ("n2",), ("n3",)), 5, 8)
     assert minority(write(7, 6, 7, via="n2"), fault=apart).outcome == "fail"
+
+
+def test_requests_that_never_reached_a_minority_prove_nothing_of_it() -> None:
+    refused = msgspec.structs.replace(write(7, 6, 7, "fail", via="n1"), code=0, error="Cannot connect")
+    lost = msgspec.structs.replace(write(8, 7, 7.5, "fail", via="n1"), code=503, error=f"{NOT_FORWARDED}: no pod")
+    assert minority(refused, lost).outcome == "unknown"
+    assert minority(refused, lost, write(9, 7.6, 7.7, "fail", via="n1")).outcome == "pass"
+    assert NOT_FORWARDED == forward.NOT_FORWARDED
 
 
 def test_a_cut_that_was_not_proven_or_not_tried_or_leaked_tells_nothing() -> None:

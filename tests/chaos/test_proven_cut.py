@@ -1,0 +1,94 @@
+"""A cut is proven by what nodes at its ends say: one that runs and says nothing proves nothing."""
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import aiohttp
+import msgspec
+import pytest
+
+from chaos.clock import Clock
+from chaos.errors import NotEffective
+from chaos.faults import proof, proven_cut
+from chaos.faults.port import Scene, Views
+from chaos.faults.proven_cut import ProvenCut
+from chaos.model import Place, View
+from chaos.observe.nodeapi import CommandAnswer
+from chaos.targets.port import Cut, Pair, Target
+from tests.chaos.situations import view
+
+NODES = ("n1", "n2", "n3")
+CUT = Cut((("n2", "n3"), ("n1",)))
+
+
+class Cluster:
+    """Its network cuts; `answering` nodes tell of a silence of minutes over the cut, `running` ones have a process."""
+
+    def __init__(self, answering: Sequence[str], running: Sequence[str] = NODES) -> None:
+        self.clock, self._answering, self._running = Clock(), answering, running
+        self.nodes, self.network = NODES, self
+
+    def url(self, node: str) -> str:
+        return node
+
+    async def places(self) -> Mapping[str, Place]:
+        return {n: Place(name=n, where="", instance="1" if n in self._running else "", ready=True) for n in NODES}
+
+    async def dial(self, pairs: Sequence[Pair]) -> Mapping[Pair, bool]:
+        return {pair: pair in CUT.allowed for pair in pairs}
+
+    def latest(self) -> dict[str, View]:
+        side = {"n2": {"n1": 1e5, "n3": 1.0}, "n3": {"n1": 1e5, "n2": 1.0}, "n1": {"n2": 1e5, "n3": 1e5}}
+        now_us = self.clock.now_us()
+        return {
+            name: msgspec.structs.replace(
+                view(name, "leader" if name == "n2" else "follower", leader="n2", voters=3, ages_ms=side[name]),
+                asked_us=now_us,
+                answered_us=now_us,
+            )
+            for name in self._answering
+        }
+
+
+async def proven(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def command(*_: object) -> CommandAnswer:
+        return CommandAnswer(False, "unreachable", "gone")
+
+    monkeypatch.setattr(proven_cut, "command", command)
+    monkeypatch.setattr(proven_cut, "PROVE_SECONDS", 1.0)
+    monkeypatch.setattr(proof, "QUIET_SECONDS", 0.1)
+    scene = Scene(
+        run="r",
+        target=cast(Target, cluster),
+        session=cast(aiohttp.ClientSession, None),
+        clock=cluster.clock,
+        views=cast(Views, cluster),
+        journal=cast(Any, None),
+        rng=random.Random(1),
+        say=print,
+        duration_s=1.0,
+        limit_s=1.0,
+    )
+
+    async def mend() -> None: ...
+
+    one = ProvenCut(scene, CUT, mend)
+    one.remember(Cluster(NODES).latest())
+    await one.prove()
+
+
+async def test_a_silent_cut_is_proven(monkeypatch: pytest.MonkeyPatch) -> None:
+    await proven(Cluster(NODES), monkeypatch)
+
+
+@pytest.mark.parametrize("answering", [("n2", "n3"), ()])
+async def test_a_node_that_runs_and_does_not_answer_is_not_taken_for_quiet(
+    monkeypatch: pytest.MonkeyPatch, answering: Sequence[str]
+) -> None:
+    with pytest.raises(NotEffective, match=r"n1.* runs and does not answer, so what it hears cannot be known"):
+        await proven(Cluster(answering), monkeypatch)
+
+
+async def test_a_node_that_does_not_run_hears_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    await proven(Cluster(("n2", "n3"), running=("n2", "n3")), monkeypatch)
