@@ -53,6 +53,31 @@ SENSELESS: dict[str, tuple[Values, str]] = {
         {"settings": {"max_append_bytes": 2097152, "max_uncommitted_bytes": "1MiB"}},
         "settings.max_append_bytes 2MiB exceeds settings.max_uncommitted_bytes 1MiB",
     ),
+    "a range of one": (
+        {"settings": {"election_timeout_ms": "500"}},
+        "settings.election_timeout_ms 500 is no range, .* such as 500-1000",
+    ),
+    "a range of one as a number": (
+        {"settings": {"election_timeout_ms": 500}},
+        "settings.election_timeout_ms 500 is no range, .* such as 500-1000",
+    ),
+    "a size of Kubernetes in settings": (
+        {"settings": {"max_log_bytes": "1Gi"}},
+        "settings.max_log_bytes 1Gi is no size of raft-node: .* such as 256MiB",
+    ),
+    "memory of another unit": (
+        {"resources": {"limits": {"memory": "4GB"}}},
+        "resources.limits.memory 4GB is no size of Kubernetes: .* such as 4Gi",
+    ),
+    "a disk of another unit": (
+        {"persistence": {"size": "4 GiB"}},
+        "persistence.size 4 GiB is no size of Kubernetes",
+    ),
+    "a disk of no size": ({"persistence": {"size": ""}}, "persistence.size is empty"),
+    "CPU in words": (
+        {"resources": {"requests": {"cpu": "2 cores"}}},
+        "resources.requests.cpu 2 cores is no amount of CPU: .* 500m",
+    ),
     "a segment that is no whole sectors": (
         {"settings": {"segment_bytes": 1000001}},
         "settings.segment_bytes 1000001 is not a multiple of 512",
@@ -119,8 +144,7 @@ MISTYPED: dict[str, tuple[Values, str]] = {
         "initialDelaySeconds",
     ),
     "a number with a unit": ({"settings": {"heartbeat_ms": "100ms"}}, "settings heartbeat_ms"),
-    "a range of one": ({"settings": {"election_timeout_ms": "500"}}, "settings election_timeout_ms"),
-    "a size of another unit": ({"settings": {"max_log_bytes": "1Gi"}}, "settings max_log_bytes"),
+    "a size that is none": ({"persistence": {"size": True}}, "persistence size"),
     "a heartbeat below the node's bound": ({"settings": {"heartbeat_ms": 4}}, "settings heartbeat_ms 5"),
     "an unknown level": ({"settings": {"log_level": "loud"}}, "settings log_level warning"),
     "loopback in a pod": ({"listenAddress": "127.0.0.1"}, "listenAddress 0.0.0.0"),

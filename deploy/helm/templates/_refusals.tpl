@@ -1,15 +1,54 @@
 {{/* What makes no sense is refused before anything is made: one sentence each with what, where and the cure. Types,
-     single bounds and unknown keys are values.schema.json's; here is what takes more than one value to see. */}}
+     single bounds and unknown keys are values.schema.json's; here is what takes more than one value to see, and what a
+     schema could only refuse with a regular expression. */}}
 
 {{- define "raft.refuse" -}}
-{{- $found := list -}}
+{{- include "raft.fail" (include "raft.refuse.forms" .) -}}
+{{- $found := "" -}}
 {{- range list "names" "settings" "timing" "sizes" "probes" "pod" "upgrade" -}}
-{{- $sentences := include (printf "raft.refuse.%s" .) $ | trim -}}
-{{- if $sentences -}}{{- $found = concat $found (splitList "\n" $sentences) -}}{{- end -}}
+{{- $found = printf "%s\n%s" $found (include (printf "raft.refuse.%s" .) $) -}}
 {{- end -}}
+{{- include "raft.fail" $found -}}
+{{- end -}}
+
+{{/* Ends the render with these sentences, one a line, if there are any. */}}
+{{- define "raft.fail" -}}
 {{- $told := list -}}
-{{- range $found -}}{{- with trim . -}}{{- $told = append $told . -}}{{- end -}}{{- end -}}
+{{- range splitList "\n" . -}}{{- with trim . -}}{{- $told = append $told . -}}{{- end -}}{{- end -}}
 {{- with $told -}}{{- fail (printf "\n  - %s" (join "\n  - " .)) -}}{{- end -}}
+{{- end -}}
+
+{{/* What cannot be read as a size or a range: nothing can be held against it, so these are said by themselves. */}}
+{{- define "raft.refuse.forms" -}}
+{{- $settings := .Values.settings -}}
+{{- range $key, $_ := include "raft.sizeBounds" . | fromYaml }}
+{{- $value := get $settings $key }}
+{{- if and $value (kindIs "string" $value) (not (regexMatch "^[0-9]{1,19} *([KMGkmg][iI][bB])?$" $value)) }}
+settings.{{ $key }} {{ $value }} is no size of raft-node: write a whole number of bytes, or one with KiB, MiB or GiB, such as 256MiB.
+{{- end }}
+{{- end }}
+{{- with $settings.election_timeout_ms }}
+{{- if not (regexMatch "^ *[0-9]{1,9} *- *[0-9]{1,9} *$" (toString .)) }}
+settings.election_timeout_ms {{ . }} is no range, and a timeout that is always the same would split every vote: write both ends in milliseconds, such as 500-1000.
+{{- end }}
+{{- end }}
+{{- $sizes := dict "persistence.size" .Values.persistence.size -}}
+{{- $resources := .Values.resources -}}
+{{- range $which := list "requests" "limits" }}
+{{- $of := get $resources $which | default dict }}
+{{- $_ := set $sizes (printf "resources.%s.memory" $which) (get $of "memory") }}
+{{- if and (kindIs "string" $of.cpu) (not (regexMatch "^([0-9]+m|[0-9]+(\\.[0-9]+)?)$" $of.cpu)) }}
+resources.{{ $which }}.cpu {{ $of.cpu }} is no amount of CPU: write cores or thousandths of one, such as 0.5 or 500m.
+{{- end }}
+{{- end }}
+{{- range $key, $value := $sizes }}
+{{- if and (kindIs "string" $value) $value (not (regexMatch "^[0-9]+(\\.[0-9]+)?(k|M|G|T|Ki|Mi|Gi|Ti)?$" $value)) }}
+{{ $key }} {{ $value }} is no size of Kubernetes: write a number with Ki, Mi, Gi or Ti, such as 4Gi.
+{{- end }}
+{{- end }}
+{{- if eq (.Values.persistence.size | toString) "" }}
+persistence.size is empty: say how large a node's volume is, such as 4Gi.
+{{- end }}
 {{- end -}}
 
 {{- define "raft.refuse.names" -}}
