@@ -18,11 +18,11 @@ def logs_agree(evidence: Evidence) -> Verdict:
     """Two nodes that have committed an index have the same entry there; within a log terms never fall."""
     sentences, lines = _falling_terms(evidence.logs)
     first: dict[int, tuple[str, LogLine]] = {}
-    compared = 0
+    compared: set[str] = set()
     for node, log in sorted(evidence.logs.items()):
         for line in log:
             other, theirs = first.setdefault(line.index, (node, line))
-            compared += other != node
+            compared |= {node, other} if other != node else set()
             if (line.term, line.checksum) != (theirs.term, theirs.checksum):
                 kind = "another entry of the same term" if line.term == theirs.term else f"an entry of term {line.term}"
                 sentences.append(
@@ -32,12 +32,12 @@ def logs_agree(evidence: Evidence) -> Verdict:
     if sentences:
         more = f" ({len(sentences)} differences in all)" if len(sentences) > 1 else ""
         return Verdict(LOGS, "safety", "fail", f"{sentences[0]}{more}.", proof(lines))
-    if not compared:
-        return Verdict(LOGS, "safety", "unknown", "No two logs could be compared.")
-    missing = sorted(set(evidence.voters) - {node for node, log in evidence.logs.items() if log})
-    apart = f" (the log of {', '.join(missing)} could not be read)" if missing else ""
-    have = len(evidence.logs) - sum(not log for log in evidence.logs.values())
-    return Verdict(LOGS, "safety", "pass", f"The logs of {have} nodes agree in all {len(first)} entries{apart}.")
+    missing = sorted(set(evidence.voters) - compared)
+    if missing or not compared:
+        which = f"the log of {', '.join(missing)} could not be compared" if missing else "no two logs could be compared"
+        return Verdict(LOGS, "safety", "unknown", f"Whether the logs agree is unknown: {which}.")
+    said = f"The logs of {len(compared)} nodes agree in all {len(first)} entries."
+    return Verdict(LOGS, "safety", "pass", said)
 
 
 def _falling_terms(logs: Mapping[str, tuple[LogLine, ...]]) -> tuple[list[str], list[str]]:

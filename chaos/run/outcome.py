@@ -5,6 +5,7 @@ not talk to the cluster.
 """
 
 import importlib.metadata
+from collections.abc import Sequence
 
 import msgspec
 
@@ -78,25 +79,35 @@ def write_down(
 ) -> tuple[RunRecord, str]:
     """Judge and write all of it; the record as written, and why something could not be done (empty: nothing).
 
-    Evidence first: what breaks later can be done again with `raft-chaos report`.
+    Evidence first: what breaks later can be done again with `raft-chaos report`. A disk that takes nothing hides no
+    verdict.
     """
-    failed = ""
+    failed: list[str] = []
+    verdict_code = PASSED
     try:
         folder.write_evidence(evidence)
-        record = judged(record, evidence)
-        code = exit_code_of(judge.exit_code(record.verdicts), trouble, unhealed)
-        record = msgspec.structs.replace(record, exit_code=code)
     except Exception as error:
-        failed = f"Judging broke off: {_said(error)}"
-        record = msgspec.structs.replace(record, exit_code=TOOL_FAILED, notes=(*record.notes, failed))
+        failed.append(f"What was recorded could not be written: {_said(error)}")
+    try:
+        record = judged(record, evidence)
+        verdict_code = judge.exit_code(record.verdicts)
+    except Exception as error:
+        failed.append(f"Judging broke off: {_said(error)}")
+    record = _ended(record, exit_code_of(verdict_code, trouble, unhealed), failed)
     try:
         folder.write_run(record)
         folder.write_report(html.render(record, evidence.history, evidence.views, evidence.events))
     except Exception as error:
-        failed = failed or f"The report could not be written: {_said(error)}"
-        code = TOOL_FAILED if record.exit_code == PASSED else record.exit_code
-        record = msgspec.structs.replace(record, exit_code=code)
-    return record, failed
+        failed.append(f"The report could not be written: {_said(error)}")
+        record = _ended(record, record.exit_code, failed)
+    return record, failed[0] if failed else ""
+
+
+def _ended(record: RunRecord, code: int, failed: Sequence[str]) -> RunRecord:
+    """With that exit code, and with what could not be done, which leaves no run a good one."""
+    code = TOOL_FAILED if failed and code == PASSED else code
+    notes = (*record.notes, *(one for one in failed if one not in record.notes))
+    return msgspec.structs.replace(record, exit_code=code, notes=notes)
 
 
 def judged(record: RunRecord, evidence: Evidence) -> RunRecord:

@@ -6,6 +6,7 @@ neither load a small machine nor grow without end.
 """
 
 import asyncio
+import contextlib
 from random import Random
 
 import aiohttp
@@ -108,11 +109,17 @@ class Workload:
             if self._target.url(node) != leader_url:
                 for key in self.keys:
                     await self._read_once(key, node, self._target.url(node))
-        try:
-            self.versions = await fetch_versions(self._session, leader_url, self._prefix)
-        except ChaosError:
-            self.versions = {}
+        self.versions = await self._versions(leader_url, attempts)
         return final
+
+    async def _versions(self, leader_url: str, attempts: int) -> dict[str, int]:
+        """How often each key was written; empty where nobody says."""
+        for attempt in range(attempts):
+            if attempt:
+                await asyncio.sleep(FINAL_READ_PAUSE_SECONDS)
+            with contextlib.suppress(ChaosError):
+                return await fetch_versions(self._session, leader_url, self._prefix)
+        return {}
 
     async def _read_once(self, key: str, node: str, url: str) -> int | None:
         sent_us = self._clock.now_us()

@@ -114,6 +114,7 @@ def good(history: Iterable[Op] = (), **other: Any) -> Evidence:
         events=(event(1, "n1", "won", 3), event(1, "n2", "leader", 3, leader="n1")),
         logs={name: log(0, 3, 3, 3) for name in NODES},
         final={"chaos/t/w1": last},
+        final_versions={"chaos/t/w1": sum(op.kind == "write" and op.outcome == "ok" for op in ops)},
         faults=(),
         recovered_us=(),
         recovery_limit_us=3 * S,

@@ -133,8 +133,20 @@ def test_a_log_whose_terms_fall_is_named() -> None:
 
 
 def test_shorter_and_compacted_logs_agree_as_far_as_they_go() -> None:
-    assert outcome(logs_agree, logs={"n1": log(0, 3, 3, 3)[2:], "n2": log(0, 3, 3)}) == "pass"
+    shorter = {"n1": log(0, 3, 3, 3)[2:], "n2": log(0, 3, 3), "n3": log(0, 3)}
+    assert outcome(logs_agree, logs=shorter) == "pass"
     assert outcome(logs_agree, logs={"n1": log(0, 3), "n2": ()}) == "unknown"
+    assert outcome(logs_agree, logs={}, voters=()) == "unknown"
+
+
+def test_a_voter_whose_log_was_not_compared_with_any_is_named() -> None:
+    verdict = logs_agree(good(logs={"n1": log(0, 3, 3), "n2": log(0, 3, 3)}))
+    assert verdict.outcome == "unknown"
+    assert verdict.sentence == "Whether the logs agree is unknown: the log of n3 could not be compared."
+    assert outcome(logs_agree, logs={"n1": log(0, 3), "n2": log(0, 3), "n3": log(0, 3, 3)[2:]}) == "unknown"
+
+
+def test_logs_that_do_not_overlap_tell_nothing() -> None:
     assert outcome(logs_agree, logs={"n1": log(0, 3)[:1], "n2": log(0, 3)[1:]}) == "unknown"
 
 

@@ -71,7 +71,8 @@ def test_reads_that_failed_say_nothing() -> None:
 
 
 def survives(final: int, *ops: Op, versions: int | None = None) -> str:
-    counted = {} if versions is None else {KEY: versions}
+    good_writes = sum(op.kind == "write" and op.outcome == "ok" for op in ops)
+    counted = {KEY: good_writes if versions is None else versions}
     return acknowledged_writes_survive(good(ops, final={KEY: final}, final_versions=counted)).outcome
 
 
@@ -111,6 +112,12 @@ def test_without_a_last_reading_survival_is_unknown() -> None:
     assert acknowledged_writes_survive(good([write(1, 0, 1)], final={})).outcome == "unknown"
     assert acknowledged_writes_survive(good([write(1, 0, 1, "unknown")], final={KEY: 0})).outcome == "unknown"
     assert acknowledged_writes_survive(good()).outcome == "pass"
+
+
+def test_the_last_values_alone_do_not_show_that_nothing_in_between_was_lost() -> None:
+    verdict = acknowledged_writes_survive(good(final_versions={}))
+    assert verdict.outcome == "unknown"
+    assert "how often each key was written could not be read" in verdict.sentence
 
 
 # --- against a search of all orders ------------------------------------------------------------------------------

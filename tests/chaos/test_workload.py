@@ -22,11 +22,15 @@ class Store:
         self.under_way: Counter[tuple[str, str]] = Counter()
         self.most_under_way = 0
         self.status = 200
+        self.lists_refused = 0
         self.hang = asyncio.Event()
         self.hang.set()
 
     async def handle(self, request: web.Request) -> web.Response:
         if "prefix" in request.query:
+            self.lists_refused -= 1
+            if self.lists_refused >= 0:
+                return web.json_response({"error": "no-leader", "message": "none"}, status=503)
             keys = [{"key": key, "version": version} for key, version in sorted(self.versions.items())]
             return web.json_response({"keys": keys, "more": False})
         key = request.path.removeprefix("/kv/")
@@ -56,6 +60,7 @@ async def test_writers_own_a_key_each_and_count_up_and_readers_see_it() -> None:
             await asyncio.sleep(0.01)
         assert work.acknowledged_per_second(10.0) > 1
         await work.stop()
+        one.lists_refused = 1
         final = await work.final_reads(a)
     assert work.keys == ("chaos/t/w1", "chaos/t/w2")
     for key, node in zip(work.keys, ("n1", "n2"), strict=True):
