@@ -145,11 +145,15 @@ class Release:
         peers = [peer for status in self.statuses(others).values() for peer in status["peers"] if peer["name"] == node]
         return len(peers) == len(others) and all(peer["link_up"] for peer in peers)
 
+    def signal_in_place(self, node: str, signal: str) -> None:
+        """To the node's process, the child of the container's init: KILL ends the container, and it runs again."""
+        kill = f"kill -{signal} $(cat /proc/1/task/1/children)"
+        self.namespace.kubectl("exec", node, "--container=node", "--", "sh", "-c", kill, timeout_s=20)
+
     def kill_in_place(self, node: str) -> None:
-        """SIGKILL to the node's process, the child of the container's init: the container ends and runs again."""
-        kill = "kill -KILL $(cat /proc/1/task/1/children)"
+        """SIGKILL to the node's process."""
         try:
-            self.namespace.kubectl("exec", node, "--container=node", "--", "sh", "-c", kill, timeout_s=20)
+            self.signal_in_place(node, "KILL")
         except CommandFailed as failed:
             if "137" not in failed.said:  # the shell dies with its container, and that is the purpose
                 raise
