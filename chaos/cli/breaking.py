@@ -13,7 +13,7 @@ import typer
 
 from chaos import guard
 from chaos.cli import show
-from chaos.cli.execute import Interrupted, Progress, execute, print_json, told
+from chaos.cli.execute import Interrupted, Progress, execute, print_json
 from chaos.cli.options import SEED_MAX, Common, seconds, with_common
 from chaos.clock import Clock
 from chaos.errors import ChaosError, Usage
@@ -110,7 +110,7 @@ def _partition(
       raft-chaos partition --dry-run
     """
     if isolate is not None and split is not None:
-        raise told(common, Usage("--isolate and --split exclude each other: give one of the two."))
+        raise Usage("--isolate and --split exclude each other: give one of the two.")
     shape: Shape = parse_sizes(split) if split is not None else Isolate(isolate or "leader")
     lasts_s = common.duration_s(PARTITION_SECONDS)
 

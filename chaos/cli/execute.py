@@ -1,7 +1,6 @@
 """Opens the cluster that is meant, lets a command work with it, and closes it; progress lines.
 
-Why it exists: every command ends its connections and answers programs in JSON, also when it fails. It must not know
-what a command does.
+Why it exists: every command ends its connections, also when it fails. It must not know what a command does.
 """
 
 import asyncio
@@ -28,20 +27,11 @@ class Interrupted(ChaosError):
 
 
 def execute(common: Common, work: Work) -> int:
-    """Run `work` on the target; the exit code. Raises ChaosError after telling a program of it on stdout."""
+    """Run `work` on the target; the exit code."""
     try:
         return asyncio.run(_with_target(common, work))
-    except ChaosError as error:
-        raise told(common, error) from None
     except KeyboardInterrupt:
-        raise told(common, Interrupted("Interrupted; nothing is left changed.")) from None
-
-
-def told(common: Common, error: ChaosError) -> ChaosError:
-    """The error, after a program that reads JSON was told of it."""
-    if common.json:
-        print_json({"error": str(error), "exit_code": error.code})
-    return error
+        raise Interrupted("Interrupted; nothing is left changed.") from None
 
 
 async def _with_target(common: Common, work: Work) -> int:

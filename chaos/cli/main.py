@@ -1,5 +1,6 @@
 """Puts the commands together and turns every way they can end into a sentence and an exit code."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -7,6 +8,8 @@ from collections.abc import Sequence
 import typer
 
 from chaos.cli import breaking, look, mending
+from chaos.cli.execute import print_json
+from chaos.cli.options import READS_JSON
 from chaos.errors import INTERRUPTED, TOOL_FAILED, USAGE, ChaosError
 
 TRACEBACK_ENV = "RAFTCHAOS_TRACEBACK"
@@ -54,9 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except ChaosError as error:
-        return _fail(str(error), error.code)
-    except KeyboardInterrupt:
-        return _fail("interrupted", INTERRUPTED)
+        return _fail(error, str(error), error.code)
+    except KeyboardInterrupt as error:
+        return _fail(error, "interrupted", INTERRUPTED)
     except BrokenPipeError:  # `raft-chaos status | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return TOOL_FAILED
@@ -72,15 +75,20 @@ def _unexpected(error: Exception) -> int:
             return USAGE  # the parser has printed the help
         context = getattr(error, "ctx", None)
         more = f" See {context.command_path} --help." if context else ""
-        return _fail(f"{sentence.rstrip('.?')}{sentence[-1] if sentence[-1] == '?' else '.'}{more}", USAGE)
+        return _fail(error, f"{sentence.rstrip('.?')}{sentence[-1] if sentence[-1] == '?' else '.'}{more}", USAGE)
     if type(error).__name__ == "Abort":
-        return _fail("aborted", INTERRUPTED)
+        return _fail(error, "aborted", INTERRUPTED)
     if os.environ.get(TRACEBACK_ENV):
         raise error
-    kind = type(error).__name__
-    return _fail(f"internal error, please report it: {kind}: {error} (set {TRACEBACK_ENV}=1 to see where)", TOOL_FAILED)
+    told = f"internal error, please report it: {type(error).__name__}: {error} (set {TRACEBACK_ENV}=1 to see where)"
+    return _fail(error, told, TOOL_FAILED)
 
 
-def _fail(sentence: str, code: int) -> int:
-    print(f"raft-chaos: {' '.join(sentence.split())}", file=sys.stderr)
+def _fail(error: BaseException, sentence: str, code: int) -> int:
+    """Tell people, and a program that reads JSON on stdout."""
+    sentence = " ".join(sentence.split())
+    if READS_JSON in getattr(error, "__notes__", ()):
+        with contextlib.suppress(OSError):
+            print_json({"error": sentence, "exit_code": code})
+    print(f"raft-chaos: {sentence}", file=sys.stderr)
     return code

@@ -9,10 +9,10 @@ import typer
 from chaos import healing
 from chaos.checks import judge
 from chaos.cli import show
-from chaos.cli.execute import Progress, execute, print_json, told
+from chaos.cli.execute import Interrupted, Progress, execute, print_json
 from chaos.cli.options import Common, with_common
 from chaos.clock import Clock
-from chaos.errors import UNSAFE, ChaosError
+from chaos.errors import UNSAFE
 from chaos.guard import describe
 from chaos.observe.nodeapi import new_session
 from chaos.report import html
@@ -44,7 +44,11 @@ def _heal(
       raft-chaos heal --all
       raft-chaos heal --all --dry-run
     """
-    return execute(common, lambda target: _do_heal(common, target, everything))
+    try:
+        return execute(common, lambda target: _do_heal(common, target, everything))
+    except Interrupted:
+        again = common.again("heal --all" if everything else "heal")
+        raise Interrupted(f"Interrupted; what was taken back stays so. For the rest, try again with {again}.") from None
 
 
 async def _do_heal(common: Common, target: Target, everything: bool) -> int:
@@ -96,13 +100,6 @@ def _report(
     [bold]Examples[/bold]
       raft-chaos report chaos-runs/latest
     """
-    try:
-        return _judge_again(common, run)
-    except ChaosError as error:
-        raise told(common, error) from None
-
-
-def _judge_again(common: Common, run: Path) -> int:
     kept = load_run(run)
     folder = reopen(run)
     record = judged(kept.record, kept.evidence)

@@ -19,6 +19,7 @@ from chaos.errors import Usage
 RUNS = Path("chaos-runs")
 DURATION_SECONDS_MAX = 24 * 3600.0
 SEED_MAX = 2**63 - 1
+READS_JSON = "a program reads the answer as JSON"
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 _WHERE, _RUN, _HOW = "Which cluster", "The run", "Output"
@@ -110,14 +111,20 @@ def _shared(
 
 
 def with_common(command: Callable[..., int]) -> Callable[..., int]:
-    """The command, which takes `common: Common` first, with all shared options instead of it."""
+    """The command, which takes `common: Common` first, with all shared options instead of it. What it raises carries
+    the note READS_JSON where a program wants to be told of it."""
     shared = list(inspect.signature(_shared).parameters.values())
     own = [p for p in inspect.signature(command).parameters.values() if p.name != "common"]
 
     @functools.wraps(command)
     def merged(**given: Any) -> int:
         common = Common(**{parameter.name: given.pop(parameter.name) for parameter in shared})
-        return command(common, **given)
+        try:
+            return command(common, **given)
+        except BaseException as error:
+            if common.json:
+                error.add_note(READS_JSON)
+            raise
 
     parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*own, *shared)]
     merged.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

@@ -1,12 +1,13 @@
 """The command line before it meets a cluster: help, wrong usage, nothing there; never a traceback."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from chaos.cli import breaking, main
+from chaos.cli import breaking, execute, main
 from chaos.cli.options import seconds
-from chaos.errors import REFUSED, TOOL_FAILED, USAGE, Usage
+from chaos.errors import INTERRUPTED, REFUSED, TOOL_FAILED, USAGE, Usage
 
 COMMANDS = ("status", "doctor", "kill-leader", "partition", "heal", "report")
 GLOBAL = ("--target", "--namespace", "--release", "--context", "--data-dir", "--duration", "--seed", "--dry-run",
@@ -81,6 +82,39 @@ def test_a_program_is_told_of_errors_in_json(capsys: pytest.CaptureFixture[str])
     assert said.out.endswith('"exit_code":4}\n')
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["kill-leader", "--every", "soon"], USAGE),
+        (["partition", "--split", "5"], USAGE),
+        (["partition", "--isolate", "n1", "--split", "2,3"], USAGE),
+        (["heal"], REFUSED),
+        (["report", "nowhere"], USAGE),
+    ],
+)
+def test_every_error_of_a_command_is_one_json_object(
+    arguments: list[str], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments, "-o", "json"]) == code
+    said = capsys.readouterr()
+    told = json.loads(said.out)
+    assert told["exit_code"] == code
+    assert said.err == f"raft-chaos: {told['error']}\n"
+
+
+def test_ctrl_c_during_heal_does_not_say_that_nothing_is_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(execute, "open_target", interrupted)
+    assert main(["heal", "--all", "-o", "json"]) == INTERRUPTED
+    said = capsys.readouterr()
+    assert "try again with raft-chaos heal --all." in said.err
+    assert json.loads(said.out)["exit_code"] == INTERRUPTED
+
+
 def test_an_error_that_nobody_foresaw_is_a_sentence_and_70(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,8 +122,9 @@ def test_an_error_that_nobody_foresaw_is_a_sentence_and_70(
         raise RuntimeError("the sky fell")
 
     monkeypatch.setattr(breaking, "_break", broken)
-    assert main(["partition"]) == TOOL_FAILED
+    assert main(["partition", "-o", "json"]) == TOOL_FAILED
     said = capsys.readouterr()
+    assert json.loads(said.out)["exit_code"] == TOOL_FAILED
     assert "internal error, please report it: RuntimeError: the sky fell" in said.err
     assert "Traceback" not in said.err
 
