@@ -24,7 +24,7 @@ from chaos.targets.port import Cut, Target
 
 PROVE_AGAIN_SECONDS = 5.0
 LAST_PROOFS_MAX = 3
-"""At the end of the hold a cut that leaks is proven once more, so often at most."""
+"""A cut that is found to leak at the end of the hold is proven and held once more; so often it may be held."""
 
 
 class Partition:
@@ -87,8 +87,8 @@ class Partition:
 
     async def hold(self, scene: Scene) -> None:
         """See Fault."""
-        await self._watch(scene)
         for _ in range(LAST_PROOFS_MAX):
+            await self._watch(scene)
             why = await self._the_proven.dial_again() or self._the_proven.leak()
             if not why:
                 break
@@ -137,7 +137,8 @@ class Partition:
         self._tell(scene, f"healed: {took_s:.1f} s after the cut was taken back all pairs connect and hear each other")
 
     async def _watch(self, scene: Scene) -> None:
-        """Until the fault has lasted: look all the time, and beside it dial every pair again and again."""
+        """Until the fault has lasted since it was proven last: look all the time, and beside it dial every pair again
+        and again."""
         loop, proven = asyncio.get_running_loop(), self._the_proven
         end, next_dials = loop.time() + self._seconds, loop.time() + PROVE_AGAIN_SECONDS
         dials: asyncio.Task[str] | None = None
@@ -153,6 +154,7 @@ class Partition:
                     dials = asyncio.create_task(proven.dial_again(), name="dial every pair again")
                 if why:
                     await self._repair(scene, why)
+                    end = loop.time() + self._seconds
         finally:
             if dials is not None:
                 dials.cancel()

@@ -26,6 +26,9 @@ WRITES_PER_SECOND_MIN = 10.0
 WARM_UP_SECONDS = 1.0
 BASELINE_TRIES = 3
 FULL_POLL_SECONDS = 0.5
+LOG_TRIES_MAX = 5
+LOG_PAUSE_SECONDS = 1.0
+"""Between tries to read a node's log for the last time."""
 
 
 class Recording:
@@ -78,9 +81,18 @@ class Recording:
             self.notes.append("Nobody led in the end, so what was written could not be read again.")
         for node in self._target.nodes:
             try:
-                self._logs[node] = await fetch_log(self._session, self._target.url(node))
+                self._logs[node] = await self._log_of(node)
             except (ChaosError, OSError, aiohttp.ClientError) as error:
                 self.notes.append(f"The log of {node} could not be read: {error}")
+
+    async def _log_of(self, node: str) -> tuple[LogLine, ...]:
+        """A connection that breaks once must not leave a verdict open."""
+        for _ in range(LOG_TRIES_MAX - 1):
+            try:
+                return await fetch_log(self._session, self._target.url(node))
+            except (ChaosError, OSError, aiohttp.ClientError):
+                await asyncio.sleep(LOG_PAUSE_SECONDS)
+        return await fetch_log(self._session, self._target.url(node))
 
     async def stop(self) -> None:
         """End everything; what was recorded stays."""

@@ -216,6 +216,7 @@ def test_a_cut_that_leaks_in_the_middle_is_proven_again_and_the_clock_starts_ane
     assert "links are reset, and the cut is proven again" in said.err
     (fault,) = said.json["faults"]
     assert fault["effective_us"] - fault["injected_us"] > 2_500_000
+    assert fault["reverting_us"] - fault["effective_us"] >= 4_000_000
     assert "proven again; the fault clock starts anew" in fault["facts"]
 
 
