@@ -24,7 +24,8 @@ from chaos.workload.workload import Workload
 WRITES_PER_SECOND_MIN = 10.0
 """With fewer acknowledged writes before the fault, a gap or a loss would not be seen."""
 WARM_UP_SECONDS = 1.0
-BASELINE_TRIES = 3
+BASELINE_TRIES = 8
+"""Of two seconds each: a machine that is busy for a moment is given time, a cluster that is well needs one."""
 FULL_POLL_SECONDS = 0.5
 LOG_TRIES_MAX = 5
 LOG_PAUSE_SECONDS = 1.0
