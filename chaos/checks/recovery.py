@@ -79,7 +79,7 @@ def longest_write_gap(evidence: Evidence, limit_us: int | None = None) -> Verdic
     from_us, to_us = evidence.began_faults_us, _clients_ended_us(evidence)
     gap = _gap(evidence.history, from_us, to_us)
     if gap is None:
-        return Verdict(GAP, "recovery", "unknown", "No writes were acknowledged after a fault began, so there is no gap between two.")
+        return Verdict(GAP, "recovery", "unknown", "No writes after the first fault, so there is no gap between two.")
     said = f"The longest time without an acknowledged write was {seconds(gap[1] - gap[0])}, from {seconds(gap[0])} on"
     proof = tuple(_majority_gap(evidence, fault) for fault in partitions(evidence.faults))
     if limit_us is not None and gap[1] - gap[0] > limit_us:
