@@ -203,9 +203,9 @@ async def test_what_is_under_way_is_answered_before_the_end_and_the_end_comes_in
             if name != leader:
                 cluster.signal(name, signal.SIGSTOP)
 
-        async def slow(put: Any) -> int:
+        async def slow(put: Any, key: str = "k") -> int:
             async with aiohttp.ClientSession() as http:
-                return int((await put(http, url, "k", "v"))[0])
+                return int((await put(http, url, key, "v"))[0])
 
         async def never_sent_whole() -> bytes:
             reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
@@ -216,10 +216,34 @@ async def test_what_is_under_way_is_answered_before_the_end_and_the_end_comes_in
                 writer.close()
 
         waiting = [asyncio.create_task(slow(put)) for put in (_put_plain, _put_etcd)]
+        waiting.append(asyncio.create_task(slow(_put_plain, "patient?timeout_ms=60000")))
         stuck = asyncio.create_task(never_sent_whole())
         await asyncio.sleep(0.2)
         cluster.signal(leader, signal.SIGTERM)
         took_s = await ended(pid, 15)
-        assert await asyncio.gather(*waiting) == [504, 504]
+        assert await asyncio.gather(*waiting) == [504] * 3
         await stuck
         assert took_s < (request_ms + LEAVE_BESIDE_MS) / 1000
+
+
+async def test_a_write_that_another_node_forwarded_is_answered_before_the_leader_ends(tmp_path: Path) -> None:
+    late_ms = 2000
+    async with running_cluster(tmp_path, 3, "--heartbeat-ms", "50", "--election-timeout-ms", "5000-6000") as cluster:
+        leader = await cluster.leader()
+        url, pid = cluster.url(leader), int(cluster.nodes[leader]["pid"])
+        others = [name for name in cluster.nodes if name != leader]
+        for name in others:  # the forwarded write comes so late, and so do the acknowledgements that commit it
+            delay = {"peer": name, "direction": "in", "ms": late_ms, "seconds": 60}
+            async with cluster.http.post(f"{url}/commands/delay_link", json=delay) as answer:
+                assert answer.status == 200, await answer.text()
+        async with aiohttp.ClientSession() as http:
+            waiting = asyncio.create_task(_put_plain(http, cluster.url(others[0]), "forwarded", "v"))
+
+            async def taken() -> bool:
+                status = await cluster.status(leader)
+                return bool(status and status["last_index"] > status["commit"])
+
+            await cluster.until(taken, f"{leader} has the write in its log")
+            cluster.signal(leader, signal.SIGTERM)
+            assert (await waiting)[0] == 200
+        await ended(pid, 15)
