@@ -2,12 +2,13 @@
 
 import asyncio
 import signal
+from functools import partial
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-from tests.cluster.harness import running_cluster
+from tests.cluster.harness import Cluster, running_cluster
 from tests.cluster.oracle import Load, Terms
 
 pytestmark = pytest.mark.slow
@@ -96,10 +97,14 @@ async def test_a_minority_refuses_writes_and_reads_but_serves_stale_ones(tmp_pat
                 assert "Retry-After" in answer.headers
             assert (await _get(cluster.http, f"{cluster.url(name)}/kv/x?timeout_ms=500"))[0] == 503
             assert await _get(cluster.http, f"{cluster.url(name)}/kv/x?consistency=stale") == (200, b"1")
-            async with cluster.http.get(f"{cluster.url(name)}/readyz") as answer:
-                assert answer.status == 503
+            await cluster.until(partial(_unready, cluster, name), f"{name} is not ready, three election timeouts later")
             async with cluster.http.get(f"{cluster.url(name)}/livez") as answer:
                 assert answer.status == 200
+
+
+async def _unready(cluster: Cluster, name: str) -> bool:
+    async with cluster.http.get(f"{cluster.url(name)}/readyz") as answer:
+        return answer.status == 503
 
 
 async def test_data_survives_ctrl_c_and_the_next_start(tmp_path: Path) -> None:
