@@ -28,7 +28,7 @@ from chaos.run.outcome import record_of, write_down
 from chaos.run.recording import Recording
 from chaos.run.recovery import until_whole
 from chaos.run.stop import Stop, Stopped, handling_signals, shielded
-from chaos.situation import Situation, situate
+from chaos.situation import Situation, situate, unhealthy
 from chaos.targets.port import Target
 
 __all__ = ["Options", "RunResult", "look", "run"]
@@ -136,6 +136,7 @@ class _Run:
             for number, fault in enumerate(self.faults):
                 if number:
                     await self.stop.while_working(asyncio.sleep(self.options.every_s))
+                await self.stop.while_working(self._guard_again(fault, scene, first=not number))
                 after = await self._one(fault, scene, journal)
             await self.stop.while_working(asyncio.sleep(self.options.after_s))
         except ChaosError as error:
@@ -146,6 +147,19 @@ class _Run:
             full.cancel()
             await asyncio.gather(full, return_exceptions=True)
         return situate(self.target.nodes, scene.fresh()) if self.trouble else after
+
+    async def _guard_again(self, fault: Fault, scene: Scene, first: bool) -> None:
+        """A node may have fallen by itself since anybody looked: in the baseline, or in the pause between faults."""
+        whole_us, now = await until_whole(scene, self.options.recovery_limit_s)
+        if whole_us is not None:
+            now = await look(self.target, scene.session, self.clock)  # samples may be older than a fall
+        elif not first:
+            raise NotRecovered(
+                f"{guard.capital(self.target.title)} was whole after the last fault and is not before the next, "
+                f"which was not done: {unhealthy(now) or 'a voter has not caught up'}; see raft-chaos status."
+            )
+        guard.refuse_leaderless(now, self.target)
+        guard.refuse_harm(fault.plan(now, self.target), now, self.target, self.options.allow_quorum_loss)
 
     async def _one(self, fault: Fault, scene: Scene, journal: UndoJournal) -> Situation:
         """Inject, prove, hold; in any case revert, prove, wait until whole. Raises what broke it off."""
@@ -199,11 +213,18 @@ class _Run:
             return
         try:
             await fault.prove_healed(scene)
+            await self._clear()
             for step in journal.open_steps:
                 journal.undone(step)
         except Exception as error:
             self.unhealed = f"{str(error).rstrip('.')}. Run: {self.options.heal_command}"
             self.say(str(error).rstrip("."))
+
+    async def _clear(self) -> None:
+        """What an act that was broken off brought about only after it had been taken back."""
+        for step in await self.target.leftovers():
+            if step.arguments.get("run") == self.name:
+                self.say((await self.target.undo(step)).rstrip("."))
 
     async def _stop_when_full(self, recording: Recording) -> None:
         self.stop.request(await recording.until_full(), NotEffective.code)

@@ -6,7 +6,7 @@ What it does was read off a real one; tests/kubernetes holds the tool against th
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ CHANNELS = "v4.channel.k8s.io"
 
 class FakeApiServer:
     """`objects`: by path. `forbidden`: paths that answer 403. `pod_port`: where port-forward ends; None: refused.
-    `resets`: the node takes what it is sent and dies over it."""
+    `resets`: the node takes what it is sent and dies over it. `made_by`: answers every POST instead."""
 
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, Any]] = {}
@@ -28,6 +28,7 @@ class FakeApiServer:
         self.resets = False
         self.changes: list[tuple[str, str]] = []
         self.versions = 0
+        self.made_by: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None
         self.host = ""
 
     def put(self, path: str, found: dict[str, Any]) -> None:
@@ -69,6 +70,8 @@ class FakeApiServer:
                 if listed or named.endswith("s"):
                     return web.json_response({"items": listed, "metadata": {}})
                 return _status(404, f"{path} not found")
+            case "POST" if self.made_by is not None:
+                return await self.made_by(request)
             case "POST":
                 made = f"{path}/{body['metadata']['name']}"
                 if made in self.objects:

@@ -65,6 +65,26 @@ def release(server: FakeApiServer) -> Release:
     return release_of("fake", stateful_set())
 
 
+async def test_a_change_that_is_under_way_when_the_run_is_ended_is_there_before_the_healing_begins(
+    server: FakeApiServer, api: Api
+) -> None:
+    arrived, real = asyncio.Event(), server.put
+
+    async def slow(request: web.Request) -> web.StreamResponse:
+        arrived.set()
+        await asyncio.sleep(0.2)
+        real(f"{request.path}/late", await request.json())
+        return web.json_response({})
+
+    server.made_by = slow
+    creating = asyncio.ensure_future(api.create(PODS, {"metadata": {"name": "late"}}))
+    await arrived.wait()
+    creating.cancel()
+    await asyncio.wait((creating,))
+    assert creating.cancelled()
+    assert f"{PODS}/late" in server.objects
+
+
 # -- Finding it -------------------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ PUT carries the object's resourceVersion and a DELETE a precondition wherever do
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -87,15 +87,15 @@ class Api:
         raise ApiError(f"{path} has more than {PAGE_OBJECTS * PAGES_MAX} objects: too many for this tool.")
 
     async def create(self, path: str, body: Object) -> Object:
-        return await self._request("POST", path, {}, body)
+        return await _to_its_end(self._request("POST", path, {}, body))
 
     async def replace(self, path: str, body: Object) -> Object:
         """With `metadata.resourceVersion` in `body`: 409 where somebody else changed it meanwhile."""
-        return await self._request("PUT", path, {}, body)
+        return await _to_its_end(self._request("PUT", path, {}, body))
 
     async def patch(self, path: str, body: Object) -> Object:
         """A JSON merge patch: what is named is replaced, None removes."""
-        return await self._request("PATCH", path, {"fieldManager": "raft-chaos"}, body, MERGE_PATCH)
+        return await _to_its_end(self._request("PATCH", path, {"fieldManager": "raft-chaos"}, body, MERGE_PATCH))
 
     async def delete(self, path: str, options: Object | None = None) -> bool:
         """Whether there was such an object."""
@@ -178,3 +178,15 @@ class Api:
         return Unreachable(
             f"The cluster of context {self.account.context} at {self.account.host} does not answer: {what}."
         )
+
+
+async def _to_its_end(change: Coroutine[Any, Any, Object]) -> Object:
+    """Wait for the answer even when cancelled, in bounds: what is healed next must see what was made."""
+    task = asyncio.ensure_future(change)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait((task,), timeout=REQUEST_SECONDS_MAX)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise
