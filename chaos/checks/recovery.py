@@ -50,14 +50,14 @@ def recovered_in_time(evidence: Evidence) -> Verdict:
             unknown.append(f"{fault.title}: it never ended")
             continue
         back_us = ended_us if fault.groups else max(ended_us, running_again_us(evidence, fault) or ended_us)
-        apart = f", after {seconds(back_us - ended_us)} until the process ran again" if back_us > ended_us else ""
+        apart = f" after the process ran again, which took {seconds(back_us - ended_us)}" if back_us > ended_us else ""
         if whole_us is None:
             late = evidence.ended_us - back_us >= limit_us
-            said = f"{fault.title}: not whole {seconds(max(0, evidence.ended_us - back_us))} later{apart}"
+            said = f"{fault.title}: not whole {seconds(max(0, evidence.ended_us - back_us))}{apart or ' later'}"
             (failed if late else unknown).append(said)
             continue
         took_us = max(0, whole_us - back_us)
-        said = f"{fault.title}: whole after {seconds(took_us)}{apart}"
+        said = f"{fault.title}: whole {'' if apart else 'after '}{seconds(took_us)}{apart}"
         gap = None if fault.groups else _gap(evidence.history, ended_us, min(whole_us, _clients_ended_us(evidence)))
         if took_us > limit_us:
             failed.append(said)

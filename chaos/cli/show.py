@@ -5,6 +5,7 @@ reader goes away, and there may be a cluster to heal. It must not ask or decide 
 """
 
 import os
+import statistics
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -139,25 +140,30 @@ def _failover(failover: Failover) -> None:
 
 
 def _failovers(failovers: Sequence[Failover]) -> None:
-    """One line each, and the spread of the time in which nobody could write."""
+    """One line each, in milliseconds, and the spread of the time in which nobody could write."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("killed", "term", "won by", "new term"):
         table.add_column(name)
-    for name in ("last write", "suspicion", "vote won", "commit", "first write", "nobody wrote for", "down for"):
+    for name in ("last write", "suspicion", "vote won", "commit", "first write", "no writes for", "down for"):
         table.add_column(name, justify="right")
     for one in failovers:
-        steps = ["not seen" if moment is None else _after(moment, one) for _, moment in _steps(one)]
+        steps = ["not seen" if moment is None else _after(moment, one, "") for _, moment in _steps(one)]
         new_term = "" if one.new_term is None else str(one.new_term)
         who = (one.killed, str(one.old_term), one.new_leader, new_term)
-        table.add_row(*who, *steps, _ms(one.unavailable_us), _ms(one.down_us))
+        table.add_row(*who, *steps, *(_plain_ms(us) for us in (one.unavailable_us, one.down_us)))
     gaps = sorted(one.unavailable_us for one in failovers if one.unavailable_us is not None)
-    spread = f"nobody could write for {_ms(gaps[len(gaps) // 2])} (median), {_ms(gaps[-1])} (longest)" if gaps else ""
-    print_rich("", "[bold]Failovers[/bold] (times since each kill began)", table, spread)
+    spread = (
+        f"nobody could write for {_ms(int(statistics.median(gaps)))} (median), {_ms(gaps[-1])} (longest)"
+        if gaps
+        else ""
+    )
+    print_rich("", "[bold]Failovers[/bold] (milliseconds since each kill began)", table, spread)
 
 
-def _after(moment: Moment, failover: Failover) -> str:
-    off = f" ±{moment.uncertainty_us / 1000:.1f}" if moment.uncertainty_us else ""
-    return f"{(moment.at_us - failover.injected_us) / 1000:+.0f}{off} ms"
+def _after(moment: Moment, failover: Failover, unit: str = " ms") -> str:
+    off_ms = (moment.uncertainty_us or 0) / 1000
+    off = f" ±{off_ms:.{1 if off_ms < 10 else 0}f}" if off_ms else ""
+    return f"{(moment.at_us - failover.injected_us) / 1000:+.0f}{off}{unit}"
 
 
 def _figures(figures: Figures) -> Table:
@@ -174,6 +180,10 @@ def _figures(figures: Figures) -> Table:
     table.add_row("latency of a write", f"p50 {_ms(figures.write_p50_us)}, p99 {_ms(figures.write_p99_us)}")
     table.add_row("longest without one", _ms(figures.longest_gap_us))
     return table
+
+
+def _plain_ms(value_us: int | None) -> str:
+    return "unknown" if value_us is None else f"{value_us / 1000:.0f}"
 
 
 def _ms(value_us: int | None) -> str:

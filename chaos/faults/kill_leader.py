@@ -134,9 +134,11 @@ class KillLeader:
         place, before = (await patiently(scene.target.places)).get(leader), self._place
         if place is None or not place.instance:
             return f"the process of {leader} is gone"
+        if before and place.restarts > before.restarts:
+            return f"{leader} was started again in place"
         if before and before.instance and place.instance != before.instance:
             return f"{leader} is {place.instance} now, it was {before.instance}"
-        return f"{leader} was restarted in place" if before and place.restarts > before.restarts else ""
+        return ""
 
     async def _back(self, scene: Scene, leader: str) -> str:
         view = await scene.look(leader)

@@ -235,7 +235,7 @@ def test_recovery_from_a_kill_counts_from_when_the_process_runs_again() -> None:
     )
     told = recovery(kill(at=5), 9.0, views=again)
     assert told.outcome == "pass"
-    assert "after 3.101 s until the process ran again" in told.sentence
+    assert "after the process ran again, which took 3.101 s" in told.sentence
     assert recovery(kill(at=5), 9.0, views=()).outcome == "fail"
 
 
