@@ -48,6 +48,12 @@ async def faults(cluster: Cluster, node: str) -> list[tuple[str, str, str]]:
     return [(fault["kind"], fault["peer"], fault["direction"]) for fault in status["faults"]]
 
 
+async def looked_up(cluster: Cluster, node: str) -> set[str]:
+    """Whose names this node has looked up since it started."""
+    rows = (await done(cluster, node, "show_known_nodes"))["data"]["nodes"]
+    return {row["name"] for row in rows if row["resolved_age_ms"] is not None}
+
+
 async def raft_node(cluster: Cluster, *arguments: str) -> tuple[int, str, str]:
     """The command line, as a process: (exit code, output, errors)."""
     process = await asyncio.create_subprocess_exec(

@@ -2,14 +2,17 @@
 that has started is not in service before it knows what was acknowledged meanwhile."""
 
 import asyncio
+import re
 import signal
+import sys
 import time
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from node.observe.health import READY_LEADERLESS_TIMEOUTS
-from tests.cluster.harness import Cluster, running_cluster
+from tests.cluster.harness import Cluster, free_base_port, running_cluster
 
 pytestmark = pytest.mark.slow
 
@@ -79,3 +82,38 @@ async def test_a_node_that_started_is_not_ready_until_a_quorum_told_it_what_was_
             return (await readyz(cluster, late))[0] == 200
 
         await cluster.until(ready, f"{late} is ready")
+
+
+IDLE_SECONDS = 2.5
+LOOP_AGE_SECONDS_MAX = 2.0
+START_SECONDS_MAX = 20.0
+
+
+async def test_a_node_that_has_nothing_to_do_but_wait_for_its_birth_is_alive(tmp_path: Path) -> None:
+    port = free_base_port(2)
+    words = ("--name", "n1", "--seeds", f"n1=127.0.0.1:{port + 1}", "--port", str(port), "--wait-in-initial")
+    command = (sys.executable, "-m", "node.cli", "serve", *words, "--data-dir", str(tmp_path / "data"))
+    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        async with aiohttp.ClientSession() as http:
+            began = time.monotonic()
+            while not await answers(http, url):
+                assert time.monotonic() - began < START_SECONDS_MAX
+                await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(IDLE_SECONDS)  # that nothing happens has no event
+            async with http.get(f"{url}/metrics") as answer:
+                found = re.search(r"^raft_loop_age_seconds (\S+)", await answer.text(), re.MULTILINE)
+            assert found
+            assert float(found[1]) < LOOP_AGE_SECONDS_MAX, "after a minute of this it would be restarted"
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def answers(http: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with http.get(f"{url}/livez") as answer:
+            return answer.status == 200
+    except aiohttp.ClientError:
+        return False

@@ -1,13 +1,17 @@
 """What /metrics says, read back by Prometheus' own parser."""
 
+import re
 import threading
+from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from node.observe.metrics import Metrics
+from node.observe.stats import Stats
 from node.observe.trace import Trace
 from node.raft.messages import AppendReply, Heartbeat
 from node.raft.types import Role
+from node.runtime.latency import LatencySummary
 from node.statemachine.store import KeyValueStore
 from tests.observe.status import node_status
 
@@ -92,3 +96,16 @@ def test_two_nodes_in_one_process_do_not_share_metrics() -> None:
     (one, _), (other, _) = make(), make()
     one.proposal("done")
     assert of(scrape(other), "raft_proposals_total", outcome="done") is None
+
+
+def test_every_alarm_that_operators_are_told_of_asks_for_a_metric_that_is_there() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text().partition("## Alarms")[2]
+    asked = set(re.findall(r"\braft_[a-z_]+", page))
+    trace = Trace("n1", "b", lambda: 0)
+    stats = Stats(trace, {}, lambda: LatencySummary((), None, None, 0))
+    metrics = Metrics(node_status, trace, lambda: 0, KeyValueStore(), stats)
+    families = {family.name: family for family in text_string_to_metric_families(metrics.render().decode())}
+    counters = {f"{name}_total" for name, family in families.items() if family.type == "counter"}
+    buckets = {f"{name}_bucket" for name, family in families.items() if family.type == "histogram"}
+    assert len(asked) > 10
+    assert not asked - families.keys() - counters - buckets
