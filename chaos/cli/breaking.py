@@ -13,10 +13,10 @@ import typer
 
 from chaos import guard
 from chaos.cli import show
-from chaos.cli.execute import Interrupted, Progress, execute, print_json
+from chaos.cli.execute import Interrupted, Progress, execute, print_json, silence
 from chaos.cli.options import SEED_MAX, Common, seconds, with_common
 from chaos.clock import Clock
-from chaos.errors import ChaosError, Usage
+from chaos.errors import TOOL_FAILED, ChaosError, Usage
 from chaos.faults.groups import Isolate, Shape, parse_sizes
 from chaos.faults.kill_leader import KillLeader
 from chaos.faults.partition import Partition
@@ -160,7 +160,11 @@ async def _plan_and_run(common: Common, target: Target, faults: Sequence[Fault],
         with _ctrl_c_while_asking():
             guard.confirm(plan, target, sys.stderr, sys.stdin)
     result = await run(target, faults, options, Progress(common, show.announce(target.title, plan, options.seed)))
-    _show(common, result)
+    try:
+        _show(common, result)
+    except OSError:  # a pipe or a disk that takes no more must not hide what the run found
+        silence(sys.stdout)
+        return result.exit_code or TOOL_FAILED
     return result.exit_code
 
 

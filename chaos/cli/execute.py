@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 
@@ -70,9 +70,14 @@ class Progress:
         try:
             print(text, file=self._stream, flush=True)
         except OSError:
-            sink = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(sink, self._stream.fileno())
-            os.close(sink)
+            silence(self._stream)
+
+
+def silence(stream: TextIO) -> None:
+    """Let everything that is written there from now on go nowhere: its reader went away."""
+    sink = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, stream.fileno())
+    os.close(sink)
 
 
 def print_json(value: Any) -> None:

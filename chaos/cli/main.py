@@ -1,6 +1,7 @@
 """Puts the commands together and turns every way they can end into a sentence and an exit code."""
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from collections.abc import Sequence
 import typer
 
 from chaos.cli import breaking, look, mending
-from chaos.cli.execute import print_json
+from chaos.cli.execute import print_json, silence
 from chaos.cli.options import READS_JSON
 from chaos.errors import INTERRUPTED, TOOL_FAILED, USAGE, ChaosError
 
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         return _fail(error, "interrupted", INTERRUPTED)
     except BrokenPipeError:  # `raft-chaos status | head`: the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)
         return TOOL_FAILED
     except Exception as error:
         return _unexpected(error)
@@ -80,6 +81,9 @@ def _unexpected(error: Exception) -> int:
         return _fail(error, "aborted", INTERRUPTED)
     if os.environ.get(TRACEBACK_ENV):
         raise error
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        silence(sys.stdout)
+        return _fail(error, "the output could not be written: no space is left there", TOOL_FAILED)
     told = f"internal error, please report it: {type(error).__name__}: {error} (set {TRACEBACK_ENV}=1 to see where)"
     return _fail(error, told, TOOL_FAILED)
 

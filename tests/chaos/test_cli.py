@@ -1,6 +1,8 @@
 """The command line before it meets a cluster: help, wrong usage, nothing there; never a traceback."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -113,6 +115,16 @@ def test_ctrl_c_during_heal_does_not_say_that_nothing_is_left(
     said = capsys.readouterr()
     assert "try again with raft-chaos heal --all." in said.err
     assert json.loads(said.out)["exit_code"] == INTERRUPTED
+
+
+def test_a_disk_that_takes_no_output_is_no_internal_error(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m chaos.cli heal -o json > /dev/full"
+    ended = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == REFUSED
+    command = f"{sys.executable} -m chaos.cli --help > /dev/full"
+    ended = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == TOOL_FAILED
+    assert ended.stderr == "raft-chaos: the output could not be written: no space is left there\n"
 
 
 def test_an_error_that_nobody_foresaw_is_a_sentence_and_70(

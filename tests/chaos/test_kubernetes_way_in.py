@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from chaos.errors import ChaosError, Refused, Usage
+from chaos.targets.kubernetes import api as api_module
 from chaos.targets.kubernetes import dial
 from chaos.targets.kubernetes.account import open_account
 from chaos.targets.kubernetes.api import Api, Forbidden, Unreachable
@@ -63,6 +64,19 @@ async def api(server: FakeApiServer) -> AsyncIterator[Api]:
 @pytest.fixture
 def release(server: FakeApiServer) -> Release:
     return release_of("fake", stateful_set())
+
+
+async def test_a_credential_plugin_that_never_answers_is_not_waited_for(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never() -> dict[str, str]:
+        return await asyncio.Future()
+
+    monkeypatch.setattr(api.account, "headers", never)
+    monkeypatch.setattr(api_module, "REQUEST_SECONDS_MAX", 0.05)
+    async with asyncio.timeout(5.0):
+        with pytest.raises(Unreachable):
+            await api.get(PODS)
 
 
 async def test_a_change_that_is_under_way_when_the_run_is_ended_is_there_before_the_healing_begins(

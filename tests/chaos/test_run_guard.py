@@ -2,13 +2,16 @@
 
 import asyncio
 import os
+import shlex
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from chaos.errors import NOT_RECOVERED, PASSED, REFUSED
+from chaos.errors import NOT_EFFECTIVE, NOT_RECOVERED, PASSED, REFUSED
 from chaos.run import order, recovery
 from chaos.run.recording import Recording
 from chaos.targets.local import LocalTarget
@@ -18,6 +21,14 @@ from tests.chaos.raft_chaos import Tool, shorten
 from tests.supervisor.conftest import eventually
 
 KILL = ("kill-leader", "--mode", "sigkill", "--duration", "100ms", "--yes", "-o", "json")
+
+NEVER_ENOUGH = """
+import sys
+from chaos.cli import main
+from chaos.run import recording
+recording.WRITES_PER_SECOND_MIN, recording.BASELINE_TRIES = 1e6, 1
+sys.exit(main())
+"""
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +116,9 @@ def test_what_an_act_that_was_broken_off_left_behind_is_cleared_after_the_healin
     assert said.code == PASSED, said.err
     assert [step.arguments["run"] for step in undone] == [said.json["run"]]
     assert "Deleted NetworkPolicy late" in said.err
+
+
+def test_what_a_run_found_is_its_exit_code_though_nobody_can_read_it(tool: Tool) -> None:
+    command = f"{sys.executable} -c {shlex.quote(NEVER_ENOUGH)} {shlex.join([*KILL, *tool.where()])} > /dev/full"
+    ended = subprocess.run(["sh", "-c", command], stderr=subprocess.DEVNULL, check=False)
+    assert ended.returncode == NOT_EFFECTIVE

@@ -134,10 +134,10 @@ class Api:
     async def _request(
         self, verb: str, path: str, query: Mapping[str, str], body: Object | None = None, kind: str = "application/json"
     ) -> Object:
-        headers = {**await self.account.headers(), "Accept": "application/json"}
-        if body is not None:
-            headers["Content-Type"] = kind
+        headers = {"Accept": "application/json", **({} if body is None else {"Content-Type": kind})}
         try:
+            async with asyncio.timeout(REQUEST_SECONDS_MAX):  # a credential plugin may never answer
+                headers |= await self.account.headers()
             async with self._session.request(
                 verb,
                 self._url(path, tuple(query.items())),
