@@ -133,8 +133,10 @@ async def test_elections_on_request_and_what_shows(cluster: Cluster) -> None:
         assert (await command(cluster, leader, name))[0] == 409
 
     # What only shows.
+    assert await looked_up(cluster, one) == {leader, other}, "nobody dials itself"
     asked = (await done(cluster, one, "sync_known_nodes"))["data"]["asked"]
     assert sorted(asked) == sorted((leader, other))
+    assert await looked_up(cluster, one) == {leader, one, other}, "every name was looked up anew"
 
     async def one_knows_all() -> bool:
         nodes = (await done(cluster, one, "show_known_nodes", via=leader))["data"]["nodes"]
