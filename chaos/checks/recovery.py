@@ -16,6 +16,7 @@ from chaos.workload.history import Op
 RECOVERED, GAP, ENOUGH = "recovered-in-time", "longest-write-gap", "enough-writes"
 
 WRITES_PER_SECOND_MIN = 10.0
+"""With fewer acknowledged writes before the fault, a gap or a loss would not be seen."""
 BASELINE_US_MAX = 2_000_000
 """Of the time before the first fault the last so much counts."""
 

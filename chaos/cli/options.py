@@ -15,8 +15,9 @@ import msgspec
 import typer
 
 from chaos.errors import Usage
+from chaos.report.folder import RUNS_FOLDER
 
-RUNS = Path("chaos-runs")
+RUNS = Path(RUNS_FOLDER)
 DURATION_SECONDS_MAX = 24 * 3600.0
 SEED_MAX = 2**63 - 1
 READS_JSON = "a program reads the answer as JSON"

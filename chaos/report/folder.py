@@ -5,7 +5,7 @@
     RUNS/<time>-<name>/trace.ndjson    the nodes' own events, in their schema and nothing else
     RUNS/<time>-<name>/views.ndjson    samples of `/status`, one a line
     RUNS/<time>-<name>/evidence.json   logs at the end, final reads, when each trace line was on the tool's clock
-    RUNS/<time>-<name>/undo.json       the undo journal (chaos/journal.py); gone or empty when all was taken back
+    RUNS/<time>-<name>/undo.json       the undo journal (chaos/journal.py): what was done, and what of it was taken back
     RUNS/<time>-<name>/report.html     the page
     RUNS/latest                        a link to the newest run
 
@@ -14,7 +14,7 @@ It must not judge or draw.
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -234,9 +234,3 @@ def _read_lines(path: Path, kind: type[_T]) -> tuple[_T, ...]:
         except msgspec.MsgspecError as error:
             raise ChaosError(f"{path} is damaged in line {number}: {error}.") from None
     return tuple(found)
-
-
-def as_mapping(record: RunRecord) -> Mapping[str, Any]:
-    """The record as plain values, for `-o json`."""
-    plain: Mapping[str, Any] = msgspec.to_builtins(record)
-    return plain

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import aiohttp
 
+from chaos.checks.recovery import WRITES_PER_SECOND_MIN
 from chaos.checks.verdict import Evidence
 from chaos.clock import Clock
 from chaos.errors import ChaosError, NotEffective
@@ -21,8 +22,6 @@ from chaos.situation import Situation
 from chaos.targets.port import Target
 from chaos.workload.workload import Workload
 
-WRITES_PER_SECOND_MIN = 10.0
-"""With fewer acknowledged writes before the fault, a gap or a loss would not be seen."""
 WARM_UP_SECONDS = 1.0
 BASELINE_TRIES = 8
 """Of two seconds each: a machine that is busy for a moment is given time, a cluster that is well needs one."""

@@ -14,7 +14,6 @@ from chaos.targets.kubernetes.api import Api, Forbidden, Object
 NODES_SELECTOR = "app.kubernetes.io/component=node"
 NAME_LABEL = "app.kubernetes.io/name"
 INSTANCE_LABEL = "app.kubernetes.io/instance"
-COMPONENT_LABEL = "app.kubernetes.io/component"
 CHART_LABEL = "helm.sh/chart"
 POD_NAME_LABEL = "statefulset.kubernetes.io/pod-name"
 PRODUCT = "raft"
