@@ -95,8 +95,9 @@ class Partition:
             await self._repair(scene, why)
         else:
             raise NotEffective("The partition leaked again and again at its end, so it proves nothing.")
-        for line in foretell.seen_at_the_end(self._the_before, self._the_proven.cut, scene.fresh()):
-            self._tell(scene, line)
+        if not self._the_proven.repairs:  # through a leak they heard of what was not foretold
+            for line in foretell.seen_at_the_end(self._the_before, self._the_proven.cut, scene.fresh()):
+                self._tell(scene, line)
         self._tell(scene, f"held for {self._seconds:g} s, proven to the end")
 
     async def revert(self, scene: Scene) -> None:

@@ -11,10 +11,13 @@ import pytest
 from chaos.clock import Clock
 from chaos.errors import NotEffective
 from chaos.faults import proof, proven_cut
+from chaos.faults.groups import Isolate
+from chaos.faults.partition import Partition
 from chaos.faults.port import Scene, Views
 from chaos.faults.proven_cut import ProvenCut
 from chaos.model import Place, View
 from chaos.observe.nodeapi import CommandAnswer
+from chaos.situation import situate
 from chaos.targets.port import Cut, Pair, Target
 from tests.chaos.situations import view
 
@@ -51,14 +54,8 @@ class Cluster:
         }
 
 
-async def proven(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def command(*_: object) -> CommandAnswer:
-        return CommandAnswer(False, "unreachable", "gone")
-
-    monkeypatch.setattr(proven_cut, "command", command)
-    monkeypatch.setattr(proven_cut, "PROVE_SECONDS", 1.0)
-    monkeypatch.setattr(proof, "QUIET_SECONDS", 0.1)
-    scene = Scene(
+def scene_of(cluster: Cluster) -> Scene:
+    return Scene(
         run="r",
         target=cast(Target, cluster),
         session=cast(aiohttp.ClientSession, None),
@@ -71,9 +68,18 @@ async def proven(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
         limit_s=1.0,
     )
 
-    async def mend() -> None: ...
 
-    one = ProvenCut(scene, CUT, mend)
+async def mend() -> None: ...
+
+
+async def proven(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def command(*_: object) -> CommandAnswer:
+        return CommandAnswer(False, "unreachable", "gone")
+
+    monkeypatch.setattr(proven_cut, "command", command)
+    monkeypatch.setattr(proven_cut, "PROVE_SECONDS", 1.0)
+    monkeypatch.setattr(proof, "QUIET_SECONDS", 0.1)
+    one = ProvenCut(scene_of(cluster), CUT, mend)
     one.remember(Cluster(NODES).latest())
     await one.prove()
 
@@ -92,3 +98,15 @@ async def test_a_node_that_runs_and_does_not_answer_is_not_taken_for_quiet(
 
 async def test_a_node_that_does_not_run_hears_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     await proven(Cluster(("n2", "n3"), running=("n2", "n3")), monkeypatch)
+
+
+@pytest.mark.parametrize("repairs", [0, 1])
+async def test_what_a_node_learned_through_a_leak_is_not_held_against_what_was_foretold(repairs: int) -> None:
+    cluster = Cluster(NODES)
+    scene = scene_of(cluster)
+    fault = Partition(Isolate("n1"), random.Random(1), 0.01)
+    before = {name: msgspec.structs.replace(one, term=4) for name, one in cluster.latest().items()}
+    fault._before, fault._proven = situate(NODES, before), ProvenCut(scene, CUT, mend)
+    fault._proven._quiet_since_us, fault._proven.repairs = scene.clock.now_us(), repairs
+    await fault.hold(scene)
+    assert any("not as predicted: n1 (term 5) raised its term" in fact for fact in fault.span.facts) == (not repairs)
