@@ -57,12 +57,16 @@ async def find(target: Target, out: Path, cluster_id: str) -> Found:
 async def heal(target: Target, found: Found, everything: bool, say: Callable[[str], None]) -> Healed:
     """Undo all that journals say, and what the cluster shows of the same runs; with `everything`, of any run.
 
-    Raises Refused, nothing done, where one of the runs still goes on.
+    Raises Refused, nothing done, where any run still goes on here, whoever keeps its journal.
     """
     opened = _open(found.journals)
+    seen = {step.arguments.get("run") for step in found.leftovers}
+    """Of runs that were there before anybody made sure that none is alive: what begins later is not ours to undo."""
     undone: list[str] = []
     failed: list[str] = []
     try:
+        if opened or (everything and found.leftovers):
+            await target.refuse_living({one.header.run for one in opened}, say)
         for one in opened:
             if one.open_steps:
                 say(f"{one.header.run} left {acts(len(one.open_steps))} to take back")
@@ -71,7 +75,8 @@ async def heal(target: Target, found: Found, everything: bool, say: Callable[[st
                     one.undone(step)
         left = []
         for step in await target.leftovers():
-            if everything or step.arguments.get("run") in found.runs:
+            run = step.arguments.get("run")
+            if run in found.runs or (everything and run in seen):
                 await _undo(target, step, undone, failed, say)
             else:
                 left.append(describe(step))

@@ -12,8 +12,9 @@ from chaos.errors import TOOL_FAILED, ChaosError, Refused
 from chaos.run.stop import Stop
 from chaos.targets.port import Target
 
-LEASE_SECONDS = 30.0
-RENEW_SECONDS = 10.0
+LEASE_SECONDS = 15.0
+"""Also how long `heal --all` waits at most to see whether a run elsewhere is still alive."""
+RENEW_SECONDS = 3.0
 
 
 @contextlib.asynccontextmanager

@@ -8,7 +8,7 @@ import asyncio
 import os
 import re
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +23,8 @@ from chaos.targets.linkfaults import LinkFaults, describe, undo_cut
 from chaos.targets.port import Finding, Journal, KillMode, Network, UndoStep
 
 HERE = "this machine"
+HEALER = "heal"
+"""Whom the lock names while earlier runs are taken back."""
 READY_TIMEOUT_SECONDS = 1.0
 END_WAIT_SECONDS = 20.0
 """A killed process is given so long to be gone before it is started again: SIGTERM lets it finish what it does."""
@@ -191,6 +193,10 @@ class LocalTarget:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    async def refuse_living(self, dead: Collection[str], say: Callable[[str], None]) -> None:  # noqa: ARG002
+        """See `Target`. The lock of a run that died is free; while we hold it none can begin."""
+        await self.lock(HEALER, 0)
 
     async def close(self) -> None:
         """See `Target`."""

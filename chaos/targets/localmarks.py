@@ -38,8 +38,9 @@ def lock(data_dir: Path, run: str, title: str) -> int:
         holder = _holder(os.pread(descriptor, HOLDER_BYTES_MAX, 0))
         os.close(descriptor)
         raise Refused(f"Another run of raft-chaos is on against {title}: {holder}; wait for it, or end it.") from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, msgspec.json.encode(_Holder(run, os.getpid())) + b"\n", 0)
+    with contextlib.suppress(OSError):  # the name is for people; a full disk must not keep anybody from healing
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, msgspec.json.encode(_Holder(run, os.getpid())) + b"\n", 0)
     return descriptor
 
 

@@ -4,7 +4,7 @@ Why it exists: the same plan runs against both. It must not know what a fault is
 acts. Every method may raise `ChaosError`; what is written as an `UndoStep` was written down before it was done.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -124,6 +124,10 @@ class Target(Protocol):
 
     async def unlock(self) -> None:
         """Let others run."""
+
+    async def refuse_living(self, dead: Collection[str], say: Callable[[str], None]) -> None:
+        """Return when no run is alive here, having waited in bounds to see it where nothing tells at once; `Refused`
+        names the one that is. `dead`: runs that are known to have ended."""
 
     async def undo(self, step: UndoStep) -> str:
         """Take back one act of an earlier run, harmless if it is gone already; what was done, as a sentence."""

@@ -205,6 +205,13 @@ def test_what_kill_9_of_the_tool_left_is_refused_and_healed(tool: Tool) -> None:
         said = tool("heal")
         assert said.code == REFUSED
         assert "still goes on" in said.err
+        here, tool.runs = tool.runs, tool.runs.parent / "elsewhere"
+        said = tool("heal", "--all")
+        assert said.code == REFUSED, said.out
+        assert "partition-" in said.err
+        assert f"process {run.popen.pid}" in said.err
+        assert len(tool.status()["in_force"]) == 3
+        tool.runs = here
         run.popen.kill()
         assert run.ends() == -signal.SIGKILL
     said = tool("kill-leader", *QUICK)

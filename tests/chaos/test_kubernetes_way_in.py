@@ -12,7 +12,10 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from chaos import healing
 from chaos.errors import ChaosError, Refused, Usage
+from chaos.journal import Header, UndoJournal
+from chaos.report.folder import UNDO_FILE
 from chaos.targets.kubernetes import api as api_module
 from chaos.targets.kubernetes import dial
 from chaos.targets.kubernetes.account import open_account
@@ -305,6 +308,62 @@ async def test_of_two_that_take_it_at_once_one_is_refused(server: FakeApiServer,
     )
     assert [one for one in taken if one is None] == [None]
     assert all(isinstance(one, Refused) for one in taken if one is not None)
+
+
+async def test_healing_from_elsewhere_waits_for_a_silent_run_and_is_refused_by_one_that_lives(
+    server: FakeApiServer, api: Api, release: Release
+) -> None:
+    run, said = Lock(api, release), list[str]()
+    target = await open_kubernetes(None, None, None)
+    try:
+        await run.take("r1", 2)
+        found = await healing.find(target, Path("nowhere"), "")
+        healer = asyncio.ensure_future(healing.heal(target, found, True, said.append))
+        await asyncio.sleep(0.8)
+        await run.take("r1", 2)  # renewed, so it lives
+        with pytest.raises(Refused, match=r"Run r1 still goes on .* nothing was changed"):
+            await healer
+        assert LEASE in server.objects
+        async with asyncio.timeout(5):
+            healed = await healing.heal(target, found, True, said.append)
+        assert healed.undone == ("Deleted the Lease of run r1",)
+        assert "waiting 2 s at most to see whether run r1 still goes on" in said[0]
+        assert LEASE not in server.objects
+    finally:
+        await target.close()
+
+
+async def test_a_run_whose_journal_is_free_is_not_waited_for(
+    server: FakeApiServer, api: Api, release: Release, tmp_path: Path
+) -> None:
+    await Lock(api, release).take("r1", 600)
+    target = await open_kubernetes(None, None, None)
+    try:
+        (tmp_path / "one").mkdir()
+        header = Header(run="r1", target=target.title, kind=target.kind)
+        UndoJournal(tmp_path / "one" / UNDO_FILE, header).close()
+        async with asyncio.timeout(5):
+            await healing.heal(target, await healing.find(target, tmp_path, ""), False, print)
+        assert LEASE not in server.objects
+    finally:
+        await target.close()
+
+
+async def test_a_run_that_begins_while_others_are_healed_keeps_its_lock(
+    server: FakeApiServer, api: Api, release: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await Lock(api, release, lambda: 1.0).take("dead", 1)
+    target = await open_kubernetes(None, None, None)
+    try:
+        found = await healing.find(target, Path("nowhere"), "")
+        del server.objects[LEASE]
+        await Lock(api, release).take("new", 60)
+        monkeypatch.setattr(target, "refuse_living", lambda *_: asyncio.sleep(0))  # it looked an instant before
+        healed = await healing.heal(target, found, True, print)
+        assert healed.undone == ()
+        assert server.objects[LEASE]["spec"]["holderIdentity"] == "new"
+    finally:
+        await target.close()
 
 
 # -- Forwarded connections --------------------------------------------------------------------------------------------

@@ -5,8 +5,9 @@ lock out the next one for ever, so a Lease that was not renewed in time may be t
 run may last. Clocks of different machines are compared here: keep them within seconds.
 """
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 
 from chaos.errors import Refused
@@ -15,6 +16,7 @@ from chaos.targets.kubernetes.release import Release
 from chaos.targets.kubernetes.shape import MANAGED_BY_LABEL, MANAGER, RUN_LABEL
 
 RELEASE_LEASE = "delete-lease"
+LOOK_AGAIN_SECONDS = 0.5
 
 
 class Lock:
@@ -70,6 +72,33 @@ class Lock:
             if error.status == 409:
                 return False
             raise
+
+    async def refuse_living(self, dead: Collection[str], say: Callable[[str], None]) -> None:
+        """Watch a Lease that has not expired until it does, its own duration at most; `Refused` as soon as it is seen
+        renewed. One of a run in `dead` is not waited for."""
+        seen: Object = {}
+        loop = asyncio.get_running_loop()
+        until = loop.time()
+        while True:
+            spec: Object = ((await self._api.find(f"{self._folder}/{self.name}")) or {}).get("spec") or {}
+            holder, left = spec.get("holderIdentity"), _seconds_left(spec, self._wall())
+            if not holder or holder in dead or self.is_ours(holder):
+                return
+            if seen and spec != seen:
+                raise Refused(
+                    f"Run {holder} still goes on against {self._release.title} (it renewed the Lease {self.name}) and "
+                    "heals by itself: end it where it runs; nothing was changed."
+                )
+            if not seen:
+                left_s = min(left, float(spec.get("leaseDurationSeconds") or 0))
+                until = loop.time() + left_s
+                if left_s > 0:
+                    say(f"waiting {left_s:.0f} s at most to see whether run {holder} still goes on (Lease {self.name})")
+            seen = spec
+            left_s = until - loop.time()
+            if left_s <= 0:
+                return
+            await asyncio.sleep(min(left_s, LOOK_AGAIN_SECONDS))
 
     def is_ours(self, run: str) -> bool:
         """Whether this process took it for that run."""

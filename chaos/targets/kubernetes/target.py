@@ -4,7 +4,7 @@ Why it exists: faults see one object, whatever they break. It must hold no knowl
 call of the part that knows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal
 
 from chaos.errors import ChaosError
@@ -69,6 +69,9 @@ class KubernetesTarget:
 
     async def unlock(self) -> None:
         await self._lock.release()
+
+    async def refuse_living(self, dead: Collection[str], say: Callable[[str], None]) -> None:
+        await self._lock.refuse_living(dead, say)
 
     async def undo(self, step: UndoStep) -> str:
         if step.do in (DELETE_POLICY, RESTORE_POLICY):
