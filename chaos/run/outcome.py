@@ -62,10 +62,12 @@ def record_of(
 
 
 def exit_code_of(verdict_code: int, trouble: ChaosError | None, unhealed: bool) -> int:
-    """A violated promise weighs most, then what is not healed, then why the run was broken off, then the verdicts."""
+    """A violated promise weighs most, then what is not healed, then why the run was broken off, then the verdicts.
+    INTERRUPTED says "and healed", so a cluster that did not recover outweighs it."""
     if verdict_code == UNSAFE:
         return UNSAFE
-    if unhealed:
+    interrupted = trouble is not None and trouble.code == INTERRUPTED
+    if unhealed or (interrupted and verdict_code == NOT_RECOVERED):
         return NOT_RECOVERED
     if trouble is not None and trouble.code in (INTERRUPTED, TOOL_FAILED):
         return trouble.code
