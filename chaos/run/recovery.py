@@ -4,6 +4,7 @@ Why it exists: the next fault must not hit a cluster that still bleeds, and "rec
 Not the phase of a pod: what the nodes say. It must not heal anything.
 """
 
+import asyncio
 from collections.abc import Mapping
 
 import msgspec
@@ -11,6 +12,9 @@ import msgspec
 from chaos.faults.port import Scene
 from chaos.model import View
 from chaos.situation import Situation, situate, unhealthy
+
+LOOK_AGAIN_SECONDS = 0.1
+"""After samples and a look disagreed."""
 
 
 class _Mark(msgspec.Struct):
@@ -25,22 +29,33 @@ class _Mark(msgspec.Struct):
 async def until_whole(scene: Scene, limit_s: float) -> tuple[int | None, Situation]:
     """When the cluster was whole again, None: not within `limit_s`; and how it stands then.
 
-    Caught up: every voter has applied what the leader had committed when it was first seen, and was asked later.
+    Caught up: every voter has applied what the leader had committed when it was first seen, and was asked later. Samples
+    may be older than a fall, so every node is asked once more before it is said.
     """
     mark = _Mark()
+    loop = asyncio.get_running_loop()
+    until = loop.time() + limit_s
+    nodes = scene.target.nodes
 
     def is_whole(_: Mapping[str, View]) -> bool:
-        now = situate(scene.target.nodes, scene.fresh())
-        if unhealthy(now):
-            mark.leader = ""
-            return False
-        lead = now.views[now.leader]
-        if (mark.leader, mark.term) != (now.leader, now.term):
-            mark.leader, mark.term, mark.commit, mark.at_us = now.leader, now.term, lead.commit, lead.answered_us
-        return all(
-            now.views[name].applied >= mark.commit and now.views[name].asked_us >= mark.at_us for name in now.voters
-        )
+        return _is_whole(situate(nodes, scene.fresh()), mark)
 
-    whole = await scene.views.until(is_whole, limit_s)
-    at_us = scene.clock.now_us() if whole else None
-    return at_us, situate(scene.target.nodes, scene.fresh())
+    while await scene.views.until(is_whole, max(0.0, until - loop.time())):
+        views = await asyncio.gather(*(scene.look(node) for node in nodes))
+        now = situate(nodes, {node: view for node, view in zip(nodes, views, strict=True) if view})
+        if _is_whole(now, mark):
+            return scene.clock.now_us(), now
+        if loop.time() >= until:
+            return None, now
+        await asyncio.sleep(LOOK_AGAIN_SECONDS)
+    return None, situate(nodes, scene.fresh())
+
+
+def _is_whole(now: Situation, mark: _Mark) -> bool:
+    if unhealthy(now):
+        mark.leader = ""
+        return False
+    lead = now.views[now.leader]
+    if (mark.leader, mark.term) != (now.leader, now.term):
+        mark.leader, mark.term, mark.commit, mark.at_us = now.leader, now.term, lead.commit, lead.answered_us
+    return all(now.views[name].applied >= mark.commit and now.views[name].asked_us >= mark.at_us for name in now.voters)

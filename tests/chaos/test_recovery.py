@@ -51,10 +51,22 @@ def cluster(**changed: Any) -> dict[str, View | None]:
     return base
 
 
-async def whole_at(*pictures: dict[str, View | None]) -> int | None:
+class Watched(Scene):
+    """A node that is asked says what the film shows, but what `surprises` show first."""
+
+    surprises: tuple[dict[str, View | None], ...] = ()
+    looks = 0
+
+    async def look(self, node: str) -> View | None:
+        surprise = self.surprises[self.looks // 3] if self.looks // 3 < len(self.surprises) else None
+        self.looks += 1
+        return self.views.latest().get(node) if surprise is None else surprise[node]
+
+
+async def whole_at(*pictures: dict[str, View | None], surprises: tuple[dict[str, View | None], ...] = ()) -> int | None:
     """The number of the picture that counted as whole."""
     film = Film(*pictures)
-    scene = Scene(
+    scene = Watched(
         run="r",
         target=addresses(**NODES),
         session=cast(aiohttp.ClientSession, None),
@@ -66,7 +78,9 @@ async def whole_at(*pictures: dict[str, View | None]) -> int | None:
         duration_s=1.0,
         limit_s=1.0,
     )
+    scene.surprises = surprises
     at_us, _ = await until_whole(scene, 1.0)
+    assert at_us is None or scene.looks == 3 * (len(surprises) + 1)
     return None if at_us is None else film.seen
 
 
@@ -100,3 +114,9 @@ async def test_after_a_change_of_leader_the_new_one_sets_the_mark() -> None:
 
 async def test_a_cluster_that_stays_broken_is_not_whole() -> None:
     assert await whole_at(cluster(n3=None), cluster(n3=None)) is None
+
+
+async def test_a_fall_that_samples_do_not_show_yet_is_seen_before_it_is_called_whole() -> None:
+    fallen = cluster(n3=None)
+    assert await whole_at(cluster(), surprises=(fallen,)) == 0
+    assert await whole_at(cluster(), surprises=(fallen,) * 1000) is None
