@@ -79,6 +79,15 @@ class Event(msgspec.Struct, frozen=True):
     boot: str = ""
 
 
+class Lost(msgspec.Struct, frozen=True):
+    """So many events that the node told and nobody kept happened in this time."""
+
+    node: str
+    events: int
+    from_us: int
+    to_us: int
+
+
 class LogLine(msgspec.Struct, frozen=True):
     """One entry of a node's log as `/log` shows it; `checksum` stands for its bytes."""
 

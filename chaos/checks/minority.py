@@ -2,7 +2,7 @@
 
 Why it exists: a leader without a majority that goes on answering is the classic lie. A request counts only when it was
 sent after the cut was proven and answered before it began to be taken back, and only where nothing shows that the cut
-leaked: what came before, or through a leak, was rightly answered.
+leaked and a later sample of that node shows none: what came before, or through a leak, was rightly answered.
 """
 
 from collections.abc import Sequence
@@ -44,11 +44,16 @@ def minority_acknowledges_nothing(evidence: Evidence) -> Verdict:
         outside = {name for group in fault.groups for name in group} - set(majority_of(fault, evidence.voters))
         inside = [op for op in evidence.history if op.via in outside and span[0] < op.sent_us and op.done_us < span[1]]
         asked += sum(map(_arrived, inside))
+        clean = _clean(span, evidence.views)
         leaks = _leaks(fault, span, evidence.views)
         if leaks:
             unknown.append(f"the cut {fault.title!r} leaked: {leaks[0]}")
             continue
-        answered = [op for op in inside if op.outcome == "ok"]
+        good = [op for op in inside if op.outcome == "ok"]
+        answered = [op for op in good if op.done_us <= clean.get(op.via, 0)]
+        late = [op for op in good if op.done_us > clean.get(op.via, 0)]
+        if late:
+            unknown.append(f"no later sample of {late[0].via} shows that the cut {fault.title!r} did not leak")
         sentences += [_told(op, fault) for op in answered]
         lines += [of_op(op) for op in answered]
     if sentences:
@@ -70,6 +75,15 @@ def _span(fault: FaultSpan, ended_us: int) -> tuple[int, int] | None:
         return None
     ends = [end for end in (fault.reverting_us, fault.reverted_us, ended_us) if end is not None]
     return fault.effective_us, min(ends)
+
+
+def _clean(span: tuple[int, int], views: Sequence[View]) -> dict[str, int]:
+    """By node, when it was last asked for a sample while the cut held: what it had heard by then is known."""
+    found: dict[str, int] = {}
+    for view in views:
+        if span[0] < view.asked_us <= view.answered_us < span[1]:
+            found[view.name] = max(found.get(view.name, 0), view.asked_us)
+    return found
 
 
 def _leaks(fault: FaultSpan, span: tuple[int, int], views: Sequence[View]) -> list[str]:

@@ -6,6 +6,7 @@ disk counts. A new disk is a new member. It must not take an earlier answer for 
 """
 
 from collections import defaultdict
+from itertools import pairwise
 
 from chaos.checks.verdict import Evidence, Verdict
 from chaos.checks.words import of_view, proof, seconds
@@ -15,6 +16,8 @@ ONE_LEADER, TERMS, COMMIT = "one-leader-a-term", "terms-never-go-back", "commit-
 
 ON_DISK_AFTER_US = 2_000_000
 """A term that a follower has shown for so long is on its disk; a leader's own term is, as it voted for itself."""
+UNSEEN_US_MAX = 1_000_000
+"""Where a node's events were lost, samples so close to each other stand in for them."""
 
 
 def one_leader_a_term(evidence: Evidence) -> Verdict:
@@ -37,7 +40,11 @@ def one_leader_a_term(evidence: Evidence) -> Verdict:
         return Verdict(ONE_LEADER, "safety", "fail", sentence, proof(lines))
     if not claims:
         return Verdict(ONE_LEADER, "safety", "unknown", "No node ever said who leads.")
-    return Verdict(ONE_LEADER, "safety", "pass", f"Each of {len(claims)} terms that had a leader had one.")
+    unseen = _unseen(evidence)
+    if unseen:
+        return Verdict(ONE_LEADER, "safety", "unknown", f"Whether each term had one leader is unknown: {unseen}.")
+    said = f"Each of {len(claims)} terms that had a leader had one{_missing(evidence)}."
+    return Verdict(ONE_LEADER, "safety", "pass", said)
 
 
 def terms_never_go_back(evidence: Evidence) -> Verdict:
@@ -62,6 +69,9 @@ def terms_never_go_back(evidence: Evidence) -> Verdict:
     for before, after in _falling(evidence.events):
         sentences.append(f"{after.node} was in term {before.term} and then in term {after.term}")
         lines += [_of_event(before), _of_event(after)]
+    unseen = _unseen(evidence)
+    if unseen and not sentences:
+        return Verdict(TERMS, "safety", "unknown", f"Whether a term went back is unknown: {unseen}.")
     return _verdict(TERMS, sentences, lines, evidence, "No node's term went back")
 
 
@@ -93,6 +103,31 @@ def commit_never_goes_back(evidence: Evidence) -> Verdict:
             if applied is None or view.applied >= applied.applied:
                 applied = view
     return _verdict(COMMIT, sentences, lines, evidence, "No node's commit index went back")
+
+
+def _unseen(evidence: Evidence) -> str:
+    """Where events of a node were lost and no sample shows it for longer than UNSEEN_US_MAX: a clause; else empty."""
+    for lost in evidence.lost:
+        shown = sorted(
+            view.asked_us
+            for view in evidence.views
+            if view.name == lost.node and lost.from_us < view.asked_us < lost.to_us
+        )
+        for before, after in pairwise((lost.from_us, *shown, lost.to_us)):
+            if after - before > UNSEEN_US_MAX:
+                when = f"from {seconds(before)} to {seconds(after)}"
+                return f"events of {lost.node} were lost, and no sample shows it {when}"
+    return ""
+
+
+def _missing(evidence: Evidence) -> str:
+    """What was not kept, as the end of a sentence."""
+    events = sum(lost.events for lost in evidence.lost)
+    told = [f"{events} events of nodes were lost"] if events else []
+    told += (
+        [f"{evidence.views_dropped} samples that showed nothing new were not kept"] if evidence.views_dropped else []
+    )
+    return f" ({', '.join(told)})" if told else ""
 
 
 def _by_disk(views: tuple[View, ...]) -> dict[tuple[str, str], list[View]]:
@@ -135,4 +170,4 @@ def _verdict(check: str, sentences: list[str], lines: list[str], evidence: Evide
         return Verdict(check, "safety", "fail", f"{sentences[0]}{more}.", proof(lines))
     if not evidence.views:
         return Verdict(check, "safety", "unknown", "No node was ever sampled.")
-    return Verdict(check, "safety", "pass", f"{good} in {len(evidence.views)} samples.")
+    return Verdict(check, "safety", "pass", f"{good} in {len(evidence.views)} samples{_missing(evidence)}.")

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from chaos.model import Event, FaultSpan, LogLine, View
+from chaos.model import Event, FaultSpan, LogLine, Lost, View
 from chaos.workload.history import Op
 
 Group = Literal["safety", "recovery", "effect"]
@@ -20,7 +20,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     `final`: by key, the value read linearizably after the heal (0: absent); empty: it could not be read.
     `ended_us`: when the recording ended; `recovered_us`: when the cluster was whole again after each fault's end.
     `final_versions`: by key, how often it was written, read with `final`; empty: unknown. `uncertainty_us`: by node,
-    how far the times of its events may be off."""
+    how far the times of its events may be off. `lost`: events that could not be kept; `views_dropped`: samples
+    that showed nothing new and were thinned out."""
 
     voters: tuple[str, ...]
     history: tuple[Op, ...]
@@ -35,6 +36,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     ended_us: int
     final_versions: Mapping[str, int] = {}
     uncertainty_us: Mapping[str, int] = {}
+    lost: tuple[Lost, ...] = ()
+    views_dropped: int = 0
 
 
 class Verdict(msgspec.Struct, frozen=True):

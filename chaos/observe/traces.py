@@ -10,7 +10,7 @@ import aiohttp
 import msgspec
 
 from chaos.clock import Clock
-from chaos.model import Event
+from chaos.model import Event, Lost
 from chaos.observe.nodeapi import STATUS_TIMEOUT_SECONDS, UNREACHABLE, fetch_view
 from chaos.observe.offsets import Offsets
 from chaos.targets.port import Target
@@ -25,27 +25,36 @@ SILENCE_SECONDS_MAX = 40.0
 RECONNECT_SECONDS_MIN, RECONNECT_SECONDS_MAX = 0.05, 0.5
 
 
-class _Lost(msgspec.Struct):
+class _Frame(msgspec.Struct):
     transitions: int = 0
 
 
 _EVENT = msgspec.json.Decoder(Event)
-_LOST = msgspec.json.Decoder(_Lost)
+_LOST = msgspec.json.Decoder(_Frame)
 
 
 class Traces:
     """`events`: of each node in its order, all nodes in the order of arrival; what happened before the run began has
-    a negative `at_us`. `uncertainty_us`: by node, as far as measured. `lost`: events that nobody could keep."""
+    a negative `at_us`. `uncertainty_us`: by node, as far as measured. `lost`: how many events nobody
+    could keep; `gaps`: when, at most one for every event that was kept and one a node."""
 
     def __init__(
         self, target: Target, session: aiohttp.ClientSession, clock: Clock, events_max: int = EVENTS_MAX
     ) -> None:
         self.events: list[Event] = []
-        self.lost = 0
+        self.gaps: list[Lost] = []
+        self._last_gap: dict[str, int] = {}
+        """By node, its place in `gaps`."""
+        self._told_us: dict[str, int] = {}
+        """By node, when the last event that was kept happened; at first, when we began to follow."""
         self._target, self._session, self._clock = target, session, clock
         self._events_max = events_max
         self._offsets = Offsets(clock)
         self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def lost(self) -> int:
+        return sum(gap.events for gap in self.gaps)
 
     @property
     def uncertainty_us(self) -> dict[str, int]:
@@ -57,6 +66,7 @@ class Traces:
     def start(self) -> None:
         """Begin to follow; harmless when it has begun."""
         if not self._tasks:
+            self._told_us = dict.fromkeys(self._target.nodes, self._clock.now_us())
             self._tasks = [
                 asyncio.create_task(work(node), name=f"{work.__name__.strip('_')} {node}")
                 for node in self._target.nodes
@@ -87,22 +97,33 @@ class Traces:
                         await self._measure_often(node)
                         async for line in answer.content:
                             wait = RECONNECT_SECONDS_MIN
-                            self._take(stream, line)
+                            self._take(node, stream, line)
             except (*UNREACHABLE, ValueError):  # ValueError: a line beyond the limit; go on after it
                 pass
             await asyncio.sleep(wait)
             wait = min(wait * 2, RECONNECT_SECONDS_MAX)
 
-    def _take(self, stream: "_Stream", line: bytes) -> None:
+    def _take(self, node: str, stream: "_Stream", line: bytes) -> None:
         event = stream.take(line)
-        self.lost += stream.newly_lost()
-        if event is None:
-            return
-        if len(self.events) >= self._events_max:
-            self.lost += 1
+        full = event is not None and len(self.events) >= self._events_max
+        lost = stream.newly_lost() + full
+        if lost:
+            self._lose(node, lost)
+        if event is None or full:
             return
         at_us = self._offsets.on_ours(event.node, stream.boot, event.time_us)
         self.events.append(msgspec.structs.replace(event, at_us=at_us, boot=stream.boot))
+        self._told_us[node] = min(self._clock.now_us(), max(self._told_us[node], at_us))
+
+    def _lose(self, node: str, number: int) -> None:
+        """They happened after the last event that was kept, and before now."""
+        from_us = self._told_us[node]
+        place = self._last_gap.get(node)
+        if place is not None and self.gaps[place].from_us == from_us:
+            self.gaps[place] = Lost(node, self.gaps[place].events + number, from_us, self._clock.now_us())
+        else:
+            self._last_gap[node] = len(self.gaps)
+            self.gaps.append(Lost(node, number, from_us, self._clock.now_us()))
 
     async def _measure_once(self, node: str) -> None:
         view = await fetch_view(self._session, self._target.url(node), self._clock)

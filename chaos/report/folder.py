@@ -23,7 +23,7 @@ import msgspec
 
 from chaos.checks.verdict import Evidence
 from chaos.errors import ChaosError, Usage
-from chaos.model import Event, LogLine, View
+from chaos.model import Event, LogLine, Lost, View
 from chaos.report.record import VERSION, Kept, RunRecord
 from chaos.workload.history import Op
 
@@ -49,6 +49,8 @@ class _Rest(msgspec.Struct, kw_only=True):
     final_versions: dict[str, int] = {}
     event_at_us: tuple[int, ...] = ()
     event_boot: tuple[str, ...] = ()
+    lost: tuple[Lost, ...] = ()
+    views_dropped: int = 0
 
 
 class RunFolder:
@@ -83,6 +85,8 @@ class RunFolder:
             final_versions=dict(evidence.final_versions),
             event_at_us=tuple(event.at_us for event in evidence.events),
             event_boot=tuple(event.boot for event in evidence.events),
+            lost=evidence.lost,
+            views_dropped=evidence.views_dropped,
         )
         self._write(EVIDENCE_FILE, msgspec.json.encode(rest) + b"\n")
 
@@ -125,6 +129,8 @@ def load_run(path: Path) -> Kept:
         logs={node: tuple(LogLine(*line) for line in log) for node, log in rest.logs.items()},
         final=rest.final,
         final_versions=rest.final_versions,
+        lost=rest.lost,
+        views_dropped=rest.views_dropped,
         uncertainty_us={node: off for node, off in record.uncertainty_us.items() if off is not None},
         faults=record.faults,
         recovered_us=record.recovered_us,

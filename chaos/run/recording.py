@@ -127,4 +127,6 @@ class Recording:
             began_faults_us=began_faults_us,
             ended_us=self._clock.now_us(),
             uncertainty_us=dict(self.traces.uncertainty_us),
+            lost=tuple(self.traces.gaps),
+            views_dropped=self.sampler.dropped,
         )

@@ -29,8 +29,8 @@ class _Mark(msgspec.Struct):
 async def until_whole(scene: Scene, limit_s: float) -> tuple[int | None, Situation]:
     """When the cluster was whole again, None: not within `limit_s`; and how it stands then.
 
-    Caught up: every voter has applied what the leader had committed when it was first seen, and was asked later. Samples
-    may be older than a fall, so every node is asked once more before it is said.
+    Caught up: every voter has applied what the leader had committed when it was first seen, and was asked later. As
+    samples may be older than a fall, every node is asked once more before it is said.
     """
     mark = _Mark()
     loop = asyncio.get_running_loop()

@@ -8,7 +8,7 @@ from typing import Literal
 
 from chaos.anatomy import Failover, Moment
 from chaos.checks.verdict import Evidence, Verdict
-from chaos.model import Event, FaultSpan, LogLine, View
+from chaos.model import Event, FaultSpan, LogLine, Lost, View
 from chaos.report import figures
 from chaos.report.record import RunRecord
 from chaos.workload.history import Op
@@ -116,6 +116,8 @@ def history() -> tuple[Op, ...]:
 
 def evidence() -> Evidence:
     return Evidence(
+        lost=(Lost("n2", 3, 1 * S, 2 * S),),
+        views_dropped=4,
         voters=NODES,
         history=history(),
         views=views(),

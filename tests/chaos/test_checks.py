@@ -13,7 +13,7 @@ from chaos.checks.minority import NOT_FORWARDED, minority_acknowledges_nothing
 from chaos.checks.recovery import enough_writes, longest_write_gap, recovered_in_time
 from chaos.checks.terms import commit_never_goes_back, one_leader_a_term, terms_never_go_back
 from chaos.checks.verdict import Evidence, Verdict
-from chaos.model import Event, FaultSpan, Peer, View
+from chaos.model import Event, FaultSpan, Lost, Peer, View
 from chaos.targets.kubernetes import forward
 from chaos.workload.history import Op
 from tests.chaos.evidence import S, cut, event, good, kill, log, read, view, write, writes_and_reads
@@ -118,6 +118,22 @@ def test_a_restarted_process_must_have_the_entries_that_it_had_applied() -> None
 # --- logs ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("check", [one_leader_a_term, terms_never_go_back])
+def test_lost_events_are_told_and_leave_it_open_only_where_no_sample_stands_in_for_them(check: Any) -> None:
+    lost = (Lost("n2", 7, 3 * S, 5 * S),)
+    sampled = check(good(lost=lost, views_dropped=9))
+    assert sampled.outcome == "pass"
+    assert "(7 events of nodes were lost, 9 samples that showed nothing new were not kept)." in sampled.sentence
+    blind = tuple(one for one in good().views if one.name != "n2" or not 3.15 * S < one.asked_us < 4.85 * S)
+    verdict = check(good(lost=lost, views=blind))
+    assert verdict.outcome == "unknown"
+    assert "events of n2 were lost, and no sample shows it from 3.100 s to 4.900 s" in verdict.sentence
+    assert check(good(lost=(Lost("n1", 7, 3 * S, 5 * S),), views=blind)).outcome == "pass"
+    assert "lost" not in check(good()).sentence
+    twice = (*blind, view("n3", 6, role="leader"), view("n1", 7.05, term=2))
+    assert check(good(lost=lost, views=twice)).outcome == "fail"
+
+
 def test_logs_that_differ_at_a_committed_index_are_named() -> None:
     other = log(0, 3, 3, 4)
     verdict = logs_agree(good(logs={"n1": log(0, 3, 3, 3), "n2": other}))
@@ -155,7 +171,10 @@ def test_logs_that_do_not_overlap_tell_nothing() -> None:
 ISOLATED = (("n1",), ("n2", "n3"))
 
 
-def minority(*ops: Op, fault: FaultSpan | None = None, views: tuple[View, ...] = ()) -> Verdict:
+CLEAN = (view("n1", 7.9), view("n2", 7.9))
+
+
+def minority(*ops: Op, fault: FaultSpan | None = None, views: tuple[View, ...] = CLEAN) -> Verdict:
     return minority_acknowledges_nothing(good(ops, faults=(fault or cut(ISOLATED, 5, 8),), views=views))
 
 
@@ -207,11 +226,21 @@ def test_a_cut_that_was_not_proven_or_not_tried_or_leaked_tells_nothing() -> Non
     assert minority(lie, fault=cut(ISOLATED, None, 8)).outcome == "unknown"
     assert minority(write(7, 6, 7, via="n2")).outcome == "unknown"
     heard = view("n1", 6.5, peers=(Peer("n2", last_contact_ms=100.0),))
-    silent = view("n1", 6.5, peers=(Peer("n2", last_contact_ms=2000.0), Peer("n3")))
+    silent = view("n1", 7.5, peers=(Peer("n2", last_contact_ms=3000.0), Peer("n3")))
     inside = view("n2", 6.5, peers=(Peer("n3", last_contact_ms=1.0),))
     assert "leaked: n1 heard from n2" in minority(lie, views=(heard,)).sentence
     assert minority(lie, views=(heard,)).outcome == "unknown"
     assert minority(lie, views=(silent, inside)).outcome == "fail"
+
+
+def test_an_answer_that_no_later_sample_of_the_node_vouches_for_blames_nobody() -> None:
+    last_moment = write(8, 7.5, 7.95, via="n1")
+    verdict = minority(last_moment)
+    assert verdict.outcome == "unknown"
+    assert "no later sample of n1 shows that the cut 'cut' did not leak" in verdict.sentence
+    assert minority(last_moment, views=(view("n1", 8.1), view("n2", 7.97))).outcome == "unknown"
+    assert minority(last_moment, views=(view("n1", 7.96),)).outcome == "fail"
+    assert minority(last_moment, write(7, 6, 7, via="n1")).outcome == "fail"
 
 
 # --- recovery and effect -------------------------------------------------------------------------------------------

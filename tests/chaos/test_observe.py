@@ -184,6 +184,10 @@ async def test_events_are_followed_across_breaks_and_lie_on_our_clock() -> None:
         (1, "started", "b2"),
     ]
     assert traces.lost == 4
+    (gap,) = traces.gaps
+    assert (gap.node, gap.events) == ("n1", 4)
+    assert abs(gap.from_us - traces.events[0].at_us) < 1_000_000
+    assert gap.from_us <= gap.to_us <= clock.now_us()
     off_us = traces.uncertainty_us["n1"]
     assert abs(traces.events[0].at_us - (at - clock.began_wall_us - 3_600_000_000)) <= off_us
     assert traces.events[1].at_us - traces.events[0].at_us == 500
@@ -199,6 +203,7 @@ async def test_events_are_bounded_and_what_is_too_much_is_counted() -> None:
         node.over.set()
     assert [event.seq for event in traces.events] == [1, 2, 3, 4]
     assert traces.lost == 6
+    assert len(traces.gaps) == 1
 
 
 async def test_a_stream_that_is_silent_for_too_long_is_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
