@@ -52,9 +52,15 @@ async def open_target(choice: Choice) -> Target:
         case "kubernetes":
             return await _open_kubernetes(choice)
     found_locally, why_not_local = await _try(_open_local, choice)
-    found_there, why_not_there = (
-        await _try(_open_kubernetes, choice) if _kubernetes_is_set_up() else (None, Refused("There is no kubeconfig."))
-    )
+    found_there: Target | None = None
+    why_not_there: ChaosError = Refused("There is no kubeconfig.")
+    try:
+        if _kubernetes_is_set_up():
+            found_there, why_not_there = await _try(_open_kubernetes, choice)
+    except BaseException:
+        if found_locally:
+            await found_locally.close()
+        raise
     if found_locally and found_there:
         await found_locally.close()
         await found_there.close()
@@ -123,7 +129,17 @@ async def _try(opener: Opener, choice: Choice) -> tuple[Target | None, ChaosErro
 def _kubernetes_is_set_up() -> bool:
     """Whether there is a kubeconfig, or this is a pod that may talk to the API server."""
     files = (os.environ.get("KUBECONFIG") or _USUAL_KUBECONFIG).split(os.pathsep)
-    return any(Path(file).expanduser().is_file() for file in files if file) or _POD_TOKEN.is_file()
+    return any(_may_be_there(file) for file in (*files, str(_POD_TOKEN)) if file)
+
+
+def _may_be_there(file: str) -> bool:
+    """One that cannot be looked at counts: opening it says why."""
+    try:
+        return Path(file).expanduser().is_file()
+    except RuntimeError:  # nobody knows the home folder
+        return False
+    except OSError:
+        return True
 
 
 def _clause(sentence: str) -> str:

@@ -145,3 +145,32 @@ async def test_a_missing_kubernetes_client_is_a_sentence_with_its_cure(
     with pytest.raises(Refused, match=r"pip install 'raft-cluster\[chaos\]'"):
         await open_target(Choice(target="kubernetes"))
     assert await open_target(Choice()) is world.local
+
+
+async def test_what_opening_one_raises_closes_the_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("the sky fell")
+
+    monkeypatch.setattr(find, "_open_kubernetes", broken)
+    with pytest.raises(RuntimeError, match="the sky fell"):
+        await open_target(Choice())
+    assert isinstance(world.local, Opened)
+    assert world.local.closed
+
+
+async def test_without_a_home_there_is_no_kubeconfig(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless(_: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("KUBECONFIG")
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    assert await open_target(Choice()) is world.local
+
+
+async def test_a_kubeconfig_that_cannot_be_looked_at_is_only_a_reason(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/" + "x" * 1000)  # too long a name
+    world.kubernetes = Refused("The kubeconfig cannot be looked at.")
+    assert await open_target(Choice()) is world.local
+    assert len(world.asked) == 2

@@ -3,6 +3,8 @@ on demand."""
 
 import asyncio
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -156,6 +158,32 @@ async def test_without_a_kubeconfig_the_file_and_the_cure_are_named(
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     with pytest.raises(Refused, match=r"no kubeconfig .*/none.* set KUBECONFIG"):
         await open_kubernetes(None, None, None)
+
+
+async def test_a_kubeconfig_that_cannot_be_looked_at_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/" + "x" * 1000)
+    with pytest.raises(Refused, match=r"kubeconfig /xxx.* cannot be looked at: File name too long; set KUBECONFIG"):
+        await open_account(None)
+
+
+async def test_without_a_home_and_outside_of_a_pod_the_cure_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless(_: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setenv("KUBECONFIG", "~/nowhere")
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    with pytest.raises(Refused, match=r"no kubeconfig .* set KUBECONFIG"):
+        await open_account(None)
+
+
+def test_a_credential_plugin_that_hangs_does_not_keep_the_tool_from_ending() -> None:
+    program = (
+        "import asyncio, time\nfrom chaos.targets.kubernetes.account import _in_thread\n"
+        "async def main():\n    await asyncio.wait_for(_in_thread(time.sleep, 600), 0.05)\n"
+        "try:\n    asyncio.run(main())\nexcept TimeoutError:\n    print('ended')\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    assert ended.stdout == "ended\n", ended.stderr
 
 
 async def test_an_unknown_context_is_named_with_those_that_there_are(server: FakeApiServer) -> None:

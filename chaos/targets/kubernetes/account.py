@@ -6,10 +6,12 @@ server.
 """
 
 import asyncio
+import contextlib
+import functools
 import os
 import ssl
+import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -61,18 +63,31 @@ async def open_account(context: str | None) -> Account:
 
 
 async def _in_thread(call: Callable[..., T], *arguments: object) -> T:
-    """Off the loop, for credential plugins are programs; the thread ends with the call."""
-    pool = ThreadPoolExecutor(1)
-    try:
-        return await asyncio.get_running_loop().run_in_executor(pool, call, *arguments)
-    finally:
-        pool.shutdown(wait=False)
+    """Off the loop, for credential plugins are programs; one that hangs keeps nobody from ending."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: Callable[[], None]) -> None:
+        if not future.done():
+            result()
+
+    def work() -> None:
+        try:
+            value = call(*arguments)
+            result = functools.partial(future.set_result, value)
+        except BaseException as error:
+            result = functools.partial(future.set_exception, error)
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(settle, result)
+
+    threading.Thread(target=work, name="read the account", daemon=True).start()
+    return await future
 
 
 def _open(context: str | None) -> Account:
     configuration = Configuration()
     files = os.environ.get("KUBECONFIG") or str(_reader.KUBE_CONFIG_DEFAULT_LOCATION)
-    if not any(Path(file).expanduser().exists() for file in files.split(os.pathsep) if file):
+    if not any(_is_there(file) for file in files.split(os.pathsep) if file):
         return _in_cluster(configuration, context, files)
     try:
         contexts, current = _reader.list_kube_config_contexts(files)
@@ -87,6 +102,15 @@ def _open(context: str | None) -> Account:
         raise Refused(f"The kubeconfig {files} cannot be used: {error}. Try `kubectl config view`.") from error
     namespace = chosen["context"].get("namespace") or DEFAULT_NAMESPACE
     return _made(configuration, str(chosen["name"]), str(namespace))
+
+
+def _is_there(file: str) -> bool:
+    try:
+        return Path(file).expanduser().exists()
+    except RuntimeError:  # nobody knows the home folder
+        return False
+    except OSError as error:
+        raise Refused(f"The kubeconfig {file} cannot be looked at: {error.strerror}; set KUBECONFIG.") from None
 
 
 def _in_cluster(configuration: Any, context: str | None, files: str) -> Account:
