@@ -24,14 +24,18 @@ from chaos.targets.port import Finding
 
 PIPE_COLUMNS = 120
 """As wide as a table is made where no terminal says."""
+WIDEST_COLUMNS = 10_000
+"""To see how wide a table would like to be."""
+_STATUS = ("node", "role", "term", "commit", "applied", "instance", "runs on", "ready", "restarts")
+_LEAVE_OUT = ("instance", "restarts", "runs on", "applied", "ready", "commit")
+"""In this order, where a terminal is narrow."""
 _COLOURS = {"pass": "green", "ok": "green", "fail": "bold red", "error": "bold red", "unknown": "yellow"}
 _COLOURS["warning"] = "yellow"
 
 
 def print_rich(*parts: str | Table) -> None:
     """Print to stdout in one piece, coloured where a terminal reads; only tables are fitted to its width."""
-    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_COLUMNS
-    console = Console(highlight=False, width=wide)
+    console = _console()
     with console.capture() as captured:
         for part in parts:
             console.print(part, soft_wrap=isinstance(part, str))
@@ -39,15 +43,14 @@ def print_rich(*parts: str | Table) -> None:
     print(text, flush=True)
 
 
+def _console() -> Console:
+    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_COLUMNS
+    return Console(highlight=False, width=wide)
+
+
 def cluster(title: str, situation: Situation, places: Mapping[str, Place], in_force: Sequence[str]) -> None:
     """`status`."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("node", "role", "term"):
-        table.add_column(name)
-    for name in ("commit", "applied"):
-        table.add_column(name, justify="right")
-    for name in ("instance", "runs on", "ready", "restarts"):
-        table.add_column(name)
+    rows = []
     for node in situation.nodes:
         view, place = situation.views.get(node), places.get(node)
         known = (view.role, str(view.term), str(view.commit), str(view.applied)) if view else ("silent", "", "", "")
@@ -55,11 +58,32 @@ def cluster(title: str, situation: Situation, places: Mapping[str, Place], in_fo
             (place.instance or "not running", place.where, _ready(place), str(place.restarts)) if place else ("",) * 4
         )
         style = "bold" if node == situation.leader else "" if view else "red"
-        table.add_row(escape(node), *(escape(text) for text in (*known, *runs)), style=style)
+        rows.append((dict(zip(_STATUS, (node, *known, *runs), strict=True)), style))
+    table, left_out = _fitted(rows)
     leads = f"{situation.leader} leads term {situation.term}" if situation.leader else "nobody leads with a majority"
     print_rich(f"[bold]{escape(title)}[/bold]: {escape(leads)}", table)
+    if left_out:
+        print_rich(f"[dim]too narrow for: {', '.join(left_out)} (-o json has all)[/dim]")
     if in_force:
         print_rich("", "[bold]Policies and faults in force[/bold]", *(f"  {escape(line)}" for line in in_force))
+
+
+def _fitted(rows: Sequence[tuple[Mapping[str, str], str]]) -> tuple[Table, list[str]]:
+    """The table of `status` with as many columns as there is room for, and those that were left out."""
+    console, left_out = _console(), list[str]()
+    for name in (*_LEAVE_OUT, ""):
+        columns = [column for column in _STATUS if column not in left_out]
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in columns:
+            right = column in ("commit", "applied")
+            table.add_column(column, justify="right" if right else "left", no_wrap=True, overflow="fold")
+        for row, style in rows:
+            table.add_row(*(escape(row[column]) for column in columns), style=style)
+        needed = console.measure(table, options=console.options.update(width=WIDEST_COLUMNS)).maximum
+        if needed <= console.width or not name:
+            break
+        left_out.append(name)
+    return table, left_out
 
 
 def _ready(place: Place) -> str:

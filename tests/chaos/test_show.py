@@ -1,0 +1,42 @@
+"""What is printed fits its terminal: words that matter are never cut."""
+
+import pytest
+
+from chaos.cli import show
+from chaos.model import Place
+from tests.chaos.situations import healthy, view
+
+UID = "3f0c1b4e-7a55-4d0b-9a53-0c2f3b1d7e11"
+
+
+def printed(columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    candidate = view("n3", "precandidate", term=1_234_567)
+    situation = healthy(n3=candidate, n4=None)
+    places = {name: Place(name=name, where="worker-17", instance=UID, ready=True) for name in situation.nodes}
+    show.cluster("the cluster", situation, places, ())
+    return capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize("columns", [30, 40, 60, 80, 120])
+def test_names_roles_and_terms_are_whole_however_narrow_the_terminal_is(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, head, *rows = printed(columns, monkeypatch, capsys)
+    assert head.split()[:3] == ["node", "role", "term"]
+    assert [row.split()[:3] for row in rows[:3]] == [
+        ["n1", "leader", "5"],
+        ["n2", "follower", "5"],
+        ["n3", "precandidate", "1234567"],
+    ]
+    assert "…" not in "".join(rows)
+    assert all(len(row) <= columns for row in (head, *rows[:5]))
+
+
+def test_what_is_left_out_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    narrow = printed(60, monkeypatch, capsys)
+    assert narrow[-1] == "too narrow for: instance, restarts, runs on (-o json has all)"
+    assert printed(80, monkeypatch, capsys)[-1] == "too narrow for: instance (-o json has all)"
+    wide = printed(120, monkeypatch, capsys)
+    assert UID in wide[2]
+    assert len(wide) == 7
