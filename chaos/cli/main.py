@@ -5,6 +5,7 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 
 import typer
 
@@ -53,8 +54,9 @@ mending.register(app)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line (`sys.argv` where `arguments` is None); return the exit code, raise nothing."""
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        code = app(args=arguments, prog_name="raft-chaos", standalone_mode=False)
+        code = app(args=given, prog_name="raft-chaos", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except ChaosError as error:
@@ -65,7 +67,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         silence(sys.stdout)
         return TOOL_FAILED
     except Exception as error:
+        if hasattr(error, "format_message") and _asks_for_json(given):  # nothing that was given has been read
+            error.add_note(READS_JSON)
         return _unexpected(error)
+
+
+def _asks_for_json(given: Sequence[str]) -> bool:
+    """Whether these words ask for JSON, as far as that can be told without the parser that refused them."""
+    last = ""
+    for before, word in pairwise(("", *given)):
+        if word == "--":
+            break
+        if before in ("-o", "--output"):
+            last = word
+        elif word.startswith("--output="):
+            last = word.removeprefix("--output=")
+        elif word.startswith("-o") and word != "-o":
+            last = word.removeprefix("-o")
+    return last == "json"
 
 
 def _unexpected(error: Exception) -> int:

@@ -92,6 +92,10 @@ def test_a_program_is_told_of_errors_in_json(capsys: pytest.CaptureFixture[str])
         (["partition", "--isolate", "n1", "--split", "2,3"], USAGE),
         (["heal"], REFUSED),
         (["report", "nowhere"], USAGE),
+        (["partition", "--bogus"], USAGE),
+        (["kill-leader", "--times", "0"], USAGE),
+        (["nonsense"], USAGE),
+        (["report"], USAGE),
     ],
 )
 def test_every_error_of_a_command_is_one_json_object(
@@ -102,6 +106,16 @@ def test_every_error_of_a_command_is_one_json_object(
     told = json.loads(said.out)
     assert told["exit_code"] == code
     assert said.err == f"raft-chaos: {told['error']}\n"
+
+
+@pytest.mark.parametrize("asked", [["-o", "json"], ["-ojson"], ["--output", "json"], ["--output=json"]])
+def test_the_parser_s_errors_are_json_however_it_is_asked_for(
+    asked: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["status", *asked, "--bogus"]) == USAGE
+    assert json.loads(capsys.readouterr().out)["exit_code"] == USAGE
+    assert main(["status", *asked, "--output", "table", "--bogus"]) == USAGE
+    assert capsys.readouterr().out == ""
 
 
 def test_ctrl_c_during_heal_does_not_say_that_nothing_is_left(
