@@ -15,9 +15,6 @@ from chaos.checks.verdict import Evidence
 from chaos.model import Event, FaultSpan, View
 from chaos.workload.history import Op
 
-ACT_US_MAX = 2_000_000
-"""How long a process may be dead before the act that killed it returns (a command in a pod comes back late)."""
-
 
 class Moment(msgspec.Struct, frozen=True):
     """`at_us` on the tool's clock, `uncertainty_us` how far it may be off (None: unknown), `node` who says so."""
@@ -75,10 +72,12 @@ def _failover(evidence: Evidence, number: int, fault: FaultSpan, until_us: int) 
         key=lambda event: (event.at_us, event.seq),
     )
     won = next((e for e in news if e.kind == "won" and e.term > old_term), None)
-    campaigns = [e for e in news if e.kind == "election" and e.node != killed and e.at_us >= injected_us - ACT_US_MAX]
+    campaigns = [
+        e for e in news if e.kind == "election" and e.node != killed and e.at_us >= injected_us - off.get(e.node, 0)
+    ]
     if won is not None:
         campaigns = [e for e in campaigns if e.at_us <= won.at_us + off.get(e.node, 0) + off.get(won.node, 0)]
-    last, success = _around(evidence.history, injected_us - ACT_US_MAX, won.at_us if won else until_us, until_us)
+    last, success = _around(evidence.history, injected_us, won.at_us if won else until_us, until_us)
     back_us = running_again_us(evidence, fault)
     return Failover(
         fault=number,
@@ -126,7 +125,8 @@ def _first_commit(evidence: Evidence, won: Event, until_us: int) -> Moment | Non
 
 
 def _around(history: Sequence[Op], from_us: int, won_us: int, until_us: int) -> tuple[Moment | None, Moment | None]:
-    """The acknowledged writes before and after the longest pause that begins before the election was won."""
+    """The acknowledged writes before and after the longest pause that ends after the kill and begins before the
+    election was won. One that ended before is the machine's, however long."""
     good = sorted((op for op in history if op.kind == "write" and op.outcome == "ok"), key=lambda op: op.done_us)
     pauses = [
         (before, after)

@@ -76,5 +76,12 @@ def test_a_longer_pause_after_the_election_is_none_of_the_failover() -> None:
     assert found.unavailable_us == 650_000
 
 
+def test_a_longer_pause_before_the_kill_is_none_of_the_failover() -> None:
+    paused = tuple(op for op in HISTORY if not 3.8 * S < op.done_us < 4.7 * S)
+    (found,) = failovers(good(paused, events=EVENTS, faults=(kill("n1", 5.0, 3),)))
+    assert found.first_success is not None
+    assert found.first_success.at_us == 5_610_000
+
+
 def test_a_partition_is_no_failover() -> None:
     assert failovers(good(faults=(cut((("n1",), ("n2", "n3")), 5, 8),))) == ()
