@@ -97,7 +97,7 @@ async def test_honest_nodes_pass(tmp_path: Path, fault: Callable[[], Fault]) -> 
             "acknowledged-writes-survive",
             r"w\d was written \d+ times, although n\d acknowledged \d+ writes of it: \d+ of them (is|are) lost",
             id="acknowledges-on-receipt",
-            marks=SLOW,
+            marks=SLOWEST,
         ),
         pytest.param(
             "stale_reads",
@@ -105,7 +105,7 @@ async def test_honest_nodes_pass(tmp_path: Path, fault: Callable[[], Fault]) -> 
             "no-stale-read",
             r"(r\d|final) read w\d = \d+ via n\d, sent at [\d.]+ s, although \d+ had been (acknowledged|read) via n\d",
             id="reads-without-asking",
-            marks=SLOW,
+            marks=SLOWEST,
         ),
         pytest.param(
             "commits_alone",

@@ -31,6 +31,9 @@ sys.exit(main())
 """
 
 
+pytestmark = pytest.mark.slowest
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     with local_cluster(tmp_path_factory.mktemp("cluster")) as made:
@@ -74,7 +77,6 @@ def test_a_voter_that_falls_during_the_baseline_is_noticed_before_the_quorum_is_
     assert said.json["faults"] == []
 
 
-@pytest.mark.slowest
 def test_a_voter_that_falls_between_two_kills_ends_the_run(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
     fallen: list[str] = []
     real = recovery.until_whole

@@ -31,6 +31,9 @@ from tests.supervisor.conftest import eventually
 CUT = ("partition", "--isolate", "follower", "--yes", "--seed", "1")
 
 
+pytestmark = pytest.mark.slowest
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     with local_cluster(tmp_path_factory.mktemp("cluster")) as made:
@@ -134,7 +137,7 @@ class CutsTooMuch(Honest):
     [
         (Ignores, "is not enforced"),
         (KeepsOldConnections, "The partition leaks: "),
-        pytest.param(CutsTooMuch, "The partition cuts too much: ", marks=pytest.mark.slowest),
+        (CutsTooMuch, "The partition cuts too much: "),
     ],
 )
 def test_a_partition_that_is_none_is_taken_back_and_proves_nothing(
@@ -184,7 +187,6 @@ def test_links_are_reset_only_after_new_connections_fail(tool: Tool, monkeypatch
     assert happened[-1] == "remove"
 
 
-@pytest.mark.slowest
 def test_a_cut_that_leaks_in_the_middle_is_proven_again_and_the_clock_starts_anew(
     tool: Tool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,7 +222,6 @@ def test_a_cut_that_leaks_in_the_middle_is_proven_again_and_the_clock_starts_ane
     assert "proven again; the fault clock starts anew" in fault["facts"]
 
 
-@pytest.mark.slowest
 def test_a_node_that_is_started_again_in_mid_partition_is_cut_off_again(tool: Tool) -> None:
     with tool.process(*CUT, "--duration", "120s") as run:
         run.until_says("the fault clock starts")

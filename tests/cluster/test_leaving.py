@@ -226,6 +226,7 @@ async def test_what_is_under_way_is_answered_before_the_end_and_the_end_comes_in
         assert took_s < (request_ms + LEAVE_BESIDE_MS) / 1000
 
 
+@pytest.mark.slowest
 async def test_a_write_that_another_node_forwarded_is_answered_before_the_leader_ends(tmp_path: Path) -> None:
     late_ms = 2000
     async with running_cluster(tmp_path, 3, "--heartbeat-ms", "50", "--election-timeout-ms", "5000-6000") as cluster:

@@ -175,7 +175,7 @@ def test_name_servers_that_are_silent_about_one_name_delay_no_other(tmp_path: Pa
     assert all("given up" in one for one in given_up)
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_links_follow_a_name_that_appears_late_falls_silent_or_moves_while_down(tmp_path: Path) -> None:
     took = play("tests.discovery.test_dns:links_follow", tmp_path)
     assert took["appeared"] < REDIAL_SECONDS_MAX
