@@ -12,6 +12,7 @@ import msgspec
 import node.raft.core
 import node.raft.election
 import node.raft.following
+import node.raft.quorum
 import node.raft.replication
 from node.raft.messages import Append
 from node.raft.quorum import Tally
@@ -74,12 +75,25 @@ def commits_alone(_name: str) -> None:
 
 
 def crowns_itself(_name: str) -> None:
-    """One vote is enough, the own one."""
+    """One vote is enough, the own one; but for the first leader, whom honest others must follow for a run to begin."""
+    honest, hears = node.raft.quorum.tally, node.raft.following.on_append
+    led = False
 
-    def tally(_voters: Sequence[str], votes: Mapping[str, bool]) -> Tally:
-        return Tally.WON if any(votes.values()) else Tally.PENDING
+    def tally(voters: Sequence[str], votes: Mapping[str, bool]) -> Tally:
+        nonlocal led
+        counted = honest(voters, votes)
+        if led and any(votes.values()):
+            return Tally.WON
+        led = led or counted is Tally.WON
+        return counted
+
+    def on_append(state: State, sender: Member, message: Append, now: int) -> None:
+        nonlocal led
+        led = True
+        hears(state, sender, message, now)
 
     _put_in(node.raft.election, tally)
+    _put_in(node.raft.following, on_append)
 
 
 def rewrites_entries(name: str) -> None:
