@@ -6,33 +6,16 @@ import pty
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from chaos.errors import INTERRUPTED, NOT_RECOVERED, PASSED, REFUSED, USAGE
-from tests.chaos.local_cluster import LocalCluster, local_cluster
-from tests.chaos.raft_chaos import Tool, shorten
+from tests.chaos.local_cluster import local_cluster
+from tests.chaos.raft_chaos import Tool
 from tests.supervisor.conftest import eventually
 
 QUICK = ("--duration", "1s", "--yes")
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    with local_cluster(tmp_path_factory.mktemp("cluster")) as made:
-        yield made
-
-
-@pytest.fixture
-def tool(
-    cluster: LocalCluster, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Tool:
-    shorten(monkeypatch)
-    made = Tool(cluster, tmp_path / "runs", capsys)
-    made.until_healthy()
-    return made
 
 
 def test_status_shows_who_leads_and_where_each_node_runs(tool: Tool) -> None:

@@ -6,8 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 
@@ -16,8 +15,7 @@ from chaos.run import order, recovery
 from chaos.run.recording import Recording
 from chaos.targets.local import LocalTarget
 from chaos.targets.port import UndoStep
-from tests.chaos.local_cluster import LocalCluster, local_cluster
-from tests.chaos.raft_chaos import Tool, shorten
+from tests.chaos.raft_chaos import Tool
 from tests.supervisor.conftest import eventually
 
 KILL = ("kill-leader", "--mode", "sigkill", "--duration", "100ms", "--yes", "-o", "json")
@@ -32,22 +30,6 @@ sys.exit(main())
 
 
 pytestmark = pytest.mark.slowest
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    with local_cluster(tmp_path_factory.mktemp("cluster")) as made:
-        yield made
-
-
-@pytest.fixture
-def tool(
-    cluster: LocalCluster, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Tool:
-    shorten(monkeypatch)
-    made = Tool(cluster, tmp_path / "runs", capsys)
-    made.until_healthy()
-    return made
 
 
 def fall(tool: Tool, node: str) -> None:

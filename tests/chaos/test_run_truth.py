@@ -7,8 +7,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -24,8 +23,7 @@ from chaos.targets.find import Choice, open_target
 from chaos.targets.linkfaults import LinkFaults
 from chaos.targets.local import LocalTarget
 from chaos.targets.port import Cut, Journal, Pair
-from tests.chaos.local_cluster import LocalCluster, local_cluster
-from tests.chaos.raft_chaos import Said, Tool, shorten
+from tests.chaos.raft_chaos import Said, Tool
 from tests.supervisor.conftest import eventually
 
 CUT = ("partition", "--isolate", "follower", "--yes", "--seed", "1")
@@ -34,21 +32,9 @@ CUT = ("partition", "--isolate", "follower", "--yes", "--seed", "1")
 pytestmark = pytest.mark.slowest
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    with local_cluster(tmp_path_factory.mktemp("cluster")) as made:
-        yield made
-
-
-@pytest.fixture
-def tool(
-    cluster: LocalCluster, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Tool:
-    shorten(monkeypatch)
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proven_cut, "PROVE_SECONDS", 2.0)
-    made = Tool(cluster, tmp_path / "runs", capsys)
-    made.until_healthy()
-    return made
 
 
 class Honest:
