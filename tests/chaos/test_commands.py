@@ -15,6 +15,8 @@ from tests.chaos.local_cluster import local_cluster
 from tests.chaos.raft_chaos import Tool
 from tests.supervisor.conftest import eventually
 
+pytestmark = pytest.mark.slowest
+
 QUICK = ("--duration", "1s", "--yes")
 
 

@@ -24,7 +24,7 @@ from chaos.targets.local import open_local
 from tests.chaos.local_cluster import local_cluster
 
 FAULT_SECONDS = 3.0
-SLOW, SLOWEST = pytest.mark.slow, pytest.mark.slowest
+SLOWEST = pytest.mark.slowest
 
 
 def kill() -> Fault:
@@ -65,7 +65,7 @@ def failed(result: RunResult) -> dict[str, Verdict]:
 @pytest.mark.parametrize(
     "fault",
     [
-        pytest.param(cut(Isolate("leader")), id="isolated-leader", marks=SLOW),
+        pytest.param(cut(Isolate("leader")), id="isolated-leader", marks=SLOWEST),
         pytest.param(cut(Isolate("follower")), id="isolated-follower", marks=SLOWEST),
         pytest.param(kill, id="killed-leader", marks=SLOWEST),
     ],
@@ -113,7 +113,7 @@ async def test_honest_nodes_pass(tmp_path: Path, fault: Callable[[], Fault]) -> 
             "minority-acknowledges-nothing",
             r"n\d, cut off without a majority \(n\d\), acknowledged w\d = \d+ at [\d.]+ s to w\d",
             id="acknowledges-in-a-minority",
-            marks=SLOW,
+            marks=SLOWEST,
         ),
         pytest.param(
             "stale_reads",

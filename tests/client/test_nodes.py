@@ -10,6 +10,8 @@ import pytest
 from node.client import NotDone, OutcomeUnknown, RaftClient, RevisionMismatch, Value
 from tests.cluster.harness import Cluster, running_cluster
 
+pytestmark = pytest.mark.slowest
+
 
 def urls(cluster: Cluster) -> list[str]:
     return [str(node["url"]) for node in cluster.nodes.values()]
@@ -44,7 +46,6 @@ async def test_what_was_written_is_read_with_its_revision(tmp_path: Path) -> Non
         ]
 
 
-@pytest.mark.slow
 async def test_nothing_acknowledged_is_lost_and_nothing_refused_appears(tmp_path: Path) -> None:
     """Three leaders are killed, and one asked to go, under writes; each outcome is compared with what is there."""
     outcomes: dict[str, str] = {}

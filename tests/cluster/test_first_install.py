@@ -14,7 +14,7 @@ import pytest
 
 from tests.discovery.dns import Dns, play
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slowest
 
 NAMES = tuple(f"raft-{number}" for number in range(5))
 HEADLESS = "raft-headless.ns.svc"

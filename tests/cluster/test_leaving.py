@@ -17,7 +17,7 @@ import pytest
 from node.settings import LEAVE_BESIDE_MS
 from tests.cluster.harness import Cluster, running_cluster
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slowest
 
 CALM = ("--heartbeat-ms", "50", "--election-timeout-ms", "1000-2000")
 """Leaders change only where a test makes them."""

@@ -14,7 +14,7 @@ import pytest
 from node.observe.health import READY_LEADERLESS_TIMEOUTS
 from tests.cluster.harness import Cluster, free_base_port, running_cluster
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slowest
 
 ELECTION_MS = 600
 LEADERLESS_S = READY_LEADERLESS_TIMEOUTS * ELECTION_MS / 1000
