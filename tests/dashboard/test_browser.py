@@ -186,6 +186,18 @@ async def test_axe_finds_nothing(tmp_path: Path, scheme: str) -> None:
             assert await axe(narrow.page) == []
 
 
+async def test_axe_finds_nothing_on_the_page_before_its_first_figures(tmp_path: Path) -> None:
+    async with (
+        running_cluster(tmp_path, 3, *CALM) as cluster,
+        chromium() as browser,
+        tab(browser, cluster.url("n1"), traced=False, bypass_csp=True) as here,
+    ):
+        await here.page.add_init_script("window.requestAnimationFrame = () => 1")  # built, and never drawn
+        await here.page.reload()
+        await expect(here.page.locator("#legend > *")).not_to_have_count(0)
+        assert await axe(here.page) == []
+
+
 async def test_the_keyboard_reaches_everything(tmp_path: Path) -> None:
     async with (
         running_cluster(tmp_path, 3, *CALM) as cluster,

@@ -16,14 +16,14 @@ export function makeStats(box, note) {
   const heads = ["Peer", "Sent", "Received", "Bytes sent", "Bytes received"];
   const content = h(
     "div",
-    {},
+    { hidden: true },
     figures,
     chart.element,
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Traffic with each peer" },
       h("table", {}, h("thead", {}, h("tr", {}, heads.map((name, i) => h("th", { scope: "col", class: i ? "num" : null }, name)))), peers)),
     h("details", {}, h("summary", {}, "State transitions"), h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "From and to"), h("th", { scope: "col", class: "num" }, "Times"))), moves)),
   );
-  const nothing = h("p", { class: "muted" }, "This node gives no statistics.");
+  const nothing = h("p", { class: "muted", hidden: true }, "This node gives no statistics.");
   box.append(content, nothing);
 
   return (state) => {
@@ -64,7 +64,7 @@ function makeChart() {
   const slow = s("path", { class: "max" });
   const usual = s("path", { class: "p50" });
   const empty = h("p", { class: "muted empty" }, "No commits in the last two minutes that this node measured: the leader does.");
-  const svg = s("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img" }, s("line", { class: "axis", x1: 0, x2: WIDTH, y1: HEIGHT - FLOOR, y2: HEIGHT - FLOOR }), slow, usual);
+  const svg = s("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": "Commit latency", hidden: true }, s("line", { class: "axis", x1: 0, x2: WIDTH, y1: HEIGHT - FLOOR, y2: HEIGHT - FLOOR }), slow, usual);
   const scale = h("p", { class: "muted" }, h("i", { class: "swatch p50" }), "median ", h("i", { class: "swatch max" }), "slowest of each second, last two minutes; ", h("span"));
   return {
     element: h("div", { class: "chart" }, h("h3", {}, "Commit latency"), svg, empty, scale),
@@ -86,7 +86,7 @@ function makeChart() {
       set(usual, "d", path((one) => one.p50));
       const words = recent.length ? `highest ${ms(most)}, ${show(recent.at(-1).count)} commits in the last second that had any` : "";
       say(scale.lastChild, words);
-      set(svg, "aria-label", `Commit latency: ${words}`);
+      set(svg, "aria-label", words ? `Commit latency: ${words}` : "Commit latency");
     },
   };
 }
