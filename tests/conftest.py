@@ -31,18 +31,27 @@ def _open_sockets() -> set[tuple[int, str]]:
     return found
 
 
+def _children() -> set[int]:
+    """Process ids of this process's children. psutil reads every process there is: longer than most tests take."""
+    try:
+        lists = [(task / "children").read_text() for task in Path("/proc/self/task").iterdir()]
+    except (FileNotFoundError, ProcessLookupError):  # a thread that just ended, or a kernel without these lists
+        return {child.pid for child in psutil.Process().children()}
+    return {int(pid) for pids in lists for pid in pids.split()}
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind() -> Iterator[None]:
     """A test that leaks a thread, a child process or a socket hides a bug of the product: fail it."""
     threads = set(threading.enumerate())
-    children = {child.pid for child in psutil.Process().children()}
+    children = _children()
     sockets = _open_sockets()
     yield
     for thread in set(threading.enumerate()) - threads:
         thread.join(THREAD_END_SECONDS)  # one that was told to end may still be ending
     leaked_threads = [t.name for t in threading.enumerate() if t not in threads]
     assert not leaked_threads, f"threads left behind: {leaked_threads}"
-    leaked_children = [c for c in psutil.Process().children() if c.pid not in children]
+    leaked_children = [psutil.Process(pid) for pid in _children() - children]
     assert not leaked_children, f"processes left behind: {leaked_children}"
     leaked = _open_sockets() - sockets
     if leaked:
