@@ -106,7 +106,8 @@ class Partition:
             return
         if self.span.reverting_us is None:
             self.span.reverting_us = scene.clock.now_us()
-        await scene.target.network.remove(self._proven.cut, scene.run, scene.journal)
+        for changed in await scene.target.network.remove(self._proven.cut, scene.run, scene.journal):
+            self._tell(scene, changed.rstrip("."))
         self.span.reverted_us = scene.clock.now_us()
         scene.say("the cut is taken back; proving that it is gone")
 

@@ -135,7 +135,7 @@ class LinkFaults:
         faults = await self.active()
         return {(a, b): _carries(a, b, faults.get(a), faults.get(b)) for a, b in pairs}
 
-    async def remove(self, cut: Cut, run: str, journal: Journal) -> None:  # noqa: ARG002 - as above
+    async def remove(self, cut: Cut, run: str, journal: Journal) -> Sequence[str]:  # noqa: ARG002 - as above
         """See `Network`: heals exactly the links that `install` cut. Raises ChaosError naming what still is cut."""
         left = await self._each(cut.blocked, lambda node, peer: self.heal(node, peer, "both"), journal)
         if left:
@@ -143,6 +143,7 @@ class LinkFaults:
                 f"{'; '.join(left)}; every cut ends by itself within {FAULT_SECONDS_MAX:.0f} s, and "
                 "raft-chaos heal tries again."
             )
+        return ()
 
     async def heal(self, node: str, peer: str, direction: str) -> str:
         """End the cut at that end; what was done, as a sentence. Raises ChaosError where the node runs and did not."""

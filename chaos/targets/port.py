@@ -79,8 +79,8 @@ class Network(Protocol):
     async def dial(self, pairs: Sequence[Pair]) -> Mapping[Pair, bool]:
         """Dial anew, from each to each: whether a new connection would carry anything now."""
 
-    async def remove(self, cut: Cut, run: str, journal: Journal) -> None:
-        """Take back what `install` did."""
+    async def remove(self, cut: Cut, run: str, journal: Journal) -> Sequence[str]:
+        """Take back what `install` did; what somebody else had changed meanwhile, which stays, a sentence each."""
 
 
 class Target(Protocol):

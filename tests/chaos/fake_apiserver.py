@@ -13,12 +13,14 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+COLLECTIONS = frozenset({"daemonsets", "leases", "networkpolicies", "nodes", "pods", "statefulsets"})
 CHANNELS = "v4.channel.k8s.io"
 
 
 class FakeApiServer:
     """`objects`: by path. `forbidden`: paths that answer 403. `pod_port`: where port-forward ends; None: refused.
-    `resets`: the node takes what it is sent and dies over it. `made_by`: answers every POST instead."""
+    `resets`: the node takes what it is sent and dies over it. `made_by`: answers every POST instead. `before`: called
+    with method and path before anything is answered; what it returns is the answer."""
 
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, Any]] = {}
@@ -29,6 +31,7 @@ class FakeApiServer:
         self.changes: list[tuple[str, str]] = []
         self.versions = 0
         self.made_by: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None
+        self.before: Callable[[str, str], web.StreamResponse | None] = lambda *_: None
         self.host = ""
 
     def put(self, path: str, found: dict[str, Any]) -> None:
@@ -56,8 +59,10 @@ class FakeApiServer:
         assert request.headers["Authorization"] == "Bearer t"
         if request.method not in ("GET",):
             self.changes.append((request.method, path))
+        if (instead := self.before(request.method, path)) is not None:
+            return instead
         if path in self.forbidden:
-            return _status(403, f'pods is forbidden: User "u" cannot {request.method} {path}')
+            return status(403, f'pods is forbidden: User "u" cannot {request.method} {path}')
         if path.endswith("/portforward"):
             return await self._forward(request)
         body = await request.json() if request.can_read_body else {}
@@ -65,38 +70,49 @@ class FakeApiServer:
             case "GET":
                 if path in self.objects:
                     return web.json_response(self.objects[path])
-                listed = [one for key, one in self.objects.items() if key.rpartition("/")[0] == path]
+                asked = request.query.get("labelSelector", "")
+                listed = [
+                    one for key, one in self.objects.items() if key.rpartition("/")[0] == path and _selected(one, asked)
+                ]
                 named = path.rpartition("/")[2]
-                if listed or named.endswith("s"):
+                if listed or named in COLLECTIONS:
                     return web.json_response({"items": listed, "metadata": {}})
-                return _status(404, f"{path} not found")
+                return status(404, f"{path} not found")
             case "POST" if self.made_by is not None:
                 return await self.made_by(request)
             case "POST":
                 made = f"{path}/{body['metadata']['name']}"
                 if made in self.objects:
-                    return _status(409, "already exists")
+                    return status(409, "already exists")
                 self.put(made, body)
                 return web.json_response(self.objects[made], status=201)
             case "PUT":
                 if body["metadata"].get("resourceVersion") != self.objects[path]["metadata"]["resourceVersion"]:
-                    return _status(409, "the object has been modified")
+                    return status(409, "the object has been modified")
                 self.put(path, body)
+                return web.json_response(self.objects[path])
+            case "PATCH" if path not in self.objects:
+                return status(404, "not found")
+            case "PATCH":
+                there = self.objects[path]
+                if body["metadata"].get("resourceVersion", "") not in ("", there["metadata"]["resourceVersion"]):
+                    return status(409, "the object has been modified")
+                self.put(path, merge_patched(there, body))
                 return web.json_response(self.objects[path])
             case "DELETE":
                 uid = (body.get("preconditions") or {}).get("uid")
                 if path not in self.objects:
-                    return _status(404, "not found")
+                    return status(404, "not found")
                 if uid not in (None, self.objects[path]["metadata"]["uid"]):
-                    return _status(409, "the UID in the precondition does not match")
+                    return status(409, "the UID in the precondition does not match")
                 del self.objects[path]
                 return web.json_response({"status": "Success"})
-        return _status(405, "no such method")
+        return status(405, "no such method")
 
     async def _forward(self, request: web.Request) -> web.StreamResponse:
         """As the kubelet does: the first frame of each channel repeats the port, an error ends it."""
         if self.no_pod:
-            return _status(404, "pods not found")
+            return status(404, "pods not found")
         websocket = web.WebSocketResponse(protocols=(CHANNELS,))
         await websocket.prepare(request)
         port = int(request.query["ports"]).to_bytes(2, "little")
@@ -129,13 +145,33 @@ class FakeApiServer:
         return websocket
 
 
+def merge_patched(there: Any, patch: Any) -> Any:
+    """RFC 7396."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(there) if isinstance(there, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merge_patched(result.get(key), value)
+    return result
+
+
+def _selected(found: dict[str, Any], selector: str) -> bool:
+    """`key=value` and `key`, all of them."""
+    labels = found["metadata"].get("labels") or {}
+    wanted = [one.partition("=") for one in selector.split(",") if one]
+    return all(key in labels and labels[key] == (value if equals else labels[key]) for key, equals, value in wanted)
+
+
 async def _down(reader: asyncio.StreamReader, websocket: web.WebSocketResponse) -> None:
     while data := await reader.read(65536):
         await websocket.send_bytes(b"\x00" + data)
     await websocket.close()
 
 
-def _status(code: int, message: str) -> web.Response:
+def status(code: int, message: str) -> web.Response:
     return web.json_response({"kind": "Status", "status": "Failure", "code": code, "message": message}, status=code)
 
 

@@ -19,6 +19,7 @@ from chaos.targets.kubernetes.shape import (
     widening_patch,
 )
 from chaos.targets.port import Cut
+from tests.chaos.fake_apiserver import merge_patched
 
 NODES = ("raft-0", "raft-1", "raft-2", "raft-3", "raft-4")
 LABELS = {"app.kubernetes.io/name": "raft", "app.kubernetes.io/instance": "raft", "app.kubernetes.io/component": "node"}
@@ -225,16 +226,3 @@ def test_policies_in_force_are_told_with_whose_they_are() -> None:
         "ingress and egress of raft-1, raft-2, raft-3, raft-4",
     ]
     assert foreign_policies(now) == ["allow-all"]
-
-
-def merge_patched(there: Any, patch: Any) -> Any:
-    """RFC 7396."""
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(there) if isinstance(there, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            result.pop(key, None)
-        else:
-            result[key] = merge_patched(result.get(key), value)
-    return result

@@ -273,7 +273,8 @@ async def test_a_dial_that_a_running_pod_could_not_make_is_no_cut(
     state = {"name": "node", "restartCount": 0, "state": {"running": {}}}
     for node in ("raft-0", "raft-1"):
         status = {"podIP": "10.0.0.1", "containerStatuses": [state]}
-        server.put(f"{PODS}/{node}", {"metadata": {"name": node}, "spec": {}, "status": status})
+        metadata = {"name": node, "labels": release.labels}
+        server.put(f"{PODS}/{node}", {"metadata": metadata, "spec": {}, "status": status})
 
     async def broken(*_: object) -> Ran:
         if leaves:

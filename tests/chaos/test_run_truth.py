@@ -55,8 +55,8 @@ class Honest:
     async def dial(self, pairs: Sequence[Pair]) -> Mapping[Pair, bool]:
         return await self.real.dial(pairs)
 
-    async def remove(self, cut: Cut, run: str, journal: Journal) -> None:
-        await self.real.remove(cut, run, journal)
+    async def remove(self, cut: Cut, run: str, journal: Journal) -> Sequence[str]:
+        return await self.real.remove(cut, run, journal)
 
 
 def bend(monkeypatch: pytest.MonkeyPatch, bent: Callable[[LinkFaults], Honest]) -> None:
@@ -97,8 +97,9 @@ class KeepsOldConnections(Ignores):
     async def install(self, cut: Cut, *_: object) -> None:  # type: ignore[override]
         self.cut = cut
 
-    async def remove(self, *_: object) -> None:
+    async def remove(self, *_: object) -> Sequence[str]:
         self.cut = None
+        return ()
 
 
 class CutsTooMuch(Honest):
@@ -113,9 +114,9 @@ class CutsTooMuch(Honest):
     async def dial(self, pairs: Sequence[Pair]) -> Mapping[Pair, bool]:
         return dict.fromkeys(pairs, False) if self.installed else await super().dial(pairs)
 
-    async def remove(self, cut: Cut, run: str, journal: Journal) -> None:
+    async def remove(self, cut: Cut, run: str, journal: Journal) -> Sequence[str]:
         self.installed = False
-        await super().remove(cut, run, journal)
+        return await super().remove(cut, run, journal)
 
 
 @pytest.mark.parametrize(
@@ -161,9 +162,9 @@ def test_links_are_reset_only_after_new_connections_fail(tool: Tool, monkeypatch
             happened.append("dial passes" if self.dials_left > 0 else "dial fails")
             return dict.fromkeys(pairs, True) if self.dials_left > 0 else await super().dial(pairs)
 
-        async def remove(self, cut: Cut, run: str, journal: Journal) -> None:
+        async def remove(self, cut: Cut, run: str, journal: Journal) -> Sequence[str]:
             happened.append("remove")
-            await super().remove(cut, run, journal)
+            return await super().remove(cut, run, journal)
 
     monkeypatch.setattr(proven_cut, "command", command)
     bend(monkeypatch, Slow)
@@ -229,11 +230,11 @@ def test_healing_is_tried_again_until_it_works(tool: Tool, monkeypatch: pytest.M
     tries: list[str] = []
 
     class Stubborn(Honest):
-        async def remove(self, cut: Cut, run: str, journal: Journal) -> None:
+        async def remove(self, cut: Cut, run: str, journal: Journal) -> Sequence[str]:
             tries.append(run)
             if len(tries) < 3:
                 raise ChaosError("the API server does not answer")
-            await super().remove(cut, run, journal)
+            return await super().remove(cut, run, journal)
 
     bend(monkeypatch, Stubborn)
     said = tool(*CUT, "--duration", "500ms")
@@ -248,7 +249,7 @@ def test_what_cannot_be_healed_is_2_with_the_command_to_heal_it(tool: Tool, monk
     monkeypatch.setattr(order, "REVERT_TRIES", 2)
 
     class Gone(Honest):
-        async def remove(self, *_: object) -> None:
+        async def remove(self, *_: object) -> Sequence[str]:
             raise OSError("connection lost")
 
     bend(monkeypatch, Gone)

@@ -21,6 +21,9 @@ from chaos.targets.kubernetes.shape import (
     Around,
     Partition,
     culprits,
+    fields_after,
+    is_as_narrowed,
+    is_narrowed,
     narrowing_patch,
     partition_of,
     widening_patch,
@@ -28,6 +31,7 @@ from chaos.targets.kubernetes.shape import (
 from chaos.targets.port import Cut, Journal, Pair, UndoStep
 
 DELETE_POLICY, RESTORE_POLICY = "delete-policy", "restore-policy"
+CHANGED = "was changed by somebody else since"
 ATTEMPTS_MAX = 5
 """How often a change of a chart policy is tried when somebody else changes it at the same time."""
 
@@ -106,18 +110,21 @@ class PolicyNetwork:
     async def dial(self, pairs: Sequence[Pair]) -> Mapping[Pair, bool]:
         return await dial(self._api, self._release, pairs)
 
-    async def remove(self, cut: Cut, run: str, journal: Journal) -> None:  # noqa: ARG002
+    async def remove(self, cut: Cut, run: str, journal: Journal) -> Sequence[str]:  # noqa: ARG002
         """All that carries this run's label. What is narrowed is widened first, so that at no time less is allowed than
         before the run."""
         failed: ChaosError | None = None
+        told: list[str] = []
         for step in await self.leftovers(run):
             try:
-                await self.undo(step)
+                said = await self.undo(step)
                 journal.undone(step)
+                told += [said] if CHANGED in said else []
             except ChaosError as error:
                 failed = error  # the others must be tried all the same
         if failed is not None:
             raise failed
+        return told
 
     async def leftovers(self, run: str | None = None) -> list[UndoStep]:
         """Policies of this run, or of any, in the order in which they should be undone."""
@@ -127,7 +134,8 @@ class PolicyNetwork:
             name, labels = str(policy["metadata"]["name"]), policy["metadata"]["labels"]
             if labels.get(MANAGED_BY_LABEL) == MANAGER:
                 steps.append(_deletion(name, labels[RUN_LABEL]))
-            elif original := (policy["metadata"].get("annotations") or {}).get(ORIGINAL):
+            else:
+                original = (policy["metadata"].get("annotations") or {}).get(ORIGINAL, "")
                 steps.append(_restoration(name, labels[RUN_LABEL], original))
         return sorted(steps, key=lambda step: (step.do == DELETE_POLICY, step.arguments["name"]))
 
@@ -139,11 +147,11 @@ class PolicyNetwork:
             return f"Deleted NetworkPolicy {name}." if gone else f"NetworkPolicy {name} was gone already."
         for _ in range(ATTEMPTS_MAX):
             policy = await self._api.find(path)
-            if policy is None or (policy["metadata"].get("labels") or {}).get(RUN_LABEL) != run:
+            mark = ((policy or {}).get("metadata", {}).get("labels") or {}).get(RUN_LABEL)
+            if policy is None or (mark != run and (mark or not is_narrowed(policy, step.arguments["original"]))):
                 return f"NetworkPolicy {name} is not narrowed by run {run} (any more)."
             try:
-                await self._widen(path, policy, step.arguments["original"])
-                return f"Restored the selector of NetworkPolicy {name}."
+                return await self._widen(path, policy, step)
             except ApiError as error:
                 if error.status != 409:
                     raise
@@ -178,13 +186,16 @@ class PolicyNetwork:
         journal.will_do(_restoration(name, run, after["metadata"]["annotations"][ORIGINAL]))
         await self._api.patch(policies_path(self._release.namespace, name), narrowing_patch(before, after))
 
-    async def _widen(self, path: str, policy: Object, original: str) -> None:
+    async def _widen(self, path: str, policy: Object, step: UndoStep) -> str:
+        name, run, original = step.arguments["name"], step.arguments["run"], step.arguments["original"]
         restored = await self._api.patch(path, widening_patch(policy, original))
-        fields = json.loads(original)["managedFields"]
-        if fields:
+        if fields := fields_after(policy, original):
             # Else this tool would own the selector for ever, and the next `helm upgrade` that changes it would fail
             version = restored["metadata"]["resourceVersion"]
             await self._api.patch(path, {"metadata": {"resourceVersion": version, "managedFields": fields}})
+        if is_as_narrowed(policy, original):
+            return f"Restored the selector of NetworkPolicy {name}."
+        return f"NetworkPolicy {name} {CHANGED} run {run} narrowed it: that stays, and only what the run added is gone."
 
 
 def _deletion(name: str, run: str) -> UndoStep:

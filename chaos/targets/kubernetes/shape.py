@@ -119,16 +119,54 @@ def narrowing_patch(policy: Object, narrowed: Object) -> Object:
 
 
 def widening_patch(policy: Object, original: str) -> Object:
-    """The way back: `policy` as it is now."""
-    selector = json.loads(original)["podSelector"]
+    """The way back from `policy` as it is now: what was added is taken out, and what others changed meanwhile stays."""
     return {
         "metadata": {
             "resourceVersion": policy["metadata"]["resourceVersion"],
             "labels": {RUN_LABEL: None},
             "annotations": {ORIGINAL: None},
         },
-        "spec": {"podSelector": {"matchExpressions": selector.get("matchExpressions")}},
+        "spec": {"podSelector": {"matchExpressions": _widened(policy, original).get("matchExpressions")}},
     }
+
+
+def is_narrowed(policy: Object, original: str) -> bool:
+    """Whether its selector still leaves out what a run added to it."""
+    return bool((policy["spec"].get("podSelector") or {}) != _widened(policy, original))
+
+
+def is_as_narrowed(policy: Object, original: str) -> bool:
+    """Whether its selector is what the narrowing made of it: nobody changed it since."""
+    before = {key: value for key, value in (_kept(original).get("podSelector") or {}).items() if value}
+    return is_narrowed(policy, original) and _widened(policy, original) == before
+
+
+def fields_after(policy: Object, original: str) -> list[Object]:
+    """Who shall own which field of a widened policy: whoever did before, or where others changed it, they and not this
+    tool; empty: it is not known."""
+    if is_as_narrowed(policy, original):
+        return list(_kept(original).get("managedFields") or [])
+    return [one for one in policy["metadata"].get("managedFields") or [] if one.get("manager") != MANAGER]
+
+
+def _widened(policy: Object, original: str) -> Object:
+    """Its selector as it is now, without what was added."""
+    selector = policy["spec"].get("podSelector") or {}
+    own = (_kept(original).get("podSelector") or {}).get("matchExpressions") or []
+    left = [one for one in selector.get("matchExpressions") or [] if one in own or not _is_added(one)]
+    return {key: value for key, value in {**selector, "matchExpressions": left}.items() if value}
+
+
+def _is_added(expression: Object) -> bool:
+    return (expression.get("key"), expression.get("operator")) == (POD_NAME_LABEL, "NotIn")
+
+
+def _kept(original: str) -> Object:
+    """What `original_of` wrote; nothing where somebody spoilt it."""
+    try:
+        return dict(json.loads(original))
+    except (ValueError, TypeError):
+        return {}
 
 
 def _policy(release: Release, run: str, number: int, expires: str, spec: Object) -> Object:
