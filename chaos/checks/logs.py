@@ -4,6 +4,7 @@ Why it exists: this is what Raft is for (figure 3: log matching, state machine s
 looks at committed entries alone, so no two nodes may differ anywhere.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
 from itertools import pairwise
 
@@ -15,12 +16,15 @@ LOGS = "logs-agree"
 
 
 def logs_agree(evidence: Evidence) -> Verdict:
-    """Two nodes that have committed an index have the same entry there; within a log terms never fall."""
-    sentences, lines = _falling_terms(evidence.logs)
+    """Two nodes that have committed an index have the same entry there; within a log no index is left out, and terms
+    never fall. No log may end before what its node showed as committed, or it was not read whole."""
+    sentences, lines = _unsound(evidence.logs)
     first: dict[int, tuple[str, LogLine]] = {}
+    holders: dict[int, int] = defaultdict(int)
     compared: set[str] = set()
     for node, log in sorted(evidence.logs.items()):
         for line in log:
+            holders[line.index] += 1
             other, theirs = first.setdefault(line.index, (node, line))
             compared |= {node, other} if other != node else set()
             if (line.term, line.checksum) != (theirs.term, theirs.checksum):
@@ -36,20 +40,45 @@ def logs_agree(evidence: Evidence) -> Verdict:
     if missing or not compared:
         which = f"the log of {', '.join(missing)} could not be compared" if missing else "no two logs could be compared"
         return Verdict(LOGS, "safety", "unknown", f"Whether the logs agree is unknown: {which}.")
-    said = f"The logs of {len(compared)} nodes agree in all {len(first)} entries."
+    short = _short(evidence)
+    if short:
+        return Verdict(LOGS, "safety", "unknown", f"Whether the logs agree is unknown: {short}.")
+    shared = sum(count > 1 for count in holders.values())
+    alone = len(first) - shared
+    apart = f"; {alone} {'is' if alone == 1 else 'are'} in the log of one node alone" if alone else ""
+    both = " that two or more of them have" if alone else ""
+    said = f"The logs of {len(compared)} nodes agree in all {shared} entries{both}{apart}."
     return Verdict(LOGS, "safety", "pass", said)
 
 
-def _falling_terms(logs: Mapping[str, tuple[LogLine, ...]]) -> tuple[list[str], list[str]]:
+def _short(evidence: Evidence) -> str:
+    """Whose log ends before what its node, with the disk that it had last, showed as committed before the logs were
+    read: a clause; empty: nobody's."""
+    clients_ended_us = max((op.sent_us for op in evidence.history if op.kind == "write"), default=0)
+    views = sorted((v for v in evidence.views if v.answered_us <= clients_ended_us), key=lambda view: view.asked_us)
+    disk = {view.name: view.incarnation for view in views}
+    for node, log in sorted(evidence.logs.items()):
+        shown = max((v.commit for v in views if v.name == node and v.incarnation == disk[node]), default=0)
+        if log and log[-1].index < shown:
+            return f"the log of {node} was read to index {log[-1].index}, and it had shown {shown} as committed"
+    return ""
+
+
+def _unsound(logs: Mapping[str, tuple[LogLine, ...]]) -> tuple[list[str], list[str]]:
+    """What contradicts itself within one log."""
     sentences: list[str] = []
     lines: list[str] = []
     for node, log in sorted(logs.items()):
         for before, line in pairwise(log):
-            if line.term < before.term:
+            if line.index != before.index + 1:
+                sentences.append(f"The log of {node} goes from index {before.index} to {line.index}")
+            elif line.term < before.term:
                 sentences.append(
                     f"The log of {node} falls from term {before.term} to {line.term} at index {line.index}"
                 )
-                lines += [_told(node, before), _told(node, line)]
+            else:
+                continue
+            lines += [_told(node, before), _told(node, line)]
     return sentences, lines
 
 

@@ -47,11 +47,12 @@ def by_key(history: Iterable[Op]) -> dict[str, list[Op]]:
 
 
 def acknowledged_writes_survive(evidence: Evidence) -> Verdict:
-    """After the heal every key holds its last acknowledged value or one of a later or unknown write, and was written
-    at least as often as was acknowledged and at most as often as was attempted."""
+    """After the heal every key holds its last acknowledged value or one of a later or unknown write, was written
+    at least as often as was acknowledged and at most as often as was attempted, and held each acknowledged value at the
+    revision that was named for it: an unknown write that took effect cannot stand in for a lost one."""
     findings: list[Finding] = []
     unread: list[str] = []
-    acknowledged = 0
+    acknowledged = again = 0
     for key, ops in by_key(evidence.history).items():
         writes = [op for op in ops if op.kind == "write"]
         acknowledged += sum(op.outcome == "ok" for op in writes)
@@ -61,6 +62,10 @@ def acknowledged_writes_survive(evidence: Evidence) -> Verdict:
             unread.append(key)
         if evidence.final_versions:
             findings += _times_written(key, writes, evidence.final_versions.get(key, 0))
+        past = {asked: (revision, value) for asked, revision, value in evidence.past.get(key, ())}
+        asked = [op for op in writes if op.outcome == "ok" and op.revision in past]
+        findings += [_not_there(op, *past[op.revision]) for op in asked if past[op.revision] != (op.revision, op.value)]
+        again += len(asked)
     if findings:
         return _failed(SURVIVE, findings)
     if unread or not acknowledged or not evidence.final_versions:
@@ -68,9 +73,10 @@ def acknowledged_writes_survive(evidence: Evidence) -> Verdict:
         why = f"{', '.join(sorted(unread))} could not be read at the end" if unread else why
         why = why if acknowledged else "no write was acknowledged"
         return Verdict(SURVIVE, "safety", "unknown", f"Whether acknowledged writes survived is unknown: {why}.")
-    said = (
-        f"All {acknowledged} acknowledged writes were there at the end, each key written as often as was acknowledged."
-    )
+    some = "each was read again at its revision, and "
+    some = some if again == acknowledged else f"{again} of them were read again at their revisions, and "
+    said = "each key was written as often as that."
+    said = f"All {acknowledged} acknowledged writes were there at the end: {some if again else ''}{said}"
     return Verdict(SURVIVE, "safety", "pass", said)
 
 
@@ -179,6 +185,12 @@ def _last_value(key: str, writes: list[Op], final: int) -> list[Finding]:
             (last,),
         )
     ]
+
+
+def _not_there(op: Op, revision: int, value: int) -> Finding:
+    seen = f"it held {value} of revision {revision} then" if revision else "nothing was there then"
+    said = f"{op.via} acknowledged {short(op.key)} = {op.value} at {seconds(op.done_us)} as revision {op.revision}"
+    return Finding(f"{said}, and {seen}: the write is lost", (op,))
 
 
 def _times_written(key: str, writes: list[Op], version: int) -> list[Finding]:

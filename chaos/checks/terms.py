@@ -21,26 +21,35 @@ UNSEEN_US_MAX = 1_000_000
 
 
 def one_leader_a_term(evidence: Evidence) -> Verdict:
-    """In no term do two nodes lead, by their own word or by that of those who follow them."""
+    """In no term do two nodes lead, by their own word or by that of those who follow them, nor one node in two lives:
+    who starts again must win a later term."""
     claims: dict[int, dict[str, str]] = defaultdict(dict)
+    lives: dict[tuple[int, str], dict[str, str]] = defaultdict(dict)
     for view in evidence.views:
         if view.role == "leader":
             claims[view.term].setdefault(view.name, of_view(view))
+            lives[view.term, view.name].setdefault(view.boot, of_view(view))
         if view.leader:
             claims[view.term].setdefault(view.leader, of_view(view))
     for event in evidence.events:
         leader = _leader_of(event)
         if leader:
             claims[event.term].setdefault(leader, _of_event(event))
+        if leader == event.node and event.kind != "leader":
+            lives[event.term, leader].setdefault(event.boot, _of_event(event))
     double = {term: leaders for term, leaders in sorted(claims.items()) if len(leaders) > 1}
     if double:
         term, leaders = next(iter(double.items()))
         sentence = f"Term {term} had {len(leaders)} leaders: {' and '.join(sorted(leaders))}."
         lines = [f"term {t}: {line}" for t, found in double.items() for line in found.values()]
         return Verdict(ONE_LEADER, "safety", "fail", sentence, proof(lines))
+    for (term, name), told in sorted(lives.items()):
+        if len([boot for boot in told if boot]) > 1:
+            said = f"{name} led term {term}, started again, and led term {term} once more: it voted twice."
+            return Verdict(ONE_LEADER, "safety", "fail", said, proof(list(told.values())))
     if not claims:
         return Verdict(ONE_LEADER, "safety", "unknown", "No node ever said who leads.")
-    unseen = _unseen(evidence)
+    unseen = _unseen(evidence) or _silent(evidence)
     if unseen:
         return Verdict(ONE_LEADER, "safety", "unknown", f"Whether each term had one leader is unknown: {unseen}.")
     said = f"Each of {len(claims)} terms that had a leader had one{_missing(evidence)}."
@@ -69,7 +78,7 @@ def terms_never_go_back(evidence: Evidence) -> Verdict:
     for before, after in _falling(evidence.events):
         sentences.append(f"{after.node} was in term {before.term} and then in term {after.term}")
         lines += [_of_event(before), _of_event(after)]
-    unseen = _unseen(evidence)
+    unseen = _unseen(evidence) or _silent(evidence)
     if unseen and not sentences:
         return Verdict(TERMS, "safety", "unknown", f"Whether a term went back is unknown: {unseen}.")
     return _verdict(TERMS, sentences, lines, evidence, "No node's term went back")
@@ -120,6 +129,12 @@ def _unseen(evidence: Evidence) -> str:
     return ""
 
 
+def _silent(evidence: Evidence) -> str:
+    """Which voter told of no event at all, although every process tells of its start: a clause; else empty."""
+    silent = sorted(set(evidence.voters) - {event.node for event in evidence.events})
+    return f"no event of {', '.join(silent)} was ever received" if silent else ""
+
+
 def _missing(evidence: Evidence) -> str:
     """What was not kept, as the end of a sentence."""
     events = sum(lost.events for lost in evidence.lost)
@@ -168,6 +183,8 @@ def _verdict(check: str, sentences: list[str], lines: list[str], evidence: Evide
     if sentences:
         more = f" ({len(sentences)} times in all)" if len(sentences) > 1 else ""
         return Verdict(check, "safety", "fail", f"{sentences[0]}{more}.", proof(lines))
-    if not evidence.views:
-        return Verdict(check, "safety", "unknown", "No node was ever sampled.")
+    unsampled = sorted(set(evidence.voters) - {view.name for view in evidence.views})
+    if unsampled or not evidence.views:
+        said = f"{', '.join(unsampled) or 'No node'} was {'never' if unsampled else 'ever'} sampled."
+        return Verdict(check, "safety", "unknown", said)
     return Verdict(check, "safety", "pass", f"{good} in {len(evidence.views)} samples{_missing(evidence)}.")

@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from chaos.model import Event, FaultSpan, LogLine, Lost, View
-from chaos.workload.history import Op
+from chaos.workload.history import Op, PastRead
 
 Group = Literal["safety", "recovery", "effect"]
 
@@ -19,8 +19,9 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """All that a run recorded. `voters`: of the committed configuration at the start. `logs`: by node, at the end.
     `final`: by key, the value read linearizably after the heal (0: absent); empty: it could not be read.
     `ended_us`: when the recording ended; `recovered_us`: when the cluster was whole again after each fault's end.
-    `final_versions`: by key, how often it was written, read with `final`; empty: unknown. `uncertainty_us`: by node,
-    how far the times of its events may be off. `lost`: events that could not be kept; `views_dropped`: samples
+    `final_versions`: by key, how often it was written, read with `final`; empty: unknown. `past`: by key, what it held
+    at the revisions of its acknowledged writes, read last; what could not be read is left out. `uncertainty_us`: by
+    node, how far the times of its events may be off. `lost`: events that could not be kept; `views_dropped`: samples
     that showed nothing new and were thinned out."""
 
     voters: tuple[str, ...]
@@ -35,6 +36,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     began_faults_us: int
     ended_us: int
     final_versions: Mapping[str, int] = {}
+    past: Mapping[str, tuple[PastRead, ...]] = {}
     uncertainty_us: Mapping[str, int] = {}
     lost: tuple[Lost, ...] = ()
     views_dropped: int = 0

@@ -24,11 +24,10 @@ LOG_PAGE_LINES = 1000
 """What a node gives of its log in one answer, at most."""
 LOG_LINES_MAX = 50_000
 """Of each node's log the last so many entries are compared."""
-KEYS_PAGE = 1000
-KEYS_MAX = 10_000
 ERROR_CHARACTERS_MAX = 200
 STATUS_TIMEOUT_SECONDS = 1.0
 PAGE_TIMEOUT_SECONDS = 5.0
+NUMBER_DIGITS_MAX = 18
 NOT_A_NUMBER = -1
 """What a read reports as the value where the node answered with something that no client of ours ever wrote."""
 
@@ -38,12 +37,13 @@ _Page = TypeVar("_Page")
 
 class Reply(msgspec.Struct, frozen=True):
     """What became of a write or read. `value`: what a read saw, 0 where the key does not exist. `code`: the HTTP
-    status, 0 for none."""
+    status, 0 for none. `revision`: the store's, as the node named it for an acknowledged write; 0: it named none."""
 
     outcome: Outcome
     code: int = 0
     error: str = ""
     value: int | None = None
+    revision: int = 0
 
 
 class CommandAnswer(msgspec.Struct, frozen=True):
@@ -81,16 +81,6 @@ class _Log(msgspec.Struct):
     entries: tuple[LogLine, ...]
 
 
-class _Key(msgspec.Struct):
-    key: str | None
-    version: int
-
-
-class _Keys(msgspec.Struct):
-    keys: tuple[_Key, ...]
-    more: bool
-
-
 class _Problem(msgspec.Struct):
     error: str = ""
     message: str = ""
@@ -98,7 +88,6 @@ class _Problem(msgspec.Struct):
 
 _VIEW = msgspec.json.Decoder(View)
 _LOG = msgspec.json.Decoder(_Log)
-_KEYS = msgspec.json.Decoder(_Keys)
 _PROBLEM = msgspec.json.Decoder(_Problem)
 
 
@@ -133,37 +122,19 @@ async def fetch_log(session: aiohttp.ClientSession, url: str, from_index: int = 
 
     Raises ChaosError where the node does not give them.
     """
-    head = _decoded(_LOG, url, *await _page(session, f"{url}/log?from=1&limit=1"))
+    head = await page(session, url, "/log?from=1&limit=1", _LOG)
     at, commit = max(from_index, head.first_index, head.commit - LOG_LINES_MAX + 1), head.commit
     lines: list[LogLine] = []
     while at <= commit:
-        page = _decoded(_LOG, url, *await _page(session, f"{url}/log?from={at}&limit={LOG_PAGE_LINES}"))
-        piece = [line for line in page.entries if at <= line.index <= commit]
+        more = await page(session, url, f"/log?from={at}&limit={LOG_PAGE_LINES}", _LOG)
+        piece = [line for line in more.entries if at <= line.index <= commit]
         if not piece:
             break  # compacted away meanwhile
+        if piece[0].index > at:
+            lines.clear()  # so was what came before
         lines += piece
         at = piece[-1].index + 1
     return tuple(lines)
-
-
-async def fetch_versions(session: aiohttp.ClientSession, url: str, prefix: str) -> dict[str, int]:
-    """How often each key that begins with `prefix` was written since it exists, read linearizably.
-
-    Raises ChaosError where the node does not say.
-    """
-    found: dict[str, int] = {}
-    start = ""
-    while len(found) < KEYS_MAX:
-        query = f"prefix={quote(prefix, safe='')}&limit={KEYS_PAGE}" + (
-            f"&from={quote(start, safe='')}" if start else ""
-        )
-        page = _decoded(_KEYS, url, *await _page(session, f"{url}/kv/?{query}"))
-        found |= {line.key: line.version for line in page.keys if line.key is not None}
-        last = page.keys[-1].key if page.keys else None
-        if not page.more or last is None:
-            break
-        start = last + "\x00"
-    return found
 
 
 async def command(
@@ -200,8 +171,8 @@ async def put_value(session: aiohttp.ClientSession, url: str, key: str, value: i
         async with session.put(
             _of_key(url, key), data=str(value).encode(), timeout=timeout, allow_redirects=False
         ) as answer:
-            if answer.status == 200:
-                return Reply("ok", 200)  # said before the body, whose loss takes nothing back
+            if answer.status == 200:  # said before the body, whose loss takes nothing back
+                return Reply("ok", 200, revision=max(0, number_in(answer.headers.get("ETag", "").strip('"').encode())))
             outcome: Outcome = "fail" if 400 <= answer.status < 500 or answer.status in (503, 507) else "unknown"
             return Reply(outcome, answer.status, await _reason(answer))
     except _NOTHING_SENT as error:
@@ -220,11 +191,43 @@ async def get_value(session: aiohttp.ClientSession, url: str, key: str, timeout_
             if answer.status != 200:
                 return Reply("fail", answer.status, await _reason(answer))
             body = await _bounded(answer)
-            if body.isdigit() and len(body) <= 18:
-                return Reply("ok", 200, value=int(body))
-            return Reply("ok", 200, f"the value is {body[:40]!r}", NOT_A_NUMBER)
+            value = number_in(body)
+            return Reply("ok", 200, f"the value is {body[:40]!r}" if value == NOT_A_NUMBER else "", value)
     except UNREACHABLE as error:
         return Reply("fail", 0, _said(error))
+
+
+def number_in(text: bytes) -> int:
+    """The number that a client wrote, NOT_A_NUMBER where it is none."""
+    return int(text) if text.isdigit() and len(text) <= NUMBER_DIGITS_MAX else NOT_A_NUMBER
+
+
+async def page(session: aiohttp.ClientSession, url: str, what: str, decoder: msgspec.json.Decoder[_Page]) -> _Page:
+    """One answer of a node to a GET. Raises ChaosError where it gives none, or another one than expected."""
+    try:
+        status, body = await _get(session, f"{url}{what}", PAGE_TIMEOUT_SECONDS)
+    except UNREACHABLE as error:
+        raise _no_answer(url, what, error) from None
+    return _decoded(decoder, url, status, body)
+
+
+async def post_page(
+    session: aiohttp.ClientSession,
+    url: str,
+    what: str,
+    question: Mapping[str, object],
+    decoder: msgspec.json.Decoder[_Page],
+) -> _Page:
+    """One answer of a node to a question that takes a POST and changes nothing. Raises ChaosError, as `page` does."""
+    timeout = aiohttp.ClientTimeout(total=PAGE_TIMEOUT_SECONDS)
+    try:
+        async with session.post(
+            f"{url}{what}", data=msgspec.json.encode(question), timeout=timeout, allow_redirects=False
+        ) as answer:
+            status, body = answer.status, await _bounded(answer)
+    except UNREACHABLE as error:
+        raise _no_answer(url, what, error) from None
+    return _decoded(decoder, url, status, body)
 
 
 def _of_key(url: str, key: str) -> str:
@@ -237,11 +240,8 @@ async def _get(session: aiohttp.ClientSession, address: str, timeout_s: float) -
         return answer.status, await _bounded(answer)
 
 
-async def _page(session: aiohttp.ClientSession, address: str) -> tuple[int, bytes]:
-    try:
-        return await _get(session, address, PAGE_TIMEOUT_SECONDS)
-    except UNREACHABLE as error:
-        raise ChaosError(f"{address} gave no answer ({_said(error)}); is the node up?") from None
+def _no_answer(url: str, what: str, error: BaseException) -> ChaosError:
+    return ChaosError(f"{url}{what} gave no answer ({_said(error)}); is the node up?")
 
 
 def _decoded(decoder: msgspec.json.Decoder[_Page], url: str, status: int, body: bytes) -> _Page:

@@ -25,7 +25,7 @@ from chaos.checks.verdict import Evidence
 from chaos.errors import ChaosError, Usage
 from chaos.model import Event, LogLine, Lost, View
 from chaos.report.record import VERSION, Kept, RunRecord
-from chaos.workload.history import Op
+from chaos.workload.history import Op, PastRead
 
 RUNS_FOLDER = "chaos-runs"
 """Where runs go without `--out`, in the current folder."""
@@ -47,6 +47,7 @@ class _Rest(msgspec.Struct, kw_only=True):
     logs: dict[str, tuple[tuple[int, int, str], ...]] = {}
     final: dict[str, int] = {}
     final_versions: dict[str, int] = {}
+    past: dict[str, tuple[PastRead, ...]] = {}
     event_at_us: tuple[int, ...] = ()
     event_boot: tuple[str, ...] = ()
     lost: tuple[Lost, ...] = ()
@@ -83,6 +84,7 @@ class RunFolder:
             logs={node: tuple((e.index, e.term, e.checksum) for e in log) for node, log in evidence.logs.items()},
             final=dict(evidence.final),
             final_versions=dict(evidence.final_versions),
+            past=dict(evidence.past),
             event_at_us=tuple(event.at_us for event in evidence.events),
             event_boot=tuple(event.boot for event in evidence.events),
             lost=evidence.lost,
@@ -129,6 +131,7 @@ def load_run(path: Path) -> Kept:
         logs={node: tuple(LogLine(*line) for line in log) for node, log in rest.logs.items()},
         final=rest.final,
         final_versions=rest.final_versions,
+        past=rest.past,
         lost=rest.lost,
         views_dropped=rest.views_dropped,
         uncertainty_us={node: off for node, off in record.uncertainty_us.items() if off is not None},

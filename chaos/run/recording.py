@@ -121,6 +121,7 @@ class Recording:
             logs=dict(self._logs),
             final=dict(self._final),
             final_versions=dict(self.workload.versions),
+            past=dict(self.workload.past),
             faults=tuple(faults),
             recovered_us=tuple(recovered_us),
             recovery_limit_us=recovery_limit_us,

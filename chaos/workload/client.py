@@ -19,6 +19,7 @@ from chaos.workload.history import Op
 REQUEST_TIMEOUT_SECONDS = 1.0
 FAILURE_PAUSE_SECONDS = 0.1
 """After a request that was not answered with success, before the next one."""
+FAILURE_CHARACTERS = 200
 
 
 class Pinned(msgspec.Struct, frozen=True):
@@ -78,6 +79,8 @@ class Client:
                 reply = await get_value(self._session, self.who.url, key, REQUEST_TIMEOUT_SECONDS)
             else:
                 reply = await put_value(self._session, self.who.url, key, value, REQUEST_TIMEOUT_SECONDS)
+        except Exception as error:  # a client that dies would leave a silence that looks like the cluster's
+            reply = Reply(reply.outcome, 0, f"this client failed: {type(error).__name__}: {error}"[:FAILURE_CHARACTERS])
         finally:
             self._keep(
                 Op(
@@ -92,6 +95,7 @@ class Client:
                     outcome=reply.outcome,
                     code=reply.code,
                     error=reply.error,
+                    revision=reply.revision,
                 )
             )
         return reply.outcome == "ok"

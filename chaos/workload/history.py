@@ -8,6 +8,9 @@ from typing import Literal
 
 import msgspec
 
+PastRead = tuple[int, int, int]
+"""(revision asked for, revision of the write that the key held then, its value); (asked, 0, 0): it held nothing."""
+
 
 class Op(msgspec.Struct, frozen=True, kw_only=True):
     """One request of one client, sent once. A client has one request under way at a time.
@@ -15,7 +18,7 @@ class Op(msgspec.Struct, frozen=True, kw_only=True):
     `via`: the node that it was sent to. A write carries `value` (1, 2, 3, ... for a key, which one client owns); a read
     saw `value`, 0 where the key did not exist. `outcome`: "ok"; "fail": provably nothing happened; "unknown": it may
     have happened, or may still happen. `done_us`: when the answer, or the failure to get one, was there. `code`: the
-    HTTP status, 0 for none.
+    HTTP status, 0 for none. `revision`: the store's, as the node named it for an acknowledged write; 0: it named none.
     """
 
     client: str
@@ -29,3 +32,4 @@ class Op(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Literal["ok", "fail", "unknown"]
     code: int = 0
     error: str = ""
+    revision: int = 0

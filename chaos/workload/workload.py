@@ -13,10 +13,11 @@ import aiohttp
 
 from chaos.clock import Clock
 from chaos.errors import ChaosError
-from chaos.observe.nodeapi import fetch_versions, get_value
+from chaos.observe.nodeapi import get_value
+from chaos.observe.past import fetch_past, fetch_versions
 from chaos.targets.port import Target
 from chaos.workload.client import REQUEST_TIMEOUT_SECONDS, Client, Pinned
-from chaos.workload.history import Op
+from chaos.workload.history import Op, PastRead
 
 RATE_PER_CLIENT = 20.0
 """Requests a second that one client sends at most."""
@@ -28,6 +29,9 @@ OP_BYTES = 300
 """What an Op is counted with beside its texts."""
 FINAL_READ_ATTEMPTS = 20
 FINAL_READ_PAUSE_SECONDS = 0.25
+PAST_WRITES_MAX = 50_000
+"""The last so many acknowledged writes are asked for again by their revisions."""
+PAST_WRITES_AT_ONCE = 1280
 
 
 class Workload:
@@ -51,6 +55,8 @@ class Workload:
         self.full = ""
         self.versions: dict[str, int] = {}
         """By key, how often it was written, known after `final_reads`."""
+        self.past: dict[str, tuple[PastRead, ...]] = {}
+        """By key, what it held at the revision of each acknowledged write, known after `final_reads`."""
         self._target, self._session, self._clock = target, session, clock
         self._ops_max, self._bytes_max, self._bytes = ops_max, bytes_max, 0
         self._prefix = f"chaos/{run or f'{clock.began_wall_us:x}'}/"
@@ -110,6 +116,7 @@ class Workload:
                 for key in self.keys:
                     await self._read_once(key, node, self._target.url(node))
         self.versions = await self._versions(leader_url, attempts)
+        self.past = await self._read_past(leader_url)
         return final
 
     async def _versions(self, leader_url: str, attempts: int) -> dict[str, int]:
@@ -120,6 +127,25 @@ class Workload:
             with contextlib.suppress(ChaosError):
                 return await fetch_versions(self._session, leader_url, self._prefix)
         return {}
+
+    async def _read_past(self, leader_url: str) -> dict[str, tuple[PastRead, ...]]:
+        """Ask for every acknowledged write by its revision, each part through another node, so that none vouches for
+        itself alone; what nobody says is left out."""
+        wanted = [(op.key, op.revision) for op in self.history if op.kind == "write" and op.outcome == "ok"]
+        wanted = [one for one in wanted if one[1]][-PAST_WRITES_MAX:]
+        urls = [self._target.url(node) for node in self._target.nodes]
+        found: dict[str, list[PastRead]] = {}
+        for part, first in enumerate(range(0, len(wanted), PAST_WRITES_AT_ONCE)):
+            asked = wanted[first : first + PAST_WRITES_AT_ONCE]
+            for url in (urls[part % len(urls)], leader_url):
+                try:
+                    answers = await fetch_past(self._session, url, asked)
+                except ChaosError:
+                    continue
+                for (key, revision), answer in zip(asked, answers, strict=True):
+                    found.setdefault(key, []).append((revision, *answer))
+                break
+        return {key: tuple(reads) for key, reads in found.items()}
 
     async def _read_once(self, key: str, node: str, url: str) -> int | None:
         sent_us = self._clock.now_us()

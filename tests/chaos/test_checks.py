@@ -69,29 +69,52 @@ def test_a_term_that_falls_within_a_process_is_named() -> None:
 
 
 def test_a_term_that_a_leader_had_must_be_there_after_a_restart() -> None:
-    led = view("n1", 1, term=4)
-    assert outcome(terms_never_go_back, views=(led, view("n1", 2, boot="again", term=3))) == "fail"
-    assert outcome(terms_never_go_back, views=(led, view("n1", 2, boot="again", term=4))) == "pass"
-    assert outcome(terms_never_go_back, views=(led, view("n1", 2, boot="again", term=0, incarnation="new"))) == "pass"
+    def after(again: View) -> str:
+        return outcome(terms_never_go_back, views=(view("n1", 1, term=4), again), voters=("n1",))
+
+    assert after(view("n1", 2, boot="again", term=3)) == "fail"
+    assert after(view("n1", 2, boot="again", term=4)) == "pass"
+    assert after(view("n1", 2, boot="again", term=0, incarnation="new")) == "pass"
 
 
 def test_a_term_that_was_shown_but_perhaps_not_stored_may_be_gone_after_a_restart() -> None:
     shown, again = view("n2", 1, term=4), view("n2", 9, boot="again", term=3)
-    assert outcome(terms_never_go_back, views=(shown, again)) == "pass"
+    assert outcome(terms_never_go_back, views=(shown, again), voters=("n2",)) == "pass"
     assert outcome(terms_never_go_back, views=(shown, view("n2", 4, term=4), again)) == "fail"
 
 
 def test_answers_that_overlap_have_no_order() -> None:
     slow = msgspec.structs.replace(view("n2", 1, term=4), answered_us=5 * S)
-    assert outcome(terms_never_go_back, views=(slow, view("n2", 2, term=3))) == "pass"
+    assert outcome(terms_never_go_back, views=(slow, view("n2", 2, term=3)), voters=("n2",)) == "pass"
 
 
 def test_a_term_that_falls_between_events_of_a_process_is_named() -> None:
     falling = event(1, "n2", "term", 5), event(2, "n2", "role", 4)
     assert outcome(terms_never_go_back, events=falling) == "fail"
     restarted = falling[0], msgspec.structs.replace(falling[1], boot="again")
-    assert outcome(terms_never_go_back, events=restarted) == "pass"
+    assert outcome(terms_never_go_back, events=restarted, voters=("n2",)) == "pass"
     assert outcome(terms_never_go_back, views=()) == "unknown"
+
+
+@pytest.mark.parametrize("check", [one_leader_a_term, terms_never_go_back, commit_never_goes_back])
+def test_a_voter_that_nobody_saw_or_heard_leaves_it_open(check: Callable[[Evidence], Verdict]) -> None:
+    assert outcome(check, voters=("n1", "n2", "n3", "n4")) == "unknown"
+    unheard = [one for one in good().events if one.node != "n3"]
+    expected = "pass" if check is commit_never_goes_back else "unknown"
+    assert outcome(check, events=tuple(unheard)) == expected
+    assert outcome(check) == "pass"
+
+
+def test_who_leads_a_term_twice_in_two_lives_is_named() -> None:
+    again = view("n1", 9, boot="again")
+    verdict = one_leader_a_term(good(views=(view("n1", 1), again)))
+    assert verdict.sentence == "n1 led term 3, started again, and led term 3 once more: it voted twice."
+    assert verdict.outcome == "fail"
+    won = msgspec.structs.replace(event(2, "n1", "won", 3), boot="again")
+    assert outcome(one_leader_a_term, events=(*good().events, won)) == "fail"
+    follows = msgspec.structs.replace(again, role="follower")
+    heard = msgspec.structs.replace(event(2, "n1", "leader", 3, leader="n1"), boot="again")
+    assert outcome(one_leader_a_term, views=(view("n1", 1), follows), events=(*good().events, heard)) == "pass"
 
 
 # --- commit --------------------------------------------------------------------------------------------------------
@@ -108,10 +131,10 @@ def test_an_index_that_falls_within_a_process_is_named(what: str) -> None:
 def test_a_restarted_process_must_have_the_entries_that_it_had_applied() -> None:
     before = view("n2", 1)
     again = view("n2", 2, boot="again", commit=3, applied=3, last_index=10)
-    assert outcome(commit_never_goes_back, views=(before, again)) == "pass"
-    assert outcome(commit_never_goes_back, views=(before, msgspec.structs.replace(again, last_index=9))) == "fail"
+    shorter = msgspec.structs.replace(again, last_index=9)
     wiped = msgspec.structs.replace(again, last_index=0, incarnation="new")
-    assert outcome(commit_never_goes_back, views=(before, wiped)) == "pass"
+    for after, expected in ((again, "pass"), (shorter, "fail"), (wiped, "pass")):
+        assert outcome(commit_never_goes_back, views=(before, after), voters=("n2",)) == expected
     assert outcome(commit_never_goes_back, views=()) == "unknown"
 
 
@@ -150,7 +173,11 @@ def test_a_log_whose_terms_fall_is_named() -> None:
 
 def test_shorter_and_compacted_logs_agree_as_far_as_they_go() -> None:
     shorter = {"n1": log(0, 3, 3, 3)[2:], "n2": log(0, 3, 3), "n3": log(0, 3)}
-    assert outcome(logs_agree, logs=shorter) == "pass"
+    verdict = logs_agree(good(logs=shorter, views=()))
+    assert (verdict.outcome, verdict.sentence) == (
+        "pass",
+        "The logs of 3 nodes agree in all 3 entries that two or more of them have; 1 is in the log of one node alone.",
+    )
     assert outcome(logs_agree, logs={"n1": log(0, 3), "n2": ()}) == "unknown"
     assert outcome(logs_agree, logs={}, voters=()) == "unknown"
 
@@ -160,6 +187,23 @@ def test_a_voter_whose_log_was_not_compared_with_any_is_named() -> None:
     assert verdict.outcome == "unknown"
     assert verdict.sentence == "Whether the logs agree is unknown: the log of n3 could not be compared."
     assert outcome(logs_agree, logs={"n1": log(0, 3), "n2": log(0, 3), "n3": log(0, 3, 3)[2:]}) == "unknown"
+
+
+def test_a_log_that_leaves_an_index_out_or_says_it_twice_is_named() -> None:
+    whole = log(0, 3, 3, 3)
+    for spoilt, why in (((whole[0], *whole[2:]), "from index 1 to 3"), ((*whole, whole[-1]), "from index 4 to 4")):
+        verdict = logs_agree(good(logs={"n1": whole, "n2": spoilt}, views=()))
+        assert verdict.outcome == "fail"
+        assert f"The log of n2 goes {why}" in verdict.sentence
+
+
+def test_a_log_that_ends_before_what_its_node_had_committed_leaves_it_open() -> None:
+    short = {"n1": log(0, *[3] * 99), "n2": log(0, *[3] * 99), "n3": log(0, 3, 3)}
+    verdict = logs_agree(good(logs=short))
+    assert verdict.outcome == "unknown"
+    assert "the log of n3 was read to index 3, and it had shown 99 as committed" in verdict.sentence
+    before = view("n3", 9, commit=3), view("n3", 9.96, commit=99), view("n3", 2, commit=50, incarnation="old")
+    assert outcome(logs_agree, logs=short, views=before) == "pass"
 
 
 def test_logs_that_do_not_overlap_tell_nothing() -> None:

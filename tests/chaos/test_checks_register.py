@@ -4,6 +4,7 @@ import random
 from functools import cache
 from math import inf
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -118,6 +119,37 @@ def test_the_last_values_alone_do_not_show_that_nothing_in_between_was_lost() ->
     verdict = acknowledged_writes_survive(good(final_versions={}))
     assert verdict.outcome == "unknown"
     assert "how often each key was written could not be read" in verdict.sentence
+
+
+def revised(op: Op, revision: int) -> Op:
+    return msgspec.structs.replace(op, revision=revision)
+
+
+def test_an_unknown_write_that_took_effect_does_not_stand_in_for_a_lost_one() -> None:
+    lost = revised(write(1, 0, 1, via="n2"), 11)
+    ops = lost, write(2, 2, 3, "unknown"), revised(write(3, 4, 5), 13)
+    counted = {"final": {KEY: 3}, "final_versions": {KEY: 2}}
+    assert acknowledged_writes_survive(good(ops, **counted)).outcome == "pass"
+    verdict = acknowledged_writes_survive(good(ops, **counted, past={KEY: ((11, 0, 0), (13, 13, 3))}))
+    assert verdict.outcome == "fail"
+    assert verdict.sentence == (
+        "n2 acknowledged w1 = 1 at 1.000 s as revision 11, and nothing was there then: the write is lost."
+    )
+    other = acknowledged_writes_survive(good(ops, **counted, past={KEY: ((11, 9, 7), (13, 13, 3))}))
+    assert "and it held 7 of revision 9 then: the write is lost" in other.sentence
+    same = acknowledged_writes_survive(good(ops, **counted, past={KEY: ((11, 11, 5), (13, 13, 3))}))
+    assert same.outcome == "fail"
+    older = acknowledged_writes_survive(good(ops, **counted, past={KEY: ((11, 10, 1), (13, 13, 3))}))
+    assert older.outcome == "fail"
+
+
+def test_it_is_told_how_many_writes_were_read_again() -> None:
+    ops = revised(write(1, 0, 1), 11), revised(write(2, 2, 3), 12)
+    some = acknowledged_writes_survive(good(ops, past={KEY: ((12, 12, 2),)}))
+    assert some.outcome == "pass"
+    assert "there at the end: 1 of them were read again at their revisions, and each key" in some.sentence
+    every = acknowledged_writes_survive(good(ops, past={KEY: ((11, 11, 1), (12, 12, 2))}))
+    assert "there at the end: each was read again at its revision, and each key" in every.sentence
 
 
 # --- against a search of all orders ------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from base64 import b64encode
 
 import pytest
 from aiohttp import web
@@ -11,12 +12,12 @@ from chaos.errors import ChaosError
 from chaos.observe.nodeapi import (
     command,
     fetch_log,
-    fetch_versions,
     fetch_view,
     get_value,
     new_session,
     put_value,
 )
+from chaos.observe.past import RANGES_PAGE, fetch_past, fetch_versions
 from tests.chaos.doubles import answering, raw
 
 
@@ -162,6 +163,68 @@ async def test_a_log_is_read_in_pages_from_its_first_index_to_its_commit() -> No
         late = await fetch_log(session, url, from_index=2499)
     assert [line.index for line in lines] == list(range(5, 2501))
     assert [line.index for line in late] == [2499, 2500]
+
+
+async def test_what_lies_before_a_log_that_is_compacted_meanwhile_is_left_out() -> None:
+    async def handler(request: web.Request) -> web.Response:
+        asked = int(request.query["from"])
+        first = asked if asked < 1001 else 1500
+        entries = [{"index": n, "term": 1, "checksum": "c"} for n in range(first, min(first + 1000, 1601))]
+        return web.json_response({"first_index": 1, "last_index": 1600, "commit": 1600, "entries": entries})
+
+    async with answering(handler) as url, new_session() as session:
+        lines = await fetch_log(session, url)
+    assert [line.index for line in lines] == list(range(1500, 1601))
+
+
+async def test_an_acknowledged_write_carries_the_revision_that_the_node_named() -> None:
+    named: dict[str, str] = {}
+
+    async def handler(_: web.Request) -> web.Response:
+        return web.json_response({}, headers=named)
+
+    async with answering(handler) as url, new_session() as session:
+        assert (await put_value(session, url, "k", 7, 2.0)).revision == 0
+        named["ETag"] = '"41"'
+        assert (await put_value(session, url, "k", 7, 2.0)).revision == 41
+        named["ETag"] = '"other"'
+        assert (await put_value(session, url, "k", 7, 2.0)).revision == 0
+
+
+async def test_the_past_is_read_in_pages_and_holds_nothing_that_is_yet_to_come() -> None:
+    asked: list[int] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        assert request.path == "/v3/kv/txn"
+        reads = [one["request_range"] for one in (await request.json())["success"]]
+        asked.append(len(reads))
+        return web.json_response({"succeeded": True, "responses": [_past(read) for read in reads]})
+
+    def _past(read: dict[str, str]) -> dict[str, object]:
+        revision = int(read["revision"])
+        assert revision <= 200, "the node refuses what is yet to come"
+        value = b64encode(b"x" if revision == 5 else str(revision * 10).encode()).decode()
+        kvs = [{"mod_revision": str(revision), "value": value}] if revision > 3 else []
+        return {"response_range": {"header": {"revision": "200"}, "kvs": kvs}}
+
+    async with answering(handler) as url, new_session() as session:
+        found = await fetch_past(session, url, [("k", revision) for revision in range(2, 203)])
+    assert found[:4] == [(0, 0), (0, 0), (4, 40), (5, -1)]
+    assert found[-4:] == [(199, 1990), (200, 2000), (0, 0), (0, 0)]
+    assert asked == [1, RANGES_PAGE, 199 - RANGES_PAGE]
+
+
+async def test_a_past_that_is_not_told_is_an_error() -> None:
+    async def compacted(_: web.Request) -> web.Response:
+        return web.json_response({"code": 11, "message": "compacted"}, status=400)
+
+    async def too_few(_: web.Request) -> web.Response:
+        return web.json_response({"responses": []})
+
+    for handler in (compacted, too_few):
+        async with answering(handler) as url, new_session() as session:
+            with pytest.raises(ChaosError):
+                await fetch_past(session, url, [("k", 2)])
 
 
 async def test_how_often_keys_were_written_is_read_in_pages() -> None:

@@ -2,13 +2,17 @@
 
 import asyncio
 import random
+from base64 import b64encode
 from collections import Counter
 from itertools import pairwise
+from typing import Any
 
+import pytest
 from aiohttp import web
 
 from chaos.clock import Clock
-from chaos.observe.nodeapi import new_session
+from chaos.observe.nodeapi import Reply, new_session
+from chaos.workload import client
 from chaos.workload.workload import Workload
 from tests.chaos.doubles import addresses, answering
 
@@ -19,6 +23,9 @@ class Store:
     def __init__(self) -> None:
         self.values: dict[str, int] = {}
         self.versions: Counter[str] = Counter()
+        self.past: dict[int, tuple[str, int]] = {}
+        """By revision: the key that was written, and its value."""
+        self.past_refused = False
         self.under_way: Counter[tuple[str, str]] = Counter()
         self.most_under_way = 0
         self.status = 200
@@ -33,6 +40,8 @@ class Store:
                 return web.json_response({"error": "no-leader", "message": "none"}, status=503)
             keys = [{"key": key, "version": version} for key, version in sorted(self.versions.items())]
             return web.json_response({"keys": keys, "more": False})
+        if request.path == "/v3/kv/txn":
+            return web.json_response(self._at(await request.json()), status=503 if self.past_refused else 200)
         key = request.path.removeprefix("/kv/")
         self.under_way[key, request.method] += 1
         self.most_under_way = max(self.most_under_way, self.under_way[key, "PUT"])
@@ -43,16 +52,27 @@ class Store:
             if request.method == "PUT":
                 self.values[key] = int(await request.read())
                 self.versions[key] += 1
-            elif key not in self.values:
+                self.past[len(self.past) + 1] = key, self.values[key]
+                return web.Response(text="{}", headers={"ETag": f'"{len(self.past)}"'})
+            if key not in self.values:
                 return web.json_response({"error": "key-not-found", "message": "none"}, status=404)
             return web.Response(text=str(self.values[key]))
         finally:
             self.under_way[key, request.method] -= 1
 
+    def _at(self, asked: Any) -> dict[str, object]:
+        reads = [one["request_range"] for one in asked["success"]]
+        return {"responses": [{"response_range": self._range(int(read["revision"]))} for read in reads]}
+
+    def _range(self, revision: int) -> dict[str, object]:
+        found = {"mod_revision": str(revision)} if revision in self.past else None
+        value = b64encode(str(self.past[revision][1]).encode()).decode() if found else ""
+        return {"header": {"revision": str(len(self.past))}, "kvs": [found | {"value": value}] if found else []}
+
 
 async def test_writers_own_a_key_each_and_count_up_and_readers_see_it() -> None:
     one, two = Store(), Store()
-    two.values, two.versions = one.values, one.versions
+    two.values, two.versions, two.past = one.values, one.versions, one.past
     async with answering(one.handle) as a, answering(two.handle) as b, new_session() as session:
         work = Workload(addresses(n1=a, n2=b), session, Clock(), random.Random(1), rate_per_client=200, run="t")
         work.start()
@@ -69,6 +89,7 @@ async def test_writers_own_a_key_each_and_count_up_and_readers_see_it() -> None:
         assert {(op.client, op.via) for op in writes} == {(key.rpartition("/")[2], node)}
         assert all(before.done_us <= after.sent_us for before, after in pairwise(writes))
         assert final[key] == work.versions[key] == writes[-1].value
+        assert work.past[key] == tuple((op.revision, op.revision, op.value) for op in writes)
     assert {op.key for op in work.history if op.kind == "read" and op.client == "r1"} == set(work.keys)
     assert {op.client for op in work.history} == {"w1", "w2", "r1", "r2", "final"}
     assert {op.via for op in work.history if op.client == "final"} == {"n1", "n2"}
@@ -109,6 +130,45 @@ async def test_a_write_without_an_answer_is_unknown_and_its_value_is_never_sent_
     assert (first["write"].outcome, first["write"].value, first["write"].code) == ("unknown", 1, 0)
     assert (first["read"].outcome, first["read"].value) == ("fail", None)
     assert [op.value for op in work.history if op.kind == "write"][:2] != [1, 1]
+
+
+async def test_a_past_that_one_node_does_not_tell_is_asked_of_the_leader_and_else_left_out() -> None:
+    one, two = Store(), Store()
+    two.values, two.versions, two.past = one.values, one.versions, one.past
+    async with answering(one.handle) as a, answering(two.handle) as b, new_session() as session:
+        work = Workload(addresses(n1=a, n2=b), session, Clock(), random.Random(1), rate_per_client=200, run="t")
+        work.start()
+        while len(work.history) < 40:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await work.stop()
+        one.past_refused = True
+        await work.final_reads(b)
+        assert sum(map(len, work.past.values())) == len(one.past) > 0
+        two.past_refused = True
+        await work.final_reads(b)
+        assert work.past == {}
+
+
+async def test_a_client_that_meets_an_error_nobody_foresaw_writes_it_down_and_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def broken(*_: object) -> Reply:
+        raise RuntimeError("who would have thought")
+
+    store = Store()
+    async with answering(store.handle) as url, new_session() as session:
+        work = Workload(addresses(n1=url), session, Clock(), random.Random(1), 1, 1, rate_per_client=400)
+        monkeypatch.setattr(client, "put_value", broken)
+        monkeypatch.setattr(client, "get_value", broken)
+        work.start()
+        while len(work.history) < 6:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        monkeypatch.undo()
+        while work.history[-1].outcome != "ok":  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await work.stop()
+    assert {(op.kind, op.outcome) for op in work.history[:6]} == {("write", "unknown"), ("read", "fail")}
+    assert work.history[0].error == "this client failed: RuntimeError: who would have thought"
 
 
 async def test_what_is_cut_off_at_the_end_is_kept_as_unknown() -> None:
