@@ -32,13 +32,15 @@ _LOG = logging.getLogger("node.api")
 
 class Server(web.Server):
     """Makes the connections. `tasks`: those of all connections; `express` None: no express lane. `retiring`: each
-    connection ends with its next answer, which says so."""
+    connection ends with its next answer, which says so. `accepted`: connections since the start."""
 
     tasks: "set[asyncio.Task[None]]"
     express: Express | None = None
     retiring = False
+    accepted = 0
 
     def __call__(self) -> web.RequestHandler:
+        self.accepted += 1
         return Connection(self, loop=self._loop, **self._kwargs)
 
 

@@ -39,6 +39,12 @@ LINGERING_SECONDS = 2.0
 SHUTDOWN_SECONDS_MAX = 5.0
 """How long requests that run have to end when the server stops."""
 
+ACCEPTING_SECONDS_MAX = 1.0
+"""How long the connections that clients have opened already are taken before no more are; part of the drain."""
+
+ACCEPTING_QUIET_TURNS = 4
+"""Turns of the loop without a new connection after which none waits: one takes it, the next ones read its request."""
+
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
@@ -115,6 +121,9 @@ class ApiRunner(web.AppRunner):
 
     async def cleanup(self) -> None:
         """Stop serving; when it returns, no task of a connection is left."""
+        if isinstance(self._server, Server):
+            took_s = await _accept_all(self._server)
+            self._shutdown_timeout = max(0.0, self._shutdown_timeout - took_s)
         await super().cleanup()
         left = set(self._connection_tasks)
         for task in left:  # the framework does not wait for those it cancels, and leaves those of lost connections
@@ -129,6 +138,19 @@ class ApiRunner(web.AppRunner):
         server.tasks = self._connection_tasks
         server.express = self._express
         return server
+
+
+async def _accept_all(server: Server) -> float:
+    """Take what waits to be accepted: as the listener closes, the kernel would reset it with the request that it may
+    have sent, and its client could not know that nothing was done. The seconds that it took."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    seen, quiet = server.accepted, 0
+    while quiet < ACCEPTING_QUIET_TURNS and loop.time() < began + ACCEPTING_SECONDS_MAX:
+        await asyncio.sleep(0)
+        quiet = quiet + 1 if server.accepted == seen else 0
+        seen = server.accepted
+    return loop.time() - began
 
 
 def _outermost(handle: Handler, retiring: Callable[[], bool]) -> Handler:
