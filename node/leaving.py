@@ -3,7 +3,8 @@
 Why it exists: whoever sends requests to a node learns late that it leaves (a load balancer's list of ready nodes lags,
 clients keep connections open), and writes under way must get their answer while the lead moves. In order: not ready;
 the lead is handed over; for `wait_s` everything is served and forwarded as before, and every answer retires its
-connection; the lead is handed over again, should it have come back. What follows (no new connections, requests under
+connection; the lead is handed over again, should nobody have taken it or should it have come back. A node that was
+never ready does not wait: nobody sends it anything. What follows (no new connections, requests under
 way answered, links closed with goodbye, files closed) is app.py's, in the opposite order of the start. All of it ends
 within `Settings.leave_ms_max`. It must not decide when to leave.
 """
@@ -15,7 +16,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from node.raft.types import Role
-from node.runtime.ports import CommandOutcome, Status
+from node.runtime.ports import CommandOutcome, Readiness, Status
 
 HAND_OVER_US_MAX = 1_000_000
 """How long one hand-over is waited for; the core itself blocks proposals for one election timeout at most."""
@@ -28,6 +29,7 @@ class Leaver(Protocol):
 
     def leave(self) -> None: ...
     def status(self) -> Status: ...
+    def readiness(self) -> Readiness: ...
     async def command(
         self, name: str, arguments: dict[str, object], timeout_us: int, node: str = ""
     ) -> CommandOutcome: ...
@@ -55,11 +57,11 @@ async def leave(shell: Leaver, retire_connections: Callable[[], None], signals: 
     shell.leave()
     retire_connections()
     await hand_over(shell)
-    if wait_s > 0:
+    if shell.readiness().caught_up:
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 await signals.hurried.wait()
-        await hand_over(shell)
+    await hand_over(shell)
 
 
 async def hand_over(shell: Leaver) -> None:
