@@ -2,6 +2,7 @@
 on demand."""
 
 import asyncio
+import json
 import socket
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from chaos import healing
 from chaos.errors import ChaosError, Refused, Usage
 from chaos.journal import Header, UndoJournal
 from chaos.report.folder import UNDO_FILE
+from chaos.targets.kubernetes import account as account_module
 from chaos.targets.kubernetes import api as api_module
 from chaos.targets.kubernetes import dial
 from chaos.targets.kubernetes.account import open_account
@@ -29,7 +31,7 @@ from chaos.targets.kubernetes.pods import delete_pod, place_of
 from chaos.targets.kubernetes.release import Release, find_release, release_of
 from chaos.targets.kubernetes.target import open_kubernetes
 from chaos.targets.port import UndoStep
-from tests.chaos.fake_apiserver import FakeApiServer, fake_apiserver
+from tests.chaos.fake_apiserver import FakeApiServer, fake_apiserver, status
 
 SETS = "/apis/apps/v1/namespaces/home/statefulsets"
 PODS = "/api/v1/namespaces/home/pods"
@@ -82,6 +84,31 @@ async def test_a_credential_plugin_that_never_answers_is_not_waited_for(
     async with asyncio.timeout(5.0):
         with pytest.raises(Unreachable):
             await api.get(PODS)
+
+
+async def test_a_token_in_a_file_is_read_again_without_the_end_of_its_line(
+    server: FakeApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = server.kubeconfig(tmp_path)
+    config = json.loads(path.read_text())
+    config["users"] = [{"name": "filed", "user": {"tokenFile": "token"}}]
+    config["contexts"][0]["context"]["user"] = "filed"
+    path.write_text(json.dumps(config))
+    token = tmp_path / "token"
+    token.write_text("first\n")
+    monkeypatch.setattr(account_module, "TOKEN_FRESH_SECONDS", 0.0)
+    account = await open_account(None)
+    assert await account.headers() == {"Authorization": "Bearer first"}
+    token.write_text("second\n")
+    assert await account.headers() == {"Authorization": "Bearer second"}
+    token.unlink()
+    assert await account.headers() == {"Authorization": "Bearer second"}
+
+
+async def test_whom_the_api_server_does_not_know_is_told_what_to_look_at(server: FakeApiServer, api: Api) -> None:
+    server.before = lambda *_: status(401, "Unauthorized")
+    with pytest.raises(Forbidden, match=r"by context fake \(Unauthorized\): has its token or certificate expired\?"):
+        await find_release(api, "home", None)
 
 
 async def test_a_change_that_is_under_way_when_the_run_is_ended_is_there_before_the_healing_begins(

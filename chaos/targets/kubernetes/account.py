@@ -31,10 +31,11 @@ _POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 class Account:
-    """`context`: for people; `namespace`: the one that the context names."""
+    """`context`: for people; `namespace`: the one that the context names; `token_file`: holds the token, if one."""
 
-    def __init__(self, configuration: Any, context: str, namespace: str) -> None:
+    def __init__(self, configuration: Any, context: str, namespace: str, token_file: Path | None = None) -> None:
         self._configuration = configuration
+        self._token_file = token_file
         self.context = context
         self.namespace = namespace
         self.host: str = configuration.host.rstrip("/")
@@ -51,10 +52,19 @@ class Account:
         async with self._reading:
             now = asyncio.get_running_loop().time()
             if now - self._read_at >= TOKEN_FRESH_SECONDS:
-                key = await _in_thread(self._configuration.get_api_key_with_prefix, "BearerToken", "authorization")
-                self._headers = {"Authorization": str(key)} if key else {}
+                key = await _in_thread(self._key)
+                self._headers = {"Authorization": key} if key else {}
                 self._read_at = now
         return self._headers
+
+    def _key(self) -> str:
+        if self._token_file is not None:  # the package reads it once, and keeps the end of its line
+            try:
+                return f"Bearer {self._token_file.read_text().strip()}"
+            except (OSError, UnicodeDecodeError):  # it is being replaced, and the one before may still hold
+                if self._headers:
+                    return self._headers["Authorization"]
+        return str(self._configuration.get_api_key_with_prefix("BearerToken", "authorization") or "").strip()
 
 
 async def open_account(context: str | None) -> Account:
@@ -96,12 +106,22 @@ def _open(context: str | None) -> Account:
             known = ", ".join(sorted(one["name"] for one in contexts))
             raise Usage(f"There is no context {context!r} in {files}; it knows: {known}.")
         _reader.load_kube_config(files, context=chosen["name"], client_configuration=configuration)
+        token_file = _token_file_of(files, chosen["context"].get("user"))
     except Usage:
         raise
     except Exception as error:  # whatever its parsers of YAML, base64 and JSON raise
         raise Refused(f"The kubeconfig {files} cannot be used: {error}. Try `kubectl config view`.") from error
     namespace = chosen["context"].get("namespace") or DEFAULT_NAMESPACE
-    return _made(configuration, str(chosen["name"]), str(namespace))
+    return _made(configuration, str(chosen["name"]), str(namespace), token_file)
+
+
+def _token_file_of(files: str, user: str | None) -> Path | None:
+    """Relative to the kubeconfig that names it."""
+    for one in _reader.kube_config.KubeConfigMerger(files).config.safe_get("users") or ():
+        name = (one.value.get("user") or {}).get("tokenFile")
+        if one.value.get("name") == user and name:
+            return Path(one.path).parent / str(name)
+    return None
 
 
 def _is_there(file: str) -> bool:
@@ -126,9 +146,9 @@ def _in_cluster(configuration: Any, context: str | None, files: str) -> Account:
     return _made(configuration, "in-cluster", namespace)
 
 
-def _made(configuration: Any, context: str, namespace: str) -> Account:
+def _made(configuration: Any, context: str, namespace: str, token_file: Path | None = None) -> Account:
     try:
-        return Account(configuration, context, namespace)
+        return Account(configuration, context, namespace, token_file)
     except (OSError, ssl.SSLError) as error:
         raise Refused(f"The certificates of context {context} cannot be read: {error}.") from error
 

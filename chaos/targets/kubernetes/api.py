@@ -166,7 +166,11 @@ class Api:
 
     def _denied(self, status: int, message: str) -> Forbidden:
         if status == 401:
-            return Forbidden(f"Context {self.account.context} is not known to {self.account.host} ({message}).", 401)
+            return Forbidden(
+                f"{self.account.host} does not know whoever asks by context {self.account.context} ({message}): "
+                "has its token or certificate expired?",
+                401,
+            )
         return Forbidden(
             f"Context {self.account.context} lacks a permission: {message}. The chart's Role has it: "
             "helm upgrade ... --set chaos.rbac.create=true, and see docs/chaos.md.",
