@@ -8,6 +8,9 @@
 #   sh -c 'kill -KILL $(cat /proc/1/task/1/children)'      the container ends with 137 and is restarted by its policy
 #   sh -c 'kill -STOP $(cat /proc/1/task/1/children)'      and -CONT to let it go on
 
+# node.__version__, for the label: a build is refused where they differ.
+ARG VERSION=0.1.0
+
 FROM python:3.13-slim AS build
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends tini >/dev/null
 RUN python -m venv --without-pip /opt/raft
@@ -22,7 +25,7 @@ COPY node /source/node
 # raft-chaos works from outside; its code is not in the image, so its command must not be there either.
 RUN python -m pip --python /opt/raft/bin/python install --quiet --no-cache-dir --no-compile --no-deps /source \
  && rm /opt/raft/bin/raft-chaos
-ARG VERSION=0.1.0
+ARG VERSION
 RUN installed=$(/opt/raft/bin/python -c 'import node; print(node.__version__)'); test "$installed" = "$VERSION" || \
     { echo "node.__version__ is $installed and VERSION says $VERSION: build with --build-arg VERSION=$installed"; exit 1; }
 # The root is read-only at run time, so bytecode is made now; unchecked, for the sources cannot change.
@@ -30,7 +33,7 @@ RUN find /opt/raft -name __pycache__ -prune -exec rm -rf {} + \
  && /opt/raft/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/raft/lib
 
 FROM python:3.13-slim
-ARG VERSION=0.1.0
+ARG VERSION
 LABEL org.opencontainers.image.title="raft" \
       org.opencontainers.image.description="One node of a real, durable Raft cluster in Python." \
       org.opencontainers.image.version="$VERSION" \

@@ -12,6 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+STOP_POLL_SECONDS = 0.01
+"""How late a server notices that it is over; the library's half a second would be most of a test."""
+
 KINDS = {
     "v1": ["PersistentVolumeClaim", "Pod", "Service", "ServiceAccount", "Secret"],
     "apps/v1": ["StatefulSet"],
@@ -66,7 +69,7 @@ def stub(folder: Path, objects: dict[str, Any]) -> Iterator[Path]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = False
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(STOP_POLL_SECONDS,))
         thread.start()
         config = {
             "apiVersion": "v1",

@@ -8,8 +8,10 @@ import copy
 import functools
 import json
 import os
+import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,44 @@ def refusal(values: Values, release: str = "raft") -> str:
     done = _template(json.dumps(values, sort_keys=True), release, "ns")
     assert done.returncode != 0, f"rendered, and should have been refused: {values}"
     return done.stderr
+
+
+@functools.cache
+def _groups(cases: str) -> list[dict[str, Values]]:
+    """Each case in the first group in which no other sets one of its values."""
+    groups: list[dict[str, Values]] = []
+    for name, values in json.loads(cases).items():
+        free = (group for group in groups if not any(_meet(values, other) for other in group.values()))
+        group = next(free, None)
+        if group is None:
+            groups.append(group := {})
+        group[name] = values
+    return groups
+
+
+def _meet(one: Values, other: Values) -> bool:
+    return any(
+        _meet(one[key], other[key]) if isinstance(one[key], dict) and isinstance(other[key], dict) else True
+        for key in one.keys() & other.keys()
+    )
+
+
+def _merged(one: Values, other: Values) -> Values:
+    both = {**one, **other}
+    for key in one.keys() & other.keys():
+        both[key] = _merged(one[key], other[key])
+    return both
+
+
+def refusal_among(cases: Mapping[str, Values], case: str, sentence: str) -> str:
+    """As `refusal` of `cases[case]`, from a render of as many of `cases` as can be wrong at once.
+
+    Every sentence has a condition of its own, and any of them ends the render. Where `sentence`, a regular expression,
+    is not among them, the case is rendered alone: another value may have changed what is said.
+    """
+    members = next(group for group in _groups(json.dumps(cases)) if case in group)
+    said = refusal(functools.reduce(_merged, members.values()))
+    return said if re.search(sentence, said) else refusal(cases[case])
 
 
 class Rendered:

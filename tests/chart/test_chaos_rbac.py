@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-import kubernetes_validate
 import pytest
 
 from chaos.targets.kubernetes.permissions import NEEDS, NODES, TRYING, Permission
+from tests.chart.kubernetes_schema import NEWEST, OLDEST, check
 from tests.chart.rendering import Values, render
 
 RBAC_KINDS = {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
@@ -64,7 +64,7 @@ def test_nodes_never_run_under_that_account() -> None:
     assert render(rbac()).pod()["serviceAccountName"] == "raft"
 
 
-@pytest.mark.parametrize("version", [kubernetes_validate.latest_version(), "1.30"])
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
 def test_every_object_is_valid(version: str) -> None:
     for item in render(rbac(probes=True, nodes=True)).all:
-        kubernetes_validate.validate(item, version, strict=True)
+        check(item, version)

@@ -1,12 +1,14 @@
 """What people read of the chart says what it does: README, values.yaml, versions and the schema."""
 
 import json
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
 
 from node import __version__
-from tests.chart.rendering import CHART
+from tests.chart.rendering import CHART, ROOT
 from tests.chart.values_table import in_readme, rows, table
 
 
@@ -63,7 +65,33 @@ def _open(schema: dict[str, Any], place: str) -> list[str]:
     return found
 
 
+def test_whoever_writes_an_unknown_key_is_told_the_known_ones() -> None:
+    closed = list(_closed(json.loads((CHART / "values.schema.json").read_text())))
+    assert len(closed) > 20
+    for place in closed:
+        assert place["propertyNames"] == {"enum": sorted(place["properties"])}
+
+
+def _closed(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if schema.get("additionalProperties") is False:
+        yield schema
+    for inner in [*schema.get("properties", {}).values(), *([schema["items"]] if "items" in schema else [])]:
+        yield from _closed(inner)
+
+
 def test_the_chart_brings_the_version_of_the_node_that_it_is_made_with() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert chart["appVersion"] == __version__
     assert (chart["name"], chart["apiVersion"], chart["type"]) == ("raft", "v2", "application")
+
+
+def test_the_image_and_what_names_it_have_the_version_of_the_node() -> None:
+    """A version is changed in node/__init__.py; this lists where else."""
+    assert re.findall(r"^ARG VERSION(.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE) == [
+        f"={__version__}",
+        "",
+        "",
+    ]
+    for file in (ROOT / "deploy" / "compose.yaml", ROOT / "Dockerfile", CHART / "README.md"):
+        named = set(re.findall(r"raft:-?([0-9]+[.][0-9.]+)", file.read_text()))
+        assert named == {__version__}, file.name

@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-import kubernetes_validate
 import pytest
 
 from node import __version__
+from tests.chart.kubernetes_schema import NEWEST, OLDEST, check
 from tests.chart.pod_security import violations
 from tests.chart.rendering import CHART, EVERYTHING, Object, Values, helm, render, run, text
 
@@ -17,8 +17,6 @@ SELECTOR = {
 }
 POD_LABELS = {**SELECTOR, "app.kubernetes.io/part-of": "raft", "app.kubernetes.io/managed-by": "Helm"}
 LABELS = {**POD_LABELS, "app.kubernetes.io/version": __version__, "helm.sh/chart": "raft-0.1.0"}
-OLDEST_KUBERNETES = "1.30"
-NEWEST_KUBERNETES = kubernetes_validate.latest_version()
 POLICY: Values = {"networkPolicy": {"enabled": True}}
 OWN_PODS = {"podSelector": {"matchLabels": SELECTOR}}
 TEST_PODS = {"podSelector": {"matchLabels": {**SELECTOR, "app.kubernetes.io/component": "test"}}}
@@ -27,14 +25,14 @@ TEST_PODS = {"podSelector": {"matchLabels": {**SELECTOR, "app.kubernetes.io/comp
 @pytest.mark.parametrize(
     "values", [{}, EVERYTHING, {"replicaCount": 1}, POLICY], ids=["defaults", "all", "one", "policy"]
 )
-@pytest.mark.parametrize("version", [OLDEST_KUBERNETES, NEWEST_KUBERNETES])
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
 def test_every_object_is_valid_for_the_oldest_and_the_newest_kubernetes(values: Values, version: str) -> None:
     for item in render(values).all:
-        kubernetes_validate.validate(item, version, strict=True)
+        check(item, version)
 
 
 def test_the_oldest_kubernetes_is_the_one_that_the_chart_names() -> None:
-    assert f'kubeVersion: ">={OLDEST_KUBERNETES}-0"' in (CHART / "Chart.yaml").read_text()
+    assert f'kubeVersion: ">={OLDEST}-0"' in (CHART / "Chart.yaml").read_text()
     assert run("template", "raft", str(CHART), "--kube-version", "1.30.0").returncode == 0
     assert "1.29" in run("template", "raft", str(CHART), "--kube-version", "1.29.9").stderr
 
@@ -325,6 +323,35 @@ def test_names_are_the_releases_as_everywhere(release: str, values: Values, name
     kinds = {found for kind, found in rendered.names if kind != "Pod"}
     assert kinds == {name, f"{name}-headless"}
     assert rendered.stateful_set(name)["spec"]["serviceName"] == f"{name}-headless"
+
+
+@pytest.mark.parametrize(
+    ("release", "namespace", "values"),
+    [
+        ("true", "ns", {**POLICY, "chaos": {"rbac": {"create": True, "nodes": True}}}),
+        ("2024", "123", {"fullnameOverride": "null", "nameOverride": "1e3"}),
+        (
+            "raft",
+            "0x1f",
+            {
+                "serviceAccount": {"name": "8"},
+                "priorityClassName": "7",
+                "image": {"repository": "1", "tag": "30", "pullSecrets": ["9"]},
+                "persistence": {"storageClass": "on"},
+            },
+        ),
+    ],
+)
+def test_a_name_that_could_be_a_number_or_a_truth_stays_a_name(release: str, namespace: str, values: Values) -> None:
+    for item in render(values, release, namespace).all:
+        check(item, NEWEST)
+
+
+def test_a_pods_own_label_wins_over_a_common_one() -> None:
+    values: Values = {"commonLabels": {"team": "storage", "a": "b"}, "podLabels": {"team": "raft"}}
+    metadata = render(values).stateful_set()["spec"]["template"]["metadata"]
+    assert metadata["labels"] == {**POD_LABELS, "team": "raft", "a": "b"}
+    assert text(values).count("team: raft") == 1
 
 
 def test_two_releases_in_one_namespace_select_nothing_of_each_other() -> None:

@@ -4,9 +4,64 @@ import re
 
 import pytest
 
-from tests.chart.rendering import Values, refusal, render
+from tests.chart.rendering import Values, refusal, refusal_among, render
 
 LONG = "r" * 53
+
+UNREADABLE: dict[str, tuple[Values, str]] = {
+    "a range of one": (
+        {"settings": {"election_timeout_ms": "500"}},
+        "settings.election_timeout_ms 500 is no range, .* such as 500-1000",
+    ),
+    "a range of one as a number": (
+        {"settings": {"election_timeout_ms": 500}},
+        "settings.election_timeout_ms 500 is no range, .* such as 500-1000",
+    ),
+    "a size of Kubernetes in settings": (
+        {"settings": {"max_log_bytes": "1Gi"}},
+        "settings.max_log_bytes 1Gi is no size of raft-node: .* such as 256MiB",
+    ),
+    "memory of another unit": (
+        {"resources": {"limits": {"memory": "4GB"}}},
+        "resources.limits.memory 4GB is no size of Kubernetes: .* such as 4Gi",
+    ),
+    "a disk of another unit": (
+        {"persistence": {"size": "4 GiB"}},
+        "persistence.size 4 GiB is no size of Kubernetes",
+    ),
+    "a disk of no size": ({"persistence": {"size": ""}}, "persistence.size is empty"),
+    "CPU in words": (
+        {"resources": {"requests": {"cpu": "2 cores"}}},
+        "resources.requests.cpu 2 cores is no amount of CPU: .* 500m",
+    ),
+    "a tag in the repository": (
+        {"image": {"repository": "registry:5000/raft:dev"}},
+        "image.repository registry:5000/raft:dev holds a tag or digest: put that into image.tag",
+    ),
+    "a tag that is a number": ({"image": {"tag": 1.1}}, r"image.tag 1\.1 is a number, .* --set-string"),
+    "an image with capitals": ({"image": {"repository": "Raft"}}, "image.repository Raft cannot be an image's name"),
+    "a class with a line too many": (
+        {"priorityClassName": "high\nhostNetwork: true"},
+        r"priorityClassName high\\nhostNetwork: true cannot be the name of anything",
+    ),
+    "a storage class in capitals": (
+        {"persistence": {"storageClass": "Fast"}},
+        "persistence.storageClass Fast cannot be the name of anything",
+    ),
+    "an account with a slash": (
+        {"serviceAccount": {"name": "ns/raft"}},
+        "serviceAccount.name ns/raft cannot be the name of anything",
+    ),
+    "a secret with a slash": (
+        {"image": {"pullSecrets": ["good", "ns/pull"]}},
+        r"image.pullSecrets\[1\] ns/pull cannot be the name of anything",
+    ),
+    "a line's end that nobody sees": (
+        {"settings": {"max_append_bytes": "1MiB\n"}},
+        r"settings.max_append_bytes 1MiB\\n is no size of raft-node",
+    ),
+}
+"""Said by themselves: nothing can be held against what cannot be read."""
 
 SENSELESS: dict[str, tuple[Values, str]] = {
     "memory that cannot hold a full log": (
@@ -53,31 +108,6 @@ SENSELESS: dict[str, tuple[Values, str]] = {
         {"settings": {"max_append_bytes": 2097152, "max_uncommitted_bytes": "1MiB"}},
         "settings.max_append_bytes 2MiB exceeds settings.max_uncommitted_bytes 1MiB",
     ),
-    "a range of one": (
-        {"settings": {"election_timeout_ms": "500"}},
-        "settings.election_timeout_ms 500 is no range, .* such as 500-1000",
-    ),
-    "a range of one as a number": (
-        {"settings": {"election_timeout_ms": 500}},
-        "settings.election_timeout_ms 500 is no range, .* such as 500-1000",
-    ),
-    "a size of Kubernetes in settings": (
-        {"settings": {"max_log_bytes": "1Gi"}},
-        "settings.max_log_bytes 1Gi is no size of raft-node: .* such as 256MiB",
-    ),
-    "memory of another unit": (
-        {"resources": {"limits": {"memory": "4GB"}}},
-        "resources.limits.memory 4GB is no size of Kubernetes: .* such as 4Gi",
-    ),
-    "a disk of another unit": (
-        {"persistence": {"size": "4 GiB"}},
-        "persistence.size 4 GiB is no size of Kubernetes",
-    ),
-    "a disk of no size": ({"persistence": {"size": ""}}, "persistence.size is empty"),
-    "CPU in words": (
-        {"resources": {"requests": {"cpu": "2 cores"}}},
-        "resources.requests.cpu 2 cores is no amount of CPU: .* 500m",
-    ),
     "a segment that is no whole sectors": (
         {"settings": {"segment_bytes": 1000001}},
         "settings.segment_bytes 1000001 is not a multiple of 512",
@@ -93,10 +123,6 @@ SENSELESS: dict[str, tuple[Values, str]] = {
     "a budget of the majority": (
         {"podDisruptionBudget": {"maxUnavailable": 2}},
         "podDisruptionBudget.maxUnavailable 2 lets evictions take the majority of 3 nodes: set 1 or less",
-    ),
-    "a tag in the repository": (
-        {"image": {"repository": "registry:5000/raft:dev"}},
-        "image.repository registry:5000/raft:dev holds a tag or digest: put that into image.tag",
     ),
     "the image of the day": ({"image": {"tag": "latest"}}, "image.tag latest means another image .* name a version"),
     "a node port without its type": (
@@ -131,37 +157,51 @@ SENSELESS: dict[str, tuple[Values, str]] = {
         {"extraContainers": [{"name": "node"}]},
         "may not hold a container named node",
     ),
+    "a claim's label that pods are found by": (
+        {"persistence": {"labels": {"app.kubernetes.io/name": "x"}}},
+        "persistence.labels.app.kubernetes.io/name is a label that the chart",
+    ),
 }
 
 MISTYPED: dict[str, tuple[Values, str]] = {
-    "an even number of voters": ({"replicaCount": 2}, "replicaCount 1 3 5 7"),
-    "too many voters": ({"replicaCount": 9}, "replicaCount"),
-    "no voters": ({"replicaCount": 0}, "replicaCount"),
-    "an unknown value": ({"replicas": 3}, "replicas"),
-    "an unknown setting": ({"settings": {"heartbeat": 100}}, "settings heartbeat"),
+    "an even number of voters": ({"replicaCount": 2}, "replicaCount: .*1, 3, 5, 7"),
+    "too many voters": ({"replicaCount": 9}, "replicaCount: .*1, 3, 5, 7"),
+    "no voters": ({"replicaCount": 0}, "replicaCount: .*1, 3, 5, 7"),
+    "an unknown value": ({"replicas": 3}, ": .*replicas"),
+    "an unknown setting": ({"settings": {"heartbeat": 100}}, "settings: .*heartbeat\\b"),
     "an unknown key deep inside": (
         {"probes": {"liveness": {"initialDelaySeconds": 3}}},
-        "initialDelaySeconds",
+        "probes.liveness: .*initialDelaySeconds",
     ),
-    "a number with a unit": ({"settings": {"heartbeat_ms": "100ms"}}, "settings heartbeat_ms"),
-    "a size that is none": ({"persistence": {"size": True}}, "persistence size"),
-    "a heartbeat below the node's bound": ({"settings": {"heartbeat_ms": 4}}, "settings heartbeat_ms 5"),
-    "an unknown level": ({"settings": {"log_level": "loud"}}, "settings log_level warning"),
-    "loopback in a pod": ({"listenAddress": "127.0.0.1"}, "listenAddress 0.0.0.0"),
-    "a user that is root": ({"securityContext": {"runAsUser": 0}}, "securityContext runAsUser"),
-    "a disk in passing": ({"persistence": {"enabled": False}}, "persistence enabled"),
-    "a disk that many may write": ({"persistence": {"accessMode": "ReadWriteMany"}}, "persistence accessMode"),
-    "an empty image": ({"image": {"repository": ""}}, "image repository"),
-    "a digest that is none": ({"image": {"digest": "abc"}}, "image digest"),
-    "a policy peer that is none": ({"networkPolicy": {"clients": [{"pods": {}}]}}, "networkPolicy clients 0"),
-    "a section taken away": ({"probes": None}, "probes"),
+    "a number with a unit": ({"settings": {"heartbeat_ms": "100ms"}}, "settings.heartbeat_ms: .*integer"),
+    "a size that is none": ({"persistence": {"size": True}}, "persistence.size: .*string"),
+    "a heartbeat below the node's bound": ({"settings": {"heartbeat_ms": 4}}, "settings.heartbeat_ms: .*\\b5\\b"),
+    "an unknown level": ({"settings": {"log_level": "loud"}}, "settings.log_level: .*warning"),
+    "loopback in a pod": ({"listenAddress": "127.0.0.1"}, "listenAddress: .*0[.]0[.]0[.]0"),
+    "a user that is root": ({"securityContext": {"runAsUser": 0}}, "securityContext.runAsUser: .*\\b1\\b"),
+    "a disk in passing": ({"persistence": {"enabled": False}}, "persistence: .*enabled"),
+    "a disk that many may write": (
+        {"persistence": {"accessMode": "ReadWriteMany"}},
+        "persistence.accessMode: .*ReadWriteOncePod",
+    ),
+    "an empty image": ({"image": {"repository": ""}}, "image.repository: .*\\b1\\b"),
+    "a digest that is none": ({"image": {"digest": "abc"}}, "image.digest: .*sha256"),
+    "a policy peer that is none": ({"networkPolicy": {"clients": [{"pods": {}}]}}, "networkPolicy.clients.0: .*pods"),
+    "a section taken away": ({"probes": None}, ": .*probes"),
+    "no CPU at all": ({"resources": {"limits": {"cpu": 0}}}, "resources.limits.cpu: .*0.001"),
 }
+"""By the place as the schema's checker writes it, with dots, and what it says of it."""
 
 
-@pytest.mark.parametrize("case", SENSELESS)
+def said_of(cases: dict[str, tuple[Values, str]], case: str, sentence: str) -> str:
+    return refusal_among({name: values for name, (values, _) in cases.items()}, case, sentence)
+
+
+@pytest.mark.parametrize("case", [*UNREADABLE, *SENSELESS])
 def test_senseless_values_are_refused_with_a_cure(case: str) -> None:
-    values, sentence = SENSELESS[case]
-    said = refusal(values)
+    cases = UNREADABLE if case in UNREADABLE else SENSELESS
+    sentence = cases[case][1]
+    said = said_of(cases, case, sentence)
     assert re.search(sentence, said), said
     told = [line for line in said.splitlines() if line.startswith("  - ")]
     assert told
@@ -170,11 +210,12 @@ def test_senseless_values_are_refused_with_a_cure(case: str) -> None:
 
 @pytest.mark.parametrize("case", MISTYPED)
 def test_what_the_schema_refuses_is_named_by_its_place(case: str) -> None:
-    values, words = MISTYPED[case]
-    said = refusal(values)
+    place, rule = MISTYPED[case][1].split(": ")
+    helm_4, helm_3 = "".join(f"/{part}" for part in place.split(".") if part), place or r"\(root\)"
+    sentence = f"- (at '{helm_4}'|{helm_3}): {rule}"
+    said = said_of(MISTYPED, case, sentence)
     assert "the schema" in said, said
-    for word in words.split():
-        assert re.search(rf"\b{re.escape(word)}\b", said), f"{word}: {said}"
+    assert re.search(sentence, said), said
 
 
 def test_everything_that_is_wrong_is_said_at_once() -> None:

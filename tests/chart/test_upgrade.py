@@ -66,6 +66,49 @@ def test_another_size_of_the_volumes_is_refused_and_the_same_in_another_unit_is_
     assert upgrade(tmp_path, there(), {"persistence": {"size": "4096Mi"}}) == (0, "")
 
 
+KEPT: Values = {
+    "accessMode": "ReadWriteOncePod",
+    "storageClass": "fast",
+    "labels": {"tier": "gold"},
+    "annotations": {"c": "d"},
+}
+
+
+def test_what_kubernetes_never_changes_is_refused_before_it_answers_with_a_riddle(tmp_path: Path) -> None:
+    code, said = upgrade(tmp_path, there(), {"persistence": KEPT, "nameOverride": "ra"})
+    assert code != 0
+    for sentence in (
+        "nameOverride would change the label that pods are found by from app.kubernetes.io/name=raft to ra",
+        "upgrade with --set nameOverride=raft.",
+        "persistence.accessMode ReadWriteOncePod differs from the ReadWriteOnce that this release was made with",
+        'persistence.storageClass fast differs from the "" that this release was made with',
+        'persistence.labels {"tier":"gold"} differs from the {} that this release was made with',
+        'persistence.annotations {"c":"d"} differs from the {} that this release was made with',
+    ):
+        assert sentence in said
+    assert len([line for line in said.splitlines() if line.startswith("  - ")]) == 5
+    assert upgrade(tmp_path, there({"persistence": KEPT}), {"persistence": KEPT}) == (0, "")
+    said = upgrade(tmp_path, there({"persistence": {"storageClass": "-"}}), {})[1]
+    assert 'persistence.storageClass "" differs from the - that this release was made with' in said
+
+
+def test_another_name_is_refused_for_it_would_be_another_cluster(tmp_path: Path) -> None:
+    objects = there()
+    lists = {
+        STATEFUL_SET.rpartition("/")[0]: {
+            "kind": "StatefulSetList",
+            "apiVersion": "apps/v1",
+            "items": [*objects.values()],
+        }
+    }
+    code, said = upgrade(tmp_path, objects | lists, {"fullnameOverride": "other"})
+    assert code != 0
+    assert "The name other would be that of another, empty cluster, and raft, which this release runs now" in said
+    stranger = objects[STATEFUL_SET]
+    stranger["metadata"]["labels"]["app.kubernetes.io/instance"] = "of-another-release"
+    assert upgrade(tmp_path, lists, {"fullnameOverride": "other"}) == (0, "")
+
+
 def test_an_upgrade_that_changes_neither_is_taken(tmp_path: Path) -> None:
     assert upgrade(tmp_path, there({"replicaCount": 5}), {"replicaCount": 5, "image": {"tag": "2"}}) == (0, "")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chart.cluster_stub import STOP_POLL_SECONDS
 from tests.chart.rendering import CHART, render
 
 SCRIPT = CHART / "files" / "write_and_read.py"
@@ -68,7 +69,7 @@ def made_up(told: Told) -> Iterator[str]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(STOP_POLL_SECONDS,))
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"

@@ -37,10 +37,11 @@
 {{- end -}}
 {{- end -}}
 
-{{/* What a pod is found by. The StatefulSet's selector cannot be changed, so nothing may ever be added here. */}}
+{{/* What a pod is found by. The StatefulSet's selector cannot be changed, so nothing may ever be added here. Quoted, as
+     every name is: a release may be called 2024 or true. */}}
 {{- define "raft.instanceLabels" -}}
-app.kubernetes.io/name: {{ include "raft.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "raft.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "raft.selectorLabels" -}}
@@ -53,7 +54,7 @@ app.kubernetes.io/component: node
 {{- $root := index . 0 -}}
 {{ include "raft.instanceLabels" $root }}
 app.kubernetes.io/component: {{ index . 1 }}
-app.kubernetes.io/part-of: {{ include "raft.name" $root }}
+app.kubernetes.io/part-of: {{ include "raft.name" $root | quote }}
 app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" }}
@@ -62,14 +63,14 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- end }}
 {{- end -}}
 
-{{/* Labels of a pod: of its object, without chart and version, so that a new chart alone rolls no pod. */}}
+{{/* Labels of a pod, those of podLabels among them: without chart and version, so that a new chart alone rolls no pod. */}}
 {{- define "raft.podLabels" -}}
 {{- $root := index . 0 -}}
 {{ include "raft.instanceLabels" $root }}
 app.kubernetes.io/component: {{ index . 1 }}
-app.kubernetes.io/part-of: {{ include "raft.name" $root }}
+app.kubernetes.io/part-of: {{ include "raft.name" $root | quote }}
 app.kubernetes.io/managed-by: {{ $root.Release.Service }}
-{{- with $root.Values.commonLabels }}
+{{- with merge (dict) $root.Values.podLabels $root.Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}

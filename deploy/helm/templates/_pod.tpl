@@ -62,7 +62,7 @@ topologySpreadConstraints:
 {{- end -}}
 
 {{- define "raft.podSpec" -}}
-serviceAccountName: {{ include "raft.serviceAccountName" . }}
+serviceAccountName: {{ include "raft.serviceAccountName" . | quote }}
 automountServiceAccountToken: false
 # The links that Kubernetes adds for a Service named raft are called RAFT_..., which a node takes for unknown settings.
 enableServiceLinks: false
@@ -72,11 +72,11 @@ securityContext:
 {{- with .Values.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .Values.dnsConfig }}
 dnsConfig:
@@ -102,7 +102,7 @@ initContainers:
 {{- end }}
 containers:
   - name: node
-    image: {{ include "raft.image" . }}
+    image: {{ include "raft.image" . | quote }}
     imagePullPolicy: {{ .Values.image.pullPolicy }}
     securityContext:
       {{- include "raft.containerSecurity" . | nindent 6 }}

@@ -18,18 +18,21 @@
 {{- with $told -}}{{- fail (printf "\n  - %s" (join "\n  - " .)) -}}{{- end -}}
 {{- end -}}
 
-{{/* What cannot be read as a size or a range: nothing can be held against it, so these are said by themselves. */}}
+{{/* A value as it stands in a sentence, which is one line. */}}
+{{- define "raft.shown" -}}{{- toString . | replace "\n" "\\n" -}}{{- end -}}
+
+{{/* What cannot be read as a size, a range or a name: nothing can be held against it, so these are said by themselves. */}}
 {{- define "raft.refuse.forms" -}}
 {{- $settings := .Values.settings -}}
 {{- range $key, $_ := include "raft.sizeBounds" . | fromYaml }}
 {{- $value := get $settings $key }}
 {{- if and $value (kindIs "string" $value) (not (regexMatch "^[0-9]{1,19} *([KMGkmg][iI][bB])?$" $value)) }}
-settings.{{ $key }} {{ $value }} is no size of raft-node: write a whole number of bytes, or one with KiB, MiB or GiB, such as 256MiB.
+settings.{{ $key }} {{ include "raft.shown" $value }} is no size of raft-node: write a whole number of bytes, or one with KiB, MiB or GiB, such as 256MiB.
 {{- end }}
 {{- end }}
 {{- with $settings.election_timeout_ms }}
 {{- if not (regexMatch "^ *[0-9]{1,9} *- *[0-9]{1,9} *$" (toString .)) }}
-settings.election_timeout_ms {{ . }} is no range, and a timeout that is always the same would split every vote: write both ends in milliseconds, such as 500-1000.
+settings.election_timeout_ms {{ include "raft.shown" . }} is no range, and a timeout that is always the same would split every vote: write both ends in milliseconds, such as 500-1000.
 {{- end }}
 {{- end }}
 {{- $sizes := dict "persistence.size" .Values.persistence.size -}}
@@ -38,16 +41,34 @@ settings.election_timeout_ms {{ . }} is no range, and a timeout that is always t
 {{- $of := get $resources $which | default dict }}
 {{- $_ := set $sizes (printf "resources.%s.memory" $which) (get $of "memory") }}
 {{- if and (kindIs "string" $of.cpu) (not (regexMatch "^([0-9]+m|[0-9]+(\\.[0-9]+)?)$" $of.cpu)) }}
-resources.{{ $which }}.cpu {{ $of.cpu }} is no amount of CPU: write cores or thousandths of one, such as 0.5 or 500m.
+resources.{{ $which }}.cpu {{ include "raft.shown" $of.cpu }} is no amount of CPU: write cores or thousandths of one, such as 0.5 or 500m.
 {{- end }}
 {{- end }}
 {{- range $key, $value := $sizes }}
 {{- if and (kindIs "string" $value) $value (not (regexMatch "^[0-9]+(\\.[0-9]+)?(k|M|G|T|Ki|Mi|Gi|Ti)?$" $value)) }}
-{{ $key }} {{ $value }} is no size of Kubernetes: write a number with Ki, Mi, Gi or Ti, such as 4Gi.
+{{ $key }} {{ include "raft.shown" $value }} is no size of Kubernetes: write a number with Ki, Mi, Gi or Ti, such as 4Gi.
 {{- end }}
 {{- end }}
 {{- if eq (.Values.persistence.size | toString) "" }}
 persistence.size is empty: say how large a node's volume is, such as 4Gi.
+{{- end }}
+{{- if not (kindIs "string" .Values.image.tag) }}
+image.tag {{ .Values.image.tag }} is a number, and as a number 1.10 is 1.1: write it in quotes, or give it with --set-string.
+{{- end }}
+{{- $repository := .Values.image.repository }}
+{{- if regexMatch "(:[^/]*|@.*)$" $repository }}
+image.repository {{ include "raft.shown" $repository }} holds a tag or digest: put that into image.tag or image.digest.
+{{- else if not (regexMatch "^([][A-Za-z0-9.:-]+/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$" $repository) }}
+image.repository {{ include "raft.shown" $repository }} cannot be an image's name: write lower-case letters and digits with single dots, dashes and slashes between them, such as registry.example/team/raft.
+{{- end }}
+{{- $names := dict "priorityClassName" .Values.priorityClassName "serviceAccount.name" .Values.serviceAccount.name "persistence.storageClass" (trimPrefix "-" .Values.persistence.storageClass) -}}
+{{- range $i, $secret := .Values.image.pullSecrets }}
+{{- $_ := set $names (printf "image.pullSecrets[%d]" $i) $secret }}
+{{- end }}
+{{- range $key, $name := $names }}
+{{- if and $name (not (regexMatch "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$" $name)) }}
+{{ $key }} {{ include "raft.shown" $name }} cannot be the name of anything in Kubernetes: write the one that `kubectl get` shows, of lower-case letters, digits, dashes and dots.
+{{- end }}
 {{- end }}
 {{- end -}}
 
@@ -59,14 +80,11 @@ The name {{ $name }} has {{ len $name }} characters, and Kubernetes leaves 52 fo
 {{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) }}
 The name {{ $name }} cannot be a Service's: it must begin with a letter and hold only lower-case letters, digits and dashes; set fullnameOverride, or choose another release name.
 {{- end }}
-{{- if regexMatch "(:[^/]*|@.*)$" .Values.image.repository }}
-image.repository {{ .Values.image.repository }} holds a tag or digest: put that into image.tag or image.digest.
-{{- end }}
 {{- if and (eq (.Values.image.tag | toString) "latest") (not .Values.image.digest) }}
 image.tag latest means another image from day to day, so a pod that restarts could run another version than its peers: name a version, or set image.digest.
 {{- end }}
-{{- range $where := list "commonLabels" "podLabels" -}}
-{{- range $key, $_ := get $.Values $where }}
+{{- range $where, $labels := dict "commonLabels" .Values.commonLabels "podLabels" .Values.podLabels "persistence.labels" .Values.persistence.labels -}}
+{{- range $key, $_ := $labels }}
 {{- if regexMatch "^(app\\.kubernetes\\.io|helm\\.sh|statefulset\\.kubernetes\\.io)/" $key }}
 {{ $where }}.{{ $key }} is a label that the chart or Kubernetes sets itself and finds pods by: use a key of your own.
 {{- end }}
@@ -225,30 +243,6 @@ extraVolumeMounts holds {{ .mountPath }}, which lies in a folder of the node's o
 {{- range concat .Values.extraContainers .Values.extraInitContainers }}
 {{- if eq (.name | default "") "node" }}
 extraContainers and extraInitContainers may not hold a container named node, which is the node's own: call it something else.
-{{- end }}
-{{- end }}
-{{- end -}}
-
-{{/* What is in the cluster already; a render without one (helm template) finds nothing and refuses nothing. */}}
-{{- define "raft.refuse.upgrade" -}}
-{{- $there := lookup "apps/v1" "StatefulSet" .Release.Namespace (include "raft.fullname" .) -}}
-{{- if $there }}
-{{- $born := dig "metadata" "annotations" "raft/born-with" "" $there }}
-{{- if and $born (ne $born (.Values.replicaCount | toString)) }}
-replicaCount {{ .Values.replicaCount }} would change a cluster born with {{ $born }} nodes, and voters change through the log alone: membership changes are still to come, so upgrade with --set replicaCount={{ $born }}, or install a second release with {{ .Values.replicaCount }} nodes and copy the data.
-{{- end }}
-{{- $pods := dig "spec" "replicas" 0 $there | int }}
-{{- $ready := dig "status" "readyReplicas" 0 $there | int }}
-{{- if and .Release.IsUpgrade (lt $ready $pods) (not .Values.updateStrategy.evenIfUnready) }}
-{{ $ready }} of {{ $pods }} pods are ready, and a rollout does not wait for a pod that was down before, so it could stop all writes: wait until all are ready, go back with helm rollback, or, to replace pods that cannot become ready, --set updateStrategy.evenIfUnready=true.
-{{- end }}
-{{- range dig "spec" "volumeClaimTemplates" list $there }}
-{{- $size := dig "spec" "resources" "requests" "storage" "" . }}
-{{- if and (eq .metadata.name "data") $size }}
-{{- if ne (include "raft.bytes" $size) (include "raft.bytes" $.Values.persistence.size) }}
-persistence.size {{ $.Values.persistence.size }} differs from the {{ $size }} that this release was made with, and Kubernetes changes no claim template: keep {{ $size }}, or enlarge the claims and recreate the StatefulSet as the chart's README says.
-{{- end }}
-{{- end }}
 {{- end }}
 {{- end }}
 {{- end -}}

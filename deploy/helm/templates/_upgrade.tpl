@@ -1,0 +1,68 @@
+{{/* What is in the cluster already, and what an upgrade of it would break or Kubernetes would refuse with a riddle. A
+     render without a cluster (helm template) finds nothing and refuses nothing. */}}
+{{- define "raft.refuse.upgrade" -}}
+{{- $name := include "raft.fullname" . -}}
+{{- $there := lookup "apps/v1" "StatefulSet" .Release.Namespace $name -}}
+{{- if $there }}
+{{- include "raft.refuse.membership" (list . $there) }}
+{{- include "raft.refuse.immutable" (list . $there) }}
+{{- else if .Release.IsUpgrade }}
+{{- range (lookup "apps/v1" "StatefulSet" .Release.Namespace "").items }}
+{{- if and (eq (dig "labels" "app.kubernetes.io/instance" "" .metadata) $.Release.Name) (dig "annotations" "raft/born-with" "" .metadata) }}
+The name {{ $name }} would be that of another, empty cluster, and {{ .metadata.name }}, which this release runs now, would be deleted: keep nameOverride and fullnameOverride as they were, or install a second release and copy the data.
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Takes (list root StatefulSet), as the API has it. */}}
+{{- define "raft.refuse.membership" -}}
+{{- $root := index . 0 -}}
+{{- $there := index . 1 -}}
+{{- $replicas := $root.Values.replicaCount | toString -}}
+{{- $born := dig "metadata" "annotations" "raft/born-with" "" $there }}
+{{- if and $born (ne $born $replicas) }}
+replicaCount {{ $replicas }} would change a cluster born with {{ $born }} nodes, and voters change through the log alone: membership changes are still to come, so upgrade with --set replicaCount={{ $born }}, or install a second release with {{ $replicas }} nodes and copy the data.
+{{- end }}
+{{- $pods := dig "spec" "replicas" 0 $there | int }}
+{{- $ready := dig "status" "readyReplicas" 0 $there | int }}
+{{- if and $root.Release.IsUpgrade (lt $ready $pods) (not $root.Values.updateStrategy.evenIfUnready) }}
+{{ $ready }} of {{ $pods }} pods are ready, and a rollout does not wait for a pod that was down before, so it could stop all writes: wait until all are ready, go back with helm rollback, or, to replace pods that cannot become ready, --set updateStrategy.evenIfUnready=true.
+{{- end }}
+{{- end -}}
+
+{{/* Fields of a StatefulSet that stay as they were made, by the values that they come from; takes (list root StatefulSet). */}}
+{{- define "raft.refuse.immutable" -}}
+{{- $root := index . 0 -}}
+{{- $there := index . 1 -}}
+{{- $wanted := $root.Values.persistence -}}
+{{- $found := dig "spec" "selector" "matchLabels" "app.kubernetes.io/name" "" $there }}
+{{- if and $found (ne $found (include "raft.name" $root)) }}
+nameOverride would change the label that pods are found by from app.kubernetes.io/name={{ $found }} to {{ include "raft.name" $root }}, and Kubernetes changes no selector: upgrade with --set nameOverride={{ $found }}.
+{{- end }}
+{{- range dig "spec" "volumeClaimTemplates" list $there }}
+{{- if eq .metadata.name "data" }}
+{{- $class := "" }}
+{{- if hasKey .spec "storageClassName" }}{{ $class = .spec.storageClassName | default "-" }}{{ end }}
+{{- $made := dict
+      "size" (dig "resources" "requests" "storage" "" .spec)
+      "accessMode" (first .spec.accessModes)
+      "storageClass" $class
+      "labels" (omit (.metadata.labels | default dict) "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component")
+      "annotations" (.metadata.annotations | default dict) }}
+{{- range $key, $old := $made }}
+{{- $new := get $wanted $key }}
+{{- $same := eq (toJson $old) (toJson $new) }}
+{{- if eq $key "size" }}{{ $same = eq (include "raft.bytes" $old) (include "raft.bytes" $new) }}{{ end }}
+{{- if not $same }}
+persistence.{{ $key }} {{ include "raft.plain" $new }} differs from the {{ include "raft.plain" $old }} that this release was made with, and Kubernetes changes no claim template: keep {{ include "raft.plain" $old }}, or {{ if eq $key "size" }}enlarge{{ else }}change{{ end }} the claims and recreate the StatefulSet as the chart's README says.
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Text as it is, and "" where it is empty; a map as JSON. */}}
+{{- define "raft.plain" -}}
+{{- if and (kindIs "string" .) . -}}{{ . }}{{- else -}}{{ toJson . }}{{- end -}}
+{{- end -}}
