@@ -90,7 +90,7 @@ def _asks_for_json(given: Sequence[str]) -> bool:
 def _unexpected(error: Exception) -> int:
     """Errors of the command line's parser, and what nobody foresaw."""
     if hasattr(error, "format_message"):  # the parser's; Typer keeps their class private
-        sentence = error.format_message()
+        sentence = error.format_message().replace(": Value error, ", ": ").replace(": Input should ", ": it must ")
         if not sentence or type(error).__name__ == "NoArgsIsHelpError":
             return USAGE  # the parser has printed the help
         context = getattr(error, "ctx", None)

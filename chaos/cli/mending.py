@@ -91,17 +91,20 @@ def _show_found(common: Common, target: Target, found: healing.Found) -> None:
 
 def _report(
     common: Common,
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="a folder in chaos-runs, or chaos-runs for the newest")],
+    run: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", help="a folder in chaos-runs; without it the newest run in --out")
+    ] = None,
 ) -> int:
     """Judge a kept run again by the checks of this version, and write its report anew.
 
     Needs no cluster. Exit code: that of the verdicts.
 
     [bold]Examples[/bold]
-      raft-chaos report chaos-runs/latest
+      raft-chaos report
+      raft-chaos report chaos-runs/20260131T120000Z-partition
     """
-    kept = load_run(run)
-    folder = reopen(run)
+    kept = load_run(run or common.out)
+    folder = reopen(run or common.out)
     record = judged(kept.record, kept.evidence)
     code = judge.exit_code(record.verdicts)
     broke_off = kept.record.exit_code != judge.exit_code(kept.record.verdicts)

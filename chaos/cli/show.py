@@ -31,6 +31,9 @@ _LEAVE_OUT = ("instance", "restarts", "runs on", "applied", "ready", "commit")
 """In this order, where a terminal is narrow."""
 _COLOURS = {"pass": "green", "ok": "green", "fail": "bold red", "error": "bold red", "unknown": "yellow"}
 _COLOURS["warning"] = "yellow"
+_HOW_SURE = (
+    "[dim]±: how far that node's clock may be off ours; −: seen by a sample, so it happened up to so much earlier[/dim]"
+)
 
 
 def print_rich(*parts: str | Table) -> None:
@@ -154,13 +157,14 @@ def _failover(failover: Failover) -> None:
         table.add_row(name, *(("not seen", "") if moment is None else (_after(moment, failover), moment.node)))
     told = [f"nobody could write for {_ms(failover.unavailable_us)}" if failover.unavailable_us is not None else ""]
     if failover.new_term is not None:
-        told.append(f"{failover.new_leader} won term {failover.new_term}, {failover.terms_burned} terms burned")
+        burned = failover.terms_burned or 0
+        told.append(f"{failover.new_leader} won term {failover.new_term}{f', {burned} terms burned' if burned else ''}")
     if failover.election_timeout_ms is not None:
         told.append(f"election timeout {failover.election_timeout_ms:.0f} ms")
     if failover.down_us is not None:
         told.append(f"{failover.killed} ran again after {_ms(failover.down_us)} (not counted)")
     title = f"[bold]Failover[/bold]: {escape(failover.killed)}, leader of term {failover.old_term}"
-    print_rich("", title, table, escape("; ".join(text for text in told if text)))
+    print_rich("", title, table, escape("; ".join(text for text in told if text)), _HOW_SURE)
 
 
 def _failovers(failovers: Sequence[Failover]) -> None:
@@ -181,12 +185,14 @@ def _failovers(failovers: Sequence[Failover]) -> None:
         if gaps
         else ""
     )
-    print_rich("", "[bold]Failovers[/bold] (milliseconds since each kill began)", table, spread)
+    print_rich("", "[bold]Failovers[/bold] (milliseconds since each kill began)", table, spread, _HOW_SURE)
 
 
 def _after(moment: Moment, failover: Failover, unit: str = " ms") -> str:
     off_ms = (moment.uncertainty_us or 0) / 1000
-    off = f" ±{off_ms:.{1 if off_ms < 10 else 0}f}" if off_ms else ""
+    sign = "−" if moment == failover.first_commit else "±"
+    off = f" {sign}{off_ms:.{1 if off_ms < 10 else 0}f}" if off_ms else ""
+    off = " ±?" if moment.uncertainty_us is None else off
     return f"{(moment.at_us - failover.injected_us) / 1000:+.0f}{off}{unit}"
 
 

@@ -40,7 +40,7 @@ _EVENT_KEYS = ("seq", "time_us", "node", "kind", "term", "role", "detail")
 
 class _Rest(msgspec.Struct, kw_only=True):
     """`evidence.json`. A log line is (index, term, checksum); `event_at_us` and `event_boot` have one
-    each for every line of the trace."""
+    each for every line of the trace. `history_lines`, `views_lines`: of those files; None: of an older tool."""
 
     format: Literal["raft-chaos evidence"] = "raft-chaos evidence"
     version: int = VERSION
@@ -52,6 +52,8 @@ class _Rest(msgspec.Struct, kw_only=True):
     event_boot: tuple[str, ...] = ()
     lost: tuple[Lost, ...] = ()
     views_dropped: int = 0
+    history_lines: int | None = None
+    views_lines: int | None = None
 
 
 class RunFolder:
@@ -89,6 +91,8 @@ class RunFolder:
             event_boot=tuple(event.boot for event in evidence.events),
             lost=evidence.lost,
             views_dropped=evidence.views_dropped,
+            history_lines=len(evidence.history),
+            views_lines=len(evidence.views),
         )
         self._write(EVIDENCE_FILE, msgspec.json.encode(rest) + b"\n")
 
@@ -113,17 +117,18 @@ def load_run(path: Path) -> Kept:
     record = _decode_record(folder / RUN_FILE)
     rest = _decode(folder / EVIDENCE_FILE, _read(folder / EVIDENCE_FILE), _Rest)
     _refuse_newer(folder / EVIDENCE_FILE, rest.version)
-    events = _read_lines(folder / TRACE_FILE, Event)
+    history = _read_lines(folder / HISTORY_FILE, Op, rest.history_lines)
+    views = _read_lines(folder / VIEWS_FILE, View, rest.views_lines)
+    events = _read_lines(folder / TRACE_FILE, Event, len(rest.event_at_us))
     boots = rest.event_boot or ("",) * len(events)
-    if not len(events) == len(rest.event_at_us) == len(boots):
+    if len(boots) != len(events):
         raise ChaosError(
-            f"{folder / TRACE_FILE} has {len(events)} lines and {EVIDENCE_FILE} knows of {len(rest.event_at_us)}: "
-            "one of them was changed since the run, so it cannot be judged again."
+            f"{folder / EVIDENCE_FILE} is damaged: it has {len(boots)} processes for {len(events)} events."
         )
     evidence = Evidence(
         voters=record.voters,
-        history=_read_lines(folder / HISTORY_FILE, Op),
-        views=_read_lines(folder / VIEWS_FILE, View),
+        history=history,
+        views=views,
         events=tuple(
             msgspec.structs.replace(event, at_us=at, boot=boot)
             for event, at, boot in zip(events, rest.event_at_us, boots, strict=True)
@@ -195,6 +200,11 @@ def _folder_of(path: Path) -> Path:
     for candidate in (folder, folder / LATEST):
         if (candidate / RUN_FILE).is_file():
             return candidate.resolve()
+    if (folder / UNDO_FILE).is_file():
+        raise Usage(
+            f"{path} is of a run that was killed before it wrote what it had recorded, so there is nothing to judge: "
+            "take back what it may have left with raft-chaos heal."
+        )
     raise Usage(
         f"{path} holds no run (no {RUN_FILE}): name a folder in {RUNS_FOLDER}, for example {RUNS_FOLDER}/latest."
     )
@@ -234,7 +244,7 @@ def _decode(path: Path, content: bytes, kind: type[_T]) -> _T:
         raise ChaosError(f"{path} is damaged or was not written by raft-chaos: {error}.") from None
 
 
-def _read_lines(path: Path, kind: type[_T]) -> tuple[_T, ...]:
+def _read_lines(path: Path, kind: type[_T], expected: int | None) -> tuple[_T, ...]:
     decoder = msgspec.json.Decoder(kind)
     found = []
     for number, line in enumerate(_read(path).splitlines(), start=1):
@@ -242,4 +252,9 @@ def _read_lines(path: Path, kind: type[_T]) -> tuple[_T, ...]:
             found.append(decoder.decode(line))
         except msgspec.MsgspecError as error:
             raise ChaosError(f"{path} is damaged in line {number}: {error}.") from None
+    if expected is not None and len(found) != expected:
+        raise ChaosError(
+            f"{path} has {len(found)} lines and {EVIDENCE_FILE} knows of {expected}: one of them was changed since the "
+            "run, so it cannot be judged again."
+        )
     return tuple(found)

@@ -183,7 +183,9 @@ def _failovers(record: RunRecord, drawing: Drawing) -> Html | None:
     if len(record.failovers) > FAILOVERS_MAX:
         told.append(el("p", f"{len(record.failovers) - FAILOVERS_MAX} more are in run.json."))
     name = "Anatomy of the failover" if len(record.failovers) == 1 else "Anatomy of the failovers"
-    return _card("failovers", name, waterfall.summary(record.failovers), *told)
+    return _card(
+        "failovers", name, waterfall.summary(record.failovers), *told, el("p", waterfall.HOW_SURE, class_="quiet")
+    )
 
 
 def _notes(record: RunRecord) -> Html | None:

@@ -12,6 +12,10 @@ from chaos.report.markup import Html, el, join
 from chaos.report.scales import Window, lasting, window
 
 SUMMARY_MIN = 2
+HOW_SURE = (
+    "How sure: ± is how far the clock of the node that says so may be off the tool's; − is a moment seen by a sample, "
+    "which happened up to so much earlier; exact is by the tool's own clock."
+)
 MARGIN_SHARE = 0.04
 
 
@@ -99,12 +103,12 @@ def summary(failovers: Sequence[Failover]) -> Html | None:
         el(
             "tr",
             el("th", failover.killed, scope="row"),
-            el("td", f"{failover.old_term} → {failover.new_term or '?'}"),
+            el("td", f"{failover.old_term} → {failover.new_term or '?'}", class_="whole"),
             *(
-                el("td", _after(moment, failover))
+                el("td", _after(moment, failover), class_="whole")
                 for moment in (failover.suspicion, failover.won, failover.first_success)
             ),
-            el("td", "?" if failover.unavailable_us is None else lasting(failover.unavailable_us)),
+            el("td", "?" if failover.unavailable_us is None else lasting(failover.unavailable_us), class_="whole"),
             el("td", "?" if failover.terms_burned is None else str(failover.terms_burned)),
         )
         for failover in failovers

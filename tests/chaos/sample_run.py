@@ -125,6 +125,7 @@ def evidence() -> Evidence:
         logs={node: (LogLine(1, 1, "aa"), LogLine(2, 2, "bb")) for node in NODES},
         final={f"chaos/{RUN}/w1": 7},
         final_versions={f"chaos/{RUN}/w1": 7},
+        past={f"chaos/{RUN}/w1": ((3, 3, 1), (9, 0, 0))},
         faults=faults(),
         recovered_us=(4 * S + 500_000, None),
         recovery_limit_us=30 * S,

@@ -44,13 +44,13 @@ def test_the_help_tells_newcomers_where_to_begin_and_what_exit_codes_mean(capsys
     [
         (["partition", "--bogus"], "No such option: --bogus"),
         (["nonsense"], "No such command 'nonsense'"),
-        (["kill-leader", "--times", "0"], "--times"),
-        (["kill-leader", "--mode", "softly"], "softly"),
+        (["kill-leader", "--times", "0"], "'--times': it must be greater than or equal to 1"),
+        (["kill-leader", "--mode", "softly"], "'--mode': 'softly' is not one of"),
         (["partition", "--isolate", "leader", "--split", "2,3"], "--isolate and --split exclude each other"),
         (["partition", "--split", "5"], "--split takes the sizes of the groups"),
         (["partition", "--duration", "soon"], "'soon' is not a duration"),
         (["status", "--target", "local", "-n", "default"], "--namespace means a cluster in Kubernetes"),
-        (["report"], "Missing argument"),
+        (["report", "--out", "nowhere"], "nowhere holds no run"),
         (["report", "nowhere"], "nowhere holds no run"),
     ],
 )
@@ -95,7 +95,7 @@ def test_a_program_is_told_of_errors_in_json(capsys: pytest.CaptureFixture[str])
         (["partition", "--bogus"], USAGE),
         (["kill-leader", "--times", "0"], USAGE),
         (["nonsense"], USAGE),
-        (["report"], USAGE),
+        (["report", "--out", "nowhere"], USAGE),
     ],
 )
 def test_every_error_of_a_command_is_one_json_object(

@@ -72,11 +72,29 @@ def test_a_missing_file_is_named(folder: RunFolder) -> None:
         load_run(folder.path)
 
 
-def test_a_trace_with_a_line_less_is_not_judged(folder: RunFolder) -> None:
-    path = folder.path / "trace.ndjson"
-    path.write_bytes(b"\n".join(path.read_bytes().splitlines()[1:]))
-    with pytest.raises(ChaosError, match=r"has 3 lines and evidence.json knows of 4"):
+@pytest.mark.parametrize("name", ["history.ndjson", "trace.ndjson", "views.ndjson"])
+def test_a_file_with_a_line_less_is_not_judged(folder: RunFolder, name: str) -> None:
+    path = folder.path / name
+    lines = path.read_bytes().splitlines()
+    path.write_bytes(b"\n".join(lines[:-1]))
+    with pytest.raises(ChaosError, match=rf"{name} has {len(lines) - 1} lines and evidence.json knows of {len(lines)}"):
         load_run(folder.path)
+
+
+def test_a_run_of_an_older_tool_that_counted_no_lines_is_still_judged(folder: RunFolder) -> None:
+    path = folder.path / "evidence.json"
+    content = json.loads(path.read_text())
+    for name in ("history_lines", "views_lines", "past"):
+        del content[name]
+    path.write_text(json.dumps(content))
+    assert load_run(folder.path).evidence == msgspec.structs.replace(sample_run.evidence(), past={})
+
+
+def test_a_run_that_was_killed_before_it_wrote_anything_is_told_from_no_run(tmp_path: Path) -> None:
+    made = RunFolder(tmp_path / "chaos-runs", "partition", BEGAN)
+    made.undo_path.write_text("{}")
+    with pytest.raises(Usage, match=r"was killed before it wrote what it had recorded.*raft-chaos heal\.$"):
+        load_run(made.path)
 
 
 @pytest.mark.parametrize("name", ["run.json", "evidence.json"])

@@ -1,9 +1,14 @@
 """What is printed fits its terminal: words that matter are never cut."""
 
+from pathlib import Path
+
+import msgspec
 import pytest
 
+from chaos.anatomy import Failover
 from chaos.cli import show
 from chaos.model import Place
+from tests.chaos import sample_run
 from tests.chaos.situations import healthy, view
 
 UID = "3f0c1b4e-7a55-4d0b-9a53-0c2f3b1d7e11"
@@ -40,3 +45,22 @@ def test_what_is_left_out_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     wide = printed(120, monkeypatch, capsys)
     assert UID in wide[2]
     assert len(wide) == 7
+
+
+def told(capsys: pytest.CaptureFixture[str], *failovers: Failover) -> str:
+    show.run(sample_run.record(), failovers, Path("chaos-runs/x"), "")
+    return capsys.readouterr().out
+
+
+def test_how_sure_each_step_of_a_failover_is_stands_beside_it(capsys: pytest.CaptureFixture[str]) -> None:
+    failover = sample_run.failover()
+    for out in (told(capsys, failover), told(capsys, failover, failover)):
+        assert "+290 ±0.4" in out
+        assert "+350 −60" in out, "a sample is late, never early"
+        assert "+420" in out
+        assert "−: seen by a sample" in out
+    assert "n2 won term 2; election timeout 180 ms" in told(capsys, failover)
+    assert failover.won is not None
+    unsure = msgspec.structs.replace(failover, won=msgspec.structs.replace(failover.won, uncertainty_us=None))
+    assert "+290 ±?" in told(capsys, msgspec.structs.replace(unsure, terms_burned=2))
+    assert "n2 won term 2, 2 terms burned" in told(capsys, msgspec.structs.replace(unsure, terms_burned=2))
