@@ -10,17 +10,21 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 PEER_PORT_OFFSET = 1000
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 40.0
 POLL_SECONDS = 0.02
+STARTED = "Ctrl-C ends all nodes"
+"""What the supervisor says when every node is up and one leads."""
 
 
 def free_base_port(nodes: int) -> int:
@@ -41,8 +45,18 @@ def _free(port: int) -> bool:
         return True
 
 
+def _command(folder: Path, base_port: int, nodes: int, *options: str) -> list[str]:
+    """`raft-node cluster`, without the page of all nodes unless `options` say on which port."""
+    if "--monitor-port" not in options:
+        options = (*options, "--no-monitor")
+    return [
+        *(sys.executable, "-m", "node.cli", "cluster", "--nodes", str(nodes)),
+        *("--base-port", str(base_port), "--data-dir", str(folder / "data"), *options),
+    ]
+
+
 class Cluster:
-    """One running `raft-node cluster`. Use `running_cluster`."""
+    """One running `raft-node cluster`. Use `running_cluster`, or `visiting` where one stands for several tests."""
 
     def __init__(self, folder: Path, base_port: int, http: aiohttp.ClientSession) -> None:
         self.folder = folder
@@ -51,16 +65,10 @@ class Cluster:
         self._supervisor: asyncio.subprocess.Process | None = None
 
     async def start(self, nodes: int, *options: str) -> None:
-        """Start the supervisor (again), wait until every node is up and one leads. Without the page of all nodes,
-        unless `options` say on which port."""
-        if "--monitor-port" not in options:
-            options = (*options, "--no-monitor")
+        """Start the supervisor (again), wait until every node is up and one leads."""
         with (self.folder / "supervisor.log").open("ab") as log:
             self._supervisor = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "node.cli", "cluster", "--nodes", str(nodes)),
-                *("--base-port", str(self._base_port), "--data-dir", str(self.folder / "data"), *options),
-                stdout=log,
-                stderr=log,
+                *_command(self.folder, self._base_port, nodes, *options), stdout=log, stderr=log
             )
         await self.until(self._all_know_a_leader, "every node up and one leader")
 
@@ -190,4 +198,33 @@ async def running_cluster(folder: Path, nodes: int = 5, *options: str) -> AsyncI
                     with suppress(ProcessLookupError):
                         cluster.signal(name, signal.SIGCONT)
             await cluster.stop()
+    await asyncio.sleep(0)  # let the connector's transports close
+
+
+@contextmanager
+def standing_cluster(folder: Path, nodes: int, *options: str) -> Iterator[Path]:
+    """A cluster for all tests of a module, which do it no harm; each of them goes there by `visiting(folder)`."""
+    log = folder / "supervisor.log"
+    with log.open("wb") as out:
+        supervisor = subprocess.Popen(_command(folder, free_base_port(nodes), nodes, *options), stdout=out, stderr=out)
+    try:
+        end = time.monotonic() + WAIT_SECONDS
+        while STARTED not in log.read_text():
+            assert supervisor.poll() is None, log.read_text()
+            assert time.monotonic() < end, f"not within {WAIT_SECONDS} s: every node up and one leader"
+            time.sleep(POLL_SECONDS)
+        yield folder
+    finally:
+        supervisor.send_signal(signal.SIGINT)
+        try:
+            supervisor.wait(WAIT_SECONDS)
+        finally:
+            supervisor.kill()
+
+
+@asynccontextmanager
+async def visiting(folder: Path) -> AsyncIterator[Cluster]:
+    """The standing cluster, as one test sees it."""
+    async with aiohttp.ClientSession() as http:
+        yield Cluster(folder, 0, http)
     await asyncio.sleep(0)  # let the connector's transports close

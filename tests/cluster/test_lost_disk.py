@@ -1,6 +1,7 @@
 """A node whose disk was lost, with real processes: it has no vote, says why, and harms nobody."""
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,7 @@ async def test_a_wiped_node_stays_initial_without_a_vote_and_writes_go_on(tmp_pa
         status = await cluster.status(wiped)
         assert status is not None
         assert (status["role"], status["vote"], status["commit"], status["last_index"]) == ("initial", "", 0, 0)
+        assert await put(cluster, wiped, "asked-of-it") == 503
         assert await votes_granted(cluster, wiped) == 0
         async with cluster.http.get(f"{cluster.url(wiped)}/readyz") as answer:
             assert (answer.status, "without this disk" in await answer.text()) == (503, True)
@@ -55,3 +57,13 @@ async def test_a_wiped_node_stays_initial_without_a_vote_and_writes_go_on(tmp_pa
             assert answer.status == 200
         async with cluster.http.get(f"{cluster.url(await cluster.leader((wiped,)))}/kv/before") as answer:
             assert await answer.read() == b"v"
+        # And when one of the two others dies, the wiped one does not stand in for it.
+        leader = await cluster.leader((wiped,))
+        cluster.signal(next(name for name in cluster.nodes if name not in (wiped, leader)), signal.SIGKILL)
+
+        async def stepped_down() -> bool:
+            status = await cluster.status(leader)
+            return status is not None and status["role"] != "leader"
+
+        await cluster.until(stepped_down, "a leader with one vote of three steps down")
+        assert await votes_granted(cluster, wiped) == 0

@@ -3,15 +3,15 @@
 import asyncio
 import hashlib
 import shutil
-import signal
 import sys
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.cluster.harness import Cluster, free_base_port, running_cluster
+from tests.cluster.harness import Cluster, free_base_port, running_cluster, standing_cluster, visiting
 
 pytestmark = pytest.mark.slow
 
@@ -42,14 +42,39 @@ def _digest(folder: Path) -> dict[str, str]:
     }
 
 
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a cluster of three that these tests do no harm to."""
+    with standing_cluster(tmp_path_factory.mktemp("standing"), 3, *SLOW) as folder:
+        yield folder
+
+
 @pytest.fixture
-async def written(tmp_path: Path) -> Path:
-    """The folder of a cluster of three that was written to and stopped."""
-    async with running_cluster(tmp_path, 3, *SLOW) as cluster:
-        for number in range(20):
-            async with cluster.http.put(f"{cluster.url('n1')}/kv/key-{number}", data=b"x" * 100) as answer:
-                assert answer.status == 200
-        await cluster.all_applied()
+async def cluster(standing: Path) -> AsyncIterator[Cluster]:
+    async with visiting(standing) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data of a cluster of three that was written to and stopped."""
+
+    async def write(folder: Path) -> None:
+        async with visiting(folder) as cluster:
+            for number in range(20):
+                async with cluster.http.put(f"{cluster.url('n1')}/kv/key-{number}", data=b"x" * 100) as answer:
+                    assert answer.status == 200
+            await cluster.all_applied()
+
+    with standing_cluster(tmp_path_factory.mktemp("stopped"), 3, *SLOW) as folder:
+        asyncio.run(write(folder))
+    return folder / "data"
+
+
+@pytest.fixture
+def written(stopped: Path, tmp_path: Path) -> Path:
+    """A copy of them for one test to spoil."""
+    shutil.copytree(stopped, tmp_path / "data")
     return tmp_path / "data"
 
 
@@ -70,21 +95,17 @@ async def test_a_damaged_log_is_refused_with_exit_code_3_and_left_as_it_is(writt
     assert _digest(data) == before
 
 
-async def test_another_nodes_folder_and_another_clusters_file_are_refused(written: Path, tmp_path: Path) -> None:
+async def test_another_nodes_folder_and_another_clusters_file_are_refused(written: Path, standing: Path) -> None:
     before = _digest(written / "n2" / "data")
     code, said = await _serve(*_arguments(written / "n2" / "data", "n1"))
     assert code == 3, said
     assert "n2" in said
     assert _digest(written / "n2" / "data") == before
 
-    other = tmp_path / "other"
-    other.mkdir()
-    async with running_cluster(other, 3, *SLOW) as cluster:
-        assert (await _put(cluster.http, f"{cluster.url('n1')}/kv/x", b"1"))[0] == 200
     mixed = written / "n1" / "data"
     last = sorted(mixed.glob("segment-*.wal"))[-1]
     following = f"segment-{int(last.stem.split('-')[1]) + 1:08d}.wal"
-    shutil.copy(next((other / "data" / "n1" / "data").glob("segment-*.wal")), mixed / following)
+    shutil.copy(next((standing / "data" / "n1" / "data").glob("segment-*.wal")), mixed / following)
     before = _digest(mixed)
     code, said = await _serve(*_arguments(mixed))
     assert code == 3, said
@@ -92,54 +113,18 @@ async def test_another_nodes_folder_and_another_clusters_file_are_refused(writte
     assert _digest(mixed) == before
 
 
-async def test_a_folder_has_one_process_at_a_time(tmp_path: Path) -> None:
-    async with running_cluster(tmp_path, 3, *SLOW) as cluster:
-        code, said = await _serve(*_arguments(tmp_path / "data" / "n1" / "data"))
-        assert code == 3, said
-        assert f"process {cluster.nodes['n1']['pid']}" in said
+async def test_a_folder_has_one_process_at_a_time(cluster: Cluster) -> None:
+    code, said = await _serve(*_arguments(cluster.folder / "data" / "n1" / "data"))
+    assert code == 3, said
+    assert f"process {cluster.nodes['n1']['pid']}" in said
 
 
-async def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
-    async with running_cluster(tmp_path, 3, *SLOW) as cluster:
-        port = cluster.url("n2").rsplit(":", 1)[1]
-        code, said = await _serve(*_arguments(tmp_path / "lonely"), "--port", port)
-        assert code == 2, said
-        assert f"127.0.0.1:{port}" in said
-        assert "Traceback" not in said
-
-
-async def test_a_wiped_node_stays_initial_without_a_vote_and_harms_nobody(tmp_path: Path) -> None:
-    async with running_cluster(tmp_path, 3) as cluster:
-        leader = await cluster.leader()
-        wiped, kept = (name for name in cluster.nodes if name != leader)
-        async with cluster.http.put(f"{cluster.url(leader)}/kv/x", data=b"1") as answer:
-            assert answer.status == 200
-        cluster.signal(wiped, signal.SIGKILL)
-        await _gone(cluster, wiped)
-        shutil.rmtree(tmp_path / "data" / wiped / "data")
-        await cluster.start_node(wiped)
-
-        async def says_why() -> bool:
-            status = await cluster.status(wiped)
-            return status is not None and "born without this disk" in status["waiting_for"]
-
-        await cluster.until(says_why, "the wiped node says why it has no vote")
-        status = await cluster.status(wiped)
-        assert status is not None
-        assert status["role"] == "initial"
-        assert status["last_index"] == 0
-        async with cluster.http.put(f"{cluster.url(wiped)}/kv/x", data=b"2") as answer:
-            assert answer.status == 503
-        # The two others go on; and when one of them dies, the wiped one does not stand in for it.
-        async with cluster.http.put(f"{cluster.url(kept)}/kv/x", data=b"3") as answer:
-            assert answer.status == 200
-        cluster.signal(kept, signal.SIGKILL)
-
-        async def stepped_down() -> bool:
-            status = await cluster.status(leader)
-            return status is not None and status["role"] != "leader"
-
-        await cluster.until(stepped_down, "a leader with one vote of three steps down")
+async def test_a_port_in_use_is_one_sentence(cluster: Cluster, tmp_path: Path) -> None:
+    port = cluster.url("n2").rsplit(":", 1)[1]
+    code, said = await _serve(*_arguments(tmp_path / "lonely"), "--port", port)
+    assert code == 2, said
+    assert f"127.0.0.1:{port}" in said
+    assert "Traceback" not in said
 
 
 async def test_a_full_log_refuses_writes_and_serves_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,47 +141,38 @@ async def test_a_full_log_refuses_writes_and_serves_reads(tmp_path: Path, monkey
         assert (await _put(cluster.http, f"{url}/kv/x", value))[0] == 507
 
 
-async def test_garbage_on_the_peer_port_harms_nobody(tmp_path: Path) -> None:
-    async with running_cluster(tmp_path, 3, *SLOW) as cluster:
-        before = await cluster.statuses()
-        for name, node in cluster.nodes.items():
-            host, port = node["peer"].rsplit(":", 1)
-            for garbage in (b"\x00" * 5000, b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 70_000, bytes(range(256)) * 40):
-                reader, writer = await asyncio.open_connection(host, int(port))
-                writer.write(garbage)
-                try:
-                    await asyncio.wait_for(reader.read(), SERVE_SECONDS)
-                except ConnectionError:
-                    pass
-                finally:
-                    writer.close()
-                    await asyncio.gather(writer.wait_closed(), return_exceptions=True)
-            assert await cluster.status(name) is not None
-        after = await cluster.statuses()
-        assert {n: (s["boot"], s["term"]) for n, s in after.items()} == {
-            n: (s["boot"], s["term"]) for n, s in before.items()
-        }
+async def test_garbage_on_the_peer_port_harms_nobody(cluster: Cluster) -> None:
+    before = await cluster.statuses()
+    for name, node in cluster.nodes.items():
+        host, port = node["peer"].rsplit(":", 1)
+        for garbage in (b"\x00" * 5000, b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 70_000, bytes(range(256)) * 40):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(garbage)
+            try:
+                await asyncio.wait_for(reader.read(), SERVE_SECONDS)
+            except ConnectionError:
+                pass
+            finally:
+                writer.close()
+                await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+        assert await cluster.status(name) is not None
+    after = await cluster.statuses()
+    assert {n: (s["boot"], s["term"]) for n, s in after.items()} == {
+        n: (s["boot"], s["term"]) for n, s in before.items()
+    }
 
 
-async def test_a_foreign_host_or_origin_changes_nothing(tmp_path: Path) -> None:
-    async with running_cluster(tmp_path, 3, *SLOW) as cluster:
-        url = cluster.url("n1")
-        for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Origin": "null"}):
-            async with cluster.http.put(f"{url}/kv/x", data=b"1", headers=headers) as answer:
-                assert answer.status == 403, headers
-        async with cluster.http.get(f"{url}/kv/x") as answer:
-            assert answer.status == 404
-        async with cluster.http.put(f"{url}/kv/x", data=b"1", headers={"Origin": url}) as answer:
-            assert answer.status == 200
+async def test_a_foreign_host_or_origin_changes_nothing(cluster: Cluster) -> None:
+    url = cluster.url("n1")
+    for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Origin": "null"}):
+        async with cluster.http.put(f"{url}/kv/x", data=b"1", headers=headers) as answer:
+            assert answer.status == 403, headers
+    async with cluster.http.get(f"{url}/kv/x") as answer:
+        assert answer.status == 404
+    async with cluster.http.put(f"{url}/kv/x", data=b"1", headers={"Origin": url}) as answer:
+        assert answer.status == 200
 
 
 async def _put(http: aiohttp.ClientSession, url: str, value: bytes) -> tuple[int, dict[str, Any]]:
     async with http.put(url, data=value) as answer:
         return answer.status, dict(await answer.json())
-
-
-async def _gone(cluster: Cluster, name: str) -> None:
-    async def gone() -> bool:
-        return not cluster.nodes[name]["pid"]
-
-    await cluster.until(gone, f"the supervisor noticed the death of {name}")
