@@ -193,10 +193,10 @@ async def running_cluster(folder: Path, nodes: int = 5, *options: str) -> AsyncI
             await cluster.start(nodes, *options)
             yield cluster
         finally:
-            for name, node in (cluster.nodes if (folder / "data" / "cluster.json").exists() else {}).items():
-                if node["pid"]:  # a paused process cannot end
+            for node in (cluster.nodes if (folder / "data" / "cluster.json").exists() else {}).values():
+                if node["pid"]:  # a paused process cannot end; one that just ended may still stand there
                     with suppress(ProcessLookupError):
-                        cluster.signal(name, signal.SIGCONT)
+                        os.kill(int(node["pid"]), signal.SIGCONT)
             await cluster.stop()
     await asyncio.sleep(0)  # let the connector's transports close
 
