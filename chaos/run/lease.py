@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from chaos.errors import TOOL_FAILED, ChaosError, Refused
+from chaos.errors import TOOL_FAILED, Refused
 from chaos.run.stop import Stop
 from chaos.targets.port import Target
 
@@ -20,32 +20,43 @@ RENEW_SECONDS = 3.0
 @contextlib.asynccontextmanager
 async def locked(target: Target, run: str, stop: Stop) -> AsyncIterator[None]:
     """Be the only run against this cluster; `Refused` names who else is."""
-    await target.lock(run, LEASE_SECONDS)
-    renewal = asyncio.create_task(_renew(target, run, stop), name="renew the lock")
+    renewal: asyncio.Task[None] | None = None
     try:
+        await stop.while_working(target.lock(run, LEASE_SECONDS))
+        renewal = asyncio.create_task(_renew(target, run, stop), name="renew the lock")
         yield
     finally:
-        renewal.cancel()
-        await asyncio.gather(renewal, return_exceptions=True)
-        with contextlib.suppress(ChaosError, OSError):  # it ends by itself
+        if renewal is not None:
+            renewal.cancel()
+            await asyncio.gather(renewal, return_exceptions=True)
+        with contextlib.suppress(Exception):  # it can be let go by others, and must not cost a run its folder
             await target.unlock()
 
 
 async def _renew(target: Target, run: str, stop: Stop) -> None:
+    """Again and again. The end is asked for by a timer: it must come before the lock ends, however long a renewal that
+    fails takes."""
     loop = asyncio.get_running_loop()
-    held_until = loop.time() + LEASE_SECONDS
-    while True:
-        await asyncio.sleep(RENEW_SECONDS)
-        asked = loop.time()
-        try:
-            async with asyncio.timeout(RENEW_SECONDS):
-                await target.lock(run, LEASE_SECONDS)
-            held_until = asked + LEASE_SECONDS
-        except Refused as error:
-            stop.request(f"The lock of this run was lost, so it ends: {error}", TOOL_FAILED)
-            return
-        except (ChaosError, OSError, TimeoutError) as error:
-            if loop.time() + RENEW_SECONDS >= held_until:
-                why = str(error) or "no answer"
-                stop.request(f"The lock of this run could not be renewed, so it ends: {why}", TOOL_FAILED)
+    why = "no answer"
+
+    def lost() -> None:
+        stop.request(f"The lock of this run could not be renewed, so it ends: {why}", TOOL_FAILED)
+
+    timer = loop.call_later(LEASE_SECONDS - RENEW_SECONDS, lost)
+    try:
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            asked = loop.time()
+            try:
+                async with asyncio.timeout(RENEW_SECONDS):
+                    await target.lock(run, LEASE_SECONDS)
+            except Refused as error:
+                stop.request(f"The lock of this run was lost, so it ends: {error}", TOOL_FAILED)
                 return
+            except Exception as error:
+                why = str(error) or "no answer"
+            else:
+                timer.cancel()
+                timer = loop.call_at(asked + LEASE_SECONDS - RENEW_SECONDS, lost)
+    finally:
+        timer.cancel()

@@ -45,14 +45,19 @@ class Stop:
 
     def on_signal(self, name: str) -> None:
         """A signal came."""
-        if self.reason is None:
-            self._say(f"{name}: the run ends here; taking back what was done")
-        else:
+        again = self.reason is not None
+        self.request(f"interrupted by {name}", INTERRUPTED)  # first: what is said may fail
+        if again:
             self._say(f"{name} again: healing is under way and goes on; it ends by itself, in bounds")
-        self.request(f"interrupted by {name}", INTERRUPTED)
+        else:
+            self._say(f"{name}: the run ends here; taking back what was done")
 
     async def while_working(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of `work`; raises Stopped, the work cancelled, as soon as the end is requested."""
+        """The result of `work`; raises Stopped, the work cancelled or never begun, as soon as the end is requested."""
+        reason = self.reason
+        if reason is not None:
+            work.close()
+            raise reason
         task = asyncio.create_task(work, name="work of the run")
         asked = asyncio.create_task(self._asked.wait(), name="wait for the end")
         try:

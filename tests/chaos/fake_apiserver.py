@@ -86,13 +86,13 @@ class FakeApiServer:
                     return status(409, "already exists")
                 self.put(made, body)
                 return web.json_response(self.objects[made], status=201)
+            case "PUT" | "PATCH" if path not in self.objects:
+                return status(404, "not found")
             case "PUT":
                 if body["metadata"].get("resourceVersion") != self.objects[path]["metadata"]["resourceVersion"]:
                     return status(409, "the object has been modified")
                 self.put(path, body)
                 return web.json_response(self.objects[path])
-            case "PATCH" if path not in self.objects:
-                return status(404, "not found")
             case "PATCH":
                 there = self.objects[path]
                 if body["metadata"].get("resourceVersion", "") not in ("", there["metadata"]["resourceVersion"]):

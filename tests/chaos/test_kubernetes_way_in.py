@@ -21,7 +21,7 @@ from chaos.journal import Header, UndoJournal
 from chaos.report.folder import UNDO_FILE
 from chaos.targets.kubernetes import account as account_module
 from chaos.targets.kubernetes import api as api_module
-from chaos.targets.kubernetes import dial
+from chaos.targets.kubernetes import dial, lease
 from chaos.targets.kubernetes.account import open_account
 from chaos.targets.kubernetes.api import Api, Forbidden, Unreachable
 from chaos.targets.kubernetes.execute import Ran
@@ -320,19 +320,12 @@ async def test_a_dial_that_a_running_pod_could_not_make_is_no_cut(
 # -- The lock ---------------------------------------------------------------------------------------------------------
 
 
-class Wall:
-    now = 1e9
-
-    def __call__(self) -> float:
-        return self.now
-
-
 async def test_a_second_run_is_refused_until_the_first_is_over(
     server: FakeApiServer, api: Api, release: Release
 ) -> None:
     first, second = Lock(api, release), Lock(api, release)
     await first.take("r1", 60)
-    with pytest.raises(Refused, match=r"Run r1 works on release raft .* for another \d+ s at most"):
+    with pytest.raises(Refused, match=r"Run r1 works on release raft .* take back what it did with `raft-chaos heal"):
         await second.take("r2", 60)
     await first.take("r1", 60)  # renewed
     await first.release()
@@ -343,19 +336,85 @@ async def test_a_second_run_is_refused_until_the_first_is_over(
     assert LEASE not in server.objects
 
 
-async def test_a_lock_that_was_not_renewed_is_taken_over_and_not_released_by_the_first(
+@pytest.mark.parametrize("clock", [0.0, 2e9, 4e9], ids=["long ago", "then", "in the future"])
+async def test_no_run_takes_the_lock_of_another_whatever_the_clocks_say(
+    server: FakeApiServer, api: Api, release: Release, clock: float
+) -> None:
+    await Lock(api, release, lambda: clock).take("r1", 15)
+    with pytest.raises(Refused):
+        await Lock(api, release, lambda: 2e9).take("r2", 15)
+    assert server.objects[LEASE]["spec"]["holderIdentity"] == "r1"
+
+
+@pytest.mark.parametrize("clock", [0.0, 2e9, 4e9], ids=["long ago", "then", "in the future"])
+async def test_whether_a_run_lives_is_seen_and_not_read_off_a_clock(
+    server: FakeApiServer, api: Api, release: Release, clock: float
+) -> None:
+    run, healer, said = Lock(api, release, lambda: clock), Lock(api, release, lambda: 2e9), list[str]()
+    await run.take("r1", 1)
+    asked = asyncio.ensure_future(healer.refuse_living((), said.append))
+    await asyncio.sleep(0.3)
+    server.objects[LEASE]["spec"]["renewTime"] = "another"
+    with pytest.raises(Refused, match="Run r1 still goes on"):
+        await asked
+    began = time.monotonic()
+    await healer.refuse_living((), said.append)
+    assert time.monotonic() - began >= 1.0
+    await healer.refuse_living(("r1",), said.append)
+    assert len(said) == 2
+
+
+async def test_a_lease_that_says_that_it_lasts_for_ever_is_not_watched_for_ever(
+    server: FakeApiServer, api: Api, release: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "WATCH_SECONDS_MAX", 0.1)
+    await Lock(api, release).take("r1", 1e9)
+    async with asyncio.timeout(5):
+        await Lock(api, release).refuse_living((), print)
+
+
+@pytest.mark.parametrize("changes", ["answered and lost", "deleted"])
+async def test_a_renewal_that_meets_a_change_looks_again(
+    server: FakeApiServer, api: Api, release: Release, changes: str
+) -> None:
+    """An answer that was lost looks like a conflict with somebody else: the client sends a PUT a second time."""
+    run, once = Lock(api, release), [True]
+    await run.take("r1", 15)
+
+    def before(method: str, path: str) -> None:
+        if method == "PUT" and once:
+            once.pop()
+            if changes == "deleted":
+                del server.objects[path]
+            else:
+                server.put(path, server.objects[path])
+
+    server.before = before
+    await run.take("r1", 15)
+    assert server.objects[LEASE]["spec"]["holderIdentity"] == "r1"
+    assert not once
+
+
+async def test_a_lock_that_was_asked_for_when_the_run_ended_is_let_go(
     server: FakeApiServer, api: Api, release: Release
 ) -> None:
-    wall = Wall()
-    first, second = Lock(api, release, wall), Lock(api, release, wall)
-    await first.take("r1", 60)
-    wall.now += 59
-    with pytest.raises(Refused):
-        await second.take("r2", 60)
-    wall.now += 2
-    await second.take("r2", 60)
-    await first.release()
-    assert server.objects[LEASE]["spec"]["holderIdentity"] == "r2"
+    arrived, real = asyncio.Event(), server.put
+    run = Lock(api, release)
+
+    async def slow(request: web.Request) -> web.StreamResponse:
+        arrived.set()
+        await asyncio.sleep(0.1)
+        real(LEASE, await request.json())
+        return web.json_response({})
+
+    server.made_by = slow
+    taking = asyncio.ensure_future(run.take("r1", 15))
+    await arrived.wait()
+    taking.cancel()
+    await asyncio.wait((taking,))
+    assert LEASE in server.objects
+    await run.release()
+    assert LEASE not in server.objects
 
 
 async def test_of_two_that_take_it_at_once_one_is_refused(server: FakeApiServer, api: Api, release: Release) -> None:

@@ -54,6 +54,7 @@ async def test_nothing_begins_after_the_end_was_requested() -> None:
 
     with pytest.raises(Stopped, match="the lock was lost"):
         await stop.while_working(work())
+    assert began == []
 
 
 async def test_cancelling_the_caller_lets_the_healing_end() -> None:

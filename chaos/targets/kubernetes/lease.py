@@ -1,8 +1,9 @@
 """One run at a time: a Lease that names the run and for how long.
 
 Why it exists: policies only ever allow, so two partitions at once weaken each other. A run that was killed must not
-lock out the next one for ever, so a Lease that was not renewed in time may be taken over. It must not decide how long a
-run may last. Clocks of different machines are compared here: keep them within seconds.
+lock out the next one for ever, so `heal` may let go of a Lease that was watched for as long as it lasts and was not
+renewed. It must not decide how long a run may last, nor compare clocks of different machines: what a Lease says of the
+time is for people.
 """
 
 import asyncio
@@ -17,6 +18,10 @@ from chaos.targets.kubernetes.shape import MANAGED_BY_LABEL, MANAGER, RUN_LABEL
 
 RELEASE_LEASE = "delete-lease"
 LOOK_AGAIN_SECONDS = 0.5
+WATCH_SECONDS_MAX = 60.0
+"""A Lease is watched no longer, whatever it says: a run renews its own every few seconds."""
+ATTEMPTS_MAX = 3
+"""How often it is written when it changes in the instant between: an answer that was lost looks like that too."""
 
 
 class Lock:
@@ -31,27 +36,31 @@ class Lock:
         self._run = ""
 
     async def take(self, run: str, seconds: float) -> None:
-        """Raises `Refused` while another run holds it."""
-        there = await self._api.find(f"{self._folder}/{self.name}")
-        spec = (there or {}).get("spec") or {}
-        holder, left = spec.get("holderIdentity"), _seconds_left(spec, self._wall())
-        if holder and holder != run and left > 0:
-            raise Refused(
-                f"Run {holder} works on {self._release.title} for another {left:.0f} s at most (Lease {self.name}): "
-                "wait for its end, or take back what it did with `raft-chaos heal --all` where it is dead."
-            )
-        lease = self._lease(run, seconds, there if holder == run else None)
-        try:
-            if there is None:
-                await self._api.create(self._folder, lease)
-            else:
-                lease["metadata"]["resourceVersion"] = there["metadata"]["resourceVersion"]
-                await self._api.replace(f"{self._folder}/{self.name}", lease)
-        except ApiError as error:
-            if error.status not in (404, 409):
-                raise
-            raise Refused(f"Another run took Lease {self.name} in this instant.") from error
-        self._run = run
+        """Raises `Refused` while it names another run, alive or dead."""
+        failed: ApiError | None = None
+        for _ in range(ATTEMPTS_MAX):
+            there = await self._api.find(f"{self._folder}/{self.name}")
+            holder = _spec(there).get("holderIdentity")
+            if holder and holder != run:
+                raise Refused(
+                    f"Run {holder} works on {self._release.title} (it holds the Lease {self.name}): wait for its end, "
+                    "or take back what it did with `raft-chaos heal --all` where it is dead."
+                )
+            self._run = run  # before it is asked for: a request that is broken off may still be done
+            try:
+                return await self._write(there, self._lease(run, seconds, there if holder == run else None))
+            except ApiError as error:
+                if error.status not in (404, 409):
+                    raise
+                failed = error
+        raise Refused(f"The Lease {self.name} is changed all the time by somebody else.") from failed
+
+    async def _write(self, there: Object | None, lease: Object) -> None:
+        if there is None:
+            await self._api.create(self._folder, lease)
+        else:
+            lease["metadata"]["resourceVersion"] = there["metadata"]["resourceVersion"]
+            await self._api.replace(f"{self._folder}/{self.name}", lease)
 
     async def release(self) -> None:
         """Let it go, if it is still ours."""
@@ -62,7 +71,7 @@ class Lock:
     async def clear(self, run: str) -> bool:
         """Whether this run held it."""
         there = await self._api.find(f"{self._folder}/{self.name}")
-        if there is None or there["spec"].get("holderIdentity") != run:
+        if there is None or _spec(there).get("holderIdentity") != run:
             return False
         metadata = there["metadata"]
         seen = {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}
@@ -74,14 +83,14 @@ class Lock:
             raise
 
     async def refuse_living(self, dead: Collection[str], say: Callable[[str], None]) -> None:
-        """Watch a Lease that has not expired until it does, its own duration at most; `Refused` as soon as it is seen
-        renewed. One of a run in `dead` is not waited for."""
+        """Watch a Lease for as long as it lasts, by this machine's own clock; `Refused` as soon as it is seen renewed.
+        One of a run in `dead` is not waited for."""
         seen: Object = {}
         loop = asyncio.get_running_loop()
         until = loop.time()
         while True:
-            spec: Object = ((await self._api.find(f"{self._folder}/{self.name}")) or {}).get("spec") or {}
-            holder, left = spec.get("holderIdentity"), _seconds_left(spec, self._wall())
+            spec = _spec(await self._api.find(f"{self._folder}/{self.name}"))
+            holder = spec.get("holderIdentity")
             if not holder or holder in dead or self.is_ours(holder):
                 return
             if seen and spec != seen:
@@ -90,10 +99,9 @@ class Lock:
                     "heals by itself: end it where it runs; nothing was changed."
                 )
             if not seen:
-                left_s = min(left, float(spec.get("leaseDurationSeconds") or 0))
+                left_s = min(float(spec.get("leaseDurationSeconds") or 0), WATCH_SECONDS_MAX)
                 until = loop.time() + left_s
-                if left_s > 0:
-                    say(f"waiting {left_s:.0f} s at most to see whether run {holder} still goes on (Lease {self.name})")
+                say(f"waiting {left_s:.0f} s at most to see whether run {holder} still goes on (Lease {self.name})")
             seen = spec
             left_s = until - loop.time()
             if left_s <= 0:
@@ -107,7 +115,7 @@ class Lock:
     async def holder(self) -> str:
         """The run that it names, expired or not; empty: none."""
         there = await self._api.find(f"{self._folder}/{self.name}")
-        return str(((there or {}).get("spec") or {}).get("holderIdentity") or "")
+        return str(_spec(there).get("holderIdentity") or "")
 
     def _lease(self, run: str, seconds: float, mine: Object | None) -> Object:
         now = datetime.fromtimestamp(self._wall(), UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
@@ -118,15 +126,11 @@ class Lock:
             "spec": {
                 "holderIdentity": run,
                 "leaseDurationSeconds": max(1, round(seconds)),
-                "acquireTime": mine["spec"].get("acquireTime", now) if mine else now,
+                "acquireTime": _spec(mine).get("acquireTime", now),
                 "renewTime": now,
             },
         }
 
 
-def _seconds_left(spec: Object, now: float) -> float:
-    try:
-        renewed = datetime.fromisoformat(str(spec["renewTime"]).replace("Z", "+00:00")).timestamp()
-    except (KeyError, ValueError):
-        return 0.0
-    return renewed + float(spec.get("leaseDurationSeconds") or 0) - now
+def _spec(lease: Object | None) -> Object:
+    return (lease or {}).get("spec") or {}
