@@ -50,6 +50,7 @@ class UndoJournal:
         self.path, self.header = path, header
         self._lock = threading.Lock()
         self._open: list[UndoStep] = []
+        self._announced: list[UndoStep] = []
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -66,7 +67,8 @@ class UndoJournal:
         """The journal of an earlier run, to note what is taken back; None while its run still goes on."""
         journal = cls.__new__(cls)
         kept = read(path)
-        journal.path, journal.header, journal._open = path, kept.header, list(kept.open_steps)
+        journal.path, journal.header = path, kept.header
+        journal._open, journal._announced = list(kept.open_steps), list(kept.open_steps)
         journal._lock = threading.Lock()
         try:
             journal._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
@@ -87,11 +89,18 @@ class UndoJournal:
         with self._lock:
             return tuple(self._open)
 
+    @property
+    def announced(self) -> tuple[UndoStep, ...]:
+        """Everything that this run ever announced, or found open."""
+        with self._lock:
+            return tuple(self._announced)
+
     def will_do(self, step: UndoStep) -> None:
         """See Journal: on the disk when this returns."""
         self._note(_Record(will_do=step))
         with self._lock:
             self._open.append(step)
+            self._announced.append(step)
 
     def undone(self, step: UndoStep) -> None:
         """See Journal. Every equal step counts as taken back. Never raises: where the disk refuses, the step is only

@@ -9,6 +9,7 @@ else: healing, judging and writing follow in any case. It must not print.
 """
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable, Sequence
 
@@ -16,7 +17,7 @@ import aiohttp
 
 from chaos import guard
 from chaos.clock import Clock
-from chaos.errors import ChaosError, NotEffective, NotRecovered
+from chaos.errors import ChaosError, NotEffective, NotRecovered, Refused
 from chaos.faults.port import Fault, Scene
 from chaos.journal import Header, UndoJournal
 from chaos.model import FaultSpan
@@ -28,16 +29,11 @@ from chaos.run.outcome import record_of, write_down
 from chaos.run.recording import Recording
 from chaos.run.recovery import until_whole
 from chaos.run.stop import Stop, Stopped, handling_signals, shielded
+from chaos.run.takeback import take_back
 from chaos.situation import Situation, situate, unhealthy
 from chaos.targets.port import Target
 
 __all__ = ["Options", "RunResult", "look", "run"]
-
-REVERT_TRIES = 8
-REVERT_TRY_SECONDS = 60.0
-REVERT_PAUSE_SECONDS = 1.0
-"""Between tries, twice as long each time."""
-REVERT_PAUSE_SECONDS_MAX = 10.0
 
 
 async def look(target: Target, session: aiohttp.ClientSession, clock: Clock) -> Situation:
@@ -51,9 +47,13 @@ async def run(target: Target, faults: Sequence[Fault], options: Options, say: Ca
 
     Raises ChaosError, nothing changed and nothing written, where a guard or the lock says no; all else is a result.
     """
-    clock = Clock()
-    stop = Stop(say)
-    work = _Run(target, faults, options, say, clock, stop)
+
+    def tell(text: str) -> None:
+        with contextlib.suppress(Exception):  # what cannot be printed must not end a healing
+            say(text)
+
+    stop = Stop(tell)
+    work = _Run(target, faults, options, tell, Clock(), stop)
     with handling_signals(stop):
         return await shielded(work.all_of_it(), stop)
 
@@ -82,7 +82,7 @@ class _Run:
 
     async def all_of_it(self) -> RunResult:
         async with new_session() as session, locked(self.target, self.name, self.stop):
-            before = await self._guard(session)
+            before = await self.stop.while_working(self._guard(session))
             folder = RunFolder(self.options.out, self.options.name, self.clock.began_wall_us)
             header = Header(
                 run=self.name, target=self.target.title, kind=self.target.kind, cluster_id=before.cluster_id
@@ -94,7 +94,7 @@ class _Run:
                 after = await self._record_and_break(scene, journal, recording, before)
                 await self._finish(recording, after)
             finally:
-                await recording.stop()
+                await self._stop(recording)
                 journal.close()
         return await self._write(folder, recording, before)
 
@@ -139,6 +139,9 @@ class _Run:
                 await self.stop.while_working(self._guard_again(fault, scene, first=not number))
                 after = await self._one(fault, scene, journal)
             await self.stop.while_working(asyncio.sleep(self.options.after_s))
+        except Refused as error:  # it says that nothing was changed
+            done = any(span.injected_us is not None for span in self.spans)
+            self.trouble = ChaosError(str(error)) if done else error
         except ChaosError as error:
             self.trouble = error
         except Exception as error:  # whatever it is, what was recorded must be judged and written
@@ -173,7 +176,9 @@ class _Run:
             if fault.span.injected_us is not None and not isinstance(error, Stopped):
                 self.say(f"{str(error).rstrip('.')}")
         if fault.span.injected_us is not None:
-            await self._heal(fault, scene, journal)
+            if why := await take_back(fault, scene, journal):
+                self.unhealed = f"{why}. Run: {self.options.heal_command}"
+                self.say(self.unhealed)
             self.recovered_us[-1], after = await until_whole(scene, self.options.recovery_limit_s)
             if self.recovered_us[-1] is None:
                 self.say(f"not whole again after {self.options.recovery_limit_s:g} s")
@@ -181,6 +186,8 @@ class _Run:
                 self.say(f"whole again: {after.leader} leads term {after.term}, every voter has caught up")
         if broke_off is not None:
             raise broke_off
+        if self.unhealed:
+            raise NotRecovered(self.unhealed)
         if self.recovered_us[-1] is None:
             raise NotRecovered(
                 f"{guard.capital(self.target.title)} was not whole again {self.options.recovery_limit_s:g} s after "
@@ -193,39 +200,6 @@ class _Run:
         await fault.prove(scene)
         await fault.hold(scene)
 
-    async def _heal(self, fault: Fault, scene: Scene, journal: UndoJournal) -> None:
-        """Take the fault back, trying again in bounds; what cannot be healed is told, never raised."""
-        pause_s, why = REVERT_PAUSE_SECONDS, ""
-        for number in range(REVERT_TRIES):
-            try:
-                async with asyncio.timeout(REVERT_TRY_SECONDS):
-                    await fault.revert(scene)
-                break
-            except Exception as error:
-                why = (str(error) or type(error).__name__).rstrip(".")
-                if not number:
-                    self.say(f"could not take it back yet, trying again: {why.partition(';')[0]}")
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, REVERT_PAUSE_SECONDS_MAX)
-        else:
-            self.unhealed = f"The fault could not be taken back: {why}. Run: {self.options.heal_command}"
-            self.say(self.unhealed)
-            return
-        try:
-            await fault.prove_healed(scene)
-            await self._clear()
-            for step in journal.open_steps:
-                journal.undone(step)
-        except Exception as error:
-            self.unhealed = f"{str(error).rstrip('.')}. Run: {self.options.heal_command}"
-            self.say(str(error).rstrip("."))
-
-    async def _clear(self) -> None:
-        """What an act that was broken off brought about only after it had been taken back."""
-        for step in await self.target.leftovers():
-            if step.arguments.get("run") == self.name:
-                self.say((await self.target.undo(step)).rstrip("."))
-
     async def _stop_when_full(self, recording: Recording) -> None:
         self.stop.request(await recording.until_full(), NotEffective.code)
 
@@ -236,6 +210,12 @@ class _Run:
         except Exception as error:
             recording.notes.append(f"The last reading broke off: {type(error).__name__}: {error}")
 
+    async def _stop(self, recording: Recording) -> None:
+        try:
+            await recording.stop()
+        except Exception as error:  # what was recorded until then must be written
+            recording.notes.append(f"Recording did not end well: {type(error).__name__}: {error}")
+
     async def _write(self, folder: RunFolder, recording: Recording, before: Situation) -> RunResult:
         evidence = recording.evidence(
             before.voters,
@@ -245,7 +225,7 @@ class _Run:
             self.began_faults_us or self.clock.now_us(),
         )
         trouble = self.trouble or self.stop.reason
-        told = [str(trouble)] if trouble else []
+        told = dict.fromkeys(text for text in (str(trouble or ""), self.unhealed) if text)
         record = record_of(
             evidence,
             self.target,
@@ -254,7 +234,7 @@ class _Run:
             seed=self.options.seed,
             began_wall_us=self.clock.began_wall_us,
             interrupted=self.stop.interrupted,
-            notes=(*told, *([self.unhealed] if self.unhealed else []), *recording.notes),
+            notes=(*told, *recording.notes),
         )
         record, failed = await asyncio.to_thread(write_down, folder, record, evidence, trouble, bool(self.unhealed))
         return RunResult(record.exit_code, record, folder.path, self.unhealed or (str(trouble) if trouble else failed))

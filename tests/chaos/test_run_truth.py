@@ -18,7 +18,7 @@ from chaos.faults import partition, patience, proven_cut
 from chaos.faults.partition import Partition
 from chaos.faults.port import Scene
 from chaos.observe import nodeapi
-from chaos.run import lease, order, recording
+from chaos.run import lease, recording, takeback
 from chaos.targets.find import Choice, open_target
 from chaos.targets.linkfaults import LinkFaults
 from chaos.targets.local import LocalTarget
@@ -226,7 +226,7 @@ def test_a_node_that_is_started_again_in_mid_partition_is_cut_off_again(tool: To
 
 
 def test_healing_is_tried_again_until_it_works(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(order, "REVERT_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(takeback, "PAUSE_SECONDS", 0.05)
     tries: list[str] = []
 
     class Stubborn(Honest):
@@ -240,13 +240,12 @@ def test_healing_is_tried_again_until_it_works(tool: Tool, monkeypatch: pytest.M
     said = tool(*CUT, "--duration", "500ms")
     assert said.code == PASSED, said.out
     assert len(tries) == 3
-    assert "could not take it back yet, trying again: the API server does not answer" in said.out
+    assert "healing is tried again, for 300 s at most: the API server does not answer" in said.out
     is_written_down(tool, said)
 
 
 def test_what_cannot_be_healed_is_2_with_the_command_to_heal_it(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(order, "REVERT_PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr(order, "REVERT_TRIES", 2)
+    monkeypatch.setattr(takeback, "INSIST_SECONDS_MAX", 1.5)
 
     class Gone(Honest):
         async def remove(self, *_: object) -> Sequence[str]:
