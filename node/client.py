@@ -15,6 +15,7 @@ After `OutcomeUnknown`, read the key: what is there settles a write that was mad
 import asyncio
 import contextlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote
@@ -26,6 +27,9 @@ CONNECT_SECONDS_MAX = 2.0
 READ_SECONDS_MAX = 2.0
 """One attempt of a read: a node that is paused takes connections and does not answer, and another one would."""
 STATUS_SECONDS_MAX = 0.5
+SILENCE_SECONDS = 1.0
+"""A node that has not answered a call for so long is left by new calls, unless it still says that it leads. The write
+that waits there goes on waiting: it may have happened, so only that node can say what became of it."""
 ATTEMPT_SECONDS_MIN = 0.25
 """With less time than this left, nothing is sent again: too late to be answered, it would make an unknown outcome."""
 BACKOFF_SECONDS_MIN, BACKOFF_SECONDS_MAX = 0.02, 0.2
@@ -107,6 +111,13 @@ def _failed(error: Exception) -> _Failed:
     return _Failed(f"the request was sent, and no whole answer came ({why})", safe=False)
 
 
+def _is_base_url(text: str) -> bool:
+    with contextlib.suppress(ValueError):
+        url = URL(text)
+        return url.scheme in ("http", "https") and bool(url.host and url.port) and not url.query_string
+    return False
+
+
 async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
     """aiohttp repeats a PUT or DELETE by itself where a kept connection breaks: it must see none of its own errors."""
     try:
@@ -124,9 +135,10 @@ class RaftClient:
         self, endpoints: Sequence[str], *, timeout_s: float = 15.0, session: aiohttp.ClientSession | None = None
     ) -> None:
         self._endpoints = tuple(url.rstrip("/") for url in endpoints)
-        if timeout_s <= 0 or not self._endpoints or any("://" not in url for url in self._endpoints):
+        if timeout_s <= 0 or not self._endpoints or not all(map(_is_base_url, self._endpoints)):
             raise ValueError("a client needs URLs of nodes, such as http://127.0.0.1:8001, and timeout_s above 0")
         self._timeout_s, self._session, self._is_own = timeout_s, session, session is None
+        self._is_open = False
         self._current = 0
         self._leaving_until: dict[str, float] = {}
         self._search: asyncio.Task[None] | None = None
@@ -138,16 +150,25 @@ class RaftClient:
             # Addresses are looked up for each connection: in Kubernetes a name outlives its address.
             connector = aiohttp.TCPConnector(limit=0, use_dns_cache=False, keepalive_timeout=IDLE_SECONDS_MAX)
             self._session = aiohttp.ClientSession(connector=connector, trust_env=False)
-        await self._find_leader()
+        self._is_open = True
+        try:
+            await self._find_leader()
+        except BaseException:  # cancelled: nobody will call __aexit__
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        if self._search is not None:
-            self._search.cancel()
-            await asyncio.wait([self._search])
-        if self._is_own and self._session is not None:
-            await self._session.close()
-            self._session = None
+        """Writes under way end as `OutcomeUnknown`."""
+        self._is_open = False
+        try:
+            if self._search is not None:
+                self._search.cancel()
+                await asyncio.wait([self._search])
+        finally:
+            if self._is_own and self._session is not None:
+                await self._session.close()
+                self._session = None
 
     async def get(self, key: Text, *, stale: bool = False) -> Value | None:
         """The value, linearizable, or with `stale` what the node that is asked has; None: no such key."""
@@ -190,6 +211,7 @@ class RaftClient:
                 limit = min(left, READ_SECONDS_MAX) if method == "GET" else left
                 # The node's own time ends first: it can tell what was never proposed, a client's silence cannot.
                 path = f"/kv/{quoted}?{query}timeout_ms={max(1, min(60_000, int(limit * 900)))}"
+                silence = loop.call_later(SILENCE_SECONDS, self._move_on, endpoint)
                 try:
                     answer = await self._send(method, endpoint + path, limit, body, demand)
                     if answer.headers.get("Connection", "").lower() == "close":
@@ -201,6 +223,8 @@ class RaftClient:
                     self._move_on(endpoint)
                     if method != "GET" and not error.safe:
                         raise OutcomeUnknown(method, key, endpoint, reason) from None
+                finally:
+                    silence.cancel()
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, BACKOFF_SECONDS_MAX)
             raise NotDone(method, key, endpoint, f"{reason} ({attempts} attempts in {self._timeout_s:g} s)")
@@ -209,11 +233,13 @@ class RaftClient:
 
     async def _send(self, method: str, url: str, limit_s: float, body: bytes | None, demand: dict[str, str]) -> _Answer:
         """One request, sent at most once."""
-        if self._session is None:
-            raise RuntimeError("use the client as `async with RaftClient(...) as client`")
+        if self._session is None or not self._is_open:
+            raise RuntimeError("the client is not open: use it as `async with RaftClient(...) as client`")
         options: dict[str, Any] = {"data": body, "headers": {"Accept-Encoding": "identity", **demand}}
-        options["timeout"] = aiohttp.ClientTimeout(total=limit_s, connect=min(CONNECT_SECONDS_MAX, limit_s / 2))
-        options |= {"allow_redirects": False, "middlewares": (_send_once,)}
+        # The threshold is where aiohttp begins to round limits up to whole seconds.
+        limits = {"total": limit_s, "connect": min(CONNECT_SECONDS_MAX, limit_s / 2), "ceil_threshold": math.inf}
+        options["timeout"] = aiohttp.ClientTimeout(**limits)
+        options |= {"allow_redirects": False, "raise_for_status": False, "middlewares": (_send_once,)}
         try:
             async with self._session.request(method, URL(url, encoded=True), **options) as answer:
                 content = bytearray()
@@ -232,7 +258,7 @@ class RaftClient:
             return
         others = [*range(self._current + 1, count), *range(self._current)]
         self._current = next((number for number in others if not self._leaves(number)), others[0])
-        if self._search is None or self._search.done():
+        if self._is_open and (self._search is None or self._search.done()):
             self._search = asyncio.create_task(self._find_leader(), name="find the leader")
 
     def _leaves(self, number: int) -> bool:
