@@ -17,8 +17,8 @@ _EVERY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
 def check(path: str, environment: dict[str, str]) -> str:
     """What is wrong, in a sentence; empty where the node answers 200. Reads RAFT_HOST and RAFT_PORT as it does."""
-    host, port = environment.get("RAFT_HOST", "127.0.0.1").strip(), environment.get("RAFT_PORT", "8001").strip()
-    if not port.isdecimal():
+    host, port = environment.get("RAFT_HOST", "").strip(), environment.get("RAFT_PORT", "").strip() or "8001"
+    if not port.isdecimal() or not 0 < int(port) < 65536:
         return f"RAFT_PORT is {port!r}, which is no port"
     address = (_EVERY_ADDRESS.get(host, host), int(port))
     answer = b""
@@ -30,7 +30,7 @@ def check(path: str, environment: dict[str, str]) -> str:
                 if not piece:
                     break
                 answer += piece
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # a host name that cannot be one is the second
         return f"no answer from {address[0]} port {address[1]}: {error}"
     head, _, body = answer.partition(b"\r\n\r\n")
     status = head.partition(b"\r\n")[0].split(b" ")

@@ -60,6 +60,28 @@ async def test_nobody_there_and_a_wrong_port_are_sentences() -> None:
     assert await run({"RAFT_PORT": "web"}) == (1, "RAFT_PORT is 'web', which is no port")
 
 
+@pytest.mark.parametrize("port", ["0", "65536", "99999999999999999999", "-1", "8001.0"])
+def test_a_port_that_is_none_is_a_sentence(port: str) -> None:
+    assert healthcheck.check("livez", {"RAFT_PORT": port}) == f"RAFT_PORT is {port!r}, which is no port"
+
+
+def test_what_is_set_and_empty_is_not_set_as_for_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def nobody(address: tuple[str, int], timeout: float) -> socket.socket:
+        asked.append(address)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket, "create_connection", nobody)
+    for environment in ({"RAFT_PORT": "", "RAFT_HOST": ""}, {"RAFT_PORT": " "}, {}):
+        assert "no answer from 127.0.0.1 port 8001" in healthcheck.check("livez", environment)
+    assert set(asked) == {("127.0.0.1", 8001)}
+
+
+def test_a_host_that_cannot_be_one_is_a_sentence() -> None:
+    assert "no answer from" in healthcheck.check("livez", {"RAFT_HOST": "n" * 70, "RAFT_PORT": "1"})
+
+
 def test_silence_ends_in_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(healthcheck, "TIMEOUT_SECONDS", 0.2)
     with socket.socket() as silent:
