@@ -8,6 +8,7 @@ disk counts. A new disk is a new member. It must not take an earlier answer for 
 from collections import defaultdict
 from itertools import pairwise
 
+from chaos.checks.lives import forgotten_entries, forgotten_terms
 from chaos.checks.verdict import Evidence, Verdict
 from chaos.checks.words import of_view, proof, seconds
 from chaos.model import Event, View
@@ -60,6 +61,7 @@ def terms_never_go_back(evidence: Evidence) -> Verdict:
     """No node's term falls: within a process never, across its restarts not below what was on its disk."""
     lines: list[str] = []
     sentences: list[str] = []
+    stored: list[View] = []
     for views in _by_disk(evidence.views).values():
         highest: View | None = None
         durable: View | None = None
@@ -73,11 +75,15 @@ def terms_never_go_back(evidence: Evidence) -> Verdict:
             surely = view.role == "leader" or view.asked_us - began_us >= ON_DISK_AFTER_US
             if surely and (durable is None or view.term > durable.term):
                 durable = view
+                stored.append(view)
             if highest is None or highest.boot != view.boot or view.term >= highest.term:
                 highest = view
     for before, after in _falling(evidence.events):
         sentences.append(f"{after.node} was in term {before.term} and then in term {after.term}")
         lines += [_of_event(before), _of_event(after)]
+    for kept, told in forgotten_terms(evidence, stored):
+        sentences.append(f"{kept.name} was in term {kept.term}, started again, and began in term {told.term}")
+        lines += [of_view(kept), _of_event(told)]
     unseen = _unseen(evidence) or _silent(evidence)
     if unseen and not sentences:
         return Verdict(TERMS, "safety", "unknown", f"Whether a term went back is unknown: {unseen}.")
@@ -111,6 +117,10 @@ def commit_never_goes_back(evidence: Evidence) -> Verdict:
                 highest = view
             if applied is None or view.applied >= applied.applied:
                 applied = view
+    for most, told in forgotten_entries(evidence):
+        end = told.detail.get("hint")
+        sentences.append(f"{most.name} had applied entry {most.applied}, started again, and its log ended at {end}")
+        lines += [of_view(most), _of_event(told)]
     return _verdict(COMMIT, sentences, lines, evidence, "No node's commit index went back")
 
 

@@ -138,6 +138,48 @@ def test_a_restarted_process_must_have_the_entries_that_it_had_applied() -> None
     assert outcome(commit_never_goes_back, views=()) == "unknown"
 
 
+def reborn(node: str, **told: Any) -> Event:
+    """Of the second life of that node."""
+    return msgspec.structs.replace(event(1, node, "role", 4, to="follower"), boot="again", **told)
+
+
+def test_a_new_life_that_tells_of_a_lower_term_than_was_stored_is_named() -> None:
+    caught_up = view("n1", 9, boot="again", role="follower", term=5)
+    seen = (view("n1", 1, term=4), view("n1", 2, term=4), caught_up)
+
+    def told(*events: Event, views: tuple[View, ...] = seen) -> Verdict:
+        return terms_never_go_back(good(views=views, events=(*good().events, *events), voters=("n1",)))
+
+    verdict = told(reborn("n1", term=3))
+    assert verdict.outcome == "fail"
+    assert verdict.sentence == "n1 was in term 4, started again, and began in term 3."
+    assert told(reborn("n1", term=0)).outcome == "fail"
+    assert told(reborn("n1")).outcome == "pass"
+    assert told(reborn("n1", term=0, role="initial")).outcome == "pass", "it has not read its disk"
+    other_disk = (*seen[:2], msgspec.structs.replace(caught_up, incarnation="new"))
+    assert told(reborn("n1", term=3), views=other_disk).outcome == "pass"
+    perhaps = tuple(msgspec.structs.replace(one, role="follower") for one in seen)
+    assert told(reborn("n1", term=3), views=perhaps).outcome == "pass"
+
+
+def test_a_new_life_whose_log_ends_before_what_was_applied_is_named() -> None:
+    seen = (view("n2", 1), view("n2", 2), view("n2", 9, boot="again"))
+
+    def told(*events: Event, views: tuple[View, ...] = seen) -> Verdict:
+        return commit_never_goes_back(good(views=views, events=(*good().events, *events), voters=("n2",)))
+
+    def ended(index: int) -> Event:
+        return reborn("n2", kind="append-refused", detail={"leader": "n1", "index": 40, "hint": index})
+
+    verdict = told(ended(19))
+    assert verdict.outcome == "fail"
+    assert verdict.sentence == "n2 had applied entry 20, started again, and its log ended at 19."
+    assert told(ended(20)).outcome == "pass"
+    assert told(msgspec.structs.replace(ended(19), boot="boot-n2")).outcome == "pass"
+    other_disk = (*seen[:2], msgspec.structs.replace(seen[2], incarnation="new"))
+    assert told(ended(0), views=other_disk).outcome == "pass"
+
+
 # --- logs ----------------------------------------------------------------------------------------------------------
 
 
@@ -255,6 +297,23 @@ def test_a_request_answered_while_the_cut_is_taken_back_does_not_count() -> None
 def test_where_no_side_has_a_majority_nobody_may_acknowledge() -> None:
     apart = cut((("n1",), ("n2",), ("n3",)), 5, 8)
     assert minority(write(7, 6, 7, via="n2"), fault=apart).outcome == "fail"
+
+
+def test_half_of_the_voters_are_no_majority() -> None:
+    halves = cut((("n1", "n2"), ("n3", "n4")), 5, 8)
+    voters = ("n1", "n2", "n3", "n4")
+    for via in voters:
+        views = tuple(view(name, 7.9) for name in voters)
+        lie = good((write(7, 6, 7, via=via),), faults=(halves,), views=views, voters=voters)
+        assert minority_acknowledges_nothing(lie).outcome == "fail"
+
+
+def test_what_is_heard_after_the_cut_was_taken_back_is_no_leak() -> None:
+    lie = write(7, 6, 7, via="n1")
+    again = view("n1", 8.5, peers=(Peer("n2", last_contact_ms=10.0),))
+    assert minority(lie, views=(*CLEAN, again)).outcome == "fail"
+    stranger = view("n9", 6, peers=(Peer("n2", last_contact_ms=10.0),))
+    assert minority(lie, views=(*CLEAN, stranger)).outcome == "fail"
 
 
 def test_requests_that_never_reached_a_minority_prove_nothing_of_it() -> None:
