@@ -21,6 +21,9 @@ pytestmark = pytest.mark.slowest
 
 CALM = ("--heartbeat-ms", "50", "--election-timeout-ms", "1000-2000")
 """Leaders change only where a test makes them."""
+PATIENT_MS = 3000
+PATIENT = ("--heartbeat-ms", "50", "--election-timeout-ms", f"{PATIENT_MS}-{PATIENT_MS + 1000}")
+"""An election nobody asked for costs so much that no stall of a busy machine looks like one."""
 WAIT_MS = 700
 WRITERS = 24
 PAUSE_S = 0.01
@@ -90,8 +93,8 @@ async def _put_etcd(http: aiohttp.ClientSession, url: str, key: str, value: str)
 @pytest.fixture
 async def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
     monkeypatch.setenv("RAFT_LEAVE_WAIT_MS", str(WAIT_MS))
-    monkeypatch.setenv("RAFT_REQUEST_TIMEOUT_MS", "2000")
-    async with running_cluster(tmp_path, 3, *CALM) as cluster:
+    monkeypatch.setenv("RAFT_REQUEST_TIMEOUT_MS", "5000")
+    async with running_cluster(tmp_path, 3, *PATIENT) as cluster:
         yield cluster
 
 
@@ -152,27 +155,32 @@ async def test_leaders_leave_under_load_and_no_client_sees_a_failure(cluster: Cl
     assert len(acknowledged) > 200
     stalls = max(writer.longest_s for writer in writers)
     print(f"{len(acknowledged)} writes, {sum(w.retries for w in writers)} retries, longest {stalls * 1000:.0f} ms")
-    assert stalls < 1.0, "an election timeout would have shown"
+    assert stalls < PATIENT_MS / 1000, "an election timeout would have shown"
     assert await everything(cluster) == acknowledged
 
 
-async def test_a_leaving_node_is_not_ready_and_serves_and_forwards_all_the_same(cluster: Cluster) -> None:
-    leader = await cluster.leader()
-    url, pid = cluster.url(leader), int(cluster.nodes[leader]["pid"])
-    assert (await asked(cluster, url, "/readyz"))[:2] == (200, "")
-    began = time.monotonic()
-    cluster.signal(leader, signal.SIGTERM)
-    await cluster.leader((leader,))
-    status, connection, said = await asked(cluster, url, "/readyz")
-    assert (status, connection, "leaving" in said) == (503, "close", True)
-    assert (await asked(cluster, url, "/livez"))[:2] == (200, "close")
-    assert json.loads((await asked(cluster, url, "/status"))[2])["leaving"] is True
-    assert (await asked(cluster, url, "/nothing"))[:2] == (404, "close")
-    for put in (_put_plain, _put_etcd):
-        async with aiohttp.ClientSession() as http:
-            assert await put(http, url, "late", "yet forwarded") == (200, True)
-    await ended(pid, 5)
-    assert time.monotonic() - began > WAIT_MS / 1000
+async def test_a_leaving_node_is_not_ready_and_serves_and_forwards_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait_ms = 3000  # all of this is asked meanwhile, on a busy machine, too
+    monkeypatch.setenv("RAFT_LEAVE_WAIT_MS", str(wait_ms))
+    async with running_cluster(tmp_path, 3, *CALM) as cluster:
+        leader = await cluster.leader()
+        url, pid = cluster.url(leader), int(cluster.nodes[leader]["pid"])
+        assert (await asked(cluster, url, "/readyz"))[:2] == (200, "")
+        began = time.monotonic()
+        cluster.signal(leader, signal.SIGTERM)
+        await cluster.leader((leader,))
+        status, connection, said = await asked(cluster, url, "/readyz")
+        assert (status, connection, "leaving" in said) == (503, "close", True)
+        assert (await asked(cluster, url, "/livez"))[:2] == (200, "close")
+        assert json.loads((await asked(cluster, url, "/status"))[2])["leaving"] is True
+        assert (await asked(cluster, url, "/nothing"))[:2] == (404, "close")
+        for put in (_put_plain, _put_etcd):
+            async with aiohttp.ClientSession() as http:
+                assert await put(http, url, "late", "yet forwarded") == (200, True)
+        await ended(pid, 10)
+        assert time.monotonic() - began > wait_ms / 1000
 
 
 async def test_a_second_signal_ends_the_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
