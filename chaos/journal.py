@@ -23,6 +23,7 @@ from chaos.errors import ChaosError
 from chaos.targets.port import UndoStep
 
 VERSION = 1
+LINES_NAMED_MAX = 3
 LINE_BYTES_MAX = 64 * 1024
 """A longer line is not ours."""
 
@@ -64,14 +65,17 @@ class UndoJournal:
 
     @classmethod
     def reopen(cls, path: Path) -> "UndoJournal | None":
-        """The journal of an earlier run, to note what is taken back; None while its run still goes on."""
+        """The journal of an earlier run, to note what is taken back; None while its run still goes on.
+
+        One that may only be read will do: what cannot be noted is taken back once more another time.
+        """
         journal = cls.__new__(cls)
         kept = read(path)
         journal.path, journal.header = path, kept.header
         journal._open, journal._announced = list(kept.open_steps), list(kept.open_steps)
         journal._lock = threading.Lock()
         try:
-            journal._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+            journal._descriptor = _opened(path)
         except OSError as error:
             raise ChaosError(f"The undo journal {path} cannot be opened: {error.strerror}.") from None
         try:
@@ -80,7 +84,7 @@ class UndoJournal:
             os.close(journal._descriptor)
             return None
         with contextlib.suppress(OSError):  # a full disk must not keep anybody from healing
-            os.write(journal._descriptor, b"\n")  # what was torn stays a line of its own
+            journal._end_last_line(path.read_bytes())
         return journal
 
     @property
@@ -114,6 +118,16 @@ class UndoJournal:
         """Let go of the file; its lock ends."""
         os.close(self._descriptor)
 
+    def _end_last_line(self, content: bytes) -> None:
+        """What was torn was never done, and must not spoil the line after it."""
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            _, torn = _replay([content[whole:]])
+            if torn:
+                os.ftruncate(self._descriptor, whole)
+            else:
+                os.write(self._descriptor, b"\n")
+
     def _note(self, record: _Record) -> None:
         try:
             with self._lock:
@@ -134,11 +148,12 @@ class UndoJournal:
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """A journal read back."""
+    """A journal read back. `damaged`: numbers of lines that say nothing any more, and may have announced an act."""
 
     path: Path
     header: Header
     open_steps: tuple[UndoStep, ...]
+    damaged: tuple[int, ...] = ()
 
 
 def read(path: Path) -> Kept:
@@ -156,21 +171,25 @@ def read(path: Path) -> Kept:
         raise ChaosError(f"{path} is not an undo journal of raft-chaos: {error}.") from None
     if header.version > VERSION:
         raise ChaosError(f"{path} has version {header.version}, this raft-chaos knows {VERSION}: use the newer one.")
-    return Kept(path, header, _replay(lines[1:]))
+    steps, damaged = _replay(lines[1:])
+    return Kept(path, header, steps, tuple(number for number in damaged if number < len(lines)))
 
 
-def _replay(lines: Iterable[bytes]) -> tuple[UndoStep, ...]:
+def _replay(lines: Iterable[bytes]) -> tuple[tuple[UndoStep, ...], tuple[int, ...]]:
+    """What is open, and the numbers of lines that are no records; the header's is 1."""
     steps: list[UndoStep] = []
-    for line in lines:
+    damaged: list[int] = []
+    for number, line in enumerate(lines, 2):
         try:
             record = msgspec.json.decode(line, type=_Record)
         except msgspec.MsgspecError:
+            damaged += [number] if line.strip() else []
             continue
         if record.will_do is not None:
             steps.append(record.will_do)
         if record.undone is not None:
             steps = [step for step in steps if step != record.undone]
-    return tuple(steps)
+    return tuple(steps), tuple(damaged)
 
 
 def find(out: Path, file_name: str) -> tuple[list[Kept], list[str]]:
@@ -183,11 +202,29 @@ def find(out: Path, file_name: str) -> tuple[list[Kept], list[str]]:
         if path.parent.is_symlink():
             continue
         try:
-            if b"\n" in path.read_bytes():
-                found.append(read(path))
+            if b"\n" not in path.read_bytes():
+                continue
+            kept = read(path)
+            found.append(kept)
+            if kept.damaged:
+                lines = ", ".join(map(str, kept.damaged[:LINES_NAMED_MAX]))
+                troubles.append(
+                    f"{path} is damaged (line {lines}), so what it announced there is not known: "
+                    "raft-chaos heal --all also takes back what the cluster itself shows."
+                )
         except (OSError, ChaosError) as error:
             troubles.append(str(error))
     return found, troubles
+
+
+def _opened(path: Path) -> int:
+    """To write, or where that is not allowed (another user's, a disk that went read-only) to read and lock."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _sync_folder(folder: Path) -> None:

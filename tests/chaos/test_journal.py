@@ -72,6 +72,61 @@ def test_what_is_noted_after_a_torn_line_is_read(tmp_path: Path) -> None:
     assert journal.read(path).open_steps == ()
 
 
+def journal_of(path: Path, *steps: UndoStep) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    one = UndoJournal(path, HEADER)
+    for step in steps:
+        one.will_do(step)
+    one.close()
+    return path
+
+
+@pytest.mark.parametrize("cut", [1, 5])
+def test_a_torn_line_does_no_harm_to_those_that_are_reopened_twice(tmp_path: Path, cut: int) -> None:
+    path = journal_of(tmp_path / "undo.json", FIRST, SECOND)
+    path.write_bytes(path.read_bytes()[:-cut])
+    for _ in range(2):
+        again = UndoJournal.reopen(path)
+        assert again is not None
+        again.close()
+    assert journal.read(path).open_steps == ((FIRST, SECOND) if cut == 1 else (FIRST,))
+    assert journal.read(path).damaged == ()
+
+
+@pytest.mark.parametrize("garbage", [b"\x00\x00\x00\n", b'{"will_do": {"do": "star\n', b"[1, 2]\n"])
+def test_a_damaged_line_in_the_midst_is_told_and_the_others_count(tmp_path: Path, garbage: bytes) -> None:
+    path = journal_of(tmp_path / "one" / "undo.json", FIRST, SECOND)
+    first, second, rest = path.read_bytes().split(b"\n", 2)
+    path.write_bytes(first + b"\n" + garbage + rest)
+    (kept,), (trouble,) = journal.find(tmp_path, "undo.json")
+    assert kept.open_steps == (SECOND,)
+    assert trouble.startswith(f"{path} is damaged (line 2)")
+    assert "heal --all" in trouble
+    assert second
+
+
+def test_a_journal_that_may_only_be_read_is_healed_by_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another user's, or on a disk that went read-only."""
+    path, real = journal_of(tmp_path / "undo.json", FIRST), os.open
+
+    def read_only(where: Path, flags: int, *rest: int) -> int:
+        if flags & os.O_RDWR:
+            raise OSError(errno.EROFS, "Read-only file system")
+        return real(where, flags, *rest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", read_only)
+        again = UndoJournal.reopen(path)
+        assert again is not None
+        assert UndoJournal.reopen(path) is None  # it is locked as any other
+        again.undone(FIRST)
+        assert again.open_steps == ()
+        again.close()
+    assert journal.read(path).open_steps == (FIRST,)
+
+
 def test_a_disk_that_takes_half_a_line_refuses_the_act_and_the_next_step_is_not_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
