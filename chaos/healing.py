@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from chaos import journal
-from chaos.errors import NotRecovered, Refused
+from chaos.errors import ChaosError, NotRecovered, Refused
 from chaos.guard import describe
 from chaos.journal import Kept, UndoJournal
 from chaos.report.folder import UNDO_FILE
@@ -42,10 +42,19 @@ class Found(msgspec.Struct, frozen=True):
 
 
 async def find(target: Target, out: Path, cluster_id: str) -> Found:
-    """Look, and change nothing. `cluster_id`: what the nodes call their cluster, empty if nobody answered."""
+    """Look, and change nothing. `cluster_id`: what the nodes call their cluster, empty if nobody answered.
+
+    Raises ChaosError where the cluster cannot be looked at and no journal says what there is to do either.
+    """
     kept, notes = journal.find(out, UNDO_FILE)
     ours = tuple(one for one in kept if _is_ours(one, target, cluster_id))
-    leftovers = tuple(await target.leftovers())
+    leftovers: tuple[UndoStep, ...] = ()
+    try:
+        leftovers = tuple(await target.leftovers())
+    except ChaosError as error:
+        if not any(one.open_steps for one in ours):
+            raise
+        notes.append(f"What the cluster itself shows could not be looked at: {error}")
     runs = frozenset(one.header.run for one in ours)
     shown = {step.arguments.get("run") for step in leftovers}
     due = tuple(one for one in ours if one.open_steps or one.header.run in shown)
@@ -74,7 +83,7 @@ async def heal(target: Target, found: Found, everything: bool, say: Callable[[st
                 if await _undo(target, step, undone, failed, say):
                     one.undone(step)
         left = []
-        for step in await target.leftovers():
+        for step in await _shown(target, failed):
             run = step.arguments.get("run")
             if run in found.runs or (everything and run in seen):
                 await _undo(target, step, undone, failed, say)
@@ -84,6 +93,15 @@ async def heal(target: Target, found: Found, everything: bool, say: Callable[[st
         for one in opened:
             one.close()
     return Healed(tuple(undone), tuple(failed), tuple(left), found.notes)
+
+
+async def _shown(target: Target, failed: list[str]) -> Sequence[UndoStep]:
+    """What the cluster shows; where it cannot be looked at nobody may be told that nothing is left."""
+    try:
+        return await target.leftovers()
+    except ChaosError as error:
+        failed.append(f"Could not see whether anything is left: {error}")
+        return ()
 
 
 def acts(number: int) -> str:
@@ -108,15 +126,19 @@ def _is_ours(kept: Kept, target: Target, cluster_id: str) -> bool:
 
 def _open(journals: Sequence[Kept]) -> list[UndoJournal]:
     opened: list[UndoJournal] = []
-    for kept in journals:
-        one = UndoJournal.reopen(kept.path)
-        if one is None:
-            for other in opened:
-                other.close()
-            raise Refused(
-                f"The run {kept.header.run} still goes on and heals by itself: end it with Ctrl-C; nothing was changed."
-            )
-        opened.append(one)
+    try:
+        for kept in journals:
+            one = UndoJournal.reopen(kept.path)
+            if one is None:
+                raise Refused(
+                    f"The run {kept.header.run} still goes on and heals by itself: end it with Ctrl-C; "
+                    "nothing was changed."
+                )
+            opened.append(one)
+    except ChaosError:
+        for other in opened:
+            other.close()
+        raise
     return opened
 
 

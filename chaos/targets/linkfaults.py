@@ -10,13 +10,13 @@ itself: `dial` says what the nodes say of their faults, and a fault must besides
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, Protocol
 
 import aiohttp
 import msgspec
 
-from chaos.errors import ChaosError, NotEffective, Usage
+from chaos.errors import ChaosError, NotEffective, Refused, Usage
 from chaos.observe import nodeapi
 from chaos.targets.port import Cut, Journal, Pair, UndoStep
 
@@ -25,6 +25,9 @@ FAULT_SECONDS_MAX = 600.0
 MARGIN_SECONDS = 30.0
 """A cut ends by itself so much later than it is meant to be taken back."""
 STATUS_TIMEOUT_SECONDS = 1.0
+ANSWER_SECONDS_MAX = 10.0
+"""A node that was started in this instant runs before it answers."""
+LOOK_AGAIN_SECONDS = 0.1
 COMMAND_TIMEOUT_SECONDS = 5.0
 TOTAL_LOSS_PERCENT = 100.0
 
@@ -84,6 +87,23 @@ class LinkFaults:
     def __init__(self, nodes: Nodes, session: aiohttp.ClientSession) -> None:
         self._nodes, self._session = nodes, session
 
+    async def certainly_active(self) -> Mapping[str, tuple[LinkFault, ...]]:
+        """The faults of every node that runs. Raises Refused where one does not say, so that nobody takes its silence
+        for health."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + ANSWER_SECONDS_MAX
+        while True:
+            found = await self.active()
+            mute = [node for node, faults in found.items() if faults is None and self._nodes.runs(node)]
+            if not mute:
+                return {node: faults or () for node, faults in found.items()}
+            if loop.time() >= until:
+                raise Refused(
+                    f"{mute[0]} runs and does not answer at {self._nodes.url(mute[0])}, so whether faults are on there "
+                    "is not known: see raft-chaos status."
+                )
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+
     async def active(self) -> Mapping[str, tuple[LinkFault, ...] | None]:
         """Every node's faults; None: it does not answer."""
         names = self._nodes.nodes
@@ -120,8 +140,8 @@ class LinkFaults:
         for node, peer in cut.blocked:
             journal.will_do(undo_cut(node, peer))
         pairs = cut.blocked
-        answers = await asyncio.gather(
-            *(self._command(node, "cut_link", _arguments(peer) | {"seconds": lasts}) for node, peer in pairs)
+        answers = await _to_their_end(
+            [self._command(node, "cut_link", _arguments(peer) | {"seconds": lasts}) for node, peer in pairs]
         )
         refused = {pair: said for pair, said in zip(pairs, answers, strict=True) if said}
         for (node, peer), said in refused.items():
@@ -184,6 +204,17 @@ class LinkFaults:
                 return msgspec.json.decode(await answer.read(), type=_Status).faults if answer.status == 200 else None
         except (*nodeapi.UNREACHABLE, msgspec.MsgspecError):
             return None
+
+
+async def _to_their_end(commands: Sequence[Coroutine[Any, Any, str]]) -> list[str]:
+    """Wait for the answers even when cancelled, each has its timeout: a cut that a node makes after it was healed would
+    stay."""
+    sent = asyncio.gather(*commands)
+    try:
+        return await asyncio.shield(sent)
+    except asyncio.CancelledError:
+        await asyncio.wait((sent,))
+        raise
 
 
 def _carries(a: str, b: str, at_a: tuple[LinkFault, ...] | None, at_b: tuple[LinkFault, ...] | None) -> bool:

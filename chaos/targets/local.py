@@ -155,6 +155,14 @@ class LocalTarget:
             _, journal, step = self._ended.pop(node)
             journal.undone(step)
 
+    async def _until_it_stays(self, node: str) -> None:
+        """One that was told to leave an instant ago still runs: it is not ready from then on. One that is not ready for
+        another reason is waited for in vain."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + END_WAIT_SECONDS
+        while self.runs(node) and loop.time() < until and not await self._ready(node):  # noqa: ASYNC110 - processes
+            await asyncio.sleep(END_POLL_SECONDS)
+
     async def undo(self, step: UndoStep) -> str:
         """See `Target`. Knows "heal_link" (node, peer, direction) and "start" (node)."""
         node = step.arguments.get("node", "")
@@ -164,6 +172,7 @@ class LocalTarget:
             return await self.faults.heal(node, step.arguments["peer"], step.arguments.get("direction", "both"))
         if step.do == "start":
             before = self.instance(node)
+            await self._until_it_stays(node)
             await self.bring_back(node)
             return f"{node} runs already" if before and before == self.instance(node) else f"had {node} started again"
         raise ChaosError(f"This raft-chaos cannot undo {step.do!r} on a local cluster: use the one that did it.")
@@ -172,8 +181,8 @@ class LocalTarget:
         """See `Target`: faults of links that are on, and nodes that a run killed and that do not run."""
         cuts = {
             (node, fault.peer)
-            for node, faults in (await self.faults.active()).items()
-            for fault in faults or ()
+            for node, faults in (await self.faults.certainly_active()).items()
+            for fault in faults
             if fault.kind != "failure"
         }
         killed = localmarks.killed(self._data_dir)

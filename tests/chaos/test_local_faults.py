@@ -1,0 +1,133 @@
+"""The link faults of local nodes where nodes are slow or silent."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import cast
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from chaos.errors import Refused
+from chaos.targets import linkfaults, local
+from chaos.targets.clusterfile import ClusterFile, NodeEntry
+from chaos.targets.linkfaults import LinkFaults
+from chaos.targets.local import LocalTarget
+from chaos.targets.port import Cut, Journal, UndoStep
+from tests.chaos.doubles import answering
+from tests.chaos.test_kubernetes_partition import Notes
+
+
+class Nodes:
+    """`running`: those that have a process."""
+
+    def __init__(self, url: str, running: tuple[str, ...] = ("n1", "n2")) -> None:
+        self.nodes, self._url, self.running = ("n1", "n2"), url, running
+
+    def url(self, node: str) -> str:
+        return f"{self._url}/{node}"
+
+    def runs(self, node: str) -> bool:
+        return node in self.running
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as made:
+        yield made
+
+
+async def test_a_cut_that_is_under_way_when_the_run_is_ended_is_made_before_the_healing_begins(
+    session: aiohttp.ClientSession,
+) -> None:
+    happened: list[str] = []
+    arrived = asyncio.Event()
+
+    async def slow(request: web.Request) -> web.StreamResponse:
+        arrived.set()
+        await asyncio.sleep(0.2)
+        happened.append(request.path)
+        return web.json_response({})
+
+    async with answering(slow) as url:
+        network = LinkFaults(Nodes(url), session)
+        installing = asyncio.ensure_future(network.install(Cut((("n1",), ("n2",))), "r1", 5.0, cast(Journal, Notes())))
+        await arrived.wait()
+        installing.cancel()
+        await asyncio.wait((installing,))
+        assert installing.cancelled()
+        assert sorted(happened) == ["/n1/commands/cut_link", "/n2/commands/cut_link"]
+
+
+async def test_a_node_that_runs_and_does_not_say_what_is_on_is_not_taken_for_healthy(
+    session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linkfaults, "LOOK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(linkfaults, "ANSWER_SECONDS_MAX", 5.0)
+    asked: list[str] = []
+    faults = [{"kind": "cut", "peer": "n2", "direction": "out"}]
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        if request.path == "/n2/status" and asked.count(request.path) < speaks_at:
+            return web.Response(status=500)
+        return web.json_response({"faults": faults})
+
+    async with answering(answer) as url:
+        speaks_at = 4
+        found = await LinkFaults(Nodes(url), session).certainly_active()
+        assert [len(of_node) for of_node in found.values()] == [1, 1]
+        speaks_at = 10**6
+        monkeypatch.setattr(linkfaults, "ANSWER_SECONDS_MAX", 0.1)
+        with pytest.raises(Refused, match=r"n2 runs and does not answer at .*, so whether faults are on there is not"):
+            await LinkFaults(Nodes(url), session).certainly_active()
+        found = await LinkFaults(Nodes(url, running=("n1",)), session).certainly_active()
+        assert found["n2"] == ()
+
+
+def target_of(folder: Path) -> LocalTarget:
+    entry = NodeEntry("n1", "http://127.0.0.1:1", "127.0.0.1:1", str(folder), "")
+    kind = "raft-node cluster"
+    return LocalTarget(
+        folder,
+        ClusterFile(
+            format=kind,  # type: ignore[arg-type]
+            version=1,
+            state="running",
+            supervisor_pid=1,
+            control="",
+            nodes=(entry,),
+        ),
+    )
+
+
+@pytest.mark.parametrize(("ends", "ready"), [(True, False), (False, True), (False, False)])
+async def test_a_node_that_was_told_to_leave_before_the_tool_died_is_started_when_it_has_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: bool, ready: bool
+) -> None:
+    """It still runs when `heal` looks; what is ready, or stays as it is, is not waited for for ever."""
+    monkeypatch.setattr(local, "END_WAIT_SECONDS", 0.5)
+    looks, started = [0], list[str]()
+    target = target_of(tmp_path)
+
+    def instance(_: str) -> str:
+        return "2-b" if started else ("" if ends and looks[0] >= 3 else "1-a")
+
+    async def is_ready(_: str) -> bool:
+        looks[0] += 1
+        return ready
+
+    async def bring_back(node: str) -> None:
+        if not instance(node):
+            started.append(node)
+
+    monkeypatch.setattr(target, "instance", instance)
+    monkeypatch.setattr(target, "_ready", is_ready)
+    monkeypatch.setattr(target, "bring_back", bring_back)
+    try:
+        said = await target.undo(UndoStep("start", {"node": "n1"}))
+    finally:
+        await target.close()
+    assert said == ("had n1 started again" if ends else "n1 runs already")
+    assert started == (["n1"] if ends else [])
