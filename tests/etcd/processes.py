@@ -5,7 +5,6 @@ Why it exists: both sides of the differential test are programs as users run the
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -15,7 +14,9 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-START_SECONDS_MAX = 20.0
+from tests.cluster.harness import PEER_PORT_OFFSET, free_base_port
+
+START_SECONDS_MAX = 40.0
 
 
 def etcd_program() -> str | None:
@@ -69,7 +70,6 @@ def _await_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
 
 
 def _free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
+    """Below those that the system hands out: a connection of somebody else cannot take one meanwhile."""
+    base = free_base_port(1)
+    return base, base + PEER_PORT_OFFSET
