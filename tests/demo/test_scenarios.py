@@ -5,15 +5,11 @@ import pytest
 from node.scenarios.catalogue import SCENARIOS
 from tests.demo.conftest import Played, Stage
 
-QUICK = {"leader-failure", "split-vote", "log-divergence"}
-"""Of each kind one - a kill, an election, a partition - in `make test`; the others in `make test-slow`."""
+QUICK = ("leader-failure", "split-vote", "log-divergence")
+"""Of each kind one - a kill, an election, a partition - in `make test`; all of them, in one go, in `make test-slow`."""
 
 
-def _marked(name: str) -> object:
-    return pytest.param(name, marks=() if name in QUICK else pytest.mark.slowest)
-
-
-@pytest.mark.parametrize("name", [_marked(scenario.name) for scenario in SCENARIOS])
+@pytest.mark.parametrize("name", QUICK)
 def test_it_goes_as_predicted(stage: Stage, name: str) -> None:
     played = stage.play(name)
     assert played.code == 0, (played.texts("not-as-predicted"), played.lines, played.err)
@@ -64,3 +60,5 @@ def test_all_of_them_one_after_the_other_for_people(stage: Stage) -> None:
     assert out.count("AS PREDICTED") == len(SCENARIOS)
     assert f"{len(SCENARIOS)} of {len(SCENARIOS)} scenarios went as predicted." in out
     assert all(len(line) <= 100 for line in out.splitlines())
+    assert stage.left == []
+    assert stage.processes() == []
