@@ -163,7 +163,12 @@ EVERYTHING: Values = {
     "nameOverride": "raft",
     "commonLabels": {"team": "storage"},
     "commonAnnotations": {"example.org/owner": "us"},
-    "image": {"repository": "registry.example/raft", "tag": "1.2.3", "pullSecrets": ["pull"]},
+    "image": {
+        "repository": "registry.example/raft",
+        "tag": "1.2.3",
+        "pullPolicy": "Always",
+        "pullSecrets": ["pull"],
+    },
     "settings": {
         "heartbeat_ms": 200,
         "election_timeout_ms": "2000-4000",
@@ -172,15 +177,24 @@ EVERYTHING: Values = {
     },
     "listenAddress": "::",
     "extraAllowedHosts": ["raft.example.org"],
-    "service": {"type": "NodePort", "nodePort": 30801, "annotations": {"a": "b"}},
+    "service": {"type": "NodePort", "port": 80, "nodePort": 30801, "annotations": {"a": "b"}},
     "persistence": {
         "storageClass": "fast",
         "accessMode": "ReadWriteOncePod",
+        "retention": {"whenDeleted": "Delete", "whenScaled": "Delete"},
         "labels": {"tier": "gold"},
         "annotations": {"c": "d"},
     },
     "resources": {"limits": {"cpu": 2, "memory": "4Gi"}},
+    "terminationGracePeriodSeconds": 45,
+    "minReadySeconds": 7,
+    "revisionHistoryLimit": 3,
     "updateStrategy": {"partition": 2},
+    "probes": {
+        "startup": {"periodSeconds": 2, "timeoutSeconds": 3, "failureThreshold": 361},
+        "readiness": {"periodSeconds": 3, "timeoutSeconds": 4, "failureThreshold": 5},
+        "liveness": {"periodSeconds": 11, "timeoutSeconds": 6, "failureThreshold": 9},
+    },
     "podDisruptionBudget": {"maxUnavailable": 2},
     "podAntiAffinityPreset": "hard",
     "topologySpread": {"nodes": "DoNotSchedule", "zones": "none"},
@@ -194,8 +208,13 @@ EVERYTHING: Values = {
     "nodeSelector": {"disk": "ssd"},
     "tolerations": [{"key": "k", "operator": "Exists", "effect": "NoSchedule"}],
     "priorityClassName": "high",
+    "dnsConfig": {"options": [{"name": "ndots", "value": "2"}]},
     "serviceAccount": {"name": "other", "annotations": {"e": "f"}},
-    "networkPolicy": {"enabled": True, "clients": [{"namespaceSelector": {"matchLabels": {"who": "app"}}}]},
+    "networkPolicy": {
+        "enabled": True,
+        "clients": [{"namespaceSelector": {"matchLabels": {"who": "app"}}}],
+        "dns": [{"ipBlock": {"cidr": "169.254.20.10/32"}}],
+    },
     "podLabels": {"pod": "label"},
     "podAnnotations": {"pod": "annotation"},
     "extraEnv": [{"name": "TZ", "value": "UTC"}],
@@ -215,9 +234,10 @@ EVERYTHING: Values = {
             "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         }
     ],
+    "tests": {"timeoutSeconds": 99},
     "extraObjects": [
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": '{{ include "raft.fullname" . }}-more'}},
         "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{ .Release.Name }}-text\n",
     ],
 }
-"""Values that use every part of the chart at once."""
+"""Values that use every part of the chart at once, each with something else than its default."""

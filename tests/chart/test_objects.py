@@ -18,6 +18,7 @@ SELECTOR = {
 POD_LABELS = {**SELECTOR, "app.kubernetes.io/part-of": "raft", "app.kubernetes.io/managed-by": "Helm"}
 LABELS = {**POD_LABELS, "app.kubernetes.io/version": __version__, "helm.sh/chart": "raft-0.1.0"}
 POLICY: Values = {"networkPolicy": {"enabled": True}}
+HARDENED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
 OWN_PODS = {"podSelector": {"matchLabels": SELECTOR}}
 TEST_PODS = {"podSelector": {"matchLabels": {**SELECTOR, "app.kubernetes.io/component": "test"}}}
 
@@ -139,11 +140,7 @@ def test_the_pod_of_the_defaults() -> None:
         "name": "node",
         "image": f"raft:{__version__}",
         "imagePullPolicy": "IfNotPresent",
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": HARDENED,
         "ports": [
             {"name": "client", "containerPort": 8001, "protocol": "TCP"},
             {"name": "peer", "containerPort": 9001, "protocol": "TCP"},
@@ -226,6 +223,38 @@ def test_the_restricted_standard_is_really_checked() -> None:
     ]
 
 
+def test_the_pod_of_helm_test_is_made_for_the_test_alone_and_goes_where_nodes_may_go() -> None:
+    found = render().named("Pod", "raft-test")
+    assert found["metadata"]["annotations"] == {
+        "helm.sh/hook": "test",
+        "helm.sh/hook-delete-policy": "before-hook-creation,hook-succeeded",
+    }
+    [container] = found["spec"].pop("containers")
+    assert found["spec"] == {
+        "restartPolicy": "Never",
+        "activeDeadlineSeconds": 180,
+        "serviceAccountName": "raft",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": render().pod()["securityContext"],
+    }
+    assert (container["image"], container["imagePullPolicy"]) == (f"raft:{__version__}", "IfNotPresent")
+    assert container["securityContext"] == HARDENED
+    assert container["resources"]["limits"] == {"memory": "128Mi"}
+    there = render(EVERYTHING).named("Pod", "raft-test")["spec"]
+    node = render(EVERYTHING).pod()
+    for key in ("serviceAccountName", "nodeSelector", "tolerations", "imagePullSecrets"):
+        assert there[key] == node[key], key
+    assert there["activeDeadlineSeconds"] == 99 + 60
+    assert there["containers"][0]["imagePullPolicy"] == "Always"
+    assert {"name": "TIMEOUT_SECONDS", "value": "99"} in there["containers"][0]["env"]
+
+
+def test_no_common_annotation_hides_what_the_chart_remembers() -> None:
+    annotations = render({"commonAnnotations": {"raft/born-with": "9"}}).stateful_set()["metadata"]["annotations"]
+    assert annotations == {"raft/born-with": "3"}
+
+
 def test_peer_access_is_a_policy_by_itself() -> None:
     assert render(POLICY).named("NetworkPolicy", "raft-peers")["spec"] == {
         "podSelector": {"matchLabels": SELECTOR},
@@ -251,9 +280,12 @@ def test_nodes_may_ask_for_names_and_nothing_else() -> None:
     rendered = render(POLICY)
     names = rendered.named("NetworkPolicy", "raft-dns")["spec"]
     assert names["policyTypes"] == ["Egress"]
-    assert names["egress"][0]["to"][0]["namespaceSelector"] == {
-        "matchLabels": {"kubernetes.io/metadata.name": "kube-system"}
-    }
+    assert names["egress"][0]["to"] == [
+        {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
+            "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
+        }
+    ]
     assert {(port["port"], port["protocol"]) for port in names["egress"][0]["ports"]} == {(53, "UDP"), (53, "TCP")}
     assert len([item for item in rendered.all if item["kind"] == "NetworkPolicy"]) == 3
 
@@ -267,6 +299,14 @@ def test_each_value_reaches_its_place() -> None:
     assert metadata["annotations"] == {"pod": "annotation", "example.org/owner": "us"}
     assert spec["selector"]["matchLabels"] == SELECTOR
     assert spec["updateStrategy"]["rollingUpdate"] == {"partition": 2}
+    assert spec["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Delete", "whenScaled": "Delete"}
+    assert (spec["minReadySeconds"], spec["revisionHistoryLimit"]) == (7, 3)
+    assert (pod["terminationGracePeriodSeconds"], node["imagePullPolicy"]) == (45, "Always")
+    assert node["startupProbe"] == _probe("/startupz", period=2, timeout=3, failures=361)
+    assert node["readinessProbe"] == _probe("/readyz", period=3, timeout=4, failures=5)
+    assert node["livenessProbe"] == _probe("/livez", period=11, timeout=6, failures=9)
+    assert pod["dnsConfig"] == EVERYTHING["dnsConfig"]
+    assert node["resources"] == {"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"cpu": 2, "memory": "4Gi"}}
     assert (node["image"], pod["imagePullSecrets"]) == ("registry.example/raft:1.2.3", [{"name": "pull"}])
     assert claim["spec"]["storageClassName"] == "fast"
     assert claim["spec"]["accessModes"] == ["ReadWriteOncePod"]
@@ -287,7 +327,11 @@ def test_each_value_reaches_its_place() -> None:
     assert [item["name"] for item in pod["containers"]] == ["node", "side"]
     assert [item["name"] for item in pod["initContainers"]] == ["before"]
     assert [item["name"] for item in pod["volumes"]] == ["more"]
-    assert rendered.named("Service", "raft")["spec"]["ports"][0]["nodePort"] == 30801
+    service = rendered.named("Service", "raft")
+    assert (service["spec"]["type"], service["metadata"]["annotations"]["a"]) == ("NodePort", "b")
+    assert [(port["port"], port["nodePort"]) for port in service["spec"]["ports"]] == [(80, 30801)]
+    assert rendered.named("ServiceAccount", "other")["metadata"]["annotations"]["e"] == "f"
+    assert rendered.named("NetworkPolicy", "raft-dns")["spec"]["egress"][0]["to"] == EVERYTHING["networkPolicy"]["dns"]
     assert rendered.named("PodDisruptionBudget", "raft")["spec"]["maxUnavailable"] == 2
     assert rendered.names >= {("ConfigMap", "raft-more"), ("ConfigMap", "raft-text")}
     assert all(item["metadata"]["labels"]["team"] == "storage" for item in rendered.all if item["kind"] != "ConfigMap")

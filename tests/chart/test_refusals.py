@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from node.settings import load
 from tests.chart.rendering import Values, refusal, refusal_among, render
 
 LONG = "r" * 53
@@ -117,8 +118,8 @@ SENSELESS: dict[str, tuple[Values, str]] = {
         "probes.startup gives a node 100 s .* may take 316 s: raise probes.startup.failureThreshold to 316",
     ),
     "a liveness probe without patience": (
-        {"probes": {"liveness": {"failureThreshold": 3}}},
-        "probes.liveness restarts a node after a stall of 25 s, .* 70 or more",
+        {"probes": {"liveness": {"timeoutSeconds": 9, "failureThreshold": 7}}},
+        "probes.liveness restarts a node after a stall of 69 s, .* 70 or more",
     ),
     "a budget of the majority": (
         {"podDisruptionBudget": {"maxUnavailable": 2}},
@@ -240,13 +241,34 @@ def test_names_that_kubernetes_would_refuse_later_are_refused_now(release: str, 
     assert re.search(sentence, refusal(values, release))
 
 
+def test_what_is_left_to_the_node_counts_with_the_nodes_own_defaults() -> None:
+    unsaid = dict.fromkeys(("max_log_bytes", "inflight_bytes", "segment_bytes", "request_timeout_ms", "leave_wait_ms"))
+    said = refusal(
+        {
+            "settings": unsaid,
+            "resources": {"limits": {"memory": "3727Mi"}},
+            "persistence": {"size": "1055Mi"},
+            "terminationGracePeriodSeconds": 9,
+            "probes": {"startup": {"failureThreshold": 315}},
+        }
+    )
+    own = load({"name": "n", "seeds": "n=n:1", "data_dir": "n"}, {}).settings
+    for sentence in (
+        "needs 3728Mi",
+        "needs 1056Mi",
+        f"{own.leave_ms_max} ms; set 11 or more",
+        "failureThreshold to 316",
+    ):
+        assert sentence in said, said
+
+
 def test_what_just_fits_is_taken() -> None:
     render({"resources": {"limits": {"memory": "3728Mi"}}})
     render({"persistence": {"size": "1056Mi"}})
     render({"settings": {"max_log_bytes": "16MiB"}, "resources": {"limits": {"memory": "400M"}}})
     render({"settings": {"heartbeat_ms": 333}})
     render({"terminationGracePeriodSeconds": 16})
-    render({"probes": {"liveness": {"failureThreshold": 12, "periodSeconds": 6}}})
+    render({"probes": {"liveness": {"failureThreshold": 12, "periodSeconds": 6, "timeoutSeconds": 4}}})
     render({"replicaCount": 5, "podDisruptionBudget": {"maxUnavailable": 2}})
     render({"image": {"repository": "registry:5000/raft"}})
     render({"resources": {"limits": None}})

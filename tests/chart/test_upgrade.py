@@ -36,10 +36,10 @@ def upgrade(folder: Path, objects: dict[str, Any], values: Values) -> tuple[int,
     return done.returncode, done.stderr
 
 
-def notes(folder: Path, objects: dict[str, Any], values: Values) -> str:
+def notes(folder: Path, objects: dict[str, Any], values: Values, release: str = "raft") -> str:
     """NOTES of a first install that sees `objects`."""
     with stub(folder, objects) as config:
-        done = run("install", "raft", str(CHART), *SEEING, "--kubeconfig", str(config), values=values)
+        done = run("install", release, str(CHART), *SEEING, "--kubeconfig", str(config), values=values)
     assert done.returncode == 0, done.stderr
     return done.stdout.partition("NOTES:")[2]
 
@@ -152,6 +152,18 @@ def test_notes_give_the_exact_commands_and_the_warnings_that_apply(tmp_path: Pat
     ):
         assert line in said, line
     assert "WARNING" not in said
+    named = notes(
+        tmp_path, {}, {"replicaCount": 1, "image": {"digest": "sha256:" + "0" * 64}, "service": {"port": 80}}, "kv"
+    )
+    for line in (
+        "helm test kv --namespace ns --logs",
+        "rollout status statefulset/kv-raft\n",
+        "port-forward pod/kv-raft-0 8001:8001",
+        "http://kv-raft.ns.svc:80 ",
+        "delete pvc --selector app.kubernetes.io/name=raft,app.kubernetes.io/instance=kv\n",
+    ):
+        assert line in named, line
+    assert "docker build" not in named, "nobody builds an image of a given digest"
     risky: Values = {
         "replicaCount": 1,
         "updateStrategy": {"evenIfUnready": True},
