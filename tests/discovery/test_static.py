@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from node.discovery.lookup import Lookup, getaddrinfo_addresses
+from node.discovery.lookup import LOOKUPS_MAX, THREADS_MAX, Lookup, getaddrinfo_addresses
 from node.discovery.port import Discovery, ResolutionError
 from node.discovery.static import StaticDiscovery, parse_peers
 
@@ -89,6 +89,47 @@ async def test_a_hanging_lookup_is_shared_and_holds_up_neither_the_loop_nor_its_
         await third
     dns.gate.set()
     await closing
+
+
+async def test_threads_and_hosts_that_wait_are_bounded_and_each_is_served_in_its_turn() -> None:
+    dns = Dns()
+    hosts = [f"n{number}.example" for number in range(LOOKUPS_MAX)]
+    dns.answers = {host: ["10.0.0.1"] for host in hosts}
+    dns.gate.clear()
+    lookup = Lookup(dns)
+    asked = [asyncio.create_task(lookup.addresses(host)) for host in hosts]
+    await asyncio.sleep(0)  # each begins
+    with pytest.raises(ResolutionError, match=rf"one\.more was not looked up: {LOOKUPS_MAX} look-ups wait already"):
+        await lookup.addresses("one.more")
+    asked.append(asyncio.create_task(lookup.addresses(hosts[-1])))
+    assert [thread.name for thread in threading.enumerate()].count("name look-ups") == THREADS_MAX
+    dns.gate.set()
+    assert await asyncio.gather(*asked) == [["10.0.0.1"]] * (LOOKUPS_MAX + 1)
+    assert sorted(dns.asked) == sorted(hosts), "who asks for a host that waits already shares its answer"
+    with pytest.raises(ResolutionError, match="no such name"):
+        await lookup.addresses("one.more")
+    await lookup.close()
+
+
+async def test_one_round_of_looking_all_names_up_at_a_time() -> None:
+    dns = Dns()
+    dns.answers["a.example"] = ["10.0.0.1"]
+    dns.gate.clear()
+    discovery = StaticDiscovery({"a": ("a.example", 1), "b": ("b.example", 2)}, Lookup(dns))
+    for _ in range(3):
+        discovery.look_up_all()
+        await asyncio.sleep(0)
+    rounds = [task for task in asyncio.all_tasks() if task.get_name() == "look up all names"]
+    assert len(rounds) == 1
+    dns.gate.set()
+    await asyncio.wait(rounds)
+    assert sorted(dns.asked) == ["a.example", "b.example"]
+    assert discovery.seen()["a"].addresses == ("10.0.0.1",)
+    assert "no such name" in discovery.seen()["b"].error
+    discovery.look_up_all()
+    await asyncio.wait([task for task in asyncio.all_tasks() if task.get_name() == "look up all names"])
+    assert len(dns.asked) == 4, "what was found is asked anew"
+    await discovery.close()
 
 
 async def test_the_systems_own_resolver_knows_localhost() -> None:
