@@ -23,7 +23,7 @@ UNSEEN_US_MAX = 1_000_000
 
 def one_leader_a_term(evidence: Evidence) -> Verdict:
     """In no term do two nodes lead, by their own word or by that of those who follow them, nor one node in two lives:
-    who starts again must win a later term."""
+    who starts again must win a later term. And no process votes for two in a term, whatever came of it."""
     claims: dict[int, dict[str, str]] = defaultdict(dict)
     lives: dict[tuple[int, str], dict[str, str]] = defaultdict(dict)
     for view in evidence.views:
@@ -48,6 +48,10 @@ def one_leader_a_term(evidence: Evidence) -> Verdict:
         if len([boot for boot in told if boot]) > 1:
             said = f"{name} led term {term}, started again, and led term {term} once more: it voted twice."
             return Verdict(ONE_LEADER, "safety", "fail", said, proof(list(told.values())))
+    for (term, name, _), votes in sorted(_votes(evidence.events).items()):
+        if len(votes) > 1:
+            said = f"{name} gave its vote of term {term} to {' and to '.join(sorted(votes))}."
+            return Verdict(ONE_LEADER, "safety", "fail", said, proof(list(votes.values())))
     if not claims:
         return Verdict(ONE_LEADER, "safety", "unknown", "No node ever said who leads.")
     unseen = _unseen(evidence) or _silent(evidence)
@@ -182,6 +186,20 @@ def _leader_of(event: Event) -> str:
     if event.kind == "won" or (event.kind == "role" and event.detail.get("to") == "leader"):
         return event.node
     return str(event.detail.get("leader", "")) if event.kind == "leader" else ""
+
+
+def _votes(events: tuple[Event, ...]) -> dict[tuple[int, str, str], dict[str, str]]:
+    """By term, node and process, for whom it voted and where it says so. A vote that a process was killed before it
+    stored it was never sent, so two lives may rightly tell of two."""
+    found: dict[tuple[int, str, str], dict[str, str]] = defaultdict(dict)
+    for event in events:
+        if event.detail.get("phase") != "vote":
+            continue
+        voted = event.kind == "vote" and event.detail.get("granted") is True
+        candidate = str(event.detail.get("candidate", "")) if voted else event.node if event.kind == "election" else ""
+        if candidate and event.boot:
+            found[event.term, event.node, event.boot].setdefault(candidate, _of_event(event))
+    return found
 
 
 def _of_event(event: Event) -> str:

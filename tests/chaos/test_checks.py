@@ -60,6 +60,27 @@ def test_leaders_of_different_terms_are_no_violation() -> None:
     assert outcome(one_leader_a_term, views=(), events=()) == "unknown"
 
 
+def test_who_votes_for_two_in_a_term_is_named_even_if_only_one_leads() -> None:
+    def told(*events: Event) -> Verdict:
+        return one_leader_a_term(good(events=(*good().events, *events)))
+
+    for_n1 = event(2, "n2", "vote", 3, candidate="n1", granted=True, phase="vote")
+    for_n3 = event(3, "n2", "vote", 3, candidate="n3", granted=True, phase="vote")
+    verdict = told(for_n1, for_n3)
+    assert (verdict.outcome, verdict.sentence) == ("fail", "n2 gave its vote of term 3 to n1 and to n3.")
+    assert told(event(2, "n2", "election", 3, phase="vote", campaign=1), for_n3).outcome == "fail"
+    honest = (
+        for_n1,
+        msgspec.structs.replace(for_n1, seq=4),
+        event(5, "n2", "vote", 3, candidate="n3", granted=False, phase="vote"),
+        event(6, "n2", "vote", 3, candidate="n3", granted=True, phase="pre-vote"),
+        event(7, "n2", "election", 3, phase="pre-vote", campaign=1),
+        event(8, "n2", "vote", 4, candidate="n3", granted=True, phase="vote"),
+        msgspec.structs.replace(for_n3, boot="again"),
+    )
+    assert told(*honest).outcome == "pass"
+
+
 # --- terms ---------------------------------------------------------------------------------------------------------
 
 
