@@ -1,35 +1,45 @@
-"""Who leads in this very instant: asked of the node itself, just before the act.
+"""Who leads in this very instant: asked of every node itself, just before the act.
 
-Why it exists: leadership moves; a fault that hits the leader of a second ago tests something else than it says. It must
-not act.
+Why it exists: leadership moves, and nodes fall; a fault that hits the leader of a second ago tests something else than
+it says, and one that hits a cluster in which somebody fell since the guards looked may stop it for good. It must not
+act.
 """
 
 import asyncio
 
-import msgspec
-
-from chaos.errors import NotEffective
+from chaos.errors import NotEffective, Refused
 from chaos.faults.port import Scene
 from chaos.model import View
-from chaos.situation import Situation, situate
+from chaos.situation import Situation, situate, unhealthy
 
-TRIES_MAX = 50
+AIM_SECONDS = 5.0
+"""So long is waited for a leader whom everybody follows."""
 PAUSE_SECONDS = 0.1
 
 
 async def find_leader(scene: Scene) -> tuple[Situation, View]:
-    """The situation, and what the leader said of itself just now: it leads, in that term.
+    """The situation, every node asked just now, and what the leader said of itself: it leads, in that term.
 
-    Raises NotEffective where nobody keeps the lead long enough to be hit.
+    Raises NotEffective where nobody keeps the lead, Refused where a voter has fallen; nothing is done then.
     """
-    for _ in range(TRIES_MAX):
-        situation = situate(scene.target.nodes, scene.fresh())
-        view = await scene.look(situation.leader) if situation.leader else None
-        if view is not None and view.role == "leader" and view.term >= situation.term:
-            now = {**situation.views, view.name: view}
-            return msgspec.structs.replace(situation, views=now, term=view.term), view
+    loop = asyncio.get_running_loop()
+    until = loop.time() + AIM_SECONDS
+    nodes = scene.target.nodes
+    while True:
+        answers = await asyncio.gather(*(scene.look(node) for node in nodes))
+        now = situate(nodes, {node: view for node, view in zip(nodes, answers, strict=True) if view})
+        trouble = unhealthy(now)
+        if not trouble:
+            return now, now.views[now.leader]
+        if loop.time() >= until:
+            break
         await asyncio.sleep(PAUSE_SECONDS)
+    if now.leader:
+        raise Refused(
+            f"In the instant before the fault the cluster was not healthy any more: {trouble}; nothing was done: "
+            "see raft-chaos status."
+        )
     raise NotEffective(
-        f"Nobody kept the lead for {TRIES_MAX * PAUSE_SECONDS:.0f} s, so there was no leader to aim at: "
+        f"Nobody kept the lead for {AIM_SECONDS:.0f} s, so there was no leader to aim at: "
         "nothing was done; see raft-chaos status."
     )

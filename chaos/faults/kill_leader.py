@@ -8,7 +8,7 @@ chaos/run/recovery.py.
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from chaos.errors import NotEffective, NotRecovered
+from chaos.errors import NotEffective, NotRecovered, Refused
 from chaos.faults.aim import find_leader
 from chaos.faults.foretell import longest_timeout
 from chaos.faults.patience import patiently
@@ -69,7 +69,11 @@ class KillLeader:
         self.span.nodes, self.span.acted_on = (leader,), (leader, view.term)
         self.span.title = f"kill the leader {leader} (term {view.term}, {self.mode}){self._which}"
         self.span.injected_us = scene.clock.now_us()
-        done = await scene.target.kill(leader, self.mode, scene.journal)
+        try:
+            done = await scene.target.kill(leader, self.mode, scene.journal)
+        except Refused:  # which says that nothing was done
+            self.span.injected_us = None
+            raise
         self._tell(scene, f"{done[:1].lower()}{done[1:].rstrip('.')}; {leader} led term {view.term}")
 
     async def prove(self, scene: Scene) -> None:
@@ -142,8 +146,12 @@ class KillLeader:
 
     async def _back(self, scene: Scene, leader: str) -> str:
         view = await scene.look(leader)
-        survived = self.span.effective_us is None and view is not None  # it was never seen to be gone
-        return "back" if survived or self._is_another(view) else ""
+        if self._is_another(view):
+            return "back"
+        if view is None or self.span.effective_us is not None:
+            return ""
+        place = (await patiently(scene.target.places)).get(leader)  # it was never seen to be gone, and may be about to
+        return "" if place is None or place.leaving else "back"
 
     def _is_another(self, view: View | None) -> bool:
         return view is not None and view.boot != self._boot

@@ -77,6 +77,7 @@ class Partition:
         """See Fault."""
         proven = self._the_proven
         await proven.prove()
+        await proven.refuse_absent()
         self.span.effective_us = scene.clock.now_us()
         took_s = (self.span.effective_us - (self.span.injected_us or 0)) / 1e6
         self._tell(
@@ -89,6 +90,7 @@ class Partition:
         """See Fault."""
         for _ in range(LAST_PROOFS_MAX):
             await self._watch(scene)
+            await self._the_proven.refuse_absent()
             why = await self._the_proven.dial_again() or self._the_proven.leak()
             if not why:
                 break

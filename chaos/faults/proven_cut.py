@@ -61,6 +61,24 @@ class ProvenCut:
         wrong += [f"{proof.named(broken)} cannot connect any more"] if broken else []
         return "; ".join(wrong)
 
+    async def refuse_absent(self) -> None:
+        """Return when every node at an end of the cut answers. Raises NotEffective where one does not in time: whether
+        it is cut off or dead, and what it hears, cannot be told."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + PROVE_SECONDS
+        ends = sorted({node for node, _ in self.cut.blocked})
+        while True:
+            answers = await asyncio.gather(*(self._scene.look(node) for node in ends))
+            missing = [node for node, view in zip(ends, answers, strict=True) if view is None]
+            if not missing:
+                return
+            if loop.time() >= deadline:
+                raise NotEffective(
+                    f"{' and '.join(missing)} did not answer while it should be cut off and nothing else, so what was "
+                    "tested is not known: the partition was taken back; see raft-chaos status."
+                )
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
+
     async def repair(self, why: str) -> None:
         """Prove it anew after a leak. Raises NotEffective where it cannot be, or not any more."""
         self.repairs += 1

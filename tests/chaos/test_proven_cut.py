@@ -1,5 +1,6 @@
 """A cut is proven by what nodes at its ends say: one that runs and says nothing proves nothing."""
 
+import asyncio
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -54,8 +55,15 @@ class Cluster:
         }
 
 
+class Near(Scene):
+    """Every node is asked by a function call."""
+
+    async def look(self, node: str) -> View | None:
+        return self.views.latest().get(node)
+
+
 def scene_of(cluster: Cluster) -> Scene:
-    return Scene(
+    return Near(
         run="r",
         target=cast(Target, cluster),
         session=cast(aiohttp.ClientSession, None),
@@ -110,3 +118,29 @@ async def test_what_a_node_learned_through_a_leak_is_not_held_against_what_was_f
     fault._proven._quiet_since_us, fault._proven.repairs = scene.clock.now_us(), repairs
     await fault.hold(scene)
     assert any("not as predicted: n1 (term 5) raised its term" in fact for fact in fault.span.facts) == (not repairs)
+
+
+@pytest.mark.parametrize("step", ["prove", "hold"])
+async def test_a_node_that_is_dead_while_it_should_be_cut_off_leaves_it_open_what_was_tested(
+    monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    monkeypatch.setattr(proven_cut, "PROVE_SECONDS", 0.3)
+    whole, dead = Cluster(NODES), Cluster(("n2", "n3"), running=("n2", "n3"))
+    scene = scene_of(dead)
+    fault = Partition(Isolate("n1"), random.Random(1), 0.01)
+    fault._before, fault._proven = situate(NODES, whole.latest()), ProvenCut(scene, CUT, mend)
+    fault._proven._quiet_since_us = scene.clock.now_us()
+
+    async def proves() -> None: ...
+
+    monkeypatch.setattr(fault._proven, "prove", proves)
+    with pytest.raises(NotEffective, match="n1 did not answer while it should be cut off and nothing else"):
+        await (fault.prove(scene) if step == "prove" else fault.hold(scene))
+    assert fault.span.effective_us is None
+
+
+async def test_a_node_that_answers_again_in_time_is_not_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proven_cut, "PROVE_SECONDS", 20.0)
+    cluster = Cluster(("n2", "n3"))
+    asyncio.get_running_loop().call_later(0.2, setattr, cluster, "_answering", NODES)
+    await ProvenCut(scene_of(cluster), CUT, mend).refuse_absent()

@@ -1,0 +1,117 @@
+"""Whom a fault hits, and when a kill is over, by what nodes and places say."""
+
+import random
+from collections.abc import Mapping
+from typing import Any, cast
+
+import aiohttp
+import msgspec
+import pytest
+
+from chaos.clock import Clock
+from chaos.errors import NotEffective, Refused
+from chaos.faults import aim, kill_leader
+from chaos.faults.kill_leader import KillLeader
+from chaos.faults.port import Scene, Views
+from chaos.model import Place, View
+from chaos.targets.port import Target
+from tests.chaos.situations import healthy
+
+NODES = ("n1", "n2", "n3")
+
+
+class Cluster:
+    """Asked itself it says `now`, its samples are older. `places`: where its nodes run."""
+
+    kind, title, nodes = "kubernetes", "release raft", NODES
+
+    def __init__(self, now: Mapping[str, View], sampled: Mapping[str, View] | None = None) -> None:
+        self.now, self.sampled = dict(now), dict(sampled or now)
+        self.clock, self.killed = Clock(), list[str]()
+        self.refuses: Exception | None = None
+        self.at = {name: Place(name=name, where="w", instance=f"{name}/0", ready=True) for name in NODES}
+
+    async def places(self) -> Mapping[str, Place]:
+        return dict(self.at)
+
+    def latest(self) -> Mapping[str, View]:
+        return {name: msgspec.structs.replace(one, answered_us=10**12) for name, one in self.sampled.items()}
+
+    async def kill(self, node: str, mode: str, _: object) -> str:
+        if self.refuses:
+            raise self.refuses
+        self.killed.append(node)
+        return f"Ended {node} ({mode})."
+
+
+class Near(Scene):
+    async def look(self, node: str) -> View | None:
+        return cast(Cluster, self.target).now.get(node)
+
+
+def scene_of(cluster: Cluster) -> Scene:
+    return Near(
+        run="r",
+        target=cast(Target, cluster),
+        session=cast(aiohttp.ClientSession, None),
+        clock=cluster.clock,
+        views=cast(Views, cluster),
+        journal=cast(Any, None),
+        rng=random.Random(1),
+        say=print,
+        duration_s=0.0,
+        limit_s=1.0,
+    )
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aim, "AIM_SECONDS", 0.3)
+    monkeypatch.setattr(kill_leader, "BACK_OFF_SECONDS", 0.3)
+
+
+async def test_whoever_leads_in_the_instant_of_the_act_is_hit_and_not_who_was_sampled() -> None:
+    cluster = Cluster(healthy(3, leader="n2").views, sampled=healthy(3, leader="n1").views)
+    fault = KillLeader("sigkill")
+    await fault.inject(scene_of(cluster))
+    assert cluster.killed == ["n2"]
+    assert fault.span.acted_on == ("n2", 5)
+
+
+async def test_a_voter_that_fell_since_the_guards_looked_stops_the_fault() -> None:
+    cluster = Cluster({name: one for name, one in healthy(3).views.items() if name != "n3"}, healthy(3).views)
+    fault = KillLeader("sigkill")
+    with pytest.raises(Refused, match="not healthy any more: the voter n3 does not answer; nothing was done"):
+        await fault.inject(scene_of(cluster))
+    assert (cluster.killed, fault.span.injected_us) == ([], None)
+
+
+async def test_where_nobody_leads_there_is_nobody_to_hit() -> None:
+    followers = {name: msgspec.structs.replace(one, role="follower") for name, one in healthy(3).views.items()}
+    with pytest.raises(NotEffective, match="Nobody kept the lead"):
+        await KillLeader("sigkill").inject(scene_of(Cluster(followers, healthy(3).views)))
+
+
+async def test_a_kill_that_was_refused_is_none() -> None:
+    cluster, fault = Cluster(healthy(3).views), KillLeader("delete")
+    cluster.refuses = Refused("Pod n1 is being deleted already.")
+    with pytest.raises(Refused):
+        await fault.inject(scene_of(cluster))
+    assert fault.span.injected_us is None
+
+
+@pytest.mark.parametrize(("leaving", "healed"), [(True, False), (False, True)])
+async def test_a_pod_that_was_told_to_leave_is_not_back_because_it_still_answers(leaving: bool, healed: bool) -> None:
+    """The run was interrupted before the pod was seen to be gone."""
+    cluster, fault = Cluster(healthy(3).views), KillLeader("delete")
+    scene = scene_of(cluster)
+    await fault.inject(scene)
+    cluster.at["n1"] = msgspec.structs.replace(cluster.at["n1"], leaving=leaving)
+    if healed:
+        await fault.prove_healed(scene)
+    else:
+        with pytest.raises(Exception, match="n1 did not come back"):
+            await fault.prove_healed(scene)
+        cluster.now["n1"] = msgspec.structs.replace(cluster.now["n1"], boot="another")
+        await fault.prove_healed(scene)
+    assert fault.span.healed_us is not None
