@@ -13,6 +13,7 @@ Why it exists: a failed run is worth most when it can be looked at and judged ag
 It must not judge or draw.
 """
 
+import contextlib
 import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -163,6 +164,8 @@ def replace(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
         temporary.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):  # on a full disk what is smaller must have the room
+            temporary.unlink(missing_ok=True)
         raise ChaosError(f"{path} cannot be written: {error.strerror}; name another folder with --out.") from None
 
 

@@ -4,6 +4,7 @@ Why it exists: a run that is broken off has the most to tell. The evidence is wr
 not talk to the cluster.
 """
 
+import contextlib
 import importlib.metadata
 from collections.abc import Sequence
 
@@ -81,11 +82,13 @@ def write_down(
 ) -> tuple[RunRecord, str]:
     """Judge and write all of it; the record as written, and why something could not be done (empty: nothing).
 
-    Evidence first: what breaks later can be done again with `raft-chaos report`. A disk that takes nothing hides no
-    verdict.
+    The record first, not judged yet, while there is room for it; then the evidence: what breaks later, or is killed,
+    can be done again with `raft-chaos report`. A disk that takes nothing hides no verdict.
     """
     failed: list[str] = []
     verdict_code = PASSED
+    with contextlib.suppress(Exception):  # it is written again, and told then
+        folder.write_run(record)
     try:
         folder.write_evidence(evidence)
     except Exception as error:
@@ -102,6 +105,8 @@ def write_down(
     except Exception as error:
         failed.append(f"The report could not be written: {_said(error)}")
         record = _ended(record, record.exit_code, failed)
+        with contextlib.suppress(Exception):  # the folder must not say another exit code than the process
+            folder.write_run(record)
     return record, failed[0] if failed else ""
 
 

@@ -1,16 +1,33 @@
 """What comes of a run when something goes wrong at its very end."""
 
+import errno
+import json
 from pathlib import Path
 
 import pytest
 
+from chaos.checks import judge
 from chaos.checks.verdict import Evidence
 from chaos.errors import NOT_RECOVERED, PASSED, TOOL_FAILED, UNSAFE, ChaosError
 from chaos.report import folder as folders
+from chaos.report import html
 from chaos.report.folder import RunFolder
 from chaos.run.outcome import record_of, write_down
 from tests.chaos.doubles import addresses
 from tests.chaos.evidence import S, good, kill
+
+
+class Disk:
+    """It takes so many bytes; a file is replaced by a new one beside it."""
+
+    def __init__(self, room: int) -> None:
+        self.room, self.sizes = room, dict[Path, int]()
+
+    def replace(self, path: Path, content: bytes) -> None:
+        if sum(self.sizes.values()) + len(content) > self.room:
+            raise ChaosError(f"{path} cannot be written: No space left on device; name another folder with --out.")
+        self.sizes[path] = len(content)
+        path.write_bytes(content)
 
 
 def end(path: Path, evidence: Evidence, unhealed: bool = False) -> tuple[int, int, str]:
@@ -56,3 +73,53 @@ def test_a_full_disk_hides_no_verdict(
     assert got == code
     assert verdicts > 5
     assert "No space left on device" in said
+
+
+def test_on_a_disk_that_gets_full_the_record_is_written_before_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = tmp_path / "room" / "run.json"
+    end(record.parent, RUN)
+    (made,) = record.parent.glob("*-kill/run.json")
+    monkeypatch.setattr(folders, "replace", Disk(2 * made.stat().st_size).replace)
+    code, _, said = end(tmp_path / "full", RUN)
+    assert code == TOOL_FAILED
+    assert "No space left on device" in said
+    (kept,) = (tmp_path / "full").glob("*-kill/run.json")
+    assert json.loads(kept.read_bytes())["exit_code"] == TOOL_FAILED
+
+
+def test_a_tool_that_is_killed_while_it_judges_leaves_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(_: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(judge, "judge", killed)
+    with pytest.raises(KeyboardInterrupt):
+        end(tmp_path, RUN)
+    (folder,) = (path for path in tmp_path.iterdir() if not path.is_symlink())
+    assert {"run.json", "history.ndjson", "evidence.json"} <= {path.name for path in folder.iterdir()}
+
+
+def test_the_folder_says_the_same_exit_code_as_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(*_: object) -> str:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(html, "render", breaks)
+    code, _, said = end(tmp_path, RUN)
+    (kept,) = tmp_path.glob("*-kill/run.json")
+    assert json.loads(kept.read_bytes())["exit_code"] == code == TOOL_FAILED
+    assert "The report could not be written: RuntimeError: a bug" in said
+
+
+def test_a_file_that_could_not_be_written_leaves_its_room_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(path: Path, content: bytes) -> int:
+        with path.open("wb") as file:
+            file.write(content[: len(content) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+    with pytest.raises(ChaosError, match="No space left"):
+        folders.replace(tmp_path / "history.ndjson", b"x" * 100)
+    assert list(tmp_path.iterdir()) == []
