@@ -77,7 +77,7 @@ class Partition:
         """See Fault."""
         proven = self._the_proven
         await proven.prove()
-        await proven.refuse_absent()
+        await proven.every_end()
         self.span.effective_us = scene.clock.now_us()
         took_s = (self.span.effective_us - (self.span.injected_us or 0)) / 1e6
         self._tell(
@@ -90,8 +90,8 @@ class Partition:
         """See Fault."""
         for _ in range(LAST_PROOFS_MAX):
             await self._watch(scene)
-            await self._the_proven.refuse_absent()
-            why = await self._the_proven.dial_again() or self._the_proven.leak()
+            why = await self._the_proven.dial_again()
+            why = why or self._the_proven.leak(await self._the_proven.every_end())
             if not why:
                 break
             await self._repair(scene, why)

@@ -70,9 +70,14 @@ def heard_over(cut: Cut, views: Mapping[str, View], since_us: int) -> list[Pair]
 
 def is_quiet(cut: Cut, views: Mapping[str, View], since_us: int) -> bool:
     """Whether every node that answers has, long enough after `since_us`, heard nothing over the cut."""
-    enough_us = since_us + int(max(QUIET_SECONDS, QUIET_TIMEOUTS * pace_s(views)) * 1e6)
+    enough_us = since_us + int(quiet_s(views) * 1e6)
     ends = {node for node, _ in cut.blocked if node in views}
     return all(views[node].asked_us >= enough_us for node in ends) and not heard_over(cut, views, since_us)
+
+
+def quiet_s(views: Mapping[str, View]) -> float:
+    """How long a silence over the cut must last to prove it, in seconds."""
+    return max(QUIET_SECONDS, QUIET_TIMEOUTS * pace_s(views))
 
 
 def silent_within(

@@ -45,9 +45,9 @@ class ProvenCut:
         await self._prove_dials()
         await self._prove_quiet()
 
-    def leak(self) -> str:
-        """What the nodes themselves say against the cut now, empty: nothing."""
-        views = self._scene.fresh()
+    def leak(self, views: Mapping[str, View] | None = None) -> str:
+        """What the nodes themselves say against the cut in `views`, else in the newest samples; empty: nothing."""
+        views = self._scene.fresh() if views is None else views
         changed = self.remember(views)
         wrong = [f"{' and '.join(changed)} is another process than before"] if changed else []
         heard = proof.heard_over(self.cut, views, self._quiet_since_us)
@@ -61,9 +61,11 @@ class ProvenCut:
         wrong += [f"{proof.named(broken)} cannot connect any more"] if broken else []
         return "; ".join(wrong)
 
-    async def refuse_absent(self) -> None:
-        """Return when every node at an end of the cut answers. Raises NotEffective where one does not in time: whether
-        it is cut off or dead, and what it hears, cannot be told."""
+    async def every_end(self) -> Mapping[str, View]:
+        """What every node at an end of the cut says, asked now, and again until it answers.
+
+        Raises NotEffective where one does not in time: whether it is cut off or dead, and what it hears, is not known.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + PROVE_SECONDS
         ends = sorted({node for node, _ in self.cut.blocked})
@@ -71,7 +73,7 @@ class ProvenCut:
             answers = await asyncio.gather(*(self._scene.look(node) for node in ends))
             missing = [node for node, view in zip(ends, answers, strict=True) if view is None]
             if not missing:
-                return
+                return {view.name: view for view in answers if view is not None}
             if loop.time() >= deadline:
                 raise NotEffective(
                     f"{' and '.join(missing)} did not answer while it should be cut off and nothing else, so what was "
@@ -117,7 +119,8 @@ class ProvenCut:
 
     async def _prove_quiet(self) -> None:
         """Reset the links, and again while something still comes over the cut; silence for a while is the proof."""
-        deadline_us = self._scene.clock.now_us() + int(PROVE_SECONDS * 1e6)
+        silence_s = proof.quiet_s(self._scene.fresh())
+        deadline_us = self._scene.clock.now_us() + int((PROVE_SECONDS + silence_s) * 1e6)
         await self._reset_links()
         while True:
             views = self._scene.fresh()
@@ -164,7 +167,9 @@ def _not_quiet(heard: list[Pair], silent: list[Pair], unheard: list[str]) -> str
         )
     if silent and not heard:
         return f"The partition cuts too much: {proof.named(silent)} hears nothing and should, so it was taken back."
+    if not heard:
+        return f"Silence over the cut could not be seen to last within {PROVE_SECONDS:.0f} s, so it was taken back."
     return (
-        f"The partition leaks: {proof.named(heard) or 'somebody'} still hears the other side although new connections "
+        f"The partition leaks: {proof.named(heard)} still hears the other side although new connections "
         f"fail and links were reset for {PROVE_SECONDS:.0f} s, so it was taken back."
     )

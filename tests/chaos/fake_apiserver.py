@@ -27,6 +27,7 @@ class FakeApiServer:
         self.forbidden: set[str] = set()
         self.pod_port: int | None = None
         self.no_pod = False
+        self.slow_s = 0.0
         self.resets = False
         self.changes: list[tuple[str, str]] = []
         self.versions = 0
@@ -61,6 +62,7 @@ class FakeApiServer:
             self.changes.append((request.method, path))
         if (instead := self.before(request.method, path)) is not None:
             return instead
+        await asyncio.sleep(self.slow_s)
         if path in self.forbidden:
             return status(403, f'pods is forbidden: User "u" cannot {request.method} {path}')
         if path.endswith("/portforward"):

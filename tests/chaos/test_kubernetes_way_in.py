@@ -23,7 +23,7 @@ from chaos.targets.kubernetes import account as account_module
 from chaos.targets.kubernetes import api as api_module
 from chaos.targets.kubernetes import dial, lease
 from chaos.targets.kubernetes.account import open_account
-from chaos.targets.kubernetes.api import Api, Forbidden, Unreachable
+from chaos.targets.kubernetes.api import Api, ApiError, Forbidden, Unreachable
 from chaos.targets.kubernetes.execute import Ran
 from chaos.targets.kubernetes.forward import NOT_FORWARDED, Forwards
 from chaos.targets.kubernetes.lease import Lock
@@ -129,6 +129,37 @@ async def test_a_change_that_is_under_way_when_the_run_is_ended_is_there_before_
     await asyncio.wait((creating,))
     assert creating.cancelled()
     assert f"{PODS}/late" in server.objects
+
+
+async def test_what_is_being_deleted_when_the_run_is_ended_is_gone_before_the_healing_begins(
+    server: FakeApiServer, api: Api
+) -> None:
+    arrived = asyncio.Event()
+    server.put(f"{PODS}/late", {"metadata": {"name": "late"}})
+    server.slow_s = 0.2
+    server.before = lambda *_: arrived.set()
+    deleting = asyncio.ensure_future(api.delete(f"{PODS}/late"))
+    await arrived.wait()
+    deleting.cancel()
+    await asyncio.wait((deleting,))
+    assert f"{PODS}/late" not in server.objects
+
+
+async def test_a_list_that_expires_between_two_pages_is_read_from_the_beginning(
+    server: FakeApiServer, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def page(_: str, path: str, query: dict[str, str], *_more: object) -> dict[str, Any]:
+        asked.append(query.get("continue", ""))
+        if query.get("continue") and len(asked) < 4:
+            raise ApiError(f"{path}: the provided continue parameter is too old", 410)
+        more = {} if query.get("continue") else {"continue": "next"}
+        return {"items": [{"page": query.get("continue", "")}], "metadata": more}
+
+    monkeypatch.setattr(api, "_request", page)
+    assert await api.items(PODS) == [{"page": ""}, {"page": "next"}]
+    assert asked == ["", "next", "", "next"]
 
 
 # -- Finding it -------------------------------------------------------------------------------------------------------

@@ -55,6 +55,36 @@ class Cluster:
         }
 
 
+async def test_a_cluster_with_long_election_timeouts_is_given_the_silence_that_it_takes_to_prove_a_cut(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = Cluster(NODES)
+    real = cluster.latest
+    slow = {"election_timeout_ms": 500.0}
+    monkeypatch.setattr(
+        cluster, "latest", lambda: {n: msgspec.structs.replace(one, **slow) for n, one in real().items()}
+    )
+    await proven(cluster, monkeypatch, seconds=0.3)
+
+
+async def test_the_last_word_is_what_every_end_says_now_and_not_old_samples() -> None:
+    cluster = Cluster(NODES)
+    scene = scene_of(cluster)
+    fault = Partition(Isolate("n1"), random.Random(1), 0.01)
+    fault._before, fault._proven = situate(NODES, cluster.latest()), ProvenCut(scene, CUT, mend)
+    fault._proven._quiet_since_us = scene.clock.now_us() - 10**9
+    scene.fresh = dict  # type: ignore[method-assign]
+    heard: list[str] = []
+
+    async def repaired(_: object, why: str) -> None:
+        heard.append(why)
+
+    fault._repair = repaired  # type: ignore[method-assign,assignment]
+    with pytest.raises(NotEffective, match="leaked again and again at its end"):
+        await fault.hold(scene)
+    assert "something came over the cut" in heard[0]
+
+
 class Near(Scene):
     """Every node is asked by a function call."""
 
@@ -80,12 +110,12 @@ def scene_of(cluster: Cluster) -> Scene:
 async def mend() -> None: ...
 
 
-async def proven(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+async def proven(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, seconds: float = 1.0) -> None:
     async def command(*_: object) -> CommandAnswer:
         return CommandAnswer(False, "unreachable", "gone")
 
     monkeypatch.setattr(proven_cut, "command", command)
-    monkeypatch.setattr(proven_cut, "PROVE_SECONDS", 1.0)
+    monkeypatch.setattr(proven_cut, "PROVE_SECONDS", seconds)
     monkeypatch.setattr(proof, "QUIET_SECONDS", 0.1)
     one = ProvenCut(scene_of(cluster), CUT, mend)
     one.remember(Cluster(NODES).latest())
@@ -143,4 +173,4 @@ async def test_a_node_that_answers_again_in_time_is_not_absent(monkeypatch: pyte
     monkeypatch.setattr(proven_cut, "PROVE_SECONDS", 20.0)
     cluster = Cluster(("n2", "n3"))
     asyncio.get_running_loop().call_later(0.2, setattr, cluster, "_answering", NODES)
-    await ProvenCut(scene_of(cluster), CUT, mend).refuse_absent()
+    await ProvenCut(scene_of(cluster), CUT, mend).every_end()

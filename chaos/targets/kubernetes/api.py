@@ -9,7 +9,7 @@ PUT carries the object's resourceVersion and a DELETE a precondition wherever do
 import asyncio
 import json
 from collections.abc import Coroutine, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
@@ -18,6 +18,7 @@ from yarl import URL
 from chaos.errors import ChaosError, Refused
 from chaos.targets.kubernetes.account import Account
 
+T = TypeVar("T")
 Object = dict[str, Any]
 """A Kubernetes object as it is in JSON."""
 
@@ -28,6 +29,7 @@ HEARTBEAT_SECONDS = 10.0
 FRAME_BYTES_MAX = 4 * 1024 * 1024
 PAGE_OBJECTS = 500
 PAGES_MAX = 40
+LISTS_MAX = 3
 CHANNELS = "v4.channel.k8s.io"
 """The subprotocol of exec and port-forward: the first byte of a frame is its channel."""
 MERGE_PATCH = "application/merge-patch+json"
@@ -74,7 +76,16 @@ class Api:
             raise
 
     async def items(self, path: str, **query: str) -> list[Object]:
-        """Every object of a list, page by page."""
+        """Every object of a list, page by page; from the beginning where it changed too much meanwhile (410)."""
+        for _ in range(LISTS_MAX - 1):
+            try:
+                return await self._pages(path, dict(query))
+            except ApiError as error:
+                if error.status != 410:
+                    raise
+        return await self._pages(path, query)
+
+    async def _pages(self, path: str, query: dict[str, str]) -> list[Object]:
         found: list[Object] = []
         query["limit"] = str(PAGE_OBJECTS)
         for _ in range(PAGES_MAX):
@@ -87,20 +98,20 @@ class Api:
         raise ApiError(f"{path} has more than {PAGE_OBJECTS * PAGES_MAX} objects: too many for this tool.")
 
     async def create(self, path: str, body: Object) -> Object:
-        return await _to_its_end(self._request("POST", path, {}, body))
+        return await to_its_end(self._request("POST", path, {}, body))
 
     async def replace(self, path: str, body: Object) -> Object:
         """With `metadata.resourceVersion` in `body`: 409 where somebody else changed it meanwhile."""
-        return await _to_its_end(self._request("PUT", path, {}, body))
+        return await to_its_end(self._request("PUT", path, {}, body))
 
     async def patch(self, path: str, body: Object) -> Object:
         """A JSON merge patch: what is named is replaced, None removes."""
-        return await _to_its_end(self._request("PATCH", path, {"fieldManager": "raft-chaos"}, body, MERGE_PATCH))
+        return await to_its_end(self._request("PATCH", path, {"fieldManager": "raft-chaos"}, body, MERGE_PATCH))
 
     async def delete(self, path: str, options: Object | None = None) -> bool:
         """Whether there was such an object."""
         try:
-            await self._request("DELETE", path, {}, options)
+            await to_its_end(self._request("DELETE", path, {}, options))
         except ApiError as error:
             if error.status == 404:
                 return False
@@ -184,13 +195,13 @@ class Api:
         )
 
 
-async def _to_its_end(change: Coroutine[Any, Any, Object]) -> Object:
-    """Wait for the answer even when cancelled, in bounds: what is healed next must see what was made."""
+async def to_its_end(change: Coroutine[Any, Any, T], seconds: float = REQUEST_SECONDS_MAX) -> T:
+    """Wait for the answer even when cancelled, in bounds: what is healed next must see what was done."""
     task = asyncio.ensure_future(change)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait((task,), timeout=REQUEST_SECONDS_MAX)
+        await asyncio.wait((task,), timeout=seconds)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         raise

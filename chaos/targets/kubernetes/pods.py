@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from chaos.errors import ChaosError, Refused
 from chaos.model import Place
-from chaos.targets.kubernetes.api import Api, ApiError, Object
+from chaos.targets.kubernetes.api import Api, ApiError, Object, to_its_end
 from chaos.targets.kubernetes.execute import run_in_pod
 from chaos.targets.kubernetes.release import CONTAINER, Release
 
@@ -87,7 +87,8 @@ async def kill_in_place(api: Api, release: Release, node: str) -> str:
     if "running" not in (container_status(pod).get("state") or {}):
         raise Refused(f"Container {CONTAINER} of pod {node} is not running, so there is nothing to kill.")
     command = ("sh", "-c", KILL_SCRIPT)
-    ran = await run_in_pod(api, release.namespace, node, CONTAINER, command, KILL_SECONDS_MAX)
+    kill = run_in_pod(api, release.namespace, node, CONTAINER, command, KILL_SECONDS_MAX)
+    ran = await to_its_end(kill, KILL_SECONDS_MAX)
     # The shell often dies with its container before it can say how it ended: 137, or nothing
     if ran.code not in (0, 137, None) or (ran.code is None and ran.err.strip()):
         raise ChaosError(
