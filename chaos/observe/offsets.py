@@ -5,13 +5,17 @@ is asked for its time; it was read somewhere between question and answer, so the
 at most. It must not average: the shortest round trip knows best.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 
 from chaos.clock import Clock
 from chaos.model import View
 
-SAMPLES_MAX = 32
-"""Of each process the last so many measurements count: clocks drift."""
+WINDOW_US = 30_000_000
+"""A time is placed by the best measurement of its own stretch of so long or of one beside it: clocks drift."""
+WINDOWS_MAX = 3000
+"""Of each process: a day."""
 
 
 class Offset(msgspec.Struct, frozen=True):
@@ -26,7 +30,8 @@ class Offsets:
 
     def __init__(self, clock: Clock) -> None:
         self._began_wall_us = clock.began_wall_us
-        self._samples: dict[tuple[str, str], list[Offset]] = {}
+        self._best: dict[tuple[str, str], dict[int, Offset]] = {}
+        """By node and process, and by the window of the node's own time."""
         self._last_boot: dict[str, str] = {}
 
     def add(self, view: View, node: str) -> None:
@@ -34,24 +39,31 @@ class Offsets:
         if view.time_us is None:
             return
         middle_us = (view.asked_us + view.answered_us) // 2
-        half_us = (view.answered_us - view.asked_us + 1) // 2
-        samples = self._samples.setdefault((node, view.boot), [])
-        samples.append(Offset(middle_us - view.time_us, half_us))
-        del samples[:-SAMPLES_MAX]
+        found = Offset(middle_us - view.time_us, (view.answered_us - view.asked_us + 1) // 2)
+        windows = self._best.setdefault((node, view.boot), {})
+        window = view.time_us // WINDOW_US
+        if window not in windows or found.uncertainty_us <= windows[window].uncertainty_us:
+            windows[window] = found
+        if len(windows) > WINDOWS_MAX:
+            del windows[min(windows)]
         self._last_boot[node] = view.boot
-
-    def of(self, node: str, boot: str) -> Offset | None:
-        """The best measurement of that process; None: none was made."""
-        samples = self._samples.get((node, boot))
-        return min(samples, key=lambda one: one.uncertainty_us) if samples else None
 
     def on_ours(self, node: str, boot: str, time_us: int) -> int:
         """A time of that process on the tool's clock. Unmeasured: as the node's last measured process; never
         measured: as though it had our wall clock."""
-        found = self.of(node, boot) or self.of(node, self._last_boot.get(node, ""))
-        return time_us + found.offset_us if found else time_us - self._began_wall_us
+        windows = self._best.get((node, boot)) or self._best.get((node, self._last_boot.get(node, "")))
+        if not windows:
+            return time_us - self._began_wall_us
+        return time_us + _of(windows, time_us // WINDOW_US).offset_us
 
     def uncertainty_us(self, node: str) -> int | None:
-        """Half the round trip of the node's worst known process; None: never measured."""
-        best = [self.of(name, boot) for name, boot in self._samples if name == node]
-        return max((one.uncertainty_us for one in best if one), default=None)
+        """Half the round trip by which its worst placed times are placed; None: never measured."""
+        measured = [windows for (name, _), windows in self._best.items() if name == node]
+        return max((_of(windows, n).uncertainty_us for windows in measured for n in windows), default=None)
+
+
+def _of(windows: Mapping[int, Offset], window: int) -> Offset:
+    """The best measurement for times of that window."""
+    near = [windows[n] for n in (window - 1, window, window + 1) if n in windows]
+    near = near or [windows[min(windows, key=lambda n: abs(n - window))]]
+    return min(near, key=lambda one: one.uncertainty_us)

@@ -179,5 +179,5 @@ class _Stream:
             elif not self._name:
                 return _EVENT.decode(value)
         except msgspec.MsgspecError:
-            pass  # of a newer node; what cannot be read is not invented
+            self._lost += 1  # of a newer node; what cannot be read is not invented
         return None

@@ -21,7 +21,8 @@ def count(evidence: Evidence) -> Figures:
     writes = [op for op in evidence.history if op.kind == "write"]
     reads = [op for op in evidence.history if op.kind == "read"]
     good = sorted((op for op in writes if op.outcome == "ok"), key=lambda op: op.done_us)
-    gap, gap_from = _longest_gap([op.done_us for op in good])
+    last_asked_us = max((op.sent_us for op in writes), default=0)
+    gap, gap_from = _longest_gap([op.done_us for op in good], last_asked_us)
     latencies = sorted(op.done_us - op.sent_us for op in good)
     spans = fault_spans(evidence)
     first = min((op.sent_us for op in evidence.history), default=0)
@@ -64,11 +65,13 @@ def _rate(good: Sequence[Op], spans: Sequence[tuple[int, int]]) -> float | None:
     return round(counted * 1e6 / total, 1)
 
 
-def _longest_gap(times: Sequence[int]) -> tuple[int | None, int | None]:
-    """(length, its beginning) of the longest time between neighbours."""
-    if len(times) < 2:
+def _longest_gap(times: Sequence[int], last_asked_us: int) -> tuple[int | None, int | None]:
+    """(length, its beginning) of the longest time between neighbours, or from the last of them until nobody asked any
+    more: a cluster that never answered again must not look quick."""
+    marks = [*times, last_asked_us] if times and last_asked_us > times[-1] else times
+    if len(marks) < 2:
         return None, None
-    return max((later - earlier, earlier) for earlier, later in itertools.pairwise(times))
+    return max((later - earlier, earlier) for earlier, later in itertools.pairwise(marks))
 
 
 def _quantile(ordered: Sequence[int], share: float) -> int | None:

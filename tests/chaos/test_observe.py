@@ -13,7 +13,7 @@ from chaos.clock import Clock
 from chaos.model import View
 from chaos.observe import traces as traces_module
 from chaos.observe.nodeapi import new_session
-from chaos.observe.offsets import Offsets
+from chaos.observe.offsets import WINDOW_US, Offsets
 from chaos.observe.sampler import Sampler, thinned
 from chaos.observe.traces import Traces
 from tests.chaos.doubles import addresses, answering
@@ -119,6 +119,17 @@ def test_a_process_that_starts_again_is_measured_anew() -> None:
     assert offsets.uncertainty_us("n1") == 300
 
 
+def test_a_time_is_placed_by_what_was_measured_near_it_as_clocks_drift() -> None:
+    offsets, minute = Offsets(Clock()), 2 * WINDOW_US
+    for number, drift in enumerate((0, 4_000, 8_000)):
+        at = number * minute
+        offsets.add(answered(at, at + 200 - number * 50, at + 100 + drift), "n1")
+    placed = [offsets.on_ours("n1", "b1", number * minute + 100 + number * 4_000) for number in range(3)]
+    assert [number * minute - at for number, at in enumerate(placed)] == [-100, -75, -50]
+    assert offsets.on_ours("n1", "b1", -5 * minute) == -5 * minute, "the nearest there is"
+    assert offsets.uncertainty_us("n1") == 100
+
+
 def test_a_node_that_does_not_say_its_time_is_taken_to_have_our_clock() -> None:
     clock = Clock()
     offsets = Offsets(clock)
@@ -183,9 +194,9 @@ async def test_events_are_followed_across_breaks_and_lie_on_our_clock() -> None:
         (7, "term", "b1"),
         (1, "started", "b2"),
     ]
-    assert traces.lost == 4
+    assert traces.lost == 5, "what cannot be read counts"
     (gap,) = traces.gaps
-    assert (gap.node, gap.events) == ("n1", 4)
+    assert (gap.node, gap.events) == ("n1", 5)
     assert abs(gap.from_us - traces.events[0].at_us) < 1_000_000
     assert gap.from_us <= gap.to_us <= clock.now_us()
     off_us = traces.uncertainty_us["n1"]

@@ -287,6 +287,18 @@ def test_figures_are_counted_from_the_history() -> None:
     assert figures.fault_spans(sample_run.evidence()) == ((2 * S, 3_500_000), (6 * S, 9 * S))
 
 
+def test_a_cluster_that_never_answered_again_has_a_gap_until_nobody_asked_any_more() -> None:
+    dead = [
+        msgspec.structs.replace(op, outcome="unknown", code=0) if op.sent_us > 3 * S else op
+        for op in sample_run.history()
+        if op.kind == "write"
+    ]
+    counted = figures.count(msgspec.structs.replace(sample_run.evidence(), history=tuple(dead)))
+    last = max(op.done_us for op in dead if op.outcome == "ok")
+    assert counted.gap_from_us == last
+    assert counted.longest_gap_us == max(op.sent_us for op in dead) - last > 7 * S
+
+
 def test_a_run_without_writes_has_no_rates_and_no_latency() -> None:
     counted = figures.count(msgspec.structs.replace(sample_run.evidence(), history=()))
     assert counted.acknowledged_writes == 0
