@@ -131,13 +131,15 @@ PLANTS: list[Plant] = [
     take_late_acknowledgements_of_overwritten_entries,
     win_with_fewer_than_a_majority,
 ]
+NOTICED_BY: dict[Plant, int] = {append_without_comparing: 20, read_without_a_quorum: 24}
+"""Seeds of worlds that noticed a bug which few notice: tried first, to save time. Any other world will do as well."""
 
 
 @pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.__name__)
 def test_a_planted_bug_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     assert agreed([1, 2, 3]) == 2
     plant(monkeypatch)
-    for seed in range(1, WORLDS_MAX + 1):
+    for seed in (NOTICED_BY.get(plant, 1), *range(1, WORLDS_MAX + 1)):
         try:
             World(seed).run()
         except (Violation, InvariantViolation):
