@@ -4,14 +4,17 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.kubernetes import figures
-from tests.kubernetes.doors import Proxy, kubectl_proxy
+from tests.kubernetes.chaos_account import kubeconfig_of
+from tests.kubernetes.chaos_tool import Tool
+from tests.kubernetes.doors import PortForward, Proxy, kubectl_proxy, port_forward
 from tests.kubernetes.kube import Namespace, namespace, run
-from tests.kubernetes.release import IMAGE_VARIABLE
+from tests.kubernetes.release import IMAGE_VARIABLE, Release, release
 
 HERE = Path(__file__).parent
 
@@ -57,6 +60,35 @@ def space(cluster: None, request: pytest.FixtureRequest) -> Iterator[Namespace]:
     """This module's namespace."""
     with namespace(Path(str(request.path)).stem.removeprefix("test_").replace("_", "-")) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def raft(space: Namespace, proxy: Proxy, request: pytest.FixtureRequest) -> Iterator[Release]:
+    """This module's release, three nodes; `INSTALLED_WITH` of the module: more flags of `helm install`."""
+    with release(space, proxy, *getattr(request.module, "INSTALLED_WITH", ())) as installed:
+        yield installed
+
+
+@pytest.fixture(scope="module")
+def account(raft: Release, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The kubeconfig of the account that this module's release has for raft-chaos."""
+    return kubeconfig_of(raft, tmp_path_factory.mktemp("account"))
+
+
+@pytest.fixture
+def tool(account: Path, evidence: Path) -> Iterator[Tool]:
+    """`raft-chaos` by that account, on a cluster that is whole."""
+    made = Tool(account, evidence)
+    made.until_whole()
+    yield made
+    made("heal", "--all")  # of a test that failed
+
+
+@pytest.fixture
+def doors(raft: Release, evidence: Path) -> Iterator[dict[str, PortForward]]:
+    """A port-forward to every pod. What policies allow does not matter to it: it ends in the pod's own loopback."""
+    with ExitStack() as stack:
+        yield {node: stack.enter_context(port_forward(raft.namespace, f"pod/{node}", evidence)) for node in raft.nodes}
 
 
 @pytest.fixture

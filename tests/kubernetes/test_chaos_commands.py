@@ -12,40 +12,21 @@ from typing import Any
 import pytest
 
 from chaos.errors import INTERRUPTED, NOT_EFFECTIVE, NOT_RECOVERED, PASSED, REFUSED, TOOL_FAILED
-from tests.kubernetes.chaos_account import RBAC, audit_end, audited, kubeconfig_of
-from tests.kubernetes.chaos_tool import CLOCK_STARTS, Tool, is_complete, left_by_label, passed, policy_specs
-from tests.kubernetes.doors import Proxy
+from tests.kubernetes.chaos_account import RBAC, audit_end, audited, kubeconfig_of, policies
+from tests.kubernetes.chaos_tool import Tool, is_complete, left_by_label, passed, policy_specs
 from tests.kubernetes.figures import figure
-from tests.kubernetes.kube import Namespace, until
-from tests.kubernetes.release import Release, release
+from tests.kubernetes.kube import until
+from tests.kubernetes.release import Release
 
+INSTALLED_WITH = (*RBAC, "--set", "chaos.rbac.probes=true")
 QUICK = ("--duration", "10s", "--yes")
 READING = ("get", "list", "watch")
-
-
-@pytest.fixture(scope="module")
-def raft(space: Namespace, proxy: Proxy) -> Iterator[Release]:
-    with release(space, proxy, *RBAC, "--set", "chaos.rbac.probes=true") as installed:
-        yield installed
-
-
-@pytest.fixture(scope="module")
-def account(raft: Release, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return kubeconfig_of(raft, tmp_path_factory.mktemp("account"))
-
-
-@pytest.fixture
-def tool(account: Path, evidence: Path) -> Iterator[Tool]:
-    made = Tool(account, evidence)
-    made.until_whole()
-    yield made
-    made("heal", "--all")  # of a test that failed
 
 
 @pytest.mark.smoke
 def test_a_killed_leaders_failover_is_shown_moment_by_moment(tool: Tool) -> None:
     leader = tool.status()["leader"]
-    record = passed(tool("kill-leader", "--mode", "sigkill", "--yes", "-o", "json"))
+    record = passed(tool.run("kill-leader", "--mode", "sigkill", "--yes", "-o", "json"))
     (fault,), (failover,) = record["faults"], record["failovers"]
     assert fault["acted_on"][0] == failover["killed"] == leader != failover["new_leader"]
     assert fault["acted_on"][1] == failover["old_term"] < failover["new_term"]
@@ -67,7 +48,8 @@ def test_a_killed_leaders_failover_is_shown_moment_by_moment(tool: Tool) -> None
 @pytest.mark.smoke
 def test_a_partition_is_proven_before_it_counts_and_leaves_nothing(tool: Tool, raft: Release) -> None:
     before, leader = policy_specs(raft), tool.status()["leader"]
-    record = passed(tool("partition", *QUICK, "-o", "json"))
+    with policies("keep"):
+        record = passed(tool.run("partition", *QUICK, "-o", "json"))
     (fault,) = record["faults"]
     assert fault["groups"][0] == [leader]
     times = [fault[f"{name}_us"] for name in ("injected", "effective", "reverting", "reverted", "healed")]
@@ -83,7 +65,7 @@ def test_a_partition_is_proven_before_it_counts_and_leaves_nothing(tool: Tool, r
 
 
 def test_a_kept_run_is_judged_again_alike(tool: Tool) -> None:
-    record = passed(tool("kill-leader", "--mode", "sigkill", "--yes", "-o", "json"))
+    record = passed(tool.run("kill-leader", "--mode", "sigkill", "--yes", "-o", "json"))
     page = Path(tool.folder, record["folder"], "report.html")
     page.unlink()
     again = tool("report", record["folder"], "-o", "json")
@@ -97,7 +79,7 @@ def test_a_kept_run_is_judged_again_alike(tool: Tool) -> None:
 def test_a_deleted_leader_hands_its_lead_over_and_comes_back_as_another_pod(tool: Tool, raft: Release) -> None:
     leader = tool.status()["leader"]
     old = raft.pod(leader)["metadata"]["uid"]
-    said = tool("kill-leader", "--yes", "-o", "json")
+    said = tool.run("kill-leader", "--yes", "-o", "json")
     record = passed(said)
     assert f"deleted pod {leader} (UID {old})" in said.err
     assert raft.pod(leader)["metadata"]["uid"] != old
@@ -212,15 +194,14 @@ def asked(raft: Release, since: int) -> list[Any]:
 
 def test_ctrl_c_in_mid_fault_heals(tool: Tool, raft: Release) -> None:
     before = policy_specs(raft)
-    with tool.process("partition", "--duration", "120s", "--yes") as run:
-        run.until_says(CLOCK_STARTS)
+    with tool.breaking("partition", "--duration", "120s", "--yes") as run:
         assert policy_specs(raft) != before
         run.popen.send_signal(signal.SIGINT)
         assert run.ends() == INTERRUPTED, run.output
         assert "Interrupted and healed" in run.output
     assert policy_specs(raft) == before
     assert left_by_label(raft.namespace) == []
-    (folder,) = tool.runs()
+    folder = tool.runs()[-1]
     assert json.loads((folder / "run.json").read_bytes())["interrupted"] is True
     is_complete(folder)
 
@@ -230,8 +211,7 @@ def test_a_second_run_is_refused_and_what_kill_9_left_is_healed_from_anywhere(
 ) -> None:
     before = policy_specs(raft)
     elsewhere = Tool(tool.kubeconfig, tmp_path)
-    with tool.process("partition", "--duration", "120s", "--yes") as run:
-        run.until_says(CLOCK_STARTS)
+    with tool.breaking("partition", "--duration", "120s", "--yes") as run:
         (lease,) = raft.namespace.get("leases", "--selector=raft-chaos/run")["items"]
         second = elsewhere("kill-leader", "--yes")
         assert second.code == REFUSED, second

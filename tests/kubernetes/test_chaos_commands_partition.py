@@ -1,6 +1,7 @@
 """`raft-chaos partition` on a real Kubernetes: whatever its network does with open connections, beside policies of the
 chart and of others, and with pods that are made again meanwhile."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,27 +9,19 @@ from typing import Any
 
 import pytest
 
-from chaos.errors import NOT_EFFECTIVE, REFUSED
-from tests.kubernetes.chaos_account import RBAC, kubeconfig_of, policies
+from chaos.errors import NOT_EFFECTIVE, PASSED, REFUSED
+from tests.kubernetes.chaos_account import RBAC, policies
 from tests.kubernetes.chaos_tool import CLOCK_STARTS, Tool, is_complete, left_by_label, passed, policy_specs
-from tests.kubernetes.doors import Proxy
+from tests.kubernetes.doors import PortForward
 from tests.kubernetes.figures import figure
-from tests.kubernetes.kube import Namespace
-from tests.kubernetes.release import Release, release
+from tests.kubernetes.release import Release
+from tests.kubernetes.witness import nothing_passes_between
 
+INSTALLED_WITH = RBAC
 QUICK = ("--duration", "10s", "--yes", "-o", "json")
+WITNESSED = ("--duration", "30s", "--yes")
+HELD = "proven to the end"
 GUARDED = {"chart policies off": "networkPolicy.enabled=false", "chart policies on": "networkPolicy.enabled=true"}
-
-
-@pytest.fixture(scope="module")
-def raft(space: Namespace, proxy: Proxy) -> Iterator[Release]:
-    with release(space, proxy, *RBAC) as installed:
-        yield installed
-
-
-@pytest.fixture(scope="module")
-def account(raft: Release, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return kubeconfig_of(raft, tmp_path_factory.mktemp("account"))
 
 
 @pytest.fixture(scope="module", params=GUARDED)
@@ -36,14 +29,6 @@ def guarded(raft: Release, request: pytest.FixtureRequest) -> str:
     """Whether the chart's own policies are on."""
     raft.upgrade(*RBAC, "--set", GUARDED[request.param])
     return str(request.param)
-
-
-@pytest.fixture
-def tool(account: Path, evidence: Path) -> Iterator[Tool]:
-    made = Tool(account, evidence)
-    made.until_whole()
-    yield made
-    made("heal", "--all")  # of a test that failed
 
 
 @contextmanager
@@ -62,17 +47,20 @@ def fault_of(record: Any) -> Any:
 
 @pytest.mark.parametrize("behaviour", ["keep", "cut"])
 def test_a_partition_is_proven_whatever_becomes_of_open_connections(
-    behaviour: str, guarded: str, tool: Tool, raft: Release
+    behaviour: str, guarded: str, tool: Tool, raft: Release, doors: dict[str, PortForward]
 ) -> None:
     leader = tool.status()["leader"]
-    with policies(behaviour), no_trace(raft) as before:
+    with policies(behaviour), no_trace(raft) as before, tool.breaking("partition", *WITNESSED) as run:
         assert any("peers" in name for name in before) is (guarded == "chart policies on")
-        record = passed(tool("partition", *QUICK))
-        fault = fault_of(record)
-        assert fault["groups"][0] == [leader]
-        assert fault["reverting_us"] - fault["effective_us"] >= 10_000_000
-        assert f"as predicted: {leader} has stepped down" in fault["facts"]
-    is_complete(tool.folder / record["folder"])
+        nothing_passes_between(doors, [leader])
+        assert HELD not in run.output, "the cut was over while it was looked at"
+        assert run.ends() == PASSED, run.output
+    folder = tool.runs()[-1]
+    fault = fault_of(passed(tool("report", str(folder), "-o", "json")))
+    assert fault["groups"][0] == [leader]
+    assert fault["reverting_us"] - fault["effective_us"] >= 30_000_000
+    assert f"as predicted: {leader} has stepped down" in fault["facts"]
+    is_complete(folder)
     took = (fault["effective_us"] - fault["injected_us"]) / 1e6
     figure(f"raft-chaos partition ({behaviour}, {guarded}): proven after", took, "s")
 
@@ -81,7 +69,7 @@ def test_where_policies_are_ignored_nothing_was_tested_and_all_is_taken_back(
     guarded: str, tool: Tool, raft: Release
 ) -> None:
     with policies("ignore"), no_trace(raft):
-        said = tool("partition", *QUICK)
+        said = tool.run("partition", *QUICK)
     assert said.code == NOT_EFFECTIVE, said
     record = said.json
     assert fault_of(record)["effective_us"] is None
@@ -92,22 +80,33 @@ def test_where_policies_are_ignored_nothing_was_tested_and_all_is_taken_back(
 
 
 @pytest.mark.parametrize(
-    ("shape", "sizes", "led_on"),
+    ("shape", "sizes", "majority"),
     [
-        (("--split", "1,2"), (1, 2), False),
-        (("--isolate", "follower"), (2, 1), True),
+        (("--split", "1,2"), (1, 2), 1),
+        (("--isolate", "follower"), (2, 1), 0),
     ],
     ids=["split", "follower"],
 )
 def test_groups_are_cut_as_they_were_asked_for(
-    shape: tuple[str, ...], sizes: tuple[int, ...], led_on: bool, tool: Tool, raft: Release
+    shape: tuple[str, ...], sizes: tuple[int, ...], majority: int, tool: Tool, raft: Release
 ) -> None:
     leader = tool.status()["leader"]
     with no_trace(raft):
-        fault = fault_of(passed(tool("partition", *shape, *QUICK, "--seed", "1")))
-    assert tuple(map(len, fault["groups"])) == sizes
-    assert leader in fault["groups"][0]
-    assert (tool.status()["leader"] == leader) is led_on
+        record = passed(tool.run("partition", *shape, *QUICK, "--seed", "1"))
+    groups = fault_of(record)["groups"]
+    assert tuple(map(len, groups)) == sizes
+    assert leader in groups[0]
+    assert won_since("effective", tool.runs()[-1], record) <= set(groups[majority])
+    if leader not in groups[majority]:
+        assert won_since("injected", tool.runs()[-1], record), "a majority without its leader elects another one"
+
+
+def won_since(moment: str, folder: Path, record: Any) -> set[str]:
+    """Who was elected from then on until the cut was taken back, by the nodes' own events and clocks."""
+    fault, began_us = fault_of(record), record["began_wall_us"]
+    since_us, until_us = began_us + fault[f"{moment}_us"], began_us + fault["reverting_us"]
+    events = [json.loads(line) for line in (folder / "trace.ndjson").read_text().splitlines()]
+    return {event["node"] for event in events if event["kind"] == "won" and since_us <= event["time_us"] <= until_us}
 
 
 def test_a_foreign_policy_that_would_void_it_is_refused_by_name(tool: Tool, raft: Release) -> None:
@@ -137,19 +136,20 @@ def test_a_foreign_policy_that_would_void_it_is_refused_by_name(tool: Tool, raft
 
 
 def test_pods_made_again_in_mid_partition_are_in_it_again_and_the_proof_is_repeated(
-    guarded: str, tool: Tool, raft: Release
+    guarded: str, tool: Tool, raft: Release, doors: dict[str, PortForward]
 ) -> None:
     alone = tool.status()["leader"]
     beside = next(node for node in raft.nodes if node != alone)
-    with no_trace(raft), tool.process("partition", "--duration", "20s", "--yes") as run:
-        run.until_says(CLOCK_STARTS)
+    with no_trace(raft), tool.breaking("partition", *WITNESSED) as run:
         for times, node in enumerate((alone, beside), 1):
             old = raft.pod(node)["metadata"]["uid"]
-            raft.namespace.kubectl("delete", "pod", node, "--wait=false")
+            raft.namespace.kubectl("delete", "pod", node, "--wait=false", "--grace-period=1")
             run.until_says(f"{node} is another process than before")
             run.until_says("proven again; the fault clock starts anew", times)
             assert raft.pod(node)["metadata"]["uid"] != old
-        assert run.ends() == 0, run.output
+            nothing_passes_between(doors, [alone])
+            assert HELD not in run.output, "the cut was over while it was looked at"
+        assert run.ends() == PASSED, run.output
     assert "pass  minority-acknowledges-nothing" in run.output
-    assert "proven to the end" in run.output
+    assert HELD in run.output
     assert "not as predicted" not in run.output

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,13 @@ import pytest
 from chaos.errors import Refused
 from chaos.targets.kubernetes.target import KubernetesTarget, open_kubernetes
 from chaos.targets.port import Cut, Pair, UndoStep
-from tests.kubernetes.chaos_account import RBAC, audit_end, audited, kubeconfig_of, policies
-from tests.kubernetes.doors import Proxy
+from tests.kubernetes.chaos_account import RBAC, audit_end, audited, policies
 from tests.kubernetes.figures import figure
-from tests.kubernetes.kube import Namespace
-from tests.kubernetes.release import Release, release
+from tests.kubernetes.release import Release
 
 # kubectl and helm are called in place: nothing else goes on meanwhile that would have to
 
+INSTALLED_WITH = (*RBAC, "--set", "chaos.rbac.probes=true")
 ISOLATED = Cut((("raft-0",), ("raft-1", "raft-2")))
 ENFORCED_SECONDS_MAX = 15.0
 BACK_SECONDS_MAX = 60.0
@@ -39,17 +38,6 @@ class Notes:
 
     def undone(self, step: UndoStep) -> None:
         self.open.remove(step)
-
-
-@pytest.fixture(scope="module")
-def raft(space: Namespace, proxy: Proxy) -> Iterator[Release]:
-    with release(space, proxy, *RBAC, "--set", "chaos.rbac.probes=true") as installed:
-        yield installed
-
-
-@pytest.fixture(scope="module")
-def account(raft: Release, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return kubeconfig_of(raft, tmp_path_factory.mktemp("account"))
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ ALONE = ("--set", "podAntiAffinityPreset=hard")
 
 
 def test_pods_that_appear_one_by_one_elect_one_leader(space: Namespace, proxy: Proxy, evidence: Path) -> None:
-    with gate(space) as gates, release(space, proxy, *ALONE, "--set", gates.selector, wait=False) as raft:
+    with gate(space) as gates, release(space, proxy, *ALONE, *gates.values, wait=False) as raft:
         for count, worker in enumerate(reversed(gates.workers), start=1):
             gates.open(worker)
             until_running(raft, count)
@@ -38,10 +38,7 @@ def test_names_late_by_half_a_minute_elect_one_leader(space: Namespace, proxy: P
     with no_dns() as dns_back, release(space, proxy, name="late-raft", wait=False) as raft:
         until_running(raft, 3)
         until("three nodes answer", lambda: len(raft.statuses()) == 3, 60)
-        end = raft.now() + NAMES_LATE_SECONDS
-        while raft.now() < end:
-            alone(raft, raft.nodes)
-            time.sleep(1)
+        nobody_is_born_for(raft, NAMES_LATE_SECONDS)
         assert all(pod["status"]["containerStatuses"][0]["restartCount"] == 0 for pod in raft.pods().values())
         dns_back()
         begun = raft.now()
@@ -52,14 +49,14 @@ def test_names_late_by_half_a_minute_elect_one_leader(space: Namespace, proxy: P
 def test_names_that_do_not_exist_for_half_a_minute_elect_one_leader(
     space: Namespace, proxy: Proxy, evidence: Path
 ) -> None:
-    with release(space, proxy, name="nameless-raft", wait=False) as raft:
+    with gate(space) as gates, release(space, proxy, *gates.values, name="nameless-raft", wait=False) as raft:
         service = f"service/{raft.fullname}-headless"
         kept = raft.namespace.get(service)
-        raft.namespace.kubectl("delete", service)
+        raft.namespace.kubectl("delete", service)  # no pod has begun yet
+        for worker in gates.workers:
+            gates.open(worker)
         until("three nodes answer", lambda: len(raft.statuses()) == 3, 120)
-        end = raft.now() + NAMES_LATE_SECONDS
-        while raft.now() < end:
-            time.sleep(1)
+        nobody_is_born_for(raft, NAMES_LATE_SECONDS)
         for stale in ("resourceVersion", "uid", "creationTimestamp"):
             kept["metadata"].pop(stale, None)
         raft.namespace.apply(kept)
@@ -86,6 +83,13 @@ def alone(raft: Release, nodes: Sequence[str]) -> None:
         assert status["waiting_for"], node
 
 
+def nobody_is_born_for(raft: Release, seconds: float) -> None:
+    end = raft.now() + seconds
+    while raft.now() < end:
+        alone(raft, raft.nodes)
+        time.sleep(1)  # that nothing happens has no event
+
+
 def running(raft: Release) -> list[str]:
     return [node for node, pod in raft.pods().items() if pod["status"]["phase"] == "Running"]
 
@@ -98,7 +102,7 @@ class Gates:
     """Workers that take this namespace's pods only once they have a label. Nobody else's pods notice."""
 
     def __init__(self, label: str, workers: list[str]) -> None:
-        self.selector = f"nodeSelector.{label}=open"
+        self.values = ("--set", f"nodeSelector.{label}=open")
         self.workers = workers
         self._label = label
 

@@ -121,7 +121,7 @@ def test_a_node_that_stands_still_for_a_minute_is_not_restarted(raft: Release, e
 
 
 def test_a_drained_worker_takes_one_voter_at_most(raft: Release, evidence: Path) -> None:
-    with under_load(raft, evidence, "leader's worker drained"):
+    with under_load(raft, evidence, "leader's worker drained") as running:
         leader = raft.leader()
         worker = raft.pod(leader)["spec"]["nodeName"]
         uid = raft.pod(leader)["metadata"]["uid"]
@@ -131,8 +131,10 @@ def test_a_drained_worker_takes_one_voter_at_most(raft: Release, evidence: Path)
             assert "volume" in pending or "unschedulable" in pending, pending
             with pytest.raises(CommandFailed, match="disruption budget"):
                 evict(raft, other)
-            running = raft.leader([node for node in raft.nodes if node != leader])
-            assert running != leader
+            assert raft.leader([node for node in raft.nodes if node != leader]) != leader
+            assert is_ready(raft.pod(other))
+            running.more_acknowledged(WRITES_BETWEEN)
+            assert raft.pod(leader)["status"]["phase"] == "Pending", "so many writes went on without it"
         raft.ready(leader)
         assert raft.pod(leader)["spec"]["nodeName"] == worker
 

@@ -3,8 +3,6 @@
 import http.client
 import json
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
@@ -12,44 +10,35 @@ import pytest
 from playwright.async_api import expect
 
 from tests.dashboard.browser import chromium, tab
-from tests.kubernetes.doors import PortForward, Proxy, port_forward
+from tests.kubernetes.doors import PortForward
 from tests.kubernetes.figures import FOLDER, figure
-from tests.kubernetes.kube import CommandFailed, Namespace
-from tests.kubernetes.release import Release, release
+from tests.kubernetes.kube import CommandFailed
+from tests.kubernetes.release import Release
 from tests.kubernetes.watching import journals
 
 pytestmark = pytest.mark.smoke
 
 FIRST_LEADER_SECONDS_MAX = 5.0
 BUSY_A_CPU = 2.0
-"""A machine with more to do than this takes seconds to start a process, which is no fault of the cluster's birth."""
+"""Processes that want each CPU; a machine with more of them takes longer to start one, in proportion."""
 CLIENT = {"raft-test": "client"}
-GUARDED = (
+INSTALLED_WITH = (
     *("--set", "networkPolicy.enabled=true"),
     *("--set-json", f"networkPolicy.clients={json.dumps([{'podSelector': {'matchLabels': CLIENT}}])}"),
 )
-"""No pod but those may be a client, so `helm test` passes by the right of its own that policies give it. The API
-server's proxy is outside of what they allow: nodes are asked through port-forward here."""
-
-
-@pytest.fixture(scope="module")
-def raft(space: Namespace, proxy: Proxy) -> Iterator[Release]:
-    """With the chart's policies on, in a namespace that enforces *restricted*."""
-    with release(space, proxy, *GUARDED) as installed:
-        yield installed
-
-
-@pytest.fixture
-def doors(raft: Release, evidence: Path) -> Iterator[dict[str, PortForward]]:
-    """A port-forward to every pod. What policies allow does not matter to it: it ends in the pod's own loopback."""
-    with ExitStack() as stack:
-        yield {node: stack.enter_context(port_forward(raft.namespace, f"pod/{node}", evidence)) for node in raft.nodes}
+"""The chart's policies are on. No pod but those may be a client, so `helm test` passes by the right of its own that
+policies give it. The API server's proxy is outside of what they allow: nodes are asked through port-forward here."""
 
 
 def running_since(raft: Release) -> float:
     """When the last container started: seconds since the epoch, whole ones, so up to one too early."""
     started = [pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"] for pod in raft.pods().values()]
     return max(datetime.fromisoformat(moment).timestamp() for moment in started)
+
+
+def busy() -> float:
+    """How much longer than on a machine of its own a process may take to start, at least 1."""
+    return max(1.0, max(os.getloadavg()[:2]) / (os.cpu_count() or 1) / BUSY_A_CPU)
 
 
 def test_one_leader_is_elected_soon_after_the_last_pod_runs(raft: Release, evidence: Path) -> None:
@@ -62,8 +51,8 @@ def test_one_leader_is_elected_soon_after_the_last_pod_runs(raft: Release, evide
     figure("first leader after the last container's start (a whole second, so up to 1 s too long)", took, "s")
     figure("first leader after the last process was up", of_it, "s")
     assert of_it < FIRST_LEADER_SECONDS_MAX
-    if os.getloadavg()[0] < (os.cpu_count() or 1) * BUSY_A_CPU:
-        assert took < FIRST_LEADER_SECONDS_MAX + 1
+    # Between container and process an interpreter starts, which waits for the CPU wherever others want it as well
+    assert took < FIRST_LEADER_SECONDS_MAX * busy() + 1
 
 
 def test_helm_test_writes_and_reads_through_every_pod(raft: Release) -> None:
@@ -115,7 +104,7 @@ async def test_a_browser_shows_three_nodes_and_one_leader(doors: dict[str, PortF
 def test_another_number_of_nodes_is_refused_and_nothing_changes(raft: Release) -> None:
     before = {node: pod["metadata"]["uid"] for node, pod in raft.pods().items()}
     with pytest.raises(CommandFailed) as refused:
-        raft.upgrade(*GUARDED, "--set", "replicaCount=5")
+        raft.upgrade(*INSTALLED_WITH, "--set", "replicaCount=5")
     assert "replicaCount" in refused.value.said
     assert {node: pod["metadata"]["uid"] for node, pod in raft.pods().items()} == before
     figure("an upgrade to five nodes is refused with", refused.value.said.partition("replicaCount")[2].strip()[:120])

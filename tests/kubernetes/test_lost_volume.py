@@ -1,21 +1,11 @@
 """A lost volume: the wiped node stays without a vote, says so, and harms nobody; the others go on."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from tests.kubernetes.doors import Proxy
-from tests.kubernetes.kube import Namespace, until
+from tests.kubernetes.kube import until
 from tests.kubernetes.loading import load, service
 from tests.kubernetes.oracle import nothing_is_lost
-from tests.kubernetes.release import Release, is_ready, release
-
-
-@pytest.fixture(scope="module")
-def raft(space: Namespace, proxy: Proxy) -> Iterator[Release]:
-    with release(space, proxy) as installed:
-        yield installed
+from tests.kubernetes.release import Release, is_ready
 
 
 def test_a_wiped_node_stays_initial_says_so_and_harms_nobody(raft: Release, evidence: Path) -> None:

@@ -1,25 +1,18 @@
 """All pods gone, releases beside each other, a release that comes back: what was written is there."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.kubernetes.doors import Proxy
 from tests.kubernetes.figures import figure
-from tests.kubernetes.kube import Namespace, namespace
+from tests.kubernetes.kube import namespace
 from tests.kubernetes.loading import every_pod, load
 from tests.kubernetes.oracle import longest_stall_s, nothing_is_lost
 from tests.kubernetes.release import Release, release
 from tests.kubernetes.watching import journals
 
 WRITES_BEFORE = 100
-
-
-@pytest.fixture(scope="module")
-def raft(space: Namespace, proxy: Proxy) -> Iterator[Release]:
-    with release(space, proxy) as installed:
-        yield installed
 
 
 @pytest.mark.parametrize("grace", ["default", "0"])

@@ -1,17 +1,14 @@
 """`helm upgrade` with a changed setting under load: one pod at a time, the lead handed over, no failed write."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.kubernetes.doors import Proxy
 from tests.kubernetes.figures import figure
-from tests.kubernetes.kube import Namespace
 from tests.kubernetes.loading import every_pod, load
 from tests.kubernetes.oracle import longest_stall_s, nothing_is_lost
-from tests.kubernetes.release import Release, release
+from tests.kubernetes.release import Release
 from tests.kubernetes.watching import Journals, journals, pod_watch
 
 pytestmark = pytest.mark.smoke
@@ -21,12 +18,6 @@ WRITES_BEFORE, WRITES_AFTER = 50, 50
 HAND_OVER_SECONDS_MAX = 5.0
 STALL_SECONDS_MAX = 5.0
 """Far above a hand-over, and below what an election after a silent death would allow on a slow machine."""
-
-
-@pytest.fixture(scope="module")
-def raft(space: Namespace, proxy: Proxy) -> Iterator[Release]:
-    with release(space, proxy) as installed:
-        yield installed
 
 
 def uids(raft: Release) -> dict[str, str]:

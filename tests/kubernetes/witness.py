@@ -1,0 +1,59 @@
+"""What a test sees of a partition with its own eyes: nodes and clients are asked through `kubectl port-forward`.
+
+Why it exists: `raft-chaos` proves its own cuts, and a proof that is wrong would be believed. So nothing of the tool is
+used here: the nodes say when they heard of whom, and writes show who can still decide. It changes one key.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from tests.kubernetes.doors import PortForward
+from tests.kubernetes.kube import until
+
+Doors = Mapping[str, PortForward]
+QUIET_SECONDS = 2.0
+"""Some twenty heartbeats."""
+SAME_SECONDS = 0.05
+"""A node reads its clock and its ages one after the other."""
+ANSWER_SECONDS_MAX = 20.0
+LEADER_SECONDS_MAX = 15.0
+KEY = "/kv/witness"
+
+
+def nothing_passes_between(doors: Doors, minority: Sequence[str]) -> None:
+    """For a while nobody hears the other side, the majority's side talks and writes, and the minority acknowledges
+    nothing. Ask while the cut holds, for some seconds more."""
+    majority = [node for node in doors if node not in minority]
+    refused = [doors[node].ask(KEY, "PUT", b"minority") for node in minority]
+    assert not [answer for answer in refused if answer is not None and answer.status < 400], "the minority acknowledged"
+    before = _last_heard(doors)
+    time.sleep(QUIET_SECONDS)  # that nothing happens has no event
+    after = _last_heard(doors)
+    heard = [pair for pair, moment in after.items() if abs(moment - before[pair]) > SAME_SECONDS]
+    crossing = [pair for pair in heard if (pair[0] in minority) != (pair[1] in minority)]
+    assert not crossing, f"heard over the cut: {crossing}"
+    assert [pair for pair in heard if set(pair) <= set(majority)], f"the majority {majority} does not talk"
+    until("a write through the majority", lambda: _writes(doors[majority[0]]), LEADER_SECONDS_MAX)
+
+
+def _last_heard(doors: Doors) -> dict[tuple[str, str], float]:
+    """By (who, whom): when, on the clock of the one who listens, in seconds; 0: never."""
+    found = {}
+    for node, door in doors.items():
+        status = until(f"{node} answers", partial(_status, door), ANSWER_SECONDS_MAX)
+        for peer in status["peers"]:
+            age_ms = peer["last_contact_ms"]
+            found[node, peer["name"]] = 0.0 if age_ms is None else status["time_us"] / 1e6 - age_ms / 1e3
+    return found
+
+
+def _status(door: PortForward) -> dict[str, Any] | None:
+    answer = door.ask("/status")
+    return dict(answer.json()) if answer is not None and answer.status == 200 else None
+
+
+def _writes(door: PortForward) -> bool:
+    answer = door.ask(KEY, "PUT", b"majority")
+    return answer is not None and answer.status == 200
