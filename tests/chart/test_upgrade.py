@@ -1,9 +1,12 @@
 """What an upgrade and a second install find in the cluster, and what they refuse or say because of it."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.chart.cluster_stub import stub
 from tests.chart.rendering import CHART, Values, render, run
@@ -107,6 +110,27 @@ def test_another_name_is_refused_for_it_would_be_another_cluster(tmp_path: Path)
     stranger = objects[STATEFUL_SET]
     stranger["metadata"]["labels"]["app.kubernetes.io/instance"] = "of-another-release"
     assert upgrade(tmp_path, lists, {"fullnameOverride": "other"}) == (0, "")
+
+
+def required_alone(values: Values, schema: dict[str, Any]) -> Values:
+    """`values` without what the schema lets be missing: what `--reuse-values` brings from a chart that had less."""
+    return {
+        key: required_alone(value, schema["properties"][key]) if "required" in schema["properties"][key] else value
+        for key, value in values.items()
+        if key in schema["required"]
+    }
+
+
+def test_values_of_a_chart_that_had_fewer_are_enough(tmp_path: Path) -> None:
+    older = tmp_path / "raft"
+    shutil.copytree(CHART, older)
+    schema = json.loads((older / "values.schema.json").read_text())
+    values = required_alone(yaml.safe_load((older / "values.yaml").read_text()), schema)
+    assert "evenIfUnready" not in values["updateStrategy"]
+    assert not values["settings"]
+    (older / "values.yaml").write_text(yaml.safe_dump(values))
+    done = run("template", "raft", str(older), "--is-upgrade")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_an_upgrade_that_changes_neither_is_taken(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ class Project:
             )
 
             def interrupt() -> int:
-                os.killpg(process.pid, signal.SIGINT)
+                process.send_signal(signal.SIGINT)  # without a terminal it tells compose itself, and a second is a kill
                 return process.wait(COMMAND_SECONDS_MAX)
 
             try:
