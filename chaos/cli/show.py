@@ -31,6 +31,12 @@ _LEAVE_OUT = ("instance", "restarts", "runs on", "applied", "ready", "commit")
 """In this order, where a terminal is narrow."""
 _COLOURS = {"pass": "green", "ok": "green", "fail": "bold red", "error": "bold red", "unknown": "yellow"}
 _COLOURS["warning"] = "yellow"
+_NEXT = {
+    1: "Keep the folder of this run: it holds the records that contradict each other, and raft-chaos report judges it.",
+    2: "See raft-chaos status; raft-chaos heal --all takes back what may still be in force.",
+    3: "Nothing was shown either way: raft-chaos doctor says whether faults work here; then run it once more.",
+}
+"""By exit code, what to do now."""
 _HOW_SURE = (
     "[dim]±: how far that node's clock may be off ours; −: seen by a sample, so it happened up to so much earlier[/dim]"
 )
@@ -234,4 +240,5 @@ def _ending(record: RunRecord, trouble: str) -> str:
     said = words.get(record.exit_code, "[bold red]The tool failed[/bold red]")
     doubtful = [f"{one.check} ({one.outcome})" for one in record.verdicts if one.outcome != "pass"]
     why = trouble or (", ".join(doubtful) if record.exit_code else "")
-    return f"{said} (exit code {record.exit_code}){f': {escape(why)}' if why else ''}"
+    then = "" if "raft-chaos" in why else _NEXT.get(record.exit_code, "")
+    return f"{said} (exit code {record.exit_code}){f': {escape(why)}' if why else ''}{then and chr(10)}{then}"

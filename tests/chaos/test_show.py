@@ -64,3 +64,19 @@ def test_how_sure_each_step_of_a_failover_is_stands_beside_it(capsys: pytest.Cap
     unsure = msgspec.structs.replace(failover, won=msgspec.structs.replace(failover.won, uncertainty_us=None))
     assert "+290 ±?" in told(capsys, msgspec.structs.replace(unsure, terms_burned=2))
     assert "n2 won term 2, 2 terms burned" in told(capsys, msgspec.structs.replace(unsure, terms_burned=2))
+
+
+@pytest.mark.parametrize(
+    ("code", "next_step"), [(1, "Keep the folder"), (2, "raft-chaos status"), (3, "raft-chaos doctor")]
+)
+def test_a_run_that_did_not_pass_says_what_to_do_now(
+    code: int, next_step: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = msgspec.structs.replace(sample_run.record(), exit_code=code)
+    show.run(record, (), Path("chaos-runs/x"), "")
+    *_, ending, then, report = capsys.readouterr().out.splitlines()
+    assert f"(exit code {code})" in ending
+    assert next_step in then
+    assert report.startswith("Report: ")
+    show.run(record, (), Path("chaos-runs/x"), "it broke: see raft-chaos heal.")
+    assert next_step not in capsys.readouterr().out, "the trouble says it already"
