@@ -14,7 +14,7 @@ from chaos.report import html
 from tests.chaos import sample_run
 from tests.dashboard.browser import AXE, chromium
 
-pytestmark = [pytest.mark.slowest, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slowest, pytest.mark.timeout(300)]
 
 
 @pytest.fixture

@@ -10,7 +10,12 @@ import pytest
 from node.client import NotDone, OutcomeUnknown, RaftClient, RevisionMismatch, Value
 from tests.cluster.harness import Cluster, running_cluster
 
-pytestmark = pytest.mark.slowest
+pytestmark = [pytest.mark.slowest, pytest.mark.timeout(300)]
+
+CALM = ("--heartbeat-ms", "50", "--election-timeout-ms", "500-1000")
+"""Where outcomes are counted, leaders change only where the test makes them."""
+PAUSE_S = 0.05
+"""Between a writer's writes: every key is read again, one by one."""
 
 
 def urls(cluster: Cluster) -> list[str]:
@@ -62,15 +67,16 @@ async def test_nothing_acknowledged_is_lost_and_nothing_refused_appears(tmp_path
                 outcomes[key] = "unknown"
             except NotDone:  # a mismatch, too: the key would have been written before, by this very call
                 outcomes[key] = "not done"
+            await asyncio.sleep(PAUSE_S)
 
-    async with running_cluster(tmp_path, 3) as cluster, RaftClient(urls(cluster), timeout_s=10) as client:
+    async with running_cluster(tmp_path, 3, *CALM) as cluster, RaftClient(urls(cluster), timeout_s=10) as client:
         writers = [asyncio.create_task(write(number, client)) for number in range(4)]
         leader = await cluster.leader()
         for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
             cluster.signal(leader, number)
             new = await cluster.leader(not_one_of=(leader,))
             done = len(outcomes)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(20):
                 while len(outcomes) < done + 20:  # noqa: ASYNC110 - writes go on, through other nodes
                     await asyncio.sleep(0.01)
             await cluster.start_node(leader)

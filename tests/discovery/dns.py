@@ -20,7 +20,7 @@ import pytest
 
 SEARCH = ("ns.svc.cluster.local", "svc.cluster.local", "cluster.local")
 RESOLV_CONF = f"nameserver 127.0.0.1\nsearch {' '.join(SEARCH)}\noptions ndots:5\n"
-SCENE_SECONDS_MAX = 60
+SCENE_SECONDS_MAX = 100
 WORLD = ("--mount", "--net", "--pid", "--fork", "--kill-child")
 """What a scene starts ends with it: the kernel sees to that."""
 
