@@ -100,6 +100,23 @@ async def test_honest_nodes_pass(tmp_path: Path, fault: Callable[[], Fault]) -> 
             marks=SLOWEST,
         ),
         pytest.param(
+            "loses_writes",
+            kill,
+            "acknowledged-writes-survive",
+            r"n\d acknowledged w\d = \d+ at [\d.]+ s as revision \d+, and .* then: the write is lost"
+            r"|w\d was written \d+ times, although n\d acknowledged \d+ writes of it",
+            id="loses-a-write-now-and-then",
+            marks=SLOWEST,
+        ),
+        pytest.param(
+            "forgets_entries",
+            kill,
+            "commit-never-goes-back",
+            r"n\d had applied entry \d+, (started again, and its log|and its log then) ended at \d+",
+            id="forgets-entries-when-it-starts-again",
+            marks=SLOWEST,
+        ),
+        pytest.param(
             "stale_reads",
             cut(Isolate("follower")),
             "no-stale-read",

@@ -6,14 +6,18 @@ itself: a lie that announces itself needs no checker.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
+import node.app
 import node.raft.core
 import node.raft.election
 import node.raft.following
 import node.raft.quorum
 import node.raft.replication
+import node.storage.wal
+from node.raft.effects import Persist
 from node.raft.messages import Append
 from node.raft.quorum import Tally
 from node.raft.state import State
@@ -22,10 +26,14 @@ from node.runtime import shell
 from node.runtime.inputs import WantWrite
 from node.runtime.ports import Done, NotProposed, Outcome, ReadFailed
 from node.statemachine.commands import Put, PutResult, encode_command, encode_result
+from node.storage.recovery import Recovered
+from node.storage.wal import Wal
 
 REWRITER = "n2"
 REWRITES_EVERY = 25
 DENIES_EVERY = 7
+LOSES_EVERY = 40
+FORGETS_ENTRIES = 40
 
 
 def acks_early(_name: str) -> None:
@@ -50,6 +58,37 @@ def denies_writes(_name: str) -> None:
         return outcome
 
     _put_in(shell.Shell, propose)
+
+
+def loses_writes(_name: str) -> None:
+    """Every node says of some writes that they were done, with a revision of its own making, and drops them."""
+    honest, asked = shell.Shell.propose, 0
+
+    async def propose(self: shell.Shell, command: bytes, timeout_us: int | None) -> Outcome:
+        nonlocal asked
+        asked += 1
+        if asked % LOSES_EVERY == 0:
+            return Done(encode_result(PutResult(asked)), asked, 1)
+        return await honest(self, command, timeout_us)
+
+    _put_in(shell.Shell, propose)
+
+
+def forgets_entries(_name: str) -> None:
+    """Whoever starts again has lost the last entries that were on its disk, and says nothing of it."""
+    honest = node.storage.wal.open_wal
+
+    def open_wal(*given: Any, **named: Any) -> tuple[Wal, Recovered]:
+        wal, found = honest(*given, **named)
+        entries = found.entries[: max(2, len(found.entries) - FORGETS_ENTRIES)]
+        hard = msgspec.structs.replace(found.hard_state, commit=min(found.hard_state.commit, len(entries)))
+        return wal, msgspec.structs.replace(found, entries=entries, hard_state=hard)
+
+    def _check(_self: Wal, _write: Persist) -> None:
+        """What it forgot is written once more."""
+
+    _put_in(node.app, open_wal)
+    _put_in(Wal, _check)
 
 
 def stale_reads(_name: str) -> None:
@@ -122,5 +161,14 @@ def _put_in(place: object, lie: Callable[..., object]) -> None:
 
 LIES: dict[str, Callable[[str], None]] = {
     lie.__name__: lie
-    for lie in (acks_early, denies_writes, stale_reads, commits_alone, crowns_itself, rewrites_entries)
+    for lie in (
+        acks_early,
+        denies_writes,
+        loses_writes,
+        forgets_entries,
+        stale_reads,
+        commits_alone,
+        crowns_itself,
+        rewrites_entries,
+    )
 }
