@@ -432,6 +432,26 @@ def test_silence_from_the_start_of_a_fault_to_the_end_is_a_gap() -> None:
     assert "4.840 s" in longest_write_gap(good(history)).sentence
 
 
+def test_silence_from_the_first_fault_to_the_first_write_is_a_gap() -> None:
+    history = [op for op in writes_and_reads(10) if op.done_us > 8 * S]
+    verdict = longest_write_gap(good(history))
+    assert "from 5.000 s on" in verdict.sentence
+    assert "3.010 s" in verdict.sentence
+
+
+def test_the_gap_of_the_majority_ends_where_the_cut_does() -> None:
+    history = [msgspec.structs.replace(op, via="n2") for op in writes_and_reads(10)]
+    history = [op for op in history if not 8.5 * S < op.done_us < 9.5 * S]
+    verdict = longest_write_gap(good(history, faults=(cut(ISOLATED, 5, 8),)))
+    assert verdict.proof == ("cut: the majority (n2, n3) could not write for 0.050 s at the longest",)
+
+
+def test_ten_writes_a_second_are_enough() -> None:
+    ten = [write(number, number / 10, number / 10 + 0.01) for number in range(1, 100)]
+    assert enough_writes(good(ten)).outcome == "pass"
+    assert enough_writes(good([op for op in ten if op.value != 40])).outcome == "fail"
+
+
 def test_too_few_writes_before_the_fault_make_the_run_worthless() -> None:
     verdict = enough_writes(good([op for op in writes_and_reads(10) if (op.value or 0) % 3 == 0]))
     assert (verdict.outcome, verdict.group) == ("fail", "effect")
