@@ -263,14 +263,20 @@ def test_what_is_left_to_the_node_counts_with_the_nodes_own_defaults() -> None:
 
 
 def test_what_just_fits_is_taken() -> None:
-    render({"resources": {"limits": {"memory": "3728Mi"}}})
-    render({"persistence": {"size": "1056Mi"}})
+    at_the_edge: Values = {
+        "resources": {"limits": {"memory": "3728Mi"}},
+        "persistence": {"size": "1056Mi"},
+        "settings": {"heartbeat_ms": 333},
+        "terminationGracePeriodSeconds": 16,
+        "probes": {
+            "startup": {"failureThreshold": 316},
+            "liveness": {"failureThreshold": 12, "periodSeconds": 6, "timeoutSeconds": 4},
+        },
+        "image": {"repository": "registry:5000/team/raft"},
+        "global": {"anything": {"goes": True}},
+    }
+    render(at_the_edge, "r" * 47)
     render({"settings": {"max_log_bytes": "16MiB"}, "resources": {"limits": {"memory": "400M"}}})
-    render({"settings": {"heartbeat_ms": 333}})
-    render({"terminationGracePeriodSeconds": 16})
-    render({"probes": {"liveness": {"failureThreshold": 12, "periodSeconds": 6, "timeoutSeconds": 4}}})
     render({"replicaCount": 5, "podDisruptionBudget": {"maxUnavailable": 2}})
-    render({"image": {"repository": "registry:5000/raft"}})
     render({"resources": {"limits": None}})
-    render({"global": {"anything": {"goes": True}}}, "r" * 46)
     assert render({"replicaCount": 7}).stateful_set()["spec"]["replicas"] == 7
