@@ -166,7 +166,7 @@ def reborn(node: str, **told: Any) -> Event:
 
 def test_a_new_life_that_tells_of_a_lower_term_than_was_stored_is_named() -> None:
     caught_up = view("n1", 9, boot="again", role="follower", term=5)
-    seen = (view("n1", 1, term=4), view("n1", 2, term=4), caught_up)
+    seen = (view("n1", 1, term=3), view("n1", 2, term=4), caught_up)
 
     def told(*events: Event, views: tuple[View, ...] = seen) -> Verdict:
         return terms_never_go_back(good(views=views, events=(*good().events, *events), voters=("n1",)))
