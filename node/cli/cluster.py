@@ -122,9 +122,8 @@ def run(
     async def supervise() -> int:
         again, now_us = teller.start_command, wallclock.now_us
         node_flags = (*timing_flags, "--enable-faults")
-        supervisor = Supervisor(
-            data_dir, entries, lock, NODE_COMMAND, node_flags, teller, os.environ, now_us, again, door
-        )
+        own = (data_dir, entries, lock, NODE_COMMAND, node_flags, teller, os.environ, now_us, again, door)
+        supervisor = Supervisor(*own, leave_seconds_max=loaded.settings.leave_ms_max / 1000)
         return await supervisor.run()
 
     code = asyncio.run(supervise())

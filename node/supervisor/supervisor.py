@@ -34,8 +34,8 @@ LEADER_WAIT_SECONDS = 20.0
 COMPLETE_WAIT_SECONDS = 2.0
 """How long the table waits, with a leader, for the last nodes to know of it."""
 STATUS_POLL_SECONDS = 0.1
-STOP_GRACE_SECONDS = 8.0
-"""After SIGTERM, before SIGKILL."""
+STOP_GRACE_BESIDE_SECONDS = 1.0
+"""Between the time that a node may take to leave after SIGTERM, and SIGKILL."""
 HOUSEKEEPING_SECONDS = 5.0
 
 
@@ -62,7 +62,8 @@ class Supervisor:
 
     `command` starts a node; the node's flags are appended: `--name n1 --seeds ... --data-dir ... --port ...`, then
     `node_flags`. `now_us` is the wall clock; `again` is the command that people type to start a node again.
-    `door`: where the monitor is served; None: there is none. It is closed when `run` returns.
+    `door`: where the monitor is served; None: there is none. It is closed when `run` returns. `leave_seconds_max`:
+    what a node may take to leave.
     """
 
     def __init__(
@@ -77,6 +78,8 @@ class Supervisor:
         now_us: Callable[[], int],
         again: str = "raft-node start",
         door: Door | None = None,
+        *,
+        leave_seconds_max: float,
     ) -> None:
         self._data_dir, self._lock, self._teller = data_dir, lock, teller
         self._now_us, self._again = now_us, again
@@ -84,6 +87,7 @@ class Supervisor:
             entry.name: Child(entry, (*command, *flags_of(entry, entries), *node_flags), environ) for entry in entries
         }
         self._entries = entries
+        self._stop_grace_s = leave_seconds_max + STOP_GRACE_BESIDE_SECONDS
         self._narrator = Narrator(len(entries))
         self._chronicle = Chronicle(self._narrator, self._print)
         self._control = Control(self.start_again, self.cluster_file)
@@ -293,7 +297,7 @@ class Supervisor:
         for child in self._children.values():
             child.terminate()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_GRACE_SECONDS):
+            async with asyncio.timeout(self._stop_grace_s):
                 await self._all_gone()
         for child in self._children.values():
             child.kill()

@@ -20,7 +20,7 @@ from node.cli import main
 from node.supervisor import layout
 
 PROGRAM = Path(__file__).with_name("raft_node_with_stand_ins.py")
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 
 
 def eventually(condition: Callable[[], Any], what: str) -> Any:

@@ -11,7 +11,9 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
+from node.settings import LEAVE_BESIDE_MS
 from node.supervisor import layout
 from tests.supervisor.conftest import PROGRAM, Cluster, alive, eventually
 
@@ -61,6 +63,17 @@ def test_stopped_and_deaf_nodes_are_ended_by_a_second_ctrl_c(cluster: Cluster) -
     eventually(lambda: alive(cluster.pids) == [cluster.pids[1]], "the end of all but the deaf one")
     cluster.signal(signal.SIGINT)
     assert cluster.wait() == 0
+    assert alive(cluster.pids) == []
+
+
+@pytest.mark.slowest
+def test_a_deaf_node_is_killed_once_it_has_had_the_time_that_leaving_may_take(cluster: Cluster) -> None:
+    settings = {"RAFT_REQUEST_TIMEOUT_MS": "10", "RAFT_LEAVE_WAIT_MS": "4000"}
+    cluster.start(environ={"STAND_IN_DEAF": "n2", **settings}).until_table()
+    began = time.monotonic()
+    cluster.signal(signal.SIGINT)
+    assert cluster.wait() == 0
+    assert time.monotonic() - began > (4000 + 10 + LEAVE_BESIDE_MS) / 1000
     assert alive(cluster.pids) == []
 
 
