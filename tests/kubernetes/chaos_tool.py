@@ -87,7 +87,7 @@ class Tool:
 
         def whole() -> Any:
             said = self.status()
-            return said if said["healthy"] and all(node["ready"] for node in said["nodes"]) else None
+            return said if said.get("healthy") and all(node["ready"] for node in said["nodes"]) else None
 
         return until("a healthy cluster, as the tool sees it", whole, WHOLE_SECONDS_MAX)
 
