@@ -80,6 +80,12 @@ class FakeApiServer:
                 if listed or named in COLLECTIONS:
                     return web.json_response({"items": listed, "metadata": {}})
                 return status(404, f"{path} not found")
+            case _:
+                return await self.answer_change(request, body)
+
+    async def answer_change(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        path = request.path
+        match request.method:
             case "POST" if self.made_by is not None:
                 return await self.made_by(request)
             case "POST":

@@ -1,5 +1,6 @@
 """Partitions made and taken back against an API server where others work at the same time."""
 
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from chaos import healing
+from chaos import healing, journal
 from chaos.errors import ChaosError
+from chaos.journal import Header, UndoJournal
+from chaos.report.folder import UNDO_FILE
 from chaos.targets.kubernetes.shape import ORIGINAL, RUN_LABEL
 from chaos.targets.kubernetes.target import KubernetesTarget, open_kubernetes
 from chaos.targets.port import Cut, UndoStep
@@ -86,6 +89,77 @@ async def test_a_partition_is_written_down_and_leaves_no_trace(server: FakeApiSe
     assert selector(server) == before
     assert OURS not in server.objects
     assert unmarked(server)
+
+
+async def test_every_act_is_written_down_before_it_is_done_and_what_cannot_be_is_not_done(
+    server: FakeApiServer, target: KubernetesTarget
+) -> None:
+    class Strict(Notes):
+        """`takes`: so many steps."""
+
+        def __init__(self, takes: int) -> None:
+            super().__init__()
+            self.takes, self.before = takes, dict(server.objects)
+
+        def will_do(self, step: UndoStep) -> None:
+            name = f"{POLICIES}/{step.arguments['name']}"
+            assert server.objects.get(name) == self.before.get(name)
+            if len(self.open) == self.takes:
+                raise ChaosError("The undo journal cannot be written.")
+            super().will_do(step)
+
+    for takes in (0, 1):
+        with pytest.raises(ChaosError, match="journal cannot be written"):
+            await target.network.install(ISOLATED, "r1", 30, Strict(takes))
+        assert (OURS in server.objects) is bool(takes)
+        assert "matchExpressions" not in selector(server)
+        await target.network.remove(ISOLATED, "r1", Notes())
+    await target.network.install(ISOLATED, "r1", 30, Strict(2))
+
+
+@pytest.mark.parametrize("changes", range(5))
+@pytest.mark.parametrize("done", [False, True], ids=["the request is lost", "its answer is lost"])
+async def test_wherever_the_tool_dies_its_journal_heals(
+    server: FakeApiServer, target: KubernetesTarget, tmp_path: Path, changes: int, done: bool
+) -> None:
+    """So many changes are made, by installing and by removing again, and the next one is the last that it tries."""
+    before = {path: one["spec"] for path, one in server.objects.items() if path.startswith(POLICIES)}
+    folder = tmp_path / "runs" / "one"
+    folder.mkdir(parents=True)
+    notes = UndoJournal(folder / UNDO_FILE, Header(run="r1", target=target.title, kind="kubernetes"))
+    real, left = server.answer_change, [changes]
+
+    async def dies(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        left[0] -= 1
+        if left[0] >= 0 or (left[0] == -1 and done):
+            answer = await real(request, body)
+        return answer if left[0] >= 0 else status(500, "the tool is gone")
+
+    server.answer_change = dies  # type: ignore[method-assign]
+    with contextlib.suppress(ChaosError):
+        await target.network.install(ISOLATED, "r1", 30, notes)
+        await target.network.remove(ISOLATED, "r1", notes)
+    notes.close()
+    server.answer_change = real  # type: ignore[method-assign]
+    again = await open_kubernetes(None, None, None)
+    try:
+        done_by = await healing.heal(again, await healing.find(again, tmp_path / "runs", ""), False, print)
+    finally:
+        await again.close()
+    assert (done_by.failed, done_by.left) == ((), ())
+    assert {path: one["spec"] for path, one in server.objects.items() if path.startswith(POLICIES)} == before
+    assert unmarked(server)
+    assert journal.read(folder / UNDO_FILE).open_steps == ()
+
+
+async def test_a_run_takes_back_nothing_of_another_run(server: FakeApiServer, target: KubernetesTarget) -> None:
+    labels = {"app.kubernetes.io/managed-by": "raft-chaos", RUN_LABEL: "r2"}
+    other = {"metadata": {"name": "raft-chaos-r2-g0", "namespace": "home", "labels": labels}, "spec": {}}
+    await target.network.install(ISOLATED, "r1", 30, Notes())
+    server.put(f"{POLICIES}/raft-chaos-r2-g0", other)
+    await target.network.remove(ISOLATED, "r1", Notes())
+    assert f"{POLICIES}/raft-chaos-r2-g0" in server.objects
+    assert OURS not in server.objects
 
 
 @pytest.mark.parametrize(
@@ -186,9 +260,10 @@ async def test_a_policy_that_changes_in_the_instant_of_the_act_is_read_again(
     server.before = once("PATCH", PEERS, lambda: upgraded(server, {"matchExpressions": [zone]}))
     await target.network.install(ISOLATED, "r1", 30, Notes())
     assert selector(server) == {"matchLabels": LABELS, "matchExpressions": [zone, LEFT_OUT]}
-    server.before = once("PATCH", PEERS, lambda: upgraded(server, {"matchLabels": NEWER}))
+    region = {"key": "region", "operator": "Exists"}
+    server.before = once("PATCH", PEERS, lambda: upgraded(server, {"matchExpressions": [zone, LEFT_OUT, region]}))
     await target.network.remove(ISOLATED, "r1", Notes())
-    assert selector(server) == {"matchLabels": NEWER, "matchExpressions": [zone]}
+    assert selector(server) == {"matchLabels": LABELS, "matchExpressions": [zone, region]}
 
 
 async def test_what_could_not_be_taken_back_is_raised_after_the_rest_was_tried_and_works_the_second_time(
