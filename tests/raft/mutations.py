@@ -22,7 +22,7 @@ PYTEST = ("-x", "-q", "--no-header", "--tb=no", "--assert=plain", "-p", "no:cach
 RANDOM = ("test_quorum", "test_log_and_progress")
 """Run last: they are slow to fail, since hypothesis looks for the smallest example."""
 LAST = (*RANDOM, "test_mutations")
-RUN_SECONDS_MAX = 60
+RUN_SECONDS_MAX = 180
 TESTS_FAILED = 1
 """pytest's exit code for "some tests failed": any other would mean that the copy did not even run."""
 

@@ -5,6 +5,7 @@ The whole list takes a minute or two: `RAFT_ALL_MUTATIONS=1 pytest tests/raft/te
 """
 
 import os
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
@@ -13,14 +14,26 @@ from tests.raft.mutations import MUTATIONS, QUICK_EVERY, ROOT, Mutation, survive
 CHOSEN = MUTATIONS if os.environ.get("RAFT_ALL_MUTATIONS") else MUTATIONS[::QUICK_EVERY]
 
 
+Verdicts = dict[Mutation | None, Future[str]]
+
+
+@pytest.fixture(scope="module")
+def verdicts() -> Verdicts:
+    """Of every mutation that is tested: what `survives` says. Each is a process, so they run on all processors."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return {mutation: pool.submit(survives, mutation) for mutation in (None, *CHOSEN)}
+
+
+@pytest.mark.timeout(600)  # the first waits for all
 @pytest.mark.parametrize("mutation", CHOSEN, ids=lambda mutation: mutation.name)
-def test_a_mistake_fails_a_test(mutation: Mutation) -> None:
-    assert not survives(mutation), f"{mutation.name}: every test passed"
+def test_a_mistake_fails_a_test(verdicts: Verdicts, mutation: Mutation) -> None:
+    assert not verdicts[mutation].result(), f"{mutation.name}: every test passed"
 
 
-def test_an_unchanged_copy_passes() -> None:
+@pytest.mark.timeout(600)
+def test_an_unchanged_copy_passes(verdicts: Verdicts) -> None:
     """Else the mutations would prove nothing: the copy might fail for another reason."""
-    assert survives(None)
+    assert verdicts[None].result()
 
 
 def test_every_mutation_still_finds_its_line() -> None:

@@ -213,7 +213,9 @@ async def test_a_reader_that_never_reads_holds_the_node_back_and_is_cut_off(
             await asyncio.wait_for(node.gone.wait(), WAIT_SECONDS)
 
 
-async def test_a_reader_that_leaves_ends_its_streams_to_the_nodes() -> None:
+async def test_a_reader_that_leaves_ends_its_streams_to_the_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "LEFT_CHECK_SECONDS", 0.1)
+
     async def be_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(OK)
         await reader.read()
