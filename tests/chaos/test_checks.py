@@ -197,6 +197,8 @@ def test_a_new_life_whose_log_ends_before_what_was_applied_is_named() -> None:
     assert verdict.sentence == "n2 had applied entry 20, started again, and its log ended at 19."
     assert told(ended(20)).outcome == "pass"
     assert told(msgspec.structs.replace(ended(19), boot="boot-n2")).outcome == "pass"
+    assert told(msgspec.structs.replace(ended(19), kind="another")).outcome == "pass"
+    assert told(msgspec.structs.replace(ended(19), detail={"leader": "n1"})).outcome == "pass"
     other_disk = (*seen[:2], msgspec.structs.replace(seen[2], incarnation="new"))
     assert told(ended(0), views=other_disk).outcome == "pass"
 
