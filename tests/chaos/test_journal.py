@@ -47,6 +47,31 @@ def test_the_step_is_synced_before_will_do_returns(tmp_path: Path, monkeypatch: 
     assert b"n2" in synced[0]
 
 
+def test_the_folder_is_synced_too_or_the_journal_could_be_gone_after_a_power_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    UndoJournal(tmp_path / "undo.json", HEADER).close()
+    assert synced == [str(tmp_path / "undo.json"), str(tmp_path)]
+
+
+def test_only_what_was_taken_back_is_closed(tmp_path: Path) -> None:
+    other = UndoStep("heal_link", {"node": "n2", "peer": "n1"})
+    one = UndoJournal(tmp_path / "undo.json", HEADER)
+    for step in (FIRST, other):
+        one.will_do(step)
+    one.undone(FIRST)
+    assert one.open_steps == journal.read(tmp_path / "undo.json").open_steps == (other,)
+    one.close()
+
+
 @pytest.mark.parametrize("cut", range(1, 40, 7))
 def test_a_torn_last_line_stands_for_an_act_that_was_not_done(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "undo.json"
