@@ -174,6 +174,17 @@ class Cluster:
         """Wait until every node answers and all know the same leader."""
         await self.until(self._all_know_a_leader, "every node up and one leader")
 
+    async def all_there(self) -> None:
+        """Have every node that ended started again; wait until all answer and know the same leader."""
+
+        async def there() -> bool:
+            for name, node in self.nodes.items():
+                if not node["pid"]:
+                    await self.start_node(name)
+            return await self._all_know_a_leader()
+
+        await self.until(there, "every node up again and one leader")
+
     async def _all_know_a_leader(self) -> bool:
         try:
             statuses = await self.statuses()
