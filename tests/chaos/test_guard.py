@@ -76,6 +76,11 @@ def test_quorum_is_of_all_voters(voters: int, groups: list[int], lost: bool) -> 
     assert bool(quorum_lost(names, together)) is lost
 
 
+def test_nodes_without_a_vote_make_no_majority() -> None:
+    assert quorum_lost(("n1", "n2", "n3"), [("n1", "n4", "n5"), ("n2",)])
+    assert not quorum_lost(("n1", "n2", "n3"), [("n1", "n2", "n4")])
+
+
 def test_a_kill_with_another_voter_down_is_refused_for_the_quorum() -> None:
     situation = healthy(3, n3=None)
     with pytest.raises(Refused, match=r"altogether \(n3 already down\): at most 1 of 3 voters .* 2 are needed"):
