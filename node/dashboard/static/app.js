@@ -5,7 +5,7 @@
  * drawing, and the panels follow, each in its own turn.
  */
 import { Flights, rateWords } from "./flights.js";
-import { faultWords, duration, headline, waiting } from "./sentences.js";
+import { faultWords, duration, grouped, headline, waiting } from "./sentences.js";
 import { connect } from "./source.js";
 import { faultsOf, initialState, leaderOf, nodesOf, ownStatus, quorumOf, reduce } from "./trace.js";
 import { at, h, keyed, memory, say, set } from "./view/dom.js";
@@ -111,12 +111,14 @@ async function main(source) {
   function drawTop() {
     const quorum = quorumOf(state);
     const leader = leaderOf(state);
-    const lostTouch = state.clusterError && source.kind === "node" ? ` The server of this page does not answer (${state.clusterError}); all of this is old.` : "";
-    say(at("headline"), headline({ leader, quorum, known: Boolean(state.cluster), viewpoint: source.kind === "node" ? source.name : "" }) + lostTouch);
+    const known = Boolean(state.cluster);
+    const lostTouch = !state.clusterError ? "" : known ? ` But all of this is old: ${state.clusterError}.` : ` The reason: ${state.clusterError}.`;
+    set(document.body, "class", lostTouch ? "old" : null);
+    say(at("headline"), headline({ leader, quorum, known, viewpoint: source.kind === "node" ? source.name : "" }) + lostTouch);
     const [text, look] = state.clusterError ? ["no connection", "bad"] : { open: ["live", "good"], connecting: ["connecting", ""], lost: ["stream lost, retrying", "warn"] }[state.stream.state];
     say(at("connection"), text);
     set(at("connection"), "class", `badge ${look}`);
-    document.title = `${leader.name ? `${leader.name} leads term ${leader.term}` : "no leader"} · ${source.name || "Raft cluster"}`;
+    document.title = `${leader.name ? `${leader.name} leads term ${leader.term}` : known ? "no leader" : "…"} · ${source.name || "Raft cluster"}`;
     drawFaults();
     drawWaiting();
   }
@@ -128,10 +130,10 @@ async function main(source) {
   }
 
   function drawFaults() {
-    const faults = faultsOf(state);
+    const faults = grouped(faultsOf(state));
     set(at("faults"), "hidden", faults.length ? null : "");
     const words = (fault) => `⚠ ${fault.node}: ${faultWords(fault)}${typeof fault.expires_in_ms === "number" ? `, ends in ${duration(Math.ceil(fault.expires_in_ms / 1000) * 1000)}` : ""}`;
-    keyed(at("faults"), faults, (fault) => `${fault.node}/${fault.kind}/${fault.peer}/${fault.direction}`, () => h("span"), (span, fault) => say(span, words(fault)));
+    keyed(at("faults"), faults, (fault) => `${fault.node}/${fault.kind}/${fault.value}/${fault.direction}`, () => h("span"), (span, fault) => say(span, words(fault)));
   }
 
   /** Leader changes for screen readers: the last one, and not more often than it can be said. */

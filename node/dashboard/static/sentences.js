@@ -55,7 +55,7 @@ export function sentenceOf(event) {
 
 const FAULTS = {
   simulate_failure: () => "simulated failure",
-  cut_link: (f) => `cut link${toward(f)}`,
+  cut_link: (f) => `cut link${f.links > 1 ? "s" : ""}${toward(f)}`,
   delay_link: (f) => `delay of ${f.value ?? "?"} ms${toward(f)}`,
   drop_link: (f) => `loss of ${f.value ?? "?"} %${toward(f)}`,
 };
@@ -70,15 +70,44 @@ export function faultWords(fault) {
   return (FAULTS[KIN[fault.kind] ?? fault.kind] ?? (() => fault.kind))(fault);
 }
 
+/**
+ * Faults as people speak of them: both directions of a link are one, and the same fault on several links is one. Each
+ * is as a fault is, with `peer` naming all of them and the end of the last one.
+ */
+export function grouped(faults) {
+  const links = joined(faults, ["node", "kind", "peer", "value"], (one, next) => ({ direction: one.direction === next.direction ? one.direction : "both" }));
+  const same = joined(links, ["node", "kind", "direction", "value"], (one, next) => ({ peers: [...one.peers, ...next.peers] }));
+  return same.map((one) => ({ ...one, peer: listed(one.peers), links: one.peers.length }));
+}
+
+function joined(faults, alike, merge) {
+  const found = new Map();
+  for (const fault of faults) {
+    const key = JSON.stringify(alike.map((name) => fault[name] ?? ""));
+    const one = found.get(key);
+    const next = { peers: fault.peer ? [fault.peer] : [], ...fault };
+    found.set(key, one ? { ...one, ...merge(one, next), expires_in_ms: later(one.expires_in_ms, next.expires_in_ms) } : next);
+  }
+  return [...found.values()];
+}
+
+const later = (one, other) => (typeof one === "number" && typeof other === "number" ? Math.max(one, other) : null);
+const listed = (names) => (names.length < 2 ? (names[0] ?? "") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`);
+
 /** The state of the cluster in one sentence: what a person asks first. */
 export function headline({ leader, quorum, known, viewpoint }) {
   if (!known) return "Nothing heard yet.";
   const short = quorum.heard < quorum.majority;
   const from = viewpoint ? ` from ${viewpoint}` : "";
-  const heard = quorum.heard === quorum.voters ? `all ${quorum.voters} nodes heard` : `${quorum.heard} of ${quorum.voters} nodes heard${from}`;
+  const heard = quorum.heard === quorum.voters ? `all ${quorum.voters} nodes heard` : `${quorum.heard} of ${quorum.voters} voters heard${from}`;
   if (leader.name) return `${leader.name} leads term ${leader.term}; ${heard}${short ? ", no majority in sight" : ""}.`;
   if (short) return `No leader: ${heard}, ${quorum.majority} are needed.`;
   return `No leader known in term ${leader.term}; ${heard}.`;
+}
+
+/** A name as it fits into the ring: of a long one the end, for there the pods of a release differ. */
+export function short(name) {
+  return name.length > 6 ? `…${name.slice(-4)}` : name;
 }
 
 /** Nodes without a vote, each with why it waits: what the operator of a new or a lost disk must see. */

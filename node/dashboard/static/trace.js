@@ -281,12 +281,13 @@ export function faultsOf(state) {
   return (state.cluster?.nodes ?? []).flatMap((node) => activeFaults(node).map((fault) => ({ node: node.name, ...fault })));
 }
 
-/** How many voters there are, how many are heard, and how many decide. */
+/** How many voters there are, how many are heard, and how many decide. One that lost its disk has its name alone. */
 export function quorumOf(state) {
   const nodes = state.cluster?.nodes ?? [];
   const listed = nodes.find((node) => node.status?.voters?.length)?.status.voters.map((voter) => voter.name);
   const voters = listed ?? nodes.map((node) => node.name);
-  const heard = nodes.filter((node) => voters.includes(node.name) && node.state === "reachable").length;
+  const votes = (node) => !listed || node.status?.role !== "initial";
+  const heard = nodes.filter((node) => voters.includes(node.name) && node.state === "reachable" && votes(node)).length;
   return { voters: voters.length, heard, majority: Math.floor(voters.length / 2) + 1 };
 }
 

@@ -49,6 +49,13 @@ test("a node that is not heard is unknown, with its last words kept, never dead"
   assert.deepEqual(trace.quorumOf(state), { voters: 3, heard: 2, majority: 2 });
 });
 
+test("a voter that lost its disk is heard and does not count", () => {
+  const wiped = ["n3", { status: { role: "initial", term: 0, voters: [] } }];
+  assert.deepEqual(trace.quorumOf(look(begin(), cluster(wiped))), { voters: 3, heard: 2, majority: 2 });
+  const unborn = ["n1", "n2", "n3"].map((name) => [name, { status: { role: "initial", voters: [] } }]);
+  assert.deepEqual(trace.quorumOf(look(begin(), cluster(...unborn))), { voters: 3, heard: 3, majority: 2 });
+});
+
 test("the last words of a node are kept also where the server has them no more", () => {
   const state = look(look(begin(), cluster()), cluster(["n2", { state: "dead", age_ms: null, status: null }]));
   const n2 = trace.nodesOf(state)[1];

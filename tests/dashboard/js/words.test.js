@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { FLIGHTS_PER_SECOND, Flights, rateWords } from "../../../node/dashboard/static/flights.js";
-import { bytes, duration, faultWords, headline, pageOf, sentenceOf, waiting } from "../../../node/dashboard/static/sentences.js";
+import { bytes, duration, faultWords, grouped, headline, pageOf, sentenceOf, short, waiting } from "../../../node/dashboard/static/sentences.js";
 import { GROUPS } from "../../../node/dashboard/static/trace.js";
+import { roleWords } from "../../../node/dashboard/static/view/ring.js";
 import { keyPath, shown } from "../../../node/dashboard/static/view/kv.js";
 
 /** A chance that is the same every time. */
@@ -87,8 +88,8 @@ test("every kind of the one schema is in a group", async () => {
 test("the headline says who leads, or that nobody can", () => {
   const say = (leader, heard) => headline({ leader, quorum: { voters: 5, heard, majority: 3 }, known: true, viewpoint: "n1" });
   assert.equal(say({ name: "n2", term: 4 }, 5), "n2 leads term 4; all 5 nodes heard.");
-  assert.equal(say({ name: "n2", term: 4 }, 3), "n2 leads term 4; 3 of 5 nodes heard from n1.");
-  assert.equal(say({ name: "", term: 4 }, 2), "No leader: 2 of 5 nodes heard from n1, 3 are needed.");
+  assert.equal(say({ name: "n2", term: 4 }, 3), "n2 leads term 4; 3 of 5 voters heard from n1.");
+  assert.equal(say({ name: "", term: 4 }, 2), "No leader: 2 of 5 voters heard from n1, 3 are needed.");
   assert.equal(headline({ known: false }), "Nothing heard yet.");
 });
 
@@ -97,6 +98,33 @@ test("faults, sizes and times read as people say them", () => {
   assert.equal(faultWords({ kind: "cut_link", peer: "n2", direction: "both" }), "cut link with n2");
   assert.deepEqual([bytes(999), bytes(1500), bytes(25_000_000)], ["999 B", "1.5 kB", "25 MB"]);
   assert.deepEqual([duration(null), duration(12.3), duration(4200), duration(200_000)], ["never", "12 ms", "4.2 s", "3 min"]);
+});
+
+test("a partition is told in a few words, not link by link", () => {
+  const cut = (node, peer, direction, expires_in_ms = 9000) => ({ node, kind: "cut_link", peer, direction, value: 0, expires_in_ms });
+  const all = ["n3", "n4", "n5"].flatMap((peer) => [cut("n1", peer, "in"), cut("n1", peer, "out", 9500)]);
+  const [one, ...rest] = grouped(all);
+  assert.deepEqual([faultWords(one), one.expires_in_ms, rest], ["cut links with n3, n4 and n5", 9500, []]);
+  const mixed = [cut("n1", "n2", "in"), cut("n1", "n3", "in"), cut("n1", "n4", "out"), cut("n2", "n1", "both", null), { node: "n1", kind: "simulate_failure" }];
+  assert.deepEqual(grouped(mixed).map((fault) => `${fault.node}: ${faultWords(fault)}`), [
+    "n1: cut links from n2 and n3",
+    "n1: cut link to n4",
+    "n2: cut link with n1",
+    "n1: simulated failure",
+  ]);
+  const slow = (peer, value) => ({ node: "n1", kind: "delay_link", peer, direction: "out", value });
+  assert.equal(grouped([slow("n2", 50), slow("n3", 60)]).length, 2);
+  assert.equal(grouped([cut("n1", "n2", "in", null), cut("n1", "n2", "out", 5)])[0].expires_in_ms, null);
+});
+
+test("the pods of a release with a long name can be told apart in the ring", () => {
+  assert.deepEqual(["n1", "raft-0", "raft-10", "production-raft-1"].map(short), ["n1", "raft-0", "…t-10", "…ft-1"]);
+});
+
+test("a node that was asked to stop is said to leave", () => {
+  const node = { reachable: true, role: "follower", stale: false, status: { leaving: true } };
+  assert.equal(roleWords(node), "follower, leaving");
+  assert.equal(roleWords({ ...node, status: { leaving: false } }), "follower");
 });
 
 test("a key survives its way into a path, byte by byte", () => {

@@ -55,8 +55,8 @@ export function makeKeyValue(card, box, note, { source, viewpoint }) {
       say(tr.children[2], String(one.mod_revision));
       say(tr.children[3], String(one.version));
     });
-    say(note, `${digits(found.count)} keys${found.more ? `, the first ${KEYS_SHOWN} shown` : ""}, revision ${found.revision}`);
-    return `${found.keys.length} keys listed`;
+    say(note, `${digits(found.count)} key${found.count === 1 ? "" : "s"}${found.more ? `, the first ${KEYS_SHOWN} shown` : ""}, revision ${found.revision}`);
+    return `${found.keys.length} listed`;
   };
   const row = (one) => {
     const name = one.key ?? `base64 ${one.key_base64}`;

@@ -1,14 +1,15 @@
 /** The node that is picked: its own figures, and what can be done to it, with what became of it. */
 import { nodesOf, faultsOf, ownStatus } from "../trace.js";
-import { bytes, duration, faultWords, pageOf } from "../sentences.js";
+import { bytes, duration, faultWords, grouped, pageOf } from "../sentences.js";
 import { clock, h, keyed, say, set } from "./dom.js";
 import { roleWords } from "./ring.js";
 
 const OUTCOMES_MAX = 12;
+const PATIENCE_MS = 600;
 
 export function makeNode(box, { source }) {
   const title = h("h2", { id: "node-title" }, "Node");
-  const kind = h("span", { class: "badge" });
+  const kind = h("span", { class: "badge", hidden: true });
   const facts = h("dl", { class: "facts" });
   const way = h("p", { class: "muted", hidden: true });
   const link = h("a", { hidden: true }, "its own page");
@@ -23,34 +24,46 @@ export function makeNode(box, { source }) {
   let done = [];
   let serial = 0;
 
-  function tell(ok, text, data) {
+  function tell(look, text, data = null) {
     serial += 1;
-    done = [{ serial, ok, text: `${clock(Date.now()).slice(0, 8)} ${text}`, data }, ...done].slice(0, OUTCOMES_MAX);
+    done = [{ serial, look, text: `${clock(Date.now()).slice(0, 8)} ${text}`, data }, ...done].slice(0, OUTCOMES_MAX);
+    list();
+    return serial;
+  }
+
+  function list() {
+    set(outcomes, "tabindex", done.length ? 0 : null); // it scrolls, so the keyboard must get there
     keyed(outcomes, done, (one) => one.serial, (one) => {
-      const more = one.data && Object.keys(one.data).length ? h("details", {}, h("summary", {}, "details"), h("pre", {}, JSON.stringify(one.data, null, 1))) : null;
-      return h("li", { class: one.ok ? "ok" : "no" }, one.text, more);
+      const name = `${one.text} in detail`;
+      const more = one.data && Object.keys(one.data).length ? h("details", {}, h("summary", {}, "details"), h("pre", { tabindex: 0, role: "group", "aria-label": name }, JSON.stringify(one.data, null, 1))) : null;
+      return h("li", { class: one.look }, one.text, more);
     }, () => {});
   }
 
-  async function run(command, args) {
-    const node = picked;
-    const what = `${node}: ${command.name}`;
-    try {
-      const answer = await source.run(node, command.name, args);
-      tell(true, `${what}: ${answer.message}`, answer.data);
-    } catch (error) {
-      tell(false, `${what}: ${error.status === 504 ? "outcome unknown. " : ""}${error.message}`, null);
-    }
+  /** Say what became of it; before, if that takes a while, that it is not known yet. */
+  async function outcome(what, asked) {
+    let open = 0;
+    const patience = setTimeout(() => (open = tell("open", `${what}, no answer yet …`)), PATIENCE_MS);
+    const [look, text, data] = await asked;
+    clearTimeout(patience);
+    done = done.filter((one) => one.serial !== open);
+    tell(look, text, data);
   }
 
-  async function begin() {
+  function run(command, args) {
+    const what = `${picked}: ${command.name}`;
+    return outcome(`${picked} was asked for ${command.name}`, source.run(picked, command.name, args).then(
+      (answer) => ["ok", `${what}: ${answer.message}`, answer.data],
+      (error) => ["no", `${what}: ${error.status === 504 ? "outcome unknown. " : ""}${error.message}`],
+    ));
+  }
+
+  function begin() {
     const node = picked;
-    try {
-      const answer = await source.start(node);
-      tell(true, `${node}: ${answer?.message ?? "is started"}`, null);
-    } catch (error) {
-      tell(false, `${node}: ${error.message}`, null);
-    }
+    return outcome(`${node} is being started`, source.start(node).then(
+      (answer) => ["ok", `${node}: ${answer?.message ?? "is started"}`],
+      (error) => ["no", `${node}: ${error.message}`],
+    ));
   }
 
   function press(command, names) {
@@ -98,7 +111,6 @@ export function makeNode(box, { source }) {
 
   let names = [];
   return {
-    tell,
     update(state, name) {
       if (name !== picked) set(form, "hidden", "");
       picked = name;
@@ -108,6 +120,7 @@ export function makeNode(box, { source }) {
       if (!node) return;
       say(title, node.name);
       say(kind, roleWords(node));
+      set(kind, "hidden", null);
       set(kind, "class", `badge ${node.leads ? "good" : node.stale || node.faults.length ? "warn" : ""}`);
       const url = node.status?.client_url;
       const ended = node.state === "dead";
@@ -166,6 +179,8 @@ function factsOf(node) {
   ];
   if (status.waiting_for) facts.push(["waits for", status.waiting_for]);
   if (status.fatal) facts.push(["stops because", status.fatal]);
-  for (const fault of node.faults) facts.push([`fault ${faultWords(fault)}`, fault.expires_in_ms === undefined || fault.expires_in_ms === null ? "until healed" : `ends in ${duration(fault.expires_in_ms)}`]);
+  const end = (fault) => (typeof fault.expires_in_ms === "number" ? `ends in ${duration(fault.expires_in_ms)}` : "until healed");
+  const faults = grouped(node.faults).map((fault) => `${faultWords(fault)}, ${end(fault)}`);
+  if (faults.length) facts.push(["faults", faults.join("; ")]);
   return facts;
 }

@@ -4,7 +4,7 @@
  * Shape, text and colour all say the role. Elements are made once and changed in place. It must not ask the server.
  */
 import { highestTerm, leaderOf, linksOf, nodesOf, quorumOf } from "../trace.js";
-import { ROLE_WORDS, duration, faultWords } from "../sentences.js";
+import { ROLE_WORDS, duration, faultWords, grouped, short } from "../sentences.js";
 import { keyed, s, say, set } from "./dom.js";
 
 const R = 33;
@@ -127,9 +127,10 @@ function drawCentre(view, g, state, leader) {
     );
   }
   const { voters, heard, majority } = quorumOf(state);
+  set(g, "visibility", state.cluster ? null : "hidden");
   set(g, "transform", `translate(${view.width / 2},${middle(view) + 14})`);
   say(g.children[2], String(highestTerm(state) || "–"));
-  say(g.children[3], leader.name ? `${leader.name} leads` : "no leader");
+  say(g.children[3], leader.name ? `${short(leader.name)} leads` : "no leader");
   const pips = Array.from({ length: voters }, (_, i) => i);
   const left = -((voters - 1) * 13) / 2;
   const row = g.children[4];
@@ -174,27 +175,39 @@ function drawNode(view, g, node, state, picked) {
   set(g, "aria-selected", node.name === picked ? "true" : "false");
   set(g, "tabindex", node.name === picked ? 0 : -1);
   set(shape, "d", SHAPES[node.role] ?? SHAPES.follower);
-  say(name, node.name.length > 7 ? `${node.name.slice(0, 6)}…` : node.name);
+  say(name, short(node.name));
   say(term, node.status ? `term ${node.term}` : "term ?");
   say(role, roleWords(node));
-  const vote = node.reachable && node.status.vote ? (node.status.vote === node.name ? "voted for itself" : `voted ${node.status.vote}`) : "";
-  const more = node.faults.length > 1 ? ` and ${node.faults.length - 1} more` : "";
-  const alarm = node.faults.length ? faultWords(node.faults[0]) + more : node.stale ? `leads only term ${node.term}` : "";
-  say(sub, alarm || (node.reachable ? vote : lastWords(node)));
+  const vote = node.reachable && node.status.vote ? (node.status.vote === node.name ? "voted for itself" : `voted ${short(node.status.vote)}`) : "";
+  const faults = grouped(node.faults.map((fault) => ({ ...fault, peer: short(fault.peer ?? "") })));
+  const more = faults.length > 1 ? ` and ${faults.length - 1} more` : "";
+  const brief = view.narrow && faults[0]?.links > 1 ? { peer: `${faults[0].links} nodes` } : {};
+  const alarm = faults.length ? faultWords({ ...faults[0], ...brief }) + more : node.stale ? `leads only term ${node.term}` : "";
+  say(sub, alarm || (node.reachable ? vote : lastWords(node, view.narrow)));
   set(sub, "class", alarm ? "sub alarm" : "sub");
+  set(role, "x", inside(view, x, role.textContent.length * (view.narrow ? 10.6 : 8.2)));
+  set(sub, "x", inside(view, x, sub.textContent.length * (view.narrow ? 8.2 : 6.8)));
   say(you, node.self ? (state.source.kind === "monitor" ? "seen from here" : "this node") : "");
-  // What is written is what is read out, with pauses
-  set(g, "aria-label", [name, term, role, sub, you].map((one) => one.textContent).filter(Boolean).join(", "));
+  // What is written is what is read out, with pauses, and the whole name where it is cut
+  const whole = name.textContent === node.name ? "" : `name ${node.name}`;
+  set(g, "aria-label", [...[name, term, role, sub, you].map((one) => one.textContent), whole].filter(Boolean).join(", "));
   drawTimer(view, timer, track, node);
 }
 
+/** How far a text below a node at `x` must move to stay within the ring. By an estimated width: measuring costs a layout. */
+function inside(view, x, width) {
+  return Math.max(0, width / 2 - x) - Math.max(0, width / 2 - (view.width - x));
+}
+
 export function roleWords(node) {
-  if (node.reachable) return node.stale ? "stale leader" : (ROLE_WORDS[node.role] ?? node.role);
+  if (node.reachable && node.role === "initial") return "waits, no vote";
+  if (node.reachable) return (node.stale ? "stale leader" : (ROLE_WORDS[node.role] ?? node.role)) + (node.status.leaving ? ", leaving" : "");
   return { unknown: "unknown", stopped: "stopped", dead: "dead" }[node.state] ?? node.state;
 }
 
-function lastWords(node) {
-  return node.status ? `was ${node.lastRole}, ${duration(node.ageMs)} ago` : "never heard";
+function lastWords(node, brief) {
+  if (!node.status) return "never heard";
+  return brief ? `was ${node.lastRole}` : `was ${node.lastRole}, ${duration(node.ageMs)} ago`;
 }
 
 /** The arc runs down as the timer does. Too fast to follow, or motion unwanted: it stands at what was last told. */

@@ -1,6 +1,6 @@
 /** The table of nodes: everything the ring says, for eyes and ears that prefer rows. */
 import { nodesOf, termColour } from "../trace.js";
-import { duration, faultWords, whole } from "../sentences.js";
+import { duration, faultWords, grouped, whole } from "../sentences.js";
 import { h, keyed, say, set } from "./dom.js";
 import { roleWords } from "./ring.js";
 
@@ -39,14 +39,14 @@ export function makeTable(box, { pick }) {
       say(cells[5], number(status?.commit));
       say(cells[6], number(status?.applied));
       say(cells[7], number(status?.last_index));
-      const part = node.leads ? 1 : node.match?.match_index !== undefined && last ? node.match.match_index / last : null;
+      const part = node.leads ? 1 : node.role === "initial" ? null : node.match?.match_index !== undefined && last ? node.match.match_index / last : null;
       set(cells[8].firstChild, "hidden", part === null ? "" : null);
       if (part !== null) cells[8].firstChild.firstChild.style.transform = `scaleX(${Math.min(1, part)})`;
       say(cells[8].lastChild, follows(node));
       const peer = own?.peers?.find((one) => one.name === node.name);
       say(cells[9], node.self ? "–" : peer ? (peer.link_up ? "up" : "down") : "?");
       say(cells[10], node.self ? "here" : status ? `${duration(node.ageMs)} ago` : "never");
-      say(cells[11], node.faults.map(faultWords).join(", ") || (node.stale ? "stale: a higher term exists" : "none"));
+      say(cells[11], grouped(node.faults).map(faultWords).join(", ") || (node.stale ? "stale: a higher term exists" : "none"));
     });
   };
 }
@@ -57,6 +57,7 @@ function number(value) {
 
 function follows(node) {
   if (node.leads) return "leads";
+  if (node.reachable && node.role === "initial") return "no vote";
   if (!node.match?.progress) return "–";
   const { lag_entries: lag, match_index: match, progress } = node.match;
   if (!match) return `not known yet, ${progress}`;
