@@ -174,3 +174,30 @@ async def test_a_node_that_answers_again_in_time_is_not_absent(monkeypatch: pyte
     cluster = Cluster(("n2", "n3"))
     asyncio.get_running_loop().call_later(0.2, setattr, cluster, "_answering", NODES)
     await ProvenCut(scene_of(cluster), CUT, mend).every_end()
+
+
+async def test_another_process_under_a_node_s_name_is_a_leak_once() -> None:
+    cluster = Cluster(NODES)
+    one = ProvenCut(scene_of(cluster), CUT, mend)
+    one.remember(cluster.latest())
+    one._quiet_since_us = cluster.clock.now_us()
+    views = cluster.latest()
+    views["n1"] = msgspec.structs.replace(views["n1"], boot="another")
+    assert one.leak(views) == "n1 is another process than before"
+    assert one.leak(views) == ""
+
+
+async def test_a_cut_that_leaked_counts_only_once_it_is_proven_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster(NODES)
+    scene = scene_of(cluster)
+    fault = Partition(Isolate("n1"), random.Random(1), 0.01)
+    fault._proven = ProvenCut(scene, CUT, mend)
+    fault.span.effective_us = 5
+
+    async def fails(_: str) -> None:
+        raise NotEffective("it leaks")
+
+    monkeypatch.setattr(fault._proven, "repair", fails)
+    with pytest.raises(NotEffective):
+        await fault._repair(scene, "something came over the cut")
+    assert fault.span.effective_us is None
