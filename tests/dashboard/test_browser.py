@@ -17,6 +17,8 @@ from tests.dashboard.monitor_double import monitor
 
 CALM = ("--heartbeat-ms", "100", "--election-timeout-ms", "2000-3000")
 """A browser takes much of a small machine: leaders change only where a test makes them."""
+LASTING_SECONDS = "300"
+"""Of faults that a test looks at for long: none may end by itself meanwhile."""
 
 pytestmark = [pytest.mark.slowest, pytest.mark.timeout(300)]
 
@@ -69,6 +71,7 @@ async def test_a_simulated_failure_of_the_leader_brings_another_one_on_screen(tm
             await here.settled()
             await here.on_ring(leader).click()
             await here.page.click("[data-command=simulate_failure]")
+            await here.page.locator("#argument-seconds").fill(LASTING_SECONDS)
             await here.page.click("form.form button[type=submit]")
             await expect(here.page.locator(".outcomes li.ok")).to_contain_text("as if dead")
             await expect(here.page.locator("#headline")).to_have_text(
@@ -143,6 +146,7 @@ async def test_cut_links_are_drawn_as_cut_and_told_to_everyone(tmp_path: Path) -
             await here.page.click("[data-command=cut_link]")
             await here.page.locator("#argument-peer").select_option(one)
             await here.page.locator("#argument-direction").select_option("out")
+            await here.page.locator("#argument-seconds").fill(LASTING_SECONDS)
             await here.page.click("form.form button[type=submit]")
             cut = here.page.locator("#ring .link.cut")
             await expect(here.page.locator(".outcomes li.ok")).to_contain_text("vanishes")
@@ -222,8 +226,10 @@ async def every_outcome(page: Any) -> AsyncIterator[None]:
     await page.click("[data-command=check_timers]")
     waiting = page.locator(".outcomes .open")
     await expect(waiting).to_contain_text("was asked for check_timers, no answer yet")
-    yield
-    answer.set()
+    try:
+        yield
+    finally:
+        answer.set()
     await expect(waiting).to_have_count(0)
     await expect(page.locator(".outcomes li").first).to_contain_text(": check_timers: ")
     await page.unroute_all(behavior="wait")
