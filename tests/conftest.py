@@ -40,6 +40,14 @@ def _children() -> set[int]:
     return {int(pid) for pids in lists for pid in pids.split()}
 
 
+def _told(pid: int) -> str:
+    """What a process is; empty: it has just ended."""
+    try:
+        return str(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        return ""
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind() -> Iterator[None]:
     """A test that leaks a thread, a child process or a socket hides a bug of the product: fail it."""
@@ -51,7 +59,7 @@ def nothing_is_left_behind() -> Iterator[None]:
         thread.join(THREAD_END_SECONDS)  # one that was told to end may still be ending
     leaked_threads = [t.name for t in threading.enumerate() if t not in threads]
     assert not leaked_threads, f"threads left behind: {leaked_threads}"
-    leaked_children = [psutil.Process(pid) for pid in _children() - children]
+    leaked_children = [told for told in map(_told, _children() - children) if told]
     assert not leaked_children, f"processes left behind: {leaked_children}"
     leaked = _open_sockets() - sockets
     if leaked:

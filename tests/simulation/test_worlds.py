@@ -20,6 +20,9 @@ from tests.simulation.world import World
 FIXED_SEEDS = range(1, 101)
 FRESH_SEEDS = 40
 
+# From Python 3.12 on, forking warns where the framework's threads are about; a world touches none of them
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+
 
 def _run(seed: int) -> tuple[Counter[str], Counter[str]]:
     """What happened to a world, and what came of it."""
