@@ -1,13 +1,17 @@
-"""A target that is nothing but names and addresses, and a node that answers as a test says."""
+"""Stand-ins: a target of names and addresses, a node that answers as a test says, a scene, a journal in memory."""
 
 import asyncio
 import contextlib
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, cast
 
+import aiohttp
 from aiohttp import web
 
-from chaos.targets.port import Target
+from chaos.faults.port import Scene
+from chaos.model import View
+from chaos.targets.port import Target, UndoStep
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -63,3 +67,37 @@ async def raw(talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Await
     finally:
         server.close()
         await server.wait_closed()
+
+
+class Notes:
+    """A journal in memory."""
+
+    def __init__(self) -> None:
+        self.open: list[UndoStep] = []
+
+    def will_do(self, step: UndoStep) -> None:
+        self.open.append(step)
+
+    def undone(self, step: UndoStep) -> None:
+        self.open = [one for one in self.open if one != step]
+
+
+class _Near(Scene):
+    async def look(self, node: str) -> View | None:
+        return cast(View | None, cast(Any, self.target).now.get(node))
+
+
+def scene_of(cluster: Any, duration_s: float = 1.0) -> Scene:
+    """A fault's surroundings where `cluster` is target and samples at once; asked itself, a node says `cluster.now`."""
+    return _Near(
+        run="r",
+        target=cluster,
+        session=cast(aiohttp.ClientSession, None),
+        clock=cluster.clock,
+        views=cluster,
+        journal=cast(Any, None),
+        rng=random.Random(1),
+        say=print,
+        duration_s=duration_s,
+        limit_s=1.0,
+    )

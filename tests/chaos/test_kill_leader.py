@@ -1,10 +1,7 @@
 """Whom a fault hits, and when a kill is over, by what nodes and places say."""
 
-import random
 from collections.abc import Mapping
-from typing import Any, cast
 
-import aiohttp
 import msgspec
 import pytest
 
@@ -12,9 +9,8 @@ from chaos.clock import Clock
 from chaos.errors import NotEffective, Refused
 from chaos.faults import aim, kill_leader
 from chaos.faults.kill_leader import KillLeader
-from chaos.faults.port import Scene, Views
 from chaos.model import Place, View
-from chaos.targets.port import Target
+from tests.chaos.doubles import scene_of
 from tests.chaos.situations import healthy
 
 NODES = ("n1", "n2", "n3")
@@ -42,26 +38,6 @@ class Cluster:
             raise self.refuses
         self.killed.append(node)
         return f"Ended {node} ({mode})."
-
-
-class Near(Scene):
-    async def look(self, node: str) -> View | None:
-        return cast(Cluster, self.target).now.get(node)
-
-
-def scene_of(cluster: Cluster) -> Scene:
-    return Near(
-        run="r",
-        target=cast(Target, cluster),
-        session=cast(aiohttp.ClientSession, None),
-        clock=cluster.clock,
-        views=cast(Views, cluster),
-        journal=cast(Any, None),
-        rng=random.Random(1),
-        say=print,
-        duration_s=0.0,
-        limit_s=1.0,
-    )
 
 
 @pytest.fixture(autouse=True)

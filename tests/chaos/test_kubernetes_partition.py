@@ -15,6 +15,7 @@ from chaos.report.folder import UNDO_FILE
 from chaos.targets.kubernetes.shape import ORIGINAL, RUN_LABEL
 from chaos.targets.kubernetes.target import KubernetesTarget, open_kubernetes
 from chaos.targets.port import Cut, UndoStep
+from tests.chaos.doubles import Notes
 from tests.chaos.fake_apiserver import FakeApiServer, fake_apiserver, merge_patched, status
 from tests.chaos.test_kubernetes_shape import LABELS, chart
 from tests.chaos.test_kubernetes_way_in import stateful_set
@@ -25,19 +26,6 @@ OURS = f"{POLICIES}/raft-chaos-r1-g0"
 ISOLATED = Cut((("raft-0",), ("raft-1", "raft-2")))
 LEFT_OUT = {"key": "statefulset.kubernetes.io/pod-name", "operator": "NotIn", "values": ["raft-0"]}
 NEWER = {**LABELS, "tier": "new"}
-
-
-class Notes:
-    """A journal in memory."""
-
-    def __init__(self) -> None:
-        self.open: list[UndoStep] = []
-
-    def will_do(self, step: UndoStep) -> None:
-        self.open.append(step)
-
-    def undone(self, step: UndoStep) -> None:
-        self.open = [one for one in self.open if one != step]
 
 
 @pytest.fixture

@@ -15,8 +15,7 @@ from chaos.targets.clusterfile import ClusterFile, NodeEntry
 from chaos.targets.linkfaults import LinkFaults
 from chaos.targets.local import LocalTarget
 from chaos.targets.port import Cut, Journal, UndoStep
-from tests.chaos.doubles import answering
-from tests.chaos.test_kubernetes_partition import Notes
+from tests.chaos.doubles import Notes, answering
 
 
 class Nodes:

@@ -3,9 +3,7 @@
 import asyncio
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
 
-import aiohttp
 import msgspec
 import pytest
 
@@ -14,12 +12,12 @@ from chaos.errors import NotEffective
 from chaos.faults import proof, proven_cut
 from chaos.faults.groups import Isolate
 from chaos.faults.partition import Partition
-from chaos.faults.port import Scene, Views
 from chaos.faults.proven_cut import ProvenCut
 from chaos.model import Place, View
 from chaos.observe.nodeapi import CommandAnswer
 from chaos.situation import situate
-from chaos.targets.port import Cut, Pair, Target
+from chaos.targets.port import Cut, Pair
+from tests.chaos.doubles import scene_of
 from tests.chaos.situations import view
 
 NODES = ("n1", "n2", "n3")
@@ -41,6 +39,10 @@ class Cluster:
 
     async def dial(self, pairs: Sequence[Pair]) -> Mapping[Pair, bool]:
         return {pair: pair in CUT.allowed for pair in pairs}
+
+    @property
+    def now(self) -> dict[str, View]:
+        return self.latest()
 
     def latest(self) -> dict[str, View]:
         side = {"n2": {"n1": 1e5, "n3": 1.0}, "n3": {"n1": 1e5, "n2": 1.0}, "n1": {"n2": 1e5, "n3": 1e5}}
@@ -83,28 +85,6 @@ async def test_the_last_word_is_what_every_end_says_now_and_not_old_samples() ->
     with pytest.raises(NotEffective, match="leaked again and again at its end"):
         await fault.hold(scene)
     assert "something came over the cut" in heard[0]
-
-
-class Near(Scene):
-    """Every node is asked by a function call."""
-
-    async def look(self, node: str) -> View | None:
-        return self.views.latest().get(node)
-
-
-def scene_of(cluster: Cluster) -> Scene:
-    return Near(
-        run="r",
-        target=cast(Target, cluster),
-        session=cast(aiohttp.ClientSession, None),
-        clock=cluster.clock,
-        views=cast(Views, cluster),
-        journal=cast(Any, None),
-        rng=random.Random(1),
-        say=print,
-        duration_s=1.0,
-        limit_s=1.0,
-    )
 
 
 async def mend() -> None: ...

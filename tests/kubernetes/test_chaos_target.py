@@ -13,6 +13,7 @@ import pytest
 from chaos.errors import Refused
 from chaos.targets.kubernetes.target import KubernetesTarget, open_kubernetes
 from chaos.targets.port import Cut, Pair, UndoStep
+from tests.chaos.doubles import Notes
 from tests.kubernetes.chaos_account import RBAC, audit_end, audited, policies
 from tests.kubernetes.figures import figure
 from tests.kubernetes.release import Release
@@ -25,19 +26,6 @@ ENFORCED_SECONDS_MAX = 15.0
 BACK_SECONDS_MAX = 60.0
 HELD_SECONDS = 30.0
 GUARDS = {False: "networkPolicy.enabled=false", True: "networkPolicy.enabled=true"}
-
-
-class Notes:
-    """A journal in memory."""
-
-    def __init__(self) -> None:
-        self.open: list[UndoStep] = []
-
-    def will_do(self, step: UndoStep) -> None:
-        self.open.append(step)
-
-    def undone(self, step: UndoStep) -> None:
-        self.open.remove(step)
 
 
 @pytest.fixture
