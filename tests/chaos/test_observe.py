@@ -195,10 +195,12 @@ async def test_events_are_followed_across_breaks_and_lie_on_our_clock() -> None:
         (1, "started", "b2"),
     ]
     assert traces.lost == 5, "what cannot be read counts"
-    (gap,) = traces.gaps
-    assert (gap.node, gap.events) == ("n1", 5)
-    assert abs(gap.from_us - traces.events[0].at_us) < 1_000_000
-    assert gap.from_us <= gap.to_us <= clock.now_us()
+    # Half a millisecond is between the two that were kept: which of them is told in this instant is the machine's
+    assert {gap.node for gap in traces.gaps} == {"n1"}
+    assert [gap.events for gap in traces.gaps] in ([5], [4, 1])
+    for gap in traces.gaps:
+        assert abs(gap.from_us - traces.events[0].at_us) < 1_000_000
+        assert gap.from_us <= gap.to_us <= clock.now_us()
     off_us = traces.uncertainty_us["n1"]
     assert abs(traces.events[0].at_us - (at - clock.began_wall_us - 3_600_000_000)) <= off_us
     assert traces.events[1].at_us - traces.events[0].at_us == 500
