@@ -121,16 +121,19 @@ class ProvenCut:
         """Reset the links, and again while something still comes over the cut; silence for a while is the proof."""
         silence_s = proof.quiet_s(self._scene.fresh())
         deadline_us = self._scene.clock.now_us() + int((PROVE_SECONDS + silence_s) * 1e6)
+        ever_heard: list[Pair] = []
         await self._reset_links()
         while True:
             views = self._scene.fresh()
             heard = proof.heard_over(self.cut, views, self._quiet_since_us)
             silent = proof.silent_within(self.cut.groups, views, self._scene.target.nodes)
+            ever_heard = heard or ever_heard
             unheard = await self._mute(views)
             if not (heard or silent or unheard) and proof.is_quiet(self.cut, views, self._quiet_since_us):
                 return
             if self._scene.clock.now_us() >= deadline_us:
-                raise NotEffective(_not_quiet(heard, silent, unheard))
+                # A look in the instant after a reset hears nothing yet
+                raise NotEffective(_not_quiet(ever_heard, silent, unheard))
             if heard:
                 await self._reset_links()
             await asyncio.sleep(LOOK_EVERY_SECONDS)

@@ -114,6 +114,16 @@ async def test_a_node_that_runs_and_does_not_answer_is_not_taken_for_quiet(
         await proven(Cluster(answering), monkeypatch)
 
 
+async def test_what_came_over_the_cut_after_a_reset_is_a_leak_also_where_the_last_look_came_too_early_to_hear_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard = iter([[("n1", "n2")]])
+    monkeypatch.setattr(proof, "heard_over", lambda *_: next(heard, []))
+    monkeypatch.setattr(proof, "is_quiet", lambda *_: False)
+    with pytest.raises(NotEffective, match="The partition leaks: n1 to n2 still hears the other side"):
+        await proven(Cluster(NODES), monkeypatch, seconds=0.3)
+
+
 async def test_a_node_that_does_not_run_hears_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     await proven(Cluster(("n2", "n3"), running=("n2", "n3")), monkeypatch)
 
