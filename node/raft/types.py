@@ -69,12 +69,28 @@ class Member(msgspec.Struct, frozen=True, order=True, array_like=True, gc=False)
     incarnation: str
 
 
+class MemberAddress(msgspec.Struct, frozen=True, order=True, array_like=True, gc=False):
+    """How the member called `name` is reached: `host` and `port` of its peer listener, and where it serves clients.
+
+    A host is a name wherever one was given: an address changes with the machine, a name follows it.
+    """
+
+    name: str
+    host: str
+    port: int
+    client_url: str = ""
+
+
 class Configuration(msgspec.Struct, frozen=True, array_like=True):
-    """Who votes and who only listens. `outgoing` is empty except in a joint configuration (thesis 4.3)."""
+    """Who votes and who only listens. `outgoing` is empty except in a joint configuration (thesis 4.3).
+
+    `addresses`, sorted by name, say how members are reached; one that has none is reached as this node's settings say.
+    """
 
     voters: tuple[Member, ...]
     learners: tuple[Member, ...] = ()
     outgoing: tuple[Member, ...] = ()
+    addresses: tuple[MemberAddress, ...] = ()
 
     def member(self, name: str) -> Member | None:
         """The voter or learner of that name, or None."""
@@ -83,14 +99,36 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True):
                 return member
         return None
 
+    def address(self, name: str) -> MemberAddress | None:
+        """How the member of that name is reached, where the configuration says so."""
+        return next((address for address in self.addresses if address.name == name), None)
+
     def encode(self) -> bytes:
-        """The bytes of a CONFIGURATION entry: equal configurations give equal bytes."""
-        return msgspec.msgpack.encode(self)
+        """The bytes of a CONFIGURATION entry: equal configurations give equal bytes.
+
+        Without addresses they are the bytes of the format's first version, which every log before them holds.
+        """
+        fields = (self.voters, self.learners, self.outgoing)
+        return msgspec.msgpack.encode((*fields, self.addresses) if self.addresses else fields)
 
     @staticmethod
     def decode(data: bytes) -> "Configuration":
         """Inverse of `encode`; raises `msgspec.DecodeError` or `msgspec.ValidationError` on other bytes."""
         return msgspec.msgpack.decode(data, type=Configuration)
+
+
+class Base(msgspec.Struct, frozen=True):
+    """What lies before the first entry that a log keeps: all that may be asked of what is not there any more.
+
+    `index`, `term` and `time_us` are those of the last entry before; `configuration` is the one in force there.
+    Birth is base 0: the configuration that the cluster was born with. An empty `cluster_id` means: not born.
+    """
+
+    index: int = 0
+    term: int = 0
+    time_us: int = 0
+    configuration: Configuration = Configuration(())
+    cluster_id: str = ""
 
 
 def cluster_id_of(birth: Entry) -> str:
