@@ -5,6 +5,6 @@ Time enters as `now` (integer microseconds of a monotonic clock), chance as an o
 identifiers as values. The same events with the same seed give the same bytes, in any process, for ever.
 
 "Section N" in this package means Ongaro and Ousterhout, "In Search of an Understandable Consensus Algorithm (Extended
-Version)"; "thesis N" means Ongaro's dissertation "Consensus: Bridging Theory and Practice"; "pitfall N" means number N of
+Version)"; "thesis N" means Ongaro's dissertation "Consensus: Bridging Theory and Practice"; "pitfall N" is number N of
 docs/pitfalls.md.
 """

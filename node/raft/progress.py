@@ -12,11 +12,23 @@ It must not send anything itself.
 import enum
 from collections import deque
 
+from node.raft.errors import invariant
+
 
 class ProgressState(enum.Enum):
     PROBE = "probe"
     REPLICATE = "replicate"
     SNAPSHOT = "snapshot"
+
+
+TRANSITIONS: dict[tuple[ProgressState, ProgressState], str] = {
+    (ProgressState.PROBE, ProgressState.REPLICATE): "an Append was acknowledged",
+    (ProgressState.REPLICATE, ProgressState.PROBE): "an Append was refused",
+    (ProgressState.PROBE, ProgressState.SNAPSHOT): "what it needs lies before the log's base",
+    (ProgressState.REPLICATE, ProgressState.SNAPSHOT): "what it needs lies before the log's base",
+    (ProgressState.SNAPSHOT, ProgressState.REPLICATE): "it holds the base",
+}
+"""Every change of a follower's progress, and when: the diagram in docs/architecture.md is this table."""
 
 
 class Progress:
@@ -120,6 +132,7 @@ class Progress:
         return stalled
 
     def _become(self, state: ProgressState) -> None:
+        invariant((self.state, state) in TRANSITIONS, "progress went from {} to {}", self.state, state)
         self.state = state
         self.probe_sent = False
         self.next = self.match + 1

@@ -1,7 +1,5 @@
 """The four changes of role, and INITIAL's end. Nothing else writes `state.role`, `state.term` or `state.leader`.
 
-    INITIAL -> FOLLOWER <-> PRE_CANDIDATE -> CANDIDATE -> LEADER -> FOLLOWER
-
 Why it exists: what is kept and what is forgotten at each change is where Raft implementations go wrong. It must not
 decide when to change: see election.py and following.py.
 """
@@ -11,6 +9,19 @@ from node.raft.errors import NotLeader, invariant
 from node.raft.leadership import Leadership
 from node.raft.state import Candidacy, State
 from node.raft.types import Role
+
+TRANSITIONS: dict[tuple[Role, Role], str] = {
+    (Role.INITIAL, Role.FOLLOWER): "born, restarted, or told to go on",
+    (Role.FOLLOWER, Role.PRE_CANDIDATE): "nobody led for an election timeout",
+    (Role.PRE_CANDIDATE, Role.CANDIDATE): "a quorum would vote for it",
+    (Role.PRE_CANDIDATE, Role.FOLLOWER): "refused, or a leader or a newer term was heard",
+    (Role.FOLLOWER, Role.CANDIDATE): "the leader hands over, or an operator asks",
+    (Role.CANDIDATE, Role.PRE_CANDIDATE): "no decision within an election timeout",
+    (Role.CANDIDATE, Role.FOLLOWER): "refused, or a leader or a newer term was heard",
+    (Role.CANDIDATE, Role.LEADER): "a quorum voted for it",
+    (Role.LEADER, Role.FOLLOWER): "a newer term was heard, or no quorum answered for an election timeout",
+}
+"""Every change of role that there is, and when: the diagram in docs/architecture.md is this table."""
 
 
 def become_follower(state: State, term: int, leader: str, now: int, reason: str) -> None:
@@ -106,4 +117,5 @@ def _leave(state: State) -> None:
 
 def _turn(state: State, role: Role, reason: str) -> None:
     before, state.role = state.role, role
+    invariant((before, role) in TRANSITIONS, "no {} becomes {}: {}", before, role, reason)
     state.trace("role", **{"from": before.value, "to": role.value, "reason": reason})
