@@ -33,10 +33,13 @@ class ReadRound(msgspec.Struct, frozen=True):
 
 
 class Leadership:
-    """Begun at `now`, with a log that ends at `last_index` and `last_time_us`, over the followers `peers`."""
+    """Begun at `now` over the followers `peers`, of which nothing is known: they are asked before `next_index` first.
+
+    `last_time_us`: the log time at the end of the log, microseconds.
+    """
 
     def __init__(
-        self, settings: RaftSettings, peers: Iterable[Member], last_index: int, last_time_us: int, now: int
+        self, settings: RaftSettings, peers: Iterable[Member], next_index: int, last_time_us: int, now: int
     ) -> None:
         self._settings = settings
         self.progress: dict[Member, Progress] = {}
@@ -49,12 +52,12 @@ class Leadership:
         """Followers just voted, which is contact enough for one election timeout."""
         self.reads_waiting: list[ReadUnit] = []
         self.read_rounds: deque[ReadRound] = deque()
-        self.follow(peers, last_index, now)
+        self.follow(peers, next_index, now)
 
-    def follow(self, peers: Iterable[Member], last_index: int, now: int) -> None:
-        """From now on replicate to `peers` and to nobody else; of a new one nothing is known."""
+    def follow(self, peers: Iterable[Member], next_index: int, now: int) -> None:
+        """From now on replicate to `peers` and to nobody else; a new one is asked before `next_index` first."""
         window = self._settings.inflight_messages_max, self._settings.inflight_bytes_max
-        self.progress = {peer: self.progress.get(peer) or Progress(last_index + 1, now, *window) for peer in peers}
+        self.progress = {peer: self.progress.get(peer) or Progress(next_index, now, *window) for peer in peers}
 
     def by_voter(self, voters: Iterable[Member], me: Member, own: int, ask: Callable[[Progress], int]) -> list[int]:
         """One value per voter: `own` of this server, if it is one, and what `ask` says of the others.
