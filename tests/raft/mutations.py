@@ -231,7 +231,7 @@ MUTATIONS = (
     Mutation(
         "forget clipping outstanding writes (ABA)",
         "disk.py",
-        "            write.last_index = min(write.last_index, index - 1)",
+        "            write.last_index = index - 1",
         "            pass",
     ),
     Mutation(
