@@ -13,6 +13,7 @@ from node.raft.errors import InvariantViolation, invariant
 from node.raft.events import (
     Applied,
     Campaign,
+    Continue,
     Deadline,
     Event,
     ForceTimeout,
@@ -96,6 +97,12 @@ class Raft:
         """When the next `Deadline` is wanted, on the clock of `now`; None: never."""
         return self._state.deadline
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether there is more to send at once than one step may: then the event `Continue` is wanted soon."""
+        lead = self._state.leadership
+        return lead is not None and lead.unfinished
+
     # --- one event -------------------------------------------------------------------------------------------
 
     def _take(self, event: Event, now: int) -> None:
@@ -130,6 +137,8 @@ class Raft:
                 transfer.on_transfer(state, event, now)
             case LeaveInitial():
                 transfer.on_leave_initial(state, event, now)
+            case Continue():
+                pass  # the end of the step does it
 
     def _deadline(self, now: int) -> None:
         state = self._state
@@ -252,7 +261,9 @@ class Raft:
         state = self._state
         ready = min(state.commit, state.disk.durable)
         if state.applying == state.applied and state.applying < ready:
-            entries = state.log.slice(state.applying + 1, ready, state.settings.apply_bytes_max)
+            entries = state.log.slice(
+                state.applying + 1, ready, state.settings.apply_bytes_max, state.settings.apply_entries_max
+            )
             state.applying = entries[-1].index
             state.effects.append(Apply(entries))
 
@@ -287,7 +298,7 @@ class Raft:
         """At most `count` entries from `first` on; those before the base or not there yet are left out."""
         log = self._state.log
         first = max(first, log.first_index)
-        return log.slice(first, first + count - 1, bytes_max=1 << 62)
+        return log.slice(first, first + count - 1)
 
     def term_at(self, index: int) -> int | None:
         """The term of the entry at `index`, None where this log has none."""

@@ -17,7 +17,7 @@ from node.raft.types import HardState
 
 
 class Outstanding(msgspec.Struct):
-    """A Persist that storage has not confirmed; `last_index` is the last entry it makes durable, `term` the term."""
+    """A Persist that storage has not confirmed: with it the log is durable up to `last_index`, and the term `term`."""
 
     token: int
     last_index: int
@@ -33,6 +33,8 @@ class DiskQueue:
         self.next_token = 1
         """The token of the Persist that ends this step, if there is one."""
         self._then: list[Send] = []
+        self._acknowledged: dict[tuple[str, int], int] = {}
+        """Where in `_then` the acknowledgement is, by receiver and term."""
         self._outstanding: deque[Outstanding] = deque()
         self._submitted_last = last_index
         self._truncate_from: int | None = None
@@ -49,41 +51,42 @@ class DiskQueue:
         """
         message = send.message
         if isinstance(message, AppendReply) and message.success:
-            for position, earlier in enumerate(self._then):
-                told = earlier.message
-                if earlier.to == send.to and isinstance(told, AppendReply) and told.success:
-                    if told.term != message.term:
-                        continue
-                    if told.index < message.index:
-                        self._then[position] = send
-                    return
+            position = self._acknowledged.setdefault((send.to, message.term), len(self._then))
+            if position < len(self._then):
+                told = self._then[position].message
+                if isinstance(told, AppendReply) and told.index < message.index:
+                    self._then[position] = send
+                return
         self._then.append(send)
 
     def truncated(self, index: int) -> None:
         """The log lost `index` and all after it."""
         self.durable = min(self.durable, index - 1)
-        for write in self._outstanding:
+        for write in reversed(self._outstanding):
+            if write.last_index < index:
+                break  # those before end no later
             # A write that completes late must not mark as durable what was overwritten meanwhile (pitfall 6).
-            write.last_index = min(write.last_index, index - 1)
+            write.last_index = index - 1
         if index <= self._submitted_last:
             self._submitted_last = index - 1
             self._truncate_from = index if self._truncate_from is None else min(index, self._truncate_from)
 
     def submit(self, log: RaftLog, hard: HardState, cluster_id: str | None) -> Persist | None:
         """End of a step: all that must be durable, and all that waits for it, as one Persist; None: nothing is."""
-        entries = log.slice(self._submitted_last + 1, log.last_index, bytes_max=1 << 62)
+        entries = log.slice(self._submitted_last + 1, log.last_index)
         writes = bool(entries) or self._hard_dirty or self._truncate_from is not None
         if not (writes or self._then):
             return None
         write = Persist(
             self.next_token, hard if writes else None, self._truncate_from, entries, tuple(self._then), cluster_id
         )
-        self._outstanding.append(Outstanding(write.token, log.last_index if writes else 0, hard.term))
+        self._outstanding.append(Outstanding(write.token, log.last_index, hard.term))
         self.next_token += 1
         self._submitted_last = log.last_index
         self._truncate_from = None
         self._hard_dirty = False
         self._then.clear()
+        self._acknowledged.clear()
         return write
 
     def persisted(self, token: int) -> None:

@@ -35,10 +35,11 @@ class LogFull(msgspec.Struct, frozen=True, tag=True, gc=False):
 
 
 class Overloaded(msgspec.Struct, frozen=True, tag=True, gc=False):
-    """Too many bytes wait to be committed, so nothing was proposed; try again later. Sizes are bytes."""
+    """Too much waits to be committed, so nothing was proposed; try again later. `unit`: "bytes" or "entries"."""
 
-    waiting_bytes: int
-    limit_bytes: int
+    waiting: int
+    limit: int
+    unit: str = "bytes"
 
 
 class NotBorn(msgspec.Struct, frozen=True, tag=True, gc=False):

@@ -13,6 +13,10 @@ class Deadline(msgspec.Struct, frozen=True):
     """Time may have passed the core's stated deadline. Harmless when it has not."""
 
 
+class Continue(msgspec.Struct, frozen=True):
+    """The step before had more to do than one may (`Raft.unfinished`): go on. Harmless when it had not."""
+
+
 class Receive(msgspec.Struct, frozen=True):
     """A message came in. `sender` is what the link proved at its handshake, not what the message says."""
 
@@ -85,4 +89,4 @@ class LeaveInitial(msgspec.Struct, frozen=True):
 Order = Campaign | ForceTimeout | TransferLeadership | LeaveInitial
 """What an operator may ask of the algorithm."""
 
-Event = Deadline | Receive | Propose | Read | Persisted | Applied | Order
+Event = Deadline | Continue | Receive | Propose | Read | Persisted | Applied | Order

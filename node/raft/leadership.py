@@ -32,11 +32,35 @@ class ReadRound(msgspec.Struct, frozen=True):
     units: tuple[ReadUnit, ...]
 
 
+class Budget:
+    """What may be sent in one step, over all followers: more would keep a server from its heartbeats."""
+
+    def __init__(self, bytes_max: int, entries_max: int) -> None:
+        self._limits = bytes_max, entries_max
+        self.renew()
+
+    def renew(self) -> None:
+        """A step ends; the next may send as much again."""
+        self._bytes, self._entries = self._limits
+
+    @property
+    def spent(self) -> bool:
+        return self._bytes <= 0 or self._entries <= 0
+
+    def take(self, size_bytes: int, entries: int) -> None:
+        """An Append left; one without entries is work too."""
+        self._bytes -= size_bytes
+        self._entries -= max(1, entries)
+
+
 class Leadership:
-    """Begun at `now`, with a log that ends at `last_index` and `last_time_us`, over the followers `peers`."""
+    """Begun at `now` over the followers `peers`, of which nothing is known: they are asked before `next_index` first.
+
+    `last_time_us`: the log time at the end of the log, microseconds.
+    """
 
     def __init__(
-        self, settings: RaftSettings, peers: Iterable[Member], last_index: int, last_time_us: int, now: int
+        self, settings: RaftSettings, peers: Iterable[Member], next_index: int, last_time_us: int, now: int
     ) -> None:
         self._settings = settings
         self.progress: dict[Member, Progress] = {}
@@ -49,12 +73,29 @@ class Leadership:
         """Followers just voted, which is contact enough for one election timeout."""
         self.reads_waiting: list[ReadUnit] = []
         self.read_rounds: deque[ReadRound] = deque()
-        self.follow(peers, last_index, now)
+        self.budget = Budget(settings.step_bytes_max, settings.step_entries_max)
+        self.unfinished = False
+        """Whether a follower could be sent more than the budget of the step allowed."""
+        self._first = 0
+        """Which follower comes first in the next step, so that none waits for the others for ever."""
+        self.follow(peers, next_index, now)
 
-    def follow(self, peers: Iterable[Member], last_index: int, now: int) -> None:
-        """From now on replicate to `peers` and to nobody else; of a new one nothing is known."""
+    def follow(self, peers: Iterable[Member], next_index: int, now: int) -> None:
+        """From now on replicate to `peers` and to nobody else; a new one is asked before `next_index` first."""
         window = self._settings.inflight_messages_max, self._settings.inflight_bytes_max
-        self.progress = {peer: self.progress.get(peer) or Progress(last_index + 1, now, *window) for peer in peers}
+        self.progress = {peer: self.progress.get(peer) or Progress(next_index, now, *window) for peer in peers}
+
+    def in_turn(self) -> list[tuple[Member, Progress]]:
+        """All followers, beginning with the one after whom the budget of the last step was spent on."""
+        followers = list(self.progress.items())
+        first = self._first % len(followers) if followers else 0
+        return followers[first:] + followers[:first]
+
+    def put_off(self, peer: Member) -> None:
+        """The budget ended at `peer`: the next step begins with the one after it."""
+        if not self.unfinished:
+            self._first = list(self.progress).index(peer) + 1
+        self.unfinished = True
 
     def by_voter(self, voters: Iterable[Member], me: Member, own: int, ask: Callable[[Progress], int]) -> list[int]:
         """One value per voter: `own` of this server, if it is one, and what `ask` says of the others.

@@ -17,6 +17,9 @@ import msgspec
 from node.raft.errors import InvariantViolation, invariant
 from node.raft.types import ENTRY_OVERHEAD_BYTES, UNBORN, Base, Configuration, Entry, EntryKind
 
+UNBOUNDED = 1 << 62
+"""No limit, where the caller has made sure of one."""
+
 
 class RaftLog:
     """Entries `base.index + 1 .. last_index`, contiguous."""
@@ -74,10 +77,12 @@ class RaftLog:
         invariant(0 <= position <= len(self._entries), "no entry {} in {}", index, self)
         return self.size_bytes - (self._ends[position - 1] if position else 0)
 
-    def slice(self, first: int, last: int, bytes_max: int) -> tuple[Entry, ...]:
-        """Entries `first..last`, as many as fit in `bytes_max`, but one at least where there is one."""
+    def slice(
+        self, first: int, last: int, bytes_max: int = UNBOUNDED, entries_max: int = UNBOUNDED
+    ) -> tuple[Entry, ...]:
+        """Entries `first..last`, as many as fit in the limits, but one at least where there is one."""
         begin = first - self.base.index - 1
-        end = min(last, self.last_index) - self.base.index
+        end = min(last, self.last_index, first + entries_max - 1) - self.base.index
         if begin >= end:
             return ()
         before = self._ends[begin - 1] if begin else 0
@@ -87,7 +92,8 @@ class RaftLog:
     def append(self, entries: Sequence[Entry]) -> None:
         """Add entries that follow the last one without a gap; terms never fall along a log."""
         index, term, end = self.last_index, self.last_term, self.size_bytes
-        for entry in entries:  # a call per entry would double what the loading of a long log takes
+        keep, keep_end = self._entries.append, self._ends.append
+        for entry in entries:  # no other call per entry: it would double what the loading of a long log takes
             index += 1
             if entry.index != index:
                 raise InvariantViolation(f"entry {entry.index} does not follow {self}")
@@ -97,8 +103,8 @@ class RaftLog:
                 self._configurations.append((index, _configuration_of(entry)))
             term = entry.term
             end += ENTRY_OVERHEAD_BYTES + len(entry.data)
-            self._entries.append(entry)
-            self._ends.append(end)
+            keep(entry)
+            keep_end(end)
 
     def truncate_from(self, index: int) -> int:
         """Remove `index` and all after it; returns how many that were."""

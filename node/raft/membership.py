@@ -33,8 +33,8 @@ def truncate_from(state: State, index: int, now: int) -> None:
 def adopt(state: State, now: int) -> None:
     """Put the log's latest configuration in force, if it is another than before, and say so.
 
-    A leader begins to replicate to members that are new, from the end of its log on, and forgets those that left. A
-    server that is no member any more goes on as it is told: it neither votes nor campaigns (`State.is_voter`).
+    A leader begins to replicate to members that are new and forgets those that left. A server that is no voter any
+    more does not campaign (`State.is_voter`); whom it answers and what it takes stay the same (thesis 4.2.2).
     """
     configuration = state.log.configuration
     if configuration is state.configuration or configuration == state.configuration:
@@ -43,5 +43,6 @@ def adopt(state: State, now: int) -> None:
     everyone = (*configuration.voters, *configuration.learners)
     state.peers = tuple(member for member in everyone if member.name != state.identity.name)
     if state.leadership is not None:
+        # From the last entry on, which there is, and not from beyond it: a new member is asked at once.
         state.leadership.follow(state.peers, state.log.last_index, now)
     state.effects.append(ConfigChanged(configuration, state.cluster_id, state.self_member))

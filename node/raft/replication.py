@@ -66,6 +66,8 @@ def _admit(
             return entries, LogFull(log_bytes, settings.log_bytes_max)
         if waiting_bytes + size_bytes > settings.uncommitted_bytes_max and waiting_bytes:
             return entries, Overloaded(waiting_bytes, settings.uncommitted_bytes_max)
+        if index - state.commit >= settings.uncommitted_entries_max:
+            return entries, Overloaded(index - state.commit, settings.uncommitted_entries_max, "entries")
         index, log_bytes, waiting_bytes = index + 1, log_bytes + size_bytes, waiting_bytes + size_bytes
         of = (proposal.session, proposal.sequence)
         entries.append(Entry(index, state.term, EntryKind.COMMAND, proposal.data, time_us, *of))
@@ -90,8 +92,8 @@ def on_append_reply(state: State, lead: Leadership, peer: Member, message: Appen
     else:
         # Skip every entry of a term that the follower cannot have; it did the same on its side (pitfall 11).
         could_match, _ = state.log.last_not_above(message.hint_index, message.hint_term)
-        if progress.refused(message.index, could_match + 1):
-            _send_append(state, peer, progress)
+        if progress.refused(message.index, could_match + 1) and not lead.budget.spent:
+            _send_append(state, lead, peer, progress)
     _tell_progress(state, peer, before, progress)
 
 
@@ -104,8 +106,9 @@ def on_heartbeat_reply(state: State, lead: Leadership, peer: Member, message: He
     if context is not None and context.node == state.identity.name and context.boot == state.identity.boot:
         progress.read_acked = max(progress.read_acked, context.number)
     behind = progress.match < state.log.last_index
-    if progress.heartbeat_answered() and (behind or progress.state is ProgressState.PROBE):
-        _send_append(state, peer, progress)
+    asks = progress.heartbeat_answered() and (behind or progress.state is ProgressState.PROBE)
+    if asks and not lead.budget.spent:
+        _send_append(state, lead, peer, progress)
     _tell_progress(state, peer, before, progress)
 
 
@@ -133,19 +136,28 @@ def advance_commit(state: State, lead: Leadership) -> None:
 
 
 def replicate(state: State, lead: Leadership) -> None:
-    """End of a leader's step: fill every follower's window, and tell idle ones what was committed."""
-    for peer, progress in lead.progress.items():
+    """End of a leader's step: fill every follower's window, and tell idle ones what was committed.
+
+    No more than the budget of one step: what it does not cover is sent in the next, which comes at once
+    (`Raft.unfinished`), after what arrived meanwhile and after the heartbeats.
+    """
+    lead.unfinished = False
+    for peer, progress in lead.in_turn():
         before = progress.state
         while not progress.paused and progress.next <= state.log.last_index:
-            _send_append(state, peer, progress)
+            if lead.budget.spent:
+                lead.put_off(peer)
+                break
+            _send_append(state, lead, peer, progress)
         tells_commit = progress.sent_commit < min(state.commit, progress.match)
         if tells_commit and progress.state is ProgressState.REPLICATE and not progress.inflight_messages:
             # Nothing is on the way that would carry it, and a read on that follower waits for it.
-            _send_append(state, peer, progress)
+            _send_append(state, lead, peer, progress)
         _tell_progress(state, peer, before, progress)
+    lead.budget.renew()
 
 
-def _send_append(state: State, peer: Member, progress: Progress) -> None:
+def _send_append(state: State, lead: Leadership, peer: Member, progress: Progress) -> None:
     """One Append from `progress.next` on: entries as far as the limits allow, or an empty one.
 
     Where the log no longer has the entry before, the follower needs a snapshot, and nothing is sent.
@@ -158,12 +170,17 @@ def _send_append(state: State, peer: Member, progress: Progress) -> None:
         return
     entries: tuple[Entry, ...] = ()
     if not progress.paused:
-        entries = state.log.slice(progress.next, state.log.last_index, state.settings.append_bytes_max)
+        settings = state.settings
+        entries = state.log.slice(
+            progress.next, state.log.last_index, settings.append_bytes_max, settings.append_entries_max
+        )
     state.send(peer.name, Append(state.term, prev_index, prev_term, state.commit, entries))
     progress.sent_commit = state.commit
+    last = prev_index + len(entries)
+    size_bytes = state.log.bytes_after(prev_index) - state.log.bytes_after(last)
+    lead.budget.take(size_bytes, len(entries))
     if entries or progress.state is ProgressState.PROBE:
-        last = prev_index + len(entries)
-        progress.sent(last, state.log.bytes_after(prev_index) - state.log.bytes_after(last))
+        progress.sent(last, size_bytes)
 
 
 def _tell_progress(state: State, peer: Member, before: ProgressState, progress: Progress) -> None:

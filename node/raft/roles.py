@@ -84,7 +84,7 @@ def become_leader(state: State, now: int) -> None:
     state.trace("won", votes=votes, voters=len(state.configuration.voters))
     _turn(state, Role.LEADER, "election won")
     log = state.log
-    state.leadership = Leadership(state.settings, state.peers, log.last_index, log.last_time_us, now)
+    state.leadership = Leadership(state.settings, state.peers, log.last_index + 1, log.last_time_us, now)
     state.election_due_us = None
     set_leader(state, state.identity.name, now)
 

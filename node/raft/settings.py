@@ -16,15 +16,25 @@ class RaftSettings(msgspec.Struct, frozen=True):
     election_max_us: int = 300_000
     append_bytes_max: int = 1024 * 1024
     """Entries in one Append; one larger entry still travels alone."""
+    append_entries_max: int = 1024
+    """Entries in one Append: each costs a follower two or three microseconds, however small it is."""
+    step_bytes_max: int = 2 * 1024 * 1024
+    """Entries sent to all followers in one step, and at most one Append more; the rest follows in the next step."""
+    step_entries_max: int = 2048
+    """The same, counted; an Append without entries counts as one."""
     inflight_messages_max: int = 64
     """Appends on the way to one follower that it has not acknowledged."""
     inflight_bytes_max: int = 8 * 1024 * 1024
     uncommitted_bytes_max: int = 32 * 1024 * 1024
     """A leader refuses proposals above this: a leader cut off from its quorum must not fill its memory."""
+    uncommitted_entries_max: int = 100_000
+    """A leader refuses proposals above this: all of them may have to be truncated in one step."""
     log_bytes_max: int = 256 * 1024 * 1024
     """A leader refuses proposals above this, until compaction exists."""
     apply_bytes_max: int = 1024 * 1024
     """Entries in one Apply, so that replaying a long log does not hold up the loop."""
+    apply_entries_max: int = 512
+    """The same, counted."""
     wait_in_initial: bool = False
     """Start as INITIAL whatever the log holds, without a vote, until the event `LeaveInitial`."""
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from node.raft.core import Raft
 from node.raft.effects import Accepted, Apply, ConfigChanged, Effect, Ordered, Persist, ReadReady, Refused, Send, Trace
 from node.raft.errors import NotLeader, Refusal
-from node.raft.events import Applied, Deadline, Event, Persisted, Proposal, Propose, Read, Receive
+from node.raft.events import Applied, Continue, Deadline, Event, Persisted, Proposal, Propose, Read, Receive
 from node.raft.messages import Command, CommandReply, Forward, ForwardedProposal, ForwardReply, Message, Report
 from node.raft.types import Entry, Member
 from node.runtime.forwarding import Forwarding
@@ -73,6 +73,8 @@ class Driver:
         self._now, self._wall_us = now, wall_us
         events: list[Event] = self._follow_up
         self._follow_up = []
+        if self.core.unfinished:
+            events.append(Continue())
         proposals: list[Proposal] = []
         reads: list[int] = []
         for item in inputs:
@@ -233,7 +235,7 @@ class Driver:
             self._execute(self.core.step_all(events, now))
         else:
             self._storage.flush()
-        if self._follow_up or self._durable_token:
+        if self._follow_up or self._durable_token or self.core.unfinished:
             self._hooks.wake()
         if self.core.leader != self._leader:
             self._leader = self.core.leader

@@ -46,7 +46,7 @@ def not_proposed(reason: Refusal) -> NotProposed:
                 f"the log holds {size_bytes} bytes of at most {limit_bytes}; "
                 "raise max_log_bytes on all nodes to write again; reads go on",
             )
-        case Overloaded(waiting_bytes, limit_bytes):
-            return NotProposed("overloaded", f"{waiting_bytes} bytes of at most {limit_bytes} wait to be committed")
+        case Overloaded(waiting, limit, unit):
+            return NotProposed("overloaded", f"{waiting} {unit} of at most {limit} wait to be committed")
         case Transferring(target):
             return NotProposed("transferring", f"the lead is being handed to {target}; try again at once", target)

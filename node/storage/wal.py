@@ -39,7 +39,7 @@ class Wal:
 
     def submit(self, write: Persist, done: Done) -> None:
         """Queue `write`; `done(token)` is called once it and all before it are durable, never within this call."""
-        invariant(not self._closed, f"Persist {write.token} came after the log was closed")
+        invariant(not self._closed, "Persist {} came after the log was closed", write.token)
         if not write.empty or write.cluster_id is not None:
             self._check(write)
         self._commit.submit(write, done)
@@ -61,23 +61,25 @@ class Wal:
         last, entries = self._last_index, write.entries
         if write.truncate_from is not None:
             start = write.truncate_from
-            invariant(1 <= start <= last + 1, f"Persist {write.token} truncates from {start}, the log ends at {last}")
+            fits = 1 <= start <= last + 1
+            invariant(fits, "Persist {} truncates from {}, the log ends at {}", write.token, start, last)
             last = start - 1
         if entries:
             gapless = entries[0].index == last + 1 and entries[-1].index == last + len(entries)
-            invariant(gapless, f"Persist {write.token} begins at entry {entries[0].index}, the log ends at {last}")
+            begins = entries[0].index
+            invariant(gapless, "Persist {} begins at entry {}, the log ends at {}", write.token, begins, last)
             last += len(entries)
             largest = max(map(payload_bytes, entries))
-            invariant(largest <= self._frame_bytes, f"Persist {write.token} holds an entry of {largest} bytes")
+            invariant(largest <= self._frame_bytes, "Persist {} holds an entry of {} bytes", write.token, largest)
         if write.cluster_id is not None:
             fits = not self._born and bool(entries) and entries[0].index == 1
-            invariant(fits, f"Persist {write.token} gives birth to a log that is not empty, or without an entry")
+            invariant(fits, "Persist {} gives birth to a log that is not empty, or without an entry", write.token)
             invariant(write.cluster_id == cluster_id_of(entries[0]), "the cluster id is not that of entry 1")
             self._born = True
-        invariant(self._born or not entries, f"Persist {write.token} holds entries before birth")
+        invariant(self._born or not entries, "Persist {} holds entries before birth", write.token)
         if write.hard_state is not None:
             commit = write.hard_state.commit
-            invariant(commit <= last, f"Persist {write.token} commits {commit}, the log ends at {last}")
+            invariant(commit <= last, "Persist {} commits {}, the log ends at {}", write.token, commit, last)
         self._last_index = last
 
 

@@ -231,7 +231,7 @@ MUTATIONS = (
     Mutation(
         "forget clipping outstanding writes (ABA)",
         "disk.py",
-        "            write.last_index = min(write.last_index, index - 1)",
+        "            write.last_index = index - 1",
         "            pass",
     ),
     Mutation(
@@ -469,6 +469,90 @@ MUTATIONS = (
         "        state = self._state\n        state.last_heard[sender.name] = now\n"
         "        if isinstance(message, Birth):",
     ),
+    Mutation(
+        "a base is no birth",
+        "state.py",
+        "return bool(self.log.base.cluster_id)",
+        "return bool(self.log.first_index == 1 and self.log.last_index)",
+    ),
+    Mutation("the commit index begins below the base", "state.py", "max(hard.commit, base.index)", "hard.commit"),
+    Mutation(
+        "what the base holds is applied again", "state.py", "self.applying = base.index", "self.applying = hard.commit"
+    ),
+    Mutation(
+        "log time begins anew after a base",
+        "log.py",
+        "if self._entries else self.base.time_us",
+        "if self._entries else 0",
+    ),
+    Mutation(
+        "what lies before the base could match",
+        "log.py",
+        "        return max(0, min(index, self.base.index - 1)), 0",
+        "        return self.base.index, self.base.term",
+    ),
+    Mutation(
+        "any acknowledgement ends the wait for a snapshot",
+        "progress.py",
+        "self.state is ProgressState.SNAPSHOT and index >= self._snapshot_index:",
+        "self.state is ProgressState.SNAPSHOT:",
+    ),
+    Mutation(
+        "the wait for a snapshot never ends",
+        "progress.py",
+        "self.state is ProgressState.SNAPSHOT and index >= self._snapshot_index:",
+        "False:",
+    ),
+    Mutation(
+        "a heartbeat's answer ends the wait for a snapshot",
+        "progress.py",
+        "        if self.state is ProgressState.SNAPSHOT:\n            return False\n        stalled",
+        "        stalled",
+    ),
+    Mutation(
+        "a later configuration is told as the birth",
+        "birth.py",
+        'b"" if base.index else base.configuration.encode()',
+        "base.configuration.encode()",
+    ),
+    Mutation(
+        "a configuration counts when it is committed",
+        "membership.py",
+        "    configuration = state.log.configuration\n",
+        "    committed = state.commit == state.log.last_index\n"
+        "    configuration = state.log.configuration if committed else state.configuration\n",
+    ),
+    Mutation(
+        "a truncated configuration stays in force",
+        "membership.py",
+        "    state.disk.truncated(index)\n    adopt(state, now)\n",
+        "    state.disk.truncated(index)\n",
+    ),
+    Mutation(
+        "a truncated configuration stays in the log's list",
+        "log.py",
+        "self._configurations[-1][0] >= index:",
+        "self._configurations[-1][0] > index:",
+    ),
+    Mutation(
+        "a leader does not follow its own change",
+        "membership.py",
+        "    if state.leadership is not None:",
+        "    if False and state.leadership is not None:",
+    ),
+    Mutation(
+        "a new disk inherits what the old one acknowledged",
+        "leadership.py",
+        "peer: self.progress.get(peer) or Progress(",
+        "peer: next((old for known, old in self.progress.items() if known.name == peer.name), None) or Progress(",
+    ),
+    Mutation(
+        "a removed leader counts itself",
+        "leadership.py",
+        "        return values",
+        "        return values if me in voters else [*values, own]",
+    ),
+    Mutation("a removed server campaigns", "election.py", "    if not state.is_voter:\n", "    if False:\n"),
     Mutation("no log limit", "replication.py", "log_bytes + size_bytes > settings.log_bytes_max:", "False:"),
     Mutation(
         "no uncommitted limit",

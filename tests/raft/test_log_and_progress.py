@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from node.raft.errors import InvariantViolation
 from node.raft.log import RaftLog
 from node.raft.progress import Progress, ProgressState
-from node.raft.types import Entry, EntryKind
+from node.raft.types import Base, Entry, EntryKind
 from tests.raft.bench import commands
 
 FEW = settings(max_examples=150, deadline=None)
@@ -16,6 +16,11 @@ TERMS = st.lists(st.integers(1, 4), max_size=9).map(sorted)
 
 def log_with(terms: list[int]) -> RaftLog:
     return RaftLog(commands(1, terms))
+
+
+def based_at(index: int, terms: list[int]) -> RaftLog:
+    """The log of these terms of which everything up to `index` is a base."""
+    return RaftLog(commands(index + 1, terms[index:]), Base(index, [0, *terms][index]))
 
 
 @FEW
@@ -31,6 +36,25 @@ def test_the_first_conflict_is_where_the_logs_part(ours: list[int], theirs: list
 def test_a_hint_is_the_last_entry_that_could_match(terms: list[int], index: int, term: int) -> None:
     possible = [(0, 0), *((at, here) for at, here in enumerate(terms, 1) if at <= index and here <= term)]
     assert log_with(terms).last_not_above(index, term) == possible[-1]
+
+
+@FEW
+@given(TERMS, st.integers(0, 9), st.integers(0, 12), st.integers(0, 5))
+def test_a_log_with_a_base_answers_as_the_whole_one_from_there_on(
+    terms: list[int], cut: int, index: int, term: int
+) -> None:
+    cut = min(cut, len(terms))
+    whole, part = log_with(terms), based_at(cut, terms)
+    assert (part.last_index, part.last_term) == (whole.last_index, whole.last_term)
+    assert part.term_at(index) == (whole.term_at(index) if index >= cut else None)
+    assert part.slice(cut + 1, index, 90) == whole.slice(cut + 1, index, 90)
+    if cut <= index <= len(terms):
+        assert part.bytes_after(index) == whole.bytes_after(index)
+    hint, real = part.last_not_above(index, term), whole.last_not_above(index, term)
+    if real[0] >= cut:
+        assert hint == real
+    else:  # nobody knows which entry it is, so it is all that is possible: below the base, and not below the real one
+        assert real[0] <= hint[0] < cut
 
 
 @FEW
@@ -94,6 +118,7 @@ STEPS = st.lists(
         st.tuples(st.just("ack"), st.integers(0, 30), st.just(0)),
         st.tuples(st.just("refuse"), st.integers(0, 30), st.integers(0, 30)),
         st.tuples(st.just("beat"), st.just(0), st.just(0)),
+        st.tuples(st.just("base"), st.integers(1, 9), st.just(0)),
     ),
     max_size=40,
 )
@@ -104,7 +129,7 @@ STEPS = st.lists(
 def test_progress_never_forgets_a_match_and_never_exceeds_its_window(history: list[tuple[str, int, int]]) -> None:
     """The model remembers every unacknowledged Append with entries; a window holds all of them, or is begun anew."""
     progress = Progress(5, 0, inflight_messages_max=3, inflight_bytes_max=100)
-    match, flying = 0, list[tuple[int, int]]()
+    match, base, flying = 0, 0, list[tuple[int, int]]()
     for step, one, two in history:
         before = progress.state
         if step == "send" and not progress.paused:
@@ -120,8 +145,14 @@ def test_progress_never_forgets_a_match_and_never_exceeds_its_window(history: li
             changed = progress.refused(one, two)
             assert not (changed and before is ProgressState.REPLICATE and one <= match)
         elif step == "beat":
-            progress.heartbeat_answered()
-        if progress.state is ProgressState.PROBE:
+            due = progress.heartbeat_answered()
+            assert not (due and before is ProgressState.SNAPSHOT)
+        elif step == "base" and progress.match < one:
+            base = one
+            progress.needs_snapshot(base)
+        if before is ProgressState.SNAPSHOT:
+            assert (progress.state is ProgressState.SNAPSHOT) == (progress.match < base)
+        if progress.state is not ProgressState.REPLICATE:
             flying = []
         assert progress.match >= match
         assert progress.next > progress.match
@@ -129,4 +160,5 @@ def test_progress_never_forgets_a_match_and_never_exceeds_its_window(history: li
         assert progress.inflight_messages == len(flying) <= 3
         assert progress.inflight_bytes == sum(size for _, size in flying)
         full = len(flying) >= 3 or sum(size for _, size in flying) >= 100
-        assert progress.paused == (progress.probe_sent if progress.state is ProgressState.PROBE else full)
+        waits = {ProgressState.PROBE: progress.probe_sent, ProgressState.REPLICATE: full, ProgressState.SNAPSHOT: True}
+        assert progress.paused == waits[progress.state]

@@ -10,7 +10,7 @@ import msgspec
 
 from node.raft.core import Raft
 from node.raft.effects import Apply, Effect, Persist, Send
-from node.raft.events import Applied, Deadline, Event, Order, Persisted, Proposal, Propose, Read, Receive
+from node.raft.events import Applied, Continue, Deadline, Event, Order, Persisted, Proposal, Propose, Read, Receive
 from node.raft.messages import RaftMessage
 from node.raft.settings import RaftSettings
 from node.raft.state import Identity
@@ -168,6 +168,8 @@ class World:
             if node is not None:
                 move: Callable[[Node], None] = self.persist_next if node.writing else self.apply_next
                 move(node)
+            elif (sending := next((n for n in nodes if n.raft and n.raft.unfinished), None)) is not None:
+                self.step(sending, Continue())
             elif arriving is not None:
                 self.flying.remove(arriving)
                 self.deliver(arriving)

@@ -1,0 +1,283 @@
+"""The configuration in force is the log's latest, committed or not (thesis 4.1): append and truncation change it."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from node.raft import membership
+from node.raft.effects import ConfigChanged, Effect, Ordered, Trace
+from node.raft.errors import InvariantViolation
+from node.raft.events import TransferLeadership
+from node.raft.messages import (
+    Append,
+    AppendReply,
+    Heartbeat,
+    HeartbeatReply,
+    PreVote,
+    PreVoteReply,
+    RaftMessage,
+    Vote,
+    VoteReply,
+)
+from node.raft.types import Configuration, Entry, EntryKind, HardState, Member, Role
+from tests.raft.bench import (
+    ELECTION_MAX_US,
+    HEARTBEAT_US,
+    Server,
+    commands,
+    configuration,
+    follower,
+    leader,
+    log_of,
+    member,
+    of,
+    promised,
+    receivers,
+    sent,
+)
+
+
+def of_names(voters: str, learners: str = "") -> Configuration:
+    """`of_names("abd", "e")`: who votes, who only listens."""
+    return Configuration(tuple(map(member, voters)), tuple(map(member, learners)))
+
+
+def change(index: int, term: int, configuration: Configuration) -> Entry:
+    return Entry(index, term, EntryKind.CONFIGURATION, configuration.encode())
+
+
+def inject(server: Server, *configurations: Configuration) -> list[Effect]:
+    """Append changes to a leader's own log, as nobody may propose them yet."""
+    state = server.raft._state
+    first = state.log.last_index + 1
+    entries = [change(index, state.term, one) for index, one in enumerate(configurations, first)]
+    membership.append(state, entries, server.now)
+    return server.step()
+
+
+def adopted(effects: Sequence[Effect]) -> list[Configuration]:
+    return [changed.configuration for changed in of(effects, ConfigChanged)]
+
+
+def peers_of(server: Server) -> list[str]:
+    return [peer.name for peer in server.raft.status(server.now).peers]
+
+
+# --- a follower -------------------------------------------------------------------------------------------------
+
+
+def test_a_configuration_is_in_force_from_its_append_on_before_it_is_durable_or_committed() -> None:
+    server = follower()
+    effects = server.receive("b", Append(1, 1, 0, 1, (change(2, 1, of_names("abcd")),)))
+    assert adopted(effects) == [of_names("abcd")]
+    assert server.raft.configuration == of_names("abcd")
+    assert (server.commit, server.raft.status(server.now).durable) == (1, 1)
+    assert peers_of(server) == ["b", "c", "d"]
+
+
+def test_of_several_in_one_append_the_last_is_in_force_and_told_once() -> None:
+    server = follower()
+    entries = (change(2, 1, of_names("ab")), *commands(3, [1]), change(4, 1, of_names("abe")), *commands(5, [1]))
+    assert adopted(server.receive("b", Append(1, 1, 0, 1, entries))) == [of_names("abe")]
+
+
+def test_a_truncation_puts_the_configuration_before_in_force_again() -> None:
+    server = follower()
+    entries = (change(2, 1, of_names("abcd")), change(3, 1, of_names("abcde")), *commands(4, [1]))
+    server.receive("b", Append(1, 1, 0, 1, entries))
+    assert adopted(server.receive("c", Append(2, 2, 1, 1, commands(3, [2])))) == [of_names("abcd")]
+    assert adopted(server.receive("b", Append(3, 1, 0, 1, commands(2, [3])))) == [configuration(3)]
+    assert peers_of(server) == ["b", "c"]
+
+
+def test_a_truncation_alone_is_enough_whatever_is_appended_afterwards() -> None:
+    server = follower()
+    server.receive("b", Append(1, 1, 0, 1, (change(2, 1, of_names("abcd")),)))
+    membership.truncate_from(server.raft._state, 2, server.now)
+    assert adopted(server.step()) == [configuration(3)]
+
+
+def test_a_configuration_that_replaces_another_is_in_force_whatever_was_between() -> None:
+    server = follower()
+    server.receive("b", Append(1, 1, 0, 1, (change(2, 1, of_names("abcd")),)))
+    effects = server.receive("c", Append(2, 1, 0, 1, (change(2, 2, of_names("abce")),)))
+    assert adopted(effects)[-1] == of_names("abce")
+    assert server.raft.configuration == of_names("abce")
+
+
+def test_entries_of_another_kind_and_equal_configurations_change_nothing() -> None:
+    server = follower()
+    effects = server.receive("b", Append(1, 1, 0, 1, (*commands(2, [1]), change(3, 1, configuration(3)))))
+    effects += server.receive("c", Append(2, 2, 1, 1, commands(3, [2])))
+    assert not adopted(effects)
+
+
+def test_a_restart_puts_the_latest_of_the_log_in_force_and_keeps_the_cluster_of_the_birth() -> None:
+    entries = (*log_of((1,)), change(3, 1, of_names("abd")), *commands(4, [1]))
+    server = Server(hard=HardState(1, "", 1), entries=entries)
+    assert adopted(server.started) == [of_names("abd")]
+    assert server.raft.status(server.now).cluster_id == follower().raft.status(0).cluster_id
+
+
+def test_neither_a_new_member_is_turned_away_nor_one_that_left_heard() -> None:
+    server = follower()
+    server.receive("b", Append(1, 1, 0, 1, (change(2, 1, of_names("abd")),)))
+    assert promised(server.receive("d", Vote(9, 9, 9, True)), VoteReply) == [VoteReply(9, True)]
+    assert not promised(server.receive("c", Vote(10, 9, 9, True)), VoteReply)
+    assert server.term == 9
+
+
+def test_a_learner_takes_the_log_and_never_campaigns_until_it_may_vote() -> None:
+    server = Server(name="d", hard=HardState(1, "", 1), entries=(*log_of(()), change(2, 1, of_names("abc", "d"))))
+    server.settle()
+    assert promised(server.receive("b", Append(1, 2, 1, 2, commands(3, [1]))), AppendReply)
+    assert not sent(server.pass_time(3 * ELECTION_MAX_US), PreVote)
+    server.receive("b", Append(1, 3, 1, 3, (change(4, 1, of_names("abcd")),)))
+    assert receivers(server.deadline(), PreVote) == ["a", "b", "c"]
+
+
+def test_a_learner_is_asked_for_no_vote_and_its_vote_counts_for_nothing() -> None:
+    server = follower()
+    server.receive("b", Append(1, 1, 0, 1, (change(2, 1, of_names("abc", "d")),)))
+    asked = server.deadline()
+    request = sent(asked, PreVote)[0]
+    assert receivers(asked, PreVote) == ["b", "c"]
+    server.receive("d", PreVoteReply(request.term, True, request.campaign))
+    assert server.role() is Role.PRE_CANDIDATE
+    server.receive("c", PreVoteReply(request.term, True, request.campaign))
+    assert server.role() is Role.CANDIDATE
+
+
+def test_a_server_that_is_removed_says_so_and_campaigns_no_more_until_that_is_truncated() -> None:
+    server = follower()
+    effects = server.receive("b", Append(1, 1, 0, 1, (change(2, 1, of_names("bc")),)))
+    assert [changed.self_member for changed in of(effects, ConfigChanged)] == [None]
+    assert not sent(server.pass_time(3 * ELECTION_MAX_US), PreVote)
+    effects = server.receive("c", Append(2, 1, 0, 1, commands(2, [2])))
+    assert [changed.self_member for changed in of(effects, ConfigChanged)] == [member("a")]
+    assert receivers(server.deadline(), PreVote) == ["b", "c"]
+
+
+def test_another_disk_under_the_own_name_is_not_this_server() -> None:
+    server = follower()
+    replaced = Configuration((Member("a", "disk-new"), member("b"), member("c")))
+    effects = server.receive("b", Append(1, 1, 0, 1, (change(2, 1, replaced),)))
+    assert [changed.self_member for changed in of(effects, ConfigChanged)] == [None]
+    assert not sent(server.pass_time(3 * ELECTION_MAX_US), PreVote)
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff", b"\x93\x91\xa1a\x90\x90", Configuration(()).encode()])
+def test_a_configuration_that_nobody_can_follow_stops_the_node(data: bytes) -> None:
+    entry = Entry(2, 1, EntryKind.CONFIGURATION, data)
+    with pytest.raises(InvariantViolation, match="configuration of entry 2"):
+        follower().receive("b", Append(1, 1, 0, 1, (entry,)))
+
+
+# --- a leader ---------------------------------------------------------------------------------------------------
+
+
+def acknowledge(server: Server, peers: str) -> list[Effect]:
+    message: RaftMessage = AppendReply(server.term, True, server.last_index)
+    return [effect for peer in peers for effect in server.receive(peer, message)]
+
+
+def test_a_leader_brings_a_new_member_up_to_date_and_counts_it() -> None:
+    server = leader()
+    effects = inject(server, of_names("abcd"))
+    assert adopted(effects) == [of_names("abcd")]
+    assert sent(effects, Append, "d")[0].prev_index == 2
+    appends = sent(server.receive("d", AppendReply(2, False, 2, 0, 0)), Append, "d")
+    assert [entry.index for entry in appends[0].entries] == [1, 2, 3]
+    server.persist()
+    acknowledge(server, "b")
+    assert server.commit == 2  # two of four are no quorum
+    acknowledge(server, "d")
+    assert server.commit == 3
+
+
+def test_a_leader_sends_a_learner_the_log_and_does_not_count_it() -> None:
+    server = leader()
+    assert sent(inject(server, of_names("abc", "d")), Append, "d")
+    server.persist()
+    acknowledge(server, "d")
+    assert server.commit == 2
+    acknowledge(server, "c")
+    assert server.commit == 3
+
+
+def test_a_leader_forgets_who_left_at_once_and_counts_without_it() -> None:
+    server = leader(count=5)
+    effects = inject(server, of_names("abc"))
+    assert receivers(effects, Append) == ["b", "c"]
+    assert peers_of(server) == ["b", "c"]
+    server.persist()
+    assert not acknowledge(server, "de")[2:]  # each is told of once as a stranger, and that is all
+    assert receivers(server.deadline(), Heartbeat) == ["b", "c"]
+    acknowledge(server, "b")
+    assert server.commit == 3
+
+
+def test_a_new_disk_under_an_old_name_has_acknowledged_nothing() -> None:
+    server = leader()
+    fresh = Member("b", "disk-new")
+    inject(server, Configuration((member("a"), fresh, member("c"))))
+    assert [(peer.incarnation, peer.match_index) for peer in server.raft.status(server.now).peers] == [
+        ("disk-new", 0),
+        ("disk-c", 2),
+    ]
+    server.persist()
+    acknowledge(server, "b")  # says the old disk
+    assert server.commit == 2
+
+
+def test_a_new_member_has_one_election_timeout_to_answer_before_it_counts_as_silent() -> None:
+    server = leader()
+    server.wait(HEARTBEAT_US)
+    inject(server, of_names("abcde"))
+    began = server.now
+    while server.role() is Role.LEADER:
+        server.deadline()
+        server.receive("b", HeartbeatReply(2))
+    assert server.now - began >= ELECTION_MAX_US
+    assert server.role() is Role.FOLLOWER
+
+
+def test_a_leader_that_is_removed_leads_on_and_counts_itself_no_more() -> None:
+    """Thesis 4.2.2: it manages a cluster that does not include itself, and does not count itself in majorities."""
+    server = leader()
+    inject(server, of_names("bc"))
+    server.persist()
+    acknowledge(server, "b")
+    assert (server.role(), server.commit) == (Role.LEADER, 2)
+    acknowledge(server, "c")
+    assert server.commit == 3
+
+
+def test_a_leader_whose_change_is_overwritten_goes_back_to_the_members_before() -> None:
+    server = leader()
+    inject(server, of_names("abcde"))
+    effects = server.receive("b", Append(3, 2, 2, 2, commands(3, [3])))
+    assert adopted(effects) == [configuration(3)]
+    assert server.role() is Role.FOLLOWER
+    server.settle()
+    assert receivers(server.deadline(), PreVote) == ["b", "c"]
+
+
+def test_a_hand_over_to_one_that_is_removed_meanwhile_ends() -> None:
+    server = leader()
+    server.propose(b"x")
+    server.step(TransferLeadership(7, "c"))
+    effects = inject(server, of_names("ab"))
+    answers = of(effects, Ordered)
+    assert [(answer.request, answer.done) for answer in answers] == [(7, False)]
+    assert "no member any more" in answers[0].message
+    assert any(isinstance(effect, Trace) and effect.detail.get("phase") == "failed" for effect in effects)
+
+
+def test_a_change_replicates_end_to_end() -> None:
+    """From a leader's log through Append into a follower's: both have the same members in force."""
+    server, other = leader(), follower((2,), term=2)
+    append = sent(inject(server, of_names("abcd", "e")), Append, "b")[0]
+    effects = other.receive("b", append)
+    assert adopted(effects) == [of_names("abcd", "e")]
+    assert other.raft.configuration == server.raft.configuration
