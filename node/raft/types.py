@@ -136,6 +136,14 @@ def cluster_id_of(birth: Entry) -> str:
     return hashlib.sha256(birth.data).hexdigest()[:32]
 
 
+def birth_base(entry: Entry) -> Base:
+    """The base of a log that begins with its birth, from entry 1; raises ValueError where its data is unreadable.
+
+    The one place that asks entry 1: version 1 of the log's format says nowhere else what a cluster was born of.
+    """
+    return Base(configuration=Configuration.decode(entry.data), cluster_id=cluster_id_of(entry))
+
+
 class HardState(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What must be durable before it is acted upon (figure 2: currentTerm, votedFor), and the commit index.
 

@@ -7,15 +7,18 @@ only one that tidies up after a crash, once the whole log has been found good. I
 import contextlib
 from collections.abc import Callable
 
+import msgspec
+
 from node.raft.effects import Persist
-from node.raft.errors import invariant
-from node.raft.types import HardState, cluster_id_of
+from node.raft.errors import InvariantViolation, invariant
+from node.raft.types import Base, HardState, birth_base
 from node.storage.adaptive import AdaptiveCommit
 from node.storage.commit import Deliver, Done, GroupCommit, InlineCommit, ThreadedCommit
 from node.storage.errors import StorageError, from_os_error
 from node.storage.files import FilePort, FolderInUse
 from node.storage.frames import NAME_BYTES_MAX, SECTOR_BYTES, SegmentHeader
 from node.storage.recovery import TEMPORARY_SUFFIX, Recovered, Survey, segment_name, survey
+from node.storage.replay import UNBORN, fixed_index
 from node.storage.segments import FRAME_BYTES, SEGMENT_BYTES, SegmentWriter, payload_bytes
 
 
@@ -32,14 +35,15 @@ class Wal:
         self._files = files
         self._writer = writer
         self._commit = commit
-        self._last_index = len(recovered.entries)
-        self._born = bool(recovered.cluster_id)
+        self._base = recovered.base
+        self._last_index = recovered.base.index + len(recovered.entries)
         self._frame_bytes = frame_bytes
         self._closed = False
 
     def submit(self, write: Persist, done: Done) -> None:
         """Queue `write`; `done(token)` is called once it and all before it are durable, never within this call."""
-        invariant(not self._closed, f"Persist {write.token} came after the log was closed")
+        if self._closed:
+            raise _impossible(write, "came after the log was closed")
         if not write.empty or write.cluster_id is not None:
             self._check(write)
         self._commit.submit(write, done)
@@ -60,25 +64,36 @@ class Wal:
     def _check(self, write: Persist) -> None:
         last, entries = self._last_index, write.entries
         if write.truncate_from is not None:
-            start = write.truncate_from
-            invariant(1 <= start <= last + 1, f"Persist {write.token} truncates from {start}, the log ends at {last}")
-            last = start - 1
+            if not fixed_index(self._base) < write.truncate_from <= last + 1:
+                raise _impossible(write, f"truncates from {write.truncate_from}, the log ends at {last}")
+            last = write.truncate_from - 1
         if entries:
-            gapless = entries[0].index == last + 1 and entries[-1].index == last + len(entries)
-            invariant(gapless, f"Persist {write.token} begins at entry {entries[0].index}, the log ends at {last}")
+            if entries[0].index != last + 1 or entries[-1].index != last + len(entries):
+                raise _impossible(write, f"begins at entry {entries[0].index}, the log ends at {last}")
             last += len(entries)
             largest = max(map(payload_bytes, entries))
-            invariant(largest <= self._frame_bytes, f"Persist {write.token} holds an entry of {largest} bytes")
+            if largest > self._frame_bytes:
+                raise _impossible(write, f"holds an entry of {largest} bytes")
         if write.cluster_id is not None:
-            fits = not self._born and bool(entries) and entries[0].index == 1
-            invariant(fits, f"Persist {write.token} gives birth to a log that is not empty, or without an entry")
-            invariant(write.cluster_id == cluster_id_of(entries[0]), "the cluster id is not that of entry 1")
-            self._born = True
-        invariant(self._born or not entries, f"Persist {write.token} holds entries before birth")
-        if write.hard_state is not None:
-            commit = write.hard_state.commit
-            invariant(commit <= last, f"Persist {write.token} commits {commit}, the log ends at {last}")
+            self._base = self._birth(write)
+        if entries and not self._base.cluster_id:
+            raise _impossible(write, "holds entries before birth")
+        if write.hard_state is not None and write.hard_state.commit > last:
+            raise _impossible(write, f"commits {write.hard_state.commit}, the log ends at {last}")
         self._last_index = last
+
+    def _birth(self, write: Persist) -> Base:
+        if self._base.cluster_id or not write.entries:
+            raise _impossible(write, "gives birth to a log that is not empty, or without an entry")
+        base = birth_base(write.entries[0])
+        if write.cluster_id != base.cluster_id:
+            raise _impossible(write, "names a cluster id that is not that of entry 1")
+        return base
+
+
+def _impossible(write: Persist, what: str) -> InvariantViolation:
+    """What `_check` raises; made only where it is needed, because a sentence costs more than all the checks."""
+    return InvariantViolation(f"Persist {write.token} {what}")
 
 
 def open_wal(
@@ -90,6 +105,7 @@ def open_wal(
     deliver: Deliver | None = None,
     turn: Deliver | None = None,
     clock: Callable[[], float] | None = None,
+    base: Base = UNBORN,
     segment_bytes: int = SEGMENT_BYTES,
     frame_bytes: int = FRAME_BYTES,
 ) -> tuple[Wal, Recovered]:
@@ -98,6 +114,7 @@ def open_wal(
     `deliver` None: `flush` writes and syncs on the caller's thread. Otherwise one worker thread does, and reports
     through `deliver`, which is the event loop's `call_soon_threadsafe`. With `turn` (`call_soon`) and `clock` (seconds)
     as well, the worker is used only while the disk is slow. `segment_bytes` is a multiple of 512.
+    `base` is what lies before the log: nothing yet, as long as a log keeps its birth.
     `on_fatal` is called once when a write or sync fails; nothing is reported as durable after that.
 
     Raises `StorageError` (one sentence) when the folder is in use, cannot be used, or holds a log that is damaged or
@@ -106,9 +123,9 @@ def open_wal(
     invariant(segment_bytes % SECTOR_BYTES == 0, "segment_bytes must be a multiple of 512")
     _lock(files)
     try:
-        found = survey(files, name)
+        found = survey(files, name, base)
         if found is None:
-            writer, recovered = _begin(files, name, new_incarnation, segment_bytes, frame_bytes)
+            writer, recovered = _begin(files, name, new_incarnation, base, segment_bytes, frame_bytes)
         else:
             writer, recovered = _resume(files, found, segment_bytes, frame_bytes)
     except BaseException:
@@ -136,7 +153,7 @@ def _lock(files: FilePort) -> None:
 
 
 def _begin(
-    files: FilePort, name: str, incarnation: str, segment_bytes: int, frame_bytes: int
+    files: FilePort, name: str, incarnation: str, base: Base, segment_bytes: int, frame_bytes: int
 ) -> tuple[SegmentWriter, Recovered]:
     if len(name.encode()) > NAME_BYTES_MAX:
         raise StorageError(f"the node name {name[:20]}... is too long: choose one of at most {NAME_BYTES_MAX} bytes")
@@ -145,7 +162,7 @@ def _begin(
         size_bytes=segment_bytes,
         name=name,
         incarnation=incarnation,
-        cluster_id="",
+        cluster_id=base.cluster_id,
         first_sequence=1,
         chain=0,
     )
@@ -159,7 +176,7 @@ def _begin(
         with contextlib.suppress(OSError):
             _remove_leftovers(files)
         raise from_os_error(error, "make a log in", files.folder) from error
-    return writer, Recovered(name, incarnation, "", state, ())
+    return writer, Recovered(name, incarnation, state, base, ())
 
 
 def _resume(files: FilePort, found: Survey, segment_bytes: int, frame_bytes: int) -> tuple[SegmentWriter, Recovered]:
@@ -208,10 +225,7 @@ def _keep_torn(files: FilePort, found: Survey) -> Recovered:
     finally:
         file.close()
     files.sync_folder()
-    head = found.recovered
-    return Recovered(
-        head.name, head.incarnation, head.cluster_id, head.hard_state, head.entries, head.first_index, (kept,)
-    )
+    return msgspec.structs.replace(found.recovered, torn_files=(kept,))
 
 
 def _make_durable(files: FilePort, found: Survey) -> None:

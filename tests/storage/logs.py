@@ -4,10 +4,11 @@ import queue
 from collections.abc import Callable
 
 from node.raft.effects import Persist
-from node.raft.types import Configuration, Entry, EntryKind, HardState, Member, cluster_id_of
+from node.raft.types import Base, Configuration, Entry, EntryKind, HardState, Member, cluster_id_of
 from node.storage.errors import StorageError
 from node.storage.files import FilePort
 from node.storage.recovery import Recovered
+from node.storage.replay import UNBORN
 from node.storage.segments import FRAME_BYTES, SEGMENT_BYTES
 from node.storage.wal import Wal, open_wal
 
@@ -45,6 +46,7 @@ class Log:
         frame_bytes: int = FRAME_BYTES,
         name: str = NAME,
         incarnation: str = INCARNATION,
+        base: Base = UNBORN,
     ) -> None:
         self.done: list[int] = []
         self.fatal: list[StorageError] = []
@@ -59,6 +61,7 @@ class Log:
             deliver=self._reports.put if threaded else None,
             turn=self._reports.put if clock is not None else None,
             clock=clock,
+            base=base,
             segment_bytes=segment_bytes,
             frame_bytes=frame_bytes,
         )
