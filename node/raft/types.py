@@ -12,6 +12,8 @@ import hashlib
 
 import msgspec
 
+from node.raft.errors import invariant
+
 ENTRY_OVERHEAD_BYTES = 40
 """What an entry costs beside its data in memory and in a frame, as counted against every limit in bytes."""
 
@@ -131,17 +133,23 @@ class Base(msgspec.Struct, frozen=True):
     cluster_id: str = ""
 
 
+UNBORN = Base()
+"""The base of a server that belongs to no cluster yet."""
+
+
+def base_of_birth(first: Entry) -> Base:
+    """The base of a log that begins with entry 1: the one place where that entry is asked anything.
+
+    Raises `InvariantViolation` where `first` is not a birth, `msgspec.DecodeError` where its data is none.
+    """
+    birth = first.index == 1 and first.kind is EntryKind.CONFIGURATION
+    invariant(birth, "entry {} of kind {} is no birth, so this log needs a base", first.index, first.kind)
+    return Base(configuration=Configuration.decode(first.data), cluster_id=cluster_id_of(first))
+
+
 def cluster_id_of(birth: Entry) -> str:
     """The cluster id: 32 hexadecimal digits, a hash of the first entry, the same on every member."""
     return hashlib.sha256(birth.data).hexdigest()[:32]
-
-
-def birth_base(entry: Entry) -> Base:
-    """The base of a log that begins with its birth, from entry 1; raises ValueError where its data is unreadable.
-
-    The one place that asks entry 1: version 1 of the log's format says nowhere else what a cluster was born of.
-    """
-    return Base(configuration=Configuration.decode(entry.data), cluster_id=cluster_id_of(entry))
 
 
 class HardState(msgspec.Struct, frozen=True, array_like=True, gc=False):

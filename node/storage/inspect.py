@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 import msgspec
 
-from node.raft.types import Base, Configuration, Entry, HardState
+from node.raft.types import UNBORN, Base, Configuration, Entry, HardState
 from node.storage.errors import StorageError
 from node.storage.files import FilePort
 from node.storage.recovery import SegmentScan, scan
-from node.storage.replay import UNBORN, Replay
+from node.storage.replay import Replay
 
 
 class SegmentLine(msgspec.Struct, frozen=True, tag="segment"):

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from node.raft.types import Base, Entry, HardState
+from node.raft.types import UNBORN, Base, Entry, HardState
 from node.storage.errors import NEW_MEMBER_CURE, StorageError, damaged, from_os_error
 from node.storage.files import FilePort
 from node.storage.frames import (
@@ -44,7 +44,7 @@ from node.storage.frames import (
     has_unwritten_sector,
     salt_of,
 )
-from node.storage.replay import UNBORN, Replay
+from node.storage.replay import Replay
 
 TEMPORARY_SUFFIX = ".tmp"
 _SEGMENT_NAME = re.compile(r"segment-(\d{8})\.wal")

@@ -3,11 +3,9 @@
 Why it exists: a start and `raft-node log verify` must agree on both. It must not know files or checksums.
 """
 
-from node.raft.types import Base, Entry, HardState, birth_base
+from node.raft.errors import InvariantViolation
+from node.raft.types import UNBORN, Base, Entry, HardState, base_of_birth
 from node.storage.frames import FrameBody, Malformed
-
-UNBORN = Base()
-"""What lies before a log that has no entry and belongs to no cluster yet."""
 
 
 def fixed_index(base: Base) -> int:
@@ -61,6 +59,6 @@ class Replay:
 
 def _born(entry: Entry) -> Base:
     try:
-        return birth_base(entry)
-    except ValueError as error:
+        return base_of_birth(entry)
+    except (InvariantViolation, ValueError) as error:
         raise Malformed(f"entry 1 is not the configuration that a cluster was born with ({error})") from error

@@ -11,14 +11,14 @@ import msgspec
 
 from node.raft.effects import Persist
 from node.raft.errors import InvariantViolation, invariant
-from node.raft.types import Base, HardState, birth_base
+from node.raft.types import UNBORN, Base, HardState, base_of_birth
 from node.storage.adaptive import AdaptiveCommit
 from node.storage.commit import Deliver, Done, GroupCommit, InlineCommit, ThreadedCommit
 from node.storage.errors import StorageError, from_os_error
 from node.storage.files import FilePort, FolderInUse
 from node.storage.frames import NAME_BYTES_MAX, SECTOR_BYTES, SegmentHeader
 from node.storage.recovery import TEMPORARY_SUFFIX, Recovered, Survey, segment_name, survey
-from node.storage.replay import UNBORN, fixed_index
+from node.storage.replay import fixed_index
 from node.storage.segments import FRAME_BYTES, SEGMENT_BYTES, SegmentWriter, payload_bytes
 
 
@@ -85,7 +85,7 @@ class Wal:
     def _birth(self, write: Persist) -> Base:
         if self._base.cluster_id or not write.entries:
             raise _impossible(write, "gives birth to a log that is not empty, or without an entry")
-        base = birth_base(write.entries[0])
+        base = base_of_birth(write.entries[0])
         if write.cluster_id != base.cluster_id:
             raise _impossible(write, "names a cluster id that is not that of entry 1")
         return base

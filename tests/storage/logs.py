@@ -4,11 +4,10 @@ import queue
 from collections.abc import Callable
 
 from node.raft.effects import Persist
-from node.raft.types import Base, Configuration, Entry, EntryKind, HardState, Member, cluster_id_of
+from node.raft.types import UNBORN, Base, Configuration, Entry, EntryKind, HardState, Member, cluster_id_of
 from node.storage.errors import StorageError
 from node.storage.files import FilePort
 from node.storage.recovery import Recovered
-from node.storage.replay import UNBORN
 from node.storage.segments import FRAME_BYTES, SEGMENT_BYTES
 from node.storage.wal import Wal, open_wal
 

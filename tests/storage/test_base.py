@@ -4,10 +4,10 @@ import pytest
 
 from node.raft.effects import Persist
 from node.raft.errors import InvariantViolation
-from node.raft.types import Base, Configuration, Entry, EntryKind, HardState, Member, birth_base
+from node.raft.types import UNBORN, Base, Configuration, Entry, EntryKind, HardState, Member, base_of_birth
 from node.storage.frames import FrameBody, Malformed
 from node.storage.inspect import verify
-from node.storage.replay import UNBORN, Replay
+from node.storage.replay import Replay
 from tests.simulation.disk import SimulatedDisk
 from tests.storage.logs import CLUSTER_ID, FIRST, INCARNATION, NAME, Log, append, birth, command
 
@@ -22,7 +22,9 @@ def test_a_log_of_the_first_version_has_the_base_of_its_birth() -> None:
     log.write(birth(), append(2, command(2)))
     log.close()
     recovered = Log(disk).recovered
-    assert recovered.base == birth_base(FIRST) == Base(0, 0, 0, Configuration((Member(NAME, INCARNATION),)), CLUSTER_ID)
+    assert (
+        recovered.base == base_of_birth(FIRST) == Base(0, 0, 0, Configuration((Member(NAME, INCARNATION),)), CLUSTER_ID)
+    )
     assert recovered.cluster_id == CLUSTER_ID
     assert recovered.entries == (FIRST, command(2)), "the entry of the birth stays where it was"
 
