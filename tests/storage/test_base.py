@@ -95,7 +95,7 @@ def test_a_log_is_refused_under_another_clusters_base() -> None:
     log = Log(disk, base=HUNDRED)
     log.write(append(1, command(101, 7)))
     log.close()
-    assert f"names cluster {'c' * 32}, but the log was born in (none)" in verify(disk).damage
+    assert "holds entry 101 where entry 1 must follow" in verify(disk).damage
     other = Base(100, 7, 0, MEMBERS, "d" * 32)
     assert f"was born in {'d' * 32}" in verify(disk, other).damage
 
