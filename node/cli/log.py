@@ -64,10 +64,13 @@ def _verify(folder: Folder, as_json: Json = False) -> int:
     elif not found.damage:
         hard = found.hard_state
         print(f"whole: {found.segments} segments, {found.frames} frames, {found.bytes_used} bytes")
-        entries = f"{found.first_index} to {found.last_index}" if found.last_index else "none"
+        entries = f"{found.first_index} to {found.last_index}" if found.last_index >= found.first_index else "none"
         print(f"entries {entries}, commit {hard.commit}")
         print(f"term {hard.term}, voted for {hard.vote or 'nobody'}")
         print(f"node {found.name or '?'} {found.incarnation}, cluster {found.cluster_id or 'not born yet'}")
+        if found.cluster_id:
+            members = ", ".join(member.name for member in found.configuration.voters)
+            print(f"members before entry {found.first_index}: {members}")
         if found.torn_bytes:
             print(f"the last write was never finished: the next start cuts off {found.torn_bytes} bytes")
     if found.damage:

@@ -9,16 +9,24 @@ election would have (thesis 9.6).
 """
 
 import enum
+from typing import Annotated
 
 import msgspec
 
-from node.raft.types import Entry, Member
+from node.raft.types import MEMBERS_MAX, Entry, Member
 
 COMMAND_BYTES_MAX = 4096
 """The longest arguments of a relayed command."""
 
 OUTCOME_BYTES_MAX = 256 * 1024
 """The longest outcome of one."""
+
+
+APPEND_ENTRIES_MAX = 2048
+"""Entries in one Append: decoding and looking at each costs a microsecond of one turn, a configuration five."""
+
+REPORT_BYTES_MAX = 256 * 1024
+"""The longest report of a node; that of one with `MEMBERS_MAX` peers and every fault takes a third of it."""
 
 
 class Lane(enum.IntEnum):
@@ -70,7 +78,7 @@ class Append(_Message, frozen=True, tag="a"):
     prev_index: int
     prev_term: int
     commit: int
-    entries: tuple[Entry, ...] = ()
+    entries: Annotated[tuple[Entry, ...], msgspec.Meta(max_length=APPEND_ENTRIES_MAX)] = ()
 
 
 class AppendReply(_Message, frozen=True, tag="ar"):
@@ -137,7 +145,7 @@ class Birth(_Message, frozen=True, tag="b"):
     is not born, afterwards the data of its first entry. `answer` asks the receiver to say its own.
     """
 
-    view: tuple[Member, ...]
+    view: Annotated[tuple[Member, ...], msgspec.Meta(max_length=MEMBERS_MAX)]
     configuration: bytes
     answer: bool
     term: int = 0

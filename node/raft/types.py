@@ -9,6 +9,7 @@ otherwise cost the cyclic collector 120 ms a pass (architecture, decision 15).
 
 import enum
 import hashlib
+from typing import Annotated
 
 import msgspec
 
@@ -61,6 +62,10 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return ENTRY_OVERHEAD_BYTES + len(self.data)
 
 
+MEMBERS_MAX = 64
+"""The most members that a configuration, or a view of seeds, may list."""
+
+
 class Member(msgspec.Struct, frozen=True, order=True, array_like=True, gc=False):
     """A server's identity: a stable name, and the id made when its disk was empty.
 
@@ -83,16 +88,20 @@ class MemberAddress(msgspec.Struct, frozen=True, order=True, array_like=True, gc
     client_url: str = ""
 
 
+_FEW = msgspec.Meta(max_length=MEMBERS_MAX)
+"""More are refused before one of them is decoded."""
+
+
 class Configuration(msgspec.Struct, frozen=True, array_like=True):
     """Who votes and who only listens. `outgoing` is empty except in a joint configuration (thesis 4.3).
 
     `addresses`, sorted by name, say how members are reached; one that has none is reached as this node's settings say.
     """
 
-    voters: tuple[Member, ...]
-    learners: tuple[Member, ...] = ()
-    outgoing: tuple[Member, ...] = ()
-    addresses: tuple[MemberAddress, ...] = ()
+    voters: Annotated[tuple[Member, ...], _FEW]
+    learners: Annotated[tuple[Member, ...], _FEW] = ()
+    outgoing: Annotated[tuple[Member, ...], _FEW] = ()
+    addresses: Annotated[tuple[MemberAddress, ...], _FEW] = ()
 
     def member(self, name: str) -> Member | None:
         """The voter or learner of that name, or None."""

@@ -2,7 +2,13 @@
 
 Why it exists: `Storage.submit` hides whether a thread does the work. With few clients a worker keeps the event loop
 answering while the disk syncs; with many, handing over can cost more than a fast disk's sync. It must not know what
-is written.
+is written, and no call of it but `close` may wait for a disk, except where the caller's thread does the writing.
+
+What waits has no limit of its own, because a queue that is full could only wait or lie. It holds references to entries
+that the core's log holds as well, and the core takes no more of those than its settings allow: a leader refuses
+proposals above `log_bytes_max`, a follower's leader has at most `inflight_bytes_max` unacknowledged on the way to it.
+Entries that were truncated while they waited are kept by the queue alone: at most one leader's `inflight_bytes_max`
+for each change of leaders. `oldest_pending_us` shows a disk that does not answer.
 """
 
 import contextlib
@@ -14,44 +20,78 @@ from typing import Protocol
 from node.raft.effects import Persist
 from node.storage.errors import StorageError
 
-QUEUE_BYTES_MAX = 64 * 1024 * 1024
-"""Bytes that wait for the worker; above that, `submit` waits for it (the disk is slower than what is proposed)."""
-
-CLOSE_SECONDS_MAX = 60.0
-"""How long `close` waits for the last sync; a disk that takes longer is reported."""
-
-WRITE_OVERHEAD_BYTES = 100
-"""What a queued Persist is counted with beside its entries."""
+CLOSE_SECONDS_MAX = 5.0
+"""How long `close` waits for the last sync. A disk that takes longer keeps no node from ending: what it was not seen
+to write was told to nobody."""
 
 Done = Callable[[int], None]
 Write = Callable[[Sequence[Persist]], None]
+Idle = Callable[[], None]
 Deliver = Callable[[Callable[[], None]], object]
+Clock = Callable[[], float]
 
 
 class GroupCommit(Protocol):
     """`submit`, `flush` as in `node.runtime.ports.Storage`; `close` finishes what was submitted."""
 
+    @property
+    def oldest_pending_s(self) -> float: ...
     def submit(self, write: Persist, done: Done) -> None: ...
     def flush(self) -> None: ...
     def close(self) -> None: ...
 
 
+class Ages:
+    """Since when the oldest write waits that is not durable yet, in seconds of `clock`."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._waiting: float | None = None
+        self._writing: float | None = None
+
+    def submitted(self) -> None:
+        """Something waits now."""
+        if self._waiting is None:
+            self._waiting = self._clock()
+
+    def taken(self) -> None:
+        """All that waited is being written."""
+        self._writing, self._waiting = self._waiting, None
+
+    def durable(self) -> None:
+        """What was taken is durable."""
+        self._writing = None
+
+    @property
+    def oldest_s(self) -> float:
+        """0 where nothing waits."""
+        since = self._waiting if self._writing is None else self._writing
+        return 0.0 if since is None else max(0.0, self._clock() - since)
+
+
 class InlineCommit:
     """Writes and syncs within `flush`, then calls every `done`. A `flush` from within a `done` is remembered.
 
-    What waits is bounded by what the core gives out between two flushes, which its own limits in bytes bound.
+    The caller waits as long as the disk takes: for tests, the simulator, and whoever chose it (`--fsync-mode inline`).
     """
 
-    def __init__(self, write: Write, on_fatal: Callable[[StorageError], None]) -> None:
+    def __init__(self, write: Write, idle: Idle, on_fatal: Callable[[StorageError], None], clock: Clock) -> None:
         self._write = write
+        self._idle = idle
         self._on_fatal = on_fatal
+        self._ages = Ages(clock)
         self._waiting: list[tuple[Persist, Done]] = []
         self._wanted = False
         self._busy = False
         self._failed = False
 
+    @property
+    def oldest_pending_s(self) -> float:
+        return self._ages.oldest_s
+
     def submit(self, write: Persist, done: Done) -> None:
         if not self._failed:
+            self._ages.submitted()
             self._waiting.append((write, done))
 
     def flush(self) -> None:
@@ -69,8 +109,9 @@ class InlineCommit:
 
     def _commit(self) -> None:
         batch, self._waiting = self._waiting, []
+        self._ages.taken()
+        writes = [write for write, _ in batch if not write.empty]
         try:
-            writes = [write for write, _ in batch if not write.empty]
             if writes:
                 self._write(writes)
         except StorageError as error:
@@ -81,8 +122,11 @@ class InlineCommit:
         except BaseException:
             self._failed = True  # a bug, or the process is being stopped: nobody knows what was written
             raise
+        self._ages.durable()
         for write, done in batch:
             done(write.token)
+        if writes:
+            self._idle()
 
     def close(self) -> None:
         self.flush()
@@ -92,16 +136,27 @@ class ThreadedCommit:
     """One worker thread writes and syncs; `done` is called where `deliver` runs what it is given.
 
     `deliver` is the event loop's `call_soon_threadsafe`. Everything but the worker's own loop runs on that thread.
+    `idle` is called by the worker when it has told of a group and nothing waits.
     """
 
-    def __init__(self, write: Write, on_fatal: Callable[[StorageError], None], deliver: Deliver, name: str) -> None:
+    def __init__(
+        self,
+        write: Write,
+        idle: Idle,
+        on_fatal: Callable[[StorageError], None],
+        clock: Clock,
+        deliver: Deliver,
+        name: str,
+    ) -> None:
         self._write = write
+        self._idle = idle
         self._on_fatal = on_fatal
         self._deliver = deliver
         self._changed = threading.Condition()
+        self._ages = Ages(clock)
         self._waiting: list[tuple[Persist, Done]] = []
-        self._waiting_bytes = 0
         self._wanted = False
+        self._busy = False
         self._closing = False
         self._finished: deque[tuple[Persist, Done]] = deque()
         self._outstanding = 0
@@ -110,17 +165,16 @@ class ThreadedCommit:
         self._thread = threading.Thread(target=self._work, name=f"wal-{name}", daemon=True)
         self._thread.start()
 
+    @property
+    def oldest_pending_s(self) -> float:
+        return self._ages.oldest_s
+
     def submit(self, write: Persist, done: Done) -> None:
         if self._failed:
             return
-        cost = WRITE_OVERHEAD_BYTES + sum(entry.size_bytes for entry in write.entries)
         with self._changed:
-            while self._waiting and self._waiting_bytes + cost > QUEUE_BYTES_MAX and self._error is None:
-                self._wanted = True
-                self._changed.notify_all()
-                self._changed.wait()
+            self._ages.submitted()
             self._waiting.append((write, done))
-            self._waiting_bytes += cost
             self._outstanding += 1
 
     def flush(self) -> None:
@@ -129,7 +183,8 @@ class ThreadedCommit:
             if idle and all(write.empty for write, _ in self._waiting):
                 self._finished.extend(self._waiting)  # barriers only, and nothing before them: no need to ask anyone
                 self._waiting.clear()
-                self._waiting_bytes = 0
+                self._ages.taken()
+                self._ages.durable()
             elif self._waiting:
                 self._wanted = True
                 self._changed.notify_all()
@@ -137,12 +192,16 @@ class ThreadedCommit:
             self._report()
 
     def close(self) -> None:
+        """Raises `StorageError` where the disk does not let go of the last write in time."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
         self._thread.join(CLOSE_SECONDS_MAX)
         if self._thread.is_alive():
-            raise StorageError(f"the disk did not finish a write within {CLOSE_SECONDS_MAX:.0f} s: check the disk")
+            raise StorageError(
+                f"the disk has not finished a write for {self.oldest_pending_s:.0f} s, so this node ends without it: "
+                "check the disk"
+            )
         self._report()
 
     def _report(self) -> None:
@@ -160,17 +219,26 @@ class ThreadedCommit:
             while not self._closing and not (self._wanted and self._waiting):
                 self._changed.wait()
             batch, self._waiting = self._waiting, []
-            self._waiting_bytes = 0
+            self._ages.taken()
+            self._busy = bool(batch)
             self._wanted = False
-            self._changed.notify_all()
             return batch
 
     def _work(self) -> None:
         while batch := self._take():
             self._make_durable(batch)
             self._tell()
+            if self._error is None and not self._wanted:
+                self._use_the_pause()
             if self._error is not None:
                 return
+
+    def _use_the_pause(self) -> None:
+        try:
+            self._idle()
+        except Exception as error:
+            self._error = StorageError(f"the log writer failed on its own account: {error!r}")
+            self._tell()
 
     def _make_durable(self, batch: list[tuple[Persist, Done]]) -> None:
         """One frame and one sync for `batch`; what came of it is for `_report` to tell."""
@@ -179,17 +247,15 @@ class ThreadedCommit:
             if writes:
                 self._write(writes)
         except StorageError as error:
-            self._fail(error)
+            self._error = error
         except Exception as error:  # a bug: it must stop the node, not only this thread
-            self._fail(StorageError(f"the log writer failed on its own account: {error!r}"))
+            self._error = StorageError(f"the log writer failed on its own account: {error!r}")
         else:
+            self._ages.durable()
             self._finished.extend(batch)
 
-    def _fail(self, error: StorageError) -> None:
-        with self._changed:
-            self._error = error
-            self._changed.notify_all()
-
     def _tell(self) -> None:
+        with self._changed:
+            self._busy = False
         with contextlib.suppress(RuntimeError):  # the event loop is closed; `close` reports what is left
             self._deliver(self._report)

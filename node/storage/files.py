@@ -116,6 +116,7 @@ class OsFiles:
         self._folder = os.fspath(folder)
         self._around_sync = around_sync
         self._lock_descriptor = -1
+        self._folder_descriptor = -1  # kept while locked: who is out of descriptors can still make names durable
 
     @property
     def folder(self) -> str:
@@ -130,6 +131,7 @@ class OsFiles:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+            self._folder_descriptor = _open_folder(self._folder)
         except BlockingIOError:
             holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
             os.close(descriptor)
@@ -140,9 +142,10 @@ class OsFiles:
         self._lock_descriptor = descriptor
 
     def unlock(self) -> None:
-        if self._lock_descriptor >= 0:
-            os.close(self._lock_descriptor)
-            self._lock_descriptor = -1
+        for descriptor in (self._lock_descriptor, self._folder_descriptor):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._lock_descriptor = self._folder_descriptor = -1
 
     def names(self) -> list[str]:
         return sorted(os.listdir(self._folder))
@@ -174,11 +177,18 @@ class OsFiles:
         os.unlink(self._path(name))
 
     def sync_folder(self) -> None:
-        _sync_folder(self._folder)
+        if self._folder_descriptor >= 0:
+            os.fsync(self._folder_descriptor)
+        else:
+            _sync_folder(self._folder)
+
+
+def _open_folder(folder: str) -> int:
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
 
 
 def _sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = _open_folder(folder)
     try:
         os.fsync(descriptor)
     finally:

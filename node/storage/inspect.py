@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from node.raft.types import Entry, HardState
+from node.raft.types import UNBORN, Base, Configuration, Entry, HardState
 from node.storage.errors import StorageError
 from node.storage.files import FilePort
 from node.storage.recovery import SegmentScan, scan
@@ -61,7 +61,11 @@ Line = SegmentLine | FrameLine | TornLine | DamageLine
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """A whole log in one value. `damage` empty: a start would take it. `torn_bytes` 0: nothing would be cut off."""
+    """A whole log in one value. `damage` empty: a start would take it. `torn_bytes` 0: nothing would be cut off.
+
+    Entries are kept from `first_index` on; none are where `last_index` is smaller. `configuration` is the one in force
+    before them: at first the one that the cluster was born with; without voters before birth.
+    """
 
     segments: int
     frames: int
@@ -72,14 +76,15 @@ class Verdict(msgspec.Struct, frozen=True):
     name: str
     incarnation: str
     cluster_id: str
+    configuration: Configuration
     torn_bytes: int
     damage: str
 
 
-def dump(files: FilePort) -> Iterator[Line]:
+def dump(files: FilePort, base: Base = UNBORN) -> Iterator[Line]:
     """Every segment and frame in order, up to the damage if there is any. Raises nothing for a log's contents."""
     try:
-        for result in scan(files, Replay()):
+        for result in scan(files, Replay(base)):
             yield from _lines(result)
     except StorageError as error:
         yield DamageLine(error.file, error.offset, str(error))
@@ -102,9 +107,9 @@ def _lines(result: SegmentScan) -> Iterator[Line]:
         yield TornLine(result.file, result.end, len(result.torn_bytes))
 
 
-def verify(files: FilePort) -> Verdict:
+def verify(files: FilePort, base: Base = UNBORN) -> Verdict:
     """Read everything as a start would, and say what it would find. Raises nothing for a log's contents."""
-    replay, segments, frames, used, torn, damage, head = Replay(), 0, 0, 0, 0, "", None
+    replay, segments, frames, used, torn, damage, head = Replay(base), 0, 0, 0, 0, "", None
     try:
         for result in scan(files, replay):
             head = result.header
@@ -119,12 +124,13 @@ def verify(files: FilePort) -> Verdict:
         segments=segments,
         frames=frames,
         bytes_used=used,
-        first_index=1,
-        last_index=len(replay.entries),
+        first_index=replay.base.index + 1,
+        last_index=replay.last_index,
         hard_state=replay.hard_state,
         name=head.name if head else "",
         incarnation=head.incarnation if head else "",
-        cluster_id=head.cluster_id if head else "",
+        cluster_id=replay.base.cluster_id,
+        configuration=replay.base.configuration,
         torn_bytes=torn,
         damage=damage,
     )

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from node.raft.types import Entry, HardState, cluster_id_of
+from node.raft.types import UNBORN, Base, Entry, HardState
 from node.storage.errors import NEW_MEMBER_CURE, StorageError, damaged, from_os_error
 from node.storage.files import FilePort
 from node.storage.frames import (
@@ -79,18 +79,22 @@ class SegmentScan(msgspec.Struct):
 
 
 class Recovered(msgspec.Struct, frozen=True):
-    """What a start begins with. `entries` are contiguous from `first_index` (1 until snapshots exist).
+    """What a start begins with. `entries` follow `base` without a gap; both are empty where the node was not born.
 
-    `cluster_id` is empty where the node was not born. `torn_files`: names of the files that keep what was cut off.
+    `torn_files`: names of the files that keep what was cut off.
     """
 
     name: str
     incarnation: str
-    cluster_id: str
     hard_state: HardState
+    base: Base
     entries: tuple[Entry, ...]
-    first_index: int = 1
     torn_files: tuple[str, ...] = ()
+
+    @property
+    def cluster_id(self) -> str:
+        """Empty where the node was not born."""
+        return self.base.cluster_id
 
 
 def segment_numbers(files: FilePort) -> list[int]:
@@ -233,9 +237,10 @@ class Survey(msgspec.Struct):
     chain: int
 
 
-def survey(files: FilePort, name: str) -> Survey | None:
-    """Read the whole log of the node `name`; None where there is none. Raises `StorageError`; changes nothing."""
-    replay, last, before_last = Replay(), None, None
+def survey(files: FilePort, name: str, base: Base = UNBORN) -> Survey | None:
+    """Read the whole log of the node `name`, which follows `base`; None where there is none. Raises `StorageError`;
+    changes nothing."""
+    replay, last, before_last = Replay(base), None, None
     sequence, chain = 1, 0
     for result in scan(files, replay):
         if result.damage is not None:
@@ -255,7 +260,7 @@ def survey(files: FilePort, name: str) -> Survey | None:
     if last is None:
         return None
     head = last.header
-    recovered = Recovered(head.name, head.incarnation, head.cluster_id, replay.hard_state, tuple(replay.entries))
+    recovered = Recovered(head.name, head.incarnation, replay.hard_state, replay.base, tuple(replay.entries))
     return Survey(recovered, last, before_last, sequence, chain)
 
 
@@ -267,8 +272,7 @@ def _take(replay: Replay, result: SegmentScan) -> None:
         except Malformed as error:
             result.damage = damaged(result.file, frame.offset, str(error))
             return
-    claimed = result.header.cluster_id
-    actual = cluster_id_of(replay.entries[0]) if replay.entries else ""
+    claimed, actual = result.header.cluster_id, replay.base.cluster_id
     if claimed != actual and result.damage is None:  # header and first entry came in one step, at birth
-        what = f"the header names cluster {claimed or '(none)'}, but the log's first entry says {actual or '(none)'}"
+        what = f"the header names cluster {claimed or '(none)'}, but the log was born in {actual or '(none)'}"
         result.damage = damaged(result.file, 0, what)

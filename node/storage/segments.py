@@ -5,17 +5,14 @@ waits for it. A failed write or sync is reported once and must never be retried:
 have dropped the data, and a second fsync would say that all is well.
 """
 
+import contextlib
 from collections.abc import Sequence
 
-import msgspec
-
 from node.raft.effects import Persist
-from node.raft.types import Entry, HardState
+from node.raft.types import HardState
 from node.storage.errors import StorageError, from_os_error
 from node.storage.files import FilePort, OpenFile
 from node.storage.frames import (
-    ENTRY_FRAME_BYTES_MAX,
-    FRAME_PAYLOAD_BYTES_MAX,
     HEADER_BYTES,
     SECTOR_BYTES,
     FrameBody,
@@ -25,72 +22,16 @@ from node.storage.frames import (
     encode_segment_header,
     salt_of,
 )
+from node.storage.grouping import FRAME_BYTES, merge, split
 from node.storage.recovery import TEMPORARY_SUFFIX, segment_name
 
 SEGMENT_BYTES = 16 * 1024 * 1024
 """A segment's size. Its space is taken at once, so a full disk shows at rotation and not in the middle, and a write
 changes no metadata; larger ones would only make a small cluster take much disk."""
 
-FRAME_BYTES = FRAME_PAYLOAD_BYTES_MAX - 256 * 1024
-"""What goes into one frame at most, as `payload_bytes` counts; the rest is room for the fixed part and stuffing."""
-
-
-class Group(msgspec.Struct):
-    """What several Persists come to when they are written as one."""
-
-    hard_state: HardState | None
-    truncate_from: int | None
-    entries: list[Entry]
-    cluster_id: str | None
-
-
-def payload_bytes(entry: Entry) -> int:
-    """What an entry takes in a frame, at most."""
-    return ENTRY_FRAME_BYTES_MAX + len(entry.data)
-
-
-def merge(writes: Sequence[Persist]) -> Group:
-    """The one write that leaves the log as `writes` in their order would."""
-    group = Group(None, None, [], None)
-    for write in writes:
-        start = write.truncate_from
-        if start is not None:
-            if group.entries and start > group.entries[0].index:
-                del group.entries[start - group.entries[0].index :]
-            else:
-                group.entries = []
-                group.truncate_from = start  # never above an earlier one: the log ended there
-        group.entries.extend(write.entries)
-        group.hard_state = write.hard_state or group.hard_state
-        group.cluster_id = write.cluster_id or group.cluster_id
-    return group
-
-
-def split(group: Group, durable: HardState, frame_bytes: int = FRAME_BYTES) -> list[FrameBody]:
-    """The frames of a group, each within `frame_bytes`; almost always one.
-
-    A crash may come between two of them, so the first carries term and vote (never an entry of a term that the node
-    does not know), and only the last the commit index (never beyond the entries).
-    """
-    parts: list[list[Entry]] = [[]]
-    room = frame_bytes
-    for entry in group.entries:
-        cost = payload_bytes(entry)
-        if cost > room and parts[-1]:
-            parts.append([])
-            room = frame_bytes
-        parts[-1].append(entry)
-        room -= cost
-    state = group.hard_state
-    if len(parts) == 1 or state is None:
-        states: list[HardState | None] = [state] + [None] * (len(parts) - 1)
-    else:
-        early = HardState(state.term, state.vote, min(state.commit, durable.commit))
-        states = [early] + [None] * (len(parts) - 2) + [state]
-    return [
-        FrameBody(state, group.truncate_from if number == 0 else None, part)
-        for number, (state, part) in enumerate(zip(states, parts, strict=True))
-    ]
+AHEAD_PARTS = 8
+"""A segment is thought of in so many parts: when half of them are full the next one's file is made, and where that
+fails it is tried again a part later."""
 
 
 class SegmentWriter:
@@ -118,6 +59,9 @@ class SegmentWriter:
         self._hard_state = hard_state
         self._segment_bytes, self._frame_bytes = segment_bytes, frame_bytes
         self._file: OpenFile | None = None
+        self._ahead: OpenFile | None = None
+        self._ahead_name = ""
+        self._ahead_from = 0
 
     @property
     def _path(self) -> str:
@@ -139,6 +83,36 @@ class SegmentWriter:
         if self._file is not None:
             self._file.close()
             self._file = None
+        self._drop_ahead()
+
+    def open(self) -> None:
+        """Open the segment that is written, of a log that was there."""
+        if self._file is None:
+            self._file = self._files.open(segment_name(self._segment.number))
+
+    def prepare(self) -> None:
+        """Make the next segment's file ahead, when nobody waits: its space is taken, its descriptor open.
+
+        So rotation needs neither, nor their time. What fails here is no failure of the log: rotation tries itself.
+        """
+        part = self._segment.size_bytes // AHEAD_PARTS
+        if self._ahead is not None or self._offset < max(AHEAD_PARTS // 2 * part, self._ahead_from):
+            return
+        self._ahead_from = self._offset + part
+        self._ahead_name = segment_name(self._segment.number + 1) + TEMPORARY_SUFFIX
+        try:
+            self._ahead = self._files.create(self._ahead_name, self._segment_bytes)
+            self._ahead.sync()
+        except OSError:
+            self._drop_ahead()
+
+    def _drop_ahead(self) -> None:
+        """Remove the file that was made ahead, if there is one; a start would remove it as well."""
+        if self._ahead is not None:
+            self._ahead.close()
+            self._ahead = None
+            with contextlib.suppress(OSError):
+                self._files.remove(self._ahead_name)
 
     def begin(self) -> None:
         """Create the first segment of an empty folder, durably: from now on the incarnation may be told."""
@@ -148,20 +122,27 @@ class SegmentWriter:
         """Seal the segment before this one, which is still empty, where its frames end."""
         file = self._files.open(segment_name(previous.number))
         try:
-            file.pwrite(offset, encode_seal(self._sequence, self._chain, self._salt))
-            file.sync()
+            self._seal(file, offset)
         finally:
             file.close()
+
+    def _seal(self, file: OpenFile, offset: int) -> None:
+        file.pwrite(offset, encode_seal(self._sequence, self._chain, self._salt))
+        file.sync()
 
     def _append(self, body: FrameBody) -> None:
         frame, chain = encode_frame(body, self._sequence, self._chain, self._salt)
         if self._offset + len(frame) + HEADER_BYTES > self._segment.size_bytes:
             self._rotate(len(frame))
-        if self._file is None:
-            self._file = self._files.open(segment_name(self._segment.number))
-        self._file.pwrite(self._offset, frame)
-        self._file.sync()
+        file = self._opened()
+        file.pwrite(self._offset, frame)
+        file.sync()
         self._advance(body, len(frame), chain)
+
+    def _opened(self) -> OpenFile:
+        if self._file is None:
+            raise StorageError(f"{self._path}: a write came to a log that is not open")
+        return self._file
 
     def _advance(self, body: FrameBody, size_bytes: int, chain: int) -> None:
         self._offset += size_bytes
@@ -170,12 +151,15 @@ class SegmentWriter:
         self._hard_state = body.hard_state or self._hard_state
 
     def _rotate(self, frame_bytes: int) -> None:
-        previous, offset = self._segment, self._offset
-        self.close()
-        self._segment = self._header(previous.number + 1, previous.cluster_id, frame_bytes)
+        """Go on in a new segment, and seal the one before through the descriptor that was written until now."""
+        before, offset, file = self._segment, self._offset, self._opened()
+        self._segment = self._header(before.number + 1, before.cluster_id, frame_bytes)
         self._offset = SECTOR_BYTES
-        self._create(self._segment, b"")
-        self.seal_previous(previous, offset)
+        try:
+            self._create(self._segment, b"")
+            self._seal(file, offset)
+        finally:
+            file.close()
 
     def _give_birth(self, cluster_id: str, body: FrameBody) -> None:
         """Replace the empty log by one with the cluster id and its first entry, in one step."""
@@ -204,9 +188,17 @@ class SegmentWriter:
 
     def _create(self, header: SegmentHeader, frames: bytes) -> None:
         """Make a segment appear under its name whole and durable, or not at all."""
-        name, content = segment_name(header.number), encode_segment_header(header) + frames
-        self._file = self._files.create(name + TEMPORARY_SUFFIX, header.size_bytes)
-        self._file.pwrite(0, content)
-        self._file.sync()
+        name = segment_name(header.number)
+        file = self._file = self._take_ahead(header) or self._files.create(name + TEMPORARY_SUFFIX, header.size_bytes)
+        file.pwrite(0, encode_segment_header(header) + frames)
+        file.sync()
         self._files.rename(name + TEMPORARY_SUFFIX, name)
         self._files.sync_folder()
+
+    def _take_ahead(self, header: SegmentHeader) -> OpenFile | None:
+        """The file that was made ahead for this segment, unless one frame needs a larger one."""
+        self._ahead_from = 0
+        if header.size_bytes != self._segment_bytes:
+            self._drop_ahead()
+        made, self._ahead = self._ahead, None
+        return made

@@ -1,53 +1,40 @@
-"""Frames: msgpack bytes to messages and back, refusing whatever a correct peer could not have said.
+"""Frames: a message's msgpack bytes under a checksum, and back, refusing whatever a correct peer could not have said.
 
-Why it exists: it is the one gate between bytes from the network and the core. What passes has the right types *and*
-is possible at all: no negative number, no gap between entries, no unreadable configuration. It must not know the
-state of this node: whether a possible message is believed is the core's business.
+Why it exists: it is the one gate between bytes from the network and the core. What passes has the right types, *is
+possible* (`checks.py`) and is what was sent: TCP's own sum misses a flipped bit now and then (one damaged segment in
+65,536), and an entry with a flipped bit would be stored as truth. It must not know the state of this node: whether a
+possible message is believed is the core's business.
+
+    frame   msgpack of the message | CRC-32 (as in zlib) of all bytes before it, 4 bytes, big-endian
+
+It finds every flipped bit, any two of them, and every burst of up to 32. The checksum of a hello is at the same time
+the last field of its array, so that a peer of version 1, which knows no checksum, reads the hello and refuses it by its
+version; and a hello of version 1, which has none, is read here for the same sentence. Later versions keep both.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any
+import zlib
 
 import msgspec
 
-from node.raft.messages import (
-    COMMAND_BYTES_MAX,
-    OUTCOME_BYTES_MAX,
-    Append,
-    AppendReply,
-    Birth,
-    Command,
-    CommandReply,
-    Forward,
-    ForwardReply,
-    Heartbeat,
-    HeartbeatReply,
-    Lane,
-    Message,
-    PreVote,
-    PreVoteReply,
-    ReadContext,
-    ReadIndex,
-    ReadIndexReply,
-    Report,
-    TimeoutNow,
-    Vote,
-    VoteReply,
-)
-from node.raft.types import Configuration, Entry, EntryKind, Member
+from node.raft.messages import Lane, Message
+from node.transport.checks import CHECKS, FrameError, check_hello
 from node.transport.port import FRAME_BYTES_MAX
 
-PROTOCOL_VERSION = 1
-"""Grows when a peer that does not know the change would misunderstand this one."""
+PROTOCOL_VERSION = 2
+"""Grows when a peer that does not know the change would misunderstand this one. 2: every frame has a checksum."""
 
-NUMBER_MAX = 2**63 - 1
-"""The largest term, index or counter: what eight signed bytes hold."""
+UNCHECKED_VERSION = 1
+"""The version whose frames had no checksum."""
 
-TEXT_CHARS_MAX = 253
-"""The longest name, incarnation, boot id or cluster id, in characters (a DNS name's limit)."""
+CHECKSUM_BYTES = 4
+COPY_BYTES_MAX = 4096
+"""A body up to this is cut off by copying it, which costs less than a view of it."""
 
-MEMBERS_MAX = 64
-"""The most members that a view or a configuration may list."""
+_HELLO_AT = slice(1, 7)
+_HELLO = b"\xa5hello"
+"""The tag in its place, behind the first byte: an array of at most 15 fields."""
+_CHECKSUM_FIELD = b"\xce"
+"""msgpack's mark of an integer of four bytes."""
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="hello"):
@@ -65,232 +52,50 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="hello")
     lane: Lane
 
 
-class FrameError(Exception):
-    """This frame cannot come from a correct peer; the message is one sentence saying what is wrong with it."""
+class DamagedFrame(FrameError):
+    """The bytes are not those that were sent."""
 
 
-_ENCODER = msgspec.msgpack.Encoder()
-_DECODER: msgspec.msgpack.Decoder[Message | Hello] = msgspec.msgpack.Decoder(Message | Hello)
+_encode = msgspec.msgpack.Encoder().encode
+_MESSAGES: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+_decode_hello = msgspec.msgpack.Decoder(Hello).decode
 
 
 def encode(message: Message | Hello) -> bytes:
     """The frame of a message. The caller compares its length with `FRAME_BYTES_MAX`."""
-    return _ENCODER.encode(message)
+    body = _encode(message)
+    if isinstance(message, Hello):
+        body = bytes((body[0] + 1,)) + body[1:] + _CHECKSUM_FIELD
+    return body + zlib.crc32(body).to_bytes(CHECKSUM_BYTES, "big")
 
 
 def decode(frame: bytes) -> Message | Hello:
-    """The message of a frame. Raises `FrameError`, and nothing else, on any other bytes."""
+    """The message of a frame. Raises `FrameError`, and nothing else, on any other bytes; `DamagedFrame` where the
+    checksum says so. A hello may be of another version: then nothing but that version may be believed."""
     if len(frame) > FRAME_BYTES_MAX:
         raise FrameError(f"a frame of {len(frame)} bytes is over the limit of {FRAME_BYTES_MAX}")
+    body = frame[:-CHECKSUM_BYTES] if len(frame) <= COPY_BYTES_MAX else memoryview(frame)[:-CHECKSUM_BYTES]
+    whole = zlib.crc32(body) == int.from_bytes(frame[-CHECKSUM_BYTES:], "big") and len(frame) > CHECKSUM_BYTES
+    if frame[_HELLO_AT] == _HELLO:
+        return _hello(frame, whole)
+    if not whole:
+        raise DamagedFrame(f"a frame of {len(frame)} bytes was damaged on its way (checksum mismatch)")
     try:
-        message = _DECODER.decode(frame)
+        message = _MESSAGES.decode(body)
     except (ValueError, RecursionError) as error:  # msgspec's errors and UnicodeDecodeError are ValueErrors
         raise FrameError(f"not a message: {error}") from None
-    _CHECKS[type(message)](message)
+    CHECKS[type(message)](message)
     return message
 
 
-def _require(holds: bool, sentence: str) -> None:
-    if not holds:
-        raise FrameError(sentence)
-
-
-def _numbers(kind: str, *numbers: int) -> None:
-    for number in numbers:
-        if not 0 <= number <= NUMBER_MAX:
-            raise FrameError(f"{kind}: the number {number} is not between 0 and {NUMBER_MAX}")
-
-
-def _text(kind: str, text: str, empty_allowed: bool = False) -> None:
-    """Names end up in tables and logs, so what a terminal would obey (control characters) is refused too."""
-    if not (text or empty_allowed) or len(text) > TEXT_CHARS_MAX or not text.isprintable():
-        raise FrameError(f"{kind}: a text is empty, longer than {TEXT_CHARS_MAX} characters or not printable")
-
-
-def _position(kind: str, index: int, term: int) -> None:
-    """The place of an entry in a log; index 0 stands before the first and has term 0."""
-    _numbers(kind, index, term)
-    _require(index > 0 or term == 0, f"{kind}: index 0 has term {term}, not 0")
-
-
-def _leads(kind: str, term: int) -> None:
-    _numbers(kind, term)
-    _require(term > 0, f"{kind}: nobody leads or runs in term 0")
-
-
-def _members(kind: str, members: Iterable[Member], incarnation_may_be_empty: bool = False) -> None:
-    seen: dict[str, None] = {}
-    for member in members:
-        _text(kind, member.name)
-        _text(kind, member.incarnation, incarnation_may_be_empty)
-        _require(member.name not in seen, f"{kind}: {member.name} is listed twice")
-        seen[member.name] = None
-    _require(len(seen) <= MEMBERS_MAX, f"{kind}: more than {MEMBERS_MAX} members")
-
-
-def _configuration(kind: str, data: bytes) -> None:
+def _hello(frame: bytes, whole: bool) -> Hello:
     try:
-        configuration = Configuration.decode(data)
+        hello = _decode_hello(frame)
     except (ValueError, RecursionError) as error:
-        raise FrameError(f"{kind}: the configuration is not readable: {error}") from None
-    _require(len(configuration.voters) > 0, f"{kind}: a configuration without voters")
-    _members(kind, (*configuration.voters, *configuration.learners))
-    _members(kind, configuration.outgoing)
-
-
-def _entries(message: Append) -> None:
-    """Without `_require`: a message may hold thousands of entries, and building sentences costs more than checks."""
-    index, term, last_term = message.prev_index, message.prev_term, message.term
-    for entry in message.entries:
-        if entry.index != index + 1:
-            raise FrameError(f"append: entry {entry.index} follows entry {index}")
-        if not term <= entry.term <= last_term:
-            raise FrameError(f"append: entry {entry.index} has the impossible term {entry.term}")
-        if not (0 <= entry.time_us <= NUMBER_MAX and 0 <= entry.session <= NUMBER_MAX):
-            raise FrameError(f"append: entry {entry.index} has an impossible time or session")
-        if not 0 <= entry.sequence <= NUMBER_MAX:
-            raise FrameError(f"append: entry {entry.index} has an impossible sequence number")
-        if entry.kind is not EntryKind.COMMAND or entry.index == 1:
-            _special_entry(entry)
-        index, term = entry.index, entry.term
-    _numbers("append", index, term)
-
-
-def _special_entry(entry: Entry) -> None:
-    if entry.kind is EntryKind.CONFIGURATION:
-        _configuration("append", entry.data)
-    else:
-        _require(entry.index > 1, "append: entry 1 is not a configuration")
-        _require(not entry.data, f"append: entry {entry.index}, a no-op, has data")
-
-
-def _context(kind: str, context: ReadContext | None) -> None:
-    if context is not None:
-        _text(kind, context.node)
-        _text(kind, context.boot)
-        _numbers(kind, context.number)
-
-
-def _check_pre_vote(m: PreVote) -> None:
-    _leads("pre-vote", m.term)
-    _numbers("pre-vote", m.campaign)
-    _position("pre-vote", m.last_index, m.last_term)
-    _require(m.last_term <= m.term, f"pre-vote: a log that ends in term {m.last_term} runs for term {m.term}")
-
-
-def _check_pre_vote_reply(m: PreVoteReply) -> None:
-    _numbers("pre-vote reply", m.term, m.campaign)
-
-
-def _check_vote(m: Vote) -> None:
-    _leads("vote", m.term)
-    _position("vote", m.last_index, m.last_term)
-    _require(m.last_term <= m.term, f"vote: a log that ends in term {m.last_term} runs for term {m.term}")
-
-
-def _check_vote_reply(m: VoteReply) -> None:
-    _numbers("vote reply", m.term)
-
-
-def _check_append(m: Append) -> None:
-    _leads("append", m.term)
-    _numbers("append", m.commit)
-    _position("append", m.prev_index, m.prev_term)
-    _require(m.prev_term <= m.term, f"append: entry {m.prev_index} has term {m.prev_term}, later than {m.term}")
-    _entries(m)
-
-
-def _check_append_reply(m: AppendReply) -> None:
-    _numbers("append reply", m.term, m.index)
-    _position("append reply", m.hint_index, m.hint_term)
-
-
-def _check_heartbeat(m: Heartbeat) -> None:
-    _leads("heartbeat", m.term)
-    _numbers("heartbeat", m.commit)
-    _context("heartbeat", m.context)
-
-
-def _check_heartbeat_reply(m: HeartbeatReply) -> None:
-    _numbers("heartbeat reply", m.term)
-    _context("heartbeat reply", m.context)
-
-
-def _check_read_index(m: ReadIndex) -> None:
-    _numbers("read index", m.term)
-    _context("read index", m.context)
-
-
-def _check_read_index_reply(m: ReadIndexReply) -> None:
-    _numbers("read index reply", m.term, m.index)
-    _context("read index reply", m.context)
-
-
-def _check_timeout_now(m: TimeoutNow) -> None:
-    _leads("timeout now", m.term)
-
-
-def _check_command(m: Command) -> None:
-    _numbers("command", m.term, m.request)
-    _text("command", m.boot)
-    _text("command", m.name)
-    _require(len(m.arguments) <= COMMAND_BYTES_MAX, f"command: arguments longer than {COMMAND_BYTES_MAX} bytes")
-
-
-def _check_command_reply(m: CommandReply) -> None:
-    _numbers("command reply", m.term, m.request)
-    _text("command reply", m.boot)
-    _require(len(m.outcome) <= OUTCOME_BYTES_MAX, f"command reply: an outcome longer than {OUTCOME_BYTES_MAX} bytes")
-
-
-def _check_birth(m: Birth) -> None:
-    _numbers("birth", m.term)
-    _members("birth", m.view, incarnation_may_be_empty=True)  # a seed that was not heard has none
-    _require(all(a < b for a, b in zip(m.view, m.view[1:], strict=False)), "birth: the view is not sorted")
-    if m.configuration:
-        _configuration("birth", m.configuration)
-
-
-def _check_forward(m: Forward) -> None:
-    _numbers("forward", m.term)
-    _text("forward", m.boot)
-    for proposal in m.proposals:
-        _numbers("forward", proposal.request, proposal.session, proposal.sequence)
-
-
-def _check_forward_reply(m: ForwardReply) -> None:
-    _numbers("forward reply", m.term, *(answer.request for answer in m.answers))
-    _text("forward reply", m.boot)
-
-
-def _check_report(m: Report) -> None:
-    _numbers("report", m.term)
-
-
-def _check_hello(m: Hello) -> None:
-    _numbers("hello", m.version)
-    _text("hello", m.cluster_id, empty_allowed=True)
-    for text in (m.name, m.incarnation, m.boot):
-        _text("hello", text)
-
-
-_CHECKS: dict[type[Any], Callable[[Any], None]] = {
-    PreVote: _check_pre_vote,
-    PreVoteReply: _check_pre_vote_reply,
-    Vote: _check_vote,
-    VoteReply: _check_vote_reply,
-    Append: _check_append,
-    AppendReply: _check_append_reply,
-    Heartbeat: _check_heartbeat,
-    HeartbeatReply: _check_heartbeat_reply,
-    ReadIndex: _check_read_index,
-    ReadIndexReply: _check_read_index_reply,
-    TimeoutNow: _check_timeout_now,
-    Birth: _check_birth,
-    Forward: _check_forward,
-    ForwardReply: _check_forward_reply,
-    Report: _check_report,
-    Command: _check_command,
-    CommandReply: _check_command_reply,
-    Hello: _check_hello,
-}
+        if not whole:
+            raise DamagedFrame("a hello was damaged on its way (checksum mismatch)") from None
+        raise FrameError(f"not a hello: {error}") from None
+    if not whole and hello.version != UNCHECKED_VERSION:
+        raise DamagedFrame("a hello was damaged on its way (checksum mismatch)")
+    check_hello(hello.version, hello.cluster_id, (hello.name, hello.incarnation, hello.boot))
+    return hello

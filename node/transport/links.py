@@ -17,7 +17,8 @@ import msgspec
 
 from node.raft.messages import Lane, Message, lane_of
 from node.raft.types import Member
-from node.transport.codec import PROTOCOL_VERSION, FrameError, Hello, decode, encode
+from node.transport.checks import FrameError
+from node.transport.codec import PROTOCOL_VERSION, DamagedFrame, Hello, decode, encode
 from node.transport.port import FRAME_BYTES_MAX, Carrier
 
 LANES = (Lane.CONTROL, Lane.BULK)
@@ -39,6 +40,8 @@ class LinkCounters(msgspec.Struct):
     """What went wrong since the start of this process, in frames."""
 
     refused_hellos: int = 0
+    damaged_frames: int = 0
+    """Whose checksum was wrong: a bit flipped on the way."""
     bad_frames: int = 0
     stale_frames: int = 0
     oversized_frames: int = 0
@@ -137,6 +140,9 @@ class PeerLinks:
             return session.ended
         try:
             message = decode(frame)
+        except DamagedFrame as error:
+            self.counters.damaged_frames += 1
+            return str(error)
         except FrameError as error:
             self.counters.bad_frames += 1
             return str(error)

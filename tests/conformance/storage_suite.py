@@ -9,7 +9,7 @@ import pytest
 
 from node.raft.effects import Persist
 from node.raft.errors import InvariantViolation
-from node.raft.types import HardState
+from node.raft.types import Base, HardState
 from node.storage.files import FilePort
 from tests.storage.logs import CLUSTER_ID, FIRST, INCARNATION, NAME, Log, append, birth, command
 
@@ -22,7 +22,7 @@ class StorageSuite:
     def test_an_empty_folder_gives_an_unborn_log_with_the_incarnation_handed_in(self, open_log: OpenLog) -> None:
         recovered = open_log().recovered
         assert (recovered.name, recovered.incarnation, recovered.cluster_id) == (NAME, INCARNATION, "")
-        assert (recovered.entries, recovered.hard_state, recovered.first_index) == ((), HardState(), 1)
+        assert (recovered.entries, recovered.hard_state, recovered.base) == ((), HardState(), Base())
 
     def test_the_incarnation_is_made_once(self, open_log: OpenLog) -> None:
         open_log().close()
@@ -159,6 +159,7 @@ class StorageSuite:
             (append(2, command(2), command(4)), "begins at entry 2"),
             (append(2, truncate_from=3), "truncates from 3"),
             (append(2, truncate_from=0), "truncates from 0"),
+            (append(2, truncate_from=1), "truncates from 1"),
             (append(2, state=HardState(1, "", 2)), "commits 2, the log ends at 1"),
             (birth(2), "begins at entry 1"),
             (append(2, command(2, 1, bytes(9_000_000))), "an entry of 9000064 bytes"),

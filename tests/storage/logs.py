@@ -1,14 +1,17 @@
 """What tests of the log share: writes that a core could have made, and a log together with what it reported."""
 
 import queue
+import threading
+import time
 from collections.abc import Callable
 
 from node.raft.effects import Persist
-from node.raft.types import Configuration, Entry, EntryKind, HardState, Member, cluster_id_of
+from node.raft.types import UNBORN, Base, Configuration, Entry, EntryKind, HardState, Member, cluster_id_of
 from node.storage.errors import StorageError
 from node.storage.files import FilePort
+from node.storage.grouping import FRAME_BYTES
 from node.storage.recovery import Recovered
-from node.storage.segments import FRAME_BYTES, SEGMENT_BYTES
+from node.storage.segments import SEGMENT_BYTES
 from node.storage.wal import Wal, open_wal
 
 NAME = "node-1"
@@ -33,7 +36,7 @@ def append(token: int, *entries: Entry, truncate_from: int | None = None, state:
 class Log:
     """A `Wal`, the tokens it reported as durable, and the faults it reported. Threaded: reports wait in a queue.
 
-    With a `clock` (and `threaded`) a quick disk is written without the worker, from the same queue."""
+    With a `clock` (and `threaded`) a quick disk is waited for, in a turn from the same queue; `own_clock`: of ages."""
 
     def __init__(
         self,
@@ -41,10 +44,12 @@ class Log:
         *,
         threaded: bool = False,
         clock: Callable[[], float] | None = None,
+        own_clock: Callable[[], float] = time.perf_counter,
         segment_bytes: int = SEGMENT_BYTES,
         frame_bytes: int = FRAME_BYTES,
         name: str = NAME,
         incarnation: str = INCARNATION,
+        base: Base = UNBORN,
     ) -> None:
         self.done: list[int] = []
         self.fatal: list[StorageError] = []
@@ -58,7 +63,8 @@ class Log:
             self.fatal.append,
             deliver=self._reports.put if threaded else None,
             turn=self._reports.put if clock is not None else None,
-            clock=clock,
+            clock=clock or own_clock,
+            base=base,
             segment_bytes=segment_bytes,
             frame_bytes=frame_bytes,
         )
@@ -83,6 +89,12 @@ class Log:
 
     def close(self) -> None:
         self.wal.close()
+
+    def join(self) -> None:
+        """Wait for the worker of a log that could not be closed in time."""
+        for thread in threading.enumerate():
+            if thread.name.startswith("wal-"):
+                thread.join(WAIT_SECONDS_MAX)
 
 
 def read_back(files: FilePort) -> Recovered:

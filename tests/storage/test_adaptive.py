@@ -1,115 +1,176 @@
-"""A quick disk is written from the loop, one turn later; a slow one by the worker."""
+"""The loop waits a moment for a quick disk, not at all for a slow one, and never long for one that falls silent."""
 
 import errno
-import threading
-from collections.abc import Callable
+import queue
+from collections.abc import Callable, Iterator
 
+import pytest
+
+from node.raft.effects import Persist
+from node.storage import adaptive
 from node.storage.adaptive import QUICK_SECONDS_MAX, SLOW_GROUPS
+from node.storage.errors import StorageError
 from node.storage.wal import open_wal
-from tests.simulation.disk import SimulatedDisk
-from tests.storage.logs import INCARNATION, NAME, Log, append, birth, command, read_back
+from tests.storage.disks import ClockedDisk
+from tests.storage.logs import INCARNATION, NAME, WAIT_SECONDS_MAX, append, birth, command, read_back
 
 
-class Disk(SimulatedDisk):
-    """Takes `sync_s` for a sync, on its own clock, and remembers which threads synced."""
+class Loop:
+    """A log, and by hand what an event loop would do: its next turn, and reports that come from the worker."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.now_s = 0.0
-        self.sync_s = 0.0
-        self.threads: list[str] = []
+    def __init__(self, disk: ClockedDisk) -> None:
+        self.turns: list[Callable[[], None]] = []
+        self.reports: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self.done: list[int] = []
+        self.fatal: list[StorageError] = []
+        self.wal, _ = open_wal(
+            disk,
+            NAME,
+            INCARNATION,
+            self.fatal.append,
+            deliver=self.reports.put,
+            turn=self.turns.append,
+            clock=disk.clock,
+        )
+        self.write(birth())
+        self.turn()
 
-    def clock(self) -> float:
-        self.threads.append(threading.current_thread().name)
-        self.now_s += self.sync_s / 2  # asked before and after each sync from the loop
-        return self.now_s
+    def write(self, *writes: Persist) -> None:
+        for write in writes:
+            self.wal.submit(write, self.done.append)
+        self.wal.flush()
+
+    def turn(self) -> None:
+        while self.turns:
+            self.turns.pop(0)()
+
+    def report(self) -> None:
+        self.reports.get(timeout=WAIT_SECONDS_MAX)()
+
+    def waits(self, index: int) -> bool:
+        """Write that entry, and say whether the loop waited for it."""
+        self.write(append(index, command(index)))
+        waited = bool(self.turns)
+        if waited:
+            self.turn()
+        else:
+            self.report()
+        assert self.done[-1] == index
+        return waited
 
 
-def log_on(disk: Disk) -> Log:
-    log = Log(disk, threaded=True, clock=disk.clock)
-    log.write(birth())
-    return log
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is that runs the test, a disk that answers is waited for."""
+    monkeypatch.setattr(adaptive, "LOOP_WAIT_SECONDS_MAX", WAIT_SECONDS_MAX)
 
 
-def test_a_quick_disk_is_written_by_the_loop_and_not_within_flush() -> None:
-    disk = Disk()
-    log = log_on(disk)
-    log.submit(append(2, command(2)), append(3, command(3)))
-    log.wal.flush()
-    assert log.done == [1]
-    log.settle()
-    assert log.done == [1, 2, 3]
-    assert set(disk.threads) == {threading.current_thread().name}
-    log.close()
+@pytest.fixture
+def disk() -> ClockedDisk:
+    return ClockedDisk()
+
+
+@pytest.fixture
+def loop(disk: ClockedDisk, patient: None) -> Iterator[Loop]:
+    loop = Loop(disk)
+    yield loop
+    disk.release()
+    loop.wal.close()
+
+
+def test_a_quick_disk_is_waited_for_one_turn_after_flush_and_nothing_comes_back_later(
+    loop: Loop, disk: ClockedDisk
+) -> None:
+    loop.write(append(2, command(2)), append(3, command(3)))
+    assert loop.done == [1]
+    loop.turn()
+    assert loop.done == [1, 2, 3]
+    assert loop.reports.empty(), "the loop need not be woken for what it waited for"
+    loop.wal.close()
     assert read_back(disk).entries[-1] == command(3)
 
 
-def test_what_comes_between_flush_and_its_turn_is_written_with_it() -> None:
-    disk = Disk()
-    log = log_on(disk)
-    log.submit(append(2, command(2)))
-    log.wal.flush()
-    syncs = len(disk.threads)
-    log.submit(append(3, command(3)))
-    log.wal.flush()
-    log.settle()
-    assert log.done == [1, 2, 3]
-    assert len(disk.threads) == syncs + 2, "one write, so the clock was asked twice"
-    log.close()
+def test_no_sync_runs_on_the_loops_thread(loop: Loop, disk: ClockedDisk) -> None:
+    before = len(disk.threads)
+    loop.write(append(2, command(2)))
+    loop.turn()
+    assert disk.threads[before:] == [f"wal-{NAME}"]
 
 
-def test_a_slow_disk_is_left_to_the_worker_for_a_while_and_then_tried_again() -> None:
-    disk = Disk()
-    log = log_on(disk)
+def test_what_comes_between_flush_and_its_turn_is_written_with_it(loop: Loop, disk: ClockedDisk) -> None:
+    loop.write(append(2, command(2)))
+    syncs = disk.operations["sync"]
+    loop.write(append(3, command(3)))
+    assert len(loop.turns) == 1
+    loop.turn()
+    assert loop.done == [1, 2, 3]
+    assert disk.operations["sync"] == syncs + 1
+
+
+def test_a_slow_disk_is_not_waited_for_for_a_while_and_then_tried_again(loop: Loop, disk: ClockedDisk) -> None:
     disk.sync_s = 20 * QUICK_SECONDS_MAX  # eight times the limit would do: see AVERAGE_SYNCS
-    log.write(append(2, command(2)))
-    asked = len(disk.threads)
-    for index in range(3, 3 + SLOW_GROUPS):
-        log.write(append(index, command(index)))
-    assert len(disk.threads) == asked, "the loop did not write"
+    assert loop.waits(2)
+    assert not any(loop.waits(index) for index in range(3, 3 + SLOW_GROUPS))
     disk.sync_s = 0.0
-    log.write(append(3 + SLOW_GROUPS, command(3 + SLOW_GROUPS)))
-    assert len(disk.threads) == asked + 2
-    assert log.done == list(range(1, 4 + SLOW_GROUPS))
-    log.close()
-    assert read_back(disk).entries[-1].index == 3 + SLOW_GROUPS
+    assert loop.waits(3 + SLOW_GROUPS)
 
 
-def test_one_late_sync_among_quick_ones_does_not_make_a_disk_slow() -> None:
-    disk = Disk()
-    log = log_on(disk)
+def test_one_late_sync_among_quick_ones_does_not_make_a_disk_slow(loop: Loop, disk: ClockedDisk) -> None:
     disk.sync_s = 2 * QUICK_SECONDS_MAX
-    log.write(append(2, command(2)))
+    assert loop.waits(2)
     disk.sync_s = 0.0
-    asked = len(disk.threads)
-    log.write(append(3, command(3)))
-    assert len(disk.threads) == asked + 2
-    log.close()
+    assert loop.waits(3)
 
 
-def test_what_waits_for_its_turn_is_written_when_the_log_is_closed() -> None:
-    disk = Disk()
-    turns: list[Callable[[], None]] = []
-    done: list[int] = []
-    wal, _ = open_wal(disk, NAME, INCARNATION, print, deliver=lambda report: None, turn=turns.append, clock=disk.clock)
-    wal.submit(birth(), done.append)
-    wal.flush()
-    wal.close()
-    assert done == [1]
-    for turn in turns:
-        turn()
-    assert done == [1]
-    assert len(read_back(disk).entries) == 1
+def test_a_disk_that_falls_silent_holds_the_loop_for_a_moment_only(
+    loop: Loop, disk: ClockedDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adaptive, "LOOP_WAIT_SECONDS_MAX", 0.001)
+    disk.hold()
+    loop.write(append(2, command(2)))
+    loop.turn()
+    assert loop.done == [1], "the turn is over, and the sync is not"
+    for index in range(3, 50):
+        loop.write(append(index, command(index)))
+    assert not loop.turns, "nobody waits for a worker that is not idle"
+    assert loop.wal.oldest_pending_us == 0
+    disk.now_s += 90.0
+    assert loop.wal.oldest_pending_us == 90_000_000
+    disk.release()
+    while loop.done[-1] < 49:
+        loop.report()
+    assert loop.done == list(range(1, 50))
+    assert loop.wal.oldest_pending_us == 0
 
 
-def test_a_failed_write_from_the_loop_is_told_once_and_nothing_is_done_after_it() -> None:
-    disk = Disk()
-    log = log_on(disk)
+def test_a_disk_that_let_the_loop_wait_in_vain_is_slow(
+    loop: Loop, disk: ClockedDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adaptive, "LOOP_WAIT_SECONDS_MAX", 0.001)
+    disk.hold()
+    loop.write(append(2, command(2)))
+    loop.turn()
+    disk.now_s += 1.0
+    disk.release()
+    loop.report()
+    assert not loop.waits(3)
+
+
+def test_what_waits_for_its_turn_is_written_when_the_log_is_closed(loop: Loop, disk: ClockedDisk) -> None:
+    loop.write(append(2, command(2)))
+    loop.wal.close()
+    assert loop.done == [1, 2]
+    loop.turn()
+    assert loop.done == [1, 2]
+    assert len(read_back(disk).entries) == 2
+
+
+def test_a_failed_write_is_told_once_and_nothing_is_done_after_it(loop: Loop, disk: ClockedDisk) -> None:
     disk.fail("pwrite", errno.EIO)
-    log.write(append(2, command(2)))
-    assert len(log.fatal) == 1
-    log.submit(append(3, command(3)))
-    log.wal.flush()
-    assert log.done == [1]
-    assert len(log.fatal) == 1
-    log.close()
+    loop.write(append(2, command(2)))
+    loop.turn()
+    assert len(loop.fatal) == 1
+    loop.write(append(3, command(3)))
+    loop.turn()
+    assert loop.done == [1]
+    assert len(loop.fatal) == 1

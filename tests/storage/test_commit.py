@@ -13,30 +13,8 @@ from node.storage.errors import StorageError
 from node.storage.inspect import FrameLine, dump
 from node.storage.wal import open_wal
 from tests.simulation.disk import SimulatedDisk, SimulatedFile
+from tests.storage.disks import ClockedDisk, SlowDisk
 from tests.storage.logs import INCARNATION, NAME, WAIT_SECONDS_MAX, Log, append, birth, command
-
-
-class SlowDisk(SimulatedDisk):
-    """A disk whose sync waits, once `hold` was called, until `release`; `syncing` is set while one waits."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._gate = threading.Event()
-        self._gate.set()
-        self.syncing = threading.Event()
-
-    def hold(self) -> None:
-        self.syncing.clear()
-        self._gate.clear()
-
-    def release(self) -> None:
-        self._gate.set()
-
-    def count(self, operation: str) -> None:
-        if operation == "sync" and not self._gate.is_set():
-            self.syncing.set()
-            assert self._gate.wait(WAIT_SECONDS_MAX)
-        super().count(operation)
 
 
 def _frames(disk: SimulatedDisk) -> list[int]:
@@ -205,8 +183,7 @@ def test_a_log_whose_loop_is_closed_still_finishes_and_reports_at_close() -> Non
     assert done == [1]
 
 
-def test_submit_waits_for_the_worker_above_the_queue_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("node.storage.commit.QUEUE_BYTES_MAX", 1000)
+def test_submit_never_waits_for_a_disk_that_is_silent() -> None:
     disk = SlowDisk()
     log = Log(disk, threaded=True)
     log.write(birth())
@@ -214,23 +191,66 @@ def test_submit_waits_for_the_worker_above_the_queue_limit(monkeypatch: pytest.M
     log.submit(append(2, command(2)))
     log.wal.flush()
     assert disk.syncing.wait(WAIT_SECONDS_MAX)
-    log.submit(append(3, command(3, 1, bytes(700))))
-    passed = threading.Event()
-
-    def submit_more() -> None:
-        log.submit(append(4, command(4, 1, bytes(700))))
-        passed.set()
-
-    other = threading.Thread(target=submit_more)  # it stands for the loop's thread, which this test must not block
-    other.start()
-    assert not passed.wait(0.1)
+    large = bytes(1 << 20)
+    for index in range(3, 103):  # 100 MiB, more than any queue of bytes that was ever here
+        log.submit(append(index, command(index, 1, large)))
+        log.wal.flush()
+    assert log.done == [1]
     disk.release()
-    assert passed.wait(WAIT_SECONDS_MAX)
-    other.join()
+    log.settle()
+    assert log.done == list(range(1, 103))
+    log.close()
+
+
+@pytest.mark.parametrize("threaded", [False, True])
+def test_the_age_of_the_oldest_write_is_told_until_it_is_durable(threaded: bool) -> None:
+    disk = ClockedDisk()
+    log = Log(disk, threaded=threaded, own_clock=disk.clock)
+    log.write(birth())
+    assert log.wal.oldest_pending_us == 0
+    log.submit(append(2, command(2)))
+    disk.now_s = 1.5
+    log.submit(append(3, command(3)))
+    disk.now_s = 2.0
+    assert log.wal.oldest_pending_us == 2_000_000
     log.wal.flush()
     log.settle()
-    assert log.done == [1, 2, 3, 4]
+    assert log.wal.oldest_pending_us == 0
     log.close()
+
+
+def test_what_waits_behind_a_running_sync_is_as_old_as_that() -> None:
+    disk = ClockedDisk()
+    log = Log(disk, threaded=True, own_clock=disk.clock)
+    log.write(birth())
+    disk.hold()
+    log.submit(append(2, command(2)))
+    log.wal.flush()
+    assert disk.syncing.wait(WAIT_SECONDS_MAX)
+    disk.now_s = 3.0
+    log.submit(append(3, command(3)))
+    assert log.wal.oldest_pending_us == 3_000_000
+    disk.release()
+    log.wal.flush()
+    log.settle()
+    log.close()
+
+
+def test_a_silent_disk_keeps_no_node_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.storage.commit.CLOSE_SECONDS_MAX", 0.01)
+    disk = ClockedDisk()
+    log = Log(disk, threaded=True, own_clock=disk.clock)
+    log.write(birth())
+    disk.hold()
+    log.submit(append(2, command(2)))
+    log.wal.flush()
+    assert disk.syncing.wait(WAIT_SECONDS_MAX)
+    disk.now_s = 40.0
+    with pytest.raises(StorageError, match="has not finished a write for 40 s, so this node ends without it: check"):
+        log.close()
+    assert log.done == [1], "nobody was told that it is durable"
+    disk.release()
+    log.join()
 
 
 def test_a_bug_in_the_writer_stops_the_node_and_not_only_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:

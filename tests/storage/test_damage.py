@@ -336,7 +336,7 @@ def test_a_hole_in_the_last_frame_of_an_earlier_segment_is_damage() -> None:
 
 def test_the_torn_birth_of_a_log_is_damage_because_birth_is_one_step() -> None:
     (offset, _), *_ = _frames(CONTENT, SEGMENTS[0])
-    assert "first entry says (none)" in str(
+    assert "but the log was born in (none)" in str(
         _refused({SEGMENTS[0]: CONTENT[SEGMENTS[0]][:offset].ljust(SEGMENT_BYTES, b"\0")})
     )
 

@@ -29,7 +29,7 @@ wal, recovered = open_wal(
 )
 index = len(recovered.entries)
 if index == 0:
-    entry = Entry(1, 0, EntryKind.CONFIGURATION, b"seed")
+    entry = Entry(1, 0, EntryKind.CONFIGURATION, Configuration((Member("node-1", "a" * 32),)).encode())
     wal.submit(Persist(1, None, None, (entry,), cluster_id=cluster_id_of(entry)), acknowledge)
     index = 1
 while True:

@@ -1,5 +1,6 @@
 """Whatever bytes come in, the codec gives a possible message or one typed error."""
 
+import zlib
 from contextlib import suppress
 from typing import Any
 
@@ -9,8 +10,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from node.raft import messages as m
-from node.raft.types import Configuration, Entry, EntryKind, Member
-from node.transport.codec import MEMBERS_MAX, NUMBER_MAX, PROTOCOL_VERSION, FrameError, Hello, decode, encode
+from node.raft.types import MEMBERS_MAX, Configuration, Entry, EntryKind, Member, MemberAddress
+from node.transport.checks import CHECKS, NUMBER_MAX, PORT_MAX, FrameError
+from node.transport.codec import (
+    CHECKSUM_BYTES,
+    PROTOCOL_VERSION,
+    UNCHECKED_VERSION,
+    DamagedFrame,
+    Hello,
+    decode,
+    encode,
+)
 from node.transport.port import FRAME_BYTES_MAX
 
 A, B, C = (Member(name, name * 8) for name in "abc")
@@ -66,6 +76,9 @@ VALID: st.SearchStrategy[Any] = st.one_of(
 )
 
 
+HELLOS = st.builds(Hello, st.just(PROTOCOL_VERSION), st.just("") | TEXTS, TEXTS, TEXTS, TEXTS, st.sampled_from(m.Lane))
+
+
 def assert_possible(value: Any) -> None:
     """A second, naive reading of the rules."""
     if isinstance(value, bool | bytes | None):
@@ -93,6 +106,18 @@ def assert_possible(value: Any) -> None:
         assert not value.configuration or Configuration.decode(value.configuration).voters
 
 
+def framed(body: bytes) -> bytes:
+    """Any bytes under a right checksum."""
+    return body + zlib.crc32(body).to_bytes(CHECKSUM_BYTES, "big")
+
+
+def flipped(frame: bytes, bit: int) -> bytes:
+    """`frame` with that bit, counted from the first, the other way."""
+    changed = bytearray(frame)
+    changed[bit // 8] ^= 0x80 >> bit % 8
+    return bytes(changed)
+
+
 @given(VALID)
 def test_every_message_survives_the_way(message: Any) -> None:
     assert decode(encode(message)) == message
@@ -108,12 +133,14 @@ def test_every_message_survives_the_way(message: Any) -> None:
 def test_random_bytes_are_refused_with_the_one_error(frame: bytes) -> None:
     with suppress(FrameError):
         assert_possible(decode(frame))
+    with suppress(FrameError):
+        assert_possible(decode(framed(frame)))
 
 
 @settings(max_examples=300)
 @given(VALID, st.data())
 def test_mutated_frames_are_possible_or_refused(message: Any, data: st.DataObject) -> None:
-    frame = bytearray(encode(message))
+    frame = bytearray(encode(message)[:-CHECKSUM_BYTES])
     for _ in range(data.draw(st.integers(1, 3))):
         position = data.draw(st.integers(0, len(frame) - 1))
         cut = data.draw(st.integers(0, 3))
@@ -121,7 +148,54 @@ def test_mutated_frames_are_possible_or_refused(message: Any, data: st.DataObjec
         if not frame:
             break
     with suppress(FrameError):
-        assert_possible(decode(bytes(frame)))
+        assert_possible(decode(framed(bytes(frame))))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.one_of(VALID.filter(lambda message: not isinstance(message, Hello)), HELLOS))
+def test_a_frame_with_any_one_bit_flipped_is_refused_as_damaged(message: Any) -> None:
+    frame = encode(message)
+    for bit in range(len(frame) * 8):
+        with pytest.raises(DamagedFrame, match="checksum"):
+            decode(flipped(frame, bit))
+
+
+def test_a_flipped_bit_in_a_large_entry_is_refused_wherever_it_is() -> None:
+    frame = encode(m.Append(2, 1, 1, 0, (entry(2, 1, data=bytes(1_000_000)),)))
+    for bit in range(0, len(frame) * 8, 1_000_003):
+        with pytest.raises(DamagedFrame):
+            decode(flipped(frame, bit))
+
+
+def test_every_kind_of_message_is_among_those_that_are_damaged_here() -> None:
+    seen: set[type[Any]] = set()
+
+    @settings(max_examples=400, database=None)
+    @given(VALID)
+    def look(message: Any) -> None:
+        seen.add(type(message))
+
+    look()
+    assert seen == {*CHECKS, Hello}
+
+
+@given(HELLOS, st.data())
+def test_a_hello_with_several_bits_flipped_is_damaged_or_of_a_version_that_is_refused(
+    hello: Hello, data: st.DataObject
+) -> None:
+    frame = encode(hello)
+    for bit in data.draw(st.lists(st.integers(0, len(frame) * 8 - 1), min_size=2, max_size=4, unique=True)):
+        frame = flipped(frame, bit)
+    try:
+        read = decode(frame)
+    except FrameError:
+        return
+    assert isinstance(read, Hello)
+    assert read.version == UNCHECKED_VERSION, "the links refuse it by that"
+
+
+def addressed(*addresses: MemberAddress) -> m.Birth:
+    return m.Birth((A,), Configuration((A,), addresses=addresses).encode(), True)
 
 
 def entry(index: int, term: int, **changes: Any) -> Entry:
@@ -167,7 +241,16 @@ IMPOSSIBLE: list[tuple[Any, str]] = [
     (m.Birth((B, A), b"", True), "not sorted"),
     (m.Birth((Member("", "x"),), b"", True), "text"),
     (m.Birth((Member("a\x1b[31m", "x"),), b"", True), "not printable"),
-    (m.Birth(MANY, b"", True), f"more than {MEMBERS_MAX}"),
+    (m.Birth(MANY, b"", True), f"length <= {MEMBERS_MAX}"),
+    (m.Birth((A,), Configuration(MANY).encode(), True), f"length <= {MEMBERS_MAX}"),
+    (m.Append(2, 1, 1, 0, (entry(2, 1),) * (m.APPEND_ENTRIES_MAX + 1)), f"length <= {m.APPEND_ENTRIES_MAX}"),
+    (addressed(MemberAddress("a", "", 1)), "text"),
+    (addressed(MemberAddress("a", "h\n", 1)), "text"),
+    (addressed(MemberAddress("a", "h", 1, "u\x1b")), "not printable"),
+    (addressed(MemberAddress("a", "h", 0)), "listens at port 0"),
+    (addressed(MemberAddress("a", "h", PORT_MAX + 1)), "listens at port 65536"),
+    (addressed(MemberAddress("a", "h", 1), MemberAddress("a", "g", 1)), "a is listed twice"),
+    (m.Report(bytes(m.REPORT_BYTES_MAX + 1)), "longer than 262144 bytes"),
     (m.Birth((A,), Configuration((Member("a", ""),)).encode(), True), "text"),
     (m.Birth((A,), b"\xc1", True), "configuration is not readable"),
     (m.Birth((A,), b"\x93" + b"\x91" * 100_000, True), "configuration is not readable"),
@@ -206,17 +289,44 @@ def test_a_frame_over_the_limit_is_refused_unread() -> None:
 
 def test_bytes_after_the_message_are_refused() -> None:
     with pytest.raises(FrameError, match="not a message"):
-        decode(encode(m.VoteReply(1, True)) + b"\x00")
+        decode(framed(encode(m.VoteReply(1, True))[:-CHECKSUM_BYTES] + b"\x00"))
 
 
 def test_a_later_hello_with_more_fields_can_be_refused_by_its_version() -> None:
-    later = msgspec.msgpack.encode(["hello", PROTOCOL_VERSION + 1, "", "a", "i", "b", 0, "something new"])
-    hello = decode(later)
+    later = msgspec.msgpack.encode(["hello", PROTOCOL_VERSION + 1, "", "a", "i", "b", 0, "something new", 2**32 - 1])
+    hello = decode(framed(later[:-CHECKSUM_BYTES]))
     assert isinstance(hello, Hello)
     assert hello.version == PROTOCOL_VERSION + 1
+
+
+def test_a_hello_of_the_version_without_checksums_can_be_refused_by_its_version() -> None:
+    hello = decode(msgspec.msgpack.encode(["hello", UNCHECKED_VERSION, "", "a", "i", "b", 0]))
+    assert isinstance(hello, Hello)
+    assert hello.version == UNCHECKED_VERSION
+    with pytest.raises(FrameError, match="damaged"):
+        decode(msgspec.msgpack.encode(m.VoteReply(1, True)))
+
+
+def test_a_peer_that_knows_no_checksum_reads_the_version_of_our_hello() -> None:
+    hello = Hello(PROTOCOL_VERSION, "c", "a", "i", "b", m.Lane.BULK)
+    assert msgspec.msgpack.decode(encode(hello), type=m.Message | Hello) == hello
+
+
+def test_more_entries_than_an_append_may_hold_are_refused_before_one_is_decoded() -> None:
+    class Counting(msgspec.Struct, array_like=True, tag="a"):
+        term: int
+        prev_index: int
+        prev_term: int
+        commit: int
+        entries: tuple[int, ...]
+
+    not_entries = Counting(2, 1, 1, 0, (7,) * (m.APPEND_ENTRIES_MAX + 1))
+    with pytest.raises(FrameError, match=f"length <= {m.APPEND_ENTRIES_MAX}"):  # not: the first is no entry
+        decode(framed(msgspec.msgpack.encode(not_entries)))
 
 
 def test_every_message_has_a_check() -> None:
     for kind in m.Message.__args__:
         with pytest.raises(FrameError):
-            decode(msgspec.msgpack.encode([kind.__struct_config__.tag, -1]))
+            decode(framed(msgspec.msgpack.encode([kind.__struct_config__.tag, -1])))
+        assert kind in CHECKS

@@ -1,8 +1,10 @@
 """Who is listened to: the handshake above a carrier, on the simulated network and frame by frame."""
 
+import zlib
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 
 from node.raft.messages import Append, Heartbeat, Lane, Message, Report, Vote
@@ -95,7 +97,7 @@ def test_a_hello_is_good_for_its_own_link_only() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"version": PROTOCOL_VERSION + 1}, "protocol version 2 is not known here (1)"),
+        ({"version": PROTOCOL_VERSION + 1}, "protocol version 3 is not known here (2)"),
         ({"name": "x"}, "the hello names x, the link b"),
         ({"lane": Lane.BULK}, "the hello names lane bulk, the link control"),
         ({"cluster_id": "c2"}, "cluster id c2 is not ours (c1)"),
@@ -151,10 +153,29 @@ def test_frames_of_an_earlier_process_are_dropped() -> None:
 def test_bad_bytes_close_the_link_and_are_counted() -> None:
     node = Node()
     node.hear(hello())
-    reason = node.links.on_frame("b", Lane.CONTROL, b"\xc1garbage")
+    garbage = b"\xc1garbage"
+    reason = node.links.on_frame("b", Lane.CONTROL, garbage + zlib.crc32(garbage).to_bytes(4, "big"))
     assert reason is not None
     assert reason.startswith("not a message")
     assert node.links.counters.bad_frames == 1
+
+
+def test_a_damaged_frame_ends_the_link_is_counted_and_reaches_nobody() -> None:
+    node = Node()
+    node.hear(hello())
+    frame = bytearray(encode(BULK))
+    frame[len(frame) // 2] ^= 0x04
+    reason = node.links.on_frame("b", Lane.CONTROL, bytes(frame))
+    assert reason == f"a frame of {len(frame)} bytes was damaged on its way (checksum mismatch)"
+    assert (node.links.counters.damaged_frames, node.links.counters.bad_frames) == (1, 0)
+    assert node.delivered == []
+
+
+def test_a_peer_of_the_version_without_checksums_is_refused_by_name() -> None:
+    node = Node()
+    old = msgspec.msgpack.encode(hello(version=1))
+    assert node.links.on_frame("b", Lane.CONTROL, old) == "protocol version 1 is not known here (2)"
+    assert (node.links.counters.refused_hellos, node.links.counters.damaged_frames) == (1, 0)
 
 
 def test_hello_is_the_first_frame_of_every_outbound_link() -> None:
