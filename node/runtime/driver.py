@@ -5,7 +5,8 @@ what the core and the state machine say into outcomes. It must not know asyncio,
 decide anything that Raft decides.
 
 The way of a write: `WantWrite` -> `Propose` -> `Accepted` (waits by log index) -> `Persist`, `Send` -> ... ->
-`Apply` -> `Done`. On a follower: `Refused(NotLeader)` -> `Forward` -> ... -> `ForwardReply`; one hop, never repeated.
+`Apply` -> a slice of it in this turn, others in later ones -> `Applied`, `Done`. On a follower:
+`Refused(NotLeader)` -> `Forward` -> ... -> `ForwardReply`; one hop, never repeated.
 """
 
 from collections.abc import Sequence
@@ -13,9 +14,10 @@ from collections.abc import Sequence
 from node.raft.core import Raft
 from node.raft.effects import Accepted, Apply, ConfigChanged, Effect, Ordered, Persist, ReadReady, Refused, Send, Trace
 from node.raft.errors import NotLeader, Refusal
-from node.raft.events import Applied, Continue, Deadline, Event, Persisted, Proposal, Propose, Read, Receive
+from node.raft.events import Continue, Deadline, Event, Persisted, Proposal, Propose, Read, Receive
 from node.raft.messages import Command, CommandReply, Forward, ForwardedProposal, ForwardReply, Message, Report
 from node.raft.types import Entry, Member
+from node.runtime.applying import Applying
 from node.runtime.forwarding import Forwarding
 from node.runtime.hooks import Hooks
 from node.runtime.inputs import Arrived, Input, WantOrder, WantRead, WantRelay, WantWrite
@@ -28,8 +30,8 @@ from node.runtime.relaying import Relaying
 PENDING_REQUESTS_MAX = 20_000
 """Client requests that may wait on one node; more are refused as overloaded."""
 
-APPLY_ROUNDS_MAX = 4
-"""Pieces of the log applied in one turn; a long replay goes on in the next turn, so that heartbeats are answered."""
+FOLLOW_UPS_PER_TURN_MAX = 4
+"""Steps of the core that follow from a turn's first one within the same turn; what is left waits for the next."""
 
 
 class Driver:
@@ -48,16 +50,15 @@ class Driver:
     ) -> None:
         self.core = core
         self._storage = storage
-        self._machine = machine
         self._links = links
         self._trace = trace
         self._hooks = hooks
         self._pending = Pending(pending_requests_max)
         self._then: dict[int, tuple[Send, ...]] = {}
         self._durable_token = 0
-        self._follow_up: list[Event] = []
-        self._forwarding = Forwarding(boot, self._pending, self._send, links.connected)
+        self._forwarding = Forwarding(boot, self._pending, self._send, links.connected, machine)
         self._relaying = Relaying(boot, self._send, hooks)
+        self._applying = Applying(machine, self._pending.waits_for, self._apply)
         self._leader = ""
         self._now = 0
         self._wall_us = 0
@@ -71,8 +72,7 @@ class Driver:
     def handle(self, inputs: Sequence[Input], now: int, wall_us: int) -> None:
         """Take what waits, as one step. `now`: monotonic microseconds; `wall_us`: microseconds since the epoch."""
         self._now, self._wall_us = now, wall_us
-        events: list[Event] = self._follow_up
-        self._follow_up = []
+        events: list[Event] = []
         if self.core.unfinished:
             events.append(Continue())
         proposals: list[Proposal] = []
@@ -114,6 +114,7 @@ class Driver:
 
     def stop(self) -> None:
         """Answer everything that waits: what was never proposed as such, the rest as unknown."""
+        self._applying.stop()
         writes, reads = self._pending.drain()
         for write in writes:
             write.reply(interrupted(write, "the node is stopping"))
@@ -170,7 +171,7 @@ class Driver:
                         self._then[effect.token] = effect.then
                     self._storage.submit(effect, self._on_durable)
                 case Apply(entries):
-                    self._apply(entries)
+                    self._applying.begin(entries)
                 case Accepted(requests, term, first_index):
                     for offset, request in enumerate(requests):
                         overwritten = self._pending.accepted(request, first_index + offset, term, self._now)
@@ -208,34 +209,37 @@ class Driver:
             events.append(Persisted(self._durable_token))
             self._durable_token = 0
 
-    def _apply(self, entries: tuple[Entry, ...]) -> None:
-        results = self._machine.apply(entries)
-        for entry, result in zip(entries, results, strict=True):
-            waiting = self._pending.applied(entry.index)
-            if waiting is None:
-                continue
-            term, request, accepted_us = waiting
-            if term != entry.term:
-                self._overwritten(request)
-                continue
-            self.latency.record(self._now - accepted_us, self._now, self._wall_us)
-            write = self._pending.take_write(request)
-            if write is not None:
-                write.reply(Done(result, entry.index, entry.term))
-        self._follow_up.append(Applied(entries[-1].index))
+    def _apply(self, entry: Entry, results: dict[int, object]) -> None:
+        """`entry` is applied: answer who waited for it."""
+        waiting = self._pending.applied(entry.index)
+        if waiting is None:
+            return
+        term, request, accepted_us = waiting
+        if term != entry.term:
+            self._overwritten(request)
+            return
+        self.latency.record(self._now - accepted_us, self._now, self._wall_us)
+        write = self._pending.take_write(request)
+        if write is not None:
+            write.reply(Done(results.pop(entry.index), entry.index, entry.term))
 
     def _settle(self, now: int) -> None:
-        """Follow up at once what costs little, leave the rest for the next turn; let the disk begin; answer peers."""
-        for _ in range(APPLY_ROUNDS_MAX):
+        """Let the disk begin and follow up what costs little; then, when everything that these steps say is with the
+        links, apply one slice; answer peers. What is left is for the next turn."""
+        may_apply = True
+        for _ in range(FOLLOW_UPS_PER_TURN_MAX):
             self._storage.flush()
-            events, self._follow_up = self._follow_up, []
+            events: list[Event] = []
             self._take_durable(events)
+            if not events and may_apply:
+                may_apply = False
+                events = self._applying.run()
             if not events:
                 break
             self._execute(self.core.step_all(events, now))
         else:
             self._storage.flush()
-        if self._follow_up or self._durable_token or self.core.unfinished:
+        if self._durable_token or self._applying.under_way or self.core.unfinished:
             self._hooks.wake()
         if self.core.leader != self._leader:
             self._leader = self.core.leader

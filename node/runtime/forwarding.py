@@ -11,7 +11,7 @@ from node.raft.messages import Forward, ForwardedAnswer, ForwardedProposal, Forw
 from node.raft.types import Member
 from node.runtime.outcomes import decode_outcome, encode_outcome
 from node.runtime.pending import Pending, PendingWrite
-from node.runtime.ports import NotProposed, Outcome, Unknown
+from node.runtime.ports import NotProposed, Outcome, StateMachine, Unknown
 
 FORWARD_TIMEOUT_US = 10_000_000
 """How long a leader keeps a peer's request; the peer's own client gives up earlier."""
@@ -33,11 +33,13 @@ class Forwarding:
         pending: Pending,
         send: Callable[[str, Message], bool],
         connected: Callable[[str], bool],
+        machine: StateMachine,
     ) -> None:
         self._boot = boot
         self._pending = pending
         self._send = send
         self._connected = connected
+        self._machine = machine
         self._answers: dict[tuple[str, str], list[ForwardedAnswer]] = {}
 
     def take(self, sender: Member, message: Forward, now: int, proposals: list[Proposal]) -> None:
@@ -46,7 +48,7 @@ class Forwarding:
         for forwarded in message.proposals:
 
             def reply(outcome: Outcome, number: int = forwarded.request) -> None:
-                answer = ForwardedAnswer(number, encode_outcome(outcome))
+                answer = ForwardedAnswer(number, encode_outcome(outcome, self._machine.encode_result))
                 self._answers.setdefault(key, []).append(answer)
 
             if self._pending.full:
@@ -100,7 +102,7 @@ class Forwarding:
         if write is None or not write.forwarded_to:
             return  # answered meanwhile: it timed out, or the leader changed
         self._pending.take_write(answer.request)
-        write.reply(decode_outcome(answer.outcome, write.forwarded_to))
+        write.reply(decode_outcome(answer.outcome, write.forwarded_to, self._machine.decode_result))
 
 
 def _batches(proposals: list[ForwardedProposal]) -> list[tuple[ForwardedProposal, ...]]:

@@ -10,18 +10,43 @@ import msgspec
 
 from node.raft.errors import LogFull, NotBorn, NotLeader, Overloaded, Refusal, Transferring
 from node.runtime.pending import PendingWrite
-from node.runtime.ports import NotProposed, Outcome, Unknown
-
-_DECODER: msgspec.msgpack.Decoder[Outcome] = msgspec.msgpack.Decoder(Outcome)
-
-encode_outcome: Callable[[Outcome], bytes] = msgspec.msgpack.Encoder().encode
+from node.runtime.ports import Done, NotProposed, Outcome, Unknown
 
 
-def decode_outcome(data: bytes, sender: str) -> Outcome:
+class _Sent(msgspec.Struct, frozen=True, tag="done"):
+    """`Done` between two nodes: `result` is what the state machine makes of its answer for a peer."""
+
+    result: bytes
+    index: int
+    term: int
+
+
+_DECODER: msgspec.msgpack.Decoder[_Sent | NotProposed | Unknown] = msgspec.msgpack.Decoder(
+    _Sent | NotProposed | Unknown
+)
+
+RESULT_BYTES_MAX = 3584 * 1024
+"""The longest result that is sent to another node."""
+
+
+def encode_outcome(outcome: Outcome, encode_result: Callable[[object, int], bytes | None]) -> bytes:
+    """For the node that a write was forwarded by."""
+    if not isinstance(outcome, Done):
+        return msgspec.msgpack.encode(outcome)
+    result = encode_result(outcome.result, RESULT_BYTES_MAX)
+    if result is None:
+        return msgspec.msgpack.encode(Unknown("it was done, but its answer is too long to be sent here"))
+    return msgspec.msgpack.encode(_Sent(result, outcome.index, outcome.term))
+
+
+def decode_outcome(data: bytes, sender: str, decode_result: Callable[[bytes], object]) -> Outcome:
     """What `sender` answered; unknown where it cannot be read."""
     try:
-        return _DECODER.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        outcome = _DECODER.decode(data)
+        if not isinstance(outcome, _Sent):
+            return outcome
+        return Done(decode_result(outcome.result), outcome.index, outcome.term)
+    except ValueError:
         return Unknown(f"{sender} answered in a form that this version does not know")
 
 

@@ -31,10 +31,38 @@ class Storage(Protocol):
 
 
 class StateMachine(Protocol):
-    """What the log drives. Deterministic: equal entries give equal state and equal results."""
+    """What the log drives. Deterministic: equal entries give equal state and equal results, however they are sliced.
 
-    def apply(self, entries: Sequence[Entry]) -> list[bytes]:
-        """Take committed entries in order, each exactly once; one result an entry (empty but for COMMAND)."""
+    A result is a value that only the state machine and the API understand; bytes only between nodes.
+    """
+
+    def begin(self, entries: Sequence[Entry], wanted: Callable[[int], bool]) -> "Job":
+        """Take committed entries in order, each exactly once. One job at a time.
+
+        `wanted(index)`: whether somebody waits for the result of that entry; others need not be made. Nothing of an
+        entry may be seen by readers before all of it is done."""
+
+    def encode_result(self, result: object, bytes_max: int) -> bytes | None:
+        """A result for another node. None: it is longer than that, or would cost that node more than its bytes say;
+        the work of finding out is bounded by `bytes_max`, too."""
+
+    def decode_result(self, data: bytes) -> object:
+        """Inverse of `encode_result`; raises ValueError for anything else."""
+
+
+class Job(Protocol):
+    """Entries being applied. `results`: by index, of entries that are done and were `wanted` when they were begun.
+    `finished`: how many of the entries are done, and can be seen by readers."""
+
+    @property
+    def results(self) -> dict[int, object]: ...
+
+    @property
+    def finished(self) -> int: ...
+
+    def run(self, work_max: int) -> bool:
+        """One slice; True: all is done. `work_max`: units of about one key that is changed (1 to 2 microseconds) or
+        4 KiB that are moved."""
 
 
 class Links(Protocol):
@@ -58,9 +86,9 @@ class TraceSink(Protocol):
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):
-    """Committed and applied: `result` is the state machine's answer, `index` and `term` the entry's."""
+    """Committed and applied: `result` is the state machine's answer, a value; `index` and `term` the entry's."""
 
-    result: bytes
+    result: object
     index: int
     term: int
 

@@ -130,7 +130,7 @@ class Relation(enum.IntEnum):
     NOT_EQUAL = 3
 
 
-class Compare(_Part, frozen=True):
+class Compare(_Part, frozen=True, gc=False):
     """True when `target` of the key relates to `operand` (bytes for VALUE, else int).
 
     A missing key has 0 for every number and fails every compare of VALUE. With `range_end` each key in the range
@@ -153,7 +153,7 @@ class Nested(_Part, frozen=True, tag="n", gc=False):
 Operation = Put | DeleteRange | Range | Nested
 
 
-class Branches(_Part, frozen=True):
+class Branches(_Part, frozen=True, gc=False):
     """A nested transaction: as `Txn`."""
 
     compare: tuple[Compare, ...] = ()
@@ -161,7 +161,7 @@ class Branches(_Part, frozen=True):
     failure: tuple[Operation, ...] = ()
 
 
-class Txn(_Part, frozen=True, tag="t"):
+class Txn(_Part, frozen=True, tag="t", gc=False):
     """If all of `compare` hold do `success`, else `failure`; all of it at one revision, or none of it.
 
     `nested` is the flat table of all transactions inside: each is referred to by exactly one `Nested`, which stands
@@ -269,8 +269,8 @@ def decode_command(data: bytes) -> Command:
         raise msgspec.DecodeError(str(error)) from None
 
 
-def encode_result(result: Result) -> bytes:
-    """What `apply` returns for a COMMAND entry."""
+def encode_result(result: object) -> bytes:
+    """The bytes of a `Result`."""
     return _ENCODER.encode(result)
 
 

@@ -77,14 +77,55 @@ class Wire:
 
 
 class Echo:
-    """A state machine whose result is the command."""
+    """A state machine whose result is the command: as it is here, and with an `E` before it between nodes."""
 
     def __init__(self) -> None:
         self.applied: list[Entry] = []
+        self.units_per_entry = 0
+        """The work of one."""
+        self.slices: list[int] = []
+        """How many units were done in each."""
 
-    def apply(self, entries: Sequence[Entry]) -> list[bytes]:
-        self.applied.extend(entries)
-        return [entry.data if entry.kind is EntryKind.COMMAND else b"" for entry in entries]
+    def begin(self, entries: Sequence[Entry], wanted: Callable[[int], bool]) -> "EchoJob":
+        return EchoJob(self, entries, wanted)
+
+    def encode_result(self, result: object, bytes_max: int) -> bytes | None:
+        assert isinstance(result, bytes)
+        return b"E" + result if len(result) <= bytes_max else None
+
+    def decode_result(self, data: bytes) -> object:
+        if data[:1] != b"E":
+            raise ValueError("no result")
+        return data[1:]
+
+
+class EchoJob:
+    """Satisfies `Job`."""
+
+    def __init__(self, machine: Echo, entries: Sequence[Entry], wanted: Callable[[int], bool]) -> None:
+        self.results: dict[int, object] = {}
+        self.finished = 0
+        self._machine = machine
+        self._entries = entries
+        self._wanted = wanted
+        self._missing = machine.units_per_entry
+
+    def run(self, work_max: int) -> bool:
+        done = 0
+        while self.finished < len(self._entries):
+            units = min(self._missing, work_max - done)
+            self._missing -= units
+            done += units
+            if self._missing:
+                break
+            entry = self._entries[self.finished]
+            if self._wanted(entry.index):
+                self.results[entry.index] = entry.data
+            self._machine.applied.append(entry)
+            self.finished += 1
+            self._missing = self._machine.units_per_entry
+        self._machine.slices.append(done)
+        return self.finished == len(self._entries)
 
 
 class Silent:

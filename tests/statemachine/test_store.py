@@ -5,6 +5,7 @@ import pytest
 
 from node.raft.types import Entry, EntryKind
 from node.runtime.ports import StateMachine
+from node.statemachine.applying import PURGE_STEPS_PER_JOB
 from node.statemachine.commands import (
     COMMAND_BYTES_MAX,
     TXN_DEPTH_MAX,
@@ -29,12 +30,10 @@ from node.statemachine.commands import (
     Txn,
     TxnResult,
     decode_command,
-    decode_result,
     encode_command,
     prefix_end,
 )
 from node.statemachine.store import KeyValueStore
-from node.statemachine.versions import PURGE_STEPS_PER_APPLY
 from tests.statemachine.test_against_a_naive_model import run
 
 
@@ -46,7 +45,7 @@ def nested_to(depth: int) -> Txn:
 
 def test_the_store_is_what_the_runtime_drives() -> None:
     machine: StateMachine = KeyValueStore()
-    assert machine.apply([]) == []
+    assert machine.begin([], lambda _index: True).run(1)
 
 
 def test_an_empty_store_is_at_revision_1() -> None:
@@ -56,7 +55,7 @@ def test_an_empty_store_is_at_revision_1() -> None:
 def test_entries_that_are_not_commands_have_an_empty_result_and_change_nothing() -> None:
     store = KeyValueStore()
     entries = [Entry(1, 1, EntryKind.CONFIGURATION, b"\x90"), Entry(2, 1, EntryKind.NOOP)]
-    assert store.apply(entries) == [b"", b""]
+    assert store.apply(entries) == [None, None]
     assert store.digest() == KeyValueStore().digest()
 
 
@@ -101,7 +100,8 @@ def test_a_command_that_cannot_be_done_is_refused_and_changes_nothing(command: C
 def test_a_command_of_a_later_format_is_refused_not_misread() -> None:
     fields = msgspec.msgpack.decode(encode_command(Put(b"k", b"v")))
     (result,) = KeyValueStore().apply([Entry(1, 1, EntryKind.COMMAND, msgspec.msgpack.encode([*fields, "new"]))])
-    assert b"malformed" in result
+    assert isinstance(result, Refused)
+    assert result.code == "malformed"
 
 
 def test_the_log_format_does_not_change() -> None:
@@ -134,7 +134,7 @@ def test_what_the_first_version_wrote_is_still_read(written: str, means: Command
 def test_the_deepest_transaction_is_done_and_answered() -> None:
     store = KeyValueStore()
     (entry,) = [Entry(1, 1, EntryKind.COMMAND, encode_command(nested_to(TXN_DEPTH_MAX)))]
-    result = decode_result(store.apply([entry])[0])
+    (result,) = store.apply([entry])
     for _ in range(TXN_DEPTH_MAX - 1):
         assert isinstance(result, TxnResult)
         (result,) = result.responses
@@ -184,7 +184,7 @@ def test_a_key_created_again_begins_at_version_1() -> None:
 
 def test_compaction_frees_memory_a_bounded_number_of_versions_at_a_time() -> None:
     store = KeyValueStore()
-    keys = [b"%d" % i for i in range(2 * PURGE_STEPS_PER_APPLY)]
+    keys = [b"%d" % i for i in range(2 * PURGE_STEPS_PER_JOB)]
     for value in (b"1", b"2"):
         run(store, *(Put(key, value) for key in keys))
     run(store, *(DeleteRange(key) for key in keys[:10]))
@@ -193,12 +193,12 @@ def test_compaction_frees_memory_a_bounded_number_of_versions_at_a_time() -> Non
     assert versions.stored == everything
     run(store, Compact(store.revision))
     digest = store.digest()
-    assert everything - 2 * PURGE_STEPS_PER_APPLY <= versions.stored < everything
+    assert everything - 2 * PURGE_STEPS_PER_JOB <= versions.stored < everything
     for _ in range(3):
         store.apply([])
         assert store.digest() == digest
     assert versions.stored == len(keys) - 10
-    assert not versions._older
+    assert not versions._older._last
     assert not versions._superseding
 
 

@@ -1,0 +1,130 @@
+"""Committed entries being applied, in as many slices as it takes.
+
+Why it exists: one entry may delete 100,000 keys, and a restarted node applies its whole log; heartbeats must be
+answered meanwhile. What an entry does never depends on how it was sliced. It must not be shared: one job at a time.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from node.raft.types import Entry, EntryKind
+from node.statemachine.commands import Put, Refused, Result, decode_command
+from node.statemachine.decoding import decoding, is_long
+from node.statemachine.executing import doing, put
+from node.statemachine.versions import Versions
+from node.statemachine.work import BYTES_PER_UNIT, Meter, Slices, Work
+
+PURGE_STEPS_PER_JOB = 512
+"""Superseded versions looked at at the end of a job, to remove what compaction freed."""
+
+PUT_UNITS = 2
+"""What an entry costs that is a put: decoding, doing and answering it."""
+
+PARTS_DROPPED_PER_UNIT = 1
+"""Nested transactions that are let go for one unit: each may have 384 compares and operations."""
+
+
+class HalfDone(NamedTuple):
+    """What the store was before the entry that is half done: revision, and living keys."""
+
+    revision: int
+    living: int
+
+
+class ApplyJob:
+    """Satisfies `node.runtime.ports.Job`.
+
+    `results`: by index, of the entries that are done and that somebody waited for (`wanted`) when they were begun.
+    `finished`: how many entries are done. `half_done`: None unless one is begun and not done.
+    """
+
+    def __init__(self, versions: Versions, entries: Sequence[Entry], wanted: Callable[[int], bool]) -> None:
+        self.results: dict[int, object] = {}
+        self.finished = 0
+        self.half_done: HalfDone | None = None
+        self._versions = versions
+        self._entries = entries
+        self._wanted = wanted
+        self._meter = Meter()
+        self._under_way: Work[Result | None] | None = None
+        self._waited_for = False
+        self._purge_steps = PURGE_STEPS_PER_JOB
+
+    def run(self, work_max: int) -> bool:
+        """One slice of at most `work_max` units (at least 1) and a small constant. True: all is done."""
+        meter = self._meter
+        meter.left = work_max
+        while self.finished < len(self._entries):
+            if meter.left <= 0:
+                return False
+            if self._under_way is None:
+                self._begin(self._entries[self.finished])
+            elif self._under_way.resume():
+                self._end(self._entries[self.finished], self._under_way.value)
+        return self._purge()
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to be applied."""
+        return self.finished == len(self._entries)
+
+    def _begin(self, entry: Entry) -> None:
+        """Do what is short; of anything else, begin it."""
+        meter, data = self._meter, entry.data
+        meter.left -= PUT_UNITS + len(data) // BYTES_PER_UNIT
+        if entry.kind is not EntryKind.COMMAND:
+            self.finished += 1
+            return
+        wanted = self._waited_for = self._wanted(entry.index)
+        if is_long(data):
+            meter.left += len(data) // BYTES_PER_UNIT
+            self._pause(_doing_long(self._versions, entry, meter, wanted))
+            return
+        try:
+            command = decode_command(data)
+        except msgspec.MsgspecError as error:
+            self._end(entry, _malformed(entry, error))
+            return
+        if isinstance(command, Put):
+            self._end(entry, put(self._versions, command, wanted))
+        else:
+            self._pause(doing(self._versions, command, meter, wanted))
+
+    def _pause(self, slices: Slices[Result | None]) -> None:
+        self.half_done = HalfDone(self._versions.last, self._versions.living)
+        self._under_way = Work(slices, self._meter)
+
+    def _end(self, entry: Entry, result: Result | None) -> None:
+        self.half_done = self._under_way = None
+        self.finished += 1
+        if self._waited_for and result is not None:
+            self.results[entry.index] = result
+
+    def _purge(self) -> bool:
+        steps_max = min(self._purge_steps, max(1, self._meter.left))
+        steps = self._versions.purge(steps_max)
+        self._purge_steps -= steps
+        return steps < steps_max or not self._purge_steps
+
+
+def _doing_long(versions: Versions, entry: Entry, meter: Meter, wanted: bool) -> Slices[Result | None]:
+    """Decode in slices, do it, and let go in slices what was decoded."""
+    try:
+        command, parts = yield from decoding(entry.data, meter)
+    except msgspec.MsgspecError as error:
+        return _malformed(entry, error)
+    result = yield from doing(versions, command, meter, wanted)
+    del command
+    while parts:
+        dropped = max(1, meter.left * PARTS_DROPPED_PER_UNIT)
+        del parts[-dropped:]
+        meter.left -= dropped
+        if meter.left <= 0:
+            yield
+    return result
+
+
+def _malformed(entry: Entry, error: Exception) -> Refused:
+    return Refused("malformed", f"entry {entry.index} holds no command: {error}")

@@ -1,0 +1,97 @@
+"""The superseded versions of all keys, oldest first: what the past is read from.
+
+Why it exists: one key may have a million of them, and neither adding, finding nor dropping one may then take longer.
+It must not decide which may go.
+
+Shape: most keys have one, which stands for itself; more are a list; of every `PIECE_VERSIONS_MAX` that are complete a
+list is put aside. (A list of its own for every key would also be an object that Python's collector walks over.)
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from operator import attrgetter
+
+from node.statemachine.commands import KeyValue
+
+PIECE_VERSIONS_MAX = 512
+"""Versions in one list: dropping the oldest of it moves the others."""
+
+_REVISION = attrgetter("mod_revision")
+
+
+def _first_revision(piece: list[KeyValue]) -> int:
+    return piece[0].mod_revision
+
+
+class Superseded:
+    """Versions by key, in the order in which they were added, which is that of their revisions."""
+
+    def __init__(self) -> None:
+        self._last: dict[bytes, KeyValue | list[KeyValue]] = {}
+        self._full: dict[bytes, list[list[KeyValue]]] = {}
+
+    def add(self, kv: KeyValue) -> None:
+        """The newest of the superseded versions of its key."""
+        last = self._last.get(kv.key)
+        if last is None:
+            self._last[kv.key] = kv
+        elif not isinstance(last, list):
+            self._last[kv.key] = [last, kv]
+        elif len(last) < PIECE_VERSIONS_MAX:
+            last.append(kv)
+        else:
+            self._full.setdefault(kv.key, []).append(last)
+            self._last[kv.key] = kv
+
+    def at(self, key: bytes, revision: int) -> KeyValue | None:
+        """The last version of `key` in here that was written at `revision` or before it."""
+        last = self._last.get(key)
+        if last is None:
+            return None
+        if not isinstance(last, list):
+            if last.mod_revision <= revision:
+                return last
+            last = []
+        position = bisect_right(last, revision, key=_REVISION)
+        if position:
+            return last[position - 1]
+        full = self._full.get(key)
+        piece = bisect_right(full, revision, key=_first_revision) if full else 0
+        if not full or not piece:
+            return None
+        return full[piece - 1][bisect_right(full[piece - 1], revision, key=_REVISION) - 1]
+
+    def oldest(self, key: bytes) -> KeyValue | None:
+        """The oldest version of `key` in here."""
+        full = self._full.get(key)
+        oldest = full[0] if full else self._last.get(key)
+        return oldest[0] if isinstance(oldest, list) else oldest
+
+    def drop_oldest(self, key: bytes) -> None:
+        """Forget it; there is one."""
+        full = self._full.get(key)
+        if full:
+            del full[0][0]
+            if not full[0]:
+                del full[0]
+                if not full:
+                    del self._full[key]
+            return
+        last = self._last[key]
+        if isinstance(last, list) and len(last) > 1:
+            del last[0]
+        else:
+            del self._last[key]
+
+    def of(self, key: bytes) -> Iterator[KeyValue]:
+        """All versions of `key` in here, oldest first."""
+        for piece in self._full.get(key, ()):
+            yield from piece
+        last = self._last.get(key)
+        if isinstance(last, list):
+            yield from last
+        elif last is not None:
+            yield last
+
+    def __len__(self) -> int:
+        return sum(sum(1 for _ in self.of(key)) for key in self._last)
