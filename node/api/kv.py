@@ -7,16 +7,15 @@ never proposed, 504 where nobody knows (pitfall 34). It must not retry, and not 
 import asyncio
 import logging
 from base64 import b64encode
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from urllib.parse import quote, quote_from_bytes
 
-import msgspec
 from aiohttp import web
 
 from node.api.answers import Problem, json_answer, malformed, try_again
 from node.api.inputs import Query, decode, precondition, target_of, too_large
 from node.observe.metrics import Metrics
-from node.runtime.ports import Done, NodeHandle, NotProposed, Outcome, Unknown
+from node.runtime.ports import Done, DoneUntold, NodeHandle, NotProposed, Outcome, Unknown
 from node.statemachine.commands import (
     KEY_BYTES_MAX,
     VALUE_BYTES_MAX,
@@ -38,7 +37,6 @@ from node.statemachine.commands import (
     Target,
     Txn,
     TxnResult,
-    decode_result,
     encode_command,
     prefix_end,
 )
@@ -201,14 +199,10 @@ class KeyValueApi:
         """The store's answer, or a `Problem` that says what became of the write."""
         if isinstance(outcome, Done):
             self._metrics.proposal("done")
-            try:
-                return decode_result(outcome.result)
-            except msgspec.MsgspecError:
-                raise Problem(
-                    504,
-                    "unknown outcome",
-                    "the write was done, but its answer cannot be read; look before you repeat it",
-                ) from None
+            return cast("Result", outcome.result)
+        if isinstance(outcome, DoneUntold):
+            self._metrics.proposal("done-untold")
+            raise Problem(504, "done-untold", f"the write was done, but {outcome.reason}; look before you repeat it")
         if isinstance(outcome, Unknown):
             self._metrics.proposal("unknown")
             raise Problem(504, "unknown outcome", outcome.reason)

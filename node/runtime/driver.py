@@ -14,19 +14,23 @@ from node.raft.core import Raft
 from node.raft.effects import Accepted, Apply, ConfigChanged, Effect, Ordered, Persist, ReadReady, Refused, Send, Trace
 from node.raft.errors import NotLeader, Refusal
 from node.raft.events import Applied, Deadline, Event, Persisted, Proposal, Propose, Read, Receive
-from node.raft.messages import Command, CommandReply, Forward, ForwardedProposal, ForwardReply, Message, Report
+from node.raft.messages import Command, CommandReply, Forward, ForwardReply, Message, Report
 from node.raft.types import Entry, Member
+from node.runtime.admission import PENDING_REQUESTS_MAX, Admission
+from node.runtime.answers import Answers
 from node.runtime.forwarding import Forwarding
 from node.runtime.hooks import Hooks
 from node.runtime.inputs import Arrived, Input, WantOrder, WantRead, WantRelay, WantWrite
 from node.runtime.latency import CommitLatency
-from node.runtime.outcomes import interrupted, not_proposed
-from node.runtime.pending import Pending, PendingWrite
-from node.runtime.ports import Done, Links, NotProposed, ReadFailed, StateMachine, Storage, TraceSink, Unknown
+from node.runtime.onehop import HopCounts
+from node.runtime.outcomes import interrupted, not_proposed, unanswered
+from node.runtime.pending import Pending
+from node.runtime.ports import Done, Links, ReadFailed, StateMachine, Storage, TraceSink, Unknown
 from node.runtime.relaying import Relaying
+from node.runtime.replies import Replies
 
-PENDING_REQUESTS_MAX = 20_000
-"""Client requests that may wait on one node; more are refused as overloaded."""
+EXPIRED_PER_TURN_MAX = 1024
+"""Requests that are found in one turn to have waited too long, here and for other nodes each; the rest in the next."""
 
 APPLY_ROUNDS_MAX = 4
 """Pieces of the log applied in one turn; a long replay goes on in the next turn, so that heartbeats are answered."""
@@ -52,12 +56,24 @@ class Driver:
         self._links = links
         self._trace = trace
         self._hooks = hooks
-        self._pending = Pending(pending_requests_max)
+        self._pending = Pending()
+        self._replies = Replies()
         self._then: dict[int, tuple[Send, ...]] = {}
         self._durable_token = 0
         self._follow_up: list[Event] = []
-        self._forwarding = Forwarding(boot, self._pending, self._send, links.connected)
-        self._relaying = Relaying(boot, self._send, hooks)
+        self.counts = HopCounts()
+        """What went wrong with answers on their one hop."""
+        self.unsent: dict[str, int] = {}
+        """Messages that a link did not take, by the name of their type."""
+        self._answers = Answers(machine.encode_result, self._send, self.counts, self._lost_answers)
+        self._forwarding = Forwarding(
+            boot, self._pending, self._answers, self._send, links.connected, machine.decode_result, self.counts
+        )
+        self._relaying = Relaying(boot, self._answers, self._send, hooks, self.counts)
+        self._heard: dict[str, Member] = {}
+        """Who said something last under each name that links lead to."""
+        parts = (self._pending, self._forwarding, self._answers, self._replies)
+        self._admission = Admission(pending_requests_max, self._pending, self._replies, parts)
         self._leader = ""
         self._now = 0
         self._wall_us = 0
@@ -65,12 +81,13 @@ class Driver:
 
     def start(self, now: int) -> None:
         """Call once, before the first `handle`."""
+        self._now = self._answers.now = now
         self._execute(self.core.start(now))
         self._settle(now)
 
     def handle(self, inputs: Sequence[Input], now: int, wall_us: int) -> None:
         """Take what waits, as one step. `now`: monotonic microseconds; `wall_us`: microseconds since the epoch."""
-        self._now, self._wall_us = now, wall_us
+        self._now, self._answers.now, self._wall_us = now, now, wall_us
         events: list[Event] = self._follow_up
         self._follow_up = []
         proposals: list[Proposal] = []
@@ -80,13 +97,13 @@ class Driver:
                 case Arrived(sender, message):
                     self._arrived(sender, message, now, events, proposals)
                 case WantWrite():
-                    self._want_write(item, proposals)
+                    self._admission.write(item, proposals)
                 case WantRead():
-                    self._want_read(item, reads)
+                    self._admission.read(item, reads)
                 case WantOrder():
                     self._relaying.want_order(item, events)
                 case WantRelay():
-                    self._relaying.want_relay(item)
+                    self._relaying.want_relay(item, self._heard.get(item.node))
                 case Deadline():
                     events.append(item)
         self._take_durable(events)
@@ -96,19 +113,19 @@ class Driver:
             events.append(Read(tuple(reads)))
         if events:
             self._execute(self.core.step_all(events, now))
-        self._expire(now)
         self._settle(now)
+        self._end_turn(now)
 
     @property
     def deadline(self) -> int | None:
         """When `handle([Deadline()], ...)` is wanted at the latest; None: no need."""
-        due = [at for at in (self.core.deadline, self._pending.deadline, self._relaying.deadline) if at is not None]
-        return min(due, default=None)
+        parts = (self.core, self._pending, self._forwarding, self._relaying, self._answers)
+        return min((at for part in parts if (at := part.deadline) is not None), default=None)
 
     @property
     def writes_wait(self) -> bool:
         """Whether a write waits for its outcome here, a client's of this node or one that a peer forwarded."""
-        return self._pending.writes_wait
+        return bool(self._pending.writes_wait or self._forwarding or self._answers or self._replies)
 
     def stop(self) -> None:
         """Answer everything that waits: what was never proposed as such, the rest as unknown."""
@@ -117,8 +134,10 @@ class Driver:
             write.reply(interrupted(write, "the node is stopping"))
         for read in reads:
             read(ReadFailed("stopping", "the node is stopping"))
+        self._forwarding.stop()
         self._relaying.stop()
-        self._send_answers()
+        self._answers.send(self._now, everything=True)
+        self._replies.tell(None)
 
     # --- what comes in ----------------------------------------------------------------------------------------
 
@@ -126,12 +145,13 @@ class Driver:
         self, sender: Member, message: Message, now: int, events: list[Event], proposals: list[Proposal]
     ) -> None:
         self._trace.message(False, sender.name, message)
+        self._heard[sender.name] = sender
         match message:
             case Forward():
                 if self._is_member(sender):
-                    self._forwarding.take(sender, message, now, proposals)
+                    self._forwarding.take(sender, message, now, proposals, self._admission.full)
             case ForwardReply():
-                self._forwarding.answered(message)
+                self._forwarding.answered(sender, message)
             case Report(body, _, answer):
                 self._hooks.report(sender, body)
                 if answer:
@@ -142,19 +162,6 @@ class Driver:
                 self._relaying.replied(sender, message)
             case _:
                 events.append(Receive(sender, message))
-
-    def _want_write(self, item: WantWrite, proposals: list[Proposal]) -> None:
-        if self._pending.full:
-            item.reply(NotProposed("overloaded", "too many requests wait on this node; try again later"))
-            return
-        request = self._pending.add_write(PendingWrite(item.data, item.reply, may_forward=True), item.deadline_us)
-        proposals.append(Proposal(request, item.data))
-
-    def _want_read(self, item: WantRead, reads: list[int]) -> None:
-        if self._pending.full:
-            item.reply(ReadFailed("overloaded", "too many requests wait on this node; try again later"))
-            return
-        reads.append(self._pending.add_read(item.reply, item.deadline_us))
 
     # --- what the core wants ------------------------------------------------------------------------------------
 
@@ -177,10 +184,7 @@ class Driver:
                 case Refused(requests, reason):
                     self._refused(requests, reason)
                 case ReadReady(requests):
-                    for request in requests:
-                        read = self._pending.take_read(request)
-                        if read is not None:
-                            read(None)
+                    self._replies.add_all(self._pending.answers_to_reads(requests, None))
                 case Ordered():
                     self._relaying.ordered(effect)
                 case ConfigChanged():
@@ -189,9 +193,14 @@ class Driver:
                     self._trace.transition(kind, term, role.value, detail)
 
     def _send(self, to: str, message: Message) -> bool:
+        """False: certainly not sent. What a link does not take is counted; who may not lose it looks at the result:
+        a write or a command was then not asked for, an answer is offered again. Raft itself repeats what is lost."""
         sent = self._links.send(to, message)
         if sent:
             self._trace.message(True, to, message)
+        else:
+            kind = type(message).__name__
+            self.unsent[kind] = self.unsent.get(kind, 0) + 1
         return sent
 
     def _on_durable(self, token: int) -> None:
@@ -239,50 +248,53 @@ class Driver:
             self._leader = self.core.leader
             if self._leader:
                 self._forwarding.leader_changed(self._leader, now)
-        self._send_answers()
 
     # --- outcomes ----------------------------------------------------------------------------------------------
 
     def _refused(self, requests: tuple[int, ...], reason: Refusal) -> None:
-        to_forward: list[ForwardedProposal] = []
-        leader = reason.leader if isinstance(reason, NotLeader) else ""
-        for request in requests:
-            read = self._pending.take_read(request)
-            if read is not None:
-                refusal = not_proposed(reason)
-                read(ReadFailed(refusal.code, refusal.reason, refusal.leader))
-                continue
-            write = self._pending.write(request)
-            if write is None:
-                continue
-            if leader and write.may_forward:
-                to_forward.append(ForwardedProposal(request, write.data))
-            else:
-                self._pending.take_write(request)
-                write.reply(not_proposed(reason))
-        self._forwarding.forward(leader, to_forward)
+        refusal = not_proposed(reason)
+        writes = self._pending.take_writes(requests)
+        if len(writes) < len(requests):
+            failed = ReadFailed(refusal.code, refusal.reason, refusal.leader)
+            self._replies.add_all(self._pending.answers_to_reads(requests, failed))
+        leader = self.core.configuration.member(reason.leader) if isinstance(reason, NotLeader) else None
+        for write in writes:
+            if leader is None or not write.may_forward:
+                write.reply(refusal)
+        if leader is not None:
+            self._forwarding.forward(leader, [write for write in writes if write.may_forward])
 
     def _overwritten(self, request: int) -> None:
         write = self._pending.take_write(request)
         if write is not None:
             write.reply(Unknown("a newer leader overwrote this write before it was committed here"))
 
+    def _end_turn(self, now: int) -> None:
+        """Say what is decided, as much as one turn may hold."""
+        self._expire(now)
+        more_to_send = self._answers.send(now)
+        more_to_tell = self._replies.tell()
+        if more_to_send or more_to_tell:
+            self._hooks.wake()
+
     def _expire(self, now: int) -> None:
-        for write, read in self._pending.expired(now):
-            if write is not None:
-                write.reply(interrupted(write, self._why_expired(write)))
-            if read is not None:
-                read(ReadFailed("timeout", "no quorum confirmed a leader in time", self.core.leader))
+        """What is left over is still due, so `deadline` has passed, and the next turn comes at once."""
+        writes, reads = self._pending.expired(now, EXPIRED_PER_TURN_MAX)
+        for write in writes:
+            write.reply(interrupted(write, self._why_expired()))
+        for read in reads:
+            read(ReadFailed("timeout", "no quorum confirmed a leader in time", self.core.leader))
+        for asked in self._forwarding.expired(now, EXPIRED_PER_TURN_MAX):
+            asked.what.reply(unanswered(self._why_expired(asked.to.name, asked.stale)))
         self._relaying.expire(now)
 
-    def _why_expired(self, write: PendingWrite) -> str:
-        if write.forwarded_to and write.forwarded_to != self.core.leader:
-            return f"{write.forwarded_to} stopped leading before it answered"
+    def _why_expired(self, forwarded_to: str = "", stale: bool = False) -> str:
+        if stale or (forwarded_to and forwarded_to != self.core.leader):
+            return f"{forwarded_to} stopped leading before it answered"
         return "no quorum confirmed it in time"
 
-    def _send_answers(self) -> None:
-        self._forwarding.send_answers()
-        self._relaying.send_replies()
+    def _lost_answers(self, peer: str, count: int) -> None:
+        self._trace.transition("answers-lost", self.core.term, self.core.role.value, {"peer": peer, "count": count})
 
     def _is_member(self, sender: Member) -> bool:
         return self.core.configuration.member(sender.name) == sender

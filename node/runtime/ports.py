@@ -31,10 +31,20 @@ class Storage(Protocol):
 
 
 class StateMachine(Protocol):
-    """What the log drives. Deterministic: equal entries give equal state and equal results."""
+    """What the log drives. Deterministic: equal entries give equal state and equal results.
 
-    def apply(self, entries: Sequence[Entry]) -> list[bytes]:
-        """Take committed entries in order, each exactly once; one result an entry (empty but for COMMAND)."""
+    A result is a value that only the state machine and the API understand; bytes only between nodes.
+    """
+
+    def apply(self, entries: Sequence[Entry]) -> Sequence[object]:
+        """Take committed entries in order, each exactly once; one result per entry (None but for COMMAND)."""
+
+    def encode_result(self, result: object, bytes_max: int) -> bytes | None:
+        """A result for another node. None: it is longer than that, or would cost that node more than its bytes say;
+        the work of finding out is bounded by `bytes_max`, too."""
+
+    def decode_result(self, data: bytes) -> object:
+        """Inverse of `encode_result`; raises ValueError for anything else."""
 
 
 class Links(Protocol):
@@ -58,17 +68,26 @@ class TraceSink(Protocol):
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):
-    """Committed and applied: `result` is the state machine's answer, `index` and `term` the entry's."""
+    """Committed and applied: `result` is the state machine's answer, a value; `index` and `term` the entry's."""
 
-    result: bytes
+    result: object
     index: int
     term: int
+
+
+class DoneUntold(msgspec.Struct, frozen=True, tag="done-untold"):
+    """Committed and applied as `Done`, but the state machine's answer did not get here. `reason` is one sentence."""
+
+    index: int
+    term: int
+    reason: str
 
 
 class NotProposed(msgspec.Struct, frozen=True, tag="not-proposed"):
     """Provably never proposed: nothing happened and nothing will.
 
-    `code` is for programs: "no-leader", "not-born", "log-full", "overloaded", "no-link", "stopping", "transferring".
+    `code` is for programs: "no-leader", "not-born", "log-full", "overloaded", "too-large", "no-link",
+    "stopping", "transferring".
     `reason` is one sentence for people. `leader`: who probably leads, or empty.
     """
 
@@ -83,7 +102,7 @@ class Unknown(msgspec.Struct, frozen=True, tag="unknown"):
     reason: str
 
 
-Outcome = Done | NotProposed | Unknown
+Outcome = Done | DoneUntold | NotProposed | Unknown
 
 
 class ReadFailed(msgspec.Struct, frozen=True):
@@ -217,9 +236,10 @@ class LogLine(msgspec.Struct, frozen=True):
 class NodeHandle(Protocol):
     """What the API and the dashboard see of a running node."""
 
-    async def propose(self, command: bytes, timeout_us: int | None) -> Outcome:
+    async def propose(self, command: bytes, timeout_us: int | None, session: int = 0, sequence: int = 0) -> Outcome:
         """Put `command` through the log (forwarded to the leader at most once, never retried) and wait for it, at
-        most `timeout_us` microseconds; None: as long as this node's settings say."""
+        most `timeout_us` microseconds; None: as long as this node's settings say. `session`, `sequence`: of the
+        client's session, for the entry; 0: none."""
 
     async def read_barrier(self, timeout_us: int | None) -> ReadFailed | None:
         """Return None once the state machine holds every write acknowledged before this call (thesis 6.4).

@@ -44,7 +44,9 @@ from node.statemachine.commands import (
     Txn,
     TxnResult,
     decode_command,
+    decode_result,
     encode_result,
+    fits,
 )
 from node.statemachine.transactions import refusal_of, refusal_of_operations
 from node.statemachine.versions import Versions
@@ -88,11 +90,22 @@ class KeyValueStore:
         """A hash (hex) of everything readable, for comparing nodes in tests; takes time in the size of the store."""
         return self._versions.digest(self._revision)
 
-    def apply(self, entries: Sequence[Entry]) -> list[bytes]:
-        """Take committed entries in order, each exactly once; one encoded `Result` a COMMAND entry, else b""."""
+    def apply(self, entries: Sequence[Entry]) -> list[Result | None]:
+        """Take committed entries in order, each exactly once; one `Result` per COMMAND entry, else None."""
         results = [self._apply(entry) for entry in entries]
         self._versions.purge()
         return results
+
+    def encode_result(self, result: object, bytes_max: int) -> bytes | None:
+        """See `StateMachine`. Each key counts for more than its bytes: that is what it costs to decode one."""
+        if not fits(result, bytes_max):
+            return None
+        data = encode_result(result)
+        return data if len(data) <= bytes_max else None
+
+    def decode_result(self, data: bytes) -> Result:
+        """See `StateMachine`."""
+        return decode_result(data)
 
     def get(self, key: bytes, revision: int = 0) -> KeyValue | ReadError | None:
         """The version of `key` at `revision` (0: now), None where there is none."""
@@ -151,14 +164,14 @@ class KeyValueStore:
             return Compacted(revision, self._versions.compacted)
         return None
 
-    def _apply(self, entry: Entry) -> bytes:
+    def _apply(self, entry: Entry) -> Result | None:
         if entry.kind is not EntryKind.COMMAND:
-            return b""
+            return None
         try:
             command = decode_command(entry.data)
         except msgspec.MsgspecError as error:
-            return encode_result(Refused("malformed", f"entry {entry.index} holds no command: {error}"))
-        return encode_result(self._do(command))
+            return Refused("malformed", f"entry {entry.index} holds no command: {error}")
+        return self._do(command)
 
     def _do(self, command: Command) -> Result:
         if isinstance(command, Txn):

@@ -26,6 +26,7 @@ from node.raft.types import Configuration, Entry, EntryKind, HardState, Member, 
 from node.runtime.driver import Driver
 from node.runtime.hooks import CommandReplied, Hooks
 from node.runtime.inputs import Arrived, Input, WantRead, WantWrite
+from node.runtime.outcomes import decode_outcome, encode_wire, for_a_peer
 from node.runtime.ports import Outcome, ReadFailed
 
 MEMBERS = tuple(Member(name, f"{name}-disk") for name in ("n1", "n2", "n3"))
@@ -77,14 +78,33 @@ class Wire:
 
 
 class Echo:
-    """A state machine whose result is the command."""
+    """A state machine whose result is the command: as it is here, and with an `E` before it between nodes."""
 
     def __init__(self) -> None:
         self.applied: list[Entry] = []
 
+    def encode_result(self, result: object, bytes_max: int) -> bytes | None:
+        assert isinstance(result, bytes)
+        return b"E" + result if len(result) <= bytes_max else None
+
+    def decode_result(self, data: bytes) -> object:
+        if data[:1] != b"E":
+            raise ValueError("no result")
+        return data[1:]
+
     def apply(self, entries: Sequence[Entry]) -> list[bytes]:
         self.applied.extend(entries)
         return [entry.data if entry.kind is EntryKind.COMMAND else b"" for entry in entries]
+
+
+def to_a_peer(outcome: Outcome) -> bytes:
+    """An outcome as a node tells it to another."""
+    return encode_wire(for_a_peer(outcome, Echo().encode_result))
+
+
+def from_a_peer(data: bytes) -> Outcome:
+    """Inverse of `to_a_peer`."""
+    return decode_outcome(data, "a peer", Echo().decode_result)
 
 
 class Silent:

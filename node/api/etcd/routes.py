@@ -7,7 +7,7 @@ repeated. It must not retry, and not read the store before the barrier.
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 import msgspec
 from aiohttp import web
@@ -32,7 +32,7 @@ from node.api.etcd.requests import (
 )
 from node.observe.metrics import Metrics
 from node.raft.types import Member
-from node.runtime.ports import Done, NodeHandle, NotProposed, Outcome, ReadFailed, Unknown
+from node.runtime.ports import Done, DoneUntold, NodeHandle, NotProposed, Outcome, ReadFailed, Unknown
 from node.statemachine.commands import (
     Command,
     Compacted,
@@ -43,7 +43,6 @@ from node.statemachine.commands import (
     Refused,
     Result,
     Txn,
-    decode_result,
     encode_command,
 )
 
@@ -218,10 +217,10 @@ class EtcdApi:
         """What the store said, or an `EtcdError` that says what became of the write."""
         if isinstance(outcome, Done):
             self._metrics.proposal("done")
-            try:
-                return decode_result(outcome.result)
-            except msgspec.MsgspecError:
-                raise _unknown("the write was done, but its answer cannot be read") from None
+            return cast("Result", outcome.result)
+        if isinstance(outcome, DoneUntold):
+            self._metrics.proposal("done-untold")
+            raise EtcdError(Code.DEADLINE_EXCEEDED, f"etcdserver: the write was done, but {outcome.reason}")
         if isinstance(outcome, Unknown):
             self._metrics.proposal("unknown")
             raise _unknown(outcome.reason)

@@ -25,7 +25,7 @@ from node.raft.types import EntryKind, Member
 from node.runtime import shell
 from node.runtime.inputs import WantWrite
 from node.runtime.ports import Done, NotProposed, Outcome, ReadFailed
-from node.statemachine.commands import Put, PutResult, encode_command, encode_result
+from node.statemachine.commands import Put, PutResult, encode_command
 from node.storage.recovery import Recovered
 from node.storage.wal import Wal
 
@@ -42,7 +42,7 @@ def acks_early(_name: str) -> None:
     async def propose(self: shell.Shell, command: bytes, timeout_us: int | None) -> Outcome:
         forgotten: asyncio.Future[Outcome] = self._loop.create_future()
         self._post(WantWrite(command, self._until_us(timeout_us), shell._resolver(forgotten)))
-        return Done(encode_result(PutResult(1)), 1, 1)
+        return Done(PutResult(1), 1, 1)
 
     _put_in(shell.Shell, propose)
 
@@ -68,7 +68,7 @@ def loses_writes(_name: str) -> None:
         nonlocal asked
         asked += 1
         if asked % LOSES_EVERY == 0:
-            return Done(encode_result(PutResult(asked)), asked, 1)
+            return Done(PutResult(asked), asked, 1)
         return await honest(self, command, timeout_us)
 
     _put_in(shell.Shell, propose)
