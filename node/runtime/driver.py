@@ -12,25 +12,19 @@ from collections.abc import Sequence
 
 from node.raft.core import Raft
 from node.raft.effects import Accepted, Apply, ConfigChanged, Effect, Ordered, Persist, ReadReady, Refused, Send, Trace
-from node.raft.errors import NotLeader, Refusal
 from node.raft.events import Applied, Deadline, Event, Persisted, Proposal, Propose, Read, Receive
 from node.raft.messages import Command, CommandReply, Forward, ForwardReply, Message, Report
 from node.raft.types import Entry, Member
-from node.runtime.admission import PENDING_REQUESTS_MAX, Admission
 from node.runtime.answers import Answers
 from node.runtime.forwarding import Forwarding
 from node.runtime.hooks import Hooks
 from node.runtime.inputs import Arrived, Input, WantOrder, WantRead, WantRelay, WantWrite
 from node.runtime.latency import CommitLatency
 from node.runtime.onehop import HopCounts
-from node.runtime.outcomes import interrupted, not_proposed, unanswered
 from node.runtime.pending import Pending
-from node.runtime.ports import Done, Links, ReadFailed, StateMachine, Storage, TraceSink, Unknown
+from node.runtime.ports import Done, Links, StateMachine, Storage, TraceSink, Unknown
 from node.runtime.relaying import Relaying
-from node.runtime.replies import Replies
-
-EXPIRED_PER_TURN_MAX = 1024
-"""Requests that are found in one turn to have waited too long, here and for other nodes each; the rest in the next."""
+from node.runtime.requests import PENDING_REQUESTS_MAX, Requests
 
 APPLY_ROUNDS_MAX = 4
 """Pieces of the log applied in one turn; a long replay goes on in the next turn, so that heartbeats are answered."""
@@ -57,23 +51,23 @@ class Driver:
         self._trace = trace
         self._hooks = hooks
         self._pending = Pending()
-        self._replies = Replies()
         self._then: dict[int, tuple[Send, ...]] = {}
         self._durable_token = 0
         self._follow_up: list[Event] = []
         self.counts = HopCounts()
         """What went wrong with answers on their one hop."""
-        self.unsent: dict[str, int] = {}
-        """Messages that a link did not take, by the name of their type."""
+        self.unsent: dict[type[Message], int] = {}
+        """Messages that a link did not take, by type."""
         self._answers = Answers(machine.encode_result, self._send, self.counts, self._lost_answers)
         self._forwarding = Forwarding(
             boot, self._pending, self._answers, self._send, links.connected, machine.decode_result, self.counts
         )
+        self._requests = Requests(
+            pending_requests_max, self._pending, self._forwarding, self._answers, self._member, lambda: core.leader
+        )
         self._relaying = Relaying(boot, self._answers, self._send, hooks, self.counts)
         self._heard: dict[str, Member] = {}
         """Who said something last under each name that links lead to."""
-        parts = (self._pending, self._forwarding, self._answers, self._replies)
-        self._admission = Admission(pending_requests_max, self._pending, self._replies, parts)
         self._leader = ""
         self._now = 0
         self._wall_us = 0
@@ -97,9 +91,9 @@ class Driver:
                 case Arrived(sender, message):
                     self._arrived(sender, message, now, events, proposals)
                 case WantWrite():
-                    self._admission.write(item, proposals)
+                    self._requests.write(item, proposals)
                 case WantRead():
-                    self._admission.read(item, reads)
+                    self._requests.read(item, reads)
                 case WantOrder():
                     self._relaying.want_order(item, events)
                 case WantRelay():
@@ -119,25 +113,19 @@ class Driver:
     @property
     def deadline(self) -> int | None:
         """When `handle([Deadline()], ...)` is wanted at the latest; None: no need."""
-        parts = (self.core, self._pending, self._forwarding, self._relaying, self._answers)
+        parts = (self.core, self._requests, self._relaying, self._answers)
         return min((at for part in parts if (at := part.deadline) is not None), default=None)
 
     @property
     def writes_wait(self) -> bool:
         """Whether a write waits for its outcome here, a client's of this node or one that a peer forwarded."""
-        return bool(self._pending.writes_wait or self._forwarding or self._answers or self._replies)
+        return self._requests.writes_wait
 
     def stop(self) -> None:
         """Answer everything that waits: what was never proposed as such, the rest as unknown."""
-        writes, reads = self._pending.drain()
-        for write in writes:
-            write.reply(interrupted(write, "the node is stopping"))
-        for read in reads:
-            read(ReadFailed("stopping", "the node is stopping"))
-        self._forwarding.stop()
+        self._requests.stop()
         self._relaying.stop()
         self._answers.send(self._now, everything=True)
-        self._replies.tell(None)
 
     # --- what comes in ----------------------------------------------------------------------------------------
 
@@ -149,7 +137,7 @@ class Driver:
         match message:
             case Forward():
                 if self._is_member(sender):
-                    self._forwarding.take(sender, message, now, proposals, self._admission.full)
+                    self._forwarding.take(sender, message, now, proposals, self._requests.full)
             case ForwardReply():
                 self._forwarding.answered(sender, message)
             case Report(body, _, answer):
@@ -182,9 +170,9 @@ class Driver:
                         if overwritten is not None:
                             self._overwritten(overwritten)
                 case Refused(requests, reason):
-                    self._refused(requests, reason)
+                    self._requests.refused(requests, reason)
                 case ReadReady(requests):
-                    self._replies.add_all(self._pending.answers_to_reads(requests, None))
+                    self._requests.read_ready(requests)
                 case Ordered():
                     self._relaying.ordered(effect)
                 case ConfigChanged():
@@ -199,8 +187,7 @@ class Driver:
         if sent:
             self._trace.message(True, to, message)
         else:
-            kind = type(message).__name__
-            self.unsent[kind] = self.unsent.get(kind, 0) + 1
+            self.unsent[type(message)] = self.unsent.get(type(message), 0) + 1
         return sent
 
     def _on_durable(self, token: int) -> None:
@@ -251,19 +238,6 @@ class Driver:
 
     # --- outcomes ----------------------------------------------------------------------------------------------
 
-    def _refused(self, requests: tuple[int, ...], reason: Refusal) -> None:
-        refusal = not_proposed(reason)
-        writes = self._pending.take_writes(requests)
-        if len(writes) < len(requests):
-            failed = ReadFailed(refusal.code, refusal.reason, refusal.leader)
-            self._replies.add_all(self._pending.answers_to_reads(requests, failed))
-        leader = self.core.configuration.member(reason.leader) if isinstance(reason, NotLeader) else None
-        for write in writes:
-            if leader is None or not write.may_forward:
-                write.reply(refusal)
-        if leader is not None:
-            self._forwarding.forward(leader, [write for write in writes if write.may_forward])
-
     def _overwritten(self, request: int) -> None:
         write = self._pending.take_write(request)
         if write is not None:
@@ -271,30 +245,18 @@ class Driver:
 
     def _end_turn(self, now: int) -> None:
         """Say what is decided, as much as one turn may hold."""
-        self._expire(now)
+        self._requests.expire(now)
+        self._relaying.expire(now)
         more_to_send = self._answers.send(now)
-        more_to_tell = self._replies.tell()
+        more_to_tell = self._requests.tell()
         if more_to_send or more_to_tell:
             self._hooks.wake()
-
-    def _expire(self, now: int) -> None:
-        """What is left over is still due, so `deadline` has passed, and the next turn comes at once."""
-        writes, reads = self._pending.expired(now, EXPIRED_PER_TURN_MAX)
-        for write in writes:
-            write.reply(interrupted(write, self._why_expired()))
-        for read in reads:
-            read(ReadFailed("timeout", "no quorum confirmed a leader in time", self.core.leader))
-        for asked in self._forwarding.expired(now, EXPIRED_PER_TURN_MAX):
-            asked.what.reply(unanswered(self._why_expired(asked.to.name, asked.stale)))
-        self._relaying.expire(now)
-
-    def _why_expired(self, forwarded_to: str = "", stale: bool = False) -> str:
-        if stale or (forwarded_to and forwarded_to != self.core.leader):
-            return f"{forwarded_to} stopped leading before it answered"
-        return "no quorum confirmed it in time"
 
     def _lost_answers(self, peer: str, count: int) -> None:
         self._trace.transition("answers-lost", self.core.term, self.core.role.value, {"peer": peer, "count": count})
 
+    def _member(self, name: str) -> Member | None:
+        return self.core.configuration.member(name)
+
     def _is_member(self, sender: Member) -> bool:
-        return self.core.configuration.member(sender.name) == sender
+        return self._member(sender.name) == sender
