@@ -80,7 +80,7 @@ class Requests:
             refusal = overloaded("this node")
             item.reply(ReadFailed(refusal.code, refusal.reason))
             return
-        reads.append(self._pending.add_read(partial(self._replies.add, item.reply), item.deadline_us))
+        reads.append(self._pending.add_read(item.reply, item.deadline_us))
 
     def read_ready(self, requests: Sequence[int]) -> None:
         """The state machine may be read for them now."""
@@ -106,7 +106,7 @@ class Requests:
         for write in writes:
             write.reply(interrupted(write, self._why_expired()))
         for read in reads:
-            read(ReadFailed("timeout", "no quorum confirmed a leader in time", self._leader()))
+            self._replies.add(read, ReadFailed("timeout", "no quorum confirmed a leader in time", self._leader()))
         for asked in self._forwarding.expired(now, EXPIRED_PER_TURN_MAX):
             asked.what.reply(unanswered(self._why_expired(asked.to.name, asked.stale)))
 
