@@ -94,6 +94,11 @@ class Pending:
             write.proposed = True
         return previous[1] if previous else None
 
+    def waits_for(self, index: int) -> bool:
+        """Whether somebody still waits for the write that was accepted at `index`."""
+        waiting = self._by_index.get(index) if self._by_index else None
+        return waiting is not None and waiting[1] in self._writes
+
     def applied(self, index: int) -> tuple[int, int, int] | None:
         """(term, request, when accepted) of the write that waited for `index`, if one did; it waits no more."""
         return self._by_index.pop(index, None) if self._by_index else None
