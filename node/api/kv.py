@@ -15,7 +15,7 @@ from aiohttp import web
 from node.api.answers import Problem, json_answer, malformed, try_again
 from node.api.inputs import Query, decode, precondition, target_of, too_large
 from node.observe.metrics import Metrics
-from node.runtime.ports import Done, NodeHandle, NotProposed, Outcome, Unknown
+from node.runtime.ports import Done, DoneUntold, NodeHandle, NotProposed, Outcome, Unknown
 from node.statemachine.commands import (
     KEY_BYTES_MAX,
     VALUE_BYTES_MAX,
@@ -199,7 +199,10 @@ class KeyValueApi:
         """The store's answer, or a `Problem` that says what became of the write."""
         if isinstance(outcome, Done):
             self._metrics.proposal("done")
-            return cast(Result, outcome.result)
+            return cast("Result", outcome.result)
+        if isinstance(outcome, DoneUntold):
+            self._metrics.proposal("done-untold")
+            raise Problem(504, "done-untold", f"the write was done, but {outcome.reason}; look before you repeat it")
         if isinstance(outcome, Unknown):
             self._metrics.proposal("unknown")
             raise Problem(504, "unknown outcome", outcome.reason)

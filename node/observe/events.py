@@ -24,6 +24,7 @@ KINDS: dict[str, str] = {
     "append-refused": "a leader's entries did not fit; detail: leader, index, hint",
     "progress": "a follower's progress changed; detail: peer, from, to",
     "refused-message": "a message of a stranger was dropped; detail: peer, reason",
+    "answers-lost": "a link did not take answers to a peer's writes or commands in time; detail: peer, count",
     "link": "a peer link changed; detail: peer, lane, direction, up, reason",
     "transfer": "a leader hands over; detail: target, phase (begun, told, done or failed)",
     "fault": "a fault was injected or ended; detail: kind, peer, direction, value, on, reason",

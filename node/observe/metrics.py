@@ -180,6 +180,16 @@ def _stats_metrics(stats: Stats) -> Iterator[Metric]:
     yield _gauge("raft_faults_active", "Faults that are injected now.", len(stats.faults()))
     injections = _single(dict(stats.injections))
     yield _counter("raft_fault_injections", "Faults injected so far.", ["kind"], injections)
+    unsent = _single({type_name(kind): count for kind, count in stats.unsent.items()})
+    yield _counter("raft_messages_unsent", "Messages that no link took.", ["type"], unsent)
+    hop = stats.hop
+    fates = {} if hop is None else {"lost": hop.lost, "too-long": hop.untold, "not-asked-for": hop.refused}
+    yield _counter(
+        "raft_forward_answers_failed",
+        "Answers between nodes, to forwarded writes and relayed commands, that did not serve who asked.",
+        ["why"],
+        _single(fates),
+    )
 
 
 def _trace_metrics(trace: Trace, role: Role) -> Iterator[Metric]:

@@ -40,6 +40,17 @@ class Fault(Protocol):
     def expires_in_us(self) -> int: ...
 
 
+class Hop(Protocol):
+    """See `node.runtime.onehop.HopCounts`; in answers."""
+
+    @property
+    def refused(self) -> int: ...
+    @property
+    def lost(self) -> int: ...
+    @property
+    def untold(self) -> int: ...
+
+
 class Latency(Protocol):
     """See `node.runtime.latency.LatencySummary`; milliseconds."""
 
@@ -54,7 +65,8 @@ class Latency(Protocol):
 
 
 class Stats:
-    """Asked at each request, on the event loop's thread. `injections`: faults begun so far, by kind."""
+    """Asked at each request, on the event loop's thread. `injections`: faults begun so far, by kind. `hop`: what went
+    wrong with answers between nodes, and `unsent`: messages that no link took, by type."""
 
     def __init__(
         self,
@@ -63,12 +75,16 @@ class Stats:
         latency: Callable[[], Latency],
         faults: Callable[[], tuple[Fault, ...]] = tuple,
         injections: Mapping[str, int] | None = None,
+        hop: Hop | None = None,
+        unsent: Mapping[type, int] | None = None,
     ) -> None:
         self.trace = trace
         self.traffic = traffic
         self.latency = latency
         self.faults = faults
         self.injections = injections if injections is not None else {}
+        self.hop = hop
+        self.unsent = unsent if unsent is not None else {}
 
     def body(self, role: Role) -> dict[str, object]:
         """`/stats`. Counts are since this process started."""

@@ -21,6 +21,24 @@ COMMAND_BYTES_MAX = 4096
 OUTCOME_BYTES_MAX = 256 * 1024
 """The longest outcome of one."""
 
+PROPOSAL_BYTES_MAX = 2 * 1024 * 1024
+"""The longest write that a node takes from a client: an Append or a Forward with it alone must fit in a frame."""
+
+FORWARD_BYTES_MAX = 1024 * 1024
+"""Writes in one Forward; one longer write travels alone."""
+
+FORWARD_PROPOSALS_MAX = 256
+"""Writes in one Forward: each costs the leader some 20 microseconds of one turn."""
+
+ANSWER_BYTES_MAX = 3584 * 1024
+"""The longest answer to a forwarded write; of one that is longer only that it was done is told."""
+
+FORWARD_REPLY_BYTES_MAX = 1024 * 1024
+"""Answers in one ForwardReply; one longer answer travels alone."""
+
+FORWARD_REPLY_ANSWERS_MAX = 256
+"""Answers in one ForwardReply."""
+
 
 APPEND_ENTRIES_MAX = 2048
 """Entries in one Append: decoding and looking at each costs a microsecond of one turn, a configuration five."""

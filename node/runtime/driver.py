@@ -13,22 +13,20 @@ from collections.abc import Sequence
 
 from node.raft.core import Raft
 from node.raft.effects import Accepted, Apply, ConfigChanged, Effect, Ordered, Persist, ReadReady, Refused, Send, Trace
-from node.raft.errors import NotLeader, Refusal
 from node.raft.events import Continue, Deadline, Event, Persisted, Proposal, Propose, Read, Receive
-from node.raft.messages import Command, CommandReply, Forward, ForwardedProposal, ForwardReply, Message, Report
+from node.raft.messages import Command, CommandReply, Forward, ForwardReply, Message, Report
 from node.raft.types import Entry, Member
+from node.runtime.answers import Answers
 from node.runtime.applying import Applying
 from node.runtime.forwarding import Forwarding
 from node.runtime.hooks import Hooks
 from node.runtime.inputs import Arrived, Input, WantOrder, WantRead, WantRelay, WantWrite
 from node.runtime.latency import CommitLatency
-from node.runtime.outcomes import interrupted, not_proposed
-from node.runtime.pending import Pending, PendingWrite
-from node.runtime.ports import Done, Links, NotProposed, ReadFailed, StateMachine, Storage, TraceSink, Unknown
+from node.runtime.onehop import HopCounts
+from node.runtime.pending import Pending
+from node.runtime.ports import Done, Links, StateMachine, Storage, TraceSink, Unknown
 from node.runtime.relaying import Relaying
-
-PENDING_REQUESTS_MAX = 20_000
-"""Client requests that may wait on one node; more are refused as overloaded."""
+from node.runtime.requests import PENDING_REQUESTS_MAX, Requests
 
 FOLLOW_UPS_PER_TURN_MAX = 4
 """Steps of the core that follow from a turn's first one within the same turn; what is left waits for the next."""
@@ -53,11 +51,23 @@ class Driver:
         self._links = links
         self._trace = trace
         self._hooks = hooks
-        self._pending = Pending(pending_requests_max)
+        self._pending = Pending()
         self._then: dict[int, tuple[Send, ...]] = {}
         self._durable_token = 0
-        self._forwarding = Forwarding(boot, self._pending, self._send, links.connected, machine)
-        self._relaying = Relaying(boot, self._send, hooks)
+        self.counts = HopCounts()
+        """What went wrong with answers on their one hop."""
+        self.unsent: dict[type[Message], int] = {}
+        """Messages that a link did not take, by type."""
+        self._answers = Answers(machine.encode_result, self._send, self.counts, self._lost_answers)
+        self._forwarding = Forwarding(
+            boot, self._pending, self._answers, self._send, links.connected, machine.decode_result, self.counts
+        )
+        self._requests = Requests(
+            pending_requests_max, self._pending, self._forwarding, self._answers, self._member, lambda: core.leader
+        )
+        self._relaying = Relaying(boot, self._answers, self._send, hooks, self.counts)
+        self._heard: dict[str, Member] = {}
+        """Who said something last under each name that links lead to."""
         self._applying = Applying(machine, self._pending.waits_for, self._apply)
         self._leader = ""
         self._now = 0
@@ -66,12 +76,13 @@ class Driver:
 
     def start(self, now: int) -> None:
         """Call once, before the first `handle`."""
+        self._now = self._answers.now = now
         self._execute(self.core.start(now))
         self._settle(now)
 
     def handle(self, inputs: Sequence[Input], now: int, wall_us: int) -> None:
         """Take what waits, as one step. `now`: monotonic microseconds; `wall_us`: microseconds since the epoch."""
-        self._now, self._wall_us = now, wall_us
+        self._now, self._answers.now, self._wall_us = now, now, wall_us
         events: list[Event] = []
         if self.core.unfinished:
             events.append(Continue())
@@ -82,13 +93,13 @@ class Driver:
                 case Arrived(sender, message):
                     self._arrived(sender, message, now, events, proposals)
                 case WantWrite():
-                    self._want_write(item, proposals)
+                    self._requests.write(item, proposals)
                 case WantRead():
-                    self._want_read(item, reads)
+                    self._requests.read(item, reads)
                 case WantOrder():
                     self._relaying.want_order(item, events)
                 case WantRelay():
-                    self._relaying.want_relay(item)
+                    self._relaying.want_relay(item, self._heard.get(item.node))
                 case Deadline():
                     events.append(item)
         self._take_durable(events)
@@ -98,30 +109,26 @@ class Driver:
             events.append(Read(tuple(reads)))
         if events:
             self._execute(self.core.step_all(events, now))
-        self._expire(now)
         self._settle(now)
+        self._end_turn(now)
 
     @property
     def deadline(self) -> int | None:
         """When `handle([Deadline()], ...)` is wanted at the latest; None: no need."""
-        due = [at for at in (self.core.deadline, self._pending.deadline, self._relaying.deadline) if at is not None]
-        return min(due, default=None)
+        parts = (self.core, self._requests, self._relaying, self._answers)
+        return min((at for part in parts if (at := part.deadline) is not None), default=None)
 
     @property
     def writes_wait(self) -> bool:
         """Whether a write waits for its outcome here, a client's of this node or one that a peer forwarded."""
-        return self._pending.writes_wait
+        return self._requests.writes_wait
 
     def stop(self) -> None:
         """Answer everything that waits: what was never proposed as such, the rest as unknown."""
         self._applying.stop()
-        writes, reads = self._pending.drain()
-        for write in writes:
-            write.reply(interrupted(write, "the node is stopping"))
-        for read in reads:
-            read(ReadFailed("stopping", "the node is stopping"))
+        self._requests.stop()
         self._relaying.stop()
-        self._send_answers()
+        self._answers.send(self._now, everything=True)
 
     # --- what comes in ----------------------------------------------------------------------------------------
 
@@ -129,12 +136,13 @@ class Driver:
         self, sender: Member, message: Message, now: int, events: list[Event], proposals: list[Proposal]
     ) -> None:
         self._trace.message(False, sender.name, message)
+        self._heard[sender.name] = sender
         match message:
             case Forward():
                 if self._is_member(sender):
-                    self._forwarding.take(sender, message, now, proposals)
+                    self._forwarding.take(sender, message, now, proposals, self._requests.full)
             case ForwardReply():
-                self._forwarding.answered(message)
+                self._forwarding.answered(sender, message)
             case Report(body, _, answer):
                 self._hooks.report(sender, body)
                 if answer:
@@ -145,19 +153,6 @@ class Driver:
                 self._relaying.replied(sender, message)
             case _:
                 events.append(Receive(sender, message))
-
-    def _want_write(self, item: WantWrite, proposals: list[Proposal]) -> None:
-        if self._pending.full:
-            item.reply(NotProposed("overloaded", "too many requests wait on this node; try again later"))
-            return
-        request = self._pending.add_write(PendingWrite(item.data, item.reply, may_forward=True), item.deadline_us)
-        proposals.append(Proposal(request, item.data))
-
-    def _want_read(self, item: WantRead, reads: list[int]) -> None:
-        if self._pending.full:
-            item.reply(ReadFailed("overloaded", "too many requests wait on this node; try again later"))
-            return
-        reads.append(self._pending.add_read(item.reply, item.deadline_us))
 
     # --- what the core wants ------------------------------------------------------------------------------------
 
@@ -178,12 +173,9 @@ class Driver:
                         if overwritten is not None:
                             self._overwritten(overwritten)
                 case Refused(requests, reason):
-                    self._refused(requests, reason)
+                    self._requests.refused(requests, reason)
                 case ReadReady(requests):
-                    for request in requests:
-                        read = self._pending.take_read(request)
-                        if read is not None:
-                            read(None)
+                    self._requests.read_ready(requests)
                 case Ordered():
                     self._relaying.ordered(effect)
                 case ConfigChanged():
@@ -192,9 +184,13 @@ class Driver:
                     self._trace.transition(kind, term, role.value, detail)
 
     def _send(self, to: str, message: Message) -> bool:
+        """False: certainly not sent. What a link does not take is counted; who may not lose it looks at the result:
+        a write or a command was then not asked for, an answer is offered again. Raft itself repeats what is lost."""
         sent = self._links.send(to, message)
         if sent:
             self._trace.message(True, to, message)
+        else:
+            self.unsent[type(message)] = self.unsent.get(type(message), 0) + 1
         return sent
 
     def _on_durable(self, token: int) -> None:
@@ -245,50 +241,28 @@ class Driver:
             self._leader = self.core.leader
             if self._leader:
                 self._forwarding.leader_changed(self._leader, now)
-        self._send_answers()
 
     # --- outcomes ----------------------------------------------------------------------------------------------
-
-    def _refused(self, requests: tuple[int, ...], reason: Refusal) -> None:
-        to_forward: list[ForwardedProposal] = []
-        leader = reason.leader if isinstance(reason, NotLeader) else ""
-        for request in requests:
-            read = self._pending.take_read(request)
-            if read is not None:
-                refusal = not_proposed(reason)
-                read(ReadFailed(refusal.code, refusal.reason, refusal.leader))
-                continue
-            write = self._pending.write(request)
-            if write is None:
-                continue
-            if leader and write.may_forward:
-                to_forward.append(ForwardedProposal(request, write.data))
-            else:
-                self._pending.take_write(request)
-                write.reply(not_proposed(reason))
-        self._forwarding.forward(leader, to_forward)
 
     def _overwritten(self, request: int) -> None:
         write = self._pending.take_write(request)
         if write is not None:
             write.reply(Unknown("a newer leader overwrote this write before it was committed here"))
 
-    def _expire(self, now: int) -> None:
-        for write, read in self._pending.expired(now):
-            if write is not None:
-                write.reply(interrupted(write, self._why_expired(write)))
-            if read is not None:
-                read(ReadFailed("timeout", "no quorum confirmed a leader in time", self.core.leader))
+    def _end_turn(self, now: int) -> None:
+        """Say what is decided, as much as one turn may hold."""
+        self._requests.expire(now)
         self._relaying.expire(now)
+        more_to_send = self._answers.send(now)
+        more_to_tell = self._requests.tell()
+        if more_to_send or more_to_tell:
+            self._hooks.wake()
 
-    def _why_expired(self, write: PendingWrite) -> str:
-        if write.forwarded_to and write.forwarded_to != self.core.leader:
-            return f"{write.forwarded_to} stopped leading before it answered"
-        return "no quorum confirmed it in time"
+    def _lost_answers(self, peer: str, count: int) -> None:
+        self._trace.transition("answers-lost", self.core.term, self.core.role.value, {"peer": peer, "count": count})
 
-    def _send_answers(self) -> None:
-        self._forwarding.send_answers()
-        self._relaying.send_replies()
+    def _member(self, name: str) -> Member | None:
+        return self.core.configuration.member(name)
 
     def _is_member(self, sender: Member) -> bool:
-        return self.core.configuration.member(sender.name) == sender
+        return self._member(sender.name) == sender

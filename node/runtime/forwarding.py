@@ -4,14 +4,25 @@ Why it exists: forwarding is never repeated and never takes a second hop, whatev
 must not decide who leads.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from node.raft.events import Proposal
-from node.raft.messages import Forward, ForwardedAnswer, ForwardedProposal, ForwardReply, Message
+from node.raft.messages import (
+    FORWARD_BYTES_MAX,
+    FORWARD_PROPOSALS_MAX,
+    PROPOSAL_BYTES_MAX,
+    Forward,
+    ForwardedProposal,
+    ForwardReply,
+    Message,
+)
 from node.raft.types import Member
-from node.runtime.outcomes import decode_outcome, encode_outcome
+from node.runtime.answers import Answers
+from node.runtime.onehop import Asked, HopCounts, OneHop
+from node.runtime.outcomes import decode_outcome, overloaded, too_large, unanswered
 from node.runtime.pending import Pending, PendingWrite
-from node.runtime.ports import NotProposed, Outcome, StateMachine, Unknown
+from node.runtime.ports import NotProposed
 
 FORWARD_TIMEOUT_US = 10_000_000
 """How long a leader keeps a peer's request; the peer's own client gives up earlier."""
@@ -19,9 +30,6 @@ FORWARD_TIMEOUT_US = 10_000_000
 LAST_ANSWERS_US = 1_000_000
 """How long a leader that leads no more, and is still linked, is waited for: it usually learns what became of the
 writes in its log, for a hand-over leaves none behind."""
-
-FORWARD_BYTES_MAX = 1024 * 1024
-"""Commands in one Forward; one larger command travels alone."""
 
 
 class Forwarding:
@@ -31,91 +39,95 @@ class Forwarding:
         self,
         boot: str,
         pending: Pending,
+        answers: Answers,
         send: Callable[[str, Message], bool],
         connected: Callable[[str], bool],
-        machine: StateMachine,
+        decode_result: Callable[[bytes], object],
+        counts: HopCounts,
     ) -> None:
         self._boot = boot
         self._pending = pending
+        self._answers = answers
         self._send = send
         self._connected = connected
-        self._machine = machine
-        self._answers: dict[tuple[str, str], list[ForwardedAnswer]] = {}
+        self._decode_result = decode_result
+        self._hop: OneHop[PendingWrite] = OneHop(boot, counts)
 
-    def take(self, sender: Member, message: Forward, now: int, proposals: list[Proposal]) -> None:
+    def __len__(self) -> int:
+        """How many writes wait for another node's answer."""
+        return len(self._hop)
+
+    def take(
+        self, sender: Member, message: Forward, now: int, proposals: list[Proposal], full: Callable[[], bool]
+    ) -> None:
         """The leader's end: a member's writes become proposals, without another hop."""
-        key = (sender.name, message.boot)
-        for forwarded in message.proposals:
-
-            def reply(outcome: Outcome, number: int = forwarded.request) -> None:
-                answer = ForwardedAnswer(number, encode_outcome(outcome, self._machine.encode_result))
-                self._answers.setdefault(key, []).append(answer)
-
-            if self._pending.full:
-                reply(NotProposed("overloaded", "too many requests wait on the leader; try again later"))
+        for asked in message.proposals:
+            reply = partial(self._answers.add, sender.name, message.boot, asked.request)
+            if len(asked.data) > PROPOSAL_BYTES_MAX:
+                reply(too_large(len(asked.data), PROPOSAL_BYTES_MAX))
                 continue
-            write = PendingWrite(forwarded.data, reply, may_forward=False)
-            request = self._pending.add_write(write, now + FORWARD_TIMEOUT_US)
-            proposals.append(Proposal(request, forwarded.data, forwarded.session, forwarded.sequence))
+            if full():
+                reply(overloaded("the leader"))
+                continue
+            write = PendingWrite(asked.data, reply, False, now + FORWARD_TIMEOUT_US, asked.session, asked.sequence)
+            proposals.append(Proposal(self._pending.add_write(write), asked.data, asked.session, asked.sequence))
 
-    def answered(self, message: ForwardReply) -> None:
-        """The follower's end: pass the answers on. Those to an earlier process of this name are not ours."""
-        if message.boot == self._boot:
-            for answer in message.answers:
-                self._answered(answer)
+    def answered(self, sender: Member, message: ForwardReply) -> None:
+        """The follower's end: pass the answers on, those of the leader that was asked."""
+        for answer in message.answers:
+            write = self._hop.answered(sender, message.boot, answer.request)
+            if write is not None:
+                write.reply(decode_outcome(answer.outcome, sender.name, self._decode_result))
 
-    def forward(self, leader: str, proposals: list[ForwardedProposal]) -> None:
+    def forward(self, leader: Member, writes: list[PendingWrite]) -> None:
         """The one hop. What the link did not take was certainly not proposed; what it took may be."""
-        for batch in _batches(proposals):
-            sent = self._send(leader, Forward(self._boot, batch))
-            for forwarded in batch:
-                self._left(leader, forwarded.request, sent)
+        for batch in _batches(writes):
+            asked = tuple(
+                ForwardedProposal(
+                    self._hop.ask(leader, write, write.deadline_us), write.data, write.session, write.sequence
+                )
+                for write in batch
+            )
+            if not self._send(leader.name, Forward(self._boot, asked)):
+                refusal = self._not_sent(leader.name)
+                for forwarded in asked:
+                    write = self._hop.take_back(forwarded.request)
+                    if write is not None:
+                        write.reply(refusal)
 
     def leader_changed(self, leader: str, now: int) -> None:
         """A forwarded write's answer comes from a leader that is no more: soon, or its outcome stays unknown."""
-        for request, write in self._pending.forwarded_elsewhere(leader):
-            if self._connected(write.forwarded_to):
-                self._pending.hasten(request, now + LAST_ANSWERS_US)
-            elif self._pending.take_write(request) is not None:
-                write.reply(Unknown(f"{write.forwarded_to} stopped leading before it answered"))
+        self._hop.hurry(leader, lambda former: now + LAST_ANSWERS_US if self._connected(former) else now)
 
-    def send_answers(self) -> None:
-        """Everything that was decided in this step, one message a peer."""
-        if self._answers:
-            for (peer, boot), answers in self._answers.items():
-                self._send(peer, ForwardReply(boot, tuple(answers)))
-            self._answers.clear()
+    def expired(self, now: int, writes_max: int) -> list[Asked[PendingWrite]]:
+        """Take away and return writes that waited too long for their answer, at most so many."""
+        return self._hop.expired(now, writes_max)
 
-    def _left(self, leader: str, request: int, sent: bool) -> None:
-        write = self._pending.write(request)
-        if write is None:
-            return
-        if sent:
-            write.forwarded_to = leader
-            write.may_forward = False
-        else:
-            self._pending.take_write(request)
-            write.reply(NotProposed("no-link", f"no link to the leader {leader}; nothing was sent", leader))
+    @property
+    def deadline(self) -> int | None:
+        """When one has waited too long; None: none waits."""
+        return self._hop.deadline
 
-    def _answered(self, answer: ForwardedAnswer) -> None:
-        write = self._pending.write(answer.request)
-        if write is None or not write.forwarded_to:
-            return  # answered meanwhile: it timed out, or the leader changed
-        self._pending.take_write(answer.request)
-        write.reply(decode_outcome(answer.outcome, write.forwarded_to, self._machine.decode_result))
+    def stop(self) -> None:
+        """Answer everything that waits."""
+        for write in self._hop.drain():
+            write.reply(unanswered("the node is stopping"))
+
+    def _not_sent(self, leader: str) -> NotProposed:
+        if self._connected(leader):
+            return NotProposed("overloaded", f"the link to the leader {leader} is full; nothing was sent", leader)
+        return NotProposed("no-link", f"no link to the leader {leader}; nothing was sent", leader)
 
 
-def _batches(proposals: list[ForwardedProposal]) -> list[tuple[ForwardedProposal, ...]]:
-    """Split by size, in order."""
-    batches: list[tuple[ForwardedProposal, ...]] = []
-    batch: list[ForwardedProposal] = []
+def _batches(writes: list[PendingWrite]) -> Iterator[list[PendingWrite]]:
+    """Split by size and number, in order."""
+    batch: list[PendingWrite] = []
     size_bytes = 0
-    for proposal in proposals:
-        if batch and size_bytes + len(proposal.data) > FORWARD_BYTES_MAX:
-            batches.append(tuple(batch))
+    for write in writes:
+        if batch and (len(batch) == FORWARD_PROPOSALS_MAX or size_bytes + len(write.data) > FORWARD_BYTES_MAX):
+            yield batch
             batch, size_bytes = [], 0
-        batch.append(proposal)
-        size_bytes += len(proposal.data)
+        batch.append(write)
+        size_bytes += len(write.data)
     if batch:
-        batches.append(tuple(batch))
-    return batches
+        yield batch

@@ -1,7 +1,7 @@
-"""Operators' commands that wait: for the core's `Ordered`, or for another node's reply.
+"""Operators' commands that wait for this node's own core, and what is remembered of each that waits.
 
-Why it exists: the same promise as for writes, in small: bounded, and each is answered exactly once. It must not judge
-outcomes: see driver.py.
+Why it exists: the same promise as for writes, in small: bounded, and each is answered exactly once. A command that
+left for another node waits in `onehop.py` instead. It must not judge outcomes: see relaying.py.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ import msgspec
 from node.runtime.ports import CommandOutcome
 
 ORDERS_MAX = 64
-"""Commands that may wait on one node."""
+"""Commands that may wait on one node, here and elsewhere together."""
 
 
 class PendingOrder(msgspec.Struct, frozen=True):
@@ -30,9 +30,8 @@ class Orders:
         self._next_request = 1
         self._waiting: dict[int, PendingOrder] = {}
 
-    @property
-    def full(self) -> bool:
-        return len(self._waiting) >= ORDERS_MAX
+    def __len__(self) -> int:
+        return len(self._waiting)
 
     def add(self, order: PendingOrder) -> int:
         """Returns the number of the request."""
@@ -40,9 +39,6 @@ class Orders:
         self._next_request += 1
         self._waiting[request] = order
         return request
-
-    def get(self, request: int) -> PendingOrder | None:
-        return self._waiting.get(request)
 
     def take(self, request: int) -> PendingOrder | None:
         """Remove and return it; None when it was answered before."""

@@ -9,8 +9,9 @@ from collections.abc import Callable
 import msgspec
 
 from node.raft.errors import LogFull, NotBorn, NotLeader, Overloaded, Refusal, Transferring
+from node.raft.messages import ANSWER_BYTES_MAX
 from node.runtime.pending import PendingWrite
-from node.runtime.ports import Done, NotProposed, Outcome, Unknown
+from node.runtime.ports import Done, DoneUntold, NotProposed, Outcome, Unknown
 
 
 class _Sent(msgspec.Struct, frozen=True, tag="done"):
@@ -21,40 +22,47 @@ class _Sent(msgspec.Struct, frozen=True, tag="done"):
     term: int
 
 
-_DECODER: msgspec.msgpack.Decoder[_Sent | NotProposed | Unknown] = msgspec.msgpack.Decoder(
-    _Sent | NotProposed | Unknown
-)
+_Wire = _Sent | DoneUntold | NotProposed | Unknown
 
-RESULT_BYTES_MAX = 3584 * 1024
-"""The longest result that is sent to another node."""
+_DECODER: msgspec.msgpack.Decoder[_Wire] = msgspec.msgpack.Decoder(_Wire)
+
+encode_wire: Callable[[_Wire], bytes] = msgspec.msgpack.Encoder().encode
 
 
-def encode_outcome(outcome: Outcome, encode_result: Callable[[object, int], bytes | None]) -> bytes:
-    """For the node that a write was forwarded by."""
+def for_a_peer(outcome: Outcome, encode_result: Callable[[object, int], bytes | None]) -> _Wire:
+    """What is said of `outcome` to another node: hardly more than `ANSWER_BYTES_MAX`; see `StateMachine`."""
     if not isinstance(outcome, Done):
-        return msgspec.msgpack.encode(outcome)
-    result = encode_result(outcome.result, RESULT_BYTES_MAX)
+        return outcome
+    result = encode_result(outcome.result, ANSWER_BYTES_MAX)
     if result is None:
-        return msgspec.msgpack.encode(Unknown("it was done, but its answer is too long to be sent here"))
-    return msgspec.msgpack.encode(_Sent(result, outcome.index, outcome.term))
+        return DoneUntold(outcome.index, outcome.term, "its answer is too long to be sent here")
+    return _Sent(result, outcome.index, outcome.term)
 
 
 def decode_outcome(data: bytes, sender: str, decode_result: Callable[[bytes], object]) -> Outcome:
     """What `sender` answered; unknown where it cannot be read."""
     try:
         outcome = _DECODER.decode(data)
-        if not isinstance(outcome, _Sent):
-            return outcome
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return Unknown(f"{sender} answered in a form that this version does not know")
+    if not isinstance(outcome, _Sent):
+        return outcome
+    try:
         return Done(decode_result(outcome.result), outcome.index, outcome.term)
     except ValueError:
-        return Unknown(f"{sender} answered in a form that this version does not know")
+        return DoneUntold(outcome.index, outcome.term, f"the answer of {sender} cannot be read")
 
 
 def interrupted(write: PendingWrite, why: str) -> Outcome:
     """A write that gets no answer: unknown once it may be in a log, else never proposed (pitfall 34)."""
-    if write.proposed or write.forwarded_to:
-        return Unknown(f"{why}; the write may still happen")
+    if write.proposed:
+        return unanswered(why)
     return NotProposed("no-leader", f"{why}; the write was not proposed")
+
+
+def unanswered(why: str) -> Unknown:
+    """The same of a write that was sent to another node."""
+    return Unknown(f"{why}; the write may still happen")
 
 
 def not_proposed(reason: Refusal) -> NotProposed:
@@ -75,3 +83,13 @@ def not_proposed(reason: Refusal) -> NotProposed:
             return NotProposed("overloaded", f"{waiting} {unit} of at most {limit} wait to be committed")
         case Transferring(target):
             return NotProposed("transferring", f"the lead is being handed to {target}; try again at once", target)
+
+
+def overloaded(who: str) -> NotProposed:
+    """Too much waits on `who` ("this node", or a node as the one who asked calls it)."""
+    return NotProposed("overloaded", f"too many requests wait on {who}; try again later")
+
+
+def too_large(size_bytes: int, limit_bytes: int) -> NotProposed:
+    """It would never fit in what nodes say to each other."""
+    return NotProposed("too-large", f"a write of {size_bytes} bytes is over the limit of {limit_bytes}")

@@ -1,69 +1,88 @@
-"""Requests that wait for an outcome: who asked, until when, and where in the log the answer will come from.
+"""Requests that wait on this node: who asked, until when, and where in the log the answer will come from.
 
 Why it exists: the core answers by request number and by log index; clients wait on callbacks and peers on messages.
-It must not judge outcomes: see driver.py.
+A write that left for another node waits in `onehop.py` instead. It must not judge outcomes: see outcomes.py.
 """
 
-import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
+from node.runtime.deadlines import Deadlines
 from node.runtime.ports import Outcome, ReadFailed
+
+ReadReply = Callable[[ReadFailed | None], None]
 
 
 class PendingWrite(msgspec.Struct):
-    """One command that waits. `reply` answers it, here or over a link. `may_forward`: it came from a client of this
-    node, so it has its one hop left. `forwarded_to`: the leader it was sent to. `proposed`: it may be in a log."""
+    """One write that waits. `reply` answers it, here or over a link. `may_forward`: it came from a client of this
+    node, so it has its one hop left. `proposed`: it may be in a log."""
 
     data: bytes
     reply: Callable[[Outcome], None]
     may_forward: bool
-    forwarded_to: str = ""
+    deadline_us: int
+    session: int = 0
+    sequence: int = 0
     proposed: bool = False
 
 
 class Pending:
-    """Bounded by `requests_max`; every request leaves it exactly once."""
+    """Every request leaves it exactly once."""
 
-    def __init__(self, requests_max: int) -> None:
-        self._requests_max = requests_max
+    def __init__(self) -> None:
         self._next_request = 1
         self._writes: dict[int, PendingWrite] = {}
-        self._reads: dict[int, Callable[[ReadFailed | None], None]] = {}
-        self._deadlines: list[tuple[int, int]] = []
+        self._reads: dict[int, ReadReply] = {}
+        self._deadlines = Deadlines()
         self._by_index: dict[int, tuple[int, int, int]] = {}
         """Log index -> (term, request, when it was accepted) of an accepted write."""
 
-    @property
-    def full(self) -> bool:
-        return len(self._writes) + len(self._reads) >= self._requests_max
+    def __len__(self) -> int:
+        return len(self._writes) + len(self._reads)
 
     @property
     def writes_wait(self) -> bool:
         return bool(self._writes)
 
-    def add_write(self, write: PendingWrite, deadline_us: int) -> int:
+    def add_write(self, write: PendingWrite) -> int:
         """Returns the number of the request."""
-        request = self._number(deadline_us)
+        request = self._number(write.deadline_us)
         self._writes[request] = write
         return request
 
-    def add_read(self, reply: Callable[[ReadFailed | None], None], deadline_us: int) -> int:
+    def add_read(self, reply: ReadReply, deadline_us: int) -> int:
         """Returns the number of the request."""
         request = self._number(deadline_us)
         self._reads[request] = reply
         return request
 
-    def write(self, request: int) -> PendingWrite | None:
-        return self._writes.get(request)
-
     def take_write(self, request: int) -> PendingWrite | None:
         """Remove and return it; None when it was answered before (timed out, say)."""
-        return self._writes.pop(request, None)
+        write = self._writes.pop(request, None)
+        if write is not None:
+            self._deadlines.discard(request)
+        return write
 
-    def take_read(self, request: int) -> Callable[[ReadFailed | None], None] | None:
-        return self._reads.pop(request, None)
+    def take_writes(self, requests: Sequence[int]) -> list[PendingWrite]:
+        """Likewise those of `requests` that are writes, and still wait."""
+        return [write for request in requests if (write := self.take_write(request)) is not None]
+
+    def take_read(self, request: int) -> ReadReply | None:
+        """Likewise for a read."""
+        read = self._reads.pop(request, None)
+        if read is not None:
+            self._deadlines.discard(request)
+        return read
+
+    def answers_to_reads(
+        self, requests: Sequence[int], failed: ReadFailed | None
+    ) -> Iterator[tuple[ReadReply, ReadFailed | None]]:
+        """One after the other, those of `requests` that are reads and still wait when it is their turn."""
+        for request in requests:
+            read = self.take_read(request)
+            if read is not None:
+                yield read, failed
 
     def accepted(self, request: int, index: int, term: int, now: int = 0) -> int | None:
         """The write is in the leader's log at `index`. Returns the request that had waited for that index before:
@@ -84,31 +103,19 @@ class Pending:
         """(term, request, when accepted) of the write that waited for `index`, if one did; it waits no more."""
         return self._by_index.pop(index, None) if self._by_index else None
 
-    def forwarded_elsewhere(self, leader: str) -> list[tuple[int, PendingWrite]]:
-        """The writes whose answer would come from another leader than `leader`, with their numbers."""
-        return [(n, write) for n, write in self._writes.items() if write.forwarded_to not in ("", leader)]
-
-    def hasten(self, request: int, deadline_us: int) -> None:
-        """The request waits until then at most, and no longer than it would have."""
-        heapq.heappush(self._deadlines, (deadline_us, request))
-
-    def expired(self, now: int) -> Iterator[tuple[PendingWrite | None, Callable[[ReadFailed | None], None] | None]]:
-        """Remove and yield what waited too long: (write, None) or (None, read)."""
-        while self._deadlines and self._deadlines[0][0] <= now:
-            _, request = heapq.heappop(self._deadlines)
-            write = self._writes.pop(request, None)
-            read = self._reads.pop(request, None)
-            if write is not None or read is not None:
-                yield write, read
+    def expired(self, now: int, requests_max: int) -> tuple[list[PendingWrite], list[ReadReply]]:
+        """Remove and return what waited too long, at most so many: ask again while `deadline` has passed."""
+        late = self._deadlines.due(now, requests_max)
+        writes = [self._writes.pop(request) for request in late if request in self._writes]
+        reads = [self._reads.pop(request) for request in late if request in self._reads]
+        return writes, reads
 
     @property
     def deadline(self) -> int | None:
-        """When the oldest request runs out; None when nothing waits."""
-        while self._deadlines and not (self._deadlines[0][1] in self._writes or self._deadlines[0][1] in self._reads):
-            heapq.heappop(self._deadlines)
-        return self._deadlines[0][0] if self._deadlines else None
+        """When a request runs out; None when nothing waits."""
+        return self._deadlines.next
 
-    def drain(self) -> tuple[list[PendingWrite], list[Callable[[ReadFailed | None], None]]]:
+    def drain(self) -> tuple[list[PendingWrite], list[ReadReply]]:
         """Remove and return everything: the node stops."""
         writes, reads = list(self._writes.values()), list(self._reads.values())
         self._writes.clear()
@@ -120,5 +127,5 @@ class Pending:
     def _number(self, deadline_us: int) -> int:
         request = self._next_request
         self._next_request += 1
-        heapq.heappush(self._deadlines, (deadline_us, request))
+        self._deadlines.add(request, deadline_us)
         return request

@@ -93,10 +93,19 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     term: int
 
 
+class DoneUntold(msgspec.Struct, frozen=True, tag="done-untold"):
+    """Committed and applied as `Done`, but the state machine's answer did not get here. `reason` is one sentence."""
+
+    index: int
+    term: int
+    reason: str
+
+
 class NotProposed(msgspec.Struct, frozen=True, tag="not-proposed"):
     """Provably never proposed: nothing happened and nothing will.
 
-    `code` is for programs: "no-leader", "not-born", "log-full", "overloaded", "no-link", "stopping", "transferring".
+    `code` is for programs: "no-leader", "not-born", "log-full", "overloaded", "too-large", "no-link",
+    "stopping", "transferring".
     `reason` is one sentence for people. `leader`: who probably leads, or empty.
     """
 
@@ -111,7 +120,7 @@ class Unknown(msgspec.Struct, frozen=True, tag="unknown"):
     reason: str
 
 
-Outcome = Done | NotProposed | Unknown
+Outcome = Done | DoneUntold | NotProposed | Unknown
 
 
 class ReadFailed(msgspec.Struct, frozen=True):
@@ -245,9 +254,10 @@ class LogLine(msgspec.Struct, frozen=True):
 class NodeHandle(Protocol):
     """What the API and the dashboard see of a running node."""
 
-    async def propose(self, command: bytes, timeout_us: int | None) -> Outcome:
+    async def propose(self, command: bytes, timeout_us: int | None, session: int = 0, sequence: int = 0) -> Outcome:
         """Put `command` through the log (forwarded to the leader at most once, never retried) and wait for it, at
-        most `timeout_us` microseconds; None: as long as this node's settings say."""
+        most `timeout_us` microseconds; None: as long as this node's settings say. `session`, `sequence`: of the
+        client's session, for the entry; 0: none."""
 
     async def read_barrier(self, timeout_us: int | None) -> ReadFailed | None:
         """Return None once the state machine holds every write acknowledged before this call (thesis 6.4).

@@ -12,9 +12,11 @@ from node.raft.effects import Ordered
 from node.raft.events import Campaign, Event, ForceTimeout, LeaveInitial, Order, TransferLeadership
 from node.raft.messages import OUTCOME_BYTES_MAX, Command, CommandReply, Message
 from node.raft.types import Member
+from node.runtime.answers import Answers
 from node.runtime.hooks import Hooks
 from node.runtime.inputs import WantOrder, WantRelay
-from node.runtime.orders import Orders, PendingOrder
+from node.runtime.onehop import HopCounts, OneHop
+from node.runtime.orders import ORDERS_MAX, Orders, PendingOrder
 from node.runtime.ports import CommandOutcome
 
 ORDERS: dict[str, Callable[[int, str], Order]] = {
@@ -32,48 +34,49 @@ _DECODER: msgspec.msgpack.Decoder[CommandOutcome] = msgspec.msgpack.Decoder(Comm
 class Relaying:
     """Every command that waits on this node. `send` is the links' (False: certainly not sent)."""
 
-    def __init__(self, boot: str, send: Callable[[str, Message], bool], hooks: Hooks) -> None:
+    def __init__(
+        self, boot: str, answers: Answers, send: Callable[[str, Message], bool], hooks: Hooks, counts: HopCounts
+    ) -> None:
         self._boot = boot
+        self._answers = answers
         self._send = send
         self._hooks = hooks
         self._orders = Orders()
-        self._replies: list[tuple[str, CommandReply]] = []
+        self._hop: OneHop[PendingOrder] = OneHop(boot, counts)
 
     @property
     def deadline(self) -> int | None:
         """When the oldest command runs out; None when nothing waits."""
-        return self._orders.deadline
+        return min((at for at in (self._orders.deadline, self._hop.deadline) if at is not None), default=None)
 
     def want_order(self, item: WantOrder, events: list[Event]) -> None:
         """A command of the core's, from this node's own operator."""
-        if self._orders.full:
+        if self._full:
             item.reply(_too_many(item.command))
             return
         order = PendingOrder(item.command, "", item.deadline_us, item.reply)
         events.append(ORDERS[item.command](self._orders.add(order), item.target))
 
-    def want_relay(self, item: WantRelay) -> None:
-        """The one hop. What the link did not take was certainly not obeyed; what it took may be."""
-        if self._orders.full:
+    def want_relay(self, item: WantRelay, heard: Member | None) -> None:
+        """The one hop. What the link did not take was certainly not obeyed; what it took may be.
+
+        `heard`: whom links have shown to bear that name; also one with a new disk, who is no member, may answer.
+        """
+        if self._full:
             item.reply(_too_many(item.command))
             return
-        request = self._orders.add(PendingOrder(item.command, item.node, item.deadline_us, item.reply))
+        order = PendingOrder(item.command, item.node, item.deadline_us, item.reply)
+        request = self._hop.ask(heard or Member(item.node, ""), order, item.deadline_us)
         if not self._send(item.node, Command(self._boot, request, item.command, item.arguments)):
-            self._orders.take(request)
-            message = f"no link to {item.node}; nothing was sent"
+            self._hop.take_back(request)
+            message = f"no link to {item.node} that takes it; nothing was sent"
             item.reply(CommandOutcome(item.command, item.node, "no-link", message))
 
     def take_command(self, sender: Member, message: Command, is_member: bool) -> None:
         """Only members may command, and each gets an answer."""
 
         def reply(outcome: CommandOutcome) -> None:
-            encoded = _ENCODER.encode(outcome)
-            if len(encoded) > OUTCOME_BYTES_MAX:
-                shorter = msgspec.structs.replace(
-                    outcome, data={}, message=f"{outcome.message} (too long to be relayed)"
-                )
-                encoded = _ENCODER.encode(shorter)
-            self._replies.append((sender.name, CommandReply(message.boot, message.request, encoded)))
+            self._answers.add_command(sender.name, message.boot, message.request, _encode(outcome))
             self._hooks.wake()
 
         if is_member:
@@ -86,12 +89,9 @@ class Relaying:
 
     def replied(self, sender: Member, message: CommandReply) -> None:
         """Another node answered a command that was relayed to it."""
-        if message.boot != self._boot:
-            return  # meant for an earlier process of this name
-        order = self._orders.get(message.request)
-        if order is None or order.to != sender.name:
-            return  # it came too late, or from one who was not asked
-        self._orders.take(message.request)
+        order = self._hop.answered(sender, message.boot, message.request)
+        if order is None:
+            return
         try:
             outcome = msgspec.structs.replace(_DECODER.decode(message.outcome), node=sender.name)
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -106,19 +106,27 @@ class Relaying:
 
     def expire(self, now: int) -> None:
         """Answer what waited too long."""
-        for order in self._orders.expired(now):
+        late = [*self._orders.expired(now), *(asked.what for asked in self._hop.expired(now, ORDERS_MAX))]
+        for order in late:
             order.reply(_unknown(order, f"{order.to or 'this node'} did not answer in time"))
 
     def stop(self) -> None:
         """Answer everything that waits."""
-        for order in self._orders.drain():
+        for order in [*self._orders.drain(), *self._hop.drain()]:
             order.reply(_unknown(order, "the node is stopping"))
 
-    def send_replies(self) -> None:
-        """Everything that was decided since the last step."""
-        for peer, reply in self._replies:
-            self._send(peer, reply)
-        self._replies.clear()
+    @property
+    def _full(self) -> bool:
+        return len(self._orders) + len(self._hop) >= ORDERS_MAX
+
+
+def _encode(outcome: CommandOutcome) -> bytes:
+    """For another node; what is too long is left out, and this is said."""
+    encoded = _ENCODER.encode(outcome)
+    if len(encoded) <= OUTCOME_BYTES_MAX:
+        return encoded
+    message = f"{outcome.message} (too long to be relayed)"
+    return _ENCODER.encode(msgspec.structs.replace(outcome, data={}, message=message))
 
 
 def _unknown(order: PendingOrder, why: str) -> CommandOutcome:

@@ -23,6 +23,7 @@ from node.runtime.commanding import Commander
 from node.runtime.commands import BadArgument, Value, check, find
 from node.runtime.driver import Driver
 from node.runtime.hooks import CommandReplied
+from node.runtime.inbox import Inbox
 from node.runtime.inputs import Arrived, Input, WantOrder, WantRead, WantRelay, WantWrite
 from node.runtime.ports import (
     Address,
@@ -39,12 +40,6 @@ from node.runtime.ports import (
 from node.runtime.readiness import ReadyWatch
 from node.runtime.relaying import ORDERS
 from node.runtime.views import Views, encode_report
-
-DRAIN_INPUTS_MAX = 4096
-"""Inputs handed to the driver in one turn of the loop; the rest waits for the next turn."""
-
-INBOX_INPUTS_MAX = 100_000
-"""Inputs that may wait; messages above it are dropped (Raft repeats them), client requests are refused."""
 
 GRACE_TURNS = 4
 """Turns of the loop between a timer and its Deadline: what has arrived meanwhile is handled first, so that a process
@@ -106,7 +101,7 @@ class Shell:
         self._started_us = monotonic_us()
         self._ran_us = self._started_us
         self._views = Views(name, surroundings.peers)
-        self._inbox: list[Input] = []
+        self._inbox = Inbox()
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at_us: int | None = None
@@ -150,8 +145,7 @@ class Shell:
         for timer in (self._timer, self._report_timer, self._last_words):
             if timer is not None:
                 timer.cancel()
-        self._refuse(self._inbox)
-        self._inbox = []
+        self._refuse(self._inbox.drain())
         self._driver.stop()
         self._quiet.set()
 
@@ -159,7 +153,7 @@ class Shell:
 
     def deliver(self, sender: Member, message: Message) -> None:
         """A message came in: the links' callback."""
-        if len(self._inbox) < INBOX_INPUTS_MAX:
+        if not self._inbox.full:
             self._post(Arrived(sender, message))
 
     def wake(self) -> None:
@@ -175,15 +169,14 @@ class Shell:
         """Nothing to do yet: membership changes will add and remove peers here."""
 
     def _post(self, item: Input) -> None:
-        self._inbox.append(item)
+        self._inbox.post(item)
         self.wake()
 
     def _drain(self) -> None:
         self._scheduled = False
         if self._stopped:
             return
-        inputs = self._inbox[:DRAIN_INPUTS_MAX]
-        del self._inbox[:DRAIN_INPUTS_MAX]
+        inputs = self._inbox.take_turn()
         if self._inbox:
             self.wake()
         now = monotonic_us()
@@ -238,7 +231,8 @@ class Shell:
             self._arm()
 
     def tell_everyone(self, answer: bool = False) -> None:
-        """Send this node's Report to every peer; `answer`: ask for theirs."""
+        """Send this node's Report to every peer; `answer`: ask for theirs. One that a link does not take is not sent
+        again, the next one says more; links count it."""
         message = Report(encode_report(self.status()), 0, answer)
         for peer in self._surroundings.peers:
             self._surroundings.send(peer, message)
@@ -254,32 +248,39 @@ class Shell:
 
     # --- NodeHandle --------------------------------------------------------------------------------------------
 
-    async def propose(self, command: bytes, timeout_us: int | None) -> Outcome:
+    async def propose(self, command: bytes, timeout_us: int | None, session: int = 0, sequence: int = 0) -> Outcome:
         """See NodeHandle."""
-        if self._stopped or len(self._inbox) >= INBOX_INPUTS_MAX:
+        if self._stopped or self._inbox.full:
             return NotProposed("stopping", "the node is stopping") if self._stopped else _overloaded()
         future: asyncio.Future[Outcome] = self._loop.create_future()
-        self._post(WantWrite(command, self._until_us(timeout_us), _resolver(future)))
+        self._post(WantWrite(command, self._until_us(timeout_us), _resolver(future), session, sequence))
         return await future
 
     async def read_barrier(self, timeout_us: int | None) -> ReadFailed | None:
         """See NodeHandle."""
-        if self._stopped:
-            return ReadFailed("stopping", "the node is stopping")
+        if self._stopped or self._inbox.full:
+            return ReadFailed("stopping", "the node is stopping") if self._stopped else _overloaded_read()
         future: asyncio.Future[ReadFailed | None] = self._loop.create_future()
         self._post(WantRead(self._until_us(timeout_us), _resolver(future)))
         return await future
 
-    def submit_write(self, command: bytes, timeout_us: int | None, reply: Callable[[Outcome], None]) -> None:
+    def submit_write(
+        self,
+        command: bytes,
+        timeout_us: int | None,
+        reply: Callable[[Outcome], None],
+        session: int = 0,
+        sequence: int = 0,
+    ) -> None:
         """`propose` for a caller that has no task to wait in: `reply` is called once, at once or later."""
-        if self._stopped or len(self._inbox) >= INBOX_INPUTS_MAX:
+        if self._stopped or self._inbox.full:
             reply(NotProposed("stopping", "the node is stopping") if self._stopped else _overloaded())
         else:
-            self._post(WantWrite(command, self._until_us(timeout_us), reply))
+            self._post(WantWrite(command, self._until_us(timeout_us), reply, session, sequence))
 
     def submit_read(self, timeout_us: int | None, reply: Callable[[ReadFailed | None], None]) -> None:
         """`read_barrier` likewise."""
-        if self._stopped or len(self._inbox) >= INBOX_INPUTS_MAX:
+        if self._stopped or self._inbox.full:
             reply(ReadFailed("stopping", "the node is stopping") if self._stopped else _overloaded_read())
         else:
             self._post(WantRead(self._until_us(timeout_us), reply))
@@ -294,7 +295,7 @@ class Shell:
         target = node or self._name
         if self._stopped:
             return CommandOutcome(name, target, "stopping", "the node is stopping")
-        if len(self._inbox) >= INBOX_INPUTS_MAX:
+        if self._inbox.full:
             return CommandOutcome(name, target, "overloaded", _overloaded().reason)
         if target != self._name and target not in self._surroundings.peers:
             known = ", ".join((self._name, *self._surroundings.peers))
@@ -422,7 +423,7 @@ def _checked(name: str, given: Mapping[str, object]) -> dict[str, Value] | Comma
 
 
 def _overloaded() -> NotProposed:
-    return NotProposed("overloaded", f"{INBOX_INPUTS_MAX} inputs wait on this node; try again later")
+    return NotProposed("overloaded", "too much waits on this node; try again later")
 
 
 def _overloaded_read() -> ReadFailed:

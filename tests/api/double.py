@@ -36,7 +36,7 @@ class ScriptedNode:
         self.commanded: list[tuple[str, dict[str, object], str]] = []
         self.command_outcome: CommandOutcome | None = None
 
-    async def propose(self, command: bytes, timeout_us: int | None) -> Outcome:
+    async def propose(self, command: bytes, timeout_us: int | None, session: int = 0, sequence: int = 0) -> Outcome:
         await asyncio.sleep(0)
         self.timeouts_us.append(timeout_us)
         if self.error is not None:

@@ -26,6 +26,7 @@ from node.raft.types import Configuration, Entry, EntryKind, HardState, Member, 
 from node.runtime.driver import Driver
 from node.runtime.hooks import CommandReplied, Hooks
 from node.runtime.inputs import Arrived, Input, WantRead, WantWrite
+from node.runtime.outcomes import decode_outcome, encode_wire, for_a_peer
 from node.runtime.ports import Outcome, ReadFailed
 
 MEMBERS = tuple(Member(name, f"{name}-disk") for name in ("n1", "n2", "n3"))
@@ -54,14 +55,15 @@ class Disk:
 
 
 class Wire:
-    """Remembers; `cut` names peers that cannot be sent to."""
+    """Remembers; `cut` names peers that cannot be sent to, `full` those whose link is up and takes nothing."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, Message]] = []
         self.cut: list[str] = []
+        self.full: list[str] = []
 
     def send(self, to: str, message: Message) -> bool:
-        if to in self.cut:
+        if to in self.cut or to in self.full:
             return False
         self.sent.append((to, message))
         return True
@@ -128,10 +130,24 @@ class EchoJob:
         return self.finished == len(self._entries)
 
 
-class Silent:
-    """A trace that nobody reads."""
+def to_a_peer(outcome: Outcome) -> bytes:
+    """An outcome as a node tells it to another."""
+    return encode_wire(for_a_peer(outcome, Echo().encode_result))
 
-    def transition(self, kind: str, term: int, role: str, detail: dict[str, str | int | bool]) -> None: ...
+
+def from_a_peer(data: bytes) -> Outcome:
+    """Inverse of `to_a_peer`."""
+    return decode_outcome(data, "a peer", Echo().decode_result)
+
+
+class Silent:
+    """A trace of which only the transitions are kept."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, dict[str, str | int | bool]]] = []
+
+    def transition(self, kind: str, term: int, role: str, detail: dict[str, str | int | bool]) -> None:
+        self.told.append((kind, detail))
 
     def message(self, sent: bool, peer: str, message: Message) -> None: ...
 
@@ -145,20 +161,25 @@ class Bench:
         core = Raft(identity, RaftSettings(), Random(1), HardState(0, "", 1), (birth,))
         self.disk, self.wire, self.machine = Disk(), Wire(), Echo()
         self.now = 1_000_000
+        self.trace = Silent()
+        self.wakes = 0
         self.reports: list[tuple[Member, bytes]] = []
         self.report_wanted: Callable[[str], None] = lambda _peer: None
         self.command: Callable[[str, bytes, CommandReplied], None] = lambda *_: None
         hooks = Hooks(
-            wake=lambda: None,
+            wake=self._wake,
             configuration=lambda _change: None,
             report=lambda sender, body: self.reports.append((sender, body)),
             report_wanted=lambda peer: self.report_wanted(peer),
             command=lambda name, arguments, reply: self.command(name, arguments, reply),
         )
         self.driver = Driver(
-            core, BOOT, self.disk, self.machine, self.wire, Silent(), hooks, pending_requests_max=pending_requests_max
+            core, BOOT, self.disk, self.machine, self.wire, self.trace, hooks, pending_requests_max=pending_requests_max
         )
         self.driver.start(self.now)
+
+    def _wake(self) -> None:
+        self.wakes += 1
 
     def take(self, *inputs: Input) -> None:
         """One step, a millisecond later."""

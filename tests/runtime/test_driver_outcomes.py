@@ -16,9 +16,8 @@ from node.raft.messages import (
 from node.raft.types import Member
 from node.runtime.forwarding import LAST_ANSWERS_US
 from node.runtime.inputs import Arrived
-from node.runtime.outcomes import decode_outcome, encode_outcome
 from node.runtime.ports import Done, NotProposed, Outcome, ReadFailed, Unknown
-from tests.runtime.doubles import BOOT, MEMBERS, Bench, Echo
+from tests.runtime.doubles import BOOT, MEMBERS, Bench, from_a_peer, to_a_peer
 
 
 def _forwarded(bench: Bench) -> Forward:
@@ -30,9 +29,7 @@ def _forwarded(bench: Bench) -> Forward:
 
 
 def _reply(forward: Forward, outcome: Outcome, boot: str = BOOT) -> ForwardReply:
-    answers = tuple(
-        ForwardedAnswer(p.request, encode_outcome(outcome, Echo().encode_result)) for p in forward.proposals
-    )
+    answers = tuple(ForwardedAnswer(p.request, to_a_peer(outcome)) for p in forward.proposals)
     return ForwardReply(boot, answers)
 
 
@@ -102,7 +99,7 @@ def test_a_forwarded_write_takes_no_second_hop() -> None:
     assert not [message for _, message in sent if isinstance(message, Forward)]
     ((to, reply),) = [(to, m) for to, m in sent if isinstance(m, ForwardReply)]
     assert (to, reply.boot, reply.answers[0].request) == ("n3", "boot-of-n3", 5)
-    assert isinstance(decode_outcome(reply.answers[0].outcome, "n1", Echo().decode_result), NotProposed)
+    assert isinstance(from_a_peer(reply.answers[0].outcome), NotProposed)
 
 
 def test_the_leader_answers_a_forwarded_write_over_the_link() -> None:
@@ -114,7 +111,7 @@ def test_the_leader_answers_a_forwarded_write_over_the_link() -> None:
     ((to, reply),) = bench.wire.take(ForwardReply)
     assert to == "n3"
     assert isinstance(reply, ForwardReply)
-    outcomes = [decode_outcome(answer.outcome, "n1", Echo().decode_result) for answer in reply.answers]
+    outcomes = [from_a_peer(answer.outcome) for answer in reply.answers]
     assert outcomes == [Done(b"x", 3, 1), Done(b"y", 4, 1)]
 
 
@@ -187,7 +184,7 @@ def test_a_write_forwarded_to_a_leader_that_is_gone_is_unknown_as_soon_as_anothe
     answers = bench.write()
     bench.wire.cut = ["n2"]
     bench.follow(leader=3, term=2)
-    assert answers == [Unknown("n2 stopped leading before it answered")]
+    assert answers == [Unknown("n2 stopped leading before it answered; the write may still happen")]
 
 
 def test_a_leader_that_handed_over_still_answers_what_was_forwarded_to_it() -> None:
@@ -198,12 +195,7 @@ def test_a_leader_that_handed_over_still_answers_what_was_forwarded_to_it() -> N
     bench.follow(leader=3, term=2)
     assert answers == [], "its outcome is about to be known"
     done = Done(b"x", 7, 1)
-    bench.hear(
-        2,
-        ForwardReply(
-            BOOT, (ForwardedAnswer(forward.proposals[0].request, encode_outcome(done, Echo().encode_result)),)
-        ),
-    )
+    bench.hear(2, ForwardReply(BOOT, (ForwardedAnswer(forward.proposals[0].request, to_a_peer(done)),)))
     assert answers == [done]
 
 

@@ -19,6 +19,7 @@ from node.raft.state import Identity
 from node.raft.types import Member
 from node.runtime.driver import Driver
 from node.runtime.hooks import Hooks
+from node.runtime.inbox import Inbox
 from node.runtime.inputs import Arrived, Input, WantOrder, WantRead, WantWrite
 from node.runtime.ports import CommandOutcome, ReadFailed, Unknown
 from node.statemachine.store import KeyValueStore
@@ -125,7 +126,7 @@ class Server:
         self._rng = rng
         self._observer = observer
         self._endpoint: SimCarrier | None = None
-        self._inbox: list[Input] = []
+        self._inbox = Inbox()
         self._scheduled = False
         self._timer_at: int | None = None
         self._sequence = 0
@@ -160,7 +161,7 @@ class Server:
         self._endpoint = self._network.endpoint(self.name, self._seeds, links)
         links.attach(self._endpoint)
         self.machine = KeyValueStore()
-        self._inbox, self._scheduled, self._timer_at, self.paused = [], False, None, False
+        self._inbox, self._scheduled, self._timer_at, self.paused = Inbox(), False, None, False
         storage = SlowStorage(wal, self._scheduler, self._rng, self._in_process(boot))
         hooks = Hooks(self._wake, lambda change: self._configured(links, change), lambda *_: None)
         self.driver = Driver(core, boot, storage, self.machine, _Observed(self, links), self, hooks)
@@ -215,7 +216,7 @@ class Server:
 
     def post(self, item: Input) -> None:
         """Into the inbox; handled together with all else that waits, soon."""
-        self._inbox.append(item)
+        self._inbox.post(item)
         self._wake()
 
     def transition(self, kind: str, term: int, role: str, detail: dict[str, str | int | bool]) -> None:
@@ -249,12 +250,13 @@ class Server:
         if self.driver is None:
             return
         self._scheduled = False
-        inputs, self._inbox = self._inbox, []
         now = self._scheduler.now()
         deadline = self.driver.deadline
         if deadline is not None and now >= deadline:
-            inputs.append(Deadline())
-        self.driver.handle(inputs, now, EPOCH_US + now)
+            self._inbox.post(Deadline())
+        self.driver.handle(self._inbox.take_turn(), now, EPOCH_US + now)
+        if self._inbox:
+            self._wake()
         self._observer.on_step(self, self.driver.core)
         self._arm()
 
@@ -308,7 +310,7 @@ class Server:
         if self._endpoint is not None:
             self._network.crash(self.name)
             self._endpoint = None
-        inbox, self._inbox = self._inbox, []
+        inbox = self._inbox.drain()
         driver, self.driver = self.driver, None
         if driver is not None:
             driver.stop()

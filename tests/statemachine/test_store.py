@@ -52,7 +52,7 @@ def test_an_empty_store_is_at_revision_1() -> None:
     assert KeyValueStore().revision == 1
 
 
-def test_entries_that_are_not_commands_have_an_empty_result_and_change_nothing() -> None:
+def test_entries_that_are_not_commands_have_no_result_and_change_nothing() -> None:
     store = KeyValueStore()
     entries = [Entry(1, 1, EntryKind.CONFIGURATION, b"\x90"), Entry(2, 1, EntryKind.NOOP)]
     assert store.apply(entries) == [None, None]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from node.raft import messages as m
 from node.raft.types import MEMBERS_MAX, Configuration, Entry, EntryKind, Member, MemberAddress
-from node.transport.checks import CHECKS, NUMBER_MAX, PORT_MAX, FrameError
+from node.transport.checks import CHECKS, NUMBER_MAX, PORT_MAX, TEXT_CHARS_MAX, FrameError
 from node.transport.codec import (
     CHECKSUM_BYTES,
     PROTOCOL_VERSION,
@@ -261,6 +261,8 @@ IMPOSSIBLE: list[tuple[Any, str]] = [
     (m.ForwardReply("boot", (m.ForwardedAnswer(-1, b""),)), "not between 0"),
     (m.Forward("", ()), "text"),
     (m.ForwardReply("", ()), "text"),
+    (m.Forward("b", (m.ForwardedProposal(1, b""),) * (m.FORWARD_PROPOSALS_MAX + 1)), "more than 256 writes"),
+    (m.ForwardReply("b", (m.ForwardedAnswer(1, b""),) * (m.FORWARD_REPLY_ANSWERS_MAX + 1)), "more than 256 answers"),
     (m.Report(b"", -1), "not between 0"),
     (m.TimeoutNow(0), "term 0"),
     (m.Command("", 1, "c", b"{}"), "text"),
@@ -280,6 +282,36 @@ IMPOSSIBLE: list[tuple[Any, str]] = [
 def test_what_no_correct_peer_says_is_refused(message: Any, sentence: str) -> None:
     with pytest.raises(FrameError, match=sentence):
         decode(encode(message))
+
+
+LONGEST = "b" * TEXT_CHARS_MAX
+LONGEST_WRITE = b"x" * m.PROPOSAL_BYTES_MAX
+LARGEST: list[m.Message] = [
+    m.Append(NUMBER_MAX, 1, 1, 1, (entry(2, 1, data=LONGEST_WRITE, session=NUMBER_MAX, sequence=NUMBER_MAX),)),
+    m.Forward(LONGEST, (m.ForwardedProposal(NUMBER_MAX, LONGEST_WRITE, NUMBER_MAX, NUMBER_MAX),), NUMBER_MAX),
+    m.Forward(
+        LONGEST,
+        (m.ForwardedProposal(NUMBER_MAX, b"x", NUMBER_MAX, NUMBER_MAX),) * (m.FORWARD_PROPOSALS_MAX - 1)
+        + (m.ForwardedProposal(NUMBER_MAX, b"x" * m.FORWARD_BYTES_MAX, NUMBER_MAX, NUMBER_MAX),),
+        NUMBER_MAX,
+    ),
+    m.ForwardReply(LONGEST, (m.ForwardedAnswer(NUMBER_MAX, b"x" * (m.ANSWER_BYTES_MAX + 1024)),), NUMBER_MAX),
+    m.ForwardReply(
+        LONGEST,
+        (m.ForwardedAnswer(NUMBER_MAX, b"x"),) * (m.FORWARD_REPLY_ANSWERS_MAX - 1)
+        + (m.ForwardedAnswer(NUMBER_MAX, b"x" * m.FORWARD_REPLY_BYTES_MAX),),
+        NUMBER_MAX,
+    ),
+    m.Command(LONGEST, NUMBER_MAX, LONGEST, bytes(m.COMMAND_BYTES_MAX), NUMBER_MAX),
+    m.CommandReply(LONGEST, NUMBER_MAX, bytes(m.OUTCOME_BYTES_MAX), NUMBER_MAX),
+]
+HEADROOM_BYTES = 256 * 1024
+
+
+@pytest.mark.parametrize("message", LARGEST, ids=lambda message: type(message).__name__)
+def test_the_largest_message_of_each_kind_stays_far_below_a_frame(message: m.Message) -> None:
+    assert len(encode(message)) <= FRAME_BYTES_MAX - HEADROOM_BYTES
+    assert decode(encode(message)) == message
 
 
 def test_a_frame_over_the_limit_is_refused_unread() -> None:

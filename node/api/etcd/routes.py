@@ -32,7 +32,7 @@ from node.api.etcd.requests import (
 )
 from node.observe.metrics import Metrics
 from node.raft.types import Member
-from node.runtime.ports import Done, NodeHandle, NotProposed, Outcome, ReadFailed, Unknown
+from node.runtime.ports import Done, DoneUntold, NodeHandle, NotProposed, Outcome, ReadFailed, Unknown
 from node.statemachine.commands import (
     Command,
     Compacted,
@@ -217,7 +217,10 @@ class EtcdApi:
         """What the store said, or an `EtcdError` that says what became of the write."""
         if isinstance(outcome, Done):
             self._metrics.proposal("done")
-            return cast(Result, outcome.result)
+            return cast("Result", outcome.result)
+        if isinstance(outcome, DoneUntold):
+            self._metrics.proposal("done-untold")
+            raise EtcdError(Code.DEADLINE_EXCEEDED, f"etcdserver: the write was done, but {outcome.reason}")
         if isinstance(outcome, Unknown):
             self._metrics.proposal("unknown")
             raise _unknown(outcome.reason)

@@ -29,6 +29,7 @@ const SENTENCES = {
   truncated: (e) => `removed ${e.detail.count} entries from ${e.detail.from} on, which the leader does not have`,
   "append-refused": (e) => `refused entries of ${e.detail.leader} at ${e.detail.index}: they do not fit`,
   progress: (e) => `now sends to ${e.detail.peer} in mode ${e.detail.to}, was ${e.detail.from}`,
+  "answers-lost": (e) => `could not tell ${e.detail.peer} ${e.detail.count} answers in time`,
   "refused-message": (e) => `dropped a message of ${e.detail.peer}${because(e.detail)}`,
   link: (e) => `${e.detail.lane} link ${e.detail.direction === "out" ? "to" : "from"} ${e.detail.peer} is ${e.detail.up ? "up" : "down"}${because(e.detail)}`,
   "log-full": (e) => `the log is full at ${e.detail.bytes} bytes`,

@@ -14,7 +14,7 @@ export const GROUPS = {
   elections: ["role", "term", "leader", "election", "won", "vote", "vote-reply", "quorum-lost", "transfer", "seen"],
   faults: ["fault"],
   log: ["truncated", "append-refused", "progress", "log-full"],
-  links: ["link", "refused-message"],
+  links: ["link", "refused-message", "answers-lost"],
   life: ["started", "leaving", "stopping", "fatal", "born", "gap"],
 };
 

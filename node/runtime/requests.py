@@ -1,0 +1,130 @@
+"""Clients' requests from the door to their end: taken while there is room, refused, forwarded, run out of time, told.
+
+Why it exists: everything that waits for a client costs memory and, in the end, an answer, wherever it waits (for the
+log, for another node, for its answer to be told), so there is one bound over all of it, and one over what one turn of
+the loop ends. It must not step the core.
+"""
+
+from collections.abc import Callable, Sequence, Sized
+from functools import partial
+
+from node.raft.errors import NotLeader, Refusal
+from node.raft.events import Proposal
+from node.raft.messages import PROPOSAL_BYTES_MAX
+from node.raft.types import Member
+from node.runtime.answers import Answers
+from node.runtime.forwarding import Forwarding
+from node.runtime.inputs import WantRead, WantWrite
+from node.runtime.outcomes import interrupted, not_proposed, overloaded, too_large, unanswered
+from node.runtime.pending import Pending, PendingWrite
+from node.runtime.ports import ReadFailed
+from node.runtime.replies import Replies
+
+PENDING_REQUESTS_MAX = 20_000
+"""Requests that may wait on one node; more are refused as overloaded."""
+
+EXPIRED_PER_TURN_MAX = 1024
+"""Requests that are found in one turn to have waited too long, here and for other nodes each; the rest in the next."""
+
+
+class Requests:
+    """`member`: who bears a name in the configuration in force. `leader`: who leads, as far as is known."""
+
+    def __init__(
+        self,
+        requests_max: int,
+        pending: Pending,
+        forwarding: Forwarding,
+        answers: Answers,
+        member: Callable[[str], Member | None],
+        leader: Callable[[], str],
+    ) -> None:
+        self._requests_max = requests_max
+        self._pending = pending
+        self._forwarding = forwarding
+        self._replies = Replies()
+        self._parts: tuple[Sized, ...] = (pending, forwarding, answers, self._replies)
+        self._member = member
+        self._leader = leader
+
+    def full(self) -> bool:
+        """Whether as many wait as may."""
+        return sum(map(len, self._parts)) >= self._requests_max
+
+    @property
+    def writes_wait(self) -> bool:
+        """Whether a write waits for its outcome, or for this to be told."""
+        return bool(self._pending.writes_wait or any(map(len, self._parts[1:])))
+
+    @property
+    def deadline(self) -> int | None:
+        """When one has waited too long; None: none waits."""
+        due = (self._pending.deadline, self._forwarding.deadline)
+        return min((at for at in due if at is not None), default=None)
+
+    def write(self, item: WantWrite, proposals: list[Proposal]) -> None:
+        """Of a client of this node."""
+        if len(item.data) > PROPOSAL_BYTES_MAX:
+            item.reply(too_large(len(item.data), PROPOSAL_BYTES_MAX))
+            return
+        if self.full():
+            item.reply(overloaded("this node"))
+            return
+        reply = partial(self._replies.add, item.reply)
+        write = PendingWrite(item.data, reply, True, item.deadline_us, item.session, item.sequence)
+        proposals.append(Proposal(self._pending.add_write(write), item.data, item.session, item.sequence))
+
+    def read(self, item: WantRead, reads: list[int]) -> None:
+        """Likewise."""
+        if self.full():
+            refusal = overloaded("this node")
+            item.reply(ReadFailed(refusal.code, refusal.reason))
+            return
+        reads.append(self._pending.add_read(item.reply, item.deadline_us))
+
+    def read_ready(self, requests: Sequence[int]) -> None:
+        """The state machine may be read for them now."""
+        self._replies.add_all(self._pending.answers_to_reads(requests, None))
+
+    def refused(self, requests: tuple[int, ...], reason: Refusal) -> None:
+        """The core did not take them. A write of this node's client has one hop left, where a leader is known."""
+        refusal = not_proposed(reason)
+        writes = self._pending.take_writes(requests)
+        if len(writes) < len(requests):
+            failed = ReadFailed(refusal.code, refusal.reason, refusal.leader)
+            self._replies.add_all(self._pending.answers_to_reads(requests, failed))
+        leader = self._member(reason.leader) if isinstance(reason, NotLeader) else None
+        for write in writes:
+            if leader is None or not write.may_forward:
+                write.reply(refusal)
+        if leader is not None:
+            self._forwarding.forward(leader, [write for write in writes if write.may_forward])
+
+    def expire(self, now: int) -> None:
+        """Answer what waited too long. What is left over is still due: `deadline` has passed, the next turn comes."""
+        writes, reads = self._pending.expired(now, EXPIRED_PER_TURN_MAX)
+        for write in writes:
+            write.reply(interrupted(write, self._why_expired()))
+        for read in reads:
+            self._replies.add(read, ReadFailed("timeout", "no quorum confirmed a leader in time", self._leader()))
+        for asked in self._forwarding.expired(now, EXPIRED_PER_TURN_MAX):
+            asked.what.reply(unanswered(self._why_expired(asked.to.name, asked.stale)))
+
+    def tell(self) -> bool:
+        """Give clients their answers, as many as one turn may; whether more wait."""
+        return self._replies.tell()
+
+    def stop(self) -> None:
+        """Answer everything: what was never proposed as such, the rest as unknown."""
+        writes, reads = self._pending.drain()
+        for write in writes:
+            write.reply(interrupted(write, "the node is stopping"))
+        for read in reads:
+            read(ReadFailed("stopping", "the node is stopping"))
+        self._forwarding.stop()
+        self._replies.tell(None)
+
+    def _why_expired(self, forwarded_to: str = "", stale: bool = False) -> str:
+        if stale or (forwarded_to and forwarded_to != self._leader()):
+            return f"{forwarded_to} stopped leading before it answered"
+        return "no quorum confirmed it in time"
