@@ -36,10 +36,6 @@ Natural = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 """A count or revision in a command; anything else is refused when it is decoded."""
 
 
-KEY_OVERHEAD_BYTES = 256
-"""What a key of a result counts for beside its bytes where it is sent to another node: to decode it takes as long."""
-
-
 class KeyValue(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One version of a key. `version` counts writes since the key was created, from 1; 0 marks a tombstone, which
     never leaves the store. `create_revision` and `mod_revision` are the store's revisions of those writes."""
@@ -276,28 +272,6 @@ def decode_command(data: bytes) -> Command:
 def encode_result(result: object) -> bytes:
     """The bytes of a `Result`."""
     return _ENCODER.encode(result)
-
-
-def fits(result: object, bytes_max: int) -> bool:
-    """Whether a `Result` is small enough for another node; looks at no more of it than that bound."""
-    waiting, left = [result], bytes_max
-    while waiting and left >= 0:
-        part = waiting.pop()
-        if isinstance(part, TxnResult):
-            waiting.extend(part.responses)
-        for kv in _keys_of(part):
-            left -= KEY_OVERHEAD_BYTES + len(kv.key) + len(kv.value)
-            if left < 0:
-                break
-    return left >= 0
-
-
-def _keys_of(part: object) -> tuple[KeyValue, ...]:
-    if isinstance(part, DeleteResult):
-        return part.prev
-    if isinstance(part, RangeResult):
-        return part.kvs
-    return (part.prev,) if isinstance(part, PutResult) and part.prev is not None else ()
 
 
 def decode_result(data: bytes) -> Result:

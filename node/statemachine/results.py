@@ -20,8 +20,8 @@ from node.statemachine.commands import (
     encode_result,
 )
 
-KEY_VALUE_BYTES_MIN = 9
-"""What the shortest version takes: six fields."""
+KEY_VALUE_BYTES = 512
+"""What a version counts for beside its key and value: far more than its bytes, for that is what it costs to decode."""
 
 _PIECE_KEYS = 1024
 
@@ -30,7 +30,8 @@ _KEY = attrgetter("key")
 
 
 def encode_bounded(result: object, bytes_max: int) -> bytes | None:
-    """`result` in at most `bytes_max` bytes; None where it is longer. Takes time in `bytes_max`, not in its size."""
+    """`result` in at most `bytes_max` bytes; None where it is longer, or would cost who decodes it more than so many
+    bytes should. Takes time in `bytes_max`, not in its size."""
     left = bytes_max
     for size_bytes in _sizes(result):
         left -= size_bytes
@@ -49,7 +50,7 @@ def decode(data: bytes) -> Result:
 
 
 def _sizes(result: object) -> Iterator[int]:
-    """Less than what the parts of `result` take, in bytes, a bounded piece of it at a time."""
+    """What the parts of `result` count for, a bounded piece of it at a time."""
     waiting: list[object] = [result]
     while waiting:
         part = waiting.pop()
@@ -66,7 +67,7 @@ def _sizes(result: object) -> Iterator[int]:
 
 
 def _sizes_of(kvs: Sequence[KeyValue]) -> Iterator[int]:
-    yield len(kvs) * KEY_VALUE_BYTES_MIN
+    yield len(kvs) * KEY_VALUE_BYTES
     for at in range(0, len(kvs), _PIECE_KEYS):
         piece = kvs[at : at + _PIECE_KEYS]
         yield sum(map(len, map(_KEY, piece))) + sum(map(len, map(_VALUE, piece)))

@@ -76,17 +76,6 @@ class KeyValueStore:
 
     # --- reads -----------------------------------------------------------------------------------------------
 
-    def encode_result(self, result: object, bytes_max: int) -> bytes | None:
-        """See `StateMachine`. Each key counts for more than its bytes: that is what it costs to decode one."""
-        if not fits(result, bytes_max):
-            return None
-        data = encode_result(result)
-        return data if len(data) <= bytes_max else None
-
-    def decode_result(self, data: bytes) -> Result:
-        """See `StateMachine`."""
-        return decode_result(data)
-
     def get(self, key: bytes, revision: int = 0) -> KeyValue | ReadError | None:
         """The version of `key` at `revision` (0: now), None where there is none."""
         now = self.revision
