@@ -157,6 +157,7 @@ class _Node:
             faults.injections if faults is not None else {},
             driver.counts,
             driver.unsent,
+            shell.dropped,
         )
         metrics = Metrics(shell.status, trace, shell.loop_age_us, store, stats)
         self._on_sync = metrics.fsync

@@ -5,7 +5,7 @@ read when Prometheus asks, and the hot path pays nothing. Only what nobody else 
 client requests and the time of fsync. Its registry is its own, so that two nodes can live in one process.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
@@ -127,6 +127,10 @@ def _single(counts: dict[str, int]) -> dict[tuple[str, ...], int]:
     return {(name,): count for name, count in counts.items()}
 
 
+def _by_type(counts: Mapping[type, int]) -> dict[tuple[str, ...], int]:
+    return {(type_name(kind),): count for kind, count in counts.items()}
+
+
 def _core_metrics(core: CoreStatus) -> Iterator[Metric]:
     yield _gauge("raft_term", "Current term.", core.term)
     role = GaugeMetricFamily("raft_role", "1 for the role that the node has, 0 for the others.", labels=["role"])
@@ -180,8 +184,9 @@ def _stats_metrics(stats: Stats) -> Iterator[Metric]:
     yield _gauge("raft_faults_active", "Faults that are injected now.", len(stats.faults()))
     injections = _single(dict(stats.injections))
     yield _counter("raft_fault_injections", "Faults injected so far.", ["kind"], injections)
-    unsent = _single({type_name(kind): count for kind, count in stats.unsent.items()})
-    yield _counter("raft_messages_unsent", "Messages that no link took.", ["type"], unsent)
+    yield _counter("raft_messages_unsent", "Messages that no link took.", ["type"], _by_type(stats.unsent))
+    dropped = _by_type(stats.dropped)
+    yield _counter("raft_messages_dropped", "Messages that came in while too much waited.", ["type"], dropped)
     hop = stats.hop
     fates = {} if hop is None else {"lost": hop.lost, "too-long": hop.untold, "not-asked-for": hop.refused}
     yield _counter(

@@ -66,7 +66,8 @@ class Latency(Protocol):
 
 class Stats:
     """Asked at each request, on the event loop's thread. `injections`: faults begun so far, by kind. `hop`: what went
-    wrong with answers between nodes, and `unsent`: messages that no link took, by type."""
+    wrong with answers between nodes. By type, `unsent`: messages that no link took; `dropped`: that came in while too
+    much waited."""
 
     def __init__(
         self,
@@ -77,6 +78,7 @@ class Stats:
         injections: Mapping[str, int] | None = None,
         hop: Hop | None = None,
         unsent: Mapping[type, int] | None = None,
+        dropped: Mapping[type, int] | None = None,
     ) -> None:
         self.trace = trace
         self.traffic = traffic
@@ -85,6 +87,7 @@ class Stats:
         self.injections = injections if injections is not None else {}
         self.hop = hop
         self.unsent = unsent if unsent is not None else {}
+        self.dropped = dropped if dropped is not None else {}
 
     def body(self, role: Role) -> dict[str, object]:
         """`/stats`. Counts are since this process started."""

@@ -83,6 +83,7 @@ class Driver:
     def handle(self, inputs: Sequence[Input], now: int, wall_us: int) -> None:
         """Take what waits, as one step. `now`: monotonic microseconds; `wall_us`: microseconds since the epoch."""
         self._now, self._answers.now, self._wall_us = now, now, wall_us
+        self._requests.begin_turn()
         events: list[Event] = []
         if self.core.unfinished:
             events.append(Continue())
@@ -140,7 +141,7 @@ class Driver:
         match message:
             case Forward():
                 if self._is_member(sender):
-                    self._forwarding.take(sender, message, now, proposals, self._requests.full)
+                    self._forwarding.take(sender, message, now, proposals, self._requests.take_room)
             case ForwardReply():
                 self._forwarding.answered(sender, message)
             case Report(body, _, answer):

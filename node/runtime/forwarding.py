@@ -58,7 +58,7 @@ class Forwarding:
         return len(self._hop)
 
     def take(
-        self, sender: Member, message: Forward, now: int, proposals: list[Proposal], full: Callable[[], bool]
+        self, sender: Member, message: Forward, now: int, proposals: list[Proposal], take_room: Callable[[], bool]
     ) -> None:
         """The leader's end: a member's writes become proposals, without another hop."""
         for asked in message.proposals:
@@ -66,7 +66,7 @@ class Forwarding:
             if len(asked.data) > PROPOSAL_BYTES_MAX:
                 reply(too_large(len(asked.data), PROPOSAL_BYTES_MAX))
                 continue
-            if full():
+            if not take_room():
                 reply(overloaded("the leader"))
                 continue
             write = PendingWrite(asked.data, reply, False, now + FORWARD_TIMEOUT_US, asked.session, asked.sequence)

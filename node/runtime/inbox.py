@@ -1,8 +1,8 @@
 """What waits for the driver: two lanes as the links have, and a bounded amount of work for each turn of the loop.
 
 Why it exists: many inputs as one step are one sync and one acknowledgement, but a step must end soon, and what holds
-an election off (heartbeats, votes, acknowledgements) must not wait behind data here either. It must not drop or
-refuse anything: whoever posts asks `full` first.
+an election off (heartbeats, votes, acknowledgements) must not wait behind data here either. It must not answer
+anybody: whoever posts a client's wish asks `full` first.
 """
 
 from collections import deque
@@ -16,7 +16,7 @@ TURN_WEIGHT_MAX = 5_000
 One input that is heavier is handled alone in its lane."""
 
 INBOX_INPUTS_MAX = 100_000
-"""Inputs that may wait; messages above it are dropped (Raft repeats them), client requests are refused."""
+"""Inputs that may wait in each lane; messages above it are dropped and counted, client requests are refused."""
 
 INBOX_BYTES_MAX = 256 * 1024 * 1024
 """Their data; likewise."""
@@ -34,13 +34,25 @@ class Inbox:
         self._others: deque[tuple[int, int, Input]] = deque()
         self._deadline: Deadline | None = None
         self._size_bytes = 0
+        self.dropped: dict[type, int] = {}
+        """Messages that came in while too much waited, by type."""
 
     def __len__(self) -> int:
         return len(self._control) + len(self._others) + (self._deadline is not None)
 
     @property
     def full(self) -> bool:
-        return len(self) >= INBOX_INPUTS_MAX or self._size_bytes >= INBOX_BYTES_MAX
+        return len(self._others) >= INBOX_INPUTS_MAX or self._size_bytes >= INBOX_BYTES_MAX
+
+    def offer(self, item: Arrived) -> bool:
+        """`post` a message, unless too much waits in its lane: then it is lost, as on a link, and counted."""
+        full = len(self._control) >= INBOX_INPUTS_MAX if _is_urgent(item) else self.full
+        if full:
+            kind = type(item.message)
+            self.dropped[kind] = self.dropped.get(kind, 0) + 1
+        else:
+            self.post(item)
+        return not full
 
     def post(self, item: Input) -> None:
         """`item` waits its turn."""
@@ -49,8 +61,7 @@ class Inbox:
             return
         weight, size_bytes = weigh(item)
         self._size_bytes += size_bytes
-        urgent = isinstance(item, Arrived) and lane_of(item.message) is Lane.CONTROL
-        (self._control if urgent else self._others).append((weight, size_bytes, item))
+        (self._control if _is_urgent(item) else self._others).append((weight, size_bytes, item))
 
     def take_turn(self) -> list[Input]:
         """Take what one turn may hold: at least one of each lane, where one waits."""
@@ -77,3 +88,7 @@ class Inbox:
         self._deadline = None
         self._size_bytes = 0
         return items
+
+
+def _is_urgent(item: Input) -> bool:
+    return isinstance(item, Arrived) and lane_of(item.message) is Lane.CONTROL

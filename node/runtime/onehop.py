@@ -35,11 +35,6 @@ class Asked(msgspec.Struct, Generic[T], frozen=True):
     stale: bool = False
 
 
-class _Question(msgspec.Struct, Generic[T], frozen=True):
-    what: T
-    group: "_Group"
-
-
 class _Group(msgspec.Struct):
     """All that was asked of one member; `until_us`: it is not waited for longer than that."""
 
@@ -55,7 +50,7 @@ class OneHop(Generic[T]):
         self._boot = boot
         self._counts = counts
         self._next_number = 1
-        self._questions: dict[int, _Question[T]] = {}
+        self._questions: dict[int, tuple[T, _Group]] = {}
         self._deadlines = Deadlines()
         self._groups: dict[Member, _Group] = {}
         self._hurried: list[_Group] = []
@@ -72,7 +67,7 @@ class OneHop(Generic[T]):
         if group is None:
             group = self._groups[to] = _Group(to, {})
         group.numbers[number] = None
-        self._questions[number] = _Question(what, group)
+        self._questions[number] = (what, group)
         self._deadlines.add(number, deadline_us)
         return number
 
@@ -81,9 +76,10 @@ class OneHop(Generic[T]):
         question = self._questions.pop(number, None)
         if question is None:
             return None
+        what, group = question
         self._deadlines.discard(number)
-        del question.group.numbers[number]
-        return question.what
+        del group.numbers[number]
+        return what
 
     def answered(self, sender: Member, boot: str, number: int) -> T | None:
         """`sender` answers: what it was asked, once. None: it is not believed, or it is too late."""
@@ -93,7 +89,7 @@ class OneHop(Generic[T]):
         question = self._questions.get(number)
         if question is None:
             return None
-        asked = question.group.to
+        asked = question[1].to
         if sender != asked and (asked.incarnation or sender.name != asked.name):
             self._counts.refused += 1
             return None
@@ -112,14 +108,14 @@ class OneHop(Generic[T]):
         """Take away and return what waited too long; at most so many: ask again while `deadline` has passed."""
         late: list[Asked[T]] = []
         for number in self._deadlines.due(now, questions_max):
-            question = self._questions.pop(number)
-            del question.group.numbers[number]
-            late.append(Asked(question.group.to, question.what))
+            what, group = self._questions.pop(number)
+            del group.numbers[number]
+            late.append(Asked(group.to, what))
         for group in self._hurried:
             while group.numbers and group.until_us is not None and group.until_us <= now and len(late) < questions_max:
-                what = self.take_back(next(iter(group.numbers)))
-                if what is not None:
-                    late.append(Asked(group.to, what, stale=True))
+                number = next(iter(group.numbers))
+                late.append(Asked(group.to, self._questions[number][0], stale=True))
+                self.take_back(number)
         return late
 
     @property
@@ -132,7 +128,7 @@ class OneHop(Generic[T]):
 
     def drain(self) -> list[T]:
         """Take away and return everything: the node stops."""
-        questions = [question.what for question in self._questions.values()]
+        questions = [what for what, _ in self._questions.values()]
         self._questions.clear()
         self._deadlines.clear()
         self._groups.clear()

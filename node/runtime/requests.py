@@ -39,7 +39,7 @@ class Requests:
         member: Callable[[str], Member | None],
         leader: Callable[[], str],
     ) -> None:
-        self._requests_max = requests_max
+        self._requests_max = self._room = requests_max
         self._pending = pending
         self._forwarding = forwarding
         self._replies = Replies()
@@ -47,9 +47,14 @@ class Requests:
         self._member = member
         self._leader = leader
 
-    def full(self) -> bool:
-        """Whether as many wait as may."""
-        return sum(map(len, self._parts)) >= self._requests_max
+    def begin_turn(self) -> None:
+        """See how many more may wait: what ends in this turn makes room for the next."""
+        self._room = self._requests_max - sum(map(len, self._parts))
+
+    def take_room(self) -> bool:
+        """Whether one more may wait; it then does."""
+        self._room -= 1
+        return self._room >= 0
 
     @property
     def writes_wait(self) -> bool:
@@ -67,7 +72,7 @@ class Requests:
         if len(item.data) > PROPOSAL_BYTES_MAX:
             item.reply(too_large(len(item.data), PROPOSAL_BYTES_MAX))
             return
-        if self.full():
+        if not self.take_room():
             item.reply(overloaded("this node"))
             return
         reply = partial(self._replies.add, item.reply)
@@ -76,7 +81,7 @@ class Requests:
 
     def read(self, item: WantRead, reads: list[int]) -> None:
         """Likewise."""
-        if self.full():
+        if not self.take_room():
             refusal = overloaded("this node")
             item.reply(ReadFailed(refusal.code, refusal.reason))
             return

@@ -153,8 +153,13 @@ class Shell:
 
     def deliver(self, sender: Member, message: Message) -> None:
         """A message came in: the links' callback."""
-        if not self._inbox.full:
-            self._post(Arrived(sender, message))
+        if self._inbox.offer(Arrived(sender, message)):
+            self.wake()
+
+    @property
+    def dropped(self) -> Mapping[type, int]:
+        """Messages that came in while too much waited, by type."""
+        return self._inbox.dropped
 
     def wake(self) -> None:
         """Something completed: the driver's hook."""

@@ -109,3 +109,20 @@ def test_every_alarm_that_operators_are_told_of_asks_for_a_metric_that_is_there(
     buckets = {f"{name}_bucket" for name, family in families.items() if family.type == "histogram"}
     assert len(asked) > 10
     assert not asked - families.keys() - counters - buckets
+
+
+class Hop:
+    """What went wrong on it."""
+
+    refused, lost, untold = 1, 2, 3
+
+
+def test_what_was_not_sent_not_taken_and_not_told_is_counted() -> None:
+    trace = Trace("n1", "b", lambda: 0)
+    latency = LatencySummary((), None, None, 0)
+    stats = Stats(trace, {}, lambda: latency, hop=Hop(), unsent={AppendReply: 4}, dropped={Heartbeat: 5})
+    samples = scrape(Metrics(node_status, trace, lambda: 0, KeyValueStore(), stats))
+    assert of(samples, "raft_messages_unsent_total", type="append-reply") == 4
+    assert of(samples, "raft_messages_dropped_total", type="heartbeat") == 5
+    for why, count in (("not-asked-for", 1), ("lost", 2), ("too-long", 3)):
+        assert of(samples, "raft_forward_answers_failed_total", why=why) == count

@@ -116,6 +116,19 @@ def test_a_reply_that_is_not_ours_is_dropped(sender: int, spoil: Callable[[Comma
     assert answers == []
 
 
+def test_a_node_with_a_new_disk_is_no_member_and_its_own_answer_is_believed_all_the_same() -> None:
+    bench = Bench()
+    bench.follow()
+    newcomer = Member("n2", "another-disk")
+    bench.take(Arrived(newcomer, Report(b"status")))
+    answers = relay(bench)
+    command = told(bench)
+    bench.hear(2, reply(command))
+    assert answers == [], "that process is gone: the command went to the one that was heard last"
+    bench.take(Arrived(newcomer, reply(command, "refused")))
+    assert [answer.code for answer in answers] == ["refused"]
+
+
 def test_a_reply_that_cannot_be_read_is_of_unknown_outcome() -> None:
     bench = Bench()
     bench.follow()

@@ -137,3 +137,14 @@ def test_it_is_full_by_number_and_by_bytes() -> None:
     for _ in range(INBOX_INPUTS_MAX):
         inbox.post(small)
     assert inbox.full
+
+
+def test_what_arrives_while_too_much_waits_is_dropped_and_counted_but_no_heartbeat_for_others_sake() -> None:
+    inbox = Inbox()
+    small = write()
+    for _ in range(INBOX_INPUTS_MAX):
+        inbox.post(small)
+    assert not inbox.offer(append(1))
+    assert inbox.offer(arrived(Heartbeat(1, 1)))
+    assert inbox.dropped == {Append: 1}
+    assert len(inbox) == INBOX_INPUTS_MAX + 1
