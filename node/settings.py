@@ -6,6 +6,7 @@ then TOML file, then default. A typo is an error, never silently ignored. It mus
 file, and must not know what a setting is used for.
 """
 
+import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,17 +60,20 @@ def _meta(group: str, help: str, **bounds: Any) -> Meta:
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """One node's settings. Sizes are bytes, durations milliseconds; `load` is the checked way to make one."""
 
-    name: Annotated[str, _meta("Who", "this node's name, stable for ever, one of the seeds", max_length=63)]
-    seeds: Annotated[
-        tuple[Seed, ...], _meta("Who", "all members of the birth, itself included: name=host:peerport,...")
+    name: Annotated[
+        str, _meta("Who", "this node's name, stable for ever; who is no seed waits to be let in", max_length=63)
     ]
+    seeds: Annotated[tuple[Seed, ...], _meta("Who", "all members of the birth: name=host:peerport,...")]
     data_dir: Annotated[str, _meta("Who", "folder of this node's log; one process at a time", min_length=1)]
 
     host: Annotated[str, _meta("Addresses", "where clients are served", min_length=1)] = "127.0.0.1"
     port: Annotated[int, _meta("Addresses", "port for clients; 0 takes any free one", ge=0, le=65535)] = 8001
     peer_host: Annotated[str, _meta("Addresses", "where peers are listened to", min_length=1)] = "127.0.0.1"
     peer_port: Annotated[
-        int, _meta("Addresses", "port for peers; 0 takes this node's own of seeds", ge=0, le=65535)
+        int,
+        _meta(
+            "Addresses", "port for peers; 0 takes this node's own of seeds, so who is no seed must say", ge=0, le=65535
+        ),
     ] = 0
     client_url: Annotated[str, _meta("Addresses", "how clients reach this node; empty: http://HOST:PORT")] = ""
     allowed_hosts: Annotated[
@@ -147,9 +151,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.leave_wait_ms + self.request_timeout_ms + LEAVE_BESIDE_MS
 
     @property
-    def own_seed(self) -> Seed:
-        """This node's entry of `seeds`."""
-        return next(seed for seed in self.seeds if seed.name == self.name)
+    def own_seed(self) -> Seed | None:
+        """This node's entry of `seeds`; None: it waits to be let in."""
+        return next((seed for seed in self.seeds if seed.name == self.name), None)
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -325,8 +329,9 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str], config: str | Non
                 f"{row.key} is missing ({row.help}): give {row.flag}, {row.env} or the TOML key {row.key}."
             )
     settings = Settings(**values)
-    if settings.peer_port == 0 and settings.name in [seed.name for seed in settings.seeds]:
-        settings = msgspec.structs.replace(settings, peer_port=settings.own_seed.port)
+    own = settings.own_seed
+    if settings.peer_port == 0 and own is not None:
+        settings = msgspec.structs.replace(settings, peer_port=own.port)
         origins["peer_port"] = f"own entry in seeds ({origins['seeds']})"
     _check(settings, origins)
     return Loaded(settings, origins)
@@ -390,8 +395,6 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, tuple[str, str]]:
 
 
 def _did_you_mean(word: str, known: Any) -> str:
-    import difflib
-
     close = difflib.get_close_matches(word, list(known), n=1)
     return f"; did you mean {close[0]}?" if close else "; see raft-node serve --help."
 
@@ -402,10 +405,10 @@ def _check(settings: Settings, origins: Mapping[str, str]) -> None:
     def refuse(keys: tuple[str, ...], sentence: str) -> None:
         raise SettingsError(f"{sentence} ({', '.join(f'{key} from {origins[key]}' for key in keys)}).")
 
-    names = [seed.name for seed in settings.seeds]
-    if settings.name not in names:
+    if settings.own_seed is None and settings.peer_port == 0:
         refuse(
-            ("name", "seeds"), f"name {settings.name} is not one of the seeds {', '.join(names)}: add it, or correct it"
+            ("name", "seeds"),
+            f"{no_seed(settings)}, so it needs a peer_port of its own to be let in: give one, or correct the name",
         )
     timeout, heartbeat = settings.election_timeout_ms, settings.heartbeat_ms
     timing = ("election_timeout_ms", "heartbeat_ms")
@@ -435,6 +438,22 @@ def _check(settings: Settings, origins: Mapping[str, str]) -> None:
         refuse(
             ("port", "peer_port"), f"port and peer_port are both {settings.port}: clients and peers need a port each"
         )
+
+
+def remarks(settings: Settings) -> tuple[str, ...]:
+    """What is allowed and may well be a mistake, one sentence each; nothing where all is as usual."""
+    if settings.own_seed is not None:
+        return ()
+    return (f"{no_seed(settings)}: this node waits until the members let it in",)
+
+
+def no_seed(settings: Settings) -> str:
+    """The beginning of a sentence, with the seed that may have been meant."""
+    names = [seed.name for seed in settings.seeds]
+    lower = {name.lower(): name for name in names}
+    close = difflib.get_close_matches(settings.name.lower(), lower, n=1)
+    hint = f" (did you mean {lower[close[0]]}?)" if close else ""
+    return f"name {settings.name} is not one of the seeds {', '.join(names)}{hint}"
 
 
 def rows(loaded: Loaded) -> list[dict[str, str]]:

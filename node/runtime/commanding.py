@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from node.raft.types import MemberAddress
 from node.runtime.commands import Value, find
 from node.runtime.membership import Membership
 from node.runtime.ports import Address, CommandOutcome, Faults, PeerView, Status
@@ -72,7 +73,8 @@ class Commander:
         match command:
             case "show_known_nodes":
                 addresses = self._network.addresses()
-                rows = [_row(view) | _where(addresses.get(view.name)) for view in looks.views()]
+                where = self._membership.where
+                rows = [_row(view, where(view.name)) | _where(addresses.get(view.name)) for view in looks.views()]
                 heard = sum(1 for row in rows if row["state"] == "reachable")
                 return self._done(command, f"{heard} of {len(rows)} nodes were heard lately", nodes=rows)
             case "check_timers":
@@ -150,8 +152,10 @@ def _ended(count: int) -> str:
     return "there was no fault to end" if not count else f"{count} fault{'s' if count > 1 else ''} ended"
 
 
-def _row(view: PeerView) -> dict[str, Any]:
+def _row(view: PeerView, told: MemberAddress | None) -> dict[str, Any]:
+    """`told`: how the node is reached, as settings or configuration say; its own word counts more."""
     core = None if view.status is None else view.status.core
+    client_url = view.status.client_url if view.status else told.client_url if told else ""
     return {
         "name": view.name,
         "state": "reachable" if view.reachable else "unknown",
@@ -160,7 +164,7 @@ def _row(view: PeerView) -> dict[str, Any]:
         "term": core.term if core else None,
         "leader": core.leader if core else None,
         "commit": core.commit if core else None,
-        "client_url": view.status.client_url if view.status else None,
+        "client_url": client_url or None,
     }
 
 

@@ -20,6 +20,7 @@ class Handle:
 
     def __init__(self, shell: Shell, looking: Looking, obeying: Obeying) -> None:
         self._shell = shell
+        self.leave = shell.leave
         self.command = obeying.command
         self.status = looking.status
         self.views = looking.views

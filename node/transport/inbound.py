@@ -103,9 +103,7 @@ class Acceptor:
         links = list(self._links.values())
         for link in links:
             self._end(link, "this process leaves", abrupt=False)
-        await asyncio.gather(
-            *(link.close(aiohttp.WSCloseCode.GOING_AWAY, GOODBYE) for link in links), *self._goodbyes
-        )
+        await asyncio.gather(*(link.close(aiohttp.WSCloseCode.GOING_AWAY, GOODBYE) for link in links), *self._goodbyes)
         for transport in self._half_open:
             transport.abort()
         await self._server.shutdown(self._settings.close_timeout_s)
@@ -220,26 +218,28 @@ class Acceptor:
 
     async def _read(self, link: InboundLink) -> None:
         while link.live:
-            message = await link.websocket.receive()
-            if not link.live:
-                return  # it was ended while this waited, and nothing of an ended link is handed over
-            link.heard_at = self._loop.time()
-            if message.type is aiohttp.WSMsgType.BINARY:
-                self._half_open.pop(link.transport, None)
-                reason = self._hand_over(link, message.data)
-                if reason:
-                    self._end(link, reason, abrupt=False)
-                    await link.close(aiohttp.WSCloseCode.POLICY_VIOLATION, reason)
-                await asyncio.sleep(0)  # `receive` does not yield while messages wait: other links get their turn
-            elif message.type is aiohttp.WSMsgType.PING:
-                await link.websocket.pong(message.data)
-            elif message.type is aiohttp.WSMsgType.CLOSE:
-                said_goodbye = message.data == aiohttp.WSCloseCode.GOING_AWAY
-                self._end(link, GOODBYE if said_goodbye else f"the peer closed: {message.extra or message.data}", False)
-            elif message.type is aiohttp.WSMsgType.ERROR:
-                self._end(link, f"the peer broke the WebSocket protocol: {message.data}", abrupt=False)
-            elif message.type is not aiohttp.WSMsgType.PONG:
-                self._end(link, "connection lost" if message.type is aiohttp.WSMsgType.CLOSED else "text came", False)
+            await self._take(link, await link.websocket.receive())
+
+    async def _take(self, link: InboundLink, message: aiohttp.WSMessage) -> None:
+        if not link.live:
+            return  # it was ended while this message was waited for: nothing of an ended link is handed over
+        link.heard_at = self._loop.time()
+        if message.type is aiohttp.WSMsgType.BINARY:
+            self._half_open.pop(link.transport, None)
+            reason = self._hand_over(link, message.data)
+            if reason:
+                self._end(link, reason, abrupt=False)
+                await link.close(aiohttp.WSCloseCode.POLICY_VIOLATION, reason)
+            await asyncio.sleep(0)  # `receive` does not yield while messages wait: other links get their turn
+        elif message.type is aiohttp.WSMsgType.PING:
+            await link.websocket.pong(message.data)
+        elif message.type is aiohttp.WSMsgType.CLOSE:
+            said_goodbye = message.data == aiohttp.WSCloseCode.GOING_AWAY
+            self._end(link, GOODBYE if said_goodbye else f"the peer closed: {message.extra or message.data}", False)
+        elif message.type is aiohttp.WSMsgType.ERROR:
+            self._end(link, f"the peer broke the WebSocket protocol: {message.data}", abrupt=False)
+        elif message.type is not aiohttp.WSMsgType.PONG:
+            self._end(link, "connection lost" if message.type is aiohttp.WSMsgType.CLOSED else "text came", False)
 
     def _hand_over(self, link: InboundLink, pack: bytes) -> str | None:
         """Give the frames to the receiver; a sentence if the link must close."""

@@ -311,7 +311,7 @@ def _dial_reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno == errno.ECONNREFUSED:
         return REFUSED
     if isinstance(error, aiohttp.WSServerHandshakeError):
-        said = (error.headers or {}).get(REFUSAL_HEADER, "")[:REFUSAL_CHARS_MAX]
+        said = error.headers.get(REFUSAL_HEADER, "")[:REFUSAL_CHARS_MAX] if error.headers else ""
         sentence = f"the peer's port answered HTTP {error.status} instead of opening a link"
         return f"{sentence}: {said}" if said.isprintable() and said else sentence
     return f"the dial failed: {error}"

@@ -18,8 +18,8 @@ class WebSocketCarrier:
     """Satisfies `node.transport.port.Carrier`.
 
     `peers` are the other nodes' names: links are dialled to all of them and accepted from none else, until `set_peers`
-    names others. `host` and `port` are where this node listens (port 0: any free one, see `bound_port`). `chance` staggers dials and ages.
-    Before `start` and after `close` every `send` is refused.
+    names others. `host` and `port` are where this node listens (port 0: any free one, see `bound_port`). `chance`
+    staggers dials and ages. Before `start` and after `close` every `send` is refused.
     """
 
     def __init__(
