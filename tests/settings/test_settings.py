@@ -132,7 +132,8 @@ def test_what_is_required_and_missing_is_told_with_the_three_ways_to_give_it(key
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ({"name": "n9"}, "n9 is not one of the seeds n1, n2, n3 (did you mean n3?), so it needs a peer_port"),
+        ({"name": "n9"}, "n9 is not one of the seeds n1, n2, n3, so it needs a peer_port"),
+        ({"name": "N2"}, "N2 is not one of the seeds n1, n2, n3 (did you mean n2?), so it needs a peer_port"),
         ({"heartbeat_ms": "101"}, "begin at 152 or more"),
         ({"election_timeout_ms": "149-300"}, "begins below 1.5 heartbeats"),
         ({"election_timeout_ms": "300-350"}, "end at 360 or more"),
