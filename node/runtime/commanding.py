@@ -61,7 +61,7 @@ class Commander:
         peer = str(arguments.get("peer", ""))
         peers = self._membership.peers
         if peer and peer not in peers:
-            message = f"{peer} is no peer of {self._name}; there are {', '.join(peers)}"
+            message = f"{peer} is no peer of {self._name}; there are {', '.join(peers) or 'none'}"
             return Plan(CommandOutcome(command, self._name, "malformed", message, field="peer"))
         planned = self._show(command)
         if planned is None:
