@@ -1,6 +1,10 @@
 """One node, put together: the only place where concrete classes meet, and where time, chance and identity begin.
 
 Why it exists: every other module is written against ports; somebody has to choose. It must not decide anything else.
+
+Everything is made in one order, bottom up, and given what was made before it. Two things are needed below before they
+can be complete, and are therefore made in two phases of their own: the shell, whose inbox the links and the log's
+worker fill, gets its driver by `attach`; the clock round the log's syncs gets its listener by `tell`.
 """
 
 import asyncio
@@ -12,7 +16,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from typing import NamedTuple
 
 import uvloop
 from aiohttp import web
@@ -22,39 +26,20 @@ from node.api.etcd.express import EtcdExpress
 from node.api.etcd.routes import EtcdApi
 from node.api.express import Express
 from node.api.server import ApiRunner, build_app
+from node.assembly import Core, assemble
 from node.dashboard.routes import add_dashboard
-from node.discovery.static import StaticDiscovery
+from node.exits import exit_of
 from node.fault_control import FaultControl
 from node.leaving import StopSignals, leave
 from node.observe.logs import configure_logging, transition_logger
 from node.observe.metrics import Metrics
 from node.observe.stats import Stats
 from node.observe.trace import Trace
-from node.raft.core import Raft
-from node.raft.effects import ConfigChanged
-from node.raft.errors import InvariantViolation
-from node.raft.messages import Lane
-from node.raft.settings import RaftSettings
-from node.raft.state import Identity
-from node.runtime.driver import Driver
-from node.runtime.hooks import Hooks
-from node.runtime.ports import Address
-from node.runtime.shell import Shell, Surroundings, monotonic_us, wall_us
-from node.settings import Settings
-from node.statemachine.describe import describe
-from node.statemachine.store import KeyValueStore
-from node.storage.errors import StorageError
-from node.storage.files import prepare_folder
-from node.storage.recovery import Recovered
-from node.storage.wal import Wal, open_wal
-from node.transport.links import OnLink, PeerLinks
-from node.transport.websocket import WebSocketCarrier
-
-EXIT_STOPPED = 0
-EXIT_ADDRESS = 2
-EXIT_STORAGE = 3
-EXIT_INVARIANT = 70
-"""EX_SOFTWARE: the node found itself in a state that Raft excludes, and stopped rather than go on."""
+from node.recovering import Opened, Surroundings, SyncClock, recover
+from node.runtime.handle import Handle
+from node.runtime.looking import About
+from node.runtime.shell import Shell, monotonic_us, wall_us
+from node.settings import Settings, remarks
 
 ANSWER_S = 0.25
 """How long the answers to what was cut short have to leave."""
@@ -70,6 +55,14 @@ def run(settings: Settings) -> int:
         return runner.run(_Node(settings).run())
 
 
+class _Running(NamedTuple):
+    """What is needed of a node that is up, to take it down again."""
+
+    shell: Shell
+    handle: Handle
+    server: ApiRunner
+
+
 class _Node:
     """From settings to a running node, and back down in the opposite order."""
 
@@ -77,12 +70,8 @@ class _Node:
         self._settings = settings
         self._boot = secrets.token_hex(8)
         self._chance = random.Random(settings.chance_seed)  # None: from the system
-        self._client_url = settings.client_url or f"http://{_in_url(settings.host)}:{settings.port}"
         self._signals = StopSignals()
         self._failure: Exception | None = None
-        self._on_sync: Callable[[float], None] = _ignore
-        self._addresses: Callable[[], dict[str, Address]] = dict
-        self._look_up: Callable[[], None] = lambda: None
 
     async def run(self) -> int:
         """Everything up, wait, everything down."""
@@ -90,97 +79,68 @@ class _Node:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signals.ask)
+        for remark in remarks(self._settings):
+            _LOG.warning("%s", remark)
         try:
             async with contextlib.AsyncExitStack() as stack:
-                shell = await self._start(stack, trace, loop)
-                trace.transition("started", trace.term, trace.role, {"boot": self._boot, "version": __version__})
-                await self._signals.asked.wait()
-                if self._failure is None:
-                    wait_ms = self._settings.leave_wait_ms
-                    trace.transition("leaving", trace.term, trace.role, {"wait_ms": wait_ms})
-                    await leave(shell, self._runner.retire_connections, self._signals, wait_ms / 1000)
-                if self._failure is not None:
-                    shell.stop()  # nothing that waits can be done any more: answer it now, not at its time limit
+                running = await self._start(stack, trace, loop)
+                if running is not None:
+                    await self._serve_until_asked(running, trace)
                 reason = f"{self._failure}" if self._failure else "asked to stop"
                 trace.transition("stopping", trace.term, trace.role, {"reason": reason})
-        except StorageError as error:
-            self._failure = error
-        except OSError as error:
-            self._failure = error
-        return self._exit_code()
+        except Exception as error:
+            self._failure = self._failure or error
+        code, sentence = exit_of(self._failure, self._settings)
+        if sentence:
+            print(f"raft-node {self._settings.name}: {sentence}", file=sys.stderr, flush=True)
+        return code
 
-    async def _start(self, stack: contextlib.AsyncExitStack, trace: Trace, loop: asyncio.AbstractEventLoop) -> Shell:
-        """Bottom up: disk, core and driver, links, API. What is pushed on `stack` goes down in reverse."""
+    async def _serve_until_asked(self, running: _Running, trace: Trace) -> None:
+        trace.transition("started", trace.term, trace.role, {"boot": self._boot, "version": __version__})
+        await self._signals.asked.wait()
+        if self._failure is None:
+            wait_ms = self._settings.leave_wait_ms
+            trace.transition("leaving", trace.term, trace.role, {"wait_ms": wait_ms})
+            await leave(running.handle, running.server.retire_connections, self._signals, wait_ms / 1000)
+        if self._failure is not None:
+            running.shell.stop()  # nothing that waits can be done any more: answer it now, not at its time limit
+
+    async def _start(
+        self, stack: contextlib.AsyncExitStack, trace: Trace, loop: asyncio.AbstractEventLoop
+    ) -> _Running | None:
+        """Bottom up: log and core, links and driver, API. What is pushed on `stack` goes down in reverse.
+
+        None: this process was asked to stop while it still read its log."""
         settings = self._settings
-        names = tuple(seed.name for seed in settings.seeds)
-        peers = tuple(name for name in names if name != settings.name)
+        shell = Shell(loop, self._fail, settings.request_timeout_ms * 1000, settings.election_timeout_ms.high * 1000)
+        syncs = SyncClock(time.perf_counter)
+        opened = await self._recover(shell, syncs)
+        if opened is None:
+            return None
+        stack.callback(opened.wal.close)
         faults = FaultControl(trace, loop) if settings.enable_faults else None
-        shell = self._make_shell(peers, faults)
-        wal, recovered = self._open_log(loop, shell)
-        stack.callback(wal.close)
-        links = PeerLinks(
-            name=settings.name,
-            incarnation=recovered.incarnation,
-            boot=self._boot,
-            cluster_id=recovered.cluster_id,
-            deliver=shell.deliver,
-            on_link=_link_tracer(trace),
-        )
-        self._links = links
-        discovery = StaticDiscovery({seed.name: (seed.host, seed.port) for seed in settings.seeds})
-        stack.push_async_callback(discovery.close)
-        faulty = faults.wrap(links, peers, self._chance) if faults is not None else None
-        carrier = WebSocketCarrier(
-            name=settings.name,
-            peers=peers,
-            host=settings.peer_host,
-            port=settings.peer_port or settings.own_seed.port,
-            resolver=discovery,
-            receiver=faulty or links,
-            chance=self._chance,
-        )
-        links.attach(faulty or carrier)
-        if faulty is not None:
-            faulty.attach(carrier)
-            stack.callback(faulty.close)
-        self._reset_links = (faulty or carrier).reset
-        self._addresses = lambda: _addresses(discovery, loop.time())
-        self._look_up = lambda: _look_up(discovery, carrier, peers)
-        store = KeyValueStore()
-        driver = self._make_driver(recovered, names, wal, store, links, trace, shell)
-        shell.attach(driver, loop)
+        about = About(settings.name, self._boot, __version__, _client_url(settings))
+        core = assemble(settings, about, opened, shell, trace, faults, self._chance, stack)
         stats = Stats(
             trace,
-            links.traffic,
-            lambda: driver.latency.summary(monotonic_us()),
+            core.links.traffic,
+            lambda: core.driver.latency.summary(monotonic_us()),
             faults.active if faults is not None else tuple,
             faults.injections if faults is not None else {},
             driver.counts,
             driver.unsent,
             shell.dropped,
         )
-        metrics = Metrics(shell.status, trace, shell.loop_age_us, store, stats)
-        self._on_sync = metrics.fsync
-        stack.push_async_callback(carrier.close)
-        await carrier.start()
+        metrics = Metrics(core.looking.status, trace, shell.loop_age_us, core.store, stats)
+        syncs.tell(metrics.fsync)
+        stack.push_async_callback(core.carrier.close)
+        await core.carrier.start()
         stack.callback(shell.stop)
         shell.start()
-        app = build_app(
-            shell,
-            store,
-            trace,
-            metrics,
-            allowed_hosts=settings.allowed_hosts,
-            with_index=False,
-            stats=stats,
-            faults_enabled=settings.enable_faults,
-            failing=faults.failing if faults is not None else None,
-        )
-        add_dashboard(app, settings.name)
-        routes = EtcdExpress(EtcdApi(shell, store, metrics, lambda: trace.term), shell, store, metrics).routes()
-        express = Express(routes, settings.allowed_hosts, faults.failing if faults else None)
-        await self._serve(app, express, stack, shell)
-        return shell
+        core.looking.start_reporting()
+        server = self._make_server(core, trace, metrics, stats, faults)
+        await self._serve(server, stack, shell)
+        return _Running(shell, core.handle, server)
 
     def _make_trace(self) -> Trace:
         settings = self._settings
@@ -196,98 +156,54 @@ class _Node:
         configure_logging(settings.name, lambda: (trace.term, trace.role), settings.log_level.upper(), human=human)
         return trace
 
-    def _open_log(self, loop: asyncio.AbstractEventLoop, shell: Shell) -> tuple[Wal, Recovered]:
-        settings = self._settings
-        mode = settings.fsync_mode
-
-        def deliver(report: Callable[[], None]) -> object:
-            return loop.call_soon_threadsafe(shell.guarded, report)
-
-        def turn(write: Callable[[], None]) -> object:
-            return loop.call_soon(shell.guarded, write)
-
-        return open_wal(
-            prepare_folder(settings.data_dir, self._timed),
-            settings.name,
-            secrets.token_hex(8),
-            self._fail,
-            deliver=None if mode == "inline" else deliver,
-            turn=turn if mode == "adaptive" else None,
+    async def _recover(self, shell: Shell, syncs: SyncClock) -> Opened | None:
+        around = Surroundings(
+            boot=self._boot,
+            new_incarnation=secrets.token_hex(8),
+            chance=self._chance,
             clock=time.perf_counter,
-            segment_bytes=settings.segment_bytes,
+            fatal=self._fail,
+            guarded=shell.guarded,
         )
+        return await recover(self._settings, around, syncs, self._signals.asked)
 
-    def _timed(self, sync: Callable[[], None]) -> None:
-        """Put a clock round a sync of the log; runs on the thread that syncs."""
-        began = time.perf_counter()
-        sync()
-        self._on_sync(time.perf_counter() - began)
-
-    def _make_shell(self, peers: tuple[str, ...], faults: FaultControl | None) -> Shell:
-        return Shell(
-            Surroundings(
-                boot=self._boot,
-                version=__version__,
-                client_url=self._client_url,
-                request_timeout_us=self._settings.request_timeout_ms * 1000,
-                peers=peers,
-                links_up=lambda: tuple(peer for peer in peers if self._links.connected(peer)),
-                send=lambda to, message: self._links.send(to, message),
-                fatal=self._fail,
-                reset_links=lambda peer: self._reset_links(peer),
-                faults=faults,
-                describe=describe,
-                election_timeout_us=self._settings.election_timeout_ms.high * 1000,
-                addresses=lambda: self._addresses(),
-                look_up=lambda: self._look_up(),
-            ),
-            self._settings.name,
+    def _make_server(
+        self, core: Core, trace: Trace, metrics: Metrics, stats: Stats, faults: FaultControl | None
+    ) -> ApiRunner:
+        settings, handle, store = self._settings, core.handle, core.store
+        failing = faults.failing if faults is not None else None
+        app = build_app(
+            handle,
+            store,
+            trace,
+            metrics,
+            allowed_hosts=settings.allowed_hosts,
+            with_index=False,
+            stats=stats,
+            faults_enabled=settings.enable_faults,
+            failing=failing,
         )
+        add_dashboard(app, settings.name)
+        routes = EtcdExpress(EtcdApi(handle, store, metrics, lambda: trace.term), handle, store, metrics).routes()
+        express = Express(routes, settings.allowed_hosts, failing)
+        return ApiRunner(app, express, drain_seconds_max=settings.request_timeout_ms / 1000 + ANSWER_S)
 
-    def _make_driver(
-        self,
-        recovered: Recovered,
-        names: tuple[str, ...],
-        wal: Wal,
-        store: KeyValueStore,
-        links: PeerLinks,
-        trace: Trace,
-        shell: Shell,
-    ) -> Driver:
-        def configured(change: ConfigChanged) -> None:
-            links.set_cluster_id(change.cluster_id)
-
-        identity = Identity(self._settings.name, recovered.incarnation, self._boot, names)
-        core = Raft(identity, _raft_settings(self._settings), self._chance, recovered.hard_state, recovered.entries)
-        hooks = Hooks(
-            wake=shell.wake,
-            configuration=configured,
-            report=shell.on_report,
-            report_wanted=shell.on_report_wanted,
-            command=shell.on_command,
-        )
-        return Driver(core, self._boot, wal, store, links, trace, hooks)
-
-    async def _serve(
-        self, app: web.Application, express: Express, stack: contextlib.AsyncExitStack, shell: Shell
-    ) -> None:
+    async def _serve(self, server: ApiRunner, stack: contextlib.AsyncExitStack, shell: Shell) -> None:
         settings = self._settings
-        drain_s = settings.request_timeout_ms / 1000
-        runner = self._runner = ApiRunner(app, express, drain_seconds_max=drain_s + ANSWER_S)
-        await runner.setup()
-        stack.push_async_callback(self._drain, runner, shell, drain_s)
+        await server.setup()
+        stack.push_async_callback(self._drain, server, shell, settings.request_timeout_ms / 1000)
         if settings.host == "::" and socket.has_dualstack_ipv6():  # the framework's own socket would take IPv6 alone
             both = socket.create_server(("::", settings.port), family=socket.AF_INET6, dualstack_ipv6=True)
-            await web.SockSite(runner, both, backlog=ACCEPT_BACKLOG).start()
+            await web.SockSite(server, both, backlog=ACCEPT_BACKLOG).start()
         else:
-            await web.TCPSite(runner, settings.host, settings.port, backlog=ACCEPT_BACKLOG).start()
+            await web.TCPSite(server, settings.host, settings.port, backlog=ACCEPT_BACKLOG).start()
 
-    async def _drain(self, runner: ApiRunner, shell: Shell, drain_s: float) -> None:
+    async def _drain(self, server: ApiRunner, shell: Shell, drain_s: float) -> None:
         """No new connections; what is under way is answered by then, also the writes that peers forwarded."""
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + drain_s
         cut_short = loop.call_at(ends_at, shell.stop)  # answers whatever still waits, honestly
-        await runner.cleanup()
+        await server.cleanup()
         await shell.quiet(max(0.0, ends_at - loop.time()))
         cut_short.cancel()
 
@@ -297,78 +213,8 @@ class _Node:
             self._failure = error
         self._signals.fail()
 
-    def _exit_code(self) -> int:
-        failure = self._failure
-        if failure is None:
-            return EXIT_STOPPED
-        sentence = str(failure)
-        code = EXIT_INVARIANT
-        if isinstance(failure, StorageError):
-            code = EXIT_STORAGE
-        elif isinstance(failure, OSError):
-            settings = self._settings
-            sentence = (
-                f"cannot listen on {settings.host}:{settings.port} and "
-                f"{settings.peer_host}:{settings.peer_port or settings.own_seed.port} "
-                f"({failure.strerror or failure}): choose other ports, or end what uses these"
-            )
-            code = EXIT_ADDRESS
-        elif not isinstance(failure, InvariantViolation):
-            _LOG.critical("the node stops because of a bug", exc_info=failure)
-        print(f"raft-node {self._settings.name}: {sentence}", file=sys.stderr, flush=True)
-        return code
 
-
-def _raft_settings(settings: Settings) -> RaftSettings:
-    return RaftSettings(
-        heartbeat_us=settings.heartbeat_ms * 1000,
-        election_min_us=settings.election_timeout_ms.low * 1000,
-        election_max_us=settings.election_timeout_ms.high * 1000,
-        append_bytes_max=settings.max_append_bytes,
-        inflight_messages_max=settings.inflight_messages,
-        inflight_bytes_max=settings.inflight_bytes,
-        uncommitted_bytes_max=settings.max_uncommitted_bytes,
-        log_bytes_max=settings.max_log_bytes,
-        wait_in_initial=settings.wait_in_initial,
-    )
-
-
-def _addresses(discovery: StaticDiscovery, now_s: float) -> dict[str, Address]:
-    return {
-        name: Address(
-            seen.host,
-            seen.port,
-            seen.addresses,
-            seen.error,
-            None if seen.at_s is None else int((now_s - seen.at_s) * 1e6),
-        )
-        for name, seen in discovery.seen().items()
-    }
-
-
-def _look_up(discovery: StaticDiscovery, carrier: WebSocketCarrier, peers: tuple[str, ...]) -> None:
-    discovery.look_up_all()
-    for peer in peers:
-        carrier.dial_now(peer)
-
-
-def _ignore(_seconds: float) -> None:
-    """Syncs before there are metrics: those of the recovery."""
-
-
-def _link_tracer(trace: Trace) -> OnLink:
-    def on_link(peer: str, lane: Lane, direction: str, up: bool, reason: str) -> None:
-        detail: dict[str, str | int | bool] = {
-            "peer": peer,
-            "lane": lane.name.lower(),
-            "direction": direction,
-            "up": up,
-            "reason": reason,
-        }
-        trace.transition("link", trace.term, trace.role, detail)
-
-    return on_link
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _client_url(settings: Settings) -> str:
+    """How clients reach this node, where nobody says otherwise."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return settings.client_url or f"http://{host}:{settings.port}"

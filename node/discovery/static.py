@@ -1,7 +1,7 @@
-"""A fixed list of nodes: name -> host and port, where the host may be a DNS name.
+"""A list of nodes: name -> host and port, where the host may be a DNS name.
 
-Why it exists: names are configured (on a laptop by hand, on Kubernetes as the names of a headless Service's pods), and
-only addresses move. It must not use what DNS answered before: a host that is not an IP address is looked up on every
+Why it exists: the list is given (by the settings, and by the configuration in force as members come and go), and only
+addresses move. It must not use what DNS answered before: a host that is not an IP address is looked up on every
 call. What the last look-up found is kept for people to see.
 """
 
@@ -12,17 +12,24 @@ from collections.abc import Mapping
 from node.discovery.lookup import Lookup
 from node.discovery.port import ResolutionError, Seen
 
-PORT_MAX = 65535
-
 
 class StaticDiscovery:
-    """Satisfies `node.discovery.port.Discovery`. `peers`: every node's (host, port), this one included."""
+    """Satisfies `node.discovery.port.Discovery`. `peers`: every node's (host, port), this one included; until
+    `set_peers` gives another list."""
 
     def __init__(self, peers: Mapping[str, tuple[str, int]], lookup: Lookup | None = None) -> None:
-        self._peers = dict(peers)
+        self._peers: dict[str, tuple[str, int]] = {}
         self._lookup = lookup or Lookup()
         self._round: asyncio.Task[None] | None = None
-        self._seen = {name: Seen(host, port) for name, (host, port) in self._peers.items()}
+        self._seen: dict[str, Seen] = {}
+        self.set_peers(peers)
+
+    def set_peers(self, peers: Mapping[str, tuple[str, int]]) -> None:
+        """From now on this is the list. What was seen of a node counts while its host and port are the same."""
+        self._peers = dict(peers)
+        unseen = {name: Seen(host, port) for name, (host, port) in peers.items()}
+        seen = {name: view for name, view in self._seen.items() if peers.get(name) == (view.host, view.port)}
+        self._seen = unseen | seen
 
     def names(self) -> tuple[str, ...]:
         """See `Discovery.names`."""
@@ -36,10 +43,14 @@ class StaticDiscovery:
         try:
             addresses = [host] if _is_ip(host) else await self._lookup.addresses(host)
         except ResolutionError as error:
-            self._seen[name] = Seen(host, port, (), str(error), asyncio.get_running_loop().time())
+            self._saw(name, Seen(host, port, (), str(error), asyncio.get_running_loop().time()))
             raise
-        self._seen[name] = Seen(host, port, tuple(addresses), "", asyncio.get_running_loop().time())
+        self._saw(name, Seen(host, port, tuple(addresses), "", asyncio.get_running_loop().time()))
         return [(address, port) for address in addresses]
+
+    def _saw(self, name: str, view: Seen) -> None:
+        if self._peers.get(name) == (view.host, view.port):  # the list may have changed during the look-up
+            self._seen[name] = view
 
     def seen(self) -> dict[str, Seen]:
         """See `Discovery.seen`."""
@@ -59,23 +70,6 @@ class StaticDiscovery:
             self._round.cancel()
             await asyncio.wait([self._round])
         await self._lookup.close()
-
-
-def parse_peers(text: str) -> dict[str, tuple[str, int]]:
-    """`"n1=127.0.0.1:9001,n2=[::1]:9002"` as a mapping. Raises ValueError with one sentence that names the item."""
-    peers: dict[str, tuple[str, int]] = {}
-    for item in (part.strip() for part in text.split(",") if part.strip()):
-        name, equals, address = (piece.strip() for piece in item.partition("="))
-        host, colon, port = address.rpartition(":")
-        host = host.removeprefix("[").removesuffix("]")
-        if not (name and equals and host and colon and port.isascii() and port.isdigit()):
-            raise ValueError(f"the peer {item!r} is not of the form name=host:port")
-        if not 0 < int(port) <= PORT_MAX:
-            raise ValueError(f"the peer {item!r} has a port that is not between 1 and {PORT_MAX}")
-        if name in peers:
-            raise ValueError(f"the peer {name!r} is listed twice")
-        peers[name] = (host, int(port))
-    return peers
 
 
 def _is_ip(host: str) -> bool:

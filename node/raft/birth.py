@@ -76,6 +76,8 @@ def waiting_for(state: State, now: int) -> str:
     """Why this node is INITIAL, one sentence for people."""
     if state.waits_in_initial:
         return "it was started to wait here (wait_in_initial): the command become_follower lets it go on"
+    if state.identity.name not in state.identity.seeds:
+        return f"it is none of the seeds {', '.join(state.identity.seeds)}: it waits until the members let it in"
     if state.birth_token is not None:
         return "the first entry is being written to disk"
     silent, strangers, differing = [], [], []

@@ -9,7 +9,9 @@ from typing import Any, Protocol
 
 import msgspec
 
+from node.raft.types import MemberAddress
 from node.runtime.commands import Value, find
+from node.runtime.membership import Membership
 from node.runtime.ports import Address, CommandOutcome, Faults, PeerView, Status
 
 
@@ -21,8 +23,17 @@ class Looks(Protocol):
     def timers_us(self) -> dict[str, int]: ...
     def loop_age_us(self) -> int: ...
     def tell_everyone(self, answer: bool) -> None: ...
+
+
+class Network(Protocol):
+    """What commands may look at and touch of the way to the peers. Addresses are for people: a dial asks anew."""
+
     def addresses(self) -> Mapping[str, Address]: ...
-    def look_up(self) -> None: ...
+    def look_up(self) -> None:
+        """Look every name up anew, and dial at once whom no link leads to."""
+
+    def reset(self, peer: str | None) -> None:
+        """Drop the links with `peer`, None: all, without goodbye, and dial anew."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -33,17 +44,13 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Commander:
-    """`reset(None)` resets all links; `faults` None: they are not enabled."""
+    """`faults` None: they are not enabled."""
 
     def __init__(
-        self,
-        name: str,
-        peers: tuple[str, ...],
-        looks: Looks,
-        reset: Callable[[str | None], None],
-        faults: Faults | None,
+        self, name: str, membership: Membership, looks: Looks, network: Network, faults: Faults | None
     ) -> None:
-        self._name, self._peers, self._looks, self._reset, self._faults = name, peers, looks, reset, faults
+        self._name, self._membership, self._looks = name, membership, looks
+        self._network, self._faults = network, faults
 
     def plan(self, command: str, arguments: Mapping[str, Value]) -> Plan:
         """`arguments` as `commands.check` returned them."""
@@ -52,8 +59,9 @@ class Commander:
             message = "faults are not enabled on this node: start it with --enable-faults"
             return Plan(CommandOutcome(command, self._name, "faults-disabled", message))
         peer = str(arguments.get("peer", ""))
-        if peer and peer not in self._peers:
-            message = f"{peer} is no peer of {self._name}; there are {', '.join(self._peers)}"
+        peers = self._membership.peers
+        if peer and peer not in peers:
+            message = f"{peer} is no peer of {self._name}; there are {', '.join(peers) or 'none'}"
             return Plan(CommandOutcome(command, self._name, "malformed", message, field="peer"))
         planned = self._show(command)
         if planned is None:
@@ -64,8 +72,9 @@ class Commander:
         looks = self._looks
         match command:
             case "show_known_nodes":
-                addresses = looks.addresses()
-                rows = [_row(view) | _where(addresses.get(view.name)) for view in looks.views()]
+                addresses = self._network.addresses()
+                where = self._membership.where
+                rows = [_row(view, where(view.name)) | _where(addresses.get(view.name)) for view in looks.views()]
                 heard = sum(1 for row in rows if row["state"] == "reachable")
                 return self._done(command, f"{heard} of {len(rows)} nodes were heard lately", nodes=rows)
             case "check_timers":
@@ -87,7 +96,7 @@ class Commander:
             case "sync_known_nodes":
                 links = looks.status().links_up
                 said = f"told and asked {', '.join(links)}" if links else "no link is up, so nobody was asked"
-                missing = [peer for peer in self._peers if peer not in links]
+                missing = [peer for peer in self._membership.peers if peer not in links]
                 dialled = f", dials {', '.join(missing)}" if missing else ""
                 said = f"{said}; looks every name up anew{dialled}: show_known_nodes tells what came of it"
                 return self._done(command, said, act=self._sync, asked=list(links), dialled=missing)
@@ -95,14 +104,14 @@ class Commander:
 
     def _sync(self) -> None:
         self._looks.tell_everyone(answer=True)
-        self._looks.look_up()
+        self._network.look_up()
 
     def _change(self, command: str, peer: str, arguments: Mapping[str, Value]) -> Plan:
         if command == "reset_links":
             return self._done(
                 command,
                 f"dropped and redials the links with {peer or 'every peer'}",
-                act=lambda: self._reset(peer or None),
+                act=lambda: self._network.reset(peer or None),
             )
         faults = self._faults
         if faults is None:
@@ -143,8 +152,10 @@ def _ended(count: int) -> str:
     return "there was no fault to end" if not count else f"{count} fault{'s' if count > 1 else ''} ended"
 
 
-def _row(view: PeerView) -> dict[str, Any]:
+def _row(view: PeerView, told: MemberAddress | None) -> dict[str, Any]:
+    """`told`: how the node is reached, as settings or configuration say; its own word counts more."""
     core = None if view.status is None else view.status.core
+    client_url = view.status.client_url if view.status else told.client_url if told else ""
     return {
         "name": view.name,
         "state": "reachable" if view.reachable else "unknown",
@@ -153,7 +164,7 @@ def _row(view: PeerView) -> dict[str, Any]:
         "term": core.term if core else None,
         "leader": core.leader if core else None,
         "commit": core.commit if core else None,
-        "client_url": view.status.client_url if view.status else None,
+        "client_url": client_url or None,
     }
 
 

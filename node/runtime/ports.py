@@ -273,7 +273,7 @@ class NodeHandle(Protocol):
         """This node's own view, now."""
 
     def views(self) -> tuple[PeerView, ...]:
-        """Every configured node as seen from here, this one included, sorted by name."""
+        """Every member (before birth: every seed) as seen from here, this one included, sorted by name."""
 
     def log(self, from_index: int, limit: int) -> tuple[LogLine, ...]:
         """At most `limit` entries of this node's log from `from_index` on (uncommitted ones included)."""

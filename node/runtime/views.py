@@ -4,12 +4,11 @@ Why it exists: `/cluster` shows the whole cluster from one node. Silence is *unk
 tell a dead peer from a cut link. It must not influence the algorithm.
 """
 
-from collections.abc import Sequence
-
 import msgspec
 
 from node.raft.status import PeerStatus
 from node.raft.types import Member
+from node.runtime.membership import Membership
 from node.runtime.ports import PeerView, Status
 
 REACHABLE_AGE_US = 2_000_000
@@ -20,12 +19,13 @@ _ENCODER = msgspec.msgpack.Encoder()
 
 
 class Views:
-    """The last view of every named node."""
+    """The last view of every peer; who is no peer any more is forgotten."""
 
-    def __init__(self, own_name: str, names: Sequence[str]) -> None:
+    def __init__(self, own_name: str, membership: Membership) -> None:
         self._own_name = own_name
-        self._names = tuple(sorted({own_name, *names}))
+        self._membership = membership
         self._heard: dict[str, tuple[Status, int]] = {}
+        membership.observe(self._forget_others)
 
     def heard(self, sender: Member, body: bytes, now: int) -> None:
         """Keep a Report. One that cannot be read, or that speaks for another node, is dropped."""
@@ -33,7 +33,7 @@ class Views:
             status = _DECODER.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return  # another version's words: the peer's row stays "unknown"
-        if sender.name in self._names and status.core.name == sender.name:
+        if sender.name in self._membership.peers and status.core.name == sender.name:
             self._heard[sender.name] = (status, now)
 
     def contact_age_us(self, peer: PeerStatus, now: int) -> int | None:
@@ -45,7 +45,10 @@ class Views:
 
     def all(self, own: Status, now: int) -> tuple[PeerView, ...]:
         """Every node, this one included, sorted by name."""
-        return tuple(self._view(name, own, now) for name in self._names)
+        return tuple(self._view(name, own, now) for name in self._membership.names)
+
+    def _forget_others(self) -> None:
+        self._heard = {name: heard for name, heard in self._heard.items() if name in self._membership.peers}
 
     def _view(self, name: str, own: Status, now: int) -> PeerView:
         if name == self._own_name:

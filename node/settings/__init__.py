@@ -1,5 +1,6 @@
 """The settings of one node: their table, where they come from, what goes together, how they are shown."""
 
+from node.settings.checks import remarks
 from node.settings.reading import CONFIG_ENV, Loaded, load
 from node.settings.shown import markdown_table, rows
 from node.settings.table import LEAVE_BESIDE_MS, SETTINGS, Setting, Settings
@@ -17,5 +18,6 @@ __all__ = [
     "SettingsError",
     "load",
     "markdown_table",
+    "remarks",
     "rows",
 ]

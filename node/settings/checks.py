@@ -1,9 +1,10 @@
-"""Which values are each fine and together are not.
+"""Which values are each fine and together are not, or may well be a mistake.
 
-Why it exists: such a cluster would start and then misbehave; here it is refused with what to change. It must not judge
-one value alone: its row in the table does.
+Why it exists: such a cluster would start and then misbehave; here it is refused with what to change, and what may be
+meant is remarked on. It must not judge one value alone: its row in the table does.
 """
 
+import difflib
 from collections.abc import Mapping
 
 from node.settings.table import BY_KEY, Settings
@@ -16,10 +17,10 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
     def refuse(keys: tuple[str, ...], sentence: str) -> None:
         raise SettingsError(f"{sentence} ({', '.join(f'{key} from {origins[key]}' for key in keys)}).")
 
-    names = [seed.name for seed in settings.seeds]
-    if settings.name not in names:
+    if settings.own_seed is None and settings.peer_port == 0:
         refuse(
-            ("name", "seeds"), f"name {settings.name} is not one of the seeds {', '.join(names)}: add it, or correct it"
+            ("name", "seeds"),
+            f"{_no_seed(settings)}, so it needs a peer_port of its own to be let in: give one, or correct the name",
         )
     timeout, heartbeat = settings.election_timeout_ms, settings.heartbeat_ms
     timing = ("election_timeout_ms", "heartbeat_ms")
@@ -49,3 +50,19 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
         refuse(
             ("port", "peer_port"), f"port and peer_port are both {settings.port}: clients and peers need a port each"
         )
+
+
+def remarks(settings: Settings) -> tuple[str, ...]:
+    """What is allowed and may well be a mistake, one sentence each; nothing where all is as usual."""
+    if settings.own_seed is not None:
+        return ()
+    return (f"{_no_seed(settings)}: this node waits until the members let it in",)
+
+
+def _no_seed(settings: Settings) -> str:
+    """The beginning of a sentence, with the seed that may have been meant."""
+    names = [seed.name for seed in settings.seeds]
+    lower = {name.lower(): name for name in names}
+    close = difflib.get_close_matches(settings.name.lower(), lower, n=1)
+    hint = f" (did you mean {lower[close[0]]}?)" if close else ""
+    return f"name {settings.name} is not one of the seeds {', '.join(names)}{hint}"

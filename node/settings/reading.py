@@ -53,8 +53,9 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str], config: str | Non
                 f"{row.key} is missing ({row.help}): give {row.flag}, {row.env} or the TOML key {row.key}."
             )
     settings = Settings(**values)
-    if settings.peer_port == 0 and settings.name in [seed.name for seed in settings.seeds]:
-        settings = msgspec.structs.replace(settings, peer_port=settings.own_seed.port)
+    own = settings.own_seed
+    if settings.peer_port == 0 and own is not None:
+        settings = msgspec.structs.replace(settings, peer_port=own.port)
         origins["peer_port"] = f"own entry in seeds ({origins['seeds']})"
     check(settings, origins)
     return Loaded(settings, origins)

@@ -39,17 +39,20 @@ def _meta(group: str, help: str, **bounds: Any) -> Meta:
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """One node's settings. Sizes are bytes, durations milliseconds; `load` is the checked way to make one."""
 
-    name: Annotated[str, _meta("Who", "this node's name, stable for ever, one of the seeds", max_length=63)]
-    seeds: Annotated[
-        tuple[Seed, ...], _meta("Who", "all members of the birth, itself included: name=host:peerport,...")
+    name: Annotated[
+        str, _meta("Who", "this node's name, stable for ever; who is no seed waits to be let in", max_length=63)
     ]
+    seeds: Annotated[tuple[Seed, ...], _meta("Who", "all members of the birth: name=host:peerport,...")]
     data_dir: Annotated[str, _meta("Who", "folder of this node's log; one process at a time", min_length=1)]
 
     host: Annotated[str, _meta("Addresses", "where clients are served", min_length=1)] = "127.0.0.1"
     port: Annotated[int, _meta("Addresses", "port for clients; 0 takes any free one", ge=0, le=65535)] = 8001
     peer_host: Annotated[str, _meta("Addresses", "where peers are listened to", min_length=1)] = "127.0.0.1"
     peer_port: Annotated[
-        int, _meta("Addresses", "port for peers; 0 takes this node's own of seeds", ge=0, le=65535)
+        int,
+        _meta(
+            "Addresses", "port for peers; 0 takes this node's own of seeds, so who is no seed must say", ge=0, le=65535
+        ),
     ] = 0
     client_url: Annotated[str, _meta("Addresses", "how clients reach this node; empty: http://HOST:PORT")] = ""
     allowed_hosts: Annotated[
@@ -127,9 +130,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.leave_wait_ms + self.request_timeout_ms + LEAVE_BESIDE_MS
 
     @property
-    def own_seed(self) -> Seed:
-        """This node's entry of `seeds`."""
-        return next(seed for seed in self.seeds if seed.name == self.name)
+    def own_seed(self) -> Seed | None:
+        """This node's entry of `seeds`; None: it waits to be let in."""
+        return next((seed for seed in self.seeds if seed.name == self.name), None)
 
 
 class Setting(msgspec.Struct, frozen=True):

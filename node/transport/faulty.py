@@ -212,6 +212,16 @@ class FaultyCarrier:
         if self._carrier is not None:
             self._carrier.reset(peer)
 
+    def set_peers(self, peers: tuple[str, ...]) -> None:
+        """See `Carrier.set_peers`. Faults of links that there are no more end first."""
+        for peer in self._peers:
+            if peer not in peers:
+                self._silenced.pop(peer, None)  # its links end for good: nothing is to be dialled anew
+                self.heal(peer, "both")
+        self._peers = peers
+        if self._carrier is not None:
+            self._carrier.set_peers(peers)
+
     # --- Receiver -----------------------------------------------------------------------------------------------
 
     def on_outbound(self, peer: str, lane: Lane, up: bool, reason: str) -> None:

@@ -15,9 +15,9 @@ import aiohttp
 from aiohttp import web
 
 from node.raft.messages import Lane
-from node.transport.outbound import LINK_PATH
+from node.transport.outbound import LINK_PATH, REFUSAL_HEADER
 from node.transport.packing import PACK_BYTES_MAX, PREFIX_BYTES, PackError, frames_of
-from node.transport.port import GOODBYE, Receiver
+from node.transport.port import GOODBYE, NO_PEER, Receiver
 from node.transport.settings import LinkSettings
 
 ACCEPT_BACKLOG = 128
@@ -62,6 +62,7 @@ class Acceptor:
         self._links: dict[tuple[str, Lane], InboundLink] = {}
         self._half_open: dict[asyncio.Transport, float] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._goodbyes: dict[asyncio.Task[None], None] = {}
         self._listener: socket.socket | None = None
         self._server = web.Server(self._handle, access_log=None, lingering_time=0.0)
         self._refuse_above = max(settings.frame_bytes_max + PREFIX_BYTES, PACK_BYTES_MAX) + 1
@@ -77,6 +78,21 @@ class Acceptor:
         self._tasks.append(asyncio.create_task(self._accept(self._listener), name=f"links to {self._name}: accept"))
         self._tasks.append(asyncio.create_task(self._sweep(), name=f"links to {self._name}: sweep"))
 
+    def set_peers(self, peers: tuple[str, ...]) -> None:
+        """Accept these from now on; links that others dialled end, with goodbye."""
+        self._peers = peers
+        for link in list(self._links.values()):
+            if link.peer not in peers:
+                self._send_away(link)
+
+    def _send_away(self, link: InboundLink) -> None:
+        """End it now, and say goodbye beside whoever asked for it."""
+        self._end(link, NO_PEER, abrupt=False)
+        closing = link.close(aiohttp.WSCloseCode.GOING_AWAY, GOODBYE)
+        task = asyncio.create_task(closing, name=f"links to {self._name}: goodbye to {link.peer}")
+        self._goodbyes[task] = None
+        task.add_done_callback(lambda task: self._goodbyes.pop(task, None))
+
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
@@ -87,7 +103,7 @@ class Acceptor:
         links = list(self._links.values())
         for link in links:
             self._end(link, "this process leaves", abrupt=False)
-        await asyncio.gather(*(link.close(aiohttp.WSCloseCode.GOING_AWAY, GOODBYE) for link in links))
+        await asyncio.gather(*(link.close(aiohttp.WSCloseCode.GOING_AWAY, GOODBYE) for link in links), *self._goodbyes)
         for transport in self._half_open:
             transport.abort()
         await self._server.shutdown(self._settings.close_timeout_s)
@@ -142,7 +158,7 @@ class Acceptor:
             raise ConnectionResetError("the connection was lost before its request was answered")
         refusal = self._refusal(request)
         if refusal:
-            response = web.Response(status=403, text=refusal + "\n")
+            response = web.Response(status=403, text=refusal + "\n", headers={REFUSAL_HEADER: refusal})
             response.force_close()
             return response
         websocket = web.WebSocketResponse(
@@ -152,6 +168,9 @@ class Acceptor:
         link = InboundLink(
             request.query["from"], _LANES[request.query["lane"]], websocket, transport, self._loop.time()
         )
+        if link.peer not in self._peers:  # it became a stranger while its link was being opened
+            await link.close(aiohttp.WSCloseCode.GOING_AWAY, GOODBYE)
+            return websocket
         self._begin(link)
         try:
             await self._read(link)
@@ -175,7 +194,7 @@ class Acceptor:
         if query.get("to") != self._name:
             return f"this is {self._name}: the dialler looks for another node, so its address list is wrong"
         if query.get("from") not in self._peers:
-            return f"the dialler is not a configured peer of {self._name}"
+            return f"the dialler is no member as far as {self._name} knows, so its links are not accepted"
         if query.get("lane") not in _LANES:
             return "the lane is neither control nor bulk"
         return ""
@@ -199,24 +218,28 @@ class Acceptor:
 
     async def _read(self, link: InboundLink) -> None:
         while link.live:
-            message = await link.websocket.receive()
-            link.heard_at = self._loop.time()
-            if message.type is aiohttp.WSMsgType.BINARY:
-                self._half_open.pop(link.transport, None)
-                reason = self._hand_over(link, message.data)
-                if reason:
-                    self._end(link, reason, abrupt=False)
-                    await link.close(aiohttp.WSCloseCode.POLICY_VIOLATION, reason)
-                await asyncio.sleep(0)  # `receive` does not yield while messages wait: other links get their turn
-            elif message.type is aiohttp.WSMsgType.PING:
-                await link.websocket.pong(message.data)
-            elif message.type is aiohttp.WSMsgType.CLOSE:
-                said_goodbye = message.data == aiohttp.WSCloseCode.GOING_AWAY
-                self._end(link, GOODBYE if said_goodbye else f"the peer closed: {message.extra or message.data}", False)
-            elif message.type is aiohttp.WSMsgType.ERROR:
-                self._end(link, f"the peer broke the WebSocket protocol: {message.data}", abrupt=False)
-            elif message.type is not aiohttp.WSMsgType.PONG:
-                self._end(link, "connection lost" if message.type is aiohttp.WSMsgType.CLOSED else "text came", False)
+            await self._take(link, await link.websocket.receive())
+
+    async def _take(self, link: InboundLink, message: aiohttp.WSMessage) -> None:
+        if not link.live:
+            return  # it was ended while this message was waited for: nothing of an ended link is handed over
+        link.heard_at = self._loop.time()
+        if message.type is aiohttp.WSMsgType.BINARY:
+            self._half_open.pop(link.transport, None)
+            reason = self._hand_over(link, message.data)
+            if reason:
+                self._end(link, reason, abrupt=False)
+                await link.close(aiohttp.WSCloseCode.POLICY_VIOLATION, reason)
+            await asyncio.sleep(0)  # `receive` does not yield while messages wait: other links get their turn
+        elif message.type is aiohttp.WSMsgType.PING:
+            await link.websocket.pong(message.data)
+        elif message.type is aiohttp.WSMsgType.CLOSE:
+            said_goodbye = message.data == aiohttp.WSCloseCode.GOING_AWAY
+            self._end(link, GOODBYE if said_goodbye else f"the peer closed: {message.extra or message.data}", False)
+        elif message.type is aiohttp.WSMsgType.ERROR:
+            self._end(link, f"the peer broke the WebSocket protocol: {message.data}", abrupt=False)
+        elif message.type is not aiohttp.WSMsgType.PONG:
+            self._end(link, "connection lost" if message.type is aiohttp.WSMsgType.CLOSED else "text came", False)
 
     def _hand_over(self, link: InboundLink, pack: bytes) -> str | None:
         """Give the frames to the receiver; a sentence if the link must close."""

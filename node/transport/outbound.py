@@ -21,6 +21,10 @@ from node.transport.settings import LinkSettings
 LINK_PATH = "/raft-link"
 ADDRESSES_MAX = 4
 """How many of a name's addresses one dial tries."""
+REFUSAL_HEADER = "Raft-Link-Refused"
+"""The header in which a peer's port says why it opens no link."""
+REFUSAL_CHARS_MAX = 200
+"""How much of it is told on."""
 ANSWER_BYTES_MAX = 1024
 """The longest message accepted on a link that was dialled here: there are only pongs and a closing sentence."""
 
@@ -112,13 +116,22 @@ class OutboundLink:
         if self._nudge is not None and not self._nudge.done():
             self._nudge.set_result(None)
 
-    async def leave(self) -> None:
-        """Say goodbye where the link is up, and end the task."""
+    @property
+    def ended(self) -> bool:
+        """Whether the task is over, after `retire` or `leave`."""
+        return self._task.done()
+
+    def retire(self, reason: str) -> None:
+        """Begin to `leave`, and let nobody wait for it; `reason` is what the receiver is told where the link is up."""
         self._leaving = True
         if self._socket is not None:
-            self._go_down("this process leaves", abrupt=False)
+            self._go_down(reason, abrupt=False)
         else:
             self._task.cancel()
+
+    async def leave(self) -> None:
+        """Say goodbye where the link is up, and end the task. Also after `retire`, to wait for the end."""
+        self.retire("this process leaves")
         await asyncio.wait([self._task])
 
     def _report_failure(self, task: asyncio.Task[None]) -> None:
@@ -298,5 +311,7 @@ def _dial_reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno == errno.ECONNREFUSED:
         return REFUSED
     if isinstance(error, aiohttp.WSServerHandshakeError):
-        return f"the peer's port answered HTTP {error.status} instead of opening a link"
+        said = error.headers.get(REFUSAL_HEADER, "")[:REFUSAL_CHARS_MAX] if error.headers else ""
+        sentence = f"the peer's port answered HTTP {error.status} instead of opening a link"
+        return f"{sentence}: {said}" if said.isprintable() and said else sentence
     return f"the dial failed: {error}"

@@ -24,6 +24,9 @@ QUEUE_BYTES_MAX = 32 * 1024 * 1024
 GOODBYE = "goodbye"
 """The reason of a link that the peer closed on purpose: its process leaves, or the link reached its age limit."""
 
+NO_PEER = "no peer any more"
+"""The reason of links that end because `Carrier.set_peers` no longer names the peer."""
+
 REFUSED = "refused"
 """The reason of a dial that was refused: the peer's machine answers, and nothing listens there."""
 
@@ -61,3 +64,8 @@ class Carrier(Protocol):
     def reset(self, peer: str | None = None) -> None:
         """Drop all links with `peer` (None: with everyone), both directions, without goodbye, and dial anew. The
         receiver is told within this call; nothing that was queued before travels on the new links."""
+
+    def set_peers(self, peers: tuple[str, ...]) -> None:
+        """From now on these are the peers: dial those that are new, and accept what they dial. Links with those that
+        are peers no more end, both directions, with goodbye (`NO_PEER`): what was queued for them is still written
+        where it can be. The receiver is told within this call; the links of the others go on untouched."""

@@ -10,16 +10,16 @@ import aiohttp
 from node.raft.messages import Lane
 from node.transport.inbound import Acceptor
 from node.transport.outbound import Chance, DialledSocket, OutboundLink, Resolver
-from node.transport.port import Receiver
+from node.transport.port import NO_PEER, Receiver
 from node.transport.settings import LinkSettings
 
 
 class WebSocketCarrier:
     """Satisfies `node.transport.port.Carrier`.
 
-    `peers` are the other nodes' names: links are dialled to all of them and accepted from none else. `host` and
-    `port` are where this node listens (port 0: any free one, see `bound_port`). `chance` staggers dials and ages.
-    Before `start` and after `close` every `send` is refused.
+    `peers` are the other nodes' names: links are dialled to all of them and accepted from none else, until `set_peers`
+    names others. `host` and `port` are where this node listens (port 0: any free one, see `bound_port`). `chance`
+    staggers dials and ages. Before `start` and after `close` every `send` is refused.
     """
 
     def __init__(
@@ -45,6 +45,8 @@ class WebSocketCarrier:
         self._acceptor: Acceptor | None = None
         self._session: aiohttp.ClientSession | None = None
         self._outbound: dict[tuple[str, Lane], OutboundLink] = {}
+        self._retired: list[OutboundLink] = []
+        """To peers of the past: their goodbyes are under way, or were until lately."""
 
     @property
     def bound_port(self) -> int:
@@ -65,21 +67,42 @@ class WebSocketCarrier:
             timeout=aiohttp.ClientTimeout(total=None),
         )
         for peer in self._peers:
-            for lane in Lane:
-                self._outbound[peer, lane] = OutboundLink(
-                    name=self._name,
-                    peer=peer,
-                    lane=lane,
-                    session=self._session,
-                    resolver=self._resolver,
-                    receiver=self._receiver,
-                    chance=self._chance,
-                    settings=self._settings,
-                )
+            self._dial(peer, self._session)
+
+    def _dial(self, peer: str, session: aiohttp.ClientSession) -> None:
+        for lane in Lane:
+            self._outbound[peer, lane] = OutboundLink(
+                name=self._name,
+                peer=peer,
+                lane=lane,
+                session=session,
+                resolver=self._resolver,
+                receiver=self._receiver,
+                chance=self._chance,
+                settings=self._settings,
+            )
+
+    def set_peers(self, peers: tuple[str, ...]) -> None:
+        """See `Carrier.set_peers`. Before `start`: those that will be dialled then."""
+        before, self._peers = self._peers, tuple(peer for peer in peers if peer != self._name)
+        if self._session is None or self._acceptor is None:
+            return
+        self._acceptor.set_peers(self._peers)
+        self._retired = [link for link in self._retired if not link.ended]
+        for peer in before:
+            if peer not in self._peers:
+                for lane in Lane:
+                    link = self._outbound.pop((peer, lane))
+                    link.retire(NO_PEER)
+                    self._retired.append(link)
+        for peer in self._peers:
+            if peer not in before:
+                self._dial(peer, self._session)
 
     async def close(self) -> None:
         """Say goodbye to everyone and end every task and socket, within a few `close_timeout_s`."""
-        links = list(self._outbound.values())
+        links = [*self._outbound.values(), *self._retired]
+        self._retired = []
         acceptor, self._acceptor = self._acceptor, None
         await asyncio.gather(*(link.leave() for link in links), *([acceptor.close()] if acceptor else []))
         self._outbound.clear()

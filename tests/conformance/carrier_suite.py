@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from node.raft.messages import Lane
-from node.transport.port import GOODBYE, REFUSED, Carrier
+from node.transport.port import GOODBYE, NO_PEER, REFUSED, Carrier
 
 FRAME_BYTES_MAX = 64 * 1024
 QUEUE_FRAMES_MAX = 200
@@ -59,7 +59,7 @@ class Record:
 
 
 class Harness(Protocol):
-    """Starts, breaks and watches carriers named a and b (each knows both names)."""
+    """Starts, breaks and watches carriers named a, b and c; each begins with a and b as its peers."""
 
     async def start(self, *names: str) -> None: ...
     async def kill(self, name: str) -> None: ...
@@ -81,6 +81,16 @@ async def both_up(harness: Harness) -> None:
 
 def links_are_up(harness: Harness, source: str, target: str) -> bool:
     return all(harness.carrier(source).outbound_up(target, lane) for lane in Lane)
+
+
+async def all_three_up(harness: Harness) -> None:
+    """c joins a and b, who learn of it while their own links are up."""
+    await both_up(harness)
+    await harness.start("c")
+    for name in ("a", "b"):
+        harness.carrier(name).set_peers(("a", "b", "c"))
+    pairs = [(source, target) for source in "abc" for target in "abc" if source != target]
+    await harness.until(lambda: all(links_are_up(harness, *pair) for pair in pairs), "the links of all three")
 
 
 async def stuff(harness: Harness, lane: Lane) -> int:
@@ -270,3 +280,65 @@ class CarrierSuite:
         assert harness.heard("b").frames == [("a", Lane.BULK, b"?")]
         assert harness.heard("a").reasons("b", Lane.CONTROL) == []
         await harness.until(lambda: links_are_up(harness, "a", "b"), "the redial")
+
+    async def test_a_new_peer_is_linked_from_then_on_and_the_links_of_others_are_not_touched(
+        self, harness: Harness
+    ) -> None:
+        await both_up(harness)
+        await harness.start("c")
+        await harness.until(lambda: all(harness.heard("c").reasons("a", lane) for lane in Lane), "the refused dials")
+        assert all(reason != REFUSED for lane in Lane for reason in harness.heard("c").reasons("a", lane))
+        assert not harness.carrier("a").send("c", Lane.CONTROL, b"too early")
+        harness.carrier("a").set_peers(("b", "c"))
+        await harness.until(
+            lambda: links_are_up(harness, "a", "c") and links_are_up(harness, "c", "a"), "links of a and c"
+        )
+        assert harness.carrier("a").send("c", Lane.BULK, b"welcome")
+        assert harness.carrier("c").send("a", Lane.BULK, b"thanks")
+        await harness.until(lambda: harness.heard("c").frames == [("a", Lane.BULK, b"welcome")], "the frame to c")
+        await harness.until(lambda: harness.heard("a").frames == [("c", Lane.BULK, b"thanks")], "the frame to a")
+        assert not links_are_up(harness, "c", "b")
+        for changes in (harness.heard("a").outbound, harness.heard("a").inbound):
+            assert [(lane, up) for peer, lane, up, _ in changes if peer == "b"].count((Lane.BULK, True)) == 1
+            assert all(up for peer, _, up, _ in changes if peer == "b")
+
+    async def test_links_with_one_who_is_no_peer_any_more_end_with_goodbye_and_the_others_go_on(
+        self, harness: Harness
+    ) -> None:
+        await all_three_up(harness)
+        a, sent = harness.carrier("a"), [b"%d" % number + bytes(20_000) for number in range(20)]
+        assert all(a.send("b", Lane.BULK, frame) for frame in sent)
+        a.set_peers(("c",))
+        assert sorted(harness.heard("a").outbound[-2:]) == [("b", lane, False, NO_PEER) for lane in Lane]
+        assert sorted(harness.heard("a").inbound[-2:]) == [("b", lane, False, NO_PEER) for lane in Lane]
+        for lane in Lane:
+            assert not a.outbound_up("b", lane)
+            assert not a.send("b", lane, b"too late")
+        await harness.until(lambda: harness.heard("b").of(Lane.BULK) == sent, "what was queued before")
+        await harness.until(
+            lambda: all(len(harness.heard("b").reasons("a", lane)) == 2 for lane in Lane), "the redials, not accepted"
+        )
+        for lane in Lane:
+            goodbye, told = harness.heard("b").reasons("a", lane)
+            assert goodbye == GOODBYE
+            assert told != REFUSED
+        gone = [change for change in harness.heard("b").inbound if change[0] == "a" and not change[2]]
+        assert sorted(gone) == [("a", lane, False, GOODBYE) for lane in Lane]
+        assert a.send("c", Lane.CONTROL, b"still here")
+        await harness.until(lambda: harness.heard("c").of(Lane.CONTROL) == [b"still here"], "the frame to c")
+        for changes in (harness.heard("a").outbound, harness.heard("a").inbound):
+            assert [up for peer, _, up, _ in changes if peer == "c"] == [True, True]
+
+    async def test_a_peer_that_comes_back_at_once_is_linked_anew(self, harness: Harness) -> None:
+        await both_up(harness)
+        harness.carrier("a").set_peers(())
+        harness.carrier("a").set_peers(("b",))
+        await harness.until(
+            lambda: links_are_up(harness, "a", "b") and links_are_up(harness, "b", "a"), "links up again"
+        )
+        assert harness.carrier("a").send("b", Lane.CONTROL, b"again")
+        assert harness.carrier("b").send("a", Lane.CONTROL, b"again")
+        await harness.until(lambda: b"again" in harness.heard("b").of(Lane.CONTROL), "the frame to b")
+        await harness.until(lambda: b"again" in harness.heard("a").of(Lane.CONTROL), "the frame to a")
+        for lane in Lane:
+            assert harness.heard("a").reasons("b", lane)[0] == NO_PEER

@@ -21,6 +21,8 @@ from tests.conformance.carrier_suite import (
 from tests.conformance.loopback_proxy import Relay
 
 NAMES = ("a", "b")
+"""The peers that each begins with."""
+ALL = ("a", "b", "c")
 WAIT_S = 10.0
 SETTINGS = LinkSettings(
     dial_timeout_s=0.3,
@@ -35,7 +37,7 @@ SETTINGS = LinkSettings(
 
 
 class Addresses:
-    """The resolver of one node: the other is reached through a relay, whose port changes with every start.
+    """The resolver of one node: each other is reached through a relay, whose port changes with every start.
     It answers once all that start together listen, so that no dial is refused by accident."""
 
     def __init__(
@@ -76,7 +78,7 @@ class WebSocketHarness:
                 settings=SETTINGS,
             )
             await self._carriers[name].start()
-            for source in NAMES:
+            for source in ALL:
                 relay = Relay(self._carriers[name].bound_port)
                 await relay.start()
                 self._old_relays.append(relay)

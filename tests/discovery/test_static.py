@@ -7,7 +7,7 @@ import pytest
 
 from node.discovery.lookup import LOOKUPS_MAX, THREADS_MAX, Lookup, getaddrinfo_addresses
 from node.discovery.port import Discovery, ResolutionError
-from node.discovery.static import StaticDiscovery, parse_peers
+from node.discovery.static import StaticDiscovery
 
 
 class Dns:
@@ -141,27 +141,34 @@ async def test_the_systems_own_resolver_knows_localhost() -> None:
     await discovery.close()
 
 
-def test_peers_are_read_from_one_line() -> None:
-    assert parse_peers(" n1=127.0.0.1:9001, n2=[::1]:9002,n3=n3.example:1 ") == {
-        "n1": ("127.0.0.1", 9001),
-        "n2": ("::1", 9002),
-        "n3": ("n3.example", 1),
-    }
+async def test_another_list_counts_from_then_on_and_keeps_what_was_seen_of_those_that_did_not_move() -> None:
+    dns = Dns()
+    dns.answers |= {"a.example": ["10.0.0.1"], "b.example": ["10.0.0.2"], "elsewhere.example": ["10.0.0.3"]}
+    discovery = StaticDiscovery({"a": ("a.example", 1), "b": ("b.example", 2)}, Lookup(dns))
+    await discovery.resolve("a")
+    await discovery.resolve("b")
+    discovery.set_peers({"a": ("a.example", 1), "b": ("elsewhere.example", 2), "c": ("127.0.0.1", 3)})
+    assert discovery.names() == ("a", "b", "c")
+    assert discovery.seen()["a"].addresses == ("10.0.0.1",)
+    assert (discovery.seen()["b"].host, discovery.seen()["b"].at_s) == ("elsewhere.example", None)
+    assert await discovery.resolve("b") == [("10.0.0.3", 2)]
+    assert await discovery.resolve("c") == [("127.0.0.1", 3)]
+    discovery.set_peers({"a": ("a.example", 1)})
+    assert set(discovery.seen()) == {"a"}
+    with pytest.raises(ResolutionError, match=r"b is not in the list of nodes \(a\)"):
+        await discovery.resolve("b")
+    await discovery.close()
 
 
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("n1", "the peer 'n1' is not of the form name=host:port"),
-        ("n1=host", "is not of the form"),
-        ("=host:1", "is not of the form"),
-        ("n1=:1", "is not of the form"),
-        ("n1=h:²", "is not of the form"),
-        ("n1=h:0", "a port that is not between 1 and 65535"),
-        ("n1=h:65536", "a port that is not between"),
-        ("n1=h:1,n1=h:2", "the peer 'n1' is listed twice"),
-    ],
-)
-def test_a_wrong_list_names_the_item(text: str, sentence: str) -> None:
-    with pytest.raises(ValueError, match=sentence):
-        parse_peers(text)
+async def test_what_is_found_of_a_node_that_left_the_list_meanwhile_is_not_shown() -> None:
+    dns = Dns()
+    dns.answers["a.example"] = ["10.0.0.1"]
+    dns.gate.clear()
+    discovery = StaticDiscovery({"a": ("a.example", 1)}, Lookup(dns))
+    resolving = asyncio.create_task(discovery.resolve("a"))
+    await asyncio.sleep(0)
+    discovery.set_peers({})
+    dns.gate.set()
+    assert await resolving == [("10.0.0.1", 1)]
+    assert discovery.seen() == {}
+    await discovery.close()

@@ -269,3 +269,14 @@ def test_what_a_server_says_before_it_heard_everyone_can_travel() -> None:
     (first, *_) = of(server.deadline(), Send)
     assert isinstance(first.message, Birth)
     assert first.message.view == (Member("a", UNHEARD), member("b"), Member("c", UNHEARD))
+
+
+def test_a_node_that_is_no_seed_stays_initial_and_says_that_it_waits_to_be_let_in() -> None:
+    cluster = nursery(3)
+    outsider = cluster.servers["z"] = Server("z", seeds=("a", "b", "c"))
+    cluster.rounds(5)
+    assert cluster.firsts() == {configuration(3).encode()}
+    assert (outsider.role(), outsider.raft.entries(1, 1)) == (Role.INITIAL, ())
+    assert outsider.raft.status(outsider.now).waiting_for == (
+        "it is none of the seeds a, b, c: it waits until the members let it in"
+    )

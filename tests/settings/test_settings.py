@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node import settings
-from node.settings import SETTINGS, MsRange, Seed, Setting, SettingsError, load
+from node.settings import SETTINGS, MsRange, Seed, Setting, SettingsError, load, remarks
 from node.settings.table import DISK_SECTOR_BYTES
 
 SEEDS = "n1=127.0.0.1:9001,n2=127.0.0.1:9002,n3=127.0.0.1:9003"
@@ -48,7 +48,8 @@ def test_everything_can_come_from_a_file(tmp_path: Path) -> None:
     )
     found = load({}, {}, str(file)).settings
     assert found.seeds == (Seed("n1", "h1", 1), Seed("n2", "::1", 2))
-    assert found.own_seed.port == found.peer_port == 2
+    assert found.own_seed == found.seeds[1]
+    assert found.peer_port == 2
     assert found.exit_with_parent
     assert found.max_log_bytes == 1024**3
     assert found.election_timeout_ms == MsRange(1000, 2000)
@@ -132,7 +133,8 @@ def test_what_is_required_and_missing_is_told_with_the_three_ways_to_give_it(key
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ({"name": "n9"}, "n9 is not one of the seeds n1, n2, n3"),
+        ({"name": "n9"}, "n9 is not one of the seeds n1, n2, n3, so it needs a peer_port"),
+        ({"name": "N2"}, "N2 is not one of the seeds n1, n2, n3 (did you mean n2?), so it needs a peer_port"),
         ({"heartbeat_ms": "101"}, "begin at 152 or more"),
         ({"election_timeout_ms": "149-300"}, "begins below 1.5 heartbeats"),
         ({"election_timeout_ms": "300-350"}, "end at 360 or more"),
@@ -143,6 +145,17 @@ def test_what_is_required_and_missing_is_told_with_the_three_ways_to_give_it(key
 )
 def test_impossible_combinations_are_refused(flags: dict[str, str], said: str) -> None:
     assert said in refused(BASE | flags)
+
+
+def test_a_name_that_is_no_seed_is_allowed_where_it_has_a_peer_port_and_remarked_on() -> None:
+    found = load(BASE | {"name": "N2", "peer_port": "9009"}, {}).settings
+    assert (found.own_seed, found.peer_port) == (None, 9009)
+    (remark,) = remarks(found)
+    assert remark.startswith("name N2 is not one of the seeds n1, n2, n3 (did you mean n2?)")
+    assert "waits until the members let it in" in remark
+    (remark,) = remarks(load(BASE | {"name": "newcomer", "peer_port": "9009"}, {}).settings)
+    assert "did you mean" not in remark
+    assert remarks(load(BASE, {}).settings) == ()
 
 
 def test_the_defaults_of_the_demo_are_allowed() -> None:

@@ -16,9 +16,18 @@ from typing import Protocol
 import msgspec
 
 from node.raft.messages import Lane
-from node.transport.port import FRAME_BYTES_MAX, GOODBYE, QUEUE_BYTES_MAX, QUEUE_FRAMES_MAX, REFUSED, Receiver
+from node.transport.port import (
+    FRAME_BYTES_MAX,
+    GOODBYE,
+    NO_PEER,
+    QUEUE_BYTES_MAX,
+    QUEUE_FRAMES_MAX,
+    REFUSED,
+    Receiver,
+)
 
 CONNECTION_LOST = "connection lost"
+NOT_ACCEPTED = "the peer's port does not accept this link"
 
 
 class Schedule(Protocol):
@@ -116,6 +125,11 @@ class SimCarrier:
     def reset(self, peer: str | None = None) -> None:
         """See `Carrier.reset`."""
         self._network.reset(self, self.peers if peer is None else (peer,))
+
+    def set_peers(self, peers: tuple[str, ...]) -> None:
+        """See `Carrier.set_peers`."""
+        before, self.peers = self.peers, tuple(peer for peer in peers if peer != self.name)
+        self._network.change_peers(self, before)
 
 
 class SimNetwork:
@@ -233,6 +247,25 @@ class SimNetwork:
                 self._far_down(link, "reset")
                 self._later(link, lambda link=link: self._near_down(link, CONNECTION_LOST))  # type: ignore[misc]
 
+    def change_peers(self, carrier: SimCarrier, before: tuple[str, ...]) -> None:
+        """End the links with those that are peers no more, dial those that are new; see `Carrier.set_peers`."""
+        gone = tuple(peer for peer in before if peer not in carrier.peers)
+        for link in list(self._links):
+            if link.source is carrier and link.target.name in gone:
+                self._near_down(link, NO_PEER)
+                self._later(link, lambda link=link: self._far_down(link, GOODBYE), in_order=True)  # type: ignore[misc]
+            elif link.target is carrier and link.source.name in gone:
+                self._far_down(link, NO_PEER)
+                self._later(link, lambda link=link: self._near_down(link, GOODBYE))  # type: ignore[misc]
+        for peer in gone:
+            for lane in Lane:
+                carrier.diallers.pop((peer, lane)).attempt += 1  # dials under way come to nothing
+        for peer in carrier.peers:
+            if peer not in before:
+                for lane in Lane:
+                    carrier.diallers[peer, lane] = _Dialler(self.limits.redial_min_us)
+                    self._plan_dial(carrier, peer, lane, 0)
+
     # Frames
 
     def transmit(self, link: _Link, frame: bytes) -> bool:
@@ -314,7 +347,8 @@ class SimNetwork:
                 silence = "silence: no answer to a dial"
                 self._schedule(gives_up_at_us, lambda: self._tell(carrier, lambda: fail(silence)))
             elif target is None or not target.running or carrier.name not in target.peers:
-                self._schedule(self._now() + self._delay_us(), lambda: self._tell(carrier, lambda: fail(REFUSED)))
+                reason = REFUSED if target is None or not target.running else NOT_ACCEPTED
+                self._schedule(self._now() + self._delay_us(), lambda: self._tell(carrier, lambda: fail(reason)))
             else:
                 self._accept(carrier, target, lane, attempt)
 
@@ -367,12 +401,12 @@ class SimNetwork:
     def _near_down(self, link: _Link, reason: str) -> None:
         """The dialler learns that its link is down, once, and dials anew."""
         carrier = link.source
-        dialler = carrier.diallers[link.target.name, link.lane]
         if not link.near_open:
             return
         link.near_open = False
         self._forget(link)
-        if dialler.link is not link:
+        dialler = carrier.diallers.get((link.target.name, link.lane))
+        if dialler is None or dialler.link is not link:
             return
         dialler.link = None
         if self._now() - dialler.up_at_us >= self.limits.redial_max_us:

@@ -21,6 +21,7 @@ class Below:
         self.sent: list[tuple[str, Lane, bytes]] = []
         self.resets: list[str | None] = []
         self.down: list[str] = []
+        self.peers: tuple[str, ...] = ()
 
     def send(self, peer: str, lane: Lane, frame: bytes) -> bool:
         if peer in self.down:
@@ -33,6 +34,9 @@ class Below:
 
     def reset(self, peer: str | None = None) -> None:
         self.resets.append(peer)
+
+    def set_peers(self, peers: tuple[str, ...]) -> None:
+        self.peers = peers
 
     def frames(self, peer: str = "b") -> list[bytes]:
         return [frame for to, _, frame in self.sent if to == peer]
@@ -333,3 +337,14 @@ async def test_a_fault_that_is_injected_again_lives_anew_and_is_counted_again(be
     assert fault.value == 90
     assert fault.expires_at > asyncio.get_running_loop().time() + 400
     assert bench.carrier.injections == {"drop": 2}
+
+
+async def test_faults_of_one_who_is_no_peer_any_more_end_and_its_links_are_not_dialled_anew(bench: Bench) -> None:
+    bench.carrier.inject("cut", "b", "out", 0, LONG_S)
+    bench.carrier.inject("cut", "c", "out", 0, LONG_S)
+    bench.carrier.on_outbound("b", CONTROL, True, "")  # its greeting vanishes: after the cut a reset would mend that
+    bench.carrier.set_peers(("c", "d"))
+    assert [fault.key for fault in bench.carrier.active] == [("cut", "c", "out")]
+    assert bench.told[-1] == ("cut", "b", "out", False, "ended")
+    assert bench.below.resets == []
+    assert bench.below.peers == ("c", "d")

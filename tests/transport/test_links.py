@@ -37,6 +37,8 @@ class Wire:
 
     def reset(self, peer: str | None = None) -> None: ...
 
+    def set_peers(self, peers: tuple[str, ...]) -> None: ...
+
 
 class Node:
     """Links with everything they tell, kept."""

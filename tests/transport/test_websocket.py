@@ -124,8 +124,8 @@ class TestStrangers:
     @pytest.mark.parametrize(
         ("changes", "headers", "sentence"),
         [
-            ({"from": "x"}, {}, "not a configured peer of a"),
-            ({"from": "a"}, {}, "not a configured peer of a"),
+            ({"from": "x"}, {}, "no member as far as a knows"),
+            ({"from": "a"}, {}, "no member as far as a knows"),
             ({"to": "c"}, {}, "this is a: the dialler looks for another node"),
             ({"lane": "fast"}, {}, "neither control nor bulk"),
             ({}, {"Origin": "http://evil.example"}, "links between the nodes"),
@@ -140,6 +140,7 @@ class TestStrangers:
         async with http.get(link_url(carrier, **changes), headers=upgrade) as answer:
             assert answer.status == 403
             assert sentence in await answer.text()
+            assert answer.headers["Raft-Link-Refused"] in await answer.text()
         assert record.inbound == []
 
     async def test_another_path_is_refused(self, bench: Bench, http: aiohttp.ClientSession) -> None:
@@ -268,7 +269,8 @@ class TestDialling:
         _, record = await bench.carrier("a", {"b": [("127.0.0.1", c.bound_port)]})
         await bench.until(lambda: len(record.outbound) == 2)
         assert {reason for _, _, _, reason in record.outbound} == {
-            "the peer's port answered HTTP 403 instead of opening a link"
+            "the peer's port answered HTTP 403 instead of opening a link: "
+            "this is c: the dialler looks for another node, so its address list is wrong"
         }
         assert heard.inbound == []
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 
-import node.app
 import node.raft.core
 import node.raft.election
 import node.raft.following
 import node.raft.quorum
 import node.raft.replication
+import node.recovering
 import node.storage.wal
 from node.raft.effects import Persist
 from node.raft.leadership import Leadership
@@ -23,8 +23,7 @@ from node.raft.messages import Append
 from node.raft.quorum import Tally
 from node.raft.state import State
 from node.raft.types import EntryKind, Member
-from node.runtime import shell
-from node.runtime.inputs import WantWrite
+from node.runtime import handle
 from node.runtime.ports import Done, NotProposed, Outcome, ReadFailed
 from node.statemachine.commands import Put, PutResult, encode_command
 from node.storage.recovery import Recovered
@@ -40,39 +39,39 @@ FORGETS_ENTRIES = 40
 def acks_early(_name: str) -> None:
     """Every node says "done" on receipt of a write, before anything is stored or sent; then does what it can."""
 
-    async def propose(self: shell.Shell, command: bytes, timeout_us: int | None) -> Outcome:
-        forgotten: asyncio.Future[Outcome] = self._loop.create_future()
-        self._post(WantWrite(command, self._until_us(timeout_us), shell._resolver(forgotten)))
+    async def propose(self: handle.Handle, command: bytes, timeout_us: int | None) -> Outcome:
+        forgotten: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.submit_write(command, timeout_us, handle._resolver(forgotten))
         return Done(PutResult(1), 1, 1)
 
-    _put_in(shell.Shell, propose)
+    _put_in(handle.Handle, propose)
 
 
 def denies_writes(_name: str) -> None:
     """Every node says of some writes that nothing happened, although they were done."""
-    honest = shell.Shell.propose
+    honest = handle.Handle.propose
 
-    async def propose(self: shell.Shell, command: bytes, timeout_us: int | None) -> Outcome:
+    async def propose(self: handle.Handle, command: bytes, timeout_us: int | None) -> Outcome:
         outcome = await honest(self, command, timeout_us)
         if isinstance(outcome, Done) and outcome.index % DENIES_EVERY == 0:
             return NotProposed("overloaded", "too many requests wait on this node; try again later")
         return outcome
 
-    _put_in(shell.Shell, propose)
+    _put_in(handle.Handle, propose)
 
 
 def loses_writes(_name: str) -> None:
     """Every node says of some writes that they were done, with a revision of its own making, and drops them."""
-    honest, asked = shell.Shell.propose, 0
+    honest, asked = handle.Handle.propose, 0
 
-    async def propose(self: shell.Shell, command: bytes, timeout_us: int | None) -> Outcome:
+    async def propose(self: handle.Handle, command: bytes, timeout_us: int | None) -> Outcome:
         nonlocal asked
         asked += 1
         if asked % LOSES_EVERY == 0:
             return Done(PutResult(asked), asked, 1)
         return await honest(self, command, timeout_us)
 
-    _put_in(shell.Shell, propose)
+    _put_in(handle.Handle, propose)
 
 
 def forgets_entries(_name: str) -> None:
@@ -88,17 +87,17 @@ def forgets_entries(_name: str) -> None:
     def _check(_self: Wal, _write: Persist) -> None:
         """What it forgot is written once more."""
 
-    _put_in(node.app, open_wal)
+    _put_in(node.recovering, open_wal)
     _put_in(Wal, _check)
 
 
 def stale_reads(_name: str) -> None:
     """Every node serves linearizable reads from what it has, without asking anybody."""
 
-    async def read_barrier(_self: shell.Shell, _timeout_us: int | None) -> ReadFailed | None:
+    async def read_barrier(_self: handle.Handle, _timeout_us: int | None) -> ReadFailed | None:
         return None
 
-    _put_in(shell.Shell, read_barrier)
+    _put_in(handle.Handle, read_barrier)
 
 
 def commits_alone(_name: str) -> None:

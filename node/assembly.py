@@ -1,0 +1,115 @@
+"""From an open log to a node that could run its algorithm: membership, links, faults, what looks and obeys, the driver.
+
+Why it exists: this is the part of the wiring in which everything knows each other; app.py has the order of start and
+end around it. Each thing is made from those that were made before it, and everything is still at rest. It may know
+every concrete class and must not decide anything.
+"""
+
+import contextlib
+from typing import NamedTuple
+
+from node.discovery.static import StaticDiscovery
+from node.fault_control import FaultControl
+from node.network import PeerNetwork
+from node.observe.trace import Trace
+from node.raft.effects import ConfigChanged
+from node.raft.messages import Lane
+from node.raft.state import Chance
+from node.raft.types import MemberAddress
+from node.recovering import Opened
+from node.runtime.commanding import Commander
+from node.runtime.driver import Driver
+from node.runtime.handle import Handle
+from node.runtime.hooks import Hooks
+from node.runtime.looking import About, Looking
+from node.runtime.membership import Membership
+from node.runtime.obeying import Obeying
+from node.runtime.shell import Shell
+from node.settings import Settings
+from node.statemachine.describe import describe
+from node.statemachine.store import KeyValueStore
+from node.transport.links import OnLink, PeerLinks
+from node.transport.websocket import WebSocketCarrier
+
+
+class Core(NamedTuple):
+    """A node that could run its algorithm, and that nobody can reach yet."""
+
+    store: KeyValueStore
+    driver: Driver
+    links: PeerLinks
+    carrier: WebSocketCarrier
+    looking: Looking
+    handle: Handle
+
+
+def assemble(
+    settings: Settings,
+    about: About,
+    opened: Opened,
+    shell: Shell,
+    trace: Trace,
+    faults: FaultControl | None,
+    chance: Chance,
+    stack: contextlib.AsyncExitStack,
+) -> Core:
+    """`shell` gets its driver here. What must be closed is pushed on `stack`; the carrier is its starter's to close."""
+    membership = Membership(about.name, [MemberAddress(seed.name, seed.host, seed.port) for seed in settings.seeds])
+    discovery = StaticDiscovery(membership.addresses())
+    stack.push_async_callback(discovery.close)
+    links = PeerLinks(
+        name=about.name,
+        incarnation=opened.recovered.incarnation,
+        boot=about.boot,
+        cluster_id=opened.recovered.cluster_id,
+        deliver=shell.deliver,
+        on_link=_link_tracer(trace),
+    )
+    faulty = faults.wrap(links, membership.peers, chance) if faults is not None else None
+    carrier = WebSocketCarrier(
+        name=about.name,
+        peers=membership.peers,
+        host=settings.peer_host,
+        port=settings.peer_port,
+        resolver=discovery,
+        receiver=faulty or links,
+        chance=chance,
+    )
+    links.attach(faulty or carrier)
+    if faulty is not None:
+        faulty.attach(carrier)
+        stack.callback(faulty.close)
+    network = PeerNetwork(membership, discovery, carrier, faulty or carrier)
+
+    looking = Looking(about, shell, membership, links, faults, describe)
+    obeying = Obeying(about.name, shell, membership, Commander(about.name, membership, looking, network, faults))
+
+    def configured(change: ConfigChanged) -> None:
+        membership.adopt(change.configuration)
+        links.set_cluster_id(change.cluster_id)
+
+    hooks = Hooks(
+        wake=shell.wake,
+        configuration=configured,
+        report=looking.on_report,
+        report_wanted=looking.on_report_wanted,
+        command=obeying.on_command,
+    )
+    store = KeyValueStore()
+    driver = Driver(opened.core, about.boot, opened.wal, store, links, trace, hooks)
+    shell.attach(driver)
+    return Core(store, driver, links, carrier, looking, Handle(shell, looking, obeying))
+
+
+def _link_tracer(trace: Trace) -> OnLink:
+    def on_link(peer: str, lane: Lane, direction: str, up: bool, reason: str) -> None:
+        detail: dict[str, str | int | bool] = {
+            "peer": peer,
+            "lane": lane.name.lower(),
+            "direction": direction,
+            "up": up,
+            "reason": reason,
+        }
+        trace.transition("link", trace.term, trace.role, detail)
+
+    return on_link

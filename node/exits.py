@@ -1,0 +1,36 @@
+"""How the process of a node ends: its exit codes, and the one sentence that says why.
+
+Why it exists: supervisors, containers and people read both, so they are stated once. It must not end anything.
+"""
+
+import logging
+
+from node.raft.errors import InvariantViolation
+from node.settings import Settings
+from node.storage.errors import StorageError
+
+EXIT_STOPPED = 0
+EXIT_ADDRESS = 2
+EXIT_STORAGE = 3
+EXIT_INVARIANT = 70
+"""EX_SOFTWARE: the node found itself in a state that Raft excludes, and stopped rather than go on."""
+
+_LOG = logging.getLogger("node")
+
+
+def exit_of(failure: Exception | None, settings: Settings) -> tuple[int, str]:
+    """The exit code and its sentence; the sentence is empty where the node was asked to stop."""
+    match failure:
+        case None:
+            return EXIT_STOPPED, ""
+        case StorageError():
+            return EXIT_STORAGE, str(failure)
+        case OSError():
+            return EXIT_ADDRESS, (
+                f"cannot listen on {settings.host}:{settings.port} and {settings.peer_host}:{settings.peer_port} "
+                f"({failure.strerror or failure}): choose other ports, or end what uses these"
+            )
+        case InvariantViolation():
+            return EXIT_INVARIANT, str(failure)
+    _LOG.critical("the node stops because of a bug", exc_info=failure)
+    return EXIT_INVARIANT, str(failure)

@@ -1,0 +1,143 @@
+"""Opens the log and builds the core on it, on a thread of its own, so that the loop answers meanwhile.
+
+Why it exists: to read a log of millions of entries takes seconds to minutes, and whoever asks this process to stop need
+not wait for the end of it. Nothing is shared with the thread while it works: what it made is handed over once, and used
+by the loop's thread alone from then on. It must not know what is started afterwards.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NamedTuple, TypeVar
+
+from node.raft.core import Raft
+from node.raft.settings import RaftSettings
+from node.raft.state import Chance, Identity
+from node.settings import Settings
+from node.storage.files import prepare_folder
+from node.storage.recovery import Recovered
+from node.storage.wal import Wal, open_wal
+
+T = TypeVar("T")
+
+
+class Surroundings(NamedTuple):
+    """What the log and the core are given beside the settings. `new_incarnation` counts where the disk is empty.
+
+    `clock` counts seconds. `guarded` runs on the loop's thread what the log's worker completed."""
+
+    boot: str
+    new_incarnation: str
+    chance: Chance
+    clock: Callable[[], float]
+    fatal: Callable[[Exception], None]
+    guarded: Callable[[Callable[[], None]], None]
+
+
+class SyncClock:
+    """A clock round every sync of the log, on whatever thread it runs. Nobody hears of those before `tell`: they are
+    the recovery's."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._listener: Callable[[float], None] | None = None
+
+    def tell(self, listener: Callable[[float], None]) -> None:
+        """From now on `listener` gets the seconds of each sync."""
+        self._listener = listener
+
+    def __call__(self, sync: Callable[[], None]) -> None:
+        began = self._clock()
+        sync()
+        if self._listener is not None:
+            self._listener(self._clock() - began)
+
+
+class Opened(NamedTuple):
+    """A log that is open for writing, what was in it, and a core that was never stepped."""
+
+    wal: Wal
+    recovered: Recovered
+    core: Raft
+
+
+async def recover(settings: Settings, around: Surroundings, syncs: SyncClock, given_up: asyncio.Event) -> Opened | None:
+    """Open the log; None where `given_up` was set first. Raises StorageError, one sentence, and InvariantViolation."""
+    loop = asyncio.get_running_loop()
+    return await beside_the_loop(lambda: _open(settings, around, syncs, loop), given_up, "recovery")
+
+
+def _open(settings: Settings, around: Surroundings, syncs: SyncClock, loop: asyncio.AbstractEventLoop) -> Opened:
+    """Runs on the thread."""
+    mode = settings.fsync_mode
+
+    def deliver(report: Callable[[], None]) -> object:
+        return loop.call_soon_threadsafe(around.guarded, report)
+
+    def turn(write: Callable[[], None]) -> object:
+        return loop.call_soon(around.guarded, write)
+
+    wal, recovered = open_wal(
+        prepare_folder(settings.data_dir, syncs),
+        settings.name,
+        around.new_incarnation,
+        around.fatal,
+        deliver=None if mode == "inline" else deliver,
+        turn=turn if mode == "adaptive" else None,
+        clock=around.clock,
+        segment_bytes=settings.segment_bytes,
+    )
+    identity = Identity(settings.name, recovered.incarnation, around.boot, tuple(seed.name for seed in settings.seeds))
+    core = Raft(identity, raft_settings(settings), around.chance, recovered.hard_state, recovered.entries)
+    return Opened(wal, recovered, core)
+
+
+async def beside_the_loop(work: Callable[[], T], given_up: asyncio.Event, name: str) -> T | None:
+    """What `work` returns or raises, from a thread called `name`; None where `given_up` is set before its end.
+
+    A thread that is left behind is a daemon: it ends with the process, at any point of its work, as by kill -9.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def succeeded(result: T) -> None:
+        if not done.done():
+            done.set_result(result)
+
+    def failed(error: BaseException) -> None:
+        if not done.done():
+            done.set_exception(error)
+
+    def run() -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            try:
+                result = work()
+            except BaseException as error:
+                loop.call_soon_threadsafe(failed, error)
+            else:
+                loop.call_soon_threadsafe(succeeded, result)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    asked = asyncio.create_task(given_up.wait(), name=f"{name}: given up")
+    try:
+        await asyncio.wait((done, asked), return_when=asyncio.FIRST_COMPLETED)
+        return done.result() if done.done() else None
+    finally:
+        done.cancel()
+        asked.cancel()
+
+
+def raft_settings(settings: Settings) -> RaftSettings:
+    """What the algorithm is told of a node's settings; microseconds and bytes."""
+    return RaftSettings(
+        heartbeat_us=settings.heartbeat_ms * 1000,
+        election_min_us=settings.election_timeout_ms.low * 1000,
+        election_max_us=settings.election_timeout_ms.high * 1000,
+        append_bytes_max=settings.max_append_bytes,
+        inflight_messages_max=settings.inflight_messages,
+        inflight_bytes_max=settings.inflight_bytes,
+        uncommitted_bytes_max=settings.max_uncommitted_bytes,
+        log_bytes_max=settings.max_log_bytes,
+        wait_in_initial=settings.wait_in_initial,
+    )

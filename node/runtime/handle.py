@@ -1,0 +1,75 @@
+"""What the API sees of a running node: requests in, outcomes out, and the questions that anybody may ask.
+
+Why it exists: clients wait in tasks or with callbacks, the driver does neither; here the one becomes the other. It must
+not decide anything: commands are `obeying.py`'s, answers about the node `looking.py`'s.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from node.runtime.inputs import WantRead, WantWrite
+from node.runtime.looking import Looking
+from node.runtime.obeying import Obeying
+from node.runtime.ports import NotProposed, Outcome, ReadFailed
+from node.runtime.shell import Shell
+
+
+class Handle:
+    """Satisfies `NodeHandle`."""
+
+    def __init__(self, shell: Shell, looking: Looking, obeying: Obeying) -> None:
+        self._shell = shell
+        self.leave = shell.leave
+        self.command = obeying.command
+        self.status = looking.status
+        self.views = looking.views
+        self.log = looking.log
+        self.readiness = looking.readiness
+        self.loop_age_us = looking.loop_age_us
+
+    async def propose(self, command: bytes, timeout_us: int | None, session: int = 0, sequence: int = 0) -> Outcome:
+        """See NodeHandle."""
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.submit_write(command, timeout_us, _resolver(future), session, sequence)
+        return await future
+
+    async def read_barrier(self, timeout_us: int | None) -> ReadFailed | None:
+        """See NodeHandle."""
+        future: asyncio.Future[ReadFailed | None] = asyncio.get_running_loop().create_future()
+        self.submit_read(timeout_us, _resolver(future))
+        return await future
+
+    def submit_write(
+        self,
+        command: bytes,
+        timeout_us: int | None,
+        reply: Callable[[Outcome], None],
+        session: int = 0,
+        sequence: int = 0,
+    ) -> None:
+        """`propose` for a caller that has no task to wait in: `reply` is called once, at once or later."""
+        refused = self._shell.refusal()
+        if refused is not None:
+            reply(NotProposed(*refused))
+        else:
+            self._shell.post(WantWrite(command, self._shell.until_us(timeout_us), reply, session, sequence))
+
+    def submit_read(self, timeout_us: int | None, reply: Callable[[ReadFailed | None], None]) -> None:
+        """`read_barrier` likewise."""
+        refused = self._shell.refusal()
+        if refused is not None:
+            reply(ReadFailed(*refused))
+        else:
+            self._shell.post(WantRead(self._shell.until_us(timeout_us), reply))
+
+
+T = TypeVar("T")
+
+
+def _resolver(future: "asyncio.Future[T]") -> Callable[[T], None]:
+    def resolve(value: T) -> None:
+        if not future.done():  # the client may have gone meanwhile
+            future.set_result(value)
+
+    return resolve
