@@ -127,8 +127,8 @@ class _Node:
             lambda: core.driver.latency.summary(monotonic_us()),
             faults.active if faults is not None else tuple,
             faults.injections if faults is not None else {},
-            driver.counts,
-            driver.unsent,
+            core.driver.counts,
+            core.driver.unsent,
             shell.dropped,
         )
         metrics = Metrics(core.looking.status, trace, shell.loop_age_us, core.store, stats)

@@ -2,6 +2,7 @@
 
 import enum
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ from node.raft.progress import ProgressState
 from node.raft.types import Role
 
 ROOT = Path(__file__).parents[2]
-TABLES = {Role: roles.TRANSITIONS, ProgressState: progress.TRANSITIONS}
+TABLES: dict[type[enum.Enum], Mapping[tuple[enum.Enum, enum.Enum], str]] = {
+    Role: {**roles.TRANSITIONS},
+    ProgressState: {**progress.TRANSITIONS},
+}
 
 
 @pytest.mark.parametrize("states", [Role, ProgressState])
