@@ -30,6 +30,7 @@ from node.observe.logs import configure_logging, transition_logger
 from node.observe.metrics import Metrics
 from node.observe.stats import Stats
 from node.observe.trace import Trace
+from node.observe.turns import Turns, stall_detail
 from node.raft.core import Raft
 from node.raft.effects import ConfigChanged
 from node.raft.errors import InvariantViolation
@@ -80,6 +81,7 @@ class _Node:
         self._client_url = settings.client_url or f"http://{_in_url(settings.host)}:{settings.port}"
         self._signals = StopSignals()
         self._failure: Exception | None = None
+        self._turns = Turns(time.perf_counter, time.thread_time, settings.election_timeout_ms.low / 2000)
         self._on_sync: Callable[[float], None] = _ignore
         self._addresses: Callable[[], dict[str, Address]] = dict
         self._look_up: Callable[[], None] = lambda: None
@@ -88,6 +90,7 @@ class _Node:
         """Everything up, wait, everything down."""
         trace = self._make_trace()
         loop = asyncio.get_running_loop()
+        self._turns.told = lambda stall: trace.transition("stalled", trace.term, trace.role, stall_detail(stall))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signals.ask)
         try:
@@ -148,6 +151,7 @@ class _Node:
         self._look_up = lambda: _look_up(discovery, carrier, peers)
         store = KeyValueStore()
         driver = self._make_driver(recovered, names, wal, store, links, trace, shell)
+        self._watch(driver, wal, store, links, shell)
         shell.attach(driver, loop)
         stats = Stats(
             trace,
@@ -155,13 +159,16 @@ class _Node:
             lambda: driver.latency.summary(monotonic_us()),
             faults.active if faults is not None else tuple,
             faults.injections if faults is not None else {},
+            turns=self._turns,
         )
-        metrics = Metrics(shell.status, trace, shell.loop_age_us, store, stats)
+        metrics = Metrics(shell.status, trace, shell.loop_age_us, store, stats, self._turns)
         self._on_sync = metrics.fsync
         stack.push_async_callback(carrier.close)
         await carrier.start()
         stack.callback(shell.stop)
         shell.start()
+        stack.callback(self._turns.stop)
+        self._turns.start(loop)
         app = build_app(
             shell,
             store,
@@ -178,6 +185,14 @@ class _Node:
         express = Express(routes, settings.allowed_hosts, faults.failing if faults else None)
         await self._serve(app, express, stack, shell)
         return shell
+
+    def _watch(self, driver: Driver, wal: Wal, store: KeyValueStore, links: PeerLinks, shell: Shell) -> None:
+        """Measure what holds the loop; requests are measured where they come in."""
+        self._turns.watch(driver, "driver", "handle")
+        self._turns.watch(wal, "wal", "flush")
+        self._turns.watch(store, "apply", "apply")
+        self._turns.watch(links, "links", "on_frame")
+        self._turns.watch(shell, "report", "tell_everyone")
 
     def _make_trace(self) -> Trace:
         settings = self._settings
@@ -201,7 +216,7 @@ class _Node:
             return loop.call_soon_threadsafe(shell.guarded, report)
 
         def turn(write: Callable[[], None]) -> object:
-            return loop.call_soon(shell.guarded, write)
+            return loop.call_soon(shell.guarded, self._turns.timed("wal", write))
 
         return open_wal(
             prepare_folder(settings.data_dir, self._timed),

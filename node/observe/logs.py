@@ -12,9 +12,13 @@ from typing import TextIO
 import msgspec
 
 from node.observe.events import TraceEvent
+from node.observe.turns import stall_words
 
 LINE_FIELD_CHARACTERS_MAX = 16_384
 """Messages and tracebacks are cut here."""
+
+_LEVELS = {"stalled": logging.WARNING}
+"""Of transitions that are more than INFO."""
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -44,15 +48,22 @@ def configure_logging(
 
 
 def transition_logger(logger: logging.Logger) -> Callable[[TraceEvent], None]:
-    """A listener for `Trace`: every transition as an INFO line, its details as fields."""
+    """A listener for `Trace`: every transition as a line, its details as fields."""
 
     def log(event: TraceEvent) -> None:
-        if logger.isEnabledFor(logging.INFO):
-            words = " ".join(f"{name}={value}" for name, value in event.detail.items())
+        level = _LEVELS.get(event.kind, logging.INFO)
+        if logger.isEnabledFor(level):
+            words = _words(event)
             fields = {"kind": event.kind, "seq": event.seq, "detail": event.detail}
-            logger.info("%s %s", event.kind, words, extra={"fields": fields})
+            logger.log(level, "%s %s", event.kind, words, extra={"fields": fields})
 
     return log
+
+
+def _words(event: TraceEvent) -> str:
+    if event.kind == "stalled":
+        return stall_words(event.detail)
+    return " ".join(f"{name}={value}" for name, value in event.detail.items())
 
 
 class JsonFormatter(logging.Formatter):
