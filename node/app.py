@@ -26,6 +26,7 @@ from node.dashboard.routes import add_dashboard
 from node.discovery.static import StaticDiscovery
 from node.fault_control import FaultControl
 from node.leaving import StopSignals, leave
+from node.observe.lines import Lines
 from node.observe.logs import configure_logging, transition_logger
 from node.observe.metrics import Metrics
 from node.observe.stats import Stats
@@ -67,15 +68,20 @@ _LOG = logging.getLogger("node")
 def run(settings: Settings) -> int:
     """Run one node until SIGTERM or SIGINT; the process's exit code: 0 stopped, 2 an address cannot be used,
     3 storage, 70 a broken invariant. What went wrong is one line on standard error."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_Node(settings).run())
+    lines = Lines(sys.stderr.fileno())
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_Node(settings, lines).run())
+    finally:
+        lines.close()
 
 
 class _Node:
     """From settings to a running node, and back down in the opposite order."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, lines: Lines) -> None:
         self._settings = settings
+        self._lines = lines
         self._boot = secrets.token_hex(8)
         self._chance = random.Random(settings.chance_seed)  # None: from the system
         self._client_url = settings.client_url or f"http://{_in_url(settings.host)}:{settings.port}"
@@ -161,7 +167,7 @@ class _Node:
             faults.injections if faults is not None else {},
             turns=self._turns,
         )
-        metrics = Metrics(shell.status, trace, shell.loop_age_us, store, stats, self._turns)
+        metrics = Metrics(shell.status, trace, shell.loop_age_us, store, stats, self._turns, lambda: self._lines.lost)
         self._on_sync = metrics.fsync
         stack.push_async_callback(carrier.close)
         await carrier.start()
@@ -205,7 +211,8 @@ class _Node:
             listener=transition_logger(_LOG),
         )
         human = None if settings.log_format == "json" else True
-        configure_logging(settings.name, lambda: (trace.term, trace.role), settings.log_level.upper(), human=human)
+        now, level = lambda: (trace.term, trace.role), settings.log_level.upper()
+        configure_logging(settings.name, now, level, human=human, lines=self._lines)
         return trace
 
     def _open_log(self, loop: asyncio.AbstractEventLoop, shell: Shell) -> tuple[Wal, Recovered]:
@@ -327,7 +334,7 @@ class _Node:
             code = EXIT_ADDRESS
         elif not isinstance(failure, InvariantViolation):
             _LOG.critical("the node stops because of a bug", exc_info=failure)
-        print(f"raft-node {self._settings.name}: {sentence}", file=sys.stderr, flush=True)
+        self._lines.put(f"raft-node {self._settings.name}: {sentence}")
         return code
 
 

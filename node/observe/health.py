@@ -62,8 +62,8 @@ def readyz(
     """Judge whether requests sent here can be served.
 
     `caught_up`: once since the start, everything that was committed then was applied. `leaderless_us`: microseconds
-    since a leader was last known, 0 while one is, None where none ever was. `election_timeout_us`: the longest. `disk_silent_us`: how long the oldest write has been
-    waiting for this node's disk, None where none waits.
+    since a leader was last known, 0 while one is, None where none ever was. `election_timeout_us`: the longest.
+    `disk_silent_us`: how long the oldest write has been waiting for this node's disk, None where none waits.
     """
     if leaving:
         return Verdict(False, "leaving: the node was asked to stop")

@@ -111,7 +111,7 @@ class Metrics:
             yield from _stats_metrics(self._stats)
         if self._turns is not None:
             yield from _turn_metrics(self._turns)
-        lost = {(): self._lines_lost()}
+        lost: dict[tuple[str, ...], int] = {(): self._lines_lost()}
         yield _counter("raft_log_lines_lost", "Lines of the log that standard error did not take in time.", [], lost)
         yield _gauge("raft_uptime_seconds", "Time since the process started.", view.uptime_us / 1e6)
         yield _gauge("raft_loop_age_seconds", "Time since the driver's loop last ran.", loop_age_us() / 1e6)
@@ -197,10 +197,10 @@ def _stats_metrics(stats: Stats) -> Iterator[Metric]:
 
 
 def _turn_metrics(turns: Turns) -> Iterator[Metric]:
-    """What is not measured in seconds by a collector of the library: one call of it would cost more than the rest."""
+    """Counted by `Turns` itself: a call of the library's histogram costs more than all the rest of a measurement."""
     family = HistogramMetricFamily(
         "raft_loop_turn_seconds",
-        "Time that a piece of work held the loop; loop: lateness of a timer.",
+        "Time that work held the loop, by what it was; loop: lateness of a timer.",
         labels=["doing"],
     )
     for kind in turns.kinds.values():
@@ -208,7 +208,7 @@ def _turn_metrics(turns: Turns) -> Iterator[Metric]:
         bounds = (*map(floatToGoString, TURN_BUCKETS_SECONDS), "+Inf")
         family.add_metric([kind.name], list(zip(bounds, so_far, strict=True)), kind.seconds)
     yield family
-    stalls = {(doing, str(own).lower()): count for (doing, own), count in turns.stalls.items()}
+    stalls: dict[tuple[str, ...], int] = {(name, str(own).lower()): n for (name, own), n in turns.stalls.items()}
     yield _counter("raft_loop_stalls", "Turns or pieces of work that stood for too long.", ["doing", "own"], stalls)
 
 

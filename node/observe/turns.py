@@ -222,7 +222,7 @@ class _Steps(Generic[T]):
         self._clock, self._ended = clock, ended
 
     def __await__(self) -> Generator[Any, Any, T]:
-        return self  # type: ignore[return-value]  # what `await` needs of a generator is here
+        return self  # what `await` needs of a generator is here
 
     def __iter__(self) -> "_Steps[T]":
         return self
