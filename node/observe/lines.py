@@ -17,6 +17,7 @@ import select
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import TextIO
 
 LINES_WAITING_MAX = 10_000
 LINES_WAITING_BYTES_MAX = 4 * 1024 * 1024
@@ -143,14 +144,12 @@ class Lines:
 class LineStream(io.TextIOBase):
     """Text for `print` and tables, whose lines go to `lines`. Like the stream `instead_of` where a program asks."""
 
-    def __init__(self, lines: Lines, instead_of: io.TextIOBase) -> None:
+    encoding = "utf-8"
+
+    def __init__(self, lines: Lines, instead_of: TextIO) -> None:
         self._lines = lines
         self._like = instead_of
         self._begun = ""
-
-    @property
-    def encoding(self) -> str:
-        return getattr(self._like, "encoding", None) or "utf-8"
 
     def isatty(self) -> bool:
         return self._like.isatty()

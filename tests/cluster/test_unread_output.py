@@ -56,7 +56,7 @@ def _has_a_leader(folder: Path) -> bool:
     return len(logs) == 3 and any(b'"kind":"won"' in log.read_bytes() for log in logs)
 
 
-def test_the_reader_of_a_node_that_comes_back_is_told_what_it_missed(tmp_path: Path) -> None:
+def test_the_last_words_of_a_node_are_whole_lines(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     try:
         with bare_nodes(tmp_path, 1, "--leave-wait-ms", "0", "--log-level", "debug", stderr=writer) as nodes:
