@@ -9,7 +9,6 @@ import logging
 import random
 import secrets
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -17,10 +16,12 @@ from collections.abc import Callable
 import uvloop
 from aiohttp import web
 
-from node import __version__
+from node import __version__, file_limits
 from node.api.etcd.express import EtcdExpress
 from node.api.etcd.routes import EtcdApi
+from node.api.events import EventsApi
 from node.api.express import Express
+from node.api.gate import Gate
 from node.api.server import ApiRunner, build_app
 from node.dashboard.routes import add_dashboard
 from node.discovery.static import StaticDiscovery
@@ -50,30 +51,35 @@ from node.storage.files import prepare_folder
 from node.storage.recovery import Recovered
 from node.storage.wal import Wal, open_wal
 from node.transport.links import OnLink, PeerLinks
+from node.transport.settings import LinkSettings
 from node.transport.websocket import WebSocketCarrier
 
 EXIT_STOPPED = 0
 EXIT_ADDRESS = 2
+EXIT_LIMIT = 2
 EXIT_STORAGE = 3
 EXIT_INVARIANT = 70
 """EX_SOFTWARE: the node found itself in a state that Raft excludes, and stopped rather than go on."""
 
 ANSWER_S = 0.25
 """How long the answers to what was cut short have to leave."""
-ACCEPT_BACKLOG = 1024
 
 _LOG = logging.getLogger("node")
 
 
 def run(settings: Settings) -> int:
-    """Run one node until SIGTERM or SIGINT; the process's exit code: 0 stopped, 2 an address cannot be used,
-    3 storage, 70 a broken invariant. What went wrong is one line on standard error."""
+    """Run one node until SIGTERM or SIGINT; the process's exit code: 0 stopped, 2 an address cannot be used or there
+    are too few file descriptors, 3 storage, 70 a broken invariant. What went wrong is one line on standard error."""
     lines = Lines(sys.stderr.fileno())
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_Node(settings, lines).run())
+            return runner.run(_run(settings, lines))
     finally:
         lines.close()
+
+
+async def _run(settings: Settings, lines: Lines) -> int:
+    return await _Node(settings, lines).run()
 
 
 class _Node:
@@ -88,6 +94,7 @@ class _Node:
         self._signals = StopSignals()
         self._failure: Exception | None = None
         self._turns = Turns(time.perf_counter, time.thread_time, settings.election_timeout_ms.low / 2000)
+        self._gate = Gate(self._turns, asyncio.get_running_loop().call_soon)
         self._on_sync: Callable[[float], None] = _ignore
         self._addresses: Callable[[], dict[str, Address]] = dict
         self._look_up: Callable[[], None] = lambda: None
@@ -114,7 +121,7 @@ class _Node:
                 trace.transition("stopping", trace.term, trace.role, {"reason": reason})
         except StorageError as error:
             self._failure = error
-        except OSError as error:
+        except (OSError, file_limits.TooFewFiles) as error:
             self._failure = error
         return self._exit_code()
 
@@ -123,6 +130,8 @@ class _Node:
         settings = self._settings
         names = tuple(seed.name for seed in settings.seeds)
         peers = tuple(name for name in names if name != settings.name)
+        files = file_limits.divide(file_limits.raise_limit(), file_limits.used_now(), len(peers))
+        _LOG.info(files.words())
         faults = FaultControl(trace, loop) if settings.enable_faults else None
         shell = self._make_shell(peers, faults)
         wal, recovered = self._open_log(loop, shell)
@@ -147,6 +156,7 @@ class _Node:
             resolver=discovery,
             receiver=faulty or links,
             chance=self._chance,
+            settings=LinkSettings(half_open_max=files.half_open),
         )
         links.attach(faulty or carrier)
         if faulty is not None:
@@ -181,6 +191,7 @@ class _Node:
             trace,
             metrics,
             allowed_hosts=settings.allowed_hosts,
+            events=EventsApi(trace, streams_max=files.streams),
             with_index=False,
             stats=stats,
             faults_enabled=settings.enable_faults,
@@ -189,7 +200,7 @@ class _Node:
         add_dashboard(app, settings.name)
         routes = EtcdExpress(EtcdApi(shell, store, metrics, lambda: trace.term), shell, store, metrics).routes()
         express = Express(routes, settings.allowed_hosts, faults.failing if faults else None)
-        await self._serve(app, express, stack, shell)
+        await self._serve(app, express, stack, shell, files.clients)
         return shell
 
     def _watch(self, driver: Driver, wal: Wal, store: KeyValueStore, links: PeerLinks, shell: Shell) -> None:
@@ -259,6 +270,7 @@ class _Node:
                 election_timeout_us=self._settings.election_timeout_ms.high * 1000,
                 addresses=lambda: self._addresses(),
                 look_up=lambda: self._look_up(),
+                deadline_is_due=self._gate.shut,
             ),
             self._settings.name,
         )
@@ -288,18 +300,16 @@ class _Node:
         return Driver(core, self._boot, wal, store, links, trace, hooks)
 
     async def _serve(
-        self, app: web.Application, express: Express, stack: contextlib.AsyncExitStack, shell: Shell
+        self, app: web.Application, express: Express, stack: contextlib.AsyncExitStack, shell: Shell, clients_max: int
     ) -> None:
         settings = self._settings
         drain_s = settings.request_timeout_ms / 1000
-        runner = self._runner = ApiRunner(app, express, drain_seconds_max=drain_s + ANSWER_S)
+        runner = self._runner = ApiRunner(
+            app, express, gate=self._gate, clients_max=clients_max, drain_seconds_max=drain_s + ANSWER_S
+        )
         await runner.setup()
         stack.push_async_callback(self._drain, runner, shell, drain_s)
-        if settings.host == "::" and socket.has_dualstack_ipv6():  # the framework's own socket would take IPv6 alone
-            both = socket.create_server(("::", settings.port), family=socket.AF_INET6, dualstack_ipv6=True)
-            await web.SockSite(runner, both, backlog=ACCEPT_BACKLOG).start()
-        else:
-            await web.TCPSite(runner, settings.host, settings.port, backlog=ACCEPT_BACKLOG).start()
+        await runner.listen(settings.host, settings.port)
 
     async def _drain(self, runner: ApiRunner, shell: Shell, drain_s: float) -> None:
         """No new connections; what is under way is answered by then, also the writes that peers forwarded."""
@@ -332,6 +342,8 @@ class _Node:
                 f"({failure.strerror or failure}): choose other ports, or end what uses these"
             )
             code = EXIT_ADDRESS
+        elif isinstance(failure, file_limits.TooFewFiles):
+            code = EXIT_LIMIT
         elif not isinstance(failure, InvariantViolation):
             _LOG.critical("the node stops because of a bug", exc_info=failure)
         self._lines.put(f"raft-node {self._settings.name}: {sentence}")

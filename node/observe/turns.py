@@ -2,7 +2,7 @@
 
 Why it exists: a node has one loop. Whatever holds it holds heartbeats, too, so a leader that works for half an
 election timeout at a stretch is about to be deposed, and an operator must see what it did then, or that it did nothing
-and the machine stood still. Work is measured where it begins and ends (`timed`, `steps`), each piece without the pieces
+and the machine stood still. Work is measured where it begins and ends (`timed`, `Steps`), each piece without the pieces
 inside it; a beat, which is only a timer, sees what no piece claims, by coming late.
 
 The processor time that this thread used tells own work from a process that was stopped, swapped out or not scheduled.
@@ -11,7 +11,7 @@ Clocks are given; everything runs on the loop's thread. It must not decide anyth
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from typing import Any, Generic, ParamSpec, TypeVar
 
 import msgspec
@@ -134,9 +134,12 @@ class Turns:
         for method in methods:
             setattr(port, method, self.timed(doing, getattr(port, method)))
 
-    def steps(self, doing: str, work: Coroutine[Any, Any, T], ended: Callable[[float], None]) -> Awaitable[T]:
-        """`work`, each of its steps measured, and `ended` told the seconds of each; await it once."""
-        return _Steps(self.timed(doing, work.send), self.timed(doing, work.throw), work.close, self.clock, ended)
+    def add(self, doing: str, seconds: float) -> None:
+        """Count a piece of work that was measured elsewhere and has no pieces inside."""
+        self.kinds[doing].add(seconds)
+        if seconds >= self._stall_s:
+            self._claimed += seconds
+            self._stalled(doing, seconds)
 
     # --- the beat ----------------------------------------------------------------------------------------------
 
@@ -205,47 +208,44 @@ class Turns:
         self.told(stall)
 
 
-class _Steps(Generic[T]):
-    """An awaitable that passes everything on to a coroutine, with a clock round each step."""
+class Steps(Generic[T]):
+    """An awaitable that does what a coroutine does, and tells `ended` the seconds of each step; for one wait."""
 
-    __slots__ = ("_clock", "_close", "_ended", "_send", "_throw")
+    __slots__ = ("_clock", "_ended", "_work")
 
     def __init__(
-        self,
-        send: Callable[[None], Any],
-        throw: Callable[..., Any],
-        close: Callable[[], None],
-        clock: Callable[[], float],
-        ended: Callable[[float], None],
+        self, work: Coroutine[Any, Any, T], clock: Callable[[], float], ended: Callable[[float], None]
     ) -> None:
-        self._send, self._throw, self._close = send, throw, close
-        self._clock, self._ended = clock, ended
+        self._work, self._clock, self._ended = work, clock, ended
 
     def __await__(self) -> Generator[Any, Any, T]:
         return self  # what `await` needs of a generator is here
 
-    def __iter__(self) -> "_Steps[T]":
+    def __iter__(self) -> "Steps[T]":
         return self
 
     def __next__(self) -> Any:
         return self.send(None)
 
     def send(self, value: None) -> Any:
+        """The next step."""
         began = self._clock()
         try:
-            return self._send(value)
+            return self._work.send(value)
         finally:
             self._ended(self._clock() - began)
 
     def throw(self, *error: Any) -> Any:
+        """The next step, which begins with an exception."""
         began = self._clock()
         try:
-            return self._throw(*error)
+            return self._work.throw(*error)
         finally:
             self._ended(self._clock() - began)
 
     def close(self) -> None:
-        self._close()
+        """Nobody awaits it any more."""
+        self._work.close()
 
 
 def stall_detail(stall: Stall) -> dict[str, str | int | bool]:

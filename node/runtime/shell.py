@@ -96,6 +96,8 @@ class Surroundings(msgspec.Struct, frozen=True):
     """Where each node is dialled, by name: for people, never for a dial."""
     look_up: Callable[[], None] = lambda: None
     """Look every name up anew, and dial at once whom no link leads to."""
+    deadline_is_due: Callable[[bool], None] = lambda _due: None
+    """Told when a deadline is due, and when it was served: meanwhile nothing new should be begun for clients."""
 
 
 class Shell:
@@ -225,6 +227,7 @@ class Shell:
         self._timer = self._loop.call_later(delay_s, self._timer_fired, GRACE_TURNS)
 
     def _timer_fired(self, turns_left: int) -> None:
+        self._surroundings.deadline_is_due(turns_left > 0 and not self._stopped)
         if turns_left:
             # A handle for each turn; `_timer` stays set, so that `_arm` sees a deadline under way.
             self._timer = None if self._stopped else self._loop.call_later(0, self._timer_fired, turns_left - 1)

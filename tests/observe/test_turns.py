@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from node.observe.metrics import Metrics
 from node.observe.stats import Stats
 from node.observe.trace import Trace
-from node.observe.turns import LOOP, NOTHING, OTHER, Stall, Turns, stall_detail, stall_words
+from node.observe.turns import LOOP, NOTHING, OTHER, Stall, Steps, Turns, stall_detail, stall_words
 from node.raft.types import Role
 from node.runtime.latency import LatencySummary
 from node.statemachine.store import KeyValueStore
@@ -153,9 +153,8 @@ async def test_each_step_of_a_coroutine_is_measured_and_waiting_is_not(machine: 
         machine.work(0.5)
 
     task = asyncio.create_task(others())
-    assert await machine.turns.steps("http", handle(), steps.append) == "answer"
+    assert await Steps(handle(), machine.turns.clock, steps.append) == "answer"
     await task
-    assert machine.turns.kinds["http"].seconds == pytest.approx(0.003)
     assert sum(steps) == pytest.approx(0.003)
 
 
@@ -165,7 +164,7 @@ async def test_an_error_of_a_measured_coroutine_reaches_who_awaits_it(machine: M
         raise KeyError("k")
 
     with pytest.raises(KeyError):
-        await machine.turns.steps("http", handle(), lambda _: None)
+        await Steps(handle(), machine.turns.clock, lambda _: None)
 
 
 async def test_the_beat_beats_until_it_is_stopped(machine: Machine) -> None:

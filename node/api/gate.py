@@ -1,0 +1,124 @@
+"""The gate through which all work for clients comes in: so much in one turn of the loop, first come, first served.
+
+Why it exists: one poll of the network may bring requests of hundreds of clients, and whatever comes in together is done
+together, before anything else has its turn: heartbeats would leave late, and votes and acknowledgements of peers, which
+came a moment later, would wait as long. Behind the gate at most TURN_SECONDS_MAX of such work is begun in one turn; who
+does not fit waits, at most one piece and one request of each connection, whose socket is not read meanwhile. Peers do
+not come through here, and while a deadline of the algorithm is due the gate is shut.
+
+Work is charged when it is measured, or at its least price where it will be done later. It must not know what comes in.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from node.observe.turns import Steps, Turns
+
+TURN_SECONDS_MAX = 0.005
+"""Work for clients that begins in one turn of the loop: a third of what any one request may take, and short enough that
+a heartbeat, which may wait for a few such turns, is still early."""
+
+EXPRESS_SECONDS = 0.00004
+"""Least price of a request of the express lane: what the driver will have to do for it is part of it."""
+
+HANDOVER_SECONDS = 0.00015
+"""Least price of a piece of a request that the framework gets, and of the task that it wakes."""
+
+HANDLER_SECONDS = 0.00025
+"""Price of a request's handler, before it is known what it takes; steps that take longer are charged as well."""
+
+UNMARKED_SECONDS = TURN_SECONDS_MAX / 8
+"""Below this, the end of the turn is not waited for: a client alone must not pay for a wake-up with each request."""
+
+T = TypeVar("T")
+
+
+class Gate:
+    """One for a node. `turns` measures what comes in. Used on the loop's thread alone."""
+
+    def __init__(self, turns: Turns, call_soon: Callable[[Callable[[], None]], object]) -> None:
+        self.clock = turns.clock
+        self._turns = turns
+        self._call_soon = call_soon
+        self._spent = 0.0
+        self._marked = False
+        """Whether the next turn will tell us that it is one."""
+        self._shut = False
+        self._waiting: deque[Callable[[], None]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
+    def shut(self, shut: bool) -> None:
+        """Let nobody in until it is opened again: a deadline is due, and is served after this turn."""
+        self._shut = shut
+
+    def is_open(self) -> bool:
+        """Whether one more may come in now."""
+        return not (self._waiting or self._shut) and self._spent < TURN_SECONDS_MAX
+
+    def wait(self, come_in: Callable[[], None]) -> None:
+        """Call `come_in` when it is its turn; it spends then."""
+        self._waiting.append(come_in)
+        self._mark()
+
+    def came_in(self, express: bool, began: float) -> None:
+        """A piece was taken, from `began` until now."""
+        took = self.clock() - began
+        if express:
+            self._turns.add("express", took)
+            self._spend(max(took, EXPRESS_SECONDS))
+        else:
+            self._turns.add("http", took)
+            self._spend(max(took, HANDOVER_SECONDS))
+
+    async def handle(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do `work`, the handler of one request, when it is its turn; its steps are measured."""
+        if self.is_open():
+            self._spend(HANDLER_SECONDS)
+        else:
+            try:
+                await self._turn()
+            except BaseException:
+                work.close()
+                raise
+        return await Steps(work, self.clock, self._stepped)
+
+    async def _turn(self) -> None:
+        mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def come_in() -> None:
+            if not mine.done():  # its client may have gone meanwhile
+                self._spend(HANDLER_SECONDS)
+                mine.set_result(None)
+
+        self.wait(come_in)
+        await mine
+
+    def _stepped(self, seconds: float) -> None:
+        self._turns.add("http", seconds)
+        if seconds > HANDLER_SECONDS:
+            self._spend(seconds - HANDLER_SECONDS)
+
+    def _spend(self, seconds: float) -> None:
+        self._spent += seconds
+        if self._spent >= UNMARKED_SECONDS:
+            self._mark()
+
+    def _mark(self) -> None:
+        if not self._marked:
+            self._marked = True
+            self._call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        self._marked = False
+        self._spent = 0.0
+        waiting = self._waiting
+        while waiting and not self._shut and self._spent < TURN_SECONDS_MAX:
+            waiting.popleft()()
+        if waiting:
+            self._mark()
