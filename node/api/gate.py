@@ -2,7 +2,8 @@
 
 Why it exists: one poll of the network may bring requests of hundreds of clients, and whatever comes in together is done
 together, before anything else has its turn: heartbeats would leave late, and votes and acknowledgements of peers, which
-came a moment later, would wait as long. Behind the gate at most TURN_SECONDS_MAX of such work is begun in one turn; who
+came a moment later, would wait as long. The gate lets in TURN_SECONDS_MAX of such work in a turn (a handler begins one
+turn later, so that what was let in twice may meet); who
 does not fit waits, at most one piece and one request of each connection, whose socket is not read meanwhile. Peers do
 not come through here, and while a deadline of the algorithm is due the gate is shut.
 
@@ -26,8 +27,12 @@ EXPRESS_SECONDS = 0.00004
 HANDOVER_SECONDS = 0.00015
 """Least price of a piece of a request that the framework gets, and of the task that it wakes."""
 
-HANDLER_SECONDS = 0.00025
-"""Price of a request's handler, before it is known what it takes; steps that take longer are charged as well."""
+HANDLER_SECONDS = TURN_SECONDS_MAX / 6
+"""Least price of a request's handler, which begins a turn later and may take long: so few begin in one turn."""
+
+PRICE_KEPT = 0.9
+"""A step of a handler that took longer is the price of the next ones; it falls by this with each step that is shorter.
+Where requests for long lists come, one begins in a turn, which costs a moment for each turn and no more."""
 
 UNMARKED_SECONDS = TURN_SECONDS_MAX / 8
 """Below this, the end of the turn is not waited for: a client alone must not pay for a wake-up with each request."""
@@ -46,6 +51,7 @@ class Gate:
         self._marked = False
         """Whether the next turn will tell us that it is one."""
         self._shut = False
+        self._price = HANDLER_SECONDS
         self._waiting: deque[Callable[[], None]] = deque()
 
     @property
@@ -79,7 +85,7 @@ class Gate:
     async def handle(self, work: Coroutine[Any, Any, T]) -> T:
         """Do `work`, the handler of one request, when it is its turn; its steps are measured."""
         if self.is_open():
-            self._spend(HANDLER_SECONDS)
+            self._spend(self._price)
         else:
             try:
                 await self._turn()
@@ -93,7 +99,7 @@ class Gate:
 
         def come_in() -> None:
             if not mine.done():  # its client may have gone meanwhile
-                self._spend(HANDLER_SECONDS)
+                self._spend(self._price)
                 mine.set_result(None)
 
         self.wait(come_in)
@@ -101,8 +107,9 @@ class Gate:
 
     def _stepped(self, seconds: float) -> None:
         self._turns.add("http", seconds)
-        if seconds > HANDLER_SECONDS:
-            self._spend(seconds - HANDLER_SECONDS)
+        if seconds > self._price:
+            self._spend(seconds - self._price)
+        self._price = max(HANDLER_SECONDS, seconds, self._price * PRICE_KEPT)
 
     def _spend(self, seconds: float) -> None:
         self._spent += seconds

@@ -125,8 +125,11 @@ async def bound_sockets(host: str, port: int) -> list[socket.socket]:
     """Every address of `host`, bound. "::" takes IPv4, too. Raises OSError where one is not to be had."""
     if host == "::" and socket.has_dualstack_ipv6():
         return [socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)]
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICHOST)
+    except socket.gaierror:  # a name: that may take long
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     made: list[socket.socket] = []
     try:
         for family, _, _, _, address in dict.fromkeys(found):

@@ -4,13 +4,12 @@ import resource
 import socket
 import subprocess
 import sys
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.cluster.bare import Bare, bare_nodes
+from tests.cluster.bare import bare_nodes
 from tests.cluster.harness import free_base_port
 
 pytestmark = pytest.mark.slow
@@ -44,7 +43,7 @@ def test_idle_clients_take_no_descriptor_from_the_log_or_the_peers(tmp_path: Pat
 
 
 def _segments(folder: Path) -> int:
-    return sum(1 for path in folder.rglob("*") if path.is_file() and "segment" in path.name or path.suffix == ".wal")
+    return sum(1 for path in folder.rglob("*") if (path.is_file() and "segment" in path.name) or path.suffix == ".wal")
 
 
 def test_a_client_that_was_idle_makes_room_for_one_that_comes(tmp_path: Path) -> None:
