@@ -211,9 +211,9 @@ class Connection(FrameworkConnection):
             self.force_close()
             return
         self.keep_open()
+        self.let_in()
         if self._held:
             held, self._held = self._held, b""
-            self.let_in()
             self.data_received(held)
 
     # --- errors ------------------------------------------------------------------------------------------------

@@ -184,6 +184,7 @@ class Counting:
         self.gate = Gate(Turns(lambda: self.now, lambda: self.now, 1000.0), asyncio.get_running_loop().call_soon)
         asyncio.get_running_loop().call_soon(self._turn)
         self.over = False
+        self.later = False
 
     def _turn(self) -> None:
         self.in_turn = 0
@@ -198,7 +199,10 @@ class Counting:
 
     def take(self, body: bytes, answer: Answer) -> bool:
         self._did()
-        answer(200, body)
+        if self.later:
+            asyncio.get_running_loop().call_later(0.01, answer, 200, body)
+        else:
+            answer(200, body)
         return True
 
     async def usual(self, request: web.Request) -> web.Response:
@@ -256,6 +260,21 @@ async def test_a_body_that_comes_while_its_client_waits_arrives_whole() -> None:
         await asyncio.sleep(0.05)  # as much as is read of one that waits has come
         counting.gate.shut(False)
         assert await client.answer() == (200, body)
+
+
+async def test_one_that_waited_and_is_answered_later_is_heard_again() -> None:
+    async with gated() as (counting, port), connected(port) as client:
+        await client.ask(request(b"warm"))
+        counting.later = True
+        counting.gate.shut(True)
+        for body in (b"one", b"two"):
+            client.writer.write(request(body))
+            while not counting.gate.waiting:  # noqa: ASYNC110 - the gate has no event
+                await asyncio.sleep(0.001)
+            counting.gate.shut(False)
+            assert await client.answer() == (200, body)
+            counting.gate.shut(True)
+        counting.gate.shut(False)
 
 
 async def test_what_waits_at_the_gate_when_the_server_ends_is_answered() -> None:
