@@ -141,7 +141,7 @@ class Connection(FrameworkConnection):
             self._take(data)
         elif gate.is_open():
             began = gate.clock()
-            gate.came_in(self._take(data), began)
+            gate.came_in(self._take(data), began, len(data))
         else:
             self._hold(data)
             self._queued = True
@@ -154,7 +154,7 @@ class Connection(FrameworkConnection):
         if gate is None or self.transport is None:
             return
         began = gate.clock()
-        gate.came_in(self._take(held), began)
+        gate.came_in(self._take(held), began, len(held))
         if not self._answering:
             self.let_in()
 
@@ -207,6 +207,8 @@ class Connection(FrameworkConnection):
             return
         last = b"Connection: close\r\n" if self._retiring else b""
         transport.write(_HEAD % (_STATUS_LINES[status], len(body), rfc822_formatted_time().encode(), last) + body)
+        if self._gate is not None:
+            self._gate.answered(len(body))
         if last:
             self.force_close()
             return

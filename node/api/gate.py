@@ -7,7 +7,8 @@ turn later, so that what was let in twice may meet); who
 does not fit waits, at most one piece and one request of each connection, whose socket is not read meanwhile. Peers do
 not come through here, and while a deadline of the algorithm is due the gate is shut.
 
-Work is charged when it is measured, or at its least price where it will be done later. It must not know what comes in.
+Work has a price in seconds of this thread's processor time, so that a machine with others on it does not make it dear:
+the express lane's by bytes, a handler's as measured of those before. It must not know what comes in.
 """
 
 import asyncio
@@ -22,13 +23,16 @@ TURN_SECONDS_MAX = 0.005
 a heartbeat, which may wait for a few such turns, is still early."""
 
 EXPRESS_SECONDS = 0.00004
-"""Least price of a request of the express lane: what the driver will have to do for it is part of it."""
+"""Price of a request of the express lane: what the driver will have to do for it is part of it."""
+
+BYTE_SECONDS = 2e-9
+"""And of each byte of it and of its answer, which may be a value of a megabyte."""
 
 HANDOVER_SECONDS = 0.00015
-"""Least price of a piece of a request that the framework gets, and of the task that it wakes."""
+"""Price of a piece of a request that the framework gets, and of the task that it wakes."""
 
-HANDLER_SECONDS = TURN_SECONDS_MAX / 6
-"""Least price of a request's handler, which begins a turn later and may take long: so few begin in one turn."""
+HANDLER_SECONDS = 0.0003
+"""Least price of a request's handler, which begins a turn later."""
 
 PRICE_KEPT = 0.9
 """A step of a handler that took longer is the price of the next ones; it falls by this with each step that is shorter.
@@ -72,15 +76,19 @@ class Gate:
         self._waiting.append(come_in)
         self._mark()
 
-    def came_in(self, express: bool, began: float) -> None:
-        """A piece was taken, from `began` until now."""
+    def came_in(self, express: bool, began: float, size_bytes: int) -> None:
+        """A piece of so many bytes was taken, from `began` until now."""
         took = self.clock() - began
         if express:
             self._turns.add("express", took)
-            self._spend(max(took, EXPRESS_SECONDS))
+            self._spend(EXPRESS_SECONDS + size_bytes * BYTE_SECONDS)
         else:
             self._turns.add("http", took)
-            self._spend(max(took, HANDOVER_SECONDS))
+            self._spend(HANDOVER_SECONDS + size_bytes * BYTE_SECONDS)
+
+    def answered(self, size_bytes: int) -> None:
+        """The express lane wrote an answer of so many bytes."""
+        self._spend(size_bytes * BYTE_SECONDS)
 
     async def handle(self, work: Coroutine[Any, Any, T]) -> T:
         """Do `work`, the handler of one request, when it is its turn; its steps are measured."""
@@ -92,7 +100,7 @@ class Gate:
             except BaseException:
                 work.close()
                 raise
-        return await Steps(work, self.clock, self._stepped)
+        return await Steps(work, self._turns, self._stepped)
 
     async def _turn(self) -> None:
         mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -105,11 +113,11 @@ class Gate:
         self.wait(come_in)
         await mine
 
-    def _stepped(self, seconds: float) -> None:
-        self._turns.add("http", seconds)
-        if seconds > self._price:
-            self._spend(seconds - self._price)
-        self._price = max(HANDLER_SECONDS, seconds, self._price * PRICE_KEPT)
+    def _stepped(self, took: float, used: float) -> None:
+        self._turns.add("http", took)
+        if used > self._price:
+            self._spend(used - self._price)
+        self._price = max(HANDLER_SECONDS, used, self._price * PRICE_KEPT)
 
     def _spend(self, seconds: float) -> None:
         self._spent += seconds

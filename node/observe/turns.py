@@ -90,7 +90,7 @@ class Turns:
         self.last: Stall | None = None
         self.told = told
         self.clock = clock
-        self._cpu = cpu
+        self.cpu = cpu
         self._stall_s = stall_seconds
         self._beat_s = min(BEAT_SECONDS_MAX, stall_seconds / BEATS_PER_STALL)
         self._inside = 0.0
@@ -146,7 +146,7 @@ class Turns:
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to beat."""
         self._due = self.clock()
-        self._cpu_at_beat = self._cpu()
+        self._cpu_at_beat = self.cpu()
         self._beat(loop)
 
     def stop(self) -> None:
@@ -169,7 +169,7 @@ class Turns:
             self._stalled(self._busiest(unclaimed), unclaimed)
         self._claimed = 0.0
         self._before = {name: self.kinds[name].seconds for name in DOING}
-        self._cpu_at_beat = self._cpu()
+        self._cpu_at_beat = self.cpu()
         self._due = now + self._beat_s
         if self._waiting is not None and now - self._told_at >= TOLD_EVERY_SECONDS:
             self._tell(self._waiting, now)
@@ -184,7 +184,7 @@ class Turns:
     # --- stalls ------------------------------------------------------------------------------------------------
 
     def _stalled(self, doing: str, seconds: float) -> None:
-        cpu = self._cpu()
+        cpu = self.cpu()
         used = min(seconds, max(0.0, cpu - self._cpu_at_beat))
         own = used >= seconds * OWN_SHARE
         stall = Stall(seconds, NOTHING if doing == OTHER and not own else doing, own, used)
@@ -209,14 +209,13 @@ class Turns:
 
 
 class Steps(Generic[T]):
-    """An awaitable that does what a coroutine does, and tells `ended` the seconds of each step; for one wait."""
+    """An awaitable that does what a coroutine does, and tells `ended` of each step how long it took and how much
+    processor time it used, both in seconds; for one wait."""
 
-    __slots__ = ("_clock", "_ended", "_work")
+    __slots__ = ("_clock", "_cpu", "_ended", "_work")
 
-    def __init__(
-        self, work: Coroutine[Any, Any, T], clock: Callable[[], float], ended: Callable[[float], None]
-    ) -> None:
-        self._work, self._clock, self._ended = work, clock, ended
+    def __init__(self, work: Coroutine[Any, Any, T], turns: Turns, ended: Callable[[float, float], None]) -> None:
+        self._work, self._clock, self._cpu, self._ended = work, turns.clock, turns.cpu, ended
 
     def __await__(self) -> Generator[Any, Any, T]:
         return self  # what `await` needs of a generator is here
@@ -229,19 +228,19 @@ class Steps(Generic[T]):
 
     def send(self, value: None) -> Any:
         """The next step."""
-        began = self._clock()
+        began, used = self._clock(), self._cpu()
         try:
             return self._work.send(value)
         finally:
-            self._ended(self._clock() - began)
+            self._ended(self._clock() - began, self._cpu() - used)
 
     def throw(self, *error: Any) -> Any:
         """The next step, which begins with an exception."""
-        began = self._clock()
+        began, used = self._clock(), self._cpu()
         try:
             return self._work.throw(*error)
         finally:
-            self._ended(self._clock() - began)
+            self._ended(self._clock() - began, self._cpu() - used)
 
     def close(self) -> None:
         """Nobody awaits it any more."""
