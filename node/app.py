@@ -17,6 +17,7 @@ import uvloop
 from aiohttp import web
 
 from node import __version__, file_limits
+from node.api.clients import Clients
 from node.api.etcd.express import EtcdExpress
 from node.api.etcd.routes import EtcdApi
 from node.api.events import EventsApi
@@ -177,7 +178,9 @@ class _Node:
             faults.injections if faults is not None else {},
             turns=self._turns,
         )
-        metrics = Metrics(shell.status, trace, shell.loop_age_us, store, stats, self._turns, lambda: self._lines.lost)
+        metrics = Metrics(
+            shell.status, trace, shell.loop_age_us, store, stats, self._turns, lambda: self._lines.lost, self._clients
+        )
         self._on_sync = metrics.fsync
         stack.push_async_callback(carrier.close)
         await carrier.start()
@@ -202,6 +205,9 @@ class _Node:
         express = Express(routes, settings.allowed_hosts, faults.failing if faults else None)
         await self._serve(app, express, stack, shell, files.clients)
         return shell
+
+    def _clients(self) -> Clients:
+        return self._runner.clients
 
     def _watch(self, driver: Driver, wal: Wal, store: KeyValueStore, links: PeerLinks, shell: Shell) -> None:
         """Measure what holds the loop; requests are measured where they come in."""

@@ -48,6 +48,19 @@ class StoreSize(Protocol):
     def key_count(self) -> int: ...
 
 
+class ClientsView(Protocol):
+    """What metrics read of the connections of clients; see `node.api.clients`."""
+
+    @property
+    def count(self) -> int: ...
+    @property
+    def most(self) -> int: ...
+    @property
+    def made_room(self) -> int: ...
+    @property
+    def refused(self) -> int: ...
+
+
 class Metrics:
     """Everything `/metrics` says. Callables are asked at each scrape, on the event loop's thread. `lines_lost`: lines
     of the log that nobody read in time."""
@@ -61,6 +74,7 @@ class Metrics:
         stats: Stats | None = None,
         turns: Turns | None = None,
         lines_lost: Callable[[], int] = int,
+        clients: Callable[[], ClientsView | None] = lambda: None,
     ) -> None:
         self.proposals: dict[str, int] = {}
         """Client writes by outcome: "done", "unknown", or the code of a refusal."""
@@ -77,6 +91,7 @@ class Metrics:
         self._stats = stats
         self._turns = turns
         self._lines_lost = lines_lost
+        self._clients = clients
         ProcessCollector(registry=self.registry)
         self.registry.register(self)
 
@@ -113,6 +128,14 @@ class Metrics:
             yield from _turn_metrics(self._turns)
         lost: dict[tuple[str, ...], int] = {(): self._lines_lost()}
         yield _counter("raft_log_lines_lost", "Lines of the log that standard error did not take in time.", [], lost)
+        clients = self._clients()
+        if clients is not None:
+            yield _gauge("raft_clients", "Connections of clients.", clients.count)
+            yield _gauge("raft_clients_limit", "Connections of clients that there may be.", clients.most)
+            idle: dict[tuple[str, ...], int] = {(): clients.made_room}
+            refused: dict[tuple[str, ...], int] = {(): clients.refused}
+            yield _counter("raft_clients_closed_for_others", "Idle connections closed for new ones.", [], idle)
+            yield _counter("raft_clients_refused", "Connections refused: none was idle.", [], refused)
         yield _gauge("raft_uptime_seconds", "Time since the process started.", view.uptime_us / 1e6)
         yield _gauge("raft_loop_age_seconds", "Time since the driver's loop last ran.", loop_age_us() / 1e6)
         yield _gauge("raft_kv_revision", "Revision of the key-value store.", store.revision)
