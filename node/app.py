@@ -13,28 +13,31 @@ import logging
 import random
 import secrets
 import signal
-import socket
 import sys
 import time
 from typing import NamedTuple
 
 import uvloop
-from aiohttp import web
 
-from node import __version__
+from node import __version__, file_limits
+from node.api.clients import Clients
 from node.api.etcd.express import EtcdExpress
 from node.api.etcd.routes import EtcdApi
+from node.api.events import EventsApi
 from node.api.express import Express
+from node.api.gate import Gate
 from node.api.server import ApiRunner, build_app
 from node.assembly import Core, assemble
 from node.dashboard.routes import add_dashboard
 from node.exits import exit_of
 from node.fault_control import FaultControl
 from node.leaving import StopSignals, leave
+from node.observe.lines import Lines
 from node.observe.logs import configure_logging, transition_logger
 from node.observe.metrics import Metrics
 from node.observe.stats import Stats
 from node.observe.trace import Trace
+from node.observe.turns import Turns, stall_detail
 from node.recovering import Opened, Surroundings, SyncClock, recover
 from node.runtime.handle import Handle
 from node.runtime.looking import About
@@ -43,16 +46,23 @@ from node.settings import Settings, remarks
 
 ANSWER_S = 0.25
 """How long the answers to what was cut short have to leave."""
-ACCEPT_BACKLOG = 1024
 
 _LOG = logging.getLogger("node")
 
 
 def run(settings: Settings) -> int:
-    """Run one node until SIGTERM or SIGINT; the process's exit code: 0 stopped, 2 an address cannot be used,
-    3 storage, 70 a broken invariant. What went wrong is one line on standard error."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_Node(settings).run())
+    """Run one node until SIGTERM or SIGINT; the process's exit code: 0 stopped, 2 an address cannot be used or there
+    are too few file descriptors, 3 storage, 70 a broken invariant. What went wrong is one line on standard error."""
+    lines = Lines(sys.stderr.fileno())
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_run(settings, lines))
+    finally:
+        lines.close()
+
+
+async def _run(settings: Settings, lines: Lines) -> int:
+    return await _Node(settings, lines).run()
 
 
 class _Running(NamedTuple):
@@ -66,17 +76,21 @@ class _Running(NamedTuple):
 class _Node:
     """From settings to a running node, and back down in the opposite order."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, lines: Lines) -> None:
         self._settings = settings
+        self._lines = lines
         self._boot = secrets.token_hex(8)
         self._chance = random.Random(settings.chance_seed)  # None: from the system
         self._signals = StopSignals()
         self._failure: Exception | None = None
+        self._turns = Turns(time.perf_counter, time.thread_time, settings.election_timeout_ms.low / 2000)
+        self._gate = Gate(self._turns, asyncio.get_running_loop().call_soon)
 
     async def run(self) -> int:
         """Everything up, wait, everything down."""
         trace = self._make_trace()
         loop = asyncio.get_running_loop()
+        self._turns.told = lambda stall: trace.transition("stalled", trace.term, trace.role, stall_detail(stall))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signals.ask)
         for remark in remarks(self._settings):
@@ -92,7 +106,7 @@ class _Node:
             self._failure = self._failure or error
         code, sentence = exit_of(self._failure, self._settings)
         if sentence:
-            print(f"raft-node {self._settings.name}: {sentence}", file=sys.stderr, flush=True)
+            self._lines.put(f"raft-node {self._settings.name}: {sentence}")
         return code
 
     async def _serve_until_asked(self, running: _Running, trace: Trace) -> None:
@@ -112,7 +126,11 @@ class _Node:
 
         None: this process was asked to stop while it still read its log."""
         settings = self._settings
-        shell = Shell(loop, self._fail, settings.request_timeout_ms * 1000, settings.election_timeout_ms.high * 1000)
+        peers = sum(seed.name != settings.name for seed in settings.seeds)
+        files = file_limits.divide(file_limits.raise_limit(), file_limits.used_now(), peers)
+        _LOG.info(files.words())
+        timeouts_us = settings.request_timeout_ms * 1000, settings.election_timeout_ms.high * 1000
+        shell = Shell(loop, self._fail, *timeouts_us, deadline_is_due=self._gate.shut)
         syncs = SyncClock(time.perf_counter)
         opened = await self._recover(shell, syncs)
         if opened is None:
@@ -120,7 +138,7 @@ class _Node:
         stack.callback(opened.wal.close)
         faults = FaultControl(trace, loop) if settings.enable_faults else None
         about = About(settings.name, self._boot, __version__, _client_url(settings))
-        core = assemble(settings, about, opened, shell, trace, faults, self._chance, stack)
+        core = assemble(settings, about, opened, shell, trace, faults, self._chance, files.half_open, stack)
         stats = Stats(
             trace,
             core.links.traffic,
@@ -130,17 +148,39 @@ class _Node:
             core.driver.counts,
             core.driver.unsent,
             shell.dropped,
+            turns=self._turns,
         )
-        metrics = Metrics(core.looking.status, trace, shell.loop_age_us, core.store, stats)
+        clients = Clients(files.clients, loop)
+        metrics = Metrics(
+            core.looking.status,
+            trace,
+            shell.loop_age_us,
+            core.store,
+            stats,
+            self._turns,
+            lambda: self._lines.lost,
+            clients,
+        )
+        self._watch(core, opened)
         syncs.tell(metrics.fsync)
         stack.push_async_callback(core.carrier.close)
         await core.carrier.start()
         stack.callback(shell.stop)
         shell.start()
         core.looking.start_reporting()
-        server = self._make_server(core, trace, metrics, stats, faults)
+        stack.callback(self._turns.stop)
+        self._turns.start(loop)
+        server = self._make_server(core, trace, metrics, stats, faults, clients, files.streams)
         await self._serve(server, stack, shell)
         return _Running(shell, core.handle, server)
+
+    def _watch(self, core: Core, opened: Opened) -> None:
+        """Measure what holds the loop; requests are measured where they come in."""
+        self._turns.watch(core.driver, "driver", "handle")
+        self._turns.watch(core.driver.applying, "apply", "run")
+        self._turns.watch(opened.wal, "wal", "flush")
+        self._turns.watch(core.links, "links", "on_frame")
+        self._turns.watch(core.looking, "report", "tell_everyone")
 
     def _make_trace(self) -> Trace:
         settings = self._settings
@@ -153,7 +193,8 @@ class _Node:
             listener=transition_logger(_LOG),
         )
         human = None if settings.log_format == "json" else True
-        configure_logging(settings.name, lambda: (trace.term, trace.role), settings.log_level.upper(), human=human)
+        now, level = lambda: (trace.term, trace.role), settings.log_level.upper()
+        configure_logging(settings.name, now, level, human=human, lines=self._lines)
         return trace
 
     async def _recover(self, shell: Shell, syncs: SyncClock) -> Opened | None:
@@ -163,12 +204,20 @@ class _Node:
             chance=self._chance,
             clock=time.perf_counter,
             fatal=self._fail,
+            timed=lambda write: self._turns.timed("wal", write),
             guarded=shell.guarded,
         )
         return await recover(self._settings, around, syncs, self._signals.asked)
 
     def _make_server(
-        self, core: Core, trace: Trace, metrics: Metrics, stats: Stats, faults: FaultControl | None
+        self,
+        core: Core,
+        trace: Trace,
+        metrics: Metrics,
+        stats: Stats,
+        faults: FaultControl | None,
+        clients: Clients,
+        streams_max: int,
     ) -> ApiRunner:
         settings, handle, store = self._settings, core.handle, core.store
         failing = faults.failing if faults is not None else None
@@ -178,6 +227,7 @@ class _Node:
             trace,
             metrics,
             allowed_hosts=settings.allowed_hosts,
+            events=EventsApi(trace, streams_max=streams_max),
             with_index=False,
             stats=stats,
             faults_enabled=settings.enable_faults,
@@ -186,17 +236,19 @@ class _Node:
         add_dashboard(app, settings.name)
         routes = EtcdExpress(EtcdApi(handle, store, metrics, lambda: trace.term), handle, store, metrics).routes()
         express = Express(routes, settings.allowed_hosts, failing)
-        return ApiRunner(app, express, drain_seconds_max=settings.request_timeout_ms / 1000 + ANSWER_S)
+        return ApiRunner(
+            app,
+            express,
+            gate=self._gate,
+            clients=clients,
+            drain_seconds_max=settings.request_timeout_ms / 1000 + ANSWER_S,
+        )
 
     async def _serve(self, server: ApiRunner, stack: contextlib.AsyncExitStack, shell: Shell) -> None:
         settings = self._settings
         await server.setup()
         stack.push_async_callback(self._drain, server, shell, settings.request_timeout_ms / 1000)
-        if settings.host == "::" and socket.has_dualstack_ipv6():  # the framework's own socket would take IPv6 alone
-            both = socket.create_server(("::", settings.port), family=socket.AF_INET6, dualstack_ipv6=True)
-            await web.SockSite(server, both, backlog=ACCEPT_BACKLOG).start()
-        else:
-            await web.TCPSite(server, settings.host, settings.port, backlog=ACCEPT_BACKLOG).start()
+        await server.listen(settings.host, settings.port)
 
     async def _drain(self, server: ApiRunner, shell: Shell, drain_s: float) -> None:
         """No new connections; what is under way is answered by then, also the writes that peers forwarded."""

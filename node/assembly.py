@@ -29,6 +29,7 @@ from node.settings import Settings
 from node.statemachine.describe import describe
 from node.statemachine.store import KeyValueStore
 from node.transport.links import OnLink, PeerLinks
+from node.transport.settings import LinkSettings
 from node.transport.websocket import WebSocketCarrier
 
 
@@ -51,6 +52,7 @@ def assemble(
     trace: Trace,
     faults: FaultControl | None,
     chance: Chance,
+    half_open_max: int,
     stack: contextlib.AsyncExitStack,
 ) -> Core:
     """`shell` gets its driver here. What must be closed is pushed on `stack`; the carrier is its starter's to close."""
@@ -74,6 +76,7 @@ def assemble(
         resolver=discovery,
         receiver=faulty or links,
         chance=chance,
+        settings=LinkSettings(half_open_max=half_open_max),
     )
     links.attach(faulty or carrier)
     if faulty is not None:

@@ -5,12 +5,14 @@ Why it exists: supervisors, containers and people read both, so they are stated 
 
 import logging
 
+from node.file_limits import TooFewFiles
 from node.raft.errors import InvariantViolation
 from node.settings import Settings
 from node.storage.errors import StorageError
 
 EXIT_STOPPED = 0
 EXIT_ADDRESS = 2
+EXIT_LIMIT = 2
 EXIT_STORAGE = 3
 EXIT_INVARIANT = 70
 """EX_SOFTWARE: the node found itself in a state that Raft excludes, and stopped rather than go on."""
@@ -30,6 +32,8 @@ def exit_of(failure: Exception | None, settings: Settings) -> tuple[int, str]:
                 f"cannot listen on {settings.host}:{settings.port} and {settings.peer_host}:{settings.peer_port} "
                 f"({failure.strerror or failure}): choose other ports, or end what uses these"
             )
+        case TooFewFiles():
+            return EXIT_LIMIT, str(failure)
         case InvariantViolation():
             return EXIT_INVARIANT, str(failure)
     _LOG.critical("the node stops because of a bug", exc_info=failure)

@@ -25,13 +25,15 @@ T = TypeVar("T")
 class Surroundings(NamedTuple):
     """What the log and the core are given beside the settings. `new_incarnation` counts where the disk is empty.
 
-    `clock` counts seconds. `guarded` runs on the loop's thread what the log's worker completed."""
+    `clock` counts seconds. `timed` measures
+    what the loop writes to the log. `guarded` runs on the loop's thread what the log's worker completed."""
 
     boot: str
     new_incarnation: str
     chance: Chance
     clock: Callable[[], float]
     fatal: Callable[[Exception], None]
+    timed: Callable[[Callable[[], None]], Callable[[], None]]
     guarded: Callable[[Callable[[], None]], None]
 
 
@@ -76,7 +78,7 @@ def _open(settings: Settings, around: Surroundings, syncs: SyncClock, loop: asyn
         return loop.call_soon_threadsafe(around.guarded, report)
 
     def turn(write: Callable[[], None]) -> object:
-        return loop.call_soon(around.guarded, write)
+        return loop.call_soon(around.guarded, around.timed(write))
 
     wal, recovered = open_wal(
         prepare_folder(settings.data_dir, syncs),

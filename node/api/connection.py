@@ -1,7 +1,7 @@
 """One client's connection: the framework's, with the express lane in front and errors in JSON.
 
 Why it exists: what the framework answers by itself must look like the rest of this API, and what the express lane
-takes must never meet what the framework has under way. It must not know a route.
+takes must never meet what the framework has under way. Both get what comes through one gate. It must not know a route.
 
 The lane is open only while the framework is at rest and stands between two requests; one piece that is not exactly
 one whole request gives the connection to the framework for good.
@@ -13,63 +13,96 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
-from aiohttp import HttpVersion11, web
+from aiohttp import web
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http_exceptions import HttpProcessingError
 
 from node.api.answers import Problem
+from node.api.clients import Clients
 from node.api.express import Express
+from node.api.framework import FrameworkConnection, FrameworkServer, answer_as_http_1_1
+from node.api.gate import Gate
 from node.api.guard import forbidden
 
 ENDING_SECONDS_MAX = 0.25
 """How long a request that was cut short has to end."""
 
 HELD_BYTES_MAX = 256 * 1024
-"""What a client may send ahead of an answer; the socket is not read meanwhile, so it is one read at most."""
+"""What a client may send ahead of an answer or of its turn; the socket is not read meanwhile, so it is one read at
+most."""
 
 _LOG = logging.getLogger("node.api")
 
 
-class Server(web.Server):
-    """Makes the connections. `tasks`: those of all connections; `express` None: no express lane. `retiring`: each
-    connection ends with its next answer, which says so. `accepted`: connections since the start."""
+class Server(FrameworkServer):
+    """Makes the connections. `tasks`: those of all connections; `express` None: no express lane; `gate` None: all
+    comes in at once; `clients` None: any number may come. `retiring`: each connection ends with its next answer, which
+    says so. `accepted`: connections since the start."""
 
     tasks: "set[asyncio.Task[None]]"
     express: Express | None = None
+    gate: Gate | None = None
+    clients: Clients | None = None
     retiring = False
     accepted = 0
 
     def __call__(self) -> web.RequestHandler:
         self.accepted += 1
-        return Connection(self, loop=self._loop, **self._kwargs)
+        return self.made(Connection)
 
 
-class Connection(web.RequestHandler):
+class Connection(FrameworkConnection):
     """See the module."""
 
-    __slots__ = ("_aligned", "_answered", "_answering", "_express", "_held")
+    __slots__ = (
+        "_aligned",
+        "_answered",
+        "_answering",
+        "_clients",
+        "_express",
+        "_gate",
+        "_held",
+        "_queued",
+        "request_began",
+    )
 
     def __init__(self, manager: Server, *, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
         super().__init__(manager, loop=loop, **options)
         self._express = manager.express
+        self._gate = manager.gate
+        self._clients = manager.clients
         self._aligned = True
         """Whether all that came so far were whole requests."""
         self._answering = False
         """Whether a request of the express lane waits for its answer."""
         self._answered: asyncio.Future[None] | None = None
+        self._queued = False
+        """Whether what is held waits at the gate."""
         self._held = b""
+        self.request_began = 0.0
+        """When the framework's last request began, by the loop's clock."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if self._clients is not None:
+            self._clients.opened(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._clients is not None:
+            self._clients.closed(self)
+        super().connection_lost(exc)
 
     async def start(self) -> None:
-        manager, task = self._manager, asyncio.current_task()
-        if task is not None and isinstance(manager, Server):
-            manager.tasks.add(task)
-            task.add_done_callback(manager.tasks.discard)
+        server, task = self.server, asyncio.current_task()
+        if task is not None and isinstance(server, Server):
+            server.tasks.add(task)
+            task.add_done_callback(server.tasks.discard)
         await super().start()
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:
         if self._answering:
-            self._close = True  # nothing more is taken
-            self._answered = self._loop.create_future()
+            self.take_no_more()
+            self._answered = self.loop.create_future()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._answered, timeout)
         with suppress(TimeoutError):  # the framework itself would take the time twice
@@ -77,50 +110,93 @@ class Connection(web.RequestHandler):
                 await super().shutdown(timeout)
         self.force_close()
 
-    # --- the express lane --------------------------------------------------------------------------------------
+    # --- what `Clients` asks ------------------------------------------------------------------------------------
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is under way, nor known to be on its way."""
+        return self.waits_for_request and not (self._answering or self._queued or self._held)
+
+    @property
+    def unread_bytes(self) -> int:
+        """How much of its answers the client has not taken, where that is too much to go on."""
+        stuck = self.answers_are_stuck and self.transport is not None
+        return self.transport.get_write_buffer_size() if stuck and self.transport is not None else 0
+
+    def abort(self) -> None:
+        """End it now, with whatever waits to be sent."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    # --- what comes in ------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         """Also called by the framework itself, without data."""
-        if self._answering:
+        gate = self._gate
+        if not data:
+            super().data_received(data)
+        elif self._answering or self._queued:
             self._hold(data)
-            return
-        if data and self._aligned and self._express is not None and not self._take(self._express, data):
-            return
-        super().data_received(data)
+        elif gate is None:
+            self._take(data)
+        elif gate.is_open():
+            began = gate.clock()
+            gate.came_in(self._take(data), began, len(data))
+        else:
+            self._hold(data)
+            self._queued = True
+            gate.wait(self._come_in)
 
-    def _take(self, express: Express, data: bytes) -> bool:
-        """False: the express lane has it."""
+    def _come_in(self) -> None:
+        """It is our turn at the gate."""
+        gate, held = self._gate, self._held
+        self._queued, self._held = False, b""
+        if gate is None or self.transport is None:
+            return
+        began = gate.clock()
+        gate.came_in(self._take(held), began, len(held))
+        if not self._answering:
+            self.let_in()
+
+    def _take(self, data: bytes) -> bool:
+        """Whether the express lane has it; otherwise the framework has."""
+        express = self._express
+        if self._aligned and express is not None and self._take_express(express, data):
+            return True
+        super().data_received(data)
+        return False
+
+    def _take_express(self, express: Express, data: bytes) -> bool:
         found = express.read(data)
         if found is None:
             self._aligned = False
-            return True
+            return False
         verdict, body = found
         if verdict.handler is None or self._retiring or express.closed() or not self._at_rest:
-            return True
-        self._answering = True
-        self._keep_open()
-        if verdict.handler(body, self._answer):
             return False
+        self._answering = True
+        self.keep_open()
+        if verdict.handler(body, self._answer):
+            return True
         self._answering = False
-        return True
+        return False
 
     @property
     def _retiring(self) -> bool:
-        return isinstance(self._manager, Server) and self._manager.retiring
+        return isinstance(self.server, Server) and self.server.retiring
 
     @property
     def _at_rest(self) -> bool:
         """Whether the framework waits for a request, and the client takes its answers."""
-        waits = self._waiter is not None and not self._waiter.done() and not self._messages
-        return waits and not (self._paused or self._close or self._force_close)
+        return self.waits_for_request and not (self.answers_are_stuck or self.ends)
 
     def _hold(self, data: bytes) -> None:
-        """What comes before the answer waits its turn; at its limit the client is one that no server has to serve."""
+        """What comes before its turn waits; at its limit the client is one that no server has to serve."""
         self._held += data
         if self.transport is None or len(self._held) > HELD_BYTES_MAX:
             self.force_close()
         else:
-            self.transport.pause_reading()
+            self.hold_back()
 
     def _answer(self, status: int, body: bytes) -> None:
         self._answering = False
@@ -131,22 +207,16 @@ class Connection(web.RequestHandler):
             return
         last = b"Connection: close\r\n" if self._retiring else b""
         transport.write(_HEAD % (_STATUS_LINES[status], len(body), rfc822_formatted_time().encode(), last) + body)
+        if self._gate is not None:
+            self._gate.answered(len(body))
         if last:
             self.force_close()
             return
-        self._keep_open()
+        self.keep_open()
+        self.let_in()
         if self._held:
             held, self._held = self._held, b""
-            transport.resume_reading()
             self.data_received(held)
-
-    def _keep_open(self) -> None:
-        """As the framework does after an answer: the connection may now be idle for a while."""
-        close_time = self._loop.time() + self._keepalive_timeout
-        self._next_keepalive_close_time = close_time
-        self._keepalive = True
-        if self._keepalive_handle is None:
-            self._keepalive_handle = self._loop.call_at(close_time, self._process_keepalive)
 
     # --- errors ------------------------------------------------------------------------------------------------
 
@@ -160,7 +230,7 @@ class Connection(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("an answer was begun already")
         if isinstance(exc, HttpProcessingError):
-            request._version = HttpVersion11  # what cannot be parsed is HTTP/0.9 to the framework
+            answer_as_http_1_1(request)  # what cannot be parsed is HTTP/0.9 to the framework
             answer = _unparsed(message or "").answer()
         else:
             _LOG.error("the server failed before a handler ran", exc_info=exc)

@@ -54,10 +54,12 @@ class EventsApi:
         trace: Trace,
         comment_interval_seconds: float = COMMENT_INTERVAL_SECONDS,
         write_seconds_max: float = WRITE_SECONDS_MAX,
+        streams_max: int | None = None,
     ) -> None:
         self._trace = trace
         self._comment_interval_seconds = comment_interval_seconds
         self._write_seconds_max = write_seconds_max
+        self._streams_max = STREAMS_MAX if streams_max is None else streams_max
         self._streams: dict[asyncio.Task[object], Reader] = {}
         self._stopping = False
 
@@ -84,8 +86,8 @@ class EventsApi:
     async def events(self, request: web.Request) -> web.StreamResponse:
         """Stream until the client leaves or the server stops."""
         reader, rate = self._reader(request)
-        if len(self._streams) >= STREAMS_MAX:
-            raise try_again("overloaded", f"{STREAMS_MAX} event streams are open already")
+        if len(self._streams) >= self._streams_max:
+            raise try_again("overloaded", f"{self._streams_max} event streams are open already")
         if self._stopping:
             raise try_again("stopping", "this node is stopping")
         response = web.StreamResponse(headers=_HEADERS)

@@ -102,6 +102,7 @@ class OperationsApi:
                 leaderless_us=now.leaderless_us,
                 election_timeout_us=now.election_timeout_us,
                 leaving=now.leaving,
+                disk_silent_us=self._handle.status().core.disk_silent_us,
             )
         )
 
@@ -142,6 +143,7 @@ def status_body(status: Status) -> dict[str, object]:
         "election_timeout_ms": _ms(core.election_timeout_us),
         "election_due_in_ms": _ms(core.election_due_in_us),
         "transferring_to": core.transferring_to,
+        "disk_silent_ms": _ms(core.disk_silent_us),
         "voters": [_member(member) for member in core.voters],
         "learners": [_member(member) for member in core.learners],
         "peers": [_peer(core, peer, peer.name in status.links_up) for peer in core.peers],

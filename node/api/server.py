@@ -9,16 +9,20 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from typing import Protocol
 
-from aiohttp import HttpVersion11, web
+from aiohttp import web
 
 from node.api.answers import Problem, malformed
+from node.api.clients import CLIENTS_MAX, Clients
 from node.api.commands import CommandsApi
-from node.api.connection import ENDING_SECONDS_MAX, Server
+from node.api.connection import ENDING_SECONDS_MAX, Connection, Server
 from node.api.etcd.routes import EtcdApi, ReadableStore
 from node.api.events import EventsApi
 from node.api.express import Express
+from node.api.framework import FrameworkRunner, FrameworkSite, answer_as_http_1_1, http_major, remade
+from node.api.gate import Gate
 from node.api.guard import from_aiohttp, make_guard
 from node.api.kv import KeyValueApi, StoreView
+from node.api.listening import Listener, bound_sockets
 from node.api.openapi import openapi
 from node.api.operations import OperationsApi, index
 from node.api.outage import make_outage
@@ -88,14 +92,20 @@ def build_app(
     return app
 
 
-class ApiRunner(web.AppRunner):
-    """An `AppRunner` with this project's limits; used as any other: `setup()`, then sites, then `cleanup()`."""
+class ApiRunner(FrameworkRunner):
+    """An `AppRunner` with this project's limits; used as any other: `setup()`, then `listen`, then `cleanup()`.
+
+    `express` None: no express lane. `gate` None: all requests come in at once. `clients` None: as many connections as
+    a node takes that may open files without number.
+    """
 
     def __init__(
         self,
         app: web.Application,
         express: Express | None = None,
         *,
+        gate: Gate | None = None,
+        clients: Clients | None = None,
         drain_seconds_max: float = SHUTDOWN_SECONDS_MAX,
     ) -> None:
         super().__init__(
@@ -108,22 +118,30 @@ class ApiRunner(web.AppRunner):
             max_headers=HEADERS_MAX,
             auto_decompress=False,
         )
+        self.clients = clients or Clients(CLIENTS_MAX, asyncio.get_running_loop())
+        self.serve_with = self._our_server
         self._express = express
+        self._gate = gate
         self._connection_tasks: set[asyncio.Task[None]] = set()
         self._retiring = False
+
+    async def listen(self, host: str, port: int) -> None:
+        """Take connections to that address, after `setup()`. Raises OSError where it is not to be had."""
+        sockets = await bound_sockets(host, port)
+        await FrameworkSite(self, f"http://{host}:{port}", lambda to: Listener(sockets, to, self.clients)).start()
 
     def retire_connections(self) -> None:
         """From now on every answer says `Connection: close` and ends its connection: clients that keep theirs open
         come again elsewhere, before this server stops. Requests are taken as ever."""
         self._retiring = True
-        if isinstance(self._server, Server):
-            self._server.retiring = True
+        if isinstance(self.server, Server):
+            self.server.retiring = True
 
     async def cleanup(self) -> None:
         """Stop serving; when it returns, no task of a connection is left."""
-        if isinstance(self._server, Server):
-            took_s = await _accept_all(self._server)
-            self._shutdown_timeout = max(0.0, self._shutdown_timeout - took_s)
+        if isinstance(self.server, Server):
+            took_s = await _accept_all(self.server)
+            self.shutdown_seconds = max(0.0, self.shutdown_seconds - took_s)
         await super().cleanup()
         left = set(self._connection_tasks)
         for task in left:  # the framework does not wait for those it cancels, and leaves those of lost connections
@@ -131,29 +149,31 @@ class ApiRunner(web.AppRunner):
         if left:
             await asyncio.wait(left, timeout=ENDING_SECONDS_MAX)
 
-    async def _make_server(self) -> web.Server:
-        made = await super()._make_server()
-        handler = _outermost(made.request_handler, lambda: self._retiring)
-        server = Server(handler, request_factory=made.request_factory, loop=made._loop, **made._kwargs)
+    def _our_server(self, made: web.Server) -> Server:
+        handler = _outermost(made.request_handler, lambda: self._retiring, self._gate)
+        server = remade(Server, made, handler)
         server.tasks = self._connection_tasks
         server.express = self._express
+        server.gate = self._gate
+        server.clients = self.clients
         return server
 
 
 async def _accept_all(server: Server) -> float:
-    """Take what waits to be accepted: as the listener closes, the kernel would reset it with the request that it may
-    have sent, and its client could not know that nothing was done. The seconds that it took."""
+    """Take what waits to be accepted, or at the gate: as the listener closes, the kernel would reset it with the
+    request that it may have sent, and its client could not know that nothing was done. The seconds that it took."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     seen, quiet = server.accepted, 0
     while quiet < ACCEPTING_QUIET_TURNS and loop.time() < began + ACCEPTING_SECONDS_MAX:
         await asyncio.sleep(0)
-        quiet = quiet + 1 if server.accepted == seen else 0
+        still = server.accepted == seen and (server.gate is None or not server.gate.waiting)
+        quiet = quiet + 1 if still else 0
         seen = server.accepted
     return loop.time() - began
 
 
-def _outermost(handle: Handler, retiring: Callable[[], bool]) -> Handler:
+def _outermost(handle: Handler, retiring: Callable[[], bool], gate: Gate | None) -> Handler:
     """Round routing and the middlewares: what fails before the guard runs is an answer in JSON, too, and the last
     answers of a connection that retires say so."""
 
@@ -167,7 +187,10 @@ def _outermost(handle: Handler, retiring: Callable[[], bool]) -> Handler:
             return from_aiohttp(error)
 
     async def handler(request: web.BaseRequest) -> web.StreamResponse:
-        answer = await judged(request)
+        connection = request.protocol
+        if isinstance(connection, Connection):
+            connection.request_began = connection.loop.time()
+        answer = await (judged(request) if gate is None else gate.handle(judged(request)))
         if retiring():
             answer.force_close()
         return answer
@@ -177,8 +200,8 @@ def _outermost(handle: Handler, retiring: Callable[[], bool]) -> Handler:
 
 def _check_line(request: web.BaseRequest) -> None:
     """Refuse what the framework lets in and then stumbles over."""
-    if request._version.major != 1:
-        request._version = HttpVersion11  # before `version` caches it: the answer would claim that version, too
+    if http_major(request) != 1:
+        answer_as_http_1_1(request)
         raise Problem(505, "http-version", "this server speaks HTTP/1.1 and HTTP/1.0")
     if not request.raw_path.isascii():
         raise malformed("target", "the request target holds bytes beyond ASCII; percent-encode them")

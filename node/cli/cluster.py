@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from node.cli.failure import FAILED, USAGE, Failure
+from node.cli.output import Output
 from node.cli.show import print_table
 
 if TYPE_CHECKING:
@@ -115,19 +116,23 @@ def run(
     except BaseException:
         lock.release()
         raise
-    if monitor:
-        teller.monitor(door, monitor_port)
-    teller.opening(nodes, data_dir, known)
+    output = Output()
 
     async def supervise() -> int:
         again, now_us = teller.start_command, wallclock.now_us
         node_flags = (*timing_flags, "--enable-faults")
         own = (data_dir, entries, lock, NODE_COMMAND, node_flags, teller, os.environ, now_us, again, door)
         supervisor = Supervisor(*own, leave_seconds_max=loaded.settings.leave_ms_max / 1000)
+        loop = asyncio.get_running_loop()
+        output.broken = lambda: loop.call_soon_threadsafe(supervisor.request_stop)
         return await supervisor.run()
 
-    code = asyncio.run(supervise())
-    teller.closing(data_dir)
+    with output:
+        if monitor:
+            teller.monitor(door, monitor_port)
+        teller.opening(nodes, data_dir, known)
+        code = asyncio.run(supervise())
+        teller.closing(data_dir)
     return code
 
 

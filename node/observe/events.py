@@ -28,6 +28,7 @@ KINDS: dict[str, str] = {
     "link": "a peer link changed; detail: peer, lane, direction, up, reason",
     "transfer": "a leader hands over; detail: target, phase (begun, told, done or failed)",
     "fault": "a fault was injected or ended; detail: kind, peer, direction, value, on, reason",
+    "stalled": "the loop stood still; detail: ms, doing, own, cpu_ms, more (see node.observe.turns.Stall)",
     "log-full": "the log reached its size limit; detail: bytes, limit",
     "message": "messages ring only: detail: peer, sent, type, and the message's numbers",
 }

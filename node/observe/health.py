@@ -21,6 +21,10 @@ failover must not take every node out of service at once."""
 READY_LAG_ENTRIES_MAX = 1000
 """Entries that may be committed and not yet applied while the node is called ready."""
 
+READY_DISK_SILENT_US_MAX = 3_000_000
+"""How long the oldest write may wait for this node's disk while the node is called ready. Slow disks take a second now
+and then; one that takes longer serves nobody, and its node holds up whoever sends it requests."""
+
 
 class Verdict(msgspec.Struct, frozen=True):
     """`reason`: one sentence for people."""
@@ -53,11 +57,13 @@ def readyz(
     leaderless_us: int | None,
     election_timeout_us: int,
     leaving: bool = False,
+    disk_silent_us: int | None = None,
 ) -> Verdict:
     """Judge whether requests sent here can be served.
 
     `caught_up`: once since the start, everything that was committed then was applied. `leaderless_us`: microseconds
     since a leader was last known, 0 while one is, None where none ever was. `election_timeout_us`: the longest.
+    `disk_silent_us`: how long the oldest write has been waiting for this node's disk, None where none waits.
     """
     if leaving:
         return Verdict(False, "leaving: the node was asked to stop")
@@ -68,6 +74,9 @@ def readyz(
     limit_us = READY_LEADERLESS_TIMEOUTS * election_timeout_us
     if leaderless_us > limit_us:
         return Verdict(False, f"no leader is known for {leaderless_us // 1000} ms, longer than {limit_us // 1000} ms")
+    if disk_silent_us is not None and disk_silent_us > READY_DISK_SILENT_US_MAX:
+        silent_ms, limit_ms = disk_silent_us // 1000, READY_DISK_SILENT_US_MAX // 1000
+        return Verdict(False, f"the disk of this node has not answered for {silent_ms} ms, longer than {limit_ms} ms")
     if not caught_up:
         return Verdict(False, "what was committed when the node started is not applied yet")
     lag = core.commit - core.applied

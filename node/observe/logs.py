@@ -1,7 +1,8 @@
 """Logs of a node: one JSON object a line on standard error, or a short line where a person looks.
 
-Why it exists: lines of five nodes are read together, so each one says which node, term and role it comes from. It
-uses `logging` only; it must not hold what it logs, and a field that cannot be encoded must not lose the line.
+Why it exists: lines of five nodes are read together, so each one says which node, term and role it comes from. A node
+sends them by `node.observe.lines`, so that nobody who does not read can stop it. It must not hold what it logs, and a
+field that cannot be encoded must not lose the line.
 """
 
 import logging
@@ -12,9 +13,14 @@ from typing import TextIO
 import msgspec
 
 from node.observe.events import TraceEvent
+from node.observe.lines import Lines, lost_words
+from node.observe.turns import stall_words
 
 LINE_FIELD_CHARACTERS_MAX = 16_384
 """Messages and tracebacks are cut here."""
+
+_LEVELS = {"stalled": logging.WARNING}
+"""Of transitions that are more than INFO."""
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -25,16 +31,21 @@ def configure_logging(
     level: str = "INFO",
     stream: TextIO | None = None,
     human: bool | None = None,
+    lines: Lines | None = None,
 ) -> logging.Handler:
     """Send everything of `level` and above to `stream` (None: standard error), replacing what was set up before.
 
-    `term_and_role` is asked at each line. `human` None: JSON unless the stream is a terminal. The handler is
-    returned so that a caller can take it away again.
+    `term_and_role` is asked at each line. `human` None: JSON unless the stream is a terminal. `lines`: the way that
+    lines take there, for a process that must not wait for its readers. The handler is returned so that a caller can
+    take it away again.
     """
     stream = stream or sys.stderr
     human = stream.isatty() if human is None else human
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(HumanFormatter(node, term_and_role) if human else JsonFormatter(node, term_and_role))
+    formatter = HumanFormatter(node, term_and_role) if human else JsonFormatter(node, term_and_role)
+    handler = logging.StreamHandler(stream) if lines is None else LineHandler(lines)
+    handler.setFormatter(formatter)
+    if lines is not None:
+        lines.told = lambda count: formatter.format(_record(lost_words(count)))
     root = logging.getLogger()
     for old in list(root.handlers):
         root.removeHandler(old)
@@ -43,16 +54,43 @@ def configure_logging(
     return handler
 
 
+class LineHandler(logging.Handler):
+    """Queues each line, and never waits for a reader."""
+
+    def __init__(self, lines: Lines) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Whatever is wrong with a record must not be told by the very way that it was to take."""
+        try:
+            line = self.format(record)
+        except Exception:  # such as arguments that do not fit the message
+            line = self.format(_record(f"a line of {record.name} could not be made: {record.msg!r}"[:200]))
+        self._lines.put(line)
+
+
+def _record(message: str) -> logging.LogRecord:
+    return logging.LogRecord("node.log", logging.WARNING, "", 0, message, (), None)
+
+
 def transition_logger(logger: logging.Logger) -> Callable[[TraceEvent], None]:
-    """A listener for `Trace`: every transition as an INFO line, its details as fields."""
+    """A listener for `Trace`: every transition as a line, its details as fields."""
 
     def log(event: TraceEvent) -> None:
-        if logger.isEnabledFor(logging.INFO):
-            words = " ".join(f"{name}={value}" for name, value in event.detail.items())
+        level = _LEVELS.get(event.kind, logging.INFO)
+        if logger.isEnabledFor(level):
+            words = _words(event)
             fields = {"kind": event.kind, "seq": event.seq, "detail": event.detail}
-            logger.info("%s %s", event.kind, words, extra={"fields": fields})
+            logger.log(level, "%s %s", event.kind, words, extra={"fields": fields})
 
     return log
+
+
+def _words(event: TraceEvent) -> str:
+    if event.kind == "stalled":
+        return stall_words(event.detail)
+    return " ".join(f"{name}={value}" for name, value in event.detail.items())
 
 
 class JsonFormatter(logging.Formatter):

@@ -6,15 +6,18 @@ client requests and the time of fsync. Its registry is its own, so that two node
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import accumulate
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.utils import floatToGoString
 
 from node.observe.messages import type_name
 from node.observe.stats import Stats
 from node.observe.trace import Trace
+from node.observe.turns import TURN_BUCKETS_SECONDS, Turns
 from node.raft.status import CoreStatus
 from node.raft.types import Role
 
@@ -45,8 +48,22 @@ class StoreSize(Protocol):
     def key_count(self) -> int: ...
 
 
+class ClientsView(Protocol):
+    """What metrics read of the connections of clients; see `node.api.clients`."""
+
+    @property
+    def count(self) -> int: ...
+    @property
+    def most(self) -> int: ...
+    @property
+    def made_room(self) -> int: ...
+    @property
+    def refused(self) -> int: ...
+
+
 class Metrics:
-    """Everything `/metrics` says. Callables are asked at each scrape, on the event loop's thread."""
+    """Everything `/metrics` says. Callables are asked at each scrape, on the event loop's thread. `lines_lost`: lines
+    of the log that nobody read in time."""
 
     def __init__(
         self,
@@ -55,6 +72,9 @@ class Metrics:
         loop_age_us: Callable[[], int],
         store: StoreSize,
         stats: Stats | None = None,
+        turns: Turns | None = None,
+        lines_lost: Callable[[], int] = int,
+        clients: ClientsView | None = None,
     ) -> None:
         self.proposals: dict[str, int] = {}
         """Client writes by outcome: "done", "unknown", or the code of a refusal."""
@@ -69,6 +89,9 @@ class Metrics:
         )
         self._sources = (status, trace, loop_age_us, store)
         self._stats = stats
+        self._turns = turns
+        self._lines_lost = lines_lost
+        self._clients = clients
         ProcessCollector(registry=self.registry)
         self.registry.register(self)
 
@@ -101,6 +124,18 @@ class Metrics:
         yield from _trace_metrics(trace, view.core.role)
         if self._stats is not None:
             yield from _stats_metrics(self._stats)
+        if self._turns is not None:
+            yield from _turn_metrics(self._turns)
+        lost: dict[tuple[str, ...], int] = {(): self._lines_lost()}
+        yield _counter("raft_log_lines_lost", "Lines of the log that standard error did not take in time.", [], lost)
+        clients = self._clients
+        if clients is not None:
+            yield _gauge("raft_clients", "Connections of clients.", clients.count)
+            yield _gauge("raft_clients_limit", "Connections of clients that there may be.", clients.most)
+            idle: dict[tuple[str, ...], int] = {(): clients.made_room}
+            refused: dict[tuple[str, ...], int] = {(): clients.refused}
+            yield _counter("raft_clients_closed_for_others", "Idle connections closed for new ones.", [], idle)
+            yield _counter("raft_clients_refused", "Connections refused: none was idle.", [], refused)
         yield _gauge("raft_uptime_seconds", "Time since the process started.", view.uptime_us / 1e6)
         yield _gauge("raft_loop_age_seconds", "Time since the driver's loop last ran.", loop_age_us() / 1e6)
         yield _gauge("raft_kv_revision", "Revision of the key-value store.", store.revision)
@@ -145,6 +180,8 @@ def _core_metrics(core: CoreStatus) -> Iterator[Metric]:
     yield _gauge("raft_last_index", "Newest entry in the log.", core.last_index)
     yield _gauge("raft_log_bytes", "Size of the log, as counted against its limit.", core.log_bytes)
     yield _gauge("raft_log_limit_bytes", "Size at which writes are refused.", core.log_limit_bytes)
+    silent_s = (core.disk_silent_us or 0) / 1e6
+    yield _gauge("raft_disk_pending_seconds", "Age of the oldest write that waits for the disk; 0: none.", silent_s)
     yield _gauge("raft_voters", "Voters in the configuration in force.", len(core.voters))
 
 
@@ -195,6 +232,22 @@ def _stats_metrics(stats: Stats) -> Iterator[Metric]:
         ["why"],
         _single(fates),
     )
+
+
+def _turn_metrics(turns: Turns) -> Iterator[Metric]:
+    """Counted by `Turns` itself: a call of the library's histogram costs more than all the rest of a measurement."""
+    family = HistogramMetricFamily(
+        "raft_loop_turn_seconds",
+        "Time that work held the loop, by what it was; loop: lateness of a timer.",
+        labels=["doing"],
+    )
+    for kind in turns.kinds.values():
+        so_far = accumulate(kind.counts)
+        bounds = (*map(floatToGoString, TURN_BUCKETS_SECONDS), "+Inf")
+        family.add_metric([kind.name], list(zip(bounds, so_far, strict=True)), kind.seconds)
+    yield family
+    stalls: dict[tuple[str, ...], int] = {(name, str(own).lower()): n for (name, own), n in turns.stalls.items()}
+    yield _counter("raft_loop_stalls", "Turns or pieces of work that stood for too long.", ["doing", "own"], stalls)
 
 
 def _trace_metrics(trace: Trace, role: Role) -> Iterator[Metric]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from node.observe.trace import Trace
+from node.observe.turns import Stall, Turns
 from node.raft.messages import Heartbeat
 from node.raft.types import Role
 
@@ -79,11 +80,13 @@ class Stats:
         hop: Hop | None = None,
         unsent: Mapping[type, int] | None = None,
         dropped: Mapping[type, int] | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self.trace = trace
         self.traffic = traffic
         self.latency = latency
         self.faults = faults
+        self.turns = turns
         self.injections = injections if injections is not None else {}
         self.hop = hop
         self.unsent = unsent if unsent is not None else {}
@@ -128,7 +131,19 @@ class Stats:
                 "count": latency.count,
             },
             "faults": faults_body(self.faults()),
+            **({} if self.turns is None else {"stalls": stalls_body(self.turns)}),
         }
+
+
+def stalls_body(turns: Turns) -> dict[str, object]:
+    """When the loop stood still, as JSON; the longest and the last one, None where there was none."""
+
+    def one(stall: Stall | None) -> dict[str, object] | None:
+        if stall is None:
+            return None
+        return {"ms": round(stall.seconds * 1000, 1), "doing": stall.doing, "own": stall.own}
+
+    return {"count": sum(turns.stalls.values()), "longest": one(turns.longest), "last": one(turns.last)}
 
 
 def faults_body(faults: tuple[Fault, ...]) -> list[dict[str, object]]:

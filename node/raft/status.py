@@ -57,6 +57,8 @@ class CoreStatus(msgspec.Struct, frozen=True):
     """Until this server would campaign; None where it would not: on a leader, in INITIAL, without a vote."""
     transferring_to: str = ""
     """Leader only: to whom the lead is being handed; empty: nobody."""
+    disk_silent_us: int | None = None
+    """How long the oldest write that is not confirmed has been waiting for this server's disk; None: none waits."""
 
 
 def status_of(state: State, now: int) -> CoreStatus:

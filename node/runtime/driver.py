@@ -68,7 +68,7 @@ class Driver:
         self._relaying = Relaying(boot, self._answers, self._send, hooks, self.counts)
         self._heard: dict[str, Member] = {}
         """Who said something last under each name that links lead to."""
-        self._applying = Applying(machine, self._pending.waits_for, self._apply)
+        self.applying = Applying(machine, self._pending.waits_for, self._apply)
         self._leader = ""
         self._now = 0
         self._wall_us = 0
@@ -126,7 +126,7 @@ class Driver:
 
     def stop(self) -> None:
         """Answer everything that waits: what was never proposed as such, the rest as unknown."""
-        self._applying.stop()
+        self.applying.stop()
         self._requests.stop()
         self._relaying.stop()
         self._answers.send(self._now, everything=True)
@@ -167,7 +167,7 @@ class Driver:
                         self._then[effect.token] = effect.then
                     self._storage.submit(effect, self._on_durable)
                 case Apply(entries):
-                    self._applying.begin(entries)
+                    self.applying.begin(entries)
                 case Accepted(requests, term, first_index):
                     for offset, request in enumerate(requests):
                         overwritten = self._pending.accepted(request, first_index + offset, term, self._now)
@@ -230,13 +230,13 @@ class Driver:
             self._take_durable(events)
             if not events and may_apply:
                 may_apply = False
-                events = self._applying.run()
+                events = self.applying.run()
             if not events:
                 break
             self._execute(self.core.step_all(events, now))
         else:
             self._storage.flush()
-        if self._durable_token or self._applying.under_way or self.core.unfinished:
+        if self._durable_token or self.applying.under_way or self.core.unfinished:
             self._hooks.wake()
         if self.core.leader != self._leader:
             self._leader = self.core.leader

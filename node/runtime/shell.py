@@ -45,7 +45,8 @@ class Shell:
     """In two phases: whoever brings inputs may be given its methods at once; `attach` the driver before `start`.
 
     `fatal` is told once when the driver cannot go on. `request_timeout_us`: how long a request waits that names no
-    limit of its own. `election_timeout_us`: the longest that is drawn. Call `stop` before ports are closed.
+    limit of its own. `election_timeout_us`: the longest that is drawn. `deadline_is_due` is told when a deadline is
+    due, and when it was served: meanwhile nothing new should be begun for clients. Call `stop` before ports are closed.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Shell:
         fatal: Callable[[Exception], None],
         request_timeout_us: int,
         election_timeout_us: int,
+        deadline_is_due: Callable[[bool], None] = lambda _due: None,
     ) -> None:
         self.started_us = monotonic_us()
         self.fatal = ""
@@ -61,6 +63,7 @@ class Shell:
         self.stopped = False
         self._loop = loop
         self._on_fatal = fatal
+        self._deadline_is_due = deadline_is_due
         self._request_timeout_us = request_timeout_us
         self._ready = ReadyWatch(election_timeout_us)
         self._ran_us = self.started_us
@@ -199,11 +202,13 @@ class Shell:
             if self._timer_at_us is not None and self._timer_at_us <= deadline:
                 return
             self._timer.cancel()
+            self._surroundings.deadline_is_due(False)
         self._timer_at_us = deadline
         delay_s = max(0, deadline - monotonic_us()) / 1e6
         self._timer = self._loop.call_later(delay_s, self._timer_fired, GRACE_TURNS)
 
     def _timer_fired(self, turns_left: int) -> None:
+        self._deadline_is_due(turns_left > 0 and not self.stopped)
         if turns_left:
             # A handle for each turn; `_timer` stays set, so that `_arm` sees a deadline under way.
             self._timer = None if self.stopped else self._loop.call_later(0, self._timer_fired, turns_left - 1)

@@ -55,6 +55,10 @@ def _leader(event: TraceEvent) -> str:
     return f"{event.node} follows {leader} in term {event.term}" if leader and leader != event.node else ""
 
 
+def _stalled(event: TraceEvent) -> str:
+    return f"{event.node} stood still for {event.detail.get('ms')} ms"
+
+
 def _truncated(event: TraceEvent) -> str:
     count, first = event.detail.get("count"), event.detail.get("from")
     what = f"its entry at index {first}" if count == 1 else f"its {count} entries from index {first} on"
@@ -70,6 +74,7 @@ _KINDS: dict[str, Callable[[TraceEvent], str]] = {
     "quorum-lost": lambda e: f"{e.node} hears {e.detail.get('heard')} of {e.detail.get('voters')} and steps down",
     "role": _role,
     "leader": _leader,
+    "stalled": _stalled,
     "truncated": _truncated,
     "append-refused": lambda e: f"{e.node} refuses entries after index {e.detail.get('index')}: its log differs there",
 }

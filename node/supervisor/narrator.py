@@ -11,6 +11,17 @@ from node.observe.events import TraceEvent
 REMEMBERED_MAX = 4096
 """Facts told already, so that nobody hears them twice; beyond it, the oldest are forgotten."""
 
+WORK = {
+    "driver": "a step of the algorithm",
+    "apply": "applying entries",
+    "wal": "writing its log",
+    "links": "taking messages of its peers",
+    "report": "telling its peers its status",
+    "express": "answering clients",
+    "http": "answering clients",
+}
+"""What a node did while it stood still (`node.observe.turns.DOING`), in words."""
+
 
 class Line(msgspec.Struct, frozen=True):
     """One line for people (`text`), and the same for programs. `time_us`: wall clock. `extra`: lines below it."""
@@ -94,6 +105,12 @@ class Narrator:
     def _truncated(self, event: TraceEvent) -> str | None:
         count = event.detail.get("count")
         return f"{event.node} removed {count} uncommitted entries that differ from the leader's log"
+
+    def _stalled(self, event: TraceEvent) -> str:
+        took, doing = f"{event.node} stood still for {event.detail.get('ms')} ms", event.detail.get("doing")
+        if doing == "nothing":
+            return f"{took}: its process was stopped, or the machine had no time for it"
+        return f"{took} over {WORK.get(str(doing), 'something else')}"
 
     def _log_full(self, event: TraceEvent) -> str | None:
         if not self._first("log-full", event.node):

@@ -8,12 +8,13 @@ import asyncio
 import errno
 from collections import deque
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Protocol
 
 import aiohttp
 from yarl import URL
 
 from node.raft.messages import Lane
+from node.transport.framework import DialledSocket
 from node.transport.packing import take_pack
 from node.transport.port import GOODBYE, REFUSED, Receiver
 from node.transport.settings import LinkSettings
@@ -39,20 +40,6 @@ class Chance(Protocol):
     """A source of chance, such as `random.Random`."""
 
     def random(self) -> float: ...
-
-
-class DialledSocket(aiohttp.ClientWebSocketResponse):
-    """aiohttp's client WebSocket with its transport in reach: to abort it, and to see whether its buffer shrinks."""
-
-    def __init__(self, reader: Any, writer: Any, protocol: Any, response: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(reader, writer, protocol, response, *args, **kwargs)
-        self.transport: asyncio.Transport = writer.transport
-        self._http_response: aiohttp.ClientResponse = response
-
-    def abort(self) -> None:
-        """Drop the connection now, without goodbye, with whatever its buffer holds."""
-        self.transport.abort()
-        self._http_response.close()
 
 
 class DialFailed(Exception):

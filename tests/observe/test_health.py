@@ -2,6 +2,7 @@
 
 from node.observe.health import (
     LIVE_LOOP_AGE_US_MAX,
+    READY_DISK_SILENT_US_MAX,
     READY_LAG_ENTRIES_MAX,
     READY_LEADERLESS_TIMEOUTS,
     Verdict,
@@ -65,3 +66,16 @@ def test_a_node_without_a_vote_and_one_that_leaves_are_not_ready() -> None:
     assert (verdict.ok, "its disk was lost" in verdict.reason) == (False, True)
     assert ready(core_status(), leaving=True).reason.startswith("leaving")
     assert not ready(core_status(), leaving=True).ok
+
+
+def disk(silent_us: int | None) -> Verdict:
+    return readyz(
+        core_status(), caught_up=True, leaderless_us=0, election_timeout_us=TIMEOUT_US, disk_silent_us=silent_us
+    )
+
+
+def test_a_node_whose_disk_does_not_answer_is_not_ready_and_says_so() -> None:
+    assert disk(None).ok
+    assert disk(READY_DISK_SILENT_US_MAX).ok
+    silent = disk(READY_DISK_SILENT_US_MAX + 1_000_000)
+    assert silent == Verdict(False, "the disk of this node has not answered for 4000 ms, longer than 3000 ms")

@@ -3,12 +3,14 @@
 import re
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from node.observe.metrics import Metrics
 from node.observe.stats import Stats
 from node.observe.trace import Trace
+from node.observe.turns import Turns
 from node.raft.messages import AppendReply, Heartbeat
 from node.raft.types import Role
 from node.runtime.latency import LatencySummary
@@ -103,7 +105,9 @@ def test_every_alarm_that_operators_are_told_of_asks_for_a_metric_that_is_there(
     asked = set(re.findall(r"\braft_[a-z_]+", page))
     trace = Trace("n1", "b", lambda: 0)
     stats = Stats(trace, {}, lambda: LatencySummary((), None, None, 0))
-    metrics = Metrics(node_status, trace, lambda: 0, KeyValueStore(), stats)
+    turns = Turns(lambda: 0.0, lambda: 0.0, 1.0)
+    clients = SimpleNamespace(count=1, most=4, made_room=2, refused=3)
+    metrics = Metrics(node_status, trace, lambda: 0, KeyValueStore(), stats, turns, lambda: 0, lambda: clients)
     families = {family.name: family for family in text_string_to_metric_families(metrics.render().decode())}
     counters = {f"{name}_total" for name, family in families.items() if family.type == "counter"}
     buckets = {f"{name}_bucket" for name, family in families.items() if family.type == "histogram"}

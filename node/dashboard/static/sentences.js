@@ -33,6 +33,7 @@ const SENTENCES = {
   "refused-message": (e) => `dropped a message of ${e.detail.peer}${because(e.detail)}`,
   link: (e) => `${e.detail.lane} link ${e.detail.direction === "out" ? "to" : "from"} ${e.detail.peer} is ${e.detail.up ? "up" : "down"}${because(e.detail)}`,
   "log-full": (e) => `the log is full at ${e.detail.bytes} bytes`,
+  stalled: stallWords,
   transfer: (e) => `hand-over to ${e.detail.target}: ${{ begun: "begun", told: "it was told to stand", done: "done", failed: "failed" }[e.detail.phase] ?? e.detail.phase}`,
   fault: (e) => `${faultWords(e.detail)} ${e.detail.on ? "is on" : "is over"}`,
   gap: (e) => `${e.detail.transitions} events were overwritten before this page could read them`,
@@ -45,6 +46,23 @@ function seenWords({ detail }) {
   if (detail.what === "reachable") return `is heard again${whose}`;
   if (detail.what === "unknown") return `is not heard: unknown, not necessarily dead${whose}`;
   return `${detail.what === "restarted" ? "has restarted" : `is ${detail.what}`}${whose}`;
+}
+
+const WORK = {
+  driver: "a step of the algorithm",
+  apply: "applying entries",
+  wal: "writing its log",
+  links: "taking messages of its peers",
+  report: "telling its peers its status",
+  express: "answering clients",
+  http: "answering clients",
+};
+
+function stallWords({ detail }) {
+  const still = `stood still for ${duration(detail.ms)}`;
+  if (detail.doing === "nothing") return `${still}: its process was stopped, or the machine had no time for it`;
+  const why = detail.own ? "that was its own work" : detail.doing === "wal" ? "it waited for its disk" : "it waited for the machine";
+  return `${still} over ${WORK[detail.doing] ?? "something else"}: ${why}`;
 }
 
 /** What happened, without the node's name in front. */

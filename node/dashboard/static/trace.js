@@ -15,7 +15,7 @@ export const GROUPS = {
   faults: ["fault"],
   log: ["truncated", "append-refused", "progress", "log-full"],
   links: ["link", "refused-message", "answers-lost"],
-  life: ["started", "leaving", "stopping", "fatal", "born", "gap"],
+  life: ["started", "leaving", "stopping", "fatal", "born", "stalled", "gap"],
 };
 
 /** @param {{kind: string, name?: string}} source */

@@ -1,0 +1,143 @@
+"""The connections of clients: how many there may be, who makes room for whom, and who is given up.
+
+Why it exists: each connection costs a file descriptor, and a node that runs out of them cannot write its log or reach
+its peers. So their number is bounded. At the bound, the connection that has been idle for longest is closed for the
+new one: a client with a pool expects that of an idle connection and opens another, while a refused one is a failure,
+and the operator who comes to look must get in. Only where nobody is idle is the new one refused.
+
+A client that sends a request for ever, or takes no answer for ever, is given up: it is never idle. It must not know
+what a connection speaks.
+"""
+
+import asyncio
+from typing import Protocol
+
+from node.api.answers import try_again
+
+CLIENTS_MAX = 4096
+"""Connections of clients at a time, where file descriptors allow so many."""
+
+IDLE_SECONDS_MIN = 1.0
+"""Since when a connection must have been idle to make room. A client that just got its answer, or just connected, is
+about to send; a request that meets the end of its connection is one of unknown outcome."""
+
+LOOKS_MAX = 64
+"""Connections looked at to find one that makes room; those that were looked at are looked at last the next time."""
+
+SWEEP_SECONDS = 5.0
+BODY_SECONDS_MAX = 60.0
+"""How long a request may take to come, from its headers to the end of its body."""
+UNREAD_SECONDS_MAX = 30.0
+"""How long a client may take nothing of an answer."""
+
+_REFUSAL = try_again("overloaded", "this node has as many connections as it can hold, and none of them is idle")
+
+
+class Connected(Protocol):
+    """What is asked of a connection. Times are of the loop's clock."""
+
+    @property
+    def is_idle(self) -> bool: ...
+    @property
+    def idle_since(self) -> float: ...
+    @property
+    def body_is_missing(self) -> bool: ...
+    @property
+    def request_began(self) -> float: ...
+    @property
+    def unread_bytes(self) -> int: ...
+    def force_close(self) -> None: ...
+    def abort(self) -> None: ...
+
+
+class Clients:
+    """All connections of one server, at most `most`. `time`: the loop's clock, seconds."""
+
+    def __init__(self, most: int, loop: asyncio.AbstractEventLoop) -> None:
+        self.most = most
+        self.made_room = 0
+        """Idle connections closed for others."""
+        self.refused = 0
+        """Connections refused."""
+        self._loop = loop
+        self._open: dict[Connected, None] = {}
+        self._coming = 0
+        self._unread: dict[Connected, tuple[int, float]] = {}
+        """Of those with answers that are not taken: how much, and since when it is so much."""
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def count(self) -> int:
+        """How many there are, those included that are just coming."""
+        return len(self._open) + self._coming
+
+    def admit(self) -> bool:
+        """Whether one more may come; an idle one may be closed for it. `opened` or `gone` must follow a True."""
+        if self.count >= self.most and not self._make_room():
+            self.refused += 1
+            return False
+        self._coming += 1
+        return True
+
+    def gone(self) -> None:
+        """One that was admitted did not get as far as being opened."""
+        self._coming -= 1
+
+    def opened(self, connection: Connected) -> None:
+        """One that was admitted is there."""
+        self._coming = max(0, self._coming - 1)
+        self._open[connection] = None
+        if self._timer is None:
+            self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def closed(self, connection: Connected) -> None:
+        """One is gone, or will be in a moment."""
+        self._open.pop(connection, None)
+        self._unread.pop(connection, None)
+        if not self._open and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _make_room(self) -> bool:
+        """Close the one that has been idle for longest, of some; whether one was."""
+        longest: Connected | None = None
+        before = self._loop.time() - IDLE_SECONDS_MIN
+        for connection in [connection for connection, _ in zip(self._open, range(LOOKS_MAX), strict=False)]:
+            self._open[connection] = self._open.pop(connection)
+            idle = connection.is_idle and connection.idle_since <= before
+            if idle and (longest is None or connection.idle_since < longest.idle_since):
+                longest = connection
+        if longest is None:
+            return False
+        self.made_room += 1
+        self.closed(longest)
+        longest.force_close()
+        return True
+
+    def _sweep(self) -> None:
+        """Give up whoever sends a request, or takes an answer, without end."""
+        self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+        now = self._loop.time()
+        for connection in list(self._open):
+            unread = connection.unread_bytes
+            seen = self._unread.get(connection)
+            if not unread:
+                self._unread.pop(connection, None)
+            elif seen is None or unread < seen[0]:
+                self._unread[connection] = (unread, now)
+            elif now - seen[1] >= UNREAD_SECONDS_MAX:
+                connection.abort()
+                continue
+            if connection.body_is_missing and now - connection.request_began >= BODY_SECONDS_MAX:
+                connection.abort()
+
+
+def refusal() -> bytes:
+    """The whole answer to a connection that cannot be held."""
+    answer = _REFUSAL.answer()
+    body = bytes(answer.body) if isinstance(answer.body, bytes | bytearray) else b""
+    head = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items() if name != "Content-Length")
+    return (
+        f"HTTP/1.1 503 Service Unavailable\r\n{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
+        + body
+    )

@@ -1,0 +1,139 @@
+"""The gate through which all work for clients comes in: so much in one turn of the loop, first come, first served.
+
+Why it exists: one poll of the network may bring requests of hundreds of clients, and whatever comes in together is done
+together, before anything else has its turn: heartbeats would leave late, and votes and acknowledgements of peers, which
+came a moment later, would wait as long. The gate lets in TURN_SECONDS_MAX of such work in a turn (a handler begins one
+turn later, so that what was let in twice may meet); who
+does not fit waits, at most one piece and one request of each connection, whose socket is not read meanwhile. Peers do
+not come through here, and while a deadline of the algorithm is due the gate is shut.
+
+Work has a price in seconds of this thread's processor time, so that a machine with others on it does not make it dear:
+the express lane's by bytes, a handler's as measured of those before. It must not know what comes in.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from node.observe.turns import Steps, Turns
+
+TURN_SECONDS_MAX = 0.005
+"""Work for clients that begins in one turn of the loop: a third of what any one request may take, and short enough that
+a heartbeat, which may wait for a few such turns, is still early."""
+
+EXPRESS_SECONDS = 0.00004
+"""Price of a request of the express lane: what the driver will have to do for it is part of it."""
+
+BYTE_SECONDS = 2e-9
+"""And of each byte of it and of its answer, which may be a value of a megabyte."""
+
+HANDOVER_SECONDS = 0.00015
+"""Price of a piece of a request that the framework gets, and of the task that it wakes."""
+
+HANDLER_SECONDS = 0.0003
+"""Least price of a request's handler, which begins a turn later."""
+
+PRICE_KEPT = 0.9
+"""A step of a handler that took longer is the price of the next ones; it falls by this with each step that is shorter.
+Where requests for long lists come, one begins in a turn, which costs a moment for each turn and no more."""
+
+UNMARKED_SECONDS = TURN_SECONDS_MAX / 8
+"""Below this, the end of the turn is not waited for: a client alone must not pay for a wake-up with each request."""
+
+T = TypeVar("T")
+
+
+class Gate:
+    """One for a node. `turns` measures what comes in. Used on the loop's thread alone."""
+
+    def __init__(self, turns: Turns, call_soon: Callable[[Callable[[], None]], object]) -> None:
+        self.clock = turns.clock
+        self._turns = turns
+        self._call_soon = call_soon
+        self._spent = 0.0
+        self._marked = False
+        """Whether the next turn will tell us that it is one."""
+        self._shut = False
+        self._price = HANDLER_SECONDS
+        self._waiting: deque[Callable[[], None]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
+    def shut(self, shut: bool) -> None:
+        """Let nobody in until it is opened again: a deadline is due, and is served after this turn."""
+        self._shut = shut
+
+    def is_open(self) -> bool:
+        """Whether one more may come in now."""
+        return not (self._waiting or self._shut) and self._spent < TURN_SECONDS_MAX
+
+    def wait(self, come_in: Callable[[], None]) -> None:
+        """Call `come_in` when it is its turn; it spends then."""
+        self._waiting.append(come_in)
+        self._mark()
+
+    def came_in(self, express: bool, began: float, size_bytes: int) -> None:
+        """A piece of so many bytes was taken, from `began` until now."""
+        took = self.clock() - began
+        if express:
+            self._turns.add("express", took)
+            self._spend(EXPRESS_SECONDS + size_bytes * BYTE_SECONDS)
+        else:
+            self._turns.add("http", took)
+            self._spend(HANDOVER_SECONDS + size_bytes * BYTE_SECONDS)
+
+    def answered(self, size_bytes: int) -> None:
+        """The express lane wrote an answer of so many bytes."""
+        self._spend(size_bytes * BYTE_SECONDS)
+
+    async def handle(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do `work`, the handler of one request, when it is its turn; its steps are measured."""
+        if self.is_open():
+            self._spend(self._price)
+        else:
+            try:
+                await self._turn()
+            except BaseException:
+                work.close()
+                raise
+        return await Steps(work, self._turns, self._stepped)
+
+    async def _turn(self) -> None:
+        mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def come_in() -> None:
+            if not mine.done():  # its client may have gone meanwhile
+                self._spend(self._price)
+                mine.set_result(None)
+
+        self.wait(come_in)
+        await mine
+
+    def _stepped(self, took: float, used: float) -> None:
+        self._turns.add("http", took)
+        if used > self._price:
+            self._spend(used - self._price)
+        self._price = max(HANDLER_SECONDS, used, self._price * PRICE_KEPT)
+
+    def _spend(self, seconds: float) -> None:
+        self._spent += seconds
+        if self._spent >= UNMARKED_SECONDS:
+            self._mark()
+
+    def _mark(self) -> None:
+        if not self._marked:
+            self._marked = True
+            self._call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        self._marked = False
+        self._spent = 0.0
+        waiting = self._waiting
+        while waiting and not self._shut and self._spent < TURN_SECONDS_MAX:
+            waiting.popleft()()
+        if waiting:
+            self._mark()

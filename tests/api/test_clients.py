@@ -1,0 +1,213 @@
+"""Connections of clients: the longest idle one makes room, nobody busy does, and who never ends is given up."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+from aiohttp import web
+
+from node.api import clients as limits
+from node.api.clients import BODY_SECONDS_MAX, IDLE_SECONDS_MIN, UNREAD_SECONDS_MAX, Clients
+from node.api.server import ApiRunner
+from tests.api.test_express import Client, connected
+
+GET = b"GET /quick HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+class One:
+    """A connection as `Clients` sees it."""
+
+    def __init__(self, idle_since: float, is_idle: bool = True) -> None:
+        self.idle_since = idle_since
+        self.is_idle = is_idle
+        self.body_is_missing = False
+        self.request_began = 0.0
+        self.unread_bytes = 0
+        self.closed = False
+        self.aborted = False
+
+    def force_close(self) -> None:
+        self.closed = True
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+class Clock:
+    """Stands for a loop: a clock, and the timer that was asked for."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, delay: float, callback: object) -> "Clock":
+        return self
+
+    def cancel(self) -> None:
+        return None
+
+
+def filled(clock: Clock, *ones: One) -> Clients:
+    made = Clients(len(ones), clock)  # type: ignore[arg-type]
+    for one in ones:
+        assert made.admit()
+        made.opened(one)
+    return made
+
+
+def test_the_longest_idle_connection_makes_room() -> None:
+    clock = Clock()
+    ones = [One(990.0), One(980.0), One(985.0)]
+    clients = filled(clock, *ones)
+    assert clients.admit()
+    assert [one.closed for one in ones] == [False, True, False]
+    assert (clients.made_room, clients.refused, clients.count) == (1, 0, 3)
+
+
+def test_nobody_busy_or_just_answered_makes_room() -> None:
+    clock = Clock()
+    ones = [One(900.0, is_idle=False), One(clock.now - IDLE_SECONDS_MIN / 2)]
+    clients = filled(clock, *ones)
+    assert not clients.admit()
+    assert not any(one.closed for one in ones)
+    assert clients.refused == 1
+    clock.now += IDLE_SECONDS_MIN
+    assert clients.admit()
+    assert ones[1].closed
+
+
+def test_every_connection_is_looked_at_in_time_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "LOOKS_MAX", 4)
+    ones = [One(900.0, is_idle=False) for _ in range(9)] + [One(900.0)]
+    clients = filled(Clock(), *ones)
+    assert [clients.admit() for _ in range(3)] == [False, False, True]
+    assert ones[9].closed
+
+
+def test_one_that_did_not_arrive_leaves_its_place() -> None:
+    clients = filled(Clock(), One(1000.0))
+    clients.closed(next(iter(clients._open)))
+    assert clients.admit()
+    assert not clients.admit()
+    clients.gone()
+    assert clients.admit()
+
+
+def test_a_body_that_never_ends_and_an_answer_that_nobody_takes_are_given_up() -> None:
+    clock = Clock()
+    slow, deaf, honest = One(0, False), One(0, False), One(0, False)
+    clients = filled(clock, slow, deaf, honest)
+    slow.body_is_missing, slow.request_began = True, clock.now
+    honest.body_is_missing, honest.request_began = True, clock.now + BODY_SECONDS_MAX - 1
+    deaf.unread_bytes = 100_000
+    clients._sweep()
+    deaf.unread_bytes = 50_000  # it took some
+    clock.now += UNREAD_SECONDS_MAX - 1
+    clients._sweep()
+    assert not deaf.aborted
+    clock.now += BODY_SECONDS_MAX - UNREAD_SECONDS_MAX + 1
+    clients._sweep()
+    assert (slow.aborted, deaf.aborted, honest.aborted) == (True, True, False)
+
+
+# --- real connections -------------------------------------------------------------------------------------------
+
+
+class Slow:
+    """A server with few places, some of whose answers wait."""
+
+    def __init__(self, runner: ApiRunner) -> None:
+        self.runner = runner
+        self.port = runner.addresses[0][1]
+        self.released = asyncio.Event()
+        self.waiting = 0
+
+
+@asynccontextmanager
+async def serving(most: int) -> AsyncIterator[Slow]:
+    app = web.Application()
+    made: list[Slow] = []
+
+    async def quick(_request: web.Request) -> web.Response:
+        return web.Response(text="quick")
+
+    async def wait(_request: web.Request) -> web.Response:
+        made[0].waiting += 1
+        await made[0].released.wait()
+        return web.Response(text="waited")
+
+    app.router.add_get("/quick", quick)
+    app.router.add_get("/wait", wait)
+    runner = ApiRunner(app, clients=Clients(most, asyncio.get_running_loop()))
+    await runner.setup()
+    try:
+        await runner.listen("127.0.0.1", 0)
+        made.append(Slow(runner))
+        yield made[0]
+    finally:
+        made[0].released.set()
+        await runner.cleanup()
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "IDLE_SECONDS_MIN", 0.0)
+
+
+async def test_more_clients_than_places_are_all_served_while_they_take_turns(at_once: None) -> None:
+    async with serving(4) as server, AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(connected(server.port)) for _ in range(4)]
+        for client in clients:
+            assert await client.ask(GET) == (200, b"quick")
+        for _ in range(20):
+            newcomer = await stack.enter_async_context(connected(server.port))
+            assert await newcomer.ask(GET) == (200, b"quick")
+        assert server.runner.clients.count <= 4
+        assert await clients[0].reader.read() == b"", "the one that was idle for longest was closed"
+
+
+async def test_where_nobody_is_idle_a_new_client_is_told_to_try_again(at_once: None) -> None:
+    async with serving(2) as server, AsyncExitStack() as stack:
+        busy = [await stack.enter_async_context(connected(server.port)) for _ in range(2)]
+        for client in busy:
+            client.writer.write(GET.replace(b"quick", b"wait"))
+        while server.waiting < 2:  # noqa: ASYNC110 - the server has no event
+            await asyncio.sleep(0.005)
+        async with connected(server.port) as refused:
+            status, body = await refused.ask(GET)
+            assert status == 503
+            assert b'"overloaded"' in body
+            assert await refused.reader.read() == b""
+        server.released.set()
+        for client in busy:
+            assert await client.answer() == (200, b"waited")
+
+
+async def test_a_client_that_never_ends_its_headers_is_idle(at_once: None) -> None:
+    async with serving(1) as server, connected(server.port) as sloth, connected(server.port) as other:
+        sloth.writer.write(GET[:20])
+        await asyncio.sleep(0.02)
+        answer = asyncio.ensure_future(Client(other.reader, other.writer).ask(GET))
+        assert await answer == (200, b"quick")
+        assert await sloth.reader.read() == b""
+
+
+async def test_a_listener_that_is_out_of_descriptors_goes_on_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = socket.socket.accept
+    failures = [2]
+
+    def accept(self: socket.socket) -> tuple[socket.socket, object]:
+        if failures[0]:
+            failures[0] -= 1
+            raise OSError(24, "Too many open files")
+        return real(self)
+
+    monkeypatch.setattr("node.api.listening.PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(socket.socket, "accept", accept)
+    async with serving(4) as server, connected(server.port) as client:
+        assert await client.ask(GET) == (200, b"quick")
+    assert failures == [0]
