@@ -7,16 +7,20 @@ never proposed, 504 where nobody knows (pitfall 34). It must not retry, and not 
 import asyncio
 import logging
 from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import quote, quote_from_bytes
 
-import msgspec
 from aiohttp import web
 
-from node.api.answers import Problem, json_answer, malformed, try_again
-from node.api.inputs import Query, decode, precondition, target_of, too_large
+from node.api.answers import JSON_HEADERS, Problem, json_answer, json_text, malformed, try_again
+from node.api.inputs import Query, Session, decode, precondition, session_of, target_of, too_large
+from node.api.outcomes import DONE_UNREADABLE, result_of
+from node.api.reading import begin_read
+from node.api.slices import Slices
+from node.api.streaming import PIECE_BYTES, answer_in_pieces, cut, in_pieces
 from node.observe.metrics import Metrics
-from node.runtime.ports import Done, NodeHandle, NotProposed, Outcome, Unknown
+from node.runtime.ports import Done, DoneUntold, NodeHandle, NotProposed, Outcome, Unknown
 from node.statemachine.commands import (
     KEY_BYTES_MAX,
     VALUE_BYTES_MAX,
@@ -38,7 +42,6 @@ from node.statemachine.commands import (
     Target,
     Txn,
     TxnResult,
-    decode_result,
     encode_command,
     prefix_end,
 )
@@ -64,18 +67,18 @@ class StoreView(Protocol):
     @property
     def revision(self) -> int: ...
     def get(self, key: bytes, revision: int = 0) -> KeyValue | ReadError | None: ...
-    def range(
-        self, key: bytes, range_end: bytes = b"", *, revision: int = 0, limit: int = 0
-    ) -> RangeResult | ReadError: ...
+    def read(self, wanted: Range) -> RangeResult | ReadError: ...
+    def read_txn(self, txn: Txn) -> Result: ...
 
 
 class KeyValueApi:
     """Handlers of `/kv`."""
 
-    def __init__(self, handle: NodeHandle, store: StoreView, metrics: Metrics) -> None:
+    def __init__(self, handle: NodeHandle, store: StoreView, metrics: Metrics, slices: Slices) -> None:
         self._handle = handle
         self._store = store
         self._metrics = metrics
+        self._slices = slices
 
     def routes(self) -> list[web.RouteDef]:
         """For the router."""
@@ -86,11 +89,11 @@ class KeyValueApi:
             web.delete("/kv/{key:.*}", self.delete),
         ]
 
-    async def get(self, request: web.Request) -> web.Response:
+    async def get(self, request: web.Request) -> web.StreamResponse:
         """A value, or with an empty key a list."""
         _, path, query_text = target_of(request)
         if path in ("/kv", _PREFIX):
-            return await self._list(Query(query_text, _LIST))
+            return await self._list(request, Query(query_text, _LIST))
         key, query = _key_of(path), Query(query_text, _READ)
         revision = query.number("revision", 0)
         await self._barrier(query)
@@ -102,7 +105,10 @@ class KeyValueApi:
                 "Cache-Control": "no-store",
                 "X-Content-Type-Options": "nosniff",
             }
-            return web.Response(body=found.value, headers=headers)
+            size_bytes = len(found.value)
+            if size_bytes <= PIECE_BYTES:
+                return web.Response(body=found.value, headers=headers)
+            return await answer_in_pieces(request, cut(found.value), self._slices, headers, size_bytes)
         if found is None:
             raise _missing(key, self._store.revision)
         raise _unreadable(found)
@@ -111,9 +117,9 @@ class KeyValueApi:
         """Set a value, with `If-Match` only where the key is still at that revision."""
         _, path, query_text = target_of(request)
         key, query = _key_of(path), Query(query_text, ("timeout_ms",))
-        timeout_us, demanded = query.timeout_us(), precondition(request)
+        timeout_us, demanded, session = query.timeout_us(), precondition(request), session_of(request)
         put = Put(key, await _body(request, timeout_us))
-        result = await self._write(key, put, demanded, timeout_us)
+        result = await self._write(key, put, demanded, timeout_us, session)
         if not isinstance(result, PutResult):
             raise _unexpected(result)
         return json_answer({"revision": result.revision, **_named(key)}, headers={"ETag": f'"{result.revision}"'})
@@ -122,42 +128,34 @@ class KeyValueApi:
         """Remove a key; 404 where there is none."""
         _, path, query_text = target_of(request)
         key, query = _key_of(path), Query(query_text, ("timeout_ms",))
-        result = await self._write(key, DeleteRange(key), precondition(request), query.timeout_us())
+        demanded, session = precondition(request), session_of(request)
+        result = await self._write(key, DeleteRange(key), demanded, query.timeout_us(), session)
         if not isinstance(result, DeleteResult):
             raise _unexpected(result)
         if not result.deleted:
             raise _missing(key, result.revision)
         return json_answer({"revision": result.revision, "deleted": result.deleted, **_named(key)})
 
-    async def _list(self, query: Query) -> web.Response:
+    async def _list(self, request: web.Request, query: Query) -> web.StreamResponse:
         prefix, start = query.bytes("prefix"), query.bytes("from")
         if max(len(prefix), len(start)) > KEY_BYTES_MAX:
             raise too_large("prefix", KEY_BYTES_MAX)
         limit, revision = query.number("limit", LIST_KEYS_DEFAULT, 1, LIST_KEYS_MAX), query.number("revision", 0)
         await self._barrier(query)
-        first = max(prefix, start) or b"\0"
-        found = self._store.range(first, prefix_end(prefix), revision=revision, limit=limit + 1)
-        if not isinstance(found, RangeResult):
+        wanted = Range(max(prefix, start) or b"\0", prefix_end(prefix), revision, limit + 1)
+        found = await self._slices.read(begin_read(self._store, wanted))
+        if isinstance(found, (Compacted, FutureRevision)):
             raise _unreadable(found)
+        if not isinstance(found, RangeResult):
+            raise RuntimeError("the store answers a range with a range")
         shown, beyond = found.kvs[:limit], found.kvs[limit:]
-        return json_answer(
-            {
-                "revision": found.revision,
-                "count": found.count,
-                "more": bool(beyond),
-                "next": _next_page(query, beyond[0].key, revision or found.revision) if beyond else None,
-                "keys": [
-                    {
-                        **_named(kv.key),
-                        "value_bytes": len(kv.value),
-                        "mod_revision": kv.mod_revision,
-                        "create_revision": kv.create_revision,
-                        "version": kv.version,
-                    }
-                    for kv in shown
-                ],
-            }
-        )
+        about = {
+            "revision": found.revision,
+            "count": found.count,
+            "more": bool(beyond),
+            "next": _next_page(query, beyond[0].key, revision or found.revision) if beyond else None,
+        }
+        return await answer_in_pieces(request, in_pieces(_listed(about, shown)), self._slices, JSON_HEADERS)
 
     async def _barrier(self, query: Query) -> None:
         timeout_us = query.timeout_us()
@@ -170,14 +168,14 @@ class KeyValueApi:
             raise try_again(failed.code, failed.reason, failed.leader)
 
     async def _write(
-        self, key: bytes, write: Put | DeleteRange, demanded: int | None, timeout_us: int | None
+        self, key: bytes, write: Put | DeleteRange, demanded: int | None, timeout_us: int | None, session: Session
     ) -> Result:
         command: Command = write
         if demanded is not None:
             same = Compare(key, Target.MOD_REVISION, Relation.EQUAL, demanded)
             command = Txn((same,), (write,), (Range(key, keys_only=True),))
         try:
-            outcome = await self._handle.propose(encode_command(command), timeout_us)
+            outcome = await self._handle.propose(encode_command(command), timeout_us, *session)
         except Exception:
             _LOG.exception("a write failed in the node")
             outcome = Unknown("this node made a mistake while it wrote; its log says which")
@@ -201,14 +199,13 @@ class KeyValueApi:
         """The store's answer, or a `Problem` that says what became of the write."""
         if isinstance(outcome, Done):
             self._metrics.proposal("done")
-            try:
-                return decode_result(outcome.result)
-            except msgspec.MsgspecError:
-                raise Problem(
-                    504,
-                    "unknown outcome",
-                    "the write was done, but its answer cannot be read; look before you repeat it",
-                ) from None
+            result = result_of(outcome)
+            if result is None:
+                raise Problem(504, "done-untold", DONE_UNREADABLE, index=outcome.index)
+            return result
+        if isinstance(outcome, DoneUntold):
+            self._metrics.proposal("done")
+            raise Problem(504, "done-untold", f"the write was done: {outcome.reason}", index=outcome.index)
         if isinstance(outcome, Unknown):
             self._metrics.proposal("unknown")
             raise Problem(504, "unknown outcome", outcome.reason)
@@ -217,13 +214,18 @@ class KeyValueApi:
 
 
 def _refusal(outcome: NotProposed) -> Problem:
+    if outcome.code == "too-large":
+        return Problem(413, "too-large", outcome.reason)
     if outcome.code == "log-full":
         return Problem(507, "log-full", outcome.reason, leader=outcome.leader or None)
     return try_again(outcome.code, outcome.reason, outcome.leader)
 
 
 def _key_of(path: str) -> bytes:
-    key = decode("key", path[len(_PREFIX) :])
+    text = path[len(_PREFIX) :]
+    if len(text) > 3 * KEY_BYTES_MAX:  # not even with each byte percent-encoded
+        raise too_large("key", KEY_BYTES_MAX)
+    key = decode("key", text)
     if not key:
         raise malformed("key", "the key is empty; write /kv/KEY")
     if len(key) > KEY_BYTES_MAX:
@@ -257,6 +259,21 @@ def _named(key: bytes) -> dict[str, Any]:
     except UnicodeDecodeError:
         text = None
     return {"key": text, "key_base64": b64encode(key).decode()}
+
+
+def _listed(about: Mapping[str, object], kvs: Sequence[KeyValue]) -> Iterator[bytes]:
+    """A list as JSON, key by key; `about`: what stands before them."""
+    yield json_text(about)[:-1] + b',"keys":['
+    for number, kv in enumerate(kvs):
+        row = {
+            **_named(kv.key),
+            "value_bytes": len(kv.value),
+            "mod_revision": kv.mod_revision,
+            "create_revision": kv.create_revision,
+            "version": kv.version,
+        }
+        yield (b"," if number else b"") + json_text(row)
+    yield b"]}\n"
 
 
 def _next_page(query: Query, start: bytes, revision: int) -> str:

@@ -14,7 +14,8 @@ from aiohttp import HttpVersion11, web
 from node.api.answers import Problem, malformed
 from node.api.commands import CommandsApi
 from node.api.connection import ENDING_SECONDS_MAX, Server
-from node.api.etcd.routes import EtcdApi, ReadableStore
+from node.api.etcd.calls import ReadableStore
+from node.api.etcd.routes import EtcdApi
 from node.api.events import EventsApi
 from node.api.express import Express
 from node.api.guard import from_aiohttp, make_guard
@@ -22,6 +23,8 @@ from node.api.kv import KeyValueApi, StoreView
 from node.api.openapi import openapi
 from node.api.operations import OperationsApi, index
 from node.api.outage import make_outage
+from node.api.slices import Slices
+from node.api.streaming import RETIRING
 from node.observe.metrics import Metrics
 from node.observe.stats import Stats
 from node.observe.trace import Trace
@@ -75,10 +78,11 @@ def build_app(
     if failing is not None:
         middlewares.append(make_outage(failing))
     app = web.Application(middlewares=middlewares, client_max_size=VALUE_BYTES_MAX)
-    streams = events or EventsApi(trace)
-    app.router.add_routes(KeyValueApi(handle, store, metrics).routes())
-    app.router.add_routes(EtcdApi(handle, store, metrics, lambda: trace.term).routes())
-    app.router.add_routes(OperationsApi(handle, metrics, stats).routes())
+    slices = Slices()
+    streams = events or EventsApi(trace, slices=slices)
+    app.router.add_routes(KeyValueApi(handle, store, metrics, slices).routes())
+    app.router.add_routes(EtcdApi(handle, store, metrics, lambda: trace.term, slices).routes())
+    app.router.add_routes(OperationsApi(handle, metrics, stats, slices).routes())
     app.router.add_routes(CommandsApi(handle, faults_enabled).routes())
     app.router.add_routes(streams.routes())
     app.router.add_get("/openapi.json", openapi)
@@ -158,6 +162,7 @@ def _outermost(handle: Handler, retiring: Callable[[], bool]) -> Handler:
     answers of a connection that retires say so."""
 
     async def judged(request: web.BaseRequest) -> web.StreamResponse:
+        RETIRING.set(retiring)
         try:
             _check_line(request)
             return await handle(request)

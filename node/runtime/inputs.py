@@ -21,11 +21,14 @@ class Arrived(msgspec.Struct, frozen=True):
 
 
 class WantWrite(msgspec.Struct, frozen=True):
-    """A client of this node wants `data` in the log. `reply` is called once, by `deadline_us` at the latest."""
+    """A client of this node wants `data` in the log. `reply` is called once, soon after `deadline_us` at the latest.
+    `session` and `sequence` go into the entry (see `Entry`)."""
 
     data: bytes
     deadline_us: int
     reply: Callable[[Outcome], None]
+    session: int = 0
+    sequence: int = 0
 
 
 class WantRead(msgspec.Struct, frozen=True):

@@ -4,7 +4,7 @@ Why it exists: the runtime is written against these Protocols, so that the simul
 network and clock behind the very same driver, and `app.py` real ones. It must not import a concrete class.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -58,17 +58,26 @@ class TraceSink(Protocol):
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):
-    """Committed and applied: `result` is the state machine's answer, `index` and `term` the entry's."""
+    """Committed and applied: `result` is the state machine's answer, a value; `index` and `term` the entry's."""
 
-    result: bytes
+    result: object
     index: int
     term: int
+
+
+class DoneUntold(msgspec.Struct, frozen=True, tag="done-untold"):
+    """Committed and applied as `Done`, but the state machine's answer did not get here. `reason` is one sentence."""
+
+    index: int
+    term: int
+    reason: str
 
 
 class NotProposed(msgspec.Struct, frozen=True, tag="not-proposed"):
     """Provably never proposed: nothing happened and nothing will.
 
-    `code` is for programs: "no-leader", "not-born", "log-full", "overloaded", "no-link", "stopping", "transferring".
+    `code` is for programs: "no-leader", "not-born", "log-full", "overloaded", "too-large", "no-link",
+    "stopping", "transferring".
     `reason` is one sentence for people. `leader`: who probably leads, or empty.
     """
 
@@ -83,7 +92,7 @@ class Unknown(msgspec.Struct, frozen=True, tag="unknown"):
     reason: str
 
 
-Outcome = Done | NotProposed | Unknown
+Outcome = Done | DoneUntold | NotProposed | Unknown
 
 
 class ReadFailed(msgspec.Struct, frozen=True):
@@ -212,14 +221,17 @@ class LogLine(msgspec.Struct, frozen=True):
     size_bytes: int
     checksum: str
     summary: str = ""
+    session: int = 0
+    sequence: int = 0
 
 
 class NodeHandle(Protocol):
     """What the API and the dashboard see of a running node."""
 
-    async def propose(self, command: bytes, timeout_us: int | None) -> Outcome:
+    async def propose(self, command: bytes, timeout_us: int | None, session: int = 0, sequence: int = 0) -> Outcome:
         """Put `command` through the log (forwarded to the leader at most once, never retried) and wait for it, at
-        most `timeout_us` microseconds; None: as long as this node's settings say."""
+        most `timeout_us` microseconds; None: as long as this node's settings say. `session`, `sequence`: of the
+        client's session, for the entry; 0: none."""
 
     async def read_barrier(self, timeout_us: int | None) -> ReadFailed | None:
         """Return None once the state machine holds every write acknowledged before this call (thesis 6.4).
@@ -237,8 +249,9 @@ class NodeHandle(Protocol):
     def views(self) -> tuple[PeerView, ...]:
         """Every configured node as seen from here, this one included, sorted by name."""
 
-    def log(self, from_index: int, limit: int) -> tuple[LogLine, ...]:
-        """At most `limit` entries of this node's log from `from_index` on (uncommitted ones included)."""
+    def log(self, from_index: int, limit: int) -> Iterator[LogLine]:
+        """At most `limit` entries of this node's log from `from_index` on (uncommitted ones included), as the log is
+        now; each line is made when it is asked for, and reads its whole entry."""
 
     def readiness(self) -> Readiness:
         """What `/readyz` judges beside `status().core`."""

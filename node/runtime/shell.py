@@ -8,7 +8,7 @@ for many messages. It must not know what a message means.
 import asyncio
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import TypeVar
 
@@ -254,12 +254,12 @@ class Shell:
 
     # --- NodeHandle --------------------------------------------------------------------------------------------
 
-    async def propose(self, command: bytes, timeout_us: int | None) -> Outcome:
+    async def propose(self, command: bytes, timeout_us: int | None, session: int = 0, sequence: int = 0) -> Outcome:
         """See NodeHandle."""
         if self._stopped or len(self._inbox) >= INBOX_INPUTS_MAX:
             return NotProposed("stopping", "the node is stopping") if self._stopped else _overloaded()
         future: asyncio.Future[Outcome] = self._loop.create_future()
-        self._post(WantWrite(command, self._until_us(timeout_us), _resolver(future)))
+        self._post(WantWrite(command, self._until_us(timeout_us), _resolver(future), session, sequence))
         return await future
 
     async def read_barrier(self, timeout_us: int | None) -> ReadFailed | None:
@@ -376,10 +376,10 @@ class Shell:
         """See NodeHandle."""
         return self._views.all(self.status(), monotonic_us())
 
-    def log(self, from_index: int, limit: int) -> tuple[LogLine, ...]:
+    def log(self, from_index: int, limit: int) -> Iterator[LogLine]:
         """See NodeHandle."""
         entries = self._driver.core.entries(from_index, min(limit, LOG_LINES_MAX))
-        return tuple(_log_line(entry, self._surroundings.describe(entry)) for entry in entries)
+        return (_log_line(entry, self._surroundings.describe(entry)) for entry in entries)
 
     def addresses(self) -> Mapping[str, Address]:
         """See `commanding.Looks`."""
@@ -439,4 +439,7 @@ def _resolver(future: "asyncio.Future[T]") -> Callable[[T], None]:
 
 def _log_line(entry: Entry, summary: str) -> LogLine:
     checksum = zlib.crc32(msgspec.msgpack.encode(entry))
-    return LogLine(entry.index, entry.term, entry.kind.name.lower(), entry.size_bytes, f"{checksum:08x}", summary)
+    kind = entry.kind.name.lower()
+    return LogLine(
+        entry.index, entry.term, kind, entry.size_bytes, f"{checksum:08x}", summary, entry.session, entry.sequence
+    )

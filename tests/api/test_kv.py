@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from node.runtime.ports import Done, NotProposed, Outcome, ReadFailed, Unknown
+from node.runtime.ports import Done, DoneUntold, NotProposed, Outcome, ReadFailed, Unknown
 from node.statemachine.commands import KEY_BYTES_MAX, VALUE_BYTES_MAX, Compact, KeyValue, Put
 from tests.api.double import ScriptedNode, Server, client_of, serving
 
@@ -153,7 +153,9 @@ async def test_a_list_pages_through_a_prefix_at_one_revision(client: aiohttp.Cli
             (NotProposed(code, "a sentence", "n2"), 503, code)
             for code in ("no-leader", "overloaded", "no-link", "not-born", "stopping", "something-new")
         ),
-        (Done(b"\xc1", 1, 1), 504, "unknown outcome"),
+        (DoneUntold(7, 1, "its answer is too long to be sent here"), 504, "done-untold"),
+        (Done(b"\xc1", 1, 1), 504, "done-untold"),
+        (NotProposed("too-large", "it is too long for one entry"), 413, "too-large"),
     ],
 )
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
