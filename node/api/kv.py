@@ -6,21 +6,20 @@ never proposed, 504 where nobody knows (pitfall 34). It must not retry, and not 
 
 import asyncio
 import logging
-from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import quote, quote_from_bytes
 
 from aiohttp import web
 
 from node.api.answers import JSON_HEADERS, Problem, json_answer, json_text, malformed, try_again
 from node.api.inputs import Query, Session, decode, precondition, session_of, target_of, too_large
+from node.api.kv_answers import missing, named, refusal, row, unexpected, unreadable
 from node.api.outcomes import DONE_UNREADABLE, result_of
 from node.api.reading import begin_read
 from node.api.slices import Slices
-from node.api.streaming import PIECE_BYTES, answer_in_pieces, cut, in_pieces
+from node.api.streaming import PIECE_BYTES, answer_in_pieces, cut, in_pieces, listed
 from node.observe.metrics import Metrics
-from node.runtime.ports import Done, DoneUntold, NodeHandle, NotProposed, Outcome, Unknown
+from node.runtime.ports import Done, DoneUntold, NodeHandle, Outcome, Unknown
 from node.statemachine.commands import (
     KEY_BYTES_MAX,
     VALUE_BYTES_MAX,
@@ -36,7 +35,6 @@ from node.statemachine.commands import (
     Range,
     RangeResult,
     ReadError,
-    Refused,
     Relation,
     Result,
     Target,
@@ -110,8 +108,8 @@ class KeyValueApi:
                 return web.Response(body=found.value, headers=headers)
             return await answer_in_pieces(request, cut(found.value), self._slices, headers, size_bytes)
         if found is None:
-            raise _missing(key, self._store.revision)
-        raise _unreadable(found)
+            raise missing(key, self._store.revision)
+        raise unreadable(found)
 
     async def put(self, request: web.Request) -> web.Response:
         """Set a value, with `If-Match` only where the key is still at that revision."""
@@ -121,8 +119,8 @@ class KeyValueApi:
         put = Put(key, await _body(request, timeout_us))
         result = await self._write(key, put, demanded, timeout_us, session)
         if not isinstance(result, PutResult):
-            raise _unexpected(result)
-        return json_answer({"revision": result.revision, **_named(key)}, headers={"ETag": f'"{result.revision}"'})
+            raise unexpected(result)
+        return json_answer({"revision": result.revision, **named(key)}, headers={"ETag": f'"{result.revision}"'})
 
     async def delete(self, request: web.Request) -> web.Response:
         """Remove a key; 404 where there is none."""
@@ -131,10 +129,10 @@ class KeyValueApi:
         demanded, session = precondition(request), session_of(request)
         result = await self._write(key, DeleteRange(key), demanded, query.timeout_us(), session)
         if not isinstance(result, DeleteResult):
-            raise _unexpected(result)
+            raise unexpected(result)
         if not result.deleted:
-            raise _missing(key, result.revision)
-        return json_answer({"revision": result.revision, "deleted": result.deleted, **_named(key)})
+            raise missing(key, result.revision)
+        return json_answer({"revision": result.revision, "deleted": result.deleted, **named(key)})
 
     async def _list(self, request: web.Request, query: Query) -> web.StreamResponse:
         prefix, start = query.bytes("prefix"), query.bytes("from")
@@ -145,7 +143,7 @@ class KeyValueApi:
         wanted = Range(max(prefix, start) or b"\0", prefix_end(prefix), revision, limit + 1)
         found = await self._slices.read(begin_read(self._store, wanted))
         if isinstance(found, (Compacted, FutureRevision)):
-            raise _unreadable(found)
+            raise unreadable(found)
         if not isinstance(found, RangeResult):
             raise RuntimeError("the store answers a range with a range")
         shown, beyond = found.kvs[:limit], found.kvs[limit:]
@@ -155,7 +153,8 @@ class KeyValueApi:
             "more": bool(beyond),
             "next": _next_page(query, beyond[0].key, revision or found.revision) if beyond else None,
         }
-        return await answer_in_pieces(request, in_pieces(_listed(about, shown)), self._slices, JSON_HEADERS)
+        rows = (json_text(row(kv)) for kv in shown)
+        return await answer_in_pieces(request, in_pieces(listed(about, "keys", rows)), self._slices, JSON_HEADERS)
 
     async def _barrier(self, query: Query) -> None:
         timeout_us = query.timeout_us()
@@ -192,7 +191,7 @@ class KeyValueApi:
             f"the key is at revision {current}" if current else "there is no such key",
             headers={"ETag": f'"{current}"'} if current else None,
             revision=current,
-            **_named(key),
+            **named(key),
         )
 
     def _result(self, outcome: Outcome) -> Result:
@@ -210,15 +209,7 @@ class KeyValueApi:
             self._metrics.proposal("unknown")
             raise Problem(504, "unknown outcome", outcome.reason)
         self._metrics.proposal(outcome.code)
-        raise _refusal(outcome)
-
-
-def _refusal(outcome: NotProposed) -> Problem:
-    if outcome.code == "too-large":
-        return Problem(413, "too-large", outcome.reason)
-    if outcome.code == "log-full":
-        return Problem(507, "log-full", outcome.reason, leader=outcome.leader or None)
-    return try_again(outcome.code, outcome.reason, outcome.leader)
+        raise refusal(outcome)
 
 
 def _key_of(path: str) -> bytes:
@@ -252,63 +243,9 @@ async def _body(request: web.Request, timeout_us: int | None) -> bytes:
         raise malformed("body", "the body is broken; nothing was written") from None
 
 
-def _named(key: bytes) -> dict[str, Any]:
-    """A key in JSON: as text where it is UTF-8 (else null), and always in base64."""
-    try:
-        text: str | None = key.decode()
-    except UnicodeDecodeError:
-        text = None
-    return {"key": text, "key_base64": b64encode(key).decode()}
-
-
-def _listed(about: Mapping[str, object], kvs: Sequence[KeyValue]) -> Iterator[bytes]:
-    """A list as JSON, key by key; `about`: what stands before them."""
-    yield json_text(about)[:-1] + b',"keys":['
-    for number, kv in enumerate(kvs):
-        row = {
-            **_named(kv.key),
-            "value_bytes": len(kv.value),
-            "mod_revision": kv.mod_revision,
-            "create_revision": kv.create_revision,
-            "version": kv.version,
-        }
-        yield (b"," if number else b"") + json_text(row)
-    yield b"]}\n"
-
-
 def _next_page(query: Query, start: bytes, revision: int) -> str:
     """The path of the rest of the list, at the same revision."""
     parts = {"prefix": query.bytes("prefix"), "from": start, "limit": query.bytes("limit")}
     text = "&".join(f"{name}={quote_from_bytes(value, safe='')}" for name, value in parts.items() if value)
     stale = "&consistency=stale" if query.bytes("consistency") == b"stale" else ""
     return f"{_PREFIX}?{text}&revision={quote(str(revision))}{stale}"
-
-
-def _missing(key: bytes, revision: int) -> Problem:
-    return Problem(404, "key-not-found", "there is no such key", revision=revision, **_named(key))
-
-
-def _unreadable(error: ReadError) -> Problem:
-    if isinstance(error, Compacted):
-        return Problem(
-            410,
-            "compacted",
-            f"revision {error.revision} was compacted; the oldest readable one is {error.compact_revision}",
-            compact_revision=error.compact_revision,
-        )
-    return Problem(
-        400,
-        "future-revision",
-        f"revision {error.revision} has not happened yet; the store is at {error.current}",
-        field="revision",
-        revision=error.current,
-    )
-
-
-def _unexpected(result: Result) -> Problem:
-    """What the store refused although the API had checked it: nothing was written."""
-    if isinstance(result, Refused):
-        return Problem(400, result.code, result.message)
-    if isinstance(result, (Compacted, FutureRevision)):
-        return _unreadable(result)
-    return Problem(504, "unknown outcome", "the write was done, but its answer is of another kind")

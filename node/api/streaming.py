@@ -7,11 +7,12 @@ the pieces.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 
 from aiohttp import web
 
+from node.api.answers import json_text
 from node.api.slices import Slices
 
 PIECE_BYTES = 64 * 1024
@@ -44,6 +45,15 @@ def in_pieces(parts: Iterator[bytes], piece_bytes: int = PIECE_BYTES) -> Iterato
         yield b"".join(waiting)
 
 
+def listed(about: Mapping[str, object], name: str, rows: Iterable[bytes]) -> Iterator[bytes]:
+    """A JSON object part by part: the members `about`, then a list `name` of what is JSON already; a newline."""
+    separator = json_text(about)[:-1] + b"," + json_text(name) + b":["
+    for row in rows:
+        yield separator + row
+        separator = b","
+    yield (b"" if separator == b"," else separator) + b"]}\n"
+
+
 def cut(body: bytes, piece_bytes: int = PIECE_BYTES) -> Iterator[bytes]:
     """`body` in pieces."""
     return (body[start : start + piece_bytes] for start in range(0, len(body), piece_bytes))
@@ -62,8 +72,7 @@ async def answer_in_pieces(
     first = next(pieces, b"")
     second = b""
     if size_bytes is None or len(first) < size_bytes:
-        if len(first) >= PIECE_BYTES:
-            await slices.next()
+        await slices.next()
         second = next(pieces, b"")
     if not second:
         return web.Response(body=first, headers=headers)

@@ -5,9 +5,10 @@ from base64 import b64encode
 
 import pytest
 
-from node.api.etcd.decoding import Message, decoding, decoding_exactly
+from node.api.etcd.decoding import decoding, decoding_exactly
 from node.api.etcd.errors import EtcdError
 from node.api.etcd.quick import decode_quickly
+from node.api.etcd.schema import Message
 from node.api.etcd.sizes import measuring
 from node.api.slices import at_once
 from tests.etcd.cases import cases

@@ -13,7 +13,6 @@ from typing import Protocol, cast
 import msgspec
 
 from node.api.etcd import errors
-from node.api.etcd.decoding import Message
 from node.api.etcd.errors import Code, EtcdError
 from node.api.etcd.identity import cluster_number, member_number
 from node.api.etcd.requests import (
@@ -26,6 +25,7 @@ from node.api.etcd.requests import (
     range_of,
     txn_of,
 )
+from node.api.etcd.schema import Message
 from node.api.outcomes import DONE_UNREADABLE, result_of
 from node.api.reading import begin_read, begin_read_txn
 from node.api.slices import Slices

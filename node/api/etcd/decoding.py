@@ -7,8 +7,6 @@ A message is a dict of the fields that the body names, null left out; absent mea
 tokens with a stack of its own, so nesting costs memory, not stack, and it works in steps.
 """
 
-from typing import Any
-
 from node.api.etcd.errors import EtcdError, invalid
 from node.api.etcd.quick import decode_quickly
 from node.api.etcd.scalars import INT32, INT64, base64_bytes, go_quoted, integer, unescaped
@@ -22,10 +20,8 @@ from node.api.etcd.scanner import (
     Tokens,
     scanning,
 )
-from node.api.etcd.schema import BY_NAME, ENUMS, MESSAGES, Field
+from node.api.etcd.schema import BY_NAME, ENUMS, MESSAGES, Field, Message
 from node.api.slices import Steps
-
-Message = dict[str, Any]
 
 QUOTED_BYTES_MAX = 4096
 """Of the text that an error complains of, so much is repeated."""

@@ -12,11 +12,12 @@ from aiohttp import web
 from node.api.answers import JSON_HEADERS, json_answer, json_body
 from node.api.etcd.bodies import read_body
 from node.api.etcd.calls import Answered, EtcdCalls, MembersAnswer, StatusAnswer
-from node.api.etcd.decoding import Message, decoding
+from node.api.etcd.decoding import decoding
 from node.api.etcd.errors import Code, EtcdError
 from node.api.etcd.quick import UNCOUNTED_BYTES_MAX
 from node.api.etcd.rendering import is_small, members_body, parts_of, status_body, whole
 from node.api.etcd.requests import MESSAGE_BYTES_MAX, may_be_too_long, too_long
+from node.api.etcd.schema import Message
 from node.api.etcd.sizes import measuring
 from node.api.slices import Slices
 from node.api.streaming import answer_in_pieces, in_pieces

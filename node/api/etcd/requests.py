@@ -6,7 +6,6 @@ not read the store.
 
 from collections.abc import Sequence
 
-from node.api.etcd.decoding import Message
 from node.api.etcd.errors import (
     DUPLICATE_KEY,
     EMPTY_KEY,
@@ -20,6 +19,7 @@ from node.api.etcd.errors import (
     EtcdError,
     invalid,
 )
+from node.api.etcd.schema import Message
 from node.api.slices import Steps
 from node.statemachine.commands import (
     COMMAND_BYTES_MAX,

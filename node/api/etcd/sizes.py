@@ -3,8 +3,7 @@
 Why it exists: only requests that are long as JSON are measured, in steps. It must not know the limits.
 """
 
-from node.api.etcd.decoding import Message
-from node.api.etcd.schema import MESSAGES
+from node.api.etcd.schema import MESSAGES, Message
 from node.api.slices import Steps
 
 WORK_PER_MESSAGE = 4
