@@ -19,6 +19,9 @@ SLICE_WORK_MAX = 1_000
 SMALL_WORK_MAX = 64
 """Units that are done at once, without waiting for a turn: most requests need no more."""
 
+BEGINNINGS_PER_TURN_MAX = 16
+"""Works that may begin so in one turn of the loop; the next ones wait for a slice."""
+
 T = TypeVar("T")
 Steps = Generator[int, None, T]
 
@@ -42,6 +45,8 @@ class Slices:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._taken = False
         """Whether a slice was granted in this turn of the loop."""
+        self._begun = 0
+        """Works that began in this turn without a slice."""
 
     async def next(self) -> None:
         """Return when the caller may do one slice: at once where nobody has had one in this turn."""
@@ -57,6 +62,7 @@ class Slices:
     async def finish(self, steps: Steps[T]) -> T:
         """The value of `steps`, slice by slice."""
         try:
+            await self._begin()
             done, most = 0, SMALL_WORK_MAX
             while True:
                 done += next(steps)
@@ -72,6 +78,7 @@ class Slices:
     async def read(self, job: ReadJob) -> object:
         """The result of `job`, slice by slice; it is closed however this ends."""
         try:
+            await self._begin()
             finished = job.run(SMALL_WORK_MAX)
             while not finished:
                 await self.next()
@@ -79,6 +86,17 @@ class Slices:
             return job.result
         finally:
             job.close()
+
+    async def _begin(self) -> None:
+        if self._begun >= BEGINNINGS_PER_TURN_MAX:
+            await self.next()
+            return
+        if not self._begun:
+            asyncio.get_running_loop().call_soon(self._turn)
+        self._begun += 1
+
+    def _turn(self) -> None:
+        self._begun = 0
 
     def _grant(self) -> None:
         """Called once a turn while slices are wanted."""

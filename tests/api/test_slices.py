@@ -5,7 +5,7 @@ from collections.abc import Generator
 
 import pytest
 
-from node.api.slices import SLICE_WORK_MAX, SMALL_WORK_MAX, Slices, at_once
+from node.api.slices import BEGINNINGS_PER_TURN_MAX, SLICE_WORK_MAX, SMALL_WORK_MAX, Slices, at_once
 from tests.api.work import WorkPerTurn, counting
 
 STEP = 10
@@ -48,8 +48,16 @@ async def test_a_hundred_long_works_together_take_one_slice_in_a_turn() -> None:
         results = await asyncio.gather(*long, *jobs)
     assert results == ["done"] * 50 + ["read"] * 50
     assert work.total == 100 * 4 * SLICE_WORK_MAX
-    assert work.most <= SLICE_WORK_MAX + 100 * SMALL_WORK_MAX + STEP, "the small beginnings, and one slice"
+    beginnings = BEGINNINGS_PER_TURN_MAX * (SMALL_WORK_MAX + STEP)
+    assert work.most <= SLICE_WORK_MAX + STEP + beginnings
     assert work.turns >= 100 * 3
+
+
+async def test_a_thousand_small_works_at_once_are_more_than_one_turn() -> None:
+    slices = Slices()
+    async with counting() as work:
+        await asyncio.gather(*(slices.finish(steps(SMALL_WORK_MAX - STEP, work)) for _ in range(1000)))
+    assert work.most <= (BEGINNINGS_PER_TURN_MAX + 1) * SMALL_WORK_MAX
 
 
 async def test_one_long_work_leaves_the_loop_after_each_slice() -> None:

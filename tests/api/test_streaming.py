@@ -1,7 +1,7 @@
 """Long answers leave in pieces, as fast as the client takes them and no faster; and no client holds one for ever."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -25,11 +25,13 @@ class Source:
         self.pieces = pieces
         self.made = 0
         self.work = WorkPerTurn()
+        self.begun = asyncio.Event()
         self.ended = asyncio.Event()
 
     def __iter__(self) -> Iterator[bytes]:
         for _ in range(self.pieces):
             self.made += 1
+            self.begun.set()
             self.work.did()
             yield PIECE
 
@@ -65,10 +67,13 @@ async def test_a_long_answer_is_made_piece_by_piece_in_turns_of_its_own() -> Non
 
 
 async def test_an_answer_of_one_piece_says_how_long_it_is() -> None:
-    async with serving(Source(1)) as (port, _), aiohttp.ClientSession() as client:
-        async with client.get(f"http://127.0.0.1:{port}/") as answer:
-            assert answer.headers["Content-Length"] == str(PIECE_BYTES)
-            assert await answer.read() == PIECE
+    async with (
+        serving(Source(1)) as (port, _),
+        aiohttp.ClientSession() as client,
+        client.get(f"http://127.0.0.1:{port}/") as answer,
+    ):
+        assert answer.headers["Content-Length"] == str(PIECE_BYTES)
+        assert await answer.read() == PIECE
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -78,11 +83,6 @@ async def test_an_answer_whose_length_is_known_says_so(method: str) -> None:
             async with client.request(method, f"http://127.0.0.1:{port}/") as answer:
                 assert answer.headers["Content-Length"] == str(3 * PIECE_BYTES)
                 assert len(await answer.read()) == (3 * PIECE_BYTES if method == "GET" else 0)
-
-
-async def until(reached: Callable[[], bool]) -> None:
-    while not reached():
-        await asyncio.sleep(0)
 
 
 async def unread(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -96,13 +96,14 @@ async def test_no_more_is_made_than_the_client_takes(monkeypatch: pytest.MonkeyP
     source = Source(10_000)
     async with serving(source) as (port, runner):
         _, writer = await unread(port)
-        await until(lambda: source.made > 0)
+        await asyncio.wait_for(source.begun.wait(), 5)
         made = -1
         while made != source.made:  # until the kernel's buffers are full
             made = source.made
             await asyncio.sleep(0.05)
         assert made * PIECE_BYTES < 32 * 1024 * 1024
-        (connection,) = runner.server.connections if runner.server is not None else ()
+        assert runner.server is not None
+        (connection,) = runner.server.connections
         assert connection.transport is not None
         assert connection.transport.get_write_buffer_size() <= 3 * PIECE_BYTES
         assert not source.ended.is_set()
