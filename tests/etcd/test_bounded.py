@@ -174,18 +174,20 @@ def flat(count: int) -> dict[str, Any]:
     return {"success": [*nested, *([get] * (count % 61))]}
 
 
-def chain(deletes: int) -> dict[str, Any]:
-    """Two transactions in each other, with so many operations in each, and so on, as deep as it goes."""
+def chain(compares: int) -> dict[str, Any]:
+    """Sixty transactions in each other, with a delete beside each, two instead of it, and so many compares."""
     message: dict[str, Any] = {}
-    for depth in range(40):
-        delete = {"request_delete_range": {"key": b64encode(b"%d" % depth).decode()}}
-        message = {"success": [{"request_txn": message}, *([delete] * deletes)], "failure": [delete] * deletes}
+    for depth in range(60):
+        keys = [b64encode(b"%d %d" % (depth, number)).decode() for number in range(2)]
+        one, other = ({"request_delete_range": {"key": key}} for key in keys)
+        compare = [{"key": key} for key in keys[:compares]]
+        message = {"compare": compare, "success": [{"request_txn": message}, one], "failure": [one, other]}
     return message
 
 
 @pytest.mark.parametrize(
     ("txn", "status"),
-    [(flat(OPERATIONS_MAX), 200), (flat(OPERATIONS_MAX + 1), 400), (chain(2), 200), (chain(5), 400)],
+    [(flat(OPERATIONS_MAX), 200), (flat(OPERATIONS_MAX + 1), 400), (chain(0), 200), (chain(2), 400)],
     ids=["all", "one-too-many", "nested", "nested-too-much"],
 )
 async def test_a_whole_transaction_has_so_many_operations(txn: dict[str, Any], status: int) -> None:
