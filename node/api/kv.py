@@ -203,8 +203,9 @@ class KeyValueApi:
                 raise Problem(504, "done-untold", DONE_UNREADABLE, index=outcome.index)
             return result
         if isinstance(outcome, DoneUntold):
-            self._metrics.proposal("done")
-            raise Problem(504, "done-untold", f"the write was done: {outcome.reason}", index=outcome.index)
+            self._metrics.proposal("done-untold")
+            message = f"the write was done, but {outcome.reason}; look before you repeat it"
+            raise Problem(504, "done-untold", message, index=outcome.index)
         if isinstance(outcome, Unknown):
             self._metrics.proposal("unknown")
             raise Problem(504, "unknown outcome", outcome.reason)

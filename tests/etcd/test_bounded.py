@@ -261,7 +261,7 @@ async def test_done_without_an_answer_says_that_it_was_done() -> None:
         server.node.outcome = DoneUntold(7, 2, "its answer is too long to be sent here")
         status, answer = await post(http, "put", b'{"key":"YQ=="}')
     assert (status, answer["code"]) == (504, 4)
-    assert answer["message"] == "etcdserver: this was done: its answer is too long to be sent here"
+    assert answer["message"] == "etcdserver: the write was done, but its answer is too long to be sent here"
 
 
 async def test_a_result_may_be_a_value() -> None:

@@ -230,8 +230,8 @@ class EtcdCalls:
                 raise EtcdError(Code.DEADLINE_EXCEEDED, f"etcdserver: {DONE_UNREADABLE}")
             return answered(result)
         if isinstance(outcome, DoneUntold):
-            self._metrics.proposal("done")
-            raise EtcdError(Code.DEADLINE_EXCEEDED, f"etcdserver: this was done: {outcome.reason}")
+            self._metrics.proposal("done-untold")
+            raise EtcdError(Code.DEADLINE_EXCEEDED, f"etcdserver: the write was done, but {outcome.reason}")
         if isinstance(outcome, Unknown):
             self._metrics.proposal("unknown")
             reason = f"etcdserver: it is unknown whether this was done: {outcome.reason}"
