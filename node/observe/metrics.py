@@ -57,7 +57,7 @@ class Metrics:
         stats: Stats | None = None,
     ) -> None:
         self.proposals: dict[str, int] = {}
-        """Client writes by outcome: "done", "unknown", or the code of a refusal."""
+        """Client writes by outcome: "done", "done-untold", "unknown", or the code of a refusal."""
         self.reads: dict[str, int] = {}
         """Client reads by outcome: "linearizable", "stale", or the code of a failure."""
         self.registry = CollectorRegistry(auto_describe=False)
