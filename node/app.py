@@ -23,7 +23,6 @@ from node import __version__, file_limits
 from node.api.clients import Clients
 from node.api.etcd.express import EtcdExpress
 from node.api.etcd.routes import EtcdApi
-from node.api.events import EventsApi
 from node.api.express import Express
 from node.api.gate import Gate
 from node.api.server import ApiRunner, build_app
@@ -227,7 +226,7 @@ class _Node:
             trace,
             metrics,
             allowed_hosts=settings.allowed_hosts,
-            events=EventsApi(trace, streams_max=streams_max),
+            streams_max=streams_max,
             with_index=False,
             stats=stats,
             faults_enabled=settings.enable_faults,

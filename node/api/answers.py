@@ -12,6 +12,8 @@ from aiohttp import web
 RETRY_AFTER_SECONDS = 1
 """What `Retry-After` says where a request may be repeated: about one election."""
 
+JSON_HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -50,10 +52,13 @@ def try_again(code: str, message: str, leader: str = "") -> Problem:
 
 def json_answer(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """`body` as JSON with a newline, so that it reads well in a terminal."""
-    own = {"Content-Type": "application/json", "Cache-Control": "no-store"}
-    if headers:
-        own.update(headers)
+    own = {**JSON_HEADERS, **headers} if headers else JSON_HEADERS
     return web.Response(body=json_body(body), status=status, headers=own)
+
+
+def json_text(value: object) -> bytes:
+    """A value as JSON: a piece of an answer."""
+    return _ENCODER.encode(value)
 
 
 def json_body(body: object) -> bytes:

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from node.api.answers import malformed, try_again
 from node.api.inputs import Query, target_of
+from node.api.slices import Slices
 from node.observe.events import to_line
 from node.observe.trace import Batch, Reader, Trace
 
@@ -55,8 +56,10 @@ class EventsApi:
         comment_interval_seconds: float = COMMENT_INTERVAL_SECONDS,
         write_seconds_max: float = WRITE_SECONDS_MAX,
         streams_max: int | None = None,
+        slices: Slices | None = None,
     ) -> None:
         self._trace = trace
+        self._slices = slices or Slices()
         self._comment_interval_seconds = comment_interval_seconds
         self._write_seconds_max = write_seconds_max
         self._streams_max = STREAMS_MAX if streams_max is None else streams_max
@@ -122,6 +125,7 @@ class EventsApi:
         allowance = _Allowance(rate)
         pause = SAMPLED_PAUSE_SECONDS if rate else MESSAGES_PAUSE_SECONDS
         while not self._stopping and request.transport is not None:
+            await self._slices.next()  # 64 streams that are woken by one event are 64 turns
             batch = allowance.take(reader) if rate else reader.take(EVENTS_PER_WRITE_MAX)
             if batch.events or batch.lost_transitions or batch.lost_messages or batch.left_out:
                 await self._write(response, self._render(batch))

@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 from aiohttp import web
 
 from node.api.answers import Problem, malformed
+from node.statemachine.commands import KEY_BYTES_MAX
 
 TIMEOUT_MS_MAX = 60_000
 
@@ -18,8 +19,19 @@ QUERY_PARAMETERS_MAX = 16
 
 NUMBER_MAX = 2**63 - 1
 
+VALUE_CHARS_MAX = 3 * KEY_BYTES_MAX
+"""Of one query parameter as it is written: a key with each byte percent-encoded. So many take 4 ms to decode."""
+
+NAME_CHARS_MAX = 64
+
+SESSION_HEADERS = ("Raft-Session", "Raft-Sequence")
+
 _BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 _ETAG = re.compile('"([0-9]{1,19})"')
+_POSITIVE = re.compile("[0-9]{1,19}")
+
+Session = tuple[int, int]
+"""A client's session and the number of a write in it; (0, 0): none."""
 
 
 def target_of(request: web.BaseRequest) -> tuple[str | None, str, str]:
@@ -65,11 +77,13 @@ class Query:
             raise malformed("query", f"more than {QUERY_PARAMETERS_MAX} query parameters")
         for part in filter(None, parts):
             raw_name, _, value = part.partition("=")
-            name = decode("query", raw_name, True).decode("utf-8", "replace")[:64]
+            name = decode("query", raw_name[:VALUE_CHARS_MAX], True).decode("utf-8", "replace")[:NAME_CHARS_MAX]
             if name not in known:
                 raise malformed(name, f"there is no query parameter {name!r} here; known: {', '.join(known)}")
             if name in self._values:
                 raise malformed(name, f"the query parameter {name!r} is given twice")
+            if len(value) > VALUE_CHARS_MAX:
+                raise too_large(name, KEY_BYTES_MAX)
             self._values[name] = decode(name, value, True)
 
     def __contains__(self, name: str) -> bool:
@@ -119,6 +133,21 @@ def precondition(request: web.BaseRequest) -> int | None:
             raise malformed("If-None-Match", "If-None-Match on a write can only be *")
         return 0
     return None
+
+
+def session_of(request: web.BaseRequest) -> Session:
+    """What `Raft-Session` and `Raft-Sequence` name, for the entry: two positive numbers, both or none."""
+    numbers: list[int] = []
+    for name in SESSION_HEADERS:
+        given = request.headers.getall(name, [])
+        if not given:
+            continue
+        if len(given) > 1 or not _POSITIVE.fullmatch(given[0].strip()) or not 1 <= int(given[0]) <= NUMBER_MAX:
+            raise malformed(name, f"{name} is, once, a whole number from 1 to {NUMBER_MAX}")
+        numbers.append(int(given[0]))
+    if len(numbers) == 1:
+        raise malformed(SESSION_HEADERS[0], f"{' and '.join(SESSION_HEADERS)} come together or not at all")
+    return (numbers[0], numbers[1]) if numbers else (0, 0)
 
 
 def too_large(what: str, limit_bytes: int) -> Problem:

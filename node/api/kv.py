@@ -6,16 +6,18 @@ never proposed, 504 where nobody knows (pitfall 34). It must not retry, and not 
 
 import asyncio
 import logging
-from base64 import b64encode
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 from urllib.parse import quote, quote_from_bytes
 
 from aiohttp import web
 
-from node.api.answers import Problem, json_answer, malformed, try_again
-from node.api.inputs import Query, decode, precondition, target_of, too_large
+from node.api.answers import JSON_HEADERS, Problem, json_answer, json_text, malformed, try_again
+from node.api.inputs import Query, Session, decode, precondition, session_of, target_of, too_large
+from node.api.kv_answers import missing, named, refusal, row, unexpected, unreadable
+from node.api.slices import ReadJob, Slices
+from node.api.streaming import PIECE_BYTES, answer_in_pieces, cut, in_pieces, listed
 from node.observe.metrics import Metrics
-from node.runtime.ports import Done, DoneUntold, NodeHandle, NotProposed, Outcome, Unknown
+from node.runtime.ports import Done, DoneUntold, NodeHandle, Outcome, Unknown
 from node.statemachine.commands import (
     KEY_BYTES_MAX,
     VALUE_BYTES_MAX,
@@ -31,7 +33,6 @@ from node.statemachine.commands import (
     Range,
     RangeResult,
     ReadError,
-    Refused,
     Relation,
     Result,
     Target,
@@ -62,18 +63,17 @@ class StoreView(Protocol):
     @property
     def revision(self) -> int: ...
     def get(self, key: bytes, revision: int = 0) -> KeyValue | ReadError | None: ...
-    def range(
-        self, key: bytes, range_end: bytes = b"", *, revision: int = 0, limit: int = 0
-    ) -> RangeResult | ReadError: ...
+    def begin_read(self, wanted: Range) -> ReadJob: ...
 
 
 class KeyValueApi:
     """Handlers of `/kv`."""
 
-    def __init__(self, handle: NodeHandle, store: StoreView, metrics: Metrics) -> None:
+    def __init__(self, handle: NodeHandle, store: StoreView, metrics: Metrics, slices: Slices) -> None:
         self._handle = handle
         self._store = store
         self._metrics = metrics
+        self._slices = slices
 
     def routes(self) -> list[web.RouteDef]:
         """For the router."""
@@ -84,11 +84,11 @@ class KeyValueApi:
             web.delete("/kv/{key:.*}", self.delete),
         ]
 
-    async def get(self, request: web.Request) -> web.Response:
+    async def get(self, request: web.Request) -> web.StreamResponse:
         """A value, or with an empty key a list."""
         _, path, query_text = target_of(request)
         if path in ("/kv", _PREFIX):
-            return await self._list(Query(query_text, _LIST))
+            return await self._list(request, Query(query_text, _LIST))
         key, query = _key_of(path), Query(query_text, _READ)
         revision = query.number("revision", 0)
         await self._barrier(query)
@@ -100,62 +100,58 @@ class KeyValueApi:
                 "Cache-Control": "no-store",
                 "X-Content-Type-Options": "nosniff",
             }
-            return web.Response(body=found.value, headers=headers)
+            size_bytes = len(found.value)
+            if size_bytes <= PIECE_BYTES:
+                return web.Response(body=found.value, headers=headers)
+            return await answer_in_pieces(request, cut(found.value), self._slices, headers, size_bytes)
         if found is None:
-            raise _missing(key, self._store.revision)
-        raise _unreadable(found)
+            raise missing(key, self._store.revision)
+        raise unreadable(found)
 
     async def put(self, request: web.Request) -> web.Response:
         """Set a value, with `If-Match` only where the key is still at that revision."""
         _, path, query_text = target_of(request)
         key, query = _key_of(path), Query(query_text, ("timeout_ms",))
-        timeout_us, demanded = query.timeout_us(), precondition(request)
+        timeout_us, demanded, session = query.timeout_us(), precondition(request), session_of(request)
         put = Put(key, await _body(request, timeout_us))
-        result = await self._write(key, put, demanded, timeout_us)
+        result = await self._write(key, put, demanded, timeout_us, session)
         if not isinstance(result, PutResult):
-            raise _unexpected(result)
-        return json_answer({"revision": result.revision, **_named(key)}, headers={"ETag": f'"{result.revision}"'})
+            raise unexpected(result)
+        return json_answer({"revision": result.revision, **named(key)}, headers={"ETag": f'"{result.revision}"'})
 
     async def delete(self, request: web.Request) -> web.Response:
         """Remove a key; 404 where there is none."""
         _, path, query_text = target_of(request)
         key, query = _key_of(path), Query(query_text, ("timeout_ms",))
-        result = await self._write(key, DeleteRange(key), precondition(request), query.timeout_us())
+        demanded, session = precondition(request), session_of(request)
+        result = await self._write(key, DeleteRange(key), demanded, query.timeout_us(), session)
         if not isinstance(result, DeleteResult):
-            raise _unexpected(result)
+            raise unexpected(result)
         if not result.deleted:
-            raise _missing(key, result.revision)
-        return json_answer({"revision": result.revision, "deleted": result.deleted, **_named(key)})
+            raise missing(key, result.revision)
+        return json_answer({"revision": result.revision, "deleted": result.deleted, **named(key)})
 
-    async def _list(self, query: Query) -> web.Response:
+    async def _list(self, request: web.Request, query: Query) -> web.StreamResponse:
         prefix, start = query.bytes("prefix"), query.bytes("from")
         if max(len(prefix), len(start)) > KEY_BYTES_MAX:
             raise too_large("prefix", KEY_BYTES_MAX)
         limit, revision = query.number("limit", LIST_KEYS_DEFAULT, 1, LIST_KEYS_MAX), query.number("revision", 0)
         await self._barrier(query)
-        first = max(prefix, start) or b"\0"
-        found = self._store.range(first, prefix_end(prefix), revision=revision, limit=limit + 1)
+        wanted = Range(max(prefix, start) or b"\0", prefix_end(prefix), revision, limit + 1)
+        found = await self._slices.read(self._store.begin_read(wanted))
+        if isinstance(found, (Compacted, FutureRevision)):
+            raise unreadable(found)
         if not isinstance(found, RangeResult):
-            raise _unreadable(found)
+            raise RuntimeError("the store answers a range with a range")
         shown, beyond = found.kvs[:limit], found.kvs[limit:]
-        return json_answer(
-            {
-                "revision": found.revision,
-                "count": found.count,
-                "more": bool(beyond),
-                "next": _next_page(query, beyond[0].key, revision or found.revision) if beyond else None,
-                "keys": [
-                    {
-                        **_named(kv.key),
-                        "value_bytes": len(kv.value),
-                        "mod_revision": kv.mod_revision,
-                        "create_revision": kv.create_revision,
-                        "version": kv.version,
-                    }
-                    for kv in shown
-                ],
-            }
-        )
+        about = {
+            "revision": found.revision,
+            "count": found.count,
+            "more": bool(beyond),
+            "next": _next_page(query, beyond[0].key, revision or found.revision) if beyond else None,
+        }
+        rows = (json_text(row(kv)) for kv in shown)
+        return await answer_in_pieces(request, in_pieces(listed(about, "keys", rows)), self._slices, JSON_HEADERS)
 
     async def _barrier(self, query: Query) -> None:
         timeout_us = query.timeout_us()
@@ -168,14 +164,14 @@ class KeyValueApi:
             raise try_again(failed.code, failed.reason, failed.leader)
 
     async def _write(
-        self, key: bytes, write: Put | DeleteRange, demanded: int | None, timeout_us: int | None
+        self, key: bytes, write: Put | DeleteRange, demanded: int | None, timeout_us: int | None, session: Session
     ) -> Result:
         command: Command = write
         if demanded is not None:
             same = Compare(key, Target.MOD_REVISION, Relation.EQUAL, demanded)
             command = Txn((same,), (write,), (Range(key, keys_only=True),))
         try:
-            outcome = await self._handle.propose(encode_command(command), timeout_us)
+            outcome = await self._handle.propose(encode_command(command), timeout_us, *session)
         except Exception:
             _LOG.exception("a write failed in the node")
             outcome = Unknown("this node made a mistake while it wrote; its log says which")
@@ -192,32 +188,30 @@ class KeyValueApi:
             f"the key is at revision {current}" if current else "there is no such key",
             headers={"ETag": f'"{current}"'} if current else None,
             revision=current,
-            **_named(key),
+            **named(key),
         )
 
     def _result(self, outcome: Outcome) -> Result:
         """The store's answer, or a `Problem` that says what became of the write."""
         if isinstance(outcome, Done):
             self._metrics.proposal("done")
-            return cast("Result", outcome.result)
+            return cast(Result, outcome.result)
         if isinstance(outcome, DoneUntold):
             self._metrics.proposal("done-untold")
-            raise Problem(504, "done-untold", f"the write was done, but {outcome.reason}; look before you repeat it")
+            message = f"the write was done, but {outcome.reason}; look before you repeat it"
+            raise Problem(504, "done-untold", message, index=outcome.index)
         if isinstance(outcome, Unknown):
             self._metrics.proposal("unknown")
             raise Problem(504, "unknown outcome", outcome.reason)
         self._metrics.proposal(outcome.code)
-        raise _refusal(outcome)
-
-
-def _refusal(outcome: NotProposed) -> Problem:
-    if outcome.code == "log-full":
-        return Problem(507, "log-full", outcome.reason, leader=outcome.leader or None)
-    return try_again(outcome.code, outcome.reason, outcome.leader)
+        raise refusal(outcome)
 
 
 def _key_of(path: str) -> bytes:
-    key = decode("key", path[len(_PREFIX) :])
+    text = path[len(_PREFIX) :]
+    if len(text) > 3 * KEY_BYTES_MAX:  # not even with each byte percent-encoded
+        raise too_large("key", KEY_BYTES_MAX)
+    key = decode("key", text)
     if not key:
         raise malformed("key", "the key is empty; write /kv/KEY")
     if len(key) > KEY_BYTES_MAX:
@@ -244,48 +238,9 @@ async def _body(request: web.Request, timeout_us: int | None) -> bytes:
         raise malformed("body", "the body is broken; nothing was written") from None
 
 
-def _named(key: bytes) -> dict[str, Any]:
-    """A key in JSON: as text where it is UTF-8 (else null), and always in base64."""
-    try:
-        text: str | None = key.decode()
-    except UnicodeDecodeError:
-        text = None
-    return {"key": text, "key_base64": b64encode(key).decode()}
-
-
 def _next_page(query: Query, start: bytes, revision: int) -> str:
     """The path of the rest of the list, at the same revision."""
     parts = {"prefix": query.bytes("prefix"), "from": start, "limit": query.bytes("limit")}
     text = "&".join(f"{name}={quote_from_bytes(value, safe='')}" for name, value in parts.items() if value)
     stale = "&consistency=stale" if query.bytes("consistency") == b"stale" else ""
     return f"{_PREFIX}?{text}&revision={quote(str(revision))}{stale}"
-
-
-def _missing(key: bytes, revision: int) -> Problem:
-    return Problem(404, "key-not-found", "there is no such key", revision=revision, **_named(key))
-
-
-def _unreadable(error: ReadError) -> Problem:
-    if isinstance(error, Compacted):
-        return Problem(
-            410,
-            "compacted",
-            f"revision {error.revision} was compacted; the oldest readable one is {error.compact_revision}",
-            compact_revision=error.compact_revision,
-        )
-    return Problem(
-        400,
-        "future-revision",
-        f"revision {error.revision} has not happened yet; the store is at {error.current}",
-        field="revision",
-        revision=error.current,
-    )
-
-
-def _unexpected(result: Result) -> Problem:
-    """What the store refused although the API had checked it: nothing was written."""
-    if isinstance(result, Refused):
-        return Problem(400, result.code, result.message)
-    if isinstance(result, (Compacted, FutureRevision)):
-        return _unreadable(result)
-    return Problem(504, "unknown outcome", "the write was done, but its answer is of another kind")

@@ -4,11 +4,14 @@ Why it exists: programs and people find the API by it, and a fuzzer holds the no
 routes that are registered, both ways. It must not be made from the handlers: then it could not contradict them.
 """
 
+from functools import cache
+
 from aiohttp import web
 
 from node import __version__
-from node.api.answers import json_answer
+from node.api.answers import JSON_HEADERS, json_body
 from node.api.etcd.routes import UNSUPPORTED
+from node.api.inputs import SESSION_HEADERS
 from node.api.openapi_schemas import SCHEMAS, TEXT, Schema, ref
 
 Operation = dict[str, object]
@@ -27,7 +30,7 @@ _ERRORS = {
     415: "a value comes as it is, without Content-Encoding",
     417: "Expect can only be 100-continue",
     503: "provably nothing happened; try again",
-    504: "nobody knows whether it happened",
+    504: "nobody knows whether it happened; or (`done-untold`) it was done, but its answer cannot be given",
     507: "the log is full; nothing happened",
 }
 
@@ -40,7 +43,7 @@ _ETCD_ERRORS = {
     429: "code 8",
     501: "code 12",
     503: "code 14: provably never proposed",
-    504: "code 4: nobody knows whether it was done",
+    504: "code 4: nobody knows whether it was done; or it was, but its answer cannot be given",
 }
 
 
@@ -61,6 +64,11 @@ _KEY = _parameter("key", {"type": "string", "minLength": 1}, "path", "any bytes,
 _CONSISTENCY = _parameter("consistency", {"enum": ["linearizable", "stale"]})
 _TIMEOUT = _number("timeout_ms", 1, 60_000)
 _CONDITIONS = (_parameter("If-Match", TEXT, "header"), _parameter("If-None-Match", {"enum": ["*"]}, "header"))
+_POSITIVE: Schema = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
+_SESSION = tuple(
+    _parameter(name, _POSITIVE, "header", "both or none; kept in the log with the write, and nothing more yet")
+    for name in SESSION_HEADERS
+)
 
 
 def _operation(
@@ -155,14 +163,14 @@ PATHS: dict[str, dict[str, Operation]] = {
             "write the body",
             {200: _json("Written")},
             errors=_WRITE_ERRORS,
-            parameters=(_KEY, _TIMEOUT, *_CONDITIONS),
+            parameters=(_KEY, _TIMEOUT, *_CONDITIONS, *_SESSION),
             body=_OCTETS,
         ),
         "delete": _operation(
             "remove a key",
             {200: _json("Written")},
             errors=_WRITE_ERRORS,
-            parameters=(_KEY, _TIMEOUT, *_CONDITIONS),
+            parameters=(_KEY, _TIMEOUT, *_CONDITIONS, *_SESSION),
         ),
     },
     "/status": {"get": _look("this node's own view", "Status")},
@@ -210,6 +218,12 @@ def document() -> dict[str, object]:
     return {"openapi": "3.1.0", "info": info, "paths": PATHS, "components": {"schemas": SCHEMAS}}
 
 
+@cache
+def _body() -> bytes:
+    """92 kB that never change: made once."""
+    return json_body(document())
+
+
 async def openapi(_request: web.Request) -> web.Response:
     """The handler."""
-    return json_answer(document())
+    return web.Response(body=_body(), headers=JSON_HEADERS)

@@ -88,9 +88,8 @@ def _operations() -> dict[str, Schema]:
         "age_ms": either(DURATION, NULL),
         "status": either(ref("Status"), NULL),
     }
-    entry = record(
-        {"index": COUNT, "term": COUNT, "kind": TEXT, "size_bytes": COUNT, "checksum": TEXT, "summary": TEXT}
-    )
+    numbers = ("index", "term", "size_bytes", "session", "sequence")
+    entry = record({**dict.fromkeys(numbers, COUNT), "kind": TEXT, "checksum": TEXT, "summary": TEXT})
     latency = record({"recent": items(record()), "p50": {}, "p99": {}, "count": COUNT})
     traffic = ("messages_sent", "messages_received", "bytes_sent", "bytes_received")
     command = record(

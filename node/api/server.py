@@ -15,7 +15,8 @@ from node.api.answers import Problem, malformed
 from node.api.clients import CLIENTS_MAX, Clients
 from node.api.commands import CommandsApi
 from node.api.connection import ENDING_SECONDS_MAX, Connection, Server
-from node.api.etcd.routes import EtcdApi, ReadableStore
+from node.api.etcd.calls import ReadableStore
+from node.api.etcd.routes import EtcdApi
 from node.api.events import EventsApi
 from node.api.express import Express
 from node.api.framework import FrameworkRunner, FrameworkSite, answer_as_http_1_1, http_major, remade
@@ -26,6 +27,8 @@ from node.api.listening import Listener, bound_sockets
 from node.api.openapi import openapi
 from node.api.operations import OperationsApi, index
 from node.api.outage import make_outage
+from node.api.slices import Slices
+from node.api.streaming import RETIRING
 from node.observe.metrics import Metrics
 from node.observe.stats import Stats
 from node.observe.trace import Trace
@@ -64,6 +67,7 @@ def build_app(
     *,
     allowed_hosts: Collection[str] = (),
     events: EventsApi | None = None,
+    streams_max: int | None = None,
     with_index: bool = True,
     stats: Stats | None = None,
     faults_enabled: bool = False,
@@ -72,17 +76,18 @@ def build_app(
     """All routes of a node. Call it inside a running event loop.
 
     `allowed_hosts`: names, without ports, that `Host` may be beside IP literals and localhost. `events` replaces the
-    usual event streams. `with_index` False leaves `/` to the caller. `stats` None: no `/stats`. `failing`: whether a
+    usual event streams, of which there are `streams_max` at a time. `with_index` False leaves `/` to the caller. `stats` None: no `/stats`. `failing`: whether a
     simulated failure keeps clients out (`/kv` and `/v3`) now.
     """
     middlewares = [make_guard(allowed_hosts)]
     if failing is not None:
         middlewares.append(make_outage(failing))
     app = web.Application(middlewares=middlewares, client_max_size=VALUE_BYTES_MAX)
-    streams = events or EventsApi(trace)
-    app.router.add_routes(KeyValueApi(handle, store, metrics).routes())
-    app.router.add_routes(EtcdApi(handle, store, metrics, lambda: trace.term).routes())
-    app.router.add_routes(OperationsApi(handle, metrics, stats).routes())
+    slices = Slices()
+    streams = events or EventsApi(trace, streams_max=streams_max, slices=slices)
+    app.router.add_routes(KeyValueApi(handle, store, metrics, slices).routes())
+    app.router.add_routes(EtcdApi(handle, store, metrics, lambda: trace.term, slices).routes())
+    app.router.add_routes(OperationsApi(handle, metrics, stats, slices).routes())
     app.router.add_routes(CommandsApi(handle, faults_enabled).routes())
     app.router.add_routes(streams.routes())
     app.router.add_get("/openapi.json", openapi)
@@ -178,6 +183,7 @@ def _outermost(handle: Handler, retiring: Callable[[], bool], gate: Gate | None)
     answers of a connection that retires say so."""
 
     async def judged(request: web.BaseRequest) -> web.StreamResponse:
+        RETIRING.set(retiring)
         try:
             _check_line(request)
             return await handle(request)

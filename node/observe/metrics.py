@@ -7,7 +7,7 @@ client requests and the time of fsync. Its registry is its own, so that two node
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
-from typing import Protocol
+from typing import Protocol, cast
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -77,7 +77,7 @@ class Metrics:
         clients: ClientsView | None = None,
     ) -> None:
         self.proposals: dict[str, int] = {}
-        """Client writes by outcome: "done", "unknown", or the code of a refusal."""
+        """Client writes by outcome: "done", "done-untold", "unknown", or the code of a refusal."""
         self.reads: dict[str, int] = {}
         """Client reads by outcome: "linearizable", "stale", or the code of a failure."""
         self.registry = CollectorRegistry(auto_describe=False)
@@ -110,6 +110,11 @@ class Metrics:
     def render(self) -> bytes:
         """The text exposition format; its type is `CONTENT_TYPE`."""
         return generate_latest(self.registry)
+
+    def families(self) -> Iterator[bytes]:
+        """The same one metric after the other, so that a large cluster's can be made in several turns of the loop."""
+        for family in self.registry.collect():
+            yield generate_latest(cast(CollectorRegistry, _One(family)))
 
     def describe(self) -> list[Metric]:
         """Nothing in advance: `collect` needs a running node."""
@@ -145,6 +150,16 @@ class Metrics:
         info = GaugeMetricFamily("raft_build_info", "1, with the version.", labels=["version"])
         info.add_metric([view.version], 1)
         yield info
+
+
+class _One:
+    """What a registry of one metric collects."""
+
+    def __init__(self, family: Metric) -> None:
+        self._family = family
+
+    def collect(self) -> Iterator[Metric]:
+        yield self._family
 
 
 def _gauge(name: str, documentation: str, value: float) -> Metric:

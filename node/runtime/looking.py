@@ -5,7 +5,7 @@ tells its peers its own, in a Report, for their `/cluster`. It must not change a
 """
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -83,10 +83,10 @@ class Looking:
         """Microseconds until each timer that runs is due, by name."""
         return self._shell.core.timers(monotonic_us())
 
-    def log(self, from_index: int, limit: int) -> tuple[LogLine, ...]:
+    def log(self, from_index: int, limit: int) -> Iterator[LogLine]:
         """See NodeHandle."""
         entries = self._shell.core.entries(from_index, min(limit, LOG_LINES_MAX))
-        return tuple(_log_line(entry, self._describe(entry)) for entry in entries)
+        return (_log_line(entry, self._describe(entry)) for entry in entries)
 
     def readiness(self) -> Readiness:
         """See NodeHandle."""
@@ -125,4 +125,7 @@ class Looking:
 
 def _log_line(entry: Entry, summary: str) -> LogLine:
     checksum = zlib.crc32(msgspec.msgpack.encode(entry))
-    return LogLine(entry.index, entry.term, entry.kind.name.lower(), entry.size_bytes, f"{checksum:08x}", summary)
+    kind = entry.kind.name.lower()
+    return LogLine(
+        entry.index, entry.term, kind, entry.size_bytes, f"{checksum:08x}", summary, entry.session, entry.sequence
+    )

@@ -4,7 +4,7 @@ Why it exists: the runtime is written against these Protocols, so that the simul
 network and clock behind the very same driver, and `app.py` real ones. It must not import a concrete class.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -249,6 +249,8 @@ class LogLine(msgspec.Struct, frozen=True):
     size_bytes: int
     checksum: str
     summary: str = ""
+    session: int = 0
+    sequence: int = 0
 
 
 class NodeHandle(Protocol):
@@ -275,8 +277,9 @@ class NodeHandle(Protocol):
     def views(self) -> tuple[PeerView, ...]:
         """Every member (before birth: every seed) as seen from here, this one included, sorted by name."""
 
-    def log(self, from_index: int, limit: int) -> tuple[LogLine, ...]:
-        """At most `limit` entries of this node's log from `from_index` on (uncommitted ones included)."""
+    def log(self, from_index: int, limit: int) -> Iterator[LogLine]:
+        """At most `limit` entries of this node's log from `from_index` on (uncommitted ones included), as the log is
+        now; each line is made when it is asked for, and reads its whole entry."""
 
     def readiness(self) -> Readiness:
         """What `/readyz` judges beside `status().core`."""

@@ -202,7 +202,7 @@ class Shell:
             if self._timer_at_us is not None and self._timer_at_us <= deadline:
                 return
             self._timer.cancel()
-            self._surroundings.deadline_is_due(False)
+            self._deadline_is_due(False)
         self._timer_at_us = deadline
         delay_s = max(0, deadline - monotonic_us()) / 1e6
         self._timer = self._loop.call_later(delay_s, self._timer_fired, GRACE_TURNS)

@@ -1,7 +1,7 @@
 """A scripted node: a real store behind a NodeHandle that does at once what the test says."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -27,6 +27,7 @@ class ScriptedNode:
         self.read_failure: ReadFailed | None = None
         self.proposed: list[bytes] = []
         self.timeouts_us: list[int | None] = []
+        self.sessions: list[tuple[int, int]] = []
         self.barriers = 0
         self.loop_age = 1000
         self.own_status = node_status()
@@ -39,6 +40,7 @@ class ScriptedNode:
     async def propose(self, command: bytes, timeout_us: int | None, session: int = 0, sequence: int = 0) -> Outcome:
         await asyncio.sleep(0)
         self.timeouts_us.append(timeout_us)
+        self.sessions.append((session, sequence))
         if self.error is not None:
             raise self.error
         if self.outcome is not None:
@@ -75,9 +77,9 @@ class ScriptedNode:
     def views(self) -> tuple[PeerView, ...]:
         return (PeerView("n1", self.own_status, 0, True), PeerView("n2", None, None, None))
 
-    def log(self, from_index: int, limit: int) -> tuple[LogLine, ...]:
+    def log(self, from_index: int, limit: int) -> Iterator[LogLine]:
         last = min(10, from_index + limit)
-        return tuple(LogLine(i, 1, "command", 64, f"{i:08x}") for i in range(from_index, last))
+        return (LogLine(i, 1, "command", 64, f"{i:08x}") for i in range(from_index, last))
 
     def readiness(self) -> Readiness:
         return self.own_readiness

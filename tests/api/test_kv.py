@@ -153,7 +153,8 @@ async def test_a_list_pages_through_a_prefix_at_one_revision(client: aiohttp.Cli
             (NotProposed(code, "a sentence", "n2"), 503, code)
             for code in ("no-leader", "overloaded", "no-link", "not-born", "stopping", "something-new")
         ),
-        (DoneUntold(1, 1, "its answer is too long to be sent here"), 504, "done-untold"),
+        (DoneUntold(7, 1, "its answer is too long to be sent here"), 504, "done-untold"),
+        (NotProposed("too-large", "it is too long for one entry"), 413, "too-large"),
     ],
 )
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])

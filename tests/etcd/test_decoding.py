@@ -5,9 +5,12 @@ from base64 import b64encode
 
 import pytest
 
-from node.api.etcd.decoding import decode, decode_exactly, size_of
+from node.api.etcd.decoding import decoding, decoding_exactly
 from node.api.etcd.errors import EtcdError
 from node.api.etcd.quick import decode_quickly
+from node.api.etcd.schema import Message
+from node.api.etcd.sizes import measuring
+from node.api.slices import at_once
 from tests.etcd.cases import cases
 from tests.etcd.generator import Generator, Request
 
@@ -17,6 +20,14 @@ MESSAGES = {
     "/v3/kv/deleterange": "DeleteRangeRequest",
     "/v3/kv/txn": "TxnRequest",
 }
+
+
+def decode(body: bytes, message: str) -> Message:
+    return at_once(decoding(body, message))
+
+
+def decode_exactly(body: bytes, message: str) -> Message:
+    return at_once(decoding_exactly(body, message))
 
 
 def requests() -> list[Request]:
@@ -71,7 +82,7 @@ def test_the_usual_requests_go_the_quick_way() -> None:
 def test_sizes_are_those_of_the_protocols_own_encoding(size: int) -> None:
     body = json.dumps({"key": "YQ==", "value": b64encode(bytes(size)).decode(), "lease": "-1", "prev_kv": True})
     length_bytes = 1 if size < 128 else 2 if size < 16_384 else 3 if size < 2_097_152 else 4
-    assert size_of(decode(body.encode(), "PutRequest"), "PutRequest") == 3 + 1 + length_bytes + size + 11 + 2
+    assert at_once(measuring(decode(body.encode(), "PutRequest"), "PutRequest")) == 3 + 1 + length_bytes + size + 11 + 2
 
 
 def test_a_request_that_is_refused_names_the_place() -> None:

@@ -1,14 +1,10 @@
-"""The errors of etcd's API: a gRPC code, the HTTP status that the gateway makes of it, and etcd's own sentence.
+"""The errors of etcd's API: a gRPC code and etcd's own sentence.
 
 Why it exists: clients tell errors apart by `code`, and some by the sentence, so both are etcd's, to the letter.
-It must not decide when one is raised.
+It must not decide when one is raised, and not know in which form it leaves.
 """
 
 import enum
-
-from aiohttp import web
-
-from node.api.answers import json_answer, json_body
 
 NO_METHOD = "Method Not Allowed"
 NO_PATH = "Not Found"
@@ -27,38 +23,13 @@ class Code(enum.IntEnum):
     UNAVAILABLE = 14
 
 
-_STATUS = {
-    Code.INVALID_ARGUMENT: 400,
-    Code.DEADLINE_EXCEEDED: 504,
-    Code.NOT_FOUND: 404,
-    Code.RESOURCE_EXHAUSTED: 429,
-    Code.OUT_OF_RANGE: 400,
-    Code.UNIMPLEMENTED: 501,
-    Code.INTERNAL: 500,
-    Code.UNAVAILABLE: 503,
-}
-
-
 class EtcdError(Exception):
-    """An answer that is an error, in etcd's form."""
+    """An answer that is an error: what every door makes of it follows from `code`."""
 
     def __init__(self, code: Code, message: str) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
-
-    @property
-    def status(self) -> int:
-        """The HTTP status."""
-        return _STATUS[self.code]
-
-    def body(self) -> bytes:
-        """The JSON body."""
-        return json_body({"code": int(self.code), "message": self.message})
-
-    def answer(self) -> web.Response:
-        """The response."""
-        return json_answer({"code": int(self.code), "message": self.message}, self.status)
 
 
 def invalid(message: str) -> EtcdError:

@@ -9,8 +9,9 @@ from binascii import a2b_base64
 from collections.abc import Callable
 from typing import Protocol
 
+from node.api.etcd.calls import ReadableStore, answered
 from node.api.etcd.errors import EtcdError
-from node.api.etcd.routes import EtcdApi, ReadableStore
+from node.api.etcd.routes import EtcdApi
 from node.api.express import Answer, Handler
 from node.observe.metrics import Metrics
 from node.runtime.ports import Outcome, ReadFailed
@@ -32,7 +33,8 @@ class EtcdExpress:
     """Handlers for `Express`. `api` makes the answers."""
 
     def __init__(self, api: EtcdApi, node: Submitter, store: ReadableStore, metrics: Metrics) -> None:
-        self._api = api
+        self._calls = api.calls
+        self._door = api.door
         self._node = node
         self._store = store
         self._metrics = metrics
@@ -48,7 +50,7 @@ class EtcdExpress:
             return False
 
         def reply(outcome: Outcome) -> None:
-            _send(answer, lambda: self._api.answer_at_once(self._api.result_of(outcome)))
+            self._send(answer, lambda: self._door.small(self._calls.written(outcome)))
 
         self._node.submit_write(encode_command(Put(a2b_base64(found[1]), a2b_base64(found[2]))), None, reply)
         return True
@@ -61,27 +63,26 @@ class EtcdExpress:
         wanted = Range(a2b_base64(found[1]))
 
         def read() -> bytes:
-            return self._api.answer_at_once(self._store.read(wanted))
+            return self._door.small(answered(self._store.read(wanted)))
 
         def reply(failed: ReadFailed | None) -> None:
             def confirmed() -> bytes:
-                self._api.check_barrier(failed)
+                self._calls.check_barrier(failed)
                 return read()
 
-            _send(answer, confirmed)
+            self._send(answer, confirmed)
 
         if found[2] is None:
             self._node.submit_read(None, reply)
         else:
             self._metrics.read("stale")
-            _send(answer, read)
+            self._send(answer, read)
         return True
 
-
-def _send(answer: Answer, make: Callable[[], bytes]) -> None:
-    """Answer with what `make` makes, or with the error that it raises."""
-    try:
-        status, body = 200, make()
-    except EtcdError as error:
-        status, body = error.status, error.body()
-    answer(status, body)
+    def _send(self, answer: Answer, make: Callable[[], bytes]) -> None:
+        """Answer with what `make` makes, or with the error that it raises."""
+        try:
+            status, body = 200, make()
+        except EtcdError as error:
+            status, body = self._door.error(error)
+        answer(status, body)

@@ -1,13 +1,16 @@
-"""Results as etcd's gateway writes them: field names of the protocol, int64 as strings, bytes as base64, defaults
+"""Answers as etcd's gateway writes them: field names of the protocol, int64 as strings, bytes as base64, defaults
 left out.
 
-Why it exists: it is the other half of the form that clients know. It must not decide what is answered.
+Why it exists: it is the other half of the form that clients know. It must not decide what is answered. An answer is
+made part by part, a part being at most one key with its value, so that whoever sends it can pause anywhere.
 """
 
-import asyncio
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 
+import msgspec
+
+from node.api.etcd.calls import Answered, Header, MembersAnswer, StatusAnswer
 from node.statemachine.commands import (
     CompactResult,
     DeleteResult,
@@ -18,8 +21,14 @@ from node.statemachine.commands import (
     TxnResult,
 )
 
-KEYS_PER_TURN_MAX = 2_000
-"""Keys of one answer that are written before others get their turn."""
+SPOKEN_VERSION = "3.6.8"
+"""The release of etcd whose answers these are; clients parse it."""
+
+CLUSTER_VERSION = "3.6.0"
+
+SMALL_KEYS_MAX = 8
+SMALL_BYTES_MAX = 32 * 1024
+"""An answer of no more keys and bytes of keys and values is made at once: 0.1 ms."""
 
 _NAMES = {
     PutResult: "response_put",
@@ -29,51 +38,133 @@ _NAMES = {
 }
 
 
-async def render(result: PutResult | DeleteResult | RangeResult | TxnResult | CompactResult, header: str) -> str:
-    """The answer. `header`: the fields that name cluster, member and term, such as `"raft_term":"2"`, in between."""
-    before, _, after = header.partition("|")
-    own = f'{{"header":{{{before}"revision":"{result.revision}",{after}}}'
-    if isinstance(result, TxnResult):
-        return own + await _txn(result)
-    if isinstance(result, CompactResult):
-        return own + "}"
-    return own + await _plain(result)
+def header_text(header: Header) -> str:
+    """The fields of a header."""
+    cluster = f'"cluster_id":"{header.cluster_id}",' if header.cluster_id else ""
+    revision = f'"revision":"{header.revision}",' if header.revision else ""
+    return f'{cluster}"member_id":"{header.member_id}",{revision}"raft_term":"{header.raft_term}"'
 
 
-async def _plain(result: PutResult | DeleteResult | RangeResult) -> str:
+def is_small(answer: Answered) -> bool:
+    """Whether it holds nobody up to make the answer in one go."""
+    if isinstance(answer, CompactResult):
+        return True
+    if isinstance(answer, TxnResult):
+        return not answer.responses
+    if isinstance(answer, PutResult):
+        kvs: tuple[KeyValue, ...] = (answer.prev,) if answer.prev is not None else ()
+    else:
+        kvs = answer.prev if isinstance(answer, DeleteResult) else answer.kvs
+    return len(kvs) <= SMALL_KEYS_MAX and sum(len(kv.key) + len(kv.value) for kv in kvs) <= SMALL_BYTES_MAX
+
+
+def parts_of(answer: Answered, header: Header) -> Iterator[bytes]:
+    """The body, with a newline at its end."""
+    for text in _parts(answer, header):
+        yield text.encode()
+
+
+def whole(answer: Answered, header: Header) -> bytes:
+    """The same in one piece: for what is known to be small."""
+    return "".join(_parts(answer, header)).encode()
+
+
+def status_body(answer: StatusAnswer) -> bytes:
+    """As etcd says it of itself."""
+    fields = {
+        "version": SPOKEN_VERSION,
+        "dbSize": str(answer.log_bytes),
+        "leader": str(answer.leader) if answer.leader else "",
+        "raftIndex": str(answer.commit),
+        "raftTerm": str(answer.term),
+        "raftAppliedIndex": str(answer.applied),
+        "errors": [] if answer.leader else ["etcdserver: no leader"],
+        "dbSizeInUse": str(answer.log_bytes),
+        "isLearner": answer.is_learner,
+        "storageVersion": CLUSTER_VERSION,
+        "dbSizeQuota": str(answer.log_limit_bytes),
+        "downgradeInfo": {},
+    }
+    present = {name: value for name, value in fields.items() if value or name == "downgradeInfo"}
+    return f'{{"header":{{{header_text(answer.header)}}},{_json(present)[1:]}\n'.encode()
+
+
+def members_body(answer: MembersAnswer) -> bytes:
+    """The list of members."""
+    members = [
+        {
+            "ID": str(member.id),
+            "name": member.name,
+            **({"clientURLs": [member.client_url]} if member.client_url else {}),
+            **({"isLearner": True} if member.is_learner else {}),
+        }
+        for member in answer.members
+    ]
+    listed = f',"members":{_json(members)}' if members else ""
+    return f'{{"header":{{{header_text(answer.header)}}}{listed}}}\n'.encode()
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _parts(answer: Answered, header: Header) -> Iterator[str]:
+    yield f'{{"header":{{{header_text(header)}}}'
+    if isinstance(answer, TxnResult):
+        yield from _txn(answer)
+    elif isinstance(answer, CompactResult):
+        yield "}"
+    else:
+        yield from _plain(answer)
+    yield "\n"
+
+
+def _plain(result: PutResult | DeleteResult | RangeResult) -> Iterator[str]:
     """What follows the header, with the closing brace."""
     if isinstance(result, PutResult):
-        return f',"prev_kv":{_kv(result.prev)}}}' if result.prev is not None else "}"
-    if isinstance(result, DeleteResult):
-        deleted = f',"deleted":"{result.deleted}"' if result.deleted else ""
-        return deleted + (f',"prev_kvs":[{await _kvs(result.prev)}]}}' if result.prev else "}")
-    kvs = f',"kvs":[{await _kvs(result.kvs)}]' if result.kvs else ""
-    count = f',"count":"{result.count}"}}' if result.count else "}"
-    return kvs + (',"more":true' if result.more else "") + count
+        yield f',"prev_kv":{_kv(result.prev)}}}' if result.prev is not None else "}"
+    elif isinstance(result, DeleteResult):
+        yield f',"deleted":"{result.deleted}"' if result.deleted else ""
+        if result.prev:
+            yield ',"prev_kvs":['
+            yield from _joined(map(_kv, result.prev))
+            yield "]"
+        yield "}"
+    else:
+        if result.kvs:
+            yield ',"kvs":['
+            yield from _joined(map(_kv, result.kvs))
+            yield "]"
+        yield (',"more":true' if result.more else "") + (f',"count":"{result.count}"}}' if result.count else "}")
 
 
-async def _txn(result: TxnResult) -> str:
-    succeeded = ',"succeeded":true' if result.succeeded else ""
-    if not result.responses:
-        return succeeded + "}"
-    responses = [f'{{"{_NAMES[type(r)]}":{await _inner(r)}}}' for r in result.responses]
-    return f'{succeeded},"responses":[{",".join(responses)}]}}'
+def _txn(result: TxnResult) -> Iterator[str]:
+    yield ',"succeeded":true' if result.succeeded else ""
+    if result.responses:
+        yield ',"responses":['
+        for number, response in enumerate(result.responses):
+            yield f'{"," if number else ""}{{"{_NAMES[type(response)]}":'
+            yield from _inner(response)
+            yield "}"
+        yield "]"
+    yield "}"
 
 
-async def _inner(response: Response) -> str:
+def _inner(response: Response) -> Iterator[str]:
     """A response inside a transaction: of its header only the revision, and of a nested transaction's nothing."""
     if isinstance(response, TxnResult):
-        return '{"header":{}' + await _txn(response)
-    return f'{{"header":{{"revision":"{response.revision}"}}' + await _plain(response)
+        yield '{"header":{}'
+        yield from _txn(response)
+    else:
+        yield f'{{"header":{{"revision":"{response.revision}"}}'
+        yield from _plain(response)
 
 
-async def _kvs(kvs: Sequence[KeyValue]) -> str:
-    pieces = []
-    for start in range(0, len(kvs), KEYS_PER_TURN_MAX):
-        if start:
-            await asyncio.sleep(0)
-        pieces.append(",".join(map(_kv, kvs[start : start + KEYS_PER_TURN_MAX])))
-    return ",".join(pieces)
+def _joined(texts: Iterable[str]) -> Iterator[str]:
+    separator = ""
+    for text in texts:
+        yield separator + text
+        separator = ","
 
 
 def _kv(kv: KeyValue) -> str:

@@ -6,7 +6,6 @@ not read the store.
 
 from collections.abc import Sequence
 
-from node.api.etcd.decoding import Message, size_of
 from node.api.etcd.errors import (
     DUPLICATE_KEY,
     EMPTY_KEY,
@@ -20,6 +19,8 @@ from node.api.etcd.errors import (
     EtcdError,
     invalid,
 )
+from node.api.etcd.schema import Message
+from node.api.slices import Steps
 from node.statemachine.commands import (
     COMMAND_BYTES_MAX,
     TXN_OPERATIONS_MAX,
@@ -45,16 +46,18 @@ MESSAGE_BYTES_MAX = 2 * 1024 * 1024
 ENVELOPE_BYTES = 18
 """What etcd adds to a write before it compares it with its limit of 1.5 MiB."""
 
+OPERATIONS_MAX = 1024
+"""Compares and operations of a whole transaction, both branches and nested ones included. etcd has no such limit, but
+those of each branch and of the whole request: nested ones may hold a hundred thousand there."""
+
+WORK_PER_OPERATION = 3
+
+NESTED_OPERATIONS_MAX = 8448
+"""The same, each counted once for every transaction that it stands in: what the search for duplicate keys costs. One
+operation in each of 128 transactions inside each other, as many as etcd allows, comes to 8,256."""
+
 _ALWAYS = Compare(b"\0", Target.VERSION, Relation.GREATER, -1)
 _NEVER = Compare(b"\0", Target.VERSION, Relation.LESS, 0)
-
-
-def check_message_size(message: Message, name: str, body_bytes: int) -> None:
-    """Refuse what is over the transport's limit. A body is never shorter than its message, so most are not measured."""
-    if body_bytes > MESSAGE_BYTES_MAX:
-        size = size_of(message, name)
-        if size > MESSAGE_BYTES_MAX:
-            raise too_long(size)
 
 
 def too_long(size: int) -> EtcdError:
@@ -63,9 +66,14 @@ def too_long(size: int) -> EtcdError:
     return EtcdError(Code.RESOURCE_EXHAUSTED, message)
 
 
-def check_write_size(message: Message, name: str, body_bytes: int) -> None:
+def may_be_too_long(size: int) -> bool:
+    """Whether a message of `size` bytes, or of less, has to be measured."""
+    return size + ENVELOPE_BYTES > COMMAND_BYTES_MAX
+
+
+def check_write_size(message_bytes: int) -> None:
     """Refuse a write over etcd's limit of a request."""
-    if body_bytes > COMMAND_BYTES_MAX and size_of(message, name) + ENVELOPE_BYTES > COMMAND_BYTES_MAX:
+    if may_be_too_long(message_bytes):
         raise invalid(TOO_LARGE)
 
 
@@ -113,12 +121,15 @@ def compact_of(message: Message) -> Compact | None:
     return None if revision < 0 else Compact(revision)
 
 
-def txn_of(message: Message) -> Txn:
+def txn_of(message: Message) -> Steps[Txn]:
     """A TxnRequest: checked like etcd checks it, each nested one with what its parents leave of the operations."""
-    nested: list[Branches] = []
-    outermost = _branches(message, TXN_OPERATIONS_MAX, nested)
-    txn = Txn(outermost.compare, outermost.success, outermost.failure, tuple(nested))
-    if duplicate_key(txn) is not None:
+    building = _Building()
+    outermost = building.branches(message, TXN_OPERATIONS_MAX, 1)
+    yield building.operations * WORK_PER_OPERATION
+    txn = Txn(outermost.compare, outermost.success, outermost.failure, tuple(building.nested))
+    twice = duplicate_key(txn)
+    yield building.nested_operations
+    if twice is not None:
         raise invalid(DUPLICATE_KEY)
     return txn
 
@@ -148,33 +159,47 @@ def _key(message: Message) -> bytes:
     return key
 
 
-def _branches(message: Message, operations_max: int, nested: list[Branches]) -> Branches:
-    """As deep as the transaction, which `operations_max` bounds."""
-    compare, success, failure = (message.get(part, ()) for part in ("compare", "success", "failure"))
-    operations = max(len(compare), len(success), len(failure))
-    if operations > operations_max:
-        raise invalid(TOO_MANY_OPERATIONS)
-    for item in compare:
-        _key(item)
-    left = operations_max - operations
-    succeeding = tuple(_operation(item, left, nested) for item in success)
-    failing = tuple(_operation(item, left, nested) for item in failure)
-    return Branches(tuple(map(_compare, compare)), succeeding, failing)
+class _Building:
+    """A transaction that is being read; `nested`: its table of those inside."""
 
+    def __init__(self) -> None:
+        self.nested: list[Branches] = []
+        self.operations = 0
+        self.nested_operations = 0
 
-def _operation(message: Message, operations_max: int, nested: list[Branches]) -> Operation:
-    for name, inner in message.items():
-        if name == "request_range":
-            return range_of(inner)
-        if name == "request_put":
-            return put_of(inner)
-        if name == "request_delete_range":
-            return delete_of(inner)
-        index = len(nested)
-        nested.append(Branches())  # its place: before those that stand in it
-        nested[index] = _branches(inner, operations_max, nested)
-        return Nested(index)
-    raise invalid(KEY_NOT_FOUND)
+    def branches(self, message: Message, operations_max: int, depth: int) -> Branches:
+        """As deep as the transaction, which `operations_max` bounds."""
+        compare, success, failure = (message.get(part, ()) for part in ("compare", "success", "failure"))
+        operations = max(len(compare), len(success), len(failure))
+        self._count(len(compare) + len(success) + len(failure), depth)
+        if operations > operations_max:
+            raise invalid(TOO_MANY_OPERATIONS)
+        for item in compare:
+            _key(item)
+        left = operations_max - operations
+        succeeding = tuple(self._operation(item, left, depth) for item in success)
+        failing = tuple(self._operation(item, left, depth) for item in failure)
+        return Branches(tuple(map(_compare, compare)), succeeding, failing)
+
+    def _count(self, operations: int, depth: int) -> None:
+        self.operations += operations
+        self.nested_operations += operations * depth
+        if self.operations > OPERATIONS_MAX or self.nested_operations > NESTED_OPERATIONS_MAX:
+            raise invalid(TOO_MANY_OPERATIONS)
+
+    def _operation(self, message: Message, operations_max: int, depth: int) -> Operation:
+        for name, inner in message.items():
+            if name == "request_range":
+                return range_of(inner)
+            if name == "request_put":
+                return put_of(inner)
+            if name == "request_delete_range":
+                return delete_of(inner)
+            index = len(self.nested)
+            self.nested.append(Branches())  # its place: before those that stand in it
+            self.nested[index] = self.branches(inner, operations_max, depth + 1)
+            return Nested(index)
+        raise invalid(KEY_NOT_FOUND)
 
 
 _OPERAND_OF = {

@@ -4,7 +4,10 @@ Why it exists: decoding, size limits and the description in `/openapi.json` are 
 hold facts only.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+Message = dict[str, Any]
+"""A message that was decoded: its fields by name, those alone that were given; inner ones are dicts and lists."""
 
 ENUMS: dict[str, dict[str, int]] = {
     "SortOrder": {"NONE": 0, "ASCEND": 1, "DESCEND": 2},

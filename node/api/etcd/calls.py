@@ -1,0 +1,275 @@
+"""The calls of etcd's v3 API: a decoded message in, a value out, or an `EtcdError`.
+
+Why it exists: this is what etcd's API does, whatever it is spoken in. A door (JSON here; gRPC comes) decodes a message
+into a dict of `schema`'s fields, calls, and writes down the answer. Nothing here may know JSON, HTTP or a protocol's
+bytes. A write whose outcome is not known is DEADLINE_EXCEEDED, never UNAVAILABLE, because the latter may be repeated.
+It must not retry, and not read the store before the barrier.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Protocol, cast
+
+import msgspec
+
+from node.api.etcd import errors
+from node.api.etcd.errors import Code, EtcdError
+from node.api.etcd.identity import cluster_number, member_number
+from node.api.etcd.requests import (
+    check_write_size,
+    compact_of,
+    delete_of,
+    is_serializable,
+    only_reads,
+    put_of,
+    range_of,
+    txn_of,
+)
+from node.api.etcd.schema import Message
+from node.api.slices import ReadJob, Slices
+from node.observe.metrics import Metrics
+from node.raft.status import CoreStatus
+from node.raft.types import Member
+from node.runtime.ports import Done, DoneUntold, NodeHandle, NotProposed, Outcome, ReadFailed, Unknown
+from node.statemachine.commands import (
+    Command,
+    Compacted,
+    CompactResult,
+    DeleteResult,
+    FutureRevision,
+    PutResult,
+    Range,
+    RangeResult,
+    ReadError,
+    Refused,
+    Result,
+    Txn,
+    TxnResult,
+    encode_command,
+)
+
+_LOG = logging.getLogger("node.api")
+
+Answered = PutResult | DeleteResult | RangeResult | TxnResult | CompactResult
+"""What a call on keys returns; the header of its answer is `Header.of` its revision."""
+
+
+class ReadableStore(Protocol):
+    """What this API sees of the store. `KeyValueStore` satisfies it. `read` only for one key: it does not pause."""
+
+    @property
+    def revision(self) -> int: ...
+    def read(self, wanted: Range) -> RangeResult | ReadError: ...
+    def begin_read(self, wanted: Range) -> ReadJob: ...
+    def begin_read_txn(self, txn: Txn) -> ReadJob: ...
+
+
+class Header(msgspec.Struct, frozen=True, gc=False):
+    """What every answer begins with. Ids as in `identity`; `cluster_id` 0: not born; `revision` 0: none is told."""
+
+    cluster_id: int
+    member_id: int
+    revision: int
+    raft_term: int
+
+
+class StatusAnswer(msgspec.Struct, frozen=True):
+    """This member: `leader` is an id, 0 where nobody leads; sizes are bytes; the rest is indexes and the term."""
+
+    header: Header
+    leader: int
+    log_bytes: int
+    log_limit_bytes: int
+    commit: int
+    applied: int
+    term: int
+    is_learner: bool
+
+
+class MemberView(msgspec.Struct, frozen=True):
+    """A member; `client_url` is empty where it has not told it."""
+
+    id: int
+    name: str
+    client_url: str
+    is_learner: bool
+
+
+class MembersAnswer(msgspec.Struct, frozen=True):
+    """All members; the header has no revision."""
+
+    header: Header
+    members: tuple[MemberView, ...]
+
+
+class EtcdCalls:
+    """`term`: the node's current one. `message_bytes` of a call: how long its message is in etcd's own encoding, or
+    something longer that is not over the limit either."""
+
+    def __init__(
+        self,
+        handle: NodeHandle,
+        store: ReadableStore,
+        metrics: Metrics,
+        term: Callable[[], int],
+        slices: Slices,
+    ) -> None:
+        self._handle = handle
+        self._store = store
+        self._metrics = metrics
+        self._term = term
+        self._slices = slices
+        self._ids: tuple[int, int] | None = None
+
+    async def range(self, message: Message, _message_bytes: int) -> Answered:
+        """A RangeRequest."""
+        wanted = range_of(message)
+        if wanted.revision < 0:
+            wanted = msgspec.structs.replace(wanted, revision=0)  # outside a transaction any negative one is "now"
+        await self._barrier(message.get("serializable", False))
+        if not wanted.range_end:
+            return answered(self._store.read(wanted))
+        return answered(cast(Result, await self._slices.read(self._store.begin_read(wanted))))
+
+    async def put(self, message: Message, message_bytes: int) -> Answered:
+        """A PutRequest."""
+        put = put_of(message)
+        check_write_size(message_bytes)
+        return await self._write(put)
+
+    async def delete_range(self, message: Message, message_bytes: int) -> Answered:
+        """A DeleteRangeRequest."""
+        delete = delete_of(message)
+        check_write_size(message_bytes)
+        return await self._write(delete)
+
+    async def txn(self, message: Message, message_bytes: int) -> Answered:
+        """A TxnRequest."""
+        txn = await self._slices.finish(txn_of(message))
+        if only_reads(txn):
+            await self._barrier(is_serializable(message))
+            return answered(cast(Result, await self._slices.read(self._store.begin_read_txn(txn))))
+        check_write_size(message_bytes)
+        return await self._write(txn)
+
+    async def compact(self, message: Message, _message_bytes: int) -> Answered:
+        """A CompactionRequest."""
+        compact = compact_of(message)
+        if compact is None:
+            raise EtcdError(Code.OUT_OF_RANGE, errors.COMPACTED)
+        return await self._write(compact)
+
+    async def status(self, _message: Message, _message_bytes: int) -> StatusAnswer:
+        """A StatusRequest."""
+        core = self._handle.status().core
+        leader = next((member for member in core.voters if member.name == core.leader), None)
+        return StatusAnswer(
+            self.header(self._store.revision),
+            0 if leader is None else member_number(leader),
+            core.log_bytes,
+            core.log_limit_bytes,
+            core.commit,
+            core.applied,
+            core.term,
+            core.name in {member.name for member in core.learners},
+        )
+
+    async def members(self, message: Message, _message_bytes: int) -> MembersAnswer:
+        """A MemberListRequest."""
+        await self._barrier(not message.get("linearizable", False))
+        urls = {view.name: view.status.client_url for view in self._handle.views() if view.status is not None}
+        core = self._handle.status().core
+        return MembersAnswer(self.header(0), tuple(_members(core, urls)))
+
+    async def health(self, serializable: bool) -> str:
+        """Why no linearizable read is possible (`serializable`: why this node does not answer); empty: one is."""
+        failed = None if serializable else await self._handle.read_barrier(None)
+        if failed is None:
+            return ""
+        return "RAFT NO LEADER" if failed.code == "no-leader" else f"QGET ERROR:{failed.reason}"
+
+    def header(self, revision: int) -> Header:
+        """The header of an answer, now."""
+        cluster, member = self._ids or self._find_ids()
+        return Header(cluster, member, revision, self._term())
+
+    def _find_ids(self) -> tuple[int, int]:
+        core = self._handle.status().core
+        ids = cluster_number(core.cluster_id), member_number(Member(core.name, core.incarnation))
+        if ids[0]:  # it is born: neither changes any more
+            self._ids = ids
+        return ids
+
+    async def _barrier(self, serializable: bool) -> None:
+        if serializable:
+            self._metrics.read("stale")
+            return
+        self.check_barrier(await self._handle.read_barrier(None))
+
+    def check_barrier(self, failed: ReadFailed | None) -> None:
+        """Count a barrier; raises `EtcdError` where it failed."""
+        self._metrics.read("linearizable" if failed is None else failed.code)
+        if failed is not None:
+            raise EtcdError(Code.UNAVAILABLE, _unavailable(failed))
+
+    async def _write(self, command: Command) -> Answered:
+        try:
+            outcome = await self._handle.propose(encode_command(command), None)
+        except Exception:
+            _LOG.exception("a write failed in the node")
+            outcome = Unknown("this node made a mistake while it wrote; its log says which")
+        return self.written(outcome)
+
+    def written(self, outcome: Outcome) -> Answered:
+        """What the store said, or an `EtcdError` that says what became of the write."""
+        if isinstance(outcome, Done):
+            self._metrics.proposal("done")
+            return answered(cast(Result, outcome.result))
+        if isinstance(outcome, DoneUntold):
+            self._metrics.proposal("done-untold")
+            raise EtcdError(Code.DEADLINE_EXCEEDED, f"etcdserver: the write was done, but {outcome.reason}")
+        if isinstance(outcome, Unknown):
+            self._metrics.proposal("unknown")
+            reason = f"etcdserver: it is unknown whether this was done: {outcome.reason}"
+            raise EtcdError(Code.DEADLINE_EXCEEDED, reason)
+        self._metrics.proposal(outcome.code)
+        if outcome.code == "log-full":
+            raise EtcdError(Code.RESOURCE_EXHAUSTED, errors.NO_SPACE)
+        if outcome.code == "too-large":
+            raise errors.invalid(errors.TOO_LARGE)
+        raise EtcdError(Code.UNAVAILABLE, _unavailable(outcome))
+
+
+def answered(result: Result) -> Answered:
+    """The result of a command or a read, where it is none of those that are errors to a client."""
+    if isinstance(result, Compacted):
+        raise EtcdError(Code.OUT_OF_RANGE, errors.COMPACTED)
+    if isinstance(result, FutureRevision):
+        raise EtcdError(Code.OUT_OF_RANGE, errors.FUTURE_REVISION)
+    if isinstance(result, Refused):
+        code, message = _REFUSALS.get(result.code, (Code.INVALID_ARGUMENT, f"etcdserver: {result.message}"))
+        raise EtcdError(code, message)
+    return result
+
+
+_REFUSALS = {
+    "key-not-found": (Code.INVALID_ARGUMENT, errors.KEY_NOT_FOUND),
+    "lease-not-found": (Code.NOT_FOUND, errors.LEASE_NOT_FOUND),
+    "duplicate-key": (Code.INVALID_ARGUMENT, errors.DUPLICATE_KEY),
+    "empty-key": (Code.INVALID_ARGUMENT, errors.EMPTY_KEY),
+    "too-many-operations": (Code.INVALID_ARGUMENT, errors.TOO_MANY_OPERATIONS),
+    "too-large": (Code.INVALID_ARGUMENT, errors.TOO_LARGE),
+}
+
+
+def _members(core: CoreStatus, urls: dict[str, str]) -> list[MemberView]:
+    return [
+        MemberView(member_number(member), member.name, urls.get(member.name, ""), member in core.learners)
+        for member in (*core.voters, *core.learners)
+    ]
+
+
+def _unavailable(failed: ReadFailed | NotProposed) -> str:
+    if failed.code == "no-leader":
+        return "etcdserver: no leader"
+    return f"etcdserver: {failed.reason}"

@@ -1,0 +1,113 @@
+"""The JSON door to etcd's calls: a body becomes a message, an answer becomes JSON, an error its HTTP status.
+
+Why it exists: clients of etcd's gateway speak JSON over HTTP, and this is all that knows it. It must not know what a
+call does; whatever another door would have to do, too, belongs into `calls`.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from aiohttp import web
+
+from node.api.answers import JSON_HEADERS, json_answer, json_body
+from node.api.etcd.bodies import read_body
+from node.api.etcd.calls import Answered, EtcdCalls, MembersAnswer, StatusAnswer
+from node.api.etcd.decoding import decoding
+from node.api.etcd.errors import Code, EtcdError
+from node.api.etcd.quick import UNCOUNTED_BYTES_MAX
+from node.api.etcd.rendering import is_small, members_body, parts_of, status_body, whole
+from node.api.etcd.requests import MESSAGE_BYTES_MAX, may_be_too_long, too_long
+from node.api.etcd.schema import Message
+from node.api.etcd.sizes import measuring
+from node.api.slices import Slices
+from node.api.streaming import answer_in_pieces, in_pieces
+
+T = TypeVar("T")
+Call = Callable[[Message, int], Awaitable[T]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+HTTP_STATUS = {
+    Code.INVALID_ARGUMENT: 400,
+    Code.DEADLINE_EXCEEDED: 504,
+    Code.NOT_FOUND: 404,
+    Code.RESOURCE_EXHAUSTED: 429,
+    Code.OUT_OF_RANGE: 400,
+    Code.UNIMPLEMENTED: 501,
+    Code.INTERNAL: 500,
+    Code.UNAVAILABLE: 503,
+}
+"""As the gateway has it."""
+
+
+def error_answer(error: EtcdError) -> web.Response:
+    """An error in etcd's form."""
+    return json_answer({"code": int(error.code), "message": error.message}, HTTP_STATUS[error.code])
+
+
+class JsonDoor:
+    """Makes handlers of calls."""
+
+    def __init__(self, calls: EtcdCalls, slices: Slices) -> None:
+        self._calls = calls
+        self._slices = slices
+
+    def keys(self, message: str, call: Call[Answered]) -> Handler:
+        """Of a call on keys. `message`: the name of what it takes, see `schema`."""
+
+        async def render(request: web.Request, answer: Answered) -> web.StreamResponse:
+            header = self._calls.header(answer.revision)
+            if is_small(answer):
+                return web.Response(body=whole(answer, header), headers=JSON_HEADERS)
+            return await answer_in_pieces(request, in_pieces(parts_of(answer, header)), self._slices, JSON_HEADERS)
+
+        return self._handler(message, call, render)
+
+    def status(self) -> Handler:
+        """Of `calls.status`."""
+
+        async def render(_request: web.Request, answer: StatusAnswer) -> web.StreamResponse:
+            return web.Response(body=status_body(answer), headers=JSON_HEADERS)
+
+        return self._handler("StatusRequest", self._calls.status, render)
+
+    def members(self) -> Handler:
+        """Of `calls.members`."""
+
+        async def render(_request: web.Request, answer: MembersAnswer) -> web.StreamResponse:
+            return web.Response(body=members_body(answer), headers=JSON_HEADERS)
+
+        return self._handler("MemberListRequest", self._calls.members, render)
+
+    def small(self, answer: Answered) -> bytes:
+        """The body that answers a put or the range of one key."""
+        return whole(answer, self._calls.header(answer.revision))
+
+    def error(self, error: EtcdError) -> tuple[int, bytes]:
+        """HTTP status and body."""
+        return HTTP_STATUS[error.code], json_body({"code": int(error.code), "message": error.message})
+
+    def _handler(
+        self, name: str, call: Call[T], render: Callable[[web.Request, T], Awaitable[web.StreamResponse]]
+    ) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            try:
+                body = await read_body(request)
+                message, message_bytes = await self._message(body, name)
+                return await render(request, await call(message, message_bytes))
+            except EtcdError as error:
+                return error_answer(error)
+
+        return handle
+
+    async def _message(self, body: bytes, name: str) -> tuple[Message, int]:
+        """The message and how long it is, or its body where that is shorter than every limit: no message is longer
+        than its JSON, so most are not measured."""
+        size = len(body)
+        if size > UNCOUNTED_BYTES_MAX:
+            await self._slices.next()
+        message = await self._slices.finish(decoding(body, name))
+        if may_be_too_long(size):
+            size = await self._slices.finish(measuring(message, name))
+            if size > MESSAGE_BYTES_MAX:
+                raise too_long(size)
+        return message, size

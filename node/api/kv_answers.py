@@ -1,0 +1,72 @@
+"""How `/kv` says things: keys in JSON, and what became of a request as a `Problem`.
+
+Why it exists: reads, writes and lists name a key alike, and say alike why there is none. It must not ask anybody.
+"""
+
+from base64 import b64encode
+from typing import Any
+
+from node.api.answers import Problem, try_again
+from node.runtime.ports import NotProposed
+from node.statemachine.commands import Compacted, FutureRevision, KeyValue, ReadError, Refused, Result
+
+
+def named(key: bytes) -> dict[str, Any]:
+    """A key in JSON: as text where it is UTF-8 (else null), and always in base64."""
+    try:
+        text: str | None = key.decode()
+    except UnicodeDecodeError:
+        text = None
+    return {"key": text, "key_base64": b64encode(key).decode()}
+
+
+def row(kv: KeyValue) -> dict[str, object]:
+    """A key in a list: all but its value."""
+    return {
+        **named(kv.key),
+        "value_bytes": len(kv.value),
+        "mod_revision": kv.mod_revision,
+        "create_revision": kv.create_revision,
+        "version": kv.version,
+    }
+
+
+def missing(key: bytes, revision: int) -> Problem:
+    """404; `revision`: of the store when it was looked for."""
+    return Problem(404, "key-not-found", "there is no such key", revision=revision, **named(key))
+
+
+def unreadable(error: ReadError) -> Problem:
+    """A revision that the store does not hold any more, or not yet."""
+    if isinstance(error, Compacted):
+        return Problem(
+            410,
+            "compacted",
+            f"revision {error.revision} was compacted; the oldest readable one is {error.compact_revision}",
+            compact_revision=error.compact_revision,
+        )
+    return Problem(
+        400,
+        "future-revision",
+        f"revision {error.revision} has not happened yet; the store is at {error.current}",
+        field="revision",
+        revision=error.current,
+    )
+
+
+def unexpected(result: Result) -> Problem:
+    """What the store refused although the API had checked it: nothing was written."""
+    if isinstance(result, Refused):
+        return Problem(400, result.code, result.message)
+    if isinstance(result, (Compacted, FutureRevision)):
+        return unreadable(result)
+    return Problem(504, "unknown outcome", "the write was done, but its answer is of another kind")
+
+
+def refusal(outcome: NotProposed) -> Problem:
+    """What never got into a log."""
+    if outcome.code == "too-large":
+        return Problem(413, "too-large", outcome.reason)
+    if outcome.code == "log-full":
+        return Problem(507, "log-full", outcome.reason, leader=outcome.leader or None)
+    return try_again(outcome.code, outcome.reason, outcome.leader)
