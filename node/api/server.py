@@ -76,8 +76,8 @@ def build_app(
     """All routes of a node. Call it inside a running event loop.
 
     `allowed_hosts`: names, without ports, that `Host` may be beside IP literals and localhost. `events` replaces the
-    usual event streams, of which there are `streams_max` at a time. `with_index` False leaves `/` to the caller. `stats` None: no `/stats`. `failing`: whether a
-    simulated failure keeps clients out (`/kv` and `/v3`) now.
+    usual event streams, of which there are `streams_max` at a time. `with_index` False leaves `/` to the caller.
+    `stats` None: no `/stats`. `failing`: whether a simulated failure keeps clients out (`/kv` and `/v3`) now.
     """
     middlewares = [make_guard(allowed_hosts)]
     if failing is not None:
