@@ -258,8 +258,8 @@ MUTATIONS = (
     Mutation(
         "the earliest acknowledgement of a step is kept",
         "disk.py",
-        "                    if told.index < message.index:",
-        "                    if told.index > message.index:",
+        "told.index < message.index:",
+        "told.index > message.index:",
     ),
     Mutation(
         "probe back one entry at a time (follower)",
@@ -553,6 +553,66 @@ MUTATIONS = (
         "        return values if me in voters else [*values, own]",
     ),
     Mutation("a removed server campaigns", "election.py", "    if not state.is_voter:\n", "    if False:\n"),
+    Mutation(
+        "a step has no budget",
+        "replication.py",
+        "            if lead.budget.spent:\n                lead.put_off",
+        "            if False:\n                lead.put_off",
+    ),
+    Mutation(
+        "what a step did not send is forgotten",
+        "leadership.py",
+        "            self._first = list(self.progress).index(peer) + 1\n        self.unfinished = True",
+        "            self._first = list(self.progress).index(peer) + 1",
+    ),
+    Mutation(
+        "the first follower always comes first",
+        "leadership.py",
+        "list(self.progress).index(peer) + 1",
+        "0",
+    ),
+    Mutation("the budget is for ever", "replication.py", "    lead.budget.renew()\n", ""),
+    Mutation(
+        "answers of followers go round the budget",
+        "replication.py",
+        "    if asks and not lead.budget.spent:",
+        "    if asks:",
+    ),
+    Mutation(
+        "refusals go round the budget",
+        "replication.py",
+        "could_match + 1) and not lead.budget.spent:",
+        "could_match + 1):",
+    ),
+    Mutation(
+        "an empty Append costs nothing", "leadership.py", "self._entries -= max(1, entries)", "self._entries -= entries"
+    ),
+    Mutation(
+        "an Append is not bounded in entries",
+        "replication.py",
+        "settings.append_bytes_max, settings.append_entries_max",
+        "settings.append_bytes_max",
+    ),
+    Mutation(
+        "an Apply is not bounded in entries",
+        "core.py",
+        "state.settings.apply_bytes_max, state.settings.apply_entries_max",
+        "state.settings.apply_bytes_max",
+    ),
+    Mutation(
+        "uncommitted entries are not counted",
+        "replication.py",
+        "        if index - state.commit >= settings.uncommitted_entries_max:",
+        "        if False:",
+    ),
+    Mutation(
+        "a hint walks a term",
+        "log.py",
+        "            found = bisect_right(self._entries, term, 0, kept, key=_term_of)\n",
+        "            found = kept\n"
+        "            while found and self._entries[found - 1].term > term:\n"
+        "                found -= 1\n",
+    ),
     Mutation("no log limit", "replication.py", "log_bytes + size_bytes > settings.log_bytes_max:", "False:"),
     Mutation(
         "no uncommitted limit",

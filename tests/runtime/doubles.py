@@ -107,8 +107,10 @@ class Bench:
         self.reports: list[tuple[Member, bytes]] = []
         self.report_wanted: Callable[[str], None] = lambda _peer: None
         self.command: Callable[[str, bytes, CommandReplied], None] = lambda *_: None
+        self.woken = 0
+        """How often the driver asked for another turn."""
         hooks = Hooks(
-            wake=lambda: None,
+            wake=self._wake,
             configuration=lambda _change: None,
             report=lambda sender, body: self.reports.append((sender, body)),
             report_wanted=lambda peer: self.report_wanted(peer),
@@ -118,6 +120,9 @@ class Bench:
             core, BOOT, self.disk, self.machine, self.wire, Silent(), hooks, pending_requests_max=pending_requests_max
         )
         self.driver.start(self.now)
+
+    def _wake(self) -> None:
+        self.woken += 1
 
     def take(self, *inputs: Input) -> None:
         """One step, a millisecond later."""
