@@ -69,7 +69,7 @@ class Raft:
         return self.step_all((event,), now)
 
     def step_all(self, events: Sequence[Event], now: int) -> list[Effect]:
-        """Take what arrived together as one step: one Persist, one acknowledgement a leader, full Appends."""
+        """Take what arrived together as one step: one Persist, one acknowledgement per leader, full Appends."""
         for event in events:
             self._take(event, now)
         return self._finish(now)
