@@ -91,7 +91,9 @@ def _open(settings: Settings, around: Surroundings, syncs: SyncClock, loop: asyn
         segment_bytes=settings.segment_bytes,
     )
     identity = Identity(settings.name, recovered.incarnation, around.boot, tuple(seed.name for seed in settings.seeds))
-    core = Raft(identity, raft_settings(settings), around.chance, recovered.hard_state, recovered.entries)
+    core = Raft(
+        identity, raft_settings(settings), around.chance, recovered.hard_state, recovered.entries, recovered.base
+    )
     return Opened(wal, recovered, core)
 
 

@@ -1,13 +1,13 @@
 """The funnel: `Raft.step(event, now) -> effects`. Every change of a server goes through here, one event at a time.
 
-Why it exists: one place where terms are compared (section 5.1), strangers are turned away, and a step ends: commit,
-replicate, reads, apply, persist, in this order. It must not hold a rule of elections, replication, reads or birth:
-those are in the modules of these names.
+Why it exists: one place where a step begins, with its events in order, and ends: commit, replicate, reads, apply,
+persist, in this order. It must not hold a rule of elections, replication, reads or birth: those are in the modules of
+these names; what a message does is in receiving.py.
 """
 
 from collections.abc import Sequence
 
-from node.raft import birth, election, following, reads, replication, transfer
+from node.raft import birth, election, reads, receiving, replication, transfer
 from node.raft.effects import Apply, Effect
 from node.raft.errors import InvariantViolation, invariant
 from node.raft.events import (
@@ -25,29 +25,11 @@ from node.raft.events import (
     TransferLeadership,
 )
 from node.raft.membership import adopt
-from node.raft.messages import (
-    Append,
-    AppendReply,
-    Birth,
-    Heartbeat,
-    HeartbeatReply,
-    PreVote,
-    PreVoteReply,
-    RaftMessage,
-    ReadIndex,
-    ReadIndexReply,
-    TimeoutNow,
-    Vote,
-    VoteReply,
-)
 from node.raft.roles import become_follower
 from node.raft.settings import RaftSettings
 from node.raft.state import Chance, Identity, State
 from node.raft.status import CoreStatus, status_of
-from node.raft.types import UNBORN, Base, Configuration, Entry, HardState, Member, Role
-
-STRANGERS_TOLD_MAX = 64
-"""Of how many strangers the trace tells, once each."""
+from node.raft.types import UNBORN, Base, Configuration, Entry, HardState, Role
 
 
 class Raft:
@@ -87,7 +69,7 @@ class Raft:
         return self.step_all((event,), now)
 
     def step_all(self, events: Sequence[Event], now: int) -> list[Effect]:
-        """Take what arrived together as one step: one Persist, one acknowledgement a leader, full Appends."""
+        """Take what arrived together as one step: one Persist, one acknowledgement per leader, full Appends."""
         for event in events:
             self._take(event, now)
         return self._finish(now)
@@ -109,7 +91,7 @@ class Raft:
         state = self._state
         match event:
             case Receive(sender, message):
-                self._receive(sender, message, now)
+                receiving.receive(state, sender, message, now)
             case Propose():
                 replication.on_propose(state, event, now)
             case Read(requests):
@@ -153,83 +135,6 @@ class Raft:
             election.on_election_deadline(state, now)
         if state.transfer is not None and now >= state.transfer.due_us:
             transfer.on_transfer_deadline(state)
-
-    def _receive(self, sender: Member, message: RaftMessage, now: int) -> None:
-        state = self._state
-        if isinstance(message, Birth):
-            birth.on_birth(state, sender, message, now)
-            return
-        if state.role is Role.INITIAL:
-            return  # no vote, no log, no acknowledgement before birth
-        if sender not in state.peers:
-            self._turn_away(sender)
-            return
-        state.last_heard[sender.name] = now
-        if message.term > state.term and not self._newer_term(sender, message, now):
-            return
-        if message.term < state.term and not self._older_term(sender, message):
-            return
-        self._dispatch(sender, message, now)
-
-    def _newer_term(self, sender: Member, message: RaftMessage, now: int) -> bool:
-        """Section 5.1: a newer term makes anyone a follower of it. False: the message ends here.
-
-        Not so for a term that only would be (PreVote and its grants, pitfall 14), nor for a vote request that the
-        living leader's followers ignore (pitfall 16).
-        """
-        state = self._state
-        if isinstance(message, PreVote) or (isinstance(message, PreVoteReply) and message.granted):
-            return True
-        if isinstance(message, Vote) and election.ignores_vote(state, message, now):
-            state.trace("vote", candidate=sender.name, granted=False, phase="vote", reason="leader is alive")
-            return False
-        leader = sender.name if isinstance(message, (Append, Heartbeat)) else ""
-        become_follower(state, message.term, leader, now, f"{sender.name} is in term {message.term}")
-        return True
-
-    def _older_term(self, sender: Member, message: RaftMessage) -> bool:
-        """A message of an old term: old leaders and candidates are told, everything else is dropped."""
-        if isinstance(message, (Append, Heartbeat)):
-            following.answer_old_leader(self._state, sender, message)
-            return False
-        return isinstance(message, (Vote, PreVote))
-
-    def _dispatch(self, sender: Member, message: RaftMessage, now: int) -> None:
-        state = self._state
-        lead = state.leadership
-        match message:
-            case Append():
-                following.on_append(state, sender, message, now)
-            case Heartbeat():
-                following.on_heartbeat(state, sender, message, now)
-                reads.ask_again(state, now)
-            case AppendReply() if lead is not None:
-                replication.on_append_reply(state, lead, sender, message, now)
-            case HeartbeatReply() if lead is not None:
-                replication.on_heartbeat_reply(state, lead, sender, message, now)
-            case PreVote():
-                election.on_pre_vote(state, sender, message, now)
-            case PreVoteReply():
-                election.on_pre_vote_reply(state, sender, message, now)
-            case Vote():
-                election.on_vote(state, sender, message, now)
-            case VoteReply():
-                election.on_vote_reply(state, sender, message, now)
-            case ReadIndex():
-                reads.on_read_index(state, sender, message)
-            case ReadIndexReply():
-                reads.on_read_index_reply(state, message)
-            case TimeoutNow():
-                transfer.on_timeout_now(state, sender, now)
-            case _:
-                pass  # an answer to a role that we have left
-
-    def _turn_away(self, sender: Member) -> None:
-        """A name that is not in the configuration, or an old name with a new disk: not the member it claims to be."""
-        state = self._state
-        if sender not in state.strangers and len(state.strangers) < STRANGERS_TOLD_MAX:
-            state.strangers[sender] = True
-            state.trace("refused-message", peer=sender.name, reason=f"incarnation {sender.incarnation} is no member")
 
     # --- the end of a step -----------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ class Send(msgspec.Struct, frozen=True):
 class Persist(msgspec.Struct, frozen=True):
     """Make durable, in this order: truncation, entries, hard state; then send `then` and report `Persisted(token)`.
 
-    `token` grows by one a Persist. Persists complete in order. One with nothing to write is a barrier: it completes
+    `token` grows by one per Persist. Persists complete in order. One with nothing to write is a barrier: it completes
     when all before it have. `hard_state` None: unchanged. `truncate_from` None: nothing to remove, else the first
     index to remove. `entries` follow the log (after the truncation) without a gap. `cluster_id` is set once, with
     entry 1, at birth.

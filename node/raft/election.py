@@ -89,7 +89,7 @@ def on_vote(state: State, sender: Member, message: Vote, now: int) -> None:
 
 
 def on_vote_reply(state: State, sender: Member, message: VoteReply, now: int) -> None:
-    """Count it once a voter (pitfall 15); the step has made sure that it is of this term."""
+    """Count it once per voter (pitfall 15); the step has made sure that it is of this term."""
     if state.role is not Role.CANDIDATE or message.term != state.term:
         return
     _take(state, sender, message.granted, "vote", now)

@@ -48,7 +48,7 @@ REPORT_BYTES_MAX = 256 * 1024
 
 
 class Lane(enum.IntEnum):
-    """Two lanes a link, so that heartbeats never queue behind data (pitfall 32)."""
+    """Two lanes per link, so that heartbeats never queue behind data (pitfall 32)."""
 
     CONTROL = 0
     BULK = 1
@@ -103,7 +103,7 @@ class AppendReply(_Message, frozen=True, tag="ar"):
     """Success: the log matches the leader's up to `index` and is durable there.
 
     Rejection: `index` is the prev_index that did not match; (`hint_index`, `hint_term`) is the last entry of the
-    follower that could match, so that a leader skips a whole term a message (section 5.3, end).
+    follower that could match, so that a leader skips a whole term per message (section 5.3, end).
     """
 
     term: int

@@ -35,7 +35,7 @@ def tally(voters: Sequence[Voter], votes: Mapping[Voter, bool]) -> Tally:
 
 
 def agreed(values: list[int]) -> int:
-    """The largest value that a majority has reached, given one value a voter.
+    """The largest value that a majority has reached, given one value per voter.
 
     With match indexes it is the index that is stored on a quorum (section 5.3); with acknowledged read rounds the
     round that is confirmed; with times of last contact the time since when a quorum is connected.

@@ -4,7 +4,7 @@ Why it exists: every other room of the node (storage, transport, state machine) 
 others of the algorithm. It must not hold behaviour beyond what a value knows of itself.
 
 Structs are frozen; those with no containers that can form cycles are `gc=False`, because a million log entries
-otherwise cost the cyclic collector 120 ms a pass (architecture, decision 15).
+otherwise cost the cyclic collector 120 ms per pass (architecture, decision 15).
 """
 
 import enum

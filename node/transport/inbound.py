@@ -118,7 +118,9 @@ class Acceptor:
     async def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
-                accepted, _ = await self._loop.sock_accept(listener)
+                await self._readable(listener)
+                accepted, _ = listener.accept()
+                accepted.setblocking(False)
             except OSError:  # out of file descriptors, or the connection was gone before it was accepted
                 await asyncio.sleep(SWEEP_S)
                 continue
@@ -132,6 +134,16 @@ class Acceptor:
                 accepted.close()
                 continue
             self._half_open[transport] = self._loop.time() + self._settings.handshake_timeout_s
+
+    async def _readable(self, listener: socket.socket) -> None:
+        """Until somebody waits to be accepted. Not `sock_accept`: cancelled in the very turn in which somebody comes, it
+        loses the connection that it has accepted, open."""
+        waits: asyncio.Future[None] = self._loop.create_future()
+        self._loop.add_reader(listener.fileno(), lambda: waits.done() or waits.set_result(None))
+        try:
+            await waits
+        finally:
+            self._loop.remove_reader(listener.fileno())
 
     def _forget_closed(self) -> None:
         for transport in [transport for transport in self._half_open if transport.is_closing()]:

@@ -138,20 +138,20 @@ MUTATIONS = (
     ),
     Mutation(
         "votes of any term count",
-        "core.py",
+        "receiving.py",
         "return isinstance(message, (Vote, PreVote))",
         "return isinstance(message, (Vote, PreVote, VoteReply, AppendReply, HeartbeatReply))",
     ),
     Mutation("half is a quorum", "quorum.py", "    return voters // 2 + 1", "    return (voters + 1) // 2"),
     Mutation(
         "PreVote raises the term",
-        "core.py",
+        "receiving.py",
         "isinstance(message, PreVote) or (isinstance(message, PreVoteReply) and message.granted):",
         "isinstance(message, PreVoteReply) and message.granted:",
     ),
     Mutation(
         "granted pre-vote reply raises the term",
-        "core.py",
+        "receiving.py",
         "isinstance(message, PreVote) or (isinstance(message, PreVoteReply) and message.granted):",
         "isinstance(message, PreVote):",
     ),
@@ -175,8 +175,8 @@ MUTATIONS = (
     ),
     Mutation(
         "old leaders are not told",
-        "core.py",
-        "            following.answer_old_leader(self._state, sender, message)\n",
+        "receiving.py",
+        "        following.answer_old_leader(state, sender, message)\n",
         "",
     ),
     Mutation("no CheckQuorum", "election.py", "    if now - connected_since < period:", "    if True:"),
@@ -258,8 +258,8 @@ MUTATIONS = (
     Mutation(
         "the earliest acknowledgement of a step is kept",
         "disk.py",
-        "                    if told.index < message.index:",
-        "                    if told.index > message.index:",
+        "told.index < message.index:",
+        "told.index > message.index:",
     ),
     Mutation(
         "probe back one entry at a time (follower)",
@@ -452,22 +452,21 @@ MUTATIONS = (
     ),
     Mutation(
         "take part before the birth is durable",
-        "core.py",
-        "        if state.role is Role.INITIAL:\n            return  # no vote",
-        "        if state.role is Role.INITIAL and state.birth_token is None:\n            return  # no vote",
+        "receiving.py",
+        "    if state.role is Role.INITIAL:\n        return  # no vote",
+        "    if state.role is Role.INITIAL and state.birth_token is None:\n        return  # no vote",
     ),
     Mutation(
         "a wiped disk is the old member",
-        "core.py",
-        "        if sender not in state.peers:",
-        "        if sender.name not in [peer.name for peer in state.peers]:",
+        "receiving.py",
+        "    if sender not in state.peers:",
+        "    if sender.name not in [peer.name for peer in state.peers]:",
     ),
     Mutation(
         "a stranger counts as contact",
-        "core.py",
-        "        state = self._state\n        if isinstance(message, Birth):",
-        "        state = self._state\n        state.last_heard[sender.name] = now\n"
-        "        if isinstance(message, Birth):",
+        "receiving.py",
+        "    if isinstance(message, Birth):\n",
+        "    state.last_heard[sender.name] = now\n    if isinstance(message, Birth):\n",
     ),
     Mutation(
         "a base is no birth",
@@ -553,6 +552,66 @@ MUTATIONS = (
         "        return values if me in voters else [*values, own]",
     ),
     Mutation("a removed server campaigns", "election.py", "    if not state.is_voter:\n", "    if False:\n"),
+    Mutation(
+        "a step has no budget",
+        "replication.py",
+        "            if lead.budget.spent:\n                lead.put_off",
+        "            if False:\n                lead.put_off",
+    ),
+    Mutation(
+        "what a step did not send is forgotten",
+        "leadership.py",
+        "            self._first = list(self.progress).index(peer) + 1\n        self.unfinished = True",
+        "            self._first = list(self.progress).index(peer) + 1",
+    ),
+    Mutation(
+        "the first follower always comes first",
+        "leadership.py",
+        "list(self.progress).index(peer) + 1",
+        "0",
+    ),
+    Mutation("the budget is for ever", "replication.py", "    lead.budget.renew()\n", ""),
+    Mutation(
+        "answers of followers go round the budget",
+        "replication.py",
+        "    if asks and not lead.budget.spent:",
+        "    if asks:",
+    ),
+    Mutation(
+        "refusals go round the budget",
+        "replication.py",
+        "could_match + 1) and not lead.budget.spent:",
+        "could_match + 1):",
+    ),
+    Mutation(
+        "an empty Append costs nothing", "leadership.py", "self._entries -= max(1, entries)", "self._entries -= entries"
+    ),
+    Mutation(
+        "an Append is not bounded in entries",
+        "replication.py",
+        "settings.append_bytes_max, settings.append_entries_max",
+        "settings.append_bytes_max",
+    ),
+    Mutation(
+        "an Apply is not bounded in entries",
+        "core.py",
+        "state.settings.apply_bytes_max, state.settings.apply_entries_max",
+        "state.settings.apply_bytes_max",
+    ),
+    Mutation(
+        "uncommitted entries are not counted",
+        "replication.py",
+        "        if index - state.commit >= settings.uncommitted_entries_max:",
+        "        if False:",
+    ),
+    Mutation(
+        "a hint walks a term",
+        "log.py",
+        "            found = bisect_right(self._entries, term, 0, kept, key=_term_of)\n",
+        "            found = kept\n"
+        "            while found and self._entries[found - 1].term > term:\n"
+        "                found -= 1\n",
+    ),
     Mutation("no log limit", "replication.py", "log_bytes + size_bytes > settings.log_bytes_max:", "False:"),
     Mutation(
         "no uncommitted limit",

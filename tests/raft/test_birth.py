@@ -124,7 +124,7 @@ def test_one_who_missed_the_moment_adopts_what_it_had_agreed_to(deaf: str) -> No
     assert len(cluster.firsts()) == 1
 
 
-def test_a_wiped_disk_stays_initial_and_says_so() -> None:
+def test_pitfall_36_a_wiped_disk_stays_initial_and_says_so() -> None:
     cluster = nursery()
     cluster.rounds(3)
     for server in cluster.servers.values():

@@ -81,7 +81,7 @@ def test_of_several_in_one_append_the_last_is_in_force_and_told_once() -> None:
     assert adopted(server.receive("b", Append(1, 1, 0, 1, entries))) == [of_names("abe")]
 
 
-def test_a_truncation_puts_the_configuration_before_in_force_again() -> None:
+def test_pitfall_27_a_truncation_puts_the_configuration_before_in_force_again() -> None:
     server = follower()
     entries = (change(2, 1, of_names("abcd")), change(3, 1, of_names("abcde")), *commands(4, [1]))
     server.receive("b", Append(1, 1, 0, 1, entries))

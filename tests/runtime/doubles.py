@@ -162,10 +162,11 @@ class Bench:
         self.disk, self.wire, self.machine = Disk(), Wire(), Echo()
         self.now = 1_000_000
         self.trace = Silent()
-        self.wakes = 0
         self.reports: list[tuple[Member, bytes]] = []
         self.report_wanted: Callable[[str], None] = lambda _peer: None
         self.command: Callable[[str, bytes, CommandReplied], None] = lambda *_: None
+        self.woken = 0
+        """How often the driver asked for another turn."""
         hooks = Hooks(
             wake=self._wake,
             configuration=lambda _change: None,
@@ -179,7 +180,7 @@ class Bench:
         self.driver.start(self.now)
 
     def _wake(self) -> None:
-        self.wakes += 1
+        self.woken += 1
 
     def take(self, *inputs: Input) -> None:
         """One step, a millisecond later."""

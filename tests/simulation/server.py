@@ -149,7 +149,7 @@ class Server:
             self.disk, self.name, f"{self.name}-{self.incarnations}", self._fatal, segment_bytes=64 * 1024
         )
         identity = Identity(self.name, recovered.incarnation, boot, self._seeds)
-        core = Raft(identity, self._settings, self._rng, recovered.hard_state, recovered.entries)
+        core = Raft(identity, self._settings, self._rng, recovered.hard_state, recovered.entries, recovered.base)
         links = PeerLinks(
             name=self.name,
             incarnation=recovered.incarnation,
