@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from node.raft.messages import Lane
-from node.transport import held
+from node.transport import faulty, held
 from node.transport.faulty import Fault, FaultyCarrier
 
 CONTROL, BULK = Lane.CONTROL, Lane.BULK
