@@ -7,23 +7,8 @@ import pytest
 
 from node.settings import SETTINGS, Setting, Settings, load
 from tests.chart.rendering import CHART, EVERYTHING, Values, refusal, render, run
+from tests.generated.chart import DECIDED, OFFERED, OTHER_DEFAULTS
 
-DECIDED = {
-    "name",
-    "seeds",
-    "data_dir",
-    "host",
-    "port",
-    "peer_host",
-    "peer_port",
-    "client_url",
-    "allowed_hosts",
-    "chance_seed",
-    "exit_with_parent",
-}
-OTHER_DEFAULTS = {"election_timeout_ms": "500-1000", "leave_wait_ms": "5000"}
-"""Where the chart's default is not the node's, because containers stall and endpoints lag."""
-OFFERED = [row for row in SETTINGS if row.key not in DECIDED]
 SIZES = [row for row in OFFERED if row.key.endswith("_bytes")]
 NUMBERS = [row for row in OFFERED if row.type is int and row not in SIZES]
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())["properties"]["settings"]["properties"]

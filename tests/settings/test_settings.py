@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from node import settings
 from node.settings import SETTINGS, MsRange, Seed, Setting, SettingsError, load
+from node.settings.table import DISK_SECTOR_BYTES
 
 SEEDS = "n1=127.0.0.1:9001,n2=127.0.0.1:9002,n3=127.0.0.1:9003"
 BASE = {"name": "n1", "seeds": SEEDS, "data_dir": "d"}
@@ -154,7 +155,7 @@ def test_a_number_is_read_back_as_shown_or_refused_out_of_bounds(row: Setting, v
     assert row.low is not None
     assert row.high is not None
     if row.key == "segment_bytes":
-        value -= value % settings.DISK_SECTOR_BYTES
+        value -= value % DISK_SECTOR_BYTES
     if row.low <= value <= row.high:
         assert row.read(row.show(value)) == value
     else:
@@ -195,13 +196,3 @@ def test_every_field_of_the_struct_is_one_row_of_the_table() -> None:
         assert (row.default is None) == fields[row.key].required
         if row.default:
             assert row.read(row.default) == fields[row.key].default
-
-
-def test_the_readme_holds_the_table_of_the_code() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    begin, end = "<!-- settings -->", "<!-- /settings -->"
-    assert begin in readme, "README.md needs the configuration table between its markers"
-    table = readme.partition(begin)[2].partition(end)[0].strip()
-    assert table == settings.markdown_table(), (
-        "run: python -c 'from node import settings; print(settings.markdown_table())'"
-    )

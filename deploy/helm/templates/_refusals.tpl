@@ -110,7 +110,7 @@ exit_with_parent: "a container's process has no parent to end with"
 chance_seed: "equal chance in all pods would split every vote, for ever"
 {{- end -}}
 
-{{/* Ends of what a setting may be where it is written with a unit; held against node.settings by a test. */}}
+{{/* Ends of what a setting may be where it is written with a unit; made from the node's table by `make generated`. */}}
 {{- define "raft.sizeBounds" -}}
 max_log_bytes: [4MiB, 64GiB]
 max_uncommitted_bytes: [2MiB, 4GiB]

@@ -1,0 +1,61 @@
+"""Every piece of a file that is made from a table of the code: where it stands, and what it must say.
+
+Why it exists: to add a setting or a command is to add a row; `python -m tests.generated` writes the rest, and a test
+holds each piece against its table. It must not decide what a row means.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from node.settings import markdown_table
+from tests.chart import values_table
+from tests.generated import chart
+
+ROOT = Path(__file__).parents[2]
+HELM = Path("deploy/helm")
+
+
+class Piece(NamedTuple):
+    """What lies between `begin` and `end` (whole lines) in `path`, which is from the root, is `text()`."""
+
+    path: Path
+    begin: str
+    end: str
+    text: Callable[[], str]
+
+    def written(self) -> str:
+        """What stands there."""
+        return self._split()[1]
+
+    def write(self) -> bool:
+        """Write it anew; False: nothing had changed."""
+        before, old, after = self._split()
+        new = self.text()
+        if new != old:
+            (ROOT / self.path).write_text(before + new + after)
+        return new != old
+
+    def _split(self) -> tuple[str, str, str]:
+        whole = (ROOT / self.path).read_text()
+        start = whole.index(self.begin + "\n") + len(self.begin) + 1
+        stop = whole.index("\n" + self.end, start - 1)
+        return whole[:start], whole[start:stop], whole[stop:]
+
+
+def _schema() -> str:
+    """`settings` of the schema as it stands in the file, without its first line and its last brace."""
+    text = json.dumps({"properties": {"settings": chart.schema()}}, indent=2)
+    inside = text[text.index('"settings": {') :].split("\n")[1:-3]
+    return "\n".join(inside)
+
+
+PIECES = (
+    Piece(Path("README.md"), "<!-- settings -->", "<!-- /settings -->", markdown_table),
+    Piece(HELM / "values.yaml", "settings:", "\n# Where nodes listen", chart.values),
+    Piece(HELM / "values.schema.json", '    "settings": {', "    }", _schema),
+    Piece(HELM / "templates/_refusals.tpl", '{{- define "raft.sizeBounds" -}}', "{{- end -}}", chart.size_bounds),
+    Piece(HELM / "README.md", values_table.BEGIN, values_table.END, values_table.table),
+)
+"""In the order in which they depend on each other: the chart's README is made of values.yaml."""
