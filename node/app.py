@@ -155,6 +155,7 @@ class _Node:
             lambda: driver.latency.summary(monotonic_us()),
             faults.active if faults is not None else tuple,
             faults.injections if faults is not None else {},
+            links.counters.by_reason,
         )
         metrics = Metrics(shell.status, trace, shell.loop_age_us, store, stats)
         self._on_sync = metrics.fsync

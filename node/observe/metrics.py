@@ -180,6 +180,8 @@ def _stats_metrics(stats: Stats) -> Iterator[Metric]:
     yield _gauge("raft_faults_active", "Faults that are injected now.", len(stats.faults()))
     injections = _single(dict(stats.injections))
     yield _counter("raft_fault_injections", "Faults injected so far.", ["kind"], injections)
+    refused = _single(dict(stats.frames_refused()))
+    yield _counter("raft_frames_refused", "Frames between nodes not taken or not sent, by why.", ["why"], refused)
 
 
 def _trace_metrics(trace: Trace, role: Role) -> Iterator[Metric]:

@@ -54,7 +54,8 @@ class Latency(Protocol):
 
 
 class Stats:
-    """Asked at each request, on the event loop's thread. `injections`: faults begun so far, by kind."""
+    """Asked at each request, on the event loop's thread. `injections`: faults begun so far, by kind. `frames_refused`:
+    frames between nodes that were not taken or not sent, by why."""
 
     def __init__(
         self,
@@ -63,12 +64,14 @@ class Stats:
         latency: Callable[[], Latency],
         faults: Callable[[], tuple[Fault, ...]] = tuple,
         injections: Mapping[str, int] | None = None,
+        frames_refused: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self.trace = trace
         self.traffic = traffic
         self.latency = latency
         self.faults = faults
         self.injections = injections if injections is not None else {}
+        self.frames_refused = frames_refused
 
     def body(self, role: Role) -> dict[str, object]:
         """`/stats`. Counts are since this process started."""
@@ -109,6 +112,7 @@ class Stats:
                 "count": latency.count,
             },
             "faults": faults_body(self.faults()),
+            "frames_refused": self.frames_refused(),
         }
 
 

@@ -47,6 +47,17 @@ class LinkCounters(msgspec.Struct):
     oversized_frames: int = 0
     refused_sends: int = 0
 
+    def by_reason(self) -> dict[str, int]:
+        """The same in words for people: what was not taken (the first four), and what was not sent."""
+        return {
+            "damaged": self.damaged_frames,
+            "impossible": self.bad_frames,
+            "hello": self.refused_hellos,
+            "stale": self.stale_frames,
+            "oversized": self.oversized_frames,
+            "link full or down": self.refused_sends,
+        }
+
 
 class Traffic(msgspec.Struct):
     """Messages exchanged with one peer since the start of this process, both lanes; bytes are those of frames."""
