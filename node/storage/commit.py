@@ -20,8 +20,9 @@ from typing import Protocol
 from node.raft.effects import Persist
 from node.storage.errors import StorageError
 
-CLOSE_SECONDS_MAX = 5.0
-"""How long `close` waits for the last sync. A disk that takes longer keeps no node from ending: what it was not seen
+CLOSE_SECONDS_MAX = 3.0
+"""How long `close` waits for the last sync; it is part of the 5 s that the chart adds to what a leaving pod needs. A
+disk that takes longer keeps no node from ending: what it was not seen
 to write was told to nobody."""
 
 Done = Callable[[int], None]
