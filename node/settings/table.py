@@ -95,7 +95,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     )
     fsync_mode: Annotated[
         Literal["adaptive", "threaded", "inline"],
-        _meta("Disk", "sync in the loop, in a thread, or in a thread that the loop waits 5 ms for while quick"),
+        _meta("Disk", "sync in the loop, in a thread beside it, or in the loop while a quick disk has just answered"),
     ] = "adaptive"
 
     trace_transitions: Annotated[
