@@ -147,7 +147,8 @@ class _Node:
             core.driver.counts,
             core.driver.unsent,
             shell.dropped,
-            turns=self._turns,
+            self._turns,
+            core.links.counters.by_reason,
         )
         clients = Clients(files.clients, loop)
         metrics = Metrics(

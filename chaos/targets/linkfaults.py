@@ -33,7 +33,8 @@ TOTAL_LOSS_PERCENT = 100.0
 
 
 class LinkFault(msgspec.Struct, frozen=True):
-    """One active fault as `/status` tells it. `kind`: "failure" (no peer, no direction), "cut", "delay", "drop"."""
+    """One active fault as `/status` tells it. `kind`: "failure" (no peer, no direction), "cut", "delay",
+    "drop", "corrupt"."""
 
     kind: str
     peer: str = ""
@@ -64,7 +65,8 @@ def describe(node: str, faults: Sequence[LinkFault]) -> str:
 
 def _link(kind: str, value: float, peer: str, directions: Sequence[str]) -> str:
     way = "to and from" if len(directions) > 1 else {"out": "to", "in": "from"}[directions[0]]
-    much = {"delay": f" by {value:g} ms", "drop": f" of {value:g} percent"}.get(kind, "")
+    percent = f" of {value:g} percent"
+    much = {"delay": f" by {value:g} ms", "drop": percent, "corrupt": percent}.get(kind, "")
     return f"{kind}{much} of what goes {way} {peer}"
 
 

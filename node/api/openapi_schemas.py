@@ -113,6 +113,7 @@ def _operations() -> dict[str, Schema]:
                 "peers": items(record({"name": TEXT, **dict.fromkeys(traffic, COUNT)})),
                 "commit_latency_ms": latency,
                 "faults": items(_FAULT),
+                "frames_refused": table(COUNT),
             }
         ),
         "Commands": record({"enabled_faults": FLAG, "commands": items(command)}),

@@ -247,6 +247,8 @@ def _stats_metrics(stats: Stats) -> Iterator[Metric]:
         ["why"],
         _single(fates),
     )
+    refused = _single(dict(stats.frames_refused()))
+    yield _counter("raft_frames_refused", "Frames between nodes not taken or not sent, by why.", ["why"], refused)
 
 
 def _turn_metrics(turns: Turns) -> Iterator[Metric]:

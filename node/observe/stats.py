@@ -68,7 +68,7 @@ class Latency(Protocol):
 class Stats:
     """Asked at each request, on the event loop's thread. `injections`: faults begun so far, by kind. `hop`: what went
     wrong with answers between nodes. By type, `unsent`: messages that no link took; `dropped`: that came in while too
-    much waited."""
+    much waited. `frames_refused`: frames between nodes that were not taken or not sent, by why."""
 
     def __init__(
         self,
@@ -81,6 +81,7 @@ class Stats:
         unsent: Mapping[type, int] | None = None,
         dropped: Mapping[type, int] | None = None,
         turns: Turns | None = None,
+        frames_refused: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self.trace = trace
         self.traffic = traffic
@@ -91,6 +92,7 @@ class Stats:
         self.hop = hop
         self.unsent = unsent if unsent is not None else {}
         self.dropped = dropped if dropped is not None else {}
+        self.frames_refused = frames_refused
 
     def body(self, role: Role) -> dict[str, object]:
         """`/stats`. Counts are since this process started."""
@@ -132,6 +134,7 @@ class Stats:
             },
             "faults": faults_body(self.faults()),
             **({} if self.turns is None else {"stalls": stalls_body(self.turns)}),
+            "frames_refused": self.frames_refused(),
         }
 
 

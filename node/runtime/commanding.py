@@ -14,6 +14,15 @@ from node.runtime.commands import Value, find
 from node.runtime.membership import Membership
 from node.runtime.ports import Address, CommandOutcome, Faults, PeerView, Status
 
+KINDS = {
+    "simulate_failure": "failure",
+    "cut_link": "cut",
+    "delay_link": "delay",
+    "drop_link": "drop",
+    "corrupt_link": "corrupt",
+}
+"""The kind of fault that each command begins."""
+
 
 class Looks(Protocol):
     """What commands may look at, and the little they may touch, of the shell."""
@@ -124,7 +133,7 @@ class Commander:
             count = sum(1 for fault in faults.active() if fault.peer == peer and fault.direction in sides)
             return self._done(command, _ended(count), act=lambda: faults.heal(peer, direction))
         seconds = float(arguments["seconds"])
-        kind = {"simulate_failure": "failure", "cut_link": "cut", "delay_link": "delay", "drop_link": "drop"}[command]
+        kind = KINDS[command]
         value = float(arguments.get("ms", arguments.get("percent", 0)))
         said = _said(kind, self._name, peer, direction, value)
         return self._done(
@@ -144,7 +153,12 @@ def _said(kind: str, name: str, peer: str, direction: str, value: float) -> str:
     way = {"out": f"what {name} says to {peer}", "in": f"what {peer} says to {name}"}.get(
         direction, f"what {name} and {peer} say to each other"
     )
-    effect = {"cut": "vanishes", "delay": f"arrives {value:g} ms later", "drop": f"vanishes to {value:g} percent"}[kind]
+    effect = {
+        "cut": "vanishes",
+        "delay": f"arrives {value:g} ms later",
+        "drop": f"vanishes to {value:g} percent",
+        "corrupt": f"has a bit flipped in {value:g} percent of its frames",
+    }[kind]
     return f"{way} {effect}"
 
 

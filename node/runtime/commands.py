@@ -130,7 +130,7 @@ COMMANDS: tuple[CommandSpec, ...] = (
     CommandSpec(
         "cut_link", "what goes over the link vanishes without a word", (_PEER, _DIRECTION, _SECONDS), needs_faults=True
     ),
-    CommandSpec("heal_link", "end cut, delay and drop of the link", (_PEER, _DIRECTION), needs_faults=True),
+    CommandSpec("heal_link", "end every fault of the link", (_PEER, _DIRECTION), needs_faults=True),
     CommandSpec(
         "delay_link",
         "what goes over the link arrives later, in order",
@@ -149,6 +149,17 @@ COMMANDS: tuple[CommandSpec, ...] = (
             _PEER,
             _DIRECTION,
             Argument("percent", "number", "how much of it", default=50.0, low=1, high=100),
+            _SECONDS,
+        ),
+        needs_faults=True,
+    ),
+    CommandSpec(
+        "corrupt_link",
+        "a bit flips in a part of the frames on the link, by chance: who takes one ends the link",
+        (
+            _PEER,
+            _DIRECTION,
+            Argument("percent", "number", "how many of the frames", default=5.0, low=1, high=100),
             _SECONDS,
         ),
         needs_faults=True,

@@ -132,7 +132,7 @@ class ReadFailed(msgspec.Struct, frozen=True):
 
 
 class FaultView(msgspec.Struct, frozen=True):
-    """A fault that is active. `kind`: "failure", "cut", "delay" (`value`: milliseconds) or "drop" (percent).
+    """A fault that is active. `kind`: "failure", "cut", "delay" (`value`: milliseconds), "drop" or "corrupt" (percent).
     `direction` "out": what this node says to `peer`; "in": what it says to this node. A failure has neither."""
 
     kind: str

@@ -98,7 +98,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     )
     fsync_mode: Annotated[
         Literal["adaptive", "threaded", "inline"],
-        _meta("Disk", "sync in the loop, in a thread beside it, or in the loop while the disk is quick"),
+        _meta("Disk", "sync in the loop, in a thread beside it, or in the loop while a quick disk has just answered"),
     ] = "adaptive"
 
     trace_transitions: Annotated[

@@ -2,7 +2,7 @@
 
 Why it exists: `Storage.submit` hides whether a thread does the work. With few clients a worker keeps the event loop
 answering while the disk syncs; with many, handing over can cost more than a fast disk's sync. It must not know what
-is written, and no call of it but `close` may wait for a disk, except where the caller's thread does the writing.
+is written. No call of a `ThreadedCommit` but `close` waits for a disk.
 
 What waits has no limit of its own, because a queue that is full could only wait or lie. It holds references to entries
 that the core's log holds as well, and the core takes no more of those than its settings allow: a leader refuses
@@ -20,15 +20,27 @@ from typing import Protocol
 from node.raft.effects import Persist
 from node.storage.errors import StorageError
 
-CLOSE_SECONDS_MAX = 5.0
-"""How long `close` waits for the last sync. A disk that takes longer keeps no node from ending: what it was not seen
-to write was told to nobody."""
+CLOSE_SECONDS_MAX = 3.0
+"""How long `close` waits for the last sync; it is part of the 5 s that the chart adds to what a leaving pod needs. A
+disk that takes longer keeps no node from ending: what it was not seen to write was told to nobody."""
 
 Done = Callable[[int], None]
-Write = Callable[[Sequence[Persist]], None]
-Idle = Callable[[], None]
 Deliver = Callable[[Callable[[], None]], object]
 Clock = Callable[[], float]
+
+
+class Writer(Protocol):
+    """Who touches the disk (`SegmentWriter`), on one thread at a time."""
+
+    @property
+    def due(self) -> bool:
+        """Whether `prepare` has something to do."""
+
+    def write(self, writes: Sequence[Persist]) -> None:
+        """Make all of it durable; raises `StorageError`, and then never is called again."""
+
+    def prepare(self) -> None:
+        """What is better done when nobody waits."""
 
 
 class GroupCommit(Protocol):
@@ -75,9 +87,8 @@ class InlineCommit:
     The caller waits as long as the disk takes: for tests, the simulator, and whoever chose it (`--fsync-mode inline`).
     """
 
-    def __init__(self, write: Write, idle: Idle, on_fatal: Callable[[StorageError], None], clock: Clock) -> None:
-        self._write = write
-        self._idle = idle
+    def __init__(self, writer: Writer, on_fatal: Callable[[StorageError], None], clock: Clock) -> None:
+        self._writer = writer
         self._on_fatal = on_fatal
         self._ages = Ages(clock)
         self._waiting: list[tuple[Persist, Done]] = []
@@ -113,7 +124,7 @@ class InlineCommit:
         writes = [write for write, _ in batch if not write.empty]
         try:
             if writes:
-                self._write(writes)
+                self._writer.write(writes)
         except StorageError as error:
             self._failed = True
             self._waiting.clear()
@@ -125,8 +136,8 @@ class InlineCommit:
         self._ages.durable()
         for write, done in batch:
             done(write.token)
-        if writes:
-            self._idle()
+        if self._writer.due:
+            self._writer.prepare()
 
     def close(self) -> None:
         self.flush()
@@ -136,20 +147,18 @@ class ThreadedCommit:
     """One worker thread writes and syncs; `done` is called where `deliver` runs what it is given.
 
     `deliver` is the event loop's `call_soon_threadsafe`. Everything but the worker's own loop runs on that thread.
-    `idle` is called by the worker when it has told of a group and nothing waits.
+    Its chores it does when it has told of a group and nothing waits.
     """
 
     def __init__(
         self,
-        write: Write,
-        idle: Idle,
+        writer: Writer,
         on_fatal: Callable[[StorageError], None],
         clock: Clock,
         deliver: Deliver,
         name: str,
     ) -> None:
-        self._write = write
-        self._idle = idle
+        self._writer = writer
         self._on_fatal = on_fatal
         self._deliver = deliver
         self._changed = threading.Condition()
@@ -157,6 +166,7 @@ class ThreadedCommit:
         self._waiting: list[tuple[Persist, Done]] = []
         self._wanted = False
         self._busy = False
+        self._chores_due = False
         self._closing = False
         self._finished: deque[tuple[Persist, Done]] = deque()
         self._outstanding = 0
@@ -214,10 +224,12 @@ class ThreadedCommit:
             self._on_fatal(self._error)
 
     def _take(self) -> list[tuple[Persist, Done]]:
-        """Wait for work and take all of it; nothing means that this is the end."""
+        """Wait for work and take all that is to be written; nothing means chores, or the end."""
         with self._changed:
-            while not self._closing and not (self._wanted and self._waiting):
+            while not (self._closing or self._chores_due or (self._wanted and self._waiting)):
                 self._changed.wait()
+            if self._chores_due and not self._wanted and not self._closing:
+                return []
             batch, self._waiting = self._waiting, []
             self._ages.taken()
             self._busy = bool(batch)
@@ -225,19 +237,24 @@ class ThreadedCommit:
             return batch
 
     def _work(self) -> None:
-        while batch := self._take():
-            self._make_durable(batch)
-            self._tell()
-            if self._error is None and not self._wanted:
-                self._use_the_pause()
-            if self._error is not None:
+        while self._error is None:
+            batch = self._take()
+            if batch and self._error is None:
+                self._make_durable(batch)
+                self._tell()
+            elif self._closing:
                 return
+            else:
+                self._do_chores()
 
-    def _use_the_pause(self) -> None:
+    def _do_chores(self) -> None:
         try:
-            self._idle()
+            self._writer.prepare()
         except Exception as error:
             self._error = StorageError(f"the log writer failed on its own account: {error!r}")
+        with self._changed:
+            self._chores_due = False
+        if self._error is not None:
             self._tell()
 
     def _make_durable(self, batch: list[tuple[Persist, Done]]) -> None:
@@ -245,7 +262,7 @@ class ThreadedCommit:
         try:
             writes = [write for write, _ in batch if not write.empty]
             if writes:
-                self._write(writes)
+                self._writer.write(writes)
         except StorageError as error:
             self._error = error
         except Exception as error:  # a bug: it must stop the node, not only this thread
@@ -254,8 +271,13 @@ class ThreadedCommit:
             self._ages.durable()
             self._finished.extend(batch)
 
-    def _tell(self) -> None:
+    def _end_group(self) -> None:
         with self._changed:
             self._busy = False
+            self._chores_due = self._writer.due
+            self._changed.notify_all()
+
+    def _tell(self) -> None:
+        self._end_group()
         with contextlib.suppress(RuntimeError):  # the event loop is closed; `close` reports what is left
             self._deliver(self._report)

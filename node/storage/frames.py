@@ -55,6 +55,7 @@ _STUFFED = 1
 _SEAL = 2
 _ZEROS = bytes(256)
 _RUN_BYTES = 255
+_PADDING = b"\xff" * (_ALIGN_BYTES + _END_MARK_BYTES)
 
 
 class SegmentHeader(msgspec.Struct, frozen=True):
@@ -69,7 +70,7 @@ class SegmentHeader(msgspec.Struct, frozen=True):
     chain: int
 
 
-class FrameBody(msgspec.Struct, frozen=True, array_like=True):
+class FrameBody(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one frame does, in this order: truncate, append, set the hard state. Later versions add at the end."""
 
     hard_state: HardState | None
@@ -86,14 +87,11 @@ class FrameHeader(msgspec.Struct, frozen=True, gc=False):
     body_crc: int
     flags: int
     chain: int
+    size_bytes: int
 
     @property
     def seal(self) -> bool:
         return bool(self.flags & _SEAL)
-
-    @property
-    def size_bytes(self) -> int:
-        return HEADER_BYTES if self.seal else _frame_size(self.length)
 
 
 class Malformed(Exception):
@@ -175,23 +173,22 @@ def decode_frame_header(data: bytes, offset: int, salt: int) -> FrameHeader:
         raise Malformed("the frame header is damaged (checksum mismatch)")
     if length > FRAME_PAYLOAD_BYTES_MAX or flags & ~(_STUFFED | _SEAL):
         raise Malformed("the frame header is of an unknown kind or names an impossible length")
-    return FrameHeader(length, sequence, previous, body_crc, flags, crc)
-
-
-def body_is_whole(data: bytes, offset: int, header: FrameHeader) -> bool:
-    """Whether the bytes behind the header at `offset`, padding included, are those that were written."""
-    start, end = offset + HEADER_BYTES, offset + header.size_bytes
-    stop = start + header.length
-    return (
-        end <= len(data)
-        and zlib.crc32(memoryview(data)[start:stop]) == header.body_crc
-        and data[stop:end] == b"\xff" * (end - stop)
+    return FrameHeader(
+        length, sequence, previous, body_crc, flags, crc, HEADER_BYTES if flags & _SEAL else _frame_size(length)
     )
 
 
-def decode_frame_body(data: bytes, offset: int, header: FrameHeader) -> FrameBody:
-    """The body of a frame that is whole; raises `Malformed`."""
-    payload = data[offset + HEADER_BYTES : offset + HEADER_BYTES + header.length]
+def whole_payload(data: bytes, offset: int, header: FrameHeader) -> bytes | None:
+    """The payload behind the header at `offset`; None where that, or its padding, is not what was written."""
+    start, end = offset + HEADER_BYTES, offset + header.size_bytes
+    stop = start + header.length
+    payload = data[start:stop]
+    whole = end <= len(data) and zlib.crc32(payload) == header.body_crc
+    return payload if whole and data.startswith(_PADDING[: end - stop], stop) else None
+
+
+def decode_frame_body(payload: bytes, header: FrameHeader) -> FrameBody:
+    """The body of a frame from its whole payload; raises `Malformed`."""
     try:
         return _decode_body(_unstuff(payload) if header.flags & _STUFFED else payload)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -36,13 +36,13 @@ from node.storage.frames import (
     FrameHeader,
     Malformed,
     SegmentHeader,
-    body_is_whole,
     decode_frame_body,
     decode_frame_header,
     decode_segment_header,
     find_frame,
     has_unwritten_sector,
     salt_of,
+    whole_payload,
 )
 from node.storage.replay import Replay
 
@@ -55,7 +55,7 @@ def segment_name(number: int) -> str:
     return f"segment-{number:08d}.wal"
 
 
-class Frame(msgspec.Struct, frozen=True):
+class Frame(msgspec.Struct, frozen=True, gc=False):
     """A whole frame where it was found. `offset` and `size_bytes` are bytes in its file."""
 
     offset: int
@@ -66,7 +66,10 @@ class Frame(msgspec.Struct, frozen=True):
 
 
 class SegmentScan(msgspec.Struct):
-    """One segment as read. `end`: where its frames stop. `torn_bytes`: what lies there of a torn frame, or empty."""
+    """One segment as read. `end`: where its frames stop. `torn_bytes`: what lies there of a torn frame, or empty.
+
+    One segment is held at a time, with its frames; a start keeps the entries alone.
+    """
 
     file: str
     header: SegmentHeader
@@ -156,6 +159,8 @@ def _scan_segment(
         _scan_frames(result, data, last, sequence, chain)
     except Malformed as error:
         result.damage = damaged(file, result.end, str(error))
+    if result.frames:
+        result.last_frame_bytes = data[result.frames[-1].offset : result.end]
     return result
 
 
@@ -182,7 +187,7 @@ def _scan_frames(result: SegmentScan, data: bytes, last: bool, sequence: int, ch
     used = max(SECTOR_BYTES, len(data.rstrip(b"\0")))
     salt = salt_of(result.header.incarnation)
     while (at := result.end) < used:
-        if not any(data[at : at + HEADER_BYTES]):
+        if data[at] == 0 and not any(data[at : at + HEADER_BYTES]):
             _require_torn_start(data, at, used, last, salt)
             result.torn_bytes = data[at:used]
             return
@@ -191,21 +196,21 @@ def _scan_frames(result: SegmentScan, data: bytes, last: bool, sequence: int, ch
             raise Malformed(f"frame {header.sequence} stands where frame {sequence} must follow")
         if header.previous != chain:
             raise Malformed(f"frame {sequence} does not belong to the frame before it (chained checksum mismatch)")
-        if header.seal:
+        if header.flags and header.seal:
             if last:
                 raise Malformed("the segment is sealed, so a later one existed, and it is missing")
             if used > at + HEADER_BYTES:
                 raise Malformed("there is data behind the seal of the segment")
             result.sealed = True
             return
-        if not body_is_whole(data, at, header):
+        payload = whole_payload(data, at, header)
+        if payload is None:
             _require_torn_body(data, at, used, last, header)
             result.torn_bytes = data[at:used]
             return
-        body = decode_frame_body(data, at, header)
-        result.frames.append(Frame(at, header.size_bytes, sequence, header.chain, body))
-        result.last_frame_bytes = data[at : at + header.size_bytes]
-        result.end, sequence, chain = at + header.size_bytes, sequence + 1, header.chain
+        body, chain = decode_frame_body(payload, header), header.chain
+        result.frames.append(Frame(at, header.size_bytes, sequence, chain, body))
+        result.end, sequence = at + header.size_bytes, sequence + 1
 
 
 def _require_torn_start(data: bytes, at: int, used: int, last: bool, salt: int) -> None:

@@ -32,13 +32,8 @@ class Replay:
     def take(self, body: FrameBody) -> None:
         entries, base = self.entries, self.base
         if body.truncate_from is not None:
-            if not fixed_index(base) < body.truncate_from <= self.last_index + 1:
-                raise Malformed(
-                    f"the frame truncates from index {body.truncate_from} in a log whose entries up to"
-                    f" {fixed_index(base)} stay and that ends at {self.last_index}"
-                )
-            del entries[body.truncate_from - base.index - 1 :]
-        index, term = self.last_index, entries[-1].term if entries else base.term
+            self._truncate(body.truncate_from)
+        index, term = base.index + len(entries), entries[-1].term if entries else base.term
         for entry in body.entries:
             index += 1
             if entry.index != index:
@@ -52,9 +47,18 @@ class Replay:
         state = body.hard_state or self.hard_state
         if state.term < self.hard_state.term:
             raise Malformed(f"the node's term falls from {self.hard_state.term} to {state.term}")
-        if state.commit > self.last_index:
-            raise Malformed(f"the commit index {state.commit} lies beyond the last entry, {self.last_index}")
+        if state.commit > index:
+            raise Malformed(f"the commit index {state.commit} lies beyond the last entry, {index}")
         self.hard_state = state
+
+    def _truncate(self, start: int) -> None:
+        fixed, last = fixed_index(self.base), self.last_index
+        if not fixed < start <= last + 1:
+            raise Malformed(
+                f"the frame truncates from index {start} in a log whose entries up to {fixed} stay"
+                f" and that ends at {last}"
+            )
+        del self.entries[start - self.base.index - 1 :]
 
 
 def _born(entry: Entry) -> Base:

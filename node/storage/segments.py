@@ -30,8 +30,7 @@ SEGMENT_BYTES = 16 * 1024 * 1024
 changes no metadata; larger ones would only make a small cluster take much disk."""
 
 AHEAD_PARTS = 8
-"""A segment is thought of in so many parts: when half of them are full the next one's file is made, and where that
-fails it is tried again a part later."""
+"""When half a segment is full the next one's file is made; where that fails, again after such a part of it."""
 
 
 class SegmentWriter:
@@ -90,15 +89,18 @@ class SegmentWriter:
         if self._file is None:
             self._file = self._files.open(segment_name(self._segment.number))
 
+    @property
+    def due(self) -> bool:
+        """Whether `prepare` has something to do."""
+        half = self._segment.size_bytes // 2
+        return self._ahead is None and self._offset >= half and self._offset >= self._ahead_from
+
     def prepare(self) -> None:
         """Make the next segment's file ahead, when nobody waits: its space is taken, its descriptor open.
 
         So rotation needs neither, nor their time. What fails here is no failure of the log: rotation tries itself.
         """
-        part = self._segment.size_bytes // AHEAD_PARTS
-        if self._ahead is not None or self._offset < max(AHEAD_PARTS // 2 * part, self._ahead_from):
-            return
-        self._ahead_from = self._offset + part
+        self._ahead_from = self._offset + self._segment.size_bytes // AHEAD_PARTS
         self._ahead_name = segment_name(self._segment.number + 1) + TEMPORARY_SUFFIX
         try:
             self._ahead = self._files.create(self._ahead_name, self._segment_bytes)

@@ -121,7 +121,7 @@ def open_wal(
 
     `deliver` None: `flush` writes and syncs on the caller's thread. Otherwise one worker thread does, and reports
     through `deliver`, which is the event loop's `call_soon_threadsafe`. With `turn` (`call_soon`) as well, the loop
-    waits a moment for it while the disk is quick. `clock` counts seconds. `segment_bytes` is a multiple of 512.
+    writes itself while a quick disk has just answered. `clock` counts seconds. `segment_bytes` is a multiple of 512.
     `base` is what lies before the log: nothing yet, as long as a log keeps its birth.
     `on_fatal` is called once when a write or sync fails; nothing is reported as durable after that.
 
@@ -153,7 +153,7 @@ def _group_commit(
     turn: Deliver | None,
 ) -> GroupCommit:
     if deliver is None:
-        return InlineCommit(writer.write, writer.prepare, on_fatal, clock)
+        return InlineCommit(writer, on_fatal, clock)
     if turn is None:
-        return ThreadedCommit(writer.write, writer.prepare, on_fatal, clock, deliver, name)
-    return AdaptiveCommit(writer.write, writer.prepare, on_fatal, clock, deliver, name, turn)
+        return ThreadedCommit(writer, on_fatal, clock, deliver, name)
+    return AdaptiveCommit(writer, on_fatal, clock, deliver, name, turn)

@@ -1,9 +1,10 @@
-"""Faults at the edge of a node, on purpose: cut, delay, drop, or everything at once (architecture, decision 10).
+"""Faults at the edge of a node, on purpose: cut, delay, drop, corrupt, or everything (architecture, decision 10).
 
 A wrapper on both sides of a carrier: what this node says passes `send`, what it hears passes `on_frame`. Everything A
 says to B goes over what A dialled, so "out" on A and "in" on B are the same direction, cut at one end or the other.
 Frames of a cut link vanish while the link itself stays up, as in a network that drops packets. A link that came up
-during a cut has lost its greeting, so it is dialled anew when the cut ends.
+during a cut has lost its greeting, so it is dialled anew when the cut ends. A frame that is corrupted here is noticed
+by whoever takes it, who ends the link.
 
 Why it exists: a cluster that nobody can break cannot be understood or trusted. It is only constructed where faults
 are enabled; with none active it adds one look at an empty table to a frame. Every fault ends by itself, is told
@@ -11,21 +12,16 @@ are enabled; with none active it adds one look at an empty table to a frame. Eve
 """
 
 import asyncio
-from collections import deque
 from typing import Protocol
 
 import msgspec
 
 from node.raft.messages import Lane
+from node.transport.held import Held, Way
 from node.transport.port import Carrier, Receiver
 
 SECONDS_MAX = 600.0
 """No fault outlives this."""
-
-HELD_BYTES_MAX = 8 * 1024 * 1024
-"""Of delayed frames, for one lane of one direction of one link; what is beyond is lost."""
-
-HELD_FRAMES_MAX = 4096
 
 IN, OUT = "in", "out"
 
@@ -44,7 +40,7 @@ class OnChange(Protocol):
 
 class Fault(msgspec.Struct, frozen=True):
     """One fault. `kind`: "failure" (every link, both ways; no peer, no direction), "cut", "delay" (`value`
-    milliseconds) or "drop" (`value` percent). `expires_at`: seconds of the loop's clock."""
+    milliseconds), "drop" or "corrupt" (`value` percent of frames). `expires_at`: seconds of the loop's clock."""
 
     kind: str
     peer: str
@@ -55,18 +51,6 @@ class Fault(msgspec.Struct, frozen=True):
     @property
     def key(self) -> tuple[str, str, str]:
         return self.kind, self.peer, self.direction
-
-
-class _Held(msgspec.Struct):
-    """Frames of one lane in one direction that wait for their time."""
-
-    frames: deque[tuple[float, bytes]]
-    size_bytes: int = 0
-    timer: asyncio.TimerHandle | None = None
-
-
-Way = tuple[str, str, Lane]
-"""Direction, peer, lane."""
 
 
 class FaultyCarrier:
@@ -87,7 +71,7 @@ class FaultyCarrier:
         self._on_change = on_change
         self._carrier: Carrier | None = None
         self._faults: dict[tuple[str, str, str], Fault] = {}
-        self._held: dict[Way, _Held] = {}
+        self._held = Held(loop, self._pass_on)
         self._greeting: tuple[str, Lane] | None = None
         self._silenced: dict[str, None] = {}
         """Peers with a link whose first frame a cut took."""
@@ -107,8 +91,8 @@ class FaultyCarrier:
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None
-        for way in list(self._held):
-            self._forget(way)
+        for way in self._held.ways():
+            self._held.forget(way)
 
     # --- faults -------------------------------------------------------------------------------------------------
 
@@ -146,9 +130,9 @@ class FaultyCarrier:
         for fault in faults:
             del self._faults[fault.key]
             self._on_change(fault, False, reason)
-        for way in list(self._held):
+        for way in self._held.ways():
             if self._delay_s(way[0], way[1]) == 0:
-                self._release(way, everything=True)
+                self._held.release(way, everything=True)
         for peer in list(self._silenced):
             if not self._vanishes(IN, peer) and not self._vanishes(OUT, peer):
                 del self._silenced[peer]
@@ -175,6 +159,16 @@ class FaultyCarrier:
         fault = self._faults.get(("drop", peer, direction))
         return fault is not None and self._chance.random() * 100 < fault.value
 
+    def _corrupted(self, direction: str, peer: str, frame: bytes) -> bytes:
+        """The frame, or the frame with one bit flipped, any of them."""
+        fault = self._faults.get(("corrupt", peer, direction))
+        if fault is None or not frame or self._chance.random() * 100 >= fault.value:
+            return frame
+        bit = int(self._chance.random() * len(frame) * 8)
+        flipped = bytearray(frame)
+        flipped[bit // 8] ^= 1 << bit % 8
+        return bytes(flipped)
+
     def _delay_s(self, direction: str, peer: str) -> float:
         fault = self._faults.get(("delay", peer, direction))
         return 0.0 if fault is None else fault.value / 1000
@@ -197,8 +191,9 @@ class FaultyCarrier:
             return True
         if self._greeting != (peer, lane) and self._drops(OUT, peer):
             return True
+        frame = self._corrupted(OUT, peer, frame)
         delay_s = self._delay_s(OUT, peer)
-        return self._hold(way, frame, delay_s) if delay_s or way in self._held else carrier.send(peer, lane, frame)
+        return self._held.hold(way, frame, delay_s) if delay_s or way in self._held else carrier.send(peer, lane, frame)
 
     def outbound_up(self, peer: str, lane: Lane) -> bool:
         """See `Carrier.outbound_up`."""
@@ -206,9 +201,9 @@ class FaultyCarrier:
 
     def reset(self, peer: str | None = None) -> None:
         """See `Carrier.reset`."""
-        for way in list(self._held):
+        for way in self._held.ways():
             if peer is None or way[1] == peer:
-                self._forget(way)
+                self._held.forget(way)
         if self._carrier is not None:
             self._carrier.reset(peer)
 
@@ -226,7 +221,7 @@ class FaultyCarrier:
 
     def on_outbound(self, peer: str, lane: Lane, up: bool, reason: str) -> None:
         """See `Receiver.on_outbound`."""
-        self._forget((OUT, peer, lane))
+        self._held.forget((OUT, peer, lane))
         self._greeting = (peer, lane) if up else None
         try:
             self._receiver.on_outbound(peer, lane, up, reason)
@@ -235,7 +230,7 @@ class FaultyCarrier:
 
     def on_inbound(self, peer: str, lane: Lane, up: bool, reason: str) -> None:
         """See `Receiver.on_inbound`."""
-        self._forget((IN, peer, lane))
+        self._held.forget((IN, peer, lane))
         if up:
             self._fresh[peer, lane] = None
         else:
@@ -256,44 +251,12 @@ class FaultyCarrier:
             return None
         if not first and self._drops(IN, peer):
             return None
+        frame = self._corrupted(IN, peer, frame)
         delay_s = self._delay_s(IN, peer)
         if delay_s or way in self._held:
-            self._hold(way, frame, delay_s)
+            self._held.hold(way, frame, delay_s)  # what does not fit is lost, as on a network
             return None
         return self._receiver.on_frame(peer, lane, frame)
-
-    # --- delayed frames -----------------------------------------------------------------------------------------
-
-    def _hold(self, way: Way, frame: bytes, delay_s: float) -> bool:
-        held = self._held.setdefault(way, _Held(deque()))
-        full = held.size_bytes + len(frame) > HELD_BYTES_MAX or len(held.frames) >= HELD_FRAMES_MAX
-        if full and held.frames:
-            return False
-        due = self._loop.time() + delay_s
-        held.frames.append((due, frame))
-        held.size_bytes += len(frame)
-        if held.timer is None:
-            held.timer = self._loop.call_at(due, self._release, way)
-        return True
-
-    def _release(self, way: Way, everything: bool = False) -> None:
-        """Pass on what is due; the first holds up the rest, so the order stays."""
-        held = self._held.get(way)
-        if held is None:
-            return
-        if held.timer is not None:
-            held.timer.cancel()
-            held.timer = None
-        now = self._loop.time()
-        while held.frames and (everything or held.frames[0][0] <= now):
-            _, frame = held.frames.popleft()
-            held.size_bytes -= len(frame)
-            if not self._pass_on(way, frame) or self._held.get(way) is not held:
-                return
-        if held.frames:
-            held.timer = self._loop.call_at(held.frames[0][0], self._release, way)
-        else:
-            del self._held[way]
 
     def _pass_on(self, way: Way, frame: bytes) -> bool:
         """False: the link is gone, and with it everything that was held for it."""
@@ -301,14 +264,9 @@ class FaultyCarrier:
         if self._vanishes(direction, peer) or self._carrier is None:
             return True
         if direction == OUT:
-            self._carrier.send(peer, lane, frame)
+            self._carrier.send(peer, lane, frame)  # refused now is lost on the way: it counted as sent long ago
             return True
         if self._receiver.on_frame(peer, lane, frame) is None:
             return True
         self.reset(peer)  # too late to close it with the sentence: this frame was taken long ago
         return False
-
-    def _forget(self, way: Way) -> None:
-        held = self._held.pop(way, None)
-        if held is not None and held.timer is not None:
-            held.timer.cancel()

@@ -47,6 +47,17 @@ class LinkCounters(msgspec.Struct):
     oversized_frames: int = 0
     refused_sends: int = 0
 
+    def by_reason(self) -> dict[str, int]:
+        """The same in words for people: what was not taken (the first four), and what was not sent."""
+        return {
+            "damaged": self.damaged_frames,
+            "impossible": self.bad_frames,
+            "hello": self.refused_hellos,
+            "stale": self.stale_frames,
+            "oversized": self.oversized_frames,
+            "link full or down": self.refused_sends,
+        }
+
 
 class Traffic(msgspec.Struct):
     """Messages exchanged with one peer since the start of this process, both lanes; bytes are those of frames."""
@@ -82,6 +93,8 @@ class PeerLinks:
         self._carrier: Carrier | None = None
         self._sessions: dict[tuple[str, Lane], _Session] = {}
         self._greeted: dict[tuple[str, Lane], None] = {}
+        self._owed: dict[tuple[str, Lane], None] = {}
+        """Links that did not take a hello: it is said before anything else that they take."""
         self.counters = LinkCounters()
         self.traffic: dict[str, Traffic] = {}
         """By peer; a name that a carrier never connects has none."""
@@ -104,7 +117,10 @@ class PeerLinks:
         if len(frame) > FRAME_BYTES_MAX:
             self.counters.oversized_frames += 1
             return False
-        if self._carrier is not None and self._carrier.send(to, lane_of(message), frame):
+        lane = lane_of(message)
+        if (to, lane) in self._owed:
+            self._say_hello(to, lane)
+        if self._carrier is not None and self._carrier.send(to, lane, frame):
             traffic = self.traffic.get(to) or self.traffic.setdefault(to, Traffic())
             traffic.messages_sent += 1
             traffic.bytes_sent += len(frame)
@@ -124,6 +140,7 @@ class PeerLinks:
             self._say_hello(peer, lane)
         else:
             self._greeted.pop((peer, lane), None)
+            self._owed.pop((peer, lane), None)
         self._on_link(peer, lane, "out", up, reason)
 
     def on_inbound(self, peer: str, lane: Lane, up: bool, reason: str) -> None:
@@ -159,8 +176,11 @@ class PeerLinks:
 
     def _say_hello(self, peer: str, lane: Lane) -> None:
         hello = Hello(PROTOCOL_VERSION, self._cluster_id, self._me.name, self._me.incarnation, self._boot, lane)
-        if self._carrier is not None:
-            self._carrier.send(peer, lane, encode(hello))
+        if self._carrier is not None and self._carrier.send(peer, lane, encode(hello)):
+            self._owed.pop((peer, lane), None)
+        else:
+            self.counters.refused_sends += 1
+            self._owed[peer, lane] = None
 
     def _hear_hello(self, peer: str, lane: Lane, hello: Hello) -> str | None:
         refusal = self._refusal(peer, lane, hello)

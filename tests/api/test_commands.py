@@ -17,7 +17,7 @@ from node.raft.types import Role
 from node.runtime.commands import COMMANDS
 from node.runtime.latency import CommitLatency
 from node.runtime.ports import CommandOutcome, FaultView
-from node.transport.links import Traffic
+from node.transport.links import LinkCounters, Traffic
 from tests.api.double import ScriptedNode, client_of, serving
 
 Outcome = tuple[int, dict[str, Any]]
@@ -142,7 +142,14 @@ def test_stats_are_the_counts_of_the_trace_the_links_the_driver_and_the_faults()
     trace, latency = Trace("n1", "boot-1", lambda: 1), CommitLatency()
     latency.record(2_000, 5_000_000, 1_700_000_000_000_000)
     fault = FaultView("cut", "n2", "out", 0.0, 1_500_000)
-    stats = Stats(trace, {"n2": Traffic(1, 2, 3, 4)}, lambda: latency.summary(5_000_000), lambda: (fault,), {"cut": 1})
+    stats = Stats(
+        trace,
+        {"n2": Traffic(1, 2, 3, 4)},
+        lambda: latency.summary(5_000_000),
+        lambda: (fault,),
+        {"cut": 1},
+        frames_refused=LinkCounters(damaged_frames=3).by_reason,
+    )
     for phase in ("pre-vote", "vote", "vote"):
         trace.transition("election", 3, "candidate", {"phase": phase, "campaign": 1})
     trace.transition("won", 3, "leader", {"votes": 2})
@@ -164,11 +171,13 @@ def test_stats_are_the_counts_of_the_trace_the_links_the_driver_and_the_faults()
     ]
     assert body["faults"] == [{"kind": "cut", "peer": "n2", "direction": "out", "value": 0.0, "expires_in_ms": 1500.0}]
     assert body["commit_latency_ms"]["count"] == 1
+    assert body["frames_refused"]["damaged"] == 3
     node = ScriptedNode()
     text = Metrics(node.status, trace, node.loop_age_us, node.store, stats).render().decode()
     for line in (
         "raft_faults_active 1.0",
         'raft_fault_injections_total{kind="cut"} 1.0',
+        'raft_frames_refused_total{why="damaged"} 3.0',
         'raft_peer_bytes_sent_total{peer="n2"} 3.0',
         'raft_commit_latency_seconds{quantile="0.5"} 0.00',
     ):

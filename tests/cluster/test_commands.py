@@ -324,6 +324,15 @@ async def test_faults_do_what_they_say_are_visible_and_end(cluster: Cluster) -> 
         assert await put(cluster, leader, f"lossy{number}") == 200
     await done(cluster, other, "recover")
 
+    # Flipped bits end links, are counted where they are noticed, and are never stored.
+    await done(cluster, other, "corrupt_link", peer=leader, percent=100)
+    await cluster.until(lambda: has_refused_damage(cluster, leader), "the leader notices")
+    await cluster.until(lambda: has_refused_damage(cluster, other), "the other end notices")
+    assert await put(cluster, leader, "while-damaged") == 200
+    await done(cluster, other, "recover")
+    await cluster.until(lambda: is_linked(cluster, other, leader), f"{other} is linked again, on both lanes")
+    assert await put(cluster, other, "after-damage") == 200
+
     # The leader plays dead: clients and peers see nothing of it, operators everything; another leads.
     await done(cluster, leader, "simulate_failure", via=one, seconds=20)
     await cluster.until(lambda: has_fault(cluster, leader), "the failure")
@@ -392,6 +401,17 @@ async def has_fault(cluster: Cluster, name: str) -> bool:
 
 async def has_no_fault(cluster: Cluster, name: str) -> bool:
     return not await faults(cluster, name)
+
+
+async def has_refused_damage(cluster: Cluster, name: str) -> bool:
+    refused = (await get(cluster, name, "/stats"))["frames_refused"]
+    assert refused["impossible"] == 0, "nothing damaged came as far as the decoder"
+    return int(refused["damaged"]) > 0
+
+
+async def is_linked(cluster: Cluster, name: str, leader: str) -> bool:
+    status = await get(cluster, name, "/status")
+    return status["leader"] == leader and leader in [peer["name"] for peer in status["peers"] if peer["link_up"]]
 
 
 async def seen_as_unknown(cluster: Cluster, by: str, name: str) -> bool:

@@ -1,5 +1,6 @@
 """Disks that take their time, for tests of who waits for them."""
 
+import queue
 import threading
 
 from tests.simulation.disk import SimulatedDisk
@@ -37,6 +38,8 @@ class ClockedDisk(SlowDisk):
         self.now_s = 0.0
         self.sync_s = 0.0
         self.threads: list[str] = []
+        self.synced: queue.SimpleQueue[str] = queue.SimpleQueue()
+        """The same names, for whoever waits for a sync."""
 
     def clock(self) -> float:
         return self.now_s
@@ -46,3 +49,4 @@ class ClockedDisk(SlowDisk):
         if operation == "sync":
             self.now_s += self.sync_s
             self.threads.append(threading.current_thread().name)
+            self.synced.put(threading.current_thread().name)

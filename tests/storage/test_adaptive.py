@@ -1,4 +1,4 @@
-"""The loop waits a moment for a quick disk, not at all for a slow one, and never long for one that falls silent."""
+"""The loop writes while a quick disk has just answered, and waits a moment for one that it knows nothing of."""
 
 import errno
 import queue
@@ -8,11 +8,13 @@ import pytest
 
 from node.raft.effects import Persist
 from node.storage import adaptive
-from node.storage.adaptive import QUICK_SECONDS_MAX, SLOW_GROUPS
+from node.storage.adaptive import AVERAGE_SYNCS, ONE_SECONDS_MAX, QUICK_SECONDS_MAX, SLOW_GROUPS, TRUST_SECONDS_MAX
 from node.storage.errors import StorageError
 from node.storage.wal import open_wal
 from tests.storage.disks import ClockedDisk
 from tests.storage.logs import INCARNATION, NAME, WAIT_SECONDS_MAX, append, birth, command, read_back
+
+SEGMENT_BYTES = 32 * 1024
 
 
 class Loop:
@@ -31,6 +33,7 @@ class Loop:
             deliver=self.reports.put,
             turn=self.turns.append,
             clock=disk.clock,
+            segment_bytes=SEGMENT_BYTES,
         )
         self.write(birth())
         self.turn()
@@ -48,15 +51,15 @@ class Loop:
         self.reports.get(timeout=WAIT_SECONDS_MAX)()
 
     def waits(self, index: int) -> bool:
-        """Write that entry, and say whether the loop waited for it."""
+        """Write that entry, and say whether the loop took part in it, by writing or by waiting."""
         self.write(append(index, command(index)))
-        waited = bool(self.turns)
-        if waited:
+        took_part = bool(self.turns)
+        if took_part:
             self.turn()
         else:
             self.report()
         assert self.done[-1] == index
-        return waited
+        return took_part
 
 
 @pytest.fixture
@@ -78,23 +81,45 @@ def loop(disk: ClockedDisk, patient: None) -> Iterator[Loop]:
     loop.wal.close()
 
 
-def test_a_quick_disk_is_waited_for_one_turn_after_flush_and_nothing_comes_back_later(
+def test_a_disk_that_has_just_answered_is_written_by_the_loop_one_turn_after_flush(
     loop: Loop, disk: ClockedDisk
 ) -> None:
+    disk.threads.clear()
     loop.write(append(2, command(2)), append(3, command(3)))
     assert loop.done == [1]
     loop.turn()
     assert loop.done == [1, 2, 3]
-    assert loop.reports.empty(), "the loop need not be woken for what it waited for"
+    assert disk.threads == ["MainThread"]
     loop.wal.close()
     assert read_back(disk).entries[-1] == command(3)
 
 
-def test_no_sync_runs_on_the_loops_thread(loop: Loop, disk: ClockedDisk) -> None:
-    before = len(disk.threads)
+def test_a_disk_not_heard_of_lately_is_written_by_the_worker_and_the_loop_waits(loop: Loop, disk: ClockedDisk) -> None:
+    disk.threads.clear()
+    disk.now_s += TRUST_SECONDS_MAX
     loop.write(append(2, command(2)))
     loop.turn()
-    assert disk.threads[before:] == [f"wal-{NAME}"]
+    assert loop.done == [1, 2]
+    assert disk.threads == [f"wal-{NAME}"]
+    assert loop.reports.empty(), "the loop need not be woken for what it waited for"
+    assert loop.waits(3)
+    assert disk.threads == [f"wal-{NAME}", "MainThread"], "it has answered, so it is trusted"
+
+
+def test_the_next_segment_is_made_by_the_worker_and_the_loop_does_not_wait_for_it(
+    loop: Loop, disk: ClockedDisk
+) -> None:
+    loop.write(append(2, command(2, 1, bytes(SEGMENT_BYTES // 2))))
+    while not disk.synced.empty():
+        disk.synced.get()
+    loop.turn()
+    assert loop.done == [1, 2]
+    assert disk.synced.get(timeout=WAIT_SECONDS_MAX) == "MainThread"
+    assert disk.synced.get(timeout=WAIT_SECONDS_MAX) == f"wal-{NAME}"
+    assert "segment-00000002.wal.tmp" in disk.content()
+    loop.write(append(3, command(3)))
+    loop.wal.close()
+    assert loop.done == [1, 2, 3]
 
 
 def test_what_comes_between_flush_and_its_turn_is_written_with_it(loop: Loop, disk: ClockedDisk) -> None:
@@ -108,11 +133,16 @@ def test_what_comes_between_flush_and_its_turn_is_written_with_it(loop: Loop, di
 
 
 def test_a_slow_disk_is_not_waited_for_for_a_while_and_then_tried_again(loop: Loop, disk: ClockedDisk) -> None:
-    disk.sync_s = 20 * QUICK_SECONDS_MAX  # eight times the limit would do: see AVERAGE_SYNCS
+    disk.sync_s = ONE_SECONDS_MAX + 0.001
     assert loop.waits(2)
     assert not any(loop.waits(index) for index in range(3, 3 + SLOW_GROUPS))
     disk.sync_s = 0.0
     assert loop.waits(3 + SLOW_GROUPS)
+
+
+def test_a_disk_that_is_slow_on_average_is_slow(loop: Loop, disk: ClockedDisk) -> None:
+    disk.sync_s = 2 * QUICK_SECONDS_MAX
+    assert [loop.waits(index) for index in range(2, 12)].index(False) == AVERAGE_SYNCS - 2
 
 
 def test_one_late_sync_among_quick_ones_does_not_make_a_disk_slow(loop: Loop, disk: ClockedDisk) -> None:
@@ -122,10 +152,11 @@ def test_one_late_sync_among_quick_ones_does_not_make_a_disk_slow(loop: Loop, di
     assert loop.waits(3)
 
 
-def test_a_disk_that_falls_silent_holds_the_loop_for_a_moment_only(
+def test_a_disk_that_fell_silent_while_nobody_wrote_holds_the_loop_for_a_moment_only(
     loop: Loop, disk: ClockedDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(adaptive, "LOOP_WAIT_SECONDS_MAX", 0.001)
+    disk.now_s += TRUST_SECONDS_MAX
     disk.hold()
     loop.write(append(2, command(2)))
     loop.turn()
@@ -147,6 +178,7 @@ def test_a_disk_that_let_the_loop_wait_in_vain_is_slow(
     loop: Loop, disk: ClockedDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(adaptive, "LOOP_WAIT_SECONDS_MAX", 0.001)
+    disk.now_s += TRUST_SECONDS_MAX
     disk.hold()
     loop.write(append(2, command(2)))
     loop.turn()

@@ -13,7 +13,6 @@ from node.storage.frames import (
     FrameBody,
     Malformed,
     SegmentHeader,
-    body_is_whole,
     decode_frame_body,
     decode_frame_header,
     decode_segment_header,
@@ -21,6 +20,7 @@ from node.storage.frames import (
     encode_segment_header,
     has_unwritten_sector,
     salt_of,
+    whole_payload,
 )
 from node.storage.recovery import scan
 from node.storage.replay import Replay
@@ -51,8 +51,9 @@ def test_no_sector_of_a_whole_frame_looks_unwritten_even_with_one_byte_lost(data
     found = decode_frame_header(placed, start, SALT)
     assert found.size_bytes == len(frame)
     assert len(frame) % 32 == 0
-    assert body_is_whole(placed, start, found)
-    assert decode_frame_body(placed, start, found) == body
+    payload = whole_payload(placed, start, found)
+    assert payload is not None
+    assert decode_frame_body(payload, found) == body
 
 
 def test_pitfall_33_the_checksum_of_a_frame_covers_the_one_before_it() -> None:

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from node.raft.messages import Lane
-from node.transport import faulty
+from node.transport import faulty, held
 from node.transport.faulty import Fault, FaultyCarrier
 
 CONTROL, BULK = Lane.CONTROL, Lane.BULK
@@ -203,6 +203,42 @@ async def test_a_drop_takes_its_share_and_never_a_greeting(bench: Bench) -> None
     assert bench.below.frames() == [b"hello", b"hello"]
 
 
+def bits_between(one: bytes, other: bytes) -> int:
+    assert len(one) == len(other)
+    return sum((a ^ b).bit_count() for a, b in zip(one, other, strict=True))
+
+
+async def test_a_corrupted_frame_has_one_bit_flipped_anywhere_in_it(bench: Bench) -> None:
+    bench.carrier.inject("corrupt", "b", "both", 100, LONG_S)
+    frame = bytes(range(40))
+    bench.say(*[frame] * 6000)
+    bench.hear(*[frame] * 50)
+    bench.say(frame, peer="c")
+    assert {bits_between(frame, sent) for sent in bench.below.frames()} == {1}
+    assert {bits_between(frame, heard) for heard in bench.above.frames()} == {1}
+    assert len(dict.fromkeys(bench.below.frames())) == len(frame) * 8, "every bit has its turn"
+    assert bench.below.frames("c") == [frame]
+
+
+async def test_corruption_takes_its_share_spares_no_greeting_and_ends(bench: Bench) -> None:
+    bench.carrier.inject("corrupt", "b", "out", 30, LONG_S)
+    bench.say(*[b"frame"] * 1000)
+    hurt = sum(1 for frame in bench.below.frames() if frame != b"frame")
+    assert 220 < hurt < 380
+    bench.carrier.inject("corrupt", "b", "out", 100, LONG_S)
+    bench.carrier.on_outbound("b", CONTROL, True, "")
+    assert bits_between(bench.below.frames()[-1], b"hello") == 1
+    bench.carrier.heal("b", "both")
+    bench.say(b"whole")
+    assert bench.below.frames()[-1] == b"whole"
+
+
+async def test_a_refusal_of_a_corrupted_frame_closes_the_link_that_brought_it(bench: Bench) -> None:
+    bench.carrier.inject("corrupt", "b", "in", 100, LONG_S)
+    bench.above.answer = "damaged"
+    assert bench.hear(b"1") == ["damaged"]
+
+
 async def test_what_is_delayed_comes_later_and_in_order_within_its_lane(bench: Bench) -> None:
     loop = asyncio.get_running_loop()
     bench.carrier.inject("delay", "b", "in", 30, LONG_S)
@@ -241,7 +277,7 @@ async def test_what_is_said_while_held_frames_go_out_does_not_overtake_them(benc
 
 
 async def test_what_was_passed_on_gives_its_room_back(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faulty, "HELD_BYTES_MAX", 1000)
+    monkeypatch.setattr(held, "HELD_BYTES_MAX", 1000)
     bench.carrier.inject("delay", "b", "in", 1, LONG_S)
     bench.hear(bytes(600))
     bench.carrier.inject("delay", "b", "in", 60_000, LONG_S)
@@ -254,8 +290,8 @@ async def test_what_was_passed_on_gives_its_room_back(bench: Bench, monkeypatch:
 
 
 async def test_what_is_held_is_bounded_in_bytes_and_in_frames(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faulty, "HELD_BYTES_MAX", 1000)
-    monkeypatch.setattr(faulty, "HELD_FRAMES_MAX", 5)
+    monkeypatch.setattr(held, "HELD_BYTES_MAX", 1000)
+    monkeypatch.setattr(held, "HELD_FRAMES_MAX", 5)
     bench.carrier.inject("delay", "b", "both", 60_000, LONG_S)
     assert bench.say(bytes(600), bytes(300), bytes(300)) == [True, True, False]
     assert bench.say(*[b"x"] * 7, lane=BULK) == [True] * 5 + [False] * 2
@@ -266,7 +302,7 @@ async def test_what_is_held_is_bounded_in_bytes_and_in_frames(bench: Bench, monk
 
 
 async def test_a_frame_larger_than_the_bound_is_held_alone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faulty, "HELD_BYTES_MAX", 10)
+    monkeypatch.setattr(held, "HELD_BYTES_MAX", 10)
     bench.carrier.inject("delay", "b", "out", 60_000, LONG_S)
     assert bench.say(bytes(20), b"x") == [True, False]
 

@@ -192,6 +192,20 @@ def test_hello_is_the_first_frame_of_every_outbound_link() -> None:
     assert node.changes == [("b", Lane.CONTROL, "out", True, ""), ("b", Lane.CONTROL, "out", False, "goodbye")]
 
 
+def test_a_hello_that_a_full_link_refused_is_said_before_the_next_message() -> None:
+    node = Node(cluster_id="")
+    node.links.on_outbound("b", Lane.CONTROL, True, "")
+    node.wire.up["b", Lane.CONTROL] = False  # as a full queue: the link is up, and takes nothing
+    node.links.set_cluster_id("c1")
+    assert node.links.counters.refused_sends == 1
+    node.wire.up["b", Lane.CONTROL] = True
+    node.wire.sent.clear()
+    assert node.links.send("b", VOTE)
+    assert node.links.send("b", VOTE)
+    said = [decode(frame) for _, _, frame in node.wire.sent]
+    assert said == [Hello(PROTOCOL_VERSION, "c1", "a", "a-1", "boot-a", Lane.CONTROL), VOTE, VOTE]
+
+
 def test_messages_take_their_lane_and_connected_means_both() -> None:
     node = Node()
     assert node.links.connected("b")

@@ -77,8 +77,15 @@ const FAULTS = {
   cut_link: (f) => `cut link${f.links > 1 ? "s" : ""}${toward(f)}`,
   delay_link: (f) => `delay of ${f.value ?? "?"} ms${toward(f)}`,
   drop_link: (f) => `loss of ${f.value ?? "?"} %${toward(f)}`,
+  corrupt_link: (f) => `damage to ${f.value ?? "?"} % of the frames${toward(f)}`,
 };
-const KIN = { cut: "cut_link", delay: "delay_link", drop: "drop_link", failure: "simulate_failure" };
+const KIN = {
+  cut: "cut_link",
+  delay: "delay_link",
+  drop: "drop_link",
+  corrupt: "corrupt_link",
+  failure: "simulate_failure",
+};
 
 function toward(fault) {
   if (!fault.peer) return "";

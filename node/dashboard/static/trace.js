@@ -252,7 +252,11 @@ export function linksOf(state) {
   return links;
 }
 
-const SLOWED = { delay_link: (fault) => `${fault.value} ms`, drop_link: (fault) => `${fault.value} % lost` };
+const SLOWED = {
+  delay_link: (fault) => `${fault.value} ms`,
+  drop_link: (fault) => `${fault.value} % lost`,
+  corrupt_link: (fault) => `${fault.value} % damaged`,
+};
 
 function faultOn(from, to) {
   const faults = [
@@ -271,9 +275,17 @@ function activeFaults(node) {
   return node.state === "reachable" ? (node.status?.faults ?? []) : [];
 }
 
+const FAMILIES = {
+  cut: "cut_link",
+  delay: "delay_link",
+  drop: "drop_link",
+  corrupt: "corrupt_link",
+  failure: "simulate_failure",
+};
+
 /** "cut" and "cut_link" are the same fault. */
 export function family(fault) {
-  return { cut: "cut_link", delay: "delay_link", drop: "drop_link", failure: "simulate_failure" }[fault.kind] ?? fault.kind;
+  return FAMILIES[fault.kind] ?? fault.kind;
 }
 
 /** All faults that are on, each with the node it is on. */

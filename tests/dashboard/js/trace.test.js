@@ -78,6 +78,10 @@ test("links are told per direction, and a fault on either end cuts the right one
   assert.deepEqual(links["n2>n1"], ["slow", "50 ms"]);
   assert.deepEqual(links["n1>n2"], ["up", ""]);
   assert.equal(trace.faultsOf(state).length, 2);
+  const damaged = { kind: "corrupt", peer: "n2", direction: "out", value: 5, expires_in_ms: 5000 };
+  const noisy = look(begin(), cluster(["n1", { status: { faults: [damaged] } }]));
+  const link = trace.linksOf(noisy).find((one) => one.from === "n1" && one.to === "n2");
+  assert.deepEqual([link.state, link.note], ["slow", "5 % damaged"]);
 });
 
 test("a link that is down is down, and a simulated failure cuts all", () => {

@@ -96,6 +96,7 @@ test("the headline says who leads, or that nobody can", () => {
 test("faults, sizes and times read as people say them", () => {
   assert.equal(faultWords({ kind: "delay", peer: "n2", direction: "out", value: 50 }), "delay of 50 ms to n2");
   assert.equal(faultWords({ kind: "cut_link", peer: "n2", direction: "both" }), "cut link with n2");
+  assert.equal(faultWords({ kind: "corrupt", peer: "n2", direction: "in", value: 5 }), "damage to 5 % of the frames from n2");
   assert.deepEqual([bytes(999), bytes(1500), bytes(25_000_000)], ["999 B", "1.5 kB", "25 MB"]);
   assert.deepEqual([duration(null), duration(12.3), duration(4200), duration(200_000)], ["never", "12 ms", "4.2 s", "3 min"]);
 });
