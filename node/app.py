@@ -194,7 +194,7 @@ class _Node:
             trace,
             metrics,
             allowed_hosts=settings.allowed_hosts,
-            events=EventsApi(trace, streams_max=files.streams),
+            events=EventsApi(trace, streams_max=files.streams, turn=self._gate.turn),
             with_index=False,
             stats=stats,
             faults_enabled=settings.enable_faults,

@@ -6,6 +6,7 @@ all is cut off, and none outlives the server.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import msgspec
 from aiohttp import web
@@ -55,10 +56,13 @@ class EventsApi:
         comment_interval_seconds: float = COMMENT_INTERVAL_SECONDS,
         write_seconds_max: float = WRITE_SECONDS_MAX,
         streams_max: int | None = None,
+        turn: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._trace = trace
         self._comment_interval_seconds = comment_interval_seconds
         self._write_seconds_max = write_seconds_max
+        self._turn = turn
+        """Awaited before events are rendered: streams wake all at once, and one after the other is soon enough."""
         self._streams_max = STREAMS_MAX if streams_max is None else streams_max
         self._streams: dict[asyncio.Task[object], Reader] = {}
         self._stopping = False
@@ -124,6 +128,8 @@ class EventsApi:
         while not self._stopping and request.transport is not None:
             batch = allowance.take(reader) if rate else reader.take(EVENTS_PER_WRITE_MAX)
             if batch.events or batch.lost_transitions or batch.lost_messages or batch.left_out:
+                if self._turn is not None:
+                    await self._turn()
                 await self._write(response, self._render(batch))
                 if reader.wants_messages:
                     await asyncio.sleep(pause)

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 from aiohttp import web
 
+from node.api.events import EventsApi
 from node.api.express import Answer, Express
 from node.api.gate import (
     BYTE_SECONDS,
@@ -19,7 +20,9 @@ from node.api.gate import (
     Gate,
 )
 from node.api.server import ApiRunner
+from node.observe.trace import Trace
 from node.observe.turns import Turns
+from tests.api.double import serving
 from tests.api.test_express import Client, connected, request
 
 EXPRESS_PER_TURN = int(TURN_SECONDS_MAX / EXPRESS_SECONDS) + 1
@@ -291,6 +294,24 @@ async def test_what_waits_at_the_gate_when_the_server_ends_is_answered() -> None
             await asyncio.sleep(0.005)
         asyncio.get_running_loop().call_later(0.05, counting.gate.shut, False)
     # the end of `gated` waited for it
+
+
+async def test_event_streams_are_rendered_when_it_is_their_turn() -> None:
+    loop = Loop()
+    trace = Trace("n1", "b", lambda: 0)
+    async with serving(EventsApi(trace, turn=loop.gate.turn), trace) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await reader.readuntil(b"retry: 1000\n\n")
+        loop.gate.shut(True)
+        trace.transition("won", 1, "leader", {"votes": 3})
+        while not loop.gate.waiting:  # noqa: ASYNC110 - the gate has no event
+            await asyncio.sleep(0.001)
+        loop.gate.shut(False)
+        loop.turn()
+        assert b'"kind":"won"' in await reader.readuntil(b'"votes":3}}\n\n')
+        writer.close()
+        await writer.wait_closed()
 
 
 def test_prices_are_below_a_turn() -> None:
