@@ -92,17 +92,19 @@ class Gate:
 
     async def handle(self, work: Coroutine[Any, Any, T]) -> T:
         """Do `work`, the handler of one request, when it is its turn; its steps are measured."""
-        if self.is_open():
-            self._spend(self._price)
-        else:
-            try:
-                await self._turn()
-            except BaseException:
-                work.close()
-                raise
+        try:
+            await self.turn()
+        except BaseException:
+            work.close()
+            raise
         return await Steps(work, self._turns, self._stepped)
 
-    async def _turn(self) -> None:
+    async def turn(self) -> None:
+        """Return when it is the caller's turn: at once, where there is room. Also for work that goes on in slices,
+        before each of them."""
+        if self.is_open():
+            self._spend(self._price)
+            return
         mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def come_in() -> None:

@@ -136,7 +136,7 @@ class Acceptor:
             self._half_open[transport] = self._loop.time() + self._settings.handshake_timeout_s
 
     async def _readable(self, listener: socket.socket) -> None:
-        """Until somebody waits to be accepted. Not `sock_accept`: cancelled in the turn in which somebody comes, it loses
+        """Until somebody waits to be accepted. Not `sock_accept`: cancelled as somebody comes, it loses
         the connection that it has accepted, open."""
         waits: asyncio.Future[None] = self._loop.create_future()
         self._loop.add_reader(listener.fileno(), lambda: waits.done() or waits.set_result(None))
