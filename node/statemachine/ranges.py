@@ -14,6 +14,9 @@ from node.statemachine.work import KEYS_SEEN_PER_UNIT, Meter, Slices
 COUNT_UNITS = 64
 """What counting the living keys of a range costs at most, whatever its length."""
 
+SEEN_KEYS_MIN = 16
+"""So many keys are looked at in one go, although fewer are missing: the next ones may be dead."""
+
 STRIPPED_KEYS_MAX = 64
 """Versions that are stripped of their values in one go."""
 
@@ -57,7 +60,8 @@ def ranging(versions: Versions, wanted: Range, now: int, meter: Meter, count: in
     start: bytes | None = wanted.key
     counted = 0
     while start is not None and not (taking.enough and count is not None):
-        found, start, seen = versions.look(start, end, at, meter.keys())
+        seen_max = meter.keys() if count is None else min(meter.keys(), max(SEEN_KEYS_MIN, taking.missing))
+        found, start, seen = versions.look(start, end, at, seen_max)
         counted += len(found)
         meter.left -= 1 + seen // KEYS_SEEN_PER_UNIT
         if not taking.enough:
@@ -93,6 +97,11 @@ class _Taking:
         in_order = by_key and not descending
         everything = self._filters or wanted.sort_order is not SortOrder.NONE
         self._matched_max = limit + 1 if limit and (in_order or not everything) else sys.maxsize
+
+    @property
+    def missing(self) -> int:
+        """So many more keys in the range are enough."""
+        return sys.maxsize if self._filters else self._matched_max - self.matched
 
     def take(self, found: list[KeyValue]) -> Slices[None]:
         """The next piece of the range."""

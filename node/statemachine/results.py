@@ -7,8 +7,6 @@ cost more than the frame would. It must not decide what is done about one that i
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
-import msgspec
-
 from node.statemachine.commands import (
     DeleteResult,
     KeyValue,
@@ -20,18 +18,18 @@ from node.statemachine.commands import (
     encode_result,
 )
 
-KEY_VALUE_BYTES = 512
-"""What a version counts for beside its key and value: far more than its bytes, for that is what it costs to decode."""
+PART_BYTES = 256
+"""What a version, or the result of an operation, counts for beside its bytes: to read it takes a peer as long."""
 
-_PIECE_KEYS = 1024
+LENGTHS_AT_ONCE = 1024
 
-_VALUE = attrgetter("value")
 _KEY = attrgetter("key")
+_VALUE = attrgetter("value")
 
 
 def encode_bounded(result: object, bytes_max: int) -> bytes | None:
-    """`result` in at most `bytes_max` bytes; None where it is longer, or would cost who decodes it more than so many
-    bytes should. Takes time in `bytes_max`, not in its size."""
+    """`result`, a `Result`, in at most `bytes_max` bytes, with what its parts count for; None where it is longer.
+    Takes time in `bytes_max`, not in the size of the result."""
     left = bytes_max
     for size_bytes in _sizes(result):
         left -= size_bytes
@@ -45,19 +43,18 @@ def decode(data: bytes) -> Result:
     """Inverse of `encode_bounded`; raises `ValueError` for anything else."""
     try:
         return decode_result(data)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except RecursionError as error:
         raise ValueError(str(error)) from None
 
 
 def _sizes(result: object) -> Iterator[int]:
-    """What the parts of `result` count for, a bounded piece of it at a time."""
-    waiting: list[object] = [result]
+    """What the parts of `result` count for, in bytes, a bounded piece of it at a time."""
+    waiting = [result]
     while waiting:
         part = waiting.pop()
-        yield 1
         if isinstance(part, TxnResult):
-            yield len(part.responses)
-            waiting.extend(part.responses)
+            yield len(part.responses) * PART_BYTES
+            waiting.extend(reversed(part.responses))
         elif isinstance(part, RangeResult):
             yield from _sizes_of(part.kvs)
         elif isinstance(part, DeleteResult):
@@ -67,7 +64,7 @@ def _sizes(result: object) -> Iterator[int]:
 
 
 def _sizes_of(kvs: Sequence[KeyValue]) -> Iterator[int]:
-    yield len(kvs) * KEY_VALUE_BYTES
-    for at in range(0, len(kvs), _PIECE_KEYS):
-        piece = kvs[at : at + _PIECE_KEYS]
+    yield len(kvs) * PART_BYTES
+    for at in range(0, len(kvs), LENGTHS_AT_ONCE):
+        piece = kvs[at : at + LENGTHS_AT_ONCE]
         yield sum(map(len, map(_KEY, piece))) + sum(map(len, map(_VALUE, piece)))

@@ -61,11 +61,13 @@ class Wire:
         self.sent: list[tuple[str, Message]] = []
         self.cut: list[str] = []
         self.full: list[str] = []
+        self.on_sent: Callable[[str, Message], None] = lambda _to, _message: None
 
     def send(self, to: str, message: Message) -> bool:
         if to in self.cut or to in self.full:
             return False
         self.sent.append((to, message))
+        self.on_sent(to, message)
         return True
 
     def connected(self, to: str) -> bool:
@@ -81,15 +83,17 @@ class Wire:
 class Echo:
     """A state machine whose result is the command: as it is here, and with an `E` before it between nodes."""
 
-    def __init__(self) -> None:
+    def __init__(self, units_per_entry: int = 0) -> None:
         self.applied: list[Entry] = []
-        self.units_per_entry = 0
+        self.jobs: list[EchoJob] = []
+        self.units_per_entry = units_per_entry
         """The work of one."""
         self.slices: list[int] = []
         """How many units were done in each."""
 
     def begin(self, entries: Sequence[Entry], wanted: Callable[[int], bool]) -> "EchoJob":
-        return EchoJob(self, entries, wanted)
+        self.jobs.append(EchoJob(self, entries, wanted))
+        return self.jobs[-1]
 
     def encode_result(self, result: object, bytes_max: int) -> bytes | None:
         assert isinstance(result, bytes)
@@ -155,11 +159,11 @@ class Silent:
 class Bench:
     """n1's driver, one of three, freshly restarted as a follower of nobody."""
 
-    def __init__(self, pending_requests_max: int = 100) -> None:
+    def __init__(self, pending_requests_max: int = 100, units_per_entry: int = 0) -> None:
         birth = Entry(1, 0, EntryKind.CONFIGURATION, Configuration(MEMBERS).encode())
         identity = Identity("n1", "n1-disk", BOOT, ("n1", "n2", "n3"))
         core = Raft(identity, RaftSettings(), Random(1), HardState(0, "", 1), (birth,))
-        self.disk, self.wire, self.machine = Disk(), Wire(), Echo()
+        self.disk, self.wire, self.machine = Disk(), Wire(), Echo(units_per_entry)
         self.now = 1_000_000
         self.trace = Silent()
         self.reports: list[tuple[Member, bytes]] = []
@@ -181,6 +185,11 @@ class Bench:
 
     def _wake(self) -> None:
         self.woken += 1
+
+    def turn(self) -> None:
+        """The turn of the loop that the driver asked for."""
+        assert self.woken
+        self.take()
 
     def take(self, *inputs: Input) -> None:
         """One step, a millisecond later."""
