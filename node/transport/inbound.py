@@ -139,7 +139,12 @@ class Acceptor:
         """Until somebody waits to be accepted. Not `sock_accept`: cancelled as somebody comes, it loses
         the connection that it has accepted, open."""
         waits: asyncio.Future[None] = self._loop.create_future()
-        self._loop.add_reader(listener.fileno(), lambda: waits.done() or waits.set_result(None))
+
+        def comes() -> None:
+            if not waits.done():
+                waits.set_result(None)
+
+        self._loop.add_reader(listener.fileno(), comes)
         try:
             await waits
         finally:
