@@ -90,6 +90,7 @@ def _open(settings: Settings, around: Surroundings, syncs: SyncClock, loop: asyn
         clock=around.clock,
         segment_bytes=settings.segment_bytes,
     )
+    # The one place where a node could be told how it is reached itself: its own seed's host and port, its client URL.
     identity = Identity(settings.name, recovered.incarnation, around.boot, tuple(seed.name for seed in settings.seeds))
     core = Raft(
         identity, raft_settings(settings), around.chance, recovered.hard_state, recovered.entries, recovered.base

@@ -117,13 +117,15 @@ class Acceptor:
 
     async def _accept(self, listener: socket.socket) -> None:
         while True:
+            await self._connection_waits(listener)
             try:
-                await self._readable(listener)
                 accepted, _ = listener.accept()
-                accepted.setblocking(False)
+            except BlockingIOError:
+                continue
             except OSError:  # out of file descriptors, or the connection was gone before it was accepted
                 await asyncio.sleep(SWEEP_S)
                 continue
+            accepted.setblocking(False)
             self._forget_closed()
             if len(self._half_open) >= self._settings.half_open_max:
                 accepted.close()
@@ -135,20 +137,15 @@ class Acceptor:
                 continue
             self._half_open[transport] = self._loop.time() + self._settings.handshake_timeout_s
 
-    async def _readable(self, listener: socket.socket) -> None:
-        """Until somebody waits to be accepted. Not `sock_accept`: cancelled as somebody comes, it loses
-        the connection that it has accepted, open."""
+    async def _connection_waits(self, listener: socket.socket) -> None:
+        """Nothing is accepted while this waits: a connection accepted by a task that is then cancelled would be lost,
+        as with the loop's own `sock_accept`."""
         waits: asyncio.Future[None] = self._loop.create_future()
-
-        def comes() -> None:
-            if not waits.done():
-                waits.set_result(None)
-
-        self._loop.add_reader(listener.fileno(), comes)
+        self._loop.add_reader(listener, lambda: None if waits.done() else waits.set_result(None))
         try:
             await waits
         finally:
-            self._loop.remove_reader(listener.fileno())
+            self._loop.remove_reader(listener)
 
     def _forget_closed(self) -> None:
         for transport in [transport for transport in self._half_open if transport.is_closing()]:

@@ -322,8 +322,12 @@ class CarrierSuite:
             goodbye, told = harness.heard("b").reasons("a", lane)
             assert goodbye == GOODBYE
             assert told != REFUSED
-        gone = [change for change in harness.heard("b").inbound if change[0] == "a" and not change[2]]
-        assert sorted(gone) == [("a", lane, False, GOODBYE) for lane in Lane]
+
+        def gone() -> list[Change]:
+            return sorted(change for change in harness.heard("b").inbound if change[0] == "a" and not change[2])
+
+        await harness.until(lambda: len(gone()) == len(Lane), "the ends of what a dialled")
+        assert gone() == [("a", lane, False, GOODBYE) for lane in Lane]
         assert a.send("c", Lane.CONTROL, b"still here")
         await harness.until(lambda: harness.heard("c").of(Lane.CONTROL) == [b"still here"], "the frame to c")
         for changes in (harness.heard("a").outbound, harness.heard("a").inbound):
