@@ -19,7 +19,7 @@ from node.statemachine.work import BYTES_PER_UNIT, Meter, Slices, Work
 PURGE_STEPS_PER_JOB = 512
 """Superseded versions looked at at the end of a job, to remove what compaction freed."""
 
-PUT_UNITS = 2
+PUT_UNITS = 4
 """What an entry costs that is a put: decoding, doing and answering it."""
 
 PARTS_DROPPED_PER_UNIT = 1
@@ -116,7 +116,6 @@ def _doing_long(versions: Versions, entry: Entry, meter: Meter, wanted: bool) ->
     except msgspec.MsgspecError as error:
         return _malformed(entry, error)
     result = yield from doing(versions, command, meter, wanted)
-    del command
     while parts:
         dropped = max(1, meter.left * PARTS_DROPPED_PER_UNIT)
         del parts[-dropped:]

@@ -41,7 +41,7 @@ def holding(versions: Versions, compare: Compare, revision: int, meter: Meter) -
     start: bytes | None = compare.key
     while start is not None:
         found, start, seen = versions.look(start, end_of(compare), revision, meter.keys(operand_bytes))
-        meter.left -= 1 + 2 * seen // KEYS_SEEN_PER_UNIT + len(found) * operand_bytes // BYTES_PER_UNIT
+        meter.left -= 1 + seen // KEYS_SEEN_PER_UNIT + len(found) * operand_bytes // BYTES_PER_UNIT
         if found:
             empty = False
             if not _all(found, compare):

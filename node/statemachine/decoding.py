@@ -9,7 +9,7 @@ the heads of its values finds where each compare, operation and nested transacti
 itself, unless it has more heads than such a part can have.
 """
 
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 import msgspec
 
@@ -63,15 +63,17 @@ T = TypeVar("T")
 
 
 class Decoded(NamedTuple):
-    """`parts`: what of the command may be so many objects that they must not all be let go at once."""
+    """`parts` is the command's own `nested`, here a list: so many objects must not all be let go at once, but can be
+    taken out of it in slices."""
 
     command: Command
     parts: list[Branches]
 
 
-def is_long(data: bytes) -> bool:
-    """Whether `data` would be decoded in slices, if it is a command."""
-    return len(data) > DECODE_BYTES_AT_ONCE and 0x91 <= data[0] <= 0x91 + _FIELDS and data[1:3] == _TRANSACTION
+def is_long(data: bytes, bytes_max: int | None = None) -> bool:
+    """Whether `data`, if it is a command, is a transaction of more bytes: more than are decoded at once."""
+    limit = DECODE_BYTES_AT_ONCE if bytes_max is None else bytes_max
+    return len(data) > limit and 0x91 <= data[0] <= 0x91 + _FIELDS and data[1:3] == _TRANSACTION
 
 
 def decoding(data: bytes, meter: Meter) -> Slices[Decoded]:
@@ -87,7 +89,7 @@ def decoding(data: bytes, meter: Meter) -> Slices[Decoded]:
         raise msgspec.DecodeError(f"it ends too early, or a tag is no text: {error}") from None
     if walk.at != len(data):
         raise msgspec.DecodeError("bytes follow the transaction")
-    return Decoded(Txn(tuple(compare), tuple(success), tuple(failure), tuple(nested)), nested)
+    return Decoded(Txn(tuple(compare), tuple(success), tuple(failure), cast(tuple[Branches, ...], nested)), nested)
 
 
 _COMPARE = msgspec.msgpack.Decoder(Compare)

@@ -1,15 +1,20 @@
 """An entry in a few words, for people who read a log: `put a/b (5 bytes)`.
 
 Why it exists: a log of checksums tells nobody anything. It must show keys and sizes only, never values, and never
-fail: what is in a log may come from a newer version.
+fail: what is in a log may come from a newer version. A page shows a thousand entries at once, so that a long one must
+not cost more than a short one.
 """
 
 import msgspec
 
 from node.raft.types import Configuration, Entry, EntryKind
 from node.statemachine.commands import Command, Compact, DeleteRange, Put, Txn
+from node.statemachine.decoding import is_long
 
 KEY_CHARACTERS_MAX = 40
+
+TRANSACTION_BYTES_MAX = 1024
+"""Of a longer transaction only its size is told: to read it would take longer than a line may."""
 
 _DECODER: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
 
@@ -21,6 +26,8 @@ def describe(entry: Entry) -> str:
     try:
         if entry.kind is EntryKind.CONFIGURATION:
             return f"members {' '.join(member.name for member in Configuration.decode(entry.data).voters)}"
+        if is_long(entry.data, TRANSACTION_BYTES_MAX):
+            return f"transaction of {len(entry.data)} bytes"
         return _command(_DECODER.decode(entry.data))
     except (ValueError, RecursionError):
         return f"{len(entry.data)} bytes that this version cannot read"
@@ -39,6 +46,6 @@ def _command(command: Command) -> str:
 
 
 def _key(key: bytes) -> str:
-    text = key.decode("utf-8", "backslashreplace")
+    text = key[: 4 * KEY_CHARACTERS_MAX + 4].decode("utf-8", "backslashreplace")  # a character has 4 bytes at most
     shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:KEY_CHARACTERS_MAX])
     return shown if len(text) <= KEY_CHARACTERS_MAX else f"{shown}…"

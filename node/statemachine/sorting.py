@@ -64,8 +64,9 @@ class Sorter:
         self._end_run()
         while len(self._runs) > 1:
             runs, self._runs = self._runs, []
-            for at in range(0, len(runs), MERGED_RUNS_MAX):
-                self._runs.append((yield from self._merged(runs[at : at + MERGED_RUNS_MAX])))
+            runs.reverse()
+            while runs:
+                self._runs.append((yield from self._merged(self._next_of(runs))))
         return self._runs.pop() if self._runs else []
 
     def _end_run(self) -> None:
@@ -75,6 +76,16 @@ class Sorter:
             self._meter.left -= len(run) // 4 + 1 + COMPARES_PER_MERGED * self._run_bytes // BYTES_PER_UNIT
             self._runs.append(run[: self._keep])
             self._run, self._run_bytes = [], 0
+
+    def _next_of(self, runs: list[list[KeyValue]]) -> list[list[KeyValue]]:
+        """Take as many runs from the end of `runs`, which has the first ones there, as can be begun to be merged in
+        one go: two at least, if there are."""
+        taken: list[list[KeyValue]] = []
+        size_bytes = 0
+        while runs and len(taken) < MERGED_RUNS_MAX and (len(taken) < 2 or size_bytes < RUN_BYTES_MAX):
+            taken.append(runs.pop())
+            size_bytes += len(taken[-1][0].value) if self._by_value else 0
+        return taken
 
     def _merged(self, runs: list[list[KeyValue]]) -> Slices[list[KeyValue]]:
         merged: list[KeyValue] = []

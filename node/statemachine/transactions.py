@@ -36,16 +36,15 @@ def refusal_of(txn: Txn) -> Refused | None:
 
 def refusing(txn: Txn, meter: Meter) -> Slices[Refused | None]:
     """The same in slices."""
-    trees: tuple[Tree, ...] = (txn, *txn.nested)
-    for tree in trees:
+    for tree in _trees(txn):
         if max(len(tree.compare), len(tree.success), len(tree.failure)) > TXN_OPERATIONS_MAX:
             return Refused("too-many-operations", f"a transaction has at most {TXN_OPERATIONS_MAX} of a kind")
         meter.left -= 1
         if meter.left <= 0:
             yield
-    if not (yield from _being_a_tree(trees, meter)):
+    if not (yield from _being_a_tree(txn, meter)):
         return Refused("malformed", "each nested transaction stands in exactly one earlier one, and not too deep")
-    for tree in trees:
+    for tree in _trees(txn):
         refusal = _malformed_compare(tree.compare) or refusal_of_operations((*tree.success, *tree.failure))
         if refusal is not None:
             return refusal
@@ -83,16 +82,22 @@ def _references(tree: Tree) -> Iterator[int]:
             yield operation.index
 
 
-def _being_a_tree(trees: tuple[Tree, ...], meter: Meter) -> Slices[bool]:
+def _trees(txn: Txn) -> Iterator[Tree]:
+    """The outermost transaction and those inside it; not as a tuple: there may be many."""
+    yield txn
+    yield from txn.nested
+
+
+def _being_a_tree(txn: Txn, meter: Meter) -> Slices[bool]:
     """Whether each but the first is referred to once, by an earlier one, and none is too deep."""
-    depths = [0] * len(trees)
+    depths = [0] * (1 + len(txn.nested))
     depths[0] = 1
-    for position, tree in enumerate(trees):
+    for position, tree in enumerate(_trees(txn)):
         if not 0 < depths[position] <= TXN_DEPTH_MAX:
             return False
         for index in _references(tree):
             child = index + 1
-            if not position < child < len(trees) or depths[child]:
+            if not position < child < len(depths) or depths[child]:
                 return False
             depths[child] = depths[position] + 1
         meter.left -= 1 + (len(tree.success) + len(tree.failure)) // PARTS_PER_UNIT

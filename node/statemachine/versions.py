@@ -97,7 +97,7 @@ class Versions:
             return [kv for kv in newest if kv.version], following, len(keys)
         older = self._older.at
         seen = [kv if kv.mod_revision <= revision else older(kv.key, revision) for kv in newest]
-        return [kv for kv in seen if kv is not None and kv.version], following, 4 * len(keys)
+        return [kv for kv in seen if kv is not None and kv.version], following, 2 * len(keys)
 
     def count(self, start: bytes, end: bytes | None) -> int:
         """How many keys of [start, end) live after the last change, without a walk over them."""

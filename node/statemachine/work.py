@@ -20,8 +20,8 @@ Slices = Generator[None, None, T]
 BYTES_PER_UNIT = 4096
 """Bytes that are decoded, compared or moved for one unit."""
 
-KEYS_SEEN_PER_UNIT = 8
-"""Keys that are stepped over, or listed, for one unit."""
+KEYS_SEEN_PER_UNIT = 3
+"""Keys that are stepped over, or listed, for one unit: of many keys each is far away in memory."""
 
 EVERYTHING = sys.maxsize
 """Units of a slice that shall not end before the work does."""

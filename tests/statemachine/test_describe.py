@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.raft.types import Configuration, Entry, EntryKind, Member
-from node.statemachine.commands import Compact, DeleteRange, Put, encode_command
+from node.statemachine.commands import Compact, DeleteRange, Put, Txn, encode_command
 from node.statemachine.describe import describe
 
 
@@ -25,6 +25,13 @@ def test_every_kind_of_entry_has_its_words() -> None:
 def test_long_and_strange_keys_are_short_and_printable_and_values_never_shown() -> None:
     assert said(encode_command(Put(b"k" * 500, b""))) == f"put {'k' * 40}… (0 bytes)"
     assert said(encode_command(Put(b"\x00\xff\n", b"secret"))) == "put \\x00\\xff\\n (6 bytes)"
+
+
+def test_of_a_long_transaction_only_its_size_is_told() -> None:
+    puts = tuple(Put(b"%d" % i, b"v") for i in range(100))
+    short, long = encode_command(Txn((), puts[:2])), encode_command(Txn((), puts))
+    assert said(short) == "transaction: 0 compares, 2 or 0 operations"
+    assert said(long) == f"transaction of {len(long)} bytes"
 
 
 @given(st.binary(max_size=60), st.sampled_from(EntryKind))
