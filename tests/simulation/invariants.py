@@ -20,6 +20,7 @@ class Invariants:
 
     def __init__(self) -> None:
         self.leaders: dict[int, str] = {}
+        self.cluster_id = ""
         self.committed: list[Entry] = []
         self._entries: dict[tuple[int, int], tuple[Entry, int]] = {}
         self._votes: dict[tuple[str, int], str] = {}
@@ -41,10 +42,12 @@ class Invariants:
             self._shown_term[name] = max(message.term, self._shown_term.get(name, 0))
 
     def rebooted(self, name: str, core: Raft, wiped: bool) -> None:
-        """A new process began from its disk."""
+        """A new process began from its disk. What it had applied was durable there: it has all of that or nothing."""
         self._commit.pop(name, None)
-        self._applied.pop(name, None)
-        self._terms.pop(name, None)
+        applied, terms = self._applied.pop(name, 0), self._terms.pop(name, [])
+        for index in range(1, 0 if wiped else applied + 1):
+            if core.term_at(index) != terms[index - 1]:
+                _fail(f"{name} had applied entry {index} of term {terms[index - 1]} and came back without it")
         if wiped:
             self._shown_term.pop(name, None)
             self._votes = {key: vote for key, vote in self._votes.items() if key[0] != name}
@@ -55,6 +58,7 @@ class Invariants:
         """All of figure 3, for the server that just took a step. Before birth it has nothing to keep."""
         if core.role is Role.INITIAL:
             return
+        self._one_cluster(name, core)
         self._log_matching(name, core)
         self._committed(name, core)
         if core.role is Role.LEADER:
@@ -71,6 +75,16 @@ class Invariants:
     def acknowledged(self, index: int, term: int) -> None:
         """A client was told that its write is done: after this very step it must be among what is committed."""
         self._acknowledged.append((index, term))
+
+    def _one_cluster(self, name: str, core: Raft) -> None:
+        """Decision 6: a set of seeds gives birth once, and who takes part is in the configuration with its own disk."""
+        status = core.status(0)
+        self.cluster_id = self.cluster_id or status.cluster_id
+        if status.cluster_id != self.cluster_id:
+            _fail(f"two clusters were born: {name} belongs to {status.cluster_id}, another to {self.cluster_id}")
+        member = core.configuration.member(status.name)
+        if member is None or member.incarnation != status.incarnation:
+            _fail(f"{name} takes part with disk {status.incarnation}, the member's is {member}")
 
     def _voted(self, name: str, term: int, candidate: str) -> None:
         """Election safety rests on this: one vote a server and term, for ever."""
