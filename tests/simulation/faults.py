@@ -1,4 +1,4 @@
-"""Everything that may go wrong in a world, and the orders that operators give meanwhile; what, where and when by chance.
+"""All that may go wrong in a world, and the orders that operators give meanwhile; what, where and when by chance.
 
 Why it exists: one place to look for what the product is put through. It must not judge: see invariants.py and world.py.
 Every fault says whether it did anything, and only then is counted: one that never struck proves nothing.

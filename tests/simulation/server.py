@@ -69,6 +69,8 @@ class Server:
         self.machine = KeyValueStore()
         self.boots = 0
         self.incarnations = 0
+        self.incarnation = ""
+        """The id of its disk, once a process has run on it."""
         self.paused = False
         self.failed: str = ""
         """Why the log gave up, where that ended the process."""
@@ -107,6 +109,7 @@ class Server:
         wal, recovered = open_wal(
             self.disk, self.name, f"{self.label}-{self.incarnations}", self._fatal, segment_bytes=64 * 1024
         )
+        self.incarnation = recovered.incarnation
         identity = Identity(self.name, recovered.incarnation, boot, self._seeds)
         core = Raft(identity, self._settings, self._rng, recovered.hard_state, recovered.entries)
         links = PeerLinks(

@@ -53,8 +53,8 @@ class World(Observer):
             chance=self.rng,
             conditions=self._weather(),
         )
-        self.names = [f"n{number}" for number in range(1, 4 if self.rng.random() < 0.5 else 6)]
-        self.servers = [self.server(name) for name in self.names]
+        self.names = [f"n{number}" for number in range(1, self._size() + 1)]
+        self.servers = self._found()
         self.clients = [
             Client(number, self.servers, self.scheduler, self.rng, self.invariants, self.tallies, self.on_line)
             for number in range(CLIENTS)
@@ -117,7 +117,13 @@ class World(Observer):
         if not server.disk.failing:
             raise Violation(f"{server.label}: the log failed: {error}")
 
-    # --- the weather --------------------------------------------------------------------------------------------
+    # --- what the seed decides ----------------------------------------------------------------------------------
+
+    def _size(self) -> int:
+        return 3 if self.rng.random() < 0.5 else 5
+
+    def _found(self) -> list[Server]:
+        return [self.server(name) for name in self.names]
 
     def _weather(self) -> Conditions:
         """Some worlds are calm; in others single messages are lost, repeated and overtaken, and bits flip."""
