@@ -17,10 +17,12 @@ It must not run once a log has an entry.
 
 import msgspec
 
+from node.raft.log import RaftLog
+from node.raft.membership import adopt
 from node.raft.messages import Birth
 from node.raft.roles import become_follower
 from node.raft.state import State
-from node.raft.types import Configuration, Entry, EntryKind, Member
+from node.raft.types import Configuration, Entry, EntryKind, Member, base_of_birth
 
 FRESH_HEARTBEATS = 10
 """How many heartbeat intervals an answer stays valid: a seed that fell silent no longer agrees."""
@@ -41,13 +43,12 @@ def on_birth_deadline(state: State, now: int) -> None:
 
 def on_birth(state: State, sender: Member, message: Birth, now: int) -> None:
     """An INITIAL node listens and agrees; a born one only says what it was born of."""
-    born = state.log.last_index > 0
-    if state.waits_in_initial and not born:
+    if state.waits_in_initial and not state.born:
         return  # to be heard is to agree; whoever waits does not agree yet
-    if born:
+    if state.born:
         if message.answer:
-            first = state.log.entry(1).data if state.log.first_index == 1 else b""
-            state.send(sender.name, Birth((), first, answer=False))
+            base = state.log.base  # above 0 its configuration is not that of the birth: nobody is born of it
+            state.send(sender.name, Birth((), b"" if base.index else base.configuration.encode(), answer=False))
         return
     if sender.name not in state.identity.seeds or _known_by_another_disk(state, sender, now):
         return
@@ -65,7 +66,7 @@ def on_birth_durable(state: State, token: int, now: int) -> None:
     """The first entry is on disk: from now on this node takes part."""
     if state.birth_token is not None and token >= state.birth_token:
         state.birth_token = None
-        state.adopt_configuration()
+        adopt(state, now)
         names = " ".join(member.name for member in state.configuration.voters)
         state.trace("born", cluster=state.cluster_id, voters=names)
         become_follower(state, state.term, "", now, "born")
@@ -112,11 +113,10 @@ def _known_by_another_disk(state: State, sender: Member, now: int) -> bool:
 
 def _view(state: State, now: int) -> tuple[Member, ...]:
     """Every seed, sorted, with the incarnation its link proved, or UNHEARD where it has not answered lately."""
-    me = Member(state.identity.name, state.identity.incarnation)
     view = []
     for seed in state.identity.seeds:
-        if seed == me.name:
-            view.append(me)
+        if seed == state.me.name:
+            view.append(state.me)
         else:
             view.append(Member(seed, UNHEARD) if _heard(state, seed, now) is None else state.births[seed][0])
     return tuple(sorted(view))
@@ -140,16 +140,18 @@ def _join_born(state: State, data: bytes) -> None:
         configuration = Configuration.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return  # a peer's mistake must not stop this node; `waiting_for` names the peer
-    me = Member(state.identity.name, state.identity.incarnation)
     names = tuple(member.name for member in configuration.voters)
-    if state.birth_token is None and me in configuration.voters and names == tuple(sorted(state.identity.seeds)):
+    if configuration.encode() != data:
+        return  # it says more than this version can repeat, and the cluster id is a hash of its very bytes
+    if state.birth_token is None and state.me in configuration.voters and names == tuple(sorted(state.identity.seeds)):
         _write_first_entry(state, data)
 
 
 def _write_first_entry(state: State, data: bytes) -> None:
     """Entry 1, term 0: agreed by all, so committed by all; the first election will be for term 1."""
     state.birth_due_us = None
-    state.log.append((Entry(1, 0, EntryKind.CONFIGURATION, data),))
+    first = Entry(1, 0, EntryKind.CONFIGURATION, data)
+    state.log = RaftLog((first,), base_of_birth(first))
     state.commit = 1
-    state.birth_token = state.next_token
-    state.hard_state_changed()
+    state.birth_token = state.disk.next_token
+    state.disk.hard_state_changed()

@@ -23,6 +23,7 @@ from node.raft.events import (
     Receive,
     TransferLeadership,
 )
+from node.raft.membership import adopt
 from node.raft.messages import (
     Append,
     AppendReply,
@@ -41,15 +42,17 @@ from node.raft.messages import (
 from node.raft.roles import become_follower
 from node.raft.settings import RaftSettings
 from node.raft.state import Chance, Identity, State
-from node.raft.status import CoreStatus, PeerStatus
-from node.raft.types import Configuration, Entry, HardState, Member, Role, cluster_id_of
+from node.raft.status import CoreStatus, status_of
+from node.raft.types import UNBORN, Base, Configuration, Entry, HardState, Member, Role
 
 STRANGERS_TOLD_MAX = 64
 """Of how many strangers the trace tells, once each."""
 
 
 class Raft:
-    """One server. `hard` and `entries` are what storage recovered; empty ones make an INITIAL server.
+    """One server. `hard`, `entries` and `base` are what storage recovered; empty ones make an INITIAL server.
+
+    `entries` follow `base`. Those that begin with the birth need none: it is then the birth's.
 
     `settings`: see RaftSettings. `chance`: see Chance. Call `start(now)` once, then `step` for ever; execute the
     effects in order. Raises InvariantViolation when Raft itself would be broken: the caller must stop the node.
@@ -62,20 +65,21 @@ class Raft:
         chance: Chance,
         hard: HardState | None = None,
         entries: Sequence[Entry] = (),
+        base: Base = UNBORN,
     ) -> None:
-        self._state = State(identity, settings, chance, hard or HardState(), entries)
+        self._state = State(identity, settings, chance, hard or HardState(), entries, base)
 
     def start(self, now: int) -> list[Effect]:
-        """Begin: an empty log asks to be born, any other follows; what was committed is applied again."""
+        """Begin: who is not born asks to be, any other follows and applies again what was committed after its base."""
         state = self._state
-        if state.log.last_index == 0:
-            invariant(state.term == 0, f"an empty log with term {state.term}: the log was lost, the term was not")
+        if not state.born:
+            invariant(state.term == 0, "an empty log with term {}: the log was lost, the term was not", state.term)
             state.birth_due_us = None if state.waits_in_initial else now
         else:
-            state.adopt_configuration()
+            adopt(state, now)
             if not state.waits_in_initial:
                 become_follower(state, state.term, "", now, "restarted")
-        return self._finish()
+        return self._finish(now)
 
     def step(self, event: Event, now: int) -> list[Effect]:
         """Take one event. `now`: microseconds, never less than before."""
@@ -85,7 +89,7 @@ class Raft:
         """Take what arrived together as one step: one Persist, one acknowledgement a leader, full Appends."""
         for event in events:
             self._take(event, now)
-        return self._finish()
+        return self._finish(now)
 
     @property
     def deadline(self) -> int | None:
@@ -100,17 +104,20 @@ class Raft:
             case Receive(sender, message):
                 self._receive(sender, message, now)
             case Propose():
-                replication.on_propose(state, event)
+                replication.on_propose(state, event, now)
             case Read(requests):
                 reads.on_read(state, requests, now)
             case Persisted(token):
-                state.persisted(token)
+                state.disk.persisted(token)
                 birth.on_birth_durable(state, token, now)
                 election.on_durable(state, token, now)
             case Applied(index):
                 invariant(
                     state.applied < index <= state.applying,
-                    f"applied {index} was reported, between {state.applied} and {state.applying} was due",
+                    "applied {} was reported, between {} and {} was due",
+                    index,
+                    state.applied,
+                    state.applying,
                 )
                 state.applied = index
             case Deadline():
@@ -128,11 +135,11 @@ class Raft:
         state = self._state
         if state.birth_due_us is not None and now >= state.birth_due_us:
             birth.on_birth_deadline(state, now)
-        if state.quorum_due_us is not None and now >= state.quorum_due_us:
-            election.check_quorum(state, now)
-        if state.heartbeat_due_us is not None and now >= state.heartbeat_due_us:
-            reads.start_round(state, also_in_flight=True)
-            replication.broadcast_heartbeat(state, now)
+        if (lead := state.leadership) is not None and now >= lead.quorum_due_us:
+            election.check_quorum(state, lead, now)
+        if (lead := state.leadership) is not None and now >= lead.heartbeat_due_us:
+            reads.start_round(state, lead, also_in_flight=True)
+            replication.broadcast_heartbeat(state, lead, now)
         if state.election_due_us is not None and now >= state.election_due_us:
             election.on_election_deadline(state, now)
         if state.transfer is not None and now >= state.transfer.due_us:
@@ -180,17 +187,17 @@ class Raft:
 
     def _dispatch(self, sender: Member, message: RaftMessage, now: int) -> None:
         state = self._state
-        leads = state.role is Role.LEADER
+        lead = state.leadership
         match message:
             case Append():
                 following.on_append(state, sender, message, now)
             case Heartbeat():
                 following.on_heartbeat(state, sender, message, now)
                 reads.ask_again(state, now)
-            case AppendReply() if leads:
-                replication.on_append_reply(state, sender.name, message, now)
-            case HeartbeatReply() if leads:
-                replication.on_heartbeat_reply(state, sender.name, message, now)
+            case AppendReply() if lead is not None:
+                replication.on_append_reply(state, lead, sender, message, now)
+            case HeartbeatReply() if lead is not None:
+                replication.on_heartbeat_reply(state, lead, sender, message, now)
             case PreVote():
                 election.on_pre_vote(state, sender, message, now)
             case PreVoteReply():
@@ -217,21 +224,21 @@ class Raft:
 
     # --- the end of a step -----------------------------------------------------------------------------------
 
-    def _finish(self) -> list[Effect]:
+    def _finish(self, now: int) -> list[Effect]:
         state = self._state
-        if state.role is Role.LEADER:
+        lead = state.leadership
+        if lead is not None:
             if state.log.last_term != state.term:
-                replication.append_noop(state)
-            replication.advance_commit(state)
-            reads.start_round(state)
-            reads.confirm_rounds(state)
-            replication.replicate(state)
+                replication.append_noop(state, lead, now)
+            replication.advance_commit(state, lead)
+            reads.start_round(state, lead)
+            reads.confirm_rounds(state, lead)
+            replication.replicate(state, lead)
         transfer.advance(state)
         reads.release_reads(state)
         self._apply()
-        invariant(state.commit <= state.log.last_index, f"commit index {state.commit} is beyond {state.log}")
-        born_now = state.birth_token == state.next_token
-        state.submit(cluster_id_of(state.log.entry(1)) if born_now else None)
+        invariant(state.commit <= state.log.last_index, "commit index {} is beyond {}", state.commit, state.log)
+        state.submit()
         effects = state.effects
         state.effects = []
         return effects
@@ -243,7 +250,7 @@ class Raft:
         than it has shown.
         """
         state = self._state
-        ready = min(state.commit, state.durable)
+        ready = min(state.commit, state.disk.durable)
         if state.applying == state.applied and state.applying < ready:
             entries = state.log.slice(state.applying + 1, ready, state.settings.apply_bytes_max)
             state.applying = entries[-1].index
@@ -277,10 +284,10 @@ class Raft:
         return self._state.configuration
 
     def entries(self, first: int, count: int) -> tuple[Entry, ...]:
-        """At most `count` entries from `first` on; those that are compacted or not there yet are left out."""
+        """At most `count` entries from `first` on; those before the base or not there yet are left out."""
         log = self._state.log
         first = max(first, log.first_index)
-        return tuple(log.entry(index) for index in range(first, min(first + count - 1, log.last_index) + 1))
+        return log.slice(first, first + count - 1, bytes_max=1 << 62)
 
     def term_at(self, index: int) -> int | None:
         """The term of the entry at `index`, None where this log has none."""
@@ -288,69 +295,11 @@ class Raft:
 
     def status(self, now: int) -> CoreStatus:
         """A copy of what this server knows."""
-        state = self._state
-        deadline = state.deadline
-        return CoreStatus(
-            name=state.identity.name,
-            incarnation=state.identity.incarnation,
-            cluster_id=state.cluster_id,
-            role=state.role,
-            term=state.term,
-            vote=state.vote,
-            leader=state.leader,
-            commit=state.commit,
-            applied=state.applied,
-            durable=state.durable,
-            first_index=state.log.first_index,
-            last_index=state.log.last_index,
-            last_term=state.log.last_term,
-            log_bytes=state.log.size_bytes,
-            log_limit_bytes=state.settings.log_bytes_max,
-            deadline_in_us=None if deadline is None else max(0, deadline - now),
-            voters=state.configuration.voters,
-            learners=state.configuration.learners,
-            peers=tuple(self._peer_status(peer, now) for peer in self._known_peers()),
-            waiting_for=birth.waiting_for(state, now) if state.role is Role.INITIAL else "",
-            election_timeout_us=state.election_timeout_us,
-            election_due_in_us=None if state.election_due_us is None else max(0, state.election_due_us - now),
-            transferring_to=state.transfer.target if state.transfer is not None else "",
-        )
+        return status_of(self._state, now)
 
     def timers(self, now: int) -> dict[str, int]:
         """Microseconds until each timer that runs is due, by name."""
-        state = self._state
-        due = {
-            "election": state.election_due_us,
-            "heartbeat": state.heartbeat_due_us,
-            "quorum-check": state.quorum_due_us,
-            "birth": state.birth_due_us,
-            "transfer": None if state.transfer is None else state.transfer.due_us,
-        }
-        return {name: max(0, at - now) for name, at in due.items() if at is not None}
-
-    def _known_peers(self) -> tuple[Member, ...]:
-        state = self._state
-        if state.log.last_index:
-            return state.peers
-        others = [seed for seed in sorted(state.identity.seeds) if seed != state.identity.name]
-        return tuple(state.births[seed][0] if seed in state.births else Member(seed, "") for seed in others)
-
-    def _peer_status(self, peer: Member, now: int) -> PeerStatus:
-        heard = self._state.last_heard.get(peer.name)
-        age_us = None if heard is None else now - heard
-        progress = self._state.progress.get(peer.name)
-        if progress is None:
-            return PeerStatus(peer.name, peer.incarnation, age_us)
-        return PeerStatus(
-            peer.name,
-            peer.incarnation,
-            age_us,
-            progress.state.value,
-            progress.match,
-            progress.next,
-            progress.inflight_messages,
-            progress.inflight_bytes,
-        )
+        return {name: max(0, at - now) for name, at in self._state.timers().items() if at is not None}
 
 
 __all__ = ["Identity", "InvariantViolation", "Raft"]

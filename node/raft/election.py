@@ -3,6 +3,7 @@
 Why it exists: who may lead, and only that. It must not touch the log.
 """
 
+from node.raft.leadership import Leadership
 from node.raft.messages import PreVote, PreVoteReply, Vote, VoteReply
 from node.raft.quorum import Tally, agreed, tally
 from node.raft.roles import become_candidate, become_follower, become_leader, become_pre_candidate
@@ -56,9 +57,7 @@ def on_pre_vote_reply(state: State, sender: Member, message: PreVoteReply, now: 
         return
     if message.granted and message.term != state.term + 1:
         return
-    state.votes[sender.name] = message.granted
-    state.trace("vote-reply", voter=sender.name, granted=message.granted, phase="pre-vote")
-    _count(state, now)
+    _take(state, sender, message.granted, "pre-vote", now)
 
 
 def ignores_vote(state: State, message: Vote, now: int) -> bool:
@@ -83,7 +82,7 @@ def on_vote(state: State, sender: Member, message: Vote, now: int) -> None:
     if not reason:
         if state.vote != sender.name:
             state.vote = sender.name
-            state.hard_state_changed()
+            state.disk.hard_state_changed()
         state.restart_election_timer(now)
     _trace_vote(state, sender, reason, "vote")
     state.send_when_durable(sender.name, VoteReply(state.term, not reason))
@@ -93,38 +92,46 @@ def on_vote_reply(state: State, sender: Member, message: VoteReply, now: int) ->
     """Count it once a voter (pitfall 15); the step has made sure that it is of this term."""
     if state.role is not Role.CANDIDATE or message.term != state.term:
         return
-    state.votes[sender.name] = message.granted
-    state.trace("vote-reply", voter=sender.name, granted=message.granted, phase="vote")
-    _count(state, now)
+    _take(state, sender, message.granted, "vote", now)
 
 
 def on_durable(state: State, token: int, now: int) -> None:
     """Our own vote counts like any other: only when it is on disk (pitfall 3)."""
-    if state.role is Role.CANDIDATE and state.self_vote_token is not None and token >= state.self_vote_token:
-        state.self_vote_token = None
-        state.votes[state.identity.name] = True
+    own = state.candidacy
+    if own is not None and own.self_vote_token is not None and token >= own.self_vote_token:
+        own.self_vote_token = None
+        own.votes[state.me] = True
         _count(state, now)
 
 
-def check_quorum(state: State, now: int) -> None:
+def check_quorum(state: State, lead: Leadership, now: int) -> None:
     """A leader that no quorum has answered for an election timeout steps down (thesis 6.2).
 
     So clients of a cut-off leader learn soon that it can serve nothing, instead of waiting. Only answers to this
     leader count: one that can talk to us but not hear us is not connected.
     """
     period = state.settings.election_max_us
-    contacts = [now if voter == state.identity.name else state.progress[voter].answered_us for voter in state.voters]
+    voters = state.configuration.voters
+    contacts = lead.by_voter(voters, state.me, now, lambda progress: progress.answered_us)
     connected_since = agreed(contacts)
     if now - connected_since < period:
-        state.quorum_due_us = connected_since + period
+        lead.quorum_due_us = connected_since + period
         return
     heard = sum(1 for at in contacts if now - at < period)
-    state.trace("quorum-lost", heard=heard, voters=len(state.voters))
+    state.trace("quorum-lost", heard=heard, voters=len(voters))
     become_follower(state, state.term, "", now, "no quorum answered for an election timeout")
 
 
+def _take(state: State, voter: Member, granted: bool, phase: str, now: int) -> None:
+    if state.candidacy is not None:
+        state.candidacy.votes[voter] = granted
+        state.trace("vote-reply", voter=voter.name, granted=granted, phase=phase)
+        _count(state, now)
+
+
 def _count(state: State, now: int) -> None:
-    result = tally(state.voters, state.votes)
+    votes = state.candidacy.votes if state.candidacy is not None else {}
+    result = tally(state.configuration.voters, votes)
     if state.role is Role.PRE_CANDIDATE:
         if result is Tally.WON:
             _start_vote(state, now)

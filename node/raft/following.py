@@ -5,6 +5,7 @@ acknowledge anything before it is durable.
 """
 
 from node.raft.errors import invariant
+from node.raft.membership import append, truncate_from
 from node.raft.messages import Append, AppendReply, Heartbeat, HeartbeatReply
 from node.raft.roles import become_follower
 from node.raft.state import State
@@ -26,8 +27,8 @@ def on_append(state: State, sender: Member, message: Append, now: int) -> None:
     if conflict is not None:
         # Only a real conflict removes anything: a late Append may be a prefix of what is here (pitfall 7).
         if conflict <= state.log.last_index:
-            state.truncate_from(conflict)
-        state.log.append(entries[conflict - entries[0].index :])
+            truncate_from(state, conflict, now)
+        append(state, entries[conflict - entries[0].index :], now)
     last_new = message.prev_index + len(message.entries)
     # Beyond `last_new` our log is not known to equal the leader's, whatever it says is committed (pitfall 9).
     state.commit = max(state.commit, min(message.commit, last_new))
@@ -39,7 +40,11 @@ def on_heartbeat(state: State, sender: Member, message: Heartbeat, now: int) -> 
     _hear_leader(state, sender, now)
     invariant(
         message.commit <= state.log.last_index,
-        f"leader {sender.name} of term {state.term} says {message.commit} is committed here, but this is {state.log}",
+        "leader {} of term {} says {} is committed here, but this is {}",
+        sender.name,
+        state.term,
+        message.commit,
+        state.log,
     )
     state.commit = max(state.commit, message.commit)
     state.send_in_term(sender.name, HeartbeatReply(state.term, message.context))
@@ -56,14 +61,8 @@ def answer_old_leader(state: State, sender: Member, message: Append | Heartbeat)
 
 
 def _hear_leader(state: State, sender: Member, now: int) -> None:
-    invariant(
-        state.role is not Role.LEADER,
-        f"two leaders in term {state.term}: {state.identity.name} and {sender.name}",
-    )
-    invariant(
-        state.leader in ("", sender.name),
-        f"two leaders in term {state.term}: {state.leader} and {sender.name}",
-    )
+    one_leader = state.role is not Role.LEADER and state.leader in ("", sender.name)
+    invariant(one_leader, "two leaders in term {}: {} and {}", state.term, state.leader, sender.name)
     if state.role is not Role.FOLLOWER or state.leader != sender.name:
         become_follower(state, state.term, sender.name, now, f"{sender.name} leads")
     state.leader_contact_us = now

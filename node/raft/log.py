@@ -1,83 +1,122 @@
-"""The log in memory: every entry that is not compacted, and the questions that Raft asks of it.
+"""The log in memory: what lies before it, every entry that is kept, and the questions that Raft asks of it.
 
 Why it exists: storage is written only, after the start, so this is what the algorithm reads. It must not know what
-is durable or committed; it refuses to have gaps. `base_index` and `base_term` are those of the last compacted
-entry, 0 and 0 while compaction does not exist.
+is durable or committed; it refuses to have gaps.
+
+A log has a base, not a first entry: what is not kept any more is known by `Base` alone. No question costs more than
+a look at a few entries, however long the log is: terms never fall along a log (section 5.3), so they are searched by
+halves, and sizes are kept as sums up to each entry. Only what is added, compared or taken is walked.
 """
 
+from array import array
+from bisect import bisect_right
 from collections.abc import Sequence
 
-from node.raft.errors import invariant
-from node.raft.types import Entry
+import msgspec
+
+from node.raft.errors import InvariantViolation, invariant
+from node.raft.types import ENTRY_OVERHEAD_BYTES, UNBORN, Base, Configuration, Entry, EntryKind
 
 
 class RaftLog:
-    """Entries `base_index + 1 .. last_index`, contiguous."""
+    """Entries `base.index + 1 .. last_index`, contiguous."""
 
-    def __init__(self, entries: Sequence[Entry] = (), base_index: int = 0, base_term: int = 0) -> None:
-        self.base_index = base_index
-        self.base_term = base_term
-        self.size_bytes = 0
+    def __init__(self, entries: Sequence[Entry] = (), base: Base = UNBORN) -> None:
+        self.base = base
         self._entries: list[Entry] = []
+        self._ends = array("q")
+        """The size in bytes of all entries up to and including each one."""
+        self._configurations: list[tuple[int, Configuration]] = []
+        """Index and contents of the CONFIGURATION entries, in order: neither append nor truncation looks for them."""
         self.append(entries)
 
     @property
     def first_index(self) -> int:
-        return self.base_index + 1
+        return self.base.index + 1
 
     @property
     def last_index(self) -> int:
-        return self.base_index + len(self._entries)
+        return self.base.index + len(self._entries)
 
     @property
     def last_term(self) -> int:
-        return self._entries[-1].term if self._entries else self.base_term
+        return self._entries[-1].term if self._entries else self.base.term
+
+    @property
+    def last_time_us(self) -> int:
+        """Log time at the end of the log."""
+        return self._entries[-1].time_us if self._entries else self.base.time_us
+
+    @property
+    def size_bytes(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    @property
+    def configuration(self) -> Configuration:
+        """The latest one in the log, committed or not (thesis 4.1), or the base's."""
+        return self._configurations[-1][1] if self._configurations else self.base.configuration
 
     def term_at(self, index: int) -> int | None:
-        """The term of the entry at `index`; None where this log has none (compacted, or beyond its end)."""
-        position = index - self.base_index - 1
+        """The term of the entry at `index`; None where this log has none (before its base, or beyond its end)."""
+        position = index - self.base.index - 1
         if 0 <= position < len(self._entries):
             return self._entries[position].term
-        return self.base_term if index == self.base_index else None
+        return self.base.term if position == -1 else None
 
     def entry(self, index: int) -> Entry:
         """The entry at `index`, which must be there."""
-        invariant(self.base_index < index <= self.last_index, f"no entry {index} in {self}")
-        return self._entries[index - self.base_index - 1]
+        invariant(self.base.index < index <= self.last_index, "no entry {} in {}", index, self)
+        return self._entries[index - self.base.index - 1]
+
+    def bytes_after(self, index: int) -> int:
+        """How many bytes the entries after `index` have, `index` being the base's or that of an entry."""
+        position = index - self.base.index
+        invariant(0 <= position <= len(self._entries), "no entry {} in {}", index, self)
+        return self.size_bytes - (self._ends[position - 1] if position else 0)
 
     def slice(self, first: int, last: int, bytes_max: int) -> tuple[Entry, ...]:
         """Entries `first..last`, as many as fit in `bytes_max`, but one at least where there is one."""
-        taken: list[Entry] = []
-        size_bytes = 0
-        for position in range(first - self.base_index - 1, min(last, self.last_index) - self.base_index):
-            entry = self._entries[position]
-            size_bytes += entry.size_bytes
-            if taken and size_bytes > bytes_max:
-                break
-            taken.append(entry)
-        return tuple(taken)
+        begin = first - self.base.index - 1
+        end = min(last, self.last_index) - self.base.index
+        if begin >= end:
+            return ()
+        before = self._ends[begin - 1] if begin else 0
+        fitting = bisect_right(self._ends, before + bytes_max, begin, end)
+        return tuple(self._entries[begin : max(fitting, begin + 1)])
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Add entries that follow the last one without a gap; terms never fall along a log."""
-        for entry in entries:
-            invariant(entry.index == self.last_index + 1, f"entry {entry.index} does not follow {self}")
-            invariant(entry.term >= self.last_term, f"term {entry.term} of entry {entry.index} falls in {self}")
+        index, term, end = self.last_index, self.last_term, self.size_bytes
+        for entry in entries:  # a call per entry would double what the loading of a long log takes
+            index += 1
+            if entry.index != index:
+                raise InvariantViolation(f"entry {entry.index} does not follow {self}")
+            if entry.term < term:
+                raise InvariantViolation(f"term {entry.term} of entry {index} falls in {self}")
+            if entry.kind is EntryKind.CONFIGURATION:
+                self._configurations.append((index, _configuration_of(entry)))
+            term = entry.term
+            end += ENTRY_OVERHEAD_BYTES + len(entry.data)
             self._entries.append(entry)
-            self.size_bytes += entry.size_bytes
+            self._ends.append(end)
 
     def truncate_from(self, index: int) -> int:
         """Remove `index` and all after it; returns how many that were."""
-        invariant(index > self.base_index, f"cannot truncate {self} from {index}")
-        removed = self._entries[index - self.base_index - 1 :]
-        del self._entries[index - self.base_index - 1 :]
-        self.size_bytes -= sum(entry.size_bytes for entry in removed)
-        return len(removed)
+        invariant(index > self.base.index, "cannot truncate {} from {}", self, index)
+        position = index - self.base.index - 1
+        count = max(0, len(self._entries) - position)
+        del self._entries[position:]
+        del self._ends[position:]
+        while self._configurations and self._configurations[-1][0] >= index:
+            self._configurations.pop()
+        return count
 
     def first_conflict(self, entries: Sequence[Entry]) -> int | None:
         """The index of the first of `entries` that this log does not hold with that term; None if it holds all.
 
         An entry beyond the end counts: what a delayed or repeated Append carries is then found to be there and
-        nothing is removed (section 5.3; pitfall 7).
+        nothing is removed (section 5.3; pitfall 7). It walks no further than one Append is long; every entry is
+        compared, though by Log Matching the last would do, since here that property is kept, not assumed.
         """
         for entry in entries:
             if self.term_at(entry.index) != entry.term:
@@ -88,15 +127,17 @@ class RaftLog:
         """(index, term) of the last entry at or before `index` whose term is at most `term`: a conflict hint.
 
         All entries above it have a larger term, so none of them can match one of `term` (section 5.3, end;
-        pitfall 11). Falls back to the base of the log.
+        pitfall 11). Of what lies before the base nothing is known but that it is there: an answer from there is the
+        highest index that is possible, with term 0.
         """
-        index = min(index, self.last_index)
-        while index > self.base_index:
-            here = self.term_at(index)
-            if here is not None and here <= term:
-                return index, here
-            index -= 1
-        return self.base_index, self.base_term
+        kept = min(index, self.last_index) - self.base.index
+        if kept >= 0:
+            found = bisect_right(self._entries, term, 0, kept, key=_term_of)
+            if found:
+                return self.base.index + found, self._entries[found - 1].term
+            if self.base.term <= term:
+                return self.base.index, self.base.term
+        return max(0, min(index, self.base.index - 1)), 0
 
     def up_to_date(self, last_index: int, last_term: int) -> bool:
         """Whether a log that ends so is at least as up-to-date as this one (section 5.4.1)."""
@@ -104,3 +145,16 @@ class RaftLog:
 
     def __str__(self) -> str:
         return f"log {self.first_index}..{self.last_index} (last term {self.last_term})"
+
+
+def _term_of(entry: Entry) -> int:
+    return entry.term
+
+
+def _configuration_of(entry: Entry) -> Configuration:
+    try:
+        configuration = Configuration.decode(entry.data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvariantViolation(f"the configuration of entry {entry.index} cannot be read: {error}") from error
+    invariant(bool(configuration.voters), "the configuration of entry {} has no voter", entry.index)
+    return configuration

@@ -4,7 +4,7 @@ Why it exists: replication's only per-follower state, a small machine of its own
 
     PROBE      where the logs meet is not known: one Append at a time, the next only after an answer
     REPLICATE  it is known: Appends stream ahead of the acknowledgements, in a window of messages and bytes
-    SNAPSHOT   what the follower needs is compacted: nothing is sent until it has the snapshot (later)
+    SNAPSHOT   what it needs lies before the log's base: nothing but heartbeats until it is known to hold the base
 
 It must not send anything itself.
 """
@@ -36,6 +36,8 @@ class Progress:
         """The highest read round that it acknowledged."""
         self.advanced = False
         """Whether an acknowledgement moved `match` since the last heartbeat reply."""
+        self._snapshot_index = 0
+        """The base that a follower in SNAPSHOT needs."""
         self._inflight: deque[tuple[int, int]] = deque()
         self.inflight_bytes = 0
         self._messages_max = inflight_messages_max
@@ -71,6 +73,8 @@ class Progress:
             self.match = index
             self.next = max(self.next, index + 1)
             self.advanced = True
+            if self.state is ProgressState.SNAPSHOT and index >= self._snapshot_index:
+                self._become(ProgressState.REPLICATE)
         elif not (index == self.match and self.state is ProgressState.PROBE):
             return False
         if self.state is ProgressState.PROBE:
@@ -88,11 +92,16 @@ class Progress:
             self._become(ProgressState.PROBE)
             self.next = max(min(hint_next, prev_index), self.match + 1)
             return True
-        if self.next - 1 != prev_index:
+        if self.state is ProgressState.SNAPSHOT or self.next - 1 != prev_index:
             return False
         self.next = max(min(prev_index, hint_next), self.match + 1)
         self.probe_sent = False
         return True
+
+    def needs_snapshot(self, base_index: int) -> None:
+        """What it needs is not in the log any more: it must first hold the base, at `base_index`."""
+        self._become(ProgressState.SNAPSHOT)
+        self._snapshot_index = base_index
 
     def heartbeat_answered(self) -> bool:
         """A heartbeat was answered: the follower lives. True when something may be lost and an Append is due.
@@ -104,6 +113,8 @@ class Progress:
         if self.state is ProgressState.PROBE:
             self.probe_sent = False
             return True
+        if self.state is ProgressState.SNAPSHOT:
+            return False
         stalled = not self.advanced
         self.advanced = False
         return stalled

@@ -5,7 +5,10 @@ must not be answered by four pieces of code. A second, naive implementation in t
 """
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TypeVar
+
+Voter = TypeVar("Voter", bound=Hashable)
 
 
 class Tally(enum.Enum):
@@ -21,7 +24,7 @@ def majority(voters: int) -> int:
     return voters // 2 + 1
 
 
-def tally(voters: Sequence[str], votes: Mapping[str, bool]) -> Tally:
+def tally(voters: Sequence[Voter], votes: Mapping[Voter, bool]) -> Tally:
     """Count `votes` (by voter, so that a duplicate counts once, pitfall 15); votes of non-voters do not count."""
     needed = majority(len(voters))
     granted = sum(1 for voter in voters if votes.get(voter) is True)

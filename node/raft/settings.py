@@ -32,6 +32,8 @@ class RaftSettings(msgspec.Struct, frozen=True):
         invariant(self.heartbeat_us > 0, "heartbeat_us must be positive")
         invariant(
             self.heartbeat_us < self.election_min_us <= self.election_max_us,
-            f"need heartbeat_us < election_min_us <= election_max_us, not {self.heartbeat_us}, "
-            f"{self.election_min_us}, {self.election_max_us}",
+            "need heartbeat_us < election_min_us <= election_max_us, not {}, {}, {}",
+            self.heartbeat_us,
+            self.election_min_us,
+            self.election_max_us,
         )

@@ -5,6 +5,8 @@ Why it exists: operators, tests and the dashboard look at the algorithm through 
 
 import msgspec
 
+from node.raft.birth import waiting_for
+from node.raft.state import State
 from node.raft.types import Member, Role
 
 
@@ -55,3 +57,59 @@ class CoreStatus(msgspec.Struct, frozen=True):
     """Until this server would campaign; None where it would not: on a leader, in INITIAL, without a vote."""
     transferring_to: str = ""
     """Leader only: to whom the lead is being handed; empty: nobody."""
+
+
+def status_of(state: State, now: int) -> CoreStatus:
+    """A copy of what this server knows; its length depends on the members alone."""
+    deadline = state.deadline
+    log = state.log
+    return CoreStatus(
+        name=state.identity.name,
+        incarnation=state.identity.incarnation,
+        cluster_id="" if state.birth_token is not None else state.cluster_id,  # shown once it is durable
+        role=state.role,
+        term=state.term,
+        vote=state.vote,
+        leader=state.leader,
+        commit=state.commit,
+        applied=state.applied,
+        durable=state.disk.durable,
+        first_index=log.first_index,
+        last_index=log.last_index,
+        last_term=log.last_term,
+        log_bytes=log.size_bytes,
+        log_limit_bytes=state.settings.log_bytes_max,
+        deadline_in_us=None if deadline is None else max(0, deadline - now),
+        voters=state.configuration.voters,
+        learners=state.configuration.learners,
+        peers=tuple(_peer_status(state, peer, now) for peer in _known_peers(state)),
+        waiting_for=waiting_for(state, now) if state.role is Role.INITIAL else "",
+        election_timeout_us=state.election_timeout_us,
+        election_due_in_us=None if state.election_due_us is None else max(0, state.election_due_us - now),
+        transferring_to=state.transfer.target.name if state.transfer is not None else "",
+    )
+
+
+def _known_peers(state: State) -> tuple[Member, ...]:
+    if state.born:
+        return state.peers
+    others = [seed for seed in sorted(state.identity.seeds) if seed != state.identity.name]
+    return tuple(state.births[seed][0] if seed in state.births else Member(seed, "") for seed in others)
+
+
+def _peer_status(state: State, peer: Member, now: int) -> PeerStatus:
+    heard = state.last_heard.get(peer.name)
+    age_us = None if heard is None else now - heard
+    progress = None if state.leadership is None else state.leadership.progress.get(peer)
+    if progress is None:
+        return PeerStatus(peer.name, peer.incarnation, age_us)
+    return PeerStatus(
+        peer.name,
+        peer.incarnation,
+        age_us,
+        progress.state.value,
+        progress.match,
+        progress.next,
+        progress.inflight_messages,
+        progress.inflight_bytes,
+    )

@@ -13,6 +13,7 @@ from node.raft.birth import waiting_for
 from node.raft.effects import Ordered
 from node.raft.events import Campaign, ForceTimeout, LeaveInitial, TransferLeadership
 from node.raft.messages import TimeoutNow
+from node.raft.progress import Progress
 from node.raft.roles import become_follower
 from node.raft.state import State, Transfer
 from node.raft.types import Member, Role
@@ -49,7 +50,7 @@ def on_leave_initial(state: State, event: LeaveInitial, now: int) -> None:
         _answer(state, event.request, False, f"birth needs more than a command: {waiting_for(state, now)}")
         return
     state.waits_in_initial = False
-    if state.log.last_index:
+    if state.born:
         become_follower(state, state.term, "", now, "asked to leave INITIAL")
         _answer(state, event.request, True, f"{state.identity.name} follows, in term {state.term}")
         return
@@ -61,27 +62,33 @@ def on_leave_initial(state: State, event: LeaveInitial, now: int) -> None:
 
 def on_transfer(state: State, event: TransferLeadership, now: int) -> None:
     """Thesis 3.10, step 1: stop taking proposals. `advance` does the rest; the answer comes when it is decided."""
+    lead, wanted = state.leadership, event.target
+    others = (
+        {} if lead is None else {voter.name: voter for voter in state.configuration.voters if voter in lead.progress}
+    )
     refusal = ""
-    target = event.target
-    others = [voter for voter in state.voters if voter != state.identity.name]
-    if state.role is not Role.LEADER:
+    if lead is None:
         where = f"{state.leader} does" if state.leader else "no leader is known"
         refusal = f"{state.identity.name} does not lead: {where}"
     elif state.transfer is not None:
-        refusal = f"the lead is being handed to {state.transfer.target} already"
-    elif target == state.identity.name:
-        refusal = f"{target} leads already"
+        refusal = f"the lead is being handed to {state.transfer.target.name} already"
+    elif wanted == state.identity.name:
+        refusal = f"{wanted} leads already"
     elif not others:
         refusal = "there is no other voter"
-    elif target and target not in others:
-        refusal = f"{target} is not a voter; the others are {', '.join(others)}"
-    if refusal:
+    elif wanted and wanted not in others:
+        refusal = f"{wanted} is not a voter; the others are {', '.join(others)}"
+    if refusal or lead is None:
         _answer(state, event.request, False, refusal)
         return
-    # Of equal logs, the one that answered last: it is the surest to be there.
-    target = target or max(others, key=lambda name: (state.progress[name].match, state.progress[name].answered_us))
+    target = others[wanted] if wanted else max(others.values(), key=lambda voter: _standing(lead.progress[voter]))
     state.transfer = Transfer(event.request, target, state.term, now + state.settings.election_max_us)
-    state.trace("transfer", target=target, phase="begun")
+    state.trace("transfer", target=target.name, phase="begun")
+
+
+def _standing(progress: Progress) -> tuple[int, int]:
+    """Of equal logs, the one that answered last: it is the surest to be there."""
+    return progress.match, progress.answered_us
 
 
 def on_timeout_now(state: State, sender: Member, now: int) -> None:
@@ -95,20 +102,24 @@ def advance(state: State) -> None:
     transfer = state.transfer
     if transfer is None:
         return
-    if state.role is Role.LEADER and state.term == transfer.term:
-        if not transfer.told and state.progress[transfer.target].match == state.log.last_index:
+    lead, target = state.leadership, transfer.target
+    if lead is not None and state.term == transfer.term:
+        progress = lead.progress.get(target)
+        if progress is None:
+            _end(state, False, f"{target.name} is no member any more; {state.identity.name} still leads")
+        elif not transfer.told and progress.match == state.log.last_index:
             transfer.told = True
-            state.send(transfer.target, TimeoutNow(state.term))
-            state.trace("transfer", target=transfer.target, phase="told")
+            state.send(target.name, TimeoutNow(state.term))
+            state.trace("transfer", target=target.name, phase="told")
     elif state.leader:
-        _end(state, state.leader == transfer.target, f"{state.leader} leads in term {state.term}")
+        _end(state, state.leader == target.name, f"{state.leader} leads in term {state.term}")
 
 
 def on_transfer_deadline(state: State) -> None:
     """One election timeout has passed: a leader that still leads goes on as before."""
     if state.transfer is None:
         return
-    target = state.transfer.target
+    target = state.transfer.target.name
     if state.role is Role.LEADER and state.term == state.transfer.term:
         why = "did not take over" if state.transfer.told else "did not catch up"
         _end(state, False, f"{target} {why} within an election timeout; {state.identity.name} still leads")
@@ -120,7 +131,7 @@ def on_transfer_deadline(state: State) -> None:
 
 def _end(state: State, handed_over: bool, message: str) -> None:
     if state.transfer is not None:
-        state.trace("transfer", target=state.transfer.target, phase="done" if handed_over else "failed")
+        state.trace("transfer", target=state.transfer.target.name, phase="done" if handed_over else "failed")
         _answer(state, state.transfer.request, handed_over, message)
         state.transfer = None
 

@@ -12,6 +12,8 @@ import hashlib
 
 import msgspec
 
+from node.raft.errors import invariant
+
 ENTRY_OVERHEAD_BYTES = 40
 """What an entry costs beside its data in memory and in a frame, as counted against every limit in bytes."""
 
@@ -33,7 +35,7 @@ class EntryKind(enum.IntEnum):
     NOOP = 0
     """Appended by a new leader to learn what is committed (section 8); data is empty."""
     CONFIGURATION = 1
-    """A msgpack `Configuration`; index 1 of every log is one."""
+    """A msgpack `Configuration`, in force from its append on (thesis 4.1); the birth, index 1, is one."""
     COMMAND = 2
     """Opaque bytes for the state machine."""
 
@@ -129,6 +131,20 @@ class Base(msgspec.Struct, frozen=True):
     time_us: int = 0
     configuration: Configuration = Configuration(())
     cluster_id: str = ""
+
+
+UNBORN = Base()
+"""The base of a server that belongs to no cluster yet."""
+
+
+def base_of_birth(first: Entry) -> Base:
+    """The base of a log that begins with entry 1: the one place where that entry is asked anything.
+
+    Raises `InvariantViolation` where `first` is not a birth, `msgspec.DecodeError` where its data is none.
+    """
+    birth = first.index == 1 and first.kind is EntryKind.CONFIGURATION
+    invariant(birth, "entry {} of kind {} is no birth, so this log needs a base", first.index, first.kind)
+    return Base(configuration=Configuration.decode(first.data), cluster_id=cluster_id_of(first))
 
 
 def cluster_id_of(birth: Entry) -> str:

@@ -15,7 +15,7 @@ from node.raft.events import Applied, Deadline, Event, Persisted, Proposal, Prop
 from node.raft.messages import AppendReply, HeartbeatReply, PreVote, PreVoteReply, RaftMessage, Vote, VoteReply
 from node.raft.settings import RaftSettings
 from node.raft.state import Identity
-from node.raft.types import Configuration, Entry, EntryKind, HardState, Member, Role
+from node.raft.types import UNBORN, Base, Configuration, Entry, EntryKind, HardState, Member, Role
 
 HEARTBEAT_US = 100_000
 ELECTION_MIN_US = 150_000
@@ -99,9 +99,10 @@ class Server:
         boot: str = "boot-1",
         incarnation: str | None = None,
         draw: float = 0.0,
+        base: Base = UNBORN,
     ) -> None:
         identity = Identity(name, incarnation or f"disk-{name}", boot, seeds)
-        self.raft = Raft(identity, settings or RaftSettings(), Chance(draw), hard, entries)
+        self.raft = Raft(identity, settings or RaftSettings(), Chance(draw), hard, entries, base)
         self.now = START_US
         self.writing: list[Persist] = []
         self.applying: list[Apply] = []

@@ -43,7 +43,9 @@ MUTATIONS = (
         "if index > state.commit and state.log.term_at(index) == state.term:",
         "if index > state.commit:",
     ),
-    Mutation("skip the noop", "core.py", "                replication.append_noop(state)", "                pass"),
+    Mutation(
+        "skip the noop", "core.py", "                replication.append_noop(state, lead, now)", "                pass"
+    ),
     Mutation(
         "noop obeys the full log",
         "core.py",
@@ -71,16 +73,16 @@ MUTATIONS = (
     Mutation(
         "own vote before durable",
         "roles.py",
-        "    state.votes = {}\n    state.self_vote_token = state.next_token",
-        "    state.votes = {state.identity.name: True}\n    state.self_vote_token = state.next_token",
+        "    state.candidacy = Candidacy({}, state.disk.next_token)",
+        "    state.candidacy = Candidacy({state.me: True}, state.disk.next_token)",
     ),
     Mutation(
         "any write vouches for the own vote",
         "election.py",
-        "state.self_vote_token is not None and token >= state.self_vote_token:",
-        "state.self_vote_token is not None:",
+        "own.self_vote_token is not None and token >= own.self_vote_token:",
+        "own.self_vote_token is not None:",
     ),
-    Mutation("vote is not written", "election.py", "            state.hard_state_changed()", "            pass"),
+    Mutation("vote is not written", "election.py", "            state.disk.hard_state_changed()", "            pass"),
     Mutation("vote twice", "election.py", '    elif state.vote not in ("", sender.name):', "    elif False:"),
     Mutation(
         "vote for a log that is behind",
@@ -95,12 +97,12 @@ MUTATIONS = (
         "last_term >= self.last_term",
     ),
     Mutation(
-        "keep the vote in a new term", "roles.py", '        state.vote = ""\n        state.hard', "        state.hard"
+        "keep the vote in a new term", "roles.py", '        state.vote = ""\n        state.disk', "        state.disk"
     ),
     Mutation(
         "new term is not written",
         "roles.py",
-        '        state.vote = ""\n        state.hard_state_changed()',
+        '        state.vote = ""\n        state.disk.hard_state_changed()',
         '        state.vote = ""',
     ),
     Mutation(
@@ -124,10 +126,9 @@ MUTATIONS = (
     Mutation(
         "count votes by counter",
         "election.py",
-        '    state.votes[sender.name] = message.granted\n    state.trace("vote-reply", voter=sender.name, '
-        'granted=message.granted, phase="vote")',
-        "    free = [name for name in state.voters if name not in state.votes]\n"
-        "    state.votes[(free or [sender.name])[-1]] = message.granted",
+        "        state.candidacy.votes[voter] = granted\n",
+        "        free = [other for other in state.configuration.voters if other not in state.candidacy.votes]\n"
+        "        state.candidacy.votes[(free or [voter])[-1]] = granted\n",
     ),
     Mutation(
         "count answers to old campaigns",
@@ -163,8 +164,8 @@ MUTATIONS = (
     Mutation(
         "refused vote restarts the timer",
         "election.py",
-        "            state.hard_state_changed()\n        state.restart_election_timer(now)",
-        "            state.hard_state_changed()\n    state.restart_election_timer(now)",
+        "            state.disk.hard_state_changed()\n        state.restart_election_timer(now)",
+        "            state.disk.hard_state_changed()\n    state.restart_election_timer(now)",
     ),
     Mutation(
         "pre-vote restarts the timer",
@@ -182,19 +183,19 @@ MUTATIONS = (
     Mutation(
         "a paused leader speaks first",
         "core.py",
-        "        if state.quorum_due_us is not None and now >= state.quorum_due_us:",
-        "        if state.quorum_due_us is not None and now >= state.quorum_due_us and now < state.quorum_due_us + 1:",
+        "is not None and now >= lead.quorum_due_us:",
+        "is not None and now >= lead.quorum_due_us and now < lead.quorum_due_us + 1:",
     ),
     Mutation(
         "heartbeat commit not capped by match",
         "replication.py",
-        "        commit = min(state.commit, state.progress[peer.name].match)\n",
+        "        commit = min(state.commit, progress.match)\n",
         "        commit = state.commit\n",
     ),
     Mutation(
         "read round's commit not capped by match",
         "reads.py",
-        "            commit = min(state.commit, state.progress[peer.name].match)\n",
+        "            commit = min(state.commit, progress.match)\n",
         "            commit = state.commit\n",
     ),
     Mutation(
@@ -223,38 +224,40 @@ MUTATIONS = (
     ),
     Mutation(
         "truncate committed entries",
-        "state.py",
-        '        invariant(index > self.commit, f"term',
-        '        invariant(True, f"term',
+        "membership.py",
+        '        index > state.commit, "term',
+        '        True, "term',
     ),
     Mutation(
         "forget clipping outstanding writes (ABA)",
-        "state.py",
+        "disk.py",
         "            write.last_index = min(write.last_index, index - 1)",
         "            pass",
     ),
     Mutation(
         "truncation is not written",
-        "state.py",
+        "disk.py",
         "            self._truncate_from = index if",
         "            _ = index if",
     ),
     Mutation(
         "durable falls not on truncation",
-        "state.py",
+        "disk.py",
         "        self.durable = min(self.durable, index - 1)\n",
         "",
     ),
     Mutation(
         "leader counts itself before its disk",
         "replication.py",
-        "    held = [state.durable if",
-        "    held = [state.log.last_index if",
+        "state.me, state.disk.durable, lambda",
+        "state.me, state.log.last_index, lambda",
     ),
-    Mutation("apply before durable", "core.py", "ready = min(state.commit, state.durable)", "ready = state.commit"),
+    Mutation(
+        "apply before durable", "core.py", "ready = min(state.commit, state.disk.durable)", "ready = state.commit"
+    ),
     Mutation(
         "the earliest acknowledgement of a step is kept",
-        "state.py",
+        "disk.py",
         "                    if told.index < message.index:",
         "                    if told.index > message.index:",
     ),
@@ -271,9 +274,7 @@ MUTATIONS = (
         "could_match = message.hint_index",
     ),
     Mutation("late refusals count", "progress.py", "            if prev_index <= self.match:", "            if False:"),
-    Mutation(
-        "refusals of other probes count", "progress.py", "        if self.next - 1 != prev_index:", "        if False:"
-    ),
+    Mutation("refusals of other probes count", "progress.py", " or self.next - 1 != prev_index:", ":"),
     Mutation("match goes back", "progress.py", "        if index > self.match:\n", "        if index != self.match:\n"),
     Mutation(
         "window not bounded in messages",
@@ -305,8 +306,12 @@ MUTATIONS = (
         "    state.send_in_term(sender.name, HeartbeatReply",
         "    state.send_when_durable(sender.name, HeartbeatReply",
     ),
-    Mutation("a new term is shown before it is durable", "state.py", "if self.durable_term == self.term:", "if True:"),
-    Mutation("read without quorum", "reads.py", "    confirmed = agreed(acked)", "    confirmed = state.read_round"),
+    Mutation(
+        "a new term is shown before it is durable", "state.py", "if self.disk.durable_term == self.term:", "if True:"
+    ),
+    Mutation(
+        "read without quorum", "reads.py", "    confirmed = agreed(", "    confirmed = state.reads.round or agreed("
+    ),
     Mutation(
         "read before the noop commits",
         "reads.py",
@@ -316,12 +321,12 @@ MUTATIONS = (
     Mutation(
         "read joins a sent round",
         "reads.py",
-        "    if not state.reads_waiting or (state.read_rounds and not also_in_flight):\n        return\n",
-        "    if state.reads_waiting and state.read_rounds:\n"
-        "        last = state.read_rounds.pop()\n"
-        "        state.read_rounds.append(ReadRound(last.number, last.index, (*last.units, *state.reads_waiting)))\n"
-        "        state.reads_waiting.clear()\n"
-        "    if not state.reads_waiting:\n        return\n",
+        "    if not lead.reads_waiting or (lead.read_rounds and not also_in_flight):\n        return\n",
+        "    if lead.reads_waiting and lead.read_rounds:\n"
+        "        last = lead.read_rounds.pop()\n"
+        "        lead.read_rounds.append(ReadRound(last.number, last.index, (*last.units, *lead.reads_waiting)))\n"
+        "        lead.reads_waiting.clear()\n"
+        "    if not lead.reads_waiting:\n        return\n",
     ),
     Mutation(
         "echoes of another boot count",
@@ -333,20 +338,20 @@ MUTATIONS = (
         "any heartbeat answer confirms reads",
         "replication.py",
         "    behind = progress.match < state.log.last_index\n",
-        "    progress.read_acked = state.read_round\n    behind = progress.match < state.log.last_index\n",
+        "    progress.read_acked = state.reads.round\n    behind = progress.match < state.log.last_index\n",
     ),
     Mutation("read before it is applied", "reads.py", "        if index <= state.applied:", "        if True:"),
     Mutation(
         "asking again disowns the first question",
         "reads.py",
         "number: PendingRead(number, read.requests, now) for number,",
-        "state.read_number + 1: PendingRead(number, read.requests, now) for number,",
+        "state.reads.number + 1: PendingRead(number, read.requests, now) for number,",
     ),
     Mutation("an answer covers later reads", "reads.py", "if number <= context.number]", "if context.number]"),
     Mutation(
         "reads survive a change of leader",
         "roles.py",
-        "        state.reads_asked.clear()\n",
+        "        state.reads.asked.clear()\n",
         "",
     ),
     Mutation(
@@ -388,7 +393,7 @@ MUTATIONS = (
     Mutation(
         "hand over to one that lags",
         "transfer.py",
-        "not transfer.told and state.progress[transfer.target].match == state.log.last_index:",
+        "not transfer.told and progress.match == state.log.last_index:",
         "not transfer.told:",
     ),
     Mutation(
@@ -418,19 +423,19 @@ MUTATIONS = (
     Mutation(
         "any leader is the target",
         "transfer.py",
-        "_end(state, state.leader == transfer.target,",
+        "_end(state, state.leader == target.name,",
         "_end(state, True,",
     ),
     Mutation(
         "agree to a birth while waiting",
         "birth.py",
-        "    if state.waits_in_initial and not born:",
-        "    if False and not born:",
+        "    if state.waits_in_initial and not state.born:",
+        "    if False and not state.born:",
     ),
     Mutation(
         "a command goes round birth",
         "transfer.py",
-        "    if state.log.last_index:\n        become_follower(",
+        "    if state.born:\n        become_follower(",
         "    if True:\n        become_follower(",
     ),
     Mutation(
@@ -442,7 +447,7 @@ MUTATIONS = (
     Mutation(
         "take any born configuration",
         "birth.py",
-        "if state.birth_token is None and me in configuration.voters and names",
+        "if state.birth_token is None and state.me in configuration.voters and names",
         "if state.birth_token is None and names",
     ),
     Mutation(
@@ -464,17 +469,17 @@ MUTATIONS = (
         "        state = self._state\n        state.last_heard[sender.name] = now\n"
         "        if isinstance(message, Birth):",
     ),
-    Mutation("no log limit", "replication.py", "state.log.size_bytes + size_bytes > settings.log_bytes_max:", "False:"),
+    Mutation("no log limit", "replication.py", "log_bytes + size_bytes > settings.log_bytes_max:", "False:"),
     Mutation(
         "no uncommitted limit",
         "replication.py",
-        "state.uncommitted_bytes + size_bytes > settings.uncommitted_bytes_max and state.uncommitted_bytes:",
+        "waiting_bytes + size_bytes > settings.uncommitted_bytes_max and waiting_bytes:",
         "False:",
     ),
     Mutation(
         "log time runs backwards",
         "replication.py",
-        "max(state.last_time_us, event.time_us)",
+        "max(lead.last_time_us, event.time_us)",
         "event.time_us",
     ),
 )

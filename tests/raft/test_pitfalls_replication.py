@@ -2,6 +2,7 @@
 
 import pytest
 
+from node.raft import membership
 from node.raft.effects import Accepted, Apply, Persist, Refused, Send
 from node.raft.errors import InvariantViolation
 from node.raft.events import Persisted, Proposal, Propose, Receive
@@ -184,7 +185,7 @@ def test_pitfall_07_truncation_begins_at_the_first_real_conflict() -> None:
 def test_pitfall_08_a_committed_entry_is_never_removed() -> None:
     server = follower((1, 1, 1), term=1, commit=3)
     with pytest.raises(InvariantViolation, match="asked to truncate from 3, committed is 3"):
-        server.raft._state.truncate_from(3)
+        membership.truncate_from(server.raft._state, 3, server.now)
     server.receive("b", Append(2, 1, 0, 1, commands(2, [1, 2, 2])))  # contradicts index 3, which is committed
     assert server.terms[:3] == [0, 1, 1]
 

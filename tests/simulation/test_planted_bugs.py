@@ -7,10 +7,12 @@ import pytest
 
 from node.raft import election, following, reads, replication
 from node.raft.errors import InvariantViolation
+from node.raft.leadership import Leadership
 from node.raft.log import RaftLog
 from node.raft.messages import AppendReply, ReadIndexReply, Vote, VoteReply
 from node.raft.quorum import agreed
 from node.raft.state import State
+from node.raft.types import Member
 from tests.simulation.disk import SimulatedFile
 from tests.simulation.invariants import Violation
 from tests.simulation.world import World
@@ -69,8 +71,8 @@ def append_without_comparing(patch: pytest.MonkeyPatch) -> None:
 
 
 def count_itself_before_the_disk(patch: pytest.MonkeyPatch) -> None:
-    def advance_commit(state: State) -> None:
-        held = [state.log.last_index, *(progress.match for progress in state.progress.values())]
+    def advance_commit(state: State, lead: Leadership) -> None:
+        held = [state.log.last_index, *(progress.match for progress in lead.progress.values())]
         index = sorted(held, reverse=True)[len(held) // 2]
         index = max(index, sorted(held, reverse=True)[len(held) // 2 - 1])  # one fewer than a majority
         if index > state.commit and state.log.term_at(index) == state.term:
@@ -80,14 +82,14 @@ def count_itself_before_the_disk(patch: pytest.MonkeyPatch) -> None:
 
 
 def read_without_a_quorum(patch: pytest.MonkeyPatch) -> None:
-    def confirm_rounds(state: State) -> None:
-        while state.read_rounds:
-            done = state.read_rounds.popleft()
+    def confirm_rounds(state: State, lead: Leadership) -> None:
+        while lead.read_rounds:
+            done = lead.read_rounds.popleft()
             for unit in done.units:
                 if unit.context is not None:
                     state.send(unit.peer, ReadIndexReply(state.term, unit.context, done.index))
                 else:
-                    state.reads_confirmed.append((done.index, unit.requests))
+                    state.reads.confirmed.append((done.index, unit.requests))
 
     patch.setattr(reads, "confirm_rounds", confirm_rounds)
 
@@ -103,10 +105,10 @@ def follow_the_commit_index_too_far(patch: pytest.MonkeyPatch) -> None:
 
 
 def take_late_acknowledgements_of_overwritten_entries(patch: pytest.MonkeyPatch) -> None:
-    def on_append_reply(state: State, peer: str, message: AppendReply, now: int) -> None:
-        progress = state.progress[peer]
+    def on_append_reply(state: State, lead: Leadership, peer: Member, message: AppendReply, now: int) -> None:
+        progress = lead.progress[peer]
         progress.match = max(progress.match, state.log.last_index if message.success else 0)
-        original(state, peer, message, now)
+        original(state, lead, peer, message, now)
 
     original = replication.on_append_reply
     patch.setattr(replication, "on_append_reply", on_append_reply)

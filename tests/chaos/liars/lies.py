@@ -18,6 +18,7 @@ import node.raft.quorum
 import node.raft.replication
 import node.storage.wal
 from node.raft.effects import Persist
+from node.raft.leadership import Leadership
 from node.raft.messages import Append
 from node.raft.quorum import Tally
 from node.raft.state import State
@@ -106,8 +107,8 @@ def commits_alone(_name: str) -> None:
     def agreed(values: list[int]) -> int:
         return max(values)
 
-    def check_quorum(state: State, now: int) -> None:
-        state.quorum_due_us = now + state.settings.election_max_us
+    def check_quorum(state: State, lead: Leadership, now: int) -> None:
+        lead.quorum_due_us = now + state.settings.election_max_us
 
     _put_in(node.raft.replication, agreed)
     _put_in(node.raft.election, check_quorum)
@@ -118,7 +119,7 @@ def crowns_itself(_name: str) -> None:
     honest, hears = node.raft.quorum.tally, node.raft.following.on_append
     led = False
 
-    def tally(voters: Sequence[str], votes: Mapping[str, bool]) -> Tally:
+    def tally(voters: Sequence[Member], votes: Mapping[Member, bool]) -> Tally:
         nonlocal led
         counted = honest(voters, votes)
         if led and any(votes.values()):

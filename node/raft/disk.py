@@ -1,0 +1,95 @@
+"""What waits for the disk: what this step must write, what may be said only afterwards, and what is on its way.
+
+Why it exists: "before responding to RPCs" (figure 2) in one place. What a restart could contradict, a vote, an
+acknowledgement, a new term, leaves only with a `Persist` whose completion vouches for it, and nothing counts as
+durable that was overwritten meanwhile (pitfalls 3 to 6). It must not know why anything is written.
+"""
+
+from collections import deque
+
+import msgspec
+
+from node.raft.effects import Persist, Send
+from node.raft.errors import invariant
+from node.raft.log import RaftLog
+from node.raft.messages import AppendReply
+from node.raft.types import HardState
+
+
+class Outstanding(msgspec.Struct):
+    """A Persist that storage has not confirmed; `last_index` is the last entry it makes durable, `term` the term."""
+
+    token: int
+    last_index: int
+    term: int
+
+
+class DiskQueue:
+    """`durable`: the last entry of the log that is on disk; `durable_term`: the term that is."""
+
+    def __init__(self, last_index: int, term: int) -> None:
+        self.durable = last_index
+        self.durable_term = term
+        self.next_token = 1
+        """The token of the Persist that ends this step, if there is one."""
+        self._then: list[Send] = []
+        self._outstanding: deque[Outstanding] = deque()
+        self._submitted_last = last_index
+        self._truncate_from: int | None = None
+        self._hard_dirty = False
+
+    def hard_state_changed(self) -> None:
+        """Term or vote are to be written at the end of this step."""
+        self._hard_dirty = True
+
+    def send_afterwards(self, send: Send) -> None:
+        """Send once all that this step changed, and all before it, is on disk.
+
+        Of several acknowledgements to one leader in one step only the last is kept: it says all that the others say.
+        """
+        message = send.message
+        if isinstance(message, AppendReply) and message.success:
+            for position, earlier in enumerate(self._then):
+                told = earlier.message
+                if earlier.to == send.to and isinstance(told, AppendReply) and told.success:
+                    if told.term != message.term:
+                        continue
+                    if told.index < message.index:
+                        self._then[position] = send
+                    return
+        self._then.append(send)
+
+    def truncated(self, index: int) -> None:
+        """The log lost `index` and all after it."""
+        self.durable = min(self.durable, index - 1)
+        for write in self._outstanding:
+            # A write that completes late must not mark as durable what was overwritten meanwhile (pitfall 6).
+            write.last_index = min(write.last_index, index - 1)
+        if index <= self._submitted_last:
+            self._submitted_last = index - 1
+            self._truncate_from = index if self._truncate_from is None else min(index, self._truncate_from)
+
+    def submit(self, log: RaftLog, hard: HardState, cluster_id: str | None) -> Persist | None:
+        """End of a step: all that must be durable, and all that waits for it, as one Persist; None: nothing is."""
+        entries = log.slice(self._submitted_last + 1, log.last_index, bytes_max=1 << 62)
+        writes = bool(entries) or self._hard_dirty or self._truncate_from is not None
+        if not (writes or self._then):
+            return None
+        write = Persist(
+            self.next_token, hard if writes else None, self._truncate_from, entries, tuple(self._then), cluster_id
+        )
+        self._outstanding.append(Outstanding(write.token, log.last_index if writes else 0, hard.term))
+        self.next_token += 1
+        self._submitted_last = log.last_index
+        self._truncate_from = None
+        self._hard_dirty = False
+        self._then.clear()
+        return write
+
+    def persisted(self, token: int) -> None:
+        """Everything up to `token` is durable."""
+        invariant(token < self.next_token, "storage confirmed token {}, which was never given out", token)
+        while self._outstanding and self._outstanding[0].token <= token:
+            write = self._outstanding.popleft()
+            self.durable = max(self.durable, write.last_index)
+            self.durable_term = max(self.durable_term, write.term)

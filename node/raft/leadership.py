@@ -1,0 +1,68 @@
+"""What only a leader knows, as one object: made when it is elected, dropped when it leaves the role.
+
+Why it exists: a leader's knowledge is of its term alone (figure 2, "reinitialized after election"); in an object of
+its own nothing of it can outlive the lead or be asked of a server that does not lead. It must not decide anything:
+see replication.py, reads.py and election.py.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from node.raft.messages import ReadContext
+from node.raft.progress import Progress
+from node.raft.settings import RaftSettings
+from node.raft.types import Member
+
+
+class ReadUnit(msgspec.Struct, frozen=True):
+    """Reads that share their fate: this node's own (`requests`), or a follower's (`peer`, `context`)."""
+
+    requests: tuple[int, ...] = ()
+    peer: str = ""
+    context: ReadContext | None = None
+
+
+class ReadRound(msgspec.Struct, frozen=True):
+    """Reads that wait for a quorum to acknowledge round `number`, to be served at `index`."""
+
+    number: int
+    index: int
+    units: tuple[ReadUnit, ...]
+
+
+class Leadership:
+    """Begun at `now`, with a log that ends at `last_index` and `last_time_us`, over the followers `peers`."""
+
+    def __init__(
+        self, settings: RaftSettings, peers: Iterable[Member], last_index: int, last_time_us: int, now: int
+    ) -> None:
+        self._settings = settings
+        self.progress: dict[Member, Progress] = {}
+        """By member: a new disk under an old name has acknowledged nothing."""
+        self.last_time_us = last_time_us
+        """The log time of the last entry."""
+        self.log_full_told = False
+        self.heartbeat_due_us = now
+        self.quorum_due_us = now + settings.election_max_us
+        """Followers just voted, which is contact enough for one election timeout."""
+        self.reads_waiting: list[ReadUnit] = []
+        self.read_rounds: deque[ReadRound] = deque()
+        self.follow(peers, last_index, now)
+
+    def follow(self, peers: Iterable[Member], last_index: int, now: int) -> None:
+        """From now on replicate to `peers` and to nobody else; of a new one nothing is known."""
+        window = self._settings.inflight_messages_max, self._settings.inflight_bytes_max
+        self.progress = {peer: self.progress.get(peer) or Progress(last_index + 1, now, *window) for peer in peers}
+
+    def by_voter(self, voters: Iterable[Member], me: Member, own: int, ask: Callable[[Progress], int]) -> list[int]:
+        """One value per voter: `own` of this server, if it is one, and what `ask` says of the others.
+
+        A voter that is not followed, since it bears this server's name on another disk, has said nothing: 0.
+        """
+        values = []
+        for voter in voters:
+            progress = self.progress.get(voter)
+            values.append(ask(progress) if progress is not None else own if voter == me else 0)
+        return values

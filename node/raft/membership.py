@@ -1,0 +1,47 @@
+"""The configuration in force: the latest one in the log, committed or not (thesis 4.1).
+
+Why it exists: what changes the log may change who votes and who is followed, and must do so at once, an append as
+well as a truncation, which puts the configuration before in force again. So nothing else changes the log of a server
+that is born. It must not decide which changes are allowed.
+"""
+
+from collections.abc import Sequence
+
+from node.raft.effects import ConfigChanged
+from node.raft.errors import invariant
+from node.raft.state import State
+from node.raft.types import Entry
+
+
+def append(state: State, entries: Sequence[Entry], now: int) -> None:
+    """Add entries at the end of the log; they are durable when the disk has said so."""
+    state.log.append(entries)
+    adopt(state, now)
+
+
+def truncate_from(state: State, index: int, now: int) -> None:
+    """Remove entries that conflict with the leader's. Committed ones cannot conflict (section 5.4; pitfall 8)."""
+    invariant(
+        index > state.commit, "term {}: asked to truncate from {}, committed is {}", state.term, index, state.commit
+    )
+    count = state.log.truncate_from(index)
+    state.trace("truncated", **{"from": index, "count": count})
+    state.disk.truncated(index)
+    adopt(state, now)
+
+
+def adopt(state: State, now: int) -> None:
+    """Put the log's latest configuration in force, if it is another than before, and say so.
+
+    A leader begins to replicate to members that are new, from the end of its log on, and forgets those that left. A
+    server that is no member any more goes on as it is told: it neither votes nor campaigns (`State.is_voter`).
+    """
+    configuration = state.log.configuration
+    if configuration is state.configuration or configuration == state.configuration:
+        return
+    state.configuration = configuration
+    everyone = (*configuration.voters, *configuration.learners)
+    state.peers = tuple(member for member in everyone if member.name != state.identity.name)
+    if state.leadership is not None:
+        state.leadership.follow(state.peers, state.log.last_index, now)
+    state.effects.append(ConfigChanged(configuration, state.cluster_id, state.self_member))
