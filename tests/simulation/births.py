@@ -32,6 +32,7 @@ class Births(World):
             self.scheduler.schedule(at_us, lambda server=server: self._again(server))  # type: ignore[misc]
         for client in self.clients:
             client.begin()
+        self.invariants.doubled = (self.servers[0].label, self.servers[-1].label)
         self.scheduler.schedule(500_000, self._next_pain)
         if self.scheduler.run_until(PAINS_US, lambda: bool(self.invariants.cluster_id)):
             self.scheduler.run_until(self.scheduler.now() + AFTER_FIRST_US)
@@ -53,27 +54,24 @@ class Births(World):
         name = self.names[0]
         return [*super()._found(), self.server(name, f"{name}'")]
 
-    def _weather(self) -> Conditions:
-        return Conditions(delay_max_us=int(self.rng.random() * LATE_US_MAX) + 1_000)
-
     def _next_pain(self) -> None:
         if not self._troubled:
             return
-        first, second = self.servers[0].label, self.servers[-1].label
-        others = tuple(server.label for server in self.servers[1:-1])
-        chance = self.rng.random()
+        first, *others, second = (server.label for server in self.servers)
         self.network.heal_all()
-        if chance < 0.35:
-            self.network.partition((first,), (*others, second))
-        elif chance < 0.7:
-            self.network.partition((second,), (*others, first))
-        elif chance < 0.8:
-            self.network.partition(others[:1], others[1:])
+        for other in others:  # each hears the one, the other, or now and then both
+            chance = self.rng.random()
+            if chance < 0.9:
+                self.network.partition((other,), (first if chance < 0.45 else second,))
+        for here in (first, *others, second):
+            for there in others:
+                late_us = int(self.rng.random() * LATE_US_MAX) + 1_000 if self.rng.random() < 0.5 else 2_000
+                self.network.weather(here, there, Conditions(delay_max_us=late_us))
+                self.network.weather(there, here, Conditions(delay_max_us=late_us))
         if self.rng.random() < 0.2:
             server = self.servers[int(self.rng.random() * len(self.servers))]
             server.kill()
             self.scheduler.schedule(self.scheduler.now() + 300_000, lambda: self._again(server))
-        self.on_line(b"%d pain %d" % (self.scheduler.now(), int(chance * 100)))
         self.scheduler.schedule(self.scheduler.now() + int(self.rng.random() * 2_500_000), self._next_pain)
 
     def _again(self, server: Server) -> None:
@@ -81,13 +79,11 @@ class Births(World):
             self.faults.start(server)
 
     def _part_with_one(self) -> None:
-        """Of the two, keep the one whose disk is in a first entry that anybody holds; without one, the first."""
+        """Keep the one whose disk is in the first entry of the others, or of anybody; without one, the first."""
         first, second = self.servers[0], self.servers[-1]
-        loser = second
-        for server in self.servers:
-            core = None if server.driver is None else server.driver.core
-            if core is not None and any(second.incarnation.encode() in entry.data for entry in core.entries(1, 1)):
-                loser = first
+        cores = [server.driver.core for server in self.servers if server.driver is not None]
+        births = self.invariants.committed[:1] or [entry for core in cores for entry in core.entries(1, 1)]
+        loser = first if any(second.incarnation.encode() in birth.data for birth in births) else second
         self.on_line(b"%d gone %s" % (self.scheduler.now(), loser.label.encode()))
         loser.kill()
         self.servers.remove(loser)

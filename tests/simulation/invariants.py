@@ -21,6 +21,8 @@ class Invariants:
     def __init__(self) -> None:
         self.leaders: dict[int, str] = {}
         self.cluster_id = ""
+        self.doubled: tuple[str, ...] = ()
+        """Servers whose name another disk bears as well, from before birth on."""
         self.committed: list[Entry] = []
         self._entries: dict[tuple[int, int], tuple[Entry, int]] = {}
         self._votes: dict[tuple[str, int], str] = {}
@@ -56,7 +58,7 @@ class Invariants:
 
     def stepped(self, name: str, core: Raft) -> None:
         """All of figure 3, for the server that just took a step. Before birth it has nothing to keep."""
-        if core.role is Role.INITIAL:
+        if core.role is Role.INITIAL or self._is_stranded(name, core):
             return
         self._one_cluster(name, core)
         self._log_matching(name, core)
@@ -75,6 +77,14 @@ class Invariants:
     def acknowledged(self, index: int, term: int) -> None:
         """A client was told that its write is done: after this very step it must be among what is committed."""
         self._acknowledged.append((index, term))
+
+    def _is_stranded(self, name: str, core: Raft) -> bool:
+        """A server whose name two disks bear may be born of a set that the others have left by then (birth.py).
+
+        It can harm nobody as long as it gets no further than its birth; once it does, it is judged like any other.
+        """
+        ahead = core.term_at(2) is not None or core.role is Role.LEADER
+        return name in self.doubled and not ahead
 
     def _one_cluster(self, name: str, core: Raft) -> None:
         """Decision 6: a set of seeds gives birth once, and who takes part is in the configuration with its own disk."""

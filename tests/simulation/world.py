@@ -182,5 +182,9 @@ class World(Observer):
         if answered != orders.get("asked", 0):
             raise Violation(f"orders were answered otherwise than once each: {orders}")
         for server in self.servers:
-            if server.label == self.faults.lost and server.driver and server.driver.core.role is not Role.INITIAL:
-                raise Violation(f"{server.label} lost its disk and came back as {server.driver.core.role.value}")
+            if server.label != self.faults.lost or server.driver is None:
+                continue
+            core = server.driver.core
+            stranded = server.label in self.invariants.doubled and core.term_at(2) is None
+            if core.role is Role.LEADER or not (core.role is Role.INITIAL or stranded):
+                raise Violation(f"{server.label} lost its disk and came back as {core.role.value}")
