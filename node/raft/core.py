@@ -75,6 +75,7 @@ class Raft:
         if not state.born:
             invariant(state.term == 0, "an empty log with term {}: the log was lost, the term was not", state.term)
             state.birth_due_us = None if state.waits_in_initial else now
+            state.birth.began_us = now
         else:
             adopt(state, now)
             if not state.waits_in_initial:

@@ -17,7 +17,17 @@ from node.raft.leadership import Leadership
 from node.raft.log import RaftLog
 from node.raft.messages import Birth, RaftMessage
 from node.raft.settings import RaftSettings
-from node.raft.types import UNBORN, Base, Configuration, Entry, HardState, Member, Role, base_of_birth
+from node.raft.types import (
+    UNBORN,
+    Base,
+    Configuration,
+    Entry,
+    HardState,
+    Member,
+    MemberAddress,
+    Role,
+    base_of_birth,
+)
 
 
 class Chance(Protocol):
@@ -33,6 +43,8 @@ class Identity(msgspec.Struct, frozen=True):
     incarnation: str
     boot: str
     seeds: tuple[str, ...]
+    address: MemberAddress | None = None
+    """How others reach this node, for the configuration that it is born with; None: as their settings say."""
 
 
 class Candidacy(msgspec.Struct):
@@ -72,6 +84,30 @@ class Transfer(msgspec.Struct):
     term: int
     due_us: int
     told: bool = False
+
+
+class HeardSeed(msgspec.Struct, frozen=True):
+    """The last word of a seed: who bore the name, when it came, what it said."""
+
+    member: Member
+    at_us: int
+    message: Birth
+
+
+class BirthTalk(msgspec.Struct):
+    """What a node that is not born knows of the other seeds, and what it has told them; see birth.py."""
+
+    heard: dict[str, HeardSeed] = msgspec.field(default_factory=dict)
+    view: Configuration | None = None
+    views: int = 0
+    """How often the view has changed: the number of the challenge that asks for agreement to it."""
+    agreed: dict[Member, bool] = msgspec.field(default_factory=dict)
+    """Who has agreed to `view` in answer to that challenge."""
+    agreed_to: Configuration | None = None
+    """The last set of all seeds that this process has agreed to."""
+    wavered: bool = False
+    """Whether there was more than one."""
+    began_us: int = 0
 
 
 class State:
@@ -118,7 +154,7 @@ class State:
         self.strangers: dict[Member, bool] = {}
         # Birth
         self.waits_in_initial = settings.wait_in_initial
-        self.births: dict[str, tuple[Member, Birth, int]] = {}
+        self.birth = BirthTalk()
         self.birth_token: int | None = None
         # Timers; a leader's are in its leadership
         self.election_timeout_us = settings.election_max_us

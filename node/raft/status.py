@@ -93,8 +93,9 @@ def status_of(state: State, now: int) -> CoreStatus:
 def _known_peers(state: State) -> tuple[Member, ...]:
     if state.born:
         return state.peers
+    heard = state.birth.heard
     others = [seed for seed in sorted(state.identity.seeds) if seed != state.identity.name]
-    return tuple(state.births[seed][0] if seed in state.births else Member(seed, "") for seed in others)
+    return tuple(heard[seed].member if seed in heard else Member(seed, "") for seed in others)
 
 
 def _peer_status(state: State, peer: Member, now: int) -> PeerStatus:

@@ -34,7 +34,7 @@ from node.raft.messages import (
     Vote,
     VoteReply,
 )
-from node.raft.types import Configuration, Entry, EntryKind, Member
+from node.raft.types import Configuration, Entry, EntryKind, Member, MemberAddress
 from node.transport.port import FRAME_BYTES_MAX
 
 PROTOCOL_VERSION = 1
@@ -48,6 +48,9 @@ TEXT_CHARS_MAX = 253
 
 MEMBERS_MAX = 64
 """The most members that a view or a configuration may list."""
+
+
+PORT_MAX = 65_535
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="hello"):
@@ -136,6 +139,8 @@ def _configuration(kind: str, data: bytes) -> None:
     _require(len(configuration.voters) > 0, f"{kind}: a configuration without voters")
     _members(kind, (*configuration.voters, *configuration.learners))
     _members(kind, configuration.outgoing)
+    for address in configuration.addresses:
+        _address(kind, address)
 
 
 def _entries(message: Append) -> None:
@@ -169,6 +174,13 @@ def _context(kind: str, context: ReadContext | None) -> None:
         _text(kind, context.node)
         _text(kind, context.boot)
         _numbers(kind, context.number)
+
+
+def _address(kind: str, address: MemberAddress) -> None:
+    _text(kind, address.name)
+    _text(kind, address.host)
+    _text(kind, address.client_url, empty_allowed=True)
+    _require(0 < address.port <= PORT_MAX, f"{kind}: {address.name} at the impossible port {address.port}")
 
 
 def _check_pre_vote(m: PreVote) -> None:
@@ -249,6 +261,13 @@ def _check_birth(m: Birth) -> None:
     _require(all(a < b for a, b in zip(m.view, m.view[1:], strict=False)), "birth: the view is not sorted")
     if m.configuration:
         _configuration("birth", m.configuration)
+    _context("birth", m.challenge)
+    own = () if m.address is None else (m.address,)
+    for address in (*own, *m.addresses):
+        _address("birth", address)
+    names = [address.name for address in m.addresses]
+    _require(all(a < b for a, b in zip(names, names[1:], strict=False)), "birth: the addresses are not sorted")
+    _require(len(names) <= MEMBERS_MAX, f"birth: more than {MEMBERS_MAX} addresses")
 
 
 def _check_forward(m: Forward) -> None:
