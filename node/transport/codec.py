@@ -265,9 +265,9 @@ def _check_birth(m: Birth) -> None:
     own = () if m.address is None else (m.address,)
     for address in (*own, *m.addresses):
         _address("birth", address)
-    names = [address.name for address in m.addresses]
-    _require(all(a < b for a, b in zip(names, names[1:], strict=False)), "birth: the addresses are not sorted")
-    _require(len(names) <= MEMBERS_MAX, f"birth: more than {MEMBERS_MAX} addresses")
+    named = [address.name for address in m.addresses]
+    _require(named == sorted(set(named)), "birth: the addresses are not sorted")
+    _require(len(named) <= MEMBERS_MAX, f"birth: more than {MEMBERS_MAX} addresses")
 
 
 def _check_forward(m: Forward) -> None:

@@ -363,19 +363,61 @@ MUTATIONS = (
     Mutation(
         "birth without all seeds",
         "birth.py",
-        "(heard is None or heard.configuration or heard.view != view):",
-        "heard is not None and (heard.configuration or heard.view != view):",
+        "    return all(member == state.me or member in",
+        "    return any(member == state.me or member in",
     ),
     Mutation(
         "birth of differing views",
         "birth.py",
-        "(heard is None or heard.configuration or heard.view != view):",
-        "(heard is None or heard.configuration):",
+        "    if says != view.encode():",
+        "    if False:",
+    ),
+    Mutation(
+        "agreement is dated at its receipt",
+        "birth.py",
+        "    elif not message.answer and message.challenge == _challenge(state):",
+        "    else:",
+    ),
+    Mutation(
+        "a question is an agreement",
+        "birth.py",
+        "    elif not message.answer and message",
+        "    elif message",
+    ),
+    Mutation(
+        "agreements outlive the view",
+        "birth.py",
+        "        state.birth.agreed.clear()",
+        "        pass",
+    ),
+    Mutation(
+        "the own view may change unseen",
+        "birth.py",
+        "    _see(state, now)  # before",
+        "    # before",
+    ),
+    Mutation(
+        "one that was born is enough at once",
+        "birth.py",
+        "    if never_agreed_otherwise and now - birth.began_us >= HELD_UP_HEARTBEATS * state.settings.heartbeat_us:",
+        "    if never_agreed_otherwise:",
+    ),
+    Mutation(
+        "join a birth although another set was agreed to",
+        "birth.py",
+        "    if never_agreed_otherwise and now",
+        "    if now",
+    ),
+    Mutation(
+        "believe anybody's word of an address",
+        "birth.py",
+        "message.address.name != sender.name:",
+        "False:",
     ),
     Mutation(
         "a silent seed still agrees",
         "birth.py",
-        "if heard is None or now - heard[2] > FRESH_HEARTBEATS * state.settings.heartbeat_us:",
+        "if heard is None or now - heard.at_us > FRESH_HEARTBEATS * state.settings.heartbeat_us:",
         "if heard is None:",
     ),
     Mutation(
@@ -447,8 +489,8 @@ MUTATIONS = (
     Mutation(
         "take any born configuration",
         "birth.py",
-        "if state.birth_token is None and state.me in configuration.voters and names",
-        "if state.birth_token is None and names",
+        "    return state.me in configuration.voters and names",
+        "    return names",
     ),
     Mutation(
         "take part before the birth is durable",
