@@ -63,12 +63,17 @@ class PendingRead(msgspec.Struct, frozen=True):
 
 
 class OwnReads(msgspec.Struct):
-    """Reads of this node's own clients, which outlive a role. Numbers only grow, so that no late answer fits twice."""
+    """Reads of this node's own clients, which outlive a role. Numbers only grow, so that no late answer fits twice.
+
+    Bounded by whoever asks: what is not answered in time must be forgotten (`ForgetReads`).
+    """
 
     confirmed: list[tuple[int, tuple[int, ...]]] = msgspec.field(default_factory=list)
     """(index, requests): confirmed, and waiting to be applied."""
     asked: dict[int, PendingRead] = msgspec.field(default_factory=dict)
-    """Asked of the leader, by the number of the question."""
+    """Asked of the leader, by the number of the question, in this order."""
+    asked_again_us: int = 0
+    """When all of them were last asked anew."""
     number: int = 0
     """The last question asked of a leader."""
     round: int = 0
@@ -195,11 +200,11 @@ class State:
     def trace(self, kind: str, **detail: str | int | bool) -> None:
         self.effects.append(Trace(kind, self.term, detail, self.role))
 
-    def submit(self) -> None:
+    def submit(self, now: int) -> None:
         """End of a step: put all that must be durable, and all that waits for it, into one Persist."""
         born_now = self.birth_token == self.disk.next_token
         hard = HardState(self.term, self.vote, self.commit)
-        write = self.disk.submit(self.log, hard, self.cluster_id if born_now else None)
+        write = self.disk.submit(self.log, hard, self.cluster_id if born_now else None, now)
         if write is not None:
             self.effects.append(write)
 
@@ -225,6 +230,22 @@ class State:
 
     # --- time --------------------------------------------------------------------------------------------------
 
+    def log_time_us(self, now: int) -> int:
+        """Log time: microseconds since the birth of the cluster, as its leaders measured them one after the other.
+
+        A leader knows it at any moment, without an entry; for anybody else it is that of its last entry.
+        """
+        return self.log.last_time_us if self.leadership is None else self.leadership.log_time_us(now)
+
+    def disk_silent_us(self, now: int) -> int:
+        """For how long the disk has owed an answer and given none; 0: it owes none."""
+        since_us = self.disk.silent_since_us
+        return 0 if since_us is None else now - since_us
+
+    def disk_is_silent(self, now: int) -> bool:
+        """Whether it has been for longer than one who leads, or wants to, can wait."""
+        return self.disk_silent_us(now) >= self.settings.disk_silence_us
+
     def restart_election_timer(self, now: int, fresh: bool = False) -> None:
         """Wait one election timeout from now; `fresh` draws a new one (section 5.2: split votes are rare)."""
         if fresh:
@@ -239,9 +260,17 @@ class State:
             "election": self.election_due_us,
             "heartbeat": None if lead is None else lead.heartbeat_due_us,
             "quorum-check": None if lead is None else lead.quorum_due_us,
+            "disk-silence": self._disk_silence_due_us(),
             "birth": self.birth_due_us,
             "transfer": None if self.transfer is None else self.transfer.due_us,
         }
+
+    def _disk_silence_due_us(self) -> int | None:
+        """A leader looks at its disk when it has been silent for too long; anybody else when it wants to campaign."""
+        since_us = self.disk.silent_since_us
+        if self.leadership is None or since_us is None:
+            return None
+        return since_us + self.settings.disk_silence_us
 
     @property
     def deadline(self) -> int | None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from node.raft.core import Raft
 from node.raft.effects import Accepted, Apply, ConfigChanged, Effect, Ordered, Persist, ReadReady, Refused, Send, Trace
 from node.raft.errors import NotLeader, Refusal
-from node.raft.events import Applied, Deadline, Event, Persisted, Proposal, Propose, Read, Receive
+from node.raft.events import Applied, Deadline, Event, ForgetReads, Persisted, Proposal, Propose, Read, Receive
 from node.raft.messages import Command, CommandReply, Forward, ForwardedProposal, ForwardReply, Message, Report
 from node.raft.types import Entry, Member
 from node.runtime.forwarding import Forwarding
@@ -91,7 +91,7 @@ class Driver:
                     events.append(item)
         self._take_durable(events)
         if proposals:
-            events.append(Propose(tuple(proposals), wall_us))
+            events.append(Propose(tuple(proposals)))
         if reads:
             events.append(Read(tuple(reads)))
         if events:
@@ -268,16 +268,23 @@ class Driver:
             write.reply(Unknown("a newer leader overwrote this write before it was committed here"))
 
     def _expire(self, now: int) -> None:
-        for write, read in self._pending.expired(now):
+        forgotten: list[int] = []
+        for request, write, read in self._pending.expired(now):
             if write is not None:
                 write.reply(interrupted(write, self._why_expired(write)))
             if read is not None:
+                forgotten.append(request)
                 read(ReadFailed("timeout", "no quorum confirmed a leader in time", self.core.leader))
+        if forgotten:
+            self._follow_up.append(ForgetReads(tuple(forgotten)))
         self._relaying.expire(now)
 
     def _why_expired(self, write: PendingWrite) -> str:
         if write.forwarded_to and write.forwarded_to != self.core.leader:
             return f"{write.forwarded_to} stopped leading before it answered"
+        status = self.core.status(self._now)
+        if status.disk_silent_us >= status.disk_silent_limit_us:
+            return f"this node's disk has not answered for {status.disk_silent_us // 1_000} ms"
         return "no quorum confirmed it in time"
 
     def _send_answers(self) -> None:

@@ -87,14 +87,16 @@ class Pending:
         """The request waits until then at most, and no longer than it would have."""
         heapq.heappush(self._deadlines, (deadline_us, request))
 
-    def expired(self, now: int) -> Iterator[tuple[PendingWrite | None, Callable[[ReadFailed | None], None] | None]]:
-        """Remove and yield what waited too long: (write, None) or (None, read)."""
+    def expired(
+        self, now: int
+    ) -> Iterator[tuple[int, PendingWrite | None, Callable[[ReadFailed | None], None] | None]]:
+        """Remove and yield what waited too long: (request, write, None) or (request, None, read)."""
         while self._deadlines and self._deadlines[0][0] <= now:
             _, request = heapq.heappop(self._deadlines)
             write = self._writes.pop(request, None)
             read = self._reads.pop(request, None)
             if write is not None or read is not None:
-                yield write, read
+                yield request, write, read
 
     @property
     def deadline(self) -> int | None:

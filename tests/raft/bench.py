@@ -118,7 +118,7 @@ class Server:
 
     def propose(self, *data: bytes, first_request: int = 1) -> list[Effect]:
         proposals = tuple(Proposal(first_request + at, value) for at, value in enumerate(data))
-        return self.step(Propose(proposals, 1_000))
+        return self.step(Propose(proposals))
 
     def read(self, *requests: int) -> list[Effect]:
         return self.step(Read(requests))
