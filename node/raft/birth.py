@@ -19,10 +19,11 @@ only be of those whose name two disks bear; while they are fewer than a majority
 be left *stranded*: born alone of a set that the others agreed to and then left, for it had fallen silent. Agreements
 do not bind, because a seed whose disk is lost before birth would otherwise stop all others for ever.
 
-A seed that missed the moment may be told of it by one that was born. To take that entry is to be born, and needs the
-same: every other seed agrees, or was born of it. Where some seed does not answer any more, one that was born is enough
-for a process that has never agreed to another set, once it has run so long that no word of an earlier process of its
-disk is still on its way (HELD_UP_HEARTBEATS).
+A seed that missed the moment may be told of it by one that was born, once that is durable there. To take that entry is
+to be born, and needs the same: every other seed agrees or was born of it. Where some do not answer any more, it is
+enough that a majority was born of it, since one of these is one disk; or one alone, for a process that has never agreed
+to another set and has run so long that no word of an earlier process of its disk is still on its way
+(HELD_UP_HEARTBEATS). Who sees one that was born agrees to nothing else any more.
 
 A set that still lacks a seed names it as UNHEARD, so that nobody takes what a node has heard of so far for its
 agreement. A seed that is known by one disk is not known by another until it has fallen silent: two processes of one
@@ -36,6 +37,7 @@ import msgspec
 from node.raft.log import RaftLog
 from node.raft.membership import adopt
 from node.raft.messages import Birth, ReadContext
+from node.raft.quorum import majority
 from node.raft.roles import become_follower
 from node.raft.state import HeardSeed, State
 from node.raft.types import Configuration, Entry, EntryKind, Member, base_of_birth
@@ -66,7 +68,7 @@ def on_birth(state: State, sender: Member, message: Birth, now: int) -> None:
     if state.waits_in_initial and not state.born:
         return  # to be heard is to agree; whoever waits does not agree yet
     if state.born:
-        if message.answer:
+        if message.answer and state.birth_token is None:  # before, a crash could undo the birth
             base = state.log.base  # above 0 its configuration is not that of the birth: nobody is born of it
             data = b"" if base.index else base.configuration.encode()
             state.send(sender.name, Birth((), data, answer=False, challenge=message.challenge))
@@ -175,12 +177,19 @@ def _say(state: State, view: Configuration, *, answer: bool, challenge: ReadCont
 
 
 def _answer(state: State, sender: Member, view: Configuration, challenge: ReadContext | None) -> None:
-    """Say what is seen. A view of everybody is an agreement, and remembered as one."""
-    if all(member.incarnation != UNHEARD for member in view.voters):
-        birth = state.birth
+    """Say what is seen. A view of everybody is an agreement and remembered as one, so who sees one that was born says
+    none: there is nothing to agree to any more."""
+    birth = state.birth
+    if any(birth.heard[member.name].message.configuration for member in _others_seen(state, view)):
+        view = Configuration(())
+    elif all(member.incarnation != UNHEARD for member in view.voters):
         birth.wavered = birth.wavered or birth.agreed_to not in (None, view)
         birth.agreed_to = view
     state.send(sender.name, _say(state, view, answer=False, challenge=challenge))
+
+
+def _others_seen(state: State, view: Configuration) -> list[Member]:
+    return [member for member in view.voters if member != state.me and member.incarnation != UNHEARD]
 
 
 def _try_birth(state: State, view: Configuration) -> None:
@@ -199,10 +208,12 @@ def _join_born(state: State, data: bytes, now: int) -> None:
     if state.birth_token is not None or not _was_born_with(state, data):
         return
     view = _see(state, now)
-    if view.encode() == data and _all_agree(state, view):
+    birth = state.birth
+    seen = [birth.heard[member.name].message for member in _others_seen(state, view)]
+    witnesses = sum(1 for message in seen if message.configuration == data)
+    if (view.encode() == data and _all_agree(state, view)) or witnesses >= majority(len(view.voters)):
         _write_first_entry(state, data)
         return
-    birth = state.birth
     never_agreed_otherwise = not birth.wavered and (birth.agreed_to is None or birth.agreed_to.encode() == data)
     if never_agreed_otherwise and now - birth.began_us >= HELD_UP_HEARTBEATS * state.settings.heartbeat_us:
         _write_first_entry(state, data)

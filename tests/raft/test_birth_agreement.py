@@ -148,6 +148,42 @@ def test_a_late_seed_does_not_follow_one_while_another_may_be_born_of_its_word_f
     assert not server.last_index
 
 
+def test_a_late_seed_is_born_when_a_majority_was_although_another_has_lost_its_disk() -> None:
+    """Of more than half one at least is a single disk: nobody else can have been born of another set."""
+    server = Server("a", seeds=("a", "b", "c", "d", "e"))
+    disks = tuple(member(name) for name in "abcde")
+    hear(server, Member("e", "another disk"))
+    for sender in "bc":
+        born(server, sender, disks)
+    assert not server.last_index
+    born(server, "d", disks)
+    assert server.raft.entries(1, 1)
+
+
+def test_who_sees_one_that_was_born_agrees_to_nothing_else() -> None:
+    """Else the new disk of e would make it waver, and it could never be born."""
+    server = Server("a")
+    born(server, "b")
+    hear(server, Member("c", "another disk"))
+    asked = server.step(Receive(Member("c", "another disk"), Birth((), b"", answer=True)))
+    assert [send.message.view for send in of(asked, Send) if isinstance(send.message, Birth)] == [()]
+    server.pass_time(HELD_UP_HEARTBEATS * HEARTBEAT_US)
+    born(server, "b")
+    assert server.raft.entries(1, 1)
+
+
+def test_a_birth_is_told_to_nobody_before_it_is_durable() -> None:
+    server = Server("a")
+    hear(server, member("b"), member("c"))
+    asked = question(server)
+    for sender in "bc":
+        say(server, member(sender), ALL, asked)
+    ask = Receive(member("b"), Birth(ALL, b"", answer=True))
+    assert not server.step(ask)
+    server.persist()
+    assert of(server.step(ask), Send)
+
+
 @pytest.mark.parametrize("wait_heartbeats", [1, HELD_UP_HEARTBEATS - 2])
 def test_where_a_seed_is_gone_for_good_one_that_was_born_is_enough_after_a_while(wait_heartbeats: int) -> None:
     """Until no word of an earlier process of this disk can be on its way, which might have agreed to another set."""

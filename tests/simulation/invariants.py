@@ -25,6 +25,8 @@ class Invariants:
         """Servers whose name another disk bears as well, from before birth on."""
         self.committed: list[Entry] = []
         self._entries: dict[tuple[int, int], tuple[Entry, int]] = {}
+        self._appended: dict[tuple[int, int], tuple[int, int]] = {}
+        """Of each entry, log time and when it was appended, by index and term."""
         self._votes: dict[tuple[str, int], str] = {}
         self._shown_term: dict[str, int] = {}
         self._terms: dict[str, list[int]] = {}
@@ -56,12 +58,12 @@ class Invariants:
         if core.term < self._shown_term.get(name, 0):
             _fail(f"{name} had shown term {self._shown_term[name]} and came back with {core.term}")
 
-    def stepped(self, name: str, core: Raft) -> None:
+    def stepped(self, name: str, core: Raft, now: int) -> None:
         """All of figure 3, for the server that just took a step. Before birth it has nothing to keep."""
         if core.role is Role.INITIAL or self._is_stranded(name, core):
             return
         self._one_cluster(name, core)
-        self._log_matching(name, core)
+        self._log_matching(name, core, now)
         self._committed(name, core)
         if core.role is Role.LEADER:
             self._leads(name, core)
@@ -114,7 +116,7 @@ class Invariants:
             if entry.index > len(terms) or terms[entry.index - 1] != entry.term:
                 _fail(f"{name} leads term {core.term} without committed entry {entry.index} of term {entry.term}")
 
-    def _log_matching(self, name: str, core: Raft) -> None:
+    def _log_matching(self, name: str, core: Raft, now: int) -> None:
         """Equal index and term: equal entry and equal predecessor, hence by induction equal logs up to there."""
         seen = self._terms.setdefault(name, [])
         same = len(seen)
@@ -125,9 +127,24 @@ class Invariants:
         del seen[same:]
         for entry in core.entries(same + 1, 1 << 30):
             fact = (entry, seen[-1] if seen else 0)
+            if (entry.index, entry.term) not in self._entries:
+                self._log_time(name, entry, self._appended.get((entry.index - 1, fact[1])), now)
             if self._entries.setdefault((entry.index, entry.term), fact) != fact:
                 _fail(f"{name} has another entry {entry.index} of term {entry.term} than a server before it")
             seen.append(entry.term)
+
+    def _log_time(self, name: str, entry: Entry, before: tuple[int, int] | None, now: int) -> None:
+        """Log time never runs back, and never faster than the clocks of those who append: `now` is that of all here.
+
+        `before`: the log time of the entry before, and when that was appended. An entry is first seen at its leader.
+        """
+        self._appended[entry.index, entry.term] = (entry.time_us, now)
+        before_us, appended_us = before or (0, now)
+        if not before_us <= entry.time_us <= before_us + now - appended_us:
+            _fail(
+                f"{name}: the time of entry {entry.index} is {entry.time_us - before_us} us after the one before, "
+                f"but {now - appended_us} us have passed"
+            )
 
     def _committed(self, name: str, core: Raft) -> None:
         """State machine safety: one history, the same everywhere, that only grows."""

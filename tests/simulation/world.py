@@ -17,7 +17,7 @@ from node.raft.messages import Message
 from node.raft.settings import RaftSettings
 from node.raft.types import Role
 from node.storage.errors import StorageError
-from tests.simulation.clients import Client, Tallies
+from tests.simulation.clients import TIMEOUT_US, Client, Tallies
 from tests.simulation.faults import Faults
 from tests.simulation.invariants import Invariants, Violation
 from tests.simulation.network import Conditions, SimNetwork
@@ -35,8 +35,6 @@ class World(Observer):
 
     frames_have_checksums = False
     """Whether the network may flip bits in frames: until frames carry a checksum that must break a cluster."""
-    silent_disks_end_leads = False
-    """Whether a leader whose disk is silent for good is expected to step down."""
 
     def __init__(self, seed: int, keep: Callable[[bytes], None] | None = None) -> None:
         self.seed = seed
@@ -111,7 +109,7 @@ class World(Observer):
         self.invariants.rebooted(server.label, core, wiped=server.label == self.faults.lost)
 
     def on_step(self, server: Server, core: Raft) -> None:
-        self.invariants.stepped(server.label, core)
+        self.invariants.stepped(server.label, core, self.scheduler.now())
 
     def on_log_failed(self, server: Server, error: StorageError) -> None:
         if not server.disk.failing:
@@ -142,10 +140,10 @@ class World(Observer):
     def _recover(self) -> None:
         """Every client gets a write done, although perhaps one disk, of a minority, has just fallen silent."""
         done = {client.key: len(client.acknowledged) for client in self.clients}
-        silent = self._fall_silent() if self.silent_disks_end_leads else None
+        silent = self._fall_silent()
         self._must(
             lambda: all(len(client.acknowledged) > done[client.key] for client in self.clients),
-            "no leader served every client",
+            "no leader that can commit served every client, although a quorum's disks work,",
         )
         if silent is not None:
             silent.disk.answer()
@@ -159,6 +157,17 @@ class World(Observer):
         server.disk.silent = True
         self.on_line(b"%d silent %s" % (self.scheduler.now(), server.label.encode()))
         return server
+
+    def _nothing_stays(self) -> None:
+        """Nobody waits for a read any more, and every clock is right: neither may have a lasting effect."""
+        for server in self._members():
+            if server.driver is None:
+                continue
+            status = server.driver.core.status(self.scheduler.now())
+            if status.reads_waiting:
+                raise Violation(f"{server.label} still keeps {status.reads_waiting} reads that nobody waits for")
+            if status.log_time_us > self.scheduler.now():
+                raise Violation(f"log time on {server.label} is {status.log_time_us}, later than the world is old")
 
     def _quiet(self) -> bool:
         cores = [server.driver.core for server in self._members() if server.driver is not None]
@@ -181,6 +190,8 @@ class World(Observer):
         answered = sum(count for code, count in orders.items() if code != "asked")
         if answered != orders.get("asked", 0):
             raise Violation(f"orders were answered otherwise than once each: {orders}")
+        self.scheduler.run_until(self.scheduler.now() + 2 * TIMEOUT_US)
+        self._nothing_stays()
         for server in self.servers:
             if server.label != self.faults.lost or server.driver is None:
                 continue
