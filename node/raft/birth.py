@@ -68,10 +68,8 @@ def on_birth(state: State, sender: Member, message: Birth, now: int) -> None:
     if state.waits_in_initial and not state.born:
         return  # to be heard is to agree; whoever waits does not agree yet
     if state.born:
-        if message.answer and state.birth_token is None:  # before, a crash could undo the birth
-            base = state.log.base  # above 0 its configuration is not that of the birth: nobody is born of it
-            data = b"" if base.index else base.configuration.encode()
-            state.send(sender.name, Birth((), data, answer=False, challenge=message.challenge))
+        if message.answer:
+            _answer_as_born(state, sender, message.challenge)
         return
     if sender.name not in state.identity.seeds or _known_by_another_disk(state, sender, now):
         return
@@ -177,15 +175,26 @@ def _say(state: State, view: Configuration, *, answer: bool, challenge: ReadCont
 
 
 def _answer(state: State, sender: Member, view: Configuration, challenge: ReadContext | None) -> None:
-    """Say what is seen. A view of everybody is an agreement and remembered as one, so who sees one that was born says
-    none: there is nothing to agree to any more."""
+    """Say what is seen. A view of everybody is an agreement and remembered as one, so who sees one that was born of
+    another set says none: there is nothing else to agree to any more."""
     birth = state.birth
-    if any(birth.heard[member.name].message.configuration for member in _others_seen(state, view)):
+    births = [birth.heard[member.name].message.configuration for member in _others_seen(state, view)]
+    if any(data not in (b"", view.encode()) for data in births):
         view = Configuration(())
     elif all(member.incarnation != UNHEARD for member in view.voters):
         birth.wavered = birth.wavered or birth.agreed_to not in (None, view)
         birth.agreed_to = view
     state.send(sender.name, _say(state, view, answer=False, challenge=challenge))
+
+
+def _answer_as_born(state: State, sender: Member, challenge: ReadContext | None) -> None:
+    """Until a birth is durable a crash could undo it: so long it is an agreement to that set, and no more."""
+    base = state.log.base
+    if state.birth_token is not None:
+        state.send(sender.name, _say(state, base.configuration, answer=False, challenge=challenge))
+        return
+    data = b"" if base.index else base.configuration.encode()  # later ones are not the birth's: nobody is born of them
+    state.send(sender.name, Birth((), data, answer=False, challenge=challenge))
 
 
 def _others_seen(state: State, view: Configuration) -> list[Member]:

@@ -412,8 +412,8 @@ MUTATIONS = (
     Mutation(
         "tell of a birth that a crash can undo",
         "birth.py",
-        "        if message.answer and state.birth_token is None:",
-        "        if message.answer:",
+        "    base = state.log.base\n    if state.birth_token is not None:",
+        "    base = state.log.base\n    if False:",
     ),
     Mutation(
         "agree although one was born",

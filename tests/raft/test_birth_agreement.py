@@ -179,9 +179,9 @@ def test_a_birth_is_told_to_nobody_before_it_is_durable() -> None:
     for sender in "bc":
         say(server, member(sender), ALL, asked)
     ask = Receive(member("b"), Birth(ALL, b"", answer=True))
-    assert not server.step(ask)
+    assert of(server.step(ask), Send) == [Send("b", Birth(ALL, b"", answer=False))]
     server.persist()
-    assert of(server.step(ask), Send)
+    assert of(server.step(ask), Send) == [Send("b", Birth((), configuration(3).encode(), answer=False))]
 
 
 @pytest.mark.parametrize("wait_heartbeats", [1, HELD_UP_HEARTBEATS - 2])
