@@ -102,6 +102,17 @@ def test_an_agreement_does_not_outlive_the_view_that_it_was_for() -> None:
     assert not server.last_index
 
 
+def test_while_one_disk_of_a_name_is_heard_another_is_not_listened_to() -> None:
+    """Two living processes would otherwise take turns, and nobody would see one set for long enough to be born."""
+    server = Server("a")
+    hear(server, OLD, member("c"))
+    asked = question(server)
+    assert not server.step(Receive(NEW, Birth((NEW,), b"", answer=True)))
+    assert question(server) == asked
+    server.wait(FRESH_HEARTBEATS * HEARTBEAT_US + 1)
+    assert server.step(Receive(NEW, Birth((NEW,), b"", answer=True)))
+
+
 def test_words_held_up_for_seconds_cannot_make_two_clusters_of_two_processes_of_one_name() -> None:
     """a saw the new b, said so to c, and then the old one again: it is born with the old one. Its earlier word to c is
     held up and arrives when c sees the new b. Dated at its receipt it was an agreement: two clusters with a quorum."""

@@ -26,8 +26,11 @@ def lead_on(server: Server, duration_us: int) -> list[Trace]:
     """Its followers answer every heartbeat, so nothing else makes it step down; what it told meanwhile."""
     told: list[Trace] = []
     until = server.now + duration_us
+    deadlines = 0
     while (due := server.raft.deadline) is not None and due <= until and server.role() is Role.LEADER:
         effects = server.deadline()
+        deadlines += 1
+        assert deadlines < 1_000, "a deadline that is past comes again and again"
         told += of(effects, Trace)
         for peer in receivers(effects, Heartbeat):
             told += of(server.receive(peer, HeartbeatReply(server.term)), Trace)
@@ -45,6 +48,7 @@ def owing(server: Server) -> Server:
 def test_a_leader_whose_disk_does_not_answer_steps_down_although_a_quorum_answers_it() -> None:
     """5.3 lets a leader commit by others' disks alone; so it would hold the lead for ever and answer nobody."""
     server = leader()
+    server.wait(HEARTBEAT_US // 3)  # so that no heartbeat is due when the disk has been silent for too long
     server.propose(b"x")
     server.receive("b", AppendReply(2, True, 3))
     server.receive("c", AppendReply(2, True, 3))

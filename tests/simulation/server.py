@@ -74,6 +74,8 @@ class Server:
         self.paused = False
         self.failed: str = ""
         """Why the log gave up, where that ended the process."""
+        self.reads_open = 0
+        """Reads that clients still wait for."""
         self.wall_offset_us = 0
         """By how much its wall clock is wrong."""
         self._seeds = tuple(seeds)
@@ -178,8 +180,17 @@ class Server:
 
     def post(self, item: Input) -> None:
         """Into the inbox; handled together with all else that waits, soon."""
-        self._inbox.append(item)
+        self._inbox.append(self._counted(item) if isinstance(item, WantRead) else item)
         self._wake()
+
+    def _counted(self, read: WantRead) -> WantRead:
+        self.reads_open += 1
+
+        def reply(failed: ReadFailed | None) -> None:
+            self.reads_open -= 1
+            read.reply(failed)
+
+        return WantRead(read.deadline_us, reply)
 
     def transition(self, kind: str, term: int, role: str, detail: dict[str, str | int | bool]) -> None:
         """TraceSink."""

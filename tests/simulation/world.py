@@ -110,6 +110,9 @@ class World(Observer):
 
     def on_step(self, server: Server, core: Raft) -> None:
         self.invariants.stepped(server.label, core, self.scheduler.now())
+        kept = core.status(self.scheduler.now()).reads_waiting
+        if kept > server.reads_open:
+            raise Violation(f"{server.label} keeps {kept} reads, but clients wait for {server.reads_open}")
 
     def on_log_failed(self, server: Server, error: StorageError) -> None:
         if not server.disk.failing:
