@@ -20,6 +20,7 @@ KINDS: dict[str, str] = {
     "vote": "this node answered a vote request; detail: candidate, granted, phase, reason",
     "vote-reply": "an answer to this node's request came in; detail: voter, granted, phase",
     "quorum-lost": "a leader stepped down for want of a quorum; detail: heard",
+    "disk-silent": "the disk owes an answer for too long; detail: silent_ms, then (steps down or does not campaign)",
     "truncated": "entries that conflict with the leader's were removed; detail: from, count",
     "append-refused": "a leader's entries did not fit; detail: leader, index, hint",
     "progress": "a follower's progress changed; detail: peer, from, to",

@@ -1,16 +1,33 @@
 """How a cluster begins: unanimously, once (architecture, decision 6).
 
-Only an empty log is born, and only when every configured seed, at this moment, says that it is empty too and names
-the same incarnations. The first entry is then the configuration of them all, byte-identical everywhere; its hash is
-the cluster id. A node whose disk was wiped finds a cluster that was born with another incarnation of it: it stays
-INITIAL, without a vote, and harms nobody (pitfall 36).
+Only an empty log is born, and only when every configured seed says that it is empty too and names the same
+incarnations. The first entry is then the configuration of them all, byte-identical everywhere; its hash is the
+cluster id. A node whose disk was wiped finds a cluster that was born with another incarnation of it: it stays INITIAL,
+without a vote, and harms nobody (pitfall 36).
 
-Why it is safe: a node agrees to one set of incarnations at a time and is born of that very set only. Two different
-sets would each need the agreement of every seed; a seed already born refuses, so a second birth would need every
-member of the first to have lost its disk. A seed that is known by one disk is not known by another until it has
-fallen silent: two processes of one name would otherwise let the agreement swing between two sets, and both be born.
+Words may be held up for seconds, repeated, or come from a process that is gone, and two living processes may bear one
+name on two disks. So what a seed sees (its *view*) is an agreement only if it answers a *challenge* that was issued
+after the own view became that very set: a question carries a number that is new with every process and with every
+change of the asker's view, and the answer echoes it.
+
+Why two seeds that are each one disk, B and C, are never born of two sets, S and T. For B to be born of S, C said S
+while B saw S without a break, at time v; for C to be born of T, B said T while C saw T without a break, at time u. When
+B said T it had not begun to see S for good, since while it does it says nothing else, and afterwards it is born: so B's
+time of seeing S begins after u, and v, which lies in it, is after u. The same words with B and C exchanged say that
+u is after v. Both cannot be. Hence all seeds that are one disk each are born of one set, and a second cluster could
+only be of those whose name two disks bear; while they are fewer than a majority it can elect nobody. One of them may
+be left *stranded*: born alone of a set that the others agreed to and then left, for it had fallen silent. Agreements
+do not bind, because a seed whose disk is lost before birth would otherwise stop all others for ever.
+
+A seed that missed the moment may be told of it by one that was born, once that is durable there. To take that entry is
+to be born, and needs the same: every other seed agrees or was born of it. Where some do not answer any more, it is
+enough that a majority was born of it, since one of these is one disk; or one alone, for a process that has never agreed
+to another set and has run so long that no word of an earlier process of its disk is still on its way
+(HELD_UP_HEARTBEATS). Who sees one that was born agrees to nothing else any more.
+
 A set that still lacks a seed names it as UNHEARD, so that nobody takes what a node has heard of so far for its
-agreement.
+agreement. A seed that is known by one disk is not known by another until it has fallen silent: two processes of one
+name would otherwise keep all others from ever seeing one set for long enough.
 
 It must not run once a log has an entry.
 """
@@ -19,13 +36,17 @@ import msgspec
 
 from node.raft.log import RaftLog
 from node.raft.membership import adopt
-from node.raft.messages import Birth
+from node.raft.messages import Birth, ReadContext
+from node.raft.quorum import majority
 from node.raft.roles import become_follower
-from node.raft.state import State
+from node.raft.state import HeardSeed, State
 from node.raft.types import Configuration, Entry, EntryKind, Member, base_of_birth
 
 FRESH_HEARTBEATS = 10
-"""How many heartbeat intervals an answer stays valid: a seed that fell silent no longer agrees."""
+"""How many heartbeat intervals a word stays valid: a seed that fell silent is not seen any more."""
+
+HELD_UP_HEARTBEATS = 100
+"""After how many no word of an earlier process can still arrive: a link that is silent for half of that is given up."""
 
 UNHEARD = "?"
 """Stands for the incarnation of a seed that has not been heard lately; no disk has it."""
@@ -33,33 +54,42 @@ UNHEARD = "?"
 
 def on_birth_deadline(state: State, now: int) -> None:
     """Ask every seed, again and again, until born."""
-    message = Birth(_view(state, now), b"", answer=True)
+    view = _see(state, now)
+    challenge = _challenge(state)
     for seed in state.identity.seeds:
         if seed != state.identity.name:
-            state.send(seed, message)
+            state.send(seed, _say(state, view, answer=True, challenge=challenge))
     state.birth_due_us = now + state.settings.heartbeat_us
-    _try_birth(state, now)
+    _try_birth(state, view)
 
 
 def on_birth(state: State, sender: Member, message: Birth, now: int) -> None:
-    """An INITIAL node listens and agrees; a born one only says what it was born of."""
+    """An INITIAL node listens and answers; a born one only says what it was born of."""
     if state.waits_in_initial and not state.born:
         return  # to be heard is to agree; whoever waits does not agree yet
     if state.born:
         if message.answer:
-            base = state.log.base  # above 0 its configuration is not that of the birth: nobody is born of it
-            state.send(sender.name, Birth((), b"" if base.index else base.configuration.encode(), answer=False))
+            _answer_as_born(state, sender, message.challenge)
         return
     if sender.name not in state.identity.seeds or _known_by_another_disk(state, sender, now):
         return
+    if message.address is not None and message.address.name != sender.name:
+        return  # each speaks for itself
+    _see(state, now)  # before this word: a seed that was silent for too long has not been seen without a break
     state.last_heard[sender.name] = now
-    state.births[sender.name] = (sender, message, now)
+    state.birth.heard[sender.name] = HeardSeed(sender, now, message)
+    view = _see(state, now)
+    says = message.configuration or Configuration(message.view, addresses=message.addresses).encode()
+    if says != view.encode():
+        state.birth.agreed.pop(sender, None)
+    elif not message.answer and message.challenge == _challenge(state):
+        state.birth.agreed[sender] = True
     if message.answer:
-        state.send(sender.name, Birth(_view(state, now), b"", answer=False))
+        _answer(state, sender, view, message.challenge)
     if message.configuration:
-        _join_born(state, message.configuration)
+        _join_born(state, message.configuration, now)
     else:
-        _try_birth(state, now)
+        _try_birth(state, view)
 
 
 def on_birth_durable(state: State, token: int, now: int) -> None:
@@ -88,9 +118,10 @@ def waiting_for(state: State, now: int) -> str:
         heard = _heard(state, seed, now)
         if heard is None:
             silent.append(seed)
-        elif heard.configuration:
-            strangers.append(seed)
-        elif heard.view != view:
+        elif heard.message.configuration:
+            if not _was_born_with(state, heard.message.configuration):
+                strangers.append(seed)
+        elif heard.message.view != view.voters:
             differing.append(seed)
     if strangers:
         return (
@@ -102,51 +133,114 @@ def waiting_for(state: State, now: int) -> str:
     return f"{', '.join(differing)} do not see the same seeds yet" if differing else "the next round of answers"
 
 
-def _heard(state: State, seed: str, now: int) -> Birth | None:
-    heard = state.births.get(seed)
-    if heard is None or now - heard[2] > FRESH_HEARTBEATS * state.settings.heartbeat_us:
+def _heard(state: State, seed: str, now: int) -> HeardSeed | None:
+    heard = state.birth.heard.get(seed)
+    if heard is None or now - heard.at_us > FRESH_HEARTBEATS * state.settings.heartbeat_us:
         return None
-    return heard[1]
+    return heard
 
 
 def _known_by_another_disk(state: State, sender: Member, now: int) -> bool:
-    return _heard(state, sender.name, now) is not None and state.births[sender.name][0] != sender
+    heard = _heard(state, sender.name, now)
+    return heard is not None and heard.member != sender
 
 
-def _view(state: State, now: int) -> tuple[Member, ...]:
-    """Every seed, sorted, with the incarnation its link proved, or UNHEARD where it has not answered lately."""
-    view = []
+def _view(state: State, now: int) -> Configuration:
+    """Every seed, sorted, with the incarnation its link proved, or UNHEARD where it has not said a word lately; and
+    how each says that it is reached, where it says so."""
+    view, addresses = [state.me], [state.identity.address]
     for seed in state.identity.seeds:
-        if seed == state.me.name:
-            view.append(state.me)
-        else:
-            view.append(Member(seed, UNHEARD) if _heard(state, seed, now) is None else state.births[seed][0])
-    return tuple(sorted(view))
+        if seed != state.me.name:
+            heard = _heard(state, seed, now)
+            view.append(Member(seed, UNHEARD) if heard is None else heard.member)
+            addresses.append(None if heard is None else heard.message.address)
+    known = sorted(address for address in addresses if address is not None)
+    return Configuration(tuple(sorted(view)), addresses=tuple(known))
 
 
-def _try_birth(state: State, now: int) -> None:
-    """Be born when all seeds are heard and all of them see the same set."""
+def _see(state: State, now: int) -> Configuration:
+    """The view now. Where it is another than before, agreements to that one are void, and so are answers under way."""
     view = _view(state, now)
-    if state.birth_token is not None or state.identity.name not in state.identity.seeds:
+    if view != state.birth.view:
+        state.birth.view = view
+        state.birth.views += 1
+        state.birth.agreed.clear()
+    return view
+
+
+def _challenge(state: State) -> ReadContext:
+    return ReadContext(state.identity.name, state.identity.boot, state.birth.views)
+
+
+def _say(state: State, view: Configuration, *, answer: bool, challenge: ReadContext | None) -> Birth:
+    return Birth(view.voters, b"", answer, 0, challenge, state.identity.address, view.addresses)
+
+
+def _answer(state: State, sender: Member, view: Configuration, challenge: ReadContext | None) -> None:
+    """Say what is seen. A view of everybody is an agreement and remembered as one, so who sees one that was born of
+    another set says none: there is nothing else to agree to any more."""
+    birth = state.birth
+    births = [birth.heard[member.name].message.configuration for member in _others_seen(state, view)]
+    if any(data not in (b"", view.encode()) for data in births):
+        view = Configuration(())
+    elif all(member.incarnation != UNHEARD for member in view.voters):
+        birth.wavered = birth.wavered or birth.agreed_to not in (None, view)
+        birth.agreed_to = view
+    state.send(sender.name, _say(state, view, answer=False, challenge=challenge))
+
+
+def _answer_as_born(state: State, sender: Member, challenge: ReadContext | None) -> None:
+    """Until a birth is durable a crash could undo it: so long it is an agreement to that set, and no more."""
+    base = state.log.base
+    if state.birth_token is not None:
+        state.send(sender.name, _say(state, base.configuration, answer=False, challenge=challenge))
         return
-    for seed in state.identity.seeds:
-        heard = _heard(state, seed, now) if seed != state.identity.name else None
-        if seed != state.identity.name and (heard is None or heard.configuration or heard.view != view):
-            return
-    _write_first_entry(state, Configuration(view).encode())
+    data = b"" if base.index else base.configuration.encode()  # later ones are not the birth's: nobody is born of them
+    state.send(sender.name, Birth((), data, answer=False, challenge=challenge))
 
 
-def _join_born(state: State, data: bytes) -> None:
-    """A seed was born of a set that this node had agreed to: take that very entry."""
+def _others_seen(state: State, view: Configuration) -> list[Member]:
+    return [member for member in view.voters if member != state.me and member.incarnation != UNHEARD]
+
+
+def _try_birth(state: State, view: Configuration) -> None:
+    """Be born when all seeds have answered that they see this very set."""
+    if state.birth_token is None and state.identity.name in state.identity.seeds and _all_agree(state, view):
+        _write_first_entry(state, view.encode())
+
+
+def _all_agree(state: State, view: Configuration) -> bool:
+    """Whether every other seed has said so in answer to a challenge of this view. UNHEARD ones have not."""
+    return all(member == state.me or member in state.birth.agreed for member in view.voters)
+
+
+def _join_born(state: State, data: bytes, now: int) -> None:
+    """A seed was born of a set that has this disk in it: take that very entry, as soon as nothing speaks against it."""
+    if state.birth_token is not None or not _was_born_with(state, data):
+        return
+    view = _see(state, now)
+    birth = state.birth
+    seen = [birth.heard[member.name].message for member in _others_seen(state, view)]
+    witnesses = sum(1 for message in seen if message.configuration == data)
+    if (view.encode() == data and _all_agree(state, view)) or witnesses >= majority(len(view.voters)):
+        _write_first_entry(state, data)
+        return
+    never_agreed_otherwise = not birth.wavered and (birth.agreed_to is None or birth.agreed_to.encode() == data)
+    if never_agreed_otherwise and now - birth.began_us >= HELD_UP_HEARTBEATS * state.settings.heartbeat_us:
+        _write_first_entry(state, data)
+
+
+def _was_born_with(state: State, data: bytes) -> bool:
+    """Whether `data` is a first entry of these seeds and of this disk. False for whatever a peer may say by mistake:
+    it must not stop this node."""
     try:
         configuration = Configuration.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return  # a peer's mistake must not stop this node; `waiting_for` names the peer
-    names = tuple(member.name for member in configuration.voters)
+        return False
     if configuration.encode() != data:
-        return  # it says more than this version can repeat, and the cluster id is a hash of its very bytes
-    if state.birth_token is None and state.me in configuration.voters and names == tuple(sorted(state.identity.seeds)):
-        _write_first_entry(state, data)
+        return False  # it says more than this version can repeat, and the cluster id is a hash of its very bytes
+    names = tuple(member.name for member in configuration.voters)
+    return state.me in configuration.voters and names == tuple(sorted(state.identity.seeds))
 
 
 def _write_first_entry(state: State, data: bytes) -> None:

@@ -17,6 +17,7 @@ from node.raft.events import (
     Deadline,
     Event,
     ForceTimeout,
+    ForgetReads,
     LeaveInitial,
     Persisted,
     Propose,
@@ -58,6 +59,7 @@ class Raft:
         if not state.born:
             invariant(state.term == 0, "an empty log with term {}: the log was lost, the term was not", state.term)
             state.birth_due_us = None if state.waits_in_initial else now
+            state.birth.began_us = now
         else:
             adopt(state, now)
             if not state.waits_in_initial:
@@ -96,8 +98,10 @@ class Raft:
                 replication.on_propose(state, event, now)
             case Read(requests):
                 reads.on_read(state, requests, now)
+            case ForgetReads(requests):
+                reads.on_forget_reads(state, requests)
             case Persisted(token):
-                state.disk.persisted(token)
+                state.disk.persisted(token, now)
                 birth.on_birth_durable(state, token, now)
                 election.on_durable(state, token, now)
             case Applied(index):
@@ -128,6 +132,8 @@ class Raft:
             birth.on_birth_deadline(state, now)
         if (lead := state.leadership) is not None and now >= lead.quorum_due_us:
             election.check_quorum(state, lead, now)
+        if state.leadership is not None and state.disk_is_silent(now):
+            election.leave_for_a_silent_disk(state, now)
         if (lead := state.leadership) is not None and now >= lead.heartbeat_due_us:
             reads.start_round(state, lead, also_in_flight=True)
             replication.broadcast_heartbeat(state, lead, now)
@@ -145,14 +151,13 @@ class Raft:
             if state.log.last_term != state.term:
                 replication.append_noop(state, lead, now)
             replication.advance_commit(state, lead)
-            reads.start_round(state, lead)
-            reads.confirm_rounds(state, lead)
+            reads.advance(state, lead)
             replication.replicate(state, lead)
         transfer.advance(state)
         reads.release_reads(state)
         self._apply()
         invariant(state.commit <= state.log.last_index, "commit index {} is beyond {}", state.commit, state.log)
-        state.submit()
+        state.submit(now)
         effects = state.effects
         state.effects = []
         return effects

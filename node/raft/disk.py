@@ -2,7 +2,8 @@
 
 Why it exists: "before responding to RPCs" (figure 2) in one place. What a restart could contradict, a vote, an
 acknowledgement, a new term, leaves only with a `Persist` whose completion vouches for it, and nothing counts as
-durable that was overwritten meanwhile (pitfalls 3 to 6). It must not know why anything is written.
+durable that was overwritten meanwhile (pitfalls 3 to 6). Also how long the disk has been silent: a server whose disk
+does not answer can promise nothing, so it must not lead or want to. It must not know why anything is written.
 """
 
 from collections import deque
@@ -22,6 +23,7 @@ class Outstanding(msgspec.Struct):
     token: int
     last_index: int
     term: int
+    since_us: int
 
 
 class DiskQueue:
@@ -39,6 +41,15 @@ class DiskQueue:
         self._submitted_last = last_index
         self._truncate_from: int | None = None
         self._hard_dirty = False
+        self._answered_us = 0
+
+    @property
+    def silent_since_us(self) -> int | None:
+        """Since when the disk owes an answer and has given none; None: nothing waits for it.
+
+        A disk that is slow and answers one write after the other is not silent, however many wait behind.
+        """
+        return max(self._outstanding[0].since_us, self._answered_us) if self._outstanding else None
 
     def hard_state_changed(self) -> None:
         """Term or vote are to be written at the end of this step."""
@@ -71,7 +82,7 @@ class DiskQueue:
             self._submitted_last = index - 1
             self._truncate_from = index if self._truncate_from is None else min(index, self._truncate_from)
 
-    def submit(self, log: RaftLog, hard: HardState, cluster_id: str | None) -> Persist | None:
+    def submit(self, log: RaftLog, hard: HardState, cluster_id: str | None, now: int) -> Persist | None:
         """End of a step: all that must be durable, and all that waits for it, as one Persist; None: nothing is."""
         entries = log.slice(self._submitted_last + 1, log.last_index)
         writes = bool(entries) or self._hard_dirty or self._truncate_from is not None
@@ -80,7 +91,7 @@ class DiskQueue:
         write = Persist(
             self.next_token, hard if writes else None, self._truncate_from, entries, tuple(self._then), cluster_id
         )
-        self._outstanding.append(Outstanding(write.token, log.last_index, hard.term))
+        self._outstanding.append(Outstanding(write.token, log.last_index, hard.term, now))
         self.next_token += 1
         self._submitted_last = log.last_index
         self._truncate_from = None
@@ -89,8 +100,9 @@ class DiskQueue:
         self._acknowledged.clear()
         return write
 
-    def persisted(self, token: int) -> None:
+    def persisted(self, token: int, now: int) -> None:
         """Everything up to `token` is durable."""
+        self._answered_us = now
         invariant(token < self.next_token, "storage confirmed token {}, which was never given out", token)
         while self._outstanding and self._outstanding[0].token <= token:
             write = self._outstanding.popleft()

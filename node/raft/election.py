@@ -15,8 +15,10 @@ def on_election_deadline(state: State, now: int) -> None:
     """Nobody led for an election timeout, or a campaign came to nothing: ask whether an election could be won."""
     if not state.is_voter:
         state.election_due_us = None  # learners and removed servers never campaign
-        return
-    campaign(state, now)
+    elif state.disk_is_silent(now):
+        _stand_back(state, now)
+    else:
+        campaign(state, now)
 
 
 def campaign(state: State, now: int) -> None:
@@ -129,6 +131,26 @@ def _take(state: State, voter: Member, granted: bool, phase: str, now: int) -> N
         _count(state, now)
 
 
+def leave_for_a_silent_disk(state: State, now: int) -> None:
+    """A leader whose disk has not answered for too long steps down: it cannot apply, hence answer, anything.
+
+    Its heartbeats would keep it in the lead for ever, since Raft lets a leader commit by others' disks alone (section
+    5.3), while a server with a working disk could serve everybody. Nor would it be elected again: `_stand_back`.
+    """
+    silent_ms = state.disk_silent_us(now) // 1_000
+    state.trace("disk-silent", silent_ms=silent_ms, then="steps down")
+    become_follower(state, state.term, "", now, f"its disk has not answered for {silent_ms} ms")
+
+
+def _stand_back(state: State, now: int) -> None:
+    """No campaign, not even a question, with a disk that does not answer: no vote of its own could ever be durable,
+    and every new term would only disturb. It looks again after another election timeout."""
+    if state.role is not Role.FOLLOWER:
+        become_follower(state, state.term, "", now, "its disk does not answer")
+    state.trace("disk-silent", silent_ms=state.disk_silent_us(now) // 1_000, then="does not campaign")
+    state.restart_election_timer(now, fresh=True)
+
+
 def _count(state: State, now: int) -> None:
     votes = state.candidacy.votes if state.candidacy is not None else {}
     result = tally(state.configuration.voters, votes)
@@ -152,6 +174,9 @@ def campaign_at_once(state: State, now: int, reason: str) -> None:
 
 
 def _start_vote(state: State, now: int) -> None:
+    if state.disk_is_silent(now):
+        _stand_back(state, now)
+        return
     become_candidate(state, now)
     _ask_for_votes(state, transfer=False)
 

@@ -34,14 +34,19 @@ class Proposal(msgspec.Struct, frozen=True, gc=False):
 
 
 class Propose(msgspec.Struct, frozen=True):
-    """Append these, in order. `time_us`: wall clock, microseconds since the epoch, for `Entry.time_us`."""
+    """Append these, in order."""
 
     proposals: tuple[Proposal, ...]
-    time_us: int
 
 
 class Read(msgspec.Struct, frozen=True):
     """Make these reads linearizable; each number comes back in `ReadReady` or `Refused`."""
+
+    requests: tuple[int, ...]
+
+
+class ForgetReads(msgspec.Struct, frozen=True):
+    """Nobody waits for these reads any more: they ran out of time. Neither comes back in any effect."""
 
     requests: tuple[int, ...]
 
@@ -89,4 +94,4 @@ class LeaveInitial(msgspec.Struct, frozen=True):
 Order = Campaign | ForceTimeout | TransferLeadership | LeaveInitial
 """What an operator may ask of the algorithm."""
 
-Event = Deadline | Continue | Receive | Propose | Read | Persisted | Applied | Order
+Event = Deadline | Continue | Receive | Propose | Read | ForgetReads | Persisted | Applied | Order

@@ -65,13 +65,15 @@ class Leadership:
         self._settings = settings
         self.progress: dict[Member, Progress] = {}
         """By member: a new disk under an old name has acknowledged nothing."""
-        self.last_time_us = last_time_us
-        """The log time of the last entry."""
+        self._time_us = last_time_us - now
         self.log_full_told = False
         self.heartbeat_due_us = now
         self.quorum_due_us = now + settings.election_max_us
         """Followers just voted, which is contact enough for one election timeout."""
         self.reads_waiting: list[ReadUnit] = []
+        """This node's own clients'."""
+        self.reads_of_peers: dict[str, ReadContext] = {}
+        """The last question of each follower: what answers it answers all that it asked before."""
         self.read_rounds: deque[ReadRound] = deque()
         self.budget = Budget(settings.step_bytes_max, settings.step_entries_max)
         self.unfinished = False
@@ -96,6 +98,18 @@ class Leadership:
         if not self.unfinished:
             self._first = list(self.progress).index(peer) + 1
         self.unfinished = True
+
+    def log_time_us(self, now: int) -> int:
+        """That of the last entry that it began with, plus what has passed since on its own monotonic clock.
+
+        Never back, and never faster than that clock; no wall clock has a say, for one that leaps would leap for all.
+        While nobody leads log time stands still.
+        """
+        return self._time_us + now
+
+    def own_reads(self) -> list[ReadUnit]:
+        """What waits for a quorum, of this node's own clients' reads."""
+        return [*self.reads_waiting, *(unit for round_ in self.read_rounds for unit in round_.units)]
 
     def by_voter(self, voters: Iterable[Member], me: Member, own: int, ask: Callable[[Progress], int]) -> list[int]:
         """One value per voter: `own` of this server, if it is one, and what `ask` says of the others.

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import msgspec
 
-from node.raft.types import MEMBERS_MAX, Entry, Member
+from node.raft.types import MEMBERS_MAX, Entry, Member, MemberAddress
 
 COMMAND_BYTES_MAX = 4096
 """The longest arguments of a relayed command."""
@@ -114,7 +114,7 @@ class AppendReply(_Message, frozen=True, tag="ar"):
 
 
 class ReadContext(_Message, frozen=True):
-    """Which round of which process a read belongs to: only acknowledgements that echo it count."""
+    """Which question of which process something answers, a read round or a birth's: only answers that echo it count."""
 
     node: str
     boot: str
@@ -160,13 +160,18 @@ class Birth(_Message, frozen=True, tag="b"):
 
     `view` is every seed, the sender included, sorted; those it has not heard lately have the incarnation
     "?": a view that lacks one is no agreement to a cluster without it. `configuration` is empty while the sender
-    is not born, afterwards the data of its first entry. `answer` asks the receiver to say its own.
+    is not born, afterwards the data of its first entry. `answer` asks the receiver to say its own: then `challenge` is
+    the asker's, new with every process and every change of its view; in the reply it is that one, repeated.
+    `address`: how the sender is reached, where it was told; `addresses`: the same of all in its view, sorted by name.
     """
 
     view: Annotated[tuple[Member, ...], msgspec.Meta(max_length=MEMBERS_MAX)]
     configuration: bytes
     answer: bool
     term: int = 0
+    challenge: ReadContext | None = None
+    address: MemberAddress | None = None
+    addresses: Annotated[tuple[MemberAddress, ...], msgspec.Meta(max_length=MEMBERS_MAX)] = ()
 
 
 class ForwardedProposal(_Message, frozen=True):

@@ -23,7 +23,7 @@ def append_noop(state: State, lead: Leadership, now: int) -> None:
 
     It is exempt from every limit: without it a full log could not even be read.
     """
-    append(state, (Entry(state.log.last_index + 1, state.term, EntryKind.NOOP, b"", lead.last_time_us),), now)
+    append(state, (Entry(state.log.last_index + 1, state.term, EntryKind.NOOP, b"", lead.log_time_us(now)),), now)
 
 
 def on_propose(state: State, event: Propose, now: int) -> None:
@@ -41,8 +41,7 @@ def on_propose(state: State, event: Propose, now: int) -> None:
         state.effects.append(Refused(requests, Transferring(state.transfer.target.name)))
         return
     first_index = state.log.last_index + 1
-    lead.last_time_us = max(lead.last_time_us, event.time_us)  # log time never runs backwards
-    entries, refusal = _admit(state, event.proposals, lead.last_time_us)
+    entries, refusal = _admit(state, event.proposals, lead.log_time_us(now))
     append(state, entries, now)
     taken = len(entries)
     if refusal is not None:

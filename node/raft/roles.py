@@ -109,8 +109,7 @@ def _leave(state: State) -> None:
     state.birth_due_us = None
     if lead is None:
         return
-    units = [*lead.reads_waiting, *(unit for round_ in lead.read_rounds for unit in round_.units)]
-    lost = tuple(request for unit in units for request in unit.requests)
+    lost = tuple(request for unit in lead.own_reads() for request in unit.requests)
     if lost:
         state.effects.append(Refused(lost, NotLeader("")))
 

@@ -35,6 +35,10 @@ class RaftSettings(msgspec.Struct, frozen=True):
     """Entries in one Apply, so that replaying a long log does not hold up the loop."""
     apply_entries_max: int = 512
     """The same, counted."""
+    disk_silence_timeouts: int = 4
+    """How many of the longest election timeouts a disk may owe an answer before its server leads no more. Fewer would
+    take the lead from a server whose disk hesitates (a cloud volume does so for a second now and then), and with it
+    every read; more would keep a cluster waiting longer than its clients do."""
     wait_in_initial: bool = False
     """Start as INITIAL whatever the log holds, without a vote, until the event `LeaveInitial`."""
 
@@ -47,3 +51,8 @@ class RaftSettings(msgspec.Struct, frozen=True):
             self.election_min_us,
             self.election_max_us,
         )
+        invariant(self.disk_silence_timeouts > 0, "disk_silence_timeouts must be positive")
+
+    @property
+    def disk_silence_us(self) -> int:
+        return self.disk_silence_timeouts * self.election_max_us

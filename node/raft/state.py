@@ -17,7 +17,17 @@ from node.raft.leadership import Leadership
 from node.raft.log import RaftLog
 from node.raft.messages import Birth, RaftMessage
 from node.raft.settings import RaftSettings
-from node.raft.types import UNBORN, Base, Configuration, Entry, HardState, Member, Role, base_of_birth
+from node.raft.types import (
+    UNBORN,
+    Base,
+    Configuration,
+    Entry,
+    HardState,
+    Member,
+    MemberAddress,
+    Role,
+    base_of_birth,
+)
 
 
 class Chance(Protocol):
@@ -33,6 +43,8 @@ class Identity(msgspec.Struct, frozen=True):
     incarnation: str
     boot: str
     seeds: tuple[str, ...]
+    address: MemberAddress | None = None
+    """How others reach this node, for the configuration that it is born with; None: as their settings say."""
 
 
 class Candidacy(msgspec.Struct):
@@ -51,12 +63,17 @@ class PendingRead(msgspec.Struct, frozen=True):
 
 
 class OwnReads(msgspec.Struct):
-    """Reads of this node's own clients, which outlive a role. Numbers only grow, so that no late answer fits twice."""
+    """Reads of this node's own clients, which outlive a role. Numbers only grow, so that no late answer fits twice.
+
+    Bounded by whoever asks: what is not answered in time must be forgotten (`ForgetReads`).
+    """
 
     confirmed: list[tuple[int, tuple[int, ...]]] = msgspec.field(default_factory=list)
     """(index, requests): confirmed, and waiting to be applied."""
     asked: dict[int, PendingRead] = msgspec.field(default_factory=dict)
-    """Asked of the leader, by the number of the question."""
+    """Asked of the leader, by the number of the question, in this order."""
+    asked_again_us: int = 0
+    """When all of them were last asked anew."""
     number: int = 0
     """The last question asked of a leader."""
     round: int = 0
@@ -72,6 +89,30 @@ class Transfer(msgspec.Struct):
     term: int
     due_us: int
     told: bool = False
+
+
+class HeardSeed(msgspec.Struct, frozen=True):
+    """The last word of a seed: who bore the name, when it came, what it said."""
+
+    member: Member
+    at_us: int
+    message: Birth
+
+
+class BirthTalk(msgspec.Struct):
+    """What a node that is not born knows of the other seeds, and what it has told them; see birth.py."""
+
+    heard: dict[str, HeardSeed] = msgspec.field(default_factory=dict)
+    view: Configuration | None = None
+    views: int = 0
+    """How often the view has changed: the number of the challenge that asks for agreement to it."""
+    agreed: dict[Member, bool] = msgspec.field(default_factory=dict)
+    """Who has agreed to `view` in answer to that challenge."""
+    agreed_to: Configuration | None = None
+    """The last set of all seeds that this process has agreed to."""
+    wavered: bool = False
+    """Whether there was more than one."""
+    began_us: int = 0
 
 
 class State:
@@ -118,7 +159,7 @@ class State:
         self.strangers: dict[Member, bool] = {}
         # Birth
         self.waits_in_initial = settings.wait_in_initial
-        self.births: dict[str, tuple[Member, Birth, int]] = {}
+        self.birth = BirthTalk()
         self.birth_token: int | None = None
         # Timers; a leader's are in its leadership
         self.election_timeout_us = settings.election_max_us
@@ -159,11 +200,11 @@ class State:
     def trace(self, kind: str, **detail: str | int | bool) -> None:
         self.effects.append(Trace(kind, self.term, detail, self.role))
 
-    def submit(self) -> None:
+    def submit(self, now: int) -> None:
         """End of a step: put all that must be durable, and all that waits for it, into one Persist."""
         born_now = self.birth_token == self.disk.next_token
         hard = HardState(self.term, self.vote, self.commit)
-        write = self.disk.submit(self.log, hard, self.cluster_id if born_now else None)
+        write = self.disk.submit(self.log, hard, self.cluster_id if born_now else None, now)
         if write is not None:
             self.effects.append(write)
 
@@ -189,6 +230,22 @@ class State:
 
     # --- time --------------------------------------------------------------------------------------------------
 
+    def log_time_us(self, now: int) -> int:
+        """Log time: microseconds since the birth of the cluster, as its leaders measured them one after the other.
+
+        A leader knows it at any moment, without an entry; for anybody else it is that of its last entry.
+        """
+        return self.log.last_time_us if self.leadership is None else self.leadership.log_time_us(now)
+
+    def disk_silent_us(self, now: int) -> int:
+        """For how long the disk has owed an answer and given none; 0: it owes none."""
+        since_us = self.disk.silent_since_us
+        return 0 if since_us is None else now - since_us
+
+    def disk_is_silent(self, now: int) -> bool:
+        """Whether it has been for longer than one who leads, or wants to, can wait."""
+        return self.disk_silent_us(now) >= self.settings.disk_silence_us
+
     def restart_election_timer(self, now: int, fresh: bool = False) -> None:
         """Wait one election timeout from now; `fresh` draws a new one (section 5.2: split votes are rare)."""
         if fresh:
@@ -203,9 +260,17 @@ class State:
             "election": self.election_due_us,
             "heartbeat": None if lead is None else lead.heartbeat_due_us,
             "quorum-check": None if lead is None else lead.quorum_due_us,
+            "disk-silence": self._disk_silence_due_us(),
             "birth": self.birth_due_us,
             "transfer": None if self.transfer is None else self.transfer.due_us,
         }
+
+    def _disk_silence_due_us(self) -> int | None:
+        """A leader looks at its disk when it has been silent for too long; anybody else when it wants to campaign."""
+        since_us = self.disk.silent_since_us
+        if self.leadership is None or since_us is None:
+            return None
+        return since_us + self.settings.disk_silence_us
 
     @property
     def deadline(self) -> int | None:

@@ -6,6 +6,7 @@ Why it exists: operators, tests and the dashboard look at the algorithm through 
 import msgspec
 
 from node.raft.birth import waiting_for
+from node.raft.reads import reads_waiting
 from node.raft.state import State
 from node.raft.types import Member, Role
 
@@ -57,8 +58,14 @@ class CoreStatus(msgspec.Struct, frozen=True):
     """Until this server would campaign; None where it would not: on a leader, in INITIAL, without a vote."""
     transferring_to: str = ""
     """Leader only: to whom the lead is being handed; empty: nobody."""
-    disk_silent_us: int | None = None
-    """How long the oldest write that is not confirmed has been waiting for this server's disk; None: none waits."""
+    disk_silent_us: int = 0
+    """For how long the disk has owed an answer and given none; 0: it owes none."""
+    disk_silent_limit_us: int = 0
+    """From when on a server with such a disk leads no more and does not campaign."""
+    log_time_us: int = 0
+    """Log time now, as far as this server can know it (`Entry.time_us`)."""
+    reads_waiting: int = 0
+    """Reads of this node's own clients that wait for a quorum, for the leader or to be applied."""
 
 
 def status_of(state: State, now: int) -> CoreStatus:
@@ -89,14 +96,19 @@ def status_of(state: State, now: int) -> CoreStatus:
         election_timeout_us=state.election_timeout_us,
         election_due_in_us=None if state.election_due_us is None else max(0, state.election_due_us - now),
         transferring_to=state.transfer.target.name if state.transfer is not None else "",
+        disk_silent_us=state.disk_silent_us(now),
+        disk_silent_limit_us=state.settings.disk_silence_us,
+        log_time_us=state.log_time_us(now),
+        reads_waiting=reads_waiting(state),
     )
 
 
 def _known_peers(state: State) -> tuple[Member, ...]:
     if state.born:
         return state.peers
+    heard = state.birth.heard
     others = [seed for seed in sorted(state.identity.seeds) if seed != state.identity.name]
-    return tuple(state.births[seed][0] if seed in state.births else Member(seed, "") for seed in others)
+    return tuple(heard[seed].member if seed in heard else Member(seed, "") for seed in others)
 
 
 def _peer_status(state: State, peer: Member, now: int) -> PeerStatus:

@@ -21,7 +21,7 @@ from node.raft.types import Member, Role
 
 def on_campaign(state: State, event: Campaign, now: int) -> None:
     """Begin an election as the target of a hand-over does: a new term, no PreVote, requests that stickiness obeys."""
-    refusal = _cannot_campaign(state)
+    refusal = _cannot_campaign(state, now)
     if refusal:
         _answer(state, event.request, False, refusal)
         return
@@ -31,7 +31,7 @@ def on_campaign(state: State, event: Campaign, now: int) -> None:
 
 def on_force_timeout(state: State, event: ForceTimeout, now: int) -> None:
     """The election timeout, now. PreVote comes first, so servers that hear their leader refuse, and nothing changes."""
-    refusal = _cannot_campaign(state)
+    refusal = _cannot_campaign(state, now)
     if refusal:
         _answer(state, event.request, False, refusal)
         return
@@ -93,7 +93,8 @@ def _standing(progress: Progress) -> tuple[int, int]:
 
 def on_timeout_now(state: State, sender: Member, now: int) -> None:
     """The leader of this very term wants this server to lead; of anybody else it is no reason to disturb a leader."""
-    if state.leader == sender.name and state.role is Role.FOLLOWER and state.is_voter:
+    able = state.is_voter and not state.disk_is_silent(now)
+    if state.leader == sender.name and state.role is Role.FOLLOWER and able:
         election.campaign_at_once(state, now, f"{sender.name} hands over")
 
 
@@ -136,7 +137,7 @@ def _end(state: State, handed_over: bool, message: str) -> None:
         state.transfer = None
 
 
-def _cannot_campaign(state: State) -> str:
+def _cannot_campaign(state: State, now: int) -> str:
     """Why this server may not campaign; empty when it may."""
     name = state.identity.name
     if state.role is Role.INITIAL:
@@ -145,6 +146,8 @@ def _cannot_campaign(state: State) -> str:
         return f"{name} leads already"
     if not state.is_voter:
         return f"{name} is not a voter"
+    if state.disk_is_silent(now):
+        return f"the disk of {name} has not answered for {state.disk_silent_us(now) // 1_000} ms"
     return ""
 
 

@@ -44,9 +44,9 @@ class EntryKind(enum.IntEnum):
 class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One log entry.
 
-    `time_us` is the leader's wall clock in microseconds since the epoch when it appended the entry, made
-    monotonic along the log: what the state machine may use as time. `session` and `sequence` identify a client's
-    command for exactly-once sessions; 0 means none.
+    `time_us` is log time (`State.log_time_us`): what the state machine may use as time. It counts microseconds since
+    the birth of the cluster, in a log from before it was measured since the epoch; only differences mean anything.
+    `session` and `sequence` identify a client's command for exactly-once sessions; 0 means none.
     """
 
     index: int

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from node.raft.core import Raft
 from node.raft.effects import Accepted, Apply, ConfigChanged, Effect, Ordered, Persist, ReadReady, Refused, Send, Trace
-from node.raft.events import Continue, Deadline, Event, Persisted, Proposal, Propose, Read, Receive
+from node.raft.events import Continue, Deadline, Event, ForgetReads, Persisted, Proposal, Propose, Read, Receive
 from node.raft.messages import Command, CommandReply, Forward, ForwardReply, Message, Report
 from node.raft.types import Entry, Member
 from node.runtime.answers import Answers
@@ -63,7 +63,13 @@ class Driver:
             boot, self._pending, self._answers, self._send, links.connected, machine.decode_result, self.counts
         )
         self._requests = Requests(
-            pending_requests_max, self._pending, self._forwarding, self._answers, self._member, lambda: core.leader
+            pending_requests_max,
+            self._pending,
+            self._forwarding,
+            self._answers,
+            self._member,
+            lambda: core.leader,
+            self._silent_disk,
         )
         self._relaying = Relaying(boot, self._answers, self._send, hooks, self.counts)
         self._heard: dict[str, Member] = {}
@@ -105,7 +111,7 @@ class Driver:
                     events.append(item)
         self._take_durable(events)
         if proposals:
-            events.append(Propose(tuple(proposals), wall_us))
+            events.append(Propose(tuple(proposals)))
         if reads:
             events.append(Read(tuple(reads)))
         if events:
@@ -252,7 +258,9 @@ class Driver:
 
     def _end_turn(self, now: int) -> None:
         """Say what is decided, as much as one turn may hold."""
-        self._requests.expire(now)
+        forgotten = self._requests.expire(now)
+        if forgotten:
+            self._execute(self.core.step(ForgetReads(forgotten), now))
         self._relaying.expire(now)
         more_to_send = self._answers.send(now)
         more_to_tell = self._requests.tell()
@@ -261,6 +269,13 @@ class Driver:
 
     def _lost_answers(self, peer: str, count: int) -> None:
         self._trace.transition("answers-lost", self.core.term, self.core.role.value, {"peer": peer, "count": count})
+
+    def _silent_disk(self) -> str:
+        """Why nothing is decided here, where this node's disk is why; else empty."""
+        status = self.core.status(self._now)
+        if status.disk_silent_us < status.disk_silent_limit_us:
+            return ""
+        return f"this node's disk has not answered for {status.disk_silent_us // 1_000} ms"
 
     def _member(self, name: str) -> Member | None:
         return self.core.configuration.member(name)

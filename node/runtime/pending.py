@@ -103,11 +103,12 @@ class Pending:
         """(term, request, when accepted) of the write that waited for `index`, if one did; it waits no more."""
         return self._by_index.pop(index, None) if self._by_index else None
 
-    def expired(self, now: int, requests_max: int) -> tuple[list[PendingWrite], list[ReadReply]]:
-        """Remove and return what waited too long, at most so many: ask again while `deadline` has passed."""
+    def expired(self, now: int, requests_max: int) -> tuple[list[PendingWrite], list[tuple[int, ReadReply]]]:
+        """Remove and return what waited too long, reads with their numbers, at most so many: ask again while `deadline`
+        has passed."""
         late = self._deadlines.due(now, requests_max)
         writes = [self._writes.pop(request) for request in late if request in self._writes]
-        reads = [self._reads.pop(request) for request in late if request in self._reads]
+        reads = [(request, self._reads.pop(request)) for request in late if request in self._reads]
         return writes, reads
 
     @property

@@ -28,7 +28,8 @@ EXPIRED_PER_TURN_MAX = 1024
 
 
 class Requests:
-    """`member`: who bears a name in the configuration in force. `leader`: who leads, as far as is known."""
+    """`member`: who bears a name in the configuration in force. `leader`: who leads, as far as is known. `silent_disk`:
+    that nothing is decided here for this node's disk, in words; empty where it answers."""
 
     def __init__(
         self,
@@ -38,6 +39,7 @@ class Requests:
         answers: Answers,
         member: Callable[[str], Member | None],
         leader: Callable[[], str],
+        silent_disk: Callable[[], str] = str,
     ) -> None:
         self._requests_max = self._room = requests_max
         self._pending = pending
@@ -46,6 +48,7 @@ class Requests:
         self._parts: tuple[Sized, ...] = (pending, forwarding, answers, self._replies)
         self._member = member
         self._leader = leader
+        self._silent_disk = silent_disk
 
     def begin_turn(self) -> None:
         """See how many more may wait: what ends in this turn makes room for the next."""
@@ -105,15 +108,18 @@ class Requests:
         if leader is not None:
             self._forwarding.forward(leader, [write for write in writes if write.may_forward])
 
-    def expire(self, now: int) -> None:
-        """Answer what waited too long. What is left over is still due: `deadline` has passed, the next turn comes."""
+    def expire(self, now: int) -> tuple[int, ...]:
+        """Answer what waited too long; returns the numbers of the reads among it, which the core may forget. What is left
+        over is still due: `deadline` has passed, the next turn comes."""
         writes, reads = self._pending.expired(now, EXPIRED_PER_TURN_MAX)
+        why = (self._silent_disk() if writes else "") or "no quorum confirmed it in time"
         for write in writes:
-            write.reply(interrupted(write, self._why_expired()))
-        for read in reads:
+            write.reply(interrupted(write, why))
+        for _, read in reads:
             self._replies.add(read, ReadFailed("timeout", "no quorum confirmed a leader in time", self._leader()))
         for asked in self._forwarding.expired(now, EXPIRED_PER_TURN_MAX):
             asked.what.reply(unanswered(self._why_expired(asked.to.name, asked.stale)))
+        return tuple(request for request, _ in reads)
 
     def tell(self) -> bool:
         """Give clients their answers, as many as one turn may; whether more wait."""
@@ -129,7 +135,7 @@ class Requests:
         self._forwarding.stop()
         self._replies.tell(None)
 
-    def _why_expired(self, forwarded_to: str = "", stale: bool = False) -> str:
-        if stale or (forwarded_to and forwarded_to != self._leader()):
+    def _why_expired(self, forwarded_to: str, stale: bool) -> str:
+        if stale or forwarded_to != self._leader():
             return f"{forwarded_to} stopped leading before it answered"
         return "no quorum confirmed it in time"

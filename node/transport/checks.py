@@ -237,6 +237,11 @@ def _check_birth(m: Birth) -> None:
     _require(all(a < b for a, b in zip(m.view, m.view[1:], strict=False)), "birth: the view is not sorted")
     if m.configuration:
         _configuration("birth", m.configuration)
+    _context("birth", m.challenge)
+    _addresses("birth", m.addresses if m.address is None else (m.address,))
+    _addresses("birth", m.addresses)
+    names = [address.name for address in m.addresses]
+    _require(names == sorted(names), "birth: the addresses are not sorted")
 
 
 def _check_forward(m: Forward) -> None:

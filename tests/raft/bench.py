@@ -15,7 +15,7 @@ from node.raft.events import Applied, Deadline, Event, Persisted, Proposal, Prop
 from node.raft.messages import AppendReply, HeartbeatReply, PreVote, PreVoteReply, RaftMessage, Vote, VoteReply
 from node.raft.settings import RaftSettings
 from node.raft.state import Identity
-from node.raft.types import UNBORN, Base, Configuration, Entry, EntryKind, HardState, Member, Role
+from node.raft.types import UNBORN, Base, Configuration, Entry, EntryKind, HardState, Member, MemberAddress, Role
 
 HEARTBEAT_US = 100_000
 ELECTION_MIN_US = 150_000
@@ -100,8 +100,9 @@ class Server:
         incarnation: str | None = None,
         draw: float = 0.0,
         base: Base = UNBORN,
+        address: MemberAddress | None = None,
     ) -> None:
-        identity = Identity(name, incarnation or f"disk-{name}", boot, seeds)
+        identity = Identity(name, incarnation or f"disk-{name}", boot, seeds, address)
         self.raft = Raft(identity, settings or RaftSettings(), Chance(draw), hard, entries, base)
         self.now = START_US
         self.writing: list[Persist] = []
@@ -117,7 +118,7 @@ class Server:
 
     def propose(self, *data: bytes, first_request: int = 1) -> list[Effect]:
         proposals = tuple(Proposal(first_request + at, value) for at, value in enumerate(data))
-        return self.step(Propose(proposals, 1_000))
+        return self.step(Propose(proposals))
 
     def read(self, *requests: int) -> list[Effect]:
         return self.step(Read(requests))

@@ -315,18 +315,19 @@ MUTATIONS = (
     Mutation(
         "read before the noop commits",
         "reads.py",
-        "    if state.log.term_at(state.commit) != state.term:\n        return\n",
+        "    if state.log.term_at(state.commit) != state.term:\n        return False\n",
         "",
     ),
     Mutation(
         "read joins a sent round",
         "reads.py",
-        "    if not lead.reads_waiting or (lead.read_rounds and not also_in_flight):\n        return\n",
+        "    if not (lead.reads_waiting or lead.reads_of_peers) or (lead.read_rounds and not also_in_flight):\n"
+        "        return False\n",
         "    if lead.reads_waiting and lead.read_rounds:\n"
         "        last = lead.read_rounds.pop()\n"
         "        lead.read_rounds.append(ReadRound(last.number, last.index, (*last.units, *lead.reads_waiting)))\n"
         "        lead.reads_waiting.clear()\n"
-        "    if not lead.reads_waiting:\n        return\n",
+        "    if not (lead.reads_waiting or lead.reads_of_peers):\n        return False\n",
     ),
     Mutation(
         "echoes of another boot count",
@@ -363,19 +364,79 @@ MUTATIONS = (
     Mutation(
         "birth without all seeds",
         "birth.py",
-        "(heard is None or heard.configuration or heard.view != view):",
-        "heard is not None and (heard.configuration or heard.view != view):",
+        "    return all(member == state.me or member in",
+        "    return any(member == state.me or member in",
     ),
     Mutation(
         "birth of differing views",
         "birth.py",
-        "(heard is None or heard.configuration or heard.view != view):",
-        "(heard is None or heard.configuration):",
+        "    if says != view.encode():",
+        "    if False:",
+    ),
+    Mutation(
+        "agreement is dated at its receipt",
+        "birth.py",
+        "    elif not message.answer and message.challenge == _challenge(state):",
+        "    else:",
+    ),
+    Mutation(
+        "a question is an agreement",
+        "birth.py",
+        "    elif not message.answer and message",
+        "    elif message",
+    ),
+    Mutation(
+        "agreements outlive the view",
+        "birth.py",
+        "        state.birth.agreed.clear()",
+        "        pass",
+    ),
+    Mutation(
+        "the own view may change unseen",
+        "birth.py",
+        "    _see(state, now)  # before",
+        "    # before",
+    ),
+    Mutation(
+        "one that was born is enough at once",
+        "birth.py",
+        "    if never_agreed_otherwise and now - birth.began_us >= HELD_UP_HEARTBEATS * state.settings.heartbeat_us:",
+        "    if never_agreed_otherwise:",
+    ),
+    Mutation(
+        "join a birth although another set was agreed to",
+        "birth.py",
+        "    if never_agreed_otherwise and now",
+        "    if now",
+    ),
+    Mutation(
+        "tell of a birth that a crash can undo",
+        "birth.py",
+        "    base = state.log.base\n    if state.birth_token is not None:",
+        "    base = state.log.base\n    if False:",
+    ),
+    Mutation(
+        "agree although one was born",
+        "birth.py",
+        "        view = Configuration(())",
+        "        pass",
+    ),
+    Mutation(
+        "fewer than a majority vouch for a birth",
+        "birth.py",
+        "witnesses >= majority(len(view.voters)):",
+        "witnesses >= majority(len(view.voters)) - 1:",
+    ),
+    Mutation(
+        "believe anybody's word of an address",
+        "birth.py",
+        "message.address.name != sender.name:",
+        "False:",
     ),
     Mutation(
         "a silent seed still agrees",
         "birth.py",
-        "if heard is None or now - heard[2] > FRESH_HEARTBEATS * state.settings.heartbeat_us:",
+        "if heard is None or now - heard.at_us > FRESH_HEARTBEATS * state.settings.heartbeat_us:",
         "if heard is None:",
     ),
     Mutation(
@@ -447,8 +508,8 @@ MUTATIONS = (
     Mutation(
         "take any born configuration",
         "birth.py",
-        "if state.birth_token is None and state.me in configuration.voters and names",
-        "if state.birth_token is None and names",
+        "    return state.me in configuration.voters and names",
+        "    return names",
     ),
     Mutation(
         "take part before the birth is durable",
@@ -620,10 +681,107 @@ MUTATIONS = (
         "False:",
     ),
     Mutation(
-        "log time runs backwards",
+        "a noop repeats an old time",
         "replication.py",
-        "max(lead.last_time_us, event.time_us)",
-        "event.time_us",
+        ', b"", lead.log_time_us(now)),), now)',
+        ', b"", 0),), now)',
+    ),
+    Mutation(
+        "log time runs backwards",
+        "leadership.py",
+        "        self._time_us = last_time_us - now",
+        "        self._time_us = -now",
+    ),
+    Mutation("log time is the machine's", "leadership.py", "        return self._time_us + now", "        return now"),
+    Mutation(
+        "log time stands still in an idle cluster",
+        "state.py",
+        "        return self.log.last_time_us if self.leadership is None else self.leadership.log_time_us(now)",
+        "        return self.log.last_time_us",
+    ),
+    Mutation(
+        "a leader with a silent disk leads on",
+        "core.py",
+        "        if state.leadership is not None and state.disk_is_silent(now):",
+        "        if False:",
+    ),
+    Mutation(
+        "nobody wakes a leader whose disk is silent",
+        "state.py",
+        "        if self.leadership is None or since_us is None:",
+        "        if True or since_us is None:",
+    ),
+    Mutation(
+        "a slow disk counts as silent",
+        "disk.py",
+        "        return max(self._outstanding[0].since_us, self._answered_us) if",
+        "        return self._outstanding[0].since_us if",
+    ),
+    Mutation(
+        "campaign with a silent disk",
+        "election.py",
+        "    elif state.disk_is_silent(now):",
+        "    elif False:",
+    ),
+    Mutation(
+        "a won pre-vote goes on with a silent disk",
+        "election.py",
+        "    if state.disk_is_silent(now):\n        _stand_back(state, now)\n        return\n",
+        "",
+    ),
+    Mutation(
+        "take over with a silent disk",
+        "transfer.py",
+        "    able = state.is_voter and not state.disk_is_silent(now)",
+        "    able = state.is_voter",
+    ),
+    Mutation(
+        "obey an order to campaign with a silent disk",
+        "transfer.py",
+        "    if state.disk_is_silent(now):",
+        "    if False:",
+    ),
+    Mutation(
+        "start a read round before the one before is confirmed",
+        "reads.py",
+        "    confirm_rounds(state, lead)\n    if start_round(state, lead):",
+        "    if start_round(state, lead) or True:",
+    ),
+    Mutation(
+        "one who is alone waits for others to confirm a read",
+        "reads.py",
+        "        confirm_rounds(state, lead)  # a server",
+        "        pass  # a server",
+    ),
+    Mutation(
+        "an older question of a follower replaces a newer one",
+        "reads.py",
+        " or before.boot != context.boot or before.number < context.number:",
+        " or True:",
+    ),
+    Mutation(
+        "a new process of a follower may not ask",
+        "reads.py",
+        " or before.boot != context.boot or before",
+        " or before",
+    ),
+    Mutation(
+        "reads that ran out stay with the leader",
+        "reads.py",
+        "    if lead is not None:\n        lead.reads",
+        "    if False:\n        lead.reads",
+    ),
+    Mutation(
+        "reads that ran out stay asked",
+        "reads.py",
+        "        if not rest:\n            del",
+        "        if False:\n            del",
+    ),
+    Mutation(
+        "reads that ran out stay confirmed",
+        "reads.py",
+        "    reads.confirmed = [(index, rest) for index, of in reads.confirmed if (rest := left(of))]",
+        "    pass",
     ),
 )
 

@@ -110,8 +110,8 @@ def test_a_long_log_is_applied_in_pieces_each_after_the_one_before() -> None:
 def test_proposals_of_one_step_are_one_write_and_one_append_a_follower() -> None:
     server = leader()
     effects = server.step(
-        Propose((Proposal(1, b"x"), Proposal(2, b"y")), 0),
-        Propose((Proposal(3, b"z"),), 0),
+        Propose((Proposal(1, b"x"), Proposal(2, b"y"))),
+        Propose((Proposal(3, b"z"),)),
     )
     assert [accepted.first_index for accepted in of(effects, Accepted)] == [3, 5]
     assert [[entry.index for entry in message.entries] for message in sent(effects, Append)] == [[3, 4, 5]] * 2

@@ -47,7 +47,7 @@ def test_pitfall_02_a_proposal_in_the_step_that_wins_does_not_displace_commitmen
     server.persist()
     effects = server.step(
         Receive(member("b"), VoteReply(2, True)),
-        Propose((Proposal(1, b"x"),), 0),
+        Propose((Proposal(1, b"x"),)),
         Receive(member("c"), VoteReply(2, True)),
     )
     assert server.role() is Role.LEADER

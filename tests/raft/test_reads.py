@@ -4,7 +4,7 @@ import pytest
 
 from node.raft.effects import ReadReady, Refused, Send
 from node.raft.errors import NotLeader
-from node.raft.events import Deadline, Read, Receive
+from node.raft.events import Deadline, ForgetReads, Read, Receive
 from node.raft.messages import Append, AppendReply, Heartbeat, HeartbeatReply, ReadContext, ReadIndex, ReadIndexReply
 from node.raft.types import Role
 from tests.raft.bench import HEARTBEAT_US, Server, commands, follower, leader, member, names, of, receivers, sent
@@ -278,3 +278,83 @@ def test_reads_asked_of_a_silent_leader_are_refused_when_it_is_given_up() -> Non
     effects = server.deadline()
     assert of(effects, Refused) == [Refused((1,), NotLeader(""))]
     assert of(server.read(2), Refused) == [Refused((2,), NotLeader(""))]
+
+
+def test_with_one_of_three_servers_down_a_read_that_waits_begins_its_round_with_the_answer_to_the_one_before() -> None:
+    """c is down, so no second answer comes that would begin it: it would wait for a whole heartbeat."""
+    server = leader()
+    server.read(1)
+    answered = []
+    for number in range(1, 6):
+        server.read(number + 1)
+        effects = server.receive("b", HeartbeatReply(2, context_of(server, number)))
+        answered += of(effects, ReadReady)
+        assert {m.context for m in sent(effects, Heartbeat)} == {context_of(server, number + 1)}
+    assert answered == [ReadReady((number,), 2) for number in range(1, 6)]
+
+
+def test_a_server_that_is_alone_reads_within_one_step() -> None:
+    server = leader(count=1)
+    assert of(server.read(1), ReadReady) == [ReadReady((1,), 2)]
+
+
+def test_of_the_questions_of_a_follower_only_the_last_waits_and_answers_them_all() -> None:
+    """A leader that may not read yet is asked anew at every heartbeat: that must not grow."""
+    server = leader((1,), term=2, commit=2, vouched=False)
+    asked = [ReadContext("b", "boot-1", number) for number in (1, 2, 40, 3)]
+    for context in asked:
+        server.receive("b", ReadIndex(2, context))
+    server.receive("b", AppendReply(2, True, 3))
+    server.settle()
+    effects = server.receive("b", HeartbeatReply(2, context_of(server, 1)))
+    assert [reply.context.number for reply in sent(effects, ReadIndexReply)] == [40]
+
+
+def test_a_new_process_of_a_follower_asks_in_place_of_the_old_one() -> None:
+    server = leader((1,), term=2, commit=2, vouched=False)
+    for context in (ReadContext("b", "boot-1", 40), ReadContext("b", "boot-2", 1)):
+        server.receive("b", ReadIndex(2, context))
+    server.receive("b", AppendReply(2, True, 3))
+    server.settle()
+    effects = server.receive("b", HeartbeatReply(2, context_of(server, 1)))
+    assert [reply.context for reply in sent(effects, ReadIndexReply)] == [ReadContext("b", "boot-2", 1)]
+
+
+def waiting_reads(server: Server) -> int:
+    return server.raft.status(server.now).reads_waiting
+
+
+def test_reads_that_ran_out_of_time_leave_nothing_on_a_leader() -> None:
+    server = leader()
+    server.step(Read((1, 2)))
+    server.read(3)
+    assert waiting_reads(server) == 3
+    server.step(ForgetReads((1, 3)))
+    assert waiting_reads(server) == 1
+    effects = server.receive("b", HeartbeatReply(2, context_of(server, 1)))
+    assert of(effects, ReadReady) == [ReadReady((2,), 2)]
+    assert not of(server.receive("b", HeartbeatReply(2, context_of(server, 2))), ReadReady)
+
+
+def test_reads_that_ran_out_of_time_leave_nothing_on_a_follower() -> None:
+    server = following()
+    server.read(1)
+    server.step(Read((2, 3)))
+    server.receive("b", Append(1, 1, 0, 1, commands(2, (1,))))
+    server.settle()
+    server.receive("b", ReadIndexReply(1, context_of(server, 1), 9))  # the first is confirmed, for what is not here yet
+    assert waiting_reads(server) == 3
+    server.step(ForgetReads((1, 2)))
+    assert waiting_reads(server) == 1
+    assert of(server.receive("b", ReadIndexReply(1, context_of(server, 2), 1)), ReadReady) == [ReadReady((3,), 1)]
+    assert waiting_reads(server) == 0
+
+
+def test_questions_of_a_follower_outlive_reads_that_the_leader_forgets() -> None:
+    server = leader()
+    server.read(1)
+    server.receive("b", ReadIndex(2, ReadContext("b", "boot-1", 5)))
+    server.step(ForgetReads((1,)))
+    effects = server.receive("b", HeartbeatReply(2, context_of(server, 1)))
+    effects += server.receive("b", HeartbeatReply(2, context_of(server, 2)))
+    assert [reply.context.number for reply in sent(effects, ReadIndexReply)] == [5]

@@ -290,3 +290,25 @@ def test_reports_of_peers_reach_the_views() -> None:
     bench = Bench()
     bench.hear(2, Report(b"status"))
     assert bench.reports == [(MEMBERS[1], b"status")]
+
+
+def test_a_write_that_ran_out_of_time_while_the_own_disk_was_silent_says_so_and_blames_no_quorum() -> None:
+    bench = Bench()
+    bench.lead()
+    bench.disk.held = True
+    answers = bench.write(timeout_us=5_000_000)
+    bench.acknowledge()
+    bench.pass_time(5_000_000)
+    (answer,) = answers
+    assert isinstance(answer, Unknown)
+    assert answer.reason == "this node's disk has not answered for 5002 ms; the write may still happen"
+
+
+def test_a_read_that_ran_out_of_time_leaves_nothing_in_the_core() -> None:
+    bench = Bench()
+    bench.lead()
+    answers = bench.read(timeout_us=20_000)
+    assert bench.driver.core.status(0).reads_waiting == 1
+    bench.pass_time(20_000)
+    assert len(answers) == 1
+    assert bench.driver.core.status(0).reads_waiting == 0

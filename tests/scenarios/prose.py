@@ -75,7 +75,12 @@ def message(item: RaftMessage) -> str:
             text = ""
         case Birth():
             text = f" sees {members(item.view)}" if not item.configuration else " is born"
-            return f"Birth{text}{', asks' if item.answer else ''}"
+            challenge = item.challenge
+            if challenge is not None:
+                text += (
+                    f", asks ({challenge.number})" if item.answer else f", answers {challenge.node}({challenge.number})"
+                )
+            return f"Birth{text}"
     return f"{type(item).__name__} term {item.term}{text}"
 
 

@@ -129,7 +129,7 @@ class World:
 
     def propose(self, node: Node, commands: Iterable[str]) -> None:
         proposals = tuple(Proposal(self._request(), command.encode()) for command in commands)
-        self.step(node, Propose(proposals, self.now))
+        self.step(node, Propose(proposals))
 
     def read(self, node: Node) -> None:
         self.step(node, Read((self._request(),)))

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from node.raft.errors import InvariantViolation
+from tests.simulation.births import Births
 from tests.simulation.invariants import Violation
 from tests.simulation.world import World
 
@@ -14,11 +15,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("seed", type=int)
     parser.add_argument("--count", type=int, default=1, help="run this many seeds, from SEED on")
+    parser.add_argument("--births", action="store_true", help="worlds that are about birth alone")
     parser.add_argument("--trace", type=Path, help="write the trace there, one line an event")
     arguments = parser.parse_args()
     for seed in range(arguments.seed, arguments.seed + arguments.count):
         lines: list[bytes] = []
-        world = World(seed, lines.append if arguments.trace else None)
+        world = (Births if arguments.births else World)(seed, lines.append if arguments.trace else None)
         failed = ""
         try:
             world.run()

@@ -20,8 +20,13 @@ class Invariants:
 
     def __init__(self) -> None:
         self.leaders: dict[int, str] = {}
+        self.cluster_id = ""
+        self.doubled: tuple[str, ...] = ()
+        """Servers whose name another disk bears as well, from before birth on."""
         self.committed: list[Entry] = []
         self._entries: dict[tuple[int, int], tuple[Entry, int]] = {}
+        self._appended: dict[tuple[int, int], tuple[int, int]] = {}
+        """Of each entry, log time and when it was appended, by index and term."""
         self._votes: dict[tuple[str, int], str] = {}
         self._shown_term: dict[str, int] = {}
         self._terms: dict[str, list[int]] = {}
@@ -41,21 +46,24 @@ class Invariants:
             self._shown_term[name] = max(message.term, self._shown_term.get(name, 0))
 
     def rebooted(self, name: str, core: Raft, wiped: bool) -> None:
-        """A new process began from its disk."""
+        """A new process began from its disk. What it had applied was durable there: it has all of that or nothing."""
         self._commit.pop(name, None)
-        self._applied.pop(name, None)
-        self._terms.pop(name, None)
+        applied, terms = self._applied.pop(name, 0), self._terms.pop(name, [])
+        for index in range(1, 0 if wiped else applied + 1):
+            if core.term_at(index) != terms[index - 1]:
+                _fail(f"{name} had applied entry {index} of term {terms[index - 1]} and came back without it")
         if wiped:
             self._shown_term.pop(name, None)
             self._votes = {key: vote for key, vote in self._votes.items() if key[0] != name}
         if core.term < self._shown_term.get(name, 0):
             _fail(f"{name} had shown term {self._shown_term[name]} and came back with {core.term}")
 
-    def stepped(self, name: str, core: Raft) -> None:
+    def stepped(self, name: str, core: Raft, now: int) -> None:
         """All of figure 3, for the server that just took a step. Before birth it has nothing to keep."""
-        if core.role is Role.INITIAL:
+        if core.role is Role.INITIAL or self._is_stranded(name, core):
             return
-        self._log_matching(name, core)
+        self._one_cluster(name, core)
+        self._log_matching(name, core, now)
         self._committed(name, core)
         if core.role is Role.LEADER:
             self._leads(name, core)
@@ -71,6 +79,24 @@ class Invariants:
     def acknowledged(self, index: int, term: int) -> None:
         """A client was told that its write is done: after this very step it must be among what is committed."""
         self._acknowledged.append((index, term))
+
+    def _is_stranded(self, name: str, core: Raft) -> bool:
+        """A server whose name two disks bear may be born of a set that the others have left by then (birth.py).
+
+        It can harm nobody as long as it gets no further than its birth; once it does, it is judged like any other.
+        """
+        ahead = core.term_at(2) is not None or core.role is Role.LEADER
+        return name in self.doubled and not ahead
+
+    def _one_cluster(self, name: str, core: Raft) -> None:
+        """Decision 6: a set of seeds gives birth once, and who takes part is in the configuration with its own disk."""
+        status = core.status(0)
+        self.cluster_id = self.cluster_id or status.cluster_id
+        if status.cluster_id != self.cluster_id:
+            _fail(f"two clusters were born: {name} belongs to {status.cluster_id}, another to {self.cluster_id}")
+        member = core.configuration.member(status.name)
+        if member is None or member.incarnation != status.incarnation:
+            _fail(f"{name} takes part with disk {status.incarnation}, the member's is {member}")
 
     def _voted(self, name: str, term: int, candidate: str) -> None:
         """Election safety rests on this: one vote a server and term, for ever."""
@@ -90,7 +116,7 @@ class Invariants:
             if entry.index > len(terms) or terms[entry.index - 1] != entry.term:
                 _fail(f"{name} leads term {core.term} without committed entry {entry.index} of term {entry.term}")
 
-    def _log_matching(self, name: str, core: Raft) -> None:
+    def _log_matching(self, name: str, core: Raft, now: int) -> None:
         """Equal index and term: equal entry and equal predecessor, hence by induction equal logs up to there."""
         seen = self._terms.setdefault(name, [])
         same = len(seen)
@@ -101,9 +127,24 @@ class Invariants:
         del seen[same:]
         for entry in core.entries(same + 1, 1 << 30):
             fact = (entry, seen[-1] if seen else 0)
+            if (entry.index, entry.term) not in self._entries:
+                self._log_time(name, entry, self._appended.get((entry.index - 1, fact[1])), now)
             if self._entries.setdefault((entry.index, entry.term), fact) != fact:
                 _fail(f"{name} has another entry {entry.index} of term {entry.term} than a server before it")
             seen.append(entry.term)
+
+    def _log_time(self, name: str, entry: Entry, before: tuple[int, int] | None, now: int) -> None:
+        """Log time never runs back, and never faster than the clocks of those who append: `now` is that of all here.
+
+        `before`: the log time of the entry before, and when that was appended. An entry is first seen at its leader.
+        """
+        self._appended[entry.index, entry.term] = (entry.time_us, now)
+        before_us, appended_us = before or (0, now)
+        if not before_us <= entry.time_us <= before_us + now - appended_us:
+            _fail(
+                f"{name}: the time of entry {entry.index} is {entry.time_us - before_us} us after the one before, "
+                f"but {now - appended_us} us have passed"
+            )
 
     def _committed(self, name: str, core: Raft) -> None:
         """State machine safety: one history, the same everywhere, that only grows."""

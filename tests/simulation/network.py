@@ -7,7 +7,11 @@ A link is what one endpoint dialled for one peer and lane, as in the real carrie
 and a cut of A -> B stops what A dialled towards B, not what B dialled towards A. While a link is cut or stalled its
 frames wait (TCP would repeat them); after `silence_us` the dialler gives it up. Dropping, duplicating and reordering
 single frames are faults that one TCP connection does not show, but Raft must survive: they are off unless
-`Conditions` switch them on, and spare a link's first frame, because the handshake belongs to the link.
+`Conditions` switch them on, and spare a link's first frame, because the handshake belongs to the link. A flipped bit
+spares nothing.
+
+Two processes may bear one name at one time, as after a forced move of a pod. A dial of that name reaches either, by
+chance, and of two that dial the one that came last is listened to. Cuts tell the two apart by their labels.
 """
 
 from collections.abc import Callable
@@ -50,6 +54,8 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     reorder: float = 0.0
     reorder_max_us: int = 20_000
     """A reordered or duplicate frame is late by up to this, and later frames pass it."""
+    corrupt: float = 0.0
+    """One bit of the frame is flipped on its way."""
 
 
 class NetworkLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,11 +105,15 @@ class _Dialler:
 class SimCarrier:
     """One endpoint in one life (a restart makes a new one). Satisfies `node.transport.port.Carrier`."""
 
-    def __init__(self, network: "SimNetwork", name: str, peers: tuple[str, ...], receiver: Receiver) -> None:
+    def __init__(
+        self, network: "SimNetwork", name: str, peers: tuple[str, ...], receiver: Receiver, label: str
+    ) -> None:
         self.name = name
+        self.label = label
         self.peers = tuple(peer for peer in peers if peer != name)
         self.receiver = receiver
         self.running = True
+        self.paused = False
         self.backlog: list[Callable[[], None]] = []
         self.inbound: dict[tuple[str, Lane], _Link] = {}
         pause_us = network.limits.redial_min_us
@@ -149,48 +159,55 @@ class SimNetwork:
         self._schedule = schedule
         self._now = now
         self._chance = chance
-        self._endpoints: dict[str, SimCarrier] = {}
+        self._endpoints: dict[str, list[SimCarrier]] = {}
         self._special: dict[tuple[str, str], Conditions] = {}
         self._cuts: dict[tuple[str, str], None] = {}
         self._stalls: dict[tuple[str, str, Lane], None] = {}
-        self._paused: dict[str, None] = {}
         self._links: dict[_Link, None] = {}
+        self.flipped_frames = 0
 
     # Life of an endpoint
 
-    def endpoint(self, name: str, peers: tuple[str, ...], receiver: Receiver) -> SimCarrier:
-        """Start (or start again) the node `name`: it accepts links from `peers` and dials them from now on."""
-        carrier = SimCarrier(self, name, peers, receiver)
-        self._endpoints[name] = carrier
+    def endpoint(self, name: str, peers: tuple[str, ...], receiver: Receiver, label: str = "") -> SimCarrier:
+        """Start (or start again) the node `name`: it accepts links from `peers` and dials them from now on.
+
+        A second process of one name has another `label`, which faults know it by.
+        """
+        carrier = SimCarrier(self, name, peers, receiver, label or name)
+        living = [other for other in self._endpoints.get(name, ()) if other.running and other.label != carrier.label]
+        self._endpoints[name] = [*living, carrier]
         for peer, lane in carrier.diallers:
             self._plan_dial(carrier, peer, lane, 0)
         return carrier
 
-    def crash(self, name: str) -> None:
+    def crash(self, label: str) -> None:
         """The process is gone, its port closed; the peers' machines notice that, unless they are cut off from it."""
-        self._stop(name, CONNECTION_LOST)
+        self._stop(self._labelled(label), CONNECTION_LOST)
 
-    def leave(self, name: str) -> None:
+    def leave(self, label: str) -> None:
         """The process ends on purpose and says goodbye."""
-        self._stop(name, GOODBYE)
+        self._stop(self._labelled(label), GOODBYE)
 
-    def pause(self, name: str) -> None:
+    def pause(self, label: str) -> None:
         """SIGSTOP: nothing is received, dialled or judged there until `resume`; its connections stay open."""
-        self._paused[name] = None
+        self._labelled(label).paused = True
         self._review()
 
-    def resume(self, name: str) -> None:
+    def resume(self, label: str) -> None:
         """SIGCONT: everything that came meanwhile is heard now, in order."""
-        self._paused.pop(name, None)
-        carrier = self._endpoints[name]
+        carrier = self._labelled(label)
+        carrier.paused = False
         backlog, carrier.backlog = carrier.backlog, []
         for number, event in enumerate(backlog):
-            if name in self._paused:
+            if carrier.paused:
                 carrier.backlog[:0] = backlog[number:]
                 break
             if carrier.running:
                 event()
         self._review()
+
+    def _labelled(self, label: str) -> SimCarrier:
+        return next(one for living in self._endpoints.values() for one in living if one.label == label)
 
     # Faults
 
@@ -233,6 +250,11 @@ class SimNetwork:
         """Undo `stall`."""
         self._stalls.pop((source, target, lane), None)
         self._review()
+
+    def fair_weather(self) -> None:
+        """Nothing special in any direction, and nothing lost, late or flipped in general."""
+        self._special.clear()
+        self.conditions = Conditions()
 
     def reset(self, carrier: SimCarrier, peers: tuple[str, ...]) -> None:
         """Break all links between `carrier` and `peers`; see `Carrier.reset`."""
@@ -278,6 +300,8 @@ class SimNetwork:
         weather = self._weather(link)
         first = link.sent_frames == 0
         link.sent_frames += 1
+        if self._happens(weather.corrupt):
+            frame = self._flip_a_bit(frame)
         if not first and self._happens(weather.drop):
             return True
         if not first and self._happens(weather.duplicate):
@@ -290,6 +314,11 @@ class SimNetwork:
             link.hello_at_us = link.floor_us
         self._enqueue(link, frame, link.floor_us)
         return True
+
+    def _flip_a_bit(self, frame: bytes) -> bytes:
+        bit = int(self._chance.random() * len(frame) * 8)
+        self.flipped_frames += 1
+        return frame[: bit // 8] + bytes((frame[bit // 8] ^ 1 << bit % 8,)) + frame[bit // 8 + 1 :]
 
     def _send_late(self, link: _Link, frame: bytes, weather: Conditions) -> None:
         late_us = self._delay_us(weather) + int(self._chance.random() * weather.reorder_max_us)
@@ -341,18 +370,26 @@ class SimNetwork:
         def knock() -> None:
             if not carrier.running or dialler.attempt != attempt:
                 return
-            target = self._endpoints.get(peer)
-            blocked = (carrier.name, peer) in self._cuts or (carrier.name, peer, lane) in self._stalls
-            if blocked or (peer in self._paused and target is not None and target.running):
+            target = self._somebody(peer)
+            label = peer if target is None else target.label
+            blocked = (carrier.label, label) in self._cuts or (carrier.label, label, lane) in self._stalls
+            if blocked or (target is not None and target.paused):
                 silence = "silence: no answer to a dial"
                 self._schedule(gives_up_at_us, lambda: self._tell(carrier, lambda: fail(silence)))
-            elif target is None or not target.running or carrier.name not in target.peers:
-                reason = REFUSED if target is None or not target.running else NOT_ACCEPTED
+            elif target is None or carrier.name not in target.peers:
+                reason = REFUSED if target is None else NOT_ACCEPTED
                 self._schedule(self._now() + self._delay_us(), lambda: self._tell(carrier, lambda: fail(reason)))
             else:
                 self._accept(carrier, target, lane, attempt)
 
         self._schedule(self._now() + self._delay_us(), knock)
+
+    def _somebody(self, name: str) -> SimCarrier | None:
+        """The living process of that name; of two, either."""
+        living = [carrier for carrier in self._endpoints.get(name, ()) if carrier.running]
+        if len(living) > 1:
+            return living[int(self._chance.random() * len(living))]
+        return living[0] if living else None
 
     def _accept(self, carrier: SimCarrier, target: SimCarrier, lane: Lane, attempt: int) -> None:
         link = _Link(carrier, target, lane)
@@ -431,11 +468,10 @@ class SimNetwork:
         if not link.near_open and not link.far_open:
             self._links.pop(link, None)
 
-    def _stop(self, name: str, reason: str) -> None:
-        carrier = self._endpoints[name]
+    def _stop(self, carrier: SimCarrier, reason: str) -> None:
         carrier.running = False
         carrier.backlog.clear()
-        self._paused.pop(name, None)
+        carrier.paused = False
         for link in list(self._links):
             if link.source is carrier:
                 link.near_open = False
@@ -464,14 +500,14 @@ class SimNetwork:
     # Who can hear whom
 
     def _obstructed(self, link: _Link) -> bool:
-        pair = (link.source.name, link.target.name)
+        pair = (link.source.label, link.target.label)
         return pair in self._cuts or (*pair, link.lane) in self._stalls
 
     def _review(self) -> None:
         """After any change of cuts, stalls and pauses: start or stop every link's patience, let held frames go."""
         for link in list(self._links):
             obstructed = self._obstructed(link)
-            unanswered = obstructed or link.target.name in self._paused or link.source.name in self._paused
+            unanswered = obstructed or link.target.paused or link.source.paused
             if unanswered and link.blocked_since_us is None:
                 self._start_patience(link)
             elif not unanswered:
@@ -491,12 +527,12 @@ class SimNetwork:
         since_us = link.blocked_since_us = self._now()
 
         def dialler_gives_up() -> None:
-            if link.blocked_since_us == since_us and link.near_open and link.source.name not in self._paused:
+            if link.blocked_since_us == since_us and link.near_open and not link.source.paused:
                 self._near_down(link, "silence: no pong")
                 self._later(link, lambda: self._far_down(link, CONNECTION_LOST), in_order=True)
 
         def acceptor_gives_up() -> None:
-            if link.blocked_since_us == since_us and link.far_open and link.target.name not in self._paused:
+            if link.blocked_since_us == since_us and link.far_open and not link.target.paused:
                 self._far_down(link, "silence: nothing came")
                 self._later(link, lambda: self._near_down(link, CONNECTION_LOST))
 
@@ -505,7 +541,7 @@ class SimNetwork:
 
     def _tell(self, carrier: SimCarrier, event: Callable[[], None]) -> None:
         """Call `event` unless the process is stopped: then when it goes on."""
-        if carrier.name in self._paused and self._endpoints.get(carrier.name) is carrier:
+        if carrier.paused:
             carrier.backlog.append(event)
         else:
             event()
@@ -513,7 +549,7 @@ class SimNetwork:
     # Chance
 
     def _weather(self, link: _Link) -> Conditions:
-        return self._special.get((link.source.name, link.target.name), self.conditions)
+        return self._special.get((link.source.label, link.target.label), self.conditions)
 
     def _delay_us(self, weather: Conditions | None = None) -> int:
         weather = weather or self.conditions

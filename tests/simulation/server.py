@@ -11,7 +11,7 @@ import msgspec
 
 from node.observe.events import TraceEvent, to_line
 from node.raft.core import Raft
-from node.raft.effects import ConfigChanged, Persist
+from node.raft.effects import ConfigChanged
 from node.raft.events import Deadline
 from node.raft.messages import Message
 from node.raft.settings import RaftSettings
@@ -24,66 +24,14 @@ from node.runtime.inputs import Arrived, Input, WantOrder, WantRead, WantWrite
 from node.runtime.ports import CommandOutcome, ReadFailed, Unknown
 from node.statemachine.store import KeyValueStore
 from node.storage.errors import StorageError
-from node.storage.wal import Wal, open_wal
+from node.storage.wal import open_wal
 from node.transport.links import PeerLinks
-from tests.simulation.disk import SimulatedDisk
 from tests.simulation.network import SimCarrier, SimNetwork
 from tests.simulation.scheduler import Scheduler
+from tests.simulation.storage import FragileDisk, PowerCut, TimedStorage
 
 EPOCH_US = 1_700_000_000_000_000
 """What the wall clock shows when a world begins."""
-
-
-class PowerCut(BaseException):
-    """The power fails in the middle of a disk operation. Not an Exception: no code of the product may catch it."""
-
-
-class FragileDisk(SimulatedDisk):
-    """A disk whose server can lose its power at a chosen operation."""
-
-    cut_after_operations: int | None = None
-
-    def count(self, operation: str) -> None:
-        if self.cut_after_operations is not None:
-            self.cut_after_operations -= 1
-            if self.cut_after_operations <= 0:
-                self.cut_after_operations = None
-                raise PowerCut
-        super().count(operation)
-
-
-class SlowStorage:
-    """The production log behind a disk that takes time: what is submitted meanwhile shares the next write."""
-
-    def __init__(
-        self, wal: Wal, scheduler: Scheduler, rng: Random, guard: Callable[[Callable[[], None]], None]
-    ) -> None:
-        self._wal = wal
-        self._scheduler = scheduler
-        self._rng = rng
-        self._guard = guard
-        self._queued: list[tuple[Persist, Callable[[int], None]]] = []
-        self._busy = False
-
-    def submit(self, write: Persist, done: Callable[[int], None]) -> None:
-        self._queued.append((write, done))
-
-    def flush(self) -> None:
-        if self._busy or not self._queued:
-            return
-        self._busy = True
-        batch, self._queued = self._queued, []
-        slow = self._rng.random() < 0.02
-        latency_us = int(self._rng.random() * (40_000 if slow else 1_500)) + 50
-
-        def complete() -> None:
-            self._busy = False
-            for write, done in batch:
-                self._wal.submit(write, done)
-            self._wal.flush()
-            self.flush()
-
-        self._scheduler.schedule(self._scheduler.now() + latency_us, lambda: self._guard(complete))
 
 
 class Observer:
@@ -96,6 +44,8 @@ class Observer:
     def on_boot(self, server: "Server", core: Raft) -> None: ...
 
     def on_step(self, server: "Server", core: Raft) -> None: ...
+
+    def on_log_failed(self, server: "Server", error: StorageError) -> None: ...
 
 
 class Server:
@@ -110,15 +60,25 @@ class Server:
         network: SimNetwork,
         rng: Random,
         observer: Observer,
+        label: str = "",
     ) -> None:
         self.name = name
+        self.label = label or name
+        """Which of several servers that bear one name; it names the disk's owner to the judge."""
         self.disk = FragileDisk(name)
         self.driver: Driver | None = None
         self.machine = KeyValueStore()
         self.boots = 0
         self.incarnations = 0
+        self.incarnation = ""
+        """The id of its disk, once a process has run on it."""
         self.paused = False
         self.failed: str = ""
+        """Why the log gave up, where that ended the process."""
+        self.reads_open = 0
+        """Reads that clients still wait for."""
+        self.wall_offset_us = 0
+        """By how much its wall clock is wrong."""
         self._seeds = tuple(seeds)
         self._settings = settings
         self._scheduler = scheduler
@@ -140,14 +100,19 @@ class Server:
             self._start()
         except PowerCut:
             self.cut_power()
+        except StorageError:
+            self.disk.kill()
+            raise
 
     def _start(self) -> None:
         self.boots += 1
-        boot = f"{self.name}.{self.boots}"
+        boot = self.boot
+        self.failed = ""
         self.incarnations += 1
         wal, recovered = open_wal(
-            self.disk, self.name, f"{self.name}-{self.incarnations}", self._fatal, segment_bytes=64 * 1024
+            self.disk, self.name, f"{self.label}-{self.incarnations}", self._fatal, segment_bytes=64 * 1024
         )
+        self.incarnation = recovered.incarnation
         identity = Identity(self.name, recovered.incarnation, boot, self._seeds)
         core = Raft(identity, self._settings, self._rng, recovered.hard_state, recovered.entries, recovered.base)
         links = PeerLinks(
@@ -158,11 +123,11 @@ class Server:
             deliver=self._deliver,
             on_link=lambda *_: None,
         )
-        self._endpoint = self._network.endpoint(self.name, self._seeds, links)
+        self._endpoint = self._network.endpoint(self.name, self._seeds, links, self.label)
         links.attach(self._endpoint)
         self.machine = KeyValueStore()
         self._inbox, self._scheduled, self._timer_at, self.paused = Inbox(), False, None, False
-        storage = SlowStorage(wal, self._scheduler, self._rng, self._in_process(boot))
+        storage = TimedStorage(wal, self.disk, self._scheduler, self._rng, self._in_process(boot))
         hooks = Hooks(self._wake, lambda change: self._configured(links, change), lambda *_: None)
         self.driver = Driver(core, boot, storage, self.machine, _Observed(self, links), self, hooks)
         self._in_process(boot)(self._begin)
@@ -185,7 +150,7 @@ class Server:
     def pause(self) -> None:
         """SIGSTOP: nothing runs, what arrives waits."""
         self.paused = True
-        self._network.pause(self.name)
+        self._network.pause(self.label)
 
     def resume(self) -> None:
         """SIGCONT: what has arrived is handled before a timer is looked at, as the shell does it."""
@@ -194,7 +159,7 @@ class Server:
         frozen, self._frozen = self._frozen, []
         for action in frozen:
             action()
-        self._network.resume(self.name)
+        self._network.resume(self.label)
         self._wake()
 
     def reset_links(self) -> None:
@@ -204,7 +169,7 @@ class Server:
 
     @property
     def boot(self) -> str:
-        return f"{self.name}.{self.boots}"
+        return f"{self.label}.{self.boots}"
 
     def _begin(self) -> None:
         if self.driver is not None:
@@ -216,20 +181,29 @@ class Server:
 
     def post(self, item: Input) -> None:
         """Into the inbox; handled together with all else that waits, soon."""
-        self._inbox.post(item)
+        self._inbox.post(self._counted(item) if isinstance(item, WantRead) else item)
         self._wake()
+
+    def _counted(self, read: WantRead) -> WantRead:
+        self.reads_open += 1
+
+        def reply(failed: ReadFailed | None) -> None:
+            self.reads_open -= 1
+            read.reply(failed)
+
+        return WantRead(read.deadline_us, reply)
 
     def transition(self, kind: str, term: int, role: str, detail: dict[str, str | int | bool]) -> None:
         """TraceSink."""
         self._sequence += 1
-        at_us = EPOCH_US + self._scheduler.now()
-        self._observer.on_line(to_line(TraceEvent(self._sequence, at_us, self.name, kind, term, role, detail)))
+        at_us = self._wall_us()
+        self._observer.on_line(to_line(TraceEvent(self._sequence, at_us, self.label, kind, term, role, detail)))
 
     def message(self, sent: bool, peer: str, message: Message) -> None:
         """TraceSink: every byte that is said is part of the trace."""
         arrow = b">" if sent else b"<"
         said = msgspec.msgpack.encode(message).hex().encode()
-        line = b"%d %s %s %s %s" % (self._scheduler.now(), self.name.encode(), arrow, peer.encode(), said)
+        line = b"%d %s %s %s %s" % (self._scheduler.now(), self.label.encode(), arrow, peer.encode(), said)
         self._observer.on_line(line)
 
     def sent(self, to: str, message: Message) -> None:
@@ -254,7 +228,7 @@ class Server:
         deadline = self.driver.deadline
         if deadline is not None and now >= deadline:
             self._inbox.post(Deadline())
-        self.driver.handle(self._inbox.take_turn(), now, EPOCH_US + now)
+        self.driver.handle(self._inbox.take_turn(), now, self._wall_us())
         if self._inbox:
             self._wake()
         self._observer.on_step(self, self.driver.core)
@@ -294,21 +268,27 @@ class Server:
                 action()
             except PowerCut:
                 self.cut_power()
+            if self.failed:
+                self.kill()  # as the product does: exit code 3
 
         return run
+
+    def _wall_us(self) -> int:
+        return EPOCH_US + self._scheduler.now() + self.wall_offset_us
 
     def _configured(self, links: PeerLinks, change: ConfigChanged) -> None:
         links.set_cluster_id(change.cluster_id)
 
     def _fatal(self, error: StorageError) -> None:
         self.failed = str(error)
+        self._observer.on_log_failed(self, error)
 
     def _end(self) -> None:
         """The process is gone: its links break, and its clients see a broken connection, not an answer."""
         self._frozen.clear()
         self.paused = False
         if self._endpoint is not None:
-            self._network.crash(self.name)
+            self._network.crash(self.label)
             self._endpoint = None
         inbox = self._inbox.drain()
         driver, self.driver = self.driver, None

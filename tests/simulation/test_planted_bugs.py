@@ -5,16 +5,19 @@ from typing import Any
 
 import pytest
 
-from node.raft import election, following, reads, replication
+from node.raft import birth, election, following, reads, replication
 from node.raft.errors import InvariantViolation
 from node.raft.leadership import Leadership
 from node.raft.log import RaftLog
-from node.raft.messages import AppendReply, ReadIndexReply, Vote, VoteReply
+from node.raft.messages import AppendReply, ReadContext, ReadIndexReply, Vote, VoteReply
 from node.raft.quorum import agreed
 from node.raft.state import State
 from node.raft.types import Member
+from node.runtime.driver import Driver
+from tests.simulation.births import Births
 from tests.simulation.disk import SimulatedFile
 from tests.simulation.invariants import Violation
+from tests.simulation.server import EPOCH_US
 from tests.simulation.world import World
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -120,6 +123,33 @@ def win_with_fewer_than_a_majority(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(quorum, "majority", lambda voters: max(1, voters // 2))
 
 
+def lead_on_with_a_silent_disk(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(State, "disk_is_silent", lambda self, now: False)
+    patch.setattr(State, "_disk_silence_due_us", lambda self: None)
+
+
+def take_log_time_from_wall_clocks(patch: pytest.MonkeyPatch) -> None:
+    """As it was: the wall clock of the leader, never back. One clock that leaps poisons it for ever."""
+    wall_us = 0
+    handle, measured = Driver.handle, Leadership.log_time_us
+
+    def handled(self: Driver, inputs: Any, now: int, now_wall_us: int) -> None:
+        nonlocal wall_us
+        wall_us = now_wall_us - EPOCH_US
+        handle(self, inputs, now, now_wall_us)
+
+    patch.setattr(Driver, "handle", handled)
+    patch.setattr(Leadership, "log_time_us", lambda self, now: max(measured(self, now), wall_us))
+
+
+def keep_reads_that_ran_out_of_time(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(reads, "on_forget_reads", lambda state, requests: None)
+
+
+def date_agreement_to_a_birth_at_its_receipt(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(birth, "_challenge", lambda state: ReadContext("any", "question", 0))
+
+
 PLANTS: list[Plant] = [
     skip_the_sync,
     vote_and_acknowledge_before_the_disk,
@@ -132,8 +162,18 @@ PLANTS: list[Plant] = [
     follow_the_commit_index_too_far,
     take_late_acknowledgements_of_overwritten_entries,
     win_with_fewer_than_a_majority,
+    lead_on_with_a_silent_disk,
+    take_log_time_from_wall_clocks,
+    keep_reads_that_ran_out_of_time,
+    date_agreement_to_a_birth_at_its_receipt,
 ]
-NOTICED_BY: dict[Plant, int] = {append_without_comparing: 20, read_without_a_quorum: 24}
+KIND: dict[Plant, type[World]] = {date_agreement_to_a_birth_at_its_receipt: Births}
+"""In which kind of world a bug shows, where it is not the ordinary one."""
+NOTICED_BY: dict[Plant, int] = {
+    append_without_comparing: 20,
+    read_without_a_quorum: 24,
+    lead_on_with_a_silent_disk: 11,
+}
 """Seeds of worlds that noticed a bug which few notice: tried first, to save time. Any other world will do as well."""
 
 
@@ -143,7 +183,7 @@ def test_a_planted_bug_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -
     plant(monkeypatch)
     for seed in (NOTICED_BY.get(plant, 1), *range(1, WORLDS_MAX + 1)):
         try:
-            World(seed).run()
+            KIND.get(plant, World)(seed).run()
         except (Violation, InvariantViolation):
             return
     pytest.fail(f"{WORLDS_MAX} worlds did not notice: {plant.__name__}")

@@ -1,7 +1,8 @@
 """A cluster, its network and its clients, all of it drawn from one seed; broken for a while, then healed.
 
-Safety phase: anything may fail, and after every step the invariants hold. Liveness phase: nothing fails any more;
-within a bounded time one leader serves every client and all logs and stores are equal.
+Safety phase: anything may fail (faults.py), and after every step the invariants hold. Liveness phase: nothing fails any
+more, but in every other world the disk of one server, a leader if there is one, which falls silent at this very moment;
+within a bounded time one leader serves every client. Then all logs and stores become equal.
 
 Why it exists: what runs here is the production driver, log, links and store; only clock, disk and network are
 simulated. It must not use real time, global chance, or anything else that another process would do differently.
@@ -10,31 +11,30 @@ simulated. It must not use real time, global chance, or anything else that anoth
 import hashlib
 from collections.abc import Callable
 from random import Random
-from typing import TypeVar
 
 from node.raft.core import Raft
 from node.raft.messages import Message
 from node.raft.settings import RaftSettings
 from node.raft.types import Role
-from node.runtime.inputs import WantOrder
-from node.runtime.ports import CommandOutcome
 from node.storage.errors import StorageError
-from tests.simulation.clients import Client, Tallies
+from tests.simulation.clients import TIMEOUT_US, Client, Tallies
+from tests.simulation.faults import Faults
 from tests.simulation.invariants import Invariants, Violation
 from tests.simulation.network import Conditions, SimNetwork
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.server import Observer, Server
 
-T = TypeVar("T")
-
 CLIENTS = 4
 SAFETY_US = 6_000_000
 LIVENESS_US = 20_000_000
-ORDER_TIMEOUT_US = 2_000_000
+SETTINGS = RaftSettings(inflight_messages_max=4, append_bytes_max=600, apply_bytes_max=400)
 
 
 class World(Observer):
     """`run()` raises Violation; `digest` and the tallies say what happened. `keep`: remember the trace's lines."""
+
+    frames_have_checksums = False
+    """Whether the network may flip bits in frames: until frames carry a checksum that must break a cluster."""
 
     def __init__(self, seed: int, keep: Callable[[bytes], None] | None = None) -> None:
         self.seed = seed
@@ -42,9 +42,6 @@ class World(Observer):
         self.scheduler = Scheduler()
         self.invariants = Invariants()
         self.tallies = Tallies()
-        self.faults: dict[str, int] = {}
-        self.orders: dict[str, int] = {}
-        """Operators' orders asked, and answered by code."""
         self.lines = 0
         self._keep = keep
         self._hash = hashlib.sha256()
@@ -54,26 +51,39 @@ class World(Observer):
             chance=self.rng,
             conditions=self._weather(),
         )
-        names = [f"n{number}" for number in range(1, 4 if self.rng.random() < 0.5 else 6)]
-        settings = RaftSettings(inflight_messages_max=4, append_bytes_max=600, apply_bytes_max=400)
-        self.servers = [Server(name, names, settings, self.scheduler, self.network, self.rng, self) for name in names]
+        self.names = [f"n{number}" for number in range(1, self._size() + 1)]
+        self.servers = self._found()
         self.clients = [
             Client(number, self.servers, self.scheduler, self.rng, self.invariants, self.tallies, self.on_line)
             for number in range(CLIENTS)
         ]
-        self._wiped = ""
+        self.faults = Faults(
+            self.servers,
+            self.network,
+            self.scheduler,
+            self.rng,
+            self.invariants,
+            self.on_line,
+            lambda name: self.server(name, f"{name}'"),
+            SAFETY_US,
+        )
+
+    def server(self, name: str, label: str = "") -> Server:
+        """One more server, on an empty disk; `label` tells it from another of that name."""
+        return Server(name, self.names, SETTINGS, self.scheduler, self.network, self.rng, self, label)
 
     def run(self) -> None:
         """Birth, safety, liveness, and the comparison of everything at the end."""
         for server in self.servers:
-            self.scheduler.schedule(int(self.rng.random() * 400_000), lambda server=server: self._start(server))  # type: ignore[misc]
+            at_us = int(self.rng.random() * 400_000)
+            self.scheduler.schedule(at_us, lambda server=server: self.faults.start(server))  # type: ignore[misc]
         for client in self.clients:
             client.begin()
-        self.scheduler.schedule(500_000, self._next_fault)
-        self.scheduler.schedule(700_000, self._next_order)
+        self.faults.begin()
         self.scheduler.run_until(SAFETY_US)
-        self._heal()
-        self._must(self._serves, "no leader served every client")
+        self.on_line(b"%d heal" % self.scheduler.now())
+        self.faults.heal()
+        self._recover()
         for client in self.clients:
             client.stopped = True
         self._must(self._quiet, "the servers did not come to the same end")
@@ -93,181 +103,74 @@ class World(Observer):
             self._keep(line)
 
     def on_sent(self, server: Server, to: str, message: Message) -> None:
-        self.invariants.sent(server.name, to, message)
+        self.invariants.sent(server.label, to, message)
 
     def on_boot(self, server: Server, core: Raft) -> None:
-        self.invariants.rebooted(server.name, core, wiped=server.name == self._wiped)
+        self.invariants.rebooted(server.label, core, wiped=server.label == self.faults.lost)
 
     def on_step(self, server: Server, core: Raft) -> None:
-        self.invariants.stepped(server.name, core)
+        self.invariants.stepped(server.label, core, self.scheduler.now())
+        kept = core.status(self.scheduler.now()).reads_waiting
+        if kept > server.reads_open:
+            raise Violation(f"{server.label} keeps {kept} reads, but clients wait for {server.reads_open}")
 
-    # --- faults -------------------------------------------------------------------------------------------------
+    def on_log_failed(self, server: Server, error: StorageError) -> None:
+        if not server.disk.failing:
+            raise Violation(f"{server.label}: the log failed: {error}")
+
+    # --- what the seed decides ----------------------------------------------------------------------------------
+
+    def _size(self) -> int:
+        return 3 if self.rng.random() < 0.5 else 5
+
+    def _found(self) -> list[Server]:
+        return [self.server(name) for name in self.names]
 
     def _weather(self) -> Conditions:
-        """Some worlds are calm; in others single messages are lost, repeated and overtaken."""
+        """Some worlds are calm; in others single messages are lost, repeated and overtaken, and bits flip."""
         rough = self.rng.random() < 0.6
+        flips = self.frames_have_checksums and self.rng.random() < 0.3
         return Conditions(
             delay_max_us=500 + int(self.rng.random() * 20_000),
             drop=self.rng.random() * 0.1 if rough else 0.0,
             duplicate=self.rng.random() * 0.1 if rough else 0.0,
             reorder=self.rng.random() * 0.1 if rough else 0.0,
+            corrupt=self.rng.random() * 0.01 if flips else 0.0,
         )
-
-    def _next_fault(self) -> None:
-        if self.scheduler.now() >= SAFETY_US:
-            return
-        faults = [
-            self._partition,
-            self._isolate,
-            self._isolate,
-            self._one_way,
-            self._mend,
-            self._mend,
-            self._mend,
-            self._mend,
-            self._kill,
-            self._cut_power,
-            self._cut_power_while_writing,
-            self._all_at_once,
-            self._pause,
-            self._reset,
-            self._wipe,
-        ]
-        fault = self._pick(faults)
-        self.on_line(b"%d fault %s" % (self.scheduler.now(), fault.__name__.encode()))
-        self.faults[fault.__name__] = self.faults.get(fault.__name__, 0) + 1
-        fault()
-        wait_us = 100_000 + int(self.rng.random() * 700_000)
-        self.scheduler.schedule(self.scheduler.now() + wait_us, self._next_fault)
-
-    def _partition(self) -> None:
-        here = tuple(server.name for server in self.servers if self.rng.random() < 0.5)
-        there = tuple(server.name for server in self.servers if server.name not in here)
-        self.network.partition(here, there)
-
-    def _isolate(self) -> None:
-        """One server alone, the leader more often than not; other cuts are healed, so that the rest goes on."""
-        alone = self._target().name
-        self.network.heal_all()
-        self.network.partition((alone,), tuple(server.name for server in self.servers if server.name != alone))
-
-    def _one_way(self) -> None:
-        self.network.cut(self._pick(self.servers).name, self._target().name)
-
-    def _mend(self) -> None:
-        self.network.heal_all()
-
-    def _kill(self) -> None:
-        self._down(self._target(), Server.kill)
-
-    def _cut_power(self) -> None:
-        self._down(self._target(), Server.cut_power)
-
-    def _cut_power_while_writing(self) -> None:
-        server = self._target()
-        server.disk.cut_after_operations = 1 + int(self.rng.random() * 6)
-        self._restart_later(server)
-
-    def _all_at_once(self) -> None:
-        for server in self.servers:
-            self._down(server, Server.cut_power if self.rng.random() < 0.5 else Server.kill)
-
-    def _pause(self) -> None:
-        server = self._target()
-        if server.driver is not None and not server.paused:
-            server.pause()
-            boot = server.boot
-            until_us = self.scheduler.now() + int(self.rng.random() * 1_500_000)
-            self.scheduler.schedule(until_us, lambda: self._resume(server, boot))
-
-    def _reset(self) -> None:
-        for server in self.servers:
-            if server.driver is not None and self.rng.random() < 0.5:
-                server.reset_links()
-
-    def _wipe(self) -> None:
-        """At most one disk is lost in a world, and only once a majority was born: it keeps everything."""
-        if self._wiped or len(self.invariants.committed) < 2:
-            return
-        server = self._target()
-        self._wiped = server.name
-        self._down(server, Server.wipe)
-
-    def _next_order(self) -> None:
-        """Beside the faults, not in their place: operators act in any weather."""
-        if self.scheduler.now() >= SAFETY_US:
-            return
-        order = self._pick([self._transfer, self._transfer, self._trigger_election])
-        self.on_line(b"%d order %s" % (self.scheduler.now(), order.__name__.encode()))
-        self.faults[order.__name__] = self.faults.get(order.__name__, 0) + 1
-        order()
-        wait_us = 500_000 + int(self.rng.random() * 2_000_000)
-        self.scheduler.schedule(self.scheduler.now() + wait_us, self._next_order)
-
-    def _transfer(self) -> None:
-        """An operator wants another to lead; asked of anybody, it is refused."""
-        self._order(self._target(), "transfer_leadership", self._pick(self.servers).name)
-
-    def _trigger_election(self) -> None:
-        self._order(self._pick(self.servers), "trigger_election", "")
-
-    def _order(self, server: Server, command: str, target: str) -> None:
-        if server.driver is None:
-            return
-        self.orders["asked"] = self.orders.get("asked", 0) + 1
-
-        def reply(outcome: CommandOutcome) -> None:
-            self.orders[outcome.code] = self.orders.get(outcome.code, 0) + 1
-
-        deadline_us = self.scheduler.now() + ORDER_TIMEOUT_US
-        server.post(WantOrder(command, deadline_us, reply, target))
-
-    def _target(self) -> Server:
-        """Leaders are where it hurts: half of all faults go to one."""
-        leaders = [s for s in self.servers if s.driver is not None and s.driver.core.role is Role.LEADER]
-        return self._pick(leaders if leaders and self.rng.random() < 0.5 else self.servers)
-
-    def _down(self, server: Server, how: Callable[[Server], None]) -> None:
-        how(server)
-        self._restart_later(server)
-
-    def _restart_later(self, server: Server) -> None:
-        at_us = self.scheduler.now() + 50_000 + int(self.rng.random() * 900_000)
-        self.scheduler.schedule(at_us, lambda: self._ensure(server))
-
-    def _ensure(self, server: Server) -> None:
-        if server.driver is None:
-            self._start(server)
-            if server.driver is None:  # the power failed again while it started
-                self._restart_later(server)
-
-    def _start(self, server: Server) -> None:
-        try:
-            server.start()
-        except StorageError as error:  # nothing here damages a disk: its own log must always be accepted
-            raise Violation(f"{server.name} refuses its log: {error}") from error
-
-    def _resume(self, server: Server, boot: str) -> None:
-        if server.paused and server.boot == boot:
-            server.resume()
-
-    def _pick(self, of: list[T]) -> T:
-        return of[int(self.rng.random() * len(of))]
 
     # --- the end ------------------------------------------------------------------------------------------------
 
-    def _heal(self) -> None:
-        self.on_line(b"%d heal" % self.scheduler.now())
-        self.network.heal_all()
-        self.network.conditions = Conditions()
-        for server in self.servers:
-            server.disk.cut_after_operations = None
-            self._resume(server, server.boot)
-            self._ensure(server)
-        self._writes_before = {client.key: len(client.acknowledged) for client in self.clients}
+    def _recover(self) -> None:
+        """Every client gets a write done, although perhaps one disk, of a minority, has just fallen silent."""
+        done = {client.key: len(client.acknowledged) for client in self.clients}
+        silent = self._fall_silent()
+        self._must(
+            lambda: all(len(client.acknowledged) > done[client.key] for client in self.clients),
+            "no leader that can commit served every client, although a quorum's disks work,",
+        )
+        if silent is not None:
+            silent.disk.answer()
 
-    def _serves(self) -> bool:
-        return all(len(client.acknowledged) > self._writes_before[client.key] for client in self.clients)
+    def _fall_silent(self) -> Server | None:
+        majority_has_disks = len(self._members()) - 1 > len(self.servers) // 2
+        if not majority_has_disks or self.rng.random() < 0.5:
+            return None
+        leaders = [s for s in self._members() if s.driver is not None and s.driver.core.role is Role.LEADER]
+        server = (leaders or self._members())[-1]
+        server.disk.silent = True
+        self.on_line(b"%d silent %s" % (self.scheduler.now(), server.label.encode()))
+        return server
+
+    def _nothing_stays(self) -> None:
+        """Nobody waits for a read any more, and every clock is right: neither may have a lasting effect."""
+        for server in self._members():
+            if server.driver is None:
+                continue
+            status = server.driver.core.status(self.scheduler.now())
+            if status.reads_waiting:
+                raise Violation(f"{server.label} still keeps {status.reads_waiting} reads that nobody waits for")
+            if status.log_time_us > self.scheduler.now():
+                raise Violation(f"log time on {server.label} is {status.log_time_us}, later than the world is old")
 
     def _quiet(self) -> bool:
         cores = [server.driver.core for server in self._members() if server.driver is not None]
@@ -276,21 +179,26 @@ class World(Observer):
 
     def _must(self, holds: Callable[[], bool], otherwise: str) -> None:
         if not self.scheduler.run_until(self.scheduler.now() + LIVENESS_US, holds):
-            roles = ", ".join(f"{s.name} {s.driver.core.role.value if s.driver else 'down'}" for s in self.servers)
+            roles = ", ".join(f"{s.label} {s.driver.core.role.value if s.driver else 'down'}" for s in self.servers)
             raise Violation(f"{otherwise} within {LIVENESS_US} us of peace: {roles}")
 
     def _members(self) -> list[Server]:
-        return [server for server in self.servers if server.name != self._wiped]
+        return [server for server in self.servers if server.label != self.faults.lost]
 
     def _compare(self) -> None:
         digests = {server.machine.digest() for server in self._members()}
         if len(digests) != 1:
             raise Violation("equal logs gave different stores")
-        answered = sum(count for code, count in self.orders.items() if code != "asked")
-        if answered != self.orders.get("asked", 0):
-            raise Violation(f"orders were answered otherwise than once each: {self.orders}")
+        orders = self.faults.orders
+        answered = sum(count for code, count in orders.items() if code != "asked")
+        if answered != orders.get("asked", 0):
+            raise Violation(f"orders were answered otherwise than once each: {orders}")
+        self.scheduler.run_until(self.scheduler.now() + 2 * TIMEOUT_US)
+        self._nothing_stays()
         for server in self.servers:
-            if server.failed:
-                raise Violation(f"{server.name}: the log failed: {server.failed}")
-            if server.name == self._wiped and server.driver and server.driver.core.role is not Role.INITIAL:
-                raise Violation(f"{server.name} lost its disk and came back as {server.driver.core.role.value}")
+            if server.label != self.faults.lost or server.driver is None:
+                continue
+            core = server.driver.core
+            stranded = server.label in self.invariants.doubled and core.term_at(2) is None
+            if core.role is Role.LEADER or not (core.role is Role.INITIAL or stranded):
+                raise Violation(f"{server.label} lost its disk and came back as {core.role.value}")

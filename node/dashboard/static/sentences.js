@@ -26,6 +26,7 @@ const SENTENCES = {
   vote: (e) => `${e.detail.granted ? "granted" : "refused"} ${e.detail.candidate} its ${phase(e.detail)}${because(e.detail)}`,
   "vote-reply": (e) => `${e.detail.voter} ${e.detail.granted ? "grants" : "refuses"} its ${phase(e.detail)}`,
   "quorum-lost": (e) => `stepped down: a majority was not heard (${e.detail.heard} heard)`,
+  "disk-silent": (e) => `${e.detail.then}: its disk has not answered for ${e.detail.silent_ms} ms`,
   truncated: (e) => `removed ${e.detail.count} entries from ${e.detail.from} on, which the leader does not have`,
   "append-refused": (e) => `refused entries of ${e.detail.leader} at ${e.detail.index}: they do not fit`,
   progress: (e) => `now sends to ${e.detail.peer} in mode ${e.detail.to}, was ${e.detail.from}`,

@@ -11,7 +11,7 @@ export const UNKNOWN_AFTER_MS = 4000;
 
 /** Kinds of events by what a reader looks for; `seen` are this page's own observations of other nodes. */
 export const GROUPS = {
-  elections: ["role", "term", "leader", "election", "won", "vote", "vote-reply", "quorum-lost", "transfer", "seen"],
+  elections: ["role", "term", "leader", "election", "won", "vote", "vote-reply", "quorum-lost", "disk-silent", "transfer", "seen"],
   faults: ["fault"],
   log: ["truncated", "append-refused", "progress", "log-full"],
   links: ["link", "refused-message", "answers-lost"],

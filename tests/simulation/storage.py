@@ -1,0 +1,124 @@
+"""The device under a simulated server: it takes time, goes silent, fails, and loses its power.
+
+Why it exists: a disk that answers late or never stops a cluster in other ways than one that loses data (disk.py). The
+production log runs on it. It must not decide when anything breaks: see faults.py.
+
+A silent device takes what is written to it and does not answer, as a hung disk does below the log's worker thread: the
+process goes on without it. What waited is written when the device answers, if the process is still there.
+"""
+
+from collections.abc import Callable
+from random import Random
+
+from node.raft.effects import Persist
+from node.storage.wal import Wal
+from tests.simulation.disk import SimulatedDisk
+from tests.simulation.scheduler import Scheduler
+
+SYNC_US_MAX = 1_500
+"""How long a sync takes, mostly."""
+
+LATE_SYNC_US_MAX = 40_000
+"""How long one of fifty takes."""
+
+
+class PowerCut(BaseException):
+    """The power fails in the middle of a disk operation. Not an Exception: no code of the product may catch it."""
+
+
+class FragileDisk(SimulatedDisk):
+    """A disk that a world can break while it is in use."""
+
+    cut_after_operations: int | None = None
+    """At which of its next operations its server loses its power."""
+    slow_us: int = 0
+    """Up to how long a sync takes instead; 0: as usual."""
+    failing: bool = False
+    """Whether a failure that it reports is one that was wanted."""
+    silent: bool = False
+
+    def __init__(self, folder: str = "disk") -> None:
+        super().__init__(folder)
+        self._unanswered: list[Callable[[], None]] = []
+
+    def count(self, operation: str) -> None:
+        if self.cut_after_operations is not None:
+            self.cut_after_operations -= 1
+            if self.cut_after_operations <= 0:
+                self.cut_after_operations = None
+                raise PowerCut
+        super().count(operation)
+
+    def break_down(self, operation: str, error: int) -> None:
+        """`operation` fails with `error` from now on, until `recover`."""
+        self.failing = True
+        self.fail(operation, error)
+
+    def when_it_answers(self, action: Callable[[], None]) -> None:
+        """`action` now, or as soon as the device is silent no more."""
+        if self.silent:
+            self._unanswered.append(action)
+        else:
+            action()
+
+    def answer(self) -> None:
+        """Be silent no more: what waited happens, in order."""
+        self.silent = False
+        waited, self._unanswered = self._unanswered, []
+        for action in waited:
+            action()
+
+    def recover(self) -> None:
+        """Work as a good disk does, from now on; what was lost stays lost."""
+        self.cut_after_operations, self.slow_us, self.failing = None, 0, False
+        self.heal()
+        self.answer()
+
+
+class TimedStorage:
+    """The production log behind a disk that takes time: what is submitted meanwhile shares the next write.
+
+    `guard` runs an action in the process that this belongs to, if it still lives.
+    """
+
+    def __init__(
+        self,
+        wal: Wal,
+        disk: FragileDisk,
+        scheduler: Scheduler,
+        rng: Random,
+        guard: Callable[[Callable[[], None]], None],
+    ) -> None:
+        self._wal = wal
+        self._disk = disk
+        self._scheduler = scheduler
+        self._rng = rng
+        self._guard = guard
+        self._queued: list[tuple[Persist, Callable[[int], None]]] = []
+        self._busy = False
+
+    def submit(self, write: Persist, done: Callable[[int], None]) -> None:
+        self._queued.append((write, done))
+
+    def flush(self) -> None:
+        if self._busy or not self._queued:
+            return
+        self._busy = True
+        batch, self._queued = self._queued, []
+
+        def complete() -> None:
+            self._busy = False
+            for write, done in batch:
+                self._wal.submit(write, done)
+            self._wal.flush()
+            self.flush()
+
+        def end() -> None:
+            self._disk.when_it_answers(lambda: self._guard(complete))
+
+        self._scheduler.schedule(self._scheduler.now() + self._latency_us(), end)
+
+    def _latency_us(self) -> int:
+        late = self._rng.random() < 0.02
+        most_us = self._disk.slow_us or (LATE_SYNC_US_MAX if late else SYNC_US_MAX)
+        return int(self._rng.random() * most_us) + 50
