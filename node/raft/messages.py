@@ -190,7 +190,7 @@ class Forward(_Message, frozen=True, tag="f"):
     """
 
     boot: str
-    proposals: tuple[ForwardedProposal, ...]
+    proposals: Annotated[tuple[ForwardedProposal, ...], msgspec.Meta(max_length=FORWARD_PROPOSALS_MAX)]
     term: int = 0
 
 
@@ -203,7 +203,7 @@ class ForwardedAnswer(_Message, frozen=True):
 
 class ForwardReply(_Message, frozen=True, tag="fr"):
     boot: str
-    answers: tuple[ForwardedAnswer, ...]
+    answers: Annotated[tuple[ForwardedAnswer, ...], msgspec.Meta(max_length=FORWARD_REPLY_ANSWERS_MAX)]
     term: int = 0
 
 

@@ -109,8 +109,8 @@ class Requests:
             self._forwarding.forward(leader, [write for write in writes if write.may_forward])
 
     def expire(self, now: int) -> tuple[int, ...]:
-        """Answer what waited too long; returns the numbers of the reads among it, which the core may forget. What is left
-        over is still due: `deadline` has passed, the next turn comes."""
+        """Answer what waited too long; returns the numbers of the reads among it, which the core may forget. What is
+        left over is still due: `deadline` has passed, the next turn comes."""
         writes, reads = self._pending.expired(now, EXPIRED_PER_TURN_MAX)
         why = (self._silent_disk() if writes else "") or "no quorum confirmed it in time"
         for write in writes:

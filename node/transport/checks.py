@@ -11,8 +11,6 @@ from typing import Any
 
 from node.raft.messages import (
     COMMAND_BYTES_MAX,
-    FORWARD_PROPOSALS_MAX,
-    FORWARD_REPLY_ANSWERS_MAX,
     OUTCOME_BYTES_MAX,
     REPORT_BYTES_MAX,
     Append,
@@ -247,7 +245,6 @@ def _check_birth(m: Birth) -> None:
 def _check_forward(m: Forward) -> None:
     _numbers("forward", m.term)
     _text("forward", m.boot)
-    _require(len(m.proposals) <= FORWARD_PROPOSALS_MAX, f"forward: more than {FORWARD_PROPOSALS_MAX} writes")
     for proposal in m.proposals:
         _numbers("forward", proposal.request, proposal.session, proposal.sequence)
 
@@ -255,9 +252,6 @@ def _check_forward(m: Forward) -> None:
 def _check_forward_reply(m: ForwardReply) -> None:
     _numbers("forward reply", m.term, *(answer.request for answer in m.answers))
     _text("forward reply", m.boot)
-    _require(
-        len(m.answers) <= FORWARD_REPLY_ANSWERS_MAX, f"forward reply: more than {FORWARD_REPLY_ANSWERS_MAX} answers"
-    )
 
 
 def _check_report(m: Report) -> None:

@@ -266,7 +266,7 @@ def test_a_step_of_a_server_makes_no_text_of_its_log(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(RaftLog, "__str__", text)
     server = leader()
-    server.step(Propose((Proposal(1, b"x"),), 0))
+    server.step(Propose((Proposal(1, b"x"),)))
     server.settle()
     server.receive("b", AppendReply(2, True, 3))
     Server(hard=HardState(1, "", 1), entries=log_of((1,)))
