@@ -37,7 +37,7 @@ from node.observe.metrics import Metrics
 from node.observe.stats import Stats
 from node.observe.trace import Trace
 from node.observe.turns import Turns, stall_detail
-from node.recovering import Opened, Surroundings, SyncClock, recover
+from node.recovering import Opened, Surroundings, SyncClock, client_url, recover
 from node.runtime.handle import Handle
 from node.runtime.looking import About
 from node.runtime.shell import Shell, monotonic_us, wall_us
@@ -136,7 +136,7 @@ class _Node:
             return None
         stack.callback(opened.wal.close)
         faults = FaultControl(trace, loop) if settings.enable_faults else None
-        about = About(settings.name, self._boot, __version__, _client_url(settings))
+        about = About(settings.name, self._boot, __version__, client_url(settings))
         core = assemble(settings, about, opened, shell, trace, faults, self._chance, files.half_open, stack)
         stats = Stats(
             trace,
@@ -264,9 +264,3 @@ class _Node:
         if self._failure is None:
             self._failure = error
         self._signals.fail()
-
-
-def _client_url(settings: Settings) -> str:
-    """How clients reach this node, where nobody says otherwise."""
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return settings.client_url or f"http://{host}:{settings.port}"

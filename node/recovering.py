@@ -14,12 +14,15 @@ from typing import NamedTuple, TypeVar
 from node.raft.core import Raft
 from node.raft.settings import RaftSettings
 from node.raft.state import Chance, Identity
+from node.raft.types import MemberAddress
 from node.settings import Settings
 from node.storage.files import prepare_folder
 from node.storage.recovery import Recovered
 from node.storage.wal import Wal, open_wal
 
 T = TypeVar("T")
+
+ANY_ADDRESS = ("0.0.0.0", "::")
 
 
 class Surroundings(NamedTuple):
@@ -90,8 +93,8 @@ def _open(settings: Settings, around: Surroundings, syncs: SyncClock, loop: asyn
         clock=around.clock,
         segment_bytes=settings.segment_bytes,
     )
-    # The one place where a node could be told how it is reached itself: its own seed's host and port, its client URL.
-    identity = Identity(settings.name, recovered.incarnation, around.boot, tuple(seed.name for seed in settings.seeds))
+    seeds = tuple(seed.name for seed in settings.seeds)
+    identity = Identity(settings.name, recovered.incarnation, around.boot, seeds, own_address(settings))
     core = Raft(
         identity, raft_settings(settings), around.chance, recovered.hard_state, recovered.entries, recovered.base
     )
@@ -131,6 +134,24 @@ async def beside_the_loop(work: Callable[[], T], given_up: asyncio.Event, name: 
     finally:
         done.cancel()
         asked.cancel()
+
+
+def own_address(settings: Settings) -> MemberAddress | None:
+    """How others reach this node, for the configuration that it may be born with; None where it is no seed.
+
+    A listener that takes any address, or any port, has none that others could use: then no URL is told.
+    """
+    own = next((seed for seed in settings.seeds if seed.name == settings.name), None)
+    if own is None:
+        return None
+    tells = settings.client_url or (settings.port and settings.host not in ANY_ADDRESS)
+    return MemberAddress(own.name, own.host, own.port, client_url(settings) if tells else "")
+
+
+def client_url(settings: Settings) -> str:
+    """Where this node serves clients, where nobody says otherwise."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return settings.client_url or f"http://{host}:{settings.port}"
 
 
 def raft_settings(settings: Settings) -> RaftSettings:
