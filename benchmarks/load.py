@@ -63,7 +63,7 @@ def _json_post(path: str, body: bytes) -> bytes:
 
 
 def requests_for(load: Load) -> list[bytes]:
-    """Every request of `load.kind`, one a key, as it goes over the wire.
+    """Every request of `load.kind`, one per key, as it goes over the wire.
 
     Kinds: "v3-put", "v3-range", "v3-range-stale" are etcd's JSON API; "kv-put", "kv-get", "kv-get-stale" the plain
     one of this project.

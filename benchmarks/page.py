@@ -1,6 +1,6 @@
-"""What an open dashboard costs: writes a second with and without the page's traffic, in alternating rounds.
+"""What an open dashboard costs: writes per second with and without the page's traffic, in alternating rounds.
 
-Why it exists: the page promises to cost at most 5 % of the writes a second. The browser itself is left out, because it
+Why it exists: the page promises to cost at most 5 % of the writes per second. The browser itself is left out: it
 runs on the viewer's machine: this asks what the page asks (`node/dashboard/static/app.js`, `source.js`) of the leader.
 `python -m benchmarks.page [ROUNDS]` prints each round's ratio (with / without the page) and the median.
 """

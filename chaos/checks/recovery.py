@@ -22,7 +22,7 @@ BASELINE_US_MAX = 2_000_000
 
 
 def enough_writes(evidence: Evidence) -> Verdict:
-    """At least WRITES_PER_SECOND_MIN acknowledged writes a second before the first fault."""
+    """At least WRITES_PER_SECOND_MIN acknowledged writes per second before the first fault."""
     began_us = min((op.sent_us for op in evidence.history), default=evidence.began_faults_us)
     from_us = max(began_us, evidence.began_faults_us - BASELINE_US_MAX)
     lasted_us = evidence.began_faults_us - from_us
@@ -30,7 +30,7 @@ def enough_writes(evidence: Evidence) -> Verdict:
         return Verdict(ENOUGH, "effect", "fail", "No client wrote before the first fault, so the run proves nothing.")
     count = sum(from_us <= op.done_us <= evidence.began_faults_us for op in _acknowledged(evidence.history))
     rate = count * 1e6 / lasted_us
-    said = f"{rate:.0f} acknowledged writes a second before the first fault"
+    said = f"{rate:.0f} acknowledged writes per second before the first fault"
     if rate < WRITES_PER_SECOND_MIN:
         said = f"Only {said}, {WRITES_PER_SECOND_MIN:.0f} are needed: the run proves nothing."
         return Verdict(ENOUGH, "effect", "fail", said)

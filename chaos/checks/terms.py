@@ -1,4 +1,4 @@
-"""What nodes said of themselves: one leader a term, and nothing that was reached is given up.
+"""What nodes said of themselves: one leader per term, and nothing that was reached is given up.
 
 Why it exists: these promises (Raft figure 3, sections 5.1 and 5.2) can be checked from outside, by what nodes show.
 What a node shows before its disk has it may be gone after a kill, rightly: across a restart only what was surely on

@@ -212,7 +212,7 @@ def _figures(figures: Figures) -> Table:
     table.add_row("reads", f"{figures.good_reads} answered, {figures.failed_reads} not")
     rates = (figures.writes_per_s_before, figures.writes_per_s_during, figures.writes_per_s_after)
     before, during, after = ("-" if rate is None else f"{rate:.0f}" for rate in rates)
-    table.add_row("writes a second", f"{before} before, {during} during, {after} after")
+    table.add_row("writes per second", f"{before} before, {during} during, {after} after")
     table.add_row("latency of a write", f"p50 {_ms(figures.write_p50_us)}, p99 {_ms(figures.write_p99_us)}")
     table.add_row("longest without one", _ms(figures.longest_gap_us))
     return table

@@ -36,7 +36,7 @@ _LOST = msgspec.json.Decoder(_Frame)
 class Traces:
     """`events`: of each node in its order, all nodes in the order of arrival; what happened before the run began has
     a negative `at_us`. `uncertainty_us`: by node, as far as measured. `lost`: how many events nobody
-    could keep; `gaps`: when, at most one for every event that was kept and one a node."""
+    could keep; `gaps`: when, at most one for every event that was kept and one per node."""
 
     def __init__(
         self, target: Target, session: aiohttp.ClientSession, clock: Clock, events_max: int = EVENTS_MAX

@@ -3,7 +3,7 @@
     RUNS/<time>-<name>/run.json        the record: what was done, verdicts, figures (report/record.py)
     RUNS/<time>-<name>/history.ndjson  what every client asked and was told, one operation a line
     RUNS/<time>-<name>/trace.ndjson    the nodes' own events, in their schema and nothing else
-    RUNS/<time>-<name>/views.ndjson    samples of `/status`, one a line
+    RUNS/<time>-<name>/views.ndjson    samples of `/status`, one per line
     RUNS/<time>-<name>/evidence.json   logs at the end, final reads, when each trace line was on the tool's clock
     RUNS/<time>-<name>/undo.json       the undo journal (chaos/journal.py): what was done, and what of it was taken back
     RUNS/<time>-<name>/report.html     the page

@@ -18,7 +18,7 @@ VERSION = 1
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """What the clients saw, in numbers (`report/figures.py` counts them). Rates are acknowledged writes a second,
+    """What the clients saw, in numbers (`report/figures.py` counts them). Rates are acknowledged writes per second,
     None where there was no such time; latencies are of acknowledged writes, None where there was none. The longest
     gap lies between two acknowledged writes of any client, or between the last one and the last that was asked for;
     `gap_from_us` is the earlier one."""

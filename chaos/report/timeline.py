@@ -105,7 +105,7 @@ class Drawing:
     def _rate_row(self, shown: Window) -> Html:
         highest = operations.highest_rate(self._writes, shown)
         drawn = [operations.density(self._writes, shown, RATE_HEIGHT)]
-        spoken = [f"at most {highest:.0f} acknowledged writes a second"]
+        spoken = [f"at most {highest:.0f} acknowledged writes per second"]
         figures = self._record.figures
         if figures.longest_gap_us is not None and figures.gap_from_us is not None:
             begin, end = figures.gap_from_us, figures.gap_from_us + figures.longest_gap_us

@@ -25,7 +25,7 @@ OUTCOMES: dict[int, tuple[str, str, str]] = {
 """By exit code: a word, how it looks, and what it means."""
 
 CHECKS: dict[str, str] = {
-    "one-leader-a-term": "At most one leader a term",
+    "one-leader-a-term": "At most one leader per term",
     "terms-never-go-back": "Terms never go back",
     "commit-never-goes-back": "What is committed stays committed",
     "logs-agree": "All logs agree",

@@ -131,7 +131,7 @@ class _Run:
             recording.start()
             self.say(f"clients write and read through every node for {self.options.baseline_s:g} s before the fault")
             rate = await self.stop.while_working(recording.baseline(self.options.baseline_s))
-            self.say(f"{rate:.0f} acknowledged writes a second, {before.leader} leads term {before.term}")
+            self.say(f"{rate:.0f} acknowledged writes per second, {before.leader} leads term {before.term}")
             self.began_faults_us = self.clock.now_us()
             for number, fault in enumerate(self.faults):
                 if number:

@@ -52,7 +52,7 @@ class Recording:
         self.workload.start()
 
     async def baseline(self, seconds: float) -> float:
-        """Acknowledged writes a second before any fault; raises NotEffective where they are too few."""
+        """Acknowledged writes per second before any fault; raises NotEffective where they are too few."""
         rate = 0.0
         await asyncio.sleep(WARM_UP_SECONDS)
         for _ in range(BASELINE_TRIES):
@@ -62,8 +62,8 @@ class Recording:
                 return rate
         why = next((op.error for op in reversed(self.workload.history) if op.outcome != "ok" and op.error), "")
         raise NotEffective(
-            f"Only {rate:.1f} writes a second were acknowledged before any fault, and {WRITES_PER_SECOND_MIN:.0f} are "
-            f"needed to tell anything{f' (the last error: {why.rstrip(chr(46))})' if why else ''}: nothing was broken."
+            f"Only {rate:.1f} writes per second were acknowledged before any fault, and {WRITES_PER_SECOND_MIN:.0f} "
+            f"are needed to tell anything{f' (the last error: {why.rstrip(chr(46))})' if why else ''}: nothing was broken."
         )
 
     async def until_full(self) -> str:

@@ -1,7 +1,7 @@
 """What runs leave in the data folder of a local cluster: who breaks it now, and which nodes were killed.
 
     DIR/raft-chaos.lock     held while a run is on; the kernel lets go when the tool dies, however it dies
-    DIR/raft-chaos.killed   nodes that a run killed and that were not brought back yet, one a line
+    DIR/raft-chaos.killed   nodes that a run killed and that were not brought back yet, one per line
 
 Why it exists: a second run, or `heal` from another folder, must find both without any journal. It must not touch what
 the cluster itself keeps there.

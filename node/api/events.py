@@ -31,7 +31,7 @@ MESSAGES_PAUSE_SECONDS = 0.05
 """Between two writes of a stream with messages: thousands a second go out in few pieces."""
 
 SAMPLED_PAUSE_SECONDS = 0.1
-"""Between two writes of a sampled stream: a page that shows ten messages a second needs no more."""
+"""Between two writes of a sampled stream: a page that shows ten messages per second needs no more."""
 
 RATE_MAX = 1000
 """Messages a second that a sampled stream may ask for."""
@@ -110,7 +110,7 @@ class EventsApi:
         return response
 
     def _reader(self, request: web.Request) -> tuple[Reader, int]:
-        """The reader, and how many messages a second it takes (0: all)."""
+        """The reader, and how many messages per second it takes (0: all)."""
         query = Query(target_of(request)[2], ("messages", "rate"))
         rate = query.number("rate", 0, 1, RATE_MAX)
         messages = query.number("messages", 0, 0, 1) == 1

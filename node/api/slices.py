@@ -99,7 +99,7 @@ class Slices:
         self._begun = 0
 
     def _grant(self) -> None:
-        """Called once a turn while slices are wanted."""
+        """Called once per turn while slices are wanted."""
         self._taken = False
         while self._waiting:
             granted = self._waiting.popleft()

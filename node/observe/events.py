@@ -1,6 +1,6 @@
 """The one trace schema: live stream, simulator, chaos report and golden tests all speak it (decision 12).
 
-Why it exists: one player and one reader for all of them. As NDJSON, one event a line, keys in this order.
+Why it exists: one player and one reader for all of them. As NDJSON, one event per line, keys in this order.
 It must not know where events come from or go.
 """
 
@@ -37,7 +37,7 @@ KINDS: dict[str, str] = {
 
 
 class TraceEvent(msgspec.Struct, frozen=True):
-    """One event. `seq` grows by one an event of this process and ring order; `time_us`: wall clock, microseconds
+    """One event. `seq` grows by one per event of this process and ring order; `time_us`: wall clock, microseconds
     since the epoch (virtual in the simulator); `role` and `term` are the node's when it happened."""
 
     seq: int

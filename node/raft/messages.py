@@ -208,7 +208,7 @@ class ForwardReply(_Message, frozen=True, tag="fr"):
 
 
 class Report(_Message, frozen=True, tag="rp"):
-    """What a node tells its peers of itself, a few times a second, for `/cluster`. `body`: msgpack of
+    """What a node tells its peers of itself, a few times per second, for `/cluster`. `body`: msgpack of
     `node.runtime.ports.Status`, opaque to the carrier and not seen by the core. `answer` asks for the receiver's."""
 
     body: bytes

@@ -1,4 +1,4 @@
-"""How long writes take on the leader, from `Accepted` to applied: a histogram a second, for the last two minutes.
+"""How long writes take on the leader, from `Accepted` to applied: a histogram per second, for the last two minutes.
 
 Why it exists: the one number that shows a cluster's health at a glance, cheap enough for every write. Durations fall
 into buckets an eighth of an octave wide, so percentiles are right to about 9 percent; `max` is exact. It must not
@@ -13,7 +13,7 @@ SECONDS_MAX = 120
 """Seconds that are kept."""
 
 _STEPS_BITS = 3
-"""Buckets an octave: 2 to this power."""
+"""Buckets per octave: 2 to this power."""
 
 
 class LatencySecond(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ ASK_AGAIN_US = 100_000
 
 
 class ReadyWatch:
-    """`saw` and `wants_barrier` once a turn of the shell, `barrier_ended` when the barrier was answered."""
+    """`saw` and `wants_barrier` once per turn of the shell, `barrier_ended` when the barrier was answered."""
 
     def __init__(self, election_timeout_us: int) -> None:
         self.leaving = False

@@ -229,5 +229,5 @@ def _describe() -> tuple[Setting, ...]:
 
 
 SETTINGS: tuple[Setting, ...] = _describe()
-"""The table: one row a setting, in the order of the struct."""
+"""The table: one row per setting, in the order of the struct."""
 BY_KEY = {row.key: row for row in SETTINGS}

@@ -24,7 +24,7 @@ COMMAND_BYTES_MAX = 1536 * 1024
 """A longer key or value is refused by the store, should it reach the log: etcd's limit of a whole request."""
 
 TXN_OPERATIONS_MAX = 128
-"""Compares, and operations a branch, of one transaction (etcd's default)."""
+"""Compares, and operations per branch, of one transaction (etcd's default)."""
 
 TXN_DEPTH_MAX = TXN_OPERATIONS_MAX + 1
 """Transactions inside each other, the outermost included: what etcd's limit of operations comes to."""
@@ -212,7 +212,7 @@ class RangeResult(_Answer, frozen=True, tag="r"):
 
 
 class TxnResult(_Answer, frozen=True, tag="t"):
-    """One response an operation of the branch that ran; `succeeded`: it was `success`."""
+    """One response per operation of the branch that ran; `succeeded`: it was `success`."""
 
     revision: int
     succeeded: bool

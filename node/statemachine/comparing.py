@@ -1,7 +1,7 @@
 """Whether the compares of a transaction hold, as of one revision, in slices.
 
 Why it exists: a compare may be over a range, and a transaction may have 128 of them over all keys, each of which must
-be looked at; so it is done in few steps a key. It must not write.
+be looked at; so it is done in few steps per key. It must not write.
 """
 
 import operator

@@ -85,7 +85,7 @@ class Streams:
     async def merged(
         self, request: web.Request, entries: tuple[NodeEntry, ...], rate: int, cursors: dict[str, str]
     ) -> web.StreamResponse:
-        """All nodes' transitions, and with `rate` so many messages a second, until the reader leaves."""
+        """All nodes' transitions, and with `rate` so many messages per second, until the reader leaves."""
         with self._slot("merged", MERGED_STREAMS_MAX):
             response = await _begin(request)
             queue: asyncio.Queue[Block] = asyncio.Queue(QUEUE_EVENTS_MAX)

@@ -104,7 +104,7 @@ def kill(node: str = "n1", at: float = 5.0, term: int = 3) -> FaultSpan:
 
 
 def good(history: Iterable[Op] = (), **other: Any) -> Evidence:
-    """Ten seconds: twenty writes a second, n1 leading term 3, a fault may begin after five seconds."""
+    """Ten seconds: twenty writes per second, n1 leading term 3, a fault may begin after five seconds."""
     ops = tuple(history) or writes_and_reads(10.0)
     last = max((op.value or 0 for op in ops if op.kind == "write" and op.outcome == "ok"), default=0)
     made = Evidence(

@@ -85,7 +85,7 @@ def events() -> tuple[Event, ...]:
 
 
 def history() -> tuple[Op, ...]:
-    """A writer and a reader a node, twenty requests a second each."""
+    """A writer and a reader per node, twenty requests per second each."""
     found = []
     kinds: tuple[Literal["write", "read"], ...] = ("write", "read")
     for number, at in enumerate(range(100_000, ENDED - S, 50_000)):
@@ -170,7 +170,7 @@ def record(given: Evidence | None = None) -> RunRecord:
         exit_code=0,
         verdicts=(
             Verdict("one-leader-a-term", "safety", "pass", "Each of 3 terms that had a leader had one."),
-            Verdict("enough-writes", "effect", "pass", "60 acknowledged writes a second before the first fault."),
+            Verdict("enough-writes", "effect", "pass", "60 acknowledged writes per second before the first fault."),
         ),
         figures=figures.count(given),
         failovers=(failover(),),

@@ -29,7 +29,7 @@ def test_a_good_run_passes_every_check() -> None:
     assert exit_code(verdicts) == 0
 
 
-# --- one leader a term -------------------------------------------------------------------------------------------
+# --- one leader per term -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -457,7 +457,7 @@ def test_ten_writes_a_second_are_enough() -> None:
 def test_too_few_writes_before_the_fault_make_the_run_worthless() -> None:
     verdict = enough_writes(good([op for op in writes_and_reads(10) if (op.value or 0) % 3 == 0]))
     assert (verdict.outcome, verdict.group) == ("fail", "effect")
-    assert "Only 6 acknowledged writes a second" in verdict.sentence
+    assert "Only 6 acknowledged writes per second" in verdict.sentence
     assert outcome(enough_writes) == "pass"
     assert outcome(enough_writes, began_faults_us=0) == "fail"
 

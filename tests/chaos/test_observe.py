@@ -142,7 +142,7 @@ def test_a_node_that_does_not_say_its_time_is_taken_to_have_our_clock() -> None:
 
 
 class Node:
-    """Serves events from a list of streams, one a connection; a node's clock that is an hour ahead."""
+    """Serves events from a list of streams, one per connection; a node's clock that is an hour ahead."""
 
     def __init__(self, clock: Clock, streams: list[str]) -> None:
         self.clock, self.streams = clock, streams

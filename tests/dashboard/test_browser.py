@@ -54,7 +54,7 @@ async def test_the_page_of_a_follower_shows_the_leader_and_behaves(standing: Pat
             )
             await expect(here.on_ring(follower)).to_have_attribute("aria-label", re.compile("this node"))
             await expect(here.page.locator("#nodes tbody tr")).to_have_count(3)
-            await expect(here.page.locator("#rate")).to_contain_text("messages a second, showing")
+            await expect(here.page.locator("#rate")).to_contain_text("messages per second, showing")
             await expect(here.page.locator("#log .entry")).not_to_have_count(0)
             await expect(here.page.locator("#events li")).not_to_have_count(0)
             await here.page.wait_for_function(
@@ -299,7 +299,7 @@ async def test_who_wants_no_motion_gets_none_and_figures_instead(standing: Path)
         chromium() as browser,
         tab(browser, cluster.url("n1"), reduced_motion="reduce") as here,
     ):
-        await expect(here.page.locator("#rate")).to_contain_text(re.compile(r"^[1-9][\d.]* messages a second to"))
+        await expect(here.page.locator("#rate")).to_contain_text(re.compile(r"^[1-9][\d.]* messages per second to"))
         assert await here.page.evaluate("document.getAnimations().length") == 0
         await here.page.click("#motion")
         await here.moves()

@@ -26,7 +26,7 @@ WHOLE_SECONDS_MAX = 120.0
 CLOCK_STARTS = "the fault clock starts"
 TOO_BUSY = "needed to tell anything"
 TRIES_MAX = 4
-"""A machine that is too busy for ten writes a second makes a run worthless, which breaks nothing: it is made again."""
+"""A machine that is too busy for ten writes per second makes a run worthless, which breaks nothing: made again."""
 EVIDENCE = {"run.json", "history.ndjson", "trace.ndjson", "undo.json", "report.html"}
 
 

@@ -1,6 +1,6 @@
 """Watches pods and nodes from outside while something happens to them, and tells afterwards what was seen.
 
-Why it exists: "one pod at a time" and "one leader a term" are said of every moment, not of the end. `PodWatch` is a
+Why it exists: "one pod at a time" and "one leader per term" are said of every moment, not of the end. `PodWatch` is a
 `kubectl get --watch`, `Journals` a `kubectl logs --follow` of every process; both are read when all is over.
 """
 

@@ -56,7 +56,7 @@ def log_of(terms: Iterable[int], count: int = 3, data: bytes = b"x") -> tuple[En
 
 
 def commands(first: int, terms: Iterable[int], data: bytes = b"x") -> tuple[Entry, ...]:
-    """Entries from index `first` on, one a term given."""
+    """Entries from index `first` on, one per term given."""
     return tuple(Entry(index, term, EntryKind.COMMAND, data) for index, term in enumerate(terms, first))
 
 

@@ -1,7 +1,7 @@
 """The world of the scenarios, driven at random: what no story thought of.
 
-After every move: one leader a term, committed entries equal everywhere and for ever, logs that match (figure 3), terms
-that never fall on a disk, and every read at least as new as what was committed when it was asked. At the end the
+After every move: one leader per term, committed entries equal everywhere and for ever, logs that match (figure 3),
+terms that never fall on a disk, and every read at least as new as what was committed when it was asked. At the end the
 cluster is left in peace and must recover. The whole simulator, with disk and state machine, is in tests/simulation.
 """
 

@@ -1,6 +1,7 @@
 """A simulator that never fails proves nothing: each bug planted here must be found within a few worlds."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from node.raft.quorum import agreed
 from node.raft.state import State
 from node.raft.types import Member
 from node.runtime.driver import Driver
+from node.transport import codec
 from tests.simulation.births import Births
 from tests.simulation.disk import SimulatedFile
 from tests.simulation.invariants import Violation
@@ -150,6 +152,18 @@ def date_agreement_to_a_birth_at_its_receipt(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(birth, "_challenge", lambda state: ReadContext("any", "question", 0))
 
 
+def believe_frames_whatever_their_checksum_says(patch: pytest.MonkeyPatch) -> None:
+    class Agreeable(int):
+        """Equal to every checksum."""
+
+        __hash__ = int.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+    patch.setattr(codec, "zlib", SimpleNamespace(crc32=lambda _data: Agreeable(0)))
+
+
 PLANTS: list[Plant] = [
     skip_the_sync,
     vote_and_acknowledge_before_the_disk,
@@ -166,6 +180,7 @@ PLANTS: list[Plant] = [
     take_log_time_from_wall_clocks,
     keep_reads_that_ran_out_of_time,
     date_agreement_to_a_birth_at_its_receipt,
+    believe_frames_whatever_their_checksum_says,
 ]
 KIND: dict[Plant, type[World]] = {date_agreement_to_a_birth_at_its_receipt: Births}
 """In which kind of world a bug shows, where it is not the ordinary one."""

@@ -33,9 +33,6 @@ SETTINGS = RaftSettings(inflight_messages_max=4, append_bytes_max=600, apply_byt
 class World(Observer):
     """`run()` raises Violation; `digest` and the tallies say what happened. `keep`: remember the trace's lines."""
 
-    frames_have_checksums = False
-    """Whether the network may flip bits in frames: until frames carry a checksum that must break a cluster."""
-
     def __init__(self, seed: int, keep: Callable[[bytes], None] | None = None) -> None:
         self.seed = seed
         self.rng = Random(seed)
@@ -129,7 +126,7 @@ class World(Observer):
     def _weather(self) -> Conditions:
         """Some worlds are calm; in others single messages are lost, repeated and overtaken, and bits flip."""
         rough = self.rng.random() < 0.6
-        flips = self.frames_have_checksums and self.rng.random() < 0.3
+        flips = self.rng.random() < 0.3
         return Conditions(
             delay_max_us=500 + int(self.rng.random() * 20_000),
             drop=self.rng.random() * 0.1 if rough else 0.0,

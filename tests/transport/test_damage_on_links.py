@@ -1,4 +1,5 @@
-"""Bits flip between nodes: the link ends and is dialled anew, the cluster goes on, and nothing wrong is believed."""
+"""Bits flip between nodes: the link ends and is dialled anew, and nothing wrong is believed. What clusters make of it
+is the simulator's to show."""
 
 from random import Random
 
@@ -8,9 +9,7 @@ from node.raft.messages import Append
 from node.raft.types import Entry, EntryKind
 from node.transport import codec
 from tests.conformance.test_carrier_simulated import VirtualTime
-from tests.simulation import world
 from tests.simulation.network import SimNetwork, _Link
-from tests.simulation.world import SAFETY_US, World
 from tests.transport.test_links import Node
 
 SECOND_US = 1_000_000
@@ -21,7 +20,7 @@ class FlippingNetwork(SimNetwork):
     """Flips one bit, any of them, in a part of all frames, until `stops_at_us`."""
 
     share = 0.02
-    stops_at_us = SAFETY_US
+    stops_at_us = 60 * SECOND_US
     flips = 0
 
     def transmit(self, link: _Link, frame: bytes) -> bool:
@@ -40,7 +39,6 @@ class Pair:
     def __init__(self) -> None:
         self.time = VirtualTime()
         self.network = FlippingNetwork(schedule=self.time.schedule, now=self.time.now, chance=Random(7))
-        self.network.stops_at_us = 60 * SECOND_US
         self.nodes = {name: Node(name, boot=f"boot-{name}") for name in ("a", "b")}
         for name, node in self.nodes.items():
             node.links.attach(self.network.endpoint(name, ("a", "b"), node.links))
@@ -95,13 +93,3 @@ def test_without_the_checksum_a_flipped_bit_passes_for_an_entry(monkeypatch: pyt
     pair = Pair()
     wrong = [message for message in pair.heard if message not in pair.said]
     assert wrong, "the test above proves nothing if the decoder alone notices"
-
-
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_cluster_whose_links_flip_bits_keeps_every_promise(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(world, "SimNetwork", FlippingNetwork)
-    flipping = World(seed)
-    flipping.run()  # raises Violation where a promise was broken
-    assert isinstance(flipping.network, FlippingNetwork)
-    assert flipping.network.flips > 8
-    assert flipping.tallies.writes_done > 20

@@ -11,7 +11,7 @@
 {{- include "raft.fail" $found -}}
 {{- end -}}
 
-{{/* Ends the render with these sentences, one a line, if there are any. */}}
+{{/* Ends the render with these sentences, one per line, if there are any. */}}
 {{- define "raft.fail" -}}
 {{- $told := list -}}
 {{- range splitList "\n" . -}}{{- with trim . -}}{{- $told = append $told . -}}{{- end -}}{{- end -}}

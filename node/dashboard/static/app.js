@@ -1,7 +1,7 @@
 /**
  * The page, put together: source -> reducer -> views. The only module with a clock, timers and state.
  *
- * Actions are reduced as they come; the ring is drawn once a frame, so that a burst of a thousand events is one
+ * Actions are reduced as they come; the ring is drawn once per frame, so that a burst of a thousand events is one
  * drawing, and the panels follow, each in its own turn.
  */
 import { Flights, rateWords } from "./flights.js";

@@ -86,7 +86,7 @@ export class Flights {
     last.shown += shown;
   }
 
-  /** Of the last whole seconds: messages a second, and one in how many was shown (0: none was). */
+  /** Of the last whole seconds: messages per second, and one in how many was shown (0: none was). */
   rate(at) {
     const now = Math.floor(at / 1000);
     const past = this.#seconds.filter(({ second }) => second < now && second >= now - WINDOW_SECONDS);
@@ -99,7 +99,7 @@ export class Flights {
 /** The rate in words. */
 export function rateWords({ perSecond, oneIn }, moving = true) {
   const rate = perSecond < 10 ? perSecond.toFixed(perSecond ? 1 : 0) : whole(Math.round(perSecond));
-  const messages = `${rate} messages a second`;
+  const messages = `${rate} messages per second`;
   if (!moving || !perSecond) return messages;
   if (!oneIn) return `${messages}, none shown`;
   return oneIn < 1.05 ? `${messages}, showing all` : `${messages}, showing 1 in ${oneIn < 10 ? oneIn.toFixed(1).replace(/\.0$/, "") : whole(Math.round(oneIn))}`;

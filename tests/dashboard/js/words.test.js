@@ -26,10 +26,10 @@ function play(flights, perSecond, seconds, types) {
   return shown_;
 }
 
-test("up to ten messages a second all of them are shown, and the page says so", () => {
+test("up to ten messages per second all of them are shown, and the page says so", () => {
   const flights = new Flights(seeded());
   assert.equal(play(flights, 8, 10, ["append", "append-reply"]).length, 80);
-  assert.equal(rateWords(flights.rate(10_000)), "8.0 messages a second, showing all");
+  assert.equal(rateWords(flights.rate(10_000)), "8.0 messages per second, showing all");
 });
 
 test("above that about ten a second are shown, whatever the rhythm, and the page says one in how many", () => {
@@ -50,7 +50,7 @@ test("what the server left out counts into one in N", () => {
     for (let i = 0; i < 5; i += 1) flights.offer("append", second * 1000 + i * 150);
     flights.leftOut(995, second * 1000 + 900);
   }
-  assert.equal(rateWords(flights.rate(5000)), "1,000 messages a second, showing 1 in 200");
+  assert.equal(rateWords(flights.rate(5000)), "1,000 messages per second, showing 1 in 200");
 });
 
 test("votes fly in the thick of traffic; the pages' own reports never do, but count", () => {
@@ -64,8 +64,8 @@ test("votes fly in the thick of traffic; the pages' own reports never do, but co
 test("stopped motion shows nothing and says nothing of showing", () => {
   const flights = new Flights(seeded());
   assert.equal(flights.offer("vote", 10, false), false);
-  assert.equal(rateWords(flights.rate(1000), false), "0.3 messages a second");
-  assert.equal(rateWords(flights.rate(1000)), "0.3 messages a second, none shown");
+  assert.equal(rateWords(flights.rate(1000), false), "0.3 messages per second");
+  assert.equal(rateWords(flights.rate(1000)), "0.3 messages per second, none shown");
 });
 
 test("every kind of event has a sentence, and unknown kinds are shown as they are", () => {
