@@ -108,7 +108,7 @@ def waiting_for(state: State, now: int) -> str:
         return "it was started to wait here (wait_in_initial): the command become_follower lets it go on"
     if state.birth_token is not None:
         return "the first entry is being written to disk"
-    silent, strangers, differing = [], [], []
+    silent, strangers, differing, born = [], [], [], []
     view = _view(state, now)
     for seed in state.identity.seeds:
         if seed == state.identity.name:
@@ -117,14 +117,18 @@ def waiting_for(state: State, now: int) -> str:
         if heard is None:
             silent.append(seed)
         elif heard.message.configuration:
-            if not _was_born_with(state, heard.message.configuration):
-                strangers.append(seed)
+            (born if _was_born_with(state, heard.message.configuration) else strangers).append(seed)
         elif heard.message.view != view.voters:
             differing.append(seed)
     if strangers:
         return (
             f"{', '.join(strangers)} belong to a cluster that was born without this disk: "
             "a node whose data was lost is a new member and has no vote"
+        )
+    if born and state.birth.wavered:
+        return (
+            f"{', '.join(born)} were born of a set with this disk in it, but this process agreed to another set as well: "
+            "restart it if it does not go on by itself"
         )
     if silent:
         return f"no answer from {', '.join(silent)}: every seed must be up once, for the first start only"
