@@ -108,7 +108,10 @@ def waiting_for(state: State, now: int) -> str:
         return "it was started to wait here (wait_in_initial): the command become_follower lets it go on"
     if state.birth_token is not None:
         return "the first entry is being written to disk"
-    silent, strangers, differing, born = [], [], [], []
+    silent: list[str] = []
+    strangers: list[str] = []
+    differing: list[str] = []
+    born: list[str] = []
     view = _view(state, now)
     for seed in state.identity.seeds:
         if seed == state.identity.name:
@@ -127,8 +130,8 @@ def waiting_for(state: State, now: int) -> str:
         )
     if born and state.birth.wavered:
         return (
-            f"{', '.join(born)} were born of a set with this disk in it, but this process agreed to another set as well: "
-            "restart it if it does not go on by itself"
+            f"{', '.join(born)} were born of a set with this disk in it, but this process agreed to another set as "
+            "well: restart it if it does not go on by itself"
         )
     if silent:
         return f"no answer from {', '.join(silent)}: every seed must be up once, for the first start only"
