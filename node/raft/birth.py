@@ -110,7 +110,10 @@ def waiting_for(state: State, now: int) -> str:
         return f"it is none of the seeds {', '.join(state.identity.seeds)}: it waits until the members let it in"
     if state.birth_token is not None:
         return "the first entry is being written to disk"
-    silent, strangers, differing = [], [], []
+    silent: list[str] = []
+    strangers: list[str] = []
+    differing: list[str] = []
+    born: list[str] = []
     view = _view(state, now)
     for seed in state.identity.seeds:
         if seed == state.identity.name:
@@ -119,14 +122,18 @@ def waiting_for(state: State, now: int) -> str:
         if heard is None:
             silent.append(seed)
         elif heard.message.configuration:
-            if not _was_born_with(state, heard.message.configuration):
-                strangers.append(seed)
+            (born if _was_born_with(state, heard.message.configuration) else strangers).append(seed)
         elif heard.message.view != view.voters:
             differing.append(seed)
     if strangers:
         return (
             f"{', '.join(strangers)} belong to a cluster that was born without this disk: "
             "a node whose data was lost is a new member and has no vote"
+        )
+    if born and state.birth.wavered:
+        return (
+            f"{', '.join(born)} were born of a set with this disk in it, but this process agreed to another set as "
+            "well: restart it if it does not go on by itself"
         )
     if silent:
         return f"no answer from {', '.join(silent)}: every seed must be up once, for the first start only"

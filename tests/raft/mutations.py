@@ -345,10 +345,16 @@ MUTATIONS = (
     Mutation(
         "asking again disowns the first question",
         "reads.py",
-        "number: PendingRead(number, read.requests, now) for number,",
-        "state.reads.number + 1: PendingRead(number, read.requests, now) for number,",
+        "    state.reads.asked_again_us = now\n",
+        "    state.reads.asked_again_us = now\n"
+        "    state.reads.asked = {state.reads.number + 1: read for read in state.reads.asked.values()}\n",
     ),
-    Mutation("an answer covers later reads", "reads.py", "if number <= context.number]", "if context.number]"),
+    Mutation(
+        "an answer covers later reads",
+        "reads.py",
+        "takewhile(lambda number: number <= context.number, asked)",
+        "takewhile(lambda number: True, asked)",
+    ),
     Mutation(
         "reads survive a change of leader",
         "roles.py",

@@ -171,6 +171,16 @@ def test_a_late_seed_is_born_when_a_majority_was_although_another_has_lost_its_d
     assert server.raft.entries(1, 1)
 
 
+def test_one_that_wavered_says_that_a_restart_helps() -> None:
+    server = Server("a")
+    for disk, view in ((OLD, WITH_OLD), (NEW, WITH_NEW)):
+        server.pass_time(FRESH_HEARTBEATS * HEARTBEAT_US + 1)
+        hear(server, disk, member("c"))
+        server.step(Receive(member("c"), Birth(view, b"", answer=True, challenge=ReadContext("c", "boot-1", 7))))
+    born(server, "c", WITH_OLD)
+    assert "restart it if it does not go on" in server.raft.status(server.now).waiting_for
+
+
 def test_who_sees_one_that_was_born_agrees_to_nothing_else() -> None:
     """Else the new disk of e would make it waver, and it could never be born."""
     server = Server("a")

@@ -348,6 +348,10 @@ def test_reads_that_ran_out_of_time_leave_nothing_on_a_follower() -> None:
     assert waiting_reads(server) == 1
     assert of(server.receive("b", ReadIndexReply(1, context_of(server, 2), 1)), ReadReady) == [ReadReady((3,), 1)]
     assert waiting_reads(server) == 0
+    server.read(4)
+    server.step(ForgetReads((4,)))
+    server.wait(2 * HEARTBEAT_US)
+    assert not sent(server.receive("b", Heartbeat(1, 1)), ReadIndex)  # nobody waits for an answer any more
 
 
 def test_questions_of_a_follower_outlive_reads_that_the_leader_forgets() -> None:

@@ -21,6 +21,8 @@ class Invariants:
     def __init__(self) -> None:
         self.leaders: dict[int, str] = {}
         self.cluster_id = ""
+        self._judged: dict[str, Raft] = {}
+        """Whose birth was looked at: it does not change in a process's life."""
         self.doubled: tuple[str, ...] = ()
         """Servers whose name another disk bears as well, from before birth on."""
         self.committed: list[Entry] = []
@@ -90,6 +92,9 @@ class Invariants:
 
     def _one_cluster(self, name: str, core: Raft) -> None:
         """Decision 6: a set of seeds gives birth once, and who takes part is in the configuration with its own disk."""
+        if self._judged.get(name) is core:
+            return
+        self._judged[name] = core
         status = core.status(0)
         self.cluster_id = self.cluster_id or status.cluster_id
         if status.cluster_id != self.cluster_id:

@@ -188,6 +188,7 @@ NOTICED_BY: dict[Plant, int] = {
     append_without_comparing: 20,
     read_without_a_quorum: 24,
     lead_on_with_a_silent_disk: 11,
+    date_agreement_to_a_birth_at_its_receipt: 97,
 }
 """Seeds of worlds that noticed a bug which few notice: tried first, to save time. Any other world will do as well."""
 
