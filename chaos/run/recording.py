@@ -63,7 +63,8 @@ class Recording:
         why = next((op.error for op in reversed(self.workload.history) if op.outcome != "ok" and op.error), "")
         raise NotEffective(
             f"Only {rate:.1f} writes per second were acknowledged before any fault, and {WRITES_PER_SECOND_MIN:.0f} "
-            f"are needed to tell anything{f' (the last error: {why.rstrip(chr(46))})' if why else ''}: nothing was broken."
+            f"are needed to tell anything{f' (the last error: {why.rstrip(chr(46))})' if why else ''}: "
+            "nothing was broken."
         )
 
     async def until_full(self) -> str:

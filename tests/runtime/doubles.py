@@ -192,7 +192,8 @@ class Bench:
         self.take()
 
     def take(self, *inputs: Input) -> None:
-        """One step, a millisecond later."""
+        """One step, a millisecond later. `woken` counts from it."""
+        self.woken = 0
         self.now += 1_000
         self.driver.handle(inputs, self.now, self.now)
 

@@ -187,11 +187,10 @@ def told_per_turn(bench: Bench, told: list[object], turns_max: int = 100) -> lis
     per_turn = []
     for _ in range(turns_max):
         before = len(told)
-        woken = bench.woken
         bench.take()
         per_turn.append(len(told) - before)
         due = bench.driver._requests.deadline
-        if bench.woken == woken and (due is None or due > bench.now):
+        if not bench.woken and (due is None or due > bench.now):
             return per_turn
     raise AssertionError("no end of it")
 
