@@ -81,8 +81,8 @@ class FaultSpec(msgspec.Struct, frozen=True):
 
 
 class CommandSpec(msgspec.Struct, frozen=True):
-    """`changes`: it does something; otherwise it only shows. `needs_faults`: only with --enable-faults. `fault`: what it
-    begins; the fault's value is the argument `ms` or `percent`, where there is one."""
+    """`changes`: it does something; otherwise it only shows. `needs_faults`: only with --enable-faults. `fault`: what
+    it begins; the fault's value is the argument `ms` or `percent`, where there is one."""
 
     name: str
     summary: str

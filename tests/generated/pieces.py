@@ -12,7 +12,7 @@ from typing import NamedTuple
 from node.runtime.commands import markdown_list
 from node.settings import markdown_table
 from tests.chart import values_table
-from tests.generated import chart, words
+from tests.generated import chart, metrics, words
 
 ROOT = Path(__file__).parents[2]
 HELM = Path("deploy/helm")
@@ -56,6 +56,7 @@ def _schema() -> str:
 PIECES = (
     Piece(Path("README.md"), "<!-- settings -->", "<!-- /settings -->", markdown_table),
     Piece(Path("README.md"), "<!-- commands -->", "<!-- /commands -->", markdown_list),
+    Piece(Path("docs/operations.md"), "<!-- metrics -->", "<!-- /metrics -->", metrics.table),
     Piece(WORDS, "export const KINDS = {", "};", words.kinds),
     Piece(WORDS, "export const FAULTS = {", "};", words.faults),
     Piece(WORDS, "export const LOOKS = {", "};", words.looks),
