@@ -1,1 +1,1 @@
-"""One file a fault: inject, prove, revert."""
+"""What is done to a cluster: one file a fault (kill_leader.py, partition.py), and what they share."""

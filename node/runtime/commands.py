@@ -6,10 +6,12 @@ refused alike. It must not carry anything out: see commanding.py and the core's 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import msgspec
+
+from node.raft.events import Campaign, ForceTimeout, LeaveInitial, Order, TransferLeadership
 
 FAULT_SECONDS_DEFAULT = 30.0
 FAULT_SECONDS_MIN = 0.1
@@ -82,7 +84,8 @@ class FaultSpec(msgspec.Struct, frozen=True):
 
 class CommandSpec(msgspec.Struct, frozen=True):
     """`changes`: it does something; otherwise it only shows. `needs_faults`: only with --enable-faults. `fault`: what
-    it begins; the fault's value is the argument `ms` or `percent`, where there is one."""
+    it begins; the fault's value is the argument `ms` or `percent`, where there is one. `order`: the
+    algorithm obeys it, as this event, made from the number of the request and a target, which may be empty."""
 
     name: str
     summary: str
@@ -90,6 +93,7 @@ class CommandSpec(msgspec.Struct, frozen=True):
     changes: bool = True
     needs_faults: bool = False
     fault: FaultSpec | None = None
+    order: Callable[[int, str], Order] | None = None
 
 
 _PEER = Argument("peer", "text", "the other node's name", required=True)
@@ -113,13 +117,23 @@ COMMANDS: tuple[CommandSpec, ...] = (
     CommandSpec(
         "trigger_election",
         "campaign at once as the target of a hand-over does: a new term, no PreVote, nobody ignores it",
+        order=lambda request, _target: Campaign(request),
     ),
-    CommandSpec("become_follower", "leave INITIAL the ordinary way; it cannot go round birth"),
-    CommandSpec("force_timeout", "let the election timeout pass now: PreVote first, which the others may refuse"),
+    CommandSpec(
+        "become_follower",
+        "leave INITIAL the ordinary way; it cannot go round birth",
+        order=lambda request, _target: LeaveInitial(request),
+    ),
+    CommandSpec(
+        "force_timeout",
+        "let the election timeout pass now: PreVote first, which the others may refuse",
+        order=lambda request, _target: ForceTimeout(request),
+    ),
     CommandSpec(
         "transfer_leadership",
         "hand the lead over, once the target holds the whole log",
         (Argument("target", "text", "who shall lead; empty: the most up-to-date voter", default=""),),
+        order=TransferLeadership,
     ),
     CommandSpec(
         "show_known_nodes",
@@ -198,6 +212,9 @@ COMMANDS: tuple[CommandSpec, ...] = (
         ),
     ),
 )
+
+ORDERS = {spec.name: spec.order for spec in COMMANDS if spec.order is not None}
+"""The commands that the algorithm obeys; the others are `commanding.py`'s."""
 
 _BY_NAME = {spec.name: spec for spec in COMMANDS}
 

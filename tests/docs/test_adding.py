@@ -40,8 +40,10 @@ def followed() -> list[Followed]:
 
 
 def spelled(example: str, flag: bool = True) -> re.Pattern[str]:
-    """`TimeoutNow`, `timeout_now` and `timeout-now` are one thing; a longer word that holds it is another. `flag` False:
-    `--some-setting` is prose and does not count. A counter's name ends with `_total` where Prometheus shows it."""
+    """`TimeoutNow`, `timeout_now` and `timeout-now` are one thing; a longer word that holds it is another.
+
+    `flag` False: `--some-setting` is prose and does not count. A counter ends with `_total` where Prometheus shows it.
+    """
     words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", example)
     forms = {example}
     if len(words) > 1 and "/" not in example:
