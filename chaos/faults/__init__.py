@@ -1,1 +1,1 @@
-"""One file a fault: inject, prove, revert."""
+"""What is done to a cluster: one file per fault, and what they share: who is meant, what is foretold, what proves."""

@@ -33,8 +33,8 @@ TOTAL_LOSS_PERCENT = 100.0
 
 
 class LinkFault(msgspec.Struct, frozen=True):
-    """One active fault as `/status` tells it. `kind`: "failure" (no peer, no direction), "cut", "delay",
-    "drop", "corrupt"."""
+    """One active fault as `/status` tells it. `kind`: "failure" (no peer, no direction), "cut", "delay" (`value`:
+    milliseconds), or one whose `value` is a percentage, as "drop"."""
 
     kind: str
     peer: str = ""
@@ -65,8 +65,7 @@ def describe(node: str, faults: Sequence[LinkFault]) -> str:
 
 def _link(kind: str, value: float, peer: str, directions: Sequence[str]) -> str:
     way = "to and from" if len(directions) > 1 else {"out": "to", "in": "from"}[directions[0]]
-    percent = f" of {value:g} percent"
-    much = {"delay": f" by {value:g} ms", "drop": percent, "corrupt": percent}.get(kind, "")
+    much = f" by {value:g} ms" if kind == "delay" else f" of {value:g} percent" if value else ""
     return f"{kind}{much} of what goes {way} {peer}"
 
 

@@ -28,9 +28,8 @@ def _command(
 ) -> int:
     """Tell NODE to do something: hold an election, hand over, play dead.
 
-    Faults (simulate_failure, cut_link, delay_link, drop_link, corrupt_link)
-    need a node that was started with --enable-faults, as those of raft-node
-    cluster are, and end by themselves.
+    Faults need a node that was started with --enable-faults, as those of
+    raft-node cluster are, and end by themselves.
 
     [bold]Examples[/bold]
       raft-node command n1                         what n1 can be told

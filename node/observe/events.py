@@ -4,36 +4,105 @@ Why it exists: one player and one reader for all of them. As NDJSON, one event p
 It must not know where events come from or go.
 """
 
+from typing import NamedTuple
+
 import msgspec
 
-KINDS: dict[str, str] = {
-    "started": "the process is up; detail: boot, version",
-    "leaving": "the process was asked to stop and serves on for a while; detail: wait_ms",
-    "stopping": "the process leaves on purpose; detail: reason",
-    "fatal": "the node stops because it must; detail: reason",
-    "born": "the first configuration is durable; detail: cluster, voters",
-    "role": "the role changed; detail: from, to, reason",
-    "term": "the term grew; detail: from, to",
-    "leader": "this node learned who leads; detail: leader (empty: nobody known)",
-    "election": "a campaign began; detail: phase (pre-vote or vote), campaign",
-    "won": "this node won an election; detail: votes, voters",
-    "vote": "this node answered a vote request; detail: candidate, granted, phase, reason",
-    "vote-reply": "an answer to this node's request came in; detail: voter, granted, phase",
-    "quorum-lost": "a leader stepped down for want of a quorum; detail: heard",
-    "disk-silent": "the disk owes an answer for too long; detail: silent_ms, then (steps down or does not campaign)",
-    "truncated": "entries that conflict with the leader's were removed; detail: from, count",
-    "append-refused": "a leader's entries did not fit; detail: leader, index, hint",
-    "progress": "a follower's progress changed; detail: peer, from, to",
-    "refused-message": "a message of a stranger was dropped; detail: peer, reason",
-    "answers-lost": "a link did not take answers to a peer's writes or commands in time; detail: peer, count",
-    "link": "a peer link changed; detail: peer, lane, direction, up, reason",
-    "transfer": "a leader hands over; detail: target, phase (begun, told, done or failed)",
-    "fault": "a fault was injected or ended; detail: kind, peer, direction, value, on, reason",
-    "stalled": "the loop stood still; detail: ms, doing, own, cpu_ms, more (see node.observe.turns.Stall)",
-    "log-full": "the log reached its size limit; detail: bytes, limit",
-    "message": "messages ring only: detail: peer, sent, type, and the message's numbers",
+
+class EventKind(NamedTuple):
+    """What a kind means and carries. `group`: where the page lists it; empty: nowhere. `says`: what happened, for the
+    page, without the node's name in front; `{name}` is a detail or a field of the event, `{because}` its reason where
+    it has one; empty: it takes more than a template, and stands in the page's `sentences.js`. `counted`: its count is
+    kept apart by these of its details, which have few values."""
+
+    meaning: str
+    group: str
+    says: str = ""
+    counted: tuple[str, ...] = ()
+
+
+KINDS: dict[str, EventKind] = {
+    "started": EventKind("the process is up; detail: boot, version", "life", "started, version {version}"),
+    "leaving": EventKind("the process was asked to stop and serves on for a while; detail: wait_ms", "life"),
+    "stopping": EventKind("the process leaves on purpose; detail: reason", "life", "is stopping{because}"),
+    "fatal": EventKind("the node stops because it must; detail: reason", "life", "must stop{because}"),
+    "born": EventKind(
+        "the first configuration is durable; detail: cluster, voters",
+        "life",
+        "the cluster is born; its voters are {voters}",
+    ),
+    "role": EventKind(
+        "the role changed; detail: from, to, reason",
+        "elections",
+        counted=("from", "to"),
+    ),
+    "term": EventKind("the term grew; detail: from, to", "elections"),
+    "leader": EventKind("this node learned who leads; detail: leader (empty: nobody known)", "elections"),
+    "election": EventKind(
+        "a campaign began; detail: phase (pre-vote or vote), campaign", "elections", counted=("phase",)
+    ),
+    "won": EventKind(
+        "this node won an election; detail: votes, voters",
+        "elections",
+        "won the election of term {term} with {votes} votes",
+    ),
+    "vote": EventKind(
+        "this node answered a vote request; detail: candidate, granted, phase, reason",
+        "elections",
+        counted=("phase", "granted"),
+    ),
+    "vote-reply": EventKind(
+        "an answer to this node's request came in; detail: voter, granted, phase",
+        "elections",
+        counted=("phase", "granted"),
+    ),
+    "quorum-lost": EventKind(
+        "a leader stepped down for want of a quorum; detail: heard",
+        "elections",
+        "stepped down: a majority was not heard ({heard} heard)",
+    ),
+    "disk-silent": EventKind(
+        "the disk owes an answer for too long; detail: silent_ms, then (steps down or does not campaign)",
+        "elections",
+        "{then}: its disk has not answered for {silent_ms} ms",
+    ),
+    "truncated": EventKind(
+        "entries that conflict with the leader's were removed; detail: from, count",
+        "log",
+        "removed {count} entries from {from} on, which the leader does not have",
+    ),
+    "append-refused": EventKind(
+        "a leader's entries did not fit; detail: leader, index, hint",
+        "log",
+        "refused entries of {leader} at {index}: they do not fit",
+    ),
+    "progress": EventKind(
+        "a follower's progress changed; detail: peer, from, to", "log", "now sends to {peer} in mode {to}, was {from}"
+    ),
+    "refused-message": EventKind(
+        "a message of a stranger was dropped; detail: peer, reason", "links", "dropped a message of {peer}{because}"
+    ),
+    "answers-lost": EventKind(
+        "a link did not take answers to a peer's writes or commands in time; detail: peer, count",
+        "links",
+        "could not tell {peer} {count} answers in time",
+    ),
+    "link": EventKind(
+        "a peer link changed; detail: peer, lane, direction, up, reason",
+        "links",
+        counted=("peer", "direction", "up"),
+    ),
+    "transfer": EventKind("a leader hands over; detail: target, phase (begun, told, done or failed)", "elections"),
+    "fault": EventKind("a fault was injected or ended; detail: kind, peer, direction, value, on, reason", "faults"),
+    "stalled": EventKind(
+        "the loop stood still; detail: ms, doing, own, cpu_ms, more (see node.observe.turns.Stall)", "life"
+    ),
+    "log-full": EventKind(
+        "the log reached its size limit; detail: bytes, limit", "log", "the log is full at {bytes} bytes"
+    ),
+    "message": EventKind("messages ring only: detail: peer, sent, type, and the message's numbers", ""),
 }
-"""Every kind, and what it means and carries."""
+"""Every kind. The page takes groups and sentences from here (`words.js`)."""
 
 
 class TraceEvent(msgspec.Struct, frozen=True):

@@ -4,11 +4,64 @@ Why it exists: the trace keeps thousands of messages and must hold on to none of
 metrics need names that do not change. It must not keep state.
 """
 
-from typing import cast, get_args
+from typing import NamedTuple, cast, get_args
 
-from node.raft.messages import Append, Command, CommandReply, Forward, ForwardReply, Message, ReadContext, Report
+from node.raft.messages import (
+    Append,
+    AppendReply,
+    Birth,
+    Command,
+    CommandReply,
+    Forward,
+    ForwardReply,
+    Heartbeat,
+    HeartbeatReply,
+    Message,
+    PreVote,
+    PreVoteReply,
+    ReadContext,
+    ReadIndex,
+    ReadIndexReply,
+    Report,
+    TimeoutNow,
+    Vote,
+    VoteReply,
+)
 
 Numbers = dict[str, str | int | bool]
+
+
+class Look(NamedTuple):
+    """How the page shows a message in flight: classes of its style sheet and the letter in it ("+": how many entries).
+    `rare`: few, and what people look for, so a sample takes it first. `hidden`: it carries the pages' own figures, and
+    is counted but never flies."""
+
+    style: str = ""
+    letter: str = ""
+    rare: bool = False
+    hidden: bool = False
+
+
+LOOKS: dict[type, Look] = {
+    PreVote: Look("vote", "P", rare=True),
+    PreVoteReply: Look("vote reply", rare=True),
+    Vote: Look("vote", "V", rare=True),
+    VoteReply: Look("vote reply", rare=True),
+    Append: Look("append", "+"),
+    AppendReply: Look("append reply"),
+    Heartbeat: Look("heartbeat"),
+    HeartbeatReply: Look("heartbeat reply"),
+    ReadIndex: Look("read"),
+    ReadIndexReply: Look("read reply"),
+    TimeoutNow: Look("vote", "T", rare=True),
+    Birth: Look(rare=True),
+    Report: Look(hidden=True),
+    Command: Look("vote", "C", rare=True),
+    CommandReply: Look("vote reply", "C", rare=True),
+}
+"""A message that is not here looks like any other. The page takes them from here (`words.js`)."""
+
+RARE = frozenset(kind for kind, look in LOOKS.items() if look.rare)
 
 
 def _kebab(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Prometheus metrics of one node; docs name every one of them, so names and labels do not change.
+"""Prometheus metrics of one node; docs/operations.md names every one of them, so names and labels do not change.
 
 Why it exists: almost every value is known elsewhere already (the core's status, the trace's counts), so they are
 read when Prometheus asks, and the hot path pays nothing. Only what nobody else knows is counted here: outcomes of

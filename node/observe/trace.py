@@ -12,19 +12,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
-from node.observe.events import TraceEvent
-from node.observe.messages import Numbers, light, numbers_of, type_name
-from node.raft.messages import (
-    Birth,
-    Command,
-    CommandReply,
-    Message,
-    PreVote,
-    PreVoteReply,
-    TimeoutNow,
-    Vote,
-    VoteReply,
-)
+from node.observe.events import KINDS, TraceEvent
+from node.observe.messages import RARE, Numbers, light, numbers_of, type_name
+from node.raft.messages import Message
 
 TRANSITIONS_MAX_EVENTS = 4096
 """Transitions that are kept."""
@@ -35,20 +25,8 @@ MESSAGES_MAX_EVENTS = 8192
 CURSOR_BYTES_MAX = 128
 """A longer position is not one of ours."""
 
-_COUNTED: dict[str, tuple[str, ...]] = {
-    "role": ("from", "to"),
-    "election": ("phase",),
-    "vote": ("phase", "granted"),
-    "vote-reply": ("phase", "granted"),
-    "link": ("peer", "direction", "up"),
-}
-"""Kinds whose counts are kept apart by these of their details; all have few values."""
-
 _GOLDEN = 0.6180339887498949
 """Steps of this size round a circle never fall into a rhythm."""
-
-_RARE = frozenset({Birth, Command, CommandReply, PreVote, PreVoteReply, TimeoutNow, Vote, VoteReply})
-"""Messages that a sample takes first: few, and what people look for."""
 
 Detail = dict[str, str | int | bool]
 _T = TypeVar("_T")
@@ -139,7 +117,7 @@ class Trace:
     def transition(self, kind: str, term: int, role: str, detail: Detail) -> None:
         """Record one; `kind` is one of `node.observe.events.KINDS`."""
         self.term, self.role = term, role
-        key = (kind, *(str(detail.get(name, "")).lower() for name in _COUNTED.get(kind, ())))
+        key = (kind, *(str(detail.get(name, "")).lower() for name in _counted(kind)))
         self.transition_counts[key] = self.transition_counts.get(key, 0) + 1
         self._seq += 1
         event = TraceEvent(self._seq, self._wall_us(), self.node, kind, term, role, detail)
@@ -275,10 +253,15 @@ def _spread(messages: "_Ring[_Message]", first: int, end: int, count: int, phase
     common: list[int] = []
     for number in range(first, end):
         message = messages[number]
-        (rare if message is not None and message.kind in _RARE else common).append(number)
+        (rare if message is not None and message.kind in RARE else common).append(number)
     rare = rare[:count]
     room = count - len(rare)
     return sorted(rare + [common[int(len(common) * (i + phase) / room)] for i in range(room) if common])
+
+
+def _counted(kind: str) -> tuple[str, ...]:
+    known = KINDS.get(kind)
+    return known.counted if known is not None else ()
 
 
 def _event(node: str, raw: _Message) -> TraceEvent:

@@ -16,9 +16,18 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 import msgspec
 
-DOING = ("driver", "apply", "wal", "links", "report", "express", "http")
-"""What is measured: a step of the driver, entries applied, the log written (and synced, where the loop does that), a
-frame from a peer, this node's report to its peers, a request of the express lane, a step of any other request."""
+DOING = {
+    "driver": "a step of the algorithm",
+    "apply": "applying entries",
+    "wal": "writing its log",
+    "links": "taking messages of its peers",
+    "report": "telling its peers its status",
+    "express": "answering clients",
+    "http": "answering clients",
+}
+"""What is measured, and how people are told: a step of the driver, entries applied, the log written (and synced, where
+the loop does that), a frame from a peer, this node's report to its peers, a request of the express lane, a step of any
+other request. The page takes the words from here (`words.js`)."""
 
 LOOP = "loop"
 """The name under which the beat's delays are counted: whole turns, whatever was in them."""

@@ -12,18 +12,14 @@ from node.raft.effects import Apply, Effect
 from node.raft.errors import InvariantViolation, invariant
 from node.raft.events import (
     Applied,
-    Campaign,
     Continue,
     Deadline,
     Event,
-    ForceTimeout,
     ForgetReads,
-    LeaveInitial,
     Persisted,
     Propose,
     Read,
     Receive,
-    TransferLeadership,
 )
 from node.raft.membership import adopt
 from node.raft.roles import become_follower
@@ -115,16 +111,10 @@ class Raft:
                 state.applied = index
             case Deadline():
                 self._deadline(now)
-            case Campaign():
-                transfer.on_campaign(state, event, now)
-            case ForceTimeout():
-                transfer.on_force_timeout(state, event, now)
-            case TransferLeadership():
-                transfer.on_transfer(state, event, now)
-            case LeaveInitial():
-                transfer.on_leave_initial(state, event, now)
             case Continue():
                 pass  # the end of the step does it
+            case order:
+                transfer.obey(state, order, now)
 
     def _deadline(self, now: int) -> None:
         state = self._state

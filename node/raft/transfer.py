@@ -11,12 +11,25 @@ must not give a vote or a term to anybody: an election on request is an election
 from node.raft import election
 from node.raft.birth import waiting_for
 from node.raft.effects import Ordered
-from node.raft.events import Campaign, ForceTimeout, LeaveInitial, TransferLeadership
+from node.raft.events import Campaign, ForceTimeout, LeaveInitial, Order, TransferLeadership
 from node.raft.messages import TimeoutNow
 from node.raft.progress import Progress
 from node.raft.roles import become_follower
 from node.raft.state import State, Transfer
 from node.raft.types import Member, Role
+
+
+def obey(state: State, order: Order, now: int) -> None:
+    """What an operator asked of the algorithm. It is answered once, in `Ordered`, now or when it is decided."""
+    match order:
+        case Campaign():
+            on_campaign(state, order, now)
+        case ForceTimeout():
+            on_force_timeout(state, order, now)
+        case TransferLeadership():
+            on_transfer(state, order, now)
+        case LeaveInitial():
+            on_leave_initial(state, order, now)
 
 
 def on_campaign(state: State, event: Campaign, now: int) -> None:

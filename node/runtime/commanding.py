@@ -10,18 +10,9 @@ from typing import Any, Protocol
 import msgspec
 
 from node.raft.types import MemberAddress
-from node.runtime.commands import Value, find
+from node.runtime.commands import FaultSpec, Value, find
 from node.runtime.membership import Membership
 from node.runtime.ports import Address, CommandOutcome, Faults, PeerView, Status
-
-KINDS = {
-    "simulate_failure": "failure",
-    "cut_link": "cut",
-    "delay_link": "delay",
-    "drop_link": "drop",
-    "corrupt_link": "corrupt",
-}
-"""The kind of fault that each command begins."""
 
 
 class Looks(Protocol):
@@ -132,10 +123,13 @@ class Commander:
             sides = ("in", "out") if direction == "both" else (direction,)
             count = sum(1 for fault in faults.active() if fault.peer == peer and fault.direction in sides)
             return self._done(command, _ended(count), act=lambda: faults.heal(peer, direction))
+        spec = find(command)
+        if spec is None or spec.fault is None:
+            raise ValueError(f"{command} begins no fault, and nothing here carries it out")
+        kind = spec.fault.kind
         seconds = float(arguments["seconds"])
-        kind = KINDS[command]
         value = float(arguments.get("ms", arguments.get("percent", 0)))
-        said = _said(kind, self._name, peer, direction, value)
+        said = _said(spec.fault, self._name, peer, direction, value)
         return self._done(
             command,
             f"{said}, for {seconds:g} s at most",
@@ -147,18 +141,13 @@ class Commander:
         return Plan(CommandOutcome(command, self._name, "ok", message, data=data), act)
 
 
-def _said(kind: str, name: str, peer: str, direction: str, value: float) -> str:
-    if kind == "failure":
-        return f"{name} is as if dead to peers and clients"
+def _said(fault: FaultSpec, name: str, peer: str, direction: str, value: float) -> str:
+    effect = fault.effect.format(value=value)
+    if not peer:
+        return f"{name} is {effect}"
     way = {"out": f"what {name} says to {peer}", "in": f"what {peer} says to {name}"}.get(
         direction, f"what {name} and {peer} say to each other"
     )
-    effect = {
-        "cut": "vanishes",
-        "delay": f"arrives {value:g} ms later",
-        "drop": f"vanishes to {value:g} percent",
-        "corrupt": f"has a bit flipped in {value:g} percent of its frames",
-    }[kind]
     return f"{way} {effect}"
 
 

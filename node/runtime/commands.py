@@ -1,14 +1,17 @@
-"""The commands of a node: one table, from which the API's list, the command line's help and all checks are made.
+"""The commands of a node, faults included: one table, from which the API's list, all checks, the README's list and the
+page's words for faults are made.
 
 Why it exists: a command may come from HTTP, from the command line or over a peer link, and must mean the same and be
 refused alike. It must not carry anything out: see commanding.py and the core's `transfer.py`.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import msgspec
+
+from node.raft.events import Campaign, ForceTimeout, LeaveInitial, Order, TransferLeadership
 
 FAULT_SECONDS_DEFAULT = 30.0
 FAULT_SECONDS_MIN = 0.1
@@ -64,14 +67,33 @@ class Argument(msgspec.Struct, frozen=True):
         return number
 
 
+class FaultSpec(msgspec.Struct, frozen=True):
+    """The fault that a command begins. `kind`: its name in `/status`, events and metrics, and what
+    `transport/faulty.py` knows it by. `stops`: nothing gets through while it is on.
+
+    `effect` is said of what goes over the link, or of the node, in the answer to the command; `noun` and `note` are the
+    page's: what is on, and what stands beside the link. `{value}` is the fault's number, `{s}` the plural of links.
+    """
+
+    kind: str
+    effect: str
+    noun: str
+    note: str
+    stops: bool = False
+
+
 class CommandSpec(msgspec.Struct, frozen=True):
-    """`changes`: it does something; otherwise it only shows. `needs_faults`: only with --enable-faults."""
+    """`changes`: it does something; otherwise it only shows. `needs_faults`: only with --enable-faults. `fault`: what
+    it begins; the fault's value is the argument `ms` or `percent`, where there is one. `order`: the
+    algorithm obeys it, as this event, made from the number of the request and a target, which may be empty."""
 
     name: str
     summary: str
     arguments: tuple[Argument, ...] = ()
     changes: bool = True
     needs_faults: bool = False
+    fault: FaultSpec | None = None
+    order: Callable[[int, str], Order] | None = None
 
 
 _PEER = Argument("peer", "text", "the other node's name", required=True)
@@ -95,13 +117,23 @@ COMMANDS: tuple[CommandSpec, ...] = (
     CommandSpec(
         "trigger_election",
         "campaign at once as the target of a hand-over does: a new term, no PreVote, nobody ignores it",
+        order=lambda request, _target: Campaign(request),
     ),
-    CommandSpec("become_follower", "leave INITIAL the ordinary way; it cannot go round birth"),
-    CommandSpec("force_timeout", "let the election timeout pass now: PreVote first, which the others may refuse"),
+    CommandSpec(
+        "become_follower",
+        "leave INITIAL the ordinary way; it cannot go round birth",
+        order=lambda request, _target: LeaveInitial(request),
+    ),
+    CommandSpec(
+        "force_timeout",
+        "let the election timeout pass now: PreVote first, which the others may refuse",
+        order=lambda request, _target: ForceTimeout(request),
+    ),
     CommandSpec(
         "transfer_leadership",
         "hand the lead over, once the target holds the whole log",
         (Argument("target", "text", "who shall lead; empty: the most up-to-date voter", default=""),),
+        order=TransferLeadership,
     ),
     CommandSpec(
         "show_known_nodes",
@@ -125,10 +157,17 @@ COMMANDS: tuple[CommandSpec, ...] = (
         "as if dead: everything to and from peers vanishes, clients get 503; operators still get answers",
         (_SECONDS,),
         needs_faults=True,
+        fault=FaultSpec(
+            "failure", "as if dead to peers and clients", "simulated failure", "failure simulated", stops=True
+        ),
     ),
     CommandSpec("recover", "end every fault of this node", needs_faults=True),
     CommandSpec(
-        "cut_link", "what goes over the link vanishes without a word", (_PEER, _DIRECTION, _SECONDS), needs_faults=True
+        "cut_link",
+        "what goes over the link vanishes without a word",
+        (_PEER, _DIRECTION, _SECONDS),
+        needs_faults=True,
+        fault=FaultSpec("cut", "vanishes", "cut link{s}", "cut on purpose", stops=True),
     ),
     CommandSpec("heal_link", "end every fault of the link", (_PEER, _DIRECTION), needs_faults=True),
     CommandSpec(
@@ -141,6 +180,7 @@ COMMANDS: tuple[CommandSpec, ...] = (
             _SECONDS,
         ),
         needs_faults=True,
+        fault=FaultSpec("delay", "arrives {value:g} ms later", "delay of {value} ms", "{value} ms"),
     ),
     CommandSpec(
         "drop_link",
@@ -152,6 +192,7 @@ COMMANDS: tuple[CommandSpec, ...] = (
             _SECONDS,
         ),
         needs_faults=True,
+        fault=FaultSpec("drop", "vanishes to {value:g} percent", "loss of {value} %", "{value} % lost"),
     ),
     CommandSpec(
         "corrupt_link",
@@ -163,10 +204,28 @@ COMMANDS: tuple[CommandSpec, ...] = (
             _SECONDS,
         ),
         needs_faults=True,
+        fault=FaultSpec(
+            "corrupt",
+            "has a bit flipped in {value:g} percent of its frames",
+            "damage to {value} % of the frames",
+            "{value} % damaged",
+        ),
     ),
 )
 
+ORDERS = {spec.name: spec.order for spec in COMMANDS if spec.order is not None}
+"""The commands that the algorithm obeys; the others are `commanding.py`'s."""
+
 _BY_NAME = {spec.name: spec for spec in COMMANDS}
+
+
+def markdown_list() -> str:
+    """All commands by name, for the README."""
+
+    def names(needs_faults: bool) -> str:
+        return ", ".join(f"`{spec.name}`" for spec in COMMANDS if spec.needs_faults == needs_faults)
+
+    return f"Always: {names(False)}.\nOnly with `--enable-faults`: {names(True)}."
 
 
 def find(name: str) -> CommandSpec | None:

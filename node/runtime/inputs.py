@@ -39,7 +39,7 @@ class WantRead(msgspec.Struct, frozen=True):
 
 
 class WantOrder(msgspec.Struct, frozen=True):
-    """An operator's command for the core of this node; see `relaying.ORDERS`. `target`: of a hand-over, else empty."""
+    """An operator's command for the core of this node; see `commands.ORDERS`. `target`: of a hand-over, else empty."""
 
     command: str
     deadline_us: int

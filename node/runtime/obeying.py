@@ -10,12 +10,11 @@ from collections.abc import Mapping
 import msgspec
 
 from node.runtime.commanding import Commander
-from node.runtime.commands import BadArgument, Value, check, find
+from node.runtime.commands import ORDERS, BadArgument, Value, check, find
 from node.runtime.hooks import CommandReplied
 from node.runtime.inputs import WantOrder, WantRelay
 from node.runtime.membership import Membership
 from node.runtime.ports import CommandOutcome
-from node.runtime.relaying import ORDERS
 from node.runtime.shell import Shell
 
 RELAYED_TIMEOUT_US = 10_000_000

@@ -132,8 +132,9 @@ class ReadFailed(msgspec.Struct, frozen=True):
 
 
 class FaultView(msgspec.Struct, frozen=True):
-    """A fault that is active. `kind`: "failure", "cut", "delay" (`value`: milliseconds), "drop" or "corrupt" (percent).
-    `direction` "out": what this node says to `peer`; "in": what it says to this node. A failure has neither."""
+    """A fault that is active. `kind`: that of a `FaultSpec` in `commands.py`; `value`: its number (milliseconds,
+    percent), 0 where it has none. `direction` "out": what this node says to `peer`; "in": what it says to this node. A
+    fault of the whole node has neither."""
 
     kind: str
     peer: str

@@ -9,23 +9,16 @@ from collections.abc import Callable
 import msgspec
 
 from node.raft.effects import Ordered
-from node.raft.events import Campaign, Event, ForceTimeout, LeaveInitial, Order, TransferLeadership
+from node.raft.events import Event
 from node.raft.messages import OUTCOME_BYTES_MAX, Command, CommandReply, Message
 from node.raft.types import Member
 from node.runtime.answers import Answers
+from node.runtime.commands import ORDERS
 from node.runtime.hooks import Hooks
 from node.runtime.inputs import WantOrder, WantRelay
 from node.runtime.onehop import HopCounts, OneHop
 from node.runtime.orders import ORDERS_MAX, Orders, PendingOrder
 from node.runtime.ports import CommandOutcome
-
-ORDERS: dict[str, Callable[[int, str], Order]] = {
-    "trigger_election": lambda request, _target: Campaign(request),
-    "become_follower": lambda request, _target: LeaveInitial(request),
-    "force_timeout": lambda request, _target: ForceTimeout(request),
-    "transfer_leadership": TransferLeadership,
-}
-"""The commands that are the core's: each as an event, from the number of the request and a target."""
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER: msgspec.msgpack.Decoder[CommandOutcome] = msgspec.msgpack.Decoder(CommandOutcome)

@@ -7,20 +7,10 @@ lines out, so that every case can be tested. It must not print, wait or ask.
 import msgspec
 
 from node.observe.events import TraceEvent
+from node.observe.turns import DOING
 
 REMEMBERED_MAX = 4096
 """Facts told already, so that nobody hears them twice; beyond it, the oldest are forgotten."""
-
-WORK = {
-    "driver": "a step of the algorithm",
-    "apply": "applying entries",
-    "wal": "writing its log",
-    "links": "taking messages of its peers",
-    "report": "telling its peers its status",
-    "express": "answering clients",
-    "http": "answering clients",
-}
-"""What a node did while it stood still (`node.observe.turns.DOING`), in words."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -110,7 +100,7 @@ class Narrator:
         took, doing = f"{event.node} stood still for {event.detail.get('ms')} ms", event.detail.get("doing")
         if doing == "nothing":
             return f"{took}: its process was stopped, or the machine had no time for it"
-        return f"{took} over {WORK.get(str(doing), 'something else')}"
+        return f"{took} over {DOING.get(str(doing), 'something else')}"
 
     def _log_full(self, event: TraceEvent) -> str | None:
         if not self._first("log-full", event.node):

@@ -39,8 +39,8 @@ class OnChange(Protocol):
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """One fault. `kind`: "failure" (every link, both ways; no peer, no direction), "cut", "delay" (`value`
-    milliseconds), "drop" or "corrupt" (`value` percent of frames). `expires_at`: seconds of the loop's clock."""
+    """One fault. `kind`: "failure" (every link, both ways; no peer, no direction), or that of a link; each has its
+    question below. `value`: milliseconds or percent of frames. `expires_at`: seconds of the loop's clock."""
 
     kind: str
     peer: str

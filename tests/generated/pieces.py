@@ -9,12 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from node.runtime.commands import markdown_list
 from node.settings import markdown_table
 from tests.chart import values_table
-from tests.generated import chart
+from tests.generated import chart, metrics, words
 
 ROOT = Path(__file__).parents[2]
 HELM = Path("deploy/helm")
+WORDS = Path("node/dashboard/static/words.js")
 
 
 class Piece(NamedTuple):
@@ -53,6 +55,12 @@ def _schema() -> str:
 
 PIECES = (
     Piece(Path("README.md"), "<!-- settings -->", "<!-- /settings -->", markdown_table),
+    Piece(Path("README.md"), "<!-- commands -->", "<!-- /commands -->", markdown_list),
+    Piece(Path("docs/operations.md"), "<!-- metrics -->", "<!-- /metrics -->", metrics.table),
+    Piece(WORDS, "export const KINDS = {", "};", words.kinds),
+    Piece(WORDS, "export const FAULTS = {", "};", words.faults),
+    Piece(WORDS, "export const LOOKS = {", "};", words.looks),
+    Piece(WORDS, "export const DOING = {", "};", words.doing),
     Piece(HELM / "values.yaml", "settings:", "\n# Where nodes listen", chart.values),
     Piece(HELM / "values.schema.json", '    "settings": {', "    }", _schema),
     Piece(HELM / "templates/_refusals.tpl", '{{- define "raft.sizeBounds" -}}', "{{- end -}}", chart.size_bounds),

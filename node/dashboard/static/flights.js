@@ -5,16 +5,19 @@
  */
 
 import { whole } from "./sentences.js";
+import { LOOKS } from "./words.js";
 
 export const FLIGHTS_PER_SECOND = 10;
 export const RARE_PER_SECOND = 30;
 const BURST = 6;
 const WINDOW_SECONDS = 4;
 
+const typesThat = (quality) => new Set(Object.keys(LOOKS).filter((type) => LOOKS[type][quality]));
+
 /** What people look for flies whenever it can: elections. */
-const RARE = new Set(["pre-vote", "pre-vote-reply", "vote", "vote-reply", "timeout-now", "birth", "command", "command-reply"]);
+const RARE = typesThat("rare");
 /** What carries the pages' own figures round the cluster: counted, never shown. */
-const OWN = new Set(["report"]);
+const OWN = typesThat("hidden");
 
 class Bucket {
   constructor(rate, most) {

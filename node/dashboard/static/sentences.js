@@ -1,5 +1,8 @@
 /** Events and states in words that a person would use. Pure; it must not format for the document. */
 
+import { filled, specOf } from "./trace.js";
+import { DOING, KINDS } from "./words.js";
+
 export const ROLE_WORDS = {
   leader: "leader",
   follower: "follower",
@@ -12,28 +15,16 @@ export const ROLE_WORDS = {
 const phase = (detail) => (detail.phase === "pre-vote" ? "pre-vote" : "vote");
 const because = (detail) => (detail.reason ? `: ${detail.reason}` : "");
 
+/** Of the kinds that need more than a template, and of this page's own. */
 const SENTENCES = {
-  started: (e) => `started, version ${e.detail.version}`,
   leaving: (e) => `was asked to stop: it is not ready any more, hands its lead over${e.detail.wait_ms ? ` and serves on for ${duration(e.detail.wait_ms)}` : ""}`,
-  stopping: (e) => `is stopping${because(e.detail)}`,
-  fatal: (e) => `must stop${because(e.detail)}`,
-  born: (e) => `the cluster is born; its voters are ${e.detail.voters}`,
   role: (e) => `became ${ROLE_WORDS[e.detail.to] ?? e.detail.to}, was ${ROLE_WORDS[e.detail.from] ?? e.detail.from}${because(e.detail)}`,
   term: (e) => `moved from term ${e.detail.from} to ${e.detail.to ?? e.term}`,
   leader: (e) => (e.detail.leader ? `follows ${e.detail.leader === e.node ? "nobody: it leads itself" : e.detail.leader}` : "knows no leader any more"),
   election: (e) => (e.detail.phase === "pre-vote" ? "hears no leader and asks whether it could win an election" : `stands for election in term ${e.term}`),
-  won: (e) => `won the election of term ${e.term} with ${e.detail.votes} votes`,
   vote: (e) => `${e.detail.granted ? "granted" : "refused"} ${e.detail.candidate} its ${phase(e.detail)}${because(e.detail)}`,
   "vote-reply": (e) => `${e.detail.voter} ${e.detail.granted ? "grants" : "refuses"} its ${phase(e.detail)}`,
-  "quorum-lost": (e) => `stepped down: a majority was not heard (${e.detail.heard} heard)`,
-  "disk-silent": (e) => `${e.detail.then}: its disk has not answered for ${e.detail.silent_ms} ms`,
-  truncated: (e) => `removed ${e.detail.count} entries from ${e.detail.from} on, which the leader does not have`,
-  "append-refused": (e) => `refused entries of ${e.detail.leader} at ${e.detail.index}: they do not fit`,
-  progress: (e) => `now sends to ${e.detail.peer} in mode ${e.detail.to}, was ${e.detail.from}`,
-  "answers-lost": (e) => `could not tell ${e.detail.peer} ${e.detail.count} answers in time`,
-  "refused-message": (e) => `dropped a message of ${e.detail.peer}${because(e.detail)}`,
   link: (e) => `${e.detail.lane} link ${e.detail.direction === "out" ? "to" : "from"} ${e.detail.peer} is ${e.detail.up ? "up" : "down"}${because(e.detail)}`,
-  "log-full": (e) => `the log is full at ${e.detail.bytes} bytes`,
   stalled: stallWords,
   transfer: (e) => `hand-over to ${e.detail.target}: ${{ begun: "begun", told: "it was told to stand", done: "done", failed: "failed" }[e.detail.phase] ?? e.detail.phase}`,
   fault: (e) => `${faultWords(e.detail)} ${e.detail.on ? "is on" : "is over"}`,
@@ -49,44 +40,21 @@ function seenWords({ detail }) {
   return `${detail.what === "restarted" ? "has restarted" : `is ${detail.what}`}${whose}`;
 }
 
-const WORK = {
-  driver: "a step of the algorithm",
-  apply: "applying entries",
-  wal: "writing its log",
-  links: "taking messages of its peers",
-  report: "telling its peers its status",
-  express: "answering clients",
-  http: "answering clients",
-};
-
 function stallWords({ detail }) {
   const still = `stood still for ${duration(detail.ms)}`;
   if (detail.doing === "nothing") return `${still}: its process was stopped, or the machine had no time for it`;
   const why = detail.own ? "that was its own work" : detail.doing === "wal" ? "it waited for its disk" : "it waited for the machine";
-  return `${still} over ${WORK[detail.doing] ?? "something else"}: ${why}`;
+  return `${still} over ${DOING[detail.doing] ?? "something else"}: ${why}`;
 }
 
 /** What happened, without the node's name in front. */
 export function sentenceOf(event) {
   const sentence = SENTENCES[event.kind];
   if (sentence) return sentence(event);
+  const says = KINDS[event.kind]?.says;
+  if (says) return filled(says, { because: because(event.detail) }, event.detail, event);
   return `${event.kind} ${Object.entries(event.detail ?? {}).map(([key, value]) => `${key}=${value}`).join(" ")}`;
 }
-
-const FAULTS = {
-  simulate_failure: () => "simulated failure",
-  cut_link: (f) => `cut link${f.links > 1 ? "s" : ""}${toward(f)}`,
-  delay_link: (f) => `delay of ${f.value ?? "?"} ms${toward(f)}`,
-  drop_link: (f) => `loss of ${f.value ?? "?"} %${toward(f)}`,
-  corrupt_link: (f) => `damage to ${f.value ?? "?"} % of the frames${toward(f)}`,
-};
-const KIN = {
-  cut: "cut_link",
-  delay: "delay_link",
-  drop: "drop_link",
-  corrupt: "corrupt_link",
-  failure: "simulate_failure",
-};
 
 function toward(fault) {
   if (!fault.peer) return "";
@@ -94,7 +62,8 @@ function toward(fault) {
 }
 
 export function faultWords(fault) {
-  return (FAULTS[KIN[fault.kind] ?? fault.kind] ?? (() => fault.kind))(fault);
+  const spec = specOf(fault);
+  return spec ? filled(spec.noun, fault, { s: fault.links > 1 ? "s" : "" }) + toward(fault) : fault.kind;
 }
 
 /**

@@ -6,16 +6,20 @@
  * comes with every action.
  */
 
+import { FAULTS, KINDS } from "./words.js";
+
 export const EVENTS_MAX = 1000;
 export const UNKNOWN_AFTER_MS = 4000;
 
+const listedIn = (group) => Object.keys(KINDS).filter((kind) => KINDS[kind].group === group);
+
 /** Kinds of events by what a reader looks for; `seen` are this page's own observations of other nodes. */
 export const GROUPS = {
-  elections: ["role", "term", "leader", "election", "won", "vote", "vote-reply", "quorum-lost", "disk-silent", "transfer", "seen"],
-  faults: ["fault"],
-  log: ["truncated", "append-refused", "progress", "log-full"],
-  links: ["link", "refused-message", "answers-lost"],
-  life: ["started", "leaving", "stopping", "fatal", "born", "stalled", "gap"],
+  elections: [...listedIn("elections"), "seen"],
+  faults: listedIn("faults"),
+  log: listedIn("log"),
+  links: listedIn("links"),
+  life: [...listedIn("life"), "gap"],
 };
 
 /** @param {{kind: string, name?: string}} source */
@@ -252,40 +256,28 @@ export function linksOf(state) {
   return links;
 }
 
-const SLOWED = {
-  delay_link: (fault) => `${fault.value} ms`,
-  drop_link: (fault) => `${fault.value} % lost`,
-  corrupt_link: (fault) => `${fault.value} % damaged`,
-};
-
 function faultOn(from, to) {
-  const faults = [
+  const known = [
+    ...[...activeFaults(from), ...activeFaults(to)].filter((one) => !one.peer),
     ...activeFaults(from).filter((one) => one.peer === to.name && one.direction !== "in"),
     ...activeFaults(to).filter((one) => one.peer === from.name && one.direction !== "out"),
-  ];
-  if ([...activeFaults(from), ...activeFaults(to)].some((one) => family(one) === "simulate_failure")) {
-    return { state: "cut", note: "failure simulated" };
-  }
-  if (faults.some((one) => family(one) === "cut_link")) return { state: "cut", note: "cut on purpose" };
-  const slow = faults.find((one) => SLOWED[family(one)]);
-  return slow ? { state: "slow", note: SLOWED[family(slow)](slow) } : null;
+  ].filter(specOf);
+  const fault = known.find((one) => specOf(one).stops) ?? known[0];
+  return fault ? { state: specOf(fault).stops ? "cut" : "slow", note: filled(specOf(fault).note, fault) } : null;
 }
 
 function activeFaults(node) {
   return node.state === "reachable" ? (node.status?.faults ?? []) : [];
 }
 
-const FAMILIES = {
-  cut: "cut_link",
-  delay: "delay_link",
-  drop: "drop_link",
-  corrupt: "corrupt_link",
-  failure: "simulate_failure",
-};
+/** What the table says of a fault, undefined where it does not know it; "cut" and "cut_link" are the same. */
+export function specOf(fault) {
+  return FAULTS[fault.kind] ?? Object.values(FAULTS).find(({ kind }) => kind === fault.kind);
+}
 
-/** "cut" and "cut_link" are the same fault. */
-export function family(fault) {
-  return FAMILIES[fault.kind] ?? fault.kind;
+/** A template with its `{name}`s filled in from the first of `sources` that has one. */
+export function filled(template, ...sources) {
+  return template.replace(/\{(\w+)\}/g, (_, name) => sources.find((one) => one?.[name] !== undefined)?.[name] ?? "?");
 }
 
 /** All faults that are on, each with the node it is on. */

@@ -4,27 +4,12 @@
  * Why it exists: a message lasts a tenth of a millisecond; shown for most of a second it can be followed, if few are.
  * Which ones are shown, `Flights` decides. No element is made once the pool is full, no script runs while they move.
  */
+import { LOOKS } from "../words.js";
 import { h, say } from "./dom.js";
 import { lane } from "./ring.js";
 
 const POOL_MAX = 40;
 const FLIGHT_MS = 850;
-
-const LOOKS = {
-  heartbeat: ["heartbeat", ""],
-  "heartbeat-reply": ["heartbeat reply", ""],
-  append: ["append", "+"],
-  "append-reply": ["append reply", ""],
-  vote: ["vote", "V"],
-  "vote-reply": ["vote reply", ""],
-  "pre-vote": ["vote", "P"],
-  "pre-vote-reply": ["vote reply", ""],
-  "timeout-now": ["vote", "T"],
-  command: ["vote", "C"],
-  "command-reply": ["vote reply", "C"],
-  "read-index": ["read", ""],
-  "read-index-reply": ["read reply", ""],
-};
 
 export function makeSky(box, ring) {
   const sky = h("div", { class: "sky", "aria-hidden": "true" });
@@ -46,10 +31,10 @@ export function makeSky(box, ring) {
       const [a, b] = [ring.places.get(from), ring.places.get(to)];
       const dot = a && b && ring.shown ? take() : null;
       if (!dot) return;
-      const [look, text] = LOOKS[detail.type] ?? ["", ""];
+      const { style = "", letter = "" } = LOOKS[detail.type] ?? {};
       const answer = detail.granted ?? detail.success;
-      dot.className = `flight ${look}${answer === false ? " refused" : ""}`;
-      say(dot, answer === undefined ? (text === "+" ? (detail.entries ? `+${detail.entries}` : "") : text) : answer ? "✓" : "✗");
+      dot.className = `flight ${style}${answer === false ? " refused" : ""}`;
+      say(dot, answer === undefined ? (letter === "+" ? (detail.entries ? `+${detail.entries}` : "") : letter) : answer ? "✓" : "✗");
       const scale = Math.min(ring.shown.width / ring.width, ring.shown.height / ring.height);
       const left = (ring.shown.width - ring.width * scale) / 2;
       const { x1, y1, x2, y2 } = lane(a, b);

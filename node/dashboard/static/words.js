@@ -1,0 +1,71 @@
+/**
+ * The words and looks of what a node tells, each from its table in the node's code: made by `make generated`, never by
+ * hand. Where a template does not do, sentences.js has words of its own.
+ */
+
+/** Kinds of events (node/observe/events.py): in which group they are listed, and what happened. */
+export const KINDS = {
+  "started": {"group": "life", "says": "started, version {version}"},
+  "leaving": {"group": "life", "says": ""},
+  "stopping": {"group": "life", "says": "is stopping{because}"},
+  "fatal": {"group": "life", "says": "must stop{because}"},
+  "born": {"group": "life", "says": "the cluster is born; its voters are {voters}"},
+  "role": {"group": "elections", "says": ""},
+  "term": {"group": "elections", "says": ""},
+  "leader": {"group": "elections", "says": ""},
+  "election": {"group": "elections", "says": ""},
+  "won": {"group": "elections", "says": "won the election of term {term} with {votes} votes"},
+  "vote": {"group": "elections", "says": ""},
+  "vote-reply": {"group": "elections", "says": ""},
+  "quorum-lost": {"group": "elections", "says": "stepped down: a majority was not heard ({heard} heard)"},
+  "disk-silent": {"group": "elections", "says": "{then}: its disk has not answered for {silent_ms} ms"},
+  "truncated": {"group": "log", "says": "removed {count} entries from {from} on, which the leader does not have"},
+  "append-refused": {"group": "log", "says": "refused entries of {leader} at {index}: they do not fit"},
+  "progress": {"group": "log", "says": "now sends to {peer} in mode {to}, was {from}"},
+  "refused-message": {"group": "links", "says": "dropped a message of {peer}{because}"},
+  "answers-lost": {"group": "links", "says": "could not tell {peer} {count} answers in time"},
+  "link": {"group": "links", "says": ""},
+  "transfer": {"group": "elections", "says": ""},
+  "fault": {"group": "faults", "says": ""},
+  "stalled": {"group": "life", "says": ""},
+  "log-full": {"group": "log", "says": "the log is full at {bytes} bytes"},
+};
+
+/** Faults of a node by the command that begins one (node/runtime/commands.py). */
+export const FAULTS = {
+  "simulate_failure": {"kind": "failure", "noun": "simulated failure", "note": "failure simulated", "stops": true},
+  "cut_link": {"kind": "cut", "noun": "cut link{s}", "note": "cut on purpose", "stops": true},
+  "delay_link": {"kind": "delay", "noun": "delay of {value} ms", "note": "{value} ms", "stops": false},
+  "drop_link": {"kind": "drop", "noun": "loss of {value} %", "note": "{value} % lost", "stops": false},
+  "corrupt_link": {"kind": "corrupt", "noun": "damage to {value} % of the frames", "note": "{value} % damaged", "stops": false},
+};
+
+/** Messages in flight (node/observe/messages.py). */
+export const LOOKS = {
+  "pre-vote": {"style": "vote", "letter": "P", "rare": true},
+  "pre-vote-reply": {"style": "vote reply", "rare": true},
+  "vote": {"style": "vote", "letter": "V", "rare": true},
+  "vote-reply": {"style": "vote reply", "rare": true},
+  "append": {"style": "append", "letter": "+"},
+  "append-reply": {"style": "append reply"},
+  "heartbeat": {"style": "heartbeat"},
+  "heartbeat-reply": {"style": "heartbeat reply"},
+  "read-index": {"style": "read"},
+  "read-index-reply": {"style": "read reply"},
+  "timeout-now": {"style": "vote", "letter": "T", "rare": true},
+  "birth": {"rare": true},
+  "report": {"hidden": true},
+  "command": {"style": "vote", "letter": "C", "rare": true},
+  "command-reply": {"style": "vote reply", "letter": "C", "rare": true},
+};
+
+/** What held a node's loop (node/observe/turns.py). */
+export const DOING = {
+  "driver": "a step of the algorithm",
+  "apply": "applying entries",
+  "wal": "writing its log",
+  "links": "taking messages of its peers",
+  "report": "telling its peers its status",
+  "express": "answering clients",
+  "http": "answering clients",
+};

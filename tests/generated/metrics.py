@@ -1,0 +1,45 @@
+"""The table of every metric, for docs/operations.md: asked of the collector itself, on a node that stands still.
+
+Why it exists: who writes an alarm must find what there is without reading code. It must not explain a metric in other
+words than `/metrics` does.
+"""
+
+from prometheus_client import CollectorRegistry
+
+from node.observe.metrics import Metrics
+from node.observe.stats import Stats
+from node.observe.trace import Trace
+from node.observe.turns import Turns
+from node.raft.types import Role
+from node.runtime.latency import LatencySummary
+from tests.observe.status import node_status
+
+
+class _Clients:
+    count = most = made_room = refused = 0
+
+
+class _Store:
+    revision = key_count = 0
+
+
+def table() -> str:
+    """A row a metric, sorted by name; the process's own, which the library knows, are left out."""
+    trace = Trace("n1", "boot-1", lambda: 0)
+    stats = Stats(trace, {}, lambda: LatencySummary((), None, None, 0))
+    turns = Turns(lambda: 0.0, lambda: 0.0, 1.0)
+    metrics = Metrics(
+        lambda: node_status(role=Role.LEADER), trace, lambda: 0, _Store(), stats, turns, clients=_Clients()
+    )
+    rows = ["| Metric | Labels | What it says |", "|---|---|---|", *sorted(_rows(metrics.registry))]
+    return "\n".join(rows)
+
+
+def _rows(registry: CollectorRegistry) -> list[str]:
+    found = []
+    for family in registry.collect():
+        if family.name.startswith("raft_"):
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            labels = ", ".join(f"`{label}`" for label in getattr(family, "_labelnames", ()))
+            found.append(f"| `{name}` | {labels} | {family.documentation} |")
+    return found
