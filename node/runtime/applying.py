@@ -20,8 +20,8 @@ class Applying:
     """One piece of the log at a time. `applied(entry, results)` is called for each entry once it is done, in order;
     `results` are those that are there, by index: take out what is wanted.
 
-    No more results are ever held than one slice made, for they are told after each slice; and what a slice made is
-    bounded as its work is: a result has no more parts than units were spent on it."""
+    Results are told after each slice, so that those of one slice are all that are ever held, beside what the entry
+    under way has found by then."""
 
     def __init__(
         self,
