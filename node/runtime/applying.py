@@ -18,7 +18,10 @@ shortest election timeout. More would not apply sooner: a turn without other wor
 
 class Applying:
     """One piece of the log at a time. `applied(entry, results)` is called for each entry once it is done, in order;
-    `results` are those that are there, by index: take out what is wanted."""
+    `results` are those that are there, by index: take out what is wanted.
+
+    Results are told after each slice, so that those of one slice are all that are ever held, beside what the entry
+    under way has found by then."""
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from node.raft.errors import InvariantViolation
 from node.raft.types import Entry, EntryKind
 from node.runtime.ports import StateMachine
 from node.statemachine.applying import PURGE_STEPS_PER_JOB
@@ -217,6 +218,37 @@ def test_a_compacted_tombstone_takes_no_memory_even_where_the_key_lives_again() 
     run(store, Put(b"k", b"2"), DeleteRange(b"k"), Put(b"other", b"4"), Put(b"k", b"5"), Compact(4))
     assert store.get(b"k", 4) is None
     assert store._versions.stored == 2
+
+
+@pytest.mark.parametrize("how", ["finished", "closed", "forgotten"])
+def test_a_read_holds_back_what_compaction_frees_as_long_as_it_goes_on(how: str) -> None:
+    store = KeyValueStore()
+    run(store, Put(b"k", b"1"), Put(b"k", b"2"))
+    job = store.begin_read(Range(b"a", b"\0", 2))
+    run(store, Compact(3))
+    assert store._versions.stored == 2
+    if how == "finished":
+        while not job.run(1):
+            pass
+        assert isinstance(job.result, RangeResult)
+        assert [kv.value for kv in job.result.kvs] == [b"1"], "although its revision was compacted meanwhile"
+    elif how == "closed":
+        job.close()
+        job.close()
+        with pytest.raises(InvariantViolation):
+            job.run(1)
+    else:
+        del job
+    store.apply([])
+    assert store._versions.stored == 1
+
+
+def test_a_job_must_be_done_before_the_next_begins() -> None:
+    store = KeyValueStore()
+    entry = Entry(1, 1, EntryKind.COMMAND, encode_command(DeleteRange(b"a", b"b")))
+    store.begin([entry], lambda _index: False)
+    with pytest.raises(InvariantViolation):
+        store.begin([], lambda _index: False)
 
 
 def test_nodes_that_differ_have_different_digests() -> None:
