@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 from aiohttp import web
 
 from node.api.answers import Problem, malformed
-from node.statemachine.commands import KEY_BYTES_MAX
+from node.statemachine.writes import KEY_BYTES_MAX
 
 TIMEOUT_MS_MAX = 60_000
 

@@ -18,10 +18,9 @@ from node.api.slices import ReadJob, Slices
 from node.api.streaming import PIECE_BYTES, answer_in_pieces, cut, in_pieces, listed
 from node.observe.metrics import Metrics
 from node.runtime.ports import Done, DoneUntold, NodeHandle, Outcome, Unknown
-from node.statemachine.commands import (
+from node.statemachine.writes import (
     KEY_BYTES_MAX,
     VALUE_BYTES_MAX,
-    Command,
     Compacted,
     Compare,
     DeleteRange,
@@ -38,7 +37,8 @@ from node.statemachine.commands import (
     Target,
     Txn,
     TxnResult,
-    encode_command,
+    Write,
+    encode_write,
     prefix_end,
 )
 
@@ -166,12 +166,12 @@ class KeyValueApi:
     async def _write(
         self, key: bytes, write: Put | DeleteRange, demanded: int | None, timeout_us: int | None, session: Session
     ) -> Result:
-        command: Command = write
+        command: Write = write
         if demanded is not None:
             same = Compare(key, Target.MOD_REVISION, Relation.EQUAL, demanded)
             command = Txn((same,), (write,), (Range(key, keys_only=True),))
         try:
-            outcome = await self._handle.propose(encode_command(command), timeout_us, *session)
+            outcome = await self._handle.propose(encode_write(command), timeout_us, *session)
         except Exception:
             _LOG.exception("a write failed in the node")
             outcome = Unknown("this node made a mistake while it wrote; its log says which")

@@ -8,7 +8,7 @@ from typing import Any
 
 from node.api.answers import Problem, try_again
 from node.runtime.ports import NotProposed
-from node.statemachine.commands import Compacted, FutureRevision, KeyValue, ReadError, Refused, Result
+from node.statemachine.writes import Compacted, FutureRevision, KeyValue, ReadError, Refused, Result
 
 
 def named(key: bytes) -> dict[str, Any]:

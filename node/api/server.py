@@ -33,7 +33,7 @@ from node.observe.metrics import Metrics
 from node.observe.stats import Stats
 from node.observe.trace import Trace
 from node.runtime.ports import NodeHandle
-from node.statemachine.commands import KEY_BYTES_MAX, VALUE_BYTES_MAX
+from node.statemachine.writes import KEY_BYTES_MAX, VALUE_BYTES_MAX
 
 REQUEST_LINE_BYTES_MAX = 8 * KEY_BYTES_MAX
 """A key may be percent-encoded (three bytes for one), and a list names two."""

@@ -175,7 +175,7 @@ class Birth(_Message, frozen=True, tag="b"):
 
 
 class ForwardedProposal(_Message, frozen=True):
-    """One client command on its one hop to the leader. `request` is the sender's number for it."""
+    """One write of a client on its one hop to the leader. `request` is the sender's number for it."""
 
     request: int
     data: bytes
@@ -184,7 +184,7 @@ class ForwardedProposal(_Message, frozen=True):
 
 
 class Forward(_Message, frozen=True, tag="f"):
-    """Client commands from a follower to the leader. The core never sees it; the driver of the leader does.
+    """Clients' writes from a follower to the leader. The core never sees it; the driver of the leader does.
 
     `boot` is the sender's process, echoed in the reply: numbers of requests begin anew with every process.
     """

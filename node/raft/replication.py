@@ -69,7 +69,7 @@ def _admit(
             return entries, Overloaded(index - state.commit, settings.uncommitted_entries_max, "entries")
         index, log_bytes, waiting_bytes = index + 1, log_bytes + size_bytes, waiting_bytes + size_bytes
         of = (proposal.session, proposal.sequence)
-        entries.append(Entry(index, state.term, EntryKind.COMMAND, proposal.data, time_us, *of))
+        entries.append(Entry(index, state.term, EntryKind.WRITE, proposal.data, time_us, *of))
     return entries, None
 
 

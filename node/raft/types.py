@@ -37,7 +37,7 @@ class EntryKind(enum.IntEnum):
     """Appended by a new leader to learn what is committed (section 8); data is empty."""
     CONFIGURATION = 1
     """A msgpack `Configuration`, in force from its append on (thesis 4.1); the birth, index 1, is one."""
-    COMMAND = 2
+    WRITE = 2
     """Opaque bytes for the state machine."""
 
 
@@ -46,7 +46,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     `time_us` is log time (`State.log_time_us`): what the state machine may use as time. It counts microseconds since
     the birth of the cluster, in a log from before it was measured since the epoch; only differences mean anything.
-    `session` and `sequence` identify a client's command for exactly-once sessions; 0 means none.
+    `session` and `sequence` identify a client's write for exactly-once sessions; 0 means none.
     """
 
     index: int

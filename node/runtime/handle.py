@@ -28,10 +28,10 @@ class Handle:
         self.readiness = looking.readiness
         self.loop_age_us = looking.loop_age_us
 
-    async def propose(self, command: bytes, timeout_us: int | None, session: int = 0, sequence: int = 0) -> Outcome:
+    async def propose(self, write: bytes, timeout_us: int | None, session: int = 0, sequence: int = 0) -> Outcome:
         """See NodeHandle."""
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self.submit_write(command, timeout_us, _resolver(future), session, sequence)
+        self.submit_write(write, timeout_us, _resolver(future), session, sequence)
         return await future
 
     async def read_barrier(self, timeout_us: int | None) -> ReadFailed | None:
@@ -42,7 +42,7 @@ class Handle:
 
     def submit_write(
         self,
-        command: bytes,
+        write: bytes,
         timeout_us: int | None,
         reply: Callable[[Outcome], None],
         session: int = 0,
@@ -53,7 +53,7 @@ class Handle:
         if refused is not None:
             reply(NotProposed(*refused))
         else:
-            self._shell.post(WantWrite(command, self._shell.until_us(timeout_us), reply, session, sequence))
+            self._shell.post(WantWrite(write, self._shell.until_us(timeout_us), reply, session, sequence))
 
     def submit_read(self, timeout_us: int | None, reply: Callable[[ReadFailed | None], None]) -> None:
         """`read_barrier` likewise."""

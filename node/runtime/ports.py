@@ -257,8 +257,8 @@ class LogLine(msgspec.Struct, frozen=True):
 class NodeHandle(Protocol):
     """What the API and the dashboard see of a running node."""
 
-    async def propose(self, command: bytes, timeout_us: int | None, session: int = 0, sequence: int = 0) -> Outcome:
-        """Put `command` through the log (forwarded to the leader at most once, never retried) and wait for it, at
+    async def propose(self, write: bytes, timeout_us: int | None, session: int = 0, sequence: int = 0) -> Outcome:
+        """Put `write` through the log (forwarded to the leader at most once, never retried) and wait for it, at
         most `timeout_us` microseconds; None: as long as this node's settings say. `session`, `sequence`: of the
         client's session, for the entry; 0: none."""
 

@@ -10,11 +10,11 @@ from typing import NamedTuple
 import msgspec
 
 from node.raft.types import Entry, EntryKind
-from node.statemachine.commands import Put, Refused, Result, decode_command
 from node.statemachine.decoding import decoding, is_long
 from node.statemachine.executing import doing, put
 from node.statemachine.versions import Versions
 from node.statemachine.work import BYTES_PER_UNIT, Meter, Slices, Work
+from node.statemachine.writes import Put, Refused, Result, decode_write
 
 PURGE_STEPS_PER_JOB = 512
 """Superseded versions looked at at the end of a job, to remove what compaction freed."""
@@ -74,7 +74,7 @@ class ApplyJob:
         """Do what is short; of anything else, begin it."""
         meter, data = self._meter, entry.data
         meter.left -= PUT_UNITS + len(data) // BYTES_PER_UNIT
-        if entry.kind is not EntryKind.COMMAND:
+        if entry.kind is not EntryKind.WRITE:
             self.finished += 1
             return
         wanted = self._waited_for = self._wanted(entry.index)
@@ -83,14 +83,14 @@ class ApplyJob:
             self._pause(_doing_long(self._versions, entry, meter, wanted))
             return
         try:
-            command = decode_command(data)
+            write = decode_write(data)
         except msgspec.MsgspecError as error:
             self._end(entry, _malformed(entry, error))
             return
-        if isinstance(command, Put):
-            self._end(entry, put(self._versions, command, wanted))
+        if isinstance(write, Put):
+            self._end(entry, put(self._versions, write, wanted))
         else:
-            self._pause(doing(self._versions, command, meter, wanted))
+            self._pause(doing(self._versions, write, meter, wanted))
 
     def _pause(self, slices: Slices[Result | None]) -> None:
         self.half_done = HalfDone(self._versions.last, self._versions.living)
@@ -112,10 +112,10 @@ class ApplyJob:
 def _doing_long(versions: Versions, entry: Entry, meter: Meter, wanted: bool) -> Slices[Result | None]:
     """Decode in slices, do it, and let go in slices what was decoded."""
     try:
-        command, parts = yield from decoding(entry.data, meter)
+        write, parts = yield from decoding(entry.data, meter)
     except msgspec.MsgspecError as error:
         return _malformed(entry, error)
-    result = yield from doing(versions, command, meter, wanted)
+    result = yield from doing(versions, write, meter, wanted)
     while parts:
         dropped = max(1, meter.left * PARTS_DROPPED_PER_UNIT)
         del parts[-dropped:]
@@ -126,4 +126,4 @@ def _doing_long(versions: Versions, entry: Entry, meter: Meter, wanted: bool) ->
 
 
 def _malformed(entry: Entry, error: Exception) -> Refused:
-    return Refused("malformed", f"entry {entry.index} holds no command: {error}")
+    return Refused("malformed", f"entry {entry.index} holds no write: {error}")

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from itertools import repeat
 from typing import Any
 
-from node.statemachine.commands import Compare, KeyValue, Relation, Target
 from node.statemachine.ranges import end_of
 from node.statemachine.versions import Versions
 from node.statemachine.work import BYTES_PER_UNIT, KEYS_SEEN_PER_UNIT, Meter, Slices
+from node.statemachine.writes import Compare, KeyValue, Relation, Target
 
 _ACTUAL: dict[Target, Callable[[KeyValue], Any]] = {
     Target.VERSION: operator.attrgetter("version"),

@@ -1,8 +1,8 @@
-"""The command of an entry, decoded in slices where it is long.
+"""The write of an entry, decoded in slices where it is long.
 
 Why it exists: one entry may hold hundreds of thousands of tiny compares and operations, and to decode them in one
-call took half a second. It must not accept other bytes than `decode_command` does, nor take them for another
-command. (What it refuses, it may refuse with other words.)
+call took half a second. It must not accept other bytes than `decode_write` does, nor take them for another
+write. (What it refuses, it may refuse with other words.)
 
 A put, a deletion and a compaction are a few fields, however long. A transaction is an array of arrays: a walk over
 the heads of its values finds where each compare, operation and nested transaction ends; each is then decoded by
@@ -13,15 +13,15 @@ from typing import NamedTuple, TypeVar, cast
 
 import msgspec
 
-from node.statemachine.commands import (
+from node.statemachine.work import BYTES_PER_UNIT, Meter, Slices
+from node.statemachine.writes import (
     TXN_OPERATIONS_MAX,
     Branches,
-    Command,
     Compare,
     Operation,
     Txn,
+    Write,
 )
-from node.statemachine.work import BYTES_PER_UNIT, Meter, Slices
 
 DECODE_BYTES_AT_ONCE = 8 * 1024
 """A transaction of more bytes is decoded in slices. One of so many has 1,000 compares at most: a millisecond."""
@@ -63,21 +63,21 @@ T = TypeVar("T")
 
 
 class Decoded(NamedTuple):
-    """`parts` is the command's own `nested`, here a list: so many objects must not all be let go at once, but can be
+    """`parts` is the write's own `nested`, here a list: so many objects must not all be let go at once, but can be
     taken out of it in slices."""
 
-    command: Command
+    write: Write
     parts: list[Branches]
 
 
 def is_long(data: bytes, bytes_max: int | None = None) -> bool:
-    """Whether `data`, if it is a command, is a transaction of more bytes: more than are decoded at once."""
+    """Whether `data`, if it is a write, is a transaction of more bytes: more than are decoded at once."""
     limit = DECODE_BYTES_AT_ONCE if bytes_max is None else bytes_max
     return len(data) > limit and 0x91 <= data[0] <= 0x91 + _FIELDS and data[1:3] == _TRANSACTION
 
 
 def decoding(data: bytes, meter: Meter) -> Slices[Decoded]:
-    """As `decode_command`, of bytes that are long; raises `msgspec.MsgspecError` likewise."""
+    """As `decode_write`, of bytes that are long; raises `msgspec.MsgspecError` likewise."""
     walk = _Walk(data, 1 + len(_TRANSACTION), meter)
     fields = data[0] - 0x91
     try:

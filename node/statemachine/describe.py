@@ -8,15 +8,15 @@ not cost more than a short one.
 import msgspec
 
 from node.raft.types import Configuration, Entry, EntryKind
-from node.statemachine.commands import Command, Compact, DeleteRange, Put, Txn
 from node.statemachine.decoding import is_long
+from node.statemachine.writes import Compact, DeleteRange, Put, Txn, Write
 
 KEY_CHARACTERS_MAX = 40
 
 TRANSACTION_BYTES_MAX = 1024
 """Of a longer transaction only its size is told: to read it would take longer than a line may."""
 
-_DECODER: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
+_DECODER: msgspec.msgpack.Decoder[Write] = msgspec.msgpack.Decoder(Write)
 
 
 def describe(entry: Entry) -> str:
@@ -28,13 +28,13 @@ def describe(entry: Entry) -> str:
             return f"members {' '.join(member.name for member in Configuration.decode(entry.data).voters)}"
         if is_long(entry.data, TRANSACTION_BYTES_MAX):
             return f"transaction of {len(entry.data)} bytes"
-        return _command(_DECODER.decode(entry.data))
+        return _write(_DECODER.decode(entry.data))
     except (ValueError, RecursionError):
         return f"{len(entry.data)} bytes that this version cannot read"
 
 
-def _command(command: Command) -> str:
-    match command:
+def _write(write: Write) -> str:
+    match write:
         case Put(key, value):
             return f"put {_key(key)} ({len(value)} bytes)"
         case DeleteRange(key, range_end):

@@ -1,17 +1,21 @@
-"""What a command does to the versions, and what it answers: in slices, at one revision, all of it or nothing.
+"""What a write does to the versions, and what it answers: in slices, at one revision, all of it or nothing.
 
-Why it exists: here is what the store's commands mean. Whether an answer is made depends on whether somebody waits for
+Why it exists: here is what the store's writes mean. Whether an answer is made depends on whether somebody waits for
 it; what is written, and whether it is refused, must not.
 
-`now` is the store's revision before the command; what the command writes gets the next one. While it is under way,
-readers read at `now` and see none of it; the command's own later reads see its earlier writes.
+`now` is the store's revision before the write; what the write writes gets the next one. While it is under way,
+readers read at `now` and see none of it; the write's own later reads see its earlier writes.
 """
 
 from collections.abc import Iterator
 
-from node.statemachine.commands import (
+from node.statemachine.comparing import holding
+from node.statemachine.ranges import end_of, ranging
+from node.statemachine.transactions import refusal_of_operations, refusing
+from node.statemachine.versions import Versions
+from node.statemachine.work import KEYS_SEEN_PER_UNIT, Meter, Slices
+from node.statemachine.writes import (
     Branches,
-    Command,
     Compact,
     Compacted,
     CompactResult,
@@ -30,35 +34,31 @@ from node.statemachine.commands import (
     Result,
     Txn,
     TxnResult,
+    Write,
 )
-from node.statemachine.comparing import holding
-from node.statemachine.ranges import end_of, ranging
-from node.statemachine.transactions import refusal_of_operations, refusing
-from node.statemachine.versions import Versions
-from node.statemachine.work import KEYS_SEEN_PER_UNIT, Meter, Slices
 
 OUTERMOST = -1
 """Where other transactions have their place in `nested`."""
 
 
-def doing(versions: Versions, command: Command, meter: Meter, wanted: bool) -> Slices[Result | None]:
-    """Do `command`, whose turn in the log it is. The result, if it is `wanted`; None otherwise."""
-    if isinstance(command, Put):
-        return put(versions, command, wanted)
-    if isinstance(command, Compact):
-        return _compact(versions, command.revision)
-    if isinstance(command, Txn):
-        return (yield from transacting(versions, command, versions.last, versions.compacted, meter, wanted, True))
-    refusal = refusal_of_operations((command,))
-    return refusal or (yield from _deleting(versions, command, versions.last, versions.last + 1, meter, wanted))
+def doing(versions: Versions, write: Write, meter: Meter, wanted: bool) -> Slices[Result | None]:
+    """Do `write`, whose turn in the log it is. The result, if it is `wanted`; None otherwise."""
+    if isinstance(write, Put):
+        return put(versions, write, wanted)
+    if isinstance(write, Compact):
+        return _compact(versions, write.revision)
+    if isinstance(write, Txn):
+        return (yield from transacting(versions, write, versions.last, versions.compacted, meter, wanted, True))
+    refusal = refusal_of_operations((write,))
+    return refusal or (yield from _deleting(versions, write, versions.last, versions.last + 1, meter, wanted))
 
 
-def put(versions: Versions, command: Put, wanted: bool) -> PutResult | Refused | None:
-    """Do a put that is a command by itself."""
-    refusal = refusal_of_operations((command,)) or _no_lease(command) or _nothing_to_keep(versions, command)
+def put(versions: Versions, write: Put, wanted: bool) -> PutResult | Refused | None:
+    """Do a put that is a write by itself."""
+    refusal = refusal_of_operations((write,)) or _no_lease(write) or _nothing_to_keep(versions, write)
     if refusal is not None:
         return refusal
-    return _put(versions, command, versions.last + 1, wanted)
+    return _put(versions, write, versions.last + 1, wanted)
 
 
 def transacting(

@@ -6,10 +6,10 @@ decide whether a revision may be read.
 
 import sys
 
-from node.statemachine.commands import Compare, DeleteRange, KeyValue, Range, RangeResult, SortOrder, SortTarget
 from node.statemachine.sorting import Sorter
 from node.statemachine.versions import Versions
 from node.statemachine.work import KEYS_SEEN_PER_UNIT, Meter, Slices
+from node.statemachine.writes import Compare, DeleteRange, KeyValue, Range, RangeResult, SortOrder, SortTarget
 
 COUNT_UNITS = 64
 """What counting the living keys of a range costs at most, whatever its length."""

@@ -7,9 +7,9 @@ may still see is not purged meanwhile. It must not judge whether the node may an
 from collections.abc import Callable
 
 from node.raft.errors import InvariantViolation
-from node.statemachine.commands import Result
 from node.statemachine.versions import Versions
 from node.statemachine.work import Meter, Slices, Work
+from node.statemachine.writes import Result
 
 
 class ReadJob:

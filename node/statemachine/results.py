@@ -7,7 +7,7 @@ cost more than the frame would. It must not decide what is done about one that i
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
-from node.statemachine.commands import (
+from node.statemachine.writes import (
     DeleteResult,
     KeyValue,
     PutResult,

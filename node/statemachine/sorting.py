@@ -11,8 +11,8 @@ from heapq import merge
 from operator import attrgetter
 from typing import Any
 
-from node.statemachine.commands import KeyValue, SortTarget
 from node.statemachine.work import BYTES_PER_UNIT, Meter, Slices
+from node.statemachine.writes import KeyValue, SortTarget
 
 RUN_KEYS_MAX = 256
 """Versions that are sorted in one call: about 50 microseconds."""

@@ -4,7 +4,7 @@ Why it exists: it is the meaning of the log. Equal entries give equal state and 
 no chance, no iteration over sets. It must not raise on account of what an entry holds: the entry is committed, so
 refusing it is a result like any other.
 
-The store's revision begins at 1; each command that changes something adds 1, whatever the number of keys. Nothing
+The store's revision begins at 1; each write that changes something adds 1, whatever the number of keys. Nothing
 takes long: entries are applied, and larger reads read, in slices. Whoever reads sees the entries that are done and
 nothing of one that is half done.
 """
@@ -15,13 +15,13 @@ from typing import cast
 from node.raft.errors import InvariantViolation
 from node.raft.types import Entry
 from node.statemachine.applying import ApplyJob
-from node.statemachine.commands import KeyValue, Range, RangeResult, ReadError, Result, Txn
 from node.statemachine.executing import transacting, unreadable
 from node.statemachine.ranges import count_now, one_key, ranging
 from node.statemachine.reading import ReadJob
 from node.statemachine.results import decode, encode_bounded
 from node.statemachine.versions import Versions
 from node.statemachine.work import EVERYTHING, Meter, Slices
+from node.statemachine.writes import KeyValue, Range, RangeResult, ReadError, Result, Txn
 
 
 class KeyValueStore:
@@ -60,7 +60,7 @@ class KeyValueStore:
         return self._job
 
     def apply(self, entries: Sequence[Entry]) -> list[Result | None]:
-        """The same at once, with every result (None of what is no command): for tests and tools."""
+        """The same at once, with every result (None of what is no write): for tests and tools."""
         job = self.begin(entries, lambda _index: True)
         while not job.run(EVERYTHING):
             pass

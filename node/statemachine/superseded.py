@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from operator import attrgetter
 
-from node.statemachine.commands import KeyValue
+from node.statemachine.writes import KeyValue
 
 PIECE_VERSIONS_MAX = 512
 """Versions in one list: dropping the oldest of it moves the others."""

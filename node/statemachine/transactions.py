@@ -6,10 +6,12 @@ must not look at the state.
 
 from collections.abc import Iterator, Sequence
 
-from node.statemachine.commands import (
-    COMMAND_BYTES_MAX,
+from node.statemachine.twice import writes_twice
+from node.statemachine.work import Meter, Slices, at_once
+from node.statemachine.writes import (
     TXN_DEPTH_MAX,
     TXN_OPERATIONS_MAX,
+    WRITE_BYTES_MAX,
     Branches,
     Compare,
     Nested,
@@ -19,8 +21,6 @@ from node.statemachine.commands import (
     Target,
     Txn,
 )
-from node.statemachine.twice import writes_twice
-from node.statemachine.work import Meter, Slices, at_once
 
 PARTS_PER_UNIT = 4
 """Compares and operations whose shape is judged for one unit."""
@@ -64,8 +64,8 @@ def refusal_of_operations(operations: Sequence[Operation]) -> Refused | None:
         if not operation.key:
             return Refused("empty-key", "a key has at least one byte")
         size_bytes = len(operation.key) + (len(operation.value) if isinstance(operation, Put) else 0)
-        if size_bytes > COMMAND_BYTES_MAX:
-            return Refused("too-large", f"a key and its value have at most {COMMAND_BYTES_MAX} bytes")
+        if size_bytes > WRITE_BYTES_MAX:
+            return Refused("too-large", f"a key and its value have at most {WRITE_BYTES_MAX} bytes")
     return None
 
 

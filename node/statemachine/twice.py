@@ -16,8 +16,8 @@ from collections.abc import Iterator, Sequence
 
 from sortedcontainers import SortedDict
 
-from node.statemachine.commands import Branches, DeleteRange, Nested, Operation, Put, Txn
 from node.statemachine.work import Meter, Slices
+from node.statemachine.writes import Branches, DeleteRange, Nested, Operation, Put, Txn
 
 FRAMES_PER_UNIT = 4
 """Branches round a put whose deletes are looked at for one unit."""

@@ -1,7 +1,7 @@
 """Every kept version of every key: the multi-version map below the store.
 
-Why it exists: the store decides what a command means, this decides where versions live and when they go. It must
-not know commands or errors: revisions given to it are valid.
+Why it exists: the store decides what a write means, this decides where versions live and when they go. It must
+not know writes or errors: revisions given to it are valid.
 
 Shape: the newest version of each remembered key, living or a tombstone, in a dictionary, and all these keys in order;
 earlier versions beside it. Whoever reads says as of which revision, and steps over what is newer: so a reader that
@@ -16,9 +16,9 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from node.statemachine.commands import KeyValue
 from node.statemachine.ordered import OrderedKeys
 from node.statemachine.superseded import Superseded
+from node.statemachine.writes import KeyValue
 
 FIRST_REVISION = 1
 """The revision of an empty store."""

@@ -19,7 +19,7 @@ from node.api.guard import make_guard
 from node.api.inputs import Query, target_of
 from node.api.server import ApiRunner
 from node.dashboard.routes import SECURITY, Dashboard
-from node.statemachine.commands import VALUE_BYTES_MAX
+from node.statemachine.writes import VALUE_BYTES_MAX
 from node.supervisor import output
 from node.supervisor.child import ProcessView
 from node.supervisor.control import Answer

@@ -136,7 +136,7 @@ def _entries(message: Append) -> None:
             raise FrameError(f"append: entry {entry.index} has an impossible time or session")
         if not 0 <= entry.sequence <= NUMBER_MAX:
             raise FrameError(f"append: entry {entry.index} has an impossible sequence number")
-        if entry.kind is not EntryKind.COMMAND or entry.index == 1:
+        if entry.kind is not EntryKind.WRITE or entry.index == 1:
             _special_entry(entry)
         index, term = entry.index, entry.term
     _numbers("append", index, term)

@@ -13,8 +13,8 @@ from node.observe.metrics import Metrics
 from node.observe.trace import Trace
 from node.raft.types import Entry, EntryKind
 from node.runtime.ports import CommandOutcome, Done, LogLine, Outcome, PeerView, ReadFailed, Readiness, Status
-from node.statemachine.commands import Command, encode_command
 from node.statemachine.store import KeyValueStore
+from node.statemachine.writes import Write, encode_write
 from tests.observe.status import node_status
 
 
@@ -33,11 +33,11 @@ class ScriptedNode:
         self.own_status = node_status()
         self.own_readiness = Readiness()
         self.error: Exception | None = None
-        self.on_barrier: list[Command] = []
+        self.on_barrier: list[Write] = []
         self.commanded: list[tuple[str, dict[str, object], str]] = []
         self.command_outcome: CommandOutcome | None = None
 
-    async def propose(self, command: bytes, timeout_us: int | None, session: int = 0, sequence: int = 0) -> Outcome:
+    async def propose(self, write: bytes, timeout_us: int | None, session: int = 0, sequence: int = 0) -> Outcome:
         await asyncio.sleep(0)
         self.timeouts_us.append(timeout_us)
         self.sessions.append((session, sequence))
@@ -45,14 +45,14 @@ class ScriptedNode:
             raise self.error
         if self.outcome is not None:
             return self.outcome
-        self.proposed.append(command)
+        self.proposed.append(write)
         index = len(self.proposed)
-        (result,) = self.store.apply([Entry(index, 1, EntryKind.COMMAND, command)])
+        (result,) = self.store.apply([Entry(index, 1, EntryKind.WRITE, write)])
         return Done(result, index, 1)
 
-    def do(self, *commands: Command) -> None:
+    def do(self, *commands: Write) -> None:
         """Apply without a request."""
-        self.store.apply([Entry(1, 1, EntryKind.COMMAND, encode_command(c)) for c in commands])
+        self.store.apply([Entry(1, 1, EntryKind.WRITE, encode_write(c)) for c in commands])
 
     async def read_barrier(self, timeout_us: int | None) -> ReadFailed | None:
         await asyncio.sleep(0)
@@ -79,7 +79,7 @@ class ScriptedNode:
 
     def log(self, from_index: int, limit: int) -> Iterator[LogLine]:
         last = min(10, from_index + limit)
-        return (LogLine(i, 1, "command", 64, f"{i:08x}") for i in range(from_index, last))
+        return (LogLine(i, 1, "write", 64, f"{i:08x}") for i in range(from_index, last))
 
     def readiness(self) -> Readiness:
         return self.own_readiness

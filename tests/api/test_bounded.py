@@ -15,7 +15,7 @@ from node.api.operations import LOG_BYTES_PER_PIECE, LOG_LINES_MAX, LOG_LINES_PE
 from node.api.streaming import PIECE_BYTES
 from node.observe.trace import Reader
 from node.runtime.ports import LogLine, PeerView
-from node.statemachine.commands import KEY_BYTES_MAX, VALUE_BYTES_MAX, Put
+from node.statemachine.writes import KEY_BYTES_MAX, VALUE_BYTES_MAX, Put
 from tests.api.double import client_of, serving
 from tests.api.work import counting
 from tests.observe.status import node_status
@@ -59,7 +59,7 @@ async def test_the_log_is_read_for_checksums_in_small_pieces(size_bytes: int) ->
         def log(from_index: int, limit: int) -> Iterator[LogLine]:
             for index in range(from_index, from_index + limit):
                 work.did()
-                yield LogLine(index, 1, "command", size_bytes, "0" * 8, "put", 7, index)
+                yield LogLine(index, 1, "write", size_bytes, "0" * 8, "put", 7, index)
 
         server.node.log = log  # type: ignore[method-assign]
         async with client.get(f"/log?limit={LOG_LINES_MAX}") as answer:

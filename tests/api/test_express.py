@@ -209,12 +209,12 @@ class Node(ScriptedNode):
         super().__init__()
         self.express = 0
 
-    def submit_write(self, command: bytes, timeout_us: int | None, reply: Callable[[Outcome], None]) -> None:
+    def submit_write(self, write: bytes, timeout_us: int | None, reply: Callable[[Outcome], None]) -> None:
         self.express += 1
         if self.outcome is not None:
             reply(self.outcome)
         else:
-            reply(Done(self.store.apply([Entry(1, 1, EntryKind.COMMAND, command)])[0], 1, 1))
+            reply(Done(self.store.apply([Entry(1, 1, EntryKind.WRITE, write)])[0], 1, 1))
 
     def submit_read(self, timeout_us: int | None, reply: Callable[[ReadFailed | None], None]) -> None:
         self.express += 1

@@ -11,7 +11,7 @@ import pytest
 from yarl import URL
 
 from node.runtime.ports import DoneUntold, NotProposed, Outcome, ReadFailed, Unknown
-from node.statemachine.commands import KEY_BYTES_MAX, VALUE_BYTES_MAX, Compact, KeyValue, Put
+from node.statemachine.writes import KEY_BYTES_MAX, VALUE_BYTES_MAX, Compact, KeyValue, Put
 from tests.api.double import ScriptedNode, Server, client_of, serving
 
 

@@ -20,7 +20,7 @@ from node.api.etcd.scanner import TOKENS_MAX
 from node.api.slices import SLICE_WORK_MAX
 from node.api.streaming import PIECE_BYTES
 from node.runtime.ports import Done, DoneUntold
-from node.statemachine.commands import DeleteResult, KeyValue, Put, PutResult, RangeResult, TxnResult
+from node.statemachine.writes import DeleteResult, KeyValue, Put, PutResult, RangeResult, TxnResult
 from tests.api.double import Server, client_of, serving
 from tests.api.work import WorkPerTurn, counting
 

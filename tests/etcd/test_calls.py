@@ -12,8 +12,8 @@ from node.api.slices import Slices
 from node.observe.metrics import Metrics
 from node.observe.trace import Trace
 from node.runtime.ports import DoneUntold, NotProposed, Outcome, ReadFailed, Unknown
-from node.statemachine.commands import (
-    COMMAND_BYTES_MAX,
+from node.statemachine.writes import (
+    WRITE_BYTES_MAX,
     CompactResult,
     DeleteResult,
     Put,
@@ -96,7 +96,7 @@ async def test_a_write_is_judged_by_the_size_that_its_door_says(calls: EtcdCalls
     ]
     for call, message in writes:
         with pytest.raises(EtcdError, match="too large"):
-            await call(message, COMMAND_BYTES_MAX)
+            await call(message, WRITE_BYTES_MAX)
     assert node.proposed == []
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from node.raft.types import Role
 from node.runtime.ports import NotProposed, Outcome, ReadFailed, Unknown
-from node.statemachine.commands import Put
+from node.statemachine.writes import Put
 from tests.api.double import client_of, serving
 from tests.observe.status import node_status
 

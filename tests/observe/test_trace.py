@@ -55,7 +55,7 @@ def test_a_reader_gets_both_rings_in_one_order() -> None:
 def test_messages_are_shown_by_their_numbers_and_do_not_hold_on_to_entries() -> None:
     trace = make_trace()
     reader = trace.reader(messages=True)
-    entries = (Entry(5, 2, EntryKind.COMMAND, b"secret"),)
+    entries = (Entry(5, 2, EntryKind.WRITE, b"secret"),)
     trace.message(True, "n2", Append(2, 4, 1, 3, entries))
     trace.message(True, "n2", Append(2, 4, 1, 3))
     trace.message(True, "n2", Heartbeat(2, 3, ReadContext("n1", "b", 9)))

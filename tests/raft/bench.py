@@ -51,13 +51,13 @@ def configuration(count: int) -> Configuration:
 def log_of(terms: Iterable[int], count: int = 3, data: bytes = b"x") -> tuple[Entry, ...]:
     """The birth entry, then one command a term given: `log_of((1, 1, 2))` ends at index 4."""
     entries = [Entry(1, 0, EntryKind.CONFIGURATION, configuration(count).encode())]
-    entries += [Entry(index, term, EntryKind.COMMAND, data) for index, term in enumerate(terms, 2)]
+    entries += [Entry(index, term, EntryKind.WRITE, data) for index, term in enumerate(terms, 2)]
     return tuple(entries)
 
 
 def commands(first: int, terms: Iterable[int], data: bytes = b"x") -> tuple[Entry, ...]:
     """Entries from index `first` on, one per term given."""
-    return tuple(Entry(index, term, EntryKind.COMMAND, data) for index, term in enumerate(terms, first))
+    return tuple(Entry(index, term, EntryKind.WRITE, data) for index, term in enumerate(terms, first))
 
 
 def of(effects: Sequence[Effect], kind: type[Kind]) -> list[Kind]:

@@ -72,7 +72,7 @@ def test_a_log_is_a_list_that_grows_and_is_cut(history: list[tuple[bool, int, in
     log, model = RaftLog(), list[Entry]()
     for grows, number, size in history:
         if grows:
-            entry = Entry(len(model) + 1, max([number, *(e.term for e in model[-1:])]), EntryKind.COMMAND, b"x" * size)
+            entry = Entry(len(model) + 1, max([number, *(e.term for e in model[-1:])]), EntryKind.WRITE, b"x" * size)
             log.append((entry,))
             model.append(entry)
         else:
@@ -86,14 +86,14 @@ def test_a_log_is_a_list_that_grows_and_is_cut(history: list[tuple[bool, int, in
 @FEW
 @given(st.lists(st.integers(0, 50), max_size=10), st.integers(1, 12), st.integers(0, 12), st.integers(0, 400))
 def test_a_slice_is_the_longest_that_fits_and_one_at_least(sizes: list[int], first: int, last: int, limit: int) -> None:
-    entries = [Entry(at, 1, EntryKind.COMMAND, b"x" * size) for at, size in enumerate(sizes, 1)]
+    entries = [Entry(at, 1, EntryKind.WRITE, b"x" * size) for at, size in enumerate(sizes, 1)]
     wanted = entries[first - 1 : last]
     fitting = [count for count in range(len(wanted) + 1) if sum(e.size_bytes for e in wanted[:count]) <= limit]
     expected = wanted[: max(fitting[-1], min(1, len(wanted)))]
     assert list(RaftLog(entries).slice(first, last, limit)) == expected
 
 
-@pytest.mark.parametrize("entry", [Entry(4, 2, EntryKind.COMMAND), Entry(2, 2, EntryKind.COMMAND)])
+@pytest.mark.parametrize("entry", [Entry(4, 2, EntryKind.WRITE), Entry(2, 2, EntryKind.WRITE)])
 def test_a_log_refuses_gaps_and_repetition(entry: Entry) -> None:
     with pytest.raises(InvariantViolation, match="does not follow"):
         log_with([1, 2]).append((entry,))

@@ -42,7 +42,7 @@ def test_a_leader_knows_it_in_an_idle_cluster_without_an_entry() -> None:
 def test_a_new_leader_goes_on_from_the_last_entry_whoever_made_it_and_a_noop_bears_the_time_too() -> None:
     """Not from what its own clock shows: monotonic clocks of two machines have nothing to do with each other. What was
     poisoned before log time was measured goes on from there, no faster than a clock."""
-    server = Server(hard=HardState(1, "", 2), entries=(log_of(())[0], Entry(2, 1, EntryKind.COMMAND, b"x", YEARS_US)))
+    server = Server(hard=HardState(1, "", 2), entries=(log_of(())[0], Entry(2, 1, EntryKind.WRITE, b"x", YEARS_US)))
     server.settle()
     assert log_time(server) == YEARS_US
     lead = leader((1,), term=2)
@@ -55,7 +55,7 @@ def test_a_new_leader_goes_on_from_the_last_entry_whoever_made_it_and_a_noop_bea
 
 def test_who_does_not_lead_says_the_time_of_its_last_entry() -> None:
     server = follower()
-    server.receive("b", Append(1, 1, 0, 1, (Entry(2, 1, EntryKind.COMMAND, b"x", 700),)))
+    server.receive("b", Append(1, 1, 0, 1, (Entry(2, 1, EntryKind.WRITE, b"x", 700),)))
     server.wait(1_000)
     server.receive("b", Heartbeat(1, 1))
     assert log_time(server) == 700

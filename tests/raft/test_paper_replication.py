@@ -191,7 +191,7 @@ def test_entries_carry_time_session_and_sequence() -> None:
     server = leader()
     time_us = server.raft.status(server.now).log_time_us
     server.step(Propose((Proposal(1, b"x", session=7, sequence=9),)))
-    assert server.raft.entries(3, 1) == (Entry(3, 2, EntryKind.COMMAND, b"x", time_us, 7, 9),)
+    assert server.raft.entries(3, 1) == (Entry(3, 2, EntryKind.WRITE, b"x", time_us, 7, 9),)
 
 
 def test_an_idle_follower_is_told_of_the_commit_without_waiting_for_a_heartbeat() -> None:

@@ -56,7 +56,7 @@ def test_heartbeats_and_votes_are_answered_while_an_entry_is_applied() -> None:
     bench = Bench()
     bench.follow()
     bench.machine.units_per_entry = 10 * APPLY_WORK_PER_TURN_MAX
-    bench.hear(2, Append(1, 1, 0, 2, (Entry(2, 1, EntryKind.COMMAND, b"long"),)))
+    bench.hear(2, Append(1, 1, 0, 2, (Entry(2, 1, EntryKind.WRITE, b"long"),)))
     for _ in range(3):
         bench.wire.sent.clear()
         bench.hear(2, Heartbeat(1, 2))
@@ -107,7 +107,7 @@ def test_a_restarted_node_applies_its_log_in_slices_too() -> None:
 def test_results_that_nobody_waits_for_are_not_made() -> None:
     bench = Bench()
     bench.follow()
-    bench.hear(2, Append(1, 1, 0, 2, (Entry(2, 1, EntryKind.COMMAND, b"x"),)))
+    bench.hear(2, Append(1, 1, 0, 2, (Entry(2, 1, EntryKind.WRITE, b"x"),)))
     assert bench.machine.applied[-1].index == 2
     assert bench.machine.jobs[-1].results == {}
     bench.pass_time(10 * TIMEOUT_US)

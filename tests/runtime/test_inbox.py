@@ -31,7 +31,7 @@ def write(size_bytes: int = 1) -> WantWrite:
 
 def append(entries: int, size_bytes: int = 1) -> Arrived:
     data = b"x" * size_bytes
-    return arrived(Append(1, 1, 0, 0, tuple(Entry(n + 2, 1, EntryKind.COMMAND, data) for n in range(entries))))
+    return arrived(Append(1, 1, 0, 0, tuple(Entry(n + 2, 1, EntryKind.WRITE, data) for n in range(entries))))
 
 
 def weight(items: list[Input]) -> int:

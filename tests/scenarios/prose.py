@@ -26,7 +26,7 @@ from node.raft.types import Entry, EntryKind, Member
 
 
 def entry(item: Entry) -> str:
-    shown = item.data.decode() if item.kind is EntryKind.COMMAND else item.kind.name.lower()
+    shown = item.data.decode() if item.kind is EntryKind.WRITE else item.kind.name.lower()
     return f"{item.index}/{item.term} {shown}"
 
 

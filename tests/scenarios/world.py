@@ -100,7 +100,7 @@ class World:
         """Put a history on a disk: the birth of all nodes, then a command `x<index>` a term given."""
         birth = Configuration(tuple(sorted(other.member for other in self.nodes.values()))).encode()
         node.entries = [Entry(1, 0, EntryKind.CONFIGURATION, birth)]
-        node.entries += [Entry(at, t, EntryKind.COMMAND, f"x{at}.{t}".encode()) for at, t in enumerate(terms, 2)]
+        node.entries += [Entry(at, t, EntryKind.WRITE, f"x{at}.{t}".encode()) for at, t in enumerate(terms, 2)]
         node.hard = HardState(term, vote, commit)
 
     def start(self, node: Node) -> None:

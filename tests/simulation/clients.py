@@ -9,7 +9,7 @@ from random import Random
 
 from node.runtime.inputs import WantRead, WantWrite
 from node.runtime.ports import Done, NotProposed, Outcome, ReadFailed
-from node.statemachine.commands import Put, encode_command
+from node.statemachine.writes import Put, encode_write
 from tests.simulation.invariants import Invariants, Violation
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.server import Server
@@ -87,7 +87,7 @@ class Client:
                 self._tallies.writes_unknown += 1
             self.begin()
 
-        command = encode_command(Put(self.key, value))
+        command = encode_write(Put(self.key, value))
         server.post(WantWrite(command, self._scheduler.now() + TIMEOUT_US, reply))
 
     def _read(self, server: Server) -> None:

@@ -6,7 +6,7 @@ from node.raft.settings import RaftSettings
 from node.raft.types import Role
 from node.runtime.inputs import WantWrite
 from node.runtime.ports import Done, Outcome
-from node.statemachine.commands import Put, PutResult, encode_command
+from node.statemachine.writes import Put, PutResult, encode_write
 from tests.simulation.network import Conditions, SimNetwork
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.server import Observer, Server
@@ -25,7 +25,7 @@ def test_session_and_sequence_reach_every_log_from_whichever_node_the_client_ask
     assert sorted(role.value for role in roles) == ["follower", "follower", "leader"]
     outcomes: list[Outcome] = []
     for number, server in enumerate(servers):
-        command = encode_command(Put(b"k%d" % number, b"v"))
+        command = encode_write(Put(b"k%d" % number, b"v"))
         server.post(WantWrite(command, scheduler.now() + 1_000_000, outcomes.append, 70 + number, 80 + number))
     scheduler.run_until(8_000_000)
     assert sorted(type(o.result).__name__ for o in outcomes if isinstance(o, Done)) == [PutResult.__name__] * 3

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from node.statemachine.commands import Compact, Compare, DeleteRange, Nested, Put, Range, Txn
+from node.statemachine.writes import Compact, Compare, DeleteRange, Nested, Put, Range, Txn
 
 Found = dict[bytes, "Cell"]
 
@@ -69,24 +69,24 @@ class Model:
         """To etcd a delete of everything from a key on clashes with no put."""
         return delete.range_end != b"\0" and inside(key, delete.key, delete.range_end)
 
-    def apply(self, command: Put | DeleteRange | Txn | Compact) -> str:
+    def apply(self, write: Put | DeleteRange | Txn | Compact) -> str:
         """ "refused", or "done" (then the state is what it should be)."""
-        if isinstance(command, Compact):
-            if not self.compacted < command.revision <= self.revision:
+        if isinstance(write, Compact):
+            if not self.compacted < write.revision <= self.revision:
                 return "refused"
-            self.compacted = command.revision
+            self.compacted = write.revision
             return "done"
-        if isinstance(command, Txn):
-            for branch in (command.success, command.failure):
+        if isinstance(write, Txn):
+            for branch in (write.success, write.failure):
                 puts = [op.key for op in branch if isinstance(op, Put)]
                 deletes = [op for op in branch if isinstance(op, DeleteRange)]
                 if len(set(puts)) < len(puts) or any(self.clash(k, d) for k in puts for d in deletes):
                     return "refused"
-            operations = command.success if all(map(self.holds, command.compare)) else command.failure
+            operations = write.success if all(map(self.holds, write.compare)) else write.failure
             if any(isinstance(self.find(op.key, b"", op.revision), str) for op in operations if isinstance(op, Range)):
                 return "refused"
         else:
-            operations = (command,)
+            operations = (write,)
         state, changed = dict(self.history[self.revision]), False
         for op in operations:
             if not isinstance(op, (Range, Nested)):

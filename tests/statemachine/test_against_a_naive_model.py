@@ -1,11 +1,11 @@
-"""The store against a dictionary of its whole history, over random commands with few keys."""
+"""The store against a dictionary of its whole history, over random writes with few keys."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.raft.types import Entry, EntryKind
-from node.statemachine.commands import (
-    Command,
+from node.statemachine.store import KeyValueStore
+from node.statemachine.writes import (
     Compact,
     Compacted,
     Compare,
@@ -23,9 +23,9 @@ from node.statemachine.commands import (
     Target,
     Txn,
     TxnResult,
-    encode_command,
+    Write,
+    encode_write,
 )
-from node.statemachine.store import KeyValueStore
 from tests.statemachine.model import Cell, Model
 
 KEYS = st.sampled_from([b"a", b"a", b"a\0", b"b", b"\xff"])
@@ -45,11 +45,11 @@ number_compares = st.builds(
 value_compares = st.builds(Compare, KEYS, st.just(Target.VALUE), st.sampled_from(Relation), st.binary(max_size=2), ENDS)
 branches = st.lists(st.one_of(puts, puts, deletes, ranges), max_size=4).map(tuple)
 txns = st.builds(Txn, st.lists(st.one_of(number_compares, value_compares), max_size=2).map(tuple), branches, branches)
-commands = st.one_of(puts, puts, deletes, txns, txns, st.builds(Compact, st.integers(0, 7)))
+writes = st.one_of(puts, puts, deletes, txns, txns, st.builds(Compact, st.integers(0, 7)))
 
 
-def run(store: KeyValueStore, *given_commands: Command) -> list[Result]:
-    entries = [Entry(i, 1, EntryKind.COMMAND, encode_command(c)) for i, c in enumerate(given_commands, 1)]
+def run(store: KeyValueStore, *given_commands: Write) -> list[Result]:
+    entries = [Entry(i, 1, EntryKind.WRITE, encode_write(c)) for i, c in enumerate(given_commands, 1)]
     results = store.apply(entries)
     assert None not in results
     return [result for result in results if result is not None]
@@ -80,15 +80,15 @@ def compare_everything_readable(store: KeyValueStore, model: Model) -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(commands, max_size=20), KEYS, ENDS, st.integers(0, 3))
+@given(st.lists(writes, max_size=20), KEYS, ENDS, st.integers(0, 3))
 def test_every_revision_reads_as_the_naive_history_says(
-    script: list[Command], start: bytes, end: bytes, limit: int
+    script: list[Write], start: bytes, end: bytes, limit: int
 ) -> None:
     store, model = KeyValueStore(), Model()
-    for command in script:
+    for write in script:
         before = store.digest()
-        (result,) = run(store, command)
-        if model.apply(command) == "refused":
+        (result,) = run(store, write)
+        if model.apply(write) == "refused":
             assert isinstance(result, (Refused, Compacted, FutureRevision))
             assert store.digest() == before
         else:
@@ -104,10 +104,10 @@ def test_every_revision_reads_as_the_naive_history_says(
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(commands, max_size=20))
-def test_batches_and_single_entries_give_equal_state_and_results(script: list[Command]) -> None:
+@given(st.lists(writes, max_size=20))
+def test_batches_and_single_entries_give_equal_state_and_results(script: list[Write]) -> None:
     one, other = KeyValueStore(), KeyValueStore()
-    assert run(one, *script) == [run(other, command)[0] for command in script]
+    assert run(one, *script) == [run(other, write)[0] for write in script]
     assert one.digest() == other.digest()
 
 
@@ -115,7 +115,7 @@ def test_batches_and_single_entries_give_equal_state_and_results(script: list[Co
 @given(
     st.one_of(
         st.binary(max_size=40),
-        commands.map(encode_command).flatmap(
+        writes.map(encode_write).flatmap(
             lambda data: st.tuples(st.integers(0, len(data) - 1), st.integers(0, 255)).map(
                 lambda flip: data[: flip[0]] + bytes((flip[1],)) + data[flip[0] + 1 :]
             )
@@ -124,7 +124,7 @@ def test_batches_and_single_entries_give_equal_state_and_results(script: list[Co
 )
 def test_bytes_that_are_no_command_give_a_result_and_never_an_exception(data: bytes) -> None:
     store = KeyValueStore()
-    (result,) = store.apply([Entry(1, 1, EntryKind.COMMAND, data)])
+    (result,) = store.apply([Entry(1, 1, EntryKind.WRITE, data)])
     if isinstance(result, Refused):
         assert store.digest() == KeyValueStore().digest()
 

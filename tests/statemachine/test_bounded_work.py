@@ -14,10 +14,14 @@ import pytest
 
 import node.statemachine
 from node.raft.types import Entry, EntryKind
-from node.statemachine.commands import (
+from node.statemachine.ordered import BLOCK_KEYS_MAX, OrderedKeys
+from node.statemachine.ranges import COUNT_UNITS
+from node.statemachine.sorting import RUN_KEYS_MAX
+from node.statemachine.store import KeyValueStore
+from node.statemachine.work import KEYS_SEEN_PER_UNIT
+from node.statemachine.writes import (
     TXN_OPERATIONS_MAX,
     Branches,
-    Command,
     Compact,
     Compare,
     DeleteRange,
@@ -34,13 +38,9 @@ from node.statemachine.commands import (
     Target,
     Txn,
     TxnResult,
-    encode_command,
+    Write,
+    encode_write,
 )
-from node.statemachine.ordered import BLOCK_KEYS_MAX, OrderedKeys
-from node.statemachine.ranges import COUNT_UNITS
-from node.statemachine.sorting import RUN_KEYS_MAX
-from node.statemachine.store import KeyValueStore
-from node.statemachine.work import KEYS_SEEN_PER_UNIT
 
 WORK_MAX = 100
 LINES_PER_UNIT_MAX = 40
@@ -106,8 +106,8 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counted]:
     counted.check()
 
 
-def entry(command: Command, index: int = 1) -> Entry:
-    return Entry(index, 1, EntryKind.COMMAND, encode_command(command))
+def entry(write: Write, index: int = 1) -> Entry:
+    return Entry(index, 1, EntryKind.WRITE, encode_write(write))
 
 
 KEYS = 10_000

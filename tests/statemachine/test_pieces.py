@@ -8,7 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.statemachine import decoding, ordered, sorting
-from node.statemachine.commands import (
+from node.statemachine.ordered import OrderedKeys
+from node.statemachine.sorting import Sorter
+from node.statemachine.superseded import PIECE_VERSIONS_MAX, Superseded
+from node.statemachine.twice import writes_twice
+from node.statemachine.work import Meter, Work, at_once
+from node.statemachine.writes import (
     Branches,
     Compare,
     KeyValue,
@@ -19,14 +24,9 @@ from node.statemachine.commands import (
     SortTarget,
     Target,
     Txn,
-    decode_command,
-    encode_command,
+    decode_write,
+    encode_write,
 )
-from node.statemachine.ordered import OrderedKeys
-from node.statemachine.sorting import Sorter
-from node.statemachine.superseded import PIECE_VERSIONS_MAX, Superseded
-from node.statemachine.twice import writes_twice
-from node.statemachine.work import Meter, Work, at_once
 from tests.statemachine.small import small_pieces
 from tests.statemachine.test_slices import nested
 from tests.statemachine.twice import written_twice
@@ -137,15 +137,15 @@ long_txns = st.one_of(nested(), st.builds(Txn, st.lists(compares, max_size=3).ma
 
 
 @settings(max_examples=150, deadline=None)
-@given(long_txns.map(encode_command), st.integers(0, 10**6), st.integers(0, 255), st.booleans(), st.integers(1, 5))
-def test_decoding_in_slices_takes_the_same_bytes_for_the_same_command(
+@given(long_txns.map(encode_write), st.integers(0, 10**6), st.integers(0, 255), st.booleans(), st.integers(1, 5))
+def test_decoding_in_slices_takes_the_same_bytes_for_the_same_write(
     data: bytes, at: int, byte: int, broken: bool, work: int
 ) -> None:
     if broken:
         at %= len(data)
         data = data[:at] + bytes((byte,)) + data[at + 1 :]
     try:
-        expected = decode_command(data)
+        expected = decode_write(data)
     except msgspec.MsgspecError:
         expected = None
     with small_pieces():
@@ -156,7 +156,7 @@ def test_decoding_in_slices_takes_the_same_bytes_for_the_same_command(
         try:
             while not work_of.run(work):
                 pass
-            got = work_of.value.command
+            got = work_of.value.write
             assert isinstance(got, Txn)
             got = msgspec.structs.replace(got, nested=tuple(got.nested))
         except msgspec.MsgspecError:
@@ -168,7 +168,7 @@ def test_a_part_of_a_transaction_with_more_values_than_it_can_have_is_not_decode
     endless = Branches((Compare(b"k", Target.VERSION, Relation.EQUAL, 0),) * 5000)
     meter = Meter()
     with pytest.raises(msgspec.MsgspecError, match="more values"):
-        at_once(decoding.decoding(encode_command(Txn((), (), (), (endless,))), meter), meter)
+        at_once(decoding.decoding(encode_write(Txn((), (), (), (endless,))), meter), meter)
 
 
 @settings(max_examples=100, deadline=None)

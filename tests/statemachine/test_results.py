@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from node.statemachine.commands import (
+from node.statemachine.store import KeyValueStore
+from node.statemachine.writes import (
     CompactResult,
     DeleteResult,
     KeyValue,
@@ -16,7 +17,6 @@ from node.statemachine.commands import (
     Result,
     TxnResult,
 )
-from node.statemachine.store import KeyValueStore
 
 
 def kv(key: bytes, value: bytes = b"v") -> KeyValue:

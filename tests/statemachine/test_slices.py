@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.raft.types import Entry, EntryKind
-from node.statemachine.commands import (
+from node.statemachine.store import KeyValueStore
+from node.statemachine.writes import (
     Branches,
-    Command,
     Compact,
     Nested,
     Operation,
@@ -15,16 +15,16 @@ from node.statemachine.commands import (
     SortOrder,
     SortTarget,
     Txn,
-    encode_command,
+    Write,
+    encode_write,
 )
-from node.statemachine.store import KeyValueStore
 from tests.statemachine.model import Model
 from tests.statemachine.small import small_pieces
 from tests.statemachine.test_against_a_naive_model import (
-    commands,
     compare_everything_readable,
     number_compares,
     value_compares,
+    writes,
 )
 from tests.statemachine.test_against_a_naive_model import deletes as deletes_of_few
 from tests.statemachine.test_against_a_naive_model import puts as puts_of_few
@@ -65,19 +65,17 @@ def nested(draw: st.DrawFn) -> Txn:
     return Txn(outermost.compare, outermost.success, outermost.failure, tuple(inner))
 
 
-scripts = st.tuples(many_puts, st.lists(st.one_of(commands, nested()), max_size=8)).map(
-    lambda both: [*both[0], *both[1]]
-)
+scripts = st.tuples(many_puts, st.lists(st.one_of(writes, nested()), max_size=8)).map(lambda both: [*both[0], *both[1]])
 
 
-def entries_of(script: list[Command]) -> list[Entry]:
-    return [Entry(i, 1, EntryKind.COMMAND, encode_command(command)) for i, command in enumerate(script, 1)]
+def entries_of(script: list[Write]) -> list[Entry]:
+    return [Entry(i, 1, EntryKind.WRITE, encode_write(write)) for i, write in enumerate(script, 1)]
 
 
 @settings(max_examples=150, deadline=None)
 @given(scripts, slices, st.lists(st.booleans(), min_size=20, max_size=20))
 def test_slices_and_who_waits_change_neither_state_nor_results(
-    script: list[Command], works: list[int], waiting: list[bool]
+    script: list[Write], works: list[int], waiting: list[bool]
 ) -> None:
     entries = entries_of(script)
     at_once = KeyValueStore()
@@ -94,9 +92,9 @@ def test_slices_and_who_waits_change_neither_state_nor_results(
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.one_of(commands, many_puts_at_once), max_size=12), slices)
+@given(st.lists(st.one_of(writes, many_puts_at_once), max_size=12), slices)
 def test_between_slices_every_reader_sees_what_was_before_the_unfinished_entry(
-    script: list[Command], works: list[int]
+    script: list[Write], works: list[int]
 ) -> None:
     store, model = KeyValueStore(), Model()
     with small_pieces():
@@ -114,9 +112,9 @@ def test_between_slices_every_reader_sees_what_was_before_the_unfinished_entry(
 
 
 @settings(max_examples=200, deadline=None)
-@given(scripts, st.lists(st.one_of(commands, nested()), max_size=6), st.lists(ranges, min_size=1, max_size=4), slices)
+@given(scripts, st.lists(st.one_of(writes, nested()), max_size=6), st.lists(ranges, min_size=1, max_size=4), slices)
 def test_a_read_in_slices_sees_the_revision_at_which_it_began_whatever_is_applied_meanwhile(
-    before: list[Command], meanwhile: list[Command], wanted: list[Range], works: list[int]
+    before: list[Write], meanwhile: list[Write], wanted: list[Range], works: list[int]
 ) -> None:
     still, store = KeyValueStore(), KeyValueStore()
     still.apply(entries_of(before))

@@ -7,12 +7,12 @@ from node.raft.errors import InvariantViolation
 from node.raft.types import Entry, EntryKind
 from node.runtime.ports import StateMachine
 from node.statemachine.applying import PURGE_STEPS_PER_JOB
-from node.statemachine.commands import (
-    COMMAND_BYTES_MAX,
+from node.statemachine.store import KeyValueStore
+from node.statemachine.writes import (
     TXN_DEPTH_MAX,
     TXN_OPERATIONS_MAX,
+    WRITE_BYTES_MAX,
     Branches,
-    Command,
     Compact,
     Compacted,
     Compare,
@@ -30,11 +30,11 @@ from node.statemachine.commands import (
     Target,
     Txn,
     TxnResult,
-    decode_command,
-    encode_command,
+    Write,
+    decode_write,
+    encode_write,
     prefix_end,
 )
-from node.statemachine.store import KeyValueStore
 from tests.statemachine.test_against_a_naive_model import run
 
 
@@ -61,12 +61,12 @@ def test_entries_that_are_not_commands_have_no_result_and_change_nothing() -> No
 
 
 @pytest.mark.parametrize(
-    ("command", "code"),
+    ("write", "code"),
     [
         (Put(b"", b"x"), "empty-key"),
         (DeleteRange(b""), "empty-key"),
-        (Put(b"k" * COMMAND_BYTES_MAX, b"x"), "too-large"),
-        (Txn((), (Put(b"k", b"x" * COMMAND_BYTES_MAX),)), "too-large"),
+        (Put(b"k" * WRITE_BYTES_MAX, b"x"), "too-large"),
+        (Txn((), (Put(b"k", b"x" * WRITE_BYTES_MAX),)), "too-large"),
         (Put(b"k", b"x", lease=7), "lease-not-found"),
         (Put(b"k", b"x", lease=-1), "lease-not-found"),
         (Put(b"k", b"x", lease=2**63), "malformed"),
@@ -90,30 +90,30 @@ def test_entries_that_are_not_commands_have_no_result_and_change_nothing() -> No
         (Compact(2**63), "malformed"),
     ],
 )
-def test_a_command_that_cannot_be_done_is_refused_and_changes_nothing(command: Command, code: str) -> None:
+def test_a_command_that_cannot_be_done_is_refused_and_changes_nothing(write: Write, code: str) -> None:
     store = KeyValueStore()
-    (result,) = run(store, command)
+    (result,) = run(store, write)
     assert isinstance(result, Refused)
     assert result.code == code
     assert store.digest() == KeyValueStore().digest()
 
 
 def test_a_command_of_a_later_format_is_refused_not_misread() -> None:
-    fields = msgspec.msgpack.decode(encode_command(Put(b"k", b"v")))
-    (result,) = KeyValueStore().apply([Entry(1, 1, EntryKind.COMMAND, msgspec.msgpack.encode([*fields, "new"]))])
+    fields = msgspec.msgpack.decode(encode_write(Put(b"k", b"v")))
+    (result,) = KeyValueStore().apply([Entry(1, 1, EntryKind.WRITE, msgspec.msgpack.encode([*fields, "new"]))])
     assert isinstance(result, Refused)
     assert result.code == "malformed"
 
 
 def test_the_log_format_does_not_change() -> None:
-    """A command is in the log for ever: these very bytes must stay readable."""
+    """A write is in the log for ever: these very bytes must stay readable."""
     compare = Compare(b"k", Target.MOD_REVISION, Relation.EQUAL, 5)
     nested = Txn((compare,), (Nested(0),), (), (Branches((), (Put(b"k", b"v"),)),))
-    assert encode_command(Put(b"k", b"v")).hex() == "97a170c4016bc4017600c2c2c2"
-    assert encode_command(DeleteRange(b"k")).hex() == "94a164c4016bc400c2"
-    assert encode_command(Compact(9)).hex() == "92a16309"
-    assert encode_command(nested).hex() == "95a1749195c4016b020005c4009192a16e00909193909197a170c4016bc4017600c2c2c290"
-    assert encode_command(Txn((), (Range(b"k"),))).hex() == "95a17490919da172c4016bc4000000c2c20000000000009090"
+    assert encode_write(Put(b"k", b"v")).hex() == "97a170c4016bc4017600c2c2c2"
+    assert encode_write(DeleteRange(b"k")).hex() == "94a164c4016bc400c2"
+    assert encode_write(Compact(9)).hex() == "92a16309"
+    assert encode_write(nested).hex() == "95a1749195c4016b020005c4009192a16e00909193909197a170c4016bc4017600c2c2c290"
+    assert encode_write(Txn((), (Range(b"k"),))).hex() == "95a17490919da172c4016bc4000000c2c20000000000009090"
 
 
 @pytest.mark.parametrize(
@@ -128,13 +128,13 @@ def test_the_log_format_does_not_change() -> None:
         ("94a174909197a172c4016bc4000000c2c290", Txn((), (Range(b"k"),))),
     ],
 )
-def test_what_the_first_version_wrote_is_still_read(written: str, means: Command) -> None:
-    assert decode_command(bytes.fromhex(written)) == means
+def test_what_the_first_version_wrote_is_still_read(written: str, means: Write) -> None:
+    assert decode_write(bytes.fromhex(written)) == means
 
 
 def test_the_deepest_transaction_is_done_and_answered() -> None:
     store = KeyValueStore()
-    (entry,) = [Entry(1, 1, EntryKind.COMMAND, encode_command(nested_to(TXN_DEPTH_MAX)))]
+    (entry,) = [Entry(1, 1, EntryKind.WRITE, encode_write(nested_to(TXN_DEPTH_MAX)))]
     (result,) = store.apply([entry])
     for _ in range(TXN_DEPTH_MAX - 1):
         assert isinstance(result, TxnResult)
@@ -245,7 +245,7 @@ def test_a_read_holds_back_what_compaction_frees_as_long_as_it_goes_on(how: str)
 
 def test_a_job_must_be_done_before_the_next_begins() -> None:
     store = KeyValueStore()
-    entry = Entry(1, 1, EntryKind.COMMAND, encode_command(DeleteRange(b"a", b"b")))
+    entry = Entry(1, 1, EntryKind.WRITE, encode_write(DeleteRange(b"a", b"b")))
     store.begin([entry], lambda _index: False)
     with pytest.raises(InvariantViolation):
         store.begin([], lambda _index: False)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from node.statemachine.commands import Branches, DeleteRange, Nested, Operation, Put, Txn
+from node.statemachine.writes import Branches, DeleteRange, Nested, Operation, Put, Txn
 
 Deletes = list[tuple[bytes, bytes]]
 

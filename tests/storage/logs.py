@@ -26,7 +26,7 @@ def birth(token: int = 1) -> Persist:
 
 
 def command(index: int, term: int = 1, data: bytes = b"x") -> Entry:
-    return Entry(index, term, EntryKind.COMMAND, data, time_us=1_700_000_000_000_000 + index)
+    return Entry(index, term, EntryKind.WRITE, data, time_us=1_700_000_000_000_000 + index)
 
 
 def append(token: int, *entries: Entry, truncate_from: int | None = None, state: HardState | None = None) -> Persist:

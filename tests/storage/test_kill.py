@@ -37,7 +37,7 @@ while True:
         index += 1
         data = b"%d " % index * (index % 300)
         wal.submit(Persist(index, HardState(1, "node-1", index - 1), None,
-                           (Entry(index, 1, EntryKind.COMMAND, data),)), acknowledge)
+                           (Entry(index, 1, EntryKind.WRITE, data),)), acknowledge)
     wal.flush()
     if threaded:
         reports.get()()

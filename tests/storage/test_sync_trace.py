@@ -34,7 +34,7 @@ port = LazyFiles(folder) if build == "lazy" else files.OsFiles(folder)
 wal, _ = open_wal(port, "node-1", "a" * 32, print, deliver=reports.put if threaded else None, segment_bytes=8192)
 entry = Entry(1, 0, EntryKind.CONFIGURATION, Configuration((Member("seed", "a" * 32),)).encode())
 writes = [Persist(1, None, None, (entry,), cluster_id=cluster_id_of(entry))]
-writes += [Persist(i, None, None, (Entry(i, 1, EntryKind.COMMAND, b"marker-%05d" % i + b"." * 700),))
+writes += [Persist(i, None, None, (Entry(i, 1, EntryKind.WRITE, b"marker-%05d" % i + b"." * 700),))
            for i in range(2, WRITES + 1)]
 for write in writes:
     wal.submit(write, lambda token: os.write(1, b"ack-%05d\\n" % token))

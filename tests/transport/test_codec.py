@@ -38,7 +38,7 @@ def appends(draw: st.DrawFn) -> m.Append:
     terms = sorted(draw(st.lists(st.integers(1, 50), min_size=1, max_size=8)))
     prev_index = draw(st.integers(1, 1000))
     entries = tuple(
-        Entry(prev_index + 1 + n, term, EntryKind.COMMAND, draw(st.binary(max_size=30)), draw(NUMBERS), draw(NUMBERS))
+        Entry(prev_index + 1 + n, term, EntryKind.WRITE, draw(st.binary(max_size=30)), draw(NUMBERS), draw(NUMBERS))
         for n, term in enumerate(terms[1:])
     )
     return m.Append(terms[-1] + draw(st.integers(0, 3)), prev_index, terms[0], draw(NUMBERS), entries)
@@ -199,7 +199,7 @@ def addressed(*addresses: MemberAddress) -> m.Birth:
 
 
 def entry(index: int, term: int, **changes: Any) -> Entry:
-    return Entry(index, term, **{"kind": EntryKind.COMMAND, **changes})
+    return Entry(index, term, **{"kind": EntryKind.WRITE, **changes})
 
 
 MANY = tuple(Member(f"n{number:03}", "x") for number in range(MEMBERS_MAX + 1))

@@ -44,7 +44,7 @@ class Pair:
             node.links.attach(self.network.endpoint(name, ("a", "b"), node.links))
         self.said: list[Append] = []
         for number in range(APPENDS):
-            entry = Entry(number + 2, 1, EntryKind.COMMAND, b"%d bottles" % number)
+            entry = Entry(number + 2, 1, EntryKind.WRITE, b"%d bottles" % number)
             self.time.schedule((number + 1) * 10_000, lambda entry=entry: self._say(entry))  # type: ignore[misc]
         while self.time.step(61 * SECOND_US):
             pass

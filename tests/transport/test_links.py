@@ -16,7 +16,7 @@ from tests.conformance.test_carrier_simulated import VirtualTime
 from tests.simulation.network import SimNetwork
 
 VOTE = Vote(2, 1, 1)
-BULK = Append(2, 1, 1, 0, (Entry(2, 2, EntryKind.COMMAND, b"x"),))
+BULK = Append(2, 1, 1, 0, (Entry(2, 2, EntryKind.WRITE, b"x"),))
 
 
 class Wire:

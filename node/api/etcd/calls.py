@@ -31,8 +31,7 @@ from node.observe.metrics import Metrics
 from node.raft.status import CoreStatus
 from node.raft.types import Member
 from node.runtime.ports import Done, DoneUntold, NodeHandle, NotProposed, Outcome, ReadFailed, Unknown
-from node.statemachine.commands import (
-    Command,
+from node.statemachine.writes import (
     Compacted,
     CompactResult,
     DeleteResult,
@@ -45,7 +44,8 @@ from node.statemachine.commands import (
     Result,
     Txn,
     TxnResult,
-    encode_command,
+    Write,
+    encode_write,
 )
 
 _LOG = logging.getLogger("node.api")
@@ -212,9 +212,9 @@ class EtcdCalls:
         if failed is not None:
             raise EtcdError(Code.UNAVAILABLE, _unavailable(failed))
 
-    async def _write(self, command: Command) -> Answered:
+    async def _write(self, command: Write) -> Answered:
         try:
-            outcome = await self._handle.propose(encode_command(command), None)
+            outcome = await self._handle.propose(encode_write(command), None)
         except Exception:
             _LOG.exception("a write failed in the node")
             outcome = Unknown("this node made a mistake while it wrote; its log says which")

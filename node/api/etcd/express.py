@@ -15,7 +15,7 @@ from node.api.etcd.routes import EtcdApi
 from node.api.express import Answer, Handler
 from node.observe.metrics import Metrics
 from node.runtime.ports import Outcome, ReadFailed
-from node.statemachine.commands import Put, Range, encode_command
+from node.statemachine.writes import Put, Range, encode_write
 
 _BASE64 = rb'"((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==))"'
 _PUT = re.compile(rb'\{ ?"key": ?' + _BASE64 + rb', ?"value": ?' + _BASE64 + rb" ?\}\n?")
@@ -25,7 +25,7 @@ _RANGE = re.compile(rb'\{ ?"key": ?' + _BASE64 + rb'(, ?"serializable": ?true)? 
 class Submitter(Protocol):
     """A node that answers by a call; `Shell` satisfies it."""
 
-    def submit_write(self, command: bytes, timeout_us: int | None, reply: Callable[[Outcome], None]) -> None: ...
+    def submit_write(self, write: bytes, timeout_us: int | None, reply: Callable[[Outcome], None]) -> None: ...
     def submit_read(self, timeout_us: int | None, reply: Callable[[ReadFailed | None], None]) -> None: ...
 
 
@@ -52,7 +52,7 @@ class EtcdExpress:
         def reply(outcome: Outcome) -> None:
             self._send(answer, lambda: self._door.small(self._calls.written(outcome)))
 
-        self._node.submit_write(encode_command(Put(a2b_base64(found[1]), a2b_base64(found[2]))), None, reply)
+        self._node.submit_write(encode_write(Put(a2b_base64(found[1]), a2b_base64(found[2]))), None, reply)
         return True
 
     def range(self, body: bytes, answer: Answer) -> bool:

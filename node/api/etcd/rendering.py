@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from node.api.etcd.calls import Answered, Header, MembersAnswer, StatusAnswer
-from node.statemachine.commands import (
+from node.statemachine.writes import (
     CompactResult,
     DeleteResult,
     KeyValue,

@@ -21,9 +21,10 @@ from node.api.etcd.errors import (
 )
 from node.api.etcd.schema import Message
 from node.api.slices import Steps
-from node.statemachine.commands import (
-    COMMAND_BYTES_MAX,
+from node.statemachine.transactions import duplicate_key
+from node.statemachine.writes import (
     TXN_OPERATIONS_MAX,
+    WRITE_BYTES_MAX,
     Branches,
     Compact,
     Compare,
@@ -38,7 +39,6 @@ from node.statemachine.commands import (
     Target,
     Txn,
 )
-from node.statemachine.transactions import duplicate_key
 
 MESSAGE_BYTES_MAX = 2 * 1024 * 1024
 """A longer message is refused as the gateway's transport refuses it (429), whatever it asks for."""
@@ -68,7 +68,7 @@ def too_long(size: int) -> EtcdError:
 
 def may_be_too_long(size: int) -> bool:
     """Whether a message of `size` bytes, or of less, has to be measured."""
-    return size + ENVELOPE_BYTES > COMMAND_BYTES_MAX
+    return size + ENVELOPE_BYTES > WRITE_BYTES_MAX
 
 
 def check_write_size(message_bytes: int) -> None:

@@ -25,7 +25,7 @@ from node.raft.state import State
 from node.raft.types import EntryKind, Member
 from node.runtime import handle
 from node.runtime.ports import Done, NotProposed, Outcome, ReadFailed
-from node.statemachine.commands import Put, PutResult, encode_command
+from node.statemachine.writes import Put, PutResult, encode_write
 from node.storage.recovery import Recovered
 from node.storage.wal import Wal
 
@@ -39,9 +39,11 @@ FORGETS_ENTRIES = 40
 def acks_early(_name: str) -> None:
     """Every node says "done" on receipt of a write, before anything is stored or sent; then does what it can."""
 
-    async def propose(self: handle.Handle, command: bytes, timeout_us: int | None) -> Outcome:
+    async def propose(
+        self: handle.Handle, write: bytes, timeout_us: int | None, session: int = 0, sequence: int = 0
+    ) -> Outcome:
         forgotten: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self.submit_write(command, timeout_us, handle._resolver(forgotten))
+        self.submit_write(write, timeout_us, handle._resolver(forgotten), session, sequence)
         return Done(PutResult(1), 1, 1)
 
     _put_in(handle.Handle, propose)
@@ -51,8 +53,10 @@ def denies_writes(_name: str) -> None:
     """Every node says of some writes that nothing happened, although they were done."""
     honest = handle.Handle.propose
 
-    async def propose(self: handle.Handle, command: bytes, timeout_us: int | None) -> Outcome:
-        outcome = await honest(self, command, timeout_us)
+    async def propose(
+        self: handle.Handle, write: bytes, timeout_us: int | None, session: int = 0, sequence: int = 0
+    ) -> Outcome:
+        outcome = await honest(self, write, timeout_us, session, sequence)
         if isinstance(outcome, Done) and outcome.index % DENIES_EVERY == 0:
             return NotProposed("overloaded", "too many requests wait on this node; try again later")
         return outcome
@@ -64,12 +68,14 @@ def loses_writes(_name: str) -> None:
     """Every node says of some writes that they were done, with a revision of its own making, and drops them."""
     honest, asked = handle.Handle.propose, 0
 
-    async def propose(self: handle.Handle, command: bytes, timeout_us: int | None) -> Outcome:
+    async def propose(
+        self: handle.Handle, write: bytes, timeout_us: int | None, session: int = 0, sequence: int = 0
+    ) -> Outcome:
         nonlocal asked
         asked += 1
         if asked % LOSES_EVERY == 0:
             return Done(PutResult(asked), asked, 1)
-        return await honest(self, command, timeout_us)
+        return await honest(self, write, timeout_us, session, sequence)
 
     _put_in(handle.Handle, propose)
 
@@ -138,12 +144,12 @@ def crowns_itself(_name: str) -> None:
 def rewrites_entries(name: str) -> None:
     """One node stores another command than it was sent, now and then."""
     honest = node.raft.following.on_append
-    other = encode_command(Put(b"rewritten", b"by a liar"))
+    other = encode_write(Put(b"rewritten", b"by a liar"))
 
     def on_append(state: State, sender: Member, message: Append, now: int) -> None:
         entries = tuple(
             msgspec.structs.replace(entry, data=other)
-            if entry.index % REWRITES_EVERY == 0 and entry.kind is EntryKind.COMMAND
+            if entry.index % REWRITES_EVERY == 0 and entry.kind is EntryKind.WRITE
             else entry
             for entry in message.entries
         )

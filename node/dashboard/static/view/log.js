@@ -4,7 +4,7 @@ import { bytes, whole } from "../sentences.js";
 import { h, keyed, say, set } from "./dom.js";
 
 export const ENTRIES_SHOWN = 60;
-const KINDS = { noop: "a leader's first entry", configuration: "configuration", command: "command" };
+const KINDS = { noop: "a leader's first entry", configuration: "configuration", write: "write" };
 
 export function makeLog(box, note) {
   const edges = h("p", { class: "edges" });

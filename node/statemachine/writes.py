@@ -1,12 +1,12 @@
 """What the log may ask of the store, and what the store answers: tagged msgpack unions, versioned by their tags.
 
-Why it exists: a command is in the log for ever, so its form must outlive this code. It follows etcd's model (put,
+Why it exists: a write is in the log for ever, so its form must outlive this code. It follows etcd's model (put,
 delete-range, a transaction of compares and two branches, compaction), so that etcd's API and, later, leases fit
-without another log format: a new command is a new tag, a new field goes to the end and has a default. It must not
+without another log format: a new write is a new tag, a new field goes to the end and has a default. It must not
 know the store.
 
 Decoding is strict (an unknown tag or a surplus field is refused), and nothing nests without end, so that whether
-bytes are a command never depends on how deep a caller's stack happens to be.
+bytes are a write never depends on how deep a caller's stack happens to be.
 """
 
 import enum
@@ -20,7 +20,7 @@ KEY_BYTES_MAX = 8 * 1024
 VALUE_BYTES_MAX = 1024 * 1024
 """A longer value is refused likewise."""
 
-COMMAND_BYTES_MAX = 1536 * 1024
+WRITE_BYTES_MAX = 1536 * 1024
 """A longer key or value is refused by the store, should it reach the log: etcd's limit of a whole request."""
 
 TXN_OPERATIONS_MAX = 128
@@ -33,7 +33,7 @@ TXN_DEPTH_MAX = TXN_OPERATIONS_MAX + 1
 Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 Natural = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-"""A count or revision in a command; anything else is refused when it is decoded."""
+"""A count or revision in a write; anything else is refused when it is decoded."""
 
 
 class KeyValue(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -180,7 +180,7 @@ class Compact(_Part, frozen=True, tag="c", gc=False):
     revision: Natural
 
 
-Command = Put | DeleteRange | Txn | Compact
+Write = Put | DeleteRange | Txn | Compact
 
 
 class _Answer(msgspec.Struct, frozen=True, array_like=True):
@@ -188,7 +188,7 @@ class _Answer(msgspec.Struct, frozen=True, array_like=True):
 
 
 class PutResult(_Answer, frozen=True, tag="p"):
-    """`revision`: the store's after the command, here and in every result; for a put it is the key's mod_revision."""
+    """`revision`: the store's after the write, here and in every result; for a put it is the key's mod_revision."""
 
     revision: int
     prev: KeyValue | None = None
@@ -241,7 +241,7 @@ class FutureRevision(_Answer, frozen=True, tag="f", gc=False):
 
 
 class Refused(_Answer, frozen=True, tag="e", gc=False):
-    """The command is in the log but cannot be done, and changed nothing. `code` is for programs: "malformed",
+    """The write is in the log but cannot be done, and changed nothing. `code` is for programs: "malformed",
     "empty-key", "too-large", "too-many-operations", "duplicate-key", "key-not-found", "lease-not-found"."""
 
     code: str
@@ -251,20 +251,20 @@ class Refused(_Answer, frozen=True, tag="e", gc=False):
 ReadError = Compacted | FutureRevision
 Result = PutResult | DeleteResult | RangeResult | TxnResult | CompactResult | Compacted | FutureRevision | Refused
 
-_COMMANDS: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
+_WRITES: msgspec.msgpack.Decoder[Write] = msgspec.msgpack.Decoder(Write)
 _RESULTS: msgspec.msgpack.Decoder[Result] = msgspec.msgpack.Decoder(Result)
 _ENCODER = msgspec.msgpack.Encoder()
 
 
-def encode_command(command: Command) -> bytes:
-    """The bytes of a COMMAND entry."""
-    return _ENCODER.encode(command)
+def encode_write(write: Write) -> bytes:
+    """The bytes of a WRITE entry."""
+    return _ENCODER.encode(write)
 
 
-def decode_command(data: bytes) -> Command:
-    """Inverse of `encode_command`; raises `msgspec.MsgspecError` for anything else."""
+def decode_write(data: bytes) -> Write:
+    """Inverse of `encode_write`; raises `msgspec.MsgspecError` for anything else."""
     try:
-        return _COMMANDS.decode(data)
+        return _WRITES.decode(data)
     except UnicodeDecodeError as error:  # msgspec lets this one through where a tag is not UTF-8
         raise msgspec.DecodeError(str(error)) from None
 
