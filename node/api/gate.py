@@ -7,8 +7,8 @@ turn later, so that what was let in twice may meet); who
 does not fit waits, at most one piece and one request of each connection, whose socket is not read meanwhile. Peers do
 not come through here, and while a deadline of the algorithm is due the gate is shut.
 
-Work has a price in seconds of this thread's processor time, so that a machine with others on it does not make it dear:
-the express lane's by bytes, a handler's as measured of those before. It must not know what comes in.
+Work has a price in seconds: the express lane's by bytes, a handler's as most of those before it took, which a machine
+that has others to serve meanwhile does not make dear. It must not know what comes in.
 """
 
 import asyncio
@@ -18,28 +18,30 @@ from typing import Any, TypeVar
 
 from node.observe.turns import Steps, Turns
 
-TURN_SECONDS_MAX = 0.005
-"""Work for clients that begins in one turn of the loop: a third of what any one request may take, and short enough that
-a heartbeat, which may wait for a few such turns, is still early."""
+TURN_SECONDS_MAX = 0.008
+"""Work for clients that begins in one turn of the loop. Short enough that a heartbeat, which may wait for two such
+turns, is still early; long enough that writes which come together share a sync."""
 
-EXPRESS_SECONDS = 0.00004
+EXPRESS_SECONDS = 0.00006
 """Price of a request of the express lane: what the driver will have to do for it is part of it."""
 
 BYTE_SECONDS = 2e-9
 """And of each byte of it and of its answer, which may be a value of a megabyte."""
 
-HANDOVER_SECONDS = 0.00015
+HANDOVER_SECONDS = 0.0001
 """Price of a piece of a request that the framework gets, and of the task that it wakes."""
 
-HANDLER_SECONDS = 0.0003
+HANDLER_SECONDS = 0.00015
 """Least price of a request's handler, which begins a turn later."""
 
-PRICE_KEPT = 0.9
-"""A step of a handler that took longer is the price of the next ones; it falls by this with each step that is shorter.
-Where requests for long lists come, one begins in a turn, which costs a moment for each turn and no more."""
+PRICE_RISES, PRICE_FALLS = 1.5, 0.9
+"""The price of a handler rises by this with each step of one that took more than twice of it, and falls with any other:
+one that was interrupted counts no more than one that was not. Where requests for long lists come, one begins in a turn,
+which costs a moment for each turn and no more."""
 
-UNMARKED_SECONDS = TURN_SECONDS_MAX / 8
-"""Below this, the end of the turn is not waited for: a client alone must not pay for a wake-up with each request."""
+UNMARKED_SECONDS = TURN_SECONDS_MAX / 2
+"""Below this, the end of the turn is not waited for: few clients must not pay for a wake-up with each request. What
+they spent counts until then, so that a crowd that comes next may find half of a turn."""
 
 T = TypeVar("T")
 
@@ -92,12 +94,15 @@ class Gate:
 
     async def handle(self, work: Coroutine[Any, Any, T]) -> T:
         """Do `work`, the handler of one request, when it is its turn; its steps are measured."""
-        try:
-            await self.turn()
-        except BaseException:
-            work.close()
-            raise
-        return await Steps(work, self._turns, self._stepped)
+        if self._waiting or self._shut or self._spent >= TURN_SECONDS_MAX:
+            try:
+                await self.turn()
+            except BaseException:
+                work.close()
+                raise
+        else:
+            self._spend(self._price)
+        return await Steps(work, self.clock, self._stepped)
 
     async def turn(self) -> None:
         """Return when it is the caller's turn: at once, where there is room. Also for work that goes on in slices,
@@ -115,11 +120,14 @@ class Gate:
         self.wait(come_in)
         await mine
 
-    def _stepped(self, took: float, used: float) -> None:
-        self._turns.add("http", took)
-        if used > self._price:
-            self._spend(used - self._price)
-        self._price = max(HANDLER_SECONDS, used, self._price * PRICE_KEPT)
+    def _stepped(self, seconds: float) -> None:
+        self._turns.add("http", seconds)
+        price = self._price
+        if seconds > 2 * price:
+            self._spend(seconds - price)
+            self._price = min(price * PRICE_RISES, TURN_SECONDS_MAX)
+        elif price > HANDLER_SECONDS:
+            self._price = max(HANDLER_SECONDS, price * PRICE_FALLS)
 
     def _spend(self, seconds: float) -> None:
         self._spent += seconds

@@ -145,7 +145,9 @@ class Turns:
 
     def add(self, doing: str, seconds: float) -> None:
         """Count a piece of work that was measured elsewhere and has no pieces inside."""
-        self.kinds[doing].add(seconds)
+        kind = self.kinds[doing]
+        kind.counts[bisect_left(TURN_BUCKETS_SECONDS, seconds)] += 1
+        kind.seconds += seconds
         if seconds >= self._stall_s:
             self._claimed += seconds
             self._stalled(doing, seconds)
@@ -218,13 +220,14 @@ class Turns:
 
 
 class Steps(Generic[T]):
-    """An awaitable that does what a coroutine does, and tells `ended` of each step how long it took and how much
-    processor time it used, both in seconds; for one wait."""
+    """An awaitable that does what a coroutine does, and tells `ended` the seconds of each step; for one wait."""
 
-    __slots__ = ("_clock", "_cpu", "_ended", "_work")
+    __slots__ = ("_clock", "_ended", "_work")
 
-    def __init__(self, work: Coroutine[Any, Any, T], turns: Turns, ended: Callable[[float, float], None]) -> None:
-        self._work, self._clock, self._cpu, self._ended = work, turns.clock, turns.cpu, ended
+    def __init__(
+        self, work: Coroutine[Any, Any, T], clock: Callable[[], float], ended: Callable[[float], None]
+    ) -> None:
+        self._work, self._clock, self._ended = work, clock, ended
 
     def __await__(self) -> Generator[Any, Any, T]:
         return self  # what `await` needs of a generator is here
@@ -233,23 +236,23 @@ class Steps(Generic[T]):
         return self
 
     def __next__(self) -> Any:
-        return self.send(None)
-
-    def send(self, value: None) -> Any:
-        """The next step."""
-        began, used = self._clock(), self._cpu()
+        began = self._clock()
         try:
-            return self._work.send(value)
+            return self._work.send(None)
         finally:
-            self._ended(self._clock() - began, self._cpu() - used)
+            self._ended(self._clock() - began)
+
+    def send(self, _value: None) -> Any:
+        """The next step."""
+        return self.__next__()
 
     def throw(self, *error: Any) -> Any:
         """The next step, which begins with an exception."""
-        began, used = self._clock(), self._cpu()
+        began = self._clock()
         try:
             return self._work.throw(*error)
         finally:
-            self._ended(self._clock() - began, self._cpu() - used)
+            self._ended(self._clock() - began)
 
     def close(self) -> None:
         """Nobody awaits it any more."""

@@ -131,7 +131,7 @@ async def test_a_handler_waits_for_its_turn_and_is_charged(loop: Loop) -> None:
     assert began == list(range(count))
 
 
-async def test_handlers_that_take_long_begin_one_in_a_turn_until_it_is_forgotten(loop: Loop) -> None:
+async def test_handlers_that_take_long_begin_one_in_a_turn_until_that_is_forgotten(loop: Loop) -> None:
     turns = 0
     began: list[int] = []
 
@@ -139,18 +139,20 @@ async def test_handlers_that_take_long_begin_one_in_a_turn_until_it_is_forgotten
         loop.now += seconds
         began.append(turns)
 
-    first = asyncio.create_task(loop.gate.handle(work(10 * TURN_SECONDS_MAX)))
-    await first
-    tasks = [asyncio.create_task(loop.gate.handle(work(0))) for _ in range(100)]
+    for _ in range(12):
+        await asyncio.create_task(loop.gate.handle(work(TURN_SECONDS_MAX)))
+        loop.turn()
+    began.clear()
+    tasks = [asyncio.create_task(loop.gate.handle(work(0))) for _ in range(300)]
     await asyncio.sleep(0)
     while loop.gate.waiting:
         turns += 1
         loop.turn()
         await asyncio.sleep(0)
     await asyncio.gather(*tasks)
-    in_turn = [began[1:].count(turn) for turn in range(turns + 1)]
-    assert set(in_turn[1:10]) == {1}
-    assert max(in_turn) > 4, "and many again, later"
+    in_turn = [began.count(turn) for turn in range(turns + 1)]
+    assert max(in_turn[:3]) <= 4
+    assert max(in_turn) > 20, "and many again, later"
 
 
 async def test_a_handler_whose_client_goes_while_it_waits_holds_up_nobody(loop: Loop) -> None:

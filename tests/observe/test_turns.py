@@ -153,7 +153,7 @@ async def test_each_step_of_a_coroutine_is_measured_and_waiting_is_not(machine: 
         machine.work(0.5)
 
     task = asyncio.create_task(others())
-    assert await Steps(handle(), machine.turns, lambda took, _used: steps.append(took)) == "answer"
+    assert await Steps(handle(), machine.turns.clock, steps.append) == "answer"
     await task
     assert sum(steps) == pytest.approx(0.003)
 
@@ -164,7 +164,7 @@ async def test_an_error_of_a_measured_coroutine_reaches_who_awaits_it(machine: M
         raise KeyError("k")
 
     with pytest.raises(KeyError):
-        await Steps(handle(), machine.turns, lambda _took, _used: None)
+        await Steps(handle(), machine.turns.clock, lambda _: None)
 
 
 async def test_the_beat_beats_until_it_is_stopped(machine: Machine) -> None:
