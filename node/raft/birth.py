@@ -202,8 +202,13 @@ def _answer_as_born(state: State, sender: Member, challenge: ReadContext | None)
     if state.birth_token is not None:
         state.send(sender.name, _say(state, base.configuration, answer=False, challenge=challenge))
         return
-    data = b"" if base.index else base.configuration.encode()  # later ones are not the birth's: nobody is born of them
-    state.send(sender.name, Birth((), data, answer=False, challenge=challenge))
+    if base.index:  # this configuration is not the birth's: nobody is born of it
+        state.send(sender.name, Birth((), b"", answer=False, challenge=challenge))
+        return
+    # With the address it was born with: without it a late seed would see another set than the one that was born.
+    address = base.configuration.address(state.me.name)
+    data = base.configuration.encode()
+    state.send(sender.name, Birth((), data, answer=False, challenge=challenge, address=address))
 
 
 def _others_seen(state: State, view: Configuration) -> list[Member]:

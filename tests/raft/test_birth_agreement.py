@@ -225,6 +225,26 @@ def test_the_first_entry_says_how_members_are_reached_where_they_say_so() -> Non
     assert cluster.firsts() == {Configuration(ALL, addresses=(a, b)).encode()}
 
 
+def test_a_late_seed_sees_the_very_set_that_was_born_where_addresses_are_part_of_it() -> None:
+    """As it was: who was born said no address any more, so a late seed saw another set, and waited ten seconds."""
+    addresses = tuple(MemberAddress(name, f"{name}.example", 7000) for name in "abc")
+    servers = [Server(name, address=address) for name, address in zip("abc", addresses, strict=True)]
+    Nursery(*servers).rounds(4)
+    servers[1].persist()
+    told = of(servers[1].step(Receive(member("a"), Birth(ALL, b"", answer=True))), Send)[0].message
+    assert isinstance(told, Birth)
+    assert (told.configuration, told.address) == (Configuration(ALL, addresses=addresses).encode(), addresses[1])
+
+    late = Server("a", address=addresses[0])
+    for sender, address in zip("bc", addresses[1:], strict=True):
+        late.step(Receive(member(sender), Birth((member(sender),), b"", answer=True, address=address)))
+    asked = question(late)
+    late.step(Receive(member("b"), Birth((), told.configuration, False, 0, asked, told.address)))
+    assert not late.last_index
+    late.step(Receive(member("c"), Birth(ALL, b"", False, 0, asked, addresses[2], addresses)))
+    assert late.raft.entries(1, 1)[0].data == told.configuration
+
+
 def test_nobody_says_how_another_is_reached() -> None:
     server = Server("a")
     lie = MemberAddress("c", "elsewhere", 1)
