@@ -12,6 +12,7 @@ from operator import attrgetter
 from typing import Any
 
 from node.statemachine.commands import KeyValue, SortTarget
+from node.statemachine.untracked import untracked
 from node.statemachine.work import BYTES_PER_UNIT, Meter, Slices
 
 RUN_KEYS_MAX = 256
@@ -73,11 +74,11 @@ class Sorter:
         if run:
             run.sort(key=self._key, reverse=self._descending)
             self._meter.left -= len(run) // 4 + 1 + COMPARES_PER_MERGED * self._run_bytes // BYTES_PER_UNIT
-            self._runs.append(run[: self._keep])
+            self._runs.append(untracked(run[: self._keep]))
             self._run, self._run_bytes = [], 0
 
     def _merged(self, runs: list[list[KeyValue]]) -> Slices[list[KeyValue]]:
-        merged: list[KeyValue] = []
+        merged: list[KeyValue] = untracked([])
         for kv in merge(*runs, key=self._key, reverse=self._descending):
             merged.append(kv)
             if len(merged) == self._keep:

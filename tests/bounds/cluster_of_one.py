@@ -144,7 +144,6 @@ def running(folder: Path, store: KeyValueStore) -> Iterator[ClusterOfOne]:
 
 
 def _wait_until_ready(cluster: ClusterOfOne) -> None:
-    import time
 
     end = time.monotonic() + ANSWER_SECONDS_MAX
     while time.monotonic() < end:

@@ -1,7 +1,7 @@
 """An event loop that tells a meter where each of its turns begins and ends.
 
-Why it exists: a turn is what the rule is about: everything that is done between two looks at the network and the timers.
-It waits for nothing while a turn is counted, except for what the code under test itself waits for.
+Why it exists: a turn is what the rule is about: everything that is done between two looks at the network and timers. It
+waits for nothing while a turn is counted, except for what the code under test itself waits for.
 """
 
 import asyncio

@@ -15,6 +15,7 @@ and bytes that are made and dropped again and again in one turn. A checksum or a
 (4 MiB) takes 1 to 4 ms; sorting in place is forbidden by a test (`test_blind_spots.py`).
 """
 
+import gc
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -27,15 +28,15 @@ import node
 
 NODE = str(Path(node.__file__).parent)
 
-LINE_US = 0.15
+LINE_US = 0.1
 CALL_US = 0.5
 OBJECT_US = 0.15
-BYTE_US = 0.002
+BYTE_US = 0.001
 """What each costs, in microseconds of a slow machine. `python -m tests.bounds` measures them: it does the longest
 requests with and without the meter and compares its sum with the processor time. See `docs/bounds.md`."""
 
-FIRST_TURNS = 100
-ONE_IN = 8
+FIRST_TURNS = 50
+ONE_IN = 16
 """Lines and calls are counted in so many turns of what is walked, and from then on in every so many'th, which are like
 the others: to count a line takes five times as long as to run it. Objects and bytes are counted in all turns."""
 
@@ -82,13 +83,17 @@ class Meter:
 
     @contextmanager
     def counting(self) -> Iterator[None]:
-        """Count this thread's turns in here."""
+        """Count this thread's turns in here. Python's collector rests: it has a test of its own, and would let go
+        what other tests left."""
+        gc.collect()
+        gc.disable()
         tracemalloc.start()
         try:
             yield
         finally:
             sys.settrace(None)
             tracemalloc.stop()
+            gc.enable()
 
     def begin(self) -> None:
         """A turn begins."""
