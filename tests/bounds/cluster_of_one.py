@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from node import app, assembly
 from node.api.server import ApiRunner
 from node.observe.lines import Lines
@@ -31,7 +33,7 @@ class Node(app._Node):
 
     server: ApiRunner | None = None
 
-    def _make_server(self, *arguments: object) -> ApiRunner:  # type: ignore[override]
+    def _make_server(self, *arguments: object) -> ApiRunner:
         self.server = super()._make_server(*arguments)  # type: ignore[arg-type]
         return self.server
 
@@ -129,7 +131,8 @@ def running(folder: Path, store: KeyValueStore) -> Iterator[ClusterOfOne]:
         with asyncio.Runner(loop_factory=lambda: cluster.loop) as runner, meter.counting():
             runner.run(run())
 
-    made, assembly.KeyValueStore = assembly.KeyValueStore, lambda: store  # type: ignore[misc, assignment]
+    patched = pytest.MonkeyPatch()
+    patched.setattr(assembly, "KeyValueStore", lambda: store)
     worker = threading.Thread(target=thread, name="a node that is counted")
     worker.start()
     try:
@@ -140,7 +143,7 @@ def running(folder: Path, store: KeyValueStore) -> Iterator[ClusterOfOne]:
         cluster.loop.call_soon_threadsafe(cluster.node._signals.ask)
         worker.join()
         lines.close()
-        assembly.KeyValueStore = made  # type: ignore[misc]
+        patched.undo()
 
 
 def _wait_until_ready(cluster: ClusterOfOne) -> None:

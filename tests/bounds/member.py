@@ -87,7 +87,12 @@ class Member:
         log = (BIRTH, *entries) if born else ()
         self.shell = Shell(cast(asyncio.AbstractEventLoop, self.loop), self._fail, 10_000_000, 300_000)
         links = PeerLinks(
-            name="n1", incarnation="n1-disk", boot=BOOT, cluster_id="", deliver=self.shell.deliver, on_link=_nothing
+            name="n1",
+            incarnation="n1-disk",
+            boot=BOOT,
+            cluster_id="",
+            deliver=self.shell.deliver,
+            on_link=lambda peer, lane, direction, up, reason: None,
         )
         links.attach(self.wire)
         self.links = links
@@ -177,9 +182,6 @@ class Member:
             action()
             self.turns()
         return self.meter.worst
-
-
-def _nothing(*_told: object) -> None: ...
 
 
 @contextmanager

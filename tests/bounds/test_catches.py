@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from node.api.etcd import json_door
+from node.api.etcd.decoding import decoding
 from node.api.slices import Steps, at_once
 from node.runtime.applying import Applying
 from node.statemachine import applying
@@ -35,7 +36,7 @@ def test_an_answer_that_is_rendered_in_one_go(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_body_that_is_decoded_in_one_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sliced = json_door.decoding
+    sliced = decoding
 
     def in_one_go(body: bytes, name: str) -> Steps[object]:
         yield 1
