@@ -9,6 +9,7 @@ worker fill, gets its driver by `attach`; the clock round the log's syncs gets i
 
 import asyncio
 import contextlib
+import gc
 import logging
 import random
 import secrets
@@ -135,6 +136,7 @@ class _Node:
         if opened is None:
             return None
         stack.callback(opened.wal.close)
+        gc.freeze()  # modules, and the list of the log's entries: nothing of it is ever garbage
         faults = FaultControl(trace, loop) if settings.enable_faults else None
         about = About(settings.name, self._boot, __version__, client_url(settings))
         core = assemble(settings, about, opened, shell, trace, faults, self._chance, files.half_open, stack)

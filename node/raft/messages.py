@@ -39,9 +39,9 @@ FORWARD_REPLY_BYTES_MAX = 1024 * 1024
 FORWARD_REPLY_ANSWERS_MAX = 256
 """Answers in one ForwardReply."""
 
-
-APPEND_ENTRIES_MAX = 2048
-"""Entries in one Append: decoding and looking at each costs a microsecond of one turn, a configuration five."""
+APPEND_ENTRIES_MAX = 1024
+"""Entries in one Append, as many as a leader sends (`RaftSettings.append_entries_max`): decoding and looking at each
+costs a microsecond of one turn, a configuration five to ten."""
 
 REPORT_BYTES_MAX = 256 * 1024
 """The longest report of a node; that of one with `MEMBERS_MAX` peers and every fault takes a third of it."""

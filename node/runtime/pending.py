@@ -66,7 +66,8 @@ class Pending:
 
     def take_writes(self, requests: Sequence[int]) -> list[PendingWrite]:
         """Likewise those of `requests` that are writes, and still wait."""
-        return [write for request in requests if (write := self.take_write(request)) is not None]
+        mine = [request for request in requests if request in self._writes]  # thousands of reads may be among them
+        return [write for request in mine if (write := self.take_write(request)) is not None]
 
     def take_read(self, request: int) -> ReadReply | None:
         """Likewise for a read."""

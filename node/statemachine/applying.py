@@ -22,8 +22,8 @@ PURGE_STEPS_PER_JOB = 512
 PUT_UNITS = 4
 """What an entry costs that is a put: decoding, doing and answering it."""
 
-PARTS_DROPPED_PER_UNIT = 1
-"""Nested transactions that are let go for one unit: each may have 384 compares and operations."""
+DROPPED_PER_UNIT = 16
+"""Compares and operations that are let go for one unit: a nested transaction may have 384 of them."""
 
 
 class HalfDone(NamedTuple):
@@ -117,9 +117,8 @@ def _doing_long(versions: Versions, entry: Entry, meter: Meter, wanted: bool) ->
         return _malformed(entry, error)
     result = yield from doing(versions, write, meter, wanted)
     while parts:
-        dropped = max(1, meter.left * PARTS_DROPPED_PER_UNIT)
-        del parts[-dropped:]
-        meter.left -= dropped
+        part = parts.pop()
+        meter.left -= 1 + (len(part.compare) + len(part.success) + len(part.failure)) // DROPPED_PER_UNIT
         if meter.left <= 0:
             yield
     return result

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from node.statemachine.comparing import holding
 from node.statemachine.ranges import end_of, ranging
 from node.statemachine.transactions import refusal_of_operations, refusing
+from node.statemachine.untracked import untracked
 from node.statemachine.versions import Versions
 from node.statemachine.work import KEYS_SEEN_PER_UNIT, Meter, Slices
 from node.statemachine.writes import (
@@ -149,7 +150,7 @@ def _deleting(
 ) -> Slices[DeleteResult | None]:
     """Delete, at `revision`; where there is nothing to delete the revision stays `now`."""
     deleted = 0
-    previous: list[KeyValue] = []
+    previous: list[KeyValue] = untracked([])
     start: bytes | None = operation.key
     end = end_of(operation)
     while start is not None:
@@ -160,7 +161,7 @@ def _deleting(
         meter.left -= 1 + len(doomed) + seen // KEYS_SEEN_PER_UNIT
         if meter.left <= 0:
             yield
-    return DeleteResult(revision if deleted else now, deleted, tuple(previous)) if wanted else None
+    return DeleteResult(revision if deleted else now, deleted, untracked(tuple(previous))) if wanted else None
 
 
 def _branches_taken(versions: Versions, txn: Txn, now: int, meter: Meter) -> Slices[dict[int, bool]]:

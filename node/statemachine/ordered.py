@@ -11,6 +11,8 @@ block. A position is never kept: a reader goes on from a key.
 from bisect import bisect_left, insort
 from collections.abc import Callable
 
+from node.statemachine.untracked import untracked
+
 BLOCK_KEYS_MAX = 512
 """Keys of one block, and so the longest piece, and the most that are looked at one by one to count a range's end."""
 
@@ -36,7 +38,7 @@ class OrderedKeys:
         """A key that is not in here yet, and lives."""
         self.living += 1
         if not self._blocks:
-            self._blocks, self._lasts, self._living = [[key]], [key], [1]
+            self._blocks, self._lasts, self._living = [untracked([key])], [key], [1]
             return
         at = bisect_left(self._lasts, key)
         if at == len(self._lasts):
@@ -112,7 +114,7 @@ class OrderedKeys:
     def _split(self, at: int) -> None:
         block = self._blocks[at]
         middle = len(block) // 2
-        right = block[middle:]
+        right = untracked(block[middle:])
         del block[middle:]
         living = self._living[at]
         living_right = sum(map(self._lives, right)) if living < middle + len(right) else len(right)

@@ -7,6 +7,7 @@ decide whether a revision may be read.
 import sys
 
 from node.statemachine.sorting import Sorter
+from node.statemachine.untracked import untracked
 from node.statemachine.versions import Versions
 from node.statemachine.work import KEYS_SEEN_PER_UNIT, Meter, Slices
 from node.statemachine.writes import Compare, DeleteRange, KeyValue, Range, RangeResult, SortOrder, SortTarget
@@ -74,7 +75,7 @@ def ranging(versions: Versions, wanted: Range, now: int, meter: Meter, count: in
         del kvs[limit:]
     if wanted.keys_only:
         yield from _strip(kvs, meter)
-    return RangeResult(now, tuple(kvs), counted if count is None else count, more)
+    return RangeResult(now, untracked(tuple(kvs)), counted if count is None else count, more)
 
 
 class _Taking:
@@ -90,7 +91,7 @@ class _Taking:
         self.matched = 0
         self._wanted = wanted
         self._filters = _filters(wanted)
-        self._kvs: list[KeyValue] = []
+        self._kvs: list[KeyValue] = untracked([])
         descending, by_key = wanted.sort_order is SortOrder.DESCEND, wanted.sort_target is SortTarget.KEY
         self._reversed = by_key and descending
         self._sorter = None if by_key else Sorter(wanted.sort_target, descending, limit, meter)

@@ -11,6 +11,7 @@ from heapq import merge
 from operator import attrgetter
 from typing import Any
 
+from node.statemachine.untracked import untracked
 from node.statemachine.work import BYTES_PER_UNIT, Meter, Slices
 from node.statemachine.writes import KeyValue, SortTarget
 
@@ -74,7 +75,7 @@ class Sorter:
         if run:
             run.sort(key=self._key, reverse=self._descending)
             self._meter.left -= len(run) // 4 + 1 + COMPARES_PER_MERGED * self._run_bytes // BYTES_PER_UNIT
-            self._runs.append(run[: self._keep])
+            self._runs.append(untracked(run[: self._keep]))
             self._run, self._run_bytes = [], 0
 
     def _next_of(self, runs: list[list[KeyValue]]) -> list[list[KeyValue]]:
@@ -88,7 +89,7 @@ class Sorter:
         return taken
 
     def _merged(self, runs: list[list[KeyValue]]) -> Slices[list[KeyValue]]:
-        merged: list[KeyValue] = []
+        merged: list[KeyValue] = untracked([])
         for kv in merge(*runs, key=self._key, reverse=self._descending):
             merged.append(kv)
             if len(merged) == self._keep:

@@ -4,13 +4,14 @@ Why it exists: one key may have a million of them, and neither adding, finding n
 It must not decide which may go.
 
 Shape: most keys have one, which stands for itself; more are a list; of every `PIECE_VERSIONS_MAX` that are complete a
-list is put aside. (A list of its own for every key would also be an object that Python's collector walks over.)
+list is put aside. Python's collector walks over none of them.
 """
 
 from bisect import bisect_right
 from collections.abc import Iterator
 from operator import attrgetter
 
+from node.statemachine.untracked import untracked
 from node.statemachine.writes import KeyValue
 
 PIECE_VERSIONS_MAX = 512
@@ -36,7 +37,8 @@ class Superseded:
         if last is None:
             self._last[kv.key] = kv
         elif not isinstance(last, list):
-            self._last[kv.key] = [last, kv]
+            self._last[kv.key] = untracked([last, kv])
+            untracked(self._last)
         elif len(last) < PIECE_VERSIONS_MAX:
             last.append(kv)
         else:

@@ -18,6 +18,7 @@ import msgspec
 
 from node.statemachine.ordered import OrderedKeys
 from node.statemachine.superseded import Superseded
+from node.statemachine.untracked import untracked
 from node.statemachine.writes import KeyValue
 
 FIRST_REVISION = 1
@@ -35,7 +36,7 @@ class Versions:
         self._newest: dict[bytes, KeyValue] = {}
         self._keys = OrderedKeys(lambda key: self._newest[key].version != 0)
         self._older = Superseded()
-        self._superseding: deque[KeyValue] = deque()
+        self._superseding: deque[KeyValue] = untracked(deque())
         self._held: WeakKeyDictionary[object, int] = WeakKeyDictionary()
 
     @property

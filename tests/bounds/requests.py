@@ -1,0 +1,122 @@
+"""For every route its largest legal request: what it may carry, and what makes its answer longest.
+
+Why it exists: the walk over all routes takes its cases from here, and fails where the router knows one more. A request
+is the bytes that a client sends; the node of `cluster_of_one.py` answers it with the store of `store.py`.
+"""
+
+import json
+from base64 import b64encode
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from node.api.etcd.bodies import BODY_BYTES_MAX
+from node.api.etcd.routes import UNSUPPORTED
+from node.api.inputs import VALUE_CHARS_MAX
+from node.runtime.commands import COMMANDS
+from node.statemachine.writes import VALUE_BYTES_MAX
+
+EVERYTHING = {"key": "AA==", "range_end": "AA=="}
+LONG_KEY = b"w" + b"k" * 8_000
+"""Keys that begin so stand in the store for `/kv` to list."""
+LONGEST_VALUE = b"v" * 1_500_000
+"""Of a put in etcd's form: with its key below 1.5 MiB."""
+
+
+class Case(NamedTuple):
+    """`data`: what is sent. `status`: of the answer. `until`: where it is cut off, for a stream; empty: at its end."""
+
+    data: bytes
+    status: tuple[int, ...] = (200,)
+    until: bytes = b""
+
+
+def ask(method: str, target: str, body: bytes = b"", close: bool = True) -> bytes:
+    """A request. `close`: it goes the usual way, and the connection ends with it."""
+    ends = "Connection: close\r\n" if close else ""
+    return f"{method} {target} HTTP/1.1\r\nHost: localhost\r\n{ends}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def post(path: str, message: Mapping[str, object], padded: bool = False) -> bytes:
+    """A call of etcd's API; `padded`: to the longest body, with what nobody knows."""
+    text = json.dumps(message)
+    if padded:
+        text = text[:-1] + ("," if message else "") + '"x":"' + "x" * (BODY_BYTES_MAX - len(text) - 100) + '"}'
+    return ask("POST", path, text.encode())
+
+
+def text_of(data: bytes) -> str:
+    return b64encode(data).decode()
+
+
+def _txn() -> dict[str, object]:
+    """As many compares, operations, bytes and tokens as a transaction may have; two compares look at every key."""
+    everywhere = {**EVERYTHING, "target": "CREATE", "result": "GREATER", "create_revision": "0"}
+    one = {"key": text_of(b"key-000007"), "target": "VALUE", "value": text_of(b"v" * 64)}
+    puts = [{"request_put": {"key": text_of(b"txn-%d" % i), "value": text_of(b"v" * 8_000)}} for i in range(96)]
+    reads = [{"request_range": {**EVERYTHING, "limit": "10"}} for _ in range(32)]
+    return {"compare": [everywhere, *[one] * 127], "success": puts + reads, "failure": [*reads]}
+
+
+_READ = {path: Case(ask("GET", path)) for path in ("/openapi.json", "/status", "/stats", "/cluster", "/commands")}
+_READ |= {path: Case(ask("GET", path)) for path in ("/metrics", "/livez", "/readyz", "/startupz", "/health")}
+_READ |= {path: Case(ask("GET", path)) for path in ("/version", "/source.json", "/csp-report", "/")}
+
+READING: dict[str, Case] = {
+    **{f"GET {path}": case for path, case in _READ.items()},
+    "GET /log": Case(ask("GET", "/log?limit=1000")),
+    "GET /events": Case(ask("GET", "/events"), until=b"\n\n"),
+    "GET /static/{path}": Case(ask("GET", "/static/trace.js")),
+    "POST /csp-report": Case(ask("POST", "/csp-report", b"{" + b" " * 16_000 + b"}"), (204,)),
+    "GET /kv": Case(ask("GET", f"/kv?prefix={LONG_KEY.decode()}&limit=1000")),
+    "PUT /kv/{key}": Case(ask("PUT", "/kv/longest", b"v" * VALUE_BYTES_MAX)),
+    "GET /kv/{key}": Case(ask("GET", "/kv/longest")),
+    "DELETE /kv/{key}": Case(ask("DELETE", "/kv/longest")),
+    "POST /v3/kv/put": Case(
+        post("/v3/kv/put", {"key": text_of(b"long"), "value": text_of(LONGEST_VALUE), "prev_kv": True})
+    ),
+    "POST /v3/kv/range": Case(post("/v3/kv/range", EVERYTHING)),
+    "POST /v3/kv/txn": Case(post("/v3/kv/txn", _txn())),
+    "POST /v3/maintenance/status": Case(post("/v3/maintenance/status", {}, padded=True)),
+    "POST /v3/cluster/member/list": Case(post("/v3/cluster/member/list", {}, padded=True)),
+    "* /v3/{path}": Case(ask("POST", "/v3/" + "x" * 60_000, b"x" * BODY_BYTES_MAX), (404,)),
+}
+"""By method and path as the router has them."""
+
+CHANGING: dict[str, Case] = {
+    "POST /v3/kv/deleterange": Case(post("/v3/kv/deleterange", EVERYTHING)),
+    "POST /v3/kv/compaction": Case(post("/v3/kv/compaction", {"revision": "200000"})),
+}
+"""Those that change the whole store: they go last."""
+
+COMMAND_CASES = {
+    spec.name: Case(ask("POST", f"/commands/{spec.name}?timeout_ms=1000", b"{" + b" " * 4_000 + b"}"), (200, 400, 409))
+    for spec in COMMANDS
+}
+"""One route serves them all."""
+
+_POSTS = [name.removeprefix("POST ") for name in (*READING, *CHANGING) if name.startswith("POST /v3/")]
+_GETS = [name.removeprefix("GET ") for name in READING if name.startswith("GET ") and name != "GET /events"]
+
+LIKE_ANOTHER = (
+    *(f"POST /v3/{path}" for path in UNSUPPORTED),
+    *(f"* /v3/{path}" for path in UNSUPPORTED),
+    *(f"* {path}" for path in _POSTS),
+    *(f"HEAD {path}" for path in _GETS),
+)
+"""Routes that answer by the same few lines whatever is asked: refusals, and GETs of which the body is left out."""
+
+BESIDE: dict[str, Case] = {
+    "the express lane puts its longest body": Case(
+        ask("POST", "/v3/kv/put", f'{{"key":"{text_of(b"k")}","value":"{text_of(b"v" * 48_000)}"}}'.encode(), False),
+        until=b"}\n",
+    ),
+    "the express lane reads the longest value": Case(
+        ask("POST", "/v3/kv/range", f'{{"key":"{text_of(b"long")}"}}'.encode(), False), until=b'"count":"1"}\n'
+    ),
+    "a limited read of the past": Case(
+        post("/v3/kv/range", {**EVERYTHING, "revision": "100000", "limit": "1"}),
+    ),
+    "many compares": Case(ask("POST", "/v3/kv/txn", b'{"compare":[' + b"{}," * 1_300_000 + b"{}]}"), (429,)),
+    "a long target": Case(ask("GET", "/kv/" + "%41" * (VALUE_CHARS_MAX // 3)), (404,)),
+}
+"""Largest requests in other ways."""

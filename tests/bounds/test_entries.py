@@ -1,0 +1,158 @@
+"""No entry of the log holds the loop while it is applied: each kind, each command, as large as it may be, in a store of
+200,000 keys; where a client waits for its answer, and where nobody does.
+
+The kinds are those of `EntryKind` and of the union `Write`: one that has no case here fails.
+"""
+
+from collections.abc import Callable
+from typing import get_args
+
+import pytest
+
+from node.raft.messages import Append, AppendReply, Heartbeat
+from node.raft.types import Entry, EntryKind
+from node.runtime.inputs import WantWrite
+from node.runtime.ports import Done, Outcome
+from node.statemachine.store import KeyValueStore
+from node.statemachine.writes import (
+    TXN_OPERATIONS_MAX,
+    WRITE_BYTES_MAX,
+    Branches,
+    Compact,
+    Compare,
+    DeleteRange,
+    Nested,
+    Put,
+    Range,
+    Relation,
+    Target,
+    Txn,
+    Write,
+    encode_write,
+)
+from tests.bounds.member import Member, member
+from tests.bounds.meter import TURN_US_MAX
+from tests.bounds.store import KEYS, entry, full_store
+from tests.bounds.test_messages import last_index, wide_configuration
+
+pytestmark = pytest.mark.timeout(300)
+
+EVERYTHING = Range(b"\0", b"\0")
+TRUE_OF_ALL = Compare(b"\0", Target.CREATE_REVISION, Relation.GREATER, 0, b"\0")
+TRUE_OF_ONE = Compare(b"key-000007", Target.VERSION, Relation.GREATER, 0)
+PUTS = tuple(Put(b"txn-%d" % i, b"v" * 8_000) for i in range(TXN_OPERATIONS_MAX))
+
+
+def wide() -> Txn:
+    """Eight nested transactions with 128 compares and 128 operations each: 1,024 operations, 2 MB."""
+    inner = tuple(
+        Branches((TRUE_OF_ONE,) * TXN_OPERATIONS_MAX, tuple(Put(b"%d-%d" % (i, j), b"v" * 1_000) for j in range(128)))
+        for i in range(8)
+    )
+    return Txn((), tuple(Nested(i) for i in range(8)), (), inner)
+
+
+NOTHING_BUT_COMPARES = Txn((), (), (), tuple(Branches((TRUE_OF_ONE,) * TXN_OPERATIONS_MAX) for _ in range(700)))
+"""90,000 compares in 1.6 MB, which are decoded, and then refused: those who have no place in the tree."""
+
+KEEPING: dict[str, Write] = {
+    "Put of the longest value": Put(b"longest", b"v" * (WRITE_BYTES_MAX - 100), prev_kv=True),
+    "Txn of the most operations": wide(),
+    "Txn that compares every key": Txn((TRUE_OF_ALL, *(TRUE_OF_ONE,) * 127), PUTS),
+    "Txn that reads every key": Txn((), (Put(b"k", b"v"), EVERYTHING)),
+    "Txn that reads many limited ranges": Txn((), (Put(b"k", b"v"), *(Range(b"\0", b"\0", limit=100),) * 127)),
+}
+"""They leave the store's keys as they are."""
+
+REMOVING: dict[str, Write] = {
+    "DeleteRange of every key": DeleteRange(b"\0", b"\0", prev_kv=True),
+    "Compact of every key": Compact(KEYS),
+}
+"""They do not; in this order."""
+
+
+@pytest.fixture(scope="module")
+def store() -> KeyValueStore:
+    return full_store()
+
+
+def wait_for(node: Member, command: Write) -> Outcome:
+    """As the leader, of a client that waits."""
+    outcomes: list[Outcome] = []
+    node.shell.post(WantWrite(encode_write(command), node.now + 100_000_000, outcomes.append))
+    node.turns()
+
+    node.hear(AppendReply(node.core.term, True, last_index(node)))
+    return outcomes[0]
+
+
+def hear_of(node: Member, entries: tuple[Entry, ...]) -> None:
+    """As a follower, of which nobody wants to know."""
+    node.hear(Append(1, 1, 0, 1 + len(entries), entries))
+
+
+def check(name: str, node: Member, action: Callable[[], object]) -> None:
+    worst = node.walk(action)
+    print(f"{name}: {worst}, {node.meter.turns} turns")
+    assert worst.us <= TURN_US_MAX, str(worst)
+
+
+def walk_waiting(store: KeyValueStore, name: str, command: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    with member(monkeypatch, store) as node:
+        node.lead()
+        outcomes: list[Outcome] = []
+        check(name, node, lambda: outcomes.append(wait_for(node, command)))
+        assert isinstance(outcomes[0], Done)
+        node.meter.reset()
+        with node.meter.counting():
+            node.meter.turn(outcomes.clear)  # the answer is let go, as after it was sent
+        print(f"  let go: {node.meter.worst}")
+
+
+def walk_unnoticed(store: KeyValueStore, name: str, command: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    with member(monkeypatch, store) as node:
+        node.hear(Heartbeat(1, 1))
+        check(name, node, lambda: hear_of(node, (entry(command, 2),)))
+        assert node.core.status(node.now).applied == 2
+
+
+@pytest.mark.parametrize("name", [*KEEPING, pytest.param("Txn of nothing but compares", marks=pytest.mark.slowest)])
+@pytest.mark.parametrize("walk", [walk_waiting, walk_unnoticed], ids=["waited for", "by itself"])
+def test_a_command(
+    name: str,
+    walk: Callable[[KeyValueStore, str, Write, pytest.MonkeyPatch], None],
+    store: KeyValueStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    walk(store, name, KEEPING.get(name, NOTHING_BUT_COMPARES), monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "walk", [pytest.param(walk_waiting, marks=pytest.mark.slowest), walk_unnoticed], ids=["waited for", "by itself"]
+)
+def test_commands_that_empty_the_store(
+    walk: Callable[[KeyValueStore, str, Write, pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = full_store()
+    for name, command in REMOVING.items():
+        walk(store, name, command, monkeypatch)
+    assert store.key_count == 0
+
+
+OTHERS: dict[str, tuple[Entry, ...]] = {
+    "NOOP": tuple(Entry(2 + i, 1, EntryKind.NOOP) for i in range(1024)),
+    "CONFIGURATION": tuple(Entry(2 + i, 1, EntryKind.CONFIGURATION, wide_configuration().encode()) for i in range(90)),
+    "COMMAND": tuple(entry(Put(b"key-%06d" % i, b"v" * 900), 2 + i) for i in range(1024)),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_many_entries_of_a_kind(kind: str, store: KeyValueStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    with member(monkeypatch, store) as node:
+        node.hear(Heartbeat(1, 1))
+        check(kind, node, lambda: hear_of(node, OTHERS[kind]))
+
+
+def test_every_kind_of_entry_and_of_command_has_a_case() -> None:
+    assert set(OTHERS) == {kind.name for kind in EntryKind}
+    assert {kind.__name__ for kind in get_args(Write)} == {name.split()[0] for name in (*KEEPING, *REMOVING)}
