@@ -142,7 +142,7 @@ def test_commands_that_empty_the_store(
 OTHERS: dict[str, tuple[Entry, ...]] = {
     "NOOP": tuple(Entry(2 + i, 1, EntryKind.NOOP) for i in range(1024)),
     "CONFIGURATION": tuple(Entry(2 + i, 1, EntryKind.CONFIGURATION, wide_configuration().encode()) for i in range(90)),
-    "COMMAND": tuple(entry(Put(b"key-%06d" % i, b"v" * 900), 2 + i) for i in range(1024)),
+    "WRITE": tuple(entry(Put(b"key-%06d" % i, b"v" * 900), 2 + i) for i in range(1024)),
 }
 
 
