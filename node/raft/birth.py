@@ -49,7 +49,11 @@ FRESH_HEARTBEATS = 10
 """How many heartbeat intervals a word stays valid: a seed that fell silent is not seen any more."""
 
 HELD_UP_HEARTBEATS = 100
-"""After how many no word of an earlier process can still arrive: a link that is silent for half of that is given up."""
+"""After how many no word of an earlier process can still arrive, and not before HELD_UP_US_MIN."""
+
+HELD_UP_US_MIN = 10_000_000
+"""However short heartbeats are, a carrier gives up a link only when it was silent for half of that
+(`LinkSettings.inbound_silence_s`)."""
 
 UNHEARD = "?"
 """Stands for the incarnation of a seed that has not been heard lately; no disk has it."""
@@ -246,7 +250,7 @@ def _join_born(state: State, data: bytes, now: int) -> None:
     other_births = {heard.message.configuration for heard in birth.heard.values()} - {b"", data}
     if _agreed_otherwise(state, data) or other_births:
         return
-    if now - birth.began_us >= HELD_UP_HEARTBEATS * state.settings.heartbeat_us:
+    if now - birth.began_us >= max(HELD_UP_US_MIN, HELD_UP_HEARTBEATS * state.settings.heartbeat_us):
         _write_first_entry(state, data)
 
 

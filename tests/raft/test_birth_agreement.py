@@ -6,7 +6,9 @@ from node.raft.birth import FRESH_HEARTBEATS, HELD_UP_HEARTBEATS
 from node.raft.effects import Send
 from node.raft.events import Receive
 from node.raft.messages import Birth, ReadContext
+from node.raft.settings import RaftSettings
 from node.raft.types import Configuration, Member, MemberAddress
+from node.transport.settings import LinkSettings
 from tests.raft.bench import HEARTBEAT_US, Server, configuration, member, of
 from tests.raft.test_birth import Nursery
 
@@ -213,6 +215,17 @@ def test_where_a_seed_is_gone_for_good_one_that_was_born_is_enough_after_a_while
     born(server, "b")
     assert not server.last_index
     server.pass_time((HELD_UP_HEARTBEATS - wait_heartbeats) * HEARTBEAT_US)
+    born(server, "b")
+    assert server.raft.entries(1, 1)
+
+
+def test_short_heartbeats_do_not_shorten_how_long_a_word_may_be_on_its_way() -> None:
+    """A carrier gives up a silent link after seconds, whatever the heartbeat."""
+    server = Server("a", settings=RaftSettings(heartbeat_us=10_000, election_min_us=50_000, election_max_us=100_000))
+    server.pass_time(2 * int(LinkSettings().inbound_silence_s * 1e6) - 1)
+    born(server, "b")
+    assert not server.last_index
+    server.pass_time(1)
     born(server, "b")
     assert server.raft.entries(1, 1)
 
