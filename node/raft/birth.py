@@ -22,8 +22,11 @@ do not bind, because a seed whose disk is lost before birth would otherwise stop
 A seed that missed the moment may be told of it by one that was born, once that is durable there. To take that entry is
 to be born, and needs the same: every other seed agrees or was born of it. Where some do not answer any more, it is
 enough that a majority was born of it, since one of these is one disk; or one alone, for a process that has never agreed
-to another set and has run so long that no word of an earlier process of its disk is still on its way
-(HELD_UP_HEARTBEATS). Who sees one that was born agrees to nothing else any more.
+to another set, has heard of no other that anybody was born of, and has run so long that no word of an earlier process
+of its disk is still on its way (HELD_UP_HEARTBEATS). Who sees one that was born agrees to nothing else any more. (One
+alone may be of a name that two disks bear, and an earlier process of this disk may have helped the others to be born
+with the other disk. While any of those can be heard, nothing happens. That all of them are silent so long, after a
+restart just then, is left to whoever starts two processes of one name on two disks.)
 
 A set that still lacks a seed names it as UNHEARD, so that nobody takes what a node has heard of so far for its
 agreement. A seed that is known by one disk is not known by another until it has fallen silent: two processes of one
@@ -46,7 +49,11 @@ FRESH_HEARTBEATS = 10
 """How many heartbeat intervals a word stays valid: a seed that fell silent is not seen any more."""
 
 HELD_UP_HEARTBEATS = 100
-"""After how many no word of an earlier process can still arrive: a link that is silent for half of that is given up."""
+"""After how many no word of an earlier process can still arrive, and not before HELD_UP_US_MIN."""
+
+HELD_UP_US_MIN = 10_000_000
+"""However short heartbeats are, a carrier gives up a link only when it was silent for half of that
+(`LinkSettings.inbound_silence_s`)."""
 
 UNHEARD = "?"
 """Stands for the incarnation of a seed that has not been heard lately; no disk has it."""
@@ -114,6 +121,7 @@ def waiting_for(state: State, now: int) -> str:
     strangers: list[str] = []
     differing: list[str] = []
     born: list[str] = []
+    births: set[bytes] = set()
     view = _view(state, now)
     for seed in state.identity.seeds:
         if seed == state.identity.name:
@@ -122,6 +130,7 @@ def waiting_for(state: State, now: int) -> str:
         if heard is None:
             silent.append(seed)
         elif heard.message.configuration:
+            births.add(heard.message.configuration)
             (born if _was_born_with(state, heard.message.configuration) else strangers).append(seed)
         elif heard.message.view != view.voters:
             differing.append(seed)
@@ -130,7 +139,12 @@ def waiting_for(state: State, now: int) -> str:
             f"{', '.join(strangers)} belong to a cluster that was born without this disk: "
             "a node whose data was lost is a new member and has no vote"
         )
-    if born and state.birth.wavered:
+    if len(births) > 1:
+        return (
+            f"{', '.join(born)} were born of different sets with this disk in them: two disks bear one name, so end "
+            "the process that should not be, then restart this one"
+        )
+    if born and any(_agreed_otherwise(state, data) for data in births):
         return (
             f"{', '.join(born)} were born of a set with this disk in it, but this process agreed to another set as "
             "well: restart it if it does not go on by itself"
@@ -237,9 +251,18 @@ def _join_born(state: State, data: bytes, now: int) -> None:
     if (view.encode() == data and _all_agree(state, view)) or witnesses >= majority(len(view.voters)):
         _write_first_entry(state, data)
         return
-    never_agreed_otherwise = not birth.wavered and (birth.agreed_to is None or birth.agreed_to.encode() == data)
-    if never_agreed_otherwise and now - birth.began_us >= HELD_UP_HEARTBEATS * state.settings.heartbeat_us:
+    # However old the word: who was born of another set may be silent, and is born all the same.
+    other_births = {heard.message.configuration for heard in birth.heard.values()} - {b"", data}
+    if _agreed_otherwise(state, data) or other_births:
+        return
+    if now - birth.began_us >= max(HELD_UP_US_MIN, HELD_UP_HEARTBEATS * state.settings.heartbeat_us):
         _write_first_entry(state, data)
+
+
+def _agreed_otherwise(state: State, data: bytes) -> bool:
+    """Whether this process has agreed to another set than the one whose first entry is `data`."""
+    birth = state.birth
+    return birth.wavered or (birth.agreed_to is not None and birth.agreed_to.encode() != data)
 
 
 def _was_born_with(state: State, data: bytes) -> bool:

@@ -91,6 +91,7 @@ class Driver:
         self._now, self._answers.now, self._wall_us = now, now, wall_us
         self._requests.begin_turn()
         events: list[Event] = []
+        self._take_durable(events)  # before any timer: a disk that has answered by now is not silent
         if self.core.unfinished:
             events.append(Continue())
         proposals: list[Proposal] = []
@@ -109,7 +110,6 @@ class Driver:
                     self._relaying.want_relay(item, self._heard.get(item.node))
                 case Deadline():
                     events.append(item)
-        self._take_durable(events)
         if proposals:
             events.append(Propose(tuple(proposals)))
         if reads:

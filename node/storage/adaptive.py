@@ -79,7 +79,10 @@ class AdaptiveCommit(ThreadedCommit):
 
     @property
     def _worker_idle(self) -> bool:
-        return self._outstanding == len(self._waiting) and not self._chores_due
+        """Whether it neither does anything nor was asked to: that is what lets this thread touch the log. A group may
+        be reported before the worker has put it down and seen whether it has chores."""
+        untouched = self._outstanding == len(self._waiting)
+        return untouched and not (self._wanted or self._busy or self._chores_due)
 
     def _use_the_turn(self) -> None:
         self._turn_due = False

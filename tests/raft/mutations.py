@@ -406,14 +406,20 @@ MUTATIONS = (
     Mutation(
         "one that was born is enough at once",
         "birth.py",
-        "    if never_agreed_otherwise and now - birth.began_us >= HELD_UP_HEARTBEATS * state.settings.heartbeat_us:",
-        "    if never_agreed_otherwise:",
+        "    if now - birth.began_us >= max(HELD_UP_US_MIN, HELD_UP_HEARTBEATS * state.settings.heartbeat_us):",
+        "    if True:",
     ),
     Mutation(
         "join a birth although another set was agreed to",
         "birth.py",
-        "    if never_agreed_otherwise and now",
-        "    if now",
+        "    if _agreed_otherwise(state, data) or other_births:",
+        "    if other_births:",
+    ),
+    Mutation(
+        "join a birth although another was born of another set",
+        "birth.py",
+        "    if _agreed_otherwise(state, data) or other_births:",
+        "    if _agreed_otherwise(state, data):",
     ),
     Mutation(
         "tell of a birth that a crash can undo",

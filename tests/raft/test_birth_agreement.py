@@ -6,7 +6,9 @@ from node.raft.birth import FRESH_HEARTBEATS, HELD_UP_HEARTBEATS
 from node.raft.effects import Send
 from node.raft.events import Receive
 from node.raft.messages import Birth, ReadContext
+from node.raft.settings import RaftSettings
 from node.raft.types import Configuration, Member, MemberAddress
+from node.transport.settings import LinkSettings
 from tests.raft.bench import HEARTBEAT_US, Server, configuration, member, of
 from tests.raft.test_birth import Nursery
 
@@ -215,6 +217,46 @@ def test_where_a_seed_is_gone_for_good_one_that_was_born_is_enough_after_a_while
     server.pass_time((HELD_UP_HEARTBEATS - wait_heartbeats) * HEARTBEAT_US)
     born(server, "b")
     assert server.raft.entries(1, 1)
+
+
+def test_short_heartbeats_do_not_shorten_how_long_a_word_may_be_on_its_way() -> None:
+    """A carrier gives up a silent link after seconds, whatever the heartbeat."""
+    server = Server("a", settings=RaftSettings(heartbeat_us=10_000, election_min_us=50_000, election_max_us=100_000))
+    server.pass_time(2 * int(LinkSettings().inbound_silence_s * 1e6) - 1)
+    born(server, "b")
+    assert not server.last_index
+    server.pass_time(1)
+    born(server, "b")
+    assert server.raft.entries(1, 1)
+
+
+@pytest.mark.parametrize("silent_heartbeats", [1, 2 * FRESH_HEARTBEATS])
+def test_one_that_was_born_is_not_enough_where_another_was_born_of_another_set(silent_heartbeats: int) -> None:
+    """An earlier process of this disk helped c to be born with the old b, and the new b with c's word and its own: to
+    follow the new b would make two clusters with a quorum. What c said counts, however long it is silent."""
+    server = Server("a")
+    born(server, "c", WITH_OLD)
+    server.pass_time(HELD_UP_HEARTBEATS * HEARTBEAT_US - silent_heartbeats * HEARTBEAT_US)
+    born(server, "c", WITH_OLD)
+    server.pass_time(silent_heartbeats * HEARTBEAT_US)
+    server.step(Receive(NEW, Birth((), Configuration(WITH_NEW).encode(), answer=False)))
+    assert not server.last_index
+
+
+def test_who_hears_two_that_were_born_of_different_sets_says_that_two_disks_bear_one_name() -> None:
+    server = Server("a")
+    born(server, "c", WITH_OLD)
+    server.step(Receive(NEW, Birth((), Configuration(WITH_NEW).encode(), answer=False)))
+    waiting_for = server.raft.status(server.now).waiting_for
+    assert waiting_for.startswith("b, c were born of different sets with this disk in them: two disks bear one name")
+
+
+def test_one_that_agreed_to_another_set_than_was_born_says_that_a_restart_helps() -> None:
+    server = Server("a")
+    hear(server, member("c"), NEW)
+    server.step(Receive(member("c"), Birth(WITH_NEW, b"", answer=True, challenge=ReadContext("c", "boot-1", 7))))
+    born(server, "c", WITH_OLD)
+    assert "restart it if it does not go on" in server.raft.status(server.now).waiting_for
 
 
 def test_the_first_entry_says_how_members_are_reached_where_they_say_so() -> None:

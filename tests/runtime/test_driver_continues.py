@@ -1,9 +1,11 @@
 """What one step may not do is done in the next, which comes without anything else that happens."""
 
-from node.raft.messages import Append
+from node.raft.events import Deadline
+from node.raft.messages import Append, HeartbeatReply
 from node.raft.settings import RaftSettings
-from node.runtime.inputs import WantWrite
-from tests.runtime.doubles import TIMEOUT_US, Bench
+from node.raft.types import Role
+from node.runtime.inputs import Arrived, WantWrite
+from tests.runtime.doubles import MEMBERS, TIMEOUT_US, Bench
 
 VALUE_BYTES = 600_000
 WRITES = 12
@@ -30,3 +32,15 @@ def test_a_leader_with_more_to_send_than_a_step_may_asks_for_another_turn_until_
     assert sum(turns) >= WRITES * VALUE_BYTES
     assert max(turns) <= budget
     assert len(turns) > 2
+
+
+def test_what_the_disk_has_answered_counts_before_a_timer_that_is_due_in_the_same_turn() -> None:
+    """A loop that stood still finds both at once: a disk that has answered by then is not silent."""
+    bench = Bench()
+    bench.lead()
+    bench.disk.held = True
+    bench.take(WantWrite(b"x", bench.now + 10 * TIMEOUT_US, lambda _outcome: None))
+    bench.now += RaftSettings().disk_silence_us
+    bench.disk.complete()
+    bench.take(Arrived(MEMBERS[1], HeartbeatReply(bench.driver.core.term)), Deadline())
+    assert bench.driver.core.role is Role.LEADER

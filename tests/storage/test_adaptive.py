@@ -8,7 +8,14 @@ import pytest
 
 from node.raft.effects import Persist
 from node.storage import adaptive
-from node.storage.adaptive import AVERAGE_SYNCS, ONE_SECONDS_MAX, QUICK_SECONDS_MAX, SLOW_GROUPS, TRUST_SECONDS_MAX
+from node.storage.adaptive import (
+    AVERAGE_SYNCS,
+    ONE_SECONDS_MAX,
+    QUICK_SECONDS_MAX,
+    SLOW_GROUPS,
+    TRUST_SECONDS_MAX,
+    AdaptiveCommit,
+)
 from node.storage.errors import StorageError
 from node.storage.wal import open_wal
 from tests.storage.disks import ClockedDisk
@@ -186,6 +193,24 @@ def test_a_disk_that_let_the_loop_wait_in_vain_is_slow(
     disk.release()
     loop.report()
     assert not loop.waits(3)
+
+
+def test_what_the_worker_was_asked_to_write_is_left_to_it_although_it_has_not_begun(
+    loop: Loop, disk: ClockedDisk
+) -> None:
+    """Two threads must never use the log at once, however late the worker gets its turn of the processor."""
+    disk.sync_s = ONE_SECONDS_MAX + 0.001
+    assert loop.waits(2)
+    disk.sync_s = 0.0
+    assert not any(loop.waits(index) for index in range(3, 2 + SLOW_GROUPS))
+    commit = loop.wal._commit
+    assert isinstance(commit, AdaptiveCommit)
+    with commit._changed:  # the worker cannot begin
+        loop.write(append(2 + SLOW_GROUPS, command(2 + SLOW_GROUPS)))
+        loop.write(append(3 + SLOW_GROUPS, command(3 + SLOW_GROUPS)))
+        assert not loop.turns, "the loop would write what the worker is about to take"
+    while loop.done[-1] < 3 + SLOW_GROUPS:
+        loop.report()
 
 
 def test_what_waits_for_its_turn_is_written_when_the_log_is_closed(loop: Loop, disk: ClockedDisk) -> None:
