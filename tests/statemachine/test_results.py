@@ -49,8 +49,8 @@ def test_a_result_that_costs_more_to_read_than_its_bytes_say_is_too_long() -> No
 
 @pytest.mark.parametrize("inside", [False, True])
 def test_finding_out_that_it_is_too_long_does_not_walk_over_it(inside: bool) -> None:
-    result: Result = RangeResult(4, (kv(b"k"),) * 1_000_000, 1_000_000, False)
-    result = TxnResult(4, True, (result,) * 1000) if inside else result
+    long = RangeResult(4, (kv(b"k"),) * 1_000_000, 1_000_000, False)
+    result: Result = TxnResult(4, True, (long,) * 1000) if inside else long
     lines = 0
 
     def count(_frame: FrameType, event: str, _argument: Any) -> Any:

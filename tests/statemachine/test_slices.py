@@ -54,7 +54,8 @@ many_puts_at_once = st.lists(KEYS, unique=True).map(lambda keys: Txn((), tuple(P
 @st.composite
 def nested(draw: st.DrawFn) -> Txn:
     """A transaction with others inside, at random places of random branches."""
-    branch = st.lists(st.one_of(puts, puts_of_few, deletes_of_few, ranges), max_size=2)
+    operations: st.SearchStrategy[Operation] = st.one_of(puts, puts_of_few, deletes_of_few, ranges)
+    branch = st.lists(operations, max_size=2)
     trees: list[tuple[list[Operation], list[Operation]]] = [(draw(branch), draw(branch))]
     for index in range(draw(st.integers(0, 3))):
         parent = trees[draw(st.integers(0, index))][draw(st.integers(0, 1))]
