@@ -32,13 +32,13 @@ LINE_US = 0.1
 CALL_US = 0.5
 OBJECT_US = 0.15
 BYTE_US = 0.001
-"""What each costs, in microseconds of a slow machine: processor time of long reads, of long entries and of large frames,
+"""What each costs, in microseconds of a slow machine: the processor time of long reads, long entries and large frames,
 without the meter, by what it counts of them. `docs/bounds.md` tells how far they are from it."""
 
 FIRST_TURNS = 40
 ONE_IN = 32
-"""Lines, calls and bytes are counted in so many turns of what is walked, and from then on in every so many'th, which are
-like the others: to count a line takes five times as long as to run it. Objects are counted in all turns."""
+"""Lines, calls and bytes are counted in so many turns of what is walked, and from then on in every so many'th, which
+are like the others: to count a line takes five times as long as to run it. Objects are counted in all turns."""
 
 TURN_US_MAX = 15_000
 """A tenth of the shortest election timeout, with default settings."""
