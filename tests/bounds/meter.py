@@ -12,7 +12,7 @@ else runs on it. What is counted, on the thread that begins to count:
 
 What it cannot see: C code that walks over much and makes nothing (sorting a list in place, a checksum, a comparison),
 and bytes that are made and dropped again and again in one turn. A checksum or a comparison of all that a frame may hold
-(4 MiB) takes 1 to 4 ms; sorting in place is forbidden by a test (`test_blind_spots.py`).
+(4 MiB) takes 1 to 4 ms; sorting is done in short runs (`node/statemachine/sorting.py`).
 """
 
 import gc
@@ -32,13 +32,13 @@ LINE_US = 0.1
 CALL_US = 0.5
 OBJECT_US = 0.15
 BYTE_US = 0.001
-"""What each costs, in microseconds of a slow machine. `python -m tests.bounds` measures them: it does the longest
-requests with and without the meter and compares its sum with the processor time. See `docs/bounds.md`."""
+"""What each costs, in microseconds of a slow machine: the processor time of long reads, long entries and large frames,
+without the meter, by what it counts of them. `docs/bounds.md` tells how far they are from it."""
 
-FIRST_TURNS = 50
-ONE_IN = 16
-"""Lines and calls are counted in so many turns of what is walked, and from then on in every so many'th, which are like
-the others: to count a line takes five times as long as to run it. Objects and bytes are counted in all turns."""
+FIRST_TURNS = 40
+ONE_IN = 32
+"""Lines, calls and bytes are counted in so many turns of what is walked, and from then on in every so many'th, which
+are like the others: to count a line takes five times as long as to run it. Objects are counted in all turns."""
 
 TURN_US_MAX = 15_000
 """A tenth of the shortest election timeout, with default settings."""
@@ -64,7 +64,7 @@ class Work(NamedTuple):
 
 
 class Meter:
-    """Counts turn by turn, on the thread that calls `start`. `worst`: the most that one turn did since `reset`."""
+    """Counts turn by turn, on the thread that calls `counting`. `worst`: the most that one turn did since `reset`."""
 
     def __init__(self, one_in: int = ONE_IN) -> None:
         self.worst = Work()
@@ -74,8 +74,8 @@ class Meter:
         self._lines = 0
         self._calls = 0
         self._objects = 0
-        self._bytes = 0
         self._trace = self._tracer()
+        self._counts = False
 
     def reset(self) -> None:
         """Forget what was counted."""
@@ -87,32 +87,40 @@ class Meter:
         what other tests left."""
         gc.collect()
         gc.disable()
-        tracemalloc.start()
+        self._counts = True
         try:
             yield
         finally:
-            sys.settrace(None)
-            tracemalloc.stop()
+            self._counts = False
+            self._look(False)
             gc.enable()
 
     def begin(self) -> None:
         """A turn begins."""
-        every = self.turns < FIRST_TURNS or self.turns % self._one_in == 0
-        sys.settrace(self._trace if every else None)
-        tracemalloc.reset_peak()
-        self._bytes = tracemalloc.get_traced_memory()[0]
+        if not self._counts:
+            return
+        self._look(self.turns < FIRST_TURNS or self.turns % self._one_in == 0)
         self._objects = sys.getallocatedblocks()
         self._lines = self._calls = 0
 
     def end(self) -> None:
         """It ended."""
+        if not self._counts:
+            return
         lines, calls = self._lines, self._calls
         objects = abs(sys.getallocatedblocks() - self._objects)
-        work = Work(lines, calls, objects, max(0, tracemalloc.get_traced_memory()[1] - self._bytes))
+        work = Work(lines, calls, objects, tracemalloc.get_traced_memory()[1])  # 0 while it is not traced
         self.turns += 1
         self.total_us += work.us
         if work.us > self.worst.us:
             self.worst = work
+
+    def _look(self, closely: bool) -> None:
+        """Count lines, calls and bytes, or leave that."""
+        sys.settrace(self._trace if closely else None)
+        tracemalloc.stop()
+        if closely:
+            tracemalloc.start()
 
     def turn(self, action: Callable[[], Any]) -> Any:
         """Do `action` as one turn."""

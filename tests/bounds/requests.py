@@ -117,6 +117,7 @@ BESIDE: dict[str, Case] = {
         post("/v3/kv/range", {**EVERYTHING, "revision": "100000", "limit": "1"}),
     ),
     "many compares": Case(ask("POST", "/v3/kv/txn", b'{"compare":[' + b"{}," * 1_300_000 + b"{}]}"), (429,)),
+    "a log of long entries": Case(ask("GET", "/log?limit=1000")),
     "a long target": Case(ask("GET", "/kv/" + "%41" * (VALUE_CHARS_MAX // 3)), (404,)),
 }
 """Largest requests in other ways."""

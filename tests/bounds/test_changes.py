@@ -15,7 +15,7 @@ from tests.bounds.test_messages import PUT, entries_of, last_index
 
 pytestmark = pytest.mark.timeout(300)
 
-LONG_LOG = 50_000
+LONG_LOG = 10_000
 """Entries to be applied by a node that restarts: more are more turns of the same length, at most 512 entries each."""
 
 UNCOMMITTED = RaftSettings().uncommitted_entries_max

@@ -170,7 +170,7 @@ class Bench:
         self.report_wanted: Callable[[str], None] = lambda _peer: None
         self.command: Callable[[str, bytes, CommandReplied], None] = lambda *_: None
         self.woken = 0
-        """How often the driver asked for another turn."""
+        """How often the driver asked for another turn, since it got the last one by `turn`."""
         hooks = Hooks(
             wake=self._wake,
             configuration=lambda _change: None,
@@ -189,6 +189,7 @@ class Bench:
     def turn(self) -> None:
         """The turn of the loop that the driver asked for."""
         assert self.woken
+        self.woken = 0
         self.take()
 
     def take(self, *inputs: Input) -> None:
