@@ -18,7 +18,7 @@ from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http_exceptions import HttpProcessingError
 
 from node.api.answers import Problem
-from node.api.clients import Clients
+from node.api.clients import UNREAD_SECONDS_MAX, Clients
 from node.api.express import Express
 from node.api.framework import FrameworkConnection, FrameworkServer, answer_as_http_1_1
 from node.api.gate import Gate
@@ -114,14 +114,25 @@ class Connection(FrameworkConnection):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request is under way, nor known to be on its way."""
-        return self.waits_for_request and not (self._answering or self._queued or self._held)
+        """Whether no request is under way, nor known to be on its way, and every answer was taken: else it would keep
+        its descriptor although it was closed."""
+        under_way = self._answering or self._queued or self._held
+        return self.waits_for_request and not (under_way or self._unsent_bytes)
 
     @property
     def unread_bytes(self) -> int:
         """How much of its answers the client has not taken, where that is too much to go on."""
-        stuck = self.answers_are_stuck and self.transport is not None
-        return self.transport.get_write_buffer_size() if stuck and self.transport is not None else 0
+        return self._unsent_bytes if self.answers_are_stuck else 0
+
+    @property
+    def _unsent_bytes(self) -> int:
+        return self.transport.get_write_buffer_size() if self.transport is not None else 0
+
+    def force_close(self) -> None:
+        """End it once what waits to be sent is sent; a client that takes nothing is not waited for longer than that."""
+        if self.transport is not None and self._unsent_bytes:
+            self.loop.call_later(UNREAD_SECONDS_MAX, self.transport.abort)
+        super().force_close()
 
     def abort(self) -> None:
         """End it now, with whatever waits to be sent."""

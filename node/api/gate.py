@@ -143,7 +143,9 @@ class Gate:
         self._marked = False
         self._spent = 0.0
         waiting = self._waiting
-        while waiting and not self._shut and self._spent < TURN_SECONDS_MAX:
-            waiting.popleft()()
-        if waiting:
-            self._mark()
+        try:
+            while waiting and not self._shut and self._spent < TURN_SECONDS_MAX:
+                waiting.popleft()()
+        finally:  # whoever fails as it comes in must not leave the others waiting for ever
+            if waiting:
+                self._mark()

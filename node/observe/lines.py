@@ -30,7 +30,8 @@ LAST_WORDS_SECONDS = 0.5
 """How long the end of a process waits for its last lines to be read."""
 
 TRY_AGAIN_SECONDS = 1.0
-"""Where a descriptor that must not be waited in takes nothing, it is waited for beside it, so long at a time."""
+"""Where a descriptor that must not be waited in takes nothing, it is waited for beside it, so long at a time. And the
+pause after a write that failed: a full disk fails at once, and a thread that does nothing else slows down the loop."""
 
 _GONE = frozenset({errno.EPIPE, errno.EBADF, errno.EIO})
 """Errors after which nobody will read any more; any other loses the piece (a disk that is full may have room again)."""
@@ -63,6 +64,8 @@ class Lines:
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._told_of = 0
+        self._telling = 0
+        """How many lost lines the piece tells of that is being written; 0: it holds lines."""
         self._error: OSError | None = None
         self._closed = False
         self._changed = threading.Condition()
@@ -117,8 +120,9 @@ class Lines:
             while not self._waiting and not self._closed and self.lost == self._told_of:
                 self._changed.wait()
             if self.lost > self._told_of and self._error is None:
-                count, self._told_of = self.lost - self._told_of, self.lost
-                return self.told(count).encode(errors="backslashreplace") + b"\n"
+                self._telling, self._told_of = self.lost - self._told_of, self.lost
+                return self.told(self._telling).encode(errors="backslashreplace") + b"\n"
+            self._telling = 0
             if not self._waiting:
                 return None
             piece = self._waiting.popleft()
@@ -129,8 +133,14 @@ class Lines:
 
     def _failed(self, error: OSError, piece: bytes) -> None:
         with self._changed:
-            self.lost += piece.count(b"\n")
+            if self._telling:
+                self._told_of -= self._telling  # to be told again: nobody said that line, so it is not lost itself
+            else:
+                self.lost += piece.count(b"\n")
             if error.errno not in _GONE:
+                if self._closed:
+                    self._told_of = self.lost  # what is left is tried once
+                self._changed.wait_for(lambda: self._closed, TRY_AGAIN_SECONDS)
                 return
             self._error = error
             self.lost += len(self._waiting)

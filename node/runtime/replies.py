@@ -15,11 +15,13 @@ Reply = Callable[[Any], None]
 
 
 class Replies:
-    """Each is called once, by `tell`, in the order in which they came."""
+    """Each is called once, by `tell`: single ones in the order in which they came, those of groups likewise, and one of
+    each in turn, so that writes that never end do not keep reads from their answers, nor the other way round."""
 
     def __init__(self) -> None:
         self._single: deque[tuple[Reply, Any]] = deque()
         self._groups: deque[Iterator[tuple[Reply, Any]]] = deque()
+        self._group_is_next = False
 
     def __len__(self) -> int:
         """How many outcomes wait to be told; those of groups are not counted: they are where they waited before."""
@@ -47,7 +49,8 @@ class Replies:
         return False
 
     def _next(self) -> tuple[Reply, Any] | None:
-        if self._single:
+        self._group_is_next = not self._group_is_next
+        if self._single and not (self._groups and self._group_is_next):
             return self._single.popleft()
         following = next(self._groups[0], None)
         if following is None:

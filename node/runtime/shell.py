@@ -105,6 +105,7 @@ class Shell:
         self.stopped = True
         if self._timer is not None:
             self._timer.cancel()
+            self._deadline_is_due(False)  # it will not be served, and whoever waits for it must hear that we stop
         _refuse(self._inbox.drain())
         self._driver.stop()
         self._quiet.set()

@@ -10,10 +10,14 @@ from aiohttp import web
 
 from node.api import clients as limits
 from node.api.clients import BODY_SECONDS_MAX, IDLE_SECONDS_MIN, UNREAD_SECONDS_MAX, Clients
+from node.api.connection import Connection
 from node.api.server import ApiRunner
 from tests.api.test_express import Client, connected
 
 GET = b"GET /quick HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+LARGE_BYTES = 16 * 1024
+"""Less than what a connection holds for a client before it counts as stuck."""
 
 
 class One:
@@ -135,6 +139,9 @@ async def serving(most: int) -> AsyncIterator[Slow]:
     async def quick(_request: web.Request) -> web.Response:
         return web.Response(text="quick")
 
+    async def large(_request: web.Request) -> web.Response:
+        return web.Response(body=bytes(LARGE_BYTES))
+
     async def wait(_request: web.Request) -> web.Response:
         made[0].waiting += 1
         await made[0].released.wait()
@@ -142,6 +149,7 @@ async def serving(most: int) -> AsyncIterator[Slow]:
 
     app.router.add_get("/quick", quick)
     app.router.add_get("/wait", wait)
+    app.router.add_get("/large", large)
     runner = ApiRunner(app, clients=Clients(most, asyncio.get_running_loop()))
     await runner.setup()
     try:
@@ -211,3 +219,44 @@ async def test_a_listener_that_is_out_of_descriptors_goes_on_later(monkeypatch: 
     async with serving(4) as server, connected(server.port) as client:
         assert await client.ask(GET) == (200, b"quick")
     assert failures == [0]
+
+
+def _unsent(connection: Connection) -> int:
+    return connection.transport.get_write_buffer_size() if connection.transport is not None else 0
+
+
+async def _with_an_answer_that_is_not_taken(server: Slow, deaf: socket.socket) -> Connection:
+    """Ask until an answer is on its way that the kernel does not take from us, and that is too short to wait for."""
+    loop = asyncio.get_running_loop()
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    deaf.setblocking(False)
+    await loop.sock_connect(deaf, ("127.0.0.1", server.port))
+    while not server.runner.clients._open:  # noqa: ASYNC110 - the server has no event
+        await asyncio.sleep(0.005)
+    (connection,) = server.runner.clients._open
+    assert isinstance(connection, Connection)
+    while not _unsent(connection):
+        await loop.sock_sendall(deaf, GET.replace(b"quick", b"large"))
+        await asyncio.sleep(0.02)
+    assert not connection.answers_are_stuck
+    return connection
+
+
+async def test_who_has_an_answer_to_take_makes_no_room_for_its_descriptor_stays(at_once: None) -> None:
+    async with serving(1) as server:
+        with socket.socket() as deaf:
+            await _with_an_answer_that_is_not_taken(server, deaf)
+            async with connected(server.port) as other:
+                status, _ = await other.ask(GET)
+            assert status == 503
+
+
+async def test_a_connection_that_ends_while_its_answer_is_not_taken_does_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.api.connection.UNREAD_SECONDS_MAX", 0.05)
+    async with serving(1) as server:
+        with socket.socket() as deaf:
+            connection = await _with_an_answer_that_is_not_taken(server, deaf)
+            connection.force_close()
+            async with asyncio.timeout(5):
+                while server.runner.clients.count:  # noqa: ASYNC110 - likewise
+                    await asyncio.sleep(0.005)

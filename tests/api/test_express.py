@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import pairwise
 
 import pytest
 from aiohttp import web
@@ -15,6 +16,7 @@ from node.observe.metrics import Metrics
 from node.observe.trace import Trace
 from node.raft.types import Entry, EntryKind
 from node.runtime.ports import Done, NotProposed, Outcome, ReadFailed
+from node.statemachine.writes import Put, encode_write
 from tests.api.double import ScriptedNode
 
 HEAD = "POST /lane HTTP/1.1\r\nHost: 127.0.0.1:1\r\nContent-Type: application/json\r\nContent-Length: {}\r\n"
@@ -263,6 +265,25 @@ async def test_both_ways_give_the_same_answer(path: str, body: bytes, taken: boo
             assert bool(metrics.reads) is (path == "range")
     assert answers[0][0] == answers[1][0]
     assert answers[0][1].replace(b'"raft_term":"7"', b'"raft_term":"0"') == answers[1][1]
+
+
+async def test_long_values_that_are_read_together_are_answered_one_in_a_turn() -> None:
+    node = Node()
+    node.store.apply([Entry(1, 1, EntryKind.WRITE, encode_write(Put(b"here", bytes(1024 * 1024))))])
+    metrics = Metrics(node.status, Trace("n1", "boot", lambda: 0), node.loop_age_us, node.store)
+    lane = EtcdExpress(EtcdApi(node, node.store, metrics, lambda: 7), node, node.store, metrics)
+    answers: list[tuple[int, bytes]] = []
+    for _ in range(5):
+        assert lane.range(b'{"key":"aGVyZQ=="}', lambda status, body: answers.append((status, body)))
+    seen = [len(answers)]
+    while len(answers) < 5:
+        await asyncio.sleep(0)
+        seen.append(len(answers))
+        assert len(seen) < 50
+    assert max(after - before for before, after in pairwise([0, *seen])) == 1
+    assert len(set(answers)) == 1
+    assert answers[0][0] == 200
+    assert len(answers[0][1]) > 1024 * 1024
 
 
 def _etcd(path: str, body: bytes, more: str = "") -> bytes:

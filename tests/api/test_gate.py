@@ -111,6 +111,21 @@ def test_nobody_comes_in_while_a_deadline_is_due(loop: Loop) -> None:
     assert loop.done == [0, 1, 2]
 
 
+def test_who_fails_as_it_comes_in_leaves_nobody_waiting_behind_it(loop: Loop) -> None:
+    def fail() -> None:
+        raise RuntimeError("planted")
+
+    loop.gate.shut(True)
+    loop.gate.wait(fail)
+    loop.come(1)
+    loop.gate.shut(False)
+    with pytest.raises(RuntimeError, match="planted"):
+        loop.turn()
+    loop.turn()
+    assert loop.done == [1]
+    assert not loop.gate.waiting
+
+
 async def test_a_handler_waits_for_its_turn_and_is_charged(loop: Loop) -> None:
     began: list[int] = []
 

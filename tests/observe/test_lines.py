@@ -183,3 +183,42 @@ def test_a_process_whose_errors_nobody_reads_ends_all_the_same(tmp_path: Path) -
     assert process.stderr is not None
     assert process.stderr.read().endswith(b"\n")
     process.stderr.close()
+
+
+def test_a_full_disk_is_tried_again_at_a_stated_rate_and_what_it_lost_is_counted_once() -> None:
+    tried: list[bytes] = []
+
+    class Full(Lines):
+        def _write(self, piece: bytes) -> int:
+            tried.append(piece)
+            raise OSError(errno.ENOSPC, "no space left on device")
+
+    lines = Full(2)
+    lines.put("a line")
+    time.sleep(0.2)
+    assert len(tried) <= 2, "a writer that spins holds up the loop by Python's lock"
+    assert lines.lost == 1, "the line that tells of a loss is none that anybody said"
+    assert lines.close(5)
+
+
+def test_what_a_full_disk_lost_is_told_when_it_has_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.observe.lines.TRY_AGAIN_SECONDS", 0.01)
+    written: list[bytes] = []
+    told = threading.Event()
+
+    class FullThrice(Lines):
+        failures = 0
+
+        def _write(self, piece: bytes) -> int:
+            if self.failures < 3:
+                self.failures += 1
+                raise OSError(errno.ENOSPC, "no space left on device")
+            written.append(piece)
+            told.set()
+            return len(piece)
+
+    lines = FullThrice(2)
+    lines.put("a line")
+    assert told.wait(5)
+    assert written == [lost_words(1).encode() + b"\n"]
+    assert lines.close(5)

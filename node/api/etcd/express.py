@@ -4,13 +4,15 @@ Why it exists: see `node.api.express`. Only the forms below are taken; the usual
 errors too, are made by the same code as theirs.
 """
 
+import asyncio
 import re
 from binascii import a2b_base64
 from collections.abc import Callable
 from typing import Protocol
 
-from node.api.etcd.calls import ReadableStore, answered
+from node.api.etcd.calls import Answered, ReadableStore, answered
 from node.api.etcd.errors import EtcdError
+from node.api.etcd.rendering import is_small
 from node.api.etcd.routes import EtcdApi
 from node.api.express import Answer, Handler
 from node.observe.metrics import Metrics
@@ -38,6 +40,7 @@ class EtcdExpress:
         self._node = node
         self._store = store
         self._metrics = metrics
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def routes(self) -> dict[str, Handler]:
         """By path."""
@@ -50,7 +53,7 @@ class EtcdExpress:
             return False
 
         def reply(outcome: Outcome) -> None:
-            self._send(answer, lambda: self._door.small(self._calls.written(outcome)))
+            self._send(answer, lambda: self._calls.written(outcome))
 
         self._node.submit_write(encode_write(Put(a2b_base64(found[1]), a2b_base64(found[2]))), None, reply)
         return True
@@ -62,11 +65,11 @@ class EtcdExpress:
             return False
         wanted = Range(a2b_base64(found[1]))
 
-        def read() -> bytes:
-            return self._door.small(answered(self._store.read(wanted)))
+        def read() -> Answered:
+            return answered(self._store.read(wanted))
 
         def reply(failed: ReadFailed | None) -> None:
-            def confirmed() -> bytes:
+            def confirmed() -> Answered:
                 self._calls.check_barrier(failed)
                 return read()
 
@@ -79,10 +82,20 @@ class EtcdExpress:
             self._send(answer, read)
         return True
 
-    def _send(self, answer: Answer, make: Callable[[], bytes]) -> None:
-        """Answer with what `make` makes, or with the error that it raises."""
+    def _send(self, answer: Answer, find: Callable[[], Answered]) -> None:
+        """Answer with what `find` finds, or with the error that it raises. Many are answered in one turn of the loop,
+        so a long value waits for a slice of its own."""
         try:
-            status, body = 200, make()
+            found = find()
         except EtcdError as error:
-            status, body = self._door.error(error)
-        answer(status, body)
+            answer(*self._door.error(error))
+            return
+        if is_small(found):
+            answer(200, self._door.small(found))
+            return
+        task = asyncio.get_running_loop().create_task(self._send_long(answer, found), name="a long value")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _send_long(self, answer: Answer, found: Answered) -> None:
+        answer(200, await self._door.in_its_turn(found))

@@ -79,8 +79,13 @@ class JsonDoor:
         return self._handler("MemberListRequest", self._calls.members, render)
 
     def small(self, answer: Answered) -> bytes:
-        """The body that answers a put or the range of one key."""
+        """The body that answers a put or the range of one key, where `is_small`."""
         return whole(answer, self._calls.header(answer.revision))
+
+    async def in_its_turn(self, answer: Answered) -> bytes:
+        """The same of one long value, in a slice of its own."""
+        await self._slices.next()
+        return self.small(answer)
 
     def error(self, error: EtcdError) -> tuple[int, bytes]:
         """HTTP status and body."""
