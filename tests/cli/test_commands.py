@@ -142,7 +142,7 @@ def log_folder(tmp_path: Path) -> Path:
 def test_log_dump_and_verify_show_a_whole_log(log_folder: Path) -> None:
     dump = raft_node("log", "dump", str(log_folder))
     assert (dump.code, dump.err) == (0, "")
-    assert "entry 3, term 1, command, 5 bytes" in dump.out.decode()
+    assert "entry 3, term 1, write, 5 bytes" in dump.out.decode()
     assert f"term 1, vote {NAME}, commit 2" in dump.out.decode()
     verify = raft_node("log", "verify", str(log_folder / "data"))
     assert (verify.code, verify.err) == (0, "")
