@@ -584,8 +584,14 @@ MUTATIONS = (
     Mutation(
         "a later configuration is told as the birth",
         "birth.py",
-        'b"" if base.index else base.configuration.encode()',
-        "base.configuration.encode()",
+        "if base.index:  # this configuration",
+        "if False:  # this configuration",
+    ),
+    Mutation(
+        "who was born says no more how it is reached",
+        "birth.py",
+        "challenge=challenge, address=address)",
+        "challenge=challenge)",
     ),
     Mutation(
         "a configuration counts when it is committed",
