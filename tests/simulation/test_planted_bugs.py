@@ -6,17 +6,16 @@ from typing import Any
 
 import pytest
 
-from node.raft import birth, election, following, reads, replication
+from node.raft import election, following, reads, replication
 from node.raft.errors import InvariantViolation
 from node.raft.leadership import Leadership
 from node.raft.log import RaftLog
-from node.raft.messages import AppendReply, ReadContext, ReadIndexReply, Vote, VoteReply
+from node.raft.messages import AppendReply, ReadIndexReply, Vote, VoteReply
 from node.raft.quorum import agreed
 from node.raft.state import State
 from node.raft.types import Member
 from node.runtime.driver import Driver
 from node.transport import codec
-from tests.simulation.births import Births
 from tests.simulation.disk import SimulatedFile
 from tests.simulation.invariants import Violation
 from tests.simulation.server import EPOCH_US
@@ -148,10 +147,6 @@ def keep_reads_that_ran_out_of_time(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(reads, "on_forget_reads", lambda state, requests: None)
 
 
-def date_agreement_to_a_birth_at_its_receipt(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(birth, "_challenge", lambda state: ReadContext("any", "question", 0))
-
-
 def believe_frames_whatever_their_checksum_says(patch: pytest.MonkeyPatch) -> None:
     class Agreeable(int):
         """Equal to every checksum."""
@@ -179,15 +174,13 @@ PLANTS: list[Plant] = [
     lead_on_with_a_silent_disk,
     take_log_time_from_wall_clocks,
     keep_reads_that_ran_out_of_time,
-    date_agreement_to_a_birth_at_its_receipt,
     believe_frames_whatever_their_checksum_says,
 ]
-KIND: dict[Plant, type[World]] = {date_agreement_to_a_birth_at_its_receipt: Births}
-"""In which kind of world a bug shows, where it is not the ordinary one."""
 NOTICED_BY: dict[Plant, int] = {
-    append_without_comparing: 20,
-    read_without_a_quorum: 24,
-    lead_on_with_a_silent_disk: 11,
+    append_without_comparing: 31,
+    read_without_a_quorum: 42,
+    believe_frames_whatever_their_checksum_says: 4,
+    lead_on_with_a_silent_disk: 17,
     date_agreement_to_a_birth_at_its_receipt: 97,
 }
 """Seeds of worlds that noticed a bug which few notice: tried first, to save time. Any other world will do as well."""
@@ -199,7 +192,7 @@ def test_a_planted_bug_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -
     plant(monkeypatch)
     for seed in (NOTICED_BY.get(plant, 1), *range(1, WORLDS_MAX + 1)):
         try:
-            KIND.get(plant, World)(seed).run()
+            World(seed).run()
         except (Violation, InvariantViolation):
             return
     pytest.fail(f"{WORLDS_MAX} worlds did not notice: {plant.__name__}")

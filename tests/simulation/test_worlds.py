@@ -18,9 +18,9 @@ from tests.simulation.births import Births
 from tests.simulation.invariants import Violation
 from tests.simulation.world import World
 
-FIXED_SEEDS = range(1, 101)
-FRESH_SEEDS = 40
-FIXED_BIRTHS = range(1, 31)
+FIXED_SEEDS = range(1, 61)
+FRESH_SEEDS = 20
+FIXED_BIRTHS = range(1, 13)
 
 # From Python 3.12 on, forking warns where the framework's threads are about; a world touches none of them
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -73,7 +73,7 @@ def test_fixed_worlds_hold_and_cover_every_fault() -> None:
     faults, outcomes = _run_all(FIXED_SEEDS)
     # A run that never hit its faults, or never served, proves nothing.
     assert len(faults) == 20, faults
-    assert min(faults.values()) >= 10, faults
+    assert min(faults.values()) >= 5, faults
     assert outcomes["terms"] > 3 * len(FIXED_SEEDS), outcomes
     assert outcomes["done"] > 50 * len(FIXED_SEEDS), outcomes
     assert outcomes["reads"] > 50 * len(FIXED_SEEDS), outcomes
