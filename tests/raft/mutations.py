@@ -804,7 +804,7 @@ MUTATIONS = (
 )
 
 QUICK_EVERY = 12
-"""The default test run takes every eighth mutation, always the same ones."""
+"""The default test run takes every twelfth mutation, always the same ones."""
 
 
 def survives(mutation: Mutation | None) -> str:

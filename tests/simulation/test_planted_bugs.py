@@ -181,7 +181,6 @@ NOTICED_BY: dict[Plant, int] = {
     read_without_a_quorum: 42,
     believe_frames_whatever_their_checksum_says: 4,
     lead_on_with_a_silent_disk: 17,
-    date_agreement_to_a_birth_at_its_receipt: 97,
 }
 """Seeds of worlds that noticed a bug which few notice: tried first, to save time. Any other world will do as well."""
 
