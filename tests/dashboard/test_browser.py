@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
+from node.runtime.commands import COMMANDS
 from tests.cluster.harness import Cluster, running_cluster, standing_cluster, visiting
 from tests.dashboard.browser import AXE, Tab, chromium, tab
 from tests.dashboard.monitor_double import monitor
@@ -124,7 +125,7 @@ async def test_every_command_can_be_given_from_the_page_and_its_outcome_is_shown
         buttons = here.page.locator("[data-command]")
         await expect(buttons).not_to_have_count(0)
         names = [await button.get_attribute("data-command") or "" for button in await buttons.all()]
-        assert len(names) == 15, names
+        assert len(names) == len(COMMANDS), names
         names.sort(key=lambda name: name == "simulate_failure")  # last: nothing is answered while it lasts
         for name in names:
             await here.page.click(f"[data-command={name}]")
