@@ -28,14 +28,8 @@ PARTS_PER_UNIT = 4
 Tree = Txn | Branches
 
 
-def refusal_of(txn: Txn) -> Refused | None:
-    """Why `txn` can never be done; None where it can. For short ones; see `refusing`."""
-    meter = Meter()
-    return at_once(refusing(txn, meter), meter)
-
-
 def refusing(txn: Txn, meter: Meter) -> Slices[Refused | None]:
-    """The same in slices."""
+    """Why `txn` can never be done; None where it can. In slices: it may be long."""
     for tree in _trees(txn):
         if max(len(tree.compare), len(tree.success), len(tree.failure)) > TXN_OPERATIONS_MAX:
             return Refused("too-many-operations", f"a transaction has at most {TXN_OPERATIONS_MAX} of a kind")
