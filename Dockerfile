@@ -22,6 +22,7 @@ RUN python -c 'import tomllib; print(*tomllib.load(open("/source/pyproject.toml"
       --requirement /source/requirements.txt
 COPY README.md LICENSE /source/
 COPY node /source/node
+COPY raftclient /source/raftclient
 # raft-chaos works from outside; its code is not in the image, so its command must not be there either.
 RUN python -m pip --python /opt/raft/bin/python install --quiet --no-cache-dir --no-compile --no-deps /source \
  && rm /opt/raft/bin/raft-chaos
@@ -42,7 +43,7 @@ COPY --from=build /usr/bin/tini /usr/bin/tini
 COPY --from=build /opt/raft /opt/raft
 ENV PATH=/opt/raft/bin:$PATH
 # The base carries no bytecode of the standard library: importing what a node imports leaves exactly that part behind.
-RUN python -c 'import node.cli.main, node.app, node.client, node.healthcheck' \
+RUN python -c 'import node.cli.main, node.app, node.healthcheck, raftclient' \
  && mkdir --mode=0750 /var/lib/raft && chown 10001:10001 /var/lib/raft
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 RAFT_DATA_DIR=/var/lib/raft
 USER 10001:10001

@@ -12,8 +12,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from node import client as module
-from node.client import NotDone, OutcomeUnknown, RaftClient, RevisionMismatch, Value
+from raftclient import NotDone, OutcomeUnknown, RaftClient, RevisionMismatch, Value
+from raftclient import client as module
 from tests.client.breaking import AGAIN, DONE, Breaking, answer, breaking, full, leading, problem, refusing
 
 UNSETTLED = {

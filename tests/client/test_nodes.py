@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from node.client import NotDone, OutcomeUnknown, RaftClient, RevisionMismatch, Value
+from raftclient import NotDone, OutcomeUnknown, RaftClient, RevisionMismatch, Value
 from tests.cluster.harness import Cluster, running_cluster
 
 pytestmark = [pytest.mark.slowest, pytest.mark.timeout(300)]
@@ -95,7 +95,7 @@ async def test_nothing_acknowledged_is_lost_and_nothing_refused_appears(tmp_path
 async def test_a_paused_leader_makes_a_write_unknown_and_a_read_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("node.client.READ_SECONDS_MAX", 0.5)
+    monkeypatch.setattr("raftclient.client.READ_SECONDS_MAX", 0.5)
     async with running_cluster(tmp_path, 3) as cluster, RaftClient(urls(cluster), timeout_s=1) as client:
         await client.put("k", "before")
         leader = await cluster.leader()

@@ -1,7 +1,7 @@
 """The load: runs in a pod of the cluster under test, beside the nodes, and says what became of every single operation.
 
 Why it exists: a client inside the cluster sees what the programs there see: Services, endpoints that lag, DNS. Each
-writer owns a key and writes 1, 2, 3, ... through `node.client`, one write after the other. It imports nothing else of
+writer owns a key and writes 1, 2, 3, ... through `raftclient`, one write after the other. It imports nothing else of
 the project and judges nothing: `oracle.py` does, from what is printed here, one JSON object a line.
 
     {"at", "op": "put" | "get", "key", "n", "outcome": "acknowledged" | "unknown" | "failed", "ms", "retries", ...}
@@ -16,7 +16,7 @@ import signal
 import time
 from contextlib import AsyncExitStack
 
-from node.client import ClientError, OutcomeUnknown, RaftClient
+from raftclient import ClientError, OutcomeUnknown, RaftClient
 
 READ_EVERY = 10
 """Each writer reads its key after so many writes."""

@@ -1,0 +1,9 @@
+"""The client that applications import: `from raftclient import OutcomeUnknown, RaftClient`. See client.py.
+
+It has a name of its own because an application has one site-packages for everything, and `node` says nothing there.
+It must import nothing of `node` or `chaos`, and neither imports it: it needs the standard library and aiohttp alone.
+"""
+
+from raftclient.client import ClientError, NotDone, OutcomeUnknown, RaftClient, RevisionMismatch, Value
+
+__all__ = ["ClientError", "NotDone", "OutcomeUnknown", "RaftClient", "RevisionMismatch", "Value"]
