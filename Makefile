@@ -53,8 +53,8 @@ demo: $(STAMP) ## five real nodes on this machine; Ctrl-C ends them
 scenarios: $(STAMP) ## the classic situations of Raft, played and explained; SCENARIO=split-vote for one of them
 	@$(BIN)/raft-node demo-scenario $(or $(SCENARIO),--all)
 
-test: $(CACHE)/helm.stamp $(STAMP) ## the whole suite
-	$(BIN)/python -m pytest
+test: $(CACHE)/helm.stamp $(STAMP) ## the whole suite, on two cores
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 test-slow: browser $(STAMP) ## what takes long: a browser, every scenario, thousands of generated requests
 	$(BIN)/python -m pytest -m slowest
