@@ -212,16 +212,16 @@ def _answer(state: State, sender: Member, view: Configuration, challenge: ReadCo
 
 def _answer_as_born(state: State, sender: Member, challenge: ReadContext | None) -> None:
     """Until a birth is durable a crash could undo it: so long it is an agreement to that set, and no more."""
-    base = state.log.base
-    if state.birth_token is not None:
-        state.send(sender.name, _say(state, base.configuration, answer=False, challenge=challenge))
-        return
-    if base.index:  # this configuration is not the birth's: nobody is born of it
+    data = state.log.base.birth
+    if not data:  # a base from before this was kept there, and that birth is forgotten: nobody is born of it any more
         state.send(sender.name, Birth((), b"", answer=False, challenge=challenge))
         return
+    born_with = Configuration.decode(data)
+    if state.birth_token is not None:
+        state.send(sender.name, _say(state, born_with, answer=False, challenge=challenge))
+        return
     # With the address it was born with: without it a late seed would see another set than the one that was born.
-    address = base.configuration.address(state.me.name)
-    data = base.configuration.encode()
+    address = born_with.address(state.me.name)
     state.send(sender.name, Birth((), data, answer=False, challenge=challenge, address=address))
 
 

@@ -12,6 +12,7 @@ from node.raft.effects import Apply, Effect
 from node.raft.errors import InvariantViolation, invariant
 from node.raft.events import (
     Applied,
+    Compact,
     Continue,
     Deadline,
     Event,
@@ -20,19 +21,21 @@ from node.raft.events import (
     Propose,
     Read,
     Receive,
+    SnapshotHeld,
 )
 from node.raft.membership import adopt
 from node.raft.roles import become_follower
 from node.raft.settings import RaftSettings
 from node.raft.state import Chance, Identity, State
 from node.raft.status import CoreStatus, status_of
-from node.raft.types import UNBORN, Base, Configuration, Entry, HardState, Role
+from node.raft.types import UNBORN, Base, Configuration, Entry, HardState, Member, Role
 
 
 class Raft:
     """One server. `hard`, `entries` and `base` are what storage recovered; empty ones make an INITIAL server.
 
-    `entries` follow `base`. Those that begin with the birth need none: it is then the birth's.
+    `entries` follow `base`. Those that begin with the birth need none: it is then the birth's. `applied`: the state
+    machine holds everything up to there, from a snapshot; 0: up to the base.
 
     `settings`: see RaftSettings. `chance`: see Chance. Call `start(now)` once, then `step` for ever; execute the
     effects in order. Raises InvariantViolation when Raft itself would be broken: the caller must stop the node.
@@ -46,8 +49,9 @@ class Raft:
         hard: HardState | None = None,
         entries: Sequence[Entry] = (),
         base: Base = UNBORN,
+        applied: int = 0,
     ) -> None:
-        self._state = State(identity, settings, chance, hard or HardState(), entries, base)
+        self._state = State(identity, settings, chance, hard or HardState(), entries, base, applied)
 
     def start(self, now: int) -> list[Effect]:
         """Begin: who is not born asks to be, any other follows and applies again what was committed after its base."""
@@ -79,9 +83,10 @@ class Raft:
 
     @property
     def unfinished(self) -> bool:
-        """Whether there is more to send at once than one step may: then the event `Continue` is wanted soon."""
-        lead = self._state.leadership
-        return lead is not None and lead.unfinished
+        """Whether there is more to send, or to let go, than one step may: then the event `Continue` is wanted soon."""
+        state = self._state
+        lead = state.leadership
+        return (lead is not None and lead.unfinished) or state.compact_to > state.log.base.index or state.log.untidy
 
     # --- one event -------------------------------------------------------------------------------------------
 
@@ -109,6 +114,11 @@ class Raft:
                     state.applying,
                 )
                 state.applied = index
+            case Compact(index):
+                invariant(index <= state.applied, "asked to compact up to {}, applied is {}", index, state.applied)
+                state.compact_to = max(state.compact_to, index)
+            case SnapshotHeld(sender, base):
+                receiving.snapshot_held(state, sender, base, now)
             case Deadline():
                 self._deadline(now)
             case Continue():
@@ -148,6 +158,7 @@ class Raft:
         self._apply()
         invariant(state.commit <= state.log.last_index, "commit index {} is beyond {}", state.commit, state.log)
         state.submit(now)
+        state.log.compact(state.compact_to, state.settings.compact_entries_max)
         effects = state.effects
         state.effects = []
         return effects
@@ -203,6 +214,16 @@ class Raft:
     def term_at(self, index: int) -> int | None:
         """The term of the entry at `index`, None where this log has none."""
         return self._state.log.term_at(index)
+
+    @property
+    def followers_before_base(self) -> tuple[Member, ...]:
+        """Leader only: whom only a snapshot can help, since this log no longer holds what they need."""
+        lead = self._state.leadership
+        return () if lead is None else lead.before_base()
+
+    def base_at(self, index: int) -> Base:
+        """What a snapshot of everything up to `index` has as its base; the log must hold that entry, or its base."""
+        return self._state.log.base_at(index)
 
     def status(self, now: int) -> CoreStatus:
         """A copy of what this server knows."""

@@ -14,7 +14,7 @@ from node.raft.effects import Persist, Send
 from node.raft.errors import invariant
 from node.raft.log import RaftLog
 from node.raft.messages import AppendReply
-from node.raft.types import HardState
+from node.raft.types import Base, HardState
 
 
 class Outstanding(msgspec.Struct):
@@ -40,6 +40,7 @@ class DiskQueue:
         self._outstanding: deque[Outstanding] = deque()
         self._submitted_last = last_index
         self._truncate_from: int | None = None
+        self._base: Base | None = None
         self._hard_dirty = False
         self._answered_us = 0
 
@@ -82,19 +83,29 @@ class DiskQueue:
             self._submitted_last = index - 1
             self._truncate_from = index if self._truncate_from is None else min(index, self._truncate_from)
 
+    def begun_anew(self, base: Base) -> None:
+        """The log is empty after `base`. Nothing of it is durable before that is, whatever still completes: the log
+        that an earlier write vouches for is another one (pitfall 6)."""
+        self.durable = min(self.durable, base.index - 1)
+        for write in self._outstanding:
+            write.last_index = min(write.last_index, base.index - 1)
+        self._submitted_last = base.index
+        self._truncate_from = None
+        self._base = base
+
     def submit(self, log: RaftLog, hard: HardState, cluster_id: str | None, now: int) -> Persist | None:
         """End of a step: all that must be durable, and all that waits for it, as one Persist; None: nothing is."""
         entries = log.slice(self._submitted_last + 1, log.last_index)
-        writes = bool(entries) or self._hard_dirty or self._truncate_from is not None
+        writes = bool(entries) or self._hard_dirty or self._truncate_from is not None or self._base is not None
         if not (writes or self._then):
             return None
-        write = Persist(
-            self.next_token, hard if writes else None, self._truncate_from, entries, tuple(self._then), cluster_id
-        )
+        then, base = tuple(self._then), self._base
+        hard_state = hard if writes else None
+        write = Persist(self.next_token, hard_state, self._truncate_from, entries, then, cluster_id, base)
         self._outstanding.append(Outstanding(write.token, log.last_index, hard.term, now))
         self.next_token += 1
         self._submitted_last = log.last_index
-        self._truncate_from = None
+        self._truncate_from = self._base = None
         self._hard_dirty = False
         self._then.clear()
         self._acknowledged.clear()

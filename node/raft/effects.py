@@ -8,7 +8,7 @@ import msgspec
 
 from node.raft.errors import Refusal
 from node.raft.messages import RaftMessage
-from node.raft.types import Configuration, Entry, HardState, Member, Role
+from node.raft.types import Base, Configuration, Entry, HardState, Member, Role
 
 
 class Send(msgspec.Struct, frozen=True):
@@ -19,12 +19,13 @@ class Send(msgspec.Struct, frozen=True):
 
 
 class Persist(msgspec.Struct, frozen=True):
-    """Make durable, in this order: truncation, entries, hard state; then send `then` and report `Persisted(token)`.
+    """Make durable, in this order: base, truncation, entries, hard state; then send `then` and report `Persisted(token)`.
 
     `token` grows by one per Persist. Persists complete in order. One with nothing to write is a barrier: it completes
     when all before it have. `hard_state` None: unchanged. `truncate_from` None: nothing to remove, else the first
     index to remove. `entries` follow the log (after the truncation) without a gap. `cluster_id` is set once, with
-    entry 1, at birth.
+    entry 1, at birth. `base` None: the log goes on; else all that it held goes, and it begins anew after that base,
+    whose snapshot is durable (section 7).
     """
 
     token: int
@@ -33,17 +34,25 @@ class Persist(msgspec.Struct, frozen=True):
     entries: tuple[Entry, ...] = ()
     then: tuple[Send, ...] = ()
     cluster_id: str | None = None
+    base: Base | None = None
 
     @property
     def empty(self) -> bool:
         """Nothing to write: a barrier."""
-        return self.hard_state is None and self.truncate_from is None and not self.entries
+        return self.hard_state is None and self.truncate_from is None and not self.entries and self.base is None
 
 
 class Apply(msgspec.Struct, frozen=True):
     """Committed and durable here: give these to the state machine, then report `Applied(last index)`."""
 
     entries: tuple[Entry, ...]
+
+
+class Restore(msgspec.Struct, frozen=True):
+    """Replace the whole state of the state machine by that of the snapshot with this base, which is durable here, then
+    report `Applied(base.index)`. What was being applied is void, and so is an earlier Restore that is not done."""
+
+    base: Base
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -96,4 +105,4 @@ class Trace(msgspec.Struct, frozen=True):
     role: Role = Role.INITIAL
 
 
-Effect = Persist | Send | Apply | Accepted | Refused | ReadReady | Ordered | ConfigChanged | Trace
+Effect = Persist | Send | Apply | Restore | Accepted | Refused | ReadReady | Ordered | ConfigChanged | Trace

@@ -6,7 +6,7 @@ Why it exists: the core's only door in. It must not carry anything that the core
 import msgspec
 
 from node.raft.messages import RaftMessage
-from node.raft.types import Member
+from node.raft.types import Base, Member
 
 
 class Deadline(msgspec.Struct, frozen=True):
@@ -63,6 +63,21 @@ class Applied(msgspec.Struct, frozen=True):
     index: int
 
 
+class Compact(msgspec.Struct, frozen=True):
+    """A snapshot of everything up to `index`, or further, is durable here: the log need not keep those entries."""
+
+    index: int
+
+
+class SnapshotHeld(msgspec.Struct, frozen=True):
+    """A whole snapshot, which `sender` sent as leader, is durable here, or is not needed: `base` lies in what is
+    committed here. A snapshot holds what is committed and nothing else, so whose it is and of which term does not
+    matter: nothing but the acknowledgement goes to `sender`."""
+
+    sender: Member
+    base: Base
+
+
 class Campaign(msgspec.Struct, frozen=True):
     """An operator wants this server to campaign as the target of a hand-over does: no PreVote, no stickiness.
 
@@ -94,4 +109,6 @@ class LeaveInitial(msgspec.Struct, frozen=True):
 Order = Campaign | ForceTimeout | TransferLeadership | LeaveInitial
 """What an operator may ask of the algorithm."""
 
-Event = Deadline | Continue | Receive | Propose | Read | ForgetReads | Persisted | Applied | Order
+Event = (
+    Deadline | Continue | Receive | Propose | Read | ForgetReads | Persisted | Applied | Compact | SnapshotHeld | Order
+)

@@ -5,11 +5,11 @@ acknowledge anything before it is durable.
 """
 
 from node.raft.errors import invariant
-from node.raft.membership import append, truncate_from
+from node.raft.membership import append, begin_anew, truncate_from
 from node.raft.messages import Append, AppendReply, Heartbeat, HeartbeatReply
 from node.raft.roles import become_follower
 from node.raft.state import State
-from node.raft.types import Member, Role
+from node.raft.types import Base, Member, Role
 
 
 def on_append(state: State, sender: Member, message: Append, now: int) -> None:
@@ -48,6 +48,21 @@ def on_heartbeat(state: State, sender: Member, message: Heartbeat, now: int) -> 
     )
     state.commit = max(state.commit, message.commit)
     state.send_in_term(sender.name, HeartbeatReply(state.term, message.context))
+
+
+def on_snapshot(state: State, sender: Member, base: Base, now: int) -> None:
+    """A snapshot of everything up to `base.index` is durable here (section 7).
+
+    It holds nothing but what is committed, so it may be taken from whoever sent it, however late. A leader needs none:
+    it holds all that is committed (section 5.4), though it may not know so yet.
+    """
+    if base.index > state.commit and state.role is not Role.LEADER:
+        if state.log.term_at(base.index) == base.term:
+            # The same entry, so the logs are equal up to it, and what follows stays (section 7; Log Matching).
+            state.commit = base.index
+        else:
+            begin_anew(state, base, now)
+    state.send_when_durable(sender.name, AppendReply(state.term, True, state.commit))
 
 
 def answer_old_leader(state: State, sender: Member, message: Append | Heartbeat) -> None:

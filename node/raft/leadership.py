@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from node.raft.messages import ReadContext
-from node.raft.progress import Progress
+from node.raft.progress import Progress, ProgressState
 from node.raft.settings import RaftSettings
 from node.raft.types import Member
 
@@ -86,6 +86,10 @@ class Leadership:
         """From now on replicate to `peers` and to nobody else; a new one is asked before `next_index` first."""
         window = self._settings.inflight_messages_max, self._settings.inflight_bytes_max
         self.progress = {peer: self.progress.get(peer) or Progress(next_index, now, *window) for peer in peers}
+
+    def before_base(self) -> tuple[Member, ...]:
+        """Who needs what lies before the log's base."""
+        return tuple(peer for peer, of in self.progress.items() if of.state is ProgressState.SNAPSHOT)
 
     def in_turn(self) -> list[tuple[Member, Progress]]:
         """All followers, beginning with the one after whom the budget of the last step was spent on."""

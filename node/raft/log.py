@@ -5,7 +5,8 @@ is durable or committed; it refuses to have gaps.
 
 A log has a base, not a first entry: what is not kept any more is known by `Base` alone. No question costs more than
 a look at a few entries, however long the log is: terms never fall along a log (section 5.3), so they are searched by
-halves, and sizes are kept as sums up to each entry. Only what is added, compared or taken is walked.
+halves, and sizes are kept as sums up to each entry. Only what is added, compared or taken is walked. What a snapshot
+made superfluous is let go a bounded number of entries at a time.
 """
 
 from array import array
@@ -28,7 +29,11 @@ class RaftLog:
         self.base = base
         self._entries: list[Entry] = []
         self._ends = array("q")
-        """The size in bytes of all entries up to and including each one."""
+        """The size in bytes of all entries up to and including each one, counted from some entry that is gone."""
+        self._gone_bytes = 0
+        """What `_ends` counts of entries that are gone."""
+        self._discarded: list[Entry] = []
+        """Of the log before a `begin_anew`: in memory, and for nobody."""
         self._configurations: list[tuple[int, Configuration]] = []
         """Index and contents of the CONFIGURATION entries, in order: neither append nor truncation looks for them."""
         self.append(entries)
@@ -52,7 +57,7 @@ class RaftLog:
 
     @property
     def size_bytes(self) -> int:
-        return self._ends[-1] if self._ends else 0
+        return self._ends[-1] - self._gone_bytes if self._ends else 0
 
     @property
     def configuration(self) -> Configuration:
@@ -75,7 +80,7 @@ class RaftLog:
         """How many bytes the entries after `index` have, `index` being the base's or that of an entry."""
         position = index - self.base.index
         invariant(0 <= position <= len(self._entries), "no entry {} in {}", index, self)
-        return self.size_bytes - (self._ends[position - 1] if position else 0)
+        return self.size_bytes - (self._ends[position - 1] - self._gone_bytes if position else 0)
 
     def slice(
         self, first: int, last: int, bytes_max: int = UNBOUNDED, entries_max: int = UNBOUNDED
@@ -85,13 +90,13 @@ class RaftLog:
         end = min(last, self.last_index, first + entries_max - 1) - self.base.index
         if begin >= end:
             return ()
-        before = self._ends[begin - 1] if begin else 0
+        before = self._ends[begin - 1] if begin else self._gone_bytes
         fitting = bisect_right(self._ends, before + bytes_max, begin, end)
         return tuple(self._entries[begin : max(fitting, begin + 1)])
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Add entries that follow the last one without a gap; terms never fall along a log."""
-        index, term, end = self.last_index, self.last_term, self.size_bytes
+        index, term, end = self.last_index, self.last_term, self._gone_bytes + self.size_bytes
         keep, keep_end = self._entries.append, self._ends.append
         for entry in entries:  # no other call per entry: it would double what the loading of a long log takes
             index += 1
@@ -116,6 +121,46 @@ class RaftLog:
         while self._configurations and self._configurations[-1][0] >= index:
             self._configurations.pop()
         return count
+
+    def base_at(self, index: int) -> Base:
+        """The base that a log after `index` has, `index` being the base's or that of an entry."""
+        if index == self.base.index:
+            return self.base
+        entry = self.entry(index)
+        position = bisect_right(self._configurations, index, key=_index_of)
+        configuration = self._configurations[position - 1][1] if position else self.base.configuration
+        return Base(index, entry.term, entry.time_us, configuration, self.base.cluster_id, self.base.birth)
+
+    def compact(self, index: int, entries_max: int) -> None:
+        """Forget entries up to `index`, at most so many of them, and as many of a log before `begin_anew`.
+
+        Who calls it has a snapshot of all of them that is durable (section 7).
+        """
+        del self._discarded[max(0, len(self._discarded) - entries_max) :]
+        last = min(index, self.base.index + entries_max)
+        if last <= self.base.index:
+            return
+        base, count = self.base_at(last), last - self.base.index
+        self._gone_bytes = self._ends[count - 1]
+        del self._entries[:count]
+        del self._ends[:count]
+        while self._configurations and self._configurations[0][0] <= last:
+            del self._configurations[0]
+        self.base = base
+
+    @property
+    def untidy(self) -> bool:
+        """Whether `compact` has something left to let go of a log before `begin_anew`."""
+        return bool(self._discarded)
+
+    def begin_anew(self, base: Base) -> None:
+        """Nothing of this log is kept: a snapshot, with this base, stands for all that is before (section 7)."""
+        if self._discarded:
+            self._discarded += self._entries
+        else:
+            self._discarded = self._entries
+        self.base = base
+        self._entries, self._ends, self._gone_bytes, self._configurations = [], array("q"), 0, []
 
     def first_conflict(self, entries: Sequence[Entry]) -> int | None:
         """The index of the first of `entries` that this log does not hold with that term; None if it holds all.
@@ -155,6 +200,10 @@ class RaftLog:
 
 def _term_of(entry: Entry) -> int:
     return entry.term
+
+
+def _index_of(configuration: tuple[int, Configuration]) -> int:
+    return configuration[0]
 
 
 def _configuration_of(entry: Entry) -> Configuration:

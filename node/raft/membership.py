@@ -7,10 +7,10 @@ that is born. It must not decide which changes are allowed.
 
 from collections.abc import Sequence
 
-from node.raft.effects import ConfigChanged
+from node.raft.effects import ConfigChanged, Restore
 from node.raft.errors import invariant
 from node.raft.state import State
-from node.raft.types import Entry
+from node.raft.types import Base, Entry
 
 
 def append(state: State, entries: Sequence[Entry], now: int) -> None:
@@ -27,6 +27,22 @@ def truncate_from(state: State, index: int, now: int) -> None:
     count = state.log.truncate_from(index)
     state.trace("truncated", **{"from": index, "count": count})
     state.disk.truncated(index)
+    adopt(state, now)
+
+
+def begin_anew(state: State, base: Base, now: int) -> None:
+    """Put the snapshot with `base` in the place of the whole log (section 7; InstallSnapshot, steps 6 to 8).
+
+    The log holds another entry at `base.index`, or none, so nothing after it can be kept; all that is committed here
+    lies before it, so nothing that was acknowledged is lost with the rest.
+    """
+    invariant(base.cluster_id == state.cluster_id, "a snapshot of cluster {} came", base.cluster_id)
+    invariant(base.index > state.commit, "a snapshot of {} came, committed is {}", base.index, state.commit)
+    state.trace("snapshot-installed", index=base.index, last=state.log.last_index)
+    state.log.begin_anew(base)
+    state.disk.begun_anew(base)
+    state.commit = state.applying = base.index
+    state.effects.append(Restore(base))
     adopt(state, now)
 
 

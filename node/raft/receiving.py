@@ -22,7 +22,7 @@ from node.raft.messages import (
 )
 from node.raft.roles import become_follower
 from node.raft.state import State
-from node.raft.types import Member, Role
+from node.raft.types import Base, Member, Role
 
 STRANGERS_TOLD_MAX = 64
 """Of how many strangers the trace tells, once each."""
@@ -44,6 +44,16 @@ def receive(state: State, sender: Member, message: RaftMessage, now: int) -> Non
     if message.term < state.term and not _older_term(state, sender, message):
         return
     _dispatch(state, sender, message, now)
+
+
+def snapshot_held(state: State, sender: Member, base: Base, now: int) -> None:
+    """A snapshot that `sender` sent is durable here, or lies in what is committed here."""
+    if state.role is Role.INITIAL:
+        return
+    if sender not in state.peers or base.cluster_id != state.cluster_id:
+        _turn_away(state, sender)
+        return
+    following.on_snapshot(state, sender, base, now)
 
 
 def _newer_term(state: State, sender: Member, message: RaftMessage, now: int) -> bool:

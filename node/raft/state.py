@@ -126,6 +126,7 @@ class State:
         hard: HardState,
         entries: Sequence[Entry],
         base: Base = UNBORN,
+        applied: int = 0,
     ) -> None:
         if entries and not base.cluster_id:
             base = base_of_birth(entries[0])
@@ -138,10 +139,12 @@ class State:
         self.vote = hard.vote
         self.log = RaftLog(entries, base)
         # Volatile (figure 2)
-        self.commit = max(hard.commit, base.index)
-        self.applied = base.index
-        self.applying = base.index
-        """The last index handed out in an Apply; `applied` follows it."""
+        self.applied = max(applied, base.index)
+        self.applying = self.applied
+        """The last index handed out in an Apply or a Restore; `applied` follows it."""
+        self.commit = max(hard.commit, self.applied)
+        self.compact_to = 0
+        """Up to where the log need not be kept: see `Compact`."""
         # Role
         self.role = Role.INITIAL
         self.leader = ""
@@ -170,9 +173,9 @@ class State:
         self.reads = OwnReads()
         self.effects: list[Effect] = []
         invariant(
-            hard.commit <= self.log.last_index,
+            self.commit <= self.log.last_index,
             "recovered commit index {} is beyond the recovered {}",
-            hard.commit,
+            self.commit,
             self.log,
         )
 
