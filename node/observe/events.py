@@ -71,6 +71,21 @@ KINDS: dict[str, EventKind] = {
         "log",
         "removed {count} entries from {from} on, which the leader does not have",
     ),
+    "snapshot": EventKind(
+        "a snapshot of this node's own state; detail: phase (begun, taken or failed), index, bytes, reason",
+        "log",
+        "snapshot of {index}: {phase}{because}",
+    ),
+    "snapshot-sent": EventKind(
+        "a follower needs a snapshot; detail: peer, phase (begun, done or given up), index, bytes, reason",
+        "log",
+        "sends {peer} a snapshot of {index}: {phase}{because}",
+    ),
+    "snapshot-installed": EventKind(
+        "a leader's snapshot took the place of the log; detail: index, last (the last entry before)",
+        "log",
+        "put the leader's snapshot of {index} in the place of its log, which ended at {last}",
+    ),
     "append-refused": EventKind(
         "a leader's entries did not fit; detail: leader, index, hint",
         "log",

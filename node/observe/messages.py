@@ -23,6 +23,8 @@ from node.raft.messages import (
     ReadIndex,
     ReadIndexReply,
     Report,
+    SnapshotPiece,
+    SnapshotPieceReply,
     TimeoutNow,
     Vote,
     VoteReply,
@@ -58,6 +60,8 @@ LOOKS: dict[type, Look] = {
     Report: Look(hidden=True),
     Command: Look("vote", "C", rare=True),
     CommandReply: Look("vote reply", "C", rare=True),
+    SnapshotPiece: Look("append", "S"),
+    SnapshotPieceReply: Look("append reply"),
 }
 """A message that is not here looks like any other. The page takes them from here (`words.js`)."""
 
@@ -104,6 +108,10 @@ def light(message: Message) -> Message | Numbers:
     if kind is Command:
         command = cast(Command, message)
         return {"request": command.request, "name": command.name}
+    if kind is SnapshotPiece:
+        piece = cast(SnapshotPiece, message)
+        of = {"index": piece.info.base.index, "size_bytes": piece.info.size_bytes}
+        return {**of, "offset": piece.offset, "data_bytes": len(piece.data)}
     if kind is CommandReply:
         obeyed = cast(CommandReply, message)
         return {"request": obeyed.request, "outcome_bytes": len(obeyed.outcome)}

@@ -221,6 +221,23 @@ class Raft:
         lead = self._state.leadership
         return () if lead is None else lead.before_base()
 
+    @property
+    def log_bytes(self) -> int:
+        """The size of all entries that the log holds."""
+        return self._state.log.size_bytes
+
+    @property
+    def log_bytes_max(self) -> int:
+        """At which size a leader refuses writes."""
+        return self._state.settings.log_bytes_max
+
+    def bytes_applied_after(self, index: int) -> int:
+        """The size of the entries after `index`, as far as they are applied; those before the base do not count."""
+        log, applied = self._state.log, self._state.applied
+        if applied <= log.base.index:
+            return 0
+        return log.bytes_after(max(index, log.base.index)) - log.bytes_after(applied)
+
     def base_at(self, index: int) -> Base:
         """What a snapshot of everything up to `index` has as its base; the log must hold that entry, or its base."""
         return self._state.log.base_at(index)

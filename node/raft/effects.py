@@ -19,7 +19,7 @@ class Send(msgspec.Struct, frozen=True):
 
 
 class Persist(msgspec.Struct, frozen=True):
-    """Make durable, in this order: base, truncation, entries, hard state; then send `then` and report `Persisted(token)`.
+    """Make durable, in this order: base, truncation, entries, hard state; then send `then`, report `Persisted(token)`.
 
     `token` grows by one per Persist. Persists complete in order. One with nothing to write is a barrier: it completes
     when all before it have. `hard_state` None: unchanged. `truncate_from` None: nothing to remove, else the first

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import msgspec
 
-from node.raft.types import MEMBERS_MAX, Entry, Member, MemberAddress
+from node.raft.types import MEMBERS_MAX, Entry, Member, MemberAddress, SnapshotInfo
 
 COMMAND_BYTES_MAX = 4096
 """The longest arguments of a relayed command."""
@@ -45,6 +45,13 @@ costs a microsecond of one turn, a configuration five to ten."""
 
 REPORT_BYTES_MAX = 256 * 1024
 """The longest report of a node; that of one with `MEMBERS_MAX` peers and every fault takes a third of it."""
+
+
+PIECE_BYTES_MAX = 256 * 1024
+"""Bytes of a snapshot's file in one message: what else goes to that follower waits no longer than for one of them."""
+
+PROBLEM_CHARS_MAX = 1024
+"""The longest sentence about a snapshot that could not be kept."""
 
 
 class Lane(enum.IntEnum):
@@ -239,6 +246,27 @@ class CommandReply(_Message, frozen=True, tag="cr"):
     term: int = 0
 
 
+class SnapshotPiece(_Message, frozen=True, tag="sp"):
+    """A piece of the file of the snapshot `info`, from `offset` on, for a follower that needs what lies before the
+    leader's base (section 7). Without data it asks from where on the receiver wants it."""
+
+    info: SnapshotInfo
+    offset: int
+    data: bytes = b""
+    term: int = 0
+
+
+class SnapshotPieceReply(_Message, frozen=True, tag="spr"):
+    """The receiver has everything of `info` before `offset`. `problem`: why it could not keep it, one sentence; empty
+    where it could."""
+
+    index: int
+    crc: int
+    offset: int
+    problem: str = ""
+    term: int = 0
+
+
 RaftMessage = (
     PreVote
     | PreVoteReply
@@ -255,11 +283,11 @@ RaftMessage = (
 )
 """What the core takes and sends."""
 
-Message = RaftMessage | Forward | ForwardReply | Report | Command | CommandReply
+Message = RaftMessage | Forward | ForwardReply | Report | Command | CommandReply | SnapshotPiece | SnapshotPieceReply
 """What travels."""
 
 
-_BULK = (Append, Forward, ForwardReply, Report, Command, CommandReply)
+_BULK = (Append, Forward, ForwardReply, Report, Command, CommandReply, SnapshotPiece, SnapshotPieceReply)
 
 
 def lane_of(message: Message) -> Lane:

@@ -36,6 +36,12 @@ class Applying:
         self._told = 0
         self._reported = 0
         self._job: Job | None = None
+        self._begun = False
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the state machine holds what was reported, and no part of what comes after it."""
+        return self._job is None or not self._begun
 
     @property
     def under_way(self) -> bool:
@@ -45,7 +51,7 @@ class Applying:
     def begin(self, entries: Sequence[Entry]) -> None:
         """Entries that follow those before. Nothing is done yet: what the same step sends leaves first."""
         invariant(self._job is None, "entries were to be applied while earlier ones still are")
-        self._entries, self._told, self._reported = entries, 0, 0
+        self._entries, self._told, self._reported, self._begun = entries, 0, 0, False
         self._job = self._machine.begin(entries, self._wanted)
 
     def run(self, work_max: int = APPLY_WORK_PER_TURN_MAX) -> list[Event]:
@@ -55,6 +61,7 @@ class Applying:
         job, entries = self._job, self._entries
         if job is None:
             return []
+        self._begun = True
         ended = job.run(work_max)
         for entry in entries[self._told : job.finished]:
             self._applied(entry, job.results)
@@ -68,5 +75,5 @@ class Applying:
         return [Applied(entries[reported - 1].index)]
 
     def stop(self) -> None:
-        """The node ends: what is under way is not done."""
-        self._job = None
+        """What is under way is not done: the node ends, or its state is replaced."""
+        self._job, self._entries = None, ()

@@ -12,10 +12,32 @@ The way of a write: `WantWrite` -> `Propose` -> `Accepted` (waits by log index) 
 from collections.abc import Sequence
 
 from node.raft.core import Raft
-from node.raft.effects import Accepted, Apply, ConfigChanged, Effect, Ordered, Persist, ReadReady, Refused, Send, Trace
+from node.raft.effects import (
+    Accepted,
+    Apply,
+    ConfigChanged,
+    Effect,
+    Ordered,
+    Persist,
+    ReadReady,
+    Refused,
+    Restore,
+    Send,
+    Trace,
+)
+from node.raft.errors import InvariantViolation, invariant
 from node.raft.events import Continue, Deadline, Event, ForgetReads, Persisted, Proposal, Propose, Read, Receive
-from node.raft.messages import Command, CommandReply, Forward, ForwardReply, Message, Report
-from node.raft.types import Entry, Member
+from node.raft.messages import (
+    Command,
+    CommandReply,
+    Forward,
+    ForwardReply,
+    Message,
+    Report,
+    SnapshotPiece,
+    SnapshotPieceReply,
+)
+from node.raft.types import Base, Entry, Member
 from node.runtime.answers import Answers
 from node.runtime.applying import Applying
 from node.runtime.forwarding import Forwarding
@@ -27,6 +49,9 @@ from node.runtime.pending import Pending
 from node.runtime.ports import Done, Links, StateMachine, Storage, TraceSink, Unknown
 from node.runtime.relaying import Relaying
 from node.runtime.requests import PENDING_REQUESTS_MAX, Requests
+from node.runtime.snapshot_ports import Snapshots
+from node.runtime.snapshot_taking import SNAPSHOT_DEFAULTS, SnapshotSettings
+from node.runtime.snapshotting import Snapshotting
 
 FOLLOW_UPS_PER_TURN_MAX = 4
 """Steps of the core that follow from a turn's first one within the same turn; what is left waits for the next."""
@@ -45,6 +70,8 @@ class Driver:
         trace: TraceSink,
         hooks: Hooks,
         pending_requests_max: int = PENDING_REQUESTS_MAX,
+        snapshots: Snapshots | None = None,
+        snapshot_settings: SnapshotSettings = SNAPSHOT_DEFAULTS,
     ) -> None:
         self.core = core
         self._storage = storage
@@ -75,6 +102,14 @@ class Driver:
         self._heard: dict[str, Member] = {}
         """Who said something last under each name that links lead to."""
         self.applying = Applying(machine, self._pending.waits_for, self._apply)
+        self.snapshotting = (
+            None
+            if snapshots is None
+            else Snapshotting(
+                core, machine, snapshots, self._send, trace, hooks.wake, snapshot_settings, self._lost_snapshot
+            )
+        )
+        """None: the log has no end, and no follower is helped beyond it."""
         self._leader = ""
         self._now = 0
         self._wall_us = 0
@@ -122,8 +157,8 @@ class Driver:
     @property
     def deadline(self) -> int | None:
         """When `handle([Deadline()], ...)` is wanted at the latest; None: no need."""
-        parts = (self.core, self._requests, self._relaying, self._answers)
-        return min((at for part in parts if (at := part.deadline) is not None), default=None)
+        parts = (self.core, self._requests, self._relaying, self._answers, self.snapshotting)
+        return min((at for part in parts if part and (at := part.deadline) is not None), default=None)
 
     @property
     def writes_wait(self) -> bool:
@@ -133,6 +168,8 @@ class Driver:
     def stop(self) -> None:
         """Answer everything that waits: what was never proposed as such, the rest as unknown."""
         self.applying.stop()
+        if self.snapshotting is not None:
+            self.snapshotting.stop()
         self._requests.stop()
         self._relaying.stop()
         self._answers.send(self._now, everything=True)
@@ -158,6 +195,9 @@ class Driver:
                 self._relaying.take_command(sender, message, self._is_member(sender))
             case CommandReply():
                 self._relaying.replied(sender, message)
+            case SnapshotPiece() | SnapshotPieceReply():
+                if self.snapshotting is not None and self._is_member(sender):
+                    self.snapshotting.arrived(sender, message)
             case _:
                 events.append(Receive(sender, message))
 
@@ -174,6 +214,8 @@ class Driver:
                     self._storage.submit(effect, self._on_durable)
                 case Apply(entries):
                     self.applying.begin(entries)
+                case Restore(base):
+                    self._restore(base)
                 case Accepted(requests, term, first_index):
                     for offset, request in enumerate(requests):
                         overwritten = self._pending.accepted(request, first_index + offset, term, self._now)
@@ -236,18 +278,32 @@ class Driver:
             self._take_durable(events)
             if not events and may_apply:
                 may_apply = False
-                events = self.applying.run()
+                if self.snapshotting is not None:
+                    events = self.snapshotting.run(now, at_rest=self.applying.at_rest)
+                events += self.applying.run()
             if not events:
                 break
             self._execute(self.core.step_all(events, now))
         else:
             self._storage.flush()
-        if self._durable_token or self.applying.under_way or self.core.unfinished:
+        works = self.snapshotting is not None and self.snapshotting.has_work
+        if self._durable_token or self.applying.under_way or self.core.unfinished or works:
             self._hooks.wake()
         if self.core.leader != self._leader:
             self._leader = self.core.leader
             if self._leader:
                 self._forwarding.leader_changed(self._leader, now)
+
+    def _restore(self, base: Base) -> None:
+        invariant(self.snapshotting is not None, "a snapshot of {} is to be restored, without any", base.index)
+        if self.snapshotting is not None:
+            self.applying.stop()
+            self._pending.begun_anew()
+            self.snapshotting.restore(base)
+
+    def _lost_snapshot(self, problem: str) -> None:
+        """The log is gone, and so is what stood in its place: this node cannot go on."""
+        raise InvariantViolation(problem)
 
     # --- outcomes ----------------------------------------------------------------------------------------------
 

@@ -8,7 +8,16 @@ from collections.abc import Callable
 import msgspec
 
 from node.raft.events import Deadline
-from node.raft.messages import Append, Command, CommandReply, Forward, ForwardReply, Message, Report
+from node.raft.messages import (
+    Append,
+    Command,
+    CommandReply,
+    Forward,
+    ForwardReply,
+    Message,
+    Report,
+    SnapshotPiece,
+)
 from node.raft.types import Member
 from node.runtime.ports import CommandOutcome, Outcome, ReadFailed
 
@@ -86,7 +95,7 @@ def weigh(item: Input) -> tuple[int, int]:
     return weight + size_bytes // BYTES_PER_WEIGHT, size_bytes
 
 
-_HEAVY = (Append, Forward, ForwardReply, Report, Command, CommandReply)
+_HEAVY = (Append, Forward, ForwardReply, Report, Command, CommandReply, SnapshotPiece)
 
 
 def _weigh_message(message: Message) -> tuple[int, int]:
@@ -101,6 +110,8 @@ def _weigh_message(message: Message) -> tuple[int, int]:
             return len(body), INPUT_WEIGHT
         case Command(arguments=arguments):
             return len(arguments), INPUT_WEIGHT
+        case SnapshotPiece(data=data):
+            return len(data), INPUT_WEIGHT
         case CommandReply(outcome=outcome):
             return len(outcome), INPUT_WEIGHT
         case _:

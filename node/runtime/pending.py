@@ -104,6 +104,11 @@ class Pending:
         """(term, request, when accepted) of the write that waited for `index`, if one did; it waits no more."""
         return self._by_index.pop(index, None) if self._by_index else None
 
+    def begun_anew(self) -> None:
+        """The log was replaced by a snapshot: what waits for an index of it will not be told apart any more, and runs
+        out of time as unknown."""
+        self._by_index.clear()
+
     def expired(self, now: int, requests_max: int) -> tuple[list[PendingWrite], list[tuple[int, ReadReply]]]:
         """Remove and return what waited too long, reads with their numbers, at most so many: ask again while `deadline`
         has passed."""

@@ -13,6 +13,7 @@ from node.raft.effects import Persist
 from node.raft.messages import Message
 from node.raft.status import CoreStatus
 from node.raft.types import Entry
+from node.runtime.snapshot_ports import RestoreJob, SnapshotJob
 
 
 class Storage(Protocol):
@@ -41,6 +42,15 @@ class StateMachine(Protocol):
 
         `wanted(index)`: whether somebody waits for the result of that entry; others need not be made. Nothing of an
         entry may be seen by readers before all of it is done."""
+
+    def begin_snapshot(self) -> SnapshotJob:
+        """What it holds now, while later entries are applied. No entry may be half done."""
+
+    def begin_restore(self) -> RestoreJob:
+        """Take over the state that such a job gave. Nothing of it is seen before it is finished."""
+
+    def tidy(self, work_max: int) -> bool:
+        """Let go of what nobody can read any more, in one slice; True: nothing is left."""
 
     def encode_result(self, result: object, bytes_max: int) -> bytes | None:
         """A result for another node. None: it is longer than that, or would cost that node more than its bytes say;

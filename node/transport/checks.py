@@ -12,6 +12,8 @@ from typing import Any
 from node.raft.messages import (
     COMMAND_BYTES_MAX,
     OUTCOME_BYTES_MAX,
+    PIECE_BYTES_MAX,
+    PROBLEM_CHARS_MAX,
     REPORT_BYTES_MAX,
     Append,
     AppendReply,
@@ -28,6 +30,8 @@ from node.raft.messages import (
     ReadIndex,
     ReadIndexReply,
     Report,
+    SnapshotPiece,
+    SnapshotPieceReply,
     TimeoutNow,
     Vote,
     VoteReply,
@@ -259,6 +263,25 @@ def _check_report(m: Report) -> None:
     _require(len(m.body) <= REPORT_BYTES_MAX, f"report: longer than {REPORT_BYTES_MAX} bytes")
 
 
+def _check_snapshot_piece(m: SnapshotPiece) -> None:
+    info, kind = m.info, "snapshot piece"
+    _numbers(kind, m.term, info.base.time_us, info.chunks, info.crc, info.size_bytes, m.offset)
+    _position(kind, info.base.index, info.base.term)
+    _require(info.base.index > 0, f"{kind}: a snapshot of nothing")
+    _text(kind, info.base.cluster_id)
+    _configuration(kind, info.base.configuration.encode())
+    if info.base.birth:
+        _configuration(kind, info.base.birth)
+    _require(len(m.data) <= PIECE_BYTES_MAX, f"{kind}: longer than {PIECE_BYTES_MAX} bytes")
+    _require(m.offset + len(m.data) <= info.size_bytes, f"{kind}: it lies beyond the snapshot's end")
+
+
+def _check_snapshot_piece_reply(m: SnapshotPieceReply) -> None:
+    _numbers("snapshot piece reply", m.term, m.index, m.crc, m.offset)
+    fits = len(m.problem) <= PROBLEM_CHARS_MAX and m.problem.isprintable()
+    _require(fits, f"snapshot piece reply: a problem longer than {PROBLEM_CHARS_MAX} characters or not printable")
+
+
 def check_hello(version: int, cluster_id: str, texts: tuple[str, ...]) -> None:
     """The fields of a hello: `cluster_id` may be empty, `texts` (name, incarnation, boot) may not."""
     _numbers("hello", version)
@@ -285,4 +308,6 @@ CHECKS: dict[type[Any], Callable[[Any], None]] = {
     Report: _check_report,
     Command: _check_command,
     CommandReply: _check_command_reply,
+    SnapshotPiece: _check_snapshot_piece,
+    SnapshotPieceReply: _check_snapshot_piece_reply,
 }

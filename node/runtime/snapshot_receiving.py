@@ -1,0 +1,189 @@
+"""A leader's snapshot on its way to this node's disk, and from there into the state machine (section 7).
+
+Why it exists: the pieces are written one after the other, the whole is verified and made durable, then the core says
+whether it is needed, and if so the state machine takes it over in slices. It must not judge: what is committed here,
+and whether the log is replaced, the core decides.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from node.raft.core import Raft
+from node.raft.errors import InvariantViolation
+from node.raft.events import Applied, Event, SnapshotHeld
+from node.raft.messages import PROBLEM_CHARS_MAX, Message, SnapshotPiece, SnapshotPieceReply
+from node.raft.types import Base, Member, SnapshotInfo
+from node.runtime.ports import StateMachine
+from node.runtime.snapshot_ports import RestoreJob, SnapshotReceiver, Snapshots
+
+RESTORE_WORK_PER_TURN_MAX = 2_000
+"""Units of work (see `Job`) in one turn of the loop: nothing is applied meanwhile."""
+
+RESTORE_BYTES_AHEAD = 1024 * 1024
+"""Chunks that are read from the disk at a time."""
+
+
+class SnapshotReceiving:
+    """One file at a time, from one member. `begins` is called before anything of one is written."""
+
+    def __init__(
+        self,
+        core: Raft,
+        snapshots: Snapshots,
+        send: Callable[[str, Message], bool],
+        wake: Callable[[], None],
+        begins: Callable[[], None],
+    ) -> None:
+        self._core = core
+        self._snapshots = snapshots
+        self._send = send
+        self._wake = wake
+        self._begins = begins
+        self._receiver: SnapshotReceiver | None = None
+        self._info: SnapshotInfo | None = None
+        self._writing = False
+        self._ending = False
+        self._held: list[Event] = []
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a file of another node is being written or verified."""
+        return self._receiver is not None
+
+    def take_events(self) -> list[Event]:
+        """What the core is to be told."""
+        events, self._held = self._held, []
+        return events
+
+    def piece(self, sender: Member, message: SnapshotPiece) -> None:
+        """It came in from `sender`, a member."""
+        info = message.info
+        if info.base.index <= self._core.commit:
+            self._held.append(SnapshotHeld(sender, info.base))  # nothing of it is needed
+            self._wake()
+            return
+        if info != self._info:
+            if self._writing or self._ending:
+                return  # of the one before; the sender asks again
+            self._begins()
+            self._info, self._receiver = info, self._snapshots.receive(info)
+        receiver = self._receiver
+        if receiver is None or self._ending:
+            return
+        if message.data and message.offset == receiver.offset and not self._writing:
+            self._writing = True
+            receiver.write(message.offset, message.data, partial(self._written, sender, info, receiver))
+        elif not self._writing:
+            self._say(sender, info, receiver.offset)
+            self._finish_if_whole(sender, info, receiver)
+
+    def stop(self) -> None:
+        """The node ends."""
+        self._receiver = self._info = None
+
+    def _written(
+        self, sender: Member, info: SnapshotInfo, receiver: SnapshotReceiver, offset: int, problem: str
+    ) -> None:
+        if self._receiver is not receiver:
+            return
+        self._writing = False
+        self._say(sender, info, offset, problem)
+        if problem:
+            self._receiver = self._info = None
+        else:
+            self._finish_if_whole(sender, info, receiver)
+
+    def _finish_if_whole(self, sender: Member, info: SnapshotInfo, receiver: SnapshotReceiver) -> None:
+        if receiver.offset == info.size_bytes:
+            self._ending = True
+            receiver.finish(partial(self._ended, sender, info, receiver))
+
+    def _ended(
+        self, sender: Member, info: SnapshotInfo, receiver: SnapshotReceiver, whole: SnapshotInfo | None, problem: str
+    ) -> None:
+        if self._receiver is not receiver:
+            return
+        self._ending = False
+        self._receiver = self._info = None
+        if whole is None:
+            self._say(sender, info, 0, problem)
+        else:
+            self._held.append(SnapshotHeld(sender, whole.base))
+            self._wake()
+
+    def _say(self, to: Member, info: SnapshotInfo, offset: int, problem: str = "") -> None:
+        problem = problem[:PROBLEM_CHARS_MAX]
+        self._send(to.name, SnapshotPieceReply(info.base.index, info.crc, offset, problem, self._core.term))
+
+
+class Restoring:
+    """The state machine takes over a snapshot that is durable here. `failed(sentence)`: it cannot be read."""
+
+    def __init__(
+        self, machine: StateMachine, snapshots: Snapshots, wake: Callable[[], None], failed: Callable[[str], None]
+    ) -> None:
+        self._machine = machine
+        self._snapshots = snapshots
+        self._wake = wake
+        self._failed = failed
+        self._job: RestoreJob | None = None
+        self._info: SnapshotInfo | None = None
+        self._position: int | None = 0
+        self._reading = False
+        self._fed = False
+
+    @property
+    def under_way(self) -> bool:
+        """Whether the state machine is between two states."""
+        return self._job is not None
+
+    @property
+    def has_work(self) -> bool:
+        """Whether `run` has something to do at once."""
+        return self._job is not None and not self._reading
+
+    def begin(self, base: Base) -> None:
+        """Take the place of a restore that is not done."""
+        info = self._snapshots.latest
+        if info is None or info.base != base:
+            raise InvariantViolation(f"a snapshot of {base.index} is to be restored, and the latest is {info}")
+        self._info, self._job, self._position = info, self._machine.begin_restore(), 0
+        self._fed = False
+        self._read_on(self._job)
+
+    def run(self) -> list[Event]:
+        """One slice; returns what the core is to be told."""
+        job, info = self._job, self._info
+        if job is None or info is None or self._reading:
+            return []
+        if not job.run(RESTORE_WORK_PER_TURN_MAX):
+            return []
+        if self._position is not None:
+            self._read_on(job)
+            return []
+        job.finish()
+        self._job = self._info = None
+        return [Applied(info.base.index)]
+
+    def stop(self) -> None:
+        """The node ends."""
+        self._job = self._info = None
+
+    def _read_on(self, job: RestoreJob) -> None:
+        info, position = self._info, self._position
+        if info is None or position is None:
+            return
+        self._reading = True
+        self._snapshots.read_chunks(info, position, RESTORE_BYTES_AHEAD, partial(self._read, job))
+
+    def _read(self, job: RestoreJob, chunks: list[bytes], position: int | None, problem: str) -> None:
+        if self._job is not job:
+            return
+        self._reading = False
+        if problem:
+            self._failed(problem)
+            return
+        for chunk in chunks:
+            job.feed(chunk)
+        self._position = position
+        self._wake()

@@ -1,0 +1,162 @@
+"""When this node takes a snapshot of its own state, and its way to the disk, a slice in each turn of the loop.
+
+Why it exists: a log must end (section 7), and writes go on while it is cut: the state machine is asked for what it held
+at one moment, the disk takes it on a thread of its own, and only when all of it has been read back may the entries
+before it go. A tail of the log stays for followers that are a little behind: it is far cheaper for them than the
+whole state. It must not know what a chunk holds.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from node.raft.core import Raft
+from node.raft.events import Compact, Event
+from node.raft.types import Base, SnapshotInfo
+from node.runtime.ports import StateMachine, TraceSink
+from node.runtime.snapshot_ports import SnapshotJob, Snapshots, SnapshotWriter
+
+SNAPSHOT_WORK_PER_TURN_MAX = 1_000
+"""Units of work (see `Job`) in one turn of the loop, beside those of applying."""
+
+WAITING_BYTES_MAX = 8 * 1024 * 1024
+"""Chunks that are made and not yet written: a disk that is slow is waited for, not buried."""
+
+RETRY_US = 10_000_000
+"""After a snapshot that failed (a full disk, say): soon enough, and no load."""
+
+
+class SnapshotSettings(msgspec.Struct, frozen=True):
+    """A snapshot is due when so much was applied since the last. `tail_entries` before it stay in the log."""
+
+    entries: int = 100_000
+    size_bytes: int = 64 * 1024 * 1024
+    tail_entries: int = 10_000
+
+
+SNAPSHOT_DEFAULTS = SnapshotSettings()
+
+
+class SnapshotTaking:
+    """`needed_index()`: the log may not lose what comes after it, for a follower that is just being helped; None: no
+    follower is."""
+
+    def __init__(
+        self,
+        core: Raft,
+        machine: StateMachine,
+        snapshots: Snapshots,
+        trace: TraceSink,
+        wake: Callable[[], None],
+        settings: SnapshotSettings,
+        needed_index: Callable[[], int | None],
+    ) -> None:
+        self._core = core
+        self._machine = machine
+        self._snapshots = snapshots
+        self._trace = trace
+        self._wake = wake
+        self._settings = settings
+        self._needed_index = needed_index
+        self._job: SnapshotJob | None = None
+        self._writer: SnapshotWriter | None = None
+        self._base = Base()
+        self._walked = False
+        self._retry_us = 0
+        self._result: tuple[SnapshotInfo | None, str] | None = None
+        self._compacted = 0
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a snapshot is being taken."""
+        return self._writer is not None
+
+    @property
+    def has_work(self) -> bool:
+        """Whether `run` has something to do at once."""
+        return (self._job is not None and not self._walked) or self._result is not None
+
+    def run(self, now: int, *, may_begin: bool) -> list[Event]:
+        """One slice. `may_begin`: the state machine holds all that the core calls applied, and no part of what comes
+        after it. Returns what the core is to be told."""
+        if self._result is not None:
+            self._ended(now)
+        if may_begin and self._writer is None and now >= self._retry_us and self._due():
+            self._begin()
+        if self._job is not None and self._writer is not None and not self._walked:
+            self._walk(self._job, self._writer)
+        return self._compact()
+
+    def abort(self) -> None:
+        """The state that is walked was replaced, or the node stops."""
+        if self._writer is not None and self._result is None:
+            self._writer.abort()
+        self._close()
+        self._writer = self._result = None
+
+    def _due(self) -> bool:
+        latest = self._snapshots.latest
+        core, settings = self._core, self._settings
+        since = latest.base.index if latest is not None else 0
+        if core.applied - since >= settings.entries:
+            return True
+        # A log that is almost full makes one due, whatever the settings say: else it would end all writing.
+        bytes_max = min(settings.size_bytes, core.log_bytes_max // 4)
+        return core.log_bytes >= bytes_max and core.applied > since and core.bytes_applied_after(since) >= bytes_max
+
+    def _begin(self) -> None:
+        self._base = self._core.base_at(self._core.applied)
+        self._job = self._machine.begin_snapshot()
+        self._writer = self._snapshots.begin(self._base)
+        self._walked = False
+        self._tell("begun")
+
+    def _walk(self, job: SnapshotJob, writer: SnapshotWriter) -> None:
+        if writer.waiting_bytes > WAITING_BYTES_MAX:
+            return  # a later turn goes on: at the latest that of the next heartbeat
+        self._walked = job.run(SNAPSHOT_WORK_PER_TURN_MAX)
+        for chunk in job.take():
+            writer.add(chunk)
+        if self._walked:
+            self._close()
+            writer.finish(self._done)
+
+    def _done(self, info: SnapshotInfo | None, problem: str) -> None:
+        if self._writer is not None:
+            self._result = info, problem
+            self._wake()
+
+    def _ended(self, now: int) -> None:
+        info, problem = self._result or (None, "")
+        self._writer = self._result = None
+        if info is None:
+            self._retry_us = now + RETRY_US
+            self._tell("failed", reason=problem)
+        else:
+            self._tell("taken", bytes=info.size_bytes)
+
+    def _compact(self) -> list[Event]:
+        """The entries before the tail may go, in memory and on disk, but for what a follower is about to need."""
+        latest = self._snapshots.latest
+        if latest is None:
+            return []
+        index = min(latest.base.index, self._core.applied) - self._settings.tail_entries
+        needed = self._needed_index()
+        if needed is not None and self._core.log_bytes < self._core.log_bytes_max // 2:
+            index = min(index, needed)
+        if index <= self._compacted:
+            return []
+        self._compacted = index
+        self._snapshots.compact(index)
+        return [Compact(index)]
+
+    def _close(self) -> None:
+        if self._job is not None:
+            self._job.close()
+            self._job = None
+
+    def _tell(self, phase: str, **detail: str | int) -> None:
+        core = self._core
+        self._trace.transition(
+            "snapshot", core.term, core.role.value, {"phase": phase, "index": self._base.index, **detail}
+        )

@@ -1,0 +1,86 @@
+"""All that the driver has to do with snapshots: taken, sent, received, put in the place of the state.
+
+Why it exists: the four know each other in a few places only, and those are here: what is restored is not walked, what
+is received is not written over, and a log keeps what a follower is about to need. It must not do any of them itself.
+"""
+
+from collections.abc import Callable
+
+from node.raft.core import Raft
+from node.raft.events import Event
+from node.raft.messages import Message, SnapshotPiece, SnapshotPieceReply
+from node.raft.types import Base, Member
+from node.runtime.ports import StateMachine, TraceSink
+from node.runtime.snapshot_ports import Snapshots
+from node.runtime.snapshot_receiving import Restoring, SnapshotReceiving
+from node.runtime.snapshot_sending import SnapshotSending
+from node.runtime.snapshot_taking import SnapshotSettings, SnapshotTaking
+
+TIDY_WORK_PER_TURN_MAX = 500
+"""Units of work (see `Job`) in one turn that has nothing else to do for the state machine."""
+
+
+class Snapshotting:
+    """`send`: the links'. `failed(sentence)`: a snapshot that took the place of the log cannot be read any more."""
+
+    def __init__(
+        self,
+        core: Raft,
+        machine: StateMachine,
+        snapshots: Snapshots,
+        send: Callable[[str, Message], bool],
+        trace: TraceSink,
+        wake: Callable[[], None],
+        settings: SnapshotSettings,
+        failed: Callable[[str], None],
+    ) -> None:
+        self._machine = machine
+        self.sending = SnapshotSending(core, snapshots, send, trace)
+        self._taking = SnapshotTaking(
+            core, machine, snapshots, trace, wake, settings, lambda: self.sending.needed_index
+        )
+        self._receiving = SnapshotReceiving(core, snapshots, send, wake, self._taking.abort)
+        self._restoring = Restoring(machine, snapshots, wake, failed)
+        self._tidied = True
+
+    @property
+    def has_work(self) -> bool:
+        """Whether `run` has something to do at once."""
+        return self._taking.has_work or self._restoring.has_work or not self._tidied
+
+    @property
+    def deadline(self) -> int | None:
+        """When `run` is wanted at the latest; None: no need."""
+        return self.sending.deadline
+
+    def arrived(self, sender: Member, message: SnapshotPiece | SnapshotPieceReply) -> None:
+        """Of a member of the configuration in force."""
+        if isinstance(message, SnapshotPiece):
+            self._receiving.piece(sender, message)
+        else:
+            self.sending.answered(sender, message)
+
+    def restore(self, base: Base) -> None:
+        """The core's effect; nothing is being applied any more."""
+        self._taking.abort()
+        self._restoring.begin(base)
+
+    def run(self, now: int, *, at_rest: bool) -> list[Event]:
+        """One slice of each. `at_rest`: the state machine holds all that the core calls applied, and no part of what
+        comes after it. Returns what the core is to be told."""
+        self.sending.run(now)
+        events = self._receiving.take_events()
+        if self._restoring.under_way:
+            events += self._restoring.run()
+            self._tidied = False
+            return events
+        events += self._taking.run(now, may_begin=at_rest and not self._receiving.under_way)
+        if at_rest and not self._tidied:
+            self._tidied = self._machine.tidy(TIDY_WORK_PER_TURN_MAX)
+        return events
+
+    def stop(self) -> None:
+        """The node ends."""
+        self._taking.abort()
+        self._receiving.stop()
+        self._restoring.stop()
