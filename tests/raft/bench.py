@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from node.raft.core import Raft
-from node.raft.effects import Apply, Effect, Persist, Send, Trace
+from node.raft.effects import Apply, Effect, Persist, Restore, Send, Trace
 from node.raft.events import Applied, Deadline, Event, Persisted, Proposal, Propose, Read, Receive
 from node.raft.messages import AppendReply, HeartbeatReply, PreVote, PreVoteReply, RaftMessage, Vote, VoteReply
 from node.raft.settings import RaftSettings
@@ -101,12 +101,13 @@ class Server:
         draw: float = 0.0,
         base: Base = UNBORN,
         address: MemberAddress | None = None,
+        applied: int = 0,
     ) -> None:
         identity = Identity(name, incarnation or f"disk-{name}", boot, seeds, address)
-        self.raft = Raft(identity, settings or RaftSettings(), Chance(draw), hard, entries, base)
+        self.raft = Raft(identity, settings or RaftSettings(), Chance(draw), hard, entries, base, applied)
         self.now = START_US
         self.writing: list[Persist] = []
-        self.applying: list[Apply] = []
+        self.applying: list[Apply | Restore] = []
         self.started = self._note(self.raft.start(self.now))
 
     def step(self, *events: Event) -> list[Effect]:
@@ -155,7 +156,8 @@ class Server:
         return effects
 
     def apply_next(self) -> list[Effect]:
-        return self.step(Applied(self.applying.pop(0).entries[-1].index))
+        given = self.applying.pop(0)
+        return self.step(Applied(given.base.index if isinstance(given, Restore) else given.entries[-1].index))
 
     def settle(self) -> list[Effect]:
         """Disk and state machine catch up."""
@@ -190,7 +192,11 @@ class Server:
 
     def _note(self, effects: list[Effect]) -> list[Effect]:
         self.writing += of(effects, Persist)
-        self.applying += of(effects, Apply)
+        for effect in effects:
+            if isinstance(effect, Restore):
+                self.applying = [effect]  # what was being applied is void
+            elif isinstance(effect, Apply):
+                self.applying.append(effect)
         return effects
 
 

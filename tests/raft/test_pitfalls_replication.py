@@ -121,7 +121,8 @@ def test_pitfall_06_a_late_confirmation_does_not_make_an_overwritten_entry_durab
     server.step(Persisted(first.token))
     assert server.raft.status(server.now).durable == 2
     assert server.terms == [0, 2, 3]
-    assert not of(server.receive("c", Heartbeat(3, 3)), Apply) or server.applying[-1].entries[-1].index == 2
+    applied = of(server.receive("c", Heartbeat(3, 3)), Apply)
+    assert [apply.entries[-1].index for apply in applied] in ([], [2])
     server.step(Persisted(second.token))
     assert server.raft.status(server.now).durable == 3
 
