@@ -20,6 +20,8 @@ from node.raft.types import UNBORN, Base, Configuration, Entry, EntryKind, HardS
 HEARTBEAT_US = 100_000
 ELECTION_MIN_US = 150_000
 ELECTION_MAX_US = 300_000
+DEADLINES_MAX = 10_000
+"""Far more than any story has."""
 START_US = 10_000_000
 """When the story of every bench begins."""
 
@@ -137,9 +139,11 @@ class Server:
 
     def pass_time(self, duration_us: int) -> list[Effect]:
         """Time passes, and every deadline on the way is delivered when it is due."""
-        until, effects = self.now + duration_us, list[Effect]()
+        until, effects, served = self.now + duration_us, list[Effect](), 0
         while (due := self.raft.deadline) is not None and due <= until:
             effects += self.deadline()
+            served += 1
+            assert served <= DEADLINES_MAX, "a deadline is due again and again, whatever it is told"
         self.now = until
         return effects
 
