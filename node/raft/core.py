@@ -238,6 +238,11 @@ class Raft:
             return 0
         return log.bytes_after(max(index, log.base.index)) - log.bytes_after(applied)
 
+    @property
+    def base(self) -> Base:
+        """What lies before the first entry that the log keeps."""
+        return self._state.log.base
+
     def base_at(self, index: int) -> Base:
         """What a snapshot of everything up to `index` has as its base; the log must hold that entry, or its base."""
         return self._state.log.base_at(index)

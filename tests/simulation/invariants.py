@@ -51,7 +51,7 @@ class Invariants:
         """A new process began from its disk. What it had applied was durable there: it has all of that or nothing."""
         self._commit.pop(name, None)
         applied, terms = self._applied.pop(name, 0), self._terms.pop(name, [])
-        for index in range(1, 0 if wiped else applied + 1):
+        for index in range(core.base.index + 1, 0 if wiped else applied + 1):
             if core.term_at(index) != terms[index - 1]:
                 _fail(f"{name} had applied entry {index} of term {terms[index - 1]} and came back without it")
         if wiped:
@@ -124,8 +124,9 @@ class Invariants:
     def _log_matching(self, name: str, core: Raft, now: int) -> None:
         """Equal index and term: equal entry and equal predecessor, hence by induction equal logs up to there."""
         seen = self._terms.setdefault(name, [])
+        self._snapshot_equals_log(name, core, seen)
         same = len(seen)
-        while same and core.term_at(same) != seen[same - 1]:
+        while same > core.base.index and core.term_at(same) != seen[same - 1]:
             same -= 1
         if same < self._commit.get(name, 0):
             _fail(f"{name} removed entry {same + 1}, which it knew to be committed")
@@ -137,6 +138,16 @@ class Invariants:
             if self._entries.setdefault((entry.index, entry.term), fact) != fact:
                 _fail(f"{name} has another entry {entry.index} of term {entry.term} than a server before it")
             seen.append(entry.term)
+
+    def _snapshot_equals_log(self, name: str, core: Raft, seen: list[int]) -> None:
+        """What a log does not hold any more is committed, and is what everybody committed (section 7)."""
+        base = core.base
+        if not base.index:
+            return
+        if base.index > len(self.committed) or self.committed[base.index - 1].term != base.term:
+            _fail(f"the log of {name} follows entry {base.index} of term {base.term}, which is not committed")
+        if len(seen) < base.index or seen[base.index - 1] != base.term:
+            seen[:] = [entry.term for entry in self.committed[: base.index]]
 
     def _log_time(self, name: str, entry: Entry, before: tuple[int, int] | None, now: int) -> None:
         """Log time never runs back, and never faster than the clocks of those who append: `now` is that of all here.
@@ -156,7 +167,8 @@ class Invariants:
         before = self._commit.get(name, 0)
         if core.commit < before:
             _fail(f"the commit index of {name} fell from {before} to {core.commit}")
-        for entry in core.entries(before + 1, core.commit - before):
+        first = max(before, core.base.index)
+        for entry in core.entries(first + 1, core.commit - first):
             if entry.index > len(self.committed):
                 self.committed.append(entry)
             elif self.committed[entry.index - 1] != entry:
