@@ -34,6 +34,9 @@ class RestoreJob(Protocol):
     def finish(self) -> None:
         """This was all: from now on it is the state of the machine. What that was is let go by `tidy`."""
 
+    def close(self) -> None:
+        """Always called in the end; what was taken over and is not the state then is let go by `tidy`."""
+
 
 class SnapshotWriter(Protocol):
     """A snapshot on its way to the disk. `waiting_bytes`: given and not written yet; it is not to be given much more

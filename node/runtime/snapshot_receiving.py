@@ -130,7 +130,6 @@ class Restoring:
         self._info: SnapshotInfo | None = None
         self._position: int | None = 0
         self._reading = False
-        self._fed = False
 
     @property
     def under_way(self) -> bool:
@@ -147,8 +146,8 @@ class Restoring:
         info = self._snapshots.latest
         if info is None or info.base != base:
             raise InvariantViolation(f"a snapshot of {base.index} is to be restored, and the latest is {info}")
+        self.stop()
         self._info, self._job, self._position = info, self._machine.begin_restore(), 0
-        self._fed = False
         self._read_on(self._job)
 
     def run(self) -> list[Event]:
@@ -156,34 +155,51 @@ class Restoring:
         job, info = self._job, self._info
         if job is None or info is None or self._reading:
             return []
-        if not job.run(RESTORE_WORK_PER_TURN_MAX):
+        try:
+            if not job.run(RESTORE_WORK_PER_TURN_MAX):
+                return []
+            if self._position is not None:
+                self._read_on(job)
+                return []
+            job.finish()
+        except ValueError as error:
+            self._fail(info, str(error))
             return []
-        if self._position is not None:
-            self._read_on(job)
-            return []
-        job.finish()
-        self._job = self._info = None
+        self.stop()
         return [Applied(info.base.index)]
 
     def stop(self) -> None:
-        """The node ends."""
+        """No more of it: it is done, another takes its place, or the node ends."""
+        if self._job is not None:
+            self._job.close()
         self._job = self._info = None
+        self._reading = False
+
+    def _fail(self, info: SnapshotInfo, problem: str) -> None:
+        self.stop()
+        self._failed(f"the snapshot of entry {info.base.index} cannot take the place of the state: {problem}")
 
     def _read_on(self, job: RestoreJob) -> None:
         info, position = self._info, self._position
         if info is None or position is None:
             return
         self._reading = True
-        self._snapshots.read_chunks(info, position, RESTORE_BYTES_AHEAD, partial(self._read, job))
+        self._snapshots.read_chunks(info, position, RESTORE_BYTES_AHEAD, partial(self._read, job, info))
 
-    def _read(self, job: RestoreJob, chunks: list[bytes], position: int | None, problem: str) -> None:
+    def _read(
+        self, job: RestoreJob, info: SnapshotInfo, chunks: list[bytes], position: int | None, problem: str
+    ) -> None:
         if self._job is not job:
             return
         self._reading = False
         if problem:
-            self._failed(problem)
+            self._fail(info, problem)
             return
-        for chunk in chunks:
-            job.feed(chunk)
+        try:
+            for chunk in chunks:
+                job.feed(chunk)
+        except ValueError as error:
+            self._fail(info, str(error))
+            return
         self._position = position
         self._wake()

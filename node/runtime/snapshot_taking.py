@@ -27,7 +27,9 @@ RETRY_US = 10_000_000
 
 
 class SnapshotSettings(msgspec.Struct, frozen=True):
-    """A snapshot is due when so much was applied since the last. `tail_entries` before it stay in the log."""
+    """A snapshot is due when so much was applied since the last: `entries`, or `size_bytes` of them. Of a store that is
+    larger than `size_bytes` it takes as many times more: what a snapshot costs grows with the store, and is to stay a
+    fraction of what the writes cost. `tail_entries` before it stay in the log."""
 
     entries: int = 100_000
     size_bytes: int = 64 * 1024 * 1024
@@ -97,11 +99,12 @@ class SnapshotTaking:
     def _due(self) -> bool:
         latest = self._snapshots.latest
         core, settings = self._core, self._settings
-        since = latest.base.index if latest is not None else 0
-        if core.applied - since >= settings.entries:
+        since, size_bytes = (latest.base.index, latest.size_bytes) if latest is not None else (0, 0)
+        times = max(1.0, size_bytes / settings.size_bytes)
+        if core.applied - since >= settings.entries * times:
             return True
-        # A log that is almost full makes one due, whatever the settings say: else it would end all writing.
-        bytes_max = min(settings.size_bytes, core.log_bytes_max // 4)
+        # A log that is half full makes one due, whatever the settings say: else it would end all writing.
+        bytes_max = min(settings.size_bytes * times, core.log_bytes_max // 2)
         return core.log_bytes >= bytes_max and core.applied > since and core.bytes_applied_after(since) >= bytes_max
 
     def _begin(self) -> None:

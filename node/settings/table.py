@@ -80,6 +80,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_log_bytes: Annotated[
         int, _meta("Limits", "a log that reaches this refuses writes, reads go on", ge=4 * MIB, le=64 * GIB)
     ] = 256 * MIB
+    snapshot_entries: Annotated[
+        int,
+        _meta("Limits", "a snapshot is taken when so many entries were applied since the last", ge=10, le=100_000_000),
+    ] = 100_000
+    snapshot_bytes: Annotated[
+        int,
+        _meta(
+            "Limits",
+            "or so many bytes of them; both grow with a store that is larger than this",
+            ge=64 * KIB,
+            le=16 * GIB,
+        ),
+    ] = 64 * MIB
+    snapshot_tail: Annotated[
+        int,
+        _meta(
+            "Limits",
+            "entries before a snapshot that stay in the log, for followers a little behind",
+            ge=0,
+            le=10_000_000,
+        ),
+    ] = 10_000
     max_uncommitted_bytes: Annotated[
         int, _meta("Limits", "a leader refuses writes while this much waits to be committed", ge=2 * MIB, le=4 * GIB)
     ] = 32 * MIB

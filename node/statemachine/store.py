@@ -97,7 +97,8 @@ class KeyValueStore:
 
     def begin_snapshot(self) -> SnapshotJob:
         """Write down the whole state, as it is now. Begin it between entries, and close it."""
-        self._between_entries("a snapshot was to begin")
+        if self._job.half_done is not None:
+            raise InvariantViolation("a snapshot was to begin while an entry was half done")
         return SnapshotJob(self._versions)
 
     def begin_restore(self) -> RestoreJob:
@@ -105,14 +106,10 @@ class KeyValueStore:
         return RestoreJob(self._replace, self._leftovers.add)
 
     def _replace(self, versions: Versions) -> None:
-        self._between_entries("the state was to be replaced")
+        """Whatever was being applied is void with the state that it changed."""
         self._leftovers.add(self._versions)
         self._versions = versions
         self._job = ApplyJob(versions, (), lambda _index: False, self._tidy)
-
-    def _between_entries(self, what: str) -> None:
-        if not self._job.done:
-            raise InvariantViolation(f"{what} while entries are being applied")
 
     # --- reads -----------------------------------------------------------------------------------------------
 

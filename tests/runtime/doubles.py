@@ -28,6 +28,8 @@ from node.runtime.hooks import CommandReplied, Hooks
 from node.runtime.inputs import Arrived, Input, WantRead, WantWrite
 from node.runtime.outcomes import decode_outcome, encode_wire, for_a_peer
 from node.runtime.ports import Outcome, ReadFailed
+from node.runtime.snapshot_ports import Snapshots
+from node.runtime.snapshot_taking import SNAPSHOT_DEFAULTS, SnapshotSettings
 
 MEMBERS = tuple(Member(name, f"{name}-disk") for name in ("n1", "n2", "n3"))
 BOOT = "boot-of-n1"
@@ -104,6 +106,60 @@ class Echo:
             raise ValueError("no result")
         return data[1:]
 
+    def begin_snapshot(self) -> "EchoSnapshot":
+        return EchoSnapshot([entry.data for entry in self.applied])
+
+    def begin_restore(self) -> "EchoRestore":
+        return EchoRestore(self)
+
+    def tidy(self, work_max: int) -> bool:
+        return True
+
+
+class EchoSnapshot:
+    """A chunk for each entry that was applied, one in each slice; satisfies `SnapshotJob`."""
+
+    def __init__(self, chunks: list[bytes]) -> None:
+        self._left = chunks
+        self._made: list[bytes] = []
+
+    def run(self, work_max: int) -> bool:
+        self._made += self._left[:1]
+        del self._left[:1]
+        return not self._left
+
+    def take(self) -> list[bytes]:
+        made, self._made = self._made, []
+        return made
+
+    def close(self) -> None:
+        self._left = []
+
+
+class EchoRestore:
+    """Satisfies `RestoreJob`; takes one chunk in each slice over, and `bad` for none."""
+
+    def __init__(self, machine: Echo) -> None:
+        self._machine = machine
+        self._fed: list[bytes] = []
+        self._entries: list[Entry] = []
+
+    def feed(self, chunk: bytes) -> None:
+        self._fed.append(chunk)
+
+    def run(self, work_max: int) -> bool:
+        for chunk in self._fed[:1]:
+            if chunk == b"bad":
+                raise ValueError("a bad chunk")
+            self._entries.append(Entry(len(self._entries) + 1, 1, EntryKind.WRITE, chunk))
+        del self._fed[:1]
+        return not self._fed
+
+    def finish(self) -> None:
+        self._machine.applied = self._entries
+
+    def close(self) -> None: ...
+
 
 class EchoJob:
     """Satisfies `Job`."""
@@ -159,7 +215,13 @@ class Silent:
 class Bench:
     """n1's driver, one of three, freshly restarted as a follower of nobody."""
 
-    def __init__(self, pending_requests_max: int = 100, units_per_entry: int = 0) -> None:
+    def __init__(
+        self,
+        pending_requests_max: int = 100,
+        units_per_entry: int = 0,
+        snapshots: Snapshots | None = None,
+        snapshot_settings: SnapshotSettings = SNAPSHOT_DEFAULTS,
+    ) -> None:
         birth = Entry(1, 0, EntryKind.CONFIGURATION, Configuration(MEMBERS).encode())
         identity = Identity("n1", "n1-disk", BOOT, ("n1", "n2", "n3"))
         core = Raft(identity, RaftSettings(), Random(1), HardState(0, "", 1), (birth,))
@@ -179,7 +241,16 @@ class Bench:
             command=lambda name, arguments, reply: self.command(name, arguments, reply),
         )
         self.driver = Driver(
-            core, BOOT, self.disk, self.machine, self.wire, self.trace, hooks, pending_requests_max=pending_requests_max
+            core,
+            BOOT,
+            self.disk,
+            self.machine,
+            self.wire,
+            self.trace,
+            hooks,
+            pending_requests_max=pending_requests_max,
+            snapshots=snapshots,
+            snapshot_settings=snapshot_settings,
         )
         self.driver.start(self.now)
 
