@@ -8,7 +8,7 @@ import msgspec
 
 from node.raft.errors import Refusal
 from node.raft.messages import RaftMessage
-from node.raft.types import Configuration, Entry, HardState, Member, Role
+from node.raft.types import Base, Configuration, Entry, HardState, Member, Role
 
 
 class Send(msgspec.Struct, frozen=True):
@@ -19,12 +19,14 @@ class Send(msgspec.Struct, frozen=True):
 
 
 class Persist(msgspec.Struct, frozen=True):
-    """Make durable, in this order: truncation, entries, hard state; then send `then` and report `Persisted(token)`.
+    """Make durable, in this order: base, truncation, entries, hard state; then send `then` and report
+    `Persisted(token)`.
 
     `token` grows by one per Persist. Persists complete in order. One with nothing to write is a barrier: it completes
     when all before it have. `hard_state` None: unchanged. `truncate_from` None: nothing to remove, else the first
     index to remove. `entries` follow the log (after the truncation) without a gap. `cluster_id` is set once, with
-    entry 1, at birth.
+    entry 1, at birth. `base` None: what lies before the log stays; else all entries go, and the log is empty after that
+    base, whose state is in a durable snapshot.
     """
 
     token: int
@@ -33,11 +35,13 @@ class Persist(msgspec.Struct, frozen=True):
     entries: tuple[Entry, ...] = ()
     then: tuple[Send, ...] = ()
     cluster_id: str | None = None
+    base: Base | None = None
 
     @property
     def empty(self) -> bool:
         """Nothing to write: a barrier."""
-        return self.hard_state is None and self.truncate_from is None and not self.entries
+        nothing_goes = self.truncate_from is None and self.base is None
+        return nothing_goes and self.hard_state is None and not self.entries
 
 
 class Apply(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from node.raft.types import UNBORN, Base, Configuration, Entry, HardState
+from node.raft.types import Configuration, Entry, HardState
 from node.storage.errors import StorageError
 from node.storage.files import FilePort
 from node.storage.recovery import SegmentScan, scan
@@ -81,10 +81,10 @@ class Verdict(msgspec.Struct, frozen=True):
     damage: str
 
 
-def dump(files: FilePort, base: Base = UNBORN) -> Iterator[Line]:
+def dump(files: FilePort) -> Iterator[Line]:
     """Every segment and frame in order, up to the damage if there is any. Raises nothing for a log's contents."""
     try:
-        for result in scan(files, Replay(base)):
+        for result in scan(files, Replay()):
             yield from _lines(result)
     except StorageError as error:
         yield DamageLine(error.file, error.offset, str(error))
@@ -107,9 +107,9 @@ def _lines(result: SegmentScan) -> Iterator[Line]:
         yield TornLine(result.file, result.end, len(result.torn_bytes))
 
 
-def verify(files: FilePort, base: Base = UNBORN) -> Verdict:
+def verify(files: FilePort) -> Verdict:
     """Read everything as a start would, and say what it would find. Raises nothing for a log's contents."""
-    replay, segments, frames, used, torn, damage, head = Replay(base), 0, 0, 0, 0, "", None
+    replay, segments, frames, used, torn, damage, head = Replay(), 0, 0, 0, 0, "", None
     try:
         for result in scan(files, replay):
             head = result.header

@@ -8,12 +8,13 @@ import contextlib
 
 import msgspec
 
-from node.raft.types import Base, HardState
+from node.raft.types import UNBORN, HardState
 from node.storage.errors import StorageError, from_os_error
 from node.storage.files import FilePort, FolderInUse
 from node.storage.frames import NAME_BYTES_MAX, SECTOR_BYTES, SegmentHeader
 from node.storage.recovery import TEMPORARY_SUFFIX, Recovered, Survey, segment_name
 from node.storage.segments import SegmentWriter
+from node.storage.starts import Starts
 
 
 def lock(files: FilePort) -> None:
@@ -29,7 +30,7 @@ def lock(files: FilePort) -> None:
 
 
 def begin(
-    files: FilePort, name: str, incarnation: str, base: Base, segment_bytes: int, frame_bytes: int
+    files: FilePort, name: str, incarnation: str, segment_bytes: int, frame_bytes: int
 ) -> tuple[SegmentWriter, Recovered]:
     """Make the log of a node whose folder holds none, durably."""
     if len(name.encode()) > NAME_BYTES_MAX:
@@ -39,12 +40,12 @@ def begin(
         size_bytes=segment_bytes,
         name=name,
         incarnation=incarnation,
-        cluster_id=base.cluster_id,
+        cluster_id="",
         first_sequence=1,
         chain=0,
     )
     state = HardState()
-    writer = SegmentWriter(files, header, SECTOR_BYTES, 1, 0, state, segment_bytes, frame_bytes)
+    writer = SegmentWriter(files, header, SECTOR_BYTES, 1, 0, state, Starts(), segment_bytes, frame_bytes)
     try:
         _remove_leftovers(files)
         writer.begin()
@@ -53,7 +54,7 @@ def begin(
         with contextlib.suppress(OSError):
             _remove_leftovers(files)
         raise from_os_error(error, "make a log in", files.folder) from error
-    return writer, Recovered(name, incarnation, state, base, ())
+    return writer, Recovered(name, incarnation, state, UNBORN, ())
 
 
 def resume(files: FilePort, found: Survey, segment_bytes: int, frame_bytes: int) -> tuple[SegmentWriter, Recovered]:
@@ -66,6 +67,7 @@ def resume(files: FilePort, found: Survey, segment_bytes: int, frame_bytes: int)
         found.sequence,
         found.chain,
         recovered.hard_state,
+        found.starts,
         segment_bytes,
         frame_bytes,
     )
@@ -75,7 +77,7 @@ def resume(files: FilePort, found: Survey, segment_bytes: int, frame_bytes: int)
             recovered = _keep_torn(files, found)
         _make_durable(files, found)
         writer.open()
-        if before is not None and last.end == SECTOR_BYTES:  # also where it is sealed: perhaps only in the cache
+        if before is not None and last.untouched:  # also where it is sealed: perhaps only in the cache
             writer.seal_previous(before.header, before.end)
     except OSError as error:
         raise from_os_error(error, "tidy up the log in", files.folder) from error

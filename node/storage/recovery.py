@@ -12,9 +12,14 @@ Let O be where the next frame should begin; the file's size is fixed and durable
 - The header at O is all zero. *Torn* (its first sector did not arrive) if the rest of O's sector is zero as well,
   no frame header is found further on, and what follows fits into one frame. Otherwise refused.
 - Anything else at O (a header with a wrong checksum, sequence number or chain): refused; headers do not tear.
-In an earlier segment nothing is ever torn. A segment that is missing or shorter than it was made, a seal without a
+In an earlier segment nothing is ever torn, nor is the first frame of a segment, which came with the file. A segment
+that is missing or shorter than it was made, a seal without a
 successor, an unknown version, another's name, incarnation or cluster id, and contents that no log can have (a gap
 between entries, terms that fall, a commit index beyond the end): refused, and nothing on disk is changed.
+
+Where the log begins. With segment 1, or with one whose first frame has a *start* or a base. Removal of what a snapshot
+holds begins with the newest segment that goes, so what lies before a gap is left over from it; whether a snapshot does
+hold what is missing is for `continuity.py`.
 
 What no rule can tell: a disk that loses whole sectors of the *last* frame after it said they were durable looks like
 a torn write. Every frame before the last is proved by its successor.
@@ -25,7 +30,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from node.raft.types import UNBORN, Base, Entry, HardState
+from node.raft.types import Base, Entry, HardState
 from node.storage.errors import NEW_MEMBER_CURE, StorageError, damaged, from_os_error
 from node.storage.files import FilePort
 from node.storage.frames import (
@@ -45,6 +50,7 @@ from node.storage.frames import (
     whole_payload,
 )
 from node.storage.replay import Replay
+from node.storage.starts import Starts
 
 TEMPORARY_SUFFIX = ".tmp"
 _SEGMENT_NAME = re.compile(r"segment-(\d{8})\.wal")
@@ -80,6 +86,11 @@ class SegmentScan(msgspec.Struct):
     last_frame_bytes: bytes = b""
     damage: StorageError | None = None
 
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing was written since the file was made."""
+        return not self.torn_bytes and len(self.frames) <= (self.header.version > 1)
+
 
 class Recovered(msgspec.Struct, frozen=True):
     """What a start begins with. `entries` follow `base` without a gap; both are empty where the node was not born.
@@ -109,21 +120,20 @@ def segment_numbers(files: FilePort) -> list[int]:
     return [int(match[1]) for match in matches if match]
 
 
-def scan(files: FilePort, replay: Replay) -> Iterator[SegmentScan]:
+def scan(files: FilePort, replay: Replay, starts: Starts | None = None) -> Iterator[SegmentScan]:
     """Every segment in order, as far as it is intact and replayed; one with `damage` is the last that is given.
 
     Raises `StorageError` only where not even a segment's header can be had.
     """
     sequence, chain, first, before = 1, 0, None, None
-    numbers = segment_numbers(files)
-    for position, number in enumerate(numbers, 1):
-        if number != position:
-            what = f"this segment is missing, but segment {number} exists"
-            raise damaged(_path(files, segment_name(position)), 0, what)
-        last = position == len(numbers)
+    starts = starts or Starts()
+    _, numbers = without_leftovers(segment_numbers(files))
+    for number in numbers:
+        last = number == numbers[-1]
         result = _scan_segment(files, number, last, sequence, chain, first)
-        _take(replay, result)
-        empty = last and result.end == SECTOR_BYTES and not result.torn_bytes
+        _require_start(files, result, first)
+        _take(replay, starts, result)
+        empty = last and result.untouched
         if before is not None and not before.sealed and not empty and result.damage is None:
             result.damage = damaged(before.file, before.end, "the segment is not sealed, but the next one holds data")
         yield result
@@ -132,6 +142,27 @@ def scan(files: FilePort, replay: Replay) -> Iterator[SegmentScan]:
         if result.frames:
             sequence, chain = result.frames[-1].sequence + 1, result.frames[-1].chain
         first, before = first or result.header, result
+
+
+def without_leftovers(numbers: list[int]) -> tuple[list[int], list[int]]:
+    """(segments that a removal has left over, segments of the log): the last gap is between them."""
+    begin = len(numbers)
+    while begin > 1 and numbers[begin - 2] == numbers[begin - 1] - 1:
+        begin -= 1
+    return numbers[: max(0, begin - 1)], numbers[max(0, begin - 1) :]
+
+
+def _require_start(files: FilePort, result: SegmentScan, first: SegmentHeader | None) -> None:
+    """The first segment says what came before, if anything did; and every file has the frame that it was made with."""
+    number, frames = result.header.number, result.frames
+    if result.damage is not None:
+        return
+    if first is None and number > 1 and not (frames and (frames[0].body.start or frames[0].body.base)):
+        what = f"this segment is missing, but segment {number} exists"
+        raise damaged(_path(files, segment_name(number - 1)), 0, what)
+    if number > 1 and result.header.version > 1 and not frames:
+        what = "the first frame is missing, and the segment was made with it"
+        result.damage = damaged(result.file, SECTOR_BYTES, what)
 
 
 def _path(files: FilePort, name: str) -> str:
@@ -151,6 +182,8 @@ def _scan_segment(
     except Malformed as error:
         raise damaged(file, 0, str(error)) from error
     result = SegmentScan(file=file, header=header, frames=[], end=SECTOR_BYTES)
+    if first is None and number > 1:
+        sequence, chain = header.first_sequence, header.chain
     wrong = _header_mismatch(header, number, len(data), sequence, chain, first)
     if wrong:
         result.damage = damaged(file, 0, wrong)
@@ -240,14 +273,14 @@ class Survey(msgspec.Struct):
     before_last: SegmentScan | None
     sequence: int
     chain: int
+    starts: Starts
 
 
-def survey(files: FilePort, name: str, base: Base = UNBORN) -> Survey | None:
-    """Read the whole log of the node `name`, which follows `base`; None where there is none. Raises `StorageError`;
-    changes nothing."""
-    replay, last, before_last = Replay(base), None, None
+def survey(files: FilePort, name: str) -> Survey | None:
+    """Read the whole log of the node `name`; None where there is none. Raises `StorageError`; changes nothing."""
+    replay, starts, last, before_last = Replay(), Starts(), None, None
     sequence, chain = 1, 0
-    for result in scan(files, replay):
+    for result in scan(files, replay, starts):
         if result.damage is not None:
             raise result.damage
         if result.header.name != name:
@@ -266,14 +299,15 @@ def survey(files: FilePort, name: str, base: Base = UNBORN) -> Survey | None:
         return None
     head = last.header
     recovered = Recovered(head.name, head.incarnation, replay.hard_state, replay.base, tuple(replay.entries))
-    return Survey(recovered, last, before_last, sequence, chain)
+    return Survey(recovered, last, before_last, sequence, chain, starts)
 
 
-def _take(replay: Replay, result: SegmentScan) -> None:
+def _take(replay: Replay, starts: Starts, result: SegmentScan) -> None:
     """Replay what is intact; note as damage what no log can contain."""
     for frame in result.frames:
         try:
             replay.take(frame.body)
+            starts.take(result.header.number, frame.body)
         except Malformed as error:
             result.damage = damaged(result.file, frame.offset, str(error))
             return

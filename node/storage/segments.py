@@ -8,6 +8,8 @@ have dropped the data, and a second fsync would say that all is well.
 import contextlib
 from collections.abc import Sequence
 
+import msgspec
+
 from node.raft.effects import Persist
 from node.raft.types import HardState
 from node.storage.errors import StorageError, from_os_error
@@ -24,6 +26,7 @@ from node.storage.frames import (
 )
 from node.storage.grouping import FRAME_BYTES, merge, split
 from node.storage.recovery import TEMPORARY_SUFFIX, segment_name
+from node.storage.starts import Starts
 
 SEGMENT_BYTES = 16 * 1024 * 1024
 """A segment's size. Its space is taken at once, so a full disk shows at rotation and not in the middle, and a write
@@ -37,7 +40,7 @@ class SegmentWriter:
     """The open end of a log. Every method raises `StorageError` when the disk fails; then none may be called again.
 
     `segment` is the header of the segment that is written, `offset` (bytes), `sequence` and `chain` say where and
-    how its next frame begins; `hard_state` is the durable one.
+    how its next frame begins; `hard_state` is the durable one, and `starts` has seen every frame before.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class SegmentWriter:
         sequence: int,
         chain: int,
         hard_state: HardState,
+        starts: Starts,
         segment_bytes: int = SEGMENT_BYTES,
         frame_bytes: int = FRAME_BYTES,
     ) -> None:
@@ -56,6 +60,7 @@ class SegmentWriter:
         self._salt = salt_of(segment.incarnation)
         self._offset, self._sequence, self._chain = offset, sequence, chain
         self._hard_state = hard_state
+        self._starts = starts
         self._segment_bytes, self._frame_bytes = segment_bytes, frame_bytes
         self._file: OpenFile | None = None
         self._ahead: OpenFile | None = None
@@ -71,8 +76,9 @@ class SegmentWriter:
         group = merge(writes)
         try:
             bodies = split(group, self._hard_state, self._frame_bytes)
-            if group.cluster_id is not None:
-                self._give_birth(group.cluster_id, bodies.pop(0))
+            born = group.base.cluster_id if group.base is not None else group.cluster_id
+            if born and not self._segment.cluster_id:
+                self._give_birth(born, bodies.pop(0))
             for body in bodies:
                 self._append(body)
         except OSError as error:
@@ -121,7 +127,7 @@ class SegmentWriter:
         self._create(self._segment, b"")
 
     def seal_previous(self, previous: SegmentHeader, offset: int) -> None:
-        """Seal the segment before this one, which is still empty, where its frames end."""
+        """Seal the segment before this one, to which nothing was added since it was made, where its frames end."""
         file = self._files.open(segment_name(previous.number))
         try:
             self._seal(file, offset)
@@ -129,13 +135,15 @@ class SegmentWriter:
             file.close()
 
     def _seal(self, file: OpenFile, offset: int) -> None:
-        file.pwrite(offset, encode_seal(self._sequence, self._chain, self._salt))
+        """`file` is that of the segment before the one that is written."""
+        file.pwrite(offset, encode_seal(self._segment.first_sequence, self._segment.chain, self._salt))
         file.sync()
 
     def _append(self, body: FrameBody) -> None:
         frame, chain = encode_frame(body, self._sequence, self._chain, self._salt)
-        if self._offset + len(frame) + HEADER_BYTES > self._segment.size_bytes:
-            self._rotate(len(frame))
+        if body.base is not None or self._offset + len(frame) + HEADER_BYTES > self._segment.size_bytes:
+            self._rotate(body)
+            return
         file = self._opened()
         file.pwrite(self._offset, frame)
         file.sync()
@@ -151,24 +159,32 @@ class SegmentWriter:
         self._sequence += 1
         self._chain = chain
         self._hard_state = body.hard_state or self._hard_state
+        self._starts.take(self._segment.number, body)
 
-    def _rotate(self, frame_bytes: int) -> None:
-        """Go on in a new segment, and seal the one before through the descriptor that was written until now."""
+    def _rotate(self, body: FrameBody) -> None:
+        """Go on with `body` in a new segment that a log could begin with, and seal the one before through the
+        descriptor that was written until now."""
         before, offset, file = self._segment, self._offset, self._opened()
-        self._segment = self._header(before.number + 1, before.cluster_id, frame_bytes)
+        start = self._starts.end if body.base is None else None
+        if start is not None and start.cluster_id:
+            body = msgspec.structs.replace(body, start=start)
+        body = msgspec.structs.replace(body, hard_state=body.hard_state or self._hard_state)
+        frame, chain = encode_frame(body, self._sequence, self._chain, self._salt)
+        self._segment = self._header(before.number + 1, before.cluster_id, len(frame))
         self._offset = SECTOR_BYTES
         try:
-            self._create(self._segment, b"")
+            self._create(self._segment, frame)
             self._seal(file, offset)
         finally:
             file.close()
+        self._advance(body, len(frame), chain)
 
     def _give_birth(self, cluster_id: str, body: FrameBody) -> None:
-        """Replace the empty log by one with the cluster id and its first entry, in one step."""
+        """Replace the empty log by one with the cluster id and its first entry, or its base, in one step."""
         if self._segment.number != 1:
             raise StorageError(f"{self._path}: the log of an unborn node has grown beyond one segment")
         self.close()
-        kept = FrameBody(body.hard_state or self._hard_state, None, body.entries)
+        kept = FrameBody(body.hard_state or self._hard_state, None, body.entries, body.base)
         self._sequence, self._chain, self._offset = 1, 0, SECTOR_BYTES
         frame, chain = encode_frame(kept, 1, 0, self._salt)
         self._segment = self._header(1, cluster_id, len(frame))
