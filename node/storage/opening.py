@@ -5,6 +5,7 @@ found good. It must not decide what is damage (`recovery.py` does). Every functi
 """
 
 import contextlib
+from collections.abc import Sequence
 
 import msgspec
 
@@ -45,7 +46,7 @@ def begin(
         chain=0,
     )
     state = HardState()
-    writer = SegmentWriter(files, header, SECTOR_BYTES, 1, 0, state, Starts(), segment_bytes, frame_bytes)
+    writer = SegmentWriter(files, header, SECTOR_BYTES, 1, 0, state, Starts(), 1, segment_bytes, frame_bytes)
     try:
         _remove_leftovers(files)
         writer.begin()
@@ -68,11 +69,12 @@ def resume(files: FilePort, found: Survey, segment_bytes: int, frame_bytes: int)
         found.chain,
         recovered.hard_state,
         found.starts,
+        found.first,
         segment_bytes,
         frame_bytes,
     )
     try:
-        _remove_leftovers(files)
+        _remove_leftovers(files, found.leftovers)
         if last.torn_bytes:
             recovered = _keep_torn(files, found)
         _make_durable(files, found)
@@ -84,8 +86,11 @@ def resume(files: FilePort, found: Survey, segment_bytes: int, frame_bytes: int)
     return writer, recovered
 
 
-def _remove_leftovers(files: FilePort) -> None:
-    """A segment that was never given its name holds nothing that anyone was told of."""
+def _remove_leftovers(files: FilePort, segments: Sequence[int] = ()) -> None:
+    """A segment that was never given its name holds nothing that anyone was told of; `segments` are those that lie
+    before the log's beginning."""
+    for number in segments:
+        files.remove(segment_name(number))
     for name in files.names():
         if name.startswith("segment-") and name.endswith(TEMPORARY_SUFFIX):
             files.remove(name)

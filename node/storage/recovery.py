@@ -274,6 +274,8 @@ class Survey(msgspec.Struct):
     sequence: int
     chain: int
     starts: Starts
+    first: int
+    leftovers: list[int]
 
 
 def survey(files: FilePort, name: str) -> Survey | None:
@@ -299,7 +301,8 @@ def survey(files: FilePort, name: str) -> Survey | None:
         return None
     head = last.header
     recovered = Recovered(head.name, head.incarnation, replay.hard_state, replay.base, tuple(replay.entries))
-    return Survey(recovered, last, before_last, sequence, chain, starts)
+    leftovers, numbers = without_leftovers(segment_numbers(files))
+    return Survey(recovered, last, before_last, sequence, chain, starts, numbers[0], leftovers)
 
 
 def _take(replay: Replay, starts: Starts, result: SegmentScan) -> None:

@@ -26,6 +26,7 @@ from node.storage.frames import (
 )
 from node.storage.grouping import FRAME_BYTES, merge, split
 from node.storage.recovery import TEMPORARY_SUFFIX, segment_name
+from node.storage.removal import Removal
 from node.storage.starts import Starts
 
 SEGMENT_BYTES = 16 * 1024 * 1024
@@ -40,7 +41,8 @@ class SegmentWriter:
     """The open end of a log. Every method raises `StorageError` when the disk fails; then none may be called again.
 
     `segment` is the header of the segment that is written, `offset` (bytes), `sequence` and `chain` say where and
-    how its next frame begins; `hard_state` is the durable one, and `starts` has seen every frame before.
+    how its next frame begins; `hard_state` is the durable one, `starts` has seen every frame before, and the log
+    begins with the segment `first`.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class SegmentWriter:
         chain: int,
         hard_state: HardState,
         starts: Starts,
+        first: int = 1,
         segment_bytes: int = SEGMENT_BYTES,
         frame_bytes: int = FRAME_BYTES,
     ) -> None:
@@ -61,6 +64,7 @@ class SegmentWriter:
         self._offset, self._sequence, self._chain = offset, sequence, chain
         self._hard_state = hard_state
         self._starts = starts
+        self._removal = Removal(files, starts, first)
         self._segment_bytes, self._frame_bytes = segment_bytes, frame_bytes
         self._file: OpenFile | None = None
         self._ahead: OpenFile | None = None
@@ -95,16 +99,31 @@ class SegmentWriter:
         if self._file is None:
             self._file = self._files.open(segment_name(self._segment.number))
 
+    def compact(self, index: int) -> None:
+        """Nobody needs entries up to `index` any more: `prepare` removes what they alone fill. On any thread."""
+        self._removal.want(index)
+
     @property
     def due(self) -> bool:
         """Whether `prepare` has something to do."""
+        return self._removal.due or self._ahead_due
+
+    @property
+    def _ahead_due(self) -> bool:
         half = self._segment.size_bytes // 2
         return self._ahead is None and self._offset >= half and self._offset >= self._ahead_from
 
     def prepare(self) -> None:
-        """Make the next segment's file ahead, when nobody waits: its space is taken, its descriptor open.
+        """One piece of what is better done when nobody waits. What fails here is no failure of the log."""
+        if self._ahead_due:
+            self._make_ahead()
+        else:
+            self._removal.step()
 
-        So rotation needs neither, nor their time. What fails here is no failure of the log: rotation tries itself.
+    def _make_ahead(self) -> None:
+        """Make the next segment's file ahead: its space is taken, its descriptor open.
+
+        So rotation needs neither, nor their time; where this fails, rotation tries itself.
         """
         self._ahead_from = self._offset + self._segment.size_bytes // AHEAD_PARTS
         self._ahead_name = segment_name(self._segment.number + 1) + TEMPORARY_SUFFIX

@@ -52,6 +52,18 @@ class Wal:
         """Write everything submitted: one frame, one sync. Inline: durable and reported when this returns."""
         self._commit.flush()
 
+    def compact(self, index: int) -> None:
+        """A durable snapshot has all up to `index`: remove the segments that hold nothing else, where they are in the
+        way of nobody. What cannot be removed now may be at the next call."""
+        invariant(
+            index <= self._last_index,
+            "entries up to {} cannot be superfluous in a log that ends at {}",
+            index,
+            self._last_index,
+        )
+        self._writer.compact(index)
+        self._commit.look_for_chores()
+
     @property
     def oldest_pending_us(self) -> int:
         """How long the oldest write that is not durable has waited, in microseconds of `clock`; 0: none waits."""
