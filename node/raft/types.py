@@ -132,7 +132,8 @@ class Base(msgspec.Struct, frozen=True):
     """What lies before the first entry that a log keeps: all that may be asked of what is not there any more.
 
     `index`, `term` and `time_us` are those of the last entry before; `configuration` is the one in force there.
-    Birth is base 0: the configuration that the cluster was born with. An empty `cluster_id` means: not born.
+    Birth is base 0: the configuration that the cluster was born with. An empty `cluster_id` means: not born. `birth` is
+    the data of entry 1, whatever lies before the base: a seed that comes late is born of it (architecture, decision 6).
     """
 
     index: int = 0
@@ -140,6 +141,19 @@ class Base(msgspec.Struct, frozen=True):
     time_us: int = 0
     configuration: Configuration = Configuration(())
     cluster_id: str = ""
+    birth: bytes = b""
+
+
+class SnapshotInfo(msgspec.Struct, frozen=True):
+    """One snapshot, told from every other: the state of the machine after the entry at `base.index`, as a file.
+
+    `size_bytes` is the file's, `chunks` how many it has, `crc` the checksum that its closing record chains them to.
+    """
+
+    base: Base
+    size_bytes: int
+    chunks: int
+    crc: int
 
 
 UNBORN = Base()
@@ -153,7 +167,7 @@ def base_of_birth(first: Entry) -> Base:
     """
     birth = first.index == 1 and first.kind is EntryKind.CONFIGURATION
     invariant(birth, "entry {} of kind {} is no birth, so this log needs a base", first.index, first.kind)
-    return Base(configuration=Configuration.decode(first.data), cluster_id=cluster_id_of(first))
+    return Base(configuration=Configuration.decode(first.data), cluster_id=cluster_id_of(first), birth=first.data)
 
 
 def cluster_id_of(birth: Entry) -> str:

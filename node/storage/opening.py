@@ -9,11 +9,12 @@ from collections.abc import Sequence
 
 import msgspec
 
+from node.raft.effects import Persist
 from node.raft.types import UNBORN, HardState
 from node.storage.errors import StorageError, from_os_error
-from node.storage.files import FilePort, FolderInUse
+from node.storage.files import TEMPORARY_SUFFIX, FilePort, FolderInUse
 from node.storage.frames import NAME_BYTES_MAX, SECTOR_BYTES, SegmentHeader
-from node.storage.recovery import TEMPORARY_SUFFIX, Recovered, Survey, segment_name
+from node.storage.recovery import Recovered, SegmentScan, Survey, segment_name
 from node.storage.segments import SegmentWriter
 from node.storage.starts import Starts
 
@@ -31,9 +32,9 @@ def lock(files: FilePort) -> None:
 
 
 def begin(
-    files: FilePort, name: str, incarnation: str, segment_bytes: int, frame_bytes: int
+    files: FilePort, name: str, incarnation: str, leftovers: Sequence[str], segment_bytes: int, frame_bytes: int
 ) -> tuple[SegmentWriter, Recovered]:
-    """Make the log of a node whose folder holds none, durably."""
+    """Make the log of a node whose folder holds none, durably. `leftovers`: files that mean nothing."""
     if len(name.encode()) > NAME_BYTES_MAX:
         raise StorageError(f"the node name {name[:20]}... is too long: choose one of at most {NAME_BYTES_MAX} bytes")
     header = SegmentHeader(
@@ -48,7 +49,7 @@ def begin(
     state = HardState()
     writer = SegmentWriter(files, header, SECTOR_BYTES, 1, 0, state, Starts(), 1, segment_bytes, frame_bytes)
     try:
-        _remove_leftovers(files)
+        _remove_leftovers(files, *leftovers)
         writer.begin()
     except OSError as error:
         writer.close()
@@ -58,47 +59,55 @@ def begin(
     return writer, Recovered(name, incarnation, state, UNBORN, ())
 
 
-def resume(files: FilePort, found: Survey, segment_bytes: int, frame_bytes: int) -> tuple[SegmentWriter, Recovered]:
-    """Go on where a log that was found good ends, once nothing of it is only in the cache."""
-    last, before, recovered = found.last, found.before_last, found.recovered
+def resume(
+    files: FilePort, found: Survey, joined: Recovered, leftovers: Sequence[str], segment_bytes: int, frame_bytes: int
+) -> tuple[SegmentWriter, Recovered]:
+    """Go on where a log that was found good ends, once nothing of it is only in the cache; or after the base of
+    `joined`, if that is another. `leftovers`: files that mean nothing, or nothing any more."""
+    last, before = found.last, found.before_last
     writer = SegmentWriter(
         files,
         last.header,
         last.end,
         found.sequence,
         found.chain,
-        recovered.hard_state,
+        found.recovered.hard_state,
         found.starts,
         found.first,
         segment_bytes,
         frame_bytes,
     )
     try:
-        _remove_leftovers(files, found.leftovers)
+        _remove_leftovers(files)
         if last.torn_bytes:
-            recovered = _keep_torn(files, found)
+            joined = _keep_torn(files, last, joined)
         _make_durable(files, found)
+        _remove(files, [segment_name(number) for number in found.leftovers])
+        _remove(files, leftovers)
         writer.open()
         if before is not None and last.untouched:  # also where it is sealed: perhaps only in the cache
             writer.seal_previous(before.header, before.end)
     except OSError as error:
         raise from_os_error(error, "tidy up the log in", files.folder) from error
-    return writer, recovered
+    if joined.base != found.recovered.base:
+        writer.write([Persist(0, joined.hard_state, base=joined.base)])
+    return writer, joined
 
 
-def _remove_leftovers(files: FilePort, segments: Sequence[int] = ()) -> None:
-    """A segment that was never given its name holds nothing that anyone was told of; `segments` are those that lie
-    before the log's beginning."""
-    for number in segments:
-        files.remove(segment_name(number))
-    for name in files.names():
-        if name.startswith("segment-") and name.endswith(TEMPORARY_SUFFIX):
-            files.remove(name)
+def _remove_leftovers(files: FilePort, *others: str) -> None:
+    """A segment that was never given its name holds nothing that anyone was told of."""
+    names = [name for name in files.names() if name.startswith("segment-") and name.endswith(TEMPORARY_SUFFIX)]
+    _remove(files, (*names, *others))
 
 
-def _keep_torn(files: FilePort, found: Survey) -> Recovered:
+def _remove(files: FilePort, names: Sequence[str]) -> None:
+    for name in names:
+        files.remove(name)
+
+
+def _keep_torn(files: FilePort, last: SegmentScan, joined: Recovered) -> Recovered:
     """Copy a torn frame to a file beside, durably, before `_make_durable` overwrites it with zeros."""
-    last, names = found.last, files.names()
+    names = files.names()
     plain = f"{segment_name(last.header.number)}.torn-{last.end}"
     kept, number = plain, 1
     while kept in names:
@@ -111,7 +120,7 @@ def _keep_torn(files: FilePort, found: Survey) -> Recovered:
     finally:
         file.close()
     files.sync_folder()
-    return msgspec.structs.replace(found.recovered, torn_files=(kept,))
+    return msgspec.structs.replace(joined, torn_files=(kept,))
 
 
 def _make_durable(files: FilePort, found: Survey) -> None:

@@ -30,7 +30,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from node.raft.types import Base, Entry, HardState
+from node.raft.types import Base, Entry, HardState, SnapshotInfo
 from node.storage.errors import NEW_MEMBER_CURE, StorageError, damaged, from_os_error
 from node.storage.files import FilePort
 from node.storage.frames import (
@@ -50,9 +50,9 @@ from node.storage.frames import (
     whole_payload,
 )
 from node.storage.replay import Replay
+from node.storage.snapshot_files import Partial
 from node.storage.starts import Starts
 
-TEMPORARY_SUFFIX = ".tmp"
 _SEGMENT_NAME = re.compile(r"segment-(\d{8})\.wal")
 
 
@@ -95,7 +95,9 @@ class SegmentScan(msgspec.Struct):
 class Recovered(msgspec.Struct, frozen=True):
     """What a start begins with. `entries` follow `base` without a gap; both are empty where the node was not born.
 
-    `torn_files`: names of the files that keep what was cut off.
+    `snapshot` is the state that the log follows: its last entry lies in the log or right before it; None where the log
+    holds everything. `partial`: another one that was being received. `torn_files`: names of the files that keep what
+    was cut off.
     """
 
     name: str
@@ -104,6 +106,8 @@ class Recovered(msgspec.Struct, frozen=True):
     base: Base
     entries: tuple[Entry, ...]
     torn_files: tuple[str, ...] = ()
+    snapshot: SnapshotInfo | None = None
+    partial: Partial | None = None
 
     @property
     def cluster_id(self) -> str:

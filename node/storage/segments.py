@@ -13,7 +13,7 @@ import msgspec
 from node.raft.effects import Persist
 from node.raft.types import HardState
 from node.storage.errors import StorageError, from_os_error
-from node.storage.files import FilePort, OpenFile
+from node.storage.files import TEMPORARY_SUFFIX, FilePort, OpenFile
 from node.storage.frames import (
     HEADER_BYTES,
     SECTOR_BYTES,
@@ -25,7 +25,7 @@ from node.storage.frames import (
     salt_of,
 )
 from node.storage.grouping import FRAME_BYTES, merge, split
-from node.storage.recovery import TEMPORARY_SUFFIX, segment_name
+from node.storage.recovery import segment_name
 from node.storage.removal import Removal
 from node.storage.starts import Starts
 
@@ -179,6 +179,8 @@ class SegmentWriter:
         self._chain = chain
         self._hard_state = body.hard_state or self._hard_state
         self._starts.take(self._segment.number, body)
+        if body.base is not None:
+            self._removal.want(body.base.index)
 
     def _rotate(self, body: FrameBody) -> None:
         """Go on with `body` in a new segment that a log could begin with, and seal the one before through the

@@ -7,7 +7,7 @@ reads them at a start, passes them through here. It must not know files.
 
 import msgspec
 
-from node.raft.types import UNBORN, Base, Configuration, Entry, EntryKind, cluster_id_of
+from node.raft.types import UNBORN, Base, Configuration, Entry, EntryKind, base_of_birth
 from node.storage.frames import FrameBody, Malformed
 
 
@@ -17,7 +17,8 @@ class Starts:
 
     def __init__(self) -> None:
         self.end: Base | None = UNBORN
-        self._cluster_id = ""
+        self._before = UNBORN
+        """The base before all of it: what it says of the cluster holds for every start."""
         self._configurations = [(0, UNBORN.configuration)]
         """The base's, and each one in the log, with the index from which on it holds; never empty."""
         self._starts: list[tuple[int, int]] = []
@@ -26,7 +27,7 @@ class Starts:
     def take(self, segment: int, body: FrameBody) -> None:
         """`body` was written to `segment`, or read there."""
         if body.start is not None:
-            if not self._cluster_id:
+            if not self._before.cluster_id:
                 self._begin(body.start)
             self._starts.append((segment, body.start.index))
         if body.base is not None:
@@ -49,8 +50,7 @@ class Starts:
             del self._configurations[0]
 
     def _begin(self, base: Base) -> None:
-        self.end = base
-        self._cluster_id = base.cluster_id
+        self.end = self._before = base
         self._configurations = [(base.index, base.configuration)]
 
     def _truncate(self, index: int) -> None:
@@ -63,9 +63,11 @@ class Starts:
         for entry in body.entries:
             if entry.kind is EntryKind.CONFIGURATION:
                 self._configurations.append((entry.index, _configuration_of(entry)))
-        last = body.entries[-1]
-        self._cluster_id = self._cluster_id or cluster_id_of(body.entries[0])
-        self.end = Base(last.index, last.term, last.time_us, self._configurations[-1][1], self._cluster_id)
+        if not self._before.cluster_id:
+            self._before = base_of_birth(body.entries[0])
+        last, before = body.entries[-1], self._before
+        in_force = self._configurations[-1][1]
+        self.end = Base(last.index, last.term, last.time_us, in_force, before.cluster_id, before.birth)
 
 
 def _configuration_of(entry: Entry) -> Configuration:

@@ -11,6 +11,7 @@ from node.raft.errors import InvariantViolation, invariant
 from node.raft.types import Base, base_of_birth
 from node.storage.adaptive import AdaptiveCommit
 from node.storage.commit import Clock, Deliver, Done, GroupCommit, InlineCommit, ThreadedCommit
+from node.storage.continuity import join, missing
 from node.storage.errors import StorageError
 from node.storage.files import FilePort
 from node.storage.frames import SECTOR_BYTES
@@ -19,6 +20,7 @@ from node.storage.opening import begin, lock, resume
 from node.storage.recovery import Recovered, survey
 from node.storage.replay import fixed_index
 from node.storage.segments import SEGMENT_BYTES, SegmentWriter
+from node.storage.snapshot_files import look
 
 
 class Wal:
@@ -154,17 +156,27 @@ def open_wal(
     invariant(segment_bytes % SECTOR_BYTES == 0, "segment_bytes must be a multiple of 512")
     lock(files)
     try:
-        found = survey(files, name)
-        if found is None:
-            writer, recovered = begin(files, name, new_incarnation, segment_bytes, frame_bytes)
-        else:
-            writer, recovered = resume(files, found, segment_bytes, frame_bytes)
+        writer, recovered = _open(files, name, new_incarnation, segment_bytes, frame_bytes)
     except BaseException:
         files.unlock()
         raise
     return Wal(
         files, writer, _group_commit(writer, name, on_fatal, clock, deliver, turn), recovered, frame_bytes
     ), recovered
+
+
+def _open(
+    files: FilePort, name: str, new_incarnation: str, segment_bytes: int, frame_bytes: int
+) -> tuple[SegmentWriter, Recovered]:
+    """Everything is read and judged before anything is changed."""
+    log = survey(files, name)
+    snapshots = look(files, log.recovered.base if log is not None else None)
+    if log is not None:
+        joined = join(files, log.recovered, log.first, snapshots)
+        return resume(files, log, joined, snapshots.leftovers, segment_bytes, frame_bytes)
+    if snapshots.latest is not None:
+        raise missing(files, snapshots)
+    return begin(files, name, new_incarnation, snapshots.leftovers, segment_bytes, frame_bytes)
 
 
 def _group_commit(

@@ -9,7 +9,7 @@ from node.storage.frames import FrameBody, Malformed
 from node.storage.inspect import verify
 from node.storage.replay import Replay
 from tests.simulation.disk import SimulatedDisk
-from tests.storage.logs import CLUSTER_ID, FIRST, INCARNATION, NAME, Log, append, birth, command, rebase
+from tests.storage.logs import CLUSTER_ID, FIRST, INCARNATION, NAME, Log, append, birth, command, rebase, snapshot_at
 
 MEMBERS = Configuration((Member("a", "1"), Member("b", "2")))
 HUNDRED = Base(100, 7, 1_700_000_000_000_100, MEMBERS, "c" * 32)
@@ -22,9 +22,8 @@ def test_a_log_of_the_first_version_has_the_base_of_its_birth() -> None:
     log.write(birth(), append(2, command(2)))
     log.close()
     recovered = Log(disk).recovered
-    assert (
-        recovered.base == base_of_birth(FIRST) == Base(0, 0, 0, Configuration((Member(NAME, INCARNATION),)), CLUSTER_ID)
-    )
+    born = Configuration((Member(NAME, INCARNATION),))
+    assert recovered.base == base_of_birth(FIRST) == Base(0, 0, 0, born, CLUSTER_ID, FIRST.data)
     assert recovered.cluster_id == CLUSTER_ID
     assert recovered.entries == (FIRST, command(2)), "the entry of the birth stays where it was"
 
@@ -75,6 +74,7 @@ def test_a_base_takes_all_entries_away_and_the_log_goes_on_after_it() -> None:
     log = Log(disk, segment_bytes=2048)
     log.write(birth(), append(2, command(2), command(3), state=HardState(1, "a", 2)))
     base = Base(50, 3, 77, MEMBERS, CLUSTER_ID)
+    snapshot_at(disk, base)
     log.write(
         append(3, command(4)),
         rebase(4, base, command(51, 3), state=HardState(3, "", 50)),
@@ -91,10 +91,11 @@ def test_a_node_that_is_not_born_is_born_by_a_base() -> None:
     disk = SimulatedDisk()
     log = Log(disk)
     log.write(append(1, state=HardState(5, "x", 0)))
+    snapshot_at(disk, HUNDRED)
     log.write(rebase(2, HUNDRED), append(3, command(101, 7)))
     log.close()
     recovered = Log(disk).recovered
-    assert (recovered.base, recovered.hard_state, recovered.cluster_id) == (HUNDRED, HardState(5, "x", 0), "c" * 32)
+    assert (recovered.base, recovered.hard_state, recovered.cluster_id) == (HUNDRED, HardState(7, "", 100), "c" * 32)
     assert recovered.entries == (command(101, 7),)
 
 
@@ -108,6 +109,7 @@ def _after_hundred() -> Log:
 def test_a_log_that_follows_a_base_is_written_over_segments_and_read_back(threaded: bool) -> None:
     disk = SimulatedDisk()
     log = Log(disk, threaded=threaded, segment_bytes=1024)
+    snapshot_at(disk, HUNDRED)
     log.write(rebase(100, HUNDRED, state=HardState(7, "a", 100)))
     for index in range(101, 120):
         log.write(append(index, command(index, 7), state=HardState(7, "a", index)))

@@ -115,6 +115,7 @@ def test_every_truncation_is_refused() -> None:
 
 
 def test_a_missing_segment_is_refused() -> None:
+    assert "and there is no snapshot of what came before" in str(_refused({SEGMENTS[1]: CONTENT[SEGMENTS[1]]}))
     assert "sealed, so a later one existed" in str(_refused({SEGMENTS[0]: CONTENT[SEGMENTS[0]]}))
 
 
