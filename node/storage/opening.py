@@ -91,6 +91,8 @@ def resume(
         raise from_os_error(error, "tidy up the log in", files.folder) from error
     if joined.base != found.recovered.base:
         writer.write([Persist(0, joined.hard_state, base=joined.base)])
+        while writer.due:
+            writer.prepare()  # the segments of the log that was discarded
     return writer, joined
 
 

@@ -10,7 +10,7 @@ decided in two places. This module only reads, but for `remove_superseded`.
 
 import contextlib
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 import msgspec
 
@@ -18,7 +18,7 @@ from node.raft.types import Base, SnapshotInfo
 from node.storage.errors import NEW_MEMBER_CURE, damaged, from_os_error
 from node.storage.files import TEMPORARY_SUFFIX, FilePort
 from node.storage.frames import Malformed
-from node.storage.snapshot_format import SnapshotReader, intact_bytes
+from node.storage.snapshot_format import SnapshotHeader, SnapshotReader, intact_bytes
 
 MOVE_AWAY_CURE = "move this file to another folder and start the node again, because the log reaches back to before it"
 """For a snapshot that cannot be used and is not needed either."""
@@ -62,45 +62,42 @@ class SnapshotsFound(msgspec.Struct, frozen=True):
 
 
 class SnapshotFile:
-    """A snapshot that is read in order, each chunk verified. Methods raise `StorageError`, with `cure` for damage."""
+    """A snapshot that is read in order, each chunk verified. Methods raise `StorageError`, with `cure`, for damage, and
+    `OSError`."""
 
     def __init__(self, files: FilePort, name: str, cure: str = NEW_MEMBER_CURE) -> None:
         self._path = f"{files.folder}/{name}"
         self._cure = cure
-        self._reader: SnapshotReader | None = None
-        with self._told():
+        try:
             self._reader = SnapshotReader(lambda offset, size: files.read_range(name, offset, size), files.size(name))
+        except Malformed as error:
+            raise damaged(self._path, 0, str(error), cure) from error
+
+    @property
+    def header(self) -> SnapshotHeader:
+        return self._reader.header
 
     @property
     def offset(self) -> int:
         """Where the next chunk begins."""
-        return self._reader.position.offset if self._reader is not None else 0
+        return self._reader.position.offset
 
     def chunk(self) -> bytes | None:
         """The next one; None after the last."""
-        assert self._reader is not None
-        with self._told():
+        try:
             return self._reader.chunk()
+        except Malformed as error:
+            raise damaged(self._path, self.offset, str(error), self._cure) from error
 
     def verify(self) -> SnapshotInfo:
         """Read all that is left; what the file is."""
         while self.chunk() is not None:
             pass
-        assert self._reader is not None
         return self._reader.info
-
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except Malformed as error:
-            raise damaged(self._path, self.offset, str(error), self._cure) from error
-        except OSError as error:
-            raise from_os_error(error, "read", self._path) from error
 
 
 def verified(files: FilePort, index: int, cure: str = NEW_MEMBER_CURE) -> SnapshotInfo:
-    """The snapshot of that name, read as a whole; raises `StorageError`."""
+    """The snapshot of that name, read as a whole; raises `StorageError` for damage, and `OSError`."""
     name = snapshot_name(index)
     info = SnapshotFile(files, name, cure).verify()
     if info.base.index != index:
@@ -129,11 +126,15 @@ def look(files: FilePort, log: Base | None) -> SnapshotsFound:
 def _latest(files: FilePort, found: list[int], log: Base | None) -> SnapshotInfo:
     before = found[-2] if len(found) > 1 else 0
     cure = MOVE_AWAY_CURE if log is not None and log.index <= before else NEW_MEMBER_CURE
-    info = verified(files, found[-1], cure)
+    path = f"{files.folder}/{snapshot_name(found[-1])}"
+    try:
+        info = verified(files, found[-1], cure)
+    except OSError as error:
+        raise from_os_error(error, "read", path) from error
     ours, theirs = log.cluster_id if log is not None else "", info.base.cluster_id
     if ours and ours != theirs:
         what = f"the snapshot belongs to cluster {theirs or '(none)'}, the log to {ours}"
-        raise damaged(f"{files.folder}/{snapshot_name(found[-1])}", 0, what, cure)
+        raise damaged(path, 0, what, cure)
     return info
 
 

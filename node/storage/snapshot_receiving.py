@@ -103,10 +103,10 @@ class SnapshotReceiver:
         """Why what has come is not that snapshot; empty where it is."""
         cure = "it was damaged on its way or on this disk, and is removed; this node goes on, and asks for it again"
         try:
-            self._spool.sync()
+            self._spool.sync()  # what only the cache holds could be read, and be lost all the same
             found = SnapshotFile(self._files, self._name, cure).verify()
         except OSError as error:
-            return failed_for_now(error, "make durable", f"{self._files.folder}/{self._name}")
+            return failed_for_now(error, "verify", f"{self._files.folder}/{self._name}")
         except StorageError as error:
             return str(error)
         return (

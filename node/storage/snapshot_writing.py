@@ -41,11 +41,13 @@ def publish(files: FilePort, spool: Spool, info: SnapshotInfo, in_use: Callable[
 
 
 def _read_back(files: FilePort, info: SnapshotInfo) -> str:
+    path = f"{files.folder}/{snapshot_name(info.base.index)}"
     try:
         found = verified(files, info.base.index, "check the disk; this node goes on without it, and tries again later")
     except StorageError as error:
         return str(error)
-    path = f"{files.folder}/{snapshot_name(info.base.index)}"
+    except OSError as error:
+        return failed_for_now(error, "read back", path)
     return "" if found == info else f"{path} is not what was written: check the disk; this node tries again later"
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 from node.raft.errors import invariant
 from node.raft.types import Base, SnapshotInfo
-from node.storage.errors import StorageError
+from node.storage.errors import StorageError, from_os_error
 from node.storage.files import FilePort
 from node.storage.snapshot_files import Partial, SnapshotFile, part_name, snapshot_name
 from node.storage.snapshot_format import SnapshotHeader
@@ -88,9 +88,13 @@ class Snapshots:
 
     def chunks(self, info: SnapshotInfo) -> Iterator[bytes]:
         """All of them in order, verified one by one, on the caller's thread; raises `StorageError`. For a start."""
-        file = SnapshotFile(self._files, snapshot_name(info.base.index))
-        while (chunk := file.chunk()) is not None:
-            yield chunk
+        name = snapshot_name(info.base.index)
+        try:
+            file = SnapshotFile(self._files, name)
+            while (chunk := file.chunk()) is not None:
+                yield chunk
+        except OSError as error:
+            raise from_os_error(error, "read", f"{self._files.folder}/{name}") from error
 
     def close(self) -> None:
         """What is under way is given up; a snapshot that was being received goes on after the next start."""
@@ -116,6 +120,10 @@ class Snapshots:
         except StorageError as error:
             self._file = None
             return [], None, str(error)
+        except OSError as error:
+            self._file = None
+            path = f"{self._files.folder}/{snapshot_name(info.base.index)}"
+            return [], None, str(from_os_error(error, "read", path))
         return chunks, file.offset, ""
 
     def _file_at(self, info: SnapshotInfo, position: int) -> SnapshotFile:
