@@ -15,7 +15,8 @@ import msgspec
 from node.raft.types import HardState, SnapshotInfo
 from node.storage.errors import NEW_MEMBER_CURE, StorageError, damaged
 from node.storage.files import FilePort
-from node.storage.recovery import Recovered, segment_name
+from node.storage.recovery import Recovered
+from node.storage.scanning import segment_name
 from node.storage.snapshot_files import SnapshotsFound, snapshot_name
 
 

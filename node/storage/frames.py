@@ -1,6 +1,6 @@
 """The bytes of the log: a segment's header, and its frames, each under its own checksum and chained to the one before.
 
-Why it exists: reading and writing must agree on one format, and recovery's rule (`recovery.py`) rests on three of its
+Why it exists: reading and writing must agree on one format, and recovery's rule (`scanning.py`) rests on three of its
 properties. This module must not touch a file.
 
 Segment file: a fixed size, zeros where nothing was written; sector 0 is the header, frames follow, then perhaps a seal.

@@ -1,7 +1,7 @@
 """Opening a log: the lock, the first segment of an empty folder, and tidying up after a crash.
 
 Why it exists: it is the only one that changes files which a former process left, and only once the whole log has been
-found good. It must not decide what is damage (`recovery.py` does). Every function raises `StorageError`, one sentence.
+found good. It must not decide what is damage (`scanning.py` does). Every function raises `StorageError`, one sentence.
 """
 
 import contextlib
@@ -14,7 +14,8 @@ from node.raft.types import UNBORN, HardState
 from node.storage.errors import StorageError, from_os_error
 from node.storage.files import TEMPORARY_SUFFIX, FilePort, FolderInUse
 from node.storage.frames import NAME_BYTES_MAX, SECTOR_BYTES, SegmentHeader
-from node.storage.recovery import Recovered, SegmentScan, Survey, segment_name
+from node.storage.recovery import Recovered, Survey
+from node.storage.scanning import SegmentScan, segment_name
 from node.storage.segments import SegmentWriter
 from node.storage.starts import Starts
 

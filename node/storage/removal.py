@@ -2,12 +2,12 @@
 
 Why it exists: a crash may come between any two of its steps, and of removals that were not synced any may survive it.
 So the newest segment that goes is the first to be removed, durably: from then on a gap tells a start where the log
-begins (`recovery.without_leftovers`), whichever of the others are still there. What fails here is no failure of the
+begins (`scanning.without_leftovers`), whichever of the others are still there. What fails here is no failure of the
 log: the segments stay until the next time.
 """
 
 from node.storage.files import FilePort
-from node.storage.recovery import segment_name
+from node.storage.scanning import segment_name
 from node.storage.starts import Starts
 
 

@@ -25,8 +25,8 @@ from node.storage.frames import (
     salt_of,
 )
 from node.storage.grouping import FRAME_BYTES, merge, split
-from node.storage.recovery import segment_name
 from node.storage.removal import Removal
+from node.storage.scanning import segment_name
 from node.storage.starts import Starts
 
 SEGMENT_BYTES = 16 * 1024 * 1024

@@ -1,4 +1,4 @@
-"""Damage: refused with one sentence and nothing changed, or recovered exactly as the rule in `recovery.py` says."""
+"""Damage: refused with one sentence and nothing changed, or recovered exactly as the rule in `scanning.py` says."""
 
 import itertools
 import struct
@@ -17,8 +17,9 @@ from node.storage.frames import (
     encode_segment_header,
     salt_of,
 )
-from node.storage.recovery import Recovered, scan
+from node.storage.recovery import Recovered
 from node.storage.replay import Replay
+from node.storage.scanning import scan
 from tests.simulation.disk import SimulatedDisk
 from tests.storage.logs import FIRST, INCARNATION, Log, append, birth, command, read_back
 
