@@ -11,7 +11,7 @@ node removes meanwhile is said to be gone, and `verify` looks again.
 from collections.abc import Iterator
 
 from node.storage.continuity import join, missing
-from node.storage.errors import StorageError
+from node.storage.errors import StorageError, from_os_error
 from node.storage.files import FilePort
 from node.storage.inspect_lines import (
     DamageLine,
@@ -65,7 +65,10 @@ class _Found:
         if info is None:
             return None
         name = snapshot_name(info.base.index)
-        made_by = SnapshotFile(self._files, name).header.made_by
+        try:
+            made_by = SnapshotFile(self._files, name).header.made_by
+        except OSError as error:
+            raise from_os_error(error, "read", self._path(name)) from error
         return SnapshotLine(self._path(name), info.base, info.size_bytes, info.chunks, info.crc, made_by)
 
     @property

@@ -68,9 +68,7 @@ class SnapshotEncoder:
         self.position = Position(len(self.head), 0, crc)
 
     def chunk(self, data: bytes) -> bytes:
-        """The record of a chunk; raises `ValueError` where it is empty or too long."""
-        if not 0 < len(data) <= CHUNK_BYTES_MAX:
-            raise ValueError(f"a chunk of {len(data)} bytes fits into no snapshot")
+        """The record of a chunk that fits (`check_chunk`)."""
         before = self.position
         crc = _chunk_crc(data, before.chain)
         self.position = Position(before.offset + _RECORD.size + len(data), before.chunks + 1, crc)
@@ -82,6 +80,12 @@ class SnapshotEncoder:
         size = at.offset + _CLOSING.size
         crc = _closing_crc(at.chunks, size, at.chain)
         return _CLOSING.pack(0, crc, at.chunks, size), SnapshotInfo(self.base, size, at.chunks, crc)
+
+
+def check_chunk(data: bytes) -> None:
+    """Raises `ValueError` where a chunk is empty or too long."""
+    if not 0 < len(data) <= CHUNK_BYTES_MAX:
+        raise ValueError(f"a chunk of {len(data)} bytes fits into no snapshot")
 
 
 class SnapshotReader:

@@ -11,7 +11,7 @@ from node.raft.types import SnapshotInfo
 from node.storage.errors import StorageError, failed_for_now
 from node.storage.files import TEMPORARY_SUFFIX, FilePort
 from node.storage.snapshot_files import indices, remove_superseded, snapshot_name, verified
-from node.storage.snapshot_format import SnapshotEncoder, SnapshotHeader
+from node.storage.snapshot_format import SnapshotEncoder, SnapshotHeader, check_chunk
 from node.storage.spool import Spool
 from node.storage.worker import FileWorker
 
@@ -73,7 +73,7 @@ class SnapshotWriter:
         self._aborted = False
         self._ended = False
         self._waiting_bytes = 0
-        self._write(self._encoder.head, 0)
+        worker.do(lambda: self._append(self._encoder.head), lambda _: None)
 
     @property
     def waiting_bytes(self) -> int:
@@ -81,10 +81,17 @@ class SnapshotWriter:
         return self._waiting_bytes
 
     def add(self, chunk: bytes) -> None:
-        """The next chunk, in order."""
+        """The next chunk, in order; raises `ValueError` where it is empty or too long."""
         invariant(not self._ended, "a chunk came to a snapshot that had ended")
-        if not self._aborted:
-            self._write(self._encoder.chunk(chunk), len(chunk))
+        check_chunk(chunk)
+        if self._aborted:
+            return
+        self._waiting_bytes += len(chunk)
+
+        def written(_: None) -> None:
+            self._waiting_bytes -= len(chunk)
+
+        self._worker.do(lambda: self._append(self._encoder.chunk(chunk)), written)
 
     def finish(self, done: Ended) -> None:
         """That was all. `done(info, "")` once it is durable and was read back, `done(None, sentence)` if it failed; the
@@ -100,23 +107,13 @@ class SnapshotWriter:
                 done(None if problem else info, problem)
 
         if not self._aborted:
-            closing, info = self._encoder.closing()
-            self._write(closing, 0)
-            self._worker.do(lambda: (info, self._publish(info)), tell)
+            self._worker.do(self._publish, tell)
 
     def abort(self) -> None:
         """It is not wanted any more: nobody is told of it again. One that is named already stays."""
         if not self._aborted:
             self._aborted = True
             self._worker.do(self._discard, lambda _: None)
-
-    def _write(self, record: bytes, size_bytes: int) -> None:
-        self._waiting_bytes += size_bytes
-
-        def written(_: None) -> None:
-            self._waiting_bytes -= size_bytes
-
-        self._worker.do(lambda: self._append(record), written)
 
     # On the worker
 
@@ -129,12 +126,14 @@ class SnapshotWriter:
             self._problem = failed_for_now(error, "write to", self._path)
             self._spool.discard()
 
-    def _publish(self, info: SnapshotInfo) -> str:
+    def _publish(self) -> tuple[SnapshotInfo, str]:
+        closing, info = self._encoder.closing()
+        self._append(closing)
         if self._aborted:
             self._problem = self._problem or "it was given up"
         if not self._problem:
             self._problem = publish(self._files, self._spool, info, self._in_use)
-        return self._problem
+        return info, self._problem
 
     def _discard(self) -> None:
         self._spool.discard()
