@@ -19,14 +19,13 @@ class Send(msgspec.Struct, frozen=True):
 
 
 class Persist(msgspec.Struct, frozen=True):
-    """Make durable, in this order: base, truncation, entries, hard state; then send `then` and report
-    `Persisted(token)`.
+    """Make durable, in this order: base, truncation, entries, hard state; then send `then`, report `Persisted(token)`.
 
     `token` grows by one per Persist. Persists complete in order. One with nothing to write is a barrier: it completes
     when all before it have. `hard_state` None: unchanged. `truncate_from` None: nothing to remove, else the first
     index to remove. `entries` follow the log (after the truncation) without a gap. `cluster_id` is set once, with
-    entry 1, at birth. `base` None: what lies before the log stays; else all entries go, and the log is empty after that
-    base, whose state is in a durable snapshot.
+    entry 1, at birth. `base` None: the log goes on; else all that it held goes, and it begins anew after that base,
+    whose snapshot is durable (section 7).
     """
 
     token: int
@@ -40,8 +39,7 @@ class Persist(msgspec.Struct, frozen=True):
     @property
     def empty(self) -> bool:
         """Nothing to write: a barrier."""
-        nothing_goes = self.truncate_from is None and self.base is None
-        return nothing_goes and self.hard_state is None and not self.entries
+        return self.hard_state is None and self.truncate_from is None and not self.entries and self.base is None
 
 
 class Apply(msgspec.Struct, frozen=True):
