@@ -24,6 +24,12 @@ CLOSE_SECONDS_MAX = 3.0
 """How long `close` waits for the last sync; it is part of the 5 s that the chart adds to what a leaving pod needs. A
 disk that takes longer keeps no node from ending: what it was not seen to write was told to nobody."""
 
+CHORES_AT_ONCE_MAX = 8
+"""Pieces of chores that are done at once where no thread does them."""
+
+CHORES_AFTER_GROUPS = 16
+"""After so many groups in a row a piece of the chores comes first: writers that never pause must not keep them away."""
+
 Done = Callable[[int], None]
 Deliver = Callable[[Callable[[], None]], object]
 Clock = Callable[[], float]
@@ -40,7 +46,7 @@ class Writer(Protocol):
         """Make all of it durable; raises `StorageError`, and then never is called again."""
 
     def prepare(self) -> None:
-        """What is better done when nobody waits."""
+        """One piece of what is better done when nobody waits; it raises nothing for a disk that fails."""
 
 
 class GroupCommit(Protocol):
@@ -50,6 +56,7 @@ class GroupCommit(Protocol):
     def oldest_pending_s(self) -> float: ...
     def submit(self, write: Persist, done: Done) -> None: ...
     def flush(self) -> None: ...
+    def look_for_chores(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -139,6 +146,12 @@ class InlineCommit:
         if self._writer.due:
             self._writer.prepare()
 
+    def look_for_chores(self) -> None:
+        for _ in range(CHORES_AT_ONCE_MAX):
+            if self._busy or self._failed or not self._writer.due:
+                return
+            self._writer.prepare()
+
     def close(self) -> None:
         self.flush()
 
@@ -147,7 +160,7 @@ class ThreadedCommit:
     """One worker thread writes and syncs; `done` is called where `deliver` runs what it is given.
 
     `deliver` is the event loop's `call_soon_threadsafe`. Everything but the worker's own loop runs on that thread.
-    Its chores it does when it has told of a group and nothing waits.
+    Its chores it does, piece by piece, when it has told of a group and nothing waits.
     """
 
     def __init__(
@@ -167,6 +180,7 @@ class ThreadedCommit:
         self._wanted = False
         self._busy = False
         self._chores_due = False
+        self._groups_in_a_row = 0
         self._closing = False
         self._finished: deque[tuple[Persist, Done]] = deque()
         self._outstanding = 0
@@ -201,6 +215,13 @@ class ThreadedCommit:
         if idle:
             self._report()
 
+    def look_for_chores(self) -> None:
+        """The writer may have been given chores; a group that is being written looks for itself when it ends."""
+        with self._changed:
+            if not self._busy:
+                self._chores_due = True
+                self._changed.notify_all()
+
     def close(self) -> None:
         """Raises `StorageError` where the disk does not let go of the last write in time."""
         with self._changed:
@@ -228,8 +249,10 @@ class ThreadedCommit:
         with self._changed:
             while not (self._closing or self._chores_due or (self._wanted and self._waiting)):
                 self._changed.wait()
-            if self._chores_due and not self._wanted and not self._closing:
+            chores_now = not self._wanted or self._groups_in_a_row >= CHORES_AFTER_GROUPS
+            if self._chores_due and chores_now and not self._closing:
                 return []
+            self._groups_in_a_row += 1
             batch, self._waiting = self._waiting, []
             self._ages.taken()
             self._busy = bool(batch)
@@ -253,7 +276,8 @@ class ThreadedCommit:
         except Exception as error:
             self._error = StorageError(f"the log writer failed on its own account: {error!r}")
         with self._changed:
-            self._chores_due = False
+            self._groups_in_a_row = 0
+            self._chores_due = self._error is None and self._writer.due
         if self._error is not None:
             self._tell()
 

@@ -41,6 +41,13 @@ def damaged(file: str, offset: int, what: str, cure: str = NEW_MEMBER_CURE) -> S
     return StorageError(f"{file}, byte {offset}: {what}: {cure}", file=file, offset=offset)
 
 
+def failed_for_now(error: OSError, doing: str, file: str) -> str:
+    """The sentence for a system call whose failure stops nothing: the same is tried again later."""
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    cure = _CURES.get(error.errno or 0, "look at the disk and its mount").removesuffix(", then start the node again")
+    return f"cannot {doing} {file} ({reason}): {cure}; this node goes on, and tries again later"
+
+
 def from_os_error(error: OSError, doing: str, file: str) -> StorageError:
     """The sentence for a system call that failed; `doing` is what was attempted, as in "write to"."""
     reason = os.strerror(error.errno) if error.errno else str(error)

@@ -10,7 +10,8 @@ import pytest
 
 from node.raft.effects import Persist
 from node.storage.errors import StorageError
-from node.storage.inspect import FrameLine, dump
+from node.storage.inspect import dump
+from node.storage.inspect_lines import FrameLine
 from node.storage.wal import open_wal
 from tests.simulation.disk import SimulatedDisk, SimulatedFile
 from tests.storage.disks import ClockedDisk, SlowDisk
