@@ -135,7 +135,7 @@ class _Node:
         opened = await self._recover(shell, syncs)
         if opened is None:
             return None
-        stack.callback(opened.wal.close)
+        stack.callback(opened.close)
         gc.freeze()  # modules, and the list of the log's entries: nothing of it is ever garbage
         faults = FaultControl(trace, loop) if settings.enable_faults else None
         about = About(settings.name, self._boot, __version__, client_url(settings))
