@@ -40,7 +40,14 @@ class ApplyJob:
     `finished`: how many entries are done. `half_done`: None unless one is begun and not done.
     """
 
-    def __init__(self, versions: Versions, entries: Sequence[Entry], wanted: Callable[[int], bool]) -> None:
+    def __init__(
+        self,
+        versions: Versions,
+        entries: Sequence[Entry],
+        wanted: Callable[[int], bool],
+        tidy: Callable[[int], int],
+    ) -> None:
+        """`tidy(steps_max)` removes a part of what is not needed any more, and returns the steps."""
         self.results: dict[int, object] = {}
         self.finished = 0
         self.half_done: HalfDone | None = None
@@ -50,6 +57,7 @@ class ApplyJob:
         self._meter = Meter()
         self._under_way: Work[Result | None] | None = None
         self._waited_for = False
+        self._tidy = tidy
         self._purge_steps = PURGE_STEPS_PER_JOB
 
     def run(self, work_max: int) -> bool:
@@ -104,9 +112,9 @@ class ApplyJob:
 
     def _purge(self) -> bool:
         steps_max = min(self._purge_steps, max(1, self._meter.left))
-        steps = self._versions.purge(steps_max)
+        steps = self._tidy(steps_max)
         self._purge_steps -= steps
-        return steps < steps_max or not self._purge_steps
+        return steps < steps_max or self._purge_steps <= 0
 
 
 def _doing_long(versions: Versions, entry: Entry, meter: Meter, wanted: bool) -> Slices[Result | None]:

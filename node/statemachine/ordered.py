@@ -9,7 +9,7 @@ block. A position is never kept: a reader goes on from a key.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from node.statemachine.untracked import untracked
 
@@ -43,6 +43,11 @@ class OrderedKeys:
         at = bisect_left(self._lasts, key)
         if at == len(self._lasts):
             at -= 1
+            if len(self._blocks[at]) == BLOCK_KEYS_MAX:
+                self._blocks.append(untracked([key]))
+                self._lasts.append(key)
+                self._living.append(1)
+                return
             self._blocks[at].append(key)
             self._lasts[at] = key
         else:
@@ -70,6 +75,11 @@ class OrderedKeys:
         """`key`, and others of the same piece, `count` in all, live no more."""
         self.living -= count
         self._living[bisect_left(self._lasts, key)] -= count
+
+    def emptying(self) -> Iterator[list[bytes]]:
+        """All keys in here, in blocks that are taken out before they are told."""
+        while self._blocks:
+            yield self._blocks.pop()
 
     def piece(
         self, start: bytes, end: bytes | None, keys_max: int, *, living: bool = False

@@ -16,9 +16,12 @@ from node.raft.errors import InvariantViolation
 from node.raft.types import Entry
 from node.statemachine.applying import ApplyJob
 from node.statemachine.executing import transacting, unreadable
+from node.statemachine.leftovers import Leftovers
 from node.statemachine.ranges import count_now, one_key, ranging
 from node.statemachine.reading import ReadJob
+from node.statemachine.restoring import RestoreJob
 from node.statemachine.results import decode, encode_bounded
+from node.statemachine.snapshotting import SnapshotJob
 from node.statemachine.versions import Versions
 from node.statemachine.work import EVERYTHING, Meter, Slices
 from node.statemachine.writes import KeyValue, Range, RangeResult, ReadError, Result, Txn
@@ -29,7 +32,8 @@ class KeyValueStore:
 
     def __init__(self) -> None:
         self._versions = Versions()
-        self._job = ApplyJob(self._versions, (), lambda _index: False)
+        self._leftovers = Leftovers()
+        self._job = ApplyJob(self._versions, (), lambda _index: False, self._tidy)
 
     @property
     def revision(self) -> int:
@@ -48,6 +52,12 @@ class KeyValueStore:
         half_done = self._job.half_done
         return self._versions.living if half_done is None else half_done.living
 
+    @property
+    def size_bytes(self) -> int:
+        """About what all kept versions take in memory: keys, values, and a constant for each. It grows with every
+        write, and shrinks once a compaction is through."""
+        return self._versions.size_bytes
+
     # --- the log ---------------------------------------------------------------------------------------------
 
     def begin(self, entries: Sequence[Entry], wanted: Callable[[int], bool]) -> ApplyJob:
@@ -56,7 +66,7 @@ class KeyValueStore:
         `wanted(index)`: whether somebody waits for the result of that entry. Only those are made."""
         if not self._job.done:
             raise InvariantViolation("entries were to be applied while earlier ones still are")
-        self._job = ApplyJob(self._versions, entries, wanted)
+        self._job = ApplyJob(self._versions, entries, wanted, self._tidy)
         return self._job
 
     def apply(self, entries: Sequence[Entry]) -> list[Result | None]:
@@ -73,6 +83,36 @@ class KeyValueStore:
     def decode_result(self, data: bytes) -> Result:
         """What a peer encoded; raises `ValueError` for anything else."""
         return decode(data)
+
+    def tidy(self, work_max: int) -> bool:
+        """Remove a part of what nobody needs any more; for when there is nothing to apply. True: that was all, until
+        something is compacted or restored, or a read or snapshot that held it back ends."""
+        return self._tidy(work_max) < work_max
+
+    def _tidy(self, steps_max: int) -> int:
+        steps = self._versions.purge(steps_max)
+        return steps + self._leftovers.free(steps_max - steps)
+
+    # --- snapshots -------------------------------------------------------------------------------------------
+
+    def begin_snapshot(self) -> SnapshotJob:
+        """Write down the whole state, as it is now. Begin it between entries, and close it."""
+        self._between_entries("a snapshot was to begin")
+        return SnapshotJob(self._versions)
+
+    def begin_restore(self) -> RestoreJob:
+        """Replace the whole state by that of a snapshot, once all of it is there. Close it."""
+        return RestoreJob(self._replace, self._leftovers.add)
+
+    def _replace(self, versions: Versions) -> None:
+        self._between_entries("the state was to be replaced")
+        self._leftovers.add(self._versions)
+        self._versions = versions
+        self._job = ApplyJob(versions, (), lambda _index: False, self._tidy)
+
+    def _between_entries(self, what: str) -> None:
+        if not self._job.done:
+            raise InvariantViolation(f"{what} while entries are being applied")
 
     # --- reads -----------------------------------------------------------------------------------------------
 

@@ -69,21 +69,63 @@ class Superseded:
         oldest = full[0] if full else self._last.get(key)
         return oldest[0] if isinstance(oldest, list) else oldest
 
-    def drop_oldest(self, key: bytes) -> None:
-        """Forget it; there is one."""
+    def drop_oldest(self, key: bytes) -> KeyValue:
+        """Forget it; there is one. What it was."""
         full = self._full.get(key)
         if full:
-            del full[0][0]
+            dropped = full[0].pop(0)
             if not full[0]:
                 del full[0]
                 if not full:
                     del self._full[key]
-            return
+            return dropped
         last = self._last[key]
         if isinstance(last, list) and len(last) > 1:
-            del last[0]
-        else:
-            del self._last[key]
+            return last.pop(0)
+        del self._last[key]
+        return last[0] if isinstance(last, list) else last
+
+    def following(self, key: bytes, after: int, until: int, count_max: int) -> list[KeyValue]:
+        """Versions of `key` in here that were written after the revision `after` and not after `until`: the first
+        ones, `count_max` at most and not all that there are, oldest first. None: there are none. Of several of one
+        revision, the last."""
+        piece = self._piece_after(key, after)
+        first = bisect_right(piece, after, key=_REVISION)
+        by_revision = {kv.mod_revision: kv for kv in piece[first : first + count_max] if kv.mod_revision <= until}
+        found = list(by_revision.values())
+        if found:
+            found[-1] = self.at(key, found[-1].mod_revision) or found[-1]
+        return found
+
+    def _piece_after(self, key: bytes, revision: int) -> list[KeyValue]:
+        """The versions of which the first one after `revision` is one, if there is one."""
+        full = self._full.get(key, [])
+        piece = bisect_right(full, revision, key=_first_revision)
+        if piece and full[piece - 1][-1].mod_revision > revision:
+            return full[piece - 1]
+        if piece < len(full):
+            return full[piece]
+        last = self._last.get(key)
+        return last if isinstance(last, list) else [] if last is None else [last]
+
+    def emptying(self) -> Iterator[KeyValue]:
+        """All versions in here, each taken out before it is told."""
+        while self._full:
+            _, pieces = self._full.popitem()
+            while pieces:
+                piece = pieces.pop()
+                while piece:
+                    yield piece.pop()
+        while self._last:
+            _, last = self._last.popitem()
+            if isinstance(last, list):
+                while last:
+                    yield last.pop()
+            else:
+                yield last
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._last
 
     def of(self, key: bytes) -> Iterator[KeyValue]:
         """All versions of `key` in here, oldest first."""

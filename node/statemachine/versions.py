@@ -11,18 +11,25 @@ may still see it.
 """
 
 import hashlib
-from collections import deque
+import sys
+from collections.abc import Iterator, Sequence
 from weakref import WeakKeyDictionary
 
 import msgspec
 
 from node.statemachine.ordered import OrderedKeys
 from node.statemachine.superseded import Superseded
-from node.statemachine.untracked import untracked
+from node.statemachine.superseding import Superseding
 from node.statemachine.writes import KeyValue
 
 FIRST_REVISION = 1
 """The revision of an empty store."""
+
+VERSION_BYTES = 200
+"""What a version takes in memory beside its key and value, about."""
+
+FREED_BYTES_PER_STEP = 64 * 1024
+"""Bytes of values that are let go for one step."""
 
 
 class Versions:
@@ -33,10 +40,12 @@ class Versions:
         """Revisions below it are not readable any more; -1: never compacted."""
         self.last = FIRST_REVISION
         """The revision of the last change."""
+        self.size_bytes = 0
+        """Keys, values and `VERSION_BYTES` of all versions that are in memory."""
         self._newest: dict[bytes, KeyValue] = {}
         self._keys = OrderedKeys(lambda key: self._newest[key].version != 0)
         self._older = Superseded()
-        self._superseding: deque[KeyValue] = untracked(deque())
+        self._superseding = Superseding()
         self._held: WeakKeyDictionary[object, int] = WeakKeyDictionary()
 
     @property
@@ -54,19 +63,20 @@ class Versions:
     def put(self, key: bytes, value: bytes, lease: int, revision: int) -> KeyValue | None:
         """Add a version; returns the living one that it replaced."""
         self.last = revision
+        self.size_bytes += len(key) + len(value) + VERSION_BYTES
         previous = self._newest.get(key)
         if previous is None:
             self._newest[key] = KeyValue(key, value, revision, revision, 1, lease)
             self._keys.add(key)
             return None
         if previous.version:
-            kv = KeyValue(key, value, previous.create_revision, revision, previous.version + 1, lease)
+            kv = KeyValue(previous.key, value, previous.create_revision, revision, previous.version + 1, lease)
         else:
-            kv = KeyValue(key, value, revision, revision, 1, lease)
+            kv = KeyValue(previous.key, value, revision, revision, 1, lease)
             self._keys.revive(key)
         self._newest[key] = kv
         self._older.add(previous)
-        self._superseding.append(kv)
+        self._superseding.add((kv,))
         return previous if previous.version else None
 
     def delete(
@@ -82,7 +92,8 @@ class Versions:
             self._newest.update((kv.key, kv) for kv in tombstones)
             for kv in doomed:
                 self._older.add(kv)
-            self._superseding.extend(tombstones)
+            self._superseding.add(tombstones)
+            self.size_bytes += sum(len(kv.key) for kv in tombstones) + VERSION_BYTES * len(tombstones)
             self._keys.bury(doomed[0].key, len(doomed))
         return doomed, following, len(keys)
 
@@ -118,12 +129,15 @@ class Versions:
 
     def purge(self, steps_max: int) -> int:
         """Remove a part of what compaction freed, a version a step; invisible to every reader. Returns the steps."""
-        queue = self._superseding
         unseen = min(self._held.values(), default=self.compacted)
         steps = 0
-        while steps < steps_max and queue and queue[0].mod_revision <= unseen:
-            steps += 1
-            self._purge(queue.popleft())
+        while steps < steps_max:
+            by = self._superseding.pop(unseen)
+            if by is None:
+                break
+            before = self.size_bytes
+            self._purge(by)
+            steps += 1 + (before - self.size_bytes) // FREED_BYTES_PER_STEP
         return steps
 
     def _purge(self, by: KeyValue) -> None:
@@ -132,14 +146,76 @@ class Versions:
         key = by.key
         oldest = self._older.oldest(key)
         if oldest is not None and oldest is not by:
-            self._older.drop_oldest(key)
+            self._gone(self._older.drop_oldest(key))
         if by.version:
             return
         if self._newest[key] is by:
             del self._newest[key]
             self._keys.remove(key)
+            self._gone(by)
         elif self._older.oldest(key) is by:
-            self._older.drop_oldest(key)
+            self._gone(self._older.drop_oldest(key))
+
+    def _gone(self, kv: KeyValue) -> None:
+        self.size_bytes -= len(kv.key) + len(kv.value) + VERSION_BYTES
+
+    # --- the whole state -------------------------------------------------------------------------------------
+
+    def keys(self, start: bytes, keys_max: int) -> tuple[list[bytes], bytes | None]:
+        """The first remembered keys from `start` on, at most `keys_max`, and where to go on (None: that was all)."""
+        return self._keys.piece(start, None, keys_max)
+
+    def sole(self, key: bytes) -> KeyValue | None:
+        """The only version of `key`, tombstones included; None where there are several, or none."""
+        return None if key in self._older else self._newest.get(key)
+
+    def history(self, key: bytes, after: int, until: int, count_max: int) -> list[KeyValue]:
+        """What was written to `key` after the revision `after` and not after `until`, tombstones included: the first
+        ones, `count_max` at most and not all that there are, oldest first. None: there are none. Of several of one
+        revision, the last."""
+        newest = self._newest.get(key)
+        if newest is None or newest.mod_revision <= after:
+            return []
+        found = self._older.following(key, after, min(until, newest.mod_revision - 1), count_max)
+        return found or ([newest] if newest.mod_revision <= until else [])
+
+    def load(self, kvs: Sequence[KeyValue]) -> None:
+        """The next ones of a whole state, which replace nothing: in the order of keys, those of a key oldest first.
+        `last` and `compacted` are set."""
+        newest, keys = self._newest, self._keys
+        for kv in kvs:
+            key = kv.key
+            self.size_bytes += len(key) + len(kv.value) + VERSION_BYTES
+            before = newest.get(key)
+            newest[key] = kv
+            if before is None:
+                keys.add(key)
+                if not kv.version:
+                    keys.bury(key)
+                    self._superseding.load(kv)
+                continue
+            self._older.add(before)
+            self._superseding.load(kv)
+            if before.version and not kv.version:
+                keys.bury(key)
+            elif kv.version and not before.version:
+                keys.revive(key)
+
+    @property
+    def held(self) -> bool:
+        """Whether somebody reads in here."""
+        return bool(self._held)
+
+    def emptying(self) -> Iterator[int]:
+        """Let everything go, piece by piece, and tell for each in how many steps. Nobody may read in here any more."""
+        while self._superseding.pop(sys.maxsize) is not None:
+            yield 1
+        for kv in self._older.emptying():
+            yield 1 + len(kv.value) // FREED_BYTES_PER_STEP
+        while self._newest:
+            yield 1 + len(self._newest.popitem()[1].value) // FREED_BYTES_PER_STEP
+        for keys in self._keys.emptying():
+            yield len(keys)
 
     @property
     def stored(self) -> int:
@@ -150,7 +226,7 @@ class Versions:
         """A hash (hex) of all that readers at any revision can see; walks everything: for tests."""
         state = hashlib.sha256(msgspec.msgpack.encode((self.last, self.compacted)))
         for key in sorted(self._newest):
-            kept = [*self._older.of(key), self._newest[key]]
+            kept = list({kv.mod_revision: kv for kv in (*self._older.of(key), self._newest[key])}.values())
             passed = sum(kv.mod_revision <= self.compacted for kv in kept)
             first = passed - 1 if passed and kept[passed - 1].version else passed
             for kv in kept[first:]:

@@ -1,0 +1,147 @@
+"""A whole state made from chunks, in slices, and put in the place of the store's own at the end.
+
+Why it exists: a node that starts, or was left far behind, gets a snapshot instead of the log. The chunks may have come
+over a network: whatever is no whole snapshot is refused, and nobody has seen anything of it. It must not know where
+chunks come from.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+from node.raft.errors import InvariantViolation, invariant
+from node.statemachine.sections import ClosingSection, StoreSection, VersionsSection, check_head, decode_section
+from node.statemachine.versions import FIRST_REVISION, Versions
+from node.statemachine.work import BYTES_PER_UNIT, Meter, Slices, Work
+from node.statemachine.writes import KeyValue
+
+LOADED_AT_ONCE = 64
+"""Versions that are checked and loaded in one go."""
+
+
+class RestoreJob:
+    """One restore under way. Whoever began it calls `close`, in a `finally`: what was loaded in vain is then let go
+    in slices. `feed`, `run` and `finish` raise `ValueError` for what is no snapshot; after `run` did, all do."""
+
+    def __init__(self, install: Callable[[Versions], None], discard: Callable[[Versions], None]) -> None:
+        self._install = install
+        self._discard = discard
+        self._versions: Versions | None = Versions()
+        self._meter = Meter()
+        self._loading = _Loading(self._versions, self._meter)
+        self._chunks: deque[bytes] = deque()
+        self._work: Work[None] | None = None
+        self._refusal = ""
+
+    def feed(self, chunk: bytes) -> None:
+        """The next chunk. It is only looked at here; `run` loads it."""
+        self._loaded()
+        check_head(chunk)
+        self._chunks.append(chunk)
+
+    def run(self, work_max: int) -> bool:
+        """One slice of at most `work_max` units (at least 1), and one chunk decoded. True: all that was fed is
+        loaded."""
+        self._loaded()
+        self._meter.left = work_max
+        try:
+            while self._chunks or self._work is not None:
+                if self._meter.left <= 0:
+                    return False
+                if self._work is None:
+                    self._work = Work(self._loading.load(self._chunks.popleft()), self._meter)
+                if self._work.resume():
+                    self._work = None
+        except ValueError as error:
+            self._refusal = str(error)
+            raise
+        return True
+
+    def finish(self) -> None:
+        """All chunks were fed and loaded: from now on this is the store's state. Call it between entries."""
+        versions = self._loaded()
+        invariant(not self._chunks and self._work is None, "a restore was to finish before all of it was loaded")
+        self._loading.check_whole()
+        self._install(versions)
+        self._versions = None
+
+    def close(self) -> None:
+        """No more will come; no harm after `finish`."""
+        versions, self._versions, self._work = self._versions, None, None
+        self._chunks.clear()
+        if versions is not None:
+            self._discard(versions)
+
+    def _loaded(self) -> Versions:
+        if self._refusal:
+            raise ValueError(self._refusal)
+        if self._versions is None:
+            raise InvariantViolation("a restore was continued that had ended")
+        return self._versions
+
+
+class _Loading:
+    """Takes chunks in order, and checks that they are a snapshot."""
+
+    def __init__(self, versions: Versions, meter: Meter) -> None:
+        self._versions = versions
+        self._meter = meter
+        self._begun = False
+        self._ended = False
+        self._before: KeyValue | None = None
+        self._keys_loaded = 0
+        self._versions_loaded = 0
+
+    def load(self, chunk: bytes) -> Slices[None]:
+        """The next one; raises `ValueError` where it is none, or not the next."""
+        section = decode_section(chunk)
+        self._meter.left -= 1 + len(chunk) // BYTES_PER_UNIT
+        if isinstance(section, StoreSection) is self._begun or self._ended:
+            raise ValueError("the chunks of the snapshot are not in order: its beginning, its versions, its end")
+        if isinstance(section, VersionsSection):
+            yield from self._load_versions(section.versions)
+        elif isinstance(section, StoreSection):
+            self._begin(section)
+        else:
+            self._end(section)
+
+    def check_whole(self) -> None:
+        """Raises `ValueError` unless all chunks were loaded."""
+        if not self._ended:
+            raise ValueError("the snapshot is cut short: its last chunk is missing")
+
+    def _begin(self, section: StoreSection) -> None:
+        if section.last < FIRST_REVISION or not -1 <= section.compacted <= section.last:
+            raise ValueError(f"no store is at revision {section.last} and compacted to {section.compacted}")
+        self._begun = True
+        self._versions.last, self._versions.compacted = section.last, section.compacted
+
+    def _load_versions(self, kvs: list[KeyValue]) -> Slices[None]:
+        for at in range(0, len(kvs), LOADED_AT_ONCE):
+            some = kvs[at : at + LOADED_AT_ONCE]
+            for kv in some:
+                self._check(kv)
+            self._versions.load(some)
+            self._meter.left -= len(some)
+            if self._meter.left <= 0:
+                yield
+        self._versions_loaded += len(kvs)
+
+    def _check(self, kv: KeyValue) -> None:
+        """A version that may follow the one before, of a store that is where this one is."""
+        before, versions = self._before, self._versions
+        if before is None or kv.key > before.key:
+            self._keys_loaded += 1
+            follows = bool(kv.key) and (kv.version > 0 or kv.mod_revision > versions.compacted)
+        else:
+            follows = kv.key == before.key and kv.mod_revision > max(before.mod_revision, versions.compacted)
+        if not (follows and kv.version >= 0 and 0 <= kv.create_revision <= kv.mod_revision <= versions.last):
+            raise ValueError(f"a version of the key {kv.key[:40]!r} stands in the snapshot where it cannot")
+        self._before = kv
+
+    def _end(self, section: ClosingSection) -> None:
+        if (section.keys, section.versions) != (self._keys_loaded, self._versions_loaded):
+            raise ValueError(
+                f"the snapshot should hold {section.versions} versions of {section.keys} keys, "
+                f"and holds {self._versions_loaded} of {self._keys_loaded}: a part of it is missing"
+            )
+        self._ended = True

@@ -1,0 +1,133 @@
+"""The whole state in chunks, made in slices while the store goes on.
+
+Why it exists: the log must not be kept for ever, and a store of a million keys takes seconds to write down. The walk
+sees the revision at which it was begun: what is written meanwhile is stepped over, what it still has to see is not
+purged. It must not know where chunks go.
+"""
+
+from node.raft.errors import InvariantViolation
+from node.statemachine.sections import (
+    CHUNK_BYTES,
+    CHUNK_VERSIONS_MAX,
+    ClosingSection,
+    Section,
+    StoreSection,
+    VersionsSection,
+    encode_section,
+)
+from node.statemachine.versions import Versions
+from node.statemachine.work import BYTES_PER_UNIT, Meter, Slices, Work
+from node.statemachine.writes import KeyValue
+
+BYTES_BESIDE = 24
+"""What a version takes in a chunk beside its key and value, about."""
+
+HISTORY_AT_ONCE = 64
+"""Versions of one key that are looked up in one go."""
+
+
+class SnapshotJob:
+    """One snapshot under way. Whoever began it calls `close`, in a `finally`; one that is forgotten holds nothing back
+    once it is garbage. `revision`: the store's, which it sees."""
+
+    def __init__(self, versions: Versions) -> None:
+        self.revision = versions.last
+        self._versions = versions
+        self._chunks: list[bytes] = []
+        meter = Meter()
+        making = _Making(versions, self._chunks, meter)
+        self._work: Work[None] | None = Work(making.everything(), meter)
+        self._done = False
+        versions.hold(self)
+
+    def run(self, work_max: int) -> bool:
+        """One slice of at most `work_max` units (at least 1) and a small constant. True: all chunks are made."""
+        if self._work is None:
+            if not self._done:
+                raise InvariantViolation("a snapshot was continued that had been closed")
+        elif self._work.run(work_max):
+            self._done = True
+            self.close()
+        return self._done
+
+    def take(self) -> list[bytes]:
+        """The chunks that were made since the last call, in order. Whoever takes them after each slice bounds what
+        they hold in memory."""
+        taken = self._chunks[:]
+        self._chunks.clear()
+        return taken
+
+    def close(self) -> None:
+        """It reads no more. Chunks that are made stay."""
+        work, self._work = self._work, None
+        if work is not None:
+            work.close()
+            self._versions.release(self)
+
+
+class _Making:
+    """The walk, and the chunk that is being filled."""
+
+    def __init__(self, versions: Versions, chunks: list[bytes], meter: Meter) -> None:
+        self._versions = versions
+        self._last, self._compacted = versions.last, versions.compacted
+        self._chunks = chunks
+        self._meter = meter
+        self._filling: list[KeyValue] = []
+        self._filled_bytes = 0
+        self._keys_made = 0
+        self._versions_made = 0
+
+    def everything(self) -> Slices[None]:
+        """All chunks, from first to last."""
+        self._end(StoreSection(self._last, self._compacted))
+        meter, sole = self._meter, self._versions.sole
+        start: bytes | None = b""
+        while start is not None:
+            keys, start = self._versions.keys(start, meter.keys())
+            for key in keys:  # one that goes meanwhile has nothing to show, one that comes is too new
+                kv = sole(key)
+                if kv is None:
+                    yield from self._history(key)
+                elif kv.mod_revision <= self._last and (kv.version or kv.mod_revision > self._compacted):
+                    self._keys_made += 1
+                    self._add(kv)
+                meter.left -= 1
+                if meter.left <= 0:
+                    yield
+            meter.left -= 1
+        self._end_versions()
+        self._end(ClosingSection(self._keys_made, self._versions_made))
+
+    def _history(self, key: bytes) -> Slices[None]:
+        """Of a key with several versions: what lived at the compacted revision, then what was written since."""
+        before = self._versions_made + len(self._filling)
+        lived = self._versions.at(key, self._compacted)
+        if lived is not None:
+            self._add(lived)
+        after = self._compacted
+        while found := self._versions.history(key, after, self._last, HISTORY_AT_ONCE):
+            after = found[-1].mod_revision
+            for kv in found:
+                self._add(kv)
+                self._meter.left -= 1
+                if self._meter.left <= 0:
+                    yield
+        self._keys_made += self._versions_made + len(self._filling) > before
+
+    def _add(self, kv: KeyValue) -> None:
+        self._filling.append(kv)
+        self._filled_bytes += len(kv.key) + len(kv.value) + BYTES_BESIDE
+        if self._filled_bytes >= CHUNK_BYTES or len(self._filling) == CHUNK_VERSIONS_MAX:
+            self._end_versions()
+
+    def _end_versions(self) -> None:
+        if self._filling:
+            self._versions_made += len(self._filling)
+            self._end(VersionsSection(self._filling))
+            self._filling, self._filled_bytes = [], 0
+
+    def _end(self, section: Section) -> None:
+        chunk = encode_section(section)
+        self._meter.left -= len(chunk) // BYTES_PER_UNIT
+        self._chunks.append(chunk)
