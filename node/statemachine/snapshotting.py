@@ -22,6 +22,9 @@ from node.statemachine.writes import KeyValue
 BYTES_BESIDE = 24
 """What a version takes in a chunk beside its key and value, about."""
 
+KEY_UNITS = 2
+"""What a key costs: it, its version and the value are far from each other in memory, and from those of the next key."""
+
 HISTORY_AT_ONCE = 64
 """Versions of one key that are looked up in one go."""
 
@@ -81,20 +84,19 @@ class _Making:
     def everything(self) -> Slices[None]:
         """All chunks, from first to last."""
         self._end(StoreSection(self._last, self._compacted))
-        meter, sole = self._meter, self._versions.sole
+        meter, last, compacted = self._meter, self._last, self._compacted
         start: bytes | None = b""
         while start is not None:
             keys, start = self._versions.keys(start, meter.keys())
-            for key in keys:  # one that goes meanwhile has nothing to show, one that comes is too new
-                kv = sole(key)
+            for key, kv in zip(keys, self._versions.soles(keys), strict=True):
                 if kv is None:
                     yield from self._history(key)
-                elif kv.mod_revision <= self._last and (kv.version or kv.mod_revision > self._compacted):
+                elif kv.mod_revision <= last and (kv.version or kv.mod_revision > compacted):
                     self._keys_made += 1
                     self._add(kv)
-                meter.left -= 1
+                meter.left -= KEY_UNITS
                 if meter.left <= 0:
-                    yield
+                    yield  # what is written meanwhile is later than what is wanted: `soles` stay right
             meter.left -= 1
         self._end_versions()
         self._end(ClosingSection(self._keys_made, self._versions_made))

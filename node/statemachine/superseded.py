@@ -8,7 +8,7 @@ list is put aside. Python's collector walks over none of them.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from operator import attrgetter
 
 from node.statemachine.untracked import untracked
@@ -124,8 +124,9 @@ class Superseded:
             else:
                 yield last
 
-    def __contains__(self, key: bytes) -> bool:
-        return key in self._last
+    def keys(self) -> Set[bytes]:
+        """The keys that have versions in here, as they are at any time."""
+        return self._last.keys()
 
     def of(self, key: bytes) -> Iterator[KeyValue]:
         """All versions of `key` in here, oldest first."""

@@ -12,7 +12,7 @@ may still see it.
 
 import hashlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -165,9 +165,10 @@ class Versions:
         """The first remembered keys from `start` on, at most `keys_max`, and where to go on (None: that was all)."""
         return self._keys.piece(start, None, keys_max)
 
-    def sole(self, key: bytes) -> KeyValue | None:
-        """The only version of `key`, tombstones included; None where there are several, or none."""
-        return None if key in self._older else self._newest.get(key)
+    def soles(self, keys: Iterable[bytes]) -> list[KeyValue | None]:
+        """The only version of each key, tombstones included; None where there are several, or none."""
+        newest, several = self._newest.get, self._older.keys()
+        return [None if key in several else newest(key) for key in keys]
 
     def history(self, key: bytes, after: int, until: int, count_max: int) -> list[KeyValue]:
         """What was written to `key` after the revision `after` and not after `until`, tombstones included: the first
