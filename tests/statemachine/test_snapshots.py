@@ -287,7 +287,7 @@ def test_a_replaced_state_is_let_go_in_steps_by_idle_and_by_busy_nodes(by: str, 
         store.tidy(steps_max) if by == "tidy" else store.apply([])
         turns += 1
         most, left = max(most, left - sys.getallocatedblocks()), sys.getallocatedblocks()
-    assert everything - left >= 3 * 9_500, "key, value and the version itself"
+    assert everything - left >= 2 * 9_500, "a version and a number of it, at least"
     assert most <= 6 * (steps_max + BLOCK_KEYS_MAX)
     assert turns >= 9_500 // (steps_max + BLOCK_KEYS_MAX)
     assert restored(snapshot(store)).digest() == restored(GOLDEN).digest() == store.digest()
