@@ -62,6 +62,7 @@ def tidied(store: KeyValueStore) -> KeyValueStore:
 def really_stored(store: KeyValueStore) -> Iterator[tuple[int, int]]:
     """Of each version in memory: bytes of its key, and of its value."""
     versions = store._versions
-    for key, newest in versions._newest.items():
-        for kv in (*versions._older.of(key), newest):
-            yield len(kv.key), len(kv.value)
+    for part in versions._newest.parts:
+        for key, newest in part.items():
+            for kv in (*versions._older.of(key), newest):
+                yield len(kv.key), len(kv.value)

@@ -1,0 +1,32 @@
+"""A dictionary of keys in many parts, none of which takes long to grow.
+
+Why it exists: a dictionary that is full copies itself into a larger one, in one go: 40 to 70 ms with 700,000 keys, and
+a store that grows or is restored passes through all these moments. It must not be iterated for a result: which key is in
+which part differs from process to process.
+"""
+
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+PARTS = 64
+"""With a million keys, the largest growth of a part copies 11,000."""
+
+_SHIFT = 40
+"""A dictionary places its keys by the lowest bits of their hashes: those must differ within a part."""
+
+
+class ByKey(Generic[T]):
+    """`part(key)` is the dictionary that holds `key`, if any does."""
+
+    __slots__ = ("parts",)
+
+    def __init__(self) -> None:
+        self.parts: tuple[dict[bytes, T], ...] = tuple({} for _ in range(PARTS))
+
+    def part(self, key: bytes) -> dict[bytes, T]:
+        """For this key alone."""
+        return self.parts[hash(key) >> _SHIFT & PARTS - 1]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
