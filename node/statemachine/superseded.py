@@ -8,7 +8,7 @@ list is put aside. Python's collector walks over none of them.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from operator import attrgetter
 
 from node.statemachine.bykey import ByKey
@@ -30,8 +30,6 @@ class Superseded:
 
     def __init__(self) -> None:
         self._last: ByKey[KeyValue | list[KeyValue]] = ByKey()
-        self.part = self._last.part
-        """Where the key stands if it has versions in here."""
         self._full: dict[bytes, list[list[KeyValue]]] = {}
 
     def add(self, kv: KeyValue) -> None:
@@ -89,6 +87,10 @@ class Superseded:
             return last.pop(0)
         del part[key]
         return last[0] if isinstance(last, list) else last
+
+    def are_in(self, keys: Iterable[bytes]) -> list[bool]:
+        """Whether each of these keys has versions in here."""
+        return [last is not None for last in self._last.some_of(keys)]
 
     def following(self, key: bytes, after: int, until: int, count_max: int) -> list[KeyValue]:
         """Versions of `key` in here that were written after the revision `after` and not after `until`: the first

@@ -12,7 +12,7 @@ may still see it.
 
 import hashlib
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -87,14 +87,13 @@ class Versions:
         """Delete the first living keys of [start, end), after looking at `keys_max` keys at most. What they were,
         where to go on (None: that was all), and how many keys were seen. `end` None: to the last."""
         keys, following = self._keys.piece(start, end, keys_max, living=True)
-        newest = self._newest.part
-        doomed = [kv for key in keys if (kv := newest(key)[key]).version]
+        doomed = [kv for kv in self._newest.of(keys) if kv.version]
         if doomed:
             self.last = revision
             tombstones = [KeyValue(kv.key, b"", 0, revision, 0) for kv in doomed]
             for kv, tombstone in zip(doomed, tombstones, strict=True):
                 self._older.add(kv)
-                newest(kv.key)[kv.key] = tombstone
+                self._newest.part(kv.key)[kv.key] = tombstone
             self._superseding.add(tombstones)
             self.size_bytes += sum(len(kv.key) for kv in tombstones) + VERSION_BYTES * len(tombstones)
             self._keys.bury(doomed[0].key, len(doomed))
@@ -107,11 +106,11 @@ class Versions:
         where to go on (None: that was all), and the work of it in keys that were seen. `end` None: to the last."""
         present = revision >= self.last
         keys, following = self._keys.piece(start, end, keys_max, living=present)
-        newest = self._newest.part
+        newest = self._newest.of(keys)
         if present:
-            return [kv for key in keys if (kv := newest(key)[key]).version], following, len(keys)
+            return [kv for kv in newest if kv.version], following, len(keys)
         older = self._older.at
-        seen = [kv if (kv := newest(key)[key]).mod_revision <= revision else older(key, revision) for key in keys]
+        seen = [kv if kv.mod_revision <= revision else older(kv.key, revision) for kv in newest]
         return [kv for kv in seen if kv is not None and kv.version], following, 2 * len(keys)
 
     def count(self, start: bytes, end: bytes | None) -> int:
@@ -169,10 +168,10 @@ class Versions:
         """The first remembered keys from `start` on, at most `keys_max`, and where to go on (None: that was all)."""
         return self._keys.piece(start, None, keys_max)
 
-    def soles(self, keys: Iterable[bytes]) -> list[KeyValue | None]:
+    def soles(self, keys: Sequence[bytes]) -> list[KeyValue | None]:
         """The only version of each key, tombstones included; None where there are several, or none."""
-        newest, older = self._newest.part, self._older.part
-        return [None if key in older(key) else newest(key).get(key) for key in keys]
+        newest, several = self._newest.some_of(keys), self._older.are_in(keys)
+        return [None if others else kv for kv, others in zip(newest, several, strict=True)]
 
     def history(self, key: bytes, after: int, until: int, count_max: int) -> list[KeyValue]:
         """What was written to `key` after the revision `after` and not after `until`, tombstones included: the first
