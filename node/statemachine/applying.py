@@ -17,8 +17,8 @@ from node.statemachine.work import BYTES_PER_UNIT, Meter, Slices, Work
 from node.statemachine.writes import Put, Refused, Result, decode_write
 
 PURGE_STEPS_PER_JOB = 512
-"""Versions looked at at the end of a job, to remove what a compaction or a restore freed. One more for each unit that its
-entries took: what is overwritten all the time must not grow faster than it goes."""
+"""Versions looked at at the end of a job, to remove what a compaction or a restore freed. One more for each unit that
+its entries took: what is overwritten all the time must not grow faster than it goes."""
 
 PUT_UNITS = 4
 """What an entry costs that is a put: decoding, doing and answering it."""
