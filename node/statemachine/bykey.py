@@ -5,7 +5,7 @@ a store that grows or is restored passes through all these moments. It must not 
 in which part differs from process to process.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -40,6 +40,12 @@ class ByKey(Generic[T]):
         """The same where they need not be; None where one is not."""
         parts, shift, mask = self.parts, _SHIFT, _MASK
         return [parts[hash(key) >> shift & mask].get(key) for key in keys]
+
+    def clearing(self) -> Iterator[None]:
+        """Let the tables of all parts go, a part at a time: an empty dictionary keeps what it had grown to."""
+        for part in self.parts:
+            part.clear()
+            yield
 
     def __len__(self) -> int:
         return sum(map(len, self.parts))

@@ -132,6 +132,10 @@ class Superseded:
                 else:
                     yield last
 
+    def clearing(self) -> Iterator[None]:
+        """Once it is empty: let its memory go, piece by piece."""
+        return self._last.clearing()
+
     def of(self, key: bytes) -> Iterator[KeyValue]:
         """All versions of `key` in here, oldest first."""
         for piece in self._full.get(key, ()):

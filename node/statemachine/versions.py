@@ -13,6 +13,7 @@ may still see it.
 import hashlib
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -31,6 +32,9 @@ VERSION_BYTES = 200
 
 FREED_BYTES_PER_STEP = 64 * 1024
 """Bytes of values that are let go for one step."""
+
+STEPS_PER_TABLE = 512
+"""What it counts to let an emptied part of a table of keys go: with a million keys it has a megabyte."""
 
 
 class Versions:
@@ -222,6 +226,8 @@ class Versions:
                 yield 1 + len(part.popitem()[1].value) // FREED_BYTES_PER_STEP
         for keys in self._keys.emptying():
             yield len(keys)
+        for _ in chain(self._newest.clearing(), self._older.clearing()):
+            yield STEPS_PER_TABLE
 
     @property
     def stored(self) -> int:

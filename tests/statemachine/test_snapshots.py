@@ -160,6 +160,19 @@ def test_what_a_compaction_took_is_in_no_snapshot_whether_it_is_purged_or_not() 
     assert [kv.key for kv in versions.versions] == [b"a", b"b", b"\xff\0"]
 
 
+def test_a_tombstone_that_was_compacted_is_in_no_snapshot_although_it_is_all_that_its_key_has() -> None:
+    store = KeyValueStore()
+    write(store, Put(b"a", b""), Txn((), (Put(b"k", b"v"), DeleteRange(b"k", b"\0"))))
+    copy = restored(snapshot(store))
+    assert copy._versions.stored == 2, "of the two versions of one transaction, the last"
+    reading = copy.begin_read(Range(b"a", b"\0"))
+    write(copy, Compact(3))
+    held = snapshot(copy)
+    reading.close()
+    assert snapshot(tidied(copy)) == held
+    assert restored(held).digest() == copy.digest()
+
+
 # --- chunks ------------------------------------------------------------------------------------------------------
 
 
