@@ -3,6 +3,7 @@
 import errno
 import queue
 import random
+from collections.abc import Callable
 
 import pytest
 
@@ -160,13 +161,27 @@ def test_a_disk_that_fails_to_remove_stops_nothing_and_it_is_done_later() -> Non
         assert _kept(disk)[-1] == 41
 
 
-def test_a_crash_at_any_step_of_a_removal_leaves_a_whole_log() -> None:
+def _overwritten(disk: SimulatedDisk) -> Log:
+    """As `_filled`, but several segments in the middle are no beginning, because a truncation reaches behind them."""
+    log = Log(disk, segment_bytes=1024)
+    log.write(birth())
+    for index in range(2, 30):
+        log.write(append(index, command(index)))
+    log.write(append(30, truncate_from=9))
+    for index in range(9, 41):
+        log.write(append(22 + index, command(index, 2), state=HardState(2, "", index - 1)))
+    snapshot_at(disk, base_at(30, 2), b"x")
+    return log
+
+
+@pytest.mark.parametrize("fill", [_filled, _overwritten])
+def test_a_crash_at_any_step_of_a_removal_leaves_a_whole_log(fill: Callable[[SimulatedDisk], Log]) -> None:
     """The power fails at each operation in turn; of the removals that were not synced, chance keeps any."""
     begins = set()
     for cut in range(40):
         for seed in range(8):
             disk = CuttingDisk()
-            log = _filled(disk)
+            log = fill(disk)
             disk.left = cut
             try:
                 log.wal.compact(30)

@@ -192,10 +192,10 @@ def test_a_disk_that_fails_while_one_is_received_is_a_sentence_and_the_next_atte
 
 def test_what_cannot_be_read_back_is_not_relied_upon() -> None:
     class LyingDisk(SimulatedDisk):
-        def rename(self, old: str, new: str) -> None:
-            super().rename(old, new)
-            if new.endswith("15.snap"):
-                self.flip(new, 500, 0x01)
+        def size(self, name: str) -> int:
+            if name.endswith("15.snap.tmp"):
+                self.flip(name, 500, 0x01)
+            return super().size(name)
 
     disk = LyingDisk()
     bench = SnapshotBench(disk, recovered=_log(disk, 20, snapshot=5))
