@@ -175,7 +175,7 @@ def _overwritten(disk: SimulatedDisk) -> Log:
 
 
 @pytest.mark.parametrize("fill", [_filled, _overwritten])
-def test_a_crash_at_any_step_of_a_removal_leaves_a_whole_log(fill: Callable[[SimulatedDisk], Log]) -> None:
+def test_pitfall_29_a_crash_at_any_step_of_a_removal_leaves_a_whole_log(fill: Callable[[SimulatedDisk], Log]) -> None:
     """The power fails at each operation in turn; of the removals that were not synced, chance keeps any."""
     begins = set()
     for cut in range(40):

@@ -54,7 +54,7 @@ def _chunks(disk: SimulatedDisk, log: Log) -> tuple[bytes, ...]:
     return tuple(SnapshotBench(disk, recovered=log.recovered).snapshots.chunks(info))
 
 
-def test_a_crash_at_any_step_of_taking_one() -> None:
+def test_pitfall_29_a_crash_at_any_step_of_taking_one() -> None:
     seen: Counter[str] = Counter()
     told: list[bool] = []
 
@@ -87,7 +87,7 @@ def test_a_crash_at_any_step_of_taking_one() -> None:
     assert set(seen) == {"5 False", "15 False", "15 True"}
 
 
-def test_a_crash_at_any_step_of_receiving_and_installing_one() -> None:
+def test_pitfall_29_a_crash_at_any_step_of_receiving_and_installing_one() -> None:
     """The log ends at entry 10, the snapshot at 50: until the log begins anew there are two histories on the disk."""
     source = SimulatedDisk()
     info = snapshot_at(source, base_at(50, 2), *NEWER)
