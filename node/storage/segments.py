@@ -159,14 +159,21 @@ class SegmentWriter:
         file.sync()
 
     def _append(self, body: FrameBody) -> None:
+        data_bytes = sum(len(entry.data) for entry in body.entries)
+        if body.base is not None or not self._has_room(data_bytes):  # a large frame is not encoded in vain
+            self._rotate(body)
+            return
         frame, chain = encode_frame(body, self._sequence, self._chain, self._salt)
-        if body.base is not None or self._offset + len(frame) + HEADER_BYTES > self._segment.size_bytes:
+        if not self._has_room(len(frame)):
             self._rotate(body)
             return
         file = self._opened()
         file.pwrite(self._offset, frame)
         file.sync()
         self._advance(body, len(frame), chain)
+
+    def _has_room(self, frame_bytes: int) -> bool:
+        return self._offset + frame_bytes + HEADER_BYTES <= self._segment.size_bytes
 
     def _opened(self) -> OpenFile:
         if self._file is None:

@@ -8,12 +8,14 @@ has come proves nothing before all of it was verified. It must not know who send
 from collections.abc import Callable
 
 from node.raft.types import SnapshotInfo
-from node.storage.errors import StorageError, failed_for_now
+from node.storage.errors import failed_for_now
 from node.storage.files import FilePort
-from node.storage.snapshot_files import Partial, SnapshotFile, is_part, part_name
+from node.storage.snapshot_files import Partial, is_part, part_name
 from node.storage.snapshot_writing import Ended, publish
 from node.storage.spool import Spool
 from node.storage.worker import FileWorker
+
+_DAMAGED = "it was damaged on its way or on this disk, and is removed; this node goes on, and asks for it again"
 
 
 class SnapshotReceiver:
@@ -93,25 +95,10 @@ class SnapshotReceiver:
         at, size = self._spool.offset, self._info.size_bytes
         if self._given_up or at != size:
             return at, f"{self._files.folder}/{self._name} has {at} of {size} bytes: send the others first"
-        problem = self._problem() or publish(self._files, self._spool, self._info, self._in_use)
+        problem = publish(self._files, self._spool, self._info, self._in_use, _DAMAGED)
         if problem:
-            self._spool.discard()
             self._spool.offset = 0
         return self._spool.offset, problem
-
-    def _problem(self) -> str:
-        """Why what has come is not that snapshot; empty where it is."""
-        cure = "it was damaged on its way or on this disk, and is removed; this node goes on, and asks for it again"
-        try:
-            self._spool.sync()  # what only the cache holds could be read, and be lost all the same
-            found = SnapshotFile(self._files, self._name, cure).verify()
-        except OSError as error:
-            return failed_for_now(error, "verify", f"{self._files.folder}/{self._name}")
-        except StorageError as error:
-            return str(error)
-        return (
-            "" if found == self._info else f"{self._files.folder}/{self._name} is not the snapshot it should be: {cure}"
-        )
 
     def _remove_others(self) -> None:
         """What was received of any other snapshot makes room."""

@@ -1,4 +1,4 @@
-"""A snapshot on its way to the disk: written beside, synced, named, read back; then the one before it may go.
+"""A snapshot on its way to the disk: written beside, synced, read back, named; then the one before it may go.
 
 Why it exists: as long as one of these steps is missing nobody may rely on it, and afterwards everybody does. It must
 not know what a chunk holds, nor when a snapshot is due.
@@ -10,45 +10,39 @@ from node.raft.errors import invariant
 from node.raft.types import SnapshotInfo
 from node.storage.errors import StorageError, failed_for_now
 from node.storage.files import TEMPORARY_SUFFIX, FilePort
-from node.storage.snapshot_files import indices, remove_superseded, snapshot_name, verified
+from node.storage.snapshot_files import SnapshotFile, indices, remove_superseded, snapshot_name
 from node.storage.snapshot_format import SnapshotEncoder, SnapshotHeader, check_chunk
 from node.storage.spool import Spool
 from node.storage.worker import FileWorker
 
 Ended = Callable[[SnapshotInfo | None, str], None]
 
+_DAMAGED = "check the disk; this node goes on without it, and tries again later"
 
-def publish(files: FilePort, spool: Spool, info: SnapshotInfo, in_use: Callable[[], set[str]]) -> str:
-    """Give a file that was written its name, and what it supersedes away; a sentence where that cannot be done, and
-    then the file is gone. On the worker."""
-    name = snapshot_name(info.base.index)
+
+def publish(files: FilePort, spool: Spool, info: SnapshotInfo, in_use: Callable[[], set[str]], cure: str) -> str:
+    """Sync a file that was written, read it back, give it its name, and take away what it supersedes; a sentence where
+    that cannot be done, with `cure` for damage, and then the file is gone. On the worker."""
+    path = f"{files.folder}/{spool.name}"
     try:
         found = indices(files.names())
         if found and found[-1] >= info.base.index:
-            spool.discard()
-            return f"{files.folder}/{snapshot_name(found[-1])} came first, and holds all that this one would have held"
-        spool.name_as(name)
-    except OSError as error:
-        spool.discard()
-        Spool(files, name).discard()
-        return failed_for_now(error, "make durable", f"{files.folder}/{name}")
-    problem = _read_back(files, info)
-    if problem:
-        Spool(files, name).discard()
-    else:
-        remove_superseded(files, in_use())
-    return problem
-
-
-def _read_back(files: FilePort, info: SnapshotInfo) -> str:
-    path = f"{files.folder}/{snapshot_name(info.base.index)}"
-    try:
-        found = verified(files, info.base.index, "check the disk; this node goes on without it, and tries again later")
+            problem = f"{files.folder}/{snapshot_name(found[-1])} came first, and holds all that {path} would have held"
+        else:
+            spool.seal()
+            read_back = SnapshotFile(files, spool.name, cure).verify()
+            problem = "" if read_back == info else f"{path} is not the snapshot that it should be: {cure}"
+        if not problem:
+            spool.name_as(snapshot_name(info.base.index))
+            remove_superseded(files, in_use())
+            return ""
     except StorageError as error:
-        return str(error)
+        problem = str(error)
     except OSError as error:
-        return failed_for_now(error, "read back", path)
-    return "" if found == info else f"{path} is not what was written: check the disk; this node tries again later"
+        problem = failed_for_now(error, "make durable", path)
+        Spool(files, snapshot_name(info.base.index)).discard()
+    spool.discard()
+    return problem
 
 
 class SnapshotWriter:
@@ -132,7 +126,7 @@ class SnapshotWriter:
         if self._aborted:
             self._problem = self._problem or "it was given up"
         if not self._problem:
-            self._problem = publish(self._files, self._spool, info, self._in_use)
+            self._problem = publish(self._files, self._spool, info, self._in_use, _DAMAGED)
         return info, self._problem
 
     def _discard(self) -> None:

@@ -18,7 +18,7 @@ class Spool:
 
     def __init__(self, files: FilePort, name: str, offset: int = 0) -> None:
         self._files = files
-        self._name = name
+        self.name = name
         self.offset = offset
         self._file: OpenFile | None = None
         self._unsynced = 0
@@ -34,19 +34,17 @@ class Spool:
             self._file.sync()
             self._unsynced = 0
 
-    def name_as(self, name: str) -> None:
-        """Make all of it durable, and then the name."""
+    def seal(self) -> None:
+        """Make all of it durable; nothing is added any more."""
         if self._file is None:
             self._file = self._open()
         self._file.sync()
         self.close()
-        self._files.rename(self._name, name)
-        self._files.sync_folder()
 
-    def sync(self) -> None:
-        if self._file is None:
-            self._file = self._open()
-        self._file.sync()
+    def name_as(self, name: str) -> None:
+        """Give it that name, durably."""
+        self._files.rename(self.name, name)
+        self._files.sync_folder()
 
     def close(self) -> None:
         if self._file is not None:
@@ -57,11 +55,11 @@ class Spool:
         """Close and remove it; what cannot be removed is a leftover for the next start."""
         self.close()
         with contextlib.suppress(OSError):
-            self._files.remove(self._name)
+            self._files.remove(self.name)
 
     def _open(self) -> OpenFile:
-        if self._name in self._files.names():
+        if self.name in self._files.names():
             if self.offset:
-                return self._files.open(self._name)
-            self._files.remove(self._name)  # left over from an attempt that could not remove it
-        return self._files.create(self._name, 0)
+                return self._files.open(self.name)
+            self._files.remove(self.name)  # left over from an attempt that could not remove it
+        return self._files.create(self.name, 0)

@@ -214,7 +214,7 @@ class SnapshotSuite:
         other_files.remove("snapshot-0000000000000007.snap")
         found, problem = two.receive(info, data)
         assert found is None
-        assert "is not the snapshot it should be" in problem
+        assert "is not the snapshot that it should be" in problem
 
     def test_pieces_beyond_the_end_and_an_early_finish_are_sentences(
         self, bench: OpenBench, files: FilePort, other_files: FilePort

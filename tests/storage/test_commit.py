@@ -2,13 +2,15 @@
 
 import asyncio
 import errno
+import itertools
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from node.raft.effects import Persist
+from node.storage.commit import CHORES_AFTER_GROUPS, ThreadedCommit
 from node.storage.errors import StorageError
 from node.storage.inspect import dump
 from node.storage.inspect_lines import FrameLine
@@ -299,3 +301,41 @@ def test_deliver_is_called_once_a_group() -> None:
     assert done == [1, 2]
     assert reports.empty()
     wal.close()
+
+
+class BusyWriter:
+    """Always has chores, and writes one group at a time when it is told to."""
+
+    def __init__(self) -> None:
+        self.due = True
+        self.prepared_after: list[int] = []
+        self.groups = 0
+        self.begun: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self.go_on: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def write(self, writes: Sequence[Persist]) -> None:
+        self.begun.put(None)
+        self.go_on.get(timeout=WAIT_SECONDS_MAX)
+        self.groups += 1
+
+    def prepare(self) -> None:
+        self.prepared_after.append(self.groups)
+
+
+def test_writers_that_never_pause_do_not_keep_the_chores_away() -> None:
+    writer, reports = BusyWriter(), queue.SimpleQueue[Callable[[], None]]()
+    commit = ThreadedCommit(writer, lambda error: pytest.fail(str(error)), lambda: 0.0, reports.put, "test")
+    commit.submit(append(1, command(1)), lambda token: None)
+    commit.flush()
+    for group in range(2, 6 * CHORES_AFTER_GROUPS):
+        writer.begun.get(timeout=WAIT_SECONDS_MAX)
+        commit.submit(append(group, command(group)), lambda token: None)
+        commit.flush()  # the next group waits before this one is through
+        writer.go_on.put(None)
+    writer.begun.get(timeout=WAIT_SECONDS_MAX)
+    writer.go_on.put(None)
+    writer.due = False
+    commit.close()
+    assert 4 <= len(writer.prepared_after) < 10
+    gaps = [after - before for before, after in itertools.pairwise((0, *writer.prepared_after))]
+    assert max(gaps) <= CHORES_AFTER_GROUPS + 1

@@ -1,8 +1,10 @@
 """The log ends at its beginning: segments go, oldest entries first, and a crash at any step leaves a whole log."""
 
 import errno
+import itertools
 import queue
 import random
+from collections.abc import Callable
 
 import pytest
 
@@ -103,34 +105,34 @@ def test_the_log_goes_on_growing_and_shrinking_for_long() -> None:
     assert _numbers(disk)[0] > 80
 
 
-def test_wherever_a_log_with_truncations_is_compacted_it_can_be_read() -> None:
+@pytest.mark.parametrize("before", range(12, 20))
+def test_wherever_a_log_with_truncations_is_compacted_it_can_be_read(before: int) -> None:
     """A truncation can reach behind the start of its own segment and of those before: a log cannot begin with these."""
     disk = SimulatedDisk()
     log = Log(disk, segment_bytes=1024)
     log.write(birth())
-    for index in range(2, 20):
+    for index in range(2, before):
         log.write(append(index, command(index)))
-    before = _numbers(disk)[-1]
-    log.write(append(20, truncate_from=9))
-    for index in range(9, 40):
-        log.write(append(12 + index, command(index, 2), state=HardState(2, "", index - 1)))
+    log.write(append(before, truncate_from=6))
+    for index in range(6, 30):
+        log.write(append(before + index, command(index, 2), state=HardState(2, "", index - 1)))
     log.close()
-    whole, beginnings = disk.content(), {}
-    for index in range(2, 40):
+    whole, beginnings = disk.content(), []
+    for index in range(2, 30):
         disk.load(whole)
         disk.kill()
-        snapshot_at(disk, base_at(index, 1 if index < 9 else 2), b"x")
+        snapshot_at(disk, base_at(index, 1 if index < 6 else 2), b"x")
         log = Log(disk, segment_bytes=1024)
         for _ in range(4):
             log.wal.compact(index)
         log.close()
         kept = _kept(disk)
-        assert kept == list(range(kept[0], 40))
+        assert kept == list(range(kept[0], 30))
         assert kept[0] <= index + 1
-        beginnings[index] = _numbers(disk)[0]
-    assert sorted(beginnings.values()) == list(beginnings.values())
-    assert beginnings[8] < before - 1
-    assert beginnings[9] > before, "those between are passed over in one step"
+        beginnings.append(_numbers(disk)[0])
+    assert beginnings == sorted(beginnings)
+    steps = [after - before for before, after in itertools.pairwise(beginnings)]
+    assert max(steps) > 1, "those in the middle are passed over in one step"
 
 
 def test_a_gap_that_no_start_follows_is_refused() -> None:
@@ -160,17 +162,36 @@ def test_a_disk_that_fails_to_remove_stops_nothing_and_it_is_done_later() -> Non
         assert _kept(disk)[-1] == 41
 
 
-def test_a_crash_at_any_step_of_a_removal_leaves_a_whole_log() -> None:
+def _overwritten(disk: SimulatedDisk) -> Log:
+    """As `_filled`, but several segments in the middle are no beginning, because a truncation reaches behind them."""
+    log = Log(disk, segment_bytes=1024)
+    log.write(birth())
+    for index in range(2, 30):
+        log.write(append(index, command(index)))
+    log.write(append(30, truncate_from=9))
+    for index in range(9, 41):
+        log.write(append(22 + index, command(index, 2), state=HardState(2, "", index - 1)))
+    snapshot_at(disk, base_at(15, 2), b"x")
+    return log
+
+
+@pytest.mark.parametrize(("fill", "index"), [(_filled, 30), (_overwritten, 15)])
+def test_pitfall_29_a_crash_at_any_step_of_a_removal_leaves_a_whole_log(
+    fill: Callable[[SimulatedDisk], Log], index: int
+) -> None:
     """The power fails at each operation in turn; of the removals that were not synced, chance keeps any."""
+    whole = SimulatedDisk()
+    fill(whole).close()
     begins = set()
-    for cut in range(40):
+    for cut in range(36):
         for seed in range(8):
             disk = CuttingDisk()
-            log = _filled(disk)
+            disk.load(whole.content())
+            log = Log(disk, segment_bytes=1024)
             disk.left = cut
             try:
-                log.wal.compact(30)
-                log.wal.compact(30)
+                log.wal.compact(index)
+                log.wal.compact(index)
             except PowerCut:
                 pass
             disk.left = None
@@ -179,12 +200,12 @@ def test_a_crash_at_any_step_of_a_removal_leaves_a_whole_log() -> None:
             assert found.damage == ""
             kept = _kept(disk)
             assert kept == list(range(kept[0], 41))
-            assert kept[0] <= 31
+            assert kept[0] <= index + 1
             numbers = _numbers(disk)
             assert numbers == list(range(numbers[0], numbers[-1] + 1)), "a start removes what lies before a gap"
             begins.add(kept[0])
     assert 1 in begins
-    assert max(begins) > 20
+    assert max(begins) > index - 8
 
 
 def test_the_first_frame_of_a_segment_is_never_torn() -> None:

@@ -54,7 +54,7 @@ def _chunks(disk: SimulatedDisk, log: Log) -> tuple[bytes, ...]:
     return tuple(SnapshotBench(disk, recovered=log.recovered).snapshots.chunks(info))
 
 
-def test_a_crash_at_any_step_of_taking_one() -> None:
+def test_pitfall_29_a_crash_at_any_step_of_taking_one() -> None:
     seen: Counter[str] = Counter()
     told: list[bool] = []
 
@@ -87,7 +87,7 @@ def test_a_crash_at_any_step_of_taking_one() -> None:
     assert set(seen) == {"5 False", "15 False", "15 True"}
 
 
-def test_a_crash_at_any_step_of_receiving_and_installing_one() -> None:
+def test_pitfall_29_a_crash_at_any_step_of_receiving_and_installing_one() -> None:
     """The log ends at entry 10, the snapshot at 50: until the log begins anew there are two histories on the disk."""
     source = SimulatedDisk()
     info = snapshot_at(source, base_at(50, 2), *NEWER)
@@ -192,10 +192,10 @@ def test_a_disk_that_fails_while_one_is_received_is_a_sentence_and_the_next_atte
 
 def test_what_cannot_be_read_back_is_not_relied_upon() -> None:
     class LyingDisk(SimulatedDisk):
-        def rename(self, old: str, new: str) -> None:
-            super().rename(old, new)
-            if new.endswith("15.snap"):
-                self.flip(new, 500, 0x01)
+        def size(self, name: str) -> int:
+            if name.endswith("15.snap.tmp"):
+                self.flip(name, 500, 0x01)
+            return super().size(name)
 
     disk = LyingDisk()
     bench = SnapshotBench(disk, recovered=_log(disk, 20, snapshot=5))
