@@ -106,10 +106,12 @@ class KeyValueStore:
         return RestoreJob(self._replace, self._leftovers.add)
 
     def _replace(self, versions: Versions) -> None:
-        # Whatever was being applied is void with the state that it changed.
+        """Whatever was being applied is void with the state that it changed."""
         self._leftovers.add(self._versions)
         self._versions = versions
         self._job = ApplyJob(versions, (), lambda _index: False, self._tidy)
+
+    # --- reads -----------------------------------------------------------------------------------------------
 
     def get(self, key: bytes, revision: int = 0) -> KeyValue | ReadError | None:
         """The version of `key` at `revision` (0: now), None where there is none."""
