@@ -1,7 +1,9 @@
-# Two commands do everything on a fresh machine: `make demo` and `make test`. Every target installs what it needs.
+# Two commands do everything on a fresh machine: `make demo` and `make test`. Every target installs what it needs, and no
+# more: what a node needs is a tenth of what development needs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+NODE := $(VENV)/node.stamp
 STAMP := $(VENV)/installed.stamp
 CACHE := .cache
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' node/__init__.py)
@@ -15,11 +17,12 @@ AXE_SHA256 := 29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
+# Both stamps are made by tools/install.py, as the last thing that it does.
+$(NODE): pyproject.toml
+	@$(PYTHON) tools/install.py $(VENV)
+
 $(STAMP): pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python >= 3.11 is needed; name one with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@touch $@
+	@$(PYTHON) tools/install.py $(VENV) dev
 
 $(CACHE)/browser.stamp: $(STAMP)
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; } || \
@@ -47,10 +50,10 @@ helm: $(CACHE)/helm.stamp ## what the tests of the chart need beside: Helm, on P
 
 browser: $(CACHE)/browser.stamp ## what the tests in a browser need beside: chromium, axe-core
 
-demo: $(STAMP) ## five real nodes on this machine; Ctrl-C ends them
+demo: $(NODE) ## five real nodes on this machine; Ctrl-C ends them
 	@exec $(BIN)/raft-node cluster --nodes 5 --exit-with-parent
 
-scenarios: $(STAMP) ## the classic situations of Raft, played and explained; SCENARIO=split-vote for one of them
+scenarios: $(NODE) ## the classic situations of Raft, played and explained; SCENARIO=split-vote for one of them
 	@$(BIN)/raft-node demo-scenario $(or $(SCENARIO),--all)
 
 test: $(CACHE)/helm.stamp $(STAMP) ## the whole suite, on two cores
