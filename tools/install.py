@@ -24,6 +24,7 @@ LAST_WORDS = 12
 """Lines of a failed command that are shown; its log has all."""
 
 _COLLECTS = re.compile(r"^Collecting ([\w.-]+)")
+_PREPARES = re.compile(r"^  (\w[\w .()]*): started")
 _INSTALLS = re.compile(r"^Installing collected packages: (.*)")
 
 
@@ -110,10 +111,12 @@ class _Progress:
         self._fetched = 0
 
     def __call__(self, line: str) -> None:
-        collects, installs = _COLLECTS.match(line), _INSTALLS.match(line)
+        collects, prepares, installs = (rule.match(line) for rule in (_COLLECTS, _PREPARES, _INSTALLS))
         if collects:
             self._fetched += 1
             self._teller.passing(f"  {self._fetched}: {collects.group(1)}")
+        elif prepares:
+            self._teller.passing(f"  {prepares.group(1).lower()}")
         elif installs:
             self._teller.step(f"installing {len(installs.group(1).split(','))} packages")
 
