@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import typer.main
+import yaml
 from packaging.requirements import Requirement
 
 from chaos.cli.main import app as raft_chaos
@@ -33,6 +34,11 @@ def of(language: str) -> list[Block]:
 
 
 @cache
+def tool(name: str) -> Any:
+    return typer.main.get_command(TOOLS[name])
+
+
+@cache
 def targets() -> set[str]:
     return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
@@ -45,7 +51,7 @@ def wrong_with(command: str) -> str:
         return f"no target {unknown}" if unknown else ""
     if first not in TOOLS:
         return ""
-    known: Any = typer.main.get_command(TOOLS[first])
+    known: Any = tool(first)
     while rest and hasattr(known, "commands") and not rest[0].startswith("-"):
         if rest[0] not in known.commands:
             return f"{known.name} has no command {rest[0]}"
@@ -78,6 +84,21 @@ def test_commands_and_options_exist(page: str) -> None:
     assert [(line, wrong) for line in (*written, *spans(page)) if (wrong := wrong_with(line))] == []
 
 
+def test_values_of_the_chart_that_are_set_exist() -> None:
+    values = yaml.safe_load((ROOT / "deploy" / "helm" / "values.yaml").read_text())
+    named = {key for page in PAGES for key in re.findall(r"--set(?:-json)? '?([\w.]+)=", (ROOT / page).read_text())}
+    assert len(named) > 8
+    assert [key for key in sorted(named) if not exists(values, key)] == []
+
+
+def exists(values: Any, key: str) -> bool:
+    for part in key.split("."):
+        if not isinstance(values, dict) or part not in values:
+            return False
+        values = values[part]
+    return True
+
+
 def test_what_does_not_exist_is_noticed() -> None:
     assert wrong_with("raft-node cluster --nodes 5 | head") == ""
     assert wrong_with("raft-node cluster --knots 5") == "cluster has no option ['--knots']"
@@ -88,19 +109,18 @@ def test_what_does_not_exist_is_noticed() -> None:
 
 def test_nobody_is_told_to_install_the_project_from_a_registry() -> None:
     """What is installed by name must be somebody else's, and one that development installs as well."""
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    installs = re.compile(r"\b(?:pip3? install|pipx install|uv (?:pip install|add|tool install)|poetry add) ([^\n`]*)")
+    installs = r"(pip3? install|pipx install|uv pip install|uv add|uv tool install|poetry add) ([^`]*)"
+    search = ["git", "grep", "--untracked", "-I", "-E", installs, "--", ".", f":!{Path(__file__).relative_to(ROOT)}"]
+    found = subprocess.run(search, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(found) > 3
     development = {Requirement(text).name for text in PROJECT["optional-dependencies"]["dev"]} - {PROJECT["name"]}
     told = []
-    for name in listed.splitlines():
-        path = ROOT / name
-        if not path.is_file() or path.suffix == ".png" or path == Path(__file__):
-            continue
-        for rest in installs.findall(path.read_text(errors="replace")):
+    for line in found:
+        for _, rest in re.findall(installs, line):
             what = next((word.lstrip("'\"").rstrip("'\".,;:") for word in rest.split() if not word.startswith("-")), "")
             is_path = not what or what.startswith((".", "/", "{", "$"))
             if PROJECT["name"] in rest or not (is_path or what in development):
-                told.append(f"{name}: {rest}")
+                told.append(line)
     assert told == []
 
 
