@@ -20,6 +20,7 @@ PYTHON_MIN = (3, 11)
 STAMPS = {"": ("node.stamp",), "dev": ("node.stamp", "installed.stamp")}
 """By extra: what is there when it is done. Who develops can run a node as well."""
 MEANT_FOR = {"": "what a node needs", "dev": "what development needs"}
+SILENCE_SECONDS_MAX = 10.0
 LAST_WORDS = 12
 """Lines of a failed command that are shown; its log has all."""
 
@@ -33,10 +34,11 @@ class Failed(Exception):
 
 
 class Teller:
-    """A line for each step with the seconds since the start; on a terminal a last line that changes as well."""
+    """A line for each step with the seconds since the start. What passes within a step changes the last line of a
+    terminal; elsewhere it gets a line where nothing was said for a while."""
 
     def __init__(self) -> None:
-        self._began = time.monotonic()
+        self._began = self._told = time.monotonic()
         self._is_terminal = sys.stdout.isatty()
 
     def step(self, text: str) -> None:
@@ -45,8 +47,11 @@ class Teller:
     def passing(self, text: str) -> None:
         if self._is_terminal:
             self._put(text[: max(20, shutil.get_terminal_size().columns - 10)])
+        elif time.monotonic() - self._told >= SILENCE_SECONDS_MAX:
+            self.step(text)
 
     def _put(self, text: str) -> None:
+        self._told = time.monotonic()
         start = "\r\033[K" if self._is_terminal else ""
         sys.stdout.write(f"{start}{time.monotonic() - self._began:5.0f} s  {text}")
         sys.stdout.flush()

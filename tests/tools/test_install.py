@@ -128,8 +128,9 @@ def has(project: Path, module: str) -> bool:
 
 def steps(said: str) -> list[str]:
     """What was told, without the seconds and what a step is about in detail."""
-    assert all(re.match(r" +\d+ s  \w", line) for line in said.splitlines())
-    return [re.sub(r" \(.*|: \d+ MB.*", "", line.split(" s  ")[1]) for line in said.splitlines()]
+    assert all(re.match(r" +\d+ s  ", line) for line in said.splitlines())
+    told = [line.split(" s  ", 1)[1] for line in said.splitlines()]
+    return [re.sub(r" \(.*|: \d+ MB.*", "", line) for line in told if not line.startswith(" ")]
 
 
 def test_development_comes_on_top_of_what_a_node_needs(project: Path, empty_env: Path) -> None:
@@ -209,6 +210,23 @@ def test_what_pip_cannot_install_is_told_with_its_own_words_and_where_all_of_the
     assert "Traceback" not in said
     assert "nowhere" in (project / "env" / "install.log").read_text()
     assert stamps(project) == set()
+
+
+def test_a_long_step_is_not_silent_without_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(install.time, "monotonic", lambda: now[0])
+    teller = install.Teller()
+    teller.step("fetching")
+    for number in range(24):
+        now[0] = number
+        teller.passing(f"  {number}: a package")
+    assert capsys.readouterr().out.splitlines() == [
+        "    0 s  fetching",
+        "   10 s    10: a package",
+        "   20 s    20: a package",
+    ]
 
 
 def test_an_old_python_can_read_it_and_is_told_which_one_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
