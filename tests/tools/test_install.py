@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,10 +22,14 @@ import pip
 import pytest
 from packaging.requirements import Requirement
 
+from chaos.targets import find
 from tools import install
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "tools" / "install.py"
+WAIT_SECONDS_MAX = 140.0
+"""pip is all disk and processor: on a machine full of other work it takes a minute for what it does in three seconds."""
+pytestmark = pytest.mark.timeout(300)
 NODE_MEGABYTES_MAX = 70
 """What a node needs beside pip and the environment itself, which take 15 MB."""
 
@@ -38,9 +43,14 @@ name = "tiny"
 version = "1"
 dependencies = ["needed"]
 optional-dependencies.dev = ["helpful"]
+optional-dependencies.chaos = ["helpful"]
 """
 BACKEND = """
 import os, time, zipfile
+
+EXTRAS = []
+for extra in ("dev", "chaos"):
+    EXTRAS += [f"Provides-Extra: {extra}", f"Requires-Dist: helpful; extra == '{extra}'"]
 
 def wheel(folder, name, *more):
     path = os.path.join(folder, f"{name}-1-py3-none-any.whl")
@@ -56,7 +66,7 @@ def build_editable(folder, config_settings=None, metadata_directory=None):
         with open("held", "w") as began:
             began.write("began")
         time.sleep(600)
-    return wheel(folder, "tiny", "Requires-Dist: needed", "Provides-Extra: dev", "Requires-Dist: helpful; extra == 'dev'")
+    return wheel(folder, "tiny", "Requires-Dist: needed", *EXTRAS)
 """  # noqa: E501
 
 
@@ -73,7 +83,7 @@ def empty_env(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "project"
+    folder = tmp_path / "a project"
     folder.mkdir()
     (folder / "pyproject.toml").write_text(PROJECT)
     (folder / "backend.py").write_text(BACKEND)
@@ -101,7 +111,12 @@ def begin(project: Path, *extra: str) -> subprocess.Popen[str]:
 
 
 def finished(child: subprocess.Popen[str]) -> tuple[int, str]:
-    out, err = child.communicate(timeout=60)
+    try:
+        out, err = child.communicate(timeout=WAIT_SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.communicate()
+        raise
     return child.returncode, out + err
 
 
@@ -147,6 +162,16 @@ def test_development_comes_on_top_of_what_a_node_needs(project: Path, empty_env:
     assert has(project, "helpful")
     assert stamps(project) == {"node.stamp", "installed.stamp"}
     assert not (project / "env" / "unfinished").exists()
+
+
+def test_the_command_that_raft_chaos_names_brings_what_is_missing(
+    project: Path, empty_env: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(empty_env, project / "env", symlinks=True)
+    monkeypatch.setattr(sys, "executable", str(project / "env/bin/python"))
+    done = subprocess.run(find._install_command(project), shell=True, cwd="/", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert has(project, "helpful")
 
 
 @pytest.mark.slow
@@ -202,7 +227,7 @@ def test_what_pip_cannot_install_is_told_with_its_own_words_and_where_all_of_the
 ) -> None:
     shutil.copytree(empty_env, project / "env", symlinks=True)
     (project / "pyproject.toml").write_text(PROJECT.replace('"needed"', '"needed", "nowhere"'))
-    (project / "backend.py").write_text(BACKEND.replace('"Provides', '"Requires-Dist: nowhere", "Provides'))
+    (project / "backend.py").write_text(BACKEND.replace("*EXTRAS", '"Requires-Dist: nowhere", *EXTRAS'))
     code, said = finished(begin(project))
     assert code == 1
     assert "No matching distribution found for nowhere" in said
@@ -216,7 +241,7 @@ def test_a_long_step_is_not_silent_without_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr(install.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     teller = install.Teller()
     teller.step("fetching")
     for number in range(24):
