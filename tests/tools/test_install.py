@@ -28,7 +28,7 @@ from tools import install
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "tools" / "install.py"
 WAIT_SECONDS_MAX = 140.0
-"""pip is all disk and processor: on a machine full of other work it takes a minute for what it does in three seconds."""
+"""On a machine full of other work, pip takes a minute for what it does in three seconds."""
 pytestmark = pytest.mark.timeout(300)
 NODE_MEGABYTES_MAX = 70
 """What a node needs beside pip and the environment itself, which take 15 MB."""
