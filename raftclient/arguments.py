@@ -1,8 +1,8 @@
 """What callers hand over, judged before anything is sent.
 
-Why it exists: what an HTTP library makes of a body that is None, a dict or an open file is sent and stored, and a missing
-revision makes a write unconditional. A wrong type is a TypeError here, a wrong value of the right type a ValueError.
-It must not convert anything but a string into its UTF-8.
+Why it exists: what an HTTP library makes of a body that is None, a dict or an open file is sent and stored, and a
+missing revision makes a write unconditional. A wrong type is a TypeError here, a wrong value of the right type a
+ValueError. It must not convert anything but a string into its UTF-8.
 """
 
 import math

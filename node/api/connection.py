@@ -3,12 +3,15 @@
 Why it exists: what the framework answers by itself must look like the rest of this API, and what the express lane
 takes must never meet what the framework has under way. Both get what comes through one gate. It must not know a route.
 
+A client may close its sending side once it has asked: what it asked for whole is answered before the connection ends.
+
 The lane is open only while the framework is at rest and stands between two requests; one piece that is not exactly
 one whole request gives the connection to the framework for good.
 """
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -58,11 +61,13 @@ class Connection(FrameworkConnection):
         "_aligned",
         "_answered",
         "_answering",
+        "_at_end",
         "_clients",
         "_express",
         "_gate",
         "_held",
         "_queued",
+        "client_ended",
         "request_began",
     )
 
@@ -79,6 +84,9 @@ class Connection(FrameworkConnection):
         self._queued = False
         """Whether what is held waits at the gate."""
         self._held = b""
+        self._at_end: Callable[[], None] | None = None
+        self.client_ended = False
+        """Whether the client sends no more. It may be gone, or wait for its answers: nobody can tell."""
         self.request_began = 0.0
         """When the framework's last request began, by the loop's clock."""
 
@@ -97,7 +105,9 @@ class Connection(FrameworkConnection):
         if task is not None and isinstance(server, Server):
             server.tasks.add(task)
             task.add_done_callback(server.tasks.discard)
-        await super().start()
+        if not self.ends:  # a client may come and go before this begins
+            await super().start()
+        self.force_close()  # for its limit: the framework waits for ever until its last answer is taken
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:
         if self._answering:
@@ -138,6 +148,26 @@ class Connection(FrameworkConnection):
         """End it now, with whatever waits to be sent."""
         if self.transport is not None:
             self.transport.abort()
+
+    # --- the client's end ---------------------------------------------------------------------------------------
+
+    def eof_received(self) -> bool:
+        """The client sends no more. Whether the connection stays open: for the answers to what it asked for whole.
+        Otherwise it ends at once, for its descriptor is another client's."""
+        self.client_ended = True
+        if self._at_end is not None:
+            self._at_end()
+        return self._answering or self._queued or self.serves_on()
+
+    def when_client_ends(self, call: Callable[[], None]) -> None:
+        """Call it then. For an answer without end, which waits for something to say."""
+        self._at_end = call
+
+    def request_begins(self) -> None:
+        """The framework has begun with the next request."""
+        self.request_began = self.loop.time()
+        if self.client_ended and not self.serves_on():
+            self.force_close()
 
     # --- what comes in ------------------------------------------------------------------------------------------
 
@@ -216,7 +246,8 @@ class Connection(FrameworkConnection):
         transport = self.transport
         if transport is None or transport.is_closing():
             return
-        last = b"Connection: close\r\n" if self._retiring else b""
+        ends = self._retiring or (self.client_ended and not self._held)
+        last = b"Connection: close\r\n" if ends else b""
         transport.write(_HEAD % (_STATUS_LINES[status], len(body), rfc822_formatted_time().encode(), last) + body)
         if self._gate is not None:
             self._gate.answered(len(body))
@@ -248,6 +279,12 @@ class Connection(FrameworkConnection):
             answer = Problem(status, "internal", "this node made a mistake; its log says which").answer()
         answer.force_close()
         return answer
+
+
+def client_is_gone(request: web.BaseRequest) -> bool:
+    """Whether an answer without end has to end: its client is gone, or sends no more and may be."""
+    connection = request.protocol
+    return request.transport is None or (isinstance(connection, Connection) and connection.client_ended)
 
 
 _HEAD = (

@@ -195,9 +195,9 @@ def _outermost(handle: Handler, retiring: Callable[[], bool], gate: Gate | None)
     async def handler(request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
         if isinstance(connection, Connection):
-            connection.request_began = connection.loop.time()
+            connection.request_begins()
         answer = await (judged(request) if gate is None else gate.handle(judged(request)))
-        if retiring():
+        if retiring() or (isinstance(connection, Connection) and connection.ends):
             answer.force_close()
         return answer
 
