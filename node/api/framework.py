@@ -103,8 +103,6 @@ class FrameworkConnection(web.RequestHandler):
         """Nothing more comes: whether a request that came whole is left to answer. One that was cut short is not
         begun; after the last one no more are taken."""
         waiting = self._messages
-        if self.body_is_missing:
-            return False
         if waiting and not waiting[-1][1].is_eof():
             if len(waiting) == 1 and self._waiter is not None:
                 return False  # nothing else was asked, and the framework is about to take it

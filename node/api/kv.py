@@ -6,13 +6,23 @@ never proposed, 504 where nobody knows (pitfall 34). It must not retry, and not 
 
 import asyncio
 import logging
+from bisect import bisect_left
 from typing import Protocol, cast
 from urllib.parse import quote, quote_from_bytes
 
 from aiohttp import web
 
 from node.api.answers import JSON_HEADERS, Problem, json_answer, json_text, malformed, try_again
-from node.api.inputs import Query, Session, decode, precondition, session_of, target_of, too_large
+from node.api.inputs import (
+    REQUEST_LINE_BYTES_MAX,
+    Query,
+    Session,
+    decode,
+    precondition,
+    session_of,
+    target_of,
+    too_large,
+)
 from node.api.kv_answers import missing, named, refusal, row, unexpected, unreadable
 from node.api.slices import ReadJob, Slices
 from node.api.streaming import PIECE_BYTES, answer_in_pieces, cut, in_pieces, listed
@@ -112,6 +122,8 @@ class KeyValueApi:
         """Set a value, with `If-Match` only where the key is still at that revision."""
         _, path, query_text = target_of(request)
         key, query = _key_of(path), Query(query_text, ("timeout_ms",))
+        if len(key) > KEY_BYTES_MAX:
+            raise too_large("key", KEY_BYTES_MAX, "POST /v3/kv/put takes a longer one")
         timeout_us, demanded, session = query.timeout_us(), precondition(request), session_of(request)
         put = Put(key, await _body(request, timeout_us))
         result = await self._write(key, put, demanded, timeout_us, session)
@@ -133,8 +145,6 @@ class KeyValueApi:
 
     async def _list(self, request: web.Request, query: Query) -> web.StreamResponse:
         prefix, start = query.bytes("prefix"), query.bytes("from")
-        if max(len(prefix), len(start)) > KEY_BYTES_MAX:
-            raise too_large("prefix", KEY_BYTES_MAX)
         limit, revision = query.number("limit", LIST_KEYS_DEFAULT, 1, LIST_KEYS_MAX), query.number("revision", 0)
         await self._barrier(query)
         wanted = Range(max(prefix, start) or b"\0", prefix_end(prefix), revision, limit + 1)
@@ -148,7 +158,7 @@ class KeyValueApi:
             "revision": found.revision,
             "count": found.count,
             "more": bool(beyond),
-            "next": _next_page(query, beyond[0].key, revision or found.revision) if beyond else None,
+            "next": _next_page(query, shown[-1].key, beyond[0].key, revision or found.revision) if beyond else None,
         }
         rows = (json_text(row(kv)) for kv in shown)
         return await answer_in_pieces(request, in_pieces(listed(about, "keys", rows)), self._slices, JSON_HEADERS)
@@ -208,14 +218,9 @@ class KeyValueApi:
 
 
 def _key_of(path: str) -> bytes:
-    text = path[len(_PREFIX) :]
-    if len(text) > 3 * KEY_BYTES_MAX:  # not even with each byte percent-encoded
-        raise too_large("key", KEY_BYTES_MAX)
-    key = decode("key", text)
+    key = decode("key", path[len(_PREFIX) :])
     if not key:
         raise malformed("key", "the key is empty; write /kv/KEY")
-    if len(key) > KEY_BYTES_MAX:
-        raise too_large("key", KEY_BYTES_MAX)
     return key
 
 
@@ -238,9 +243,22 @@ async def _body(request: web.Request, timeout_us: int | None) -> bytes:
         raise malformed("body", "the body is broken; nothing was written") from None
 
 
-def _next_page(query: Query, start: bytes, revision: int) -> str:
-    """The path of the rest of the list, at the same revision."""
-    parts = {"prefix": query.bytes("prefix"), "from": start, "limit": query.bytes("limit")}
-    text = "&".join(f"{name}={quote_from_bytes(value, safe='')}" for name, value in parts.items() if value)
-    stale = "&consistency=stale" if query.bytes("consistency") == b"stale" else ""
-    return f"{_PREFIX}?{text}&revision={quote(str(revision))}{stale}"
+def _next_page(query: Query, last: bytes, beyond: bytes, revision: int) -> str | None:
+    """The path of the rest of the list, which begins with the key `beyond`, at the same revision. Where that key is too
+    long for a URL, the shortest beginning of it that comes after `last`; None where that is too long as well."""
+    for start in (beyond, _after(last, beyond)):
+        if len(start) > REQUEST_LINE_BYTES_MAX:
+            continue
+        parts = {"prefix": query.bytes("prefix"), "from": start, "limit": query.bytes("limit")}
+        text = "&".join(f"{name}={quote_from_bytes(value, safe='')}" for name, value in parts.items() if value)
+        stale = "&consistency=stale" if query.bytes("consistency") == b"stale" else ""
+        found = f"{_PREFIX}?{text}&revision={quote(str(revision))}{stale}"
+        if len(found) <= REQUEST_LINE_BYTES_MAX:
+            return found
+    return None
+
+
+def _after(last: bytes, beyond: bytes) -> bytes:
+    """The shortest beginning of `beyond` that comes after `last`, where the former does."""
+    alike = bisect_left(range(REQUEST_LINE_BYTES_MAX), True, key=lambda at: last[: at + 1] != beyond[: at + 1])
+    return beyond[: alike + 1]
