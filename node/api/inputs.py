@@ -13,8 +13,8 @@ from aiohttp import web
 from node.api.answers import Problem, malformed
 
 REQUEST_LINE_BYTES_MAX = 64 * 1024
-"""A longer URL is refused by the framework (414). It alone bounds the keys that one reads, deletes or lists by: with each
-byte percent-encoded (three for one) some 21,000 bytes, which take 5 ms to decode."""
+"""A longer URL is refused by the framework (414). It alone bounds the keys that one reads, deletes or lists by: some
+21,000 bytes, each percent-encoded (three for one), which take 5 ms to decode."""
 
 TIMEOUT_MS_MAX = 60_000
 

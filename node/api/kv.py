@@ -6,15 +6,12 @@ never proposed, 504 where nobody knows (pitfall 34). It must not retry, and not 
 
 import asyncio
 import logging
-from bisect import bisect_left
 from typing import Protocol, cast
-from urllib.parse import quote, quote_from_bytes
 
 from aiohttp import web
 
 from node.api.answers import JSON_HEADERS, Problem, json_answer, json_text, malformed, try_again
 from node.api.inputs import (
-    REQUEST_LINE_BYTES_MAX,
     Query,
     Session,
     decode,
@@ -24,6 +21,7 @@ from node.api.inputs import (
     too_large,
 )
 from node.api.kv_answers import missing, named, refusal, row, unexpected, unreadable
+from node.api.pages import next_page
 from node.api.slices import ReadJob, Slices
 from node.api.streaming import PIECE_BYTES, answer_in_pieces, cut, in_pieces, listed
 from node.observe.metrics import Metrics
@@ -158,7 +156,7 @@ class KeyValueApi:
             "revision": found.revision,
             "count": found.count,
             "more": bool(beyond),
-            "next": _next_page(query, shown[-1].key, beyond[0].key, revision or found.revision) if beyond else None,
+            "next": next_page(query, shown[-1].key, beyond[0].key, revision or found.revision) if beyond else None,
         }
         rows = (json_text(row(kv)) for kv in shown)
         return await answer_in_pieces(request, in_pieces(listed(about, "keys", rows)), self._slices, JSON_HEADERS)
@@ -241,24 +239,3 @@ async def _body(request: web.Request, timeout_us: int | None) -> bytes:
         raise Problem(408, "timeout", "the body did not arrive in time; nothing was written") from None
     except web.RequestPayloadError:
         raise malformed("body", "the body is broken; nothing was written") from None
-
-
-def _next_page(query: Query, last: bytes, beyond: bytes, revision: int) -> str | None:
-    """The path of the rest of the list, which begins with the key `beyond`, at the same revision. Where that key is too
-    long for a URL, the shortest beginning of it that comes after `last`; None where that is too long as well."""
-    for start in (beyond, _after(last, beyond)):
-        if len(start) > REQUEST_LINE_BYTES_MAX:
-            continue
-        parts = {"prefix": query.bytes("prefix"), "from": start, "limit": query.bytes("limit")}
-        text = "&".join(f"{name}={quote_from_bytes(value, safe='')}" for name, value in parts.items() if value)
-        stale = "&consistency=stale" if query.bytes("consistency") == b"stale" else ""
-        found = f"{_PREFIX}?{text}&revision={quote(str(revision))}{stale}"
-        if len(found) <= REQUEST_LINE_BYTES_MAX:
-            return found
-    return None
-
-
-def _after(last: bytes, beyond: bytes) -> bytes:
-    """The shortest beginning of `beyond` that comes after `last`, where the former does."""
-    alike = bisect_left(range(REQUEST_LINE_BYTES_MAX), True, key=lambda at: last[: at + 1] != beyond[: at + 1])
-    return beyond[: alike + 1]
