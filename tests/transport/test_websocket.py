@@ -14,7 +14,7 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from node.raft.messages import Lane
-from node.transport.outbound import LINK_PATH
+from node.transport.dialling import LINK_PATH
 from node.transport.packing import frames_of
 from node.transport.port import GOODBYE, REFUSED
 from node.transport.settings import LinkSettings
