@@ -17,8 +17,8 @@ from node.cli.show import print_table
 
 if TYPE_CHECKING:
     from node.supervisor.doorway import Door
+    from node.supervisor.introduction import NodeRow
     from node.supervisor.narrator import Line
-    from node.supervisor.supervisor import NodeRow
 
 DEFAULT_DATA_DIR = Path("raft-data")
 NODE_COMMAND: tuple[str, ...] = (sys.executable, "-m", "node.cli", "serve")
