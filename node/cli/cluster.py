@@ -40,7 +40,7 @@ def _cluster(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     heartbeat_ms: Annotated[str | None, typer.Option(metavar="N", help="how often a leader is heard [50]")] = None,
     election_timeout_ms: Annotated[
-        str | None, typer.Option(metavar="MIN-MAX", help="silence before an election [200-400]")
+        str | None, typer.Option(metavar="MIN-MAX", help="silence before an election [175-350]")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="delete the cluster that is in DIR and begin anew")] = False,
     monitor_port: Annotated[

@@ -7,9 +7,9 @@ what anybody has set.
 
 from collections.abc import Mapping
 
-LOCAL_TIMING = {"heartbeat_ms": "50", "election_timeout_ms": "200-400"}
-"""A leader may be without a processor for 150 ms between two heartbeats, three times as long as with `serve`'s
-defaults, and a new one still leads within 400 ms after a death."""
+LOCAL_TIMING = {"heartbeat_ms": "50", "election_timeout_ms": "175-350"}
+"""A leader may be without a processor for 125 ms between two heartbeats, more than twice as long as with `serve`'s
+defaults, and a new one still leads within 350 ms after most deaths."""
 
 
 def local_timing(origins: Mapping[str, str]) -> Mapping[str, str]:
