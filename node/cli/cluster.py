@@ -17,8 +17,8 @@ from node.cli.show import print_table
 
 if TYPE_CHECKING:
     from node.supervisor.doorway import Door
+    from node.supervisor.introduction import NodeRow
     from node.supervisor.narrator import Line
-    from node.supervisor.supervisor import NodeRow
 
 DEFAULT_DATA_DIR = Path("raft-data")
 NODE_COMMAND: tuple[str, ...] = (sys.executable, "-m", "node.cli", "serve")
@@ -38,9 +38,9 @@ def _cluster(
     nodes: Annotated[int, typer.Option(metavar="N", help="how many nodes: 3 survive one failure, 5 two, 7 three")] = 5,
     base_port: Annotated[int, typer.Option(metavar="PORT", help="first port for clients; peers use 1000 above")] = 8001,
     data_dir: DataDir = DEFAULT_DATA_DIR,
-    heartbeat_ms: Annotated[str | None, typer.Option(metavar="N", help="how often a leader is heard [100]")] = None,
+    heartbeat_ms: Annotated[str | None, typer.Option(metavar="N", help="how often a leader is heard [50]")] = None,
     election_timeout_ms: Annotated[
-        str | None, typer.Option(metavar="MIN-MAX", help="silence before an election [150-300]")
+        str | None, typer.Option(metavar="MIN-MAX", help="silence before an election [175-350]")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="delete the cluster that is in DIR and begin anew")] = False,
     monitor_port: Annotated[
@@ -99,18 +99,20 @@ def run(
     from node.supervisor import layout
     from node.supervisor.doorway import open_door
     from node.supervisor.supervisor import Supervisor, flags_of
+    from node.supervisor.timing import local_timing
 
     _check_numbers(nodes, base_port, monitor_port)
     teller = Teller(as_json, _program(), _data_dir_flag(data_dir))
     known = not fresh and layout.read(data_dir) is not None
     lock, entries = layout.open_folder(data_dir, nodes, base_port, fresh)
     try:
-        timing_flags = tuple(part for key, value in timing.items() for part in (f"--{key.replace('_', '-')}", value))
         flags = flags_of(entries[0], entries)
         keys = [flag[2:].replace("-", "_") for flag in flags[::2]]
         loaded = settings.load(
             dict(zip(keys, flags[1::2], strict=True)) | timing, os.environ
         )  # a mistake is told once, not N times
+        timing = {**timing, **local_timing(loaded.origins)}
+        timing_flags = tuple(part for key, value in timing.items() for part in (f"--{key.replace('_', '-')}", value))
         seconds = loaded.settings.request_timeout_ms / 1000
         door = open_door(monitor_port, entries, loaded.settings.allowed_hosts, seconds) if monitor else None
     except BaseException:
