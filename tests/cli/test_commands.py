@@ -62,9 +62,9 @@ def test_the_program_itself_starts_quickly_and_completes() -> None:
         (("status", "ftp://x"), "is not a node's URL"),
     ],
 )
-def test_a_mistake_is_one_sentence_and_exit_code_2(arguments: tuple[str, ...], said: str) -> None:
+def test_a_mistake_is_one_sentence_and_exit_code_64(arguments: tuple[str, ...], said: str) -> None:
     ran = raft_node(*arguments)
-    assert (ran.code, ran.out) == (2, b"")
+    assert (ran.code, ran.out) == (64, b"")
     assert said in ran.err
     assert ran.err.count("\n") == 1
 
@@ -168,5 +168,5 @@ def test_log_dump_and_verify_of_a_damaged_log_are_exit_code_3_and_name_file_and_
 
 def test_a_folder_without_a_log_is_not_called_whole(tmp_path: Path) -> None:
     ran = raft_node("log", "verify", str(tmp_path))
-    assert ran.code == 2
+    assert ran.code == 64
     assert "holds no log" in ran.err

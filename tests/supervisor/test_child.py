@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from node.observe.headline import Named
 from node.supervisor import child, lifeline
 from node.supervisor.child import Child, describe_end
 from node.supervisor.layout import NodeEntry, SupervisorError
 from node.supervisor.roll_call import agreed_leader, what_is_missing
-from node.supervisor.watch import MemberView, NodeStatus
+from node.supervisor.watch import NodeStatus
 
 
 def made(folder: Path, *command: str) -> Child:
@@ -84,8 +85,18 @@ def test_a_living_parent_is_left_in_peace() -> None:
 
 
 def view(name: str, role: str, leader: str, term: int = 3, waiting_for: str = "") -> NodeStatus:
-    voters = tuple(MemberView(f"n{i}") for i in (1, 2, 3))
-    return NodeStatus(name, role, term, leader, 1, 1, voters, (), waiting_for)
+    voters = tuple(Named(f"n{i}") for i in (1, 2, 3))
+    return NodeStatus(
+        name=name,
+        role=role,
+        term=term,
+        leader=leader,
+        commit=1,
+        applied=1,
+        voters=voters,
+        peers=(),
+        waiting_for=waiting_for,
+    )
 
 
 def test_a_leader_counts_only_with_a_majority_behind_it_in_its_term() -> None:
