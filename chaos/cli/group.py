@@ -19,5 +19,5 @@ class Group(TyperGroup):
         if args and not args[0].startswith("-") and args[0] not in self.commands:
             near = get_close_matches(args[0], list(self.commands))
             guess = f" Did you mean {' or '.join(near)}?" if near else ""
-            raise Usage(f"raft-chaos has no command {args[0]!r}; there are {', '.join(self.commands)}.{guess}")
+            raise Usage(f"There is no command {args[0]!r}; there are {', '.join(self.commands)}.{guess}")
         return super().resolve_command(ctx, args)

@@ -118,7 +118,7 @@ def _report(
         evidence = kept.evidence
         folder.write_report(html.render(record, evidence.history, evidence.views, evidence.events))
         stdout.done(
-            f"The run was judged again (exit code {record.exit_code}), its report is {folder.path / 'report.html'}"
+            f"The run was judged again (exit code {record.exit_code}) and its report is {folder.path / 'report.html'}"
         )
     if common.json:
         print_json({**msgspec.to_builtins(record), "folder": str(folder.path)})

@@ -41,7 +41,7 @@ def lost() -> str:
     if error is None:
         return ""
     reason = _WHY.get(error.errno or 0, error.strerror or "it takes nothing")
-    return f"{_Ended.words}, but standard output could not be written: {reason}."
+    return f"{_Ended.words}, but standard output cannot be written: {reason}."
 
 
 class _Door(io.RawIOBase):

@@ -158,7 +158,7 @@ def run(
     if output.error is not None:
         reason = stdout.why(output.error)
         raise Failure(
-            f"All nodes have ended and their data stays in {data_dir}, but standard output could not be written: {reason}.",
+            f"All nodes have ended, their data stays in {data_dir}, but standard output cannot be written: {reason}.",
             OUTPUT,
         )
     return code

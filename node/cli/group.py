@@ -26,7 +26,7 @@ class Group(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """As Typer's, and the sentence names all there are."""
         if args and not args[0].startswith("-") and args[0] not in self.commands:
-            raise Failure(f"{unknown(ctx.command_path, args[0], list(self.commands))}", USAGE)
+            raise Failure(unknown(ctx.command_path, args[0], list(self.commands)), USAGE)
         return super().resolve_command(ctx, args)
 
 
@@ -36,7 +36,8 @@ def unknown(path: str, name: str, known: list[str]) -> str:
 
     near = get_close_matches(name, known)
     guess = f" Did you mean {' or '.join(near)}?" if near else ""
-    return f"{path} has no command {name!r}; there are {', '.join(known)}.{guess}"
+    group = " ".join([*path.split()[1:], ""])
+    return f"There is no command '{group}{name}'; there are {', '.join(group + each for each in known)}.{guess}"
 
 
 def for_programs(command: Callable[..., int]) -> Callable[..., int]:

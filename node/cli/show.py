@@ -1,8 +1,8 @@
 """Prints tables and JSON, in one piece.
 
-Why it exists: rich ends the whole program when the reader of a pipe goes away (a supervisor has nodes to end first), and
-cuts cells where a terminal is narrow: of two nodes, then nobody knows which is which. Here nothing is ever cut: a table
-that does not fit is printed row by row, and one that no terminal reads is as wide as it needs to be.
+Why it exists: rich ends the whole program when the reader of a pipe goes away (a supervisor has nodes to end first)
+and cuts cells where a terminal is narrow: of two nodes, then nobody knows which is which. Here nothing is
+ever cut: a table that does not fit is printed row by row, and one that no terminal reads is as wide as it needs to be.
 """
 
 import os

@@ -58,13 +58,13 @@ def _status(
 
 
 async def _ask_all(names: Mapping[str, str]) -> "dict[str, tuple[Seen, NodeStatus | None]]":
-    """By address: as the headline counts it, and what it said. A node that did not answer is called as it was asked for."""
+    """By address: as the headline counts it, and what it said. Who did not answer is called as it was asked."""
     import asyncio
 
     from node.observe.headline import Seen
     from node.supervisor.watch import Refused, ask_status, new_session
 
-    async def ask(address: str) -> tuple[Seen, NodeStatus | None]:
+    async def ask(address: str) -> "tuple[Seen, NodeStatus | None]":
         try:
             view = await ask_status(session, address)
         except Refused:

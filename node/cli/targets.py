@@ -50,7 +50,7 @@ def _checked(url: str) -> str:
         host, port, found = None, None, URL()
     if found.scheme == "https":
         raise Failure(
-            f"{url} asks for TLS, which nodes do not speak yet: give the http:// URL of a node, or of a proxy before it.",
+            f"{url} asks for TLS, which no node speaks yet: give the http:// URL of a node, or of a proxy before it.",
             USAGE,
         )
     if not host or not port or found.scheme != "http":

@@ -43,7 +43,7 @@ def test_the_help_tells_newcomers_where_to_begin_and_what_exit_codes_mean(capsys
     ("arguments", "sentence"),
     [
         (["partition", "--bogus"], "No such option: --bogus"),
-        (["nonsense"], "has no command 'nonsense'; there are status, doctor, "),
+        (["nonsense"], "There is no command 'nonsense'; there are status, doctor, "),
         (["kill-leader", "--times", "0"], "'--times': it must be greater than or equal to 1"),
         (["kill-leader", "--mode", "softly"], "'--mode': 'softly' is not one of"),
         (["partition", "--isolate", "leader", "--split", "2,3"], "--isolate and --split exclude each other"),
@@ -139,7 +139,7 @@ def test_a_disk_that_takes_no_output_is_no_internal_error(tmp_path: Path) -> Non
     command = f"{sys.executable} -m chaos.cli --help > /dev/full"
     ended = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == OUTPUT_LOST
-    said = "Nothing was changed, but standard output could not be written: no space is left where it goes."
+    said = "Nothing was changed, but standard output cannot be written: no space is left where it goes."
     assert ended.stderr == f"raft-chaos: {said}\n"
 
 
