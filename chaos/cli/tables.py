@@ -1,8 +1,8 @@
 """Tables that cut nothing: one that does not fit is printed row by row, and one that no terminal reads is as wide as it
 needs to be.
 
-Why it exists: rich shortens cells where a terminal is narrow, and of two nodes nobody then knows which is which. It must
-not know what is in a table.
+Why it exists: rich shortens cells where a terminal is narrow, and of two nodes nobody then knows which is which. It
+must not know what is in a table.
 """
 
 import os

@@ -20,7 +20,7 @@ FEW = (
 )
 
 
-def walk(*kinds: str) -> Any:
+def walk(*kinds: str) -> pytest.MarkDecorator:
     """All paths with the first of `kinds`, and some with the others; all with all in `make test-slow`."""
     return pytest.mark.parametrize(("path", "kind"), list(_pairs(kinds)))
 

@@ -113,7 +113,7 @@ def test_the_longest_name_fits_and_a_longer_one_is_one_sentence() -> None:
     log.write(birth())
     log.close()
     assert Log(disk, name=longest).recovered.cluster_id
-    with pytest.raises(StorageError, match="is too long: choose one of at most 253 bytes"):
+    with pytest.raises(StorageError, match="is longer than 253 bytes: choose a shorter one"):
         Log(SimulatedDisk(), name=longest + "n")
 
 
