@@ -136,6 +136,7 @@ def with_common(command: Callable[..., int]) -> Callable[..., int]:
         try:
             if common.as_json and common.output == "table":
                 raise Usage("--json and -o table exclude each other: give one of the two.")
+            common.duration_s(0.0)  # also where the command has no use for it: a typo is told
             return command(common, **given)
         except BaseException as error:
             if common.json:

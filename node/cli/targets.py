@@ -53,7 +53,7 @@ def _checked(url: str) -> str:
             f"{url} asks for TLS, which no node speaks yet: give the http:// URL of a node, or of a proxy before it.",
             USAGE,
         )
-    if not host or not port or found.scheme != "http":
+    if not host or not port or found.scheme != "http" or any(letter.isspace() for letter in url):
         raise Failure(f"{url!r} is not a node's URL such as http://127.0.0.1:8001.", USAGE)
     parts = {
         "a user": found.user or found.password,

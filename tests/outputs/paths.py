@@ -18,7 +18,8 @@ WHY = {
 
 class OutputPath(NamedTuple):
     """`words`: the command, with {data} (a local cluster's folder), {run} (a kept run of raft-chaos) and {runs}.
-    `done`: what the sentence says was done, a pattern. `whole`: what must be readable at any width. `code`: where all is well.
+    `done`: what the sentence says was done, a pattern. `whole`: what must be readable at any width. `code`: where
+    all is well.
     """
 
     tool: str

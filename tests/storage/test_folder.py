@@ -55,7 +55,7 @@ def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
         Log(OsFiles(folder))
     assert str(refused.value) == (
         f"cannot use the data folder {folder} (No such file or directory): "
-        "create the folder, or choose another with --data-dir"
+        "create the folder that it is to lie in, or choose another with --data-dir"
     )
 
 
