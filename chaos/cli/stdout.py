@@ -5,6 +5,7 @@ that cannot be written is never an error where it happens. It is remembered, and
 what was done. What the encoding does not know is written with backslashes. It must not decide what is printed.
 """
 
+import codecs
 import contextlib
 import errno
 import io
@@ -15,6 +16,8 @@ from collections.abc import Iterator
 from typing import Any
 
 NOTHING = "Nothing was changed"
+ESCAPED = "raft-json-escapes"
+"""What is done with characters that the encoding of standard output does not know."""
 _WHY = {
     errno.EBADF: "it is closed",
     errno.EPIPE: "nobody reads it any more",
@@ -42,6 +45,17 @@ def lost() -> str:
         return ""
     reason = _WHY.get(error.errno or 0, error.strerror or "it takes nothing")
     return f"{_Ended.words}, but standard output cannot be written: {reason}."
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    """Characters as JSON writes them where it must: valid inside of it, and readable outside."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2)), error.end
+
+
+codecs.register_error(ESCAPED, _escape)
 
 
 class _Door(io.RawIOBase):
@@ -86,9 +100,7 @@ def prepared() -> Iterator[None]:
         return
     before.flush()
     door = _Door(getattr(buffer, "raw", buffer))
-    sys.stdout = io.TextIOWrapper(
-        io.BufferedWriter(door), before.encoding, "backslashreplace", line_buffering=before.isatty()
-    )
+    sys.stdout = io.TextIOWrapper(io.BufferedWriter(door), before.encoding, ESCAPED, line_buffering=before.isatty())
     try:
         yield
     finally:

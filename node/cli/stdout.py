@@ -6,6 +6,7 @@ not know is written with backslashes, and what cannot be written at all ends the
 says what was done. It must not decide what is printed.
 """
 
+import codecs
 import contextlib
 import errno
 import fcntl
@@ -19,6 +20,8 @@ from typing import Any
 from node.cli.failure import OUTPUT, Failure
 
 NOTHING = "Nothing was changed"
+ESCAPED = "raft-json-escapes"
+"""What is done with characters that the encoding of standard output does not know."""
 _WHY = {
     errno.EBADF: "it is closed",
     errno.EPIPE: "nobody reads it any more",
@@ -50,6 +53,17 @@ def lost(error: OSError) -> OutputLost:
 def why(error: OSError) -> str:
     """Why it cannot, as a part of a sentence."""
     return _WHY.get(error.errno or 0, error.strerror or "it takes nothing")
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    """Characters as JSON writes them where it must: valid inside of it, and readable outside."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2)), error.end
+
+
+codecs.register_error(ESCAPED, _escape)
 
 
 class _Door(io.RawIOBase):
@@ -95,9 +109,7 @@ def prepared() -> Iterator[None]:
         return
     before.flush()
     door = _Door(getattr(buffer, "raw", buffer))
-    sys.stdout = io.TextIOWrapper(
-        io.BufferedWriter(door), before.encoding, "backslashreplace", line_buffering=before.isatty()
-    )
+    sys.stdout = io.TextIOWrapper(io.BufferedWriter(door), before.encoding, ESCAPED, line_buffering=before.isatty())
     try:
         yield
         sys.stdout.flush()

@@ -96,3 +96,19 @@ PATHS = (
     _chaos("report {run} --json", _JUDGED, code=1),
 )
 """Those that end by themselves."""
+
+
+def markdown_table() -> str:
+    """The table of `docs/output.md`."""
+    head = ["| Command | Exit code | Where it cannot be printed | Standard error then says |", "|---|---|---|---|"]
+    names = {"{data}": "DIR", "{run}": "RUN", "{runs}": "RUNS", "--seeds n1=127.0.0.1:9001": "--seeds SEEDS"}
+    names |= {f"{{url{number}}}": f"URL{number}" for number in (1, 2, 3)} | {"{dead1}": "URL4", "{dead2}": "URL5"}
+    rows = []
+    for path in PATHS:
+        title, done = path.title, path.done
+        for part, name in names.items():
+            title = title.replace(part, name)
+        for pattern, name in ((r"\\S+report.html", "..."), (r"\\S+", "KEY"), (r"\\d+", "N"), (".*", "..."), ("\\", "")):
+            done = done.replace(pattern.replace("\\\\", "\\"), name)
+        rows.append(f"| `{title}` | {path.code} | {path.broken_code} | {done}, but ... |")
+    return "\n".join([*head, *rows])

@@ -4,15 +4,19 @@ No command may call that an internal error, and each says what it did. One kind 
 in `make test`, every other kind with a few; `make test-slow` walks all with all.
 """
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
+from tests.cli.test_usage import commands
 from tests.outputs.conftest import Bench
 from tests.outputs.paths import OUTPUT, PATHS, WHY, OutputPath
 
+OF_THEIR_OWN = ("cluster", "start")
+"""See test_processes.py."""
 FEW = (
     "put schlüssel wert --data-dir {data}",
     "status --data-dir {data}",
@@ -49,8 +53,19 @@ def test_what_an_encoding_does_not_know_is_written_with_backslashes(bench: Bench
     assert (ended.code, ended.err) == (path.code, "")
     text = ended.out.decode("utf-8" if path.bytes else kind)
     assert text.strip()
+    if "json" in path.words:
+        assert _is_json(text), text
     if path.words.startswith("put schlüssel wert --data-dir"):
-        assert text.startswith("put schl\\xfcssel (" if kind == "ascii" else "put schlüssel (")
+        assert text.startswith("put schl\\u00fcssel (" if kind == "ascii" else "put schlüssel (")
+
+
+def _is_json(text: str) -> bool:
+    """One object, or one a line."""
+    try:
+        json.loads(text)
+    except ValueError:
+        return all(json.loads(line) is not None for line in text.splitlines())
+    return True
 
 
 @walk("20", "40", "80")
@@ -71,6 +86,14 @@ def test_a_broken_standard_error_changes_neither_output_nor_exit_code(
     ended = bench.ran(path, err=kind)
     assert ended.code == path.code
     assert ended.out
+
+
+@pytest.mark.parametrize("tool", ["raft-node", "raft-chaos"])
+def test_every_command_is_walked_or_has_tests_of_its_own(tool: str) -> None:
+    walked = [path.words for path in PATHS if path.tool == tool]
+    for words, _ in commands(tool):
+        name = " ".join(words[1:])
+        assert name in OF_THEIR_OWN or any(line.startswith(f"{name} ") for line in walked), name
 
 
 @pytest.mark.parametrize("kind", WHY)

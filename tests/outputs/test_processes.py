@@ -120,9 +120,8 @@ def test_a_node_may_live_in_a_folder_whose_name_is_not_utf8(tmp_path: Path) -> N
             ran = shell(f"raft-node log {command} {NOT_UTF8.decode(errors='surrogateescape')}{form}", cwd=tmp_path)
             assert (ran.returncode, ran.stderr) == (0, ""), ran
     quoted = NOT_UTF8.decode(errors="surrogateescape")
-    ran = shell(
-        f"raft-node serve --name n1 --seeds n1=127.0.0.1:1 --data-dir {quoted} --print-config --json", cwd=tmp_path
-    )
+    given = f"--name n1 --seeds n1=127.0.0.1:1 --data-dir {quoted} --print-config --json"
+    ran = shell(f"raft-node serve {given}", cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, ""), ran
 
 
