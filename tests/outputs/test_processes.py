@@ -1,7 +1,9 @@
 """Real processes with broken outputs: those that go on for long, and one of each sort of the others."""
 
 import contextlib
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -159,6 +161,33 @@ def test_a_run_that_nobody_can_read_heals_and_names_its_report(cluster: LocalClu
         assert ran.returncode in (OUTPUT, 3), ran  # 3: a busy machine wrote too little to tell
         assert "The run is over (exit code " in ran.stderr.splitlines()[-1]
         assert "report.html, but standard output cannot be written" in ran.stderr
+
+
+def test_nodes_of_a_local_cluster_log_for_people_and_in_json_on_request(cluster: LocalCluster, tmp_path: Path) -> None:
+    line = (cluster.data_dir / "n1" / "node.log").read_text().splitlines()[0]
+    assert re.match(r"\d\d:\d\d:\d\d\.\d{3} n1 \S+/\d+ [A-Z]+ ", line), line
+    flags = [
+        "--nodes",
+        "3",
+        "--base-port",
+        str(free_base_port(3)),
+        "--data-dir",
+        str(tmp_path / "data"),
+        "--no-monitor",
+    ]
+    for given, environ in (["--log-format", "json"], {}), ([], {"RAFT_LOG_FORMAT": "json"}):
+        running = subprocess.Popen(
+            [sys.executable, "-m", "node.cli", "cluster", *flags, *given, "--fresh"],
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, **environ},
+        )
+        log = tmp_path / "data" / "n1" / "node.log"
+        try:
+            eventually(lambda log=log: log.exists() and log.read_text().count("\n") > 1, "a line")
+        finally:
+            running.send_signal(signal.SIGINT)
+            assert running.wait(60) == 0
+        assert json.loads(log.read_text().splitlines()[0])["node"] == "n1"
 
 
 @contextlib.contextmanager

@@ -65,6 +65,16 @@ def test_the_end_of_the_log_shows_sentences_not_json(tmp_path: Path) -> None:
     assert where.endswith("n1/node.log")
 
 
+def test_the_last_words_are_whole_lines_in_either_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = made(tmp_path)
+    log = Path(node.entry.log_file)
+    log.parent.mkdir()
+    text = "12:00:00.123 n1 leader/7 INFO ordinary\n12:00:00.124 n1 leader/7 ERROR the disk is full\nraft-node n1: it ends\n"
+    log.write_text("half of something\n" * 1000 + text)
+    monkeypatch.setattr(child, "TAIL_BYTES", len(text) + 5)
+    assert node.log_tail()[:-1] == ["ERROR the disk is full", "raft-node n1: it ends"]
+
+
 def test_a_program_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(SupervisorError, match="n1 cannot be started: No such file"):
         made(tmp_path, "/no/such/program").start()
