@@ -1,6 +1,7 @@
 """Real processes with broken outputs: those that go on for long, and one of each sort of the others."""
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -23,11 +24,13 @@ REDIRECTED = {"closed": ">&-", "pipe": "| head -0", "full": "> /dev/full"}
 NOT_UTF8 = b"schl\xfcssel"
 
 
-def shell(line: str, cwd: "Path | bytes | None" = None, **environ: str) -> "subprocess.CompletedProcess[str]":
+def shell(
+    line: str, *, cwd: "Path | bytes | None" = None, environ: "dict[str, str] | None" = None
+) -> "subprocess.CompletedProcess[str]":
     """A line of shell in which `raft-node` and `raft-chaos` are the commands of this checkout."""
     for tool, module in (("raft-node", "node.cli"), ("raft-chaos", "chaos.cli")):
         line = line.replace(f"{tool} ", f"{sys.executable} -m {module} ", 1)
-    given = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **environ}
+    given = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **(environ or {})}
     return subprocess.run(
         ["bash", "-o", "pipefail", "-c", line], cwd=cwd, env=given, capture_output=True, text=True, errors="replace",
         timeout=100, check=False,
@@ -45,7 +48,7 @@ def test_one_of_each_sort_as_a_real_process(cluster: LocalCluster, kind: str, co
 
 @pytest.mark.parametrize("environ", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
 def test_what_was_written_is_told_in_any_locale(cluster: LocalCluster, environ: dict[str, str]) -> None:
-    ran = shell(f"raft-node put schlüssel v --data-dir {cluster.data_dir}", **environ)
+    ran = shell(f"raft-node put schlüssel v --data-dir {cluster.data_dir}", environ=environ)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout.startswith("put schl")
 
@@ -69,7 +72,7 @@ def test_a_node_that_was_started_is_told_of_where_the_output_is_full(cluster: Lo
 
 
 def test_a_scenario_that_nobody_reads_is_not_played(tmp_path: Path) -> None:
-    ran = shell("raft-node demo-scenario leader-election >&-", TMPDIR=str(tmp_path))
+    ran = shell("raft-node demo-scenario leader-election >&-", environ={"TMPDIR": str(tmp_path)})
     assert ran.returncode == OUTPUT
     assert ran.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
@@ -166,28 +169,25 @@ def test_a_run_that_nobody_can_read_heals_and_names_its_report(cluster: LocalClu
 def test_nodes_of_a_local_cluster_log_for_people_and_in_json_on_request(cluster: LocalCluster, tmp_path: Path) -> None:
     line = (cluster.data_dir / "n1" / "node.log").read_text().splitlines()[0]
     assert re.match(r"\d\d:\d\d:\d\d\.\d{3} n1 \S+/\d+ [A-Z]+ ", line), line
-    flags = [
-        "--nodes",
-        "3",
-        "--base-port",
-        str(free_base_port(3)),
-        "--data-dir",
-        str(tmp_path / "data"),
-        "--no-monitor",
-    ]
+    flags = ["--nodes", "3", "--base-port", str(free_base_port(3)), "--no-monitor"]
     for given, environ in (["--log-format", "json"], {}), ([], {"RAFT_LOG_FORMAT": "json"}):
+        data = tmp_path / f"data{len(given)}"
+        log = data / "n1" / "node.log"
         running = subprocess.Popen(
-            [sys.executable, "-m", "node.cli", "cluster", *flags, *given, "--fresh"],
+            [sys.executable, "-m", "node.cli", "cluster", *flags, *given, "--data-dir", str(data)],
             stdout=subprocess.DEVNULL,
             env={**os.environ, **environ},
         )
-        log = tmp_path / "data" / "n1" / "node.log"
         try:
-            eventually(lambda log=log: log.exists() and log.read_text().count("\n") > 1, "a line")
+            eventually(functools.partial(_has_lines, log), "a line")
         finally:
             running.send_signal(signal.SIGINT)
             assert running.wait(60) == 0
         assert json.loads(log.read_text().splitlines()[0])["node"] == "n1"
+
+
+def _has_lines(log: Path) -> bool:
+    return log.exists() and log.read_text().count("\n") > 1
 
 
 @contextlib.contextmanager
