@@ -69,7 +69,8 @@ def test_the_last_words_are_whole_lines_in_either_form(tmp_path: Path, monkeypat
     node = made(tmp_path)
     log = Path(node.entry.log_file)
     log.parent.mkdir()
-    text = "12:00:00.123 n1 leader/7 INFO ordinary\n12:00:00.124 n1 leader/7 ERROR the disk is full\nraft-node n1: it ends\n"
+    text = "12:00:00.123 n1 leader/7 INFO ordinary\n12:00:00.124 n1 leader/7 ERROR the disk is full\n"
+    text += "raft-node n1: it ends\n"
     log.write_text("half of something\n" * 1000 + text)
     monkeypatch.setattr(child, "TAIL_BYTES", len(text) + 5)
     assert node.log_tail()[:-1] == ["ERROR the disk is full", "raft-node n1: it ends"]
