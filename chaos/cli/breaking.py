@@ -13,7 +13,7 @@ import typer
 
 from chaos import guard
 from chaos.cli import show, stdout
-from chaos.cli.execute import Interrupted, Progress, execute, print_json
+from chaos.cli.execute import Interrupted, Progress, execute, print_json, spelled
 from chaos.cli.options import SEED_MAX, Common, seconds, with_common
 from chaos.clock import Clock
 from chaos.errors import ChaosError, Refused, Usage
@@ -134,8 +134,8 @@ def _break(
         name=name,
         seed=seed,
         out=common.runs,
-        command_line=shlex.join(["raft-chaos", *sys.argv[1:]]),
-        heal_command=common.again("heal --all"),
+        command_line=spelled(shlex.join(["raft-chaos", *sys.argv[1:]])),
+        heal_command=spelled(common.again("heal --all")),
         duration_s=duration_s,
         every_s=every_s,
         recovery_limit_s=within_s,

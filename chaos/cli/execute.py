@@ -77,14 +77,14 @@ def print_json(value: Any) -> None:
     try:
         text = msgspec.json.encode(value)
     except UnicodeEncodeError:
-        text = msgspec.json.encode(_spelled(msgspec.to_builtins(value)))
+        text = msgspec.json.encode(spelled(msgspec.to_builtins(value)))
     print(text.decode(), flush=True)
 
 
-def _spelled(value: Any) -> Any:
+def spelled(value: Any) -> Any:
     """What is not UTF-8, as the name of a folder may be, with backslashes."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):
-        return {_spelled(key): _spelled(item) for key, item in value.items()}
-    return [_spelled(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return {spelled(key): spelled(item) for key, item in value.items()}
+    return [spelled(item) for item in value] if isinstance(value, (list, tuple)) else value
