@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from node import cures
 from node.raft.effects import Persist
 from node.storage.errors import StorageError
 
@@ -210,7 +211,7 @@ class ThreadedCommit:
         if self._thread.is_alive():
             raise StorageError(
                 f"the disk has not finished a write for {self.oldest_pending_s:.0f} s, so this node ends without it: "
-                "check the disk"
+                f"{cures.CHECK_DISK}"
             )
         self._report()
 

@@ -8,6 +8,7 @@ import contextlib
 
 import msgspec
 
+from node import cures
 from node.raft.types import Base, HardState
 from node.storage.errors import StorageError, from_os_error
 from node.storage.files import FilePort, FolderInUse
@@ -22,7 +23,7 @@ def lock(files: FilePort) -> None:
         files.lock()
     except FolderInUse as error:
         holder = f"process {error.holder}" if error.holder else "another process"
-        what = f"{files.folder} is in use by {holder}: stop that process, or choose another data folder"
+        what = f"{files.folder} is in use by {holder}: {cures.STOP_OTHER}"
         raise StorageError(what, file=files.folder) from error
     except OSError as error:
         raise from_os_error(error, "use the data folder", files.folder) from error
@@ -33,7 +34,7 @@ def begin(
 ) -> tuple[SegmentWriter, Recovered]:
     """Make the log of a node whose folder holds none, durably."""
     if len(name.encode()) > NAME_BYTES_MAX:
-        raise StorageError(f"the node name {name[:20]}... is too long: choose one of at most {NAME_BYTES_MAX} bytes")
+        raise StorageError(f"the node name {name[:20]}... is longer than {NAME_BYTES_MAX} bytes: {cures.SHORTER_NAME}")
     header = SegmentHeader(
         number=1,
         size_bytes=segment_bytes,

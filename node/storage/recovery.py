@@ -25,8 +25,9 @@ from collections.abc import Iterator
 
 import msgspec
 
+from node import cures
 from node.raft.types import UNBORN, Base, Entry, HardState
-from node.storage.errors import NEW_MEMBER_CURE, StorageError, damaged, from_os_error
+from node.storage.errors import StorageError, damaged, from_os_error
 from node.storage.files import FilePort
 from node.storage.frames import (
     FRAME_BYTES_MAX,
@@ -253,7 +254,7 @@ def survey(files: FilePort, name: str, base: Base = UNBORN) -> Survey | None:
         if result.header.name != name:
             raise StorageError(
                 f"{result.file}, byte 0: this log belongs to node {result.header.name}, not to {name}: "
-                f"start this node with its own data folder, or {NEW_MEMBER_CURE}",
+                f"{cures.OWN_FOLDER}",
                 file=result.file,
                 offset=0,
             )
