@@ -8,7 +8,7 @@ What waits has no limit of its own, because a queue that is full could only wait
 that the core's log holds as well, and the core takes no more of those than its settings allow: a leader refuses
 proposals above `log_bytes_max`, a follower's leader has at most `inflight_bytes_max` unacknowledged on the way to it.
 Entries that were truncated while they waited are kept by the queue alone: at most one leader's `inflight_bytes_max`
-for each change of leaders. `oldest_pending_us` shows a disk that does not answer.
+for each change of leaders. `oldest_pending_s` shows a disk that does not answer.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from node import cures
 from node.raft.effects import Persist
 from node.storage.errors import StorageError
 
@@ -231,7 +232,7 @@ class ThreadedCommit:
         if self._thread.is_alive():
             raise StorageError(
                 f"the disk has not finished a write for {self.oldest_pending_s:.0f} s, so this node ends without it: "
-                "check the disk"
+                f"{cures.CHECK_DISK}"
             )
         self._report()
 

@@ -3,8 +3,9 @@ each sentence is followed here."""
 
 import pytest
 
+from node import cures
 from node.raft.types import Base, HardState, Member, SnapshotInfo
-from node.storage.errors import NEW_MEMBER_CURE, StorageError
+from node.storage.errors import StorageError
 from tests.simulation.disk import SimulatedDisk
 from tests.storage.logs import CLUSTER_ID, FIRST, NAME, Log, append, birth, command, rebase, snapshot_at
 from tests.storage.snapshotting import MEMBERS, SnapshotBench, base_at
@@ -260,7 +261,7 @@ def test_the_base_of_a_compacted_log_knows_the_configuration_there() -> None:
 
 def _follow_new_member_cure(disk: SimulatedDisk, sentence: str) -> None:
     """Remove the folder's contents, and start as a new member."""
-    assert sentence.endswith(NEW_MEMBER_CURE)
+    assert sentence.endswith(cures.MEMBER_LOST)
     disk.load({})
     disk.kill()
     log = Log(disk, incarnation="b" * 32)
