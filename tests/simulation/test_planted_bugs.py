@@ -180,7 +180,7 @@ def say_that_a_snapshot_is_durable_before_it_is(patch: pytest.MonkeyPatch) -> No
     def name_as(self: Spool, name: str) -> None:
         self._file = self._file or self._open()
         self.close()
-        self._files.rename(self._name, name)
+        self._files.rename(self.name, name)
         self._files.sync_folder()
 
     patch.setattr(Spool, "name_as", name_as)
