@@ -547,9 +547,12 @@ MUTATIONS = (
         "return bool(self.log.base.cluster_id)",
         "return bool(self.log.first_index == 1 and self.log.last_index)",
     ),
-    Mutation("the commit index begins below the base", "state.py", "max(hard.commit, base.index)", "hard.commit"),
+    Mutation("the commit index begins below the base", "state.py", "max(hard.commit, self.applied)", "hard.commit"),
     Mutation(
-        "what the base holds is applied again", "state.py", "self.applying = base.index", "self.applying = hard.commit"
+        "what the base holds is applied again",
+        "state.py",
+        "self.applying = self.applied\n",
+        "self.applying = hard.commit\n",
     ),
     Mutation(
         "log time begins anew after a base",
@@ -584,8 +587,8 @@ MUTATIONS = (
     Mutation(
         "a later configuration is told as the birth",
         "birth.py",
-        "if base.index:  # this configuration",
-        "if False:  # this configuration",
+        "    data = state.log.base.birth\n",
+        "    data = state.log.base.configuration.encode()\n",
     ),
     Mutation(
         "who was born says no more how it is reached",
