@@ -99,6 +99,10 @@ class Connection(FrameworkConnection):
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._clients is not None:
             self._clients.closed(self)
+        if exc is not None and not isinstance(
+            exc, ConnectionError
+        ):  # a route that timed out, say: it is lost all the same
+            exc = ConnectionResetError(str(exc))
         super().connection_lost(exc)
 
     async def start(self) -> None:
@@ -277,6 +281,8 @@ class Connection(FrameworkConnection):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
+        if isinstance(exc, ConnectionError) and (self.transport is None or self.transport.is_closing()):
+            raise exc  # the client has left, which is its right: nobody is to be answered, and nothing is to be logged
         if request.writer.output_size > 0:
             raise ConnectionError("an answer was begun already")
         if isinstance(exc, HttpProcessingError):
