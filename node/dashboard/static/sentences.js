@@ -90,15 +90,58 @@ function joined(faults, alike, merge) {
 const later = (one, other) => (typeof one === "number" && typeof other === "number" ? Math.max(one, other) : null);
 const listed = (names) => (names.length < 2 ? (names[0] ?? "") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`);
 
-/** The state of the cluster in one sentence: what a person asks first. */
-export function headline({ leader, quorum, known, viewpoint }) {
+/** Who leads, and how many are heard by whom: the headline of those who know Raft. `by`: see `quorumOf`; `seen`: `seenBy`. */
+export function headline({ leader, quorum, known, seen }) {
   if (!known) return "Nothing heard yet.";
   const short = quorum.heard < quorum.majority;
-  const from = viewpoint ? ` from ${viewpoint}` : "";
-  const heard = quorum.heard === quorum.voters ? `all ${quorum.voters} nodes heard` : `${quorum.heard} of ${quorum.voters} voters heard${from}`;
-  if (leader.name) return `${leader.name} leads term ${leader.term}; ${heard}${short ? ", no majority in sight" : ""}.`;
-  if (short) return `No leader: ${heard}, ${quorum.majority} are needed.`;
-  return `No leader known in term ${leader.term}; ${heard}.`;
+  const heard = quorum.heard === quorum.voters ? `all ${quorum.voters} nodes heard` : `${quorum.heard} of ${quorum.voters} voters heard${quorum.by ? ` by ${quorum.by}` : ""}`;
+  if (leader.name) return `${leader.name} leads term ${leader.term}; ${heard}${short ? ", no majority in sight" : ""}, ${seen}.`;
+  if (short) return `No leader: ${heard}, ${quorum.majority} are needed, ${seen}.`;
+  return `No leader known in term ${leader.term}; ${heard}, ${seen}.`;
+}
+
+/**
+ * All cuts in one line, however many links and nodes tell of them. `cuts`: see `cutsOf`; `names`: all nodes. Where links
+ * are cut so that groups are apart, these are named; otherwise who is cut from whom.
+ */
+export function cutWords(cuts, names) {
+  if (!cuts.length) return "";
+  const way = new Set(cuts.map(({ from, to }) => `${from}>${to}`));
+  const apart = (a, b) => way.has(`${a}>${b}`) && way.has(`${b}>${a}`);
+  const both = cuts.filter(({ from, to }) => from < to && apart(from, to)).map(({ from, to }) => [from, to]);
+  const oneWay = cuts.filter(({ from, to }) => !apart(from, to)).map(({ from, to }) => [from, to]);
+  const groups = joinedBy(names, (a, b) => !apart(a, b));
+  const clean = groups.length > 1 && both.length === groups.reduce((sum, group) => sum + group.length * (names.length - group.length), 0) / 2;
+  const parts = clean ? [groups.map(listed).join(" from ")] : stars(both).map(([one, others]) => `${one} from ${listed(others)}`);
+  parts.push(...stars(oneWay, false).map(([one, others]) => `${one} to ${listed(others)}, one way`));
+  const ends = Math.max(...cuts.map((cut) => cut.ends));
+  return `cut: ${parts.join("; ")}${Number.isFinite(ends) ? `, ends in ${duration(Math.ceil(ends / 1000) * 1000)}` : ""}`;
+}
+
+/** What hangs together, in the order of `names`. */
+function joinedBy(names, together) {
+  const groups = [];
+  for (const name of names) {
+    const mine = groups.filter((group) => group.some((one) => together(one, name)));
+    for (const group of mine) groups.splice(groups.indexOf(group), 1);
+    groups.push([...mine.flat(), name].sort((a, b) => names.indexOf(a) - names.indexOf(b)));
+  }
+  return groups.sort((a, b) => names.indexOf(a[0]) - names.indexOf(b[0]));
+}
+
+/** Pairs as few sentences: whoever is in the most of them first, with all its others. `either`: no matter which end. */
+function stars(pairs, either = true) {
+  const found = [];
+  let left = pairs;
+  while (left.length) {
+    const ends = new Map();
+    for (const [a, b] of left) for (const end of either ? [a, b] : [a]) ends.set(end, (ends.get(end) ?? 0) + 1);
+    const [centre] = [...ends].reduce((best, one) => (one[1] > best[1] ? one : best));
+    const mine = left.filter(([a, b]) => a === centre || (either && b === centre));
+    found.push([centre, mine.map(([a, b]) => (a === centre ? b : a))]);
+    left = left.filter((pair) => !mine.includes(pair));
+  }
+  return found;
 }
 
 /** A name as it fits into the ring: of a long one the end, for there the pods of a release differ. */
