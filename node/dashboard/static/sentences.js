@@ -56,6 +56,44 @@ export function sentenceOf(event) {
   return `${event.kind} ${Object.entries(event.detail ?? {}).map(([key, value]) => `${key}=${value}`).join(" ")}`;
 }
 
+/** How long between two of the same for them to be one row. */
+const FOLD_GAP_MS = 10_000;
+const worded = new WeakMap();
+
+/** `sentenceOf`, made once for each event. */
+export function wordsOf(event) {
+  if (!worded.has(event)) worded.set(event, sentenceOf(event));
+  return worded.get(event);
+}
+
+/**
+ * Rows of a list of events, oldest first: the same of the same node in the same term, again and again, is one row, also
+ * where others come between. `event` is its first, `last` when its last was; rows stand in the order of their last.
+ */
+export function folded(events) {
+  const rows = new Map();
+  for (const event of events) {
+    const key = `${event.node} ${event.term} ${wordsOf(event)}`;
+    const row = rows.get(key);
+    if (row && event.at - row.last <= FOLD_GAP_MS) {
+      rows.delete(key);
+      rows.set(key, { ...row, times: row.times + 1, last: event.at });
+    } else {
+      if (row) {
+        rows.delete(key);
+        rows.set(Symbol("over"), row);
+      }
+      rows.set(key, { event, times: 1, last: event.at });
+    }
+  }
+  return [...rows.values()].sort((a, b) => a.last - b.last);
+}
+
+/** How often a row's event was, and within what time: ", 37 times in 5 s". */
+export function timesWords({ event, times, last }) {
+  return times > 1 ? `, ${times} times in ${duration(Math.max(1, last - event.at))}` : "";
+}
+
 function toward(fault) {
   if (!fault.peer) return "";
   return { in: ` from ${fault.peer}`, out: ` to ${fault.peer}` }[fault.direction] ?? ` with ${fault.peer}`;
