@@ -182,6 +182,23 @@ function stars(pairs, either = true) {
   return found;
 }
 
+/** Why there is nothing new of a node; empty where it is heard. */
+export function awayWords(node) {
+  if (!node || node.reachable) return "";
+  return `${node.name} ${node.state === "dead" ? "does not run" : "is not heard"}`;
+}
+
+/** What a panel says that has nothing to show of its node: `yet` in the first seconds. */
+export function nothingWords(node, yet) {
+  const away = awayWords(node);
+  return away ? `${away}, and this page has read nothing of it.` : yet;
+}
+
+/** How old a panel is whose node is away; empty where it is heard. */
+export function oldWords(node) {
+  return awayWords(node) ? `last heard ${duration(node.ageMs)} ago` : "";
+}
+
 /** A name as it fits into the ring: of a long one the end, for there the pods of a release differ. */
 export function short(name) {
   return name.length > 6 ? `…${name.slice(-4)}` : name;

@@ -1,6 +1,6 @@
 /** What happened, newest first: filtered by kind and text, paused at will, kept as a file. */
-import { GROUPS, termColour } from "../trace.js";
-import { folded, timesWords, wordsOf } from "../sentences.js";
+import { GROUPS, nodesOf, termColour } from "../trace.js";
+import { folded, nothingWords, timesWords, wordsOf } from "../sentences.js";
 import { at as byId, clock, h, keyed, memory, say, set } from "./dom.js";
 
 const ROWS_MAX = 150;
@@ -24,7 +24,7 @@ export function makeEvents(box, note) {
   } }, "pause");
   const save = h("button", { type: "button", onclick: () => last && download(last) }, "save");
   const list = h("ol", { class: "events", tabindex: "0", "aria-label": "Events, the newest first" });
-  const nothing = h("p", { class: "muted" }, "None yet.");
+  const nothing = h("p", { class: "muted" });
   box.append(h("div", { class: "filters" }, search, ...chips, pause, save), nothing, list);
 
   function toggle(group, button) {
@@ -38,7 +38,7 @@ export function makeEvents(box, note) {
   function update(state, force = false) {
     last = state;
     const events = paused ?? state.events;
-    if (!force && drawn === events) return;
+    if (!force && events.length && drawn === events) return;
     drawn = events;
     const words = search.value.trim().toLowerCase();
     const fit = events.filter((event) => !off.has(GROUP_OF.get(event.kind) ?? "life") && matches(event, words));
@@ -49,6 +49,7 @@ export function makeEvents(box, note) {
       say(lastChild.lastChild, timesWords(one));
     });
     set(nothing, "hidden", events.length ? "" : null);
+    say(nothing, nothingWords(nodesOf(state).find((node) => node.self), "None yet."));
     const hidden = events.length - fit.length;
     const more = fit.length - rows.reduce((sum, one) => sum + one.times, 0);
     say(note, [`${fit.length} of ${events.length}`, hidden ? `${hidden} filtered out` : "", more ? `the oldest ${more} not shown` : "", state.forgotten ? `${state.forgotten} older ones forgotten` : "", paused ? "paused" : ""].filter(Boolean).join(", "));

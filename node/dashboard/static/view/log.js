@@ -1,6 +1,6 @@
 /** The log's end: entries with the colour of their term, and how far they are: open, committed, applied. */
-import { termColour } from "../trace.js";
-import { bytes, whole } from "../sentences.js";
+import { nodesOf, termColour } from "../trace.js";
+import { bytes, nothingWords, oldWords, whole } from "../sentences.js";
 import { h, keyed, say, set } from "./dom.js";
 
 export const ENTRIES_SHOWN = 60;
@@ -9,7 +9,7 @@ const KINDS = { noop: "a leader's first entry", configuration: "configuration", 
 export function makeLog(box, note) {
   const edges = h("p", { class: "edges" });
   const list = h("div", { class: "entries", tabindex: "0", role: "list", "aria-label": "Last entries, the newest first" });
-  const nothing = h("p", { class: "muted" }, "Not read yet.");
+  const nothing = h("p", { class: "muted" });
   box.append(nothing, edges, list);
   const make = () =>
     h("div", { role: "listitem" }, h("span", { class: "index" }), h("span", { class: "chip" }), h("span", { class: "what" }), h("span", { class: "marks" }, h("span", { class: "match" }), h("span")));
@@ -17,9 +17,11 @@ export function makeLog(box, note) {
   /** Everything is of one answer, and so of one moment: other answers know of entries that this one has not. */
   return (state) => {
     const { log } = state;
+    const own = nodesOf(state).find((node) => node.self);
     set(nothing, "hidden", log ? "" : null);
+    say(nothing, nothingWords(own, "Not read yet."));
     set(edges, "hidden", log ? null : "");
-    say(note, log ? `as ${log.role} of term ${log.term}, newest first` : "");
+    say(note, log ? [`as ${log.role} of term ${log.term}, newest first`, oldWords(own)].filter(Boolean).join(", ") : "");
     const facts = log ? [["first", log.first_index], ["last", log.last_index], ["committed", log.commit], ["applied", log.applied], ["durable", log.durable]] : [];
     keyed(edges, facts, (fact) => fact[0], (fact) => h("span", {}, `${fact[0]} `, h("b")), (span, fact) => say(span.lastChild, whole(fact[1])));
     const holders = Object.entries(log?.match ?? {});

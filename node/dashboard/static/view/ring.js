@@ -14,7 +14,7 @@ const NARROW_PX = 560;
 const FRAMES_PER_SECOND = 15;
 const STILL_BELOW_MS = 1000;
 /** Where on its way a link is marked, and a message ends that is cut. */
-export const MARK_AT = 0.36;
+export const MARK_AT = 0.28;
 const NOTES_MAX = 4;
 const GROUP_LOOKS = 4;
 /** The width of a letter: estimated, for measuring costs a layout. */
@@ -41,9 +41,10 @@ export const SHAPES = {
 export function makeRing(box, { pick }) {
   const groups = s("g", { "aria-hidden": "true" });
   const links = s("g", { "aria-hidden": "true" });
+  const marks = s("g", { "aria-hidden": "true" });
   const centre = s("g", { "aria-hidden": "true" });
   const nodes = s("g", { role: "listbox", "aria-label": "Nodes of the ring; arrow keys move" });
-  const svg = s("svg", { role: "group", "aria-label": "The ring of nodes; the table below says the same" }, groups, links, centre, nodes);
+  const svg = s("svg", { role: "group", "aria-label": "The ring of nodes; the table below says the same" }, groups, links, centre, marks, nodes);
   box.append(svg);
   const view = { places: new Map(), links: new Map(), width: 640, height: 470, svg, still: false, shown: null };
   let last = null;
@@ -52,7 +53,7 @@ export function makeRing(box, { pick }) {
     const narrow = width < NARROW_PX;
     view.narrow = narrow;
     view.width = narrow ? 430 : 740;
-    view.height = narrow ? 500 : 520;
+    view.height = narrow ? 500 : 560;
     set(svg, "viewBox", `0 0 ${view.width} ${view.height}`);
   };
   shape(NARROW_PX);
@@ -85,7 +86,8 @@ export function makeRing(box, { pick }) {
     view.brief = view.narrow || all.filter((link) => link.state === "slow").length > NOTES_MAX;
     keyed(groups, groupsOf(state), (names) => names.join(" "), () => s("g", {}, s("path", {})), (g, names) => drawGroup(view, g, names));
     [...groups.children].forEach((g, i) => set(g, "class", `group g${i % GROUP_LOOKS}`));
-    keyed(links, all, (link) => `${link.from}>${link.to}`, makeLink, (g, link) => drawLink(view, g, link, leader.name));
+    keyed(links, all, (link) => `${link.from}>${link.to}`, makeLink, (line, link) => drawLink(view, line, link, leader.name));
+    keyed(marks, all.filter((link) => link.state === "cut" || link.state === "slow"), (link) => `${link.from}>${link.to}`, () => s("text", { class: "link-mark" }), (mark, link) => drawMark(view, mark, link));
     drawCentre(view, centre, state, leader);
     keyed(nodes, list, (node) => node.name, (node) => makeNode(node, pick), (g, node) => drawNode(view, g, node, state, picked));
     if (!nodes.querySelector('[tabindex="0"]') && nodes.firstChild) set(nodes.firstChild, "tabindex", 0);
@@ -124,18 +126,20 @@ function drawGroup(view, g, names) {
   set(g.firstChild, "stroke-width", view.narrow ? 118 : 150);
 }
 
-const makeLink = () => s("g", {}, s("line", { class: "link" }), s("text", { class: "link-mark" }));
+const makeLink = () => s("line", { class: "link" });
 
-function drawLink(view, g, link, leader) {
-  const [line, mark] = g.children;
-  const { x1, y1, x2, y2 } = lane(view.places.get(link.from), view.places.get(link.to));
-  for (const [name, value] of Object.entries({ x1, y1, x2, y2 })) set(line, name, value.toFixed(1));
+function drawLink(view, line, link, leader) {
+  for (const [name, value] of Object.entries(lane(view.places.get(link.from), view.places.get(link.to)))) set(line, name, value.toFixed(1));
   set(line, "class", `link ${link.state}${link.from === leader && link.state === "up" ? " main" : ""}`);
-  const marked = link.state === "cut" || link.state === "slow";
+}
+
+/** What a fault does to a link, beside its sender. */
+function drawMark(view, mark, link) {
+  const { x1, y1, x2, y2 } = lane(view.places.get(link.from), view.places.get(link.to));
   set(mark, "x", (x1 + (x2 - x1) * MARK_AT).toFixed(1));
   set(mark, "y", (y1 + (y2 - y1) * MARK_AT).toFixed(1));
   set(mark, "class", `link-mark ${link.state}`);
-  say(mark, marked ? (link.state === "cut" ? "✕" : view.brief ? "~" : link.note) : "");
+  say(mark, link.state === "cut" ? "✕" : view.brief ? "~" : link.note);
 }
 
 function drawCentre(view, g, state, leader) {

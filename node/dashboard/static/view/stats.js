@@ -1,5 +1,6 @@
 /** Figures of one node since it started, its peers' traffic, and commit latency second by second. */
-import { bytes, whole } from "../sentences.js";
+import { bytes, nothingWords, oldWords, whole } from "../sentences.js";
+import { nodesOf } from "../trace.js";
 import { h, keyed, s, say, set } from "./dom.js";
 
 const WIDTH = 480;
@@ -23,7 +24,7 @@ export function makeStats(card, box, note) {
       h("table", {}, h("thead", {}, h("tr", {}, heads.map((name, i) => h("th", { scope: "col", class: i ? "num" : null }, name)))), peers)),
     h("details", {}, h("summary", {}, "State transitions"), h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "From and to"), h("th", { scope: "col", class: "num" }, "Times"))), moves)),
   );
-  const nothing = h("p", { class: "muted", hidden: true }, "Not measured yet.");
+  const nothing = h("p", { class: "muted" });
   box.append(content, nothing);
 
   return (state) => {
@@ -31,7 +32,9 @@ export function makeStats(card, box, note) {
     set(card, "hidden", stats === false ? "" : null); // its server has none, and never will
     set(content, "hidden", stats ? null : "");
     set(nothing, "hidden", stats ? "" : null);
-    say(note, stats ? "since it started" : "");
+    const own = nodesOf(state).find((node) => node.self);
+    say(nothing, nothingWords(own, "Not measured yet."));
+    say(note, stats ? ["since it started", oldWords(own)].filter(Boolean).join(", ") : "");
     if (!stats) return;
     const latency = stats.commit_latency_ms ?? {};
     const rows = [
