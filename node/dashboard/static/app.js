@@ -96,16 +96,19 @@ async function main(source) {
 
   async function round(now) {
     again = false;
-    ring.still = still;
-    ring.update(now, picked);
-    sky.stop();
-    top(now);
-    for (const panel of panels) {
-      await turn();
-      panel(now);
+    try {
+      ring.still = still;
+      ring.update(now, picked);
+      sky.stop();
+      top(now);
+      for (const panel of panels) {
+        await turn();
+        panel(now);
+      }
+    } finally {
+      frame = 0;
+      if (again) draw();
     }
-    frame = 0;
-    if (again) draw();
   }
 
   /** Leader changes for screen readers: the last one, and not more often than it can be said. */
@@ -165,15 +168,15 @@ async function main(source) {
         (body) => name === state.viewpoint && dispatch({ type, body }),
         (error) => error.status === 404 && name === state.viewpoint && dispatch({ type, body: false }),
       );
-    if (name && isThere(name)) {
+    if (name && !state.clusterError && isThere(name)) {
       all.push(of("log", source.log(name, ENTRIES_SHOWN)));
       if (state.stats !== false) all.push(of("stats", source.stats(name)));
-      if (!state.commands) all.push(of("commands", source.commands(name)));
+      if (state.commands === null) all.push(of("commands", source.commands(name)));
     }
     await Promise.all(all);
   }
 
-  /** Whether there is anybody to be asked: the monitor knows who does not answer. */
+  /** Whether there is anybody to listen to: the monitor knows who does not answer. */
   const isThere = (name) => source.kind === "node" || nodesOf(state).some((one) => one.name === name && one.reachable);
 
   /** Which node is picked; the monitor's panels are all of that one, also when it is dead, or of whoever leads. */

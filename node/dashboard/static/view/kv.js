@@ -127,7 +127,10 @@ export function makeKeyValue(card, box, note, { source }) {
       const applied = Math.max(0, ...(state.cluster?.nodes ?? []).map((node) => (node.state === "reachable" ? (node.status?.applied ?? 0) : 0)));
       const off = Boolean(state.clusterError);
       for (const button of box.querySelectorAll("button")) set(button, "disabled", off ? "" : null);
-      if (off) return failed(new Error(state.clusterError));
+      if (off) {
+        seen = -1;
+        return failed(new Error(state.clusterError));
+      }
       if (asking || !state.cluster || applied === seen || Date.now() - tried < FOLLOW_MS_MIN) return undefined;
       asking = true;
       tried = Date.now();
