@@ -48,10 +48,9 @@ FLIGHTS = """() => {
 """Messages that pass over a link that is drawn as cut, or break where none is."""
 
 
-def crowd(number: int, name: str, roles: str) -> dict[str, Any]:
+def crowd(number: int, name: str, roles: str, term: int) -> dict[str, Any]:
     """What `/cluster` may say of so many nodes. `roles`: calm, cut (many faults, many words) or dead (most of them)."""
     names = [name.format(i) for i in range(1, number + 1)]
-    term = 900 + number
     nodes: list[dict[str, Any]] = []
     for i, own in enumerate(names):
         peers = [one for one in names if one != own]

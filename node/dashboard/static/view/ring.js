@@ -18,7 +18,7 @@ export const MARK_AT = 0.28;
 const NOTES_MAX = 4;
 const GROUP_LOOKS = 4;
 /** The width of a letter: estimated, for measuring costs a layout. */
-const LETTER = { wide: { role: 8.2, sub: 6.8 }, narrow: { role: 10.6, sub: 8.4 } };
+const LETTER = { wide: { role: 8.8, sub: 7.8 }, narrow: { role: 10.8, sub: 8.6 } };
 
 const polygon = (corners, radius, turn = -90) =>
   Array.from({ length: corners }, (_, i) => {
