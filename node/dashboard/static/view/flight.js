@@ -6,11 +6,10 @@
  */
 import { LOOKS } from "../words.js";
 import { h, say } from "./dom.js";
-import { MARK_AT, lane } from "./ring.js";
+import { lane, markOf } from "./ring.js";
 
 const POOL_MAX = 40;
 const FLIGHT_MS = 850;
-const HALF_WAY = 0.5;
 
 export function makeSky(box, ring) {
   const sky = h("div", { class: "sky", "aria-hidden": "true" });
@@ -37,17 +36,19 @@ export function makeSky(box, ring) {
       if (!dot) return;
       const { style = "", letter = "" } = LOOKS[detail.type] ?? {};
       const answer = detail.granted ?? detail.success;
-      const part = !detail.sent || link === "up" || link === "slow" ? 1 : link === "cut" ? MARK_AT : HALF_WAY;
-      dot.className = `flight ${style}${answer === false ? " refused" : ""}${part < 1 ? " broken" : ""}`;
+      const whole = !detail.sent || link === "up" || link === "slow";
+      dot.className = `flight ${style}${answer === false ? " refused" : ""}${whole ? "" : " broken"}`;
       say(dot, answer === undefined ? (letter === "+" ? (detail.entries ? `+${detail.entries}` : "") : letter) : answer ? "✓" : "✗");
       const scale = Math.min(ring.shown.width / ring.width, ring.shown.height / ring.height);
       const left = (ring.shown.width - ring.width * scale) / 2;
-      const { x1, y1, x2, y2 } = lane(a, b);
-      const point = (x, y) => `translate(${(left + x * scale).toFixed(1)}px, ${(y * scale).toFixed(1)}px)`;
-      const end = point(x1 + (x2 - x1) * part, y1 + (y2 - y1) * part);
-      const last = part < 1 ? [{ transform: end, visibility: "visible", opacity: 1, offset: 0.7 }, { transform: end, visibility: "visible", opacity: 0 }] : [{ transform: end, visibility: "visible" }];
-      const run = dot.animate([{ transform: point(x1, y1), visibility: "visible" }, ...last], { duration: FLIGHT_MS, easing: "cubic-bezier(.35,.05,.65,.95)" });
-      dot.over = part === 1 ? `${from}>${to}` : "";
+      const way = lane(a, b);
+      const half = { x: (way.x1 + way.x2) / 2, y: (way.y1 + way.y2) / 2 };
+      const { x, y } = whole ? { x: way.x2, y: way.y2 } : link === "cut" ? markOf(way) : half;
+      const point = (right, down) => `translate(${(left + right * scale).toFixed(1)}px, ${(down * scale).toFixed(1)}px)`;
+      const end = { transform: point(x, y), visibility: "visible" };
+      const last = whole ? [end] : [{ ...end, opacity: 1, offset: 0.7 }, { ...end, opacity: 0 }];
+      const run = dot.animate([{ transform: point(way.x1, way.y1), visibility: "visible" }, ...last], { duration: FLIGHT_MS, easing: "cubic-bezier(.35,.05,.65,.95)" });
+      dot.over = whole ? `${from}>${to}` : "";
       run.onfinish = run.oncancel = () => idle.push(dot);
     },
     /** What flies over a link when it is drawn as cut does not pass. */

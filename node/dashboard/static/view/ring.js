@@ -13,8 +13,8 @@ const TIMER_R = 43;
 const NARROW_PX = 560;
 const FRAMES_PER_SECOND = 15;
 const STILL_BELOW_MS = 1000;
-/** Where on its way a link is marked, and a message ends that is cut. */
-export const MARK_AT = 0.28;
+const MARK_PART = [0.28, 0.42];
+const MARK_PX = 66;
 const NOTES_MAX = 4;
 const GROUP_LOOKS = 4;
 /** The width of a letter: estimated, for measuring costs a layout. */
@@ -126,6 +126,12 @@ function drawGroup(view, g, names) {
   set(g.firstChild, "stroke-width", view.narrow ? 118 : 150);
 }
 
+/** Where on its way a link is marked, and a message ends that is cut: beyond the words of the sender, before the middle. */
+export function markOf({ x1, y1, x2, y2 }) {
+  const part = Math.min(MARK_PART[1], Math.max(MARK_PART[0], MARK_PX / Math.hypot(x2 - x1, y2 - y1)));
+  return { x: x1 + (x2 - x1) * part, y: y1 + (y2 - y1) * part };
+}
+
 const makeLink = () => s("line", { class: "link" });
 
 function drawLink(view, line, link, leader) {
@@ -135,9 +141,9 @@ function drawLink(view, line, link, leader) {
 
 /** What a fault does to a link, beside its sender. */
 function drawMark(view, mark, link) {
-  const { x1, y1, x2, y2 } = lane(view.places.get(link.from), view.places.get(link.to));
-  set(mark, "x", (x1 + (x2 - x1) * MARK_AT).toFixed(1));
-  set(mark, "y", (y1 + (y2 - y1) * MARK_AT).toFixed(1));
+  const { x, y } = markOf(lane(view.places.get(link.from), view.places.get(link.to)));
+  set(mark, "x", x.toFixed(1));
+  set(mark, "y", y.toFixed(1));
   set(mark, "class", `link-mark ${link.state}`);
   say(mark, link.state === "cut" ? "✕" : view.brief ? "~" : link.note);
 }
