@@ -260,7 +260,7 @@ async def test_the_log_is_of_one_moment_under_load(standing: Path) -> None:
                         await answer.read()
 
             writers = [asyncio.create_task(write(number)) for number in range(8)]
-            seen = set()
+            seen: set[int] = set()
             try:
                 while len(seen) < 6:
                     edges, newest, term = await here.page.evaluate(LOG)

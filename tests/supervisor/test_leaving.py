@@ -3,6 +3,7 @@
 import pytest
 from aiohttp import web
 
+from node.api.server import ApiRunner
 from node.supervisor import monitor
 from tests.api.leaving import complaints, leave_everywhere
 from tests.supervisor.test_monitor_parts import Node, hang_up, monitored, never_answer, say_hello
@@ -14,12 +15,12 @@ async def test_clients_of_every_route_leave_at_any_moment_and_nothing_is_logged(
 ) -> None:
     made: list[web.Application] = []
 
-    class Remembering(monitor.ApiRunner):
+    class Remembering(ApiRunner):
         def __init__(self, app: web.Application) -> None:
             made.append(app)
             super().__init__(app)
 
-    monkeypatch.setattr(monitor, "ApiRunner", Remembering)
+    monkeypatch.setattr("node.supervisor.monitor.ApiRunner", Remembering)
     monkeypatch.setattr(monitor, "REQUESTS_MAX", 10_000)  # those who left still count while their node is waited for
     async with monitored(Node("n1", behave)) as (base, http):  # type: ignore[arg-type]
         assert await leave_everywhere(made[0], int(base.rpartition(":")[2])) > 100
