@@ -122,7 +122,7 @@ export function makeNode(box, { source }) {
 
   /** Commands stay where they are, but cannot be given where nothing can come of them. */
   function allow(reason) {
-    for (const button of [...actions.querySelectorAll("button"), ...form.querySelectorAll("[type=submit]"), start]) {
+    for (const button of [...actions.querySelectorAll("button"), ...form.querySelectorAll("[type=submit]")]) {
       set(button, "disabled", reason ? "" : null);
       if (button.dataset.says === undefined) button.dataset.says = button.title;
       set(button, "title", reason || button.dataset.says || null);
@@ -154,6 +154,7 @@ export function makeNode(box, { source }) {
       keyed(facts, factsOf(node), (fact) => fact[0], (fact) => h("div", { class: "pair" }, h("dt", {}, fact[0]), h("dd")), (pair, fact) => say(pair.lastChild, fact[1]));
       set(start, "hidden", source.kind === "monitor" && !node.reachable && node.process?.state !== "running" ? null : "");
       say(start, `start ${node.name}`);
+      set(start, "disabled", state.clusterError ? "" : null);
       drawActions(state, () => names);
       const away = whyNot(state, node, source);
       allow(away);
