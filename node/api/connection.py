@@ -101,7 +101,7 @@ class Connection(FrameworkConnection):
             self._clients.closed(self)
         if exc is not None and not isinstance(
             exc, ConnectionError
-        ):  # a route that timed out, say: it is lost all the same
+        ):  # a way that timed out, say: it is lost all the same
             exc = ConnectionResetError(str(exc))
         super().connection_lost(exc)
 
@@ -163,7 +163,7 @@ class Connection(FrameworkConnection):
             self._at_end()
         if self._answering or self._queued or self._serves_on():
             return True
-        self.force_close()
+        self._give_up()
         return False
 
     def _serves_on(self) -> bool:
@@ -180,7 +180,14 @@ class Connection(FrameworkConnection):
         self.request_began = self.loop.time()
         self._body = body
         if self.client_ended and not self._serves_on():
-            self.force_close()
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """End it; who reads the rest of a request that was cut short learns now that none comes, for the framework
+        takes a read on a connection that is closed for a mistake of ours."""
+        if self._body is not None and not self._body.is_eof():
+            self._body.set_exception(ConnectionResetError("the client left in the middle of its request"))
+        self.force_close()
 
     # --- what comes in ------------------------------------------------------------------------------------------
 
