@@ -99,6 +99,10 @@ class Connection(FrameworkConnection):
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._clients is not None:
             self._clients.closed(self)
+        if exc is not None and not isinstance(
+            exc, ConnectionError
+        ):  # a way that timed out, say: it is lost all the same
+            exc = ConnectionResetError(str(exc))
         super().connection_lost(exc)
 
     async def start(self) -> None:
@@ -159,7 +163,7 @@ class Connection(FrameworkConnection):
             self._at_end()
         if self._answering or self._queued or self._serves_on():
             return True
-        self.force_close()
+        self._give_up()
         return False
 
     def _serves_on(self) -> bool:
@@ -176,7 +180,14 @@ class Connection(FrameworkConnection):
         self.request_began = self.loop.time()
         self._body = body
         if self.client_ended and not self._serves_on():
-            self.force_close()
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """End it; who reads the rest of a request that was cut short learns now that none comes, for the framework
+        takes a read on a connection that is closed for a mistake of ours."""
+        if self._body is not None and not self._body.is_eof():
+            self._body.set_exception(ConnectionResetError("the client left in the middle of its request"))
+        self.force_close()
 
     # --- what comes in ------------------------------------------------------------------------------------------
 
@@ -277,6 +288,8 @@ class Connection(FrameworkConnection):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
+        if isinstance(exc, ConnectionError) and (self.transport is None or self.transport.is_closing()):
+            raise exc  # the client has left, which is its right: nobody is to be answered, and nothing is to be logged
         if request.writer.output_size > 0:
             raise ConnectionError("an answer was begun already")
         if isinstance(exc, HttpProcessingError):

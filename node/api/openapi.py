@@ -177,7 +177,11 @@ PATHS: dict[str, dict[str, Operation]] = {
     },
     "/status": {"get": _look("this node's own view", "Status")},
     "/cluster": {"get": _look("every node as seen from here", "Cluster")},
-    "/log": {"get": _look("entries of the log", "Log", _number("from", 1), _number("limit", 1, 1000))},
+    "/log": {
+        "get": _look(
+            "entries of the log", "Log", _number("from", 1), _number("limit", 1, 1000), _number("last", 1, 1000)
+        )
+    },
     "/stats": {"get": _look("counts since this process started", "Stats")},
     "/livez": {"get": _look("should this process be restarted?", "Verdict", also=(503,))},
     "/readyz": {"get": _look("should this node get traffic?", "Verdict", also=(503,))},

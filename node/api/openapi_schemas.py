@@ -102,7 +102,14 @@ def _operations() -> dict[str, Schema]:
         "Reports": record({"reports": COUNT}),
         "Status": status,
         "Cluster": record({"node": TEXT, "cluster_id": TEXT, "nodes": items(record(node))}),
-        "Log": record({"first_index": COUNT, "last_index": COUNT, "commit": COUNT, "entries": items(entry)}),
+        "Log": record(
+            {
+                **dict.fromkeys(("term", "first_index", "last_index", "commit", "applied", "durable"), COUNT),
+                "role": roles,
+                "match": table(COUNT),
+                "entries": items(entry),
+            }
+        ),
         "Verdict": record({"ok": FLAG, "reason": TEXT}),
         "Stats": record(
             {
