@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from node.cli.failure import STORAGE, USAGE, Failure
+from node.cli.group import Group, for_programs
+from node.cli.show import print_object
 
 if TYPE_CHECKING:
     from node.raft.types import Configuration
@@ -16,13 +18,17 @@ if TYPE_CHECKING:
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="a node's folder: --data-dir of serve, or raft-data/n1")]
 Json = Annotated[bool, typer.Option("--json", help="for programs: one JSON object a line, bytes in base64")]
-_EXIT_CODES = "Exit codes: 0 whole, 2 no such folder, 3 damaged: a start would be refused."
+_EXIT_CODES = (
+    "Exit codes: 0 whole, 3 damaged: a start would be refused, 64 no such folder, 74 the output could not be written."
+)
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="Look into a node's log and snapshots on disk; changes nothing.")
-    group.command("dump", epilog=_EXIT_CODES)(_dump)
-    group.command("verify", epilog=_EXIT_CODES)(_verify)
+    group = typer.Typer(
+        cls=Group, no_args_is_help=True, help="Look into a node's log and snapshots on disk; changes nothing."
+    )
+    group.command("dump", epilog=_EXIT_CODES)(for_programs(_dump))
+    group.command("verify", epilog=_EXIT_CODES)(for_programs(_verify))
     app.add_typer(group, name="log")
 
 
@@ -33,8 +39,6 @@ def _dump(folder: Folder, as_json: Json = False) -> int:
       raft-node log dump raft-data/n1
       raft-node log dump raft-data/n1 --json | head
     """
-    import msgspec
-
     from node.storage.inspect import dump
     from node.storage.inspect_lines import DamageLine, FrameLine
 
@@ -43,7 +47,7 @@ def _dump(folder: Folder, as_json: Json = False) -> int:
         if isinstance(line, FrameLine):
             line = _described(line)
         if as_json:
-            print(msgspec.json.encode(line).decode())
+            print_object(line)
         elif not isinstance(line, DamageLine):
             print("\n".join(_lines(line)))
         if isinstance(line, DamageLine):
@@ -59,13 +63,11 @@ def _verify(folder: Folder, as_json: Json = False) -> int:
     [bold]Example[/bold]
       raft-node log verify raft-data/n1
     """
-    import msgspec
-
     from node.storage.inspect import verify
 
     found = verify(_files(folder))
     if as_json:
-        print(msgspec.json.encode(found).decode())
+        print_object(found)
     elif not found.damage:
         print("\n".join(_verdict(found)))
     if found.damage:

@@ -16,6 +16,7 @@ from node.raft.events import Deadline
 from node.raft.messages import Message
 from node.raft.types import Member
 from node.runtime.driver import Driver
+from node.runtime.heldup import HeldUp
 from node.runtime.inbox import Inbox
 from node.runtime.inputs import Arrived, Input, WantOrder, WantRead, WantRelay, WantWrite
 from node.runtime.ports import CommandOutcome, NotProposed, ReadFailed, Readiness
@@ -66,6 +67,7 @@ class Shell:
         self._deadline_is_due = deadline_is_due
         self._request_timeout_us = request_timeout_us
         self._ready = ReadyWatch(election_timeout_us)
+        self._held_up = HeldUp(election_timeout_us)
         self._ran_us = self.started_us
         self._inbox = Inbox()
         self._scheduled = False
@@ -209,6 +211,8 @@ class Shell:
         self._timer = self._loop.call_later(delay_s, self._timer_fired, GRACE_TURNS)
 
     def _timer_fired(self, turns_left: int) -> None:
+        if turns_left == GRACE_TURNS and self._timer_at_us is not None:
+            self._held_up.saw(monotonic_us() - self._timer_at_us)
         self._deadline_is_due(turns_left > 0 and not self.stopped)
         if turns_left:
             # A handle for each turn; `_timer` stays set, so that `_arm` sees a deadline under way.
@@ -218,7 +222,7 @@ class Shell:
         self._timer_at_us = None
         deadline = self._driver.deadline
         if deadline is not None and monotonic_us() >= deadline:
-            self.post(Deadline())
+            self.post(Deadline(self._held_up.us))
         else:
             self._arm()
 

@@ -8,7 +8,7 @@ What waits has no limit of its own, because a queue that is full could only wait
 that the core's log holds as well, and the core takes no more of those than its settings allow: a leader refuses
 proposals above `log_bytes_max`, a follower's leader has at most `inflight_bytes_max` unacknowledged on the way to it.
 Entries that were truncated while they waited are kept by the queue alone: at most one leader's `inflight_bytes_max`
-for each change of leaders. `oldest_pending_us` shows a disk that does not answer.
+for each change of leaders. `oldest_pending_s` shows a disk that does not answer.
 """
 
 from collections.abc import Callable, Sequence

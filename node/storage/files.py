@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable
 from typing import Protocol
 
+from node import cures
 from node.storage.errors import StorageError, from_os_error
 
 LOCK_NAME = "lock"
@@ -225,5 +226,5 @@ def prepare_folder(folder: str | os.PathLike[str], around_sync: AroundSync = lam
     except OSError as error:
         raise from_os_error(error, "make the data folder", path) from error
     if not os.path.isdir(path):
-        raise StorageError(f"{path} is not a folder: choose a folder with --data-dir", file=path)
+        raise StorageError(f"{path} is not a folder: {cures.CHOOSE_FOLDER}", file=path)
     return OsFiles(path, around_sync)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from node import cures
 from node.raft.effects import Persist
 from node.raft.types import UNBORN, HardState
 from node.storage.errors import StorageError, from_os_error
@@ -26,7 +27,7 @@ def lock(files: FilePort) -> None:
         files.lock()
     except FolderInUse as error:
         holder = f"process {error.holder}" if error.holder else "another process"
-        what = f"{files.folder} is in use by {holder}: stop that process, or choose another data folder"
+        what = f"{files.folder} is in use by {holder}: {cures.STOP_OTHER}"
         raise StorageError(what, file=files.folder) from error
     except OSError as error:
         raise from_os_error(error, "use the data folder", files.folder) from error
@@ -37,7 +38,7 @@ def begin(
 ) -> tuple[SegmentWriter, Recovered]:
     """Make the log of a node whose folder holds none, durably. `leftovers`: files that mean nothing."""
     if len(name.encode()) > NAME_BYTES_MAX:
-        raise StorageError(f"the node name {name[:20]}... is too long: choose one of at most {NAME_BYTES_MAX} bytes")
+        raise StorageError(f"the node name {name[:20]}... is longer than {NAME_BYTES_MAX} bytes: {cures.SHORTER_NAME}")
     header = SegmentHeader(
         number=1,
         size_bytes=segment_bytes,

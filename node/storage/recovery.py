@@ -7,8 +7,9 @@ of it has passed.
 
 import msgspec
 
+from node import cures
 from node.raft.types import Base, Entry, HardState, SnapshotInfo
-from node.storage.errors import NEW_MEMBER_CURE, StorageError
+from node.storage.errors import StorageError
 from node.storage.files import FilePort
 from node.storage.replay import Replay
 from node.storage.scanning import SegmentScan, scan, segment_numbers, without_leftovers
@@ -62,7 +63,7 @@ def survey(files: FilePort, name: str) -> Survey | None:
         if result.header.name != name:
             raise StorageError(
                 f"{result.file}, byte 0: this log belongs to node {result.header.name}, not to {name}: "
-                f"start this node with its own data folder, or {NEW_MEMBER_CURE}",
+                f"{cures.OWN_FOLDER}",
                 file=result.file,
                 offset=0,
             )

@@ -14,14 +14,12 @@ from collections.abc import Collection
 
 import msgspec
 
+from node import cures
 from node.raft.types import Base, SnapshotInfo
-from node.storage.errors import NEW_MEMBER_CURE, damaged, from_os_error
+from node.storage.errors import damaged, from_os_error
 from node.storage.files import TEMPORARY_SUFFIX, FilePort
 from node.storage.frames import Malformed
 from node.storage.snapshot_format import SnapshotHeader, SnapshotReader, intact_bytes
-
-MOVE_AWAY_CURE = "move this file to another folder and start the node again, because the log reaches back to before it"
-"""For a snapshot that cannot be used and is not needed either."""
 
 _NAME = re.compile(r"snapshot-(\d{16,})\.snap")
 _PART_NAME = re.compile(r"snapshot-(\d{16,})-\d+-\d+-[0-9a-f]{8}\.part")
@@ -65,7 +63,7 @@ class SnapshotFile:
     """A snapshot that is read in order, each chunk verified. Methods raise `StorageError`, with `cure`, for damage, and
     `OSError`."""
 
-    def __init__(self, files: FilePort, name: str, cure: str = NEW_MEMBER_CURE) -> None:
+    def __init__(self, files: FilePort, name: str, cure: str = cures.MEMBER_LOST) -> None:
         self._path = f"{files.folder}/{name}"
         self._cure = cure
         try:
@@ -96,7 +94,7 @@ class SnapshotFile:
         return self._reader.info
 
 
-def verified(files: FilePort, index: int, cure: str = NEW_MEMBER_CURE) -> SnapshotInfo:
+def verified(files: FilePort, index: int, cure: str = cures.MEMBER_LOST) -> SnapshotInfo:
     """The snapshot of that name, read as a whole; raises `StorageError` for damage, and `OSError`."""
     name = snapshot_name(index)
     info = SnapshotFile(files, name, cure).verify()
@@ -125,7 +123,7 @@ def look(files: FilePort, log: Base | None) -> SnapshotsFound:
 
 def _latest(files: FilePort, found: list[int], log: Base | None) -> SnapshotInfo:
     before = found[-2] if len(found) > 1 else 0
-    cure = MOVE_AWAY_CURE if log is not None and log.index <= before else NEW_MEMBER_CURE
+    cure = cures.MOVE_SNAPSHOT if log is not None and log.index <= before else cures.MEMBER_LOST
     path = f"{files.folder}/{snapshot_name(found[-1])}"
     try:
         info = verified(files, found[-1], cure)

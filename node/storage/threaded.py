@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from node import cures
 from node.raft.effects import Persist
 from node.storage.commit import Ages, Clock, Deliver, Done, Writer
 from node.storage.errors import StorageError
@@ -96,7 +97,7 @@ class ThreadedCommit:
         if self._thread.is_alive():
             raise StorageError(
                 f"the disk has not finished a write for {self.oldest_pending_s:.0f} s, so this node ends without it: "
-                "check the disk"
+                f"{cures.CHECK_DISK}"
             )
         self._report()
 

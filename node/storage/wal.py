@@ -67,11 +67,6 @@ class Wal:
         self._writer.compact(index)
         self._commit.look_for_chores()
 
-    @property
-    def oldest_pending_us(self) -> int:
-        """How long the oldest write that is not durable has waited, in microseconds of `clock`; 0: none waits."""
-        return int(self._commit.oldest_pending_s * 1e6)
-
     def close(self) -> None:
         """Finish what was submitted, then let go of files, thread and lock. May be called twice.
 

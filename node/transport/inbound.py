@@ -15,7 +15,7 @@ import aiohttp
 from aiohttp import web
 
 from node.raft.messages import Lane
-from node.transport.outbound import LINK_PATH, REFUSAL_HEADER
+from node.transport.dialling import LINK_PATH, REFUSAL_HEADER
 from node.transport.packing import PACK_BYTES_MAX, PREFIX_BYTES, PackError, frames_of
 from node.transport.port import GOODBYE, NO_PEER, Receiver
 from node.transport.settings import LinkSettings

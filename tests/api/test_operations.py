@@ -84,7 +84,7 @@ async def test_what_is_not_there_is_said_in_json(method: str, path: str, status:
         (b"GET / HTTP/1.1\r\nHost: localhost\r\nExpect: \x80\r\n\r\n", 417, "expectation-failed"),
         (b"CONNECT HTTP/1.1\r\n\r\n", 505, "http-version"),
         (b"GET / HTTP/1.1\r\nHost: localhost\r\n: \r\n\r\n", 400, "malformed"),
-        (b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "malformed"),
+        (b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 414, "too-long"),
     ],
 )
 async def test_what_the_framework_would_answer_by_itself_is_json_too(

@@ -1,7 +1,7 @@
 """The tests of this folder notice the mistakes that they are for: each mutation of the algorithm fails one of them.
 
-`make test` checks that every anchor is still there. `make test-slow` plants a fixed few, `python -m tests.raft.mutations`
-and `RAFT_ALL_MUTATIONS=1 pytest -m slowest tests/raft/test_mutations.py` all of them.
+`make test` checks that every anchor is still there. `make test-slow` plants a fixed few,
+`python -m tests.raft.mutations` and `RAFT_ALL_MUTATIONS=1 pytest -m slowest tests/raft/test_mutations.py` all of them.
 """
 
 import os

@@ -210,15 +210,15 @@ def test_the_age_of_the_oldest_write_is_told_until_it_is_durable(threaded: bool)
     disk = ClockedDisk()
     log = Log(disk, threaded=threaded, own_clock=disk.clock)
     log.write(birth())
-    assert log.wal.oldest_pending_us == 0
+    assert log.wal._commit.oldest_pending_s == 0
     log.submit(append(2, command(2)))
     disk.now_s = 1.5
     log.submit(append(3, command(3)))
     disk.now_s = 2.0
-    assert log.wal.oldest_pending_us == 2_000_000
+    assert log.wal._commit.oldest_pending_s == 2
     log.wal.flush()
     log.settle()
-    assert log.wal.oldest_pending_us == 0
+    assert log.wal._commit.oldest_pending_s == 0
     log.close()
 
 
@@ -232,7 +232,7 @@ def test_what_waits_behind_a_running_sync_is_as_old_as_that() -> None:
     assert disk.syncing.wait(WAIT_SECONDS_MAX)
     disk.now_s = 3.0
     log.submit(append(3, command(3)))
-    assert log.wal.oldest_pending_us == 3_000_000
+    assert log.wal._commit.oldest_pending_s == 3
     disk.release()
     log.wal.flush()
     log.settle()

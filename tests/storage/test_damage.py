@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from node import cures
 from node.raft.types import HardState
 from node.storage.errors import StorageError
 from node.storage.frames import (
@@ -61,7 +62,7 @@ def _refused(content: Files) -> StorageError:
     sentence = str(refused.value)
     assert "\n" not in sentence
     assert refused.value.file in sentence
-    assert "return as a new member" in sentence
+    assert cures.MEMBER_LOST in sentence
     return refused.value
 
 

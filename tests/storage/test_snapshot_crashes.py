@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from node import cures
 from node.raft.types import Entry, HardState, SnapshotInfo
 from node.storage.recovery import Recovered
 from tests.simulation.disk import SimulatedDisk
@@ -184,7 +185,7 @@ def test_a_disk_that_fails_while_one_is_received_is_a_sentence_and_the_next_atte
     found, problem = bench.receive(info, data, 700)
     assert found is None
     assert "No space left on device" in problem
-    assert "free space on its disk" in problem
+    assert cures.SNAPSHOT_NO_SPACE in problem
     disk.heal()
     assert bench.receive(info, data, 700) == (info, "")
     assert bench.chunks(info) == ([*NEWER], "")
@@ -201,7 +202,7 @@ def test_what_cannot_be_read_back_is_not_relied_upon() -> None:
     bench = SnapshotBench(disk, recovered=_log(disk, 20, snapshot=5))
     info, problem = bench.take(base_at(15), *NEWER)
     assert info is None
-    assert "is damaged (checksum mismatch): check the disk; this node goes on without it" in problem
+    assert f"is damaged (checksum mismatch): {cures.SNAPSHOT_FAILED}" in problem
     assert bench.snapshots.latest is not None
     assert bench.snapshots.latest.base.index == 5
     disk.kill()
