@@ -174,6 +174,23 @@ def test_a_disk_that_fails_while_one_is_taken_is_a_sentence_and_the_next_succeed
         bench.taken(base_at(18), *NEWER)
 
 
+def test_a_snapshot_that_failed_once_is_not_gone_on_with() -> None:
+    disk = SimulatedDisk()
+    bench = SnapshotBench(disk, recovered=_log(disk, 20))
+    writer = bench.snapshots.begin(base_at(15))
+    writer.add(b"one")
+    disk.fail("pwrite", errno.ENOSPC)
+    writer.add(b"two")
+    disk.heal()
+    writer.add(b"three")
+    told: list[tuple[object, str]] = []
+    writer.finish(lambda info, problem: told.append((info, problem)))
+    bench.until(told)
+    assert told[0][0] is None
+    assert cures.SNAPSHOT_NO_SPACE in told[0][1]
+    assert not any(name.startswith("snapshot") for name in disk.names())
+
+
 @pytest.mark.parametrize("operation", ["create", "pwrite", "sync", "rename", "sync_folder", "read_range", "size"])
 def test_a_disk_that_fails_while_one_is_received_is_a_sentence_and_the_next_attempt_succeeds(operation: str) -> None:
     source = SimulatedDisk()
