@@ -21,8 +21,13 @@ RAISE_FILE_SIZE = "raise the limit on file sizes (ulimit -f), then start the nod
 RAISE_OPEN_FILES = "raise the limit on open files (ulimit -n), then start the node again"
 CHECK_DISK = f"check the disk, then start the node again; if the disk is failing, {MEMBER_LOST}"
 LOOK_AT_MOUNT = "look at the disk and its mount, then start the node again"
-MOVE_AWAY = "move this file to another folder and start the node again, because the log reaches back to before it"
-"""Of a snapshot that cannot be used and is not needed either."""
+MOVE_SNAPSHOT = "move this file to another folder and start the node again, because the log reaches back to before it"
+SNAPSHOT_NO_SPACE = "make room on its disk; this node goes on, and tries again later"
+SNAPSHOT_FAILED = "look at the disk and its mount; this node goes on, and tries again later"
+SNAPSHOT_SENT_AGAIN = (
+    "it was damaged on its way or on this disk, and is removed; this node goes on, and asks for it again"
+)
+LOOK_AGAIN = "look again"
 STOP_OTHER = "stop that process, or choose another data folder"
 OWN_FOLDER = f"start this node with its own data folder; if that is lost, {MEMBER_LOST}"
 SHORTER_NAME = "choose a shorter one"

@@ -12,7 +12,6 @@ must not serve a state that never was. This module only judges.
 
 import msgspec
 
-from node import cures
 from node.raft.types import HardState, SnapshotInfo
 from node.storage.errors import StorageError, damaged
 from node.storage.files import FilePort
@@ -50,7 +49,7 @@ def missing(files: FilePort, found: SnapshotsFound) -> StorageError:
     """Snapshots without a log: what this node has promised, its term and its vote, is gone."""
     assert found.latest is not None
     path = f"{files.folder}/{snapshot_name(found.latest.base.index)}"
-    return damaged(path, 0, "there is a snapshot, but no log beside it", cures.MEMBER_LOST)
+    return damaged(path, 0, "there is a snapshot, but no log beside it")
 
 
 def _term_at(log: Recovered, index: int) -> int | None:

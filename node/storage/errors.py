@@ -41,10 +41,10 @@ def damaged(file: str, offset: int, what: str, cure: str = cures.MEMBER_LOST) ->
 
 
 def failed_for_now(error: OSError, doing: str, file: str) -> str:
-    """The sentence for a system call whose failure stops nothing: the same is tried again later."""
+    """The sentence for a system call on a snapshot; that it fails stops nothing, and the same is tried again later."""
     reason = os.strerror(error.errno) if error.errno else str(error)
-    cure = _CURES.get(error.errno or 0, "look at the disk and its mount").removesuffix(", then start the node again")
-    return f"cannot {doing} {file} ({reason}): {cure}; this node goes on, and tries again later"
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return f"cannot {doing} {file} ({reason}): {cures.SNAPSHOT_NO_SPACE if full else cures.SNAPSHOT_FAILED}"
 
 
 def from_os_error(error: OSError, doing: str, file: str) -> StorageError:

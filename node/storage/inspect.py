@@ -10,6 +10,7 @@ node removes meanwhile is said to be gone, and `verify` looks again.
 
 from collections.abc import Iterator
 
+from node import cures
 from node.storage.continuity import join, missing
 from node.storage.errors import StorageError, from_os_error
 from node.storage.files import FilePort
@@ -100,9 +101,8 @@ def _gone(error: StorageError) -> bool:
 
 def _sentence(error: StorageError) -> str:
     if _gone(error):
-        return (
-            f"{error.file} went away while the log was read, because its node runs and has a newer snapshot: look again"
-        )
+        what = "went away while the log was read, because its node runs and has a newer snapshot"
+        return f"{error.file} {what}: {cures.LOOK_AGAIN}"
     return str(error)
 
 

@@ -123,7 +123,7 @@ def look(files: FilePort, log: Base | None) -> SnapshotsFound:
 
 def _latest(files: FilePort, found: list[int], log: Base | None) -> SnapshotInfo:
     before = found[-2] if len(found) > 1 else 0
-    cure = cures.MOVE_AWAY if log is not None and log.index <= before else cures.MEMBER_LOST
+    cure = cures.MOVE_SNAPSHOT if log is not None and log.index <= before else cures.MEMBER_LOST
     path = f"{files.folder}/{snapshot_name(found[-1])}"
     try:
         info = verified(files, found[-1], cure)

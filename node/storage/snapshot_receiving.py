@@ -7,6 +7,7 @@ has come proves nothing before all of it was verified. It must not know who send
 
 from collections.abc import Callable
 
+from node import cures
 from node.raft.types import SnapshotInfo
 from node.storage.errors import failed_for_now
 from node.storage.files import FilePort
@@ -14,8 +15,6 @@ from node.storage.snapshot_files import Partial, is_part, part_name
 from node.storage.snapshot_writing import Ended, publish
 from node.storage.spool import Spool
 from node.storage.worker import FileWorker
-
-_DAMAGED = "it was damaged on its way or on this disk, and is removed; this node goes on, and asks for it again"
 
 
 class SnapshotReceiver:
@@ -95,7 +94,7 @@ class SnapshotReceiver:
         at, size = self._spool.offset, self._info.size_bytes
         if self._given_up or at != size:
             return at, f"{self._files.folder}/{self._name} has {at} of {size} bytes: send the others first"
-        problem = publish(self._files, self._spool, self._info, self._in_use, _DAMAGED)
+        problem = publish(self._files, self._spool, self._info, self._in_use, cures.SNAPSHOT_SENT_AGAIN)
         if problem:
             self._spool.offset = 0
         return self._spool.offset, problem

@@ -6,6 +6,7 @@ not know what a chunk holds, nor when a snapshot is due.
 
 from collections.abc import Callable
 
+from node import cures
 from node.raft.errors import invariant
 from node.raft.types import SnapshotInfo
 from node.storage.errors import StorageError, failed_for_now
@@ -16,8 +17,6 @@ from node.storage.spool import Spool
 from node.storage.worker import FileWorker
 
 Ended = Callable[[SnapshotInfo | None, str], None]
-
-_DAMAGED = "check the disk; this node goes on without it, and tries again later"
 
 
 def publish(files: FilePort, spool: Spool, info: SnapshotInfo, in_use: Callable[[], set[str]], cure: str) -> str:
@@ -126,7 +125,7 @@ class SnapshotWriter:
         if self._aborted:
             self._problem = self._problem or "it was given up"
         if not self._problem:
-            self._problem = publish(self._files, self._spool, info, self._in_use, _DAMAGED)
+            self._problem = publish(self._files, self._spool, info, self._in_use, cures.SNAPSHOT_FAILED)
         return info, self._problem
 
     def _discard(self) -> None:

@@ -10,7 +10,7 @@ from node.raft.effects import Persist
 from node.raft.errors import InvariantViolation, invariant
 from node.raft.types import Base, base_of_birth
 from node.storage.adaptive import AdaptiveCommit
-from node.storage.commit import Clock, Deliver, Done, GroupCommit, InlineCommit, ThreadedCommit
+from node.storage.commit import Clock, Deliver, Done, GroupCommit, InlineCommit
 from node.storage.continuity import join, missing
 from node.storage.errors import StorageError
 from node.storage.files import FilePort
@@ -21,6 +21,7 @@ from node.storage.recovery import Recovered, survey
 from node.storage.replay import fixed_index
 from node.storage.segments import SEGMENT_BYTES, SegmentWriter
 from node.storage.snapshot_files import look
+from node.storage.threaded import ThreadedCommit
 
 
 class Wal:
@@ -69,7 +70,7 @@ class Wal:
     def close(self) -> None:
         """Finish what was submitted, then let go of files, thread and lock. May be called twice.
 
-        Takes `CLOSE_SECONDS_MAX` (commit.py) at most where a thread writes, and raises `StorageError` where that was
+        Takes `CLOSE_SECONDS_MAX` (threaded.py) at most where a thread writes, and raises `StorageError` where that was
         not enough. Whoever closes has nothing else to do any more: this waits.
         """
         if self._closed:

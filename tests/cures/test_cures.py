@@ -23,10 +23,13 @@ import pytest
 
 from node import cures
 from node.storage.errors import StorageError
+from node.storage.inspect import dump
+from node.storage.inspect_lines import DamageLine, SnapshotLine
 from tests.chaos.local_cluster import LocalCluster, local_cluster
 from tests.cluster.harness import free_base_port
 from tests.simulation.disk import SimulatedDisk
-from tests.storage.logs import Log, append, birth, command
+from tests.storage.logs import Log, append, birth, command, snapshot_at
+from tests.storage.snapshotting import SnapshotBench, base_at
 from tests.supervisor.conftest import eventually
 
 NODE = Path(cures.__file__).parent
@@ -231,12 +234,77 @@ def test_a_name_that_no_log_can_hold() -> None:
     Log(SimulatedDisk(), name="n" * 200).close()
 
 
+@follows("MOVE_SNAPSHOT")
+def test_a_damaged_snapshot_that_the_log_does_not_need_is_moved_away() -> None:
+    disk = SimulatedDisk()
+    log = Log(disk)
+    log.write(birth(), append(2, command(2), command(3)))
+    log.close()
+    snapshot_at(disk, base_at(2), b"state")
+    name = "snapshot-0000000000000002.snap"
+    disk.flip(name, 100, 0x01)
+    with pytest.raises(StorageError) as failed:
+        Log(disk)
+    assert str(failed.value).endswith(cures.MOVE_SNAPSHOT)
+    disk.remove(name)
+    again = Log(disk)
+    assert [entry.index for entry in again.recovered.entries] == [1, 2, 3]
+    again.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "cure"), [(errno.ENOSPC, cures.SNAPSHOT_NO_SPACE), (errno.EIO, cures.SNAPSHOT_FAILED)]
+)
+@follows("SNAPSHOT_NO_SPACE", "SNAPSHOT_FAILED")
+def test_a_disk_that_failed_a_snapshot_is_mended_and_the_next_one_succeeds(code: int, cure: str) -> None:
+    disk = SimulatedDisk()
+    bench = SnapshotBench(disk)
+    disk.fail("pwrite", code)
+    info, problem = bench.take(base_at(7), b"state")
+    assert info is None
+    assert problem.endswith(cure)
+    disk.heal()
+    bench.taken(base_at(8), b"state")
+
+
+@follows("SNAPSHOT_SENT_AGAIN")
+def test_a_snapshot_that_was_damaged_on_its_way_is_sent_again() -> None:
+    one, two = SnapshotBench(SimulatedDisk()), SnapshotBench(SimulatedDisk())
+    info = one.taken(base_at(7), b"state" * 100)
+    data = b"".join(one.pieces(info))
+    found, problem = two.receive(info, data[:300] + b"?" + data[301:])
+    assert found is None
+    assert problem.endswith(cures.SNAPSHOT_SENT_AGAIN)
+    assert two.receive(info, data) == (info, "")
+
+
+@follows("LOOK_AGAIN")
+def test_a_log_that_its_node_compacts_meanwhile_is_looked_at_again() -> None:
+    disk = SimulatedDisk()
+    log = Log(disk, segment_bytes=1024)
+    log.write(birth())
+    for index in range(2, 20):
+        log.write(append(index, command(index)))
+    snapshot_at(disk, base_at(15), b"state")
+    lines = dump(disk)
+    next(lines)
+    for _ in range(3):
+        log.wal.compact(15)
+    (*_, last) = lines
+    assert isinstance(last, DamageLine)
+    assert last.sentence.endswith(cures.LOOK_AGAIN)
+    (*_, last) = dump(disk)
+    assert isinstance(last, SnapshotLine)
+    log.close()
+
+
 def test_every_cure_is_followed_by_a_test() -> None:
     assert set(ALL) == set(FOLLOWED)
 
 
 _SOUNDS_LIKE_ONE = re.compile(
-    r"then start the node|new member\b|ulimit|choose (a|an)other|choose a folder|stop that process"
+    r"(then|and) start the node|tries again|look again|new member\b|ulimit|choose (a|an)other|choose a folder"
+    r"|stop that process"
 )
 _PLACES = ("storage", "exits.py", "recovering.py", "file_limits.py", "app.py", "assembly.py", "leaving.py")
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from node.raft.effects import Persist
-from node.storage.commit import CHORES_AFTER_GROUPS, ThreadedCommit
 from node.storage.errors import StorageError
 from node.storage.inspect import dump
 from node.storage.inspect_lines import FrameLine
+from node.storage.threaded import CHORES_AFTER_GROUPS, ThreadedCommit
 from node.storage.wal import open_wal
 from tests.simulation.disk import SimulatedDisk, SimulatedFile
 from tests.storage.disks import ClockedDisk, SlowDisk
@@ -240,7 +240,7 @@ def test_what_waits_behind_a_running_sync_is_as_old_as_that() -> None:
 
 
 def test_a_silent_disk_keeps_no_node_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("node.storage.commit.CLOSE_SECONDS_MAX", 0.01)
+    monkeypatch.setattr("node.storage.threaded.CLOSE_SECONDS_MAX", 0.01)
     disk = ClockedDisk()
     log = Log(disk, threaded=True, own_clock=disk.clock)
     log.write(birth())

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from node import cures
 from node.raft.types import Entry, HardState, SnapshotInfo
 from node.storage.recovery import Recovered
 from tests.simulation.disk import SimulatedDisk
@@ -173,6 +174,23 @@ def test_a_disk_that_fails_while_one_is_taken_is_a_sentence_and_the_next_succeed
         bench.taken(base_at(18), *NEWER)
 
 
+def test_a_snapshot_that_failed_once_is_not_gone_on_with() -> None:
+    disk = SimulatedDisk()
+    bench = SnapshotBench(disk, recovered=_log(disk, 20))
+    writer = bench.snapshots.begin(base_at(15))
+    writer.add(b"one")
+    disk.fail("pwrite", errno.ENOSPC)
+    writer.add(b"two")
+    disk.heal()
+    writer.add(b"three")
+    told: list[tuple[object, str]] = []
+    writer.finish(lambda info, problem: told.append((info, problem)))
+    bench.until(told)
+    assert told[0][0] is None
+    assert cures.SNAPSHOT_NO_SPACE in told[0][1]
+    assert not any(name.startswith("snapshot") for name in disk.names())
+
+
 @pytest.mark.parametrize("operation", ["create", "pwrite", "sync", "rename", "sync_folder", "read_range", "size"])
 def test_a_disk_that_fails_while_one_is_received_is_a_sentence_and_the_next_attempt_succeeds(operation: str) -> None:
     source = SimulatedDisk()
@@ -184,7 +202,7 @@ def test_a_disk_that_fails_while_one_is_received_is_a_sentence_and_the_next_atte
     found, problem = bench.receive(info, data, 700)
     assert found is None
     assert "No space left on device" in problem
-    assert "free space on its disk" in problem
+    assert cures.SNAPSHOT_NO_SPACE in problem
     disk.heal()
     assert bench.receive(info, data, 700) == (info, "")
     assert bench.chunks(info) == ([*NEWER], "")
@@ -201,7 +219,7 @@ def test_what_cannot_be_read_back_is_not_relied_upon() -> None:
     bench = SnapshotBench(disk, recovered=_log(disk, 20, snapshot=5))
     info, problem = bench.take(base_at(15), *NEWER)
     assert info is None
-    assert "is damaged (checksum mismatch): check the disk; this node goes on without it" in problem
+    assert f"is damaged (checksum mismatch): {cures.SNAPSHOT_FAILED}" in problem
     assert bench.snapshots.latest is not None
     assert bench.snapshots.latest.base.index == 5
     disk.kill()

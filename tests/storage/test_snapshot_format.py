@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from node.raft.types import HardState, SnapshotInfo
 from node.storage.errors import StorageError
 from node.storage.frames import Malformed
-from node.storage.snapshot_format import SnapshotHeader, SnapshotReader, intact_bytes
+from node.storage.snapshot_format import Position, SnapshotEncoder, SnapshotHeader, SnapshotReader, intact_bytes
 from tests.simulation.disk import SimulatedDisk
 from tests.storage.logs import NAME, Log, append, birth, command, snapshot_at
 from tests.storage.snapshotting import SnapshotBench, base_at
@@ -102,6 +102,15 @@ def test_a_chunk_that_was_damaged_after_the_start_is_never_given_out() -> None:
     chunks, problem = bench.chunks(INFO)
     assert chunks == [*CHUNKS[:2]]
     assert "chunk 3 is damaged" in problem
+
+
+def test_a_closing_record_that_counts_otherwise_is_refused() -> None:
+    encoder = SnapshotEncoder(SnapshotHeader(base_at(3)))
+    records = [encoder.head, *map(encoder.chunk, CHUNKS)]
+    at = encoder.position
+    for wrong in (Position(at.offset, at.chunks + 1, at.chain), Position(at.offset - 1, at.chunks, at.chain)):
+        encoder.position = wrong
+        assert "and these are others" in str(_refused(b"".join((*records, encoder.closing()[0]))))
 
 
 def test_an_unknown_version_is_refused_as_such() -> None:
