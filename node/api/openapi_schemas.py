@@ -80,6 +80,7 @@ def _operations() -> dict[str, Schema]:
             "learners": items(_MEMBER),
             "peers": items(record({"name": TEXT, "last_contact_ms": either(DURATION, NULL), "link_up": FLAG})),
             "faults": items(_FAULT),
+            "snapshot": record({"index": COUNT, "bytes": COUNT, "taking": FLAG, "receiving": FLAG, "restoring": FLAG}),
         }
     )
     node: dict[str, Schema] = {

@@ -17,7 +17,7 @@ from node.observe.metrics import CONTENT_TYPE, Metrics
 from node.observe.stats import Stats, faults_body
 from node.raft.status import CoreStatus, PeerStatus
 from node.raft.types import Member
-from node.runtime.ports import LogLine, NodeHandle, PeerView, Status
+from node.runtime.ports import LogLine, NodeHandle, PeerView, SnapshotView, Status
 
 LOG_LINES_DEFAULT = 100
 LOG_LINES_MAX = 1000
@@ -174,7 +174,20 @@ def status_body(status: Status) -> dict[str, object]:
         "client_url": status.client_url,
         "fatal": status.fatal,
         "leaving": status.leaving,
+        "snapshot": _snapshot(status.snapshot),
         "faults": faults_body(status.faults),
+    }
+
+
+def _snapshot(view: SnapshotView) -> dict[str, object]:
+    sending = [{"peer": to.peer, "bytes": to.bytes_there, "of_bytes": to.size_bytes} for to in view.sending]
+    return {
+        "index": view.index,
+        "bytes": view.size_bytes,
+        "taking": view.taking,
+        "receiving": view.receiving,
+        "restoring": view.restoring,
+        "sending": sending,
     }
 
 

@@ -19,7 +19,7 @@ from node.runtime.driver import Driver
 from node.runtime.heldup import HeldUp
 from node.runtime.inbox import Inbox
 from node.runtime.inputs import Arrived, Input, WantOrder, WantRead, WantRelay, WantWrite
-from node.runtime.ports import CommandOutcome, NotProposed, ReadFailed, Readiness
+from node.runtime.ports import CommandOutcome, NotProposed, ReadFailed, Readiness, SnapshotView
 from node.runtime.readiness import ReadyWatch
 
 GRACE_TURNS = 4
@@ -82,6 +82,10 @@ class Shell:
     def core(self) -> Raft:
         """To look at; only the driver steps it."""
         return self._driver.core
+
+    def snapshot_view(self) -> SnapshotView:
+        """What there is of snapshots."""
+        return self._driver.snapshot_view()
 
     def start(self) -> None:
         """Begin; from now on the driver runs on this loop."""
