@@ -62,11 +62,18 @@ def test_a_replay_counts_from_its_base() -> None:
         (FrameBody(None, 100, []), "truncates from index 100 "),
         (FrameBody(None, 102, []), "truncates from index 102 "),
         (FrameBody(HardState(7, "", 101), None, []), "commit index 101 lies beyond the last entry, 100"),
+        (FrameBody(None, None, [], Base(200, 7, 0, MEMBERS, "d" * 32)), "a base of cluster d+ in a log of cluster c+"),
+        (FrameBody(None, None, [], Base(200, 7, 0, MEMBERS)), r"a base of cluster \(none\) in a log of cluster c+"),
+        (FrameBody(None, None, [], Base(99, 7, 0, MEMBERS, "c" * 32)), "base 99 lies before the commit index 100"),
+        (FrameBody(None, None, [], None, Base(99, 7, 0, MEMBERS, "c" * 32)), "goes on after entry 99 of term 7, but"),
+        (FrameBody(None, None, [], None, Base(100, 6, 0, MEMBERS, "c" * 32)), "ends at entry 100 of term 7"),
     ],
 )
 def test_what_cannot_follow_a_base_is_refused(body: FrameBody, words: str) -> None:
+    replay = Replay(HUNDRED)
+    replay.take(FrameBody(HardState(7, "a", 100), None, []))
     with pytest.raises(Malformed, match=words):
-        Replay(HUNDRED).take(body)
+        replay.take(body)
 
 
 def test_a_base_takes_all_entries_away_and_the_log_goes_on_after_it() -> None:
