@@ -69,6 +69,20 @@ class Applied(msgspec.Struct, frozen=True):
     index: int
 
 
+class PeerUp(msgspec.Struct, frozen=True):
+    """A process of `member` opened a link to this node. `boot` is new in every process."""
+
+    member: Member
+    boot: str
+
+
+class PeerGone(msgspec.Struct, frozen=True):
+    """No link with that process stands any more, one of them broke without goodbye, and its port refused a dial."""
+
+    member: Member
+    boot: str
+
+
 class Campaign(msgspec.Struct, frozen=True):
     """An operator wants this server to campaign as the target of a hand-over does: no PreVote, no stickiness.
 
@@ -100,4 +114,4 @@ class LeaveInitial(msgspec.Struct, frozen=True):
 Order = Campaign | ForceTimeout | TransferLeadership | LeaveInitial
 """What an operator may ask of the algorithm."""
 
-Event = Deadline | Continue | Receive | Propose | Read | ForgetReads | Persisted | Applied | Order
+Event = Deadline | Continue | Receive | PeerUp | PeerGone | Propose | Read | ForgetReads | Persisted | Applied | Order

@@ -80,6 +80,21 @@ class OwnReads(msgspec.Struct):
     """The last round begun as a leader."""
 
 
+class Evidence(msgspec.Struct):
+    """What the links say of the leader's process; see evidence.py. `gone`: the leader that is gone as far as this
+    server can see, empty: none is. `due_us`: when it campaigns for that reason, so often at most."""
+
+    boots: dict[str, str] = msgspec.field(default_factory=dict)
+    """By name: the process that said hello last."""
+    gone: str = ""
+    due_us: int | None = None
+    tries_left: int = 0
+
+    def forget(self) -> None:
+        """It was about a leader who lives, or a term that is over."""
+        self.gone, self.due_us = "", None
+
+
 class Transfer(msgspec.Struct):
     """A hand-over under way: who asked (`request`), to whom, begun in `term`, given up at `due_us`; `told`: the target
     has its TimeoutNow. It outlives the lead itself, to see who leads then."""
@@ -150,6 +165,7 @@ class State:
         self.candidacy: Candidacy | None = None
         self.leadership: Leadership | None = None
         self.transfer: Transfer | None = None
+        self.evidence = Evidence()
         # Members
         self.configuration = Configuration(())
         """The one in force; see membership.py."""
@@ -275,6 +291,7 @@ class State:
             "heartbeat": None if lead is None else lead.heartbeat_due_us,
             "quorum-check": None if lead is None else lead.quorum_due_us,
             "disk-silence": self._disk_silence_due_us(),
+            "leader-gone": self.evidence.due_us,
             "birth": self.birth_due_us,
             "transfer": None if self.transfer is None else self.transfer.due_us,
         }

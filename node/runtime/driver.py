@@ -13,7 +13,19 @@ from collections.abc import Sequence
 
 from node.raft.core import Raft
 from node.raft.effects import Accepted, Apply, ConfigChanged, Effect, Ordered, Persist, ReadReady, Refused, Send, Trace
-from node.raft.events import Continue, Deadline, Event, ForgetReads, Persisted, Proposal, Propose, Read, Receive
+from node.raft.events import (
+    Continue,
+    Deadline,
+    Event,
+    ForgetReads,
+    PeerGone,
+    PeerUp,
+    Persisted,
+    Proposal,
+    Propose,
+    Read,
+    Receive,
+)
 from node.raft.messages import Command, CommandReply, Forward, ForwardReply, Message, Report
 from node.raft.types import Entry, Member
 from node.runtime.answers import Answers
@@ -108,7 +120,7 @@ class Driver:
                     self._relaying.want_order(item, events)
                 case WantRelay():
                     self._relaying.want_relay(item, self._heard.get(item.node))
-                case Deadline():
+                case Deadline() | PeerUp() | PeerGone():
                     events.append(item)
         if proposals:
             events.append(Propose(tuple(proposals)))

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Literal
 
 from node.raft.core import Raft
-from node.raft.events import Deadline
+from node.raft.events import Deadline, PeerGone, PeerUp
 from node.raft.messages import Message
 from node.raft.types import Member
 from node.runtime.driver import Driver
@@ -118,6 +118,13 @@ class Shell:
         """A message came in: the links' callback."""
         if self._inbox.offer(Arrived(sender, message)):
             self.wake()
+
+    def process_up(self, member: Member, boot: str) -> None:
+        """The links' callback, as the next: they wait behind what came before them, and are never dropped."""
+        self.post(PeerUp(member, boot))
+
+    def process_gone(self, member: Member, boot: str) -> None:
+        self.post(PeerGone(member, boot))
 
     @property
     def dropped(self) -> Mapping[type, int]:
