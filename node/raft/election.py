@@ -46,7 +46,7 @@ def campaign(state: State, now: int, reason: str = "election timeout") -> None:
 
 
 def on_pre_vote(state: State, sender: Member, message: PreVote, now: int) -> None:
-    """Answer truthfully, change nothing: neither term nor vote nor timer (pitfalls 13 and 14).
+    """Answer truthfully, change nothing: neither term nor vote nor election timer (pitfalls 13 and 14).
 
     A request of an old term is answered too, else servers at different terms could wait for each other for ever.
     A grant echoes the requested term, a refusal carries our own, which lets one who is behind catch up.
@@ -60,9 +60,9 @@ def on_pre_vote(state: State, sender: Member, message: PreVote, now: int) -> Non
         reason = "leader is alive"
     elif not state.log.up_to_date(message.last_index, message.last_term):
         reason = "log is behind"
-    if not reason:
-        evidence.gives_way(state, now)
     _trace_vote(state, sender, reason, "pre-vote")
+    if not reason and evidence.gives_way(state, sender, now):
+        become_follower(state, state.term, "", now, f"gives way to {sender.name}")
     term = state.term if reason else message.term
     # A refusal reveals our term, which may not be durable yet.
     state.send_when_durable(sender.name, PreVoteReply(term, not reason, message.campaign))

@@ -4,14 +4,14 @@ Why it exists: silence may be a slow network, so it is judged by the election ti
 and a port that refuses say more: there is no process. What such a word is about, how long it stands and what ends it
 has one place. It must not decide an election: see election.py.
 
-Evidence is about one process of the leader (member and boot) in one term. Whatever is heard of that name afterwards ends
-it, and so does a new term. It is never passed on: nobody acts on what another server saw. A wrong one, as when the
-leader's port was closed for a moment, therefore costs some messages, unless a majority has lost the leader likewise.
+Evidence is about one process of the leader (member and boot) in one term. Whatever is heard of that name afterwards
+ends it, and so does a new term. It is never passed on: nobody acts on what another server saw. A wrong one, as when
+the leader's port was closed for a moment, therefore costs messages: who still hears the leader refuses its vote.
 """
 
 from node.raft.events import PeerGone, PeerUp
 from node.raft.state import State
-from node.raft.types import Role
+from node.raft.types import Member, Role
 
 
 def on_peer_up(state: State, event: PeerUp) -> None:
@@ -55,11 +55,16 @@ def asks(state: State, now: int) -> None:
     evidence.due_us = now + _slots_us(state, _others(state)) if evidence.tries_left > 0 else None
 
 
-def gives_way(state: State, now: int) -> None:
-    """Another was promised a vote: let it win before this server asks for itself. The election timeout stays."""
+def gives_way(state: State, candidate: Member, now: int) -> bool:
+    """Another was promised a vote: let it win before this server asks for itself; the election timeout stays as it is.
+    True: it asked already, and the other stands before it, so that of two that ask at one moment one goes on."""
     evidence = state.evidence
     if evidence.due_us is not None:
-        evidence.due_us = max(evidence.due_us, now + _slots_us(state, _others(state)))
+        evidence.due_us = max(evidence.due_us, now + state.settings.election_min_us)
+    voters = state.configuration.voters
+    if not evidence.gone or state.role is not Role.PRE_CANDIDATE or not state.is_voter or candidate not in voters:
+        return False
+    return voters.index(candidate) < voters.index(state.me)
 
 
 def _slots_us(state: State, slots: int) -> int:
@@ -69,8 +74,8 @@ def _slots_us(state: State, slots: int) -> int:
 
 def _before(state: State) -> int:
     """How many voters have their turn before this one: in the order of the configuration, the leader left out."""
-    voters = [voter.name for voter in state.configuration.voters if voter.name != state.evidence.gone]
-    return voters.index(state.me.name)
+    voters = [voter for voter in state.configuration.voters if voter.name != state.evidence.gone]
+    return voters.index(state.me)
 
 
 def _others(state: State) -> int:

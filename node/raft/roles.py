@@ -14,7 +14,7 @@ TRANSITIONS: dict[tuple[Role, Role], str] = {
     (Role.INITIAL, Role.FOLLOWER): "born, restarted, or told to go on",
     (Role.FOLLOWER, Role.PRE_CANDIDATE): "nobody led for an election timeout, or the leader's process is gone",
     (Role.PRE_CANDIDATE, Role.CANDIDATE): "a quorum would vote for it",
-    (Role.PRE_CANDIDATE, Role.FOLLOWER): "refused, or a leader or a newer term was heard",
+    (Role.PRE_CANDIDATE, Role.FOLLOWER): "refused, gave way, or a leader or a newer term was heard",
     (Role.FOLLOWER, Role.CANDIDATE): "the leader hands over, or an operator asks",
     (Role.CANDIDATE, Role.PRE_CANDIDATE): "no decision within an election timeout",
     (Role.CANDIDATE, Role.FOLLOWER): "refused, or a leader or a newer term was heard",

@@ -33,7 +33,19 @@ from tests.scenarios import prose
 from tests.scenarios.world import Flying, Node, World
 
 TIMEOUTS_MS = (150, 200, 250, 275, 300)
-BRIEF = ("role:", "term:", "leader:", "born:", "leader-", "READ", "refuses request", "accepts", "truncated:", "applies", "ANSWER")
+BRIEF = (
+    "role:",
+    "term:",
+    "leader:",
+    "born:",
+    "leader-",
+    "READ",
+    "refuses request",
+    "accepts",
+    "truncated:",
+    "applies",
+    "ANSWER",
+)
 
 
 class Script:
