@@ -118,8 +118,7 @@ class OutboundLink:
                 await self._serve(socket)
                 if self._loop.time() - came_up_at >= settings.redial_max_s:
                     pause_s = settings.redial_min_s
-                    if self._reported == LOST:
-                        continue  # at once: a refusal tells that the process is gone, a new link that it lives
+                    continue  # at once: a refusal tells that the process is gone, a new link that it lives
             if not self._leaving:
                 await self._pause(pause_s * (0.5 + self._chance.random() / 2), may_be_cut_short=failed)
             pause_s = min(pause_s * 2, settings.redial_max_s)

@@ -46,8 +46,7 @@ class Receiver(Protocol):
         gone). `reason` is a sentence when down; `GOODBYE` when the peer closed on purpose, `LOST` when the link broke
         without that, `REFUSED` when nothing listens there (decision 8 treats these apart from silence). While a link
         stays down, a failed dial is reported again whenever its reason differs from the last one: `LOST` is followed
-        by `REFUSED` where the process is gone, and soon, for a link that is lost after it stood for a while is dialled
-        at once."""
+        by `REFUSED` where the process is gone; and soon, for a link that stood for a while is dialled anew at once."""
 
     def on_inbound(self, peer: str, lane: Lane, up: bool, reason: str) -> None:
         """An inbound link of that name came up or went down; reasons as above."""
