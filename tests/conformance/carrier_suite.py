@@ -201,7 +201,7 @@ class CarrierSuite:
             lambda: all(len(harness.heard("a").reasons("b", x)) == 2 for x in Lane), "the failed redials"
         )
         for lane in Lane:
-            assert harness.heard("a").reasons("b", lane) == [LOST, REFUSED]
+            assert harness.heard("a").reasons("b", lane) == [LOST, REFUSED], harness.heard("a").outbound
             assert not harness.carrier("a").send("b", lane, b"x")
         assert [up for _, _, up, _ in harness.heard("a").inbound] == [True, True, False, False]
         assert [reason for _, _, _, reason in harness.heard("a").inbound] == ["", "", LOST, LOST]
