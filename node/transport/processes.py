@@ -19,7 +19,7 @@ from node.transport.port import LOST, REFUSED
 class OnProcess(Protocol):
     """Told of a process of a peer. `boot` is new in every process."""
 
-    def __call__(self, member: Member, boot: str) -> None: ...
+    def __call__(self, member: Member, boot: str, /) -> None: ...
 
 
 class Processes:

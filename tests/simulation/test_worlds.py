@@ -82,8 +82,8 @@ def test_fixed_worlds_hold_and_cover_every_fault() -> None:
     assert outcomes["unknown"] > len(FIXED_SEEDS), outcomes
     assert outcomes["orders obeyed"] > len(FIXED_SEEDS) / 2, outcomes
     assert outcomes["orders refused"] > len(FIXED_SEEDS) / 2, outcomes
-    assert outcomes["ends of leaders seen"] > 2 * len(FIXED_SEEDS), outcomes
-    assert outcomes["wrongly"] > len(FIXED_SEEDS) / 2, outcomes
+    assert outcomes["ends of leaders seen"] > len(FIXED_SEEDS), outcomes
+    assert outcomes["wrongly"] > len(FIXED_SEEDS) / 4, outcomes
     assert outcomes["damage refused"] > len(FIXED_SEEDS) / 10, outcomes
 
 
