@@ -30,6 +30,7 @@ from node.raft.messages import Command, CommandReply, Forward, ForwardReply, Mes
 from node.raft.types import Entry, Member
 from node.runtime.answers import Answers
 from node.runtime.applying import Applying
+from node.runtime.deadlines import earliest
 from node.runtime.forwarding import Forwarding
 from node.runtime.hooks import Hooks
 from node.runtime.inputs import Arrived, Input, WantOrder, WantRead, WantRelay, WantWrite
@@ -134,8 +135,7 @@ class Driver:
     @property
     def deadline(self) -> int | None:
         """When `handle([Deadline()], ...)` is wanted at the latest; None: no need."""
-        parts = (self.core, self._requests, self._relaying, self._answers)
-        return min((at for part in parts if (at := part.deadline) is not None), default=None)
+        return earliest(self.core.deadline, self._requests.deadline, self._relaying.deadline, self._answers.deadline)
 
     @property
     def writes_wait(self) -> bool:

@@ -74,6 +74,7 @@ class Shell:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at_us: int | None = None
         self._quiet = asyncio.Event()
+        self._quiet.set()  # nobody asks
 
     def attach(self, driver: Driver) -> None:
         self._driver = driver
@@ -168,7 +169,7 @@ class Shell:
         self.guarded(lambda: self._driver.handle(inputs, now, wall_us()))
         if self._ready.wants_barrier(self.core.leader, now):
             self.post(WantRead(self.until_us(None), self._barrier_ended))
-        if not (self._driver.writes_wait or self._inbox):
+        if not (self._quiet.is_set() or self._driver.writes_wait or self._inbox):
             self._quiet.set()
         self._arm()
 
