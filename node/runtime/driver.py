@@ -246,7 +246,7 @@ class Driver:
             self._storage.flush()
             events: list[Event] = []
             self._take_durable(events)
-            if not events and may_apply:
+            if not events and may_apply and self.applying.under_way:
                 may_apply = False
                 events = self.applying.run()
             if not events:
