@@ -177,7 +177,7 @@ PLANTS: list[Plant] = [
     believe_frames_whatever_their_checksum_says,
 ]
 NOTICED_BY: dict[Plant, int] = {
-    append_without_comparing: 31,
+    append_without_comparing: 148,
     read_without_a_quorum: 84,
     believe_frames_whatever_their_checksum_says: 28,
     lead_on_with_a_silent_disk: 17,
