@@ -66,6 +66,8 @@ def assemble(
         cluster_id=opened.recovered.cluster_id,
         deliver=shell.deliver,
         on_link=_link_tracer(trace),
+        on_process_up=shell.process_up,
+        on_process_gone=shell.process_gone,
     )
     faulty = faults.wrap(links, membership.peers, chance) if faults is not None else None
     carrier = WebSocketCarrier(

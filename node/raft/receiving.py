@@ -4,7 +4,7 @@ Why it exists: the one place where terms are compared (section 5.1) and stranger
 sees a message. It must not hold such a rule.
 """
 
-from node.raft import birth, election, following, reads, replication, transfer
+from node.raft import birth, election, evidence, following, reads, replication, transfer
 from node.raft.messages import (
     Append,
     AppendReply,
@@ -39,6 +39,7 @@ def receive(state: State, sender: Member, message: RaftMessage, now: int) -> Non
         _turn_away(state, sender)
         return
     state.last_heard[sender.name] = now
+    evidence.heard(state, sender.name)
     if message.term > state.term and not _newer_term(state, sender, message, now):
         return
     if message.term < state.term and not _older_term(state, sender, message):

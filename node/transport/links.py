@@ -20,6 +20,7 @@ from node.raft.types import Member
 from node.transport.checks import FrameError
 from node.transport.codec import PROTOCOL_VERSION, DamagedFrame, Hello, decode, encode
 from node.transport.port import FRAME_BYTES_MAX, Carrier
+from node.transport.processes import OnProcess, Processes
 
 LANES = (Lane.CONTROL, Lane.BULK)
 
@@ -34,6 +35,10 @@ class OnLink(Protocol):
     """Told of every change, for the trace. `direction`: "out" (dialled here) or "in"; `reason`: empty when up."""
 
     def __call__(self, peer: str, lane: Lane, direction: str, up: bool, reason: str) -> None: ...
+
+
+def _nobody_asks(_member: Member, _boot: str) -> None:
+    """For those who do not want to know of processes."""
 
 
 class LinkCounters(msgspec.Struct):
@@ -79,17 +84,29 @@ class _Session(msgspec.Struct):
 class PeerLinks:
     """Satisfies `node.transport.port.Receiver` (below) and `node.runtime.ports.Links` (above).
 
-    `cluster_id` is empty while this node is not born. Call `attach` once, before the carrier starts.
+    `cluster_id` is empty while this node is not born. `on_process_up` is told who says hello on a new link, before any
+    message of it; `on_process_gone` see processes.py. Call `attach` once, before the carrier starts.
     """
 
     def __init__(
-        self, *, name: str, incarnation: str, boot: str, cluster_id: str, deliver: Deliver, on_link: OnLink
+        self,
+        *,
+        name: str,
+        incarnation: str,
+        boot: str,
+        cluster_id: str,
+        deliver: Deliver,
+        on_link: OnLink,
+        on_process_up: OnProcess = _nobody_asks,
+        on_process_gone: OnProcess = _nobody_asks,
     ) -> None:
         self._me = Member(name, incarnation)
         self._boot = boot
         self._cluster_id = cluster_id
         self._deliver = deliver
         self._on_link = on_link
+        self._on_process_up = on_process_up
+        self._processes = Processes(on_process_gone)
         self._carrier: Carrier | None = None
         self._sessions: dict[tuple[str, Lane], _Session] = {}
         self._greeted: dict[tuple[str, Lane], None] = {}
@@ -142,12 +159,14 @@ class PeerLinks:
             self._greeted.pop((peer, lane), None)
             self._owed.pop((peer, lane), None)
         self._on_link(peer, lane, "out", up, reason)
+        self._processes.outbound(peer, lane, up, reason)
 
     def on_inbound(self, peer: str, lane: Lane, up: bool, reason: str) -> None:
         """See `node.transport.port.Receiver`. The link counts as up when its hello was accepted."""
         self._sessions.pop((peer, lane), None)
         if not up:
             self._on_link(peer, lane, "in", False, reason)
+        self._processes.inbound(peer, lane, up)
 
     def on_frame(self, peer: str, lane: Lane, frame: bytes) -> str | None:
         """See `node.transport.port.Receiver`."""
@@ -196,6 +215,8 @@ class PeerLinks:
                 session.ended = f"{peer} restarted: boot {hello.boot} replaced {session.hello.boot}"
         if not again:
             self._on_link(peer, lane, "in", True, "")
+            self._processes.hello(Member(hello.name, hello.incarnation), hello.boot)
+            self._on_process_up(Member(hello.name, hello.incarnation), hello.boot)
         return None
 
     def _refusal(self, peer: str, lane: Lane, hello: Hello) -> str:
