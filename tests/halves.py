@@ -1,7 +1,7 @@
 """`python -m tests.halves [ARGUMENTS OF PYTEST]`: the whole suite in two processes, one for each of two cores.
 
-Why it exists: what runs real nodes mostly waits, and must not compete with itself for the time that election timeouts are
-made for; everything else mostly computes. Each half is an ordinary run of pytest, and its output is shown in one piece.
+Why it exists: what runs real nodes mostly waits, and must not compete with itself for the time that election timeouts
+are made for; everything else mostly computes. Each half is an ordinary run of pytest, its output in one piece.
 """
 
 import subprocess
