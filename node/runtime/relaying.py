@@ -5,6 +5,7 @@ wherever it may have been obeyed. It must not know what a command does.
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 
@@ -95,7 +96,8 @@ class Relaying:
         """The core decided."""
         order = self._orders.take(effect.request)
         if order is not None:
-            order.reply(CommandOutcome(order.command, "", "ok" if effect.done else "refused", effect.message))
+            code: Literal["ok", "refused", "unknown"] = "ok" if effect.done else "refused"
+            order.reply(CommandOutcome(order.command, "", "unknown" if effect.unknown else code, effect.message))
 
     def expire(self, now: int) -> None:
         """Answer what waited too long."""
