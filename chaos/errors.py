@@ -14,6 +14,8 @@ REFUSED = 4
 """A guard said no, and nothing was changed."""
 USAGE = 64
 TOOL_FAILED = 70
+OUTPUT_LOST = 74
+"""EX_IOERR: all was well, but standard output could not be written."""
 INTERRUPTED = 130
 """Ctrl-C or SIGTERM, and what had been done was undone."""
 

@@ -33,7 +33,7 @@ from node.exits import exit_of
 from node.fault_control import FaultControl
 from node.leaving import StopSignals, leave
 from node.observe.lines import Lines
-from node.observe.logs import configure_logging, transition_logger
+from node.observe.logs import configure_logging, log_the_unforeseen, transition_logger
 from node.observe.metrics import Metrics
 from node.observe.stats import Stats
 from node.observe.trace import Trace
@@ -54,6 +54,7 @@ def run(settings: Settings) -> int:
     """Run one node until SIGTERM or SIGINT; the process's exit code: 0 stopped, 2 an address cannot be used or there
     are too few file descriptors, 3 storage, 70 a broken invariant. What went wrong is one line on standard error."""
     lines = Lines(sys.stderr.fileno())
+    log_the_unforeseen(_LOG)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_run(settings, lines))
@@ -135,7 +136,7 @@ class _Node:
         opened = await self._recover(shell, syncs)
         if opened is None:
             return None
-        stack.callback(opened.wal.close)
+        stack.callback(opened.close)
         gc.freeze()  # modules, and the list of the log's entries: nothing of it is ever garbage
         faults = FaultControl(trace, loop) if settings.enable_faults else None
         about = About(settings.name, self._boot, __version__, client_url(settings))

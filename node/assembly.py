@@ -16,7 +16,7 @@ from node.raft.effects import ConfigChanged
 from node.raft.messages import Lane
 from node.raft.state import Chance
 from node.raft.types import MemberAddress
-from node.recovering import Opened
+from node.recovering import Opened, snapshot_settings
 from node.runtime.commanding import Commander
 from node.runtime.driver import Driver
 from node.runtime.handle import Handle
@@ -98,10 +98,19 @@ def assemble(
         report_wanted=looking.on_report_wanted,
         command=obeying.on_command,
     )
-    store = KeyValueStore()
-    driver = Driver(opened.core, about.boot, opened.wal, store, links, trace, hooks)
+    driver = Driver(
+        opened.core,
+        about.boot,
+        opened.wal,
+        opened.store,
+        links,
+        trace,
+        hooks,
+        snapshots=opened.snapshots,
+        snapshot_settings=snapshot_settings(settings),
+    )
     shell.attach(driver)
-    return Core(store, driver, links, carrier, looking, Handle(shell, looking, obeying))
+    return Core(opened.store, driver, links, carrier, looking, Handle(shell, looking, obeying))
 
 
 def _link_tracer(trace: Trace) -> OnLink:

@@ -5,6 +5,7 @@ Why it exists: supervisors, containers and people read both, so they are stated 
 
 import logging
 
+from node import cures
 from node.file_limits import TooFewFiles
 from node.raft.errors import InvariantViolation
 from node.settings import Settings
@@ -30,7 +31,7 @@ def exit_of(failure: Exception | None, settings: Settings) -> tuple[int, str]:
         case OSError():
             return EXIT_ADDRESS, (
                 f"cannot listen on {settings.host}:{settings.port} and {settings.peer_host}:{settings.peer_port} "
-                f"({failure.strerror or failure}): choose other ports, or end what uses these"
+                f"({failure.strerror or failure}): {cures.OTHER_PORTS}"
             )
         case TooFewFiles():
             return EXIT_LIMIT, str(failure)

@@ -10,6 +10,7 @@ import resource
 
 import msgspec
 
+from node import cures
 from node.api.clients import CLIENTS_MAX
 from node.api.events import STREAMS_MAX
 from node.transport.settings import LinkSettings
@@ -61,7 +62,7 @@ def divide(limit: int, used: int, peers: int) -> FilePlan:
     if left < needed:
         raise TooFewFiles(
             f"this process may open {limit} files, and with {peers} peers it needs {limit - left + needed}: "
-            "raise the limit (ulimit -n)"
+            f"{cures.RAISE_OPEN_FILES}"
         )
     half_open = min(LinkSettings().half_open_max, max(HALF_OPEN_MIN, left // 5))
     clients = min(CLIENTS_MAX, left - half_open)

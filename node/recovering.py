@@ -11,14 +11,21 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
+from node import __version__
 from node.raft.core import Raft
 from node.raft.settings import RaftSettings
 from node.raft.state import Chance, Identity
 from node.raft.types import MemberAddress
+from node.runtime.snapshot_taking import SnapshotSettings
 from node.settings import Settings
+from node.statemachine.store import KeyValueStore
+from node.statemachine.work import EVERYTHING
+from node.storage.errors import StorageError
 from node.storage.files import prepare_folder
 from node.storage.recovery import Recovered
+from node.storage.snapshots import Snapshots
 from node.storage.wal import Wal, open_wal
+from node.storage.worker import ThreadedWorker
 
 T = TypeVar("T")
 
@@ -60,11 +67,19 @@ class SyncClock:
 
 
 class Opened(NamedTuple):
-    """A log that is open for writing, what was in it, and a core that was never stepped."""
+    """A log that is open for writing, what was in it, snapshots, a store with the state of the latest, and a core that
+    was never stepped."""
 
     wal: Wal
     recovered: Recovered
     core: Raft
+    snapshots: Snapshots
+    store: KeyValueStore
+
+    def close(self) -> None:
+        """Give back the disk; raises StorageError where it did not answer in time."""
+        self.snapshots.close()
+        self.wal.close()
 
 
 async def recover(settings: Settings, around: Surroundings, syncs: SyncClock, given_up: asyncio.Event) -> Opened | None:
@@ -93,12 +108,55 @@ def _open(settings: Settings, around: Surroundings, syncs: SyncClock, loop: asyn
         clock=around.clock,
         segment_bytes=settings.segment_bytes,
     )
+    # Syncs of snapshots are not the log's: nobody waits for them.
+    snapshots = Snapshots(
+        prepare_folder(settings.data_dir),
+        ThreadedWorker(around.fatal, deliver, settings.name),
+        latest=recovered.snapshot,
+        partial=recovered.partial,
+        compact=wal.compact,
+        made_by=f"raft-node {__version__}",
+    )
+    try:
+        store, applied = restored(snapshots)
+    except BaseException:
+        wal.close()
+        raise
     seeds = tuple(seed.name for seed in settings.seeds)
     identity = Identity(settings.name, recovered.incarnation, around.boot, seeds, own_address(settings))
     core = Raft(
-        identity, raft_settings(settings), around.chance, recovered.hard_state, recovered.entries, recovered.base
+        identity,
+        raft_settings(settings),
+        around.chance,
+        recovered.hard_state,
+        recovered.entries,
+        recovered.base,
+        applied,
     )
-    return Opened(wal, recovered, core)
+    return Opened(wal, recovered, core, snapshots, store)
+
+
+def restored(snapshots: Snapshots) -> tuple[KeyValueStore, int]:
+    """A store with the state of the latest snapshot, and the index of the last entry in it; an empty one and 0 where
+    there is none. Takes its time. Raises StorageError."""
+    store, info = KeyValueStore(), snapshots.latest
+    if info is None:
+        return store, 0
+    job = store.begin_restore()
+    try:
+        for chunk in snapshots.chunks(info):
+            job.feed(chunk)
+            while not job.run(EVERYTHING):
+                pass
+        job.finish()
+    except ValueError as error:
+        raise StorageError(
+            f"the snapshot of entry {info.base.index} holds a state that this version cannot take over: {error}; "
+            "start the version that wrote it"
+        ) from error
+    finally:
+        job.close()
+    return store, info.base.index
 
 
 async def beside_the_loop(work: Callable[[], T], given_up: asyncio.Event, name: str) -> T | None:
@@ -167,3 +225,8 @@ def raft_settings(settings: Settings) -> RaftSettings:
         log_bytes_max=settings.max_log_bytes,
         wait_in_initial=settings.wait_in_initial,
     )
+
+
+def snapshot_settings(settings: Settings) -> SnapshotSettings:
+    """When this node takes snapshots."""
+    return SnapshotSettings(settings.snapshot_entries, settings.snapshot_bytes, settings.snapshot_tail)

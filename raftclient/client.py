@@ -23,6 +23,8 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL  # aiohttp's own: the only way to hand it a path that it leaves as it is
 
+from raftclient.arguments import Text, endpoints_of, flag_of, key_of, revision_of, seconds_of, session_of, text_of
+
 CONNECT_SECONDS_MAX = 2.0
 READ_SECONDS_MAX = 2.0
 """One attempt of a read: a node that is paused takes connections and does not answer, and another one would."""
@@ -39,8 +41,6 @@ LEAVING_SECONDS = 5.0
 IDLE_SECONDS_MAX = 2.0
 """A connection idle for longer is not used again: a leaving node lingers longer, so none is used as it closes."""
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
-Text = str | bytes
-"""Keys and values are bytes; a string stands for its UTF-8."""
 
 
 class Value(NamedTuple):
@@ -111,13 +111,6 @@ def _failed(error: Exception) -> _Failed:
     return _Failed(f"the request was sent, and no whole answer came ({why})", safe=False)
 
 
-def _is_base_url(text: str) -> bool:
-    with contextlib.suppress(ValueError):
-        url = URL(text)
-        return url.scheme in ("http", "https") and bool(url.host and url.port) and not url.query_string
-    return False
-
-
 async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
     """aiohttp repeats a PUT or DELETE by itself where a kept connection breaks: it must see none of its own errors."""
     try:
@@ -129,15 +122,15 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
 class RaftClient:
     """Any number of tasks may use one client; every call ends within `timeout_s`. `endpoints`: base URLs of nodes, or
     of a Service before them. `session`: one to use instead of an own, not closed here. Counters: `attempts` (requests
-    for keys), `retries` (those after a call's first), `longest_stall_s` (the longest that a call took)."""
+    for keys), `retries` (those after a call's first), `longest_stall_s` (the longest that a call took).
+
+    Arguments of a wrong type are a TypeError, before anything is sent."""
 
     def __init__(
         self, endpoints: Sequence[str], *, timeout_s: float = 15.0, session: aiohttp.ClientSession | None = None
     ) -> None:
-        self._endpoints = tuple(url.rstrip("/") for url in endpoints)
-        if timeout_s <= 0 or not self._endpoints or not all(map(_is_base_url, self._endpoints)):
-            raise ValueError("a client needs URLs of nodes, such as http://127.0.0.1:8001, and timeout_s above 0")
-        self._timeout_s, self._session, self._is_own = timeout_s, session, session is None
+        self._endpoints, self._timeout_s = endpoints_of(endpoints), seconds_of("timeout_s", timeout_s)
+        self._session, self._is_own = session_of(session), session is None
         self._is_open = False
         self._current = 0
         self._leaving_until: dict[str, float] = {}
@@ -172,21 +165,24 @@ class RaftClient:
 
     async def get(self, key: Text, *, stale: bool = False) -> Value | None:
         """The value, linearizable, or with `stale` what the node that is asked has; None: no such key."""
-        answer = await self._call("GET", key, query="consistency=stale&" if stale else "")
+        query = "consistency=stale&" if flag_of("stale", stale) else ""
+        answer = await self._call("GET", key_of(key), query=query)
         return None if answer.status == 404 else Value(answer.body, answer.revision())
 
     async def put(self, key: Text, value: Text) -> int:
         """Set a value; the revision of the write."""
-        return (await self._call("PUT", key, value)).revision()
+        return (await self._call("PUT", key_of(key), text_of("value", value))).revision()
 
     async def compare_and_set(self, key: Text, value: Text, expect_revision: int) -> int:
         """Set a value only where the key is still at that revision (0: where there is none); the new revision.
         Raises `RevisionMismatch`."""
-        return (await self._call("PUT", key, value, expect_revision)).revision()
+        demanded = revision_of(expect_revision)
+        return (await self._call("PUT", key_of(key), text_of("value", value), demanded)).revision()
 
     async def delete(self, key: Text, *, expect_revision: int | None = None) -> int | None:
         """Remove a key; the revision of the write, None where there was no such key. Raises `RevisionMismatch`."""
-        answer = await self._call("DELETE", key, None, expect_revision)
+        demanded = None if expect_revision is None else revision_of(expect_revision)
+        answer = await self._call("DELETE", key_of(key), None, demanded)
         return None if answer.status == 404 else answer.revision()
 
     async def status(self) -> dict[str, dict[str, Any] | None]:
@@ -194,14 +190,11 @@ class RaftClient:
         return dict(zip(self._endpoints, await asyncio.gather(*map(self._status, self._endpoints)), strict=True))
 
     async def _call(
-        self, method: str, name: Text, value: Text | None = None, revision: int | None = None, query: str = ""
+        self, method: str, key: bytes, body: bytes | None = None, revision: int | None = None, query: str = ""
     ) -> _Answer:
         """Attempt after attempt until an answer settles the matter, one way or the other."""
         loop = asyncio.get_running_loop()
         began, wait, reason, attempts = loop.time(), BACKOFF_SECONDS_MIN, "no time", 0
-        key, body = (text.encode() if isinstance(text, str) else text for text in (name, value))
-        if not key:
-            raise ValueError("a key has at least one byte")
         demand = {} if revision is None else {"If-Match": f'"{revision}"'} if revision else {"If-None-Match": "*"}
         quoted = quote(key, safe="").replace(".", "%2E")  # dots alone would be the name of a folder
         try:

@@ -15,7 +15,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite", action="store_true", help="record the golden scenarios anew, then read the diff")
 
 
-REAL_PROCESSES = ("cluster", "supervisor", "demo", "chaos", "client", "chart")
+REAL_PROCESSES = ("cluster", "supervisor", "demo", "chaos", "client", "chart", "outputs", "cures")
 """Folders of tests that run nodes or other programs: one after the other, or they would take the time from each other
 that their election timeouts are made for."""
 

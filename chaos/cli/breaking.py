@@ -12,11 +12,11 @@ import msgspec
 import typer
 
 from chaos import guard
-from chaos.cli import show
-from chaos.cli.execute import Interrupted, Progress, execute, print_json, silence
+from chaos.cli import show, stdout
+from chaos.cli.execute import Interrupted, Progress, execute, print_json, spelled
 from chaos.cli.options import SEED_MAX, Common, seconds, with_common
 from chaos.clock import Clock
-from chaos.errors import TOOL_FAILED, ChaosError, Usage
+from chaos.errors import ChaosError, Refused, Usage
 from chaos.faults.groups import Isolate, Shape, parse_sizes
 from chaos.faults.kill_leader import KillLeader
 from chaos.faults.partition import Partition
@@ -133,9 +133,9 @@ def _break(
     options = Options(
         name=name,
         seed=seed,
-        out=common.out,
-        command_line=shlex.join(["raft-chaos", *sys.argv[1:]]),
-        heal_command=common.again("heal --all"),
+        out=common.runs,
+        command_line=spelled(shlex.join(["raft-chaos", *sys.argv[1:]])),
+        heal_command=spelled(common.again("heal --all")),
         duration_s=duration_s,
         every_s=every_s,
         recovery_limit_s=within_s,
@@ -158,13 +158,13 @@ async def _plan_and_run(common: Common, target: Target, faults: Sequence[Fault],
     if not common.yes:  # before somebody is asked in vain; the run itself looks again, under its lock
         await _guards(target, plan, situation, options)
         with _ctrl_c_while_asking():
-            guard.confirm(plan, target, sys.stderr, sys.stdin)
+            try:
+                guard.confirm(plan, target, sys.stderr, sys.stdin)
+            except (OSError, UnicodeDecodeError):
+                raise Refused("Nobody can be asked here, so nothing was changed: add --yes.") from None
     result = await run(target, faults, options, Progress(common, show.announce(target.title, plan, options.seed)))
-    try:
-        _show(common, result)
-    except OSError:  # a pipe or a disk that takes no more must not hide what the run found
-        silence(sys.stdout)
-        return result.exit_code or TOOL_FAILED
+    stdout.done(f"The run is over (exit code {result.exit_code}) and its report is {result.folder / 'report.html'}")
+    _show(common, result)
     return result.exit_code
 
 

@@ -4,15 +4,14 @@ Why it exists: every command ends its connections, also when it fails. It must n
 """
 
 import asyncio
-import os
-import sys
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, TextIO
+from typing import Any
 
 import msgspec
 
 from chaos.cli.options import Common
+from chaos.cli.stdout import complain
 from chaos.errors import INTERRUPTED, ChaosError
 from chaos.targets.find import Choice, open_target
 from chaos.targets.port import Target
@@ -56,7 +55,7 @@ class Progress:
 
     def __init__(self, common: Common, heading: str = "") -> None:
         self._heading = heading
-        self._stream = sys.stderr if common.json else sys.stdout
+        self._on_stdout = not common.json
         self._began: float | None = None
 
     def __call__(self, text: str) -> None:
@@ -67,19 +66,25 @@ class Progress:
             text = f"{self._heading}{0:6.1f} s  {text}"
         else:
             text = f"{now - self._began:6.1f} s  {text}"
-        try:
-            print(text, file=self._stream, flush=True)
-        except OSError:
-            silence(self._stream)
-
-
-def silence(stream: TextIO) -> None:
-    """Let everything that is written there from now on go nowhere: its reader went away."""
-    sink = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(sink, stream.fileno())
-    os.close(sink)
+        if self._on_stdout:
+            print(text, flush=True)
+        else:
+            complain(text)
 
 
 def print_json(value: Any) -> None:
     """One object, on stdout."""
-    print(msgspec.json.encode(value).decode(), flush=True)
+    try:
+        text = msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        text = msgspec.json.encode(spelled(msgspec.to_builtins(value)))
+    print(text.decode(), flush=True)
+
+
+def spelled(value: Any) -> Any:
+    """What is not UTF-8, as the name of a folder may be, with backslashes."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {spelled(key): spelled(item) for key, item in value.items()}
+    return [spelled(item) for item in value] if isinstance(value, (list, tuple)) else value

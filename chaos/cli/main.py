@@ -1,28 +1,32 @@
 """Puts the commands together and turns every way they can end into a sentence and an exit code."""
 
-import contextlib
 import errno
 import os
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Annotated
 
 import typer
 
-from chaos.cli import breaking, look, mending
-from chaos.cli.execute import print_json, silence
+from chaos.cli import breaking, look, mending, stdout
+from chaos.cli.execute import print_json
+from chaos.cli.group import Group
 from chaos.cli.options import READS_JSON
-from chaos.errors import INTERRUPTED, TOOL_FAILED, USAGE, ChaosError
+from chaos.errors import INTERRUPTED, OUTPUT_LOST, TOOL_FAILED, USAGE, ChaosError, Usage
+from chaos.run.outcome import tool_version
 
 TRACEBACK_ENV = "RAFTCHAOS_TRACEBACK"
 """Set to anything, an internal error shows its traceback: for whoever repairs it."""
 EXIT_CODES = (
     "Exit codes: 0 passed, 1 safety violated, 2 not recovered in time, 3 the fault had no effect or too little was "
-    "written to tell, 4 refused by a guard, 64 wrong usage, 70 the tool failed, 130 interrupted and healed."
+    "written to tell, 4 refused by a guard, 64 wrong usage, 70 the tool failed, 74 passed, but the output "
+    "could not be written, 130 interrupted and healed."
 )
 
 app = typer.Typer(
     name="raft-chaos",
+    cls=Group,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -31,8 +35,18 @@ app = typer.Typer(
 )
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"raft-chaos {tool_version()}")
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="print the version; end", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
     """Break a running Raft cluster on purpose, always heal it, and tell the truth about what happened.
 
     [bold]First steps[/bold]
@@ -54,18 +68,25 @@ mending.register(app)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line (`sys.argv` where `arguments` is None); return the exit code, raise nothing."""
-    given = sys.argv[1:] if arguments is None else arguments
+    with stdout.prepared():
+        code = _ended(sys.argv[1:] if arguments is None else arguments)
+    if sentence := stdout.lost():
+        stdout.complain(f"raft-chaos: {sentence}")
+        return code or OUTPUT_LOST
+    return code
+
+
+def _ended(given: Sequence[str]) -> int:
+    """However the command ends, a sentence and its exit code."""
     try:
         code = app(args=given, prog_name="raft-chaos", standalone_mode=False)
-        sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except ChaosError as error:
+        if isinstance(error, Usage) and _asks_for_json(given):
+            error.add_note(READS_JSON)
         return _fail(error, str(error), error.code)
     except KeyboardInterrupt as error:
         return _fail(error, "interrupted", INTERRUPTED)
-    except BrokenPipeError:  # `raft-chaos status | head`: the reader has seen enough
-        silence(sys.stdout)
-        return TOOL_FAILED
     except Exception as error:
         if hasattr(error, "format_message") and _asks_for_json(given):  # nothing that was given has been read
             error.add_note(READS_JSON)
@@ -78,6 +99,8 @@ def _asks_for_json(given: Sequence[str]) -> bool:
     for before, word in pairwise(("", *given)):
         if word == "--":
             break
+        if word == "--json":
+            return True
         if before in ("-o", "--output"):
             last = word
         elif word.startswith("--output="):
@@ -101,8 +124,7 @@ def _unexpected(error: Exception) -> int:
     if os.environ.get(TRACEBACK_ENV):
         raise error
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        silence(sys.stdout)
-        return _fail(error, "the output could not be written: no space is left there", TOOL_FAILED)
+        return _fail(error, f"{error.filename or 'a file'} could not be written: no space is left there", TOOL_FAILED)
     told = f"internal error, please report it: {type(error).__name__}: {error} (set {TRACEBACK_ENV}=1 to see where)"
     return _fail(error, told, TOOL_FAILED)
 
@@ -111,7 +133,6 @@ def _fail(error: BaseException, sentence: str, code: int) -> int:
     """Tell people, and a program that reads JSON on stdout."""
     sentence = " ".join(sentence.split())
     if READS_JSON in getattr(error, "__notes__", ()):
-        with contextlib.suppress(OSError):
-            print_json({"error": sentence, "exit_code": code})
-    print(f"raft-chaos: {sentence}", file=sys.stderr)
+        print_json({"error": sentence, "exit_code": code})
+    stdout.complain(f"raft-chaos: {sentence}")
     return code

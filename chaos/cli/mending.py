@@ -8,11 +8,11 @@ import typer
 
 from chaos import healing
 from chaos.checks import judge
-from chaos.cli import show
+from chaos.cli import show, stdout
 from chaos.cli.execute import Interrupted, Progress, execute, print_json
 from chaos.cli.options import Common, with_common
 from chaos.clock import Clock
-from chaos.errors import UNSAFE
+from chaos.errors import UNSAFE, Usage
 from chaos.guard import describe
 from chaos.observe.nodeapi import new_session
 from chaos.report import html
@@ -54,11 +54,13 @@ def _heal(
 async def _do_heal(common: Common, target: Target, everything: bool) -> int:
     async with new_session() as session:
         situation = await look(target, session, Clock())
-    found = await healing.find(target, common.out, situation.cluster_id)
+    found = await healing.find(target, common.runs, situation.cluster_id)
     if common.dry_run:
         _show_found(common, target, found)
         return 0
     healed = await healing.heal(target, found, everything, Progress(common))
+    if healed.undone:
+        stdout.done(f"Healed: took back {healing.acts(len(healed.undone))} in {target.title}")
     if common.json:
         healing.raise_unless_healed(healed, common.again("heal --all"))
         print_json({"target": target.title, **msgspec.to_builtins(healed)})
@@ -103,8 +105,10 @@ def _report(
       raft-chaos report
       raft-chaos report chaos-runs/20260131T120000Z-partition
     """
-    kept = load_run(run or common.out)
-    folder = reopen(run or common.out)
+    if run is not None and common.out is not None:
+        raise Usage(f"The folder {run} and --out {common.out} exclude each other: give one of the two.")
+    kept = load_run(run or common.runs)
+    folder = reopen(run or common.runs)
     record = judged(kept.record, kept.evidence)
     code = judge.exit_code(record.verdicts)
     broke_off = kept.record.exit_code != judge.exit_code(kept.record.verdicts)
@@ -113,6 +117,9 @@ def _report(
         folder.write_run(record)
         evidence = kept.evidence
         folder.write_report(html.render(record, evidence.history, evidence.views, evidence.events))
+        stdout.done(
+            f"The run was judged again (exit code {record.exit_code}) and its report is {folder.path / 'report.html'}"
+        )
     if common.json:
         print_json({**msgspec.to_builtins(record), "folder": str(folder.path)})
     else:

@@ -46,14 +46,20 @@ class Common(msgspec.Struct, frozen=True, kw_only=True):
     duration: str | None
     seed: int | None
     dry_run: bool
-    output: Literal["table", "json"]
-    out: Path
+    as_json: bool
+    output: Literal["table", "json"] | None
+    out: Path | None
     yes: bool
 
     @property
     def json(self) -> bool:
         """Whether a program reads."""
-        return self.output == "json"
+        return self.as_json or self.output == "json"
+
+    @property
+    def runs(self) -> Path:
+        """The folder that holds the runs."""
+        return self.out or RUNS
 
     def duration_s(self, default: float) -> float:
         """`--duration` in seconds. Raises Usage."""
@@ -67,7 +73,7 @@ class Common(msgspec.Struct, frozen=True, kw_only=True):
             "release": self.release,
             "context": self.context,
             "data-dir": self.data_dir,
-            "out": None if self.out == RUNS else self.out,
+            "out": self.out,
         }
         return " ".join(["raft-chaos", command, *(f"--{name} {value}" for name, value in flags.items() if value)])
 
@@ -99,13 +105,20 @@ def _shared(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="say what would be done, and change nothing", rich_help_panel=_RUN)
     ] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="one object on stdout, progress on stderr", rich_help_panel=_HOW),
+    ] = False,
     output: Annotated[
-        Literal["table", "json"],
-        typer.Option("--output", "-o", help="json: one object on stdout, progress on stderr", rich_help_panel=_HOW),
-    ] = "table",
+        Literal["table", "json"] | None,
+        typer.Option("--output", "-o", help="json: the same as --json", rich_help_panel=_HOW),
+    ] = None,
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="the folder that holds the runs", rich_help_panel=_HOW)
-    ] = RUNS,
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="the folder that holds the runs", rich_help_panel=_HOW, show_default=str(RUNS)
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask", rich_help_panel=_RUN)] = False,
 ) -> None:
     """Only its signature is used."""
@@ -121,6 +134,9 @@ def with_common(command: Callable[..., int]) -> Callable[..., int]:
     def merged(**given: Any) -> int:
         common = Common(**{parameter.name: given.pop(parameter.name) for parameter in shared})
         try:
+            if common.as_json and common.output == "table":
+                raise Usage("--json and -o table exclude each other: give one of the two.")
+            common.duration_s(0.0)  # also where the command has no use for it: a typo is told
             return command(common, **given)
         except BaseException as error:
             if common.json:

@@ -4,28 +4,22 @@ Why it exists: what is printed is the product. Tables are rendered to text first
 reader goes away, and there may be a cluster to heal. It must not ask or decide anything.
 """
 
-import os
 import statistics
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from chaos.anatomy import Failover, Moment
+from chaos.cli import tables
 from chaos.faults.port import Plan
 from chaos.model import Place
 from chaos.report.record import Figures, RunRecord
 from chaos.situation import Situation
 from chaos.targets.port import Finding
 
-PIPE_COLUMNS = 120
-"""As wide as a table is made where no terminal says."""
-WIDEST_COLUMNS = 10_000
-"""To see how wide a table would like to be."""
 _STATUS = ("node", "role", "term", "commit", "applied", "instance", "runs on", "ready", "restarts")
 _LEAVE_OUT = ("instance", "restarts", "runs on", "applied", "ready", "commit")
 """In this order, where a terminal is narrow."""
@@ -42,19 +36,14 @@ _HOW_SURE = (
 )
 
 
-def print_rich(*parts: str | Table) -> None:
+def print_rich(*parts: str | Text | Table) -> None:
     """Print to stdout in one piece, coloured where a terminal reads; only tables are fitted to its width."""
-    console = _console()
+    console = tables.console()
     with console.capture() as captured:
         for part in parts:
-            console.print(part, soft_wrap=isinstance(part, str))
+            console.print(part, soft_wrap=not isinstance(part, Table))
     text = "\n".join(line.rstrip() for line in captured.get().splitlines())
     print(text, flush=True)
-
-
-def _console() -> Console:
-    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_COLUMNS
-    return Console(highlight=False, width=wide)
 
 
 def cluster(title: str, situation: Situation, places: Mapping[str, Place], in_force: Sequence[str]) -> None:
@@ -79,7 +68,7 @@ def cluster(title: str, situation: Situation, places: Mapping[str, Place], in_fo
 
 def _fitted(rows: Sequence[tuple[Mapping[str, str], str]]) -> tuple[Table, list[str]]:
     """The table of `status` with as many columns as there is room for, and those that were left out."""
-    console, left_out = _console(), list[str]()
+    console, left_out = tables.console(), list[str]()
     for name in (*_LEAVE_OUT, ""):
         columns = [column for column in _STATUS if column not in left_out]
         table = Table(box=None, pad_edge=False, header_style="bold")
@@ -88,8 +77,7 @@ def _fitted(rows: Sequence[tuple[Mapping[str, str], str]]) -> tuple[Table, list[
             table.add_column(column, justify="right" if right else "left", no_wrap=True, overflow="fold")
         for row, style in rows:
             table.add_row(*(escape(row[column]) for column in columns), style=style)
-        needed = console.measure(table, options=console.options.update(width=WIDEST_COLUMNS)).maximum
-        if needed <= console.width or not name:
+        if tables.least_width(table) <= console.width or not name:
             break
         left_out.append(name)
     return table, left_out
@@ -101,11 +89,11 @@ def _ready(place: Place) -> str:
 
 def findings(title: str, found: Iterable[Finding]) -> None:
     """`doctor`."""
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for finding in found:
-        mark = Text(finding.level, style=_COLOURS[finding.level])
-        table.add_row(mark, Text(finding.about, style="bold"), Text(finding.sentence))
-    print_rich(f"[bold]{escape(title)}[/bold]", table)
+    rows = [
+        (Text(finding.level, style=_COLOURS[finding.level]), Text(finding.about, style="bold"), finding.sentence)
+        for finding in found
+    ]
+    print_rich(f"[bold]{escape(title)}[/bold]", *tables.fitting(rows, prose=2))
 
 
 def plan(title: str, plans: Plan, seed: int, refusal: str) -> None:
@@ -127,18 +115,17 @@ def announce(title: str, plans: Plan, seed: int) -> str:
 
 def run(record: RunRecord, failovers: Sequence[Failover], folder: Path, trouble: str) -> None:
     """What a run showed: verdicts, failovers, figures, and where the report lies."""
-    table = Table(box=None, pad_edge=False, show_header=False)
+    rows: list[tuple[tables.Cell, ...]] = []
     for verdict in record.verdicts:
         mark = Text(verdict.outcome, style=_COLOURS[verdict.outcome])
-        table.add_row(mark, Text(verdict.check, style="bold"), Text(verdict.sentence))
-        for line in verdict.proof if verdict.outcome == "fail" else ():
-            table.add_row("", "", Text(line, style="dim"))
-    print_rich("", "[bold]Verdicts[/bold]", table)
+        rows.append((mark, Text(verdict.check, style="bold"), verdict.sentence))
+        rows += [("", "", Text(line, style="dim")) for line in verdict.proof if verdict.outcome == "fail"]
+    print_rich("", "[bold]Verdicts[/bold]", *tables.fitting(rows, prose=2))
     if len(failovers) == 1:
         _failover(failovers[0])
     elif failovers:
         _failovers(failovers)
-    print_rich("", "[bold]What clients saw[/bold]", _figures(record.figures))
+    print_rich("", "[bold]What clients saw[/bold]", *_figures(record.figures))
     notes = [f"[yellow]note[/yellow]: {escape(note)}" for note in record.notes if note != trouble]
     print_rich("", *notes, _ending(record, trouble), f"Report: {escape(str(folder / 'report.html'))}")
 
@@ -155,12 +142,11 @@ def _steps(failover: Failover) -> tuple[tuple[str, Moment | None], ...]:
 
 def _failover(failover: Failover) -> None:
     """Each step with the time since the kill began, and who saw it."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("step")
-    table.add_column("since the kill began", justify="right")
-    table.add_column("seen by")
-    for name, moment in _steps(failover):
-        table.add_row(name, *(("not seen", "") if moment is None else (_after(moment, failover), moment.node)))
+    rows = [
+        (name, *(("not seen", "") if moment is None else (_after(moment, failover), moment.node)))
+        for name, moment in _steps(failover)
+    ]
+    table = tables.fitting(rows, ("step", "since the kill began", "seen by"), right=(1,))
     told = [f"nobody could write for {_ms(failover.unavailable_us)}" if failover.unavailable_us is not None else ""]
     if failover.new_term is not None:
         burned = failover.terms_burned or 0
@@ -170,28 +156,27 @@ def _failover(failover: Failover) -> None:
     if failover.down_us is not None:
         told.append(f"{failover.killed} ran again after {_ms(failover.down_us)} (not counted)")
     title = f"[bold]Failover[/bold]: {escape(failover.killed)}, leader of term {failover.old_term}"
-    print_rich("", title, table, escape("; ".join(text for text in told if text)), _HOW_SURE)
+    print_rich("", title, *table, escape("; ".join(text for text in told if text)), _HOW_SURE)
 
 
 def _failovers(failovers: Sequence[Failover]) -> None:
     """One line each, in milliseconds, and the spread of the time in which nobody could write."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("killed", "term", "won by", "new term"):
-        table.add_column(name)
-    for name in ("last write", "suspicion", "vote won", "commit", "first write", "no writes for", "down for"):
-        table.add_column(name, justify="right")
+    names = ("killed", "term", "won by", "new term")
+    times = ("last write", "suspicion", "vote won", "commit", "first write", "no writes for", "down for")
+    rows = []
     for one in failovers:
         steps = ["not seen" if moment is None else _after(moment, one, "") for _, moment in _steps(one)]
         new_term = "" if one.new_term is None else str(one.new_term)
         who = (one.killed, str(one.old_term), one.new_leader, new_term)
-        table.add_row(*who, *steps, *(_plain_ms(us) for us in (one.unavailable_us, one.down_us)))
+        rows.append((*who, *steps, *(_plain_ms(us) for us in (one.unavailable_us, one.down_us))))
+    table = tables.fitting(rows, (*names, *times), right=range(len(names), len(names) + len(times)))
     gaps = sorted(one.unavailable_us for one in failovers if one.unavailable_us is not None)
     spread = (
         f"nobody could write for {_ms(int(statistics.median(gaps)))} (median), {_ms(gaps[-1])} (longest)"
         if gaps
         else ""
     )
-    print_rich("", "[bold]Failovers[/bold] (milliseconds since each kill began)", table, spread, _HOW_SURE)
+    print_rich("", "[bold]Failovers[/bold] (milliseconds since each kill began)", *table, spread, _HOW_SURE)
 
 
 def _after(moment: Moment, failover: Failover, unit: str = " ms") -> str:
@@ -202,20 +187,18 @@ def _after(moment: Moment, failover: Failover, unit: str = " ms") -> str:
     return f"{(moment.at_us - failover.injected_us) / 1000:+.0f}{off}{unit}"
 
 
-def _figures(figures: Figures) -> Table:
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_row(
-        "writes",
-        f"{figures.acknowledged_writes} acknowledged, {figures.failed_writes} refused, "
-        f"{figures.unknown_writes} of unknown outcome",
-    )
-    table.add_row("reads", f"{figures.good_reads} answered, {figures.failed_reads} not")
+def _figures(figures: Figures) -> list[Table | Text]:
     rates = (figures.writes_per_s_before, figures.writes_per_s_during, figures.writes_per_s_after)
     before, during, after = ("-" if rate is None else f"{rate:.0f}" for rate in rates)
-    table.add_row("writes per second", f"{before} before, {during} during, {after} after")
-    table.add_row("latency of a write", f"p50 {_ms(figures.write_p50_us)}, p99 {_ms(figures.write_p99_us)}")
-    table.add_row("longest without one", _ms(figures.longest_gap_us))
-    return table
+    writes = f"{figures.acknowledged_writes} acknowledged, {figures.failed_writes} refused"
+    rows = (
+        ("writes", f"{writes}, {figures.unknown_writes} of unknown outcome"),
+        ("reads", f"{figures.good_reads} answered, {figures.failed_reads} not"),
+        ("writes per second", f"{before} before, {during} during, {after} after"),
+        ("latency of a write", f"p50 {_ms(figures.write_p50_us)}, p99 {_ms(figures.write_p99_us)}"),
+        ("longest without one", _ms(figures.longest_gap_us)),
+    )
+    return tables.fitting(rows, prose=1)
 
 
 def _plain_ms(value_us: int | None) -> str:

@@ -23,7 +23,7 @@ from chaos.targets.port import Target
 def tool_version() -> str:
     """As it was installed; "unknown" from a bare checkout."""
     try:
-        return importlib.metadata.version("raft-cluster")
+        return importlib.metadata.version("durable-raft")
     except importlib.metadata.PackageNotFoundError:
         return "unknown"
 

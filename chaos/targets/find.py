@@ -7,6 +7,8 @@ a local cluster needs no client for it. It must not change anything.
 
 import asyncio
 import os
+import shlex
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Literal
@@ -22,7 +24,8 @@ PROBE_SECONDS_MAX = 10.0
 """Unasked, a Kubernetes that does not answer is given up after this."""
 _POD_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 _USUAL_KUBECONFIG = "~/.kube/config"
-_INSTALL = "the Kubernetes client is not installed: pip install 'raft-cluster[chaos]'"
+_ROOT = Path(__file__).parents[2]
+"""The checkout; what `site-packages` is for an installed copy."""
 
 Opener = Callable[["Choice"], Awaitable[Target]]
 
@@ -99,8 +102,18 @@ async def _open_kubernetes(choice: Choice) -> Target:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "kubernetes":
             raise
-        raise Refused(f"A cluster in Kubernetes cannot be reached, because {_INSTALL}.") from None
+        why = f"the Kubernetes client is not installed; it comes with: {_install_command(_ROOT)}"
+        raise Refused(f"A cluster in Kubernetes cannot be reached, because {why}.") from None
     return await open_kubernetes(context=choice.context, namespace=choice.namespace, release=choice.release)
+
+
+def _install_command(root: Path) -> str:
+    """From a checkout, and into the environment that runs this: no registry carries the project, and a bare `pip` may
+    be another environment's."""
+    pip = f"{shlex.quote(sys.executable)} -m pip install"
+    if (root / "pyproject.toml").is_file():
+        return f"{pip} --editable {shlex.quote(f'{root}[chaos]')}"
+    return f"{pip} '.[chaos]' (in a checkout of this project)"
 
 
 def _none_found(locally: ChaosError, there: ChaosError) -> ChaosError:

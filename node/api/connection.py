@@ -3,26 +3,27 @@
 Why it exists: what the framework answers by itself must look like the rest of this API, and what the express lane
 takes must never meet what the framework has under way. Both get what comes through one gate. It must not know a route.
 
+A client may close its sending side once it has asked: what it asked for whole is answered before the connection ends.
+
 The lane is open only while the framework is at rest and stands between two requests; one piece that is not exactly
 one whole request gives the connection to the framework for good.
 """
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
-from http import HTTPStatus
 from typing import Any
 
-from aiohttp import web
-from aiohttp.helpers import rfc822_formatted_time
+from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from node.api.answers import Problem
 from node.api.clients import UNREAD_SECONDS_MAX, Clients
-from node.api.express import Express
+from node.api.express import Express, rendered
 from node.api.framework import FrameworkConnection, FrameworkServer, answer_as_http_1_1
 from node.api.gate import Gate
-from node.api.guard import forbidden
+from node.api.unparsed import unparsed
 
 ENDING_SECONDS_MAX = 0.25
 """How long a request that was cut short has to end."""
@@ -58,11 +59,14 @@ class Connection(FrameworkConnection):
         "_aligned",
         "_answered",
         "_answering",
+        "_at_end",
+        "_body",
         "_clients",
         "_express",
         "_gate",
         "_held",
         "_queued",
+        "client_ended",
         "request_began",
     )
 
@@ -79,6 +83,11 @@ class Connection(FrameworkConnection):
         self._queued = False
         """Whether what is held waits at the gate."""
         self._held = b""
+        self._at_end: Callable[[], None] | None = None
+        self._body: StreamReader | None = None
+        """Of the last request that the framework began."""
+        self.client_ended = False
+        """Whether the client sends no more. It may be gone, or wait for its answers: nobody can tell."""
         self.request_began = 0.0
         """When the framework's last request began, by the loop's clock."""
 
@@ -90,6 +99,10 @@ class Connection(FrameworkConnection):
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._clients is not None:
             self._clients.closed(self)
+        if exc is not None and not isinstance(
+            exc, ConnectionError
+        ):  # a way that timed out, say: it is lost all the same
+            exc = ConnectionResetError(str(exc))
         super().connection_lost(exc)
 
     async def start(self) -> None:
@@ -98,6 +111,7 @@ class Connection(FrameworkConnection):
             server.tasks.add(task)
             task.add_done_callback(server.tasks.discard)
         await super().start()
+        self.force_close()  # for its limit: the framework waits for ever until its last answer is taken
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:
         if self._answering:
@@ -138,6 +152,42 @@ class Connection(FrameworkConnection):
         """End it now, with whatever waits to be sent."""
         if self.transport is not None:
             self.transport.abort()
+
+    # --- the client's end ---------------------------------------------------------------------------------------
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # the framework's keeps nothing open
+        """The client sends no more. Whether the connection stays open: for the answers to what it asked for whole.
+        Otherwise it ends at once, for its descriptor is another client's."""
+        self.client_ended = True
+        if self._at_end is not None:
+            self._at_end()
+        if self._answering or self._queued or self._serves_on():
+            return True
+        self._give_up()
+        return False
+
+    def _serves_on(self) -> bool:
+        """Nothing more comes: whether there is something left to answer. A request that was cut short, or whose
+        answer was given before its body came, is not."""
+        return (self._body is None or self._body.is_eof()) and self.serves_on()
+
+    def when_client_ends(self, call: Callable[[], None]) -> None:
+        """Call it then. For an answer without end, which waits for something to say."""
+        self._at_end = call
+
+    def request_begins(self, body: StreamReader) -> None:
+        """The framework has begun with the next request."""
+        self.request_began = self.loop.time()
+        self._body = body
+        if self.client_ended and not self._serves_on():
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """End it; who reads the rest of a request that was cut short learns now that none comes, for the framework
+        takes a read on a connection that is closed for a mistake of ours."""
+        if self._body is not None and not self._body.is_eof():
+            self._body.set_exception(ConnectionResetError("the client left in the middle of its request"))
+        self.force_close()
 
     # --- what comes in ------------------------------------------------------------------------------------------
 
@@ -216,11 +266,11 @@ class Connection(FrameworkConnection):
         transport = self.transport
         if transport is None or transport.is_closing():
             return
-        last = b"Connection: close\r\n" if self._retiring else b""
-        transport.write(_HEAD % (_STATUS_LINES[status], len(body), rfc822_formatted_time().encode(), last) + body)
+        ends = self._retiring or (self.client_ended and not self._held)
+        transport.write(rendered(status, body, ends))
         if self._gate is not None:
             self._gate.answered(len(body))
-        if last:
+        if ends:
             self.force_close()
             return
         self.keep_open()
@@ -238,11 +288,13 @@ class Connection(FrameworkConnection):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
+        if isinstance(exc, ConnectionError) and (self.transport is None or self.transport.is_closing()):
+            raise exc  # the client has left, which is its right: nobody is to be answered, and nothing is to be logged
         if request.writer.output_size > 0:
             raise ConnectionError("an answer was begun already")
         if isinstance(exc, HttpProcessingError):
             answer_as_http_1_1(request)  # what cannot be parsed is HTTP/0.9 to the framework
-            answer = _unparsed(message or "").answer()
+            answer = unparsed(exc, message or "").answer()
         else:
             _LOG.error("the server failed before a handler ran", exc_info=exc)
             answer = Problem(status, "internal", "this node made a mistake; its log says which").answer()
@@ -250,15 +302,7 @@ class Connection(FrameworkConnection):
         return answer
 
 
-_HEAD = (
-    b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nCache-Control: no-store\r\nContent-Length: %d\r\n"
-    b"Date: %b\r\n%b\r\n"
-)
-_STATUS_LINES = {int(status): f"{int(status)} {status.phrase}".encode() for status in HTTPStatus}
-
-
-def _unparsed(reason: str) -> Problem:
-    """What is wrong with bytes that are no request; the parser's words are not repeated, they quote the input."""
-    if "Host" in reason:
-        return forbidden("Host must be, once, an IP address, localhost or a name that this node is configured for")
-    return Problem(400, "malformed", "this is not an HTTP request, or one with a line or header that is too long")
+def client_is_gone(request: web.BaseRequest) -> bool:
+    """Whether an answer without end has to end: its client is gone, or sends no more and may be."""
+    connection = request.protocol
+    return request.transport is None or (isinstance(connection, Connection) and connection.client_ended)

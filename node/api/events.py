@@ -11,6 +11,7 @@ import msgspec
 from aiohttp import web
 
 from node.api.answers import malformed, try_again
+from node.api.connection import Connection, client_is_gone
 from node.api.inputs import Query, target_of
 from node.api.slices import Slices
 from node.observe.events import to_line
@@ -87,7 +88,7 @@ class EventsApi:
                 stream.cancel()
 
     async def events(self, request: web.Request) -> web.StreamResponse:
-        """Stream until the client leaves or the server stops."""
+        """Stream until the client leaves or the server stops; who closed its sending side gets what there is now."""
         reader, rate = self._reader(request)
         if len(self._streams) >= self._streams_max:
             raise try_again("overloaded", f"{self._streams_max} event streams are open already")
@@ -99,6 +100,8 @@ class EventsApi:
         if task is None:
             raise RuntimeError("a handler runs in a task")
         self._streams[task] = reader
+        if isinstance(request.protocol, Connection):
+            request.protocol.when_client_ends(reader.wake)
         try:
             await response.prepare(request)
             await self._pump(request, response, reader, rate)
@@ -127,8 +130,12 @@ class EventsApi:
         while not self._stopping and request.transport is not None:
             await self._slices.next()  # 64 streams that are woken by one event are 64 turns
             batch = allowance.take(reader) if rate else reader.take(EVENTS_PER_WRITE_MAX)
-            if batch.events or batch.lost_transitions or batch.lost_messages or batch.left_out:
+            found = batch.events or batch.lost_transitions or batch.lost_messages or batch.left_out
+            if found:
                 await self._write(response, self._render(batch))
+            if client_is_gone(request):
+                return
+            if found:
                 if reader.wants_messages:
                     await asyncio.sleep(pause)
                 continue

@@ -10,8 +10,10 @@ A head (request line and headers) is judged once and remembered, for clients rep
 
 import re
 from collections.abc import Callable, Collection, Mapping
+from http import HTTPStatus
 
 import msgspec
+from aiohttp.helpers import rfc822_formatted_time
 
 from node.api.guard import is_own_name
 
@@ -32,6 +34,13 @@ _HEADER = re.compile(r"([A-Za-z0-9-]{1,32}): ?([\x20-\x7e]{0,256})")
 _LENGTH = re.compile(r"[0-9]{1,6}")
 _HARMLESS = ("accept", "accept-encoding", "content-type", "user-agent")
 """Headers that change nothing about an answer here. Any other but those below makes the request an unusual one."""
+
+
+_ANSWER_HEAD = (
+    b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nCache-Control: no-store\r\nContent-Length: %d\r\n"
+    b"Date: %b\r\n%b\r\n"
+)
+_STATUS_LINES = {int(status): f"{int(status)} {status.phrase}".encode() for status in HTTPStatus}
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -91,3 +100,9 @@ class Express:
         if int(length) > BODY_BYTES_MAX:
             return None
         return Verdict(self._routes.get(request[1]), int(length))
+
+
+def rendered(status: int, body: bytes, ends: bool) -> bytes:
+    """A whole answer in JSON; `ends`: the connection ends with it, and the answer says so."""
+    last = b"Connection: close\r\n" if ends else b""
+    return _ANSWER_HEAD % (_STATUS_LINES[status], len(body), rfc822_formatted_time().encode(), last) + body

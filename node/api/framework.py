@@ -15,7 +15,7 @@ CONNECTION_NAMES = {
     "_manager": "what a connection asks its server",
     "_loop": "every clock and future here",
     "_waiter": "whether the framework waits for a request",
-    "_messages": "whether requests wait in the framework",
+    "_messages": "whether requests wait in the framework, and whether the last of them came whole",
     "_current_request": "whether a request is under way, and whether its body is there",
     "_paused": "whether a client takes its answers",
     "_close": "taking no more requests",
@@ -98,6 +98,18 @@ class FrameworkConnection(web.RequestHandler):
     def take_no_more(self) -> None:
         """Ignore what comes from now on; what is under way goes on."""
         self._close = True
+
+    def serves_on(self) -> bool:
+        """Nothing more comes: whether a request that came whole is left to answer. One that was cut short is not
+        begun; after the last one no more are taken."""
+        waiting = self._messages
+        if waiting and not waiting[-1][1].is_eof():
+            if len(waiting) == 1 and self._waiter is not None:
+                return False  # nothing else was asked, and the framework is about to take it
+            waiting.pop()
+        if not waiting:
+            self.take_no_more()
+        return bool(waiting) or self._waiter is None
 
     def hold_back(self) -> None:
         """Do not read the socket until `let_in`, also where the framework wants to."""

@@ -7,13 +7,21 @@ never proposed, 504 where nobody knows (pitfall 34). It must not retry, and not 
 import asyncio
 import logging
 from typing import Protocol, cast
-from urllib.parse import quote, quote_from_bytes
 
 from aiohttp import web
 
 from node.api.answers import JSON_HEADERS, Problem, json_answer, json_text, malformed, try_again
-from node.api.inputs import Query, Session, decode, precondition, session_of, target_of, too_large
+from node.api.inputs import (
+    Query,
+    Session,
+    decode,
+    precondition,
+    session_of,
+    target_of,
+    too_large,
+)
 from node.api.kv_answers import missing, named, refusal, row, unexpected, unreadable
+from node.api.pages import next_page
 from node.api.slices import ReadJob, Slices
 from node.api.streaming import PIECE_BYTES, answer_in_pieces, cut, in_pieces, listed
 from node.observe.metrics import Metrics
@@ -112,6 +120,8 @@ class KeyValueApi:
         """Set a value, with `If-Match` only where the key is still at that revision."""
         _, path, query_text = target_of(request)
         key, query = _key_of(path), Query(query_text, ("timeout_ms",))
+        if len(key) > KEY_BYTES_MAX:
+            raise too_large("key", KEY_BYTES_MAX, "POST /v3/kv/put takes a longer one")
         timeout_us, demanded, session = query.timeout_us(), precondition(request), session_of(request)
         put = Put(key, await _body(request, timeout_us))
         result = await self._write(key, put, demanded, timeout_us, session)
@@ -133,8 +143,6 @@ class KeyValueApi:
 
     async def _list(self, request: web.Request, query: Query) -> web.StreamResponse:
         prefix, start = query.bytes("prefix"), query.bytes("from")
-        if max(len(prefix), len(start)) > KEY_BYTES_MAX:
-            raise too_large("prefix", KEY_BYTES_MAX)
         limit, revision = query.number("limit", LIST_KEYS_DEFAULT, 1, LIST_KEYS_MAX), query.number("revision", 0)
         await self._barrier(query)
         wanted = Range(max(prefix, start) or b"\0", prefix_end(prefix), revision, limit + 1)
@@ -148,7 +156,7 @@ class KeyValueApi:
             "revision": found.revision,
             "count": found.count,
             "more": bool(beyond),
-            "next": _next_page(query, beyond[0].key, revision or found.revision) if beyond else None,
+            "next": next_page(query, shown[-1].key, beyond[0].key, revision or found.revision) if beyond else None,
         }
         rows = (json_text(row(kv)) for kv in shown)
         return await answer_in_pieces(request, in_pieces(listed(about, "keys", rows)), self._slices, JSON_HEADERS)
@@ -208,14 +216,9 @@ class KeyValueApi:
 
 
 def _key_of(path: str) -> bytes:
-    text = path[len(_PREFIX) :]
-    if len(text) > 3 * KEY_BYTES_MAX:  # not even with each byte percent-encoded
-        raise too_large("key", KEY_BYTES_MAX)
-    key = decode("key", text)
+    key = decode("key", path[len(_PREFIX) :])
     if not key:
         raise malformed("key", "the key is empty; write /kv/KEY")
-    if len(key) > KEY_BYTES_MAX:
-        raise too_large("key", KEY_BYTES_MAX)
     return key
 
 
@@ -236,11 +239,3 @@ async def _body(request: web.Request, timeout_us: int | None) -> bytes:
         raise Problem(408, "timeout", "the body did not arrive in time; nothing was written") from None
     except web.RequestPayloadError:
         raise malformed("body", "the body is broken; nothing was written") from None
-
-
-def _next_page(query: Query, start: bytes, revision: int) -> str:
-    """The path of the rest of the list, at the same revision."""
-    parts = {"prefix": query.bytes("prefix"), "from": start, "limit": query.bytes("limit")}
-    text = "&".join(f"{name}={quote_from_bytes(value, safe='')}" for name, value in parts.items() if value)
-    stale = "&consistency=stale" if query.bytes("consistency") == b"stale" else ""
-    return f"{_PREFIX}?{text}&revision={quote(str(revision))}{stale}"

@@ -60,7 +60,8 @@ def unexpected(result: Result) -> Problem:
         return Problem(400, result.code, result.message)
     if isinstance(result, (Compacted, FutureRevision)):
         return unreadable(result)
-    return Problem(504, "unknown outcome", "the write was done, but its answer is of another kind")
+    message = "the write was done, but its answer is of another kind; look before you repeat it"
+    return Problem(504, "done-untold", message)
 
 
 def refusal(outcome: NotProposed) -> Problem:

@@ -27,6 +27,7 @@ _ERRORS = {
     410: "compacted: that revision cannot be read any more",
     412: "the key is at another revision",
     413: "too large",
+    414: "the URL is longer than 64 KiB",
     415: "a value comes as it is, without Content-Encoding",
     417: "Expect can only be 100-continue",
     503: "provably nothing happened; try again",
@@ -38,6 +39,7 @@ _ETCD_ERRORS = {
     400: "code 3 or 11",
     403: "another site, or a foreign Host (not in etcd's form)",
     404: "code 5",
+    408: "code 1: the body did not arrive in time; nothing was done",
     413: "too large",
     417: "Expect can only be 100-continue",
     429: "code 8",
@@ -117,8 +119,8 @@ def _unsupported(path: str) -> Operation:
     return {"summary": f"etcd's {path}: not supported", "responses": responses}
 
 
-_READ_ERRORS = (404, 410, 503)
-_WRITE_ERRORS = (404, 408, 412, 413, 415, 503, 504, 507)
+_READ_ERRORS = (404, 410, 414, 503)
+_WRITE_ERRORS = (404, 408, 412, 413, 414, 415, 503, 504, 507)
 _LIST = (
     _parameter("prefix", TEXT),
     _parameter("from", TEXT),
@@ -131,7 +133,7 @@ _EVENT_STREAM: Schema = {"text/event-stream": {"schema": TEXT}}
 _ARGUMENTS: Schema = {"application/json": {"schema": {"type": "object"}}}
 
 _KV: dict[str, dict[str, Operation]] = {
-    path: {"get": _operation("list keys", {200: _json("KeyList")}, errors=(413, *_READ_ERRORS), parameters=_LIST)}
+    path: {"get": _operation("list keys", {200: _json("KeyList")}, errors=_READ_ERRORS, parameters=_LIST)}
     for path in ("/kv", "/kv/")
 }
 
@@ -156,7 +158,7 @@ PATHS: dict[str, dict[str, Operation]] = {
         "get": _operation(
             "read a value; its revision is the ETag",
             {200: _OCTETS},
-            errors=(413, *_READ_ERRORS),
+            errors=_READ_ERRORS,
             parameters=(_KEY, _number("revision"), _CONSISTENCY, _TIMEOUT),
         ),
         "put": _operation(
@@ -175,7 +177,11 @@ PATHS: dict[str, dict[str, Operation]] = {
     },
     "/status": {"get": _look("this node's own view", "Status")},
     "/cluster": {"get": _look("every node as seen from here", "Cluster")},
-    "/log": {"get": _look("entries of the log", "Log", _number("from", 1), _number("limit", 1, 1000))},
+    "/log": {
+        "get": _look(
+            "entries of the log", "Log", _number("from", 1), _number("limit", 1, 1000), _number("last", 1, 1000)
+        )
+    },
     "/stats": {"get": _look("counts since this process started", "Stats")},
     "/livez": {"get": _look("should this process be restarted?", "Verdict", also=(503,))},
     "/readyz": {"get": _look("should this node get traffic?", "Verdict", also=(503,))},

@@ -80,6 +80,7 @@ def _operations() -> dict[str, Schema]:
             "learners": items(_MEMBER),
             "peers": items(record({"name": TEXT, "last_contact_ms": either(DURATION, NULL), "link_up": FLAG})),
             "faults": items(_FAULT),
+            "snapshot": record({"index": COUNT, "bytes": COUNT, "taking": FLAG, "receiving": FLAG, "restoring": FLAG}),
         }
     )
     node: dict[str, Schema] = {
@@ -102,7 +103,14 @@ def _operations() -> dict[str, Schema]:
         "Reports": record({"reports": COUNT}),
         "Status": status,
         "Cluster": record({"node": TEXT, "cluster_id": TEXT, "nodes": items(record(node))}),
-        "Log": record({"first_index": COUNT, "last_index": COUNT, "commit": COUNT, "entries": items(entry)}),
+        "Log": record(
+            {
+                **dict.fromkeys(("term", "first_index", "last_index", "commit", "applied", "durable"), COUNT),
+                "role": roles,
+                "match": table(COUNT),
+                "entries": items(entry),
+            }
+        ),
         "Verdict": record({"ok": FLAG, "reason": TEXT}),
         "Stats": record(
             {

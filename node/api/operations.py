@@ -17,7 +17,7 @@ from node.observe.metrics import CONTENT_TYPE, Metrics
 from node.observe.stats import Stats, faults_body
 from node.raft.status import CoreStatus, PeerStatus
 from node.raft.types import Member
-from node.runtime.ports import LogLine, NodeHandle, PeerView, Status
+from node.runtime.ports import LogLine, NodeHandle, PeerView, SnapshotView, Status
 
 LOG_LINES_DEFAULT = 100
 LOG_LINES_MAX = 1000
@@ -41,7 +41,7 @@ ROUTES = {
     "GET /openapi.json": "every route, with what it takes and answers",
     "GET /status": "this node's own view",
     "GET /cluster": "every node as seen from here; what is not heard of is unknown, not dead",
-    "GET /log?from=&limit=": "index, term and checksum of log entries",
+    "GET /log?from=&limit=&last=": "index, term and checksum of log entries",
     "GET /stats": "counts of this node: elections, votes, traffic, commit latency, faults",
     "GET /commands": "what this node can be told to do",
     "POST /commands/{name}?node=": "carry a command out, here or on another node",
@@ -88,12 +88,16 @@ class OperationsApi:
         return await answer_in_pieces(request, pieces, self._slices, JSON_HEADERS)
 
     async def log(self, request: web.Request) -> web.StreamResponse:
-        """A piece of the log, for comparison with another node's."""
-        query = Query(target_of(request)[2], ("from", "limit"))
+        """A piece of the log, for comparison with another node's, and how far it is at that very moment."""
+        query = Query(target_of(request)[2], ("from", "limit", "last"))
         first = query.number("from", 1, low=1)
-        lines = self._handle.log(first, query.number("limit", LOG_LINES_DEFAULT, 1, LOG_LINES_MAX))
+        limit = query.number("limit", LOG_LINES_DEFAULT, 1, LOG_LINES_MAX)
+        last = query.number("last", 0, 1, LOG_LINES_MAX)
         core = self._handle.status().core
-        about = {"first_index": core.first_index, "last_index": core.last_index, "commit": core.commit}
+        if last:  # whoever follows the end of a log that grows cannot name its indexes
+            first, limit = max(first, core.last_index - last + 1), last
+        about = _log_about(core)
+        lines = self._handle.log(first, limit)
         return await answer_in_pieces(request, _log_pieces(about, lines), self._slices, JSON_HEADERS)
 
     async def stats(self, _request: web.Request) -> web.Response:
@@ -170,7 +174,34 @@ def status_body(status: Status) -> dict[str, object]:
         "client_url": status.client_url,
         "fatal": status.fatal,
         "leaving": status.leaving,
+        "snapshot": _snapshot(status.snapshot),
         "faults": faults_body(status.faults),
+    }
+
+
+def _snapshot(view: SnapshotView) -> dict[str, object]:
+    sending = [{"peer": to.peer, "bytes": to.bytes_there, "of_bytes": to.size_bytes} for to in view.sending]
+    return {
+        "index": view.index,
+        "bytes": view.size_bytes,
+        "taking": view.taking,
+        "receiving": view.receiving,
+        "restoring": view.restoring,
+        "sending": sending,
+    }
+
+
+def _log_about(core: CoreStatus) -> dict[str, object]:
+    """How far a log is; `match`, on the leader alone: up to where each peer's is known to equal it."""
+    return {
+        "role": core.role.value,
+        "term": core.term,
+        "first_index": core.first_index,
+        "last_index": core.last_index,
+        "commit": core.commit,
+        "applied": core.applied,
+        "durable": core.durable,
+        "match": {peer.name: peer.match_index for peer in core.peers if peer.progress},
     }
 
 

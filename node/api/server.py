@@ -22,6 +22,7 @@ from node.api.express import Express
 from node.api.framework import FrameworkRunner, FrameworkSite, answer_as_http_1_1, http_major, remade
 from node.api.gate import Gate
 from node.api.guard import from_aiohttp, make_guard
+from node.api.inputs import REQUEST_LINE_BYTES_MAX
 from node.api.kv import KeyValueApi, StoreView
 from node.api.listening import Listener, bound_sockets
 from node.api.openapi import openapi
@@ -33,10 +34,7 @@ from node.observe.metrics import Metrics
 from node.observe.stats import Stats
 from node.observe.trace import Trace
 from node.runtime.ports import NodeHandle
-from node.statemachine.writes import KEY_BYTES_MAX, VALUE_BYTES_MAX
-
-REQUEST_LINE_BYTES_MAX = 8 * KEY_BYTES_MAX
-"""A key may be percent-encoded (three bytes for one), and a list names two."""
+from node.statemachine.writes import VALUE_BYTES_MAX
 
 HEADERS_MAX = 64
 KEEPALIVE_SECONDS = 75.0
@@ -195,9 +193,9 @@ def _outermost(handle: Handler, retiring: Callable[[], bool], gate: Gate | None)
     async def handler(request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
         if isinstance(connection, Connection):
-            connection.request_began = connection.loop.time()
+            connection.request_begins(request.content)
         answer = await (judged(request) if gate is None else gate.handle(judged(request)))
-        if retiring():
+        if retiring() or (isinstance(connection, Connection) and connection.ends):
             answer.force_close()
         return answer
 

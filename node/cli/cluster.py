@@ -7,18 +7,20 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from node.cli.failure import FAILED, USAGE, Failure
+from node.cli import stdout
+from node.cli.failure import EXIT_CODES, FAILED, OUTPUT, USAGE, Failure
+from node.cli.group import for_programs
 from node.cli.output import Output
-from node.cli.show import print_table
+from node.cli.show import print_object, print_table
 
 if TYPE_CHECKING:
     from node.supervisor.doorway import Door
+    from node.supervisor.introduction import NodeRow
     from node.supervisor.narrator import Line
-    from node.supervisor.supervisor import NodeRow
 
 DEFAULT_DATA_DIR = Path("raft-data")
 NODE_COMMAND: tuple[str, ...] = (sys.executable, "-m", "node.cli", "serve")
@@ -29,18 +31,24 @@ DataDir = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="for programs: one JSON object a line")]
 
 
+_EXIT_CODES = (
+    "Exit codes: 0 asked to end, 1 no node survived its start or a folder or port cannot be used, 64 wrong usage, "
+    "74 ended because nobody could read the output."
+)
+
+
 def register(app: typer.Typer) -> None:
-    app.command("cluster")(_cluster)
-    app.command("start")(_start)
+    app.command("cluster", epilog=_EXIT_CODES)(for_programs(_cluster))
+    app.command("start", epilog=EXIT_CODES)(for_programs(_start))
 
 
 def _cluster(
     nodes: Annotated[int, typer.Option(metavar="N", help="how many nodes: 3 survive one failure, 5 two, 7 three")] = 5,
     base_port: Annotated[int, typer.Option(metavar="PORT", help="first port for clients; peers use 1000 above")] = 8001,
     data_dir: DataDir = DEFAULT_DATA_DIR,
-    heartbeat_ms: Annotated[str | None, typer.Option(metavar="N", help="how often a leader is heard [100]")] = None,
+    heartbeat_ms: Annotated[str | None, typer.Option(metavar="N", help="how often a leader is heard [50]")] = None,
     election_timeout_ms: Annotated[
-        str | None, typer.Option(metavar="MIN-MAX", help="silence before an election [150-300]")
+        str | None, typer.Option(metavar="MIN-MAX", help="silence before an election [175-350]")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="delete the cluster that is in DIR and begin anew")] = False,
     monitor_port: Annotated[
@@ -48,6 +56,10 @@ def _cluster(
         typer.Option(metavar="PORT", help="port of the page of all nodes; 0: any free one [8080, or the next]"),
     ] = None,
     no_monitor: Annotated[bool, typer.Option("--no-monitor", help="go without the page of all nodes")] = False,
+    log_format: Annotated[
+        Literal["text", "json"] | None,
+        typer.Option(help="of the nodes' log files: for people, or one JSON object a line", show_default="text"),
+    ] = None,
     exit_with_parent: Annotated[bool, typer.Option("--exit-with-parent", help="end when the parent ends")] = False,
     as_json: Json = False,
 ) -> int:
@@ -69,11 +81,13 @@ def _cluster(
       RAFT_LOG_LEVEL=debug raft-node cluster
                                            other settings reach all nodes
     """
+    if no_monitor and monitor_port is not None:
+        raise Failure(f"--no-monitor and --monitor-port {monitor_port} exclude each other: give one of the two.", USAGE)
     if exit_with_parent:
         from node.supervisor import lifeline
 
         lifeline.end_with_parent(signal.SIGTERM)
-    timing = {"heartbeat_ms": heartbeat_ms, "election_timeout_ms": election_timeout_ms}
+    timing = {"heartbeat_ms": heartbeat_ms, "election_timeout_ms": election_timeout_ms, "log_format": log_format}
     timing_given = {k: v for k, v in timing.items() if v is not None}
     return run(nodes, base_port, data_dir, timing_given, fresh, as_json, not no_monitor, monitor_port)
 
@@ -99,18 +113,23 @@ def run(
     from node.supervisor import layout
     from node.supervisor.doorway import open_door
     from node.supervisor.supervisor import Supervisor, flags_of
+    from node.supervisor.timing import local_timing
 
     _check_numbers(nodes, base_port, monitor_port)
+    stdout.refuse_closed("nothing was started")
     teller = Teller(as_json, _program(), _data_dir_flag(data_dir))
     known = not fresh and layout.read(data_dir) is not None
     lock, entries = layout.open_folder(data_dir, nodes, base_port, fresh)
     try:
-        timing_flags = tuple(part for key, value in timing.items() for part in (f"--{key.replace('_', '-')}", value))
         flags = flags_of(entries[0], entries)
         keys = [flag[2:].replace("-", "_") for flag in flags[::2]]
         loaded = settings.load(
             dict(zip(keys, flags[1::2], strict=True)) | timing, os.environ
         )  # a mistake is told once, not N times
+        timing = {**timing, **local_timing(loaded.origins)}
+        if loaded.origins["log_format"] == "default":
+            timing = {**timing, "log_format": "text"}  # who runs a cluster by hand reads its logs
+        timing_flags = tuple(part for key, value in timing.items() for part in (f"--{key.replace('_', '-')}", value))
         seconds = loaded.settings.request_timeout_ms / 1000
         door = open_door(monitor_port, entries, loaded.settings.allowed_hosts, seconds) if monitor else None
     except BaseException:
@@ -127,12 +146,23 @@ def run(
         output.broken = lambda: loop.call_soon_threadsafe(supervisor.request_stop)
         return await supervisor.run()
 
-    with output:
-        if monitor:
-            teller.monitor(door, monitor_port)
-        teller.opening(nodes, data_dir, known)
-        code = asyncio.run(supervise())
-        teller.closing(data_dir)
+    code = FAILED
+    try:
+        with output:
+            if monitor:
+                teller.monitor(door, monitor_port)
+            teller.opening(nodes, data_dir, known)
+            code = asyncio.run(supervise())
+            teller.closing(data_dir)
+    except OSError:
+        if output.error is None:
+            raise
+    if output.error is not None:
+        reason = stdout.why(output.error)
+        raise Failure(
+            f"All nodes have ended, their data stays in {data_dir}, but standard output cannot be written: {reason}.",
+            OUTPUT,
+        )
     return code
 
 
@@ -211,10 +241,7 @@ class Teller:
 
     def closing(self, data_dir: Path) -> None:
         if not self._as_json:
-            try:
-                print(f"All nodes have ended; the data stays in {data_dir}.", flush=True)
-            except OSError:  # nobody reads any more
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            print(f"All nodes have ended; the data stays in {data_dir}.", flush=True)
 
     def say(self, line: "Line") -> None:
         from node.cli import wallclock
@@ -239,14 +266,11 @@ class Teller:
 
             self._object(kind="cluster", nodes=msgspec.to_builtins(rows))
             return
-        from rich.table import Table
-
-        table = Table("node", "URL", "process", "role", "term")
-        for row in rows:
-            style = "bold green" if row.role == "leader" else None
-            term = "" if row.term is None else str(row.term)
-            table.add_row(row.name, row.url, str(row.pid or ""), row.role, term, style=style)
-        print_table(table)
+        cells = [
+            (row.name, row.url, str(row.pid or ""), row.role, "" if row.term is None else str(row.term)) for row in rows
+        ]
+        styles = ["bold green" if row.role == "leader" else "" for row in rows]
+        print_table(("node", "URL", "process", "role", "term"), cells, styles, lines=True)
         leader = next((row for row in rows if row.role == "leader"), None)
         if self._monitor_url:
             print(f"{'Watch it:':10} {self._monitor_url}")
@@ -258,9 +282,7 @@ class Teller:
         print("Ctrl-C ends all nodes; the data stays.", flush=True)
 
     def _object(self, **content: Any) -> None:
-        import msgspec
-
-        print(msgspec.json.encode(content).decode(), flush=True)
+        print_object(content)
 
 
 def _shorten(text: str, width: int = 500) -> str:
@@ -282,10 +304,10 @@ def _start(
     from node.supervisor.control import ask_to_start
 
     answer = asyncio.run(ask_to_start(data_dir, node))
+    if answer.ok:
+        stdout.done(answer.text.rstrip("."))
     if as_json:
-        import msgspec
-
-        print(msgspec.json.encode(answer).decode())
+        print_object(answer)
     elif answer.ok:
         print(answer.text)
     if not answer.ok:

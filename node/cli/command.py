@@ -6,9 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
+from node.cli import stdout
 from node.cli.failure import EXIT_CODES, FAILED, UNAVAILABLE, UNKNOWN_OUTCOME, USAGE, Failure
-from node.cli.show import print_table
-from node.cli.targets import DataDirOption, targets
+from node.cli.group import for_programs
+from node.cli.show import print_object, print_table
+from node.cli.targets import DEFAULT_DATA_DIR, DataDirOption, targets
 
 REQUEST_TIMEOUT_SECONDS = 15.0
 """Beyond the nodes' own time limit: they give a better answer than silence."""
@@ -16,14 +18,14 @@ ANSWER_BYTES_MAX = 2 * 1024 * 1024
 
 
 def register(app: typer.Typer) -> None:
-    app.command("command", epilog=EXIT_CODES)(_command)
+    app.command("command", epilog=EXIT_CODES)(for_programs(_command))
 
 
 def _command(
     node: Annotated[str, typer.Argument(metavar="NODE", help="a node of the local cluster, or its URL")],
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="what to do; left out: list what can be")] = None,
     arguments: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="for example peer=n2")] = None,
-    data_dir: DataDirOption = Path("raft-data"),
+    data_dir: DataDirOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="for programs: one JSON object")] = False,
 ) -> int:
     """Tell NODE to do something: hold an election, hand over, play dead.
@@ -51,10 +53,10 @@ def _command(
     from urllib.parse import quote
 
     status, body = asyncio.run(_ask("POST", f"{url}/commands/{quote(name, safe='')}", given))
+    if status == 200:
+        stdout.done(f"{body.get('node')}: {body.get('message')}: that is done")
     if as_json:
-        import msgspec
-
-        print(msgspec.json.encode(body).decode())
+        print_object(body)
     _raise_unless_ok(status, body)
     if not as_json:
         print(f"{body.get('node')}: {body.get('message')}")
@@ -62,14 +64,16 @@ def _command(
     return 0
 
 
-def _url_of(node: str, data_dir: Path) -> str:
+def _url_of(node: str, data_dir: Path | None) -> str:
     if "://" in node or ":" in node:
         return next(iter(targets([node], data_dir)))
     known = targets((), data_dir)
     for url, name in known.items():
         if name == node:
             return url
-    raise Failure(f"There is no node {node!r} in {data_dir}; there are {', '.join(known.values())}.", USAGE)
+    raise Failure(
+        f"There is no node {node!r} in {data_dir or DEFAULT_DATA_DIR}; there are {', '.join(known.values())}.", USAGE
+    )
 
 
 def _parsed(arguments: list[str]) -> dict[str, str]:
@@ -124,32 +128,25 @@ def _raise_unless_ok(status: int, body: dict[str, Any]) -> None:
     if status == 504:
         raise Failure(f"Unknown outcome: {reason}.", UNKNOWN_OUTCOME)
     if status in (400, 404, 413):
-        raise Failure(f"{reason[:1].upper()}{reason[1:]}.", USAGE)
+        raise Failure(f"Not taken: {reason}.", USAGE)  # as it was said: names keep their case
     raise Failure(f"Refused: {reason}.", FAILED)
 
 
 def _print_list(body: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        import msgspec
-
-        print(msgspec.json.encode(body).decode())
+        print_object(body)
         return
-    from rich.table import Table
-
-    table = Table("command", "arguments", "what it does", box=None, pad_edge=False)
+    rows, styles = [], []
     for row in body["commands"]:
         words = [a["name"] if a["required"] else f"[{a['name']}={a['default']}]" for a in row["arguments"]]
         off = row["needs_faults"] and not body["enabled_faults"]
-        from rich.text import Text
-
         summary = f"{row['summary']}{' (needs --enable-faults)' if off else ''}"
-        table.add_row(row["name"], Text(" ".join(words)), Text(summary), style="dim" if off else None)
-    print_table(table)
+        rows.append((row["name"], " ".join(words), summary))
+        styles.append("dim" if off else "")
+    print_table(("command", "arguments", "what it does"), rows, styles, prose=2)
 
 
 def _print_data(data: object) -> None:
     """What a command shows, as indented JSON; nothing where there is nothing."""
     if data:
-        import msgspec
-
-        print(msgspec.json.format(msgspec.json.encode(data), indent=2).decode())
+        print_object(data, indent=2)

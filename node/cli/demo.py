@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from node.cli import stdout
 from node.cli.failure import USAGE, Failure
-from node.cli.show import print_table
+from node.cli.group import for_programs
+from node.cli.show import print_object, print_table
 
 if TYPE_CHECKING:
     from node.scenarios.catalogue import Scenario
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 PROGRAM: tuple[str, ...] = (sys.executable, "-m", "node.cli")
 """What `raft-node` is started by, for the scenarios' nodes."""
 EXIT_CODES = (
-    "Exit codes: 0 all as predicted, 1 something was not, 2 wrong argument, "
+    "Exit codes: 0 all as predicted, 1 something was not, 64 wrong argument, "
     "70 a scenario could not be played (which says nothing about Raft)."
 )
 
@@ -29,7 +31,7 @@ class Speed(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
-    app.command("demo-scenario", epilog=EXIT_CODES)(_demo_scenario)
+    app.command("demo-scenario", epilog=EXIT_CODES)(for_programs(_demo_scenario))
 
 
 def _demo_scenario(
@@ -53,6 +55,8 @@ def _demo_scenario(
     """
     from node.scenarios.catalogue import BY_NAME, SCENARIOS
 
+    if show_list and (play_all or name is not None):
+        raise Failure(f"--list and {name or '--all'} exclude each other: give one of the two.", USAGE)
     if show_list or (name is None and not play_all):
         _print_list(as_json)
         return 0
@@ -73,6 +77,7 @@ def _play(scenarios: "tuple[Scenario, ...]", speed: str, as_json: bool) -> int:
     from node.scenarios.run import Setting, play_all
     from node.supervisor.supervisor import flags_of
 
+    stdout.done("The nodes of the scenario have ended")
     setting = Setting(SPEEDS[speed], Start(PROGRAM, flags_of, os.environ), wallclock.now_us)
     return asyncio.run(play_all(scenarios, setting, Narrator(as_json)))
 
@@ -81,16 +86,10 @@ def _print_list(as_json: bool) -> None:
     from node.scenarios.catalogue import SCENARIOS
 
     if as_json:
-        import msgspec
-
         for scenario in SCENARIOS:
             row = {"name": scenario.name, "title": scenario.title, "summary": scenario.summary}
-            print(msgspec.json.encode(row).decode())
+            print_object(row)
         return
-    from rich.table import Table
-
-    table = Table("scenario", "what happens", box=None, pad_edge=False)
-    for scenario in SCENARIOS:
-        table.add_row(scenario.name, scenario.summary)
-    print_table(table)
+    rows = [(scenario.name, scenario.summary) for scenario in SCENARIOS]
+    print_table(("scenario", "what happens"), rows, prose=1)
     print("Play one: raft-node demo-scenario leader-failure    All: raft-node demo-scenario --all")

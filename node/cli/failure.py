@@ -3,8 +3,6 @@
 OK = 0
 FAILED = 1
 """Also: the key was not found, the cluster has no leader."""
-USAGE = 2
-"""A flag, a setting or an argument is wrong; nothing was done."""
 STORAGE = 3
 """A data folder is damaged, foreign, in use, read-only or full."""
 UNAVAILABLE = 4
@@ -13,10 +11,15 @@ UNKNOWN_OUTCOME = 5
 """The write may have happened, may happen yet, or may never happen."""
 COMPARE_FAILED = 6
 """--if-match named a revision that is not the key's any more; nothing was written."""
+USAGE = 64
+"""A flag, a setting or an argument is wrong; nothing was done. EX_USAGE, as in raft-chaos: 2 is another thing there,
+and of `serve` itself."""
+OUTPUT = 74
+"""EX_IOERR: what was to be done is done (the sentence says what), but standard output could not take the answer."""
 
 EXIT_CODES = (
-    "Exit codes: 0 done, 1 failed, not found or no leader, 2 wrong flag or setting, 3 storage error, "
-    "4 unavailable: nothing happened, 5 unknown outcome, 6 --if-match failed."
+    "Exit codes: 0 done, 1 failed, not found or no leader, 3 storage error, 4 unavailable: nothing happened, "
+    "5 unknown outcome, 6 --if-match failed, 64 wrong usage, 74 done, but the output could not be written."
 )
 
 

@@ -4,12 +4,15 @@ import errno
 import os
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
+from node.cli import stdout
 from node.cli.failure import COMPARE_FAILED, EXIT_CODES, FAILED, UNAVAILABLE, UNKNOWN_OUTCOME, USAGE, Failure
+from node.cli.group import for_programs
+from node.cli.show import print_object
+from node.cli.stdout import why
 from node.cli.targets import DataDirOption, targets
 
 REQUEST_TIMEOUT_SECONDS = 15.0
@@ -24,15 +27,15 @@ IfMatch = Annotated[str | None, typer.Option(metavar="REVISION", help="only if t
 
 
 def register(app: typer.Typer) -> None:
-    app.command("get", epilog=EXIT_CODES)(_get)
-    app.command("put", epilog=EXIT_CODES)(_put)
-    app.command("delete", epilog=EXIT_CODES)(_delete)
+    app.command("get", epilog=EXIT_CODES)(for_programs(_get))
+    app.command("put", epilog=EXIT_CODES)(for_programs(_put))
+    app.command("delete", epilog=EXIT_CODES)(for_programs(_delete))
 
 
 def _get(
     key: Key,
     url: Url = None,
-    data_dir: DataDirOption = Path("raft-data"),
+    data_dir: DataDirOption = None,
     stale: Annotated[bool, typer.Option("--stale", help="what that node has now; may be behind")] = False,
     as_json: Json = False,
 ) -> int:
@@ -61,7 +64,7 @@ def _put(
     key: Key,
     value: Annotated[str, typer.Argument(metavar="VALUE", help="the value; - reads it from standard input")],
     url: Url = None,
-    data_dir: DataDirOption = Path("raft-data"),
+    data_dir: DataDirOption = None,
     if_match: IfMatch = None,
     if_absent: Annotated[bool, typer.Option("--if-absent", help="only if there is no such key")] = False,
     as_json: Json = False,
@@ -73,9 +76,11 @@ def _put(
       raft-node put picture - < picture.png
       raft-node put greeting hi --if-match 7   only if it is still revision 7
     """
-    body = sys.stdin.buffer.read(BODY_BYTES_MAX + 1) if value == "-" else os.fsencode(value)
+    body = _standard_input() if value == "-" else os.fsencode(value)
     if len(body) > BODY_BYTES_MAX:
         raise Failure(f"The value is longer than {BODY_BYTES_MAX} bytes; a node takes at most 1 MiB.", USAGE)
+    if if_absent and if_match is not None:
+        raise Failure("--if-match and --if-absent exclude each other: give one of the two.", USAGE)
     headers = {"If-None-Match": "*"} if if_absent else _if_match(if_match)
     answer = _ask("PUT", key, list(targets(url or [], data_dir)), body=body, headers=headers)
     _report("put", key, answer, as_json)
@@ -85,7 +90,7 @@ def _put(
 def _delete(
     key: Key,
     url: Url = None,
-    data_dir: DataDirOption = Path("raft-data"),
+    data_dir: DataDirOption = None,
     if_match: IfMatch = None,
     as_json: Json = False,
 ) -> int:
@@ -99,11 +104,26 @@ def _delete(
     return 0
 
 
+def _standard_input() -> bytes:
+    try:
+        return sys.stdin.buffer.read(BODY_BYTES_MAX + 1)
+    except OSError as error:
+        raise Failure(
+            f"The value cannot be read from standard input: {why(error)}; nothing was written.", FAILED
+        ) from None
+
+
 def _if_match(revision: str | None) -> dict[str, str]:
     if revision is None:
         return {}
     number = revision.strip('"')
-    if not number.isdecimal():
+    if number.strip("0") == "" and number:
+        raise Failure(
+            f"--if-match {revision} can never hold: a revision is 1 or more, and a key that is not there has none "
+            "(to write only where there is no such key: put --if-absent).",
+            USAGE,
+        )
+    if not (number.isascii() and number.isdecimal()):
         raise Failure(
             f"--if-match {revision!r} is not a revision: a whole number, as put and get --json print it.", USAGE
         )
@@ -225,23 +245,28 @@ def _revision(answer: _Answer) -> int | None:
 
 def _report(done: str, key: str, answer: _Answer, as_json: bool) -> None:
     revision = _revision(answer)
-    if as_json:
-        import msgspec
-
-        print(msgspec.json.encode({"key": key, "revision": revision}).decode())
-    else:
-        print(f"{done} {key}" + (f" (revision {revision})" if revision is not None else ""))
+    words = f"{done} {key}" + (f" (revision {revision})" if revision is not None else "")
+    stdout.done(f"{words} is done")
+    print_object({**_key(key), "revision": revision}) if as_json else print(words)
 
 
 def _print_json(key: str, answer: _Answer) -> None:
     """`value` where the bytes are UTF-8, otherwise `value_base64`."""
     import base64
 
-    import msgspec
-
-    found: dict[str, object] = {"key": key, "revision": _revision(answer)}
+    found: dict[str, object] = {**_key(key), "revision": _revision(answer)}
     try:
         found["value"] = answer.body.decode()
     except UnicodeDecodeError:
         found["value_base64"] = base64.b64encode(answer.body).decode()
-    print(msgspec.json.encode(found).decode())
+    print_object(found)
+
+
+def _key(key: str) -> dict[str, object]:
+    """As it was given, in base64 where that is not UTF-8."""
+    import base64
+
+    try:
+        return {"key": os.fsencode(key).decode()}
+    except UnicodeDecodeError:
+        return {"key_base64": base64.b64encode(os.fsencode(key)).decode()}

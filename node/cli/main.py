@@ -1,19 +1,23 @@
 """Puts the commands together and turns every way they can end into a sentence and an exit code."""
 
 import os
-import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
+from node import __version__
 from node.cli import cluster, command, demo, kv, log, serve, status
 from node.cli.failure import EXIT_CODES, FAILED, USAGE, Failure
+from node.cli.group import Group
+from node.cli.stdout import complain, prepared
 
 TRACEBACK_ENV = "RAFTNODE_TRACEBACK"
 """Set to anything, an internal error shows its traceback: for whoever repairs it."""
 
 app = typer.Typer(
     name="raft-node",
+    cls=Group,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -22,8 +26,18 @@ app = typer.Typer(
 )
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"raft-node {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="print the version; end", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
     """A real, durable Raft cluster: run it, watch it, break it.
 
     [bold]First steps[/bold]
@@ -48,16 +62,13 @@ log.register(app)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line (`sys.argv` where `arguments` is None); return the exit code, raise nothing."""
     try:
-        code = app(args=arguments, prog_name="raft-node", standalone_mode=False)
-        sys.stdout.flush()
+        with prepared():
+            code = app(args=arguments, prog_name="raft-node", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except Failure as failure:
         return _fail(str(failure), failure.code)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
-    except BrokenPipeError:  # `raft-node log dump | head`: the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
     except Exception as error:
         return _unexpected(error)
 
@@ -84,5 +95,5 @@ def _unexpected(error: Exception) -> int:
 
 
 def _fail(sentence: str, code: int) -> int:
-    print(f"raft-node: {' '.join(sentence.split())}", file=sys.stderr)
+    complain(sentence)
     return code

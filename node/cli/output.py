@@ -19,6 +19,8 @@ class Output:
 
     def __init__(self) -> None:
         self.broken: Callable[[], object] = lambda: None
+        self.error: OSError | None = None
+        """Why something was not written, once it is closed."""
         self._before = sys.stdout
         self._lines: Lines | None = None
         self._stream: LineStream | None = None
@@ -44,6 +46,7 @@ class Output:
             return
         self._stream.end()
         self._lines.close()
+        self.error = self._lines.error
         sys.stdout = self._before
 
     def _is_broken(self) -> None:

@@ -7,7 +7,9 @@ from typing import Any
 
 import typer
 
-from node.cli.show import print_table
+from node.cli.failure import USAGE, Failure
+from node.cli.group import for_programs
+from node.cli.show import print_object, print_table
 from node.settings import CONFIG_ENV, SETTINGS, Loaded, Setting, load, rows
 
 _HELP = """Run one node until SIGTERM or Ctrl-C.
@@ -22,16 +24,19 @@ is an error, so that a typo is never silently ignored.
   raft-node serve --name n1 --data-dir ./n1 --port 8001 \\
     --seeds n1=127.0.0.1:9001,n2=127.0.0.1:9002,n3=127.0.0.1:9003
 
-Exit codes: 0 asked to end, 2 a setting is wrong, 3 storage error (the log
-names file, offset and cure).
+Exit codes: 0 asked to end, 2 an address is in use or a limit too low, 3
+storage error (the log names file, offset and cure), 64 a setting is wrong,
+70 a broken invariant.
 """
 
 
 def register(app: typer.Typer) -> None:
-    app.command("serve", help=_HELP)(_with_flags(_serve))
+    app.command("serve", help=_HELP)(for_programs(_with_flags(_serve)))
 
 
 def _serve(config: str | None, print_config: bool, as_json: bool, **given: str | bool | None) -> int:
+    if as_json and not print_config:
+        raise Failure("--json is for --print-config: for logs as JSON there is --log-format.", USAGE)
     flags = {key: _text(value) for key, value in given.items() if value is not None}
     loaded = load(flags, os.environ, config)
     if print_config:
@@ -52,17 +57,10 @@ def _text(value: str | bool) -> str:
 
 def _print(loaded: Loaded, as_json: bool) -> None:
     if as_json:
-        import msgspec
-
-        print(msgspec.json.format(msgspec.json.encode(rows(loaded)), indent=2).decode())
+        print_object(rows(loaded), indent=2)
         return
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("setting", "value", "from", box=None, pad_edge=False)
-    for row in rows(loaded):
-        table.add_row(*(Text(row[column]) for column in ("key", "value", "from")))
-    print_table(table, wrap=False)
+    found = [tuple(row[column] for column in ("key", "value", "from")) for row in rows(loaded)]
+    print_table(("setting", "value", "from"), found, soft=True)
 
 
 def _with_flags(function: Callable[..., int]) -> Callable[..., int]:

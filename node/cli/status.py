@@ -1,33 +1,36 @@
 """`raft-node status`: the cluster as its nodes see it, in one table."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from node.cli.failure import FAILED, OK
-from node.cli.show import print_table
+from node.cli.group import for_programs
+from node.cli.show import print_object, print_table
 from node.cli.targets import DataDirOption, targets
 
 if TYPE_CHECKING:
+    from node.observe.headline import Seen
     from node.supervisor.watch import NodeStatus
 
 
 def register(app: typer.Typer) -> None:
-    app.command("status")(_status)
+    app.command("status")(for_programs(_status))
 
 
 def _status(
     url: Annotated[list[str] | None, typer.Argument(metavar="[URL]...", help="nodes to ask")] = None,
-    data_dir: DataDirOption = Path("raft-data"),
+    data_dir: DataDirOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="for programs: one JSON object")] = False,
 ) -> int:
-    """Show every node: role, term, leader, commit, applied, last contact, lag.
+    """Say what the cluster can do now, then show every node: role, term, leader,
+    commit, applied, last contact, lag.
 
     A node that does not answer is shown as unknown: from here nobody can tell
-    a dead one from one that is cut off. Last contact: when the leader last
-    heard from that node. Lag: committed entries it has not applied yet.
+    a dead one from one that is cut off, unless it should run on this machine
+    and nothing listens there. Last contact: when the leader last heard from
+    that node. Lag: committed entries it has not applied yet.
     Exit code 0: a leader is seen that a majority follows; otherwise 1.
 
     [bold]Examples[/bold]
@@ -36,30 +39,53 @@ def _status(
     """
     import asyncio
 
-    from node.supervisor.roll_call import agreed_leader
+    from node.observe.headline import facts_of, headline
 
     names = targets(url or [], data_dir)
-    views = asyncio.run(_ask_all(list(names)))
-    leader = agreed_leader(views)
+    found = asyncio.run(_ask_all(names))
+    facts = facts_of([seen for seen, _ in found.values()])
+    sentence = headline(facts)
+    views = {address: view for address, (_, view) in found.items()}
+    leader = next((a for a, view in views.items() if facts.serves and view and view.name == facts.leader), "")
     rows = [_row(address, names[address], view, leader, views) for address, view in views.items()]
     if as_json:
-        import msgspec
-
-        leader_name = views[leader].name if leader else None  # type: ignore[union-attr]
-        print(msgspec.json.encode({"leader": leader_name, "nodes": rows}).decode())
+        leader_name = facts.leader if leader else None
+        print_object({"headline": sentence, "leader": leader_name, "nodes": rows})
     else:
-        _print(rows, bool(leader), len(names))
+        print(sentence)
+        _print(rows)
     return OK if leader else FAILED
 
 
-async def _ask_all(addresses: list[str]) -> "dict[str, NodeStatus | None]":
+async def _ask_all(names: Mapping[str, str]) -> "dict[str, tuple[Seen, NodeStatus | None]]":
+    """By address: as the headline counts it, and what it said. Who did not answer is called as it was asked."""
     import asyncio
 
-    from node.supervisor.watch import fetch_status, new_session
+    from node.observe.headline import Seen
+    from node.supervisor.watch import Refused, ask_status, new_session
+
+    async def ask(address: str) -> "tuple[Seen, NodeStatus | None]":
+        try:
+            view = await ask_status(session, address)
+        except Refused:
+            return Seen(names[address], "down" if _is_here(address) else "silent"), None
+        return Seen(view.name, "heard", view) if view else Seen(names[address], "silent"), view
 
     async with new_session() as session:
-        answers = await asyncio.gather(*(fetch_status(session, address) for address in addresses))
-    return dict(zip(addresses, answers, strict=True))
+        return dict(zip(names, await asyncio.gather(*map(ask, names)), strict=True))
+
+
+def _is_here(address: str) -> bool:
+    """Whether that is this machine for certain."""
+    import ipaddress
+
+    from yarl import URL
+
+    host = URL(address).host or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _row(
@@ -85,21 +111,15 @@ def _row(
     }
 
 
-def _print(rows: list[dict[str, Any]], led: bool, asked: int) -> None:
-    from rich.table import Table
-
+def _print(rows: list[dict[str, Any]]) -> None:
     columns = ("id", "role", "term", "leader", "commit", "applied", "last_contact_ms", "lag")
-    table = Table(*(column.replace("last_contact_ms", "last contact") for column in columns))
-    for row in rows:
-        style = {"leader": "bold green", "unknown": "dim"}.get(row["role"])
-        table.add_row(*(_cell(row.get(column)) for column in columns), style=style)
-    print_table(table)
+    head = [column.replace("last_contact_ms", "last contact") for column in columns]
+    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+    styles = [{"leader": "bold green", "unknown": "dim"}.get(row["role"], "") for row in rows]
+    print_table(head, cells, styles, lines=True)
     for row in rows:
         for reason in filter(None, (row.get("waiting_for"), row.get("fatal"))):
             print(f"{row['id']}: {reason}")
-    if not led:
-        unknown = sum(1 for row in rows if row["role"] == "unknown")
-        print(f"No leader that a majority of the {asked} nodes follows ({unknown} did not answer).")
 
 
 def _cell(value: object) -> str:

@@ -8,19 +8,31 @@ import typer
 
 from node.cli.failure import USAGE, Failure
 
-DataDirOption = Annotated[Path, typer.Option(metavar="DIR", help="where cluster.json is looked for without a URL")]
+DEFAULT_DATA_DIR = Path("raft-data")
+DataDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="where cluster.json is looked for without a URL", show_default=str(DEFAULT_DATA_DIR)
+    ),
+]
 
 
-def targets(given: Sequence[str], data_dir: Path) -> dict[str, str]:
-    """Base URL (no slash at the end) to what to call it, in order. Raises Failure for none, or a malformed one."""
+def targets(given: Sequence[str], data_dir: Path | None) -> dict[str, str]:
+    """Base URL (no slash at the end) to what to call it, in order. Raises Failure for none, a malformed one, or where
+    both are given: one of the two would be passed over."""
     if given:
-        return {_checked(url): url.removeprefix("http://").rstrip("/") for url in given}
+        if data_dir is not None:
+            raise Failure(
+                f"The URL {given[0]} and --data-dir {data_dir} exclude each other: give one of the two.", USAGE
+            )
+        return {checked: checked.removeprefix("http://") for checked in map(_checked, given)}
     from node.supervisor import layout
 
-    cluster = layout.read(data_dir)
+    folder = data_dir or DEFAULT_DATA_DIR
+    cluster = layout.read(folder)
     if cluster is None:
         raise Failure(
-            f"There is no {data_dir / layout.CLUSTER_FILE}: give the nodes' URLs, or --data-dir of a local cluster, "
+            f"There is no {folder / layout.CLUSTER_FILE}: give the nodes' URLs, or --data-dir of a local cluster, "
             "or start one with raft-node cluster.",
             USAGE,
         )
@@ -28,8 +40,30 @@ def targets(given: Sequence[str], data_dir: Path) -> dict[str, str]:
 
 
 def _checked(url: str) -> str:
-    full = url if "://" in url else f"http://{url}"
-    scheme, _, rest = full.partition("://")
-    if scheme not in ("http", "https") or not rest.strip("/"):
+    """http://HOST:PORT of a node. Whatever else stands in a URL would be passed over, so it is refused."""
+    from yarl import URL
+
+    try:
+        found = URL(url if "://" in url else f"http://{url}")
+        host, port = found.host, found.port
+    except ValueError:
+        host, port, found = None, None, URL()
+    if found.scheme == "https":
+        raise Failure(
+            f"{url} asks for TLS, which no node speaks yet: give the http:// URL of a node, or of a proxy before it.",
+            USAGE,
+        )
+    if not host or not port or found.scheme != "http" or any(letter.isspace() for letter in url):
         raise Failure(f"{url!r} is not a node's URL such as http://127.0.0.1:8001.", USAGE)
-    return full.rstrip("/")
+    parts = {
+        "a user": found.user or found.password,
+        "a path": found.path.strip("/"),
+        "a query": found.query_string,
+        "a fragment": found.fragment,
+    }
+    for what, there in parts.items():
+        if there:
+            raise Failure(
+                f"{url} has {what}, which a node's URL has not: give http://{found.host_port_subcomponent}.", USAGE
+            )
+    return f"http://{found.host_port_subcomponent}"

@@ -27,7 +27,7 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class Discovery(Protocol):
-    """Satisfies `node.transport.outbound.Resolver`."""
+    """Satisfies `node.transport.dialling.Resolver`."""
 
     def names(self) -> tuple[str, ...]:
         """The names of all nodes that are configured or known, this one included, sorted."""

@@ -57,6 +57,8 @@ class Lines:
     ) -> None:
         self.lost = 0
         """Lines lost so far."""
+        self.error: OSError | None = None
+        """Why the last write that failed did."""
         self.told = told
         self._fd = fd
         self._strict = strict
@@ -66,7 +68,10 @@ class Lines:
         self._told_of = 0
         self._telling = 0
         """How many lost lines the piece tells of that is being written; 0: it holds lines."""
-        self._error: OSError | None = None
+        self._gone: OSError | None = None
+        """Nobody will read any more."""
+        self._half = False
+        """Part of a line is written, and its end could not be."""
         self._closed = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._write_all, name="lines", daemon=True)
@@ -76,12 +81,12 @@ class Lines:
         """Queue one line, given without its newline; text with newlines in it is one line of several rows."""
         data = line.encode(errors="backslashreplace") + b"\n"
         with self._changed:
-            if self._strict and self._error is not None:
-                raise OSError(self._error.errno, self._error.strerror)
+            if self._strict and self._gone is not None:
+                raise OSError(self._gone.errno, self._gone.strerror)
             full = len(self._waiting) >= LINES_WAITING_MAX or (
                 self._waiting_bytes + len(data) > LINES_WAITING_BYTES_MAX and self._waiting
             )
-            if full or self._closed or self._error is not None:
+            if full or self._closed or self._gone is not None:
                 self.lost += 1
                 return
             self._waiting.append(data)
@@ -101,11 +106,16 @@ class Lines:
 
     def _write_all(self) -> None:
         while (piece := self._next_piece()) is not None:
+            if self._half:  # the next line must not go on in the middle of another
+                piece = b"\n" + piece
             try:
                 while piece:
-                    piece = piece[self._write(piece) :]
+                    written = self._write(piece)
+                    if written:
+                        self._half = piece[written - 1 : written] != b"\n"
+                    piece = piece[written:]
             except OSError as error:
-                self._failed(error, piece)
+                self._failed(error, piece.removeprefix(b"\n"))  # the end of a line that is there, or of none
 
     def _write(self, piece: bytes) -> int:
         try:
@@ -119,7 +129,7 @@ class Lines:
         with self._changed:
             while not self._waiting and not self._closed and self.lost == self._told_of:
                 self._changed.wait()
-            if self.lost > self._told_of and self._error is None:
+            if self.lost > self._told_of and self._gone is None:
                 self._telling, self._told_of = self.lost - self._told_of, self.lost
                 return self.told(self._telling).encode(errors="backslashreplace") + b"\n"
             self._telling = 0
@@ -133,6 +143,7 @@ class Lines:
 
     def _failed(self, error: OSError, piece: bytes) -> None:
         with self._changed:
+            self.error = error
             if self._telling:
                 self._told_of -= self._telling  # to be told again: nobody said that line, so it is not lost itself
             else:
@@ -142,7 +153,7 @@ class Lines:
                     self._told_of = self.lost  # what is left is tried once
                 self._changed.wait_for(lambda: self._closed, TRY_AGAIN_SECONDS)
                 return
-            self._error = error
+            self._gone = error
             self.lost += len(self._waiting)
             self._told_of = self.lost
             self._waiting.clear()

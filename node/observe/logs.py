@@ -7,6 +7,7 @@ field that cannot be encoded must not lose the line.
 
 import logging
 import sys
+import threading
 from collections.abc import Callable
 from typing import TextIO
 
@@ -52,6 +53,23 @@ def configure_logging(
     root.addHandler(handler)
     root.setLevel(level)
     return handler
+
+
+def log_the_unforeseen(logger: logging.Logger) -> None:
+    """What Python prints by itself, in the middle of other lines, becomes lines of the log: errors of threads, errors
+    that nobody can catch, and warnings."""
+
+    def of_thread(args: threading.ExceptHookArgs) -> None:
+        error = args.exc_value or args.exc_type()
+        logger.error("a thread ended with an error", exc_info=(type(error), error, error.__traceback__))
+
+    def unraisable(args: "sys.UnraisableHookArgs") -> None:
+        error = args.exc_value or args.exc_type()
+        logger.error(args.err_msg or "an error in clearing up", exc_info=(type(error), error, error.__traceback__))
+
+    threading.excepthook = of_thread
+    sys.unraisablehook = unraisable
+    logging.captureWarnings(True)
 
 
 class LineHandler(logging.Handler):

@@ -26,6 +26,15 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 FSYNC_BUCKETS_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
+class SnapshotView(Protocol):
+    """What metrics read of `node.runtime.ports.SnapshotView`."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def size_bytes(self) -> int: ...
+
+
 class NodeView(Protocol):
     """What metrics read of `node.runtime.ports.Status`."""
 
@@ -37,6 +46,8 @@ class NodeView(Protocol):
     def uptime_us(self) -> int: ...
     @property
     def links_up(self) -> tuple[str, ...]: ...
+    @property
+    def snapshot(self) -> SnapshotView: ...
 
 
 class StoreSize(Protocol):
@@ -46,6 +57,8 @@ class StoreSize(Protocol):
     def revision(self) -> int: ...
     @property
     def key_count(self) -> int: ...
+    @property
+    def size_bytes(self) -> int: ...
 
 
 class ClientsView(Protocol):
@@ -125,6 +138,9 @@ class Metrics:
         status, trace, loop_age_us, store = self._sources
         view = status()
         yield from _core_metrics(view.core)
+        yield _gauge("raft_snapshot_index", "Entry up to which the latest snapshot goes; 0: none.", view.snapshot.index)
+        yield _gauge("raft_snapshot_bytes", "Size of the latest snapshot.", view.snapshot.size_bytes)
+        yield _gauge("raft_store_bytes", "Size of all keys, values and versions in the store.", store.size_bytes)
         yield from _peer_metrics(view)
         yield from _trace_metrics(trace, view.core.role)
         if self._stats is not None:

@@ -124,8 +124,8 @@ class Raft:
                 state.compact_to = max(state.compact_to, index)
             case SnapshotHeld(sender, base):
                 receiving.snapshot_held(state, sender, base, now)
-            case Deadline():
-                self._deadline(now)
+            case Deadline(held_up_us):
+                self._deadline(now, held_up_us)
             case Continue():
                 pass  # the end of the step does it
             case AddLearner() | Promote() | Remove() | Replace() | Readdress():
@@ -133,7 +133,7 @@ class Raft:
             case order:
                 transfer.obey(state, order, now)
 
-    def _deadline(self, now: int) -> None:
+    def _deadline(self, now: int, held_up_us: int) -> None:
         state = self._state
         if state.birth_due_us is not None and now >= state.birth_due_us:
             birth.on_birth_deadline(state, now)
@@ -144,7 +144,7 @@ class Raft:
         if (lead := state.leadership) is not None and now >= lead.heartbeat_due_us:
             reads.start_round(state, lead, also_in_flight=True)
             replication.broadcast_heartbeat(state, lead, now)
-        if state.election_due_us is not None and now >= state.election_due_us:
+        if state.election_is_due(now, held_up_us):
             election.on_election_deadline(state, now)
         if state.transfer is not None and now >= state.transfer.due_us:
             transfer.on_transfer_deadline(state)

@@ -10,7 +10,13 @@ from node.raft.types import Base, Member, MemberAddress
 
 
 class Deadline(msgspec.Struct, frozen=True):
-    """Time may have passed the core's stated deadline. Harmless when it has not."""
+    """Time may have passed the core's stated deadline. Harmless when it has not.
+
+    `held_up_us`: by how much this process itself was late lately, because it was stopped or got no processor. An
+    election waits so much longer, for whoever leads may have been held up as well.
+    """
+
+    held_up_us: int = 0
 
 
 class Continue(msgspec.Struct, frozen=True):

@@ -192,6 +192,8 @@ class State:
         # Timers; a leader's are in its leadership
         self.election_timeout_us = settings.election_max_us
         self.election_due_us: int | None = None
+        self.election_put_off_us = 0
+        """By how much, since the timer was restarted."""
         self.birth_due_us: int | None = None
         # What waits: for the disk, for a quorum or for a leader, and what this step wants done
         self.disk = DiskQueue(self.log.last_index, hard.term)
@@ -280,6 +282,18 @@ class State:
             low, high = self.settings.election_min_us, self.settings.election_max_us
             self.election_timeout_us = low + int(self.chance.random() * (high - low + 1))
         self.election_due_us = now + self.election_timeout_us
+        self.election_put_off_us = 0
+
+    def election_is_due(self, now: int, held_up_us: int) -> bool:
+        """Whether nobody led for an election timeout, and for as long beside it as this process was held up itself: a
+        busy machine holds up who leads, too, and silence is then no sign of death. One longest timeout at most."""
+        if self.election_due_us is None or now < self.election_due_us:
+            return False
+        allowed_us = min(held_up_us, self.settings.election_max_us)
+        if allowed_us > self.election_put_off_us:
+            self.election_due_us += allowed_us - self.election_put_off_us
+            self.election_put_off_us = allowed_us
+        return now >= self.election_due_us
 
     def timers(self) -> dict[str, int | None]:
         """When each timer is due, by name; None: it does not run."""

@@ -46,7 +46,7 @@ from node.runtime.inputs import Arrived, Input, WantOrder, WantRead, WantRelay, 
 from node.runtime.latency import CommitLatency
 from node.runtime.onehop import HopCounts
 from node.runtime.pending import Pending
-from node.runtime.ports import Done, Links, StateMachine, Storage, TraceSink, Unknown
+from node.runtime.ports import Done, Links, SnapshotView, StateMachine, Storage, TraceSink, Unknown
 from node.runtime.relaying import Relaying
 from node.runtime.requests import PENDING_REQUESTS_MAX, Requests
 from node.runtime.snapshot_ports import Snapshots
@@ -159,6 +159,10 @@ class Driver:
         """When `handle([Deadline()], ...)` is wanted at the latest; None: no need."""
         parts = (self.core, self._requests, self._relaying, self._answers, self.snapshotting)
         return min((at for part in parts if part and (at := part.deadline) is not None), default=None)
+
+    def snapshot_view(self) -> SnapshotView:
+        """What there is of snapshots, and what is done with them."""
+        return SnapshotView() if self.snapshotting is None else self.snapshotting.view()
 
     @property
     def writes_wait(self) -> bool:

@@ -70,6 +70,7 @@ class Looking:
             faults=self._faults.active() if self._faults is not None else (),
             time_us=wall_us(),
             leaving=shell.readiness().leaving,
+            snapshot=shell.snapshot_view(),
         )
 
     def _with_contacts(self, core: CoreStatus, now: int) -> CoreStatus:

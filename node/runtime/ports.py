@@ -196,6 +196,25 @@ class CommandOutcome(msgspec.Struct, frozen=True):
     field: str = ""
 
 
+class SendingView(msgspec.Struct, frozen=True):
+    """A snapshot on its way to a follower: `bytes_there` of `size_bytes` are known to be written at `peer`."""
+
+    peer: str
+    bytes_there: int
+    size_bytes: int
+
+
+class SnapshotView(msgspec.Struct, frozen=True):
+    """The latest snapshot that is durable here (`index` 0: none), and what is done with snapshots just now."""
+
+    index: int = 0
+    size_bytes: int = 0
+    taking: bool = False
+    receiving: bool = False
+    restoring: bool = False
+    sending: tuple[SendingView, ...] = ()
+
+
 class Status(msgspec.Struct, frozen=True):
     """One node's own view, as `/status` shows it and as peers tell each other in `Report`.
 
@@ -215,6 +234,7 @@ class Status(msgspec.Struct, frozen=True):
     time_us: int = 0
     leaving: bool = False
     """It was asked to stop, and serves until those who send requests have noticed."""
+    snapshot: SnapshotView = SnapshotView()
 
 
 class Address(msgspec.Struct, frozen=True):

@@ -16,9 +16,10 @@ from node.raft.events import Deadline
 from node.raft.messages import Message
 from node.raft.types import Member
 from node.runtime.driver import Driver
+from node.runtime.heldup import HeldUp
 from node.runtime.inbox import Inbox
 from node.runtime.inputs import Arrived, Input, WantOrder, WantRead, WantRelay, WantWrite
-from node.runtime.ports import CommandOutcome, NotProposed, ReadFailed, Readiness
+from node.runtime.ports import CommandOutcome, NotProposed, ReadFailed, Readiness, SnapshotView
 from node.runtime.readiness import ReadyWatch
 
 GRACE_TURNS = 4
@@ -66,6 +67,7 @@ class Shell:
         self._deadline_is_due = deadline_is_due
         self._request_timeout_us = request_timeout_us
         self._ready = ReadyWatch(election_timeout_us)
+        self._held_up = HeldUp(election_timeout_us)
         self._ran_us = self.started_us
         self._inbox = Inbox()
         self._scheduled = False
@@ -80,6 +82,10 @@ class Shell:
     def core(self) -> Raft:
         """To look at; only the driver steps it."""
         return self._driver.core
+
+    def snapshot_view(self) -> SnapshotView:
+        """What there is of snapshots."""
+        return self._driver.snapshot_view()
 
     def start(self) -> None:
         """Begin; from now on the driver runs on this loop."""
@@ -209,6 +215,8 @@ class Shell:
         self._timer = self._loop.call_later(delay_s, self._timer_fired, GRACE_TURNS)
 
     def _timer_fired(self, turns_left: int) -> None:
+        if turns_left == GRACE_TURNS and self._timer_at_us is not None:
+            self._held_up.saw(monotonic_us() - self._timer_at_us)
         self._deadline_is_due(turns_left > 0 and not self.stopped)
         if turns_left:
             # A handle for each turn; `_timer` stays set, so that `_arm` sees a deadline under way.
@@ -218,7 +226,7 @@ class Shell:
         self._timer_at_us = None
         deadline = self._driver.deadline
         if deadline is not None and monotonic_us() >= deadline:
-            self.post(Deadline())
+            self.post(Deadline(self._held_up.us))
         else:
             self._arm()
 

@@ -13,7 +13,7 @@ import msgspec
 from node.raft.core import Raft
 from node.raft.messages import PIECE_BYTES_MAX, Message, SnapshotPiece, SnapshotPieceReply
 from node.raft.types import Member, SnapshotInfo
-from node.runtime.ports import TraceSink
+from node.runtime.ports import SendingView, TraceSink
 from node.runtime.snapshot_ports import Snapshots
 
 FOLLOWERS_MAX = 2
@@ -66,10 +66,10 @@ class SnapshotSending:
         """The log must not lose what comes after this while a transfer is under way: else it would be for nothing."""
         return min((transfer.info.base.index for transfer in self._transfers.values()), default=None)
 
-    def progress(self, peer: Member) -> tuple[int, int] | None:
-        """Bytes that `peer` has of its snapshot, and of how many; None: it is sent none."""
-        transfer = self._transfers.get(peer)
-        return None if transfer is None else (transfer.wanted or 0, transfer.info.size_bytes)
+    def view(self) -> tuple[SendingView, ...]:
+        """How far each transfer is."""
+        transfers = self._transfers.items()
+        return tuple(SendingView(peer.name, one.wanted or 0, one.info.size_bytes) for peer, one in transfers)
 
     def run(self, now: int) -> None:
         """Begin, go on and end, as the core's followers need it."""

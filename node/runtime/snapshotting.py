@@ -10,7 +10,7 @@ from node.raft.core import Raft
 from node.raft.events import Event
 from node.raft.messages import Message, SnapshotPiece, SnapshotPieceReply
 from node.raft.types import Base, Member
-from node.runtime.ports import StateMachine, TraceSink
+from node.runtime.ports import SnapshotView, StateMachine, TraceSink
 from node.runtime.snapshot_ports import Snapshots
 from node.runtime.snapshot_receiving import Restoring, SnapshotReceiving
 from node.runtime.snapshot_sending import SnapshotSending
@@ -35,6 +35,7 @@ class Snapshotting:
         failed: Callable[[str], None],
     ) -> None:
         self._machine = machine
+        self._snapshots = snapshots
         self.sending = SnapshotSending(core, snapshots, send, trace)
         self._taking = SnapshotTaking(
             core, machine, snapshots, trace, wake, settings, lambda: self.sending.needed_index
@@ -78,6 +79,18 @@ class Snapshotting:
         if at_rest and not self._tidied:
             self._tidied = self._machine.tidy(TIDY_WORK_PER_TURN_MAX)
         return events
+
+    def view(self) -> SnapshotView:
+        """What there is and what is done, for people."""
+        latest = self._snapshots.latest
+        return SnapshotView(
+            index=latest.base.index if latest is not None else 0,
+            size_bytes=latest.size_bytes if latest is not None else 0,
+            taking=self._taking.under_way,
+            receiving=self._receiving.under_way,
+            restoring=self._restoring.under_way,
+            sending=self.sending.view(),
+        )
 
     def stop(self) -> None:
         """The node ends."""

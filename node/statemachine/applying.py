@@ -17,7 +17,8 @@ from node.statemachine.work import BYTES_PER_UNIT, Meter, Slices, Work
 from node.statemachine.writes import Put, Refused, Result, decode_write
 
 PURGE_STEPS_PER_JOB = 512
-"""Superseded versions looked at at the end of a job, to remove what compaction freed."""
+"""Versions looked at at the end of a job, to remove what a compaction or a restore freed. One more for each unit that
+its entries took: what is overwritten all the time must not grow faster than it goes."""
 
 PUT_UNITS = 4
 """What an entry costs that is a put: decoding, doing and answering it."""
@@ -66,11 +67,13 @@ class ApplyJob:
         meter.left = work_max
         while self.finished < len(self._entries):
             if meter.left <= 0:
+                self._purge_steps += work_max - meter.left
                 return False
             if self._under_way is None:
                 self._begin(self._entries[self.finished])
             elif self._under_way.resume():
                 self._end(self._entries[self.finished], self._under_way.value)
+        self._purge_steps += work_max - meter.left
         return self._purge()
 
     @property

@@ -8,9 +8,10 @@ list is put aside. Python's collector walks over none of them.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator
 from operator import attrgetter
 
+from node.statemachine.bykey import ByKey
 from node.statemachine.untracked import untracked
 from node.statemachine.writes import KeyValue
 
@@ -28,26 +29,27 @@ class Superseded:
     """Versions by key, in the order in which they were added, which is that of their revisions."""
 
     def __init__(self) -> None:
-        self._last: dict[bytes, KeyValue | list[KeyValue]] = {}
+        self._last: ByKey[KeyValue | list[KeyValue]] = ByKey()
         self._full: dict[bytes, list[list[KeyValue]]] = {}
 
     def add(self, kv: KeyValue) -> None:
         """The newest of the superseded versions of its key."""
-        last = self._last.get(kv.key)
+        part = self._last.part(kv.key)
+        last = part.get(kv.key)
         if last is None:
-            self._last[kv.key] = kv
+            part[kv.key] = kv
         elif not isinstance(last, list):
-            self._last[kv.key] = untracked([last, kv])
-            untracked(self._last)
+            part[kv.key] = untracked([last, kv])
+            untracked(part)
         elif len(last) < PIECE_VERSIONS_MAX:
             last.append(kv)
         else:
             self._full.setdefault(kv.key, []).append(last)
-            self._last[kv.key] = kv
+            part[kv.key] = kv
 
     def at(self, key: bytes, revision: int) -> KeyValue | None:
         """The last version of `key` in here that was written at `revision` or before it."""
-        last = self._last.get(key)
+        last = self._last.part(key).get(key)
         if last is None:
             return None
         if not isinstance(last, list):
@@ -66,7 +68,7 @@ class Superseded:
     def oldest(self, key: bytes) -> KeyValue | None:
         """The oldest version of `key` in here."""
         full = self._full.get(key)
-        oldest = full[0] if full else self._last.get(key)
+        oldest = full[0] if full else self._last.part(key).get(key)
         return oldest[0] if isinstance(oldest, list) else oldest
 
     def drop_oldest(self, key: bytes) -> KeyValue:
@@ -79,11 +81,16 @@ class Superseded:
                 if not full:
                     del self._full[key]
             return dropped
-        last = self._last[key]
+        part = self._last.part(key)
+        last = part[key]
         if isinstance(last, list) and len(last) > 1:
             return last.pop(0)
-        del self._last[key]
+        del part[key]
         return last[0] if isinstance(last, list) else last
+
+    def are_in(self, keys: Iterable[bytes]) -> list[bool]:
+        """Whether each of these keys has versions in here."""
+        return [last is not None for last in self._last.some_of(keys)]
 
     def following(self, key: bytes, after: int, until: int, count_max: int) -> list[KeyValue]:
         """Versions of `key` in here that were written after the revision `after` and not after `until`: the first
@@ -105,7 +112,7 @@ class Superseded:
             return full[piece - 1]
         if piece < len(full):
             return full[piece]
-        last = self._last.get(key)
+        last = self._last.part(key).get(key)
         return last if isinstance(last, list) else [] if last is None else [last]
 
     def emptying(self) -> Iterator[KeyValue]:
@@ -116,27 +123,28 @@ class Superseded:
                 piece = pieces.pop()
                 while piece:
                     yield piece.pop()
-        while self._last:
-            _, last = self._last.popitem()
-            if isinstance(last, list):
-                while last:
-                    yield last.pop()
-            else:
-                yield last
+        for part in self._last.parts:
+            while part:
+                _, last = part.popitem()
+                if isinstance(last, list):
+                    while last:
+                        yield last.pop()
+                else:
+                    yield last
 
-    def keys(self) -> Set[bytes]:
-        """The keys that have versions in here, as they are at any time."""
-        return self._last.keys()
+    def clearing(self) -> Iterator[None]:
+        """Once it is empty: let its memory go, piece by piece."""
+        return self._last.clearing()
 
     def of(self, key: bytes) -> Iterator[KeyValue]:
         """All versions of `key` in here, oldest first."""
         for piece in self._full.get(key, ()):
             yield from piece
-        last = self._last.get(key)
+        last = self._last.part(key).get(key)
         if isinstance(last, list):
             yield from last
         elif last is not None:
             yield last
 
     def __len__(self) -> int:
-        return sum(sum(1 for _ in self.of(key)) for key in self._last)
+        return sum(sum(1 for _ in self.of(key)) for part in self._last.parts for key in part)

@@ -3,7 +3,7 @@
 Why it exists: the store decides what a write means, this decides where versions live and when they go. It must
 not know writes or errors: revisions given to it are valid.
 
-Shape: the newest version of each remembered key, living or a tombstone, in a dictionary, and all these keys in order;
+Shape: the newest version of each remembered key, living or a tombstone, by key, and all these keys in order;
 earlier versions beside it. Whoever reads says as of which revision, and steps over what is newer: so a reader that
 takes many turns, and everybody while an entry is applied in many turns, sees one revision. A compaction is a number
 that takes effect at once; what it freed is removed a bounded number of versions at a time, and not while a reader
@@ -12,11 +12,13 @@ may still see it.
 
 import hashlib
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from weakref import WeakKeyDictionary
 
 import msgspec
 
+from node.statemachine.bykey import ByKey
 from node.statemachine.ordered import OrderedKeys
 from node.statemachine.superseded import Superseded
 from node.statemachine.superseding import Superseding
@@ -31,6 +33,9 @@ VERSION_BYTES = 200
 FREED_BYTES_PER_STEP = 64 * 1024
 """Bytes of values that are let go for one step."""
 
+STEPS_PER_TABLE = 512
+"""What it counts to let an emptied part of a table of keys go: with a million keys it has a megabyte."""
+
 
 class Versions:
     """Versions by key and revision. A revision argument must not lie below `compacted`, unless it is held."""
@@ -42,8 +47,8 @@ class Versions:
         """The revision of the last change."""
         self.size_bytes = 0
         """Keys, values and `VERSION_BYTES` of all versions that are in memory."""
-        self._newest: dict[bytes, KeyValue] = {}
-        self._keys = OrderedKeys(lambda key: self._newest[key].version != 0)
+        self._newest: ByKey[KeyValue] = ByKey()
+        self._keys = OrderedKeys(lambda key: self._newest.part(key)[key].version != 0)
         self._older = Superseded()
         self._superseding = Superseding()
         self._held: WeakKeyDictionary[object, int] = WeakKeyDictionary()
@@ -55,7 +60,7 @@ class Versions:
 
     def at(self, key: bytes, revision: int) -> KeyValue | None:
         """The version that was living at `revision`, or None."""
-        kv = self._newest.get(key)
+        kv = self._newest.part(key).get(key)
         if kv is not None and kv.mod_revision > revision:
             kv = self._older.at(key, revision)
         return kv if kv is not None and kv.version else None
@@ -64,9 +69,10 @@ class Versions:
         """Add a version; returns the living one that it replaced."""
         self.last = revision
         self.size_bytes += len(key) + len(value) + VERSION_BYTES
-        previous = self._newest.get(key)
+        newest = self._newest.part(key)
+        previous = newest.get(key)
         if previous is None:
-            self._newest[key] = KeyValue(key, value, revision, revision, 1, lease)
+            newest[key] = KeyValue(key, value, revision, revision, 1, lease)
             self._keys.add(key)
             return None
         if previous.version:
@@ -74,7 +80,7 @@ class Versions:
         else:
             kv = KeyValue(previous.key, value, revision, revision, 1, lease)
             self._keys.revive(key)
-        self._newest[key] = kv
+        newest[key] = kv
         self._older.add(previous)
         self._superseding.add((kv,))
         return previous if previous.version else None
@@ -85,13 +91,13 @@ class Versions:
         """Delete the first living keys of [start, end), after looking at `keys_max` keys at most. What they were,
         where to go on (None: that was all), and how many keys were seen. `end` None: to the last."""
         keys, following = self._keys.piece(start, end, keys_max, living=True)
-        doomed = [kv for kv in map(self._newest.__getitem__, keys) if kv.version]
+        doomed = [kv for kv in self._newest.of(keys) if kv.version]
         if doomed:
             self.last = revision
             tombstones = [KeyValue(kv.key, b"", 0, revision, 0) for kv in doomed]
-            self._newest.update((kv.key, kv) for kv in tombstones)
-            for kv in doomed:
+            for kv, tombstone in zip(doomed, tombstones, strict=True):
                 self._older.add(kv)
+                self._newest.part(kv.key)[kv.key] = tombstone
             self._superseding.add(tombstones)
             self.size_bytes += sum(len(kv.key) for kv in tombstones) + VERSION_BYTES * len(tombstones)
             self._keys.bury(doomed[0].key, len(doomed))
@@ -104,7 +110,7 @@ class Versions:
         where to go on (None: that was all), and the work of it in keys that were seen. `end` None: to the last."""
         present = revision >= self.last
         keys, following = self._keys.piece(start, end, keys_max, living=present)
-        newest = map(self._newest.__getitem__, keys)
+        newest = self._newest.of(keys)
         if present:
             return [kv for kv in newest if kv.version], following, len(keys)
         older = self._older.at
@@ -149,8 +155,9 @@ class Versions:
             self._gone(self._older.drop_oldest(key))
         if by.version:
             return
-        if self._newest[key] is by:
-            del self._newest[key]
+        newest = self._newest.part(key)
+        if newest[key] is by:
+            del newest[key]
             self._keys.remove(key)
             self._gone(by)
         elif self._older.oldest(key) is by:
@@ -165,16 +172,16 @@ class Versions:
         """The first remembered keys from `start` on, at most `keys_max`, and where to go on (None: that was all)."""
         return self._keys.piece(start, None, keys_max)
 
-    def soles(self, keys: Iterable[bytes]) -> list[KeyValue | None]:
+    def soles(self, keys: Sequence[bytes]) -> list[KeyValue | None]:
         """The only version of each key, tombstones included; None where there are several, or none."""
-        newest, several = self._newest.get, self._older.keys()
-        return [None if key in several else newest(key) for key in keys]
+        newest, several = self._newest.some_of(keys), self._older.are_in(keys)
+        return [None if others else kv for kv, others in zip(newest, several, strict=True)]
 
     def history(self, key: bytes, after: int, until: int, count_max: int) -> list[KeyValue]:
         """What was written to `key` after the revision `after` and not after `until`, tombstones included: the first
         ones, `count_max` at most and not all that there are, oldest first. None: there are none. Of several of one
         revision, the last."""
-        newest = self._newest.get(key)
+        newest = self._newest.part(key).get(key)
         if newest is None or newest.mod_revision <= after:
             return []
         found = self._older.following(key, after, min(until, newest.mod_revision - 1), count_max)
@@ -183,10 +190,11 @@ class Versions:
     def load(self, kvs: Sequence[KeyValue]) -> None:
         """The next ones of a whole state, which replace nothing: in the order of keys, those of a key oldest first.
         `last` and `compacted` are set."""
-        newest, keys = self._newest, self._keys
+        keys = self._keys
         for kv in kvs:
             key = kv.key
             self.size_bytes += len(key) + len(kv.value) + VERSION_BYTES
+            newest = self._newest.part(key)
             before = newest.get(key)
             newest[key] = kv
             if before is None:
@@ -213,10 +221,13 @@ class Versions:
             yield 1
         for kv in self._older.emptying():
             yield 1 + len(kv.value) // FREED_BYTES_PER_STEP
-        while self._newest:
-            yield 1 + len(self._newest.popitem()[1].value) // FREED_BYTES_PER_STEP
+        for part in self._newest.parts:
+            while part:
+                yield 1 + len(part.popitem()[1].value) // FREED_BYTES_PER_STEP
         for keys in self._keys.emptying():
             yield len(keys)
+        for _ in chain(self._newest.clearing(), self._older.clearing()):
+            yield STEPS_PER_TABLE
 
     @property
     def stored(self) -> int:
@@ -226,8 +237,9 @@ class Versions:
     def digest(self) -> str:
         """A hash (hex) of all that readers at any revision can see; walks everything: for tests."""
         state = hashlib.sha256(msgspec.msgpack.encode((self.last, self.compacted)))
-        for key in sorted(self._newest):
-            kept = list({kv.mod_revision: kv for kv in (*self._older.of(key), self._newest[key])}.values())
+        for key in sorted(key for part in self._newest.parts for key in part):
+            newest = self._newest.part(key)[key]
+            kept = list({kv.mod_revision: kv for kv in (*self._older.of(key), newest)}.values())
             passed = sum(kv.mod_revision <= self.compacted for kv in kept)
             first = passed - 1 if passed and kept[passed - 1].version else passed
             for kv in kept[first:]:

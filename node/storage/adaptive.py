@@ -21,8 +21,9 @@ from collections import deque
 from collections.abc import Callable
 
 from node.raft.effects import Persist
-from node.storage.commit import Clock, Deliver, Done, ThreadedCommit, Writer
+from node.storage.commit import Clock, Deliver, Done, Writer
 from node.storage.errors import StorageError
+from node.storage.threaded import ThreadedCommit
 
 LOOP_WAIT_SECONDS_MAX = 0.005
 """How long a turn of the loop waits for the worker: a third of what any piece of work may hold it (15 ms)."""

@@ -7,20 +7,19 @@ gets. It names the file, where it matters the byte offset, what is wrong, and th
 import errno
 import os
 
-NEW_MEMBER_CURE = "remove this node's data folder and let the node return as a new member"
-"""What always helps: the other members still hold every acknowledged write."""
+from node import cures
 
 _CURES = {
-    errno.ENOSPC: "free space on its disk, then start the node again",
-    errno.EDQUOT: "raise the disk quota, then start the node again",
-    errno.EROFS: "make its file system writable, then start the node again",
-    errno.EACCES: "let the node's user read and write it",
-    errno.EPERM: "let the node's user read and write it",
-    errno.ENOENT: "create the folder, or choose another with --data-dir",
-    errno.ENOTDIR: "choose a folder with --data-dir",
-    errno.EFBIG: "raise the limit on file sizes (ulimit -f), then start the node again",
-    errno.EMFILE: "raise the limit on open files (ulimit -n), then start the node again",
-    errno.EIO: "check the disk; if it is failing, replace it and let the node return as a new member",
+    errno.ENOSPC: cures.FREE_SPACE,
+    errno.EDQUOT: cures.RAISE_QUOTA,
+    errno.EROFS: cures.MAKE_WRITABLE,
+    errno.EACCES: cures.GRANT_ACCESS,
+    errno.EPERM: cures.GRANT_ACCESS,
+    errno.ENOENT: cures.CREATE_FOLDER,
+    errno.ENOTDIR: cures.CHOOSE_FOLDER,
+    errno.EFBIG: cures.RAISE_FILE_SIZE,
+    errno.EMFILE: cures.RAISE_OPEN_FILES,
+    errno.EIO: cures.CHECK_DISK,
 }
 
 
@@ -36,13 +35,20 @@ class StorageError(Exception):
         self.offset = offset
 
 
-def damaged(file: str, offset: int, what: str, cure: str = NEW_MEMBER_CURE) -> StorageError:
+def damaged(file: str, offset: int, what: str, cure: str = cures.MEMBER_LOST) -> StorageError:
     """The sentence for a file whose contents cannot be trusted."""
     return StorageError(f"{file}, byte {offset}: {what}: {cure}", file=file, offset=offset)
+
+
+def failed_for_now(error: OSError, doing: str, file: str) -> str:
+    """The sentence for a system call on a snapshot; that it fails stops nothing, and the same is tried again later."""
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return f"cannot {doing} {file} ({reason}): {cures.SNAPSHOT_NO_SPACE if full else cures.SNAPSHOT_FAILED}"
 
 
 def from_os_error(error: OSError, doing: str, file: str) -> StorageError:
     """The sentence for a system call that failed; `doing` is what was attempted, as in "write to"."""
     reason = os.strerror(error.errno) if error.errno else str(error)
-    cure = _CURES.get(error.errno or 0, "look at the disk and its mount, then start the node again")
+    cure = _CURES.get(error.errno or 0, cures.LOOK_AT_MOUNT)
     return StorageError(f"cannot {doing} {file} ({reason}): {cure}", file=file)

@@ -1,7 +1,7 @@
 """The file port: the few operations through which the log reaches its files, and the real ones over `os`.
 
 Why it exists: the simulator puts a disk behind this port that loses, tears and flips, and so runs the very log that
-runs in production. It holds what the log needs and nothing else; it must not know what a file contains.
+runs in production. It holds what the log and snapshots need and nothing else; it must not know what a file contains.
 
 One port is one folder; names are plain file names in it. Every method may raise `OSError`; nothing is retried.
 What is durable when: bytes of a file after `sync` of it, names (created, renamed, removed) after `sync_folder`.
@@ -12,10 +12,14 @@ import os
 from collections.abc import Callable
 from typing import Protocol
 
+from node import cures
 from node.storage.errors import StorageError, from_os_error
 
 LOCK_NAME = "lock"
 """The file that one process holds locked while it uses the folder; its text is that process's id."""
+
+TEMPORARY_SUFFIX = ".tmp"
+"""What a file's name ends in until all of it is durable: such a file means nothing to a start."""
 
 _sync_data = getattr(os, "fdatasync", os.fsync)
 
@@ -59,6 +63,12 @@ class FilePort(Protocol):
 
     def read(self, name: str) -> bytes:
         """The whole file, as far as written (durable or not)."""
+
+    def size(self, name: str) -> int:
+        """How many bytes the file has, as far as written."""
+
+    def read_range(self, name: str, offset: int, size_bytes: int) -> bytes:
+        """That part of the file, as far as written; shorter where the file ends before."""
 
     def create(self, name: str, size_bytes: int) -> OpenFile:
         """Make a file of `size_bytes` zeros, its space reserved where the system can; raises if the name is taken."""
@@ -154,6 +164,17 @@ class OsFiles:
         with open(self._path(name), "rb") as file:
             return file.read()
 
+    def size(self, name: str) -> int:
+        return os.stat(self._path(name)).st_size
+
+    def read_range(self, name: str, offset: int, size_bytes: int) -> bytes:
+        with open(self._path(name), "rb", buffering=0) as file:
+            file.seek(offset)
+            data = file.read(size_bytes) or b""
+            while len(data) < size_bytes and (more := file.read(size_bytes - len(data))):
+                data += more
+            return data
+
     def create(self, name: str, size_bytes: int) -> OsFile:
         descriptor = os.open(self._path(name), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
         try:
@@ -205,5 +226,5 @@ def prepare_folder(folder: str | os.PathLike[str], around_sync: AroundSync = lam
     except OSError as error:
         raise from_os_error(error, "make the data folder", path) from error
     if not os.path.isdir(path):
-        raise StorageError(f"{path} is not a folder: choose a folder with --data-dir", file=path)
+        raise StorageError(f"{path} is not a folder: {cures.CHOOSE_FOLDER}", file=path)
     return OsFiles(path, around_sync)

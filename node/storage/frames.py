@@ -1,9 +1,11 @@
 """The bytes of the log: a segment's header, and its frames, each under its own checksum and chained to the one before.
 
-Why it exists: reading and writing must agree on one format, and recovery's rule (`recovery.py`) rests on three of its
+Why it exists: reading and writing must agree on one format, and recovery's rule (`scanning.py`) rests on three of its
 properties. This module must not touch a file.
 
 Segment file: a fixed size, zeros where nothing was written; sector 0 is the header, frames follow, then perhaps a seal.
+Since version 2 a segment is made together with its first frame, which says where the log stood before it (`start`), so
+that the segments before may be removed; only the log of a node that is not born begins without a frame.
 
     header  512 B   magic 8 | version u32 | crc u32 | length u32 | msgpack `SegmentHeader` | zeros
     frame   32 B    marker 4 | length u32 | sequence u64 | previous u32 | body crc u32 | flags u32 | header crc u32
@@ -31,10 +33,13 @@ import zlib
 
 import msgspec
 
-from node.raft.types import Entry, HardState
+from node.raft.types import Base, Entry, HardState
 
 SECTOR_BYTES = 512
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""The version that is written. Version 1 is read: no start in its segments, no base in its frames."""
+
+_FIRST_VERSION = 1
 FRAME_PAYLOAD_BYTES_MAX = 8 * 1024 * 1024
 """A longer payload is refused when reading; writers split before they come near."""
 
@@ -58,8 +63,11 @@ _RUN_BYTES = 255
 _PADDING = b"\xff" * (_ALIGN_BYTES + _END_MARK_BYTES)
 
 
-class SegmentHeader(msgspec.Struct, frozen=True):
-    """What a segment says of itself. `cluster_id` is empty until birth; `chain` is the last frame's before it."""
+class SegmentHeader(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a segment says of itself. `cluster_id` is empty until birth; `chain` is the last frame's before it.
+
+    `version` is the file's, and stands before the rest.
+    """
 
     number: int
     size_bytes: int
@@ -68,14 +76,22 @@ class SegmentHeader(msgspec.Struct, frozen=True):
     cluster_id: str
     first_sequence: int
     chain: int
+    version: int = FORMAT_VERSION
 
 
 class FrameBody(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What one frame does, in this order: truncate, append, set the hard state. Later versions add at the end."""
+    """What one frame does, in this order: set the base, truncate, append, set the hard state. Later versions add at
+    the end.
+
+    `base`: everything before goes, the log is empty after this base. `start` does nothing: it says where the log stood
+    before this frame, so that a log can begin with it; the hard state is then given as well.
+    """
 
     hard_state: HardState | None
     truncate_from: int | None
     entries: list[Entry]
+    base: Base | None = None
+    start: Base | None = None
 
 
 class FrameHeader(msgspec.Struct, frozen=True, gc=False):
@@ -137,10 +153,13 @@ def decode_segment_header(data: bytes) -> SegmentHeader:
     covered = data[_SECTOR_HEAD.size : SECTOR_BYTES]
     if crc != zlib.crc32(covered, zlib.crc32(struct.pack("<8sII", magic, version, length))):
         raise Malformed("the segment header is damaged (checksum mismatch)")
-    if version != FORMAT_VERSION:
-        raise Malformed(f"the log has format version {version}, and this program reads version {FORMAT_VERSION} only")
+    if not _FIRST_VERSION <= version <= FORMAT_VERSION:
+        raise Malformed(
+            f"the log has format version {version}, and this program reads versions {_FIRST_VERSION} to"
+            f" {FORMAT_VERSION} only"
+        )
     try:
-        return _decode_segment(covered[:length])
+        return msgspec.structs.replace(_decode_segment(covered[:length]), version=version)
     except msgspec.MsgspecError as error:
         raise Malformed(f"the segment header does not decode ({error})") from error
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from node.raft.effects import Persist
-from node.raft.types import Entry, HardState
+from node.raft.types import Base, Entry, HardState
 from node.storage.frames import ENTRY_FRAME_BYTES_MAX, FRAME_PAYLOAD_BYTES_MAX, FrameBody
 
 FRAME_BYTES = FRAME_PAYLOAD_BYTES_MAX - 256 * 1024
@@ -23,6 +23,8 @@ class Group(msgspec.Struct):
     truncate_from: int | None
     entries: list[Entry]
     cluster_id: str | None
+    """Set where the group gives birth, or a base that does."""
+    base: Base | None = None
 
 
 def payload_bytes(entry: Entry) -> int:
@@ -34,6 +36,8 @@ def merge(writes: Sequence[Persist]) -> Group:
     """The one write that leaves the log as `writes` in their order would."""
     group = Group(None, None, [], None)
     for write in writes:
+        if write.base is not None:
+            group.base, group.truncate_from, group.entries = write.base, None, []
         start = write.truncate_from
         if start is not None:
             if group.entries and start > group.entries[0].index:
@@ -68,7 +72,6 @@ def split(group: Group, durable: HardState, frame_bytes: int = FRAME_BYTES) -> l
     else:
         early = HardState(state.term, state.vote, min(state.commit, durable.commit))
         states = [early] + [None] * (len(parts) - 2) + [state]
-    return [
-        FrameBody(state, group.truncate_from if number == 0 else None, part)
-        for number, (state, part) in enumerate(zip(states, parts, strict=True))
-    ]
+    bodies = [FrameBody(state, None, part) for state, part in zip(states, parts, strict=True)]
+    bodies[0] = FrameBody(states[0], group.truncate_from, parts[0], group.base)
+    return bodies

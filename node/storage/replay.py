@@ -23,6 +23,7 @@ class Replay:
         self.base = base
         self.hard_state = HardState()
         self.entries: list[Entry] = []
+        self._begun = False
 
     @property
     def last_index(self) -> int:
@@ -30,6 +31,11 @@ class Replay:
         return self.base.index + len(self.entries)
 
     def take(self, body: FrameBody) -> None:
+        if body.start is not None:
+            self._start(body.start)
+        self._begun = True
+        if body.base is not None:
+            self._rebase(body.base)
         entries, base = self.entries, self.base
         if body.truncate_from is not None:
             self._truncate(body.truncate_from)
@@ -50,6 +56,27 @@ class Replay:
         if state.commit > index:
             raise Malformed(f"the commit index {state.commit} lies beyond the last entry, {index}")
         self.hard_state = state
+
+    def _start(self, start: Base) -> None:
+        """The first frame of all says where the log begins; later ones can only agree."""
+        if not self._begun:
+            self.base = start
+            return
+        term = self.entries[-1].term if self.entries else self.base.term
+        if (start.index, start.term) != (self.last_index, term):
+            raise Malformed(
+                f"the segment goes on after entry {start.index} of term {start.term}, but the log before it ends at"
+                f" entry {self.last_index} of term {term}"
+            )
+
+    def _rebase(self, base: Base) -> None:
+        if not base.cluster_id or base.cluster_id != (self.base.cluster_id or base.cluster_id):
+            ours, theirs = self.base.cluster_id or "(none)", base.cluster_id or "(none)"
+            raise Malformed(f"the frame names a base of cluster {theirs} in a log of cluster {ours}")
+        if base.index < max(self.hard_state.commit, 1):
+            raise Malformed(f"the base {base.index} lies before the commit index {self.hard_state.commit}")
+        self.base = base
+        self.entries.clear()
 
     def _truncate(self, start: int) -> None:
         fixed, last = fixed_index(self.base), self.last_index

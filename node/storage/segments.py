@@ -8,10 +8,12 @@ have dropped the data, and a second fsync would say that all is well.
 import contextlib
 from collections.abc import Sequence
 
+import msgspec
+
 from node.raft.effects import Persist
 from node.raft.types import HardState
 from node.storage.errors import StorageError, from_os_error
-from node.storage.files import FilePort, OpenFile
+from node.storage.files import TEMPORARY_SUFFIX, FilePort, OpenFile
 from node.storage.frames import (
     HEADER_BYTES,
     SECTOR_BYTES,
@@ -23,7 +25,9 @@ from node.storage.frames import (
     salt_of,
 )
 from node.storage.grouping import FRAME_BYTES, merge, split
-from node.storage.recovery import TEMPORARY_SUFFIX, segment_name
+from node.storage.removal import Removal
+from node.storage.scanning import segment_name
+from node.storage.starts import Starts
 
 SEGMENT_BYTES = 16 * 1024 * 1024
 """A segment's size. Its space is taken at once, so a full disk shows at rotation and not in the middle, and a write
@@ -37,7 +41,8 @@ class SegmentWriter:
     """The open end of a log. Every method raises `StorageError` when the disk fails; then none may be called again.
 
     `segment` is the header of the segment that is written, `offset` (bytes), `sequence` and `chain` say where and
-    how its next frame begins; `hard_state` is the durable one.
+    how its next frame begins; `hard_state` is the durable one, `starts` has seen every frame before, and the log
+    begins with the segment `first`.
     """
 
     def __init__(
@@ -48,6 +53,8 @@ class SegmentWriter:
         sequence: int,
         chain: int,
         hard_state: HardState,
+        starts: Starts,
+        first: int = 1,
         segment_bytes: int = SEGMENT_BYTES,
         frame_bytes: int = FRAME_BYTES,
     ) -> None:
@@ -56,6 +63,8 @@ class SegmentWriter:
         self._salt = salt_of(segment.incarnation)
         self._offset, self._sequence, self._chain = offset, sequence, chain
         self._hard_state = hard_state
+        self._starts = starts
+        self._removal = Removal(files, starts, first)
         self._segment_bytes, self._frame_bytes = segment_bytes, frame_bytes
         self._file: OpenFile | None = None
         self._ahead: OpenFile | None = None
@@ -71,8 +80,9 @@ class SegmentWriter:
         group = merge(writes)
         try:
             bodies = split(group, self._hard_state, self._frame_bytes)
-            if group.cluster_id is not None:
-                self._give_birth(group.cluster_id, bodies.pop(0))
+            born = group.base.cluster_id if group.base is not None else group.cluster_id
+            if born and not self._segment.cluster_id:
+                self._give_birth(born, bodies.pop(0))
             for body in bodies:
                 self._append(body)
         except OSError as error:
@@ -89,16 +99,31 @@ class SegmentWriter:
         if self._file is None:
             self._file = self._files.open(segment_name(self._segment.number))
 
+    def compact(self, index: int) -> None:
+        """Nobody needs entries up to `index` any more: `prepare` removes what they alone fill. On any thread."""
+        self._removal.want(index)
+
     @property
     def due(self) -> bool:
         """Whether `prepare` has something to do."""
+        return self._removal.due or self._ahead_due
+
+    @property
+    def _ahead_due(self) -> bool:
         half = self._segment.size_bytes // 2
         return self._ahead is None and self._offset >= half and self._offset >= self._ahead_from
 
     def prepare(self) -> None:
-        """Make the next segment's file ahead, when nobody waits: its space is taken, its descriptor open.
+        """One piece of what is better done when nobody waits. What fails here is no failure of the log."""
+        if self._ahead_due:
+            self._make_ahead()
+        else:
+            self._removal.step()
 
-        So rotation needs neither, nor their time. What fails here is no failure of the log: rotation tries itself.
+    def _make_ahead(self) -> None:
+        """Make the next segment's file ahead: its space is taken, its descriptor open.
+
+        So rotation needs neither, nor their time; where this fails, rotation tries itself.
         """
         self._ahead_from = self._offset + self._segment.size_bytes // AHEAD_PARTS
         self._ahead_name = segment_name(self._segment.number + 1) + TEMPORARY_SUFFIX
@@ -121,7 +146,7 @@ class SegmentWriter:
         self._create(self._segment, b"")
 
     def seal_previous(self, previous: SegmentHeader, offset: int) -> None:
-        """Seal the segment before this one, which is still empty, where its frames end."""
+        """Seal the segment before this one, to which nothing was added since it was made, where its frames end."""
         file = self._files.open(segment_name(previous.number))
         try:
             self._seal(file, offset)
@@ -129,17 +154,26 @@ class SegmentWriter:
             file.close()
 
     def _seal(self, file: OpenFile, offset: int) -> None:
-        file.pwrite(offset, encode_seal(self._sequence, self._chain, self._salt))
+        """`file` is that of the segment before the one that is written."""
+        file.pwrite(offset, encode_seal(self._segment.first_sequence, self._segment.chain, self._salt))
         file.sync()
 
     def _append(self, body: FrameBody) -> None:
+        data_bytes = sum(len(entry.data) for entry in body.entries)
+        if body.base is not None or not self._has_room(data_bytes):  # a large frame is not encoded in vain
+            self._rotate(body)
+            return
         frame, chain = encode_frame(body, self._sequence, self._chain, self._salt)
-        if self._offset + len(frame) + HEADER_BYTES > self._segment.size_bytes:
-            self._rotate(len(frame))
+        if not self._has_room(len(frame)):
+            self._rotate(body)
+            return
         file = self._opened()
         file.pwrite(self._offset, frame)
         file.sync()
         self._advance(body, len(frame), chain)
+
+    def _has_room(self, frame_bytes: int) -> bool:
+        return self._offset + frame_bytes + HEADER_BYTES <= self._segment.size_bytes
 
     def _opened(self) -> OpenFile:
         if self._file is None:
@@ -151,24 +185,34 @@ class SegmentWriter:
         self._sequence += 1
         self._chain = chain
         self._hard_state = body.hard_state or self._hard_state
+        self._starts.take(self._segment.number, body)
+        if body.base is not None:
+            self._removal.want(body.base.index)
 
-    def _rotate(self, frame_bytes: int) -> None:
-        """Go on in a new segment, and seal the one before through the descriptor that was written until now."""
+    def _rotate(self, body: FrameBody) -> None:
+        """Go on with `body` in a new segment that a log could begin with, and seal the one before through the
+        descriptor that was written until now."""
         before, offset, file = self._segment, self._offset, self._opened()
-        self._segment = self._header(before.number + 1, before.cluster_id, frame_bytes)
+        start = self._starts.end if body.base is None else None
+        if start is not None and start.cluster_id:
+            body = msgspec.structs.replace(body, start=start)
+        body = msgspec.structs.replace(body, hard_state=body.hard_state or self._hard_state)
+        frame, chain = encode_frame(body, self._sequence, self._chain, self._salt)
+        self._segment = self._header(before.number + 1, before.cluster_id, len(frame))
         self._offset = SECTOR_BYTES
         try:
-            self._create(self._segment, b"")
+            self._create(self._segment, frame)
             self._seal(file, offset)
         finally:
             file.close()
+        self._advance(body, len(frame), chain)
 
     def _give_birth(self, cluster_id: str, body: FrameBody) -> None:
-        """Replace the empty log by one with the cluster id and its first entry, in one step."""
+        """Replace the empty log by one with the cluster id and its first entry, or its base, in one step."""
         if self._segment.number != 1:
             raise StorageError(f"{self._path}: the log of an unborn node has grown beyond one segment")
         self.close()
-        kept = FrameBody(body.hard_state or self._hard_state, None, body.entries)
+        kept = FrameBody(body.hard_state or self._hard_state, None, body.entries, body.base)
         self._sequence, self._chain, self._offset = 1, 0, SECTOR_BYTES
         frame, chain = encode_frame(kept, 1, 0, self._salt)
         self._segment = self._header(1, cluster_id, len(frame))

@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 from node.raft.effects import Persist
 from node.raft.errors import InvariantViolation, invariant
-from node.raft.types import UNBORN, Base, base_of_birth
+from node.raft.types import Base, base_of_birth
 from node.storage.adaptive import AdaptiveCommit
-from node.storage.commit import Clock, Deliver, Done, GroupCommit, InlineCommit, ThreadedCommit
+from node.storage.commit import Clock, Deliver, Done, GroupCommit, InlineCommit
+from node.storage.continuity import join, missing
 from node.storage.errors import StorageError
 from node.storage.files import FilePort
 from node.storage.frames import SECTOR_BYTES
@@ -19,6 +20,8 @@ from node.storage.opening import begin, lock, resume
 from node.storage.recovery import Recovered, survey
 from node.storage.replay import fixed_index
 from node.storage.segments import SEGMENT_BYTES, SegmentWriter
+from node.storage.snapshot_files import look
+from node.storage.threaded import ThreadedCommit
 
 
 class Wal:
@@ -36,6 +39,7 @@ class Wal:
         self._commit = commit
         self._base = recovered.base
         self._last_index = recovered.base.index + len(recovered.entries)
+        self._commit_index = recovered.hard_state.commit
         self._frame_bytes = frame_bytes
         self._closed = False
 
@@ -51,15 +55,22 @@ class Wal:
         """Write everything submitted: one frame, one sync. Inline: durable and reported when this returns."""
         self._commit.flush()
 
-    @property
-    def oldest_pending_us(self) -> int:
-        """How long the oldest write that is not durable has waited, in microseconds of `clock`; 0: none waits."""
-        return int(self._commit.oldest_pending_s * 1e6)
+    def compact(self, index: int) -> None:
+        """A durable snapshot has all up to `index`: remove the segments that hold nothing else, where they are in the
+        way of nobody. What cannot be removed now may be at the next call."""
+        invariant(
+            index <= self._last_index,
+            "entries up to {} cannot be superfluous in a log that ends at {}",
+            index,
+            self._last_index,
+        )
+        self._writer.compact(index)
+        self._commit.look_for_chores()
 
     def close(self) -> None:
         """Finish what was submitted, then let go of files, thread and lock. May be called twice.
 
-        Takes `CLOSE_SECONDS_MAX` (commit.py) at most where a thread writes, and raises `StorageError` where that was
+        Takes `CLOSE_SECONDS_MAX` (threaded.py) at most where a thread writes, and raises `StorageError` where that was
         not enough. Whoever closes has nothing else to do any more: this waits.
         """
         if self._closed:
@@ -71,6 +82,9 @@ class Wal:
 
     def _check(self, write: Persist) -> None:
         last, entries = self._last_index, write.entries
+        if write.base is not None:
+            self._base = self._rebase(write, write.base)
+            last = write.base.index
         if write.truncate_from is not None:
             if not fixed_index(self._base) < write.truncate_from <= last + 1:
                 raise _impossible(write, f"truncates from {write.truncate_from}, the log ends at {last}")
@@ -86,9 +100,18 @@ class Wal:
             self._base = self._birth(write)
         if entries and not self._base.cluster_id:
             raise _impossible(write, "holds entries before birth")
-        if write.hard_state is not None and write.hard_state.commit > last:
-            raise _impossible(write, f"commits {write.hard_state.commit}, the log ends at {last}")
+        if write.hard_state is not None:
+            if write.hard_state.commit > last:
+                raise _impossible(write, f"commits {write.hard_state.commit}, the log ends at {last}")
+            self._commit_index = write.hard_state.commit
         self._last_index = last
+
+    def _rebase(self, write: Persist, base: Base) -> Base:
+        if not base.cluster_id or base.cluster_id != (self._base.cluster_id or base.cluster_id):
+            raise _impossible(write, f"has a base of cluster {base.cluster_id or '(none)'}")
+        if base.index < max(self._commit_index, 1):
+            raise _impossible(write, f"has base {base.index}, but {self._commit_index} is committed")
+        return base
 
     def _birth(self, write: Persist) -> Base:
         if self._base.cluster_id or not write.entries:
@@ -113,7 +136,6 @@ def open_wal(
     deliver: Deliver | None = None,
     turn: Deliver | None = None,
     clock: Clock = lambda: 0.0,
-    base: Base = UNBORN,
     segment_bytes: int = SEGMENT_BYTES,
     frame_bytes: int = FRAME_BYTES,
 ) -> tuple[Wal, Recovered]:
@@ -122,7 +144,6 @@ def open_wal(
     `deliver` None: `flush` writes and syncs on the caller's thread. Otherwise one worker thread does, and reports
     through `deliver`, which is the event loop's `call_soon_threadsafe`. With `turn` (`call_soon`) as well, the loop
     writes itself while a quick disk has just answered. `clock` counts seconds. `segment_bytes` is a multiple of 512.
-    `base` is what lies before the log: nothing yet, as long as a log keeps its birth.
     `on_fatal` is called once when a write or sync fails; nothing is reported as durable after that.
 
     Raises `StorageError` (one sentence) when the folder is in use, cannot be used, or holds a log that is damaged or
@@ -131,17 +152,27 @@ def open_wal(
     invariant(segment_bytes % SECTOR_BYTES == 0, "segment_bytes must be a multiple of 512")
     lock(files)
     try:
-        found = survey(files, name, base)
-        if found is None:
-            writer, recovered = begin(files, name, new_incarnation, base, segment_bytes, frame_bytes)
-        else:
-            writer, recovered = resume(files, found, segment_bytes, frame_bytes)
+        writer, recovered = _open(files, name, new_incarnation, segment_bytes, frame_bytes)
     except BaseException:
         files.unlock()
         raise
     return Wal(
         files, writer, _group_commit(writer, name, on_fatal, clock, deliver, turn), recovered, frame_bytes
     ), recovered
+
+
+def _open(
+    files: FilePort, name: str, new_incarnation: str, segment_bytes: int, frame_bytes: int
+) -> tuple[SegmentWriter, Recovered]:
+    """Everything is read and judged before anything is changed."""
+    log = survey(files, name)
+    snapshots = look(files, log.recovered.base if log is not None else None)
+    if log is not None:
+        joined = join(files, log.recovered, log.first, snapshots)
+        return resume(files, log, joined, snapshots.leftovers, segment_bytes, frame_bytes)
+    if snapshots.latest is not None:
+        raise missing(files, snapshots)
+    return begin(files, name, new_incarnation, snapshots.leftovers, segment_bytes, frame_bytes)
 
 
 def _group_commit(

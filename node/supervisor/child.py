@@ -6,6 +6,7 @@ wait: the loop asks with `poll`.
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,7 +22,8 @@ from node.supervisor.layout import NodeEntry, SupervisorError
 LOG_BYTES_MAX = 8 * 1024 * 1024
 """A longer node.log is moved to node.log.1, which replaces the one before: twice this a node, at most."""
 TAIL_LINES = 4
-TAIL_BYTES = 16 * 1024
+TAIL_BYTES = 64 * 1024
+"""Several of the longest lines that a node logs."""
 
 
 class ProcessView(msgspec.Struct, frozen=True):
@@ -117,11 +119,14 @@ class Child:
     def _last_words(self) -> list[str]:
         try:
             with Path(self.entry.log_file).open("rb") as log:
-                log.seek(0, os.SEEK_END)
-                log.seek(max(0, log.tell() - TAIL_BYTES))
-                lines = log.read().decode(errors="replace").splitlines()
+                begin = max(0, log.seek(0, os.SEEK_END) - TAIL_BYTES)
+                log.seek(begin)
+                piece = log.read()
         except OSError:
             return []
+        if begin:  # the first line began before: half a line says nothing, or something else
+            piece = piece.partition(b"\n")[2]
+        lines = piece.decode(errors="replace").split("\n")
         return [words for line in lines if (words := _readable(line))][-TAIL_LINES:]
 
 
@@ -130,8 +135,15 @@ class _LogLine(msgspec.Struct):
     message: str
 
 
+_TEXT_LINE = re.compile(r"\d\d:\d\d:\d\d\.\d{3} \S+ \S+/\d+ (?P<level>[A-Z]+) (?P<message>.*)")
+"""As `node.observe.logs.HumanFormatter` writes it."""
+
+
 def _readable(line: str) -> str:
     """A line for people; empty for one that only tells of ordinary work."""
+    text = _TEXT_LINE.fullmatch(line)
+    if text:
+        return "" if text["level"] in ("DEBUG", "INFO") else f"{text['level']} {text['message']}"
     try:
         found = msgspec.json.decode(line, type=_LogLine)
     except msgspec.MsgspecError:
@@ -139,13 +151,19 @@ def _readable(line: str) -> str:
     return "" if found.level in ("DEBUG", "INFO") else f"{found.level} {found.message}"
 
 
+_MEANINGS = {
+    0: " (an ordinary end)",
+    2: " (an address in use, or too few file descriptors)",
+    3: " (a storage error)",
+    64: " (wrong settings)",
+    70: " (a broken invariant, or a bug)",
+}
+
+
 def describe_end(code: int) -> str:
     """How a process ended, for people: "was killed by SIGKILL", "ended with exit code 3"."""
     if code >= 0:
-        meaning = {0: " (an ordinary end)", 2: " (wrong settings, or a port in use)", 3: " (a storage error)"}.get(
-            code, ""
-        )
-        return f"ended with exit code {code}{meaning}"
+        return f"ended with exit code {code}{_MEANINGS.get(code, '')}"
     try:
         return f"was killed by {signal.Signals(-code).name}"
     except ValueError:

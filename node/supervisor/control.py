@@ -16,6 +16,7 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
+from node.api.server import ApiRunner
 from node.supervisor import layout
 from node.supervisor.layout import ClusterFile, SupervisorError
 from node.supervisor.watch import UNREACHABLE, new_session
@@ -45,7 +46,7 @@ class Control:
         """Serve; return the path of the socket, mode 0600 in a folder of mode 0700."""
         app = web.Application()
         app.add_routes([web.post("/start/{node}", self._on_start), web.get("/cluster", self._on_cluster)])
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = ApiRunner(app)
         await self._runner.setup()
         self._folder = _private_folder()
         path = self._folder / "control"

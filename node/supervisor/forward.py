@@ -81,8 +81,7 @@ class Forwarder:
         except UNREACHABLE:
             raise self._lost(entry.name, changes) from None
         except ValueError:
-            message = f"{entry.name} answers with more than {ANSWER_BYTES_MAX} bytes: ask for less, or ask it directly"
-            raise Problem(502, "too-large", message, node=entry.name) from None
+            raise self._too_long(entry.name, changes) from None
 
     def not_sent(self, name: str) -> NotSent:
         """Why there is no answer of `name`, and that it never got the request."""
@@ -96,7 +95,14 @@ class Forwarder:
         if changes:
             message = f"{name} did not say within {seconds:g} s what became of this: look before you repeat it"
             return Problem(504, "unknown outcome", message, node=name)
-        return Problem(504, "timeout", f"{name} did not answer within {seconds:g} s", node=name)
+        return Problem(502, "timeout", f"{name} did not answer within {seconds:g} s; nothing was changed", node=name)
+
+    def _too_long(self, name: str, changes: bool) -> Problem:
+        message = f"{name} answers with more than {ANSWER_BYTES_MAX} bytes"
+        if changes:
+            message += ", so what became of this is not passed on: look before you repeat it"
+            return Problem(504, "unknown outcome", message, node=name)
+        return Problem(502, "too-large", f"{message}: ask for less, or ask it directly", node=name)
 
     def _lost(self, name: str, changes: bool) -> Lost:
         if changes:

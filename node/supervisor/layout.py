@@ -112,6 +112,7 @@ def open_folder(data_dir: Path, nodes: int, base_port: int, fresh: bool) -> tupl
 
     Raises SupervisorError, having changed nothing, where the folder is foreign, in use, or of another size.
     """
+    _refuse_unspeakable(data_dir)
     try:
         before = set(os.listdir(data_dir)) if data_dir.exists() else set()
     except OSError as error:
@@ -146,6 +147,19 @@ def open_folder(data_dir: Path, nodes: int, base_port: int, fresh: bool) -> tupl
         lock.release()
         raise
     return lock, entries
+
+
+def _refuse_unspeakable(data_dir: Path) -> None:
+    """`cluster.json` is JSON, and the nodes' flags are text: a path that is not UTF-8 fits neither."""
+    path = str(data_dir.absolute())
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        shown = path.encode("utf-8", "backslashreplace").decode()
+        raise SupervisorError(
+            f"The name of the folder {shown} is not UTF-8, so cluster.json cannot hold it; nothing was made: "
+            "name another --data-dir (an absolute one, where this folder's own name is meant), or rename the folder."
+        ) from None
 
 
 def _entry(data_dir: Path, number: int, base_port: int) -> NodeEntry:

@@ -5,6 +5,7 @@ Why it exists: `raft-node cluster` waits for it and `raft-node status` shows it,
 
 from collections.abc import Mapping
 
+from node.observe.headline import Seen, facts_of
 from node.supervisor.watch import NodeStatus
 
 
@@ -13,15 +14,9 @@ def agreed_leader(views: Mapping[str, NodeStatus | None]) -> str:
 
     The majority is of the leader's own voters; a node that was not asked, or does not answer, follows nobody.
     """
-    for key, view in views.items():
-        if view is None or view.role != "leader":
-            continue
-        name, term = view.name, view.term
-        voters = {voter.name for voter in view.voters} or {v.name for v in views.values() if v}
-        followers = {v.name for v in views.values() if v and v.leader == name and v.term == term} & voters
-        if len(followers) * 2 > len(voters):
-            return key
-    return ""
+    facts = facts_of([Seen(view.name, "heard", view) for view in views.values() if view])
+    keys = [key for key, view in views.items() if view and view.name == facts.leader]
+    return keys[0] if facts.serves and keys else ""
 
 
 def what_is_missing(views: Mapping[str, NodeStatus | None], pids: Mapping[str, int | None]) -> str:

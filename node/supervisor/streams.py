@@ -21,6 +21,7 @@ from aiohttp import web
 from yarl import URL
 
 from node.api.answers import Problem, malformed, try_again
+from node.api.connection import client_is_gone
 from node.supervisor.child import ProcessView
 from node.supervisor.forward import LOOK_SECONDS_MAX, Forwarder
 from node.supervisor.layout import NodeEntry
@@ -128,17 +129,21 @@ class Streams:
             raise self._forwarder.not_sent(entry.name) from None
 
     async def _copy(self, request: web.Request, response: web.StreamResponse, upstream: aiohttp.ClientResponse) -> None:
-        while request.transport is not None:
+        while True:
+            piece: bytes | None = None
             try:
                 async with asyncio.timeout(LEFT_CHECK_SECONDS):
                     piece = await upstream.content.readany()
             except aiohttp.SocketTimeoutError:
                 return
             except TimeoutError:
-                continue
-            if not piece:
+                pass  # only to look whether the reader is still there
+            if piece == b"":
                 return
-            await self._write(request, response, piece)
+            if piece:
+                await self._write(request, response, piece)
+            if client_is_gone(request):
+                return
 
     async def _pump(
         self,
@@ -150,20 +155,21 @@ class Streams:
         loop = asyncio.get_running_loop()
         await self._write(request, response, b"retry: 1000\n\n")
         written = loop.time()
-        while request.transport is not None:
+        while True:
             blocks: list[Block] = []
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LEFT_CHECK_SECONDS):
                     blocks.append(await queue.get())
             while not queue.empty():
                 blocks.append(queue.get_nowait())
-            if blocks:
-                await self._write(request, response, b"".join(_render(block, cursors) for block in blocks))
-            elif loop.time() - written > COMMENT_INTERVAL_SECONDS:
-                await self._write(request, response, b": still here\n\n")
-            else:
-                continue
-            written = loop.time()
+            said = b"".join(_render(block, cursors) for block in blocks)
+            if not said and loop.time() - written > COMMENT_INTERVAL_SECONDS:
+                said = b": still here\n\n"
+            if said:
+                await self._write(request, response, said)
+                written = loop.time()
+            if client_is_gone(request):
+                return
 
     async def _write(self, request: web.Request, response: web.StreamResponse, data: bytes) -> None:
         try:

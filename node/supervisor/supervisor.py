@@ -21,32 +21,17 @@ from node.supervisor.child import Child, ProcessView, describe_end
 from node.supervisor.chronicle import Chronicle
 from node.supervisor.control import Answer, Control
 from node.supervisor.doorway import Door
+from node.supervisor.introduction import LEADER_WAIT_SECONDS, Introduction, NodeRow
 from node.supervisor.layout import ClusterFile, Lock, NodeEntry, SupervisorError
 from node.supervisor.narrator import Line, Narrator
-from node.supervisor.roll_call import agreed_leader, what_is_missing
-from node.supervisor.watch import NodeStatus, fetch_status, follow_events, new_session
+from node.supervisor.watch import follow_events, new_session
 
 if TYPE_CHECKING:
     from node.supervisor.monitor import Monitor
 
-LEADER_WAIT_SECONDS = 20.0
-"""How long the table waits for a leader before it says what is missing; the cluster goes on either way."""
-COMPLETE_WAIT_SECONDS = 2.0
-"""How long the table waits, with a leader, for the last nodes to know of it."""
-STATUS_POLL_SECONDS = 0.1
 STOP_GRACE_BESIDE_SECONDS = 1.0
 """Between the time that a node may take to leave after SIGTERM, and SIGKILL."""
 HOUSEKEEPING_SECONDS = 5.0
-
-
-class NodeRow(msgspec.Struct, frozen=True):
-    """A line of the first table. `role` is "unknown" where the node did not answer."""
-
-    name: str
-    url: str
-    pid: int | None
-    role: str
-    term: int | None
 
 
 class Teller(Protocol):
@@ -89,6 +74,7 @@ class Supervisor:
         self._entries = entries
         self._stop_grace_s = leave_seconds_max + STOP_GRACE_BESIDE_SECONDS
         self._narrator = Narrator(len(entries))
+        self._introduction = Introduction(entries, self._pids, self._narrator.has_told_who_leads)
         self._chronicle = Chronicle(self._narrator, self._print)
         self._control = Control(self.start_again, self.cluster_file)
         self._control_path: str | None = None
@@ -249,47 +235,23 @@ class Supervisor:
 
     async def _introduce(self, session: aiohttp.ClientSession) -> bool:
         """Print the table once a leader is known, or what is missing; False where every node died before that."""
-        loop = asyncio.get_running_loop()
-        begin = loop.time()
-        led_since: float | None = None
-        while True:
-            answers = await asyncio.gather(*(fetch_status(session, entry.url) for entry in self._entries))
-            views = dict(zip(self._children, answers, strict=True))
-            now = loop.time()
-            if not any(child.pid for child in self._children.values()):
-                self._say("trouble", "", "no node survived its start, so the cluster ends")
-                return False
-            leader = agreed_leader(views)
-            led_since = (led_since or now) if leader else None
-            if leader and (self._is_complete(leader, views) or now - (led_since or now) > COMPLETE_WAIT_SECONDS):
-                break
-            if now - begin > LEADER_WAIT_SECONDS:
-                self._say("trouble", "", f"no leader for {LEADER_WAIT_SECONDS:.0f} s: {self._missing(views)}")
-                break
-            await asyncio.sleep(STATUS_POLL_SECONDS)
+        seen = await self._introduction.look(session)
+        if seen is None:
+            self._say("trouble", "", "no node survived its start, so the cluster ends")
+            return False
+        if not seen.leader:
+            self._say("trouble", "", f"no leader for {LEADER_WAIT_SECONDS:.0f} s: {seen.missing}")
         self._chronicle.flush()
         try:
-            self._teller.table([self._row(entry, views[entry.name]) for entry in self._entries])
+            self._teller.table(seen.rows)
         except OSError:
             self._stop_requested.set()
-        if leader and self._missing(views):
-            self._say("trouble", "", f"not everybody follows {leader}: {self._missing(views)}")
+        if seen.leader and seen.missing:
+            self._say("trouble", "", f"not everybody follows {seen.leader}: {seen.missing}")
         return True
 
-    def _missing(self, views: Mapping[str, NodeStatus | None]) -> str:
-        return what_is_missing(views, {name: child.pid for name, child in self._children.items()})
-
-    def _is_complete(self, leader: str, views: Mapping[str, NodeStatus | None]) -> bool:
-        """Every node that runs follows the leader, and its election was told: then the table comes after it."""
-        lead = views[leader]
-        follow = all(view and view.leader == leader for name, view in views.items() if self._children[name].pid)
-        return lead is not None and follow and self._narrator.has_told_who_leads(lead.term)
-
-    def _row(self, entry: NodeEntry, view: NodeStatus | None) -> NodeRow:
-        pid = self._children[entry.name].pid
-        if view is None:
-            return NodeRow(entry.name, entry.url, pid, "unknown" if pid else "not running", None)
-        return NodeRow(entry.name, entry.url, pid, view.role, view.term)
+    def _pids(self) -> Mapping[str, int | None]:
+        return {name: child.pid for name, child in self._children.items()}
 
     async def _end_all(self) -> None:
         """SIGTERM to all; SIGKILL after a grace, or when asked again. Returns when every process is gone."""

@@ -4,12 +4,14 @@ Why it exists: the supervisor and the commands ask nodes the same things. It mus
 """
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator
 
 import aiohttp
 import msgspec
 
 from node.observe.events import TraceEvent
+from node.observe.headline import Named, Words
 
 STATUS_TIMEOUT_SECONDS = 1.0
 STATUS_BYTES_MAX = 1024 * 1024
@@ -18,32 +20,19 @@ RECONNECT_SECONDS_MIN, RECONNECT_SECONDS_MAX = 0.05, 0.25
 """Between two attempts to follow a node that does not answer; the wait doubles from the first to the second."""
 
 
-class MemberView(msgspec.Struct, frozen=True):
-    """A voter, by name."""
-
-    name: str
-
-
-class PeerLine(msgspec.Struct, frozen=True):
+class PeerLine(Named, frozen=True):
     """When that peer was last heard, in milliseconds; None: never."""
 
-    name: str
     last_contact_ms: float | None
 
 
-class NodeStatus(msgspec.Struct, frozen=True):
+class NodeStatus(Words, frozen=True, kw_only=True):
     """The part of `/status` that the commands use; what else a newer node says is passed over."""
 
-    name: str
-    role: str
-    term: int
-    leader: str
     commit: int
     applied: int
-    voters: tuple[MemberView, ...]
     peers: tuple[PeerLine, ...]
     waiting_for: str = ""
-    fatal: str = ""
 
 
 _STATUS = msgspec.json.Decoder(NodeStatus)
@@ -84,14 +73,30 @@ async def read_bounded(answer: aiohttp.ClientResponse, bytes_max: int) -> bytes:
     return bytes(body)
 
 
+class Refused(Exception):
+    """Nothing listens there: where that is this machine, the node's process has ended, or still reads its log."""
+
+
 async def fetch_status(session: aiohttp.ClientSession, url: str) -> NodeStatus | None:
     """The node's own view; None where it does not answer in time, or not as a node does."""
+    try:
+        return await ask_status(session, url)
+    except Refused:
+        return None
+
+
+async def ask_status(session: aiohttp.ClientSession, url: str) -> NodeStatus | None:
+    """As `fetch_status`; raises Refused where the connection is refused."""
     timeout = aiohttp.ClientTimeout(total=STATUS_TIMEOUT_SECONDS)
     try:
         async with session.get(f"{url}/status", timeout=timeout, allow_redirects=False) as answer:
             if answer.status != 200:
                 return None
             return _STATUS.decode(await read_bounded(answer, STATUS_BYTES_MAX))
+    except aiohttp.ClientConnectorError as error:
+        if error.errno == errno.ECONNREFUSED:
+            raise Refused from None
+        return None
     except (*UNREACHABLE, msgspec.MsgspecError, ValueError):
         return None
 

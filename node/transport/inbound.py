@@ -15,7 +15,7 @@ import aiohttp
 from aiohttp import web
 
 from node.raft.messages import Lane
-from node.transport.outbound import LINK_PATH, REFUSAL_HEADER
+from node.transport.dialling import LINK_PATH, REFUSAL_HEADER
 from node.transport.packing import PACK_BYTES_MAX, PREFIX_BYTES, PackError, frames_of
 from node.transport.port import GOODBYE, NO_PEER, Receiver
 from node.transport.settings import LinkSettings
@@ -64,7 +64,7 @@ class Acceptor:
         self._tasks: list[asyncio.Task[None]] = []
         self._goodbyes: dict[asyncio.Task[None], None] = {}
         self._listener: socket.socket | None = None
-        self._server = web.Server(self._handle, access_log=None, lingering_time=0.0)
+        self._server = web.Server(self._answer, access_log=None, lingering_time=0.0)
         self._refuse_above = max(settings.frame_bytes_max + PREFIX_BYTES, PACK_BYTES_MAX) + 1
         self.port = 0
 
@@ -165,6 +165,16 @@ class Acceptor:
             for link in list(self._links.values()):
                 if now - link.heard_at > self._settings.inbound_silence_s:
                     self._end(link, f"silence: nothing came within {self._settings.inbound_silence_s} s", abrupt=True)
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """A dialler that left is no mistake of this node, as the framework would have it: a process that stood still
+        finds the requests of all who dialled it meanwhile, and gave up."""
+        try:
+            return await self._handle(request)
+        except ConnectionError:
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response(status=503)  # nobody is there to get it
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         transport = request.transport

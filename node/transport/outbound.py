@@ -5,45 +5,24 @@ reasons of failures have one place. It must not read anything but pongs and the 
 """
 
 import asyncio
-import errno
 from collections import deque
 from contextlib import suppress
 from typing import Protocol
 
 import aiohttp
-from yarl import URL
 
 from node.raft.messages import Lane
+from node.transport.dialling import DialFailed, Dialler, Resolver
 from node.transport.framework import DialledSocket
 from node.transport.packing import take_pack
-from node.transport.port import GOODBYE, REFUSED, Receiver
+from node.transport.port import GOODBYE, Receiver
 from node.transport.settings import LinkSettings
-
-LINK_PATH = "/raft-link"
-ADDRESSES_MAX = 4
-"""How many of a name's addresses one dial tries."""
-REFUSAL_HEADER = "Raft-Link-Refused"
-"""The header in which a peer's port says why it opens no link."""
-REFUSAL_CHARS_MAX = 200
-"""How much of it is told on."""
-ANSWER_BYTES_MAX = 1024
-"""The longest message accepted on a link that was dialled here: there are only pongs and a closing sentence."""
-
-
-class Resolver(Protocol):
-    """Where a peer is, asked anew for every dial. Raises OSError where that is not known."""
-
-    async def resolve(self, name: str) -> list[tuple[str, int]]: ...
 
 
 class Chance(Protocol):
     """A source of chance, such as `random.Random`."""
 
     def random(self) -> float: ...
-
-
-class DialFailed(Exception):
-    """The message is the reason for `Receiver.on_outbound`."""
 
 
 class OutboundLink:
@@ -62,11 +41,9 @@ class OutboundLink:
         settings: LinkSettings,
     ) -> None:
         self.up = False
-        self._query = {"from": name, "to": peer, "lane": lane.name.lower()}
         self._peer = peer
         self._lane = lane
-        self._session = session
-        self._resolver = resolver
+        self._dialler = Dialler(name, peer, lane, session, resolver, settings)
         self._receiver = receiver
         self._chance = chance
         self._settings = settings
@@ -79,7 +56,7 @@ class OutboundLink:
         self._leaving = False
         self._reported: str | None = None
         self._heard_at = 0.0
-        self._task = asyncio.create_task(self._run(), name=f"link {name} -> {peer} {self._query['lane']}")
+        self._task = asyncio.create_task(self._run(), name=f"link {name} -> {peer} {lane.name.lower()}")
         self._task.add_done_callback(self._report_failure)
 
     def send(self, frame: bytes) -> bool:
@@ -132,7 +109,7 @@ class OutboundLink:
         while not self._leaving:
             failed = False
             try:
-                socket = await self._dial()
+                socket = await self._dialler.dial()
             except DialFailed as error:
                 failed = True
                 self._report_failed_dial(str(error))
@@ -159,39 +136,6 @@ class OutboundLink:
         if reason != self._reported:
             self._reported = reason
             self._receiver.on_outbound(self._peer, self._lane, False, reason)
-
-    async def _dial(self) -> DialledSocket:
-        """Raises `DialFailed`. `REFUSED` only where every address refused."""
-        timeout_s = self._settings.dial_timeout_s
-        try:
-            async with asyncio.timeout(timeout_s):
-                addresses = (await self._resolver.resolve(self._peer))[:ADDRESSES_MAX]
-        except TimeoutError:
-            raise DialFailed(f"the name {self._peer} was not resolved within {timeout_s} s") from None
-        except OSError as error:
-            raise DialFailed(str(error)) from None
-        reasons: dict[str, None] = {}
-        for host, port in addresses:
-            try:
-                async with asyncio.timeout(timeout_s / len(addresses)):
-                    return await self._connect(host, port)
-            except TimeoutError:
-                reasons[f"silence: no answer to a dial within {timeout_s} s"] = None
-            except (aiohttp.ClientError, OSError, ValueError) as error:
-                reasons[_dial_reason(error)] = None
-        if reasons.keys() != {REFUSED}:
-            reasons.pop(REFUSED, None)
-        raise DialFailed("; ".join(reasons) or f"the name {self._peer} has no address")
-
-    async def _connect(self, host: str, port: int) -> DialledSocket:
-        url = URL.build(scheme="http", host=host, port=port, path=LINK_PATH, query=self._query)
-        timeout = aiohttp.ClientWSTimeout(ws_close=self._settings.close_timeout_s)
-        socket = await self._session.ws_connect(
-            url, timeout=timeout, autoping=False, compress=0, max_msg_size=ANSWER_BYTES_MAX
-        )
-        if not isinstance(socket, DialledSocket):
-            raise TypeError("the client session must make DialledSocket objects")
-        return socket
 
     async def _serve(self, socket: DialledSocket) -> None:
         """From up to down, to closed."""
@@ -292,13 +236,3 @@ class OutboundLink:
                 continue
             except (aiohttp.ClientError, OSError):
                 return  # the listener says so
-
-
-def _dial_reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.errno == errno.ECONNREFUSED:
-        return REFUSED
-    if isinstance(error, aiohttp.WSServerHandshakeError):
-        said = error.headers.get(REFUSAL_HEADER, "")[:REFUSAL_CHARS_MAX] if error.headers else ""
-        sentence = f"the peer's port answered HTTP {error.status} instead of opening a link"
-        return f"{sentence}: {said}" if said.isprintable() and said else sentence
-    return f"the dial failed: {error}"

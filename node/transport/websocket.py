@@ -8,9 +8,10 @@ import asyncio
 import aiohttp
 
 from node.raft.messages import Lane
+from node.transport.dialling import Resolver
 from node.transport.framework import DialledSocket
 from node.transport.inbound import Acceptor
-from node.transport.outbound import Chance, OutboundLink, Resolver
+from node.transport.outbound import Chance, OutboundLink
 from node.transport.port import NO_PEER, Receiver
 from node.transport.settings import LinkSettings
 

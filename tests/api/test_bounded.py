@@ -9,7 +9,6 @@ import pytest
 from node.api import operations
 from node.api.answers import json_text
 from node.api.events import STREAMS_MAX, EventsApi
-from node.api.inputs import VALUE_CHARS_MAX
 from node.api.kv import LIST_KEYS_MAX
 from node.api.operations import LOG_BYTES_PER_PIECE, LOG_LINES_MAX, LOG_LINES_PER_PIECE
 from node.api.streaming import PIECE_BYTES
@@ -124,26 +123,6 @@ async def test_all_event_streams_together_read_one_batch_in_a_turn(monkeypatch: 
         for stream in streams:
             stream.close()
     assert isinstance(server.events, EventsApi)
-
-
-@pytest.mark.parametrize("path", ["/kv/" + "%41" * (KEY_BYTES_MAX + 1), "/kv/" + "a" * (VALUE_CHARS_MAX + 1)])
-async def test_a_key_that_is_too_long_is_not_even_decoded(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if len(path) > VALUE_CHARS_MAX + 4:
-        monkeypatch.setattr("node.api.kv.decode", None)
-    async with serving() as server:
-        status, _, _ = await server.raw(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-    assert status == 413
-
-
-@pytest.mark.parametrize(
-    ("query", "status"),
-    [("prefix=" + "%41" * KEY_BYTES_MAX, 200), ("prefix=" + "a" * (VALUE_CHARS_MAX + 1), 413), ("%41" * 15000, 400)],
-    ids=["longest", "too-long", "a-long-name"],
-)
-async def test_a_query_is_decoded_no_further_than_it_can_mean(query: str, status: int) -> None:
-    async with serving() as server:
-        answer = await server.raw(f"GET /kv/?{query} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-    assert answer[0] == status
 
 
 @pytest.mark.parametrize(

@@ -251,12 +251,20 @@ async def test_who_has_an_answer_to_take_makes_no_room_for_its_descriptor_stays(
             assert status == 503
 
 
-async def test_a_connection_that_ends_while_its_answer_is_not_taken_does_end(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("who", ["the server", "the client", "both agreed"])
+async def test_a_connection_that_ends_while_its_answer_is_not_taken_does_end(
+    monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
     monkeypatch.setattr("node.api.connection.UNREAD_SECONDS_MAX", 0.05)
     async with serving(1) as server:
         with socket.socket() as deaf:
             connection = await _with_an_answer_that_is_not_taken(server, deaf)
-            connection.force_close()
+            if who == "the server":
+                connection.force_close()
+            elif who == "the client":
+                deaf.shutdown(socket.SHUT_WR)
+            else:
+                deaf.send(GET.replace(b"Host", b"Connection: close\r\nHost"))
             async with asyncio.timeout(5):
                 while server.runner.clients.count:  # noqa: ASYNC110 - likewise
                     await asyncio.sleep(0.005)

@@ -2,7 +2,7 @@
 
 import asyncio
 import io
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator
 from urllib.parse import quote
 
@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from node.api.inputs import REQUEST_LINE_BYTES_MAX
 from node.runtime.ports import DoneUntold, NotProposed, Outcome, ReadFailed, Unknown
 from node.statemachine.writes import KEY_BYTES_MAX, VALUE_BYTES_MAX, Compact, KeyValue, Put
 from tests.api.double import ScriptedNode, Server, client_of, serving
@@ -144,6 +145,57 @@ async def test_a_list_pages_through_a_prefix_at_one_revision(client: aiohttp.Cli
         assert body["revision"] == node.store.revision
 
 
+@pytest.mark.parametrize("key", [b"k" * (KEY_BYTES_MAX + 1), b"k" * 60_000, b"\xff" * 21_000])
+async def test_what_v3_wrote_under_a_long_key_is_read_listed_and_removed_here(
+    client: aiohttp.ClientSession, node: ScriptedNode, key: bytes
+) -> None:
+    put = {"key": b64encode(key).decode(), "value": b64encode(b"v").decode()}
+    async with client.post("/v3/kv/put", json=put) as answer:
+        assert answer.status == 200
+    for method in ("GET", "HEAD"):
+        async with client.request(method, path(key)) as answer:
+            assert (answer.status, answer.headers["ETag"]) == (200, '"2"')
+    for name in ("prefix", "from"):
+        async with client.get(URL(f"/kv/?{name}={quote(key, safe='')}", encoded=True)) as answer:
+            assert [b64decode(row["key_base64"]) for row in (await answer.json())["keys"]] == [key]
+    async with client.delete(path(key), headers={"If-Match": '"2"'}) as answer:
+        assert (answer.status, (await answer.json())["deleted"]) == (200, 1)
+    assert node.store.get(key) is None
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+async def test_a_url_that_is_too_long_is_414_and_names_the_way_for_long_keys(server: Server, method: str) -> None:
+    target = b"/kv/" + b"k" * (REQUEST_LINE_BYTES_MAX - 3)
+    status, _, body = await server.raw(method.encode() + b" " + target + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert (status, b"/v3/kv/range and /v3/kv/deleterange take a long key" in body) == (414, True)
+    header = b"GET /kv/k HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 9000 + b"\r\n\r\n"
+    assert (await server.raw(header))[0] == 400
+
+
+async def test_a_list_goes_on_at_keys_that_no_url_can_hold(client: aiohttp.ClientSession, node: ScriptedNode) -> None:
+    long = b"l" * 70_000
+    keys = [b"a", b"b" * 30_000 + b"\xff", b"b" * 70_000, b"c" + long, b"d", b"e" + b"\xff" * 30_000]
+    node.do(*(Put(key, b"v") for key in keys))
+    target, found = "/kv/?limit=1", []
+    while target:
+        assert len(target) <= REQUEST_LINE_BYTES_MAX
+        async with client.get(URL(target, encoded=True)) as answer:
+            assert answer.status == 200
+            body = await answer.json()
+        found += [b64decode(row["key_base64"]) for row in body["keys"]]
+        target = body["next"]
+    assert found == sorted(keys)
+
+
+async def test_a_list_that_no_url_can_go_on_says_that_there_is_more(
+    client: aiohttp.ClientSession, node: ScriptedNode
+) -> None:
+    node.do(*(Put(b"k" * 70_000 + end, b"v") for end in (b"1", b"2")))
+    async with client.get("/kv/?limit=1") as answer:
+        body = await answer.json()
+    assert (body["more"], body["next"], body["count"]) == (True, None, 2)
+
+
 @pytest.mark.parametrize(
     ("outcome", "status", "code"),
     [
@@ -177,8 +229,7 @@ async def test_what_is_too_long_is_413_and_is_never_proposed(client: aiohttp.Cli
     async with client.put(path(longest + b"\xff"), data=b"x") as answer:
         body = await answer.json()
         assert (answer.status, body["field"], body["limit"]) == (413, "key", KEY_BYTES_MAX)
-    async with client.get(path(longest + b"\xff")) as answer:
-        assert answer.status == 413
+        assert "POST /v3/kv/put takes a longer one" in body["message"]
 
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(17):

@@ -36,6 +36,23 @@ async def test_the_log_can_be_compared() -> None:
     ]
 
 
+async def test_the_end_of_a_log_is_told_with_how_far_it_is() -> None:
+    """One answer is one moment: whoever asks again and again need not know the indexes of a log that grows."""
+    async with serving() as server, client_of(server) as client:
+        core = server.node.own_status.core
+        async with client.get("/log?last=3") as answer:
+            body = await answer.json()
+        assert body["last_index"] == core.last_index
+        assert [line["index"] for line in body["entries"]] == list(
+            range(max(1, core.last_index - 2), core.last_index + 1)
+        )
+        assert (body["commit"], body["applied"], body["durable"]) == (core.commit, core.applied, core.durable)
+        assert (body["role"], body["term"]) == (core.role.value, core.term)
+        assert body["match"] == {peer.name: peer.match_index for peer in core.peers if peer.progress}
+        async with client.get("/log?last=0") as refused:
+            assert (refused.status, (await refused.json())["field"]) == (400, "last")
+
+
 async def test_health_routes_answer_200_or_503() -> None:
     async with serving() as server, client_of(server) as client:
         for path in ("/livez", "/readyz", "/startupz"):
@@ -84,7 +101,7 @@ async def test_what_is_not_there_is_said_in_json(method: str, path: str, status:
         (b"GET / HTTP/1.1\r\nHost: localhost\r\nExpect: \x80\r\n\r\n", 417, "expectation-failed"),
         (b"CONNECT HTTP/1.1\r\n\r\n", 505, "http-version"),
         (b"GET / HTTP/1.1\r\nHost: localhost\r\n: \r\n\r\n", 400, "malformed"),
-        (b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "malformed"),
+        (b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 414, "too-long"),
     ],
 )
 async def test_what_the_framework_would_answer_by_itself_is_json_too(

@@ -31,6 +31,7 @@ from node.transport.codec import PROTOCOL_VERSION, Hello, decode, encode
 from node.transport.links import PeerLinks
 from tests.bounds.meter import Meter, Work
 from tests.runtime.doubles import BOOT, MEMBERS, Disk
+from tests.runtime.snapshots_in_memory import MemorySnapshots
 
 BIRTH = Entry(1, 0, EntryKind.CONFIGURATION, Configuration(MEMBERS).encode())
 TURNS_MAX = 20_000
@@ -105,7 +106,7 @@ class Member:
         )
         core = Raft(identity, RaftSettings(), Random(1), HardState(term, "", committed if born else 0), log)
         trace = Trace("n1", BOOT, lambda: self.now)
-        self.driver = Driver(core, BOOT, Disk(), store, links, trace, hooks)
+        self.driver = Driver(core, BOOT, Disk(), store, links, trace, hooks, snapshots=MemorySnapshots())
         self.shell.attach(self.driver)
         self.failed: Exception | None = None
 

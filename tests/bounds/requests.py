@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from node.api.etcd.bodies import BODY_BYTES_MAX
 from node.api.etcd.routes import UNSUPPORTED
-from node.api.inputs import VALUE_CHARS_MAX
+from node.api.inputs import REQUEST_LINE_BYTES_MAX
 from node.runtime.commands import COMMANDS
 from node.statemachine.writes import VALUE_BYTES_MAX
 
@@ -118,6 +118,7 @@ BESIDE: dict[str, Case] = {
     ),
     "many compares": Case(ask("POST", "/v3/kv/txn", b'{"compare":[' + b"{}," * 1_300_000 + b"{}]}"), (429,)),
     "a log of long entries": Case(ask("GET", "/log?limit=1000")),
-    "a long target": Case(ask("GET", "/kv/" + "%41" * (VALUE_CHARS_MAX // 3)), (404,)),
+    "a long target": Case(ask("GET", "/kv/" + "%41" * (REQUEST_LINE_BYTES_MAX // 3 - 2)), (404,)),
+    "a long query": Case(ask("GET", "/kv?prefix=" + "%41" * (REQUEST_LINE_BYTES_MAX // 3 - 4))),
 }
 """Largest requests in other ways."""

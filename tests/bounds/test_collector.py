@@ -16,6 +16,7 @@ from node.statemachine.store import KeyValueStore
 from node.statemachine.untracked import untracked
 from node.statemachine.writes import DeleteRange, Put, Range, SortOrder, SortTarget, Txn
 from tests.bounds.store import VALUE, entry, full_store
+from tests.statemachine.snapshots import restore, snapshot
 
 WALKED_MAX = 20_000
 """References: each costs up to 0.1 microseconds, in each of two passes."""
@@ -55,6 +56,9 @@ def test_a_store_of_200_000_keys_its_past_and_its_answers_are_not_walked_over(fr
     results = read(store, *[everything] * 8, ordered)
     assert walked() <= WALKED_MAX
     del results
+    restored = KeyValueStore()
+    restore(restored, snapshot(store))
+    assert walked() <= WALKED_MAX
     (deleted,) = store.apply([entry(DeleteRange(b"\0", b"\0", prev_kv=True))])
     assert deleted is not None
     assert walked() <= WALKED_MAX

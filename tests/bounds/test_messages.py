@@ -16,6 +16,8 @@ from node.raft.messages import (
     FORWARD_PROPOSALS_MAX,
     FORWARD_REPLY_BYTES_MAX,
     OUTCOME_BYTES_MAX,
+    PIECE_BYTES_MAX,
+    PROBLEM_CHARS_MAX,
     PROPOSAL_BYTES_MAX,
     REPORT_BYTES_MAX,
     Append,
@@ -36,11 +38,13 @@ from node.raft.messages import (
     ReadIndex,
     ReadIndexReply,
     Report,
+    SnapshotPiece,
+    SnapshotPieceReply,
     TimeoutNow,
     Vote,
     VoteReply,
 )
-from node.raft.types import MEMBERS_MAX, Configuration, Entry, EntryKind, MemberAddress
+from node.raft.types import MEMBERS_MAX, Base, Configuration, Entry, EntryKind, MemberAddress, SnapshotInfo
 from node.raft.types import Member as Identity
 from node.runtime.inputs import WantRead, WantWrite
 from node.runtime.requests import PENDING_REQUESTS_MAX
@@ -159,7 +163,15 @@ LARGEST: Sequence[Largest] = (
     ("Report", following, lambda _: Report(b"\xc1" * REPORT_BYTES_MAX)),
     ("Command", following, lambda _: Command("b" * 253, LAST, "c" * 253, b"{" + b" " * (COMMAND_BYTES_MAX - 1))),
     ("CommandReply", following, lambda _: CommandReply("b" * 253, LAST, b"x" * OUTCOME_BYTES_MAX)),
+    ("SnapshotPiece", following, lambda _: SnapshotPiece(wide_snapshot(), 0, b"x" * PIECE_BYTES_MAX, LAST)),
+    ("SnapshotPieceReply", leading_many, lambda _: SnapshotPieceReply(LAST, LAST, LAST, "x" * PROBLEM_CHARS_MAX, LAST)),
 )
+
+
+def wide_snapshot() -> SnapshotInfo:
+    """One with as long a base as there can be."""
+    base = Base(LAST, LAST, LAST, wide_configuration(), "c" * 253, wide_configuration().encode())
+    return SnapshotInfo(base, LAST, LAST, LAST)
 
 
 @pytest.mark.parametrize(("name", "situation", "largest"), LARGEST, ids=[case[0] for case in LARGEST])

@@ -1,6 +1,7 @@
 """Which cluster is meant: nothing is guessed between two, and where none is, the reason is told."""
 
 import builtins
+import re
 import sys
 import types
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from chaos.errors import TOOL_FAILED, ChaosError, Refused, Usage
 from chaos.targets import find, local
 from chaos.targets.find import Choice
+
+ROOT = Path(__file__).parents[2]
 
 
 async def open_target(choice: Choice) -> object:
@@ -142,9 +145,13 @@ async def test_a_missing_kubernetes_client_is_a_sentence_with_its_cure(
         return real(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(Refused, match=r"pip install 'raft-cluster\[chaos\]'"):
+    with pytest.raises(Refused, match=re.escape(f"{sys.executable} -m pip install --editable '{ROOT}[chaos]'.")):
         await open_target(Choice(target="kubernetes"))
     assert await open_target(Choice()) is world.local
+
+
+async def test_an_installed_copy_names_no_folder_that_cannot_be_installed(tmp_path: Path) -> None:
+    assert find._install_command(tmp_path).endswith("-m pip install '.[chaos]' (in a checkout of this project)")
 
 
 async def test_what_opening_one_raises_closes_the_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

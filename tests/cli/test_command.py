@@ -50,8 +50,8 @@ def test_a_node_can_be_named_by_its_url_and_shows_what_it_says(fake_node: Make) 
     [
         (409, 1, "Refused: n1 leads already."),
         (403, 1, "Refused: n1 leads already."),
-        (400, 2, "N1 leads already."),
-        (404, 2, "N1 leads already."),
+        (400, 64, "Not taken: n1 leads already."),
+        (404, 64, "Not taken: n1 leads already."),
         (503, 4, "Unavailable, nothing happened: n1 leads already."),
         (504, 5, "Unknown outcome: n1 leads already."),
     ],
@@ -91,7 +91,7 @@ def test_a_mistake_is_told_and_nothing_is_sent(
     node = fake_node()
     cluster_of(tmp_path, node)
     ran = raft_node("command", *arguments, "--data-dir", str(tmp_path))
-    assert (ran.code, ran.out) == (2, b"")
+    assert (ran.code, ran.out) == (64, b"")
     assert said in ran.err
     assert node.asked == []
 

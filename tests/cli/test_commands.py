@@ -7,13 +7,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from node.raft.types import HardState
+from node.raft.types import Entry, EntryKind, HardState
+from node.statemachine.writes import Put
 from node.storage.files import OsFiles
 from node.supervisor import layout
 from tests.cli.conftest import Answer, FakeNode, raft_node
-from tests.storage.logs import NAME, Log, append, birth, command
+from tests.storage.logs import FIRST, NAME, Log, append, birth, command, snapshot_at
+from tests.storage.snapshotting import base_at
 
 Make = Callable[[], FakeNode]
 SEEDS = "n1=127.0.0.1:9001,n2=127.0.0.1:9002,n3=127.0.0.1:9003"
@@ -49,7 +52,7 @@ def test_the_program_itself_starts_quickly_and_completes() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("stats",), "No such command 'stats'. Did you mean"),
+        (("stats",), "There is no command 'stats'; there are serve, cluster, "),
         (("serve", "--nmae", "n1"), "No such option"),
         (("get",), "Missing argument 'KEY'"),
         (("cluster", "--nodes", "two"), "Invalid value for '--nodes': Input should be a valid integer"),
@@ -58,13 +61,14 @@ def test_the_program_itself_starts_quickly_and_completes() -> None:
         (("cluster", "--base-port", "80"), "--base-port 80 is out of bounds"),
         ((*SERVE, "--port", "x"), "port 'x' is not a whole number (from flag --port)."),
         (("serve", "--config", "/no/such"), "/no/such cannot be read"),
+        (("log", "purge"), "There is no command 'log purge'; there are log dump, log verify."),
         (("log", "verify", "/no/such"), "There is no folder /no/such"),
         (("status", "ftp://x"), "is not a node's URL"),
     ],
 )
-def test_a_mistake_is_one_sentence_and_exit_code_2(arguments: tuple[str, ...], said: str) -> None:
+def test_a_mistake_is_one_sentence_and_exit_code_64(arguments: tuple[str, ...], said: str) -> None:
     ran = raft_node(*arguments)
-    assert (ran.code, ran.out) == (2, b"")
+    assert (ran.code, ran.out) == (64, b"")
     assert said in ran.err
     assert ran.err.count("\n") == 1
 
@@ -105,6 +109,7 @@ def test_status_shows_a_leader_a_laggard_and_an_unknown(fake_node: Make, tmp_pat
     layout.write(tmp_path, layout.ClusterFile(state="running", supervisor_pid=1, control=None, nodes=entries))
     ran = raft_node("status", "--data-dir", str(tmp_path))
     assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith(b"Serves reads and writes; 1 of 3 down; can lose no more.\n")
     rows = [
         [cell.strip() for cell in line.strip("│").split("│")] for line in ran.out.decode().splitlines() if "│" in line
     ]
@@ -115,6 +120,7 @@ def test_status_shows_a_leader_a_laggard_and_an_unknown(fake_node: Make, tmp_pat
     ]
     found = json.loads(raft_node("status", *(node.url for node in nodes), "--json").out)
     assert found["leader"] == "n1"
+    assert found["headline"] == "Serves reads and writes; 1 of 3 not heard; can lose no more."
     assert found["nodes"][1]["lag"] == 4
     assert found["nodes"][2]["role"] == "unknown"
 
@@ -124,7 +130,7 @@ def test_status_without_a_majority_behind_the_leader_is_exit_code_1(fake_node: M
     leader.answer, stranger.answer = node_status("n1", "leader"), Answer(200, b"not a node")
     ran = raft_node("status", leader.url, stranger.url)
     assert ran.code == 1
-    assert b"No leader that a majority of the 2 nodes follows (1 did not answer)." in ran.out
+    assert ran.out.startswith(b"Unknown: too few are heard to tell; 2 of 3 not heard.\n")
 
 
 @pytest.fixture
@@ -142,7 +148,8 @@ def log_folder(tmp_path: Path) -> Path:
 def test_log_dump_and_verify_show_a_whole_log(log_folder: Path) -> None:
     dump = raft_node("log", "dump", str(log_folder))
     assert (dump.code, dump.err) == (0, "")
-    assert "entry 3, term 1, write, 5 bytes" in dump.out.decode()
+    assert "entry 3, term 1, write, 5 bytes: 5 bytes that this version cannot read" in dump.out.decode()
+    assert f"entry 1, term 0, configuration, {len(FIRST.data)} bytes: members {NAME}" in dump.out.decode()
     assert f"term 1, vote {NAME}, commit 2" in dump.out.decode()
     verify = raft_node("log", "verify", str(log_folder / "data"))
     assert (verify.code, verify.err) == (0, "")
@@ -150,6 +157,44 @@ def test_log_dump_and_verify_show_a_whole_log(log_folder: Path) -> None:
     lines = [json.loads(line) for line in raft_node("log", "dump", str(log_folder), "--json").out.splitlines()]
     assert lines[0]["type"] == "segment"
     assert json.loads(raft_node("log", "verify", str(log_folder), "--json").out)["last_index"] == 3
+
+
+def test_log_dump_and_verify_show_what_entries_do_and_the_snapshot_that_the_log_follows(log_folder: Path) -> None:
+    files = OsFiles(log_folder / "data")
+    log = Log(files)
+    put = msgspec.msgpack.encode(Put(b"colour", b"red"))
+    log.write(append(1, Entry(4, 1, EntryKind.WRITE, put), state=HardState(1, NAME, 4)))
+    log.close()
+    snapshot_at(files, base_at(3), b"one", b"two", made_by="raft-node 7")
+    dump = raft_node("log", "dump", str(log_folder))
+    assert (dump.code, dump.err) == (0, "")
+    assert ": put colour (3 bytes)" in dump.out.decode()
+    told = "snapshot of entry 3, term 1: 2 chunks, "
+    assert told in dump.out.decode().splitlines()[-1]
+    verify = raft_node("log", "verify", str(log_folder))
+    assert verify.out.decode().splitlines()[1].startswith(told)
+    assert "made by raft-node 7; members a, b" in verify.out.decode()
+    lines = [json.loads(line) for line in raft_node("log", "dump", str(log_folder), "--json").out.splitlines()]
+    assert lines[-1]["type"] == "snapshot"
+    assert lines[-2]["does"] == ["put colour (3 bytes)"]
+    assert json.loads(raft_node("log", "verify", str(log_folder), "--json").out)["snapshot"]["base"]["index"] == 3
+
+
+def test_a_damaged_snapshot_is_exit_code_3_with_file_byte_and_cure(log_folder: Path) -> None:
+    data = log_folder / "data"
+    snapshot_at(OsFiles(data), base_at(3), b"one", b"two")
+    snapshot = next(data.glob("*.snap"))
+    content = bytearray(snapshot.read_bytes())
+    content[-5] ^= 1
+    snapshot.write_bytes(content)
+    for action in ("dump", "verify"):
+        ran = raft_node("log", action, str(log_folder))
+        assert ran.code == 3
+        assert f"{snapshot}, byte " in ran.err
+        assert "move this file to another folder" in ran.err
+        assert ran.err.count("\n") == 1
+    snapshot.rename(log_folder / "aside")
+    assert raft_node("log", "verify", str(log_folder)).code == 0
 
 
 def test_log_dump_and_verify_of_a_damaged_log_are_exit_code_3_and_name_file_and_byte(log_folder: Path) -> None:
@@ -168,5 +213,5 @@ def test_log_dump_and_verify_of_a_damaged_log_are_exit_code_3_and_name_file_and_
 
 def test_a_folder_without_a_log_is_not_called_whole(tmp_path: Path) -> None:
     ran = raft_node("log", "verify", str(tmp_path))
-    assert ran.code == 2
+    assert ran.code == 64
     assert "holds no log" in ran.err

@@ -53,7 +53,7 @@ def test_put_sends_the_value_or_standard_input_and_tells_the_revision(fake_node:
 def test_a_value_beyond_all_limits_is_refused_and_not_cut(fake_node: Make) -> None:
     node = fake_node()
     ran = raft_node("put", "k", "-", "--url", node.url, stdin=bytes(2 * 1024 * 1024 + 1))
-    assert (ran.code, node.asked) == (2, [])
+    assert (ran.code, node.asked) == (64, [])
 
 
 def test_conditions_travel_as_headers(fake_node: Make) -> None:
@@ -63,7 +63,7 @@ def test_conditions_travel_as_headers(fake_node: Make) -> None:
     raft_node("put", "k", "v", "--if-absent", "--url", node.url)
     assert [asked.headers.get("If-Match") for asked in node.asked] == ['"7"', '"7"', None]
     assert node.asked[2].headers["If-None-Match"] == "*"
-    assert raft_node("put", "k", "v", "--if-match", "x", "--url", node.url).code == 2
+    assert raft_node("put", "k", "v", "--if-match", "x", "--url", node.url).code == 64
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_conditions_travel_as_headers(fake_node: Make) -> None:
         ("delete", 503, 4, "Unavailable, nothing happened: it took too long."),
         ("delete", 507, 4, "Unavailable, nothing happened: it took too long."),
         ("delete", 504, 5, "Unknown outcome: it took too long; read 'k' before you repeat the write."),
-        ("delete", 413, 2, "refused with status 413: it took too long."),
+        ("delete", 413, 64, "refused with status 413: it took too long."),
         ("delete", 403, 1, "refused with status 403: it took too long."),
     ],
 )
@@ -133,7 +133,7 @@ def test_nobody_there_is_unavailable(fake_node: Make) -> None:
 
 def test_without_url_and_cluster_file_the_cure_is_told(tmp_path: Path) -> None:
     ran = raft_node("get", "k", "--data-dir", str(tmp_path))
-    assert ran.code == 2
+    assert ran.code == 64
     assert "cluster.json: give the nodes' URLs, or --data-dir" in ran.err
-    assert raft_node("get", "k", "--url", "ftp://x").code == 2
-    assert raft_node("get", "", "--url", "http://x").code == 2
+    assert raft_node("get", "k", "--url", "ftp://x").code == 64
+    assert raft_node("get", "", "--url", "http://x").code == 64

@@ -115,4 +115,4 @@ def test_too_few_to_work_with_is_said_at_the_start(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert b"this process may open 24 files, and with 0 peers it needs" in done.stderr
-    assert b"raise the limit (ulimit -n)" in done.stderr
+    assert b"raise the limit on open files (ulimit -n)" in done.stderr

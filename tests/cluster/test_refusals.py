@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from node import cures
 from tests.cluster.harness import Cluster, free_base_port, running_cluster, standing_cluster, visiting
 
 pytestmark = pytest.mark.slow
@@ -90,7 +91,7 @@ async def test_a_damaged_log_is_refused_with_exit_code_3_and_left_as_it_is(writt
     sentence = said.strip().splitlines()[-1]
     assert str(segment) in sentence
     assert "byte " in sentence
-    assert "remove this node's data folder" in sentence
+    assert cures.MEMBER_LOST in sentence
     assert "Traceback" not in said
     assert _digest(data) == before
 

@@ -11,7 +11,8 @@ from node.raft.effects import Persist
 from node.raft.errors import InvariantViolation
 from node.raft.types import Base, HardState
 from node.storage.files import FilePort
-from tests.storage.logs import CLUSTER_ID, FIRST, INCARNATION, NAME, Log, append, birth, command
+from tests.storage.logs import CLUSTER_ID, FIRST, INCARNATION, NAME, Log, append, birth, command, rebase, snapshot_at
+from tests.storage.snapshotting import base_at
 
 OpenLog = Callable[..., Log]
 
@@ -152,6 +153,56 @@ class StorageSuite:
         log.close()
         assert [len(entry.data) for entry in open_log().recovered.entries[1:]] == [100_000, 1 << 20, 5]
 
+    def test_a_base_takes_the_place_of_all_before_it_even_within_a_group(
+        self, open_log: OpenLog, files: FilePort
+    ) -> None:
+        log = open_log()
+        log.write(birth())
+        log.write(append(2, *(command(index) for index in range(2, 30)), state=HardState(1, NAME, 20)))
+        snapshot_at(files, base_at(60, 2), b"x")
+        log.submit(
+            append(3, command(30)),
+            rebase(4, base_at(60, 2), state=HardState(2, NAME, 60)),
+            append(5, command(61, 2), command(62, 2)),
+            append(6, command(62, 3), truncate_from=62, state=HardState(3, "", 61)),
+        )
+        log.wal.flush()
+        log.settle()
+        assert log.done == [1, 2, 3, 4, 5, 6]
+        log.close()
+        recovered = open_log().recovered
+        assert recovered.base == base_at(60, 2)
+        assert recovered.entries == (command(61, 2), command(62, 3))
+        assert recovered.hard_state == HardState(3, "", 61)
+
+    def test_an_unborn_log_is_born_by_a_base(self, open_log: OpenLog, files: FilePort) -> None:
+        log = open_log()
+        snapshot_at(files, base_at(60, 2), b"x")
+        log.write(rebase(1, base_at(60, 2), command(61, 2), state=HardState(2, "", 61)))
+        log.close()
+        log = open_log()
+        assert (log.recovered.base, log.recovered.entries) == (base_at(60, 2), (command(61, 2),))
+        log.write(append(2, command(62, 2)))
+        log.close()
+        assert open_log().recovered.entries[-1] == command(62, 2)
+
+    def test_a_compacted_log_begins_later_and_is_the_same_from_there(self, open_log: OpenLog, files: FilePort) -> None:
+        log = open_log()
+        log.write(birth())
+        for index in range(2, 100):
+            log.write(append(index, command(index), state=HardState(1, NAME, index - 1)))
+            if index == 80:
+                snapshot_at(files, base_at(80), b"x")
+                log.wal.compact(70)
+        log.close()
+        recovered = open_log().recovered
+        base = recovered.base
+        assert 0 < base.index <= 70
+        assert (base.term, base.time_us, base.cluster_id) == (1, command(base.index).time_us, CLUSTER_ID)
+        assert recovered.entries == tuple(command(index) for index in range(base.index + 1, 100))
+        assert recovered.snapshot is not None
+        assert recovered.snapshot.base == base_at(80)
+
     @pytest.mark.parametrize(
         ("write", "words"),
         [
@@ -162,6 +213,9 @@ class StorageSuite:
             (append(2, truncate_from=1), "truncates from 1"),
             (append(2, state=HardState(1, "", 2)), "commits 2, the log ends at 1"),
             (birth(2), "begins at entry 1"),
+            (rebase(2, base_at(0)), "has base 0"),
+            (rebase(2, base_at(5, cluster_id="f" * 32)), "has a base of cluster ffff"),
+            (rebase(2, base_at(5), command(5)), "begins at entry 5, the log ends at 5"),
             (append(2, command(2, 1, bytes(9_000_000))), "an entry of 9000064 bytes"),
         ],
     )

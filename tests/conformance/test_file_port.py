@@ -60,7 +60,26 @@ def test_an_opened_file_keeps_what_it_held(files: FilePort) -> None:
     assert files.read("a") == bytes(99) + b"z"
 
 
-@pytest.mark.parametrize("call", ["open", "read", "remove"])
+def test_a_part_of_a_file_is_read_as_far_as_there_is_one(files: FilePort) -> None:
+    file = files.create("a", 0)
+    file.pwrite(0, b"0123456789")
+    assert (files.size("a"), files.read_range("a", 3, 4)) == (10, b"3456")
+    assert (files.read_range("a", 8, 5), files.read_range("a", 10, 5), files.read_range("a", 99, 1)) == (
+        b"89",
+        b"",
+        b"",
+    )
+    file.pwrite(10, b"a")
+    file.close()
+    assert (files.size("a"), files.read_range("a", 0, 100)) == (11, b"0123456789a")
+
+
+def test_a_part_of_a_missing_file_is_an_error(files: FilePort) -> None:
+    with pytest.raises(FileNotFoundError):
+        files.read_range("nothing", 0, 1)
+
+
+@pytest.mark.parametrize("call", ["open", "read", "remove", "size"])
 def test_a_name_that_does_not_exist_is_an_error(files: FilePort, call: str) -> None:
     with pytest.raises(FileNotFoundError):
         getattr(files, call)("nothing")

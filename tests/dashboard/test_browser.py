@@ -14,7 +14,6 @@ from playwright.async_api import expect
 from node.runtime.commands import COMMANDS
 from tests.cluster.harness import Cluster, running_cluster, standing_cluster, visiting
 from tests.dashboard.browser import AXE, Tab, chromium, tab
-from tests.dashboard.monitor_double import monitor
 
 CALM = ("--heartbeat-ms", "100", "--election-timeout-ms", "2000-3000")
 """A browser takes much of a small machine: leaders change only where a test makes them."""
@@ -154,7 +153,7 @@ async def test_cut_links_are_drawn_as_cut_and_told_to_everyone(tmp_path: Path) -
             # `other` speaks to nobody here any more, so this node hears nothing of it; the other side's page knows
             async with tab(browser, cluster.url(other)) as there:
                 await expect(there.page.locator("#ring .link.cut")).to_have_count(1)
-                await expect(there.page.locator("#faults")).to_contain_text(f"cut link to {one}")
+                await expect(there.page.locator("#faults")).to_contain_text(f"cut: {other} to {one}, one way")
                 await expect(there.page.locator("#nodes")).to_contain_text(f"cut link to {one}")
                 await there.page.click("[data-command=recover]")
                 await expect(there.page.locator("#ring .link.cut")).to_have_count(0)
@@ -321,19 +320,20 @@ async def test_nothing_is_cut_off_at_360_pixels(standing: Path) -> None:
 
 async def start_from_the_page(here: Tab, name: str) -> None:
     await here.page.get_by_role("button", name=f"start {name}").click()
-    await expect(here.page.locator(".outcomes li.ok").first).to_contain_text(f"{name}: is started")
+    await expect(here.page.locator(".outcomes li.ok").first).to_contain_text(f"{name} was started as process")
     await here.headline("all 3 nodes heard")
 
 
 async def test_the_monitors_page_shows_all_and_starts_a_dead_node_again(tmp_path: Path) -> None:
-    async with running_cluster(tmp_path, 3, *CALM) as cluster, monitor(cluster) as url, chromium() as browser:
+    async with running_cluster(tmp_path, 3, *CALM, "--monitor-port", "0") as cluster, chromium() as browser:
         leader, follower = await cluster.leader(), (await followers(cluster))[0]
-        async with tab(browser, url) as here:
+        async with tab(browser, cluster.monitor.rstrip("/")) as here:
             await here.headline(f"{leader} leads")
             await expect(here.page.locator("#rate")).to_contain_text(f"to and from {leader}")
             await here.on_ring(follower).click()
             await expect(here.page.locator("#rate")).to_contain_text(f"to and from {follower}")
-            await expect(here.page.locator("#output")).to_contain_text(f"last line of {follower}")
+            await expect(here.page.locator("#output-title")).to_have_text(f"Output of {follower}")
+            await expect(here.page.locator("#output pre")).to_contain_text("vote")
             await here.page.click("[data-command=check_timers]")
             await expect(here.page.locator(".outcomes li.ok")).to_contain_text(f"{follower}: check_timers")
             await here.page.locator("#viewpoint").select_option("")

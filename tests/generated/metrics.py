@@ -20,7 +20,7 @@ class _Clients:
 
 
 class _Store:
-    revision = key_count = 0
+    revision = key_count = size_bytes = 0
 
 
 def table() -> str:

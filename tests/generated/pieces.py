@@ -13,6 +13,7 @@ from node.runtime.commands import markdown_list
 from node.settings import markdown_table
 from tests.chart import values_table
 from tests.generated import chart, metrics, words
+from tests.outputs import paths
 
 ROOT = Path(__file__).parents[2]
 HELM = Path("deploy/helm")
@@ -57,6 +58,7 @@ PIECES = (
     Piece(Path("README.md"), "<!-- settings -->", "<!-- /settings -->", markdown_table),
     Piece(Path("README.md"), "<!-- commands -->", "<!-- /commands -->", markdown_list),
     Piece(Path("docs/operations.md"), "<!-- metrics -->", "<!-- /metrics -->", metrics.table),
+    Piece(Path("docs/output.md"), "<!-- outputs -->", "<!-- /outputs -->", paths.markdown_table),
     Piece(WORDS, "export const KINDS = {", "};", words.kinds),
     Piece(WORDS, "export const FAULTS = {", "};", words.faults),
     Piece(WORDS, "export const LOOKS = {", "};", words.looks),

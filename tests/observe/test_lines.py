@@ -222,3 +222,34 @@ def test_what_a_full_disk_lost_is_told_when_it_has_room(monkeypatch: pytest.Monk
     assert told.wait(5)
     assert written == [lost_words(1).encode() + b"\n"]
     assert lines.close(5)
+
+
+def test_a_line_that_a_full_disk_cut_off_is_ended_before_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room, real = [9], os.write
+    file = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
+    failed = threading.Event()
+
+    def write(fd: int, data: bytes) -> int:
+        if fd != file:
+            return real(fd, data)
+        if not room[0]:
+            failed.set()
+            raise OSError(errno.ENOSPC, "no space")
+        written = real(fd, data[: room[0]])
+        room[0] -= written
+        return written
+
+    monkeypatch.setattr("node.observe.lines.os.write", write)
+    monkeypatch.setattr("node.observe.lines.TRY_AGAIN_SECONDS", 0.0)
+    lines = Lines(file, lambda count: f"{count} lost")
+    lines.put("a whole line")
+    assert failed.wait(5)
+    room[0] = 1000
+    lines.put("the last words")
+    assert lines.close(5)
+    os.close(file)
+    assert (tmp_path / "log").read_text().splitlines()[0] == "a whole l"
+    assert "the last words" in (tmp_path / "log").read_text().splitlines()
+    assert lines.error is not None

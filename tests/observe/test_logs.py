@@ -2,12 +2,13 @@
 
 import io
 import logging
+import threading
 from collections.abc import Iterator
 
 import msgspec
 import pytest
 
-from node.observe.logs import configure_logging, transition_logger
+from node.observe.logs import configure_logging, log_the_unforeseen, transition_logger
 from node.observe.trace import Trace
 
 
@@ -65,3 +66,31 @@ def test_people_get_short_lines(root_restored: None) -> None:
     configure_logging("n1", lambda: (4, "leader"), stream=stream, human=True)
     logging.getLogger().info("hello")
     assert stream.getvalue().endswith(" n1 leader/4 INFO hello\n")
+
+
+def test_what_python_would_print_by_itself_becomes_lines(
+    root_restored: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for hook in ("threading.excepthook", "sys.unraisablehook"):  # to be put back
+        monkeypatch.setattr(hook, lambda _: None)
+    stream = io.StringIO()
+    configure_logging("n1", lambda: (1, "follower"), stream=stream)
+    log_the_unforeseen(logging.getLogger("node"))
+    try:
+        thread = threading.Thread(target=lambda: 1 // 0)
+        thread.start()
+        thread.join()
+
+        class Bad:
+            def __del__(self) -> None:
+                raise ValueError("in clearing up")
+
+        Bad()
+    finally:
+        logging.captureWarnings(False)
+    told = lines(stream)
+    assert [str(line["exception"]).splitlines()[-1].partition(":")[0] for line in told] == [
+        "ZeroDivisionError",
+        "ValueError",
+    ]
+    assert capsys.readouterr().err == ""

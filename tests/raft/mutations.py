@@ -588,7 +588,7 @@ MUTATIONS = (
         "a later configuration is told as the birth",
         "birth.py",
         "    data = state.log.base.birth\n",
-        "    data = state.configuration.encode()\n",
+        "    data = state.log.base.configuration.encode()\n",
     ),
     Mutation(
         "who was born says no more how it is reached",

@@ -245,7 +245,7 @@ def test_a_second_snapshot_takes_the_place_of_one_that_is_not_restored_yet() -> 
     assert (server.raft.applied, server.commit) == (200, 200)
 
 
-def test_a_log_that_holds_its_last_entry_is_kept_with_what_follows() -> None:
+def test_pitfall_28_a_log_that_holds_its_last_entry_is_kept_with_what_follows() -> None:
     server = follower((1,) * 9, commit=2)
     effects = held(server, 5, 1)
     assert not of(effects, Restore)
@@ -260,7 +260,7 @@ def test_a_log_that_holds_another_entry_there_is_replaced_as_a_whole() -> None:
     assert (server.commit, server.last_index, server.terms) == (5, 5, [])
 
 
-def test_what_is_committed_here_needs_no_snapshot_and_is_acknowledged() -> None:
+def test_pitfall_28_what_is_committed_here_needs_no_snapshot_and_is_acknowledged() -> None:
     server = follower((1,) * 9, commit=8)
     effects = held(server, 5, 1)
     assert not of(effects, Restore)

@@ -222,7 +222,7 @@ def test_it_gets_the_file_from_there_in_pieces_and_the_log_after_its_acknowledge
     ]
 
 
-def test_no_more_is_on_its_way_than_the_window() -> None:
+def test_pitfall_35_no_more_is_on_its_way_than_the_window() -> None:
     story = ahead_of_n3([CHUNK] * 12)
     story.pieces()
     answer(story, 0)
@@ -287,7 +287,7 @@ def test_an_answer_about_another_snapshot_changes_nothing() -> None:
     assert story.pieces() == []
 
 
-def test_the_log_keeps_what_a_follower_needs_after_the_snapshot_that_it_is_sent() -> None:
+def test_pitfall_30_the_log_keeps_what_a_follower_needs_after_the_snapshot_that_it_is_sent() -> None:
     story = ahead_of_n3([CHUNK])
     story.pieces()
     story.written(*(b"%d" % number for number in range(12)))
@@ -408,7 +408,7 @@ def test_one_that_is_damaged_on_the_disk_is_told_and_begins_anew() -> None:
     assert story.driver.core.commit == 100
 
 
-def test_a_disk_that_cannot_keep_it_is_told_to_the_sender() -> None:
+def test_pitfall_35_a_disk_that_cannot_keep_it_is_told_to_the_sender() -> None:
     story = following()
     info, file = sent_to(story, [b"a"])
     story.piece(info, file, 0)

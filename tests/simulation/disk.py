@@ -124,7 +124,7 @@ class SimulatedDisk:
     """`node.storage.files.FilePort` in memory, and the means to break it.
 
     `operations` counts the calls by name: "pwrite", "sync", "create", "open", "rename", "remove", "sync_folder",
-    "read", "names", "lock". `boots` counts crashes and kills.
+    "read", "read_range", "size", "names", "lock". `boots` counts crashes and kills.
     """
 
     def __init__(self, folder: str = "disk") -> None:
@@ -161,6 +161,14 @@ class SimulatedDisk:
     def read(self, name: str) -> bytes:
         self.count("read")
         return bytes(self._inode(name).cached)
+
+    def size(self, name: str) -> int:
+        self.count("size")
+        return len(self._inode(name).cached)
+
+    def read_range(self, name: str, offset: int, size_bytes: int) -> bytes:
+        self.count("read_range")
+        return bytes(self._inode(name).cached[offset : offset + size_bytes])
 
     def create(self, name: str, size_bytes: int) -> SimulatedFile:
         self.count("create")

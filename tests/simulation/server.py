@@ -17,18 +17,27 @@ from node.raft.messages import Message
 from node.raft.settings import RaftSettings
 from node.raft.state import Identity
 from node.raft.types import Member
+from node.recovering import restored
 from node.runtime.driver import Driver
 from node.runtime.hooks import Hooks
 from node.runtime.inbox import Inbox
 from node.runtime.inputs import Arrived, Input, WantOrder, WantRead, WantWrite
 from node.runtime.ports import CommandOutcome, ReadFailed, Unknown
+from node.runtime.snapshot_taking import SnapshotSettings
 from node.statemachine.store import KeyValueStore
 from node.storage.errors import StorageError
+from node.storage.snapshots import Snapshots
 from node.storage.wal import open_wal
 from node.transport.links import PeerLinks
 from tests.simulation.network import SimCarrier, SimNetwork
 from tests.simulation.scheduler import Scheduler
-from tests.simulation.storage import FragileDisk, PowerCut, TimedStorage
+from tests.simulation.storage import FragileDisk, PowerCut, TimedStorage, TimedWorker
+
+SEGMENT_BYTES = 16 * 1024
+"""Small, so that a log of a few seconds has several."""
+
+SNAPSHOTS = SnapshotSettings(entries=12, size_bytes=3_000, tail_entries=4)
+"""Several in a world of a few hundred writes, and a tail that a server outlives which was down for a second."""
 
 EPOCH_US = 1_700_000_000_000_000
 """What the wall clock shows when a world begins."""
@@ -38,6 +47,8 @@ class Observer:
     """What a world wants to hear of its servers; see world.py."""
 
     def on_line(self, line: bytes) -> None: ...
+
+    def on_news(self, server: "Server", kind: str, phase: str) -> None: ...
 
     def on_sent(self, server: "Server", to: str, message: Message) -> None: ...
 
@@ -110,11 +121,20 @@ class Server:
         self.failed = ""
         self.incarnations += 1
         wal, recovered = open_wal(
-            self.disk, self.name, f"{self.label}-{self.incarnations}", self._fatal, segment_bytes=64 * 1024
+            self.disk, self.name, f"{self.label}-{self.incarnations}", self._fatal, segment_bytes=SEGMENT_BYTES
         )
         self.incarnation = recovered.incarnation
+        worker = TimedWorker(self.disk, self._scheduler, self._rng, self._in_process(boot), self._fatal)
+        storage = TimedStorage(wal, self.disk, self._scheduler, self._rng, self._in_process(boot))
+        snapshots = Snapshots(
+            self.disk, worker, latest=recovered.snapshot, partial=recovered.partial, compact=storage.compact
+        )
+        self.machine, applied = restored(snapshots)
         identity = Identity(self.name, recovered.incarnation, boot, self._seeds)
-        core = Raft(identity, self._settings, self._rng, recovered.hard_state, recovered.entries, recovered.base)
+        if recovered.snapshot is not None:
+            self._observer.on_news(self, "snapshot", "found at a start")
+        log = recovered.hard_state, recovered.entries, recovered.base
+        core = Raft(identity, self._settings, self._rng, *log, applied)
         links = PeerLinks(
             name=self.name,
             incarnation=recovered.incarnation,
@@ -125,11 +145,19 @@ class Server:
         )
         self._endpoint = self._network.endpoint(self.name, self._seeds, links, self.label)
         links.attach(self._endpoint)
-        self.machine = KeyValueStore()
         self._inbox, self._scheduled, self._timer_at, self.paused = Inbox(), False, None, False
-        storage = TimedStorage(wal, self.disk, self._scheduler, self._rng, self._in_process(boot))
         hooks = Hooks(self._wake, lambda change: self._configured(links, change), lambda *_: None)
-        self.driver = Driver(core, boot, storage, self.machine, _Observed(self, links), self, hooks)
+        self.driver = Driver(
+            core,
+            boot,
+            storage,
+            self.machine,
+            _Observed(self, links),
+            self,
+            hooks,
+            snapshots=snapshots,
+            snapshot_settings=SNAPSHOTS,
+        )
         self._in_process(boot)(self._begin)
 
     def kill(self) -> None:
@@ -196,6 +224,7 @@ class Server:
     def transition(self, kind: str, term: int, role: str, detail: dict[str, str | int | bool]) -> None:
         """TraceSink."""
         self._sequence += 1
+        self._observer.on_news(self, kind, str(detail.get("phase", "")))
         at_us = self._wall_us()
         self._observer.on_line(to_line(TraceEvent(self._sequence, at_us, self.label, kind, term, role, detail)))
 

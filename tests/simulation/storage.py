@@ -7,13 +7,18 @@ A silent device takes what is written to it and does not answer, as a hung disk 
 process goes on without it. What waited is written when the device answers, if the process is still there.
 """
 
+from collections import deque
 from collections.abc import Callable
 from random import Random
+from typing import TypeVar
 
 from node.raft.effects import Persist
+from node.storage.errors import StorageError
 from node.storage.wal import Wal
 from tests.simulation.disk import SimulatedDisk
 from tests.simulation.scheduler import Scheduler
+
+T = TypeVar("T")
 
 SYNC_US_MAX = 1_500
 """How long a sync takes, mostly."""
@@ -75,6 +80,57 @@ class FragileDisk(SimulatedDisk):
         self.answer()
 
 
+class TimedWorker:
+    """Satisfies `node.storage.worker.FileWorker`: work takes time, one piece after the other, beside the log."""
+
+    def __init__(
+        self,
+        disk: FragileDisk,
+        scheduler: Scheduler,
+        rng: Random,
+        guard: Callable[[Callable[[], None]], None],
+        on_fatal: Callable[[StorageError], None],
+    ) -> None:
+        self._disk = disk
+        self._scheduler = scheduler
+        self._rng = rng
+        self._guard = guard
+        self._on_fatal = on_fatal
+        self._queue: deque[Callable[[], None]] = deque()
+        self._busy = False
+
+    def do(self, work: Callable[[], T], then: Callable[[T], None]) -> None:
+        def run() -> None:
+            try:
+                result = work()
+            except StorageError as error:
+                self._on_fatal(error)
+                return
+            then(result)
+
+        self._queue.append(run)
+        self._begin()
+
+    def close(self) -> None:
+        self._queue.clear()
+
+    def _begin(self) -> None:
+        if self._busy or not self._queue:
+            return
+        self._busy = True
+        run = self._queue.popleft()
+
+        def complete() -> None:
+            self._busy = False
+            run()
+            self._begin()
+
+        def end() -> None:
+            self._disk.when_it_answers(lambda: self._guard(complete))
+
+        self._scheduler.schedule(self._scheduler.now() + 50 + int(self._rng.random() * SYNC_US_MAX), end)
+
+
 class TimedStorage:
     """The production log behind a disk that takes time: what is submitted meanwhile shares the next write.
 
@@ -96,6 +152,13 @@ class TimedStorage:
         self._guard = guard
         self._queued: list[tuple[Persist, Callable[[int], None]]] = []
         self._busy = False
+        self._superfluous = 0
+
+    def compact(self, index: int) -> None:
+        """As the log's, behind what is on its way to it."""
+        self._superfluous = index
+        if not (self._busy or self._queued):
+            self._wal.compact(index)
 
     def submit(self, write: Persist, done: Callable[[int], None]) -> None:
         self._queued.append((write, done))
@@ -111,6 +174,8 @@ class TimedStorage:
             for write, done in batch:
                 self._wal.submit(write, done)
             self._wal.flush()
+            if self._superfluous and not self._queued:
+                self._wal.compact(self._superfluous)
             self.flush()
 
         def end() -> None:

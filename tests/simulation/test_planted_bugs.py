@@ -7,14 +7,18 @@ from typing import Any
 import pytest
 
 from node.raft import election, following, reads, replication
+from node.raft.core import Raft
 from node.raft.errors import InvariantViolation
+from node.raft.events import Applied
 from node.raft.leadership import Leadership
 from node.raft.log import RaftLog
 from node.raft.messages import AppendReply, ReadIndexReply, Vote, VoteReply
 from node.raft.quorum import agreed
 from node.raft.state import State
-from node.raft.types import Member
+from node.raft.types import Base, Member
 from node.runtime.driver import Driver
+from node.runtime.snapshotting import Snapshotting
+from node.storage.spool import Spool
 from node.transport import codec
 from tests.simulation.disk import SimulatedFile
 from tests.simulation.invariants import Violation
@@ -159,6 +163,29 @@ def believe_frames_whatever_their_checksum_says(patch: pytest.MonkeyPatch) -> No
     patch.setattr(codec, "zlib", SimpleNamespace(crc32=lambda _data: Agreeable(0)))
 
 
+def take_a_snapshot_of_one_entry_more_than_it_says(patch: pytest.MonkeyPatch) -> None:
+    base_at = Raft.base_at
+    patch.setattr(Raft, "base_at", lambda self, index: base_at(self, max(self.base.index, index - 1)))
+
+
+def take_over_a_log_without_its_state(patch: pytest.MonkeyPatch) -> None:
+    def restore(self: Snapshotting, base: Base) -> None:
+        self._taking.abort()
+        self._receiving._held.append(Applied(base.index))
+
+    patch.setattr(Snapshotting, "restore", restore)
+
+
+def say_that_a_snapshot_is_durable_before_it_is(patch: pytest.MonkeyPatch) -> None:
+    def name_as(self: Spool, name: str) -> None:
+        self._file = self._file or self._open()
+        self.close()
+        self._files.rename(self.name, name)
+        self._files.sync_folder()
+
+    patch.setattr(Spool, "name_as", name_as)
+
+
 PLANTS: list[Plant] = [
     skip_the_sync,
     vote_and_acknowledge_before_the_disk,
@@ -175,6 +202,9 @@ PLANTS: list[Plant] = [
     take_log_time_from_wall_clocks,
     keep_reads_that_ran_out_of_time,
     believe_frames_whatever_their_checksum_says,
+    take_a_snapshot_of_one_entry_more_than_it_says,
+    take_over_a_log_without_its_state,
+    say_that_a_snapshot_is_durable_before_it_is,
 ]
 NOTICED_BY: dict[Plant, int] = {
     append_without_comparing: 31,

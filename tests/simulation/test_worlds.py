@@ -43,6 +43,7 @@ def _run(seed: int, kind: type[World] = World) -> tuple[Counter[str], Counter[st
             "orders obeyed": world.faults.orders.get("ok", 0),
             "orders refused": world.faults.orders.get("refused", 0),
             "damage refused": world.faults.refused_damage,
+            **world.news,
         }
     )
     return Counter(world.faults.done), outcomes
@@ -81,6 +82,9 @@ def test_fixed_worlds_hold_and_cover_every_fault() -> None:
     assert outcomes["orders obeyed"] > len(FIXED_SEEDS) / 2, outcomes
     assert outcomes["orders refused"] > len(FIXED_SEEDS) / 2, outcomes
     assert outcomes["damage refused"] > len(FIXED_SEEDS) / 10, outcomes
+    assert outcomes["snapshot taken"] > 3 * len(FIXED_SEEDS), outcomes
+    assert outcomes["snapshot found at a start"] > len(FIXED_SEEDS), outcomes
+    assert outcomes["snapshot-installed"] > len(FIXED_SEEDS) / 3, outcomes
 
 
 @pytest.mark.timeout(300)

@@ -9,6 +9,7 @@ simulated. It must not use real time, global chance, or anything else that anoth
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable
 from random import Random
 
@@ -40,6 +41,8 @@ class World(Observer):
         self.invariants = Invariants()
         self.tallies = Tallies()
         self.lines = 0
+        self.news: Counter[str] = Counter()
+        """What servers told of themselves that a seed should have happened, by kind and phase."""
         self._keep = keep
         self._hash = hashlib.sha256()
         self.network = SimNetwork(
@@ -98,6 +101,10 @@ class World(Observer):
         self._hash.update(line)
         if self._keep is not None:
             self._keep(line)
+
+    def on_news(self, server: Server, kind: str, phase: str) -> None:
+        if kind.startswith("snapshot"):
+            self.news[f"{kind} {phase}".strip()] += 1
 
     def on_sent(self, server: Server, to: str, message: Message) -> None:
         self.invariants.sent(server.label, to, message)

@@ -8,7 +8,17 @@ from contextlib import contextmanager
 
 import pytest
 
-from node.statemachine import decoding, ordered, ranges, sorting, superseded, work
+from node.statemachine import (
+    decoding,
+    ordered,
+    ranges,
+    restoring,
+    snapshotting,
+    sorting,
+    superseded,
+    superseding,
+    work,
+)
 
 
 @contextmanager
@@ -25,4 +35,8 @@ def small_pieces() -> Iterator[None]:
         patch.setattr(ranges, "STRIPPED_KEYS_MAX", 2)
         patch.setattr(ranges, "COUNT_UNITS", 1)
         patch.setattr(decoding, "DECODE_BYTES_AT_ONCE", 20)
+        patch.setattr(snapshotting, "CHUNK_BYTES", 80)
+        patch.setattr(snapshotting, "HISTORY_AT_ONCE", 2)
+        patch.setattr(restoring, "LOADED_AT_ONCE", 2)
+        patch.setattr(superseding, "REVISIONS_PER_BLOCK", 2)
         yield

@@ -18,6 +18,7 @@ from node.statemachine.ordered import BLOCK_KEYS_MAX, OrderedKeys
 from node.statemachine.ranges import COUNT_UNITS
 from node.statemachine.sorting import RUN_KEYS_MAX
 from node.statemachine.store import KeyValueStore
+from node.statemachine.versions import FREED_BYTES_PER_STEP
 from node.statemachine.work import KEYS_SEEN_PER_UNIT
 from node.statemachine.writes import (
     TXN_OPERATIONS_MAX,
@@ -41,6 +42,7 @@ from node.statemachine.writes import (
     Write,
     encode_write,
 )
+from tests.statemachine.snapshots import restored, snapshot
 
 WORK_MAX = 100
 LINES_PER_UNIT_MAX = 40
@@ -262,3 +264,44 @@ def test_entries_of_any_number_are_applied_in_slices(counted: Counted) -> None:
     job = store.begin(entries, lambda _index: True)
     counted.run(job.run)
     assert len(job.results) == job.finished == len(entries)
+
+
+def test_a_snapshot_of_everything_and_of_one_key_with_many_versions(store: KeyValueStore, counted: Counted) -> None:
+    store.apply([entry(Put(b"k", b"%d" % i)) for i in range(KEYS)])
+    job = store.begin_snapshot()
+    counted.run(job.run)
+    assert restored(job.take()).digest() == store.digest()
+
+
+def test_a_restore_and_the_letting_go_of_what_it_replaced(store: KeyValueStore, counted: Counted) -> None:
+    store.apply([entry(Put(b"k", b"%d" % i)) for i in range(KEYS)])
+    chunks, digest = snapshot(store), store.digest()
+    job = store.begin_restore()
+    for chunk in chunks:
+        job.feed(chunk)
+    counted.run(job.run)
+    job.finish()
+    assert store.digest() == digest
+    counted.run(store.tidy)
+
+
+def test_what_a_restored_store_kept_of_the_past_is_purged_in_slices(store: KeyValueStore, counted: Counted) -> None:
+    store.apply([entry(Put(b"k", b"%d" % i)) for i in range(KEYS)])
+    store.apply([entry(DeleteRange(b"0", b"1"))])
+    copy = restored(snapshot(store))
+    copy.apply([entry(Compact(copy.revision))])
+    counted.run(copy.tidy)
+    assert copy._versions.stored == 1
+
+
+def test_the_letting_go_of_long_values_takes_few_in_a_slice(counted: Counted) -> None:
+    """Steps, not lines: that many bytes are freed takes no lines."""
+    store, value = KeyValueStore(), b"v" * 1024 * 1024
+    store.apply([entry(Put(b"k", value)) for _ in range(60)])
+    store.apply([entry(Compact(store.revision))])
+    assert store._versions.stored > 1
+    before = store.size_bytes
+    store.tidy(WORK_MAX)
+    assert 0 < before - store.size_bytes <= (WORK_MAX + 16) * FREED_BYTES_PER_STEP
+    counted.run(store.tidy)
+    assert store._versions.stored == 1

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.statemachine import decoding, ordered, sorting
+from node.statemachine.bykey import PARTS, ByKey
 from node.statemachine.ordered import OrderedKeys
 from node.statemachine.sorting import Sorter
 from node.statemachine.superseded import PIECE_VERSIONS_MAX, Superseded
@@ -81,6 +82,19 @@ def test_blocks_are_neither_too_long_nor_too_many() -> None:
         keys.remove(key)
     assert len(keys) == 100
     assert len(keys._blocks) <= 2
+
+
+def test_of_many_keys_no_part_is_long_and_in_each_part_hashes_differ_where_a_dictionary_looks() -> None:
+    by_key: ByKey[int] = ByKey()
+    for number in range(50_000):
+        key = b"key-%05d" % number
+        by_key.part(key)[key] = number
+    assert len(by_key) == 50_000
+    assert by_key.of([b"key-00007", b"key-49999"]) == [7, 49_999]
+    assert by_key.some_of([b"other", b"key-00007"]) == [None, 7]
+    assert max(map(len, by_key.parts)) < 2 * 50_000 / PARTS
+    for part in by_key.parts:
+        assert len({hash(key) % 64 for key in part}) > 48
 
 
 def version(revision: int, key: bytes = b"k") -> KeyValue:

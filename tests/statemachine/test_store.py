@@ -271,3 +271,15 @@ def test_the_end_of_a_prefix_is_the_first_key_after_it() -> None:
     found = store.range(b"a/", prefix_end(b"a/"))
     assert isinstance(found, RangeResult)
     assert [kv.key for kv in found.kvs] == [b"a/1", b"a/\xff\xff"]
+
+
+@pytest.mark.parametrize("operations", [1, 100])
+def test_jobs_that_overwrite_all_the_time_free_as_much_as_they_write(operations: int) -> None:
+    """However many versions one job writes: what a compaction freed is gone soon, although the node is never idle."""
+    store = KeyValueStore()
+    keys = [b"%d" % i for i in range(2_000)]
+    for _ in range(10):
+        puts = [Put(key, b"v") for key in keys]
+        run(store, *(Txn((), tuple(puts[at : at + operations])) for at in range(0, len(puts), operations)))
+        run(store, Compact(store.revision))
+    assert store._versions.stored <= 2 * len(keys)

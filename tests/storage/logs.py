@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable
 
 from node.raft.effects import Persist
-from node.raft.types import UNBORN, Base, Configuration, Entry, EntryKind, HardState, Member, cluster_id_of
+from node.raft.types import Base, Configuration, Entry, EntryKind, HardState, Member, SnapshotInfo, cluster_id_of
 from node.storage.errors import StorageError
 from node.storage.files import FilePort
 from node.storage.grouping import FRAME_BYTES
 from node.storage.recovery import Recovered
 from node.storage.segments import SEGMENT_BYTES
+from node.storage.snapshot_files import snapshot_name
+from node.storage.snapshot_format import SnapshotEncoder, SnapshotHeader
 from node.storage.wal import Wal, open_wal
 
 NAME = "node-1"
@@ -33,6 +35,26 @@ def append(token: int, *entries: Entry, truncate_from: int | None = None, state:
     return Persist(token, state, truncate_from, entries)
 
 
+def snapshot_at(files: FilePort, base: Base, *chunks: bytes, made_by: str = "") -> SnapshotInfo:
+    """A whole and durable snapshot in the folder, whatever is in the log."""
+    encoder = SnapshotEncoder(SnapshotHeader(base, made_by))
+    records = [encoder.head, *(encoder.chunk(chunk) for chunk in chunks)]
+    closing, info = encoder.closing()
+    name = snapshot_name(base.index)
+    file = files.create(name + ".new", 0)
+    file.pwrite(0, b"".join((*records, closing)))
+    file.sync()
+    file.close()
+    files.rename(name + ".new", name)
+    files.sync_folder()
+    return info
+
+
+def rebase(token: int, base: Base, *entries: Entry, state: HardState | None = None) -> Persist:
+    """A log that goes on after `base`, as where a snapshot was installed."""
+    return Persist(token, state, None, entries, base=base)
+
+
 class Log:
     """A `Wal`, the tokens it reported as durable, and the faults it reported. Threaded: reports wait in a queue.
 
@@ -49,7 +71,6 @@ class Log:
         frame_bytes: int = FRAME_BYTES,
         name: str = NAME,
         incarnation: str = INCARNATION,
-        base: Base = UNBORN,
     ) -> None:
         self.done: list[int] = []
         self.fatal: list[StorageError] = []
@@ -64,7 +85,6 @@ class Log:
             deliver=self._reports.put if threaded else None,
             turn=self._reports.put if clock is not None else None,
             clock=clock or own_clock,
-            base=base,
             segment_bytes=segment_bytes,
             frame_bytes=frame_bytes,
         )

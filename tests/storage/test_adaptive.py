@@ -171,14 +171,14 @@ def test_a_disk_that_fell_silent_while_nobody_wrote_holds_the_loop_for_a_moment_
     for index in range(3, 50):
         loop.write(append(index, command(index)))
     assert not loop.turns, "nobody waits for a worker that is not idle"
-    assert loop.wal.oldest_pending_us == 0
+    assert loop.wal._commit.oldest_pending_s == 0
     disk.now_s += 90.0
-    assert loop.wal.oldest_pending_us == 90_000_000
+    assert loop.wal._commit.oldest_pending_s == 90
     disk.release()
     while loop.done[-1] < 49:
         loop.report()
     assert loop.done == list(range(1, 50))
-    assert loop.wal.oldest_pending_us == 0
+    assert loop.wal._commit.oldest_pending_s == 0
 
 
 def test_a_disk_that_let_the_loop_wait_in_vain_is_slow(

@@ -2,15 +2,18 @@
 
 import asyncio
 import errno
+import itertools
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from node.raft.effects import Persist
 from node.storage.errors import StorageError
-from node.storage.inspect import FrameLine, dump
+from node.storage.inspect import dump
+from node.storage.inspect_lines import FrameLine
+from node.storage.threaded import CHORES_AFTER_GROUPS, ThreadedCommit
 from node.storage.wal import open_wal
 from tests.simulation.disk import SimulatedDisk, SimulatedFile
 from tests.storage.disks import ClockedDisk, SlowDisk
@@ -207,15 +210,15 @@ def test_the_age_of_the_oldest_write_is_told_until_it_is_durable(threaded: bool)
     disk = ClockedDisk()
     log = Log(disk, threaded=threaded, own_clock=disk.clock)
     log.write(birth())
-    assert log.wal.oldest_pending_us == 0
+    assert log.wal._commit.oldest_pending_s == 0
     log.submit(append(2, command(2)))
     disk.now_s = 1.5
     log.submit(append(3, command(3)))
     disk.now_s = 2.0
-    assert log.wal.oldest_pending_us == 2_000_000
+    assert log.wal._commit.oldest_pending_s == 2
     log.wal.flush()
     log.settle()
-    assert log.wal.oldest_pending_us == 0
+    assert log.wal._commit.oldest_pending_s == 0
     log.close()
 
 
@@ -229,7 +232,7 @@ def test_what_waits_behind_a_running_sync_is_as_old_as_that() -> None:
     assert disk.syncing.wait(WAIT_SECONDS_MAX)
     disk.now_s = 3.0
     log.submit(append(3, command(3)))
-    assert log.wal.oldest_pending_us == 3_000_000
+    assert log.wal._commit.oldest_pending_s == 3
     disk.release()
     log.wal.flush()
     log.settle()
@@ -237,7 +240,7 @@ def test_what_waits_behind_a_running_sync_is_as_old_as_that() -> None:
 
 
 def test_a_silent_disk_keeps_no_node_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("node.storage.commit.CLOSE_SECONDS_MAX", 0.01)
+    monkeypatch.setattr("node.storage.threaded.CLOSE_SECONDS_MAX", 0.01)
     disk = ClockedDisk()
     log = Log(disk, threaded=True, own_clock=disk.clock)
     log.write(birth())
@@ -298,3 +301,41 @@ def test_deliver_is_called_once_a_group() -> None:
     assert done == [1, 2]
     assert reports.empty()
     wal.close()
+
+
+class BusyWriter:
+    """Always has chores, and writes one group at a time when it is told to."""
+
+    def __init__(self) -> None:
+        self.due = True
+        self.prepared_after: list[int] = []
+        self.groups = 0
+        self.begun: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self.go_on: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def write(self, writes: Sequence[Persist]) -> None:
+        self.begun.put(None)
+        self.go_on.get(timeout=WAIT_SECONDS_MAX)
+        self.groups += 1
+
+    def prepare(self) -> None:
+        self.prepared_after.append(self.groups)
+
+
+def test_writers_that_never_pause_do_not_keep_the_chores_away() -> None:
+    writer, reports = BusyWriter(), queue.SimpleQueue[Callable[[], None]]()
+    commit = ThreadedCommit(writer, lambda error: pytest.fail(str(error)), lambda: 0.0, reports.put, "test")
+    commit.submit(append(1, command(1)), lambda token: None)
+    commit.flush()
+    for group in range(2, 6 * CHORES_AFTER_GROUPS):
+        writer.begun.get(timeout=WAIT_SECONDS_MAX)
+        commit.submit(append(group, command(group)), lambda token: None)
+        commit.flush()  # the next group waits before this one is through
+        writer.go_on.put(None)
+    writer.begun.get(timeout=WAIT_SECONDS_MAX)
+    writer.go_on.put(None)
+    writer.due = False
+    commit.close()
+    assert 4 <= len(writer.prepared_after) < 10
+    gaps = [after - before for before, after in itertools.pairwise((0, *writer.prepared_after))]
+    assert max(gaps) <= CHORES_AFTER_GROUPS + 1

@@ -89,7 +89,7 @@ class Story:
 
     def _live(self) -> None:
         """Write until the power fails or the disk does; the reader of a failed sync is killed."""
-        log = Log(self.disk, segment_bytes=2048, frame_bytes=4096)
+        log = Log(self.disk, segment_bytes=8192, frame_bytes=4096)
         self._check(log.recovered)
         if self.rng.random() < 0.2:
             self.disk.fail(self.rng.choice(("sync", "pwrite")), errno.EIO, self.rng.randint(0, 8))
@@ -110,12 +110,12 @@ class Story:
         self.seen["fatal"] += 1
 
     def _restart(self) -> None:
-        log = Log(self.disk, segment_bytes=2048, frame_bytes=4096)
+        log = Log(self.disk, segment_bytes=8192, frame_bytes=4096)
         self._check(log.recovered)
         log.close()
         if self.rng.random() < 0.5:
             self.disk.crash(self.rng)  # what a start gave out must be durable by then
-            log = Log(self.disk, segment_bytes=2048, frame_bytes=4096)
+            log = Log(self.disk, segment_bytes=8192, frame_bytes=4096)
             self._check(log.recovered)
             log.close()
 

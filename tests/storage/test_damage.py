@@ -1,4 +1,4 @@
-"""Damage: refused with one sentence and nothing changed, or recovered exactly as the rule in `recovery.py` says."""
+"""Damage: refused with one sentence and nothing changed, or recovered exactly as the rule in `scanning.py` says."""
 
 import itertools
 import struct
@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from node import cures
 from node.raft.types import HardState
 from node.storage.errors import StorageError
 from node.storage.frames import (
@@ -17,8 +18,9 @@ from node.storage.frames import (
     encode_segment_header,
     salt_of,
 )
-from node.storage.recovery import Recovered, scan
+from node.storage.recovery import Recovered
 from node.storage.replay import Replay
+from node.storage.scanning import scan
 from tests.simulation.disk import SimulatedDisk
 from tests.storage.logs import FIRST, INCARNATION, Log, append, birth, command, read_back
 
@@ -60,7 +62,7 @@ def _refused(content: Files) -> StorageError:
     sentence = str(refused.value)
     assert "\n" not in sentence
     assert refused.value.file in sentence
-    assert "return as a new member" in sentence
+    assert cures.MEMBER_LOST in sentence
     return refused.value
 
 
@@ -115,7 +117,7 @@ def test_every_truncation_is_refused() -> None:
 
 
 def test_a_missing_segment_is_refused() -> None:
-    assert "this segment is missing" in str(_refused({SEGMENTS[1]: CONTENT[SEGMENTS[1]]}))
+    assert "and there is no snapshot of what came before" in str(_refused({SEGMENTS[1]: CONTENT[SEGMENTS[1]]}))
     assert "sealed, so a later one existed" in str(_refused({SEGMENTS[0]: CONTENT[SEGMENTS[0]]}))
 
 
@@ -130,12 +132,12 @@ def _frames(content: Files, name: str) -> list[tuple[int, int]]:
 
 
 def test_swapped_duplicated_and_missing_frames_are_refused() -> None:
-    data = CONTENT[SEGMENTS[1]]
-    (a, size), (b, _), (c, size_c) = _frames(CONTENT, SEGMENTS[1])[:3]
+    data = CONTENT[SEGMENTS[0]]
+    (a, size), (b, _), (c, size_c) = _frames(CONTENT, SEGMENTS[0])[1:4]
     assert size == size_c
     first, second, rest = data[a:b], data[b:c], data[c:]
     for wrong in (second + first + rest, first + first + rest, second + rest + bytes(size)):
-        sentence = str(_refused({**CONTENT, SEGMENTS[1]: (data[:a] + wrong)[: len(data)]}))
+        sentence = str(_refused({**CONTENT, SEGMENTS[0]: (data[:a] + wrong)[: len(data)]}))
         assert "must follow" in sentence
 
 
@@ -178,10 +180,10 @@ def test_a_cluster_id_that_is_not_that_of_the_first_entry_is_refused() -> None:
 
 def test_an_unknown_version_is_refused_as_such() -> None:
     data = bytearray(CONTENT[SEGMENTS[0]])
-    struct.pack_into("<I", data, 8, 2)
+    struct.pack_into("<I", data, 8, 3)
     crc = zlib.crc32(data[20:SECTOR_BYTES], zlib.crc32(bytes(data[:12]) + bytes(data[16:20])))
     struct.pack_into("<I", data, 12, crc)
-    assert "format version 2, and this program reads version 1 only" in str(
+    assert "format version 3, and this program reads versions 1 to 2 only" in str(
         _refused({**CONTENT, SEGMENTS[0]: bytes(data)})
     )
 
@@ -227,7 +229,8 @@ def _half_filled_segment() -> tuple[Files, int]:
     log = Log(disk, segment_bytes=4096)
     log.write(birth())
     log.write(append(2, command(2, 1, b"k" * 1000)))
-    log.write(append(3, command(3, 1, b"k" * 3000)))
+    log.write(append(3, command(3, 1, b"k" * 2500)))
+    log.write(append(4, command(4)))
     log.close()
     content = {name: data for name, data in disk.content().items() if name != "lock"}
     assert tuple(content) == SEGMENTS

@@ -55,7 +55,7 @@ def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
         Log(OsFiles(folder))
     assert str(refused.value) == (
         f"cannot use the data folder {folder} (No such file or directory): "
-        "create the folder, or choose another with --data-dir"
+        "create the folder that it is to lie in, or choose another with --data-dir"
     )
 
 
@@ -113,7 +113,7 @@ def test_the_longest_name_fits_and_a_longer_one_is_one_sentence() -> None:
     log.write(birth())
     log.close()
     assert Log(disk, name=longest).recovered.cluster_id
-    with pytest.raises(StorageError, match="is too long: choose one of at most 253 bytes"):
+    with pytest.raises(StorageError, match="is longer than 253 bytes: choose a shorter one"):
         Log(SimulatedDisk(), name=longest + "n")
 
 

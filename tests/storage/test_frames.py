@@ -22,8 +22,8 @@ from node.storage.frames import (
     salt_of,
     whole_payload,
 )
-from node.storage.recovery import scan
 from node.storage.replay import Replay
+from node.storage.scanning import scan
 from tests.simulation.disk import SimulatedDisk
 from tests.storage.logs import INCARNATION, NAME, command
 

@@ -2,11 +2,24 @@
 
 from pathlib import Path
 
+import pytest
+
 from node.raft.types import HardState
+from node.storage.errors import StorageError
 from node.storage.files import OsFiles
-from node.storage.inspect import DamageLine, FrameLine, SegmentLine, TornLine, dump, verify
+from node.storage.inspect import dump, verify
+from node.storage.inspect_lines import (
+    DamageLine,
+    FrameLine,
+    LeftoverLine,
+    PartLine,
+    SegmentLine,
+    SnapshotLine,
+    TornLine,
+)
 from tests.simulation.disk import SimulatedDisk
-from tests.storage.logs import CLUSTER_ID, FIRST, INCARNATION, NAME, Log, append, birth, command
+from tests.storage.logs import CLUSTER_ID, FIRST, INCARNATION, NAME, Log, append, birth, command, snapshot_at
+from tests.storage.snapshotting import base_at
 
 NAMES = ("segment-00000001.wal", "segment-00000002.wal")
 
@@ -77,3 +90,98 @@ def test_an_empty_or_missing_folder_is_no_traceback(tmp_path: Path) -> None:
     assert isinstance(line, DamageLine)
     assert line.offset is None
     assert "No such file" in verify(OsFiles(tmp_path / "nothing")).damage
+
+
+def test_a_snapshot_is_shown_with_the_log_that_follows_it_and_what_a_start_would_remove() -> None:
+    disk = SimulatedDisk()
+    _log(disk).close()
+    snapshot_at(disk, base_at(1, 0), b"older")
+    info = snapshot_at(disk, base_at(3, 2), b"one", b"two", made_by="raft-node 7")
+    for name in ("snapshot-0000000000000009.snap.tmp", "snapshot-0000000000000009-1-999-00000000.part"):
+        disk.create(name, 10).close()
+    before = disk.content()
+    frame, newest, older, *rest = list(dump(disk))[-5:]
+    assert isinstance(frame, FrameLine)
+    assert frame.start is not None
+    assert (frame.start.index, frame.start.term) == (2, 2)
+    assert newest == SnapshotLine(
+        "disk/snapshot-0000000000000003.snap", info.base, info.size_bytes, 2, info.crc, "raft-node 7"
+    )
+    assert older == LeftoverLine("disk/snapshot-0000000000000001.snap")
+    assert all(isinstance(line, LeftoverLine) for line in rest)
+    assert len(rest) == 2
+    verdict = verify(disk)
+    assert (verdict.damage, verdict.snapshot, verdict.leftovers, verdict.discarded) == ("", newest, 3, False)
+    assert disk.content() == before
+
+
+def test_a_snapshot_that_is_being_received_is_shown() -> None:
+    disk, source = SimulatedDisk(), SimulatedDisk()
+    _log(disk).close()
+    info = snapshot_at(source, base_at(50), b"x" * 1000)
+    part = f"snapshot-0000000000000050-1-{info.size_bytes}-{info.crc:08x}.part"
+    file = disk.create(part, 0)
+    file.pwrite(0, source.content()["snapshot-0000000000000050.snap"][:-20])
+    (*_, line) = dump(disk)
+    assert line == PartLine(f"disk/{part}", info.size_bytes - 20)
+    assert verify(disk).part == line
+
+
+def test_a_snapshot_that_makes_a_start_discard_the_log_is_told() -> None:
+    disk = SimulatedDisk()
+    _log(disk).close()
+    snapshot_at(disk, base_at(50, 9), b"x")
+    assert (verify(disk).discarded, verify(disk).damage) == (True, "")
+    log = Log(disk)
+    log.close()
+    assert (verify(disk).discarded, verify(disk).first_index, verify(disk).last_index) == (False, 51, 50)
+    frame = next(line for line in dump(disk) if isinstance(line, FrameLine))
+    assert frame.base == base_at(50, 9)
+
+
+def test_what_a_start_refuses_of_snapshots_is_the_last_line() -> None:
+    disk = SimulatedDisk()
+    _log(disk).close()
+    snapshot_at(disk, base_at(3, 2), b"one", b"two")
+    disk.flip("snapshot-0000000000000003.snap", 200, 0x10)
+    (*_, line) = dump(disk)
+    assert isinstance(line, DamageLine)
+    assert line.file == "disk/snapshot-0000000000000003.snap"
+    with pytest.raises(StorageError) as refused:
+        Log(disk)
+    assert line.sentence == verify(disk).damage == str(refused.value)
+
+
+def test_a_folder_with_a_snapshot_and_no_log_is_shown_as_what_it_is() -> None:
+    disk = SimulatedDisk()
+    snapshot_at(disk, base_at(3, 2), b"one")
+    assert [type(line) for line in dump(disk)] == [SnapshotLine, DamageLine]
+    assert "no log beside it" in verify(disk).damage
+
+
+class CompactingDisk(SimulatedDisk):
+    """A node compacts its log between two reads of somebody who looks at it."""
+
+    def read(self, name: str) -> bytes:
+        data = super().read(name)
+        if name == NAMES[0]:
+            self.remove(NAMES[0])
+            self.remove(NAMES[1])
+        return data
+
+
+def test_files_that_a_running_node_removes_meanwhile_are_no_damage() -> None:
+    disk = CompactingDisk()
+    log = Log(disk, segment_bytes=1024)
+    log.write(birth())
+    for index in range(2, 20):
+        log.write(append(index, command(index)))
+    snapshot_at(disk, base_at(15), b"x")
+    content = disk.content()
+    (*_, line) = dump(disk)
+    assert isinstance(line, DamageLine)
+    assert f"disk/{NAMES[1]} went away while the log was read" in line.sentence
+    disk.load(content)
+    verdict = verify(disk)
+    assert (verdict.damage, verdict.last_index) == ("", 19)
+    assert verdict.first_index > 1

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from node.observe.headline import Named
 from node.supervisor import child, lifeline
 from node.supervisor.child import Child, describe_end
 from node.supervisor.layout import NodeEntry, SupervisorError
 from node.supervisor.roll_call import agreed_leader, what_is_missing
-from node.supervisor.watch import MemberView, NodeStatus
+from node.supervisor.watch import NodeStatus
 
 
 def made(folder: Path, *command: str) -> Child:
@@ -64,6 +65,17 @@ def test_the_end_of_the_log_shows_sentences_not_json(tmp_path: Path) -> None:
     assert where.endswith("n1/node.log")
 
 
+def test_the_last_words_are_whole_lines_in_either_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = made(tmp_path)
+    log = Path(node.entry.log_file)
+    log.parent.mkdir()
+    text = "12:00:00.123 n1 leader/7 INFO ordinary\n12:00:00.124 n1 leader/7 ERROR the disk is full\n"
+    text += "raft-node n1: it ends\n"
+    log.write_text("half of something\n" * 1000 + text)
+    monkeypatch.setattr(child, "TAIL_BYTES", len(text) + 5)
+    assert node.log_tail()[:-1] == ["ERROR the disk is full", "raft-node n1: it ends"]
+
+
 def test_a_program_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(SupervisorError, match="n1 cannot be started: No such file"):
         made(tmp_path, "/no/such/program").start()
@@ -84,8 +96,18 @@ def test_a_living_parent_is_left_in_peace() -> None:
 
 
 def view(name: str, role: str, leader: str, term: int = 3, waiting_for: str = "") -> NodeStatus:
-    voters = tuple(MemberView(f"n{i}") for i in (1, 2, 3))
-    return NodeStatus(name, role, term, leader, 1, 1, voters, (), waiting_for)
+    voters = tuple(Named(f"n{i}") for i in (1, 2, 3))
+    return NodeStatus(
+        name=name,
+        role=role,
+        term=term,
+        leader=leader,
+        commit=1,
+        applied=1,
+        voters=voters,
+        peers=(),
+        waiting_for=waiting_for,
+    )
 
 
 def test_a_leader_counts_only_with_a_majority_behind_it_in_its_term() -> None:

@@ -150,7 +150,7 @@ async def test_a_write_goes_round_nodes_that_are_not_there_and_says_when_nobody_
 async def test_a_node_that_never_answers_is_waited_for_a_bounded_time() -> None:
     async with monitored(Node("n1", never_answer)) as (base, http):
         for method, path, code, error in (
-            ("GET", "/nodes/n1/log", 504, "timeout"),
+            ("GET", "/nodes/n1/log", 502, "timeout"),
             ("POST", "/nodes/n1/commands/x?timeout_ms=1", 504, "unknown outcome"),
         ):
             async with http.request(method, base + path) as answer:

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from node.raft import messages as m
-from node.raft.types import MEMBERS_MAX, Configuration, Entry, EntryKind, Member, MemberAddress
+from node.raft.types import MEMBERS_MAX, Base, Configuration, Entry, EntryKind, Member, MemberAddress, SnapshotInfo
 from node.transport.checks import CHECKS, NUMBER_MAX, PORT_MAX, TEXT_CHARS_MAX, FrameError
 from node.transport.codec import (
     CHECKSUM_BYTES,
@@ -26,6 +26,7 @@ from node.transport.port import FRAME_BYTES_MAX
 A, B, C = (Member(name, name * 8) for name in "abc")
 CONFIGURATION = Configuration((A, B, C)).encode()
 CONTEXT = m.ReadContext("a", "boot", 7)
+INFO = SnapshotInfo(Base(9, 2, 5, Configuration((A, B, C)), "c" * 32, CONFIGURATION), 1_000, 3, 7)
 
 NUMBERS = st.integers(0, NUMBER_MAX)
 TERMS = st.integers(1, NUMBER_MAX)
@@ -59,6 +60,8 @@ VALID: st.SearchStrategy[Any] = st.one_of(
     st.builds(m.ForwardReply, TEXTS, st.lists(st.builds(m.ForwardedAnswer, NUMBERS, st.binary())).map(tuple), NUMBERS),
     st.builds(m.Report, st.binary(), NUMBERS, st.booleans()),
     st.builds(m.TimeoutNow, TERMS),
+    st.builds(m.SnapshotPiece, st.just(INFO), st.integers(0, 900), st.binary(max_size=50), NUMBERS),
+    st.builds(m.SnapshotPieceReply, NUMBERS, NUMBERS, NUMBERS, TEXTS, NUMBERS),
     st.builds(m.Command, TEXTS, NUMBERS, TEXTS, st.binary(max_size=50), NUMBERS),
     st.builds(m.CommandReply, TEXTS, NUMBERS, st.binary(max_size=50), NUMBERS),
     st.builds(Hello, NUMBERS, st.just("") | TEXTS, TEXTS, TEXTS, TEXTS, st.sampled_from(m.Lane)),

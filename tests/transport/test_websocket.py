@@ -11,9 +11,10 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from msgspec.structs import replace
 
 from node.raft.messages import Lane
-from node.transport.outbound import LINK_PATH
+from node.transport.dialling import LINK_PATH
 from node.transport.packing import frames_of
 from node.transport.port import GOODBYE, REFUSED
 from node.transport.settings import LinkSettings
@@ -203,7 +204,9 @@ class TestBrokenPeers:
     async def test_a_broken_message_closes_only_its_link(
         self, bench: Bench, http: aiohttp.ClientSession, message: bytes | str, reason: str
     ) -> None:
-        carrier, record = await bench.carrier("a", peers=("b",))
+        # A link that says nothing is half open for so long only, and ten megabytes take their time on a busy machine.
+        patient = replace(QUICK, handshake_timeout_s=10 * WAIT_S)
+        carrier, record = await bench.carrier("a", peers=("b",), settings=patient)
         async with http.ws_connect(link_url(carrier)) as good, http.ws_connect(link_url(carrier, lane="bulk")) as bad:
             with suppress(ConnectionError):  # ten megabytes are refused while they are sent
                 await (bad.send_str(message) if isinstance(message, str) else bad.send_bytes(message))

@@ -113,6 +113,7 @@ chance_seed: "equal chance in all pods would split every vote, for ever"
 {{/* Ends of what a setting may be where it is written with a unit; made from the node's table by `make generated`. */}}
 {{- define "raft.sizeBounds" -}}
 max_log_bytes: [4MiB, 64GiB]
+snapshot_bytes: [64KiB, 16GiB]
 max_uncommitted_bytes: [2MiB, 4GiB]
 max_append_bytes: [4KiB, 2MiB]
 inflight_bytes: [64KiB, 1GiB]

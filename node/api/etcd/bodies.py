@@ -35,7 +35,7 @@ async def read_body(request: web.Request) -> bytes:
                     raise too_long(size)
                 pieces.append(piece)
     except TimeoutError:
-        raise EtcdError(Code.DEADLINE_EXCEEDED, "the body did not arrive in time; nothing was done") from None
+        raise EtcdError(Code.CANCELLED, "the body did not arrive in time; nothing was done") from None
     except web.RequestPayloadError:
         raise invalid("unexpected EOF") from None
     return b"".join(pieces)

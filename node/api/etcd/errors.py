@@ -13,6 +13,7 @@ NO_PATH = "Not Found"
 class Code(enum.IntEnum):
     """Codes of gRPC, as many as are used here."""
 
+    CANCELLED = 1
     INVALID_ARGUMENT = 3
     DEADLINE_EXCEEDED = 4
     NOT_FOUND = 5

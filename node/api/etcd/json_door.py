@@ -27,6 +27,7 @@ Call = Callable[[Message, int], Awaitable[T]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 HTTP_STATUS = {
+    Code.CANCELLED: 408,
     Code.INVALID_ARGUMENT: 400,
     Code.DEADLINE_EXCEEDED: 504,
     Code.NOT_FOUND: 404,
@@ -36,7 +37,8 @@ HTTP_STATUS = {
     Code.INTERNAL: 500,
     Code.UNAVAILABLE: 503,
 }
-"""As the gateway has it."""
+"""As the gateway has it, but for what it does not say itself: a body that did not arrive, of which nothing was done, is
+no 504, for that is an unknown outcome."""
 
 
 def error_answer(error: EtcdError) -> web.Response:

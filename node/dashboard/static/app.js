@@ -5,9 +5,8 @@
  * drawing, and the panels follow, each in its own turn.
  */
 import { Flights, rateWords } from "./flights.js";
-import { faultWords, duration, grouped, headline, waiting } from "./sentences.js";
 import { connect } from "./source.js";
-import { faultsOf, initialState, leaderOf, nodesOf, ownStatus, quorumOf, reduce } from "./trace.js";
+import { initialState, leaderOf, nodesOf, reduce } from "./trace.js";
 import { at, h, keyed, memory, say, set } from "./view/dom.js";
 import { makeEvents } from "./view/events.js";
 import { makeSky } from "./view/flight.js";
@@ -19,11 +18,13 @@ import { makeOutput } from "./view/output.js";
 import { makeRing } from "./view/ring.js";
 import { makeStats } from "./view/stats.js";
 import { makeTable } from "./view/table.js";
+import { makeTop } from "./view/top.js";
 import { makeLegend } from "./view/legend.js";
 
 const LOOK_MS = 1000;
 const SOON_MS = 150;
 const OUTPUT_EVERY_LOOKS = 2;
+const LATE_MS = 2500;
 const ANNOUNCE_MS = 3000;
 const CONNECT_AGAIN_MS = 2000;
 
@@ -49,14 +50,14 @@ async function main(source) {
   let state = initialState(source);
   let picked = "";
   let chosen = "";
-  let frame = 0;
   let still = calm.matches || memory.get("motion") === "off";
   const flights = new Flights(Math.random);
   const flying = at("flying");
 
+  /** On the monitor, every panel is of the node that is picked; a node's page shows its own log, figures and events. */
   const pick = (name) => {
     picked = name;
-    if (source.kind === "monitor" && nodesOf(state).some((one) => one.name === name && one.reachable)) view(name);
+    if (source.kind === "monitor") choose(name);
     draw();
   };
   const ring = makeRing(at("ring"), { pick });
@@ -66,18 +67,17 @@ async function main(source) {
   const log = makeLog(at("log"), at("log-note"));
   const events = makeEvents(at("events"), at("events-note"));
   await turn();
-  const stats = makeStats(at("stats"), at("stats-note"));
+  const stats = makeStats(at("stats-card"), at("stats"), at("stats-note"));
   const node = makeNode(at("node"), { source });
   const output = makeOutput(at("output-card"), at("output"), at("output-note"), { source });
   await turn();
-  const kv = makeKeyValue(at("kv-card"), at("kv"), at("kv-note"), { source, viewpoint: () => state.viewpoint });
+  const kv = makeKeyValue(at("kv-card"), at("kv"), at("kv-note"), { source });
+  const top = makeTop(source);
   const help = makeHelp(at("help"));
   makeLegend(at("legend"));
   await turn();
 
-  const panels = [() => node.update(state, picked), () => table(state, picked), () => log(state), () => events.update(state), () => stats(state)];
-  const undrawn = new Set();
-  let drawing = 0;
+  const panels = [(now) => node.update(now, picked), (now) => table(now, picked), log, events.update, stats, kv.follow];
 
   function dispatch(action) {
     const before = state;
@@ -85,55 +85,30 @@ async function main(source) {
     if (state !== before) draw();
   }
 
+  /** A round shows one state: the ring in a frame, then the panels one by one, each a task of its own, so that none keeps
+   * a key press or a moving message waiting. What comes meanwhile is the next round's. */
+  let frame = 0;
+  let again = false;
   function draw() {
-    frame ||= requestAnimationFrame(() => {
-      frame = 0;
+    if (frame) again = true;
+    else frame = requestAnimationFrame(() => round(state));
+  }
+
+  async function round(now) {
+    again = false;
+    try {
       ring.still = still;
-      ring.update(state, picked);
-      drawTop();
-      for (const panel of panels) undrawn.add(panel);
-      drawNext();
-    });
-  }
-
-  /** The panels one by one, each a task of its own: none keeps a key press or a moving message waiting. */
-  function drawNext() {
-    if (drawing || !undrawn.size) return;
-    drawing = setTimeout(() => {
-      drawing = 0;
-      const [panel] = undrawn;
-      undrawn.delete(panel);
-      panel();
-      drawNext();
-    });
-  }
-
-  function drawTop() {
-    const quorum = quorumOf(state);
-    const leader = leaderOf(state);
-    const known = Boolean(state.cluster);
-    const lostTouch = !state.clusterError ? "" : known ? ` But all of this is old: ${state.clusterError}.` : ` The reason: ${state.clusterError}.`;
-    set(document.body, "class", lostTouch ? "old" : null);
-    say(at("headline"), headline({ leader, quorum, known, viewpoint: source.kind === "node" ? source.name : "" }) + lostTouch);
-    const [text, look] = state.clusterError ? ["no connection", "bad"] : { open: ["live", "good"], connecting: ["connecting", ""], lost: ["stream lost, retrying", "warn"] }[state.stream.state];
-    say(at("connection"), text);
-    set(at("connection"), "class", `badge ${look}`);
-    document.title = `${leader.name ? `${leader.name} leads term ${leader.term}` : known ? "no leader" : "…"} · ${source.name || "Raft cluster"}`;
-    drawFaults();
-    drawWaiting();
-  }
-
-  function drawWaiting() {
-    const sentences = waiting(nodesOf(state));
-    set(at("waiting"), "hidden", sentences.length ? null : "");
-    keyed(at("waiting"), sentences, (sentence) => sentence, (sentence) => h("span", {}, sentence), () => {});
-  }
-
-  function drawFaults() {
-    const faults = grouped(faultsOf(state));
-    set(at("faults"), "hidden", faults.length ? null : "");
-    const words = (fault) => `⚠ ${fault.node}: ${faultWords(fault)}${typeof fault.expires_in_ms === "number" ? `, ends in ${duration(Math.ceil(fault.expires_in_ms / 1000) * 1000)}` : ""}`;
-    keyed(at("faults"), faults, (fault) => `${fault.node}/${fault.kind}/${fault.value}/${fault.direction}`, () => h("span"), (span, fault) => say(span, words(fault)));
+      ring.update(now, picked);
+      sky.stop();
+      top(now);
+      for (const panel of panels) {
+        await turn();
+        panel(now);
+      }
+    } finally {
+      frame = 0;
+      if (again) draw();
+    }
   }
 
   /** Leader changes for screen readers: the last one, and not more often than it can be said. */
@@ -148,79 +123,103 @@ async function main(source) {
     }, wait);
   }
 
-  // What is asked for, again and again
-  let looking = 0;
+  // What is asked for, again and again: the cluster, and beside it one node, which may keep its answers waiting
+
   let looks = 0;
-  async function look() {
-    clearTimeout(looking);
-    looking = 0;
-    if (!document.hidden) {
-      looks += 1;
-      await Promise.all([lookAtCluster(), lookAtNode()]);
-      announce();
-    }
-    looking ||= setTimeout(look, LOOK_MS);
-  }
-  function lookSoon() {
-    clearTimeout(looking);
-    looking = setTimeout(look, SOON_MS);
+  function repeat(look) {
+    let timer = 0;
+    let under = false;
+    const go = async () => {
+      clearTimeout(timer);
+      if (under) return;
+      under = true;
+      if (!document.hidden) await look();
+      under = false;
+      timer = setTimeout(go, LOOK_MS);
+    };
+    return {
+      go,
+      soon() {
+        clearTimeout(timer);
+        timer = setTimeout(go, SOON_MS);
+      },
+    };
   }
 
   async function lookAtCluster() {
+    const late = setTimeout(() => dispatch({ type: "cluster-failed", message: `no answer for ${LATE_MS / 1000} s` }), LATE_MS);
     try {
-      const body = await source.cluster();
-      dispatch({ type: "cluster", body });
+      dispatch({ type: "cluster", body: await source.cluster() });
       settle();
     } catch (error) {
       dispatch({ type: "cluster-failed", message: error.message });
+    } finally {
+      clearTimeout(late);
+      announce();
     }
   }
 
   async function lookAtNode() {
     const name = state.viewpoint;
-    if (!name) return;
-    const last = ownStatus(state)?.last_index ?? 1;
+    looks += 1;
+    const all = looks % OUTPUT_EVERY_LOOKS ? [] : [output(picked)];
     const of = (type, asked) =>
       asked.then(
         (body) => name === state.viewpoint && dispatch({ type, body }),
-        (error) => error.status === 404 && state[type] && dispatch({ type, body: null }),
+        (error) => error.status === 404 && name === state.viewpoint && dispatch({ type, body: false }),
       );
-    const all = [of("log", source.log(name, Math.max(1, last - ENTRIES_SHOWN + 1), ENTRIES_SHOWN * 2))];
-    if (state.stats || looks % 5 < 2) all.push(of("stats", source.stats(name)));
-    if (!state.commands && looks % 5 < 2) all.push(of("commands", source.commands(name)));
-    if (looks % OUTPUT_EVERY_LOOKS === 0) all.push(output(picked));
+    if (name && !state.clusterError && isThere(name)) {
+      all.push(of("log", source.log(name, ENTRIES_SHOWN)));
+      if (state.stats !== false) all.push(of("stats", source.stats(name)));
+      if (state.commands === null) all.push(of("commands", source.commands(name)));
+    }
     await Promise.all(all);
   }
 
-  /** Which node is picked, and whose eyes the monitor uses: the chosen one's, else the leader's, else anybody's. */
+  /** Whether there is anybody to listen to: the monitor knows who does not answer. */
+  const isThere = (name) => source.kind === "node" || nodesOf(state).some((one) => one.name === name && one.reachable);
+
+  /** Which node is picked; the monitor's panels are all of that one, also when it is dead, or of whoever leads. */
   function settle() {
     const nodes = nodesOf(state);
-    if (!nodes.some((one) => one.name === picked)) picked = source.name || leaderOf(state).name || nodes[0]?.name || "";
-    if (source.kind !== "monitor") return;
-    const alive = nodes.filter((one) => one.reachable).map((one) => one.name);
-    const wanted = [chosen, chosen ? "" : leaderOf(state).name, state.viewpoint, alive[0]].find((name) => name && alive.includes(name));
-    if (wanted) view(wanted, false);
-    keyed(at("viewpoint"), ["", ...nodes.map((one) => one.name)], (name) => name, (name) => h("option", { value: name }, name || "the leader"), () => {});
+    const named = (name) => nodes.some((one) => one.name === name);
+    if (source.kind === "node") {
+      if (!named(picked)) picked = source.name;
+    } else {
+      const alive = nodes.find((one) => one.reachable)?.name;
+      picked = (named(chosen) && chosen) || leaderOf(state).name || (named(picked) && picked) || alive || nodes[0]?.name || "";
+      keyed(at("viewpoint"), ["", ...nodes.map((one) => one.name)], (name) => name, (name) => h("option", { value: name }, name || "the leader"), () => {});
+      view(picked);
+    }
+  }
+
+  function choose(name) {
+    chosen = name;
+    at("viewpoint").value = name;
+    settle();
+    draw();
   }
 
   // What the server tells by itself
-  let end = () => {};
-  function view(name, byHand = true) {
-    if (byHand && source.kind === "monitor") {
-      chosen = name;
-      at("viewpoint").value = name;
-    }
-    if (!name || (name === state.viewpoint && state.stream.since)) return;
-    end();
-    dispatch({ type: "viewpoint", name });
-    dispatch({ type: "stream", state: "connecting" });
+  let end = null;
+  let streamed = "";
+  function view(name) {
+    if (name !== state.viewpoint) dispatch({ type: "viewpoint", name });
+    const wanted = isThere(name) ? name : "";
+    if (wanted === streamed) return;
+    end?.();
+    end = null;
+    streamed = wanted;
+    dispatch({ type: "stream", state: wanted ? "connecting" : "off" });
+    if (!wanted) return;
+    lookNode.soon();
     end = source.stream(name, {
       open: () => dispatch({ type: "stream", state: "open" }),
       lost: () => state.stream.state !== "lost" && dispatch({ type: "stream", state: "lost" }),
       event: (event, id) => {
         if (event.kind === "message") return message(event);
         dispatch({ type: "trace", event, id });
-        if (["leader", "role", "fault"].includes(event.kind)) lookSoon();
+        if (["leader", "role", "fault"].includes(event.kind)) lookCluster.soon();
         return announce();
       },
       sampled: (count) => {
@@ -238,7 +237,7 @@ async function main(source) {
     state = reduce(state, { type: "message", event, at: Date.now() });
   }
 
-  setInterval(() => say(at("rate"), `${rateWords(flights.rate(Date.now()), !still && flying.value !== "none")}${state.viewpoint ? ` to and from ${state.viewpoint}` : ""}`), 1000);
+  setInterval(() => say(at("rate"), `${rateWords(flights.rate(Date.now()), !still && flying.value !== "none")}${streamed ? ` to and from ${streamed}` : ""}`), LOOK_MS);
 
   // What people do
   function moveOrNot(on) {
@@ -271,13 +270,11 @@ async function main(source) {
   dress();
 
   at("help-open").addEventListener("click", help.open);
-  at("viewpoint").addEventListener("change", ({ currentTarget }) => {
-    chosen = currentTarget.value;
-    settle();
-  });
+  at("viewpoint").addEventListener("change", ({ currentTarget }) => choose(currentTarget.value));
   set(at("viewpoint-label"), "hidden", source.kind === "monitor" ? null : "");
 
   document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && !at("help").open && node.closeForm()) event.preventDefault();
     if (event.ctrlKey || event.metaKey || event.altKey || !help.keysWork() || at("help").open) return;
     if (event.target.closest("input,textarea,select")) return;
     const names = nodesOf(state).map((one) => one.name);
@@ -288,10 +285,18 @@ async function main(source) {
     if (run) run();
     else pick(name);
   });
-  document.addEventListener("visibilitychange", () => !document.hidden && lookSoon());
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return;
+    lookCluster.soon();
+    lookNode.soon();
+  });
+  setInterval(() => document.hidden || dispatch({ type: "clock" }), LOOK_MS);
 
-  if (source.kind === "node") view(source.name, false);
-  look().then(() => kv.begin());
+  const lookCluster = repeat(lookAtCluster);
+  const lookNode = repeat(lookAtNode);
+  if (source.kind === "node") view(source.name);
+  lookCluster.go();
+  lookNode.go();
 }
 
 main(await untilConnected());

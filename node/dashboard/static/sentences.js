@@ -56,6 +56,44 @@ export function sentenceOf(event) {
   return `${event.kind} ${Object.entries(event.detail ?? {}).map(([key, value]) => `${key}=${value}`).join(" ")}`;
 }
 
+/** How long between two of the same for them to be one row. */
+const FOLD_GAP_MS = 10_000;
+const worded = new WeakMap();
+
+/** `sentenceOf`, made once for each event. */
+export function wordsOf(event) {
+  if (!worded.has(event)) worded.set(event, sentenceOf(event));
+  return worded.get(event);
+}
+
+/**
+ * Rows of a list of events, oldest first: the same of the same node in the same term, again and again, is one row, also
+ * where others come between. `event` is its first, `last` when its last was; rows stand in the order of their last.
+ */
+export function folded(events) {
+  const rows = new Map();
+  for (const event of events) {
+    const key = `${event.node} ${event.term} ${wordsOf(event)}`;
+    const row = rows.get(key);
+    if (row && event.at - row.last <= FOLD_GAP_MS) {
+      rows.delete(key);
+      rows.set(key, { ...row, times: row.times + 1, last: event.at });
+    } else {
+      if (row) {
+        rows.delete(key);
+        rows.set(Symbol("over"), row);
+      }
+      rows.set(key, { event, times: 1, last: event.at });
+    }
+  }
+  return [...rows.values()].sort((a, b) => a.last - b.last);
+}
+
+/** How often a row's event was, and within what time: ", 37 times in 5 s". */
+export function timesWords({ event, times, last }) {
+  return times > 1 ? `, ${times} times in ${duration(Math.max(1, last - event.at))}` : "";
+}
+
 function toward(fault) {
   if (!fault.peer) return "";
   return { in: ` from ${fault.peer}`, out: ` to ${fault.peer}` }[fault.direction] ?? ` with ${fault.peer}`;
@@ -90,15 +128,75 @@ function joined(faults, alike, merge) {
 const later = (one, other) => (typeof one === "number" && typeof other === "number" ? Math.max(one, other) : null);
 const listed = (names) => (names.length < 2 ? (names[0] ?? "") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`);
 
-/** The state of the cluster in one sentence: what a person asks first. */
-export function headline({ leader, quorum, known, viewpoint }) {
+/** Who leads, and how many are heard by whom: the headline of those who know Raft. `by`: see `quorumOf`; `seen`: `seenBy`. */
+export function headline({ leader, quorum, known, seen }) {
   if (!known) return "Nothing heard yet.";
   const short = quorum.heard < quorum.majority;
-  const from = viewpoint ? ` from ${viewpoint}` : "";
-  const heard = quorum.heard === quorum.voters ? `all ${quorum.voters} nodes heard` : `${quorum.heard} of ${quorum.voters} voters heard${from}`;
-  if (leader.name) return `${leader.name} leads term ${leader.term}; ${heard}${short ? ", no majority in sight" : ""}.`;
-  if (short) return `No leader: ${heard}, ${quorum.majority} are needed.`;
-  return `No leader known in term ${leader.term}; ${heard}.`;
+  const heard = quorum.heard === quorum.voters ? `all ${quorum.voters} nodes heard` : `${quorum.heard} of ${quorum.voters} voters heard${quorum.by ? ` by ${quorum.by}` : ""}`;
+  if (leader.name) return `${leader.name} leads term ${leader.term}; ${heard}${short ? ", no majority in sight" : ""}, ${seen}.`;
+  if (short) return `No leader: ${heard}, ${quorum.majority} are needed, ${seen}.`;
+  return `No leader known in term ${leader.term}; ${heard}, ${seen}.`;
+}
+
+/**
+ * All cuts in one line, however many links and nodes tell of them. `cuts`: see `cutsOf`; `names`: all nodes. Where links
+ * are cut so that groups are apart, these are named; otherwise who is cut from whom.
+ */
+export function cutWords(cuts, names) {
+  if (!cuts.length) return "";
+  const way = new Set(cuts.map(({ from, to }) => `${from}>${to}`));
+  const apart = (a, b) => way.has(`${a}>${b}`) && way.has(`${b}>${a}`);
+  const both = cuts.filter(({ from, to }) => from < to && apart(from, to)).map(({ from, to }) => [from, to]);
+  const oneWay = cuts.filter(({ from, to }) => !apart(from, to)).map(({ from, to }) => [from, to]);
+  const groups = joinedBy(names, (a, b) => !apart(a, b));
+  const clean = groups.length > 1 && both.length === groups.reduce((sum, group) => sum + group.length * (names.length - group.length), 0) / 2;
+  const parts = clean ? [groups.map(listed).join(" from ")] : stars(both).map(([one, others]) => `${one} from ${listed(others)}`);
+  parts.push(...stars(oneWay, false).map(([one, others]) => `${one} to ${listed(others)}, one way`));
+  const ends = Math.max(...cuts.map((cut) => cut.ends));
+  return `cut: ${parts.join("; ")}${Number.isFinite(ends) ? `, ends in ${duration(Math.ceil(ends / 1000) * 1000)}` : ""}`;
+}
+
+/** What hangs together, in the order of `names`. */
+function joinedBy(names, together) {
+  const groups = [];
+  for (const name of names) {
+    const mine = groups.filter((group) => group.some((one) => together(one, name)));
+    for (const group of mine) groups.splice(groups.indexOf(group), 1);
+    groups.push([...mine.flat(), name].sort((a, b) => names.indexOf(a) - names.indexOf(b)));
+  }
+  return groups.sort((a, b) => names.indexOf(a[0]) - names.indexOf(b[0]));
+}
+
+/** Pairs as few sentences: whoever is in the most of them first, with all its others. `either`: no matter which end. */
+function stars(pairs, either = true) {
+  const found = [];
+  let left = pairs;
+  while (left.length) {
+    const ends = new Map();
+    for (const [a, b] of left) for (const end of either ? [a, b] : [a]) ends.set(end, (ends.get(end) ?? 0) + 1);
+    const [centre] = [...ends].reduce((best, one) => (one[1] > best[1] ? one : best));
+    const mine = left.filter(([a, b]) => a === centre || (either && b === centre));
+    found.push([centre, mine.map(([a, b]) => (a === centre ? b : a))]);
+    left = left.filter((pair) => !mine.includes(pair));
+  }
+  return found;
+}
+
+/** Why there is nothing new of a node; empty where it is heard. */
+export function awayWords(node) {
+  if (!node || node.reachable) return "";
+  return `${node.name} ${node.state === "dead" ? "does not run" : "is not heard"}`;
+}
+
+/** What a panel says that has nothing to show of its node: `yet` in the first seconds. */
+export function nothingWords(node, yet) {
+  const away = awayWords(node);
+  return away ? `${away}, and this page has read nothing of it.` : yet;
+}
+
+/** How old a panel is whose node is away; empty where it is heard. */
+export function oldWords(node) {
+  return awayWords(node) ? `last heard ${duration(node.ageMs)} ago` : "";
 }
 
 /** A name as it fits into the ring: of a long one the end, for there the pods of a release differ. */

@@ -52,8 +52,9 @@ class Source {
     return json("/cluster");
   }
 
-  log(node, from, limit) {
-    return json(`${this.path(node)}/log?from=${from}&limit=${limit}`);
+  /** The last `count` entries, and how far the log is at that moment. */
+  log(node, count) {
+    return json(`${this.path(node)}/log?last=${count}`);
   }
 
   stats(node) {
@@ -91,13 +92,15 @@ class Source {
     };
   }
 
-  list(node, prefix, limit) {
-    return json(`${this.path(node)}/kv/?prefix=${encodeURIComponent(prefix)}&limit=${limit}`);
+  // The store: through this node, or through the monitor, which tries whoever answers
+
+  list(prefix, limit) {
+    return json(`/kv/?prefix=${encodeURIComponent(prefix)}&limit=${limit}`);
   }
 
   /** {bytes, revision} */
-  async get(node, keyPath) {
-    const answer = await ask(`${this.path(node)}/kv/${keyPath}`);
+  async get(keyPath) {
+    const answer = await ask(`/kv/${keyPath}`);
     if (!answer.ok) {
       const body = await answer.json().catch(() => null);
       throw new Failure(answer.status, body?.message ?? `HTTP ${answer.status}`, body);
@@ -105,12 +108,12 @@ class Source {
     return { bytes: new Uint8Array(await answer.arrayBuffer()), revision: answer.headers.get("ETag")?.replaceAll('"', "") ?? "" };
   }
 
-  put(node, keyPath, value) {
-    return json(`${this.path(node)}/kv/${keyPath}`, { method: "PUT", body: value });
+  put(keyPath, value) {
+    return json(`/kv/${keyPath}`, { method: "PUT", body: value });
   }
 
-  remove(node, keyPath) {
-    return json(`${this.path(node)}/kv/${keyPath}`, { method: "DELETE" });
+  remove(keyPath) {
+    return json(`/kv/${keyPath}`, { method: "DELETE" });
   }
 }
 
@@ -120,10 +123,6 @@ class NodeSource extends Source {
     super();
     this.kind = "node";
     this.name = name;
-  }
-
-  sees(node) {
-    return node === this.name;
   }
 
   run(node, command, args) {
@@ -142,10 +141,6 @@ class MonitorSource extends Source {
 
   path(node) {
     return `/nodes/${encodeURIComponent(node)}`;
-  }
-
-  sees(_node) {
-    return true;
   }
 
   run(node, command, args) {

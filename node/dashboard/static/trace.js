@@ -9,7 +9,7 @@
 import { FAULTS, KINDS } from "./words.js";
 
 export const EVENTS_MAX = 1000;
-export const UNKNOWN_AFTER_MS = 4000;
+const CLOCK_SET_BACK_US = 5_000_000;
 
 const listedIn = (group) => Object.keys(KINDS).filter((kind) => KINDS[kind].group === group);
 
@@ -31,6 +31,7 @@ export function initialState(source) {
     cluster: null,
     clusterAt: 0,
     clusterError: "",
+    now: 0,
     boot: "",
     lastSeq: 0,
     heardAt: 0,
@@ -51,6 +52,8 @@ export function reduce(state, action) {
       return withLeader(observed(state, action), action.at);
     case "cluster-failed":
       return { ...state, clusterError: action.message };
+    case "clock":
+      return { ...state, now: action.at };
     case "trace":
       return withLeader(traced(state, action), action.at);
     case "message":
@@ -130,19 +133,33 @@ function heard(state, event, at) {
 function patched(state, event) {
   const index = state.cluster?.nodes.findIndex((node) => node.name === event.node) ?? -1;
   const status = index < 0 ? null : state.cluster.nodes[index].status;
-  if (!status || event.time_us / 1000 < state.clusterAt - 50) return state;
-  const fresh = { ...status, term: Math.max(status.term, event.term), role: event.role };
+  if (!status || event.time_us <= (status.time_us ?? 0)) return state;
+  const fresh = { ...status, time_us: event.time_us, term: Math.max(status.term, event.term), role: event.role };
+  if (event.term > status.term || event.role === "candidate") fresh.leader = "";
   if (event.kind === "leader") fresh.leader = event.detail.leader;
   if (event.role === "leader") fresh.leader = event.node;
   const nodes = state.cluster.nodes.with(index, { ...state.cluster.nodes[index], status: fresh });
   return { ...state, cluster: { ...state.cluster, nodes } };
 }
 
-/** A look at the whole cluster; what changed since the last one becomes events of its own. */
+/** Whether `status` was said before `known`, by the same process. Its wall clock may be set back, so only a little. */
+function isOlder(status, known) {
+  if (status.boot !== known?.boot) return false;
+  const later_us = (known.time_us ?? 0) - (status.time_us ?? 0);
+  return status.uptime_ms < known.uptime_ms || (later_us > 0 && later_us < CLOCK_SET_BACK_US);
+}
+
+/**
+ * A look at the whole cluster; what changed since the last one becomes events of its own. An answer that was made before
+ * what is known already (an event overtook it) turns nobody back.
+ */
 function observed(state, { body, at }) {
   const before = new Map((state.cluster?.nodes ?? []).map((node) => [node.name, node]));
   const events = [];
-  const nodes = body.nodes.map((node) => (node.status ? node : { ...node, status: before.get(node.name)?.status ?? null }));
+  const nodes = body.nodes.map((node) => {
+    const known = before.get(node.name)?.status ?? null;
+    return !node.status || isOlder(node.status, known) ? { ...node, status: known } : node;
+  });
   for (const node of nodes) {
     const old = before.get(node.name);
     const seen = (what, more) => {
@@ -156,7 +173,7 @@ function observed(state, { body, at }) {
     if (node.status.boot !== old.status.boot) seen("restarted");
     if (node.status.role !== old.status.role) seen("role", { from: old.status.role, to: node.status.role });
   }
-  return add({ ...state, cluster: { ...body, nodes }, clusterAt: at, clusterError: "" }, events);
+  return add({ ...state, cluster: { ...body, nodes }, clusterAt: at, now: at, clusterError: "" }, events);
 }
 
 function lost(state, { transitions, messages, at }) {
@@ -172,25 +189,37 @@ function withLeader(state) {
   return { ...state, leader: { name, term, changes: leader.changes + 1 } };
 }
 
-/** Who leads: the leader of the highest term that was heard of, else whom the viewpoint believes in. */
+/**
+ * The nodes' own words, put right where others know more: whom a heard node follows in a term, that one leads this term,
+ * although its own words may be from before.
+ */
+function wordsOf(state) {
+  const nodes = state.cluster?.nodes ?? [];
+  const led = new Map();
+  for (const { state: how, status } of nodes) {
+    if (how === "reachable" && status?.leader) led.set(status.leader, Math.max(led.get(status.leader) ?? 0, status.term));
+  }
+  return nodes.map((node) => {
+    const { status } = node;
+    const term = led.get(node.name) ?? 0;
+    if (!status || status.role === "initial" || status.role === "leader") return { node, role: status?.role ?? "unknown", term: status?.term ?? 0 };
+    const behind = term > status.term || (term === status.term && status.role === "candidate");
+    return { node, role: behind ? "leader" : status.role, term: Math.max(term, status.term) };
+  });
+}
+
+/** Who leads: the leader of the highest term that was heard of; on a node's page none where that node knows a higher one. */
 export function leaderOf(state) {
   let found = { name: "", term: 0 };
-  for (const node of state.cluster?.nodes ?? []) {
-    const { status } = node;
-    if (node.state === "reachable" && status?.role === "leader" && status.term > found.term) {
-      found = { name: node.name, term: status.term };
-    }
+  for (const { node, role, term } of wordsOf(state)) {
+    if (node.state === "reachable" && role === "leader" && term > found.term) found = { name: node.name, term };
   }
-  const own = ownStatus(state);
-  if (own && own.term > found.term) {
-    const believed = state.cluster.nodes.find((node) => node.name === own.leader);
-    found = believed && believed.state === "reachable" ? { name: own.leader, term: own.term } : { name: "", term: own.term };
-  }
-  return found;
+  const own = state.source.kind === "node" ? ownStatus(state) : null;
+  return own && own.term > found.term ? { name: "", term: own.term } : found;
 }
 
 export function highestTerm(state) {
-  return Math.max(0, ...(state.cluster?.nodes ?? []).map((node) => node.status?.term ?? 0));
+  return Math.max(0, ...wordsOf(state).map(({ term }) => term));
 }
 
 /** The nodes as they are drawn, in the order of their names. Unreachable is *unknown*: its last words stay, marked. */
@@ -199,11 +228,10 @@ export function nodesOf(state) {
   const leader = leaderOf(state);
   const leading = state.cluster?.nodes.find((node) => node.name === leader.name)?.status;
   const progress = new Map((leading?.peers ?? []).map((peer) => [peer.name, peer]));
-  return (state.cluster?.nodes ?? []).map((node) => {
-    const status = node.status;
+  const passed = state.now && state.clusterAt ? Math.max(0, state.now - state.clusterAt) : 0;
+  return wordsOf(state).map(({ node, role, term }) => {
+    const { process, status } = node; // only the monitor knows processes: it is their parent
     const reachable = node.state === "reachable" && Boolean(status);
-    const role = status?.role ?? "unknown";
-    const { process } = node; // only the monitor knows it: it is the parent
     return {
       name: node.name,
       state: process?.state === "ended" ? "dead" : node.state,
@@ -212,12 +240,13 @@ export function nodesOf(state) {
       self: node.name === state.viewpoint,
       role: reachable ? role : "unknown",
       lastRole: role,
-      term: status?.term ?? 0,
-      stale: reachable && role === "leader" && status.term < top,
+      term,
+      stale: reachable && role === "leader" && term < top,
       leads: reachable && node.name === leader.name,
       match: progress.get(node.name) ?? null,
+      lastIndex: leading?.last_index ?? 0,
       faults: status?.faults ?? [],
-      ageMs: node.age_ms,
+      ageMs: typeof node.age_ms === "number" ? node.age_ms + passed : node.age_ms,
       status,
       timer: reachable ? timerOf(state, node) : null,
     };
@@ -236,37 +265,7 @@ function timerOf(state, node) {
   return { left: Math.max(0, left), total, at: state.clusterAt - (node.age_ms ?? 0) };
 }
 
-/**
- * Every directed link: `from` speaks to `to`. "up", "down" (the sender says so), "cut" or "slow" (a fault that is on),
- * "unknown" where the sender is not heard.
- */
-export function linksOf(state) {
-  const nodes = state.cluster?.nodes ?? [];
-  const links = [];
-  for (const from of nodes) {
-    for (const to of nodes) {
-      if (from === to) continue;
-      const peer = from.status?.peers?.find((one) => one.name === to.name);
-      const heard = from.state === "reachable" && peer;
-      const fault = faultOn(from, to);
-      const plain = heard ? (peer.link_up ? "up" : "down") : "unknown";
-      links.push({ from: from.name, to: to.name, state: fault?.state ?? plain, note: fault?.note ?? "" });
-    }
-  }
-  return links;
-}
-
-function faultOn(from, to) {
-  const known = [
-    ...[...activeFaults(from), ...activeFaults(to)].filter((one) => !one.peer),
-    ...activeFaults(from).filter((one) => one.peer === to.name && one.direction !== "in"),
-    ...activeFaults(to).filter((one) => one.peer === from.name && one.direction !== "out"),
-  ].filter(specOf);
-  const fault = known.find((one) => specOf(one).stops) ?? known[0];
-  return fault ? { state: specOf(fault).stops ? "cut" : "slow", note: filled(specOf(fault).note, fault) } : null;
-}
-
-function activeFaults(node) {
+export function activeFaults(node) {
   return node.state === "reachable" ? (node.status?.faults ?? []) : [];
 }
 
@@ -283,16 +282,6 @@ export function filled(template, ...sources) {
 /** All faults that are on, each with the node it is on. */
 export function faultsOf(state) {
   return (state.cluster?.nodes ?? []).flatMap((node) => activeFaults(node).map((fault) => ({ node: node.name, ...fault })));
-}
-
-/** How many voters there are, how many are heard, and how many decide. One that lost its disk has its name alone. */
-export function quorumOf(state) {
-  const nodes = state.cluster?.nodes ?? [];
-  const listed = nodes.find((node) => node.status?.voters?.length)?.status.voters.map((voter) => voter.name);
-  const voters = listed ?? nodes.map((node) => node.name);
-  const votes = (node) => !listed || node.status?.role !== "initial";
-  const heard = nodes.filter((node) => voters.includes(node.name) && node.state === "reachable" && votes(node)).length;
-  return { voters: voters.length, heard, majority: Math.floor(voters.length / 2) + 1 };
 }
 
 /** One of eight colours, the same for a term everywhere; the number always stands beside it. */

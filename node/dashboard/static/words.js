@@ -20,6 +20,9 @@ export const KINDS = {
   "quorum-lost": {"group": "elections", "says": "stepped down: a majority was not heard ({heard} heard)"},
   "disk-silent": {"group": "elections", "says": "{then}: its disk has not answered for {silent_ms} ms"},
   "truncated": {"group": "log", "says": "removed {count} entries from {from} on, which the leader does not have"},
+  "snapshot": {"group": "log", "says": "snapshot of {index}: {phase}{because}"},
+  "snapshot-sent": {"group": "log", "says": "sends {peer} a snapshot of {index}: {phase}{because}"},
+  "snapshot-installed": {"group": "log", "says": "put the leader's snapshot of {index} in the place of its log, which ended at {last}"},
   "append-refused": {"group": "log", "says": "refused entries of {leader} at {index}: they do not fit"},
   "progress": {"group": "log", "says": "now sends to {peer} in mode {to}, was {from}"},
   "refused-message": {"group": "links", "says": "dropped a message of {peer}{because}"},
@@ -57,6 +60,8 @@ export const LOOKS = {
   "report": {"hidden": true},
   "command": {"style": "vote", "letter": "C", "rare": true},
   "command-reply": {"style": "vote reply", "letter": "C", "rare": true},
+  "snapshot-piece": {"style": "append", "letter": "S"},
+  "snapshot-piece-reply": {"style": "append reply"},
 };
 
 /** What held a node's loop (node/observe/turns.py). */

@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import * as connections from "../../../node/dashboard/static/connections.js";
 import * as trace from "../../../node/dashboard/static/trace.js";
 
 const { initialState, reduce } = trace;
 
 function status(name, more = {}) {
   const peers = ["n1", "n2", "n3"].filter((peer) => peer !== name).map((peer) => ({ name: peer, link_up: true, last_contact_ms: 5 }));
-  return { name, role: "follower", term: 3, vote: "n2", leader: "n2", commit: 9, applied: 9, durable: 9, first_index: 1, last_index: 9, log_bytes: 90, deadline_in_ms: 120, voters: ["n1", "n2", "n3"].map((one) => ({ name: one })), peers, boot: `boot-${name}`, faults: [], ...more };
+  return { name, role: "follower", term: 3, vote: "n2", leader: "n2", commit: 9, applied: 9, durable: 9, first_index: 1, last_index: 9, log_bytes: 90, deadline_in_ms: 120, voters: ["n1", "n2", "n3"].map((one) => ({ name: one })), peers, boot: `boot-${name}`, uptime_ms: 5000, time_us: 1_000_000, faults: [], ...more };
 }
 
 function cluster(...changes) {
@@ -46,14 +47,14 @@ test("a node that is not heard is unknown, with its last words kept, never dead"
   assert.deepEqual([n2.role, n2.lastRole, n2.leads, n2.timer], ["unknown", "leader", false, null]);
   assert.equal(trace.leaderOf(state).name, "");
   assert.deepEqual(state.events.map((one) => [one.node, one.kind, one.detail.what]), [["n2", "seen", "unknown"]]);
-  assert.deepEqual(trace.quorumOf(state), { voters: 3, heard: 2, majority: 2 });
+  assert.deepEqual(connections.quorumOf(state), { voters: 3, heard: 2, by: "", majority: 2 });
 });
 
 test("a voter that lost its disk is heard and does not count", () => {
   const wiped = ["n3", { status: { role: "initial", term: 0, voters: [] } }];
-  assert.deepEqual(trace.quorumOf(look(begin(), cluster(wiped))), { voters: 3, heard: 2, majority: 2 });
+  assert.deepEqual(connections.quorumOf(look(begin(), cluster(wiped))), { voters: 3, heard: 2, by: "", majority: 2 });
   const unborn = ["n1", "n2", "n3"].map((name) => [name, { status: { role: "initial", voters: [] } }]);
-  assert.deepEqual(trace.quorumOf(look(begin(), cluster(...unborn))), { voters: 3, heard: 3, majority: 2 });
+  assert.deepEqual(connections.quorumOf(look(begin(), cluster(...unborn))), { voters: 3, heard: 3, by: "", majority: 2 });
 });
 
 test("the last words of a node are kept also where the server has them no more", () => {
@@ -65,14 +66,14 @@ test("the last words of a node are kept also where the server has them no more",
 test("a node never heard has no figures and breaks nothing", () => {
   const state = look(begin(), cluster(["n3", { state: "unknown", status: null, age_ms: null }]));
   assert.equal(trace.nodesOf(state)[2].lastRole, "unknown");
-  assert.equal(trace.linksOf(state).find((link) => link.from === "n3").state, "unknown");
+  assert.equal(connections.linksOf(state).find((link) => link.from === "n3").state, "unknown");
 });
 
 test("links are told per direction, and a fault on either end cuts the right one", () => {
   const cut = { kind: "cut", peer: "n3", direction: "out", value: 0, expires_in_ms: 5000 };
   const late = { kind: "delay", peer: "n2", direction: "in", value: 50, expires_in_ms: 5000 };
   const state = look(begin(), cluster(["n1", { status: { faults: [cut, late] } }]));
-  const links = Object.fromEntries(trace.linksOf(state).map((link) => [`${link.from}>${link.to}`, [link.state, link.note]]));
+  const links = Object.fromEntries(connections.linksOf(state).map((link) => [`${link.from}>${link.to}`, [link.state, link.note]]));
   assert.deepEqual(links["n1>n3"], ["cut", "cut on purpose"]);
   assert.deepEqual(links["n3>n1"], ["up", ""]);
   assert.deepEqual(links["n2>n1"], ["slow", "50 ms"]);
@@ -80,14 +81,14 @@ test("links are told per direction, and a fault on either end cuts the right one
   assert.equal(trace.faultsOf(state).length, 2);
   const damaged = { kind: "corrupt", peer: "n2", direction: "out", value: 5, expires_in_ms: 5000 };
   const noisy = look(begin(), cluster(["n1", { status: { faults: [damaged] } }]));
-  const link = trace.linksOf(noisy).find((one) => one.from === "n1" && one.to === "n2");
+  const link = connections.linksOf(noisy).find((one) => one.from === "n1" && one.to === "n2");
   assert.deepEqual([link.state, link.note], ["slow", "5 % damaged"]);
 });
 
 test("a link that is down is down, and a simulated failure cuts all", () => {
   const down = cluster();
   down.nodes[0].status.peers[0].link_up = false;
-  const states = (body) => trace.linksOf(look(begin(), body)).map((link) => `${link.from}>${link.to} ${link.state}`);
+  const states = (body) => connections.linksOf(look(begin(), body)).map((link) => `${link.from}>${link.to} ${link.state}`);
   assert.ok(states(down).includes("n1>n2 down"));
   assert.ok(states(down).includes("n2>n1 up"));
   const failed = states(cluster(["n1", { status: { faults: [{ kind: "failure", peer: "", direction: "" }] } }]));
@@ -98,15 +99,46 @@ test("the viewpoint's own transitions show at once, before the next look at the 
   let state = look(begin(), cluster());
   state = tell(state, event(1, "role", { term: 4, role: "candidate", detail: { from: "follower", to: "candidate" } }));
   assert.equal(trace.nodesOf(state)[0].role, "candidate");
-  assert.deepEqual(trace.leaderOf(state), { name: "n2", term: 4 });
-  state = tell(state, event(2, "won", { term: 4, role: "leader", detail: { votes: 2 } }));
+  assert.deepEqual(trace.leaderOf(state), { name: "", term: 4 });
+  state = tell(state, event(2, "won", { term: 4, role: "leader", detail: { votes: 2 }, time_us: 2_000_001 }));
   assert.deepEqual(state.leader, { name: "n1", term: 4, changes: 3 });
 });
 
 test("an event older than the last look at the cluster does not turn it back", () => {
-  let state = look(begin(), cluster(), 10_000);
+  let state = look(begin(), cluster(["n1", { status: { time_us: 3_000_000 } }]));
   state = tell(state, event(1, "role", { role: "candidate" }));
   assert.equal(trace.nodesOf(state)[0].role, "follower");
+});
+
+test("an answer that an event overtook turns nobody back, and a new process is believed at once", () => {
+  let state = tell(look(begin(), cluster()), event(1, "won", { term: 4, role: "leader" }));
+  assert.deepEqual([trace.nodesOf(state)[0].role, trace.nodesOf(state)[0].term], ["leader", 4]);
+  state = look(state, cluster(["n1", { status: { time_us: 1_900_000, uptime_ms: 5900 } }]));
+  assert.deepEqual([trace.nodesOf(state)[0].role, trace.nodesOf(state)[0].term], ["leader", 4]);
+  assert.equal(look(state, cluster(["n1", { status: { time_us: 2_100_000 } }])).cluster.nodes[0].status.role, "follower");
+  assert.equal(look(state, cluster(["n1", { status: { boot: "another" } }])).cluster.nodes[0].status.role, "follower");
+  const setBack = cluster(["n1", { status: { time_us: 2_000_000 - 3_600_000_000, uptime_ms: 9000 } }]);
+  assert.equal(look(state, setBack).cluster.nodes[0].status.role, "follower", "a clock that is set back by an hour freezes nothing");
+  assert.equal(look(state, cluster(["n1", { status: { uptime_ms: 10, time_us: 9_000_000 } }])).cluster.nodes[0].status.role, "leader");
+});
+
+test("whom a heard node follows in a term leads that term, although its own words are older", () => {
+  const elected = { status: { term: 4, leader: "n3", vote: "n3" } };
+  const state = look(begin(), cluster(["n1", elected], ["n2", { status: { term: 3, role: "leader" } }], ["n3", { status: { role: "follower", term: 3 } }]));
+  const [, n2, n3] = trace.nodesOf(state);
+  assert.deepEqual([n3.role, n3.term, n3.leads, n2.stale], ["leader", 4, true, true]);
+  assert.deepEqual(trace.leaderOf(state), { name: "n3", term: 4 });
+  const stood = look(begin(), cluster(["n1", elected], ["n3", { status: { role: "candidate", term: 4, leader: "" } }]));
+  assert.equal(trace.nodesOf(stood)[2].role, "leader");
+  const deposed = look(begin(), cluster(["n1", elected], ["n3", { status: { role: "follower", term: 4, leader: "" } }]));
+  assert.equal(trace.nodesOf(deposed)[2].role, "follower", "who stepped down in its own term knows better");
+});
+
+test("what is shown grows old while nobody answers", () => {
+  let state = look(begin(), cluster());
+  state = reduce(state, { type: "cluster-failed", message: "x", at: 3000 });
+  state = reduce(state, { type: "clock", at: 13_000 });
+  assert.deepEqual(trace.nodesOf(state).map((node) => node.ageMs), [12_000, 12_200, 12_300]);
 });
 
 test("a resumed stream repeats nothing, another process begins anew", () => {

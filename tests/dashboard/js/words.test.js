@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { FLIGHTS_PER_SECOND, Flights, rateWords } from "../../../node/dashboard/static/flights.js";
-import { bytes, duration, faultWords, grouped, headline, pageOf, sentenceOf, short, waiting } from "../../../node/dashboard/static/sentences.js";
-import { GROUPS, linksOf } from "../../../node/dashboard/static/trace.js";
+import { bytes, cutWords, duration, faultWords, folded, grouped, headline, pageOf, sentenceOf, short, timesWords, waiting } from "../../../node/dashboard/static/sentences.js";
+import { linksOf } from "../../../node/dashboard/static/connections.js";
+import { GROUPS } from "../../../node/dashboard/static/trace.js";
 import { FAULTS, KINDS } from "../../../node/dashboard/static/words.js";
 import { roleWords } from "../../../node/dashboard/static/view/ring.js";
 import { keyPath, shown } from "../../../node/dashboard/static/view/kv.js";
@@ -96,12 +97,40 @@ test("every fault of the table has words, and what gets nothing through is drawn
   assert.equal(faultWords({ kind: "tea" }), "tea");
 });
 
-test("the headline says who leads, or that nobody can", () => {
-  const say = (leader, heard) => headline({ leader, quorum: { voters: 5, heard, majority: 3 }, known: true, viewpoint: "n1" });
-  assert.equal(say({ name: "n2", term: 4 }, 5), "n2 leads term 4; all 5 nodes heard.");
-  assert.equal(say({ name: "n2", term: 4 }, 3), "n2 leads term 4; 3 of 5 voters heard from n1.");
-  assert.equal(say({ name: "", term: 4 }, 2), "No leader: 2 of 5 voters heard from n1, 3 are needed.");
+test("the headline says who leads, or that nobody can, and whose eyes these are", () => {
+  const say = (leader, heard, by = "", seen = "as seen by n1") => headline({ leader, quorum: { voters: 5, heard, by, majority: 3 }, known: true, seen });
+  assert.equal(say({ name: "n2", term: 4 }, 5), "n2 leads term 4; all 5 nodes heard, as seen by n1.");
+  assert.equal(say({ name: "n2", term: 4 }, 3), "n2 leads term 4; 3 of 5 voters heard, as seen by n1.");
+  assert.equal(say({ name: "n2", term: 4 }, 3, "n2", "as seen by the monitor"), "n2 leads term 4; 3 of 5 voters heard by n2, as seen by the monitor.");
+  assert.equal(say({ name: "", term: 4 }, 2), "No leader: 2 of 5 voters heard, 3 are needed, as seen by n1.");
   assert.equal(headline({ known: false }), "Nothing heard yet.");
+});
+
+test("a cut is one line, whoever tells of it", () => {
+  const names = ["n1", "n2", "n3", "n4", "n5"];
+  const ways = (pairs, ends = 24_600) => pairs.flatMap(([from, to]) => [{ from, to, ends }, { from: to, to: from, ends }]);
+  const all = (left, right) => ways(left.flatMap((one) => right.map((other) => [one, other])));
+  assert.equal(cutWords([], names), "");
+  assert.equal(cutWords(all(["n1", "n2"], ["n3", "n4", "n5"]), names), "cut: n1 and n2 from n3, n4 and n5, ends in 25 s");
+  assert.equal(cutWords(all(["n3"], ["n1", "n2", "n4", "n5"]), names), "cut: n1, n2, n4 and n5 from n3, ends in 25 s");
+  assert.equal(cutWords(all(["n1"], ["n4", "n5"]), names), "cut: n1 from n4 and n5, ends in 25 s");
+  assert.equal(cutWords([...all(["n1"], ["n2"]), ...all(["n3"], ["n4", "n5"])], names), "cut: n3 from n4 and n5; n1 from n2, ends in 25 s");
+  assert.equal(cutWords([{ from: "n1", to: "n2", ends: Infinity }, { from: "n1", to: "n3", ends: 5 }], names), "cut: n1 to n2 and n3, one way");
+  assert.equal(cutWords([...all(["n1"], ["n2", "n3", "n4", "n5"]), ...all(["n2"], ["n3", "n4", "n5"])], names), "cut: n1 from n2 from n3, n4 and n5, ends in 25 s");
+});
+
+test("what repeats is one row with how often and within what time, also where others come between", () => {
+  const asks = (at, term = 3) => ({ at, node: "n1", kind: "election", term, role: "follower", detail: { phase: "pre-vote" } });
+  const refused = (at) => ({ at, node: "n1", kind: "vote-reply", term: 3, role: "pre-candidate", detail: { voter: "n2", granted: false, phase: "pre-vote" } });
+  const rows = folded([...Array.from({ length: 37 }, (_, i) => [asks(i * 139), refused(i * 139 + 1)]).flat(), asks(5100, 4), asks(30_000)]);
+  const told = rows.map((row) => `${sentenceOf(row.event)}${timesWords(row)}`);
+  assert.deepEqual(told, [
+    "hears no leader and asks whether it could win an election, 37 times in 5.0 s",
+    "n2 refuses its pre-vote, 37 times in 5.0 s",
+    "hears no leader and asks whether it could win an election",
+    "hears no leader and asks whether it could win an election",
+  ]);
+  assert.equal(rows.reduce((sum, row) => sum + row.times, 0), 76);
 });
 
 test("faults, sizes and times read as people say them", () => {

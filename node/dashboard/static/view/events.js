@@ -1,10 +1,9 @@
 /** What happened, newest first: filtered by kind and text, paused at will, kept as a file. */
-import { GROUPS, termColour } from "../trace.js";
-import { sentenceOf } from "../sentences.js";
+import { GROUPS, nodesOf, termColour } from "../trace.js";
+import { folded, nothingWords, timesWords, wordsOf } from "../sentences.js";
 import { at as byId, clock, h, keyed, memory, say, set } from "./dom.js";
 
 const ROWS_MAX = 150;
-const FOLDED_MAX = 400;
 const GROUP_OF = new Map(Object.entries(GROUPS).flatMap(([group, kinds]) => kinds.map((kind) => [kind, group])));
 
 export function makeEvents(box, note) {
@@ -25,7 +24,8 @@ export function makeEvents(box, note) {
   } }, "pause");
   const save = h("button", { type: "button", onclick: () => last && download(last) }, "save");
   const list = h("ol", { class: "events", tabindex: "0", "aria-label": "Events, the newest first" });
-  box.append(h("div", { class: "filters" }, search, ...chips, pause, save), list);
+  const nothing = h("p", { class: "muted" });
+  box.append(h("div", { class: "filters" }, search, ...chips, pause, save), nothing, list);
 
   function toggle(group, button) {
     if (!off.delete(group)) off.add(group);
@@ -38,14 +38,18 @@ export function makeEvents(box, note) {
   function update(state, force = false) {
     last = state;
     const events = paused ?? state.events;
-    if (!force && drawn === events) return;
+    if (!force && events.length && drawn === events) return;
     drawn = events;
     const words = search.value.trim().toLowerCase();
     const fit = events.filter((event) => !off.has(GROUP_OF.get(event.kind) ?? "life") && matches(event, words));
-    const rows = folded(fit.slice(-FOLDED_MAX)).slice(-ROWS_MAX).reverse();
-    keyed(list, rows, (one) => one.event.serial, row, ({ lastChild }, one) => {
-      say(lastChild.lastChild, one.times > 1 ? ` ×${one.times}, last at ${clock(one.last)}` : "");
+    const rows = folded(fit).slice(-ROWS_MAX).reverse();
+    keyed(list, rows, (one) => one.event.serial, row, ({ firstChild, lastChild }, one) => {
+      say(firstChild, clock(one.last));
+      set(firstChild, "datetime", new Date(one.last).toISOString());
+      say(lastChild.lastChild, timesWords(one));
     });
+    set(nothing, "hidden", events.length ? "" : null);
+    say(nothing, nothingWords(nodesOf(state).find((node) => node.self), "None yet."));
     const hidden = events.length - fit.length;
     const more = fit.length - rows.reduce((sum, one) => sum + one.times, 0);
     say(note, [`${fit.length} of ${events.length}`, hidden ? `${hidden} filtered out` : "", more ? `the oldest ${more} not shown` : "", state.forgotten ? `${state.forgotten} older ones forgotten` : "", paused ? "paused" : ""].filter(Boolean).join(", "));
@@ -53,36 +57,20 @@ export function makeEvents(box, note) {
   return { update, focus: () => byId("events-search").focus() };
 }
 
-/** The same thing again and again is one row, with how often. */
-function folded(events) {
-  const rows = [];
-  for (const event of events) {
-    const words = sentenceOf(event);
-    const last = rows.at(-1);
-    if (last && last.words === words && last.event.node === event.node && last.event.term === event.term) {
-      last.times += 1;
-      last.last = event.at;
-    } else {
-      rows.push({ event, words, times: 1, last: event.at });
-    }
-  }
-  return rows;
-}
-
 function matches(event, words) {
   if (!words) return true;
-  const text = `${event.node} ${event.kind} ${event.role} term ${event.term} ${sentenceOf(event)}`.toLowerCase();
+  const text = `${event.node} ${event.kind} ${event.role} term ${event.term} ${wordsOf(event)}`.toLowerCase();
   return words.split(/\s+/).every((word) => text.includes(word));
 }
 
-function row({ event, words }) {
+function row({ event }) {
   return h(
     "li",
     { class: event.kind, title: `${event.kind} in term ${event.term} as ${event.role || "?"}` },
-    h("time", { datetime: new Date(event.at).toISOString() }, clock(event.at)),
+    h("time", {}),
     h("span", { class: "who" }, event.node),
     h("span", { class: `chip c${termColour(event.term)}`, role: "img", "aria-label": `term ${event.term}` }, String(event.term)),
-    h("span", { class: "what" }, words, h("span", { class: "times" })),
+    h("span", { class: "what" }, wordsOf(event), h("span", { class: "times" })),
   );
 }
 

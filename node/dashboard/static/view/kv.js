@@ -1,9 +1,10 @@
 /** Reading and writing the store through the server of this page. It says what became of every write, also "unknown". */
-import { bytes, whole as digits } from "../sentences.js";
+import { bytes, duration, whole as digits } from "../sentences.js";
 import { h, keyed, say, set } from "./dom.js";
 
 const KEYS_SHOWN = 50;
 const VALUE_SHOWN_BYTES = 4096;
+const FOLLOW_MS_MIN = 1000;
 
 /** A key as a path: every byte that is not plain is percent-encoded, so that slashes and control bytes survive. */
 export function keyPath(octets) {
@@ -27,7 +28,7 @@ export function shown(octets) {
   }
 }
 
-export function makeKeyValue(card, box, note, { source, viewpoint }) {
+export function makeKeyValue(card, box, note, { source }) {
   const key = h("input", { autocomplete: "off", spellcheck: "false" });
   const value = h("input", { autocomplete: "off", spellcheck: "false" });
   const prefix = h("input", { autocomplete: "off", spellcheck: "false", placeholder: "all keys" });
@@ -43,19 +44,23 @@ export function makeKeyValue(card, box, note, { source, viewpoint }) {
     return encoded;
   };
   const show = async (octets) => {
-    const found = await source.get(viewpoint(), path(octets));
+    const found = await source.get(path(octets));
     say(whole, shown(found.bytes));
     set(whole, "hidden", null);
     return `revision ${found.revision}, ${bytes(found.bytes.length)}`;
   };
+  let loaded = null; // what the list shows: {at, revision, seen}
+  let asking = false;
   const list = async () => {
-    const found = await source.list(viewpoint(), prefix.value, KEYS_SHOWN);
+    const found = await source.list(prefix.value, KEYS_SHOWN);
     keyed(keys, found.keys, (one) => one.key_base64, row, (tr, one) => {
       say(tr.children[1], bytes(one.value_bytes));
       say(tr.children[2], String(one.mod_revision));
       say(tr.children[3], String(one.version));
     });
-    say(note, `${digits(found.count)} key${found.count === 1 ? "" : "s"}${found.more ? `, the first ${KEYS_SHOWN} shown` : ""}, revision ${found.revision}`);
+    loaded = { at: Date.now(), revision: found.revision, words: `${digits(found.count)} key${found.count === 1 ? "" : "s"}${found.more ? `, the first ${KEYS_SHOWN} shown` : ""}, revision ${found.revision}` };
+    say(note, loaded.words);
+    set(note, "class", "muted");
     return `${found.keys.length} listed`;
   };
   const row = (one) => {
@@ -82,12 +87,12 @@ export function makeKeyValue(card, box, note, { source, viewpoint }) {
   }
 
   const put = async () => {
-    const answer = await source.put(viewpoint(), path(octetsOf(key.value)), value.value);
+    const answer = await source.put(path(octetsOf(key.value)), value.value);
     await list().catch(() => {});
     return `done, revision ${answer.revision}`;
   };
   const remove = async () => {
-    const answer = await source.remove(viewpoint(), path(octetsOf(key.value)));
+    const answer = await source.remove(path(octetsOf(key.value)));
     set(whole, "hidden", "");
     await list().catch(() => {});
     return `done, revision ${answer.revision}`;
@@ -107,14 +112,39 @@ export function makeKeyValue(card, box, note, { source, viewpoint }) {
       h("div", { class: "keys", tabindex: "0", role: "region", "aria-label": "Keys" },
         h("table", {}, h("thead", {}, h("tr", {}, ["Key", "Size", "Revision", "Version"].map((name, i) => h("th", { scope: "col", class: i ? "num" : null }, name)))), keys))),
   );
+  /** Says that the list is not what is there, and since when; it is tried again. */
+  function failed(error) {
+    const old = loaded ? `; what is listed is ${duration(Date.now() - loaded.at)} old, revision ${loaded.revision}` : "";
+    say(note, `Could not load the keys: ${error.message}${old}. Trying again.`);
+    set(note, "class", "trouble");
+  }
+
+  let seen = -1;
+  let tried = 0;
   return {
-    /** The keys that are there, or no panel where the server has no such route. */
-    async begin() {
+    /** Keys that are listed follow what is applied, at most once in a while; a list that failed is tried again. */
+    async follow(state) {
+      const applied = Math.max(0, ...(state.cluster?.nodes ?? []).map((node) => (node.state === "reachable" ? (node.status?.applied ?? 0) : 0)));
+      const off = Boolean(state.clusterError);
+      for (const button of box.querySelectorAll("button")) set(button, "disabled", off ? "" : null);
+      if (off) {
+        seen = -1;
+        return failed(new Error(state.clusterError));
+      }
+      if (asking || !state.cluster || applied === seen || Date.now() - tried < FOLLOW_MS_MIN) return undefined;
+      asking = true;
+      tried = Date.now();
       try {
         await list();
+        seen = applied;
       } catch (error) {
         if (error.status === 404) set(card, "hidden", "");
+        failed(error);
+        seen = -1;
+      } finally {
+        asking = false;
       }
+      return undefined;
     },
   };
 }

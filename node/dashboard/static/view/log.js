@@ -1,6 +1,6 @@
 /** The log's end: entries with the colour of their term, and how far they are: open, committed, applied. */
-import { nodesOf, ownStatus, termColour } from "../trace.js";
-import { bytes, whole } from "../sentences.js";
+import { nodesOf, termColour } from "../trace.js";
+import { bytes, nothingWords, oldWords, whole } from "../sentences.js";
 import { h, keyed, say, set } from "./dom.js";
 
 export const ENTRIES_SHOWN = 60;
@@ -9,29 +9,26 @@ const KINDS = { noop: "a leader's first entry", configuration: "configuration", 
 export function makeLog(box, note) {
   const edges = h("p", { class: "edges" });
   const list = h("div", { class: "entries", tabindex: "0", role: "list", "aria-label": "Last entries, the newest first" });
-  box.append(edges, list);
+  const nothing = h("p", { class: "muted" });
+  box.append(nothing, edges, list);
   const make = () =>
-    h("div", { role: "listitem" }, h("span", { class: "index" }), h("span", { class: "chip" }), h("span", { class: "what" }), h("span", { class: "marks" }));
+    h("div", { role: "listitem" }, h("span", { class: "index" }), h("span", { class: "chip" }), h("span", { class: "what" }), h("span", { class: "marks" }, h("span", { class: "match" }), h("span")));
 
+  /** Everything is of one answer, and so of one moment: other answers know of entries that this one has not. */
   return (state) => {
-    const status = ownStatus(state);
     const { log } = state;
-    say(note, state.viewpoint ? `of ${state.viewpoint}, newest first` : "");
-    if (!log || !status) return;
-    const commit = Math.max(log.commit, status.commit);
-    const facts = [
-      ["first", log.first_index],
-      ["last", log.last_index],
-      ["committed", commit],
-      ["applied", status.applied],
-      ["durable", status.durable],
-    ];
+    const own = nodesOf(state).find((node) => node.self);
+    set(nothing, "hidden", log ? "" : null);
+    say(nothing, nothingWords(own, "Not read yet."));
+    set(edges, "hidden", log ? null : "");
+    say(note, log ? [`as ${log.role} of term ${log.term}, newest first`, oldWords(own)].filter(Boolean).join(", ") : "");
+    const facts = log ? [["first", log.first_index], ["last", log.last_index], ["committed", log.commit], ["applied", log.applied], ["durable", log.durable]] : [];
     keyed(edges, facts, (fact) => fact[0], (fact) => h("span", {}, `${fact[0]} `, h("b")), (span, fact) => say(span.lastChild, whole(fact[1])));
-    const holders = nodesOf(state).filter((node) => node.match?.match_index !== undefined);
-    const entries = log.entries.toReversed().slice(0, ENTRIES_SHOWN);
+    const holders = Object.entries(log?.match ?? {});
+    const entries = log?.entries.toReversed().slice(0, ENTRIES_SHOWN) ?? [];
     keyed(list, entries, (entry) => `${entry.index}.${entry.term}`, make, (row, entry) => {
       const [index, term, what, marks] = row.children;
-      const open = entry.index > commit;
+      const open = entry.index > log.commit;
       set(row, "class", open ? "entry open" : "entry");
       say(index, whole(entry.index));
       say(term, String(entry.term));
@@ -40,10 +37,9 @@ export function makeLog(box, note) {
       set(term, "role", "img");
       say(what, entry.summary || `${KINDS[entry.kind] ?? entry.kind} (${bytes(entry.size_bytes)})`);
       set(what, "title", `${entry.kind}, ${entry.size_bytes} bytes, checksum ${entry.checksum}`);
-      const at = holders.filter((node) => node.match.match_index === entry.index).map((node) => node.name);
-      marks.firstChild ?? marks.append(h("span", { class: "dim" }), h("span"));
+      const at = holders.filter(([, match]) => match === entry.index).map(([name]) => name);
       say(marks.firstChild, at.length && entry.index !== log.last_index ? `◂ ${at.join(" ")}  ` : "");
-      const [word, look] = open ? ["○ open", "open"] : entry.index > status.applied ? ["✓ committed", "committed"] : ["✓✓ applied", "applied"];
+      const [word, look] = open ? ["○ open", "open"] : entry.index > log.applied ? ["✓ committed", "committed"] : ["✓✓ applied", "applied"];
       say(marks.lastChild, word);
       set(marks.lastChild, "class", look);
     });

@@ -21,6 +21,7 @@ export function makeNode(box, { source }) {
   box.append(h("div", { class: "head" }, title, kind, link), facts, way, start, actions, form, none, outcomes);
   let picked = "";
   let drawn = null;
+  let opener = null;
   let done = [];
   let serial = 0;
 
@@ -66,7 +67,8 @@ export function makeNode(box, { source }) {
     ));
   }
 
-  function press(command, names) {
+  function press(command, names, button) {
+    opener = button;
     if (!command.arguments?.length) {
       set(form, "hidden", "");
       run(command, {});
@@ -75,13 +77,22 @@ export function makeNode(box, { source }) {
     openForm(command, names);
   }
 
+  /** Whether one was open; the keyboard goes back to where it was opened. */
+  function closeForm() {
+    if (form.hidden) return false;
+    const inside = form.contains(document.activeElement) || document.activeElement === document.body;
+    set(form, "hidden", "");
+    if (inside) opener?.focus();
+    return true;
+  }
+
   function openForm(command, names) {
     const fields = command.arguments.map((argument) => field(argument, names.filter((name) => name !== picked)));
     form.replaceChildren(
       h("h3", {}, `${words(command.name)} on ${picked}`),
       h("p", { class: "muted" }, command.summary),
       ...fields.map((one) => one.label),
-      h("div", { class: "row" }, h("button", { type: "submit", class: "main" }, "run"), h("button", { type: "button", onclick: () => set(form, "hidden", "") }, "cancel")),
+      h("div", { class: "row" }, h("button", { type: "submit", class: "main" }, "run"), h("button", { type: "button", onclick: closeForm }, "cancel")),
     );
     form.onsubmit = (event) => {
       event.preventDefault();
@@ -105,12 +116,22 @@ export function makeNode(box, { source }) {
     actions.replaceChildren(...groups.flatMap(([name, commands]) => [
       h("h3", {}, name),
       h("div", { class: "buttons" }, commands.map((command) =>
-        h("button", { type: "button", title: command.summary, "data-command": command.name, onclick: () => press(command, names()) }, words(command.name) + (command.arguments?.length ? " …" : "")))),
+        h("button", { type: "button", title: command.summary, "data-command": command.name, onclick: ({ currentTarget }) => press(command, names(), currentTarget) }, words(command.name) + (command.arguments?.length ? " …" : "")))),
     ]));
+  }
+
+  /** Commands stay where they are, but cannot be given where nothing can come of them. */
+  function allow(reason) {
+    for (const button of [...actions.querySelectorAll("button"), ...form.querySelectorAll("[type=submit]")]) {
+      set(button, "disabled", reason ? "" : null);
+      if (button.dataset.says === undefined) button.dataset.says = button.title;
+      set(button, "title", reason || button.dataset.says || null);
+    }
   }
 
   let names = [];
   return {
+    closeForm,
     update(state, name) {
       if (name !== picked) set(form, "hidden", "");
       picked = name;
@@ -133,14 +154,26 @@ export function makeNode(box, { source }) {
       keyed(facts, factsOf(node), (fact) => fact[0], (fact) => h("div", { class: "pair" }, h("dt", {}, fact[0]), h("dd")), (pair, fact) => say(pair.lastChild, fact[1]));
       set(start, "hidden", source.kind === "monitor" && !node.reachable && node.process?.state !== "running" ? null : "");
       say(start, `start ${node.name}`);
+      set(start, "disabled", state.clusterError ? "" : null);
       drawActions(state, () => names);
-      set(actions, "hidden", !ended && (node.reachable || source.kind === "monitor" || faultsOf(state).length) ? null : "");
+      const away = whyNot(state, node, source);
+      allow(away);
+      const age = node.status ? ` What is shown is what it said ${duration(node.ageMs)} ago.` : "";
       const wordsNow = node.reachable ? "" : node.status
-        ? `Not heard for ${duration(node.ageMs)}: it may be dead, stopped, or only cut off from here. The figures are its last words.`
-        : "Never heard by this node.";
-      say(none, ended && node.process ? `Its process ${node.process.how}.${node.status ? " The figures are its last words." : ""}` : wordsNow);
+        ? `Not heard for ${duration(node.ageMs)}: it may be dead, stopped, or only cut off from here.${age}`
+        : "Not heard yet.";
+      const said = ended && node.process ? `Its process ${node.process.how}.${age}` : wordsNow;
+      say(none, [said, away && actions.firstChild ? `Commands are off: ${away}.` : ""].filter(Boolean).join(" "));
     },
   };
+}
+
+/** Why nothing can be done to `node` from here; empty where something can. */
+function whyNot(state, node, source) {
+  if (state.clusterError) return `${source.name || "the monitor"} does not answer`;
+  if (node.state === "dead") return `${node.name} does not run`;
+  if (node.reachable || node.process?.state === "running" || faultsOf(state).length) return "";
+  return `${node.name} is not heard`;
 }
 
 const words = (name) => name.replaceAll("_", " ");
@@ -166,9 +199,9 @@ const numeric = (argument) => /int|float|number|seconds|ms|percent/.test(argumen
 
 function factsOf(node) {
   const { status } = node;
-  if (!status) return [["state", "never heard"]];
+  if (!status) return [["state", "not heard yet"]];
   const facts = [
-    ["term", `${status.term}, voted for ${status.vote || "nobody"}`],
+    ["term", `${node.term}, voted for ${status.vote || "nobody"}`],
     ["leader", status.leader || "none known"],
     ["log", `${status.first_index} to ${status.last_index}, ${bytes(status.log_bytes)}`],
     ["committed", `${status.commit}, applied ${status.applied}, durable ${status.durable}`],

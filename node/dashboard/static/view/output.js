@@ -20,10 +20,10 @@ export function makeOutput(card, box, note, { source }) {
     try {
       whole = await source.output(node, LINES);
       set(card, "hidden", null);
-      say(note, `of ${node}, last ${LINES} lines`);
+      say(note, `last ${LINES} lines`);
       draw();
     } catch (error) {
-      say(note, `of ${node}: ${error.message}`);
+      say(note, `could not be read: ${error.message}`);
     }
   };
 }

@@ -3,7 +3,8 @@
  *
  * Shape, text and colour all say the role. Elements are made once and changed in place. It must not ask the server.
  */
-import { highestTerm, leaderOf, linksOf, nodesOf, quorumOf } from "../trace.js";
+import { groupsOf, linksOf, quorumOf } from "../connections.js";
+import { filled, highestTerm, leaderOf, nodesOf, specOf } from "../trace.js";
 import { ROLE_WORDS, duration, faultWords, grouped, short } from "../sentences.js";
 import { keyed, s, say, set } from "./dom.js";
 
@@ -12,6 +13,12 @@ const TIMER_R = 43;
 const NARROW_PX = 560;
 const FRAMES_PER_SECOND = 15;
 const STILL_BELOW_MS = 1000;
+const MARK_PART = [0.28, 0.42];
+const MARK_PX = 66;
+const NOTES_MAX = 4;
+const GROUP_LOOKS = 4;
+/** The width of a letter: estimated, for measuring costs a layout. */
+const LETTER = { wide: { role: 8.8, sub: 7.8 }, narrow: { role: 10.8, sub: 8.6 } };
 
 const polygon = (corners, radius, turn = -90) =>
   Array.from({ length: corners }, (_, i) => {
@@ -32,19 +39,21 @@ export const SHAPES = {
 };
 
 export function makeRing(box, { pick }) {
+  const groups = s("g", { "aria-hidden": "true" });
   const links = s("g", { "aria-hidden": "true" });
+  const marks = s("g", { "aria-hidden": "true" });
   const centre = s("g", { "aria-hidden": "true" });
   const nodes = s("g", { role: "listbox", "aria-label": "Nodes of the ring; arrow keys move" });
-  const svg = s("svg", { role: "group", "aria-label": "The ring of nodes; the table below says the same" }, links, centre, nodes);
+  const svg = s("svg", { role: "group", "aria-label": "The ring of nodes; the table below says the same" }, groups, links, centre, marks, nodes);
   box.append(svg);
-  const view = { places: new Map(), width: 640, height: 470, svg, still: false, shown: null };
+  const view = { places: new Map(), links: new Map(), width: 640, height: 470, svg, still: false, shown: null };
   let last = null;
 
   const shape = (width) => {
     const narrow = width < NARROW_PX;
     view.narrow = narrow;
     view.width = narrow ? 430 : 740;
-    view.height = narrow ? 500 : 520;
+    view.height = narrow ? 500 : 560;
     set(svg, "viewBox", `0 0 ${view.width} ${view.height}`);
   };
   shape(NARROW_PX);
@@ -72,7 +81,13 @@ export function makeRing(box, { pick }) {
     const list = nodesOf(state);
     place(view, list);
     const leader = leaderOf(state);
-    keyed(links, linksOf(state), (link) => `${link.from}>${link.to}`, makeLink, (g, link) => drawLink(view, g, link, leader.name));
+    const all = linksOf(state);
+    view.links = new Map(all.map((link) => [`${link.from}>${link.to}`, link.state]));
+    view.brief = view.narrow || all.filter((link) => link.state === "slow").length > NOTES_MAX;
+    keyed(groups, groupsOf(state), (names) => names.join(" "), () => s("g", {}, s("path", {})), (g, names) => drawGroup(view, g, names));
+    [...groups.children].forEach((g, i) => set(g, "class", `group g${i % GROUP_LOOKS}`));
+    keyed(links, all, (link) => `${link.from}>${link.to}`, makeLink, (line, link) => drawLink(view, line, link, leader.name));
+    keyed(marks, all.filter((link) => link.state === "cut" || link.state === "slow"), (link) => `${link.from}>${link.to}`, () => s("text", { class: "link-mark" }), (mark, link) => drawMark(view, mark, link));
     drawCentre(view, centre, state, leader);
     keyed(nodes, list, (node) => node.name, (node) => makeNode(node, pick), (g, node) => drawNode(view, g, node, state, picked));
     if (!nodes.querySelector('[tabindex="0"]') && nodes.firstChild) set(nodes.firstChild, "tabindex", 0);
@@ -85,6 +100,8 @@ const middle = (view) => view.height / 2 - 4;
 function place(view, list) {
   const rx = view.width / 2 - (view.narrow ? 66 : 92);
   const ry = view.height / 2 - (view.narrow ? 80 : 78);
+  /** Two neighbours at the bottom of the ring stand closest: so wide may the words below a node be. */
+  view.room = list.length > 1 ? Math.min(view.narrow ? 146 : 280, 2 * rx * Math.sin(Math.PI / list.length) - 6) : view.width;
   view.places.clear();
   list.forEach((node, i) => {
     const angle = -Math.PI / 2 + (2 * Math.PI * i) / list.length;
@@ -102,18 +119,33 @@ export function lane(from, to) {
   return { x1: from.x + ux * gap + px, y1: from.y + uy * gap + py, x2: to.x - ux * gap + px, y2: to.y - uy * gap + py };
 }
 
-const makeLink = () => s("g", {}, s("line", { class: "link" }), s("text", { class: "link-mark" }));
+/** A shaded area round the places of a group: their hull, drawn with a very wide pen. Members stand in the ring's order. */
+function drawGroup(view, g, names) {
+  const points = names.map((name) => view.places.get(name)).filter(Boolean).map(({ x, y }) => `${x.toFixed(1)} ${(y + 12).toFixed(1)}`);
+  set(g.firstChild, "d", points.length === 1 ? `M${points[0]}h0.1` : `M${points.join("L")}${points.length > 2 ? "Z" : ""}`);
+  set(g.firstChild, "stroke-width", view.narrow ? 118 : 150);
+}
 
-function drawLink(view, g, link, leader) {
-  const [line, mark] = g.children;
-  const { x1, y1, x2, y2 } = lane(view.places.get(link.from), view.places.get(link.to));
-  for (const [name, value] of Object.entries({ x1, y1, x2, y2 })) set(line, name, value.toFixed(1));
+/** Where on its way a link is marked, and a message ends that is cut: beyond the words of the sender, before the middle. */
+export function markOf({ x1, y1, x2, y2 }) {
+  const part = Math.min(MARK_PART[1], Math.max(MARK_PART[0], MARK_PX / Math.hypot(x2 - x1, y2 - y1)));
+  return { x: x1 + (x2 - x1) * part, y: y1 + (y2 - y1) * part };
+}
+
+const makeLink = () => s("line", { class: "link" });
+
+function drawLink(view, line, link, leader) {
+  for (const [name, value] of Object.entries(lane(view.places.get(link.from), view.places.get(link.to)))) set(line, name, value.toFixed(1));
   set(line, "class", `link ${link.state}${link.from === leader && link.state === "up" ? " main" : ""}`);
-  const marked = link.state === "cut" || link.state === "slow";
-  set(mark, "x", (x1 + (x2 - x1) * 0.36).toFixed(1));
-  set(mark, "y", (y1 + (y2 - y1) * 0.36).toFixed(1));
+}
+
+/** What a fault does to a link, beside its sender. */
+function drawMark(view, mark, link) {
+  const { x, y } = markOf(lane(view.places.get(link.from), view.places.get(link.to)));
+  set(mark, "x", x.toFixed(1));
+  set(mark, "y", y.toFixed(1));
   set(mark, "class", `link-mark ${link.state}`);
-  say(mark, marked ? (link.state === "cut" ? "✕" : link.note) : "");
+  say(mark, link.state === "cut" ? "✕" : view.brief ? "~" : link.note);
 }
 
 function drawCentre(view, g, state, leader) {
@@ -177,24 +209,39 @@ function drawNode(view, g, node, state, picked) {
   set(shape, "d", SHAPES[node.role] ?? SHAPES.follower);
   say(name, short(node.name));
   say(term, node.status ? `term ${node.term}` : "term ?");
-  say(role, roleWords(node));
-  const vote = node.reachable && node.status.vote ? (node.status.vote === node.name ? "voted for itself" : `voted ${short(node.status.vote)}`) : "";
-  const faults = grouped(node.faults.map((fault) => ({ ...fault, peer: short(fault.peer ?? "") })));
-  const more = faults.length > 1 ? ` and ${faults.length - 1} more` : "";
-  const brief = view.narrow && faults[0]?.links > 1 ? { peer: `${faults[0].links} nodes` } : {};
-  const alarm = faults.length ? faultWords({ ...faults[0], ...brief }) + more : node.stale ? `leads only term ${node.term}` : "";
-  say(sub, alarm || (node.reachable ? vote : lastWords(node, view.narrow)));
+  const [below, alarm] = belowNode(view, node);
   set(sub, "class", alarm ? "sub alarm" : "sub");
-  set(role, "x", inside(view, x, role.textContent.length * (view.narrow ? 10.6 : 8.2)));
-  set(sub, "x", inside(view, x, sub.textContent.length * (view.narrow ? 8.2 : 6.8)));
-  say(you, node.self ? (state.source.kind === "monitor" ? "seen from here" : "this node") : "");
+  const letter = view.narrow ? LETTER.narrow : LETTER.wide;
+  const room = view.room;
+  say(role, fitting(roleWords(node), room / letter.role));
+  say(sub, fitting(below, room / letter.sub));
+  set(role, "x", inside(view, x, role.textContent.length * letter.role));
+  set(sub, "x", inside(view, x, sub.textContent.length * letter.sub));
+  say(you, node.self && state.source.kind === "node" ? "this node" : "");
   // What is written is what is read out, with pauses, and the whole name where it is cut
   const whole = name.textContent === node.name ? "" : `name ${node.name}`;
-  set(g, "aria-label", [...[name, term, role, sub, you].map((one) => one.textContent), whole].filter(Boolean).join(", "));
+  set(g, "aria-label", [name.textContent, term.textContent, roleWords(node), below, you.textContent, whole].filter(Boolean).join(", "));
   drawTimer(view, timer, track, node);
 }
 
-/** How far a text below a node at `x` must move to stay within the ring. By an estimated width: measuring costs a layout. */
+/** The small words below a node, and whether they are an alarm. */
+function belowNode(view, node) {
+  const faults = grouped(node.faults.map((fault) => ({ ...fault, peer: short(fault.peer ?? "") })));
+  if (faults.length) return [(view.narrow ? briefly(faults[0]) : faultWords(faults[0])) + (faults.length > 1 ? ` and ${faults.length - 1} more` : ""), true];
+  if (node.stale) return [`leads only term ${node.term}`, true];
+  if (!node.reachable) return [lastWords(node, view.narrow), false];
+  return [node.status.vote ? (node.status.vote === node.name ? "voted for itself" : `voted ${short(node.status.vote)}`) : "", false];
+}
+
+function briefly(fault) {
+  const spec = specOf(fault);
+  if (!spec || !fault.peer) return spec ? filled(spec.note, fault) : fault.kind;
+  return spec.stops ? `${fault.links} link${fault.links > 1 ? "s" : ""} cut` : filled(spec.note, fault);
+}
+
+const fitting = (text, most) => (text.length > most ? `${text.slice(0, Math.max(1, Math.floor(most) - 1))}…` : text);
+
+/** How far a text below a node at `x` must move to stay within the ring. */
 function inside(view, x, width) {
   return Math.max(0, width / 2 - x) - Math.max(0, width / 2 - (view.width - x));
 }
@@ -206,7 +253,7 @@ export function roleWords(node) {
 }
 
 function lastWords(node, brief) {
-  if (!node.status) return "never heard";
+  if (!node.status) return "not heard yet";
   return brief ? `was ${node.lastRole}` : `was ${node.lastRole}, ${duration(node.ageMs)} ago`;
 }
 

@@ -1,5 +1,6 @@
 /** Figures of one node since it started, its peers' traffic, and commit latency second by second. */
-import { bytes, whole } from "../sentences.js";
+import { bytes, nothingWords, oldWords, whole } from "../sentences.js";
+import { nodesOf } from "../trace.js";
 import { h, keyed, s, say, set } from "./dom.js";
 
 const WIDTH = 480;
@@ -8,7 +9,7 @@ const SECONDS = 120;
 const FLOOR = 14;
 const CLOCKS_DIFFER_MS = 600_000;
 
-export function makeStats(box, note) {
+export function makeStats(card, box, note) {
   const figures = h("div", { class: "figures" });
   const chart = makeChart();
   const peers = h("tbody");
@@ -23,14 +24,17 @@ export function makeStats(box, note) {
       h("table", {}, h("thead", {}, h("tr", {}, heads.map((name, i) => h("th", { scope: "col", class: i ? "num" : null }, name)))), peers)),
     h("details", {}, h("summary", {}, "State transitions"), h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "From and to"), h("th", { scope: "col", class: "num" }, "Times"))), moves)),
   );
-  const nothing = h("p", { class: "muted", hidden: true }, "This node gives no statistics.");
+  const nothing = h("p", { class: "muted" });
   box.append(content, nothing);
 
   return (state) => {
     const { stats } = state;
+    set(card, "hidden", stats === false ? "" : null); // its server has none, and never will
     set(content, "hidden", stats ? null : "");
     set(nothing, "hidden", stats ? "" : null);
-    say(note, state.viewpoint ? `of ${state.viewpoint}, since it started` : "");
+    const own = nodesOf(state).find((node) => node.self);
+    say(nothing, nothingWords(own, "Not measured yet."));
+    say(note, stats ? ["since it started", oldWords(own)].filter(Boolean).join(", ") : "");
     if (!stats) return;
     const latency = stats.commit_latency_ms ?? {};
     const rows = [
@@ -63,7 +67,7 @@ const show = (value) => (typeof value === "number" ? whole(value) : (value ?? "â
 function makeChart() {
   const slow = s("path", { class: "max" });
   const usual = s("path", { class: "p50" });
-  const empty = h("p", { class: "muted empty" }, "No commits in the last two minutes that this node measured: the leader does.");
+  const empty = h("p", { class: "muted empty" }, "No commits measured in the last two minutes: the leader measures them.");
   const svg = s("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": "Commit latency", hidden: true }, s("line", { class: "axis", x1: 0, x2: WIDTH, y1: HEIGHT - FLOOR, y2: HEIGHT - FLOOR }), slow, usual);
   const scale = h("p", { class: "muted" }, h("i", { class: "swatch p50" }), "median ", h("i", { class: "swatch max" }), "slowest of each second, last two minutes; ", h("span"));
   return {

@@ -1,10 +1,12 @@
 /** The table of nodes: everything the ring says, for eyes and ears that prefer rows. */
+import { linksOf } from "../connections.js";
 import { nodesOf, termColour } from "../trace.js";
 import { duration, faultWords, grouped, whole } from "../sentences.js";
 import { h, keyed, say, set } from "./dom.js";
 import { roleWords } from "./ring.js";
 
-const COLUMNS = ["Node", "Role", "Term", "Vote", "Leader", "Commit", "Applied", "Last", "Follows", "Link", "Heard", "Faults"];
+const COLUMNS = ["Node", "Role", "Term", "Vote", "Leader", "Commit", "Applied", "Last", "Follows", "Hears", "As of", "Faults"];
+const FRESH_MS = 20;
 const NUMBERS = new Set(["Commit", "Applied", "Last"]);
 
 export function makeTable(box, { pick }) {
@@ -23,29 +25,28 @@ export function makeTable(box, { pick }) {
 
   return (state, picked) => {
     const nodes = nodesOf(state);
-    const own = nodes.find((node) => node.self)?.status;
-    const last = Math.max(0, ...nodes.map((node) => node.status?.last_index ?? 0));
+    const links = linksOf(state);
     keyed(body, nodes, (node) => node.name, make, (row, node) => {
       const cells = row.children;
       const { status } = node;
       set(row, "class", node.name === picked ? "picked" : null);
-      say(cells[0].children[1], node.self ? " (here)" : "");
+      say(cells[0].children[1], node.self && state.source.kind === "node" ? " (here)" : "");
       say(cells[1], node.reachable ? roleWords(node) : `${roleWords(node)}${status ? `, was ${node.lastRole}` : ""}`);
       set(cells[1], "class", node.reachable ? null : "dim");
-      say(cells[2].firstChild, String(status?.term ?? "?"));
+      say(cells[2].firstChild, status ? String(node.term) : "?");
       set(cells[2].firstChild, "class", `chip c${termColour(node.term)}`);
       say(cells[3], status?.vote || "–");
       say(cells[4], status?.leader || "–");
       say(cells[5], number(status?.commit));
       say(cells[6], number(status?.applied));
       say(cells[7], number(status?.last_index));
-      const part = node.leads ? 1 : node.role === "initial" ? null : node.match?.match_index !== undefined && last ? node.match.match_index / last : null;
+      const part = node.leads ? 1 : node.role === "initial" ? null : node.match?.match_index !== undefined && node.lastIndex ? node.match.match_index / node.lastIndex : null;
       set(cells[8].firstChild, "hidden", part === null ? "" : null);
       if (part !== null) cells[8].firstChild.firstChild.style.transform = `scaleX(${Math.min(1, part)})`;
       say(cells[8].lastChild, follows(node));
-      const peer = own?.peers?.find((one) => one.name === node.name);
-      say(cells[9], node.self ? "–" : peer ? (peer.link_up ? "up" : "down") : "?");
-      say(cells[10], node.self ? "here" : status ? `${duration(node.ageMs)} ago` : "never");
+      const toIt = links.filter((link) => link.to === node.name);
+      say(cells[9], node.reachable ? `${toIt.filter((link) => link.state === "up" || link.state === "slow").length} of ${toIt.length}` : "?");
+      say(cells[10], !status ? "–" : node.ageMs < FRESH_MS && node.reachable ? "now" : `${duration(node.ageMs)} ago`);
       say(cells[11], grouped(node.faults).map(faultWords).join(", ") || (node.stale ? "stale: a higher term exists" : "none"));
     });
   };
