@@ -158,7 +158,7 @@ MemberChange = AddLearner | Promote | Remove | Replace | Readdress
 """What an operator may ask about members."""
 
 Order = Campaign | ForceTimeout | TransferLeadership | LeaveInitial
-"""What an operator may ask of the algorithm."""
+"""What else an operator may ask of the algorithm."""
 
 Event = (
     Deadline

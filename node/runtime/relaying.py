@@ -49,7 +49,7 @@ class Relaying:
             item.reply(_too_many(item.command))
             return
         order = PendingOrder(item.command, "", item.deadline_us, item.reply)
-        events.append(ORDERS[item.command](self._orders.add(order), item.target))
+        events.append(ORDERS[item.command](self._orders.add(order), item.arguments))
 
     def want_relay(self, item: WantRelay, heard: Member | None) -> None:
         """The one hop. What the link did not take was certainly not obeyed; what it took may be.
