@@ -88,7 +88,7 @@ def assemble(
     obeying = Obeying(about.name, shell, membership, Commander(about.name, membership, looking, network, faults))
 
     def configured(change: ConfigChanged) -> None:
-        membership.adopt(change.configuration)
+        membership.adopt(change.configuration, change.leaving)
         links.set_cluster_id(change.cluster_id)
 
     hooks = Hooks(

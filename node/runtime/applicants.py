@@ -36,8 +36,8 @@ def of_applicant(
         command,
         "",
         "refused",
-        f"{name} does not ask this node to be let in (asking: {asking or 'nobody'}): it must run on an empty disk, with "
-        "the members of this cluster as its seeds",
+        f"{name} does not ask this node to be let in (asking: {asking or 'nobody'}): it must run on an empty disk, "
+        "with the members of this cluster as its seeds",
     )
 
 

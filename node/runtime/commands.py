@@ -97,9 +97,9 @@ class FaultSpec(msgspec.Struct, frozen=True):
 
 class CommandSpec(msgspec.Struct, frozen=True):
     """`changes`: it does something; otherwise it only shows. `needs_faults`: only with --enable-faults. `fault`: what
-    it begins; the fault's value is the argument `ms` or `percent`, where there is one. `order`: the
-    algorithm obeys it, as this event, made from the number of the request and the arguments. `of_applicant`: what it does
-    not say of the member of that name is what that one said when it asked to be let in."""
+    it begins; the fault's value is the argument `ms` or `percent`, where there is one. `order`: the algorithm obeys it,
+    as this event, made from the number of the request and the arguments. `of_applicant`: what it does not say of the
+    member of that name is what that one said when it asked to be let in."""
 
     name: str
     summary: str

@@ -200,7 +200,7 @@ class Driver:
             case CommandReply():
                 self._relaying.replied(sender, message)
             case SnapshotPiece() | SnapshotPieceReply():
-                if self.snapshotting is not None and self._is_member(sender):
+                if self.snapshotting is not None and (self._is_member(sender) or self._of_this_cluster(message)):
                     self.snapshotting.arrived(sender, message)
             case _:
                 events.append(Receive(sender, message))
@@ -339,6 +339,14 @@ class Driver:
 
     def _member(self, name: str) -> Member | None:
         return self.core.configuration.member(name)
+
+    def _of_this_cluster(self, message: SnapshotPiece | SnapshotPieceReply) -> bool:
+        """A snapshot is taken from whoever is in this cluster, as entries are: a leader that was let in later, or got a
+        new disk, may help one that is behind and does not know it yet (thesis 4.1)."""
+        if not isinstance(message, SnapshotPiece):
+            return False
+        core = self.core
+        return core.invited or message.info.base.cluster_id == core.base.cluster_id
 
     def _is_member(self, sender: Member) -> bool:
         return self._member(sender.name) == sender
