@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 from node.discovery.static import StaticDiscovery
 from node.fault_control import FaultControl
-from node.network import PeerNetwork
+from node.network import GUESTS_MAX, PeerNetwork
 from node.observe.trace import Trace
 from node.raft.effects import ConfigChanged
 from node.raft.messages import Lane
 from node.raft.state import Chance
 from node.raft.types import MemberAddress
-from node.recovering import Opened, snapshot_settings
+from node.recovering import Opened, own_address, snapshot_settings
 from node.runtime.commanding import Commander
 from node.runtime.driver import Driver
 from node.runtime.handle import Handle
@@ -59,6 +59,8 @@ def assemble(
     membership = Membership(about.name, [MemberAddress(seed.name, seed.host, seed.port) for seed in settings.seeds])
     discovery = StaticDiscovery(membership.addresses())
     stack.push_async_callback(discovery.close)
+    address = own_address(settings)
+    guests_max = max(1, min(GUESTS_MAX, half_open_max // 4))  # out of the descriptors of strangers: four each
     links = PeerLinks(
         name=about.name,
         incarnation=opened.recovered.incarnation,
@@ -66,6 +68,7 @@ def assemble(
         cluster_id=opened.recovered.cluster_id,
         deliver=shell.deliver,
         on_link=_link_tracer(trace),
+        address=("", 0) if address is None else (address.host, address.port),
     )
     faulty = faults.wrap(links, membership.peers, chance) if faults is not None else None
     carrier = WebSocketCarrier(
@@ -76,13 +79,17 @@ def assemble(
         resolver=discovery,
         receiver=faulty or links,
         chance=chance,
-        settings=LinkSettings(half_open_max=half_open_max),
+        settings=LinkSettings(half_open_max=half_open_max, guests_max=guests_max),
     )
     links.attach(faulty or carrier)
     if faulty is not None:
         faulty.attach(carrier)
         stack.callback(faulty.close)
-    network = PeerNetwork(membership, discovery, carrier, faulty or carrier)
+    network = PeerNetwork(
+        membership, discovery, carrier, faulty or carrier, guests_max, hears=links.hears, forget=links.forget
+    )
+    links.open_door(network)
+    stack.callback(network.close)
 
     looking = Looking(about, shell, membership, links, faults, describe)
     obeying = Obeying(about.name, shell, membership, Commander(about.name, membership, looking, network, faults))

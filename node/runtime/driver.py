@@ -53,6 +53,9 @@ from node.runtime.snapshot_ports import Snapshots
 from node.runtime.snapshot_taking import SNAPSHOT_DEFAULTS, SnapshotSettings
 from node.runtime.snapshotting import Snapshotting
 
+HEARD_MAX = 128
+"""Names of which it is remembered who bears them."""
+
 FOLLOW_UPS_PER_TURN_MAX = 4
 """Steps of the core that follow from a turn's first one within the same turn; what is left waits for the next."""
 
@@ -184,7 +187,8 @@ class Driver:
         self, sender: Member, message: Message, now: int, events: list[Event], proposals: list[Proposal]
     ) -> None:
         self._trace.message(False, sender.name, message)
-        self._heard[sender.name] = sender
+        if sender.name in self._heard or len(self._heard) < HEARD_MAX:
+            self._heard[sender.name] = sender
         match message:
             case Forward():
                 if self._is_member(sender):

@@ -21,7 +21,7 @@ class Membership:
     """`seeds`: how each seed of the settings is reached. This node itself need not be one of them."""
 
     def __init__(self, own_name: str, seeds: Sequence[MemberAddress]) -> None:
-        self._own_name = own_name
+        self.own_name = own_name
         self._seeds = {seed.name: seed for seed in seeds}
         self._configuration = Configuration(())
         self._leaving: tuple[Member, ...] = ()
@@ -66,5 +66,5 @@ class Membership:
         configuration = self._configuration
         members = (*configuration.voters, *configuration.learners, *configuration.outgoing, *self._leaving)
         named = {member.name for member in members} or self._seeds.keys()
-        self.peers = tuple(sorted(name for name in named if name != self._own_name))
-        self.names = tuple(sorted((self._own_name, *self.peers)))
+        self.peers = tuple(sorted(name for name in named if name != self.own_name))
+        self.names = tuple(sorted((self.own_name, *self.peers)))

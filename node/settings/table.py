@@ -18,6 +18,7 @@ from node.settings.values import (
     NAME_PATTERN,
     MsRange,
     Seed,
+    address_of,
     boolean_of,
     choice_of,
     host_name_of,
@@ -54,6 +55,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "Addresses", "port for peers; 0 takes this node's own of seeds, so who is no seed must say", ge=0, le=65535
         ),
     ] = 0
+    peer_address: Annotated[
+        str,
+        _meta("Addresses", "host:port where peers reach this node; empty: as seeds say, else PEER_HOST:PEER_PORT"),
+    ] = ""
     client_url: Annotated[str, _meta("Addresses", "how clients reach this node; empty: http://HOST:PORT")] = ""
     allowed_hosts: Annotated[
         tuple[str, ...], _meta("Addresses", "names accepted in Host beside localhost and IP literals: a,b,...")
@@ -220,6 +225,8 @@ class Setting(msgspec.Struct, frozen=True):
             return seeds_of(text)
         if self.type == tuple[str, ...]:
             return tuple(host_name_of(part.strip()) for part in text.split(",") if part.strip())
+        if self.key == "peer_address" and text:
+            address_of(text)
         if self.key == "client_url" and text and not re.fullmatch(r"https?://[^/\s]+", text):
             raise ValueError("is not of the form http://host:port")
         if self.key == "name" and not re.fullmatch(NAME_PATTERN, text):
