@@ -171,6 +171,7 @@ class _Node:
         stack.callback(shell.stop)
         shell.start()
         core.looking.start_reporting()
+        core.begin_to_let_in()
         stack.callback(self._turns.stop)
         self._turns.start(loop)
         server = self._make_server(core, trace, metrics, stats, faults, clients, files.streams)

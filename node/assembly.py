@@ -6,6 +6,7 @@ every concrete class and must not decide anything.
 """
 
 import contextlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 from node.discovery.static import StaticDiscovery
@@ -17,6 +18,7 @@ from node.raft.messages import Lane
 from node.raft.state import Chance
 from node.raft.types import MemberAddress
 from node.recovering import Opened, own_address, snapshot_settings
+from node.runtime.auto_members import LOOK_S, AutoMembers
 from node.runtime.commanding import Commander
 from node.runtime.driver import Driver
 from node.runtime.handle import Handle
@@ -24,7 +26,7 @@ from node.runtime.hooks import Hooks
 from node.runtime.looking import About, Looking
 from node.runtime.membership import Membership
 from node.runtime.obeying import Obeying
-from node.runtime.shell import Shell
+from node.runtime.shell import Shell, monotonic_us
 from node.settings import Settings
 from node.statemachine.describe import describe
 from node.statemachine.store import KeyValueStore
@@ -42,6 +44,8 @@ class Core(NamedTuple):
     carrier: WebSocketCarrier
     looking: Looking
     handle: Handle
+    begin_to_let_in: Callable[[], None]
+    """Call once, when the shell runs: see `AutoMembers`."""
 
 
 def assemble(
@@ -117,7 +121,19 @@ def assemble(
         snapshot_settings=snapshot_settings(settings),
     )
     shell.attach(driver)
-    return Core(opened.store, driver, links, carrier, looking, Handle(shell, looking, obeying))
+    handle = Handle(shell, looking, obeying)
+    return Core(opened.store, driver, links, carrier, looking, handle, _letting_in(settings, shell, obeying))
+
+
+def _letting_in(settings: Settings, shell: Shell, obeying: Obeying) -> Callable[[], None]:
+    auto = AutoMembers(settings.auto_members, settings.election_timeout_ms.high * 1000, obeying.order)
+
+    def look() -> None:
+        now = monotonic_us()
+        auto.look(shell.core.status(now), now)
+        shell.later(LOOK_S, look)
+
+    return look if settings.auto_members else lambda: None
 
 
 def _link_tracer(trace: Trace) -> OnLink:

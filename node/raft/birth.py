@@ -39,7 +39,7 @@ import msgspec
 
 from node.raft.log import RaftLog
 from node.raft.membership import adopt, begin_anew
-from node.raft.messages import Append, AppendReply, Birth, RaftMessage, ReadContext
+from node.raft.messages import Append, AppendReply, Birth, Heartbeat, HeartbeatReply, RaftMessage, ReadContext
 from node.raft.quorum import majority
 from node.raft.roles import become_follower
 from node.raft.state import Applicant, HeardSeed, State
@@ -132,9 +132,13 @@ def on_invitation(state: State, sender: Member, message: RaftMessage) -> None:
     Only after one that is born has said that this very disk is let in: a leader may well send to the one that bore this
     name before, and that log would be taken for what this disk has promised (pitfall 36).
     """
-    if not state.invited or not isinstance(message, Append) or state.birth_token is not None:
+    if not state.invited or state.waits_in_initial or state.birth_token is not None:
         return
-    if state.waits_in_initial:
+    if isinstance(message, Heartbeat):
+        # What the leader sent before this one was invited is lost: it asks again once it hears that somebody is there.
+        state.send(sender.name, HeartbeatReply(message.term))
+        return
+    if not isinstance(message, Append):
         return
     if message.prev_index == 0 and message.entries and message.entries[0].index == 1:
         _write_first_entry(state, message.entries[0].data)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import msgspec
 
 from node.raft.errors import InvariantViolation, invariant
-from node.raft.types import ENTRY_OVERHEAD_BYTES, UNBORN, Base, Configuration, Entry, EntryKind
+from node.raft.types import ENTRY_OVERHEAD_BYTES, UNBORN, Base, Configuration, Entry, EntryKind, Member
 
 UNBOUNDED = 1 << 62
 """No limit, where the caller has made sure of one."""
@@ -68,6 +68,13 @@ class RaftLog:
     def configuration_index(self) -> int:
         """Where that one stands; the base's index where it is the base's."""
         return self._configurations[-1][0] if self._configurations else self.base.index
+
+    def has_named(self, member: Member) -> bool:
+        """Whether a configuration that is still known here has `member` in it."""
+        known = [self.base.configuration, *(configuration for _, configuration in self._configurations)]
+        if self.base.birth:
+            known.append(Configuration.decode(self.base.birth))
+        return any(member in configuration.members for configuration in known)
 
     def configuration_at(self, index: int) -> Configuration:
         """The latest one at `index` or before it, `index` being the base's or that of an entry."""

@@ -67,7 +67,8 @@ class CoreStatus(msgspec.Struct, frozen=True):
     learners: tuple[Member, ...]
     peers: tuple[PeerStatus, ...]
     waiting_for: str
-    """INITIAL only: what birth waits for, a sentence for people; otherwise empty."""
+    """What birth waits for, in INITIAL, or why a node that is born has no part in anything; a sentence for people,
+    empty on a member."""
     election_timeout_us: int = 0
     """The timeout that is drawn now (section 5.2)."""
     election_due_in_us: int | None = None
@@ -87,12 +88,16 @@ class CoreStatus(msgspec.Struct, frozen=True):
     changing_members: bool = False
     """Whether the configuration in force is not known to be committed yet."""
     removed: bool = False
-    """Whether this node is no member of the configuration in force."""
+    """Whether this node was a member, and the configuration in force has it no more."""
+    addresses: tuple[MemberAddress, ...] = ()
+    """How members are reached, where the configuration in force says so."""
 
 
 def status_of(state: State, now: int) -> CoreStatus:
     """A copy of what this server knows; its length depends on the members alone."""
     deadline = state.deadline
+    outside = state.born and state.birth_token is None and state.self_member is None
+    removed = outside and state.log.has_named(state.me)
     log = state.log
     return CoreStatus(
         name=state.identity.name,
@@ -114,7 +119,7 @@ def status_of(state: State, now: int) -> CoreStatus:
         voters=state.configuration.voters,
         learners=state.configuration.learners,
         peers=tuple(_peer_status(state, peer, now) for peer in _known_peers(state)),
-        waiting_for=waiting_for(state, now) if state.role is Role.INITIAL else "",
+        waiting_for=waiting_for(state, now) if state.role is Role.INITIAL else _outside(outside, removed),
         election_timeout_us=state.election_timeout_us,
         election_due_in_us=None if state.election_due_us is None else max(0, state.election_due_us - now),
         transferring_to=state.transfer.target.name if state.transfer is not None else "",
@@ -124,8 +129,15 @@ def status_of(state: State, now: int) -> CoreStatus:
         reads_waiting=reads_waiting(state),
         applicants=tuple(_applicants(state, now)),
         changing_members=state.born and not state.settled,
-        removed=state.born and state.birth_token is None and state.self_member is None,
+        removed=removed,
+        addresses=state.configuration.addresses,
     )
+
+
+def _outside(outside: bool, removed: bool) -> str:
+    if removed:
+        return "it was removed from the cluster and has no part in it any more: it can be stopped"
+    return "it was let in and catches up with the log" if outside else ""
 
 
 def _applicants(state: State, now: int) -> Iterator[ApplicantStatus]:

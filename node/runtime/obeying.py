@@ -60,6 +60,14 @@ class Obeying:
             self._shell.post(WantRelay(target, name, msgspec.json.encode(checked), deadline_us, reply))
         return await future
 
+    def order(self, name: str, given: Mapping[str, object], reply: CommandReplied) -> None:
+        """A command of the core's, by this node itself."""
+        checked = _checked(name, given)
+        if isinstance(checked, CommandOutcome):
+            reply(checked)
+        else:
+            self._obey(name, checked, self._shell.until_us(RELAYED_TIMEOUT_US), reply, relayed=False)
+
     def on_command(self, name: str, arguments: bytes, reply: CommandReplied) -> None:
         """A member relays a command: the driver's hook."""
         try:

@@ -71,6 +71,13 @@ def host_name_of(text: str) -> str:
     return text.lower()
 
 
+def name_pattern_of(text: str) -> str:
+    """A node's name, with * and ? for what may be anything."""
+    if not re.fullmatch(r"[A-Za-z0-9._*?-]{1,63}", text):
+        raise ValueError(f"holds {text!r}, which is no name of a node, and no pattern of one such as raft-*")
+    return text
+
+
 def address_of(text: str) -> tuple[str, int]:
     """`host:port`."""
     found = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^\s:=\[\]]+):(\d{1,5})", text)

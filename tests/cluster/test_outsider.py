@@ -92,3 +92,9 @@ async def _get(cluster: Cluster, url: str) -> Any:
     timeout = aiohttp.ClientTimeout(total=10)
     async with cluster.http.get(url, timeout=timeout) as answer:
         return await answer.json()
+
+
+async def _all_show(cluster: Cluster, name: str) -> bool:
+    """Whether every member says that `name` asks to be let in."""
+    found = [await _get(cluster, f"{cluster.url(node)}/members") for node in cluster.nodes]
+    return all(name in [one["name"] for one in members["applicants"]] for members in found)

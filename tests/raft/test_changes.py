@@ -363,6 +363,14 @@ def test_it_says_what_it_has_and_is_born_of_the_first_entry_as_a_learner() -> No
     assert not sent(server.pass_time(5 * ELECTION_MAX_US), Vote)
 
 
+def test_what_the_leader_sent_too_early_is_sent_again_because_its_heartbeat_is_answered() -> None:
+    server = outsider()
+    told(server, invited=False)
+    assert not of(server.receive("a", Heartbeat(4, 0)), Send)
+    told(server, invited=True)
+    assert sent(server.receive("a", Heartbeat(4, 0)), HeartbeatReply, "a") == [HeartbeatReply(4)]
+
+
 def test_it_is_born_of_a_snapshot_where_the_log_begins_later() -> None:
     server = outsider()
     told(server, invited=True)

@@ -67,7 +67,7 @@ class Node:
         self.got.append((sender.name, message))
         self._changed.set()
 
-    def _on_link(self, _peer: str, _lane: Lane, _direction: str, _up: bool, reason: str) -> None:
+    def _on_link(self, peer: str, lane: Lane, direction: str, up: bool, reason: str) -> None:
         self.refusals.append(reason)
         self._changed.set()
 
