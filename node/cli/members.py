@@ -4,7 +4,6 @@ Why it exists: a change is the leader's to make, and only it can say that it is 
 it, nor copy a disk's number. Which changes are allowed the node says.
 """
 
-import asyncio
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -104,6 +103,7 @@ def _replace(name: Name, url: Urls = None, data_dir: DataDirOption = None, as_js
 
 def _change(command: str, name: str, more: Mapping[str, str], url: Urls, data_dir: DataDirOption, as_json: bool) -> int:
     """Ask the leader, over one hop from a node that knows it."""
+    import asyncio
     from urllib.parse import quote
 
     asked, members = _members(targets(url or [], data_dir))
@@ -132,6 +132,8 @@ def _said(members: Mapping[str, Any], name: str) -> dict[str, str]:
 
 def _members(nodes: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
     """The node to go on with, and its `/members`: the leader's where it is among those, else of one that knows it."""
+    import asyncio
+
     found: list[tuple[str, dict[str, Any]]] = []
     problem: Failure | None = None
     for url in nodes:

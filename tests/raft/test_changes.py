@@ -239,7 +239,7 @@ def test_the_only_voter_stays() -> None:
 # --- a leader that goes -------------------------------------------------------------------------------------------
 
 
-def test_a_leader_that_is_removed_leads_until_that_is_committed_and_counts_nothing() -> None:
+def test_pitfall_26_a_leader_that_is_removed_leads_until_that_is_committed_and_counts_nothing() -> None:
     server = leader()
     ask(server, Remove(1, "a"))
     server.persist()

@@ -66,7 +66,7 @@ def peers_of(server: Server) -> list[str]:
 # --- a follower -------------------------------------------------------------------------------------------------
 
 
-def test_a_configuration_is_in_force_from_its_append_on_before_it_is_durable_or_committed() -> None:
+def test_pitfall_24_a_configuration_is_in_force_from_its_append_on_before_it_is_durable_or_committed() -> None:
     server = follower()
     effects = server.receive("b", Append(1, 1, 0, 1, (change(2, 1, of_names("abcd")),)))
     assert adopted(effects) == [of_names("abcd")]
@@ -158,6 +158,37 @@ def test_a_learner_is_asked_for_no_vote_and_its_vote_counts_for_nothing() -> Non
     assert server.role() is Role.PRE_CANDIDATE
     server.receive("c", PreVoteReply(request.term, True, request.campaign))
     assert server.role() is Role.CANDIDATE
+
+
+def test_pitfall_24_who_campaigns_asks_the_voters_of_the_latest_configuration_in_its_log() -> None:
+    server = follower()
+    server.receive("b", Append(1, 1, 0, 1, (change(2, 1, of_names("abcde")),)))
+    asked = server.deadline()
+    request = sent(asked, PreVote)[0]
+    assert receivers(asked, PreVote) == ["b", "c", "d", "e"]
+    server.receive("c", PreVoteReply(request.term, True, request.campaign))
+    assert server.role() is Role.PRE_CANDIDATE, "two of three would have been enough before"
+
+
+def test_pitfall_25_a_learner_that_is_asked_for_a_vote_gives_it() -> None:
+    """Who asks counts it as a voter: it was promoted, and does not know it yet."""
+    server = Server(name="d", hard=HardState(1, "", 1), entries=(*log_of(()), change(2, 1, of_names("abc", "d"))))
+    server.settle()
+    assert promised(server.receive("b", PreVote(2, 2, 1, 1)), PreVoteReply) == [PreVoteReply(2, True, 1)]
+    assert promised(server.receive("b", Vote(2, 2, 1)), VoteReply) == [VoteReply(2, True)]
+
+
+def test_pitfall_26_a_removed_follower_that_does_not_know_it_disturbs_nobody() -> None:
+    server = follower()
+    server.receive("b", Append(1, 1, 0, 1, (change(2, 1, of_names("ab")),)))
+    server.persist()
+    server.receive("b", Heartbeat(1, 2))
+    refused = promised(server.receive("c", PreVote(2, 1, 0, 1)), PreVoteReply)
+    assert [reply.granted for reply in refused] == [False]
+    server.receive("c", Vote(9, 1, 0))
+    assert (server.term, server.raft.leader) == (1, "b")
+    server.receive("c", HeartbeatReply(9))
+    assert server.term == 1
 
 
 def test_a_server_that_is_removed_says_so_and_campaigns_no_more_until_that_is_truncated() -> None:
