@@ -11,7 +11,7 @@ import typer
 
 from node.cli import stdout
 from node.cli.command import ask, raise_unless_ok
-from node.cli.failure import EXIT_CODES, UNAVAILABLE, Failure
+from node.cli.failure import EXIT_CODES, UNAVAILABLE, UNKNOWN_OUTCOME, Failure
 from node.cli.group import Group, for_programs
 from node.cli.show import print_object, print_table
 from node.cli.targets import DataDirOption, targets
@@ -141,7 +141,12 @@ def _members(nodes: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
             status, body = asyncio.run(ask("GET", f"{url}/members", None))
             raise_unless_ok(status, body)
         except Failure as failure:
-            problem = failure
+            unread = failure.code == UNKNOWN_OUTCOME
+            problem = (
+                Failure(f"{url} gives no answer that can be read; nothing happened.", UNAVAILABLE)
+                if unread
+                else failure
+            )
             continue
         found.append((url, body))
     if not found:

@@ -162,6 +162,8 @@ def waiting_for(state: State, now: int) -> str:
     """Why this node is INITIAL, one sentence for people."""
     if state.waits_in_initial:
         return "it was started to wait here (wait_in_initial): the command become_follower lets it go on"
+    if state.invited and state.birth_token is None:
+        return "it was let in, and the leader sends it the log"
     if state.identity.name not in state.identity.seeds:
         return f"it is none of the seeds {', '.join(state.identity.seeds)}: it waits until the members let it in"
     if state.birth_token is not None:

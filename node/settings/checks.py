@@ -62,7 +62,7 @@ def remarks(settings: Settings) -> tuple[str, ...]:
     """What is allowed and may well be a mistake, one sentence each; nothing where all is as usual."""
     if settings.own_seed is not None:
         return ()
-    return (f"{_no_seed(settings)}: this node waits until the members let it in",)
+    return (f"{_no_seed(settings)}: until it is a member, it waits to be let in",)
 
 
 def _no_seed(settings: Settings) -> str:

@@ -269,7 +269,9 @@ def test_afterwards_it_does_not_campaign_and_says_that_it_was_removed() -> None:
     server = leader()
     ask(server, Remove(1, "a"))
     answered(server, "bc")
-    assert server.raft.status(server.now).removed
+    status = server.raft.status(server.now)
+    assert status.removed
+    assert status.waiting_for.startswith("it was removed from the cluster")
     assert not sent(server.pass_time(5 * ELECTION_MAX_US), Vote)
     assert server.raft.status(server.now).election_due_in_us is None
 
@@ -360,6 +362,8 @@ def test_it_says_what_it_has_and_is_born_of_the_first_entry_as_a_learner() -> No
     assert server.role() is Role.FOLLOWER
     effects = server.receive("a", Append(4, 1, 0, 7, commands(2, (1, 1))))
     assert promised(effects, AppendReply, "a") == [AppendReply(4, True, 3)]
+    status = server.raft.status(server.now)
+    assert (status.removed, status.waiting_for) == (False, "it was let in and catches up with the log")
     assert not sent(server.pass_time(5 * ELECTION_MAX_US), Vote)
 
 
@@ -369,6 +373,7 @@ def test_what_the_leader_sent_too_early_is_sent_again_because_its_heartbeat_is_a
     assert not of(server.receive("a", Heartbeat(4, 0)), Send)
     told(server, invited=True)
     assert sent(server.receive("a", Heartbeat(4, 0)), HeartbeatReply, "a") == [HeartbeatReply(4)]
+    assert server.raft.status(server.now).waiting_for == "it was let in, and the leader sends it the log"
 
 
 def test_it_is_born_of_a_snapshot_where_the_log_begins_later() -> None:
