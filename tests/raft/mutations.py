@@ -1035,8 +1035,14 @@ MUTATIONS = (
     Mutation(
         "take the log of a cluster that has not let this disk in",
         "birth.py",
-        "    if not state.invited or not isinstance(message, Append) or state.birth_token is not None:",
-        "    if not isinstance(message, Append) or state.birth_token is not None:",
+        "    if not state.invited or state.waits_in_initial or state.birth_token is not None:",
+        "    if state.waits_in_initial or state.birth_token is not None:",
+    ),
+    Mutation(
+        "leave the leader's heartbeat to a disk that was let in without an answer",
+        "birth.py",
+        "        state.send(sender.name, HeartbeatReply(message.term))",
+        "        pass",
     ),
     Mutation(
         "take the snapshot of a cluster that has not let this disk in",

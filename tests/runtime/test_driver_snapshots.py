@@ -434,7 +434,9 @@ def test_one_of_another_cluster_is_not_listened_to() -> None:
     story = following()
     info, file = sent_to(story, [b"a"])
     foreign = msgspec.structs.replace(info, base=msgspec.structs.replace(info.base, cluster_id="another"))
+    story.bench.take(Arrived(Member("n4", "n4-disk"), SnapshotPiece(foreign, 0, b"", 1)))
     story.bench.take(Arrived(Member("n4", "n4-disk"), SnapshotPiece(foreign, 0, file, 1)))
+    story.quiet()
     assert story.replies() == []
 
 
