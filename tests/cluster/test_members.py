@@ -182,6 +182,34 @@ async def test_a_fourth_node_comes_in_catches_up_votes_and_takes_the_place_of_on
             await load.nothing_is_lost()
 
 
+async def test_a_follower_that_was_away_takes_a_snapshot_from_a_leader_that_it_does_not_know(tmp_path: Path) -> None:
+    async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 4) as load, fourth(cluster) as url:
+        leader = await cluster.leader()
+        away = next(name for name in cluster.nodes if name != leader)
+        cluster.signal(away, signal.SIGKILL)
+        await is_a(cluster, "applicants", "n4")
+        await done(cluster, "add", "n4")
+        await done(cluster, "promote", "n4")
+        there = await cluster.leader()
+
+        async def n4_leads() -> bool:
+            handed = {"target": "n4"}
+            async with cluster.http.post(f"{cluster.url(there)}/commands/transfer_leadership", json=handed):
+                return bool((await status_at(cluster, url)).get("role") == "leader")
+
+        await cluster.until(n4_leads, "n4 leads")
+        await load.more_acknowledged(3 * (ENTRIES + TAIL))
+        await cluster.start_node(away)
+
+        async def follows() -> bool:
+            status = await cluster.status(away)
+            voters = [voter["name"] for voter in status["voters"]] if status else []
+            return bool(status and status["first_index"] > 1 and status["leader"] == "n4" and "n4" in voters)
+
+        await cluster.until(follows, f"{away} follows n4")
+        await load.more_acknowledged(20)
+
+
 async def test_one_that_was_removed_may_come_back_on_an_empty_disk(tmp_path: Path) -> None:
     async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 2) as load:
         async with fourth(cluster):
