@@ -182,6 +182,7 @@ class _Node:
             settings.auto_compaction_minutes * 60.0,
             settings.auto_compaction_revisions,
         ).start()
+        core.begin_to_let_in()
         stack.callback(self._turns.stop)
         self._turns.start(loop)
         server = self._make_server(core, trace, metrics, stats, faults, clients, files.streams)

@@ -6,17 +6,19 @@ every concrete class and must not decide anything.
 """
 
 import contextlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 from node.discovery.static import StaticDiscovery
 from node.fault_control import FaultControl
-from node.network import PeerNetwork
+from node.network import GUESTS_MAX, PeerNetwork
 from node.observe.trace import Trace
 from node.raft.effects import ConfigChanged
 from node.raft.messages import Lane
 from node.raft.state import Chance
 from node.raft.types import MemberAddress
-from node.recovering import Opened, snapshot_settings
+from node.recovering import Opened, own_address, snapshot_settings
+from node.runtime.auto_members import LOOK_S, AutoMembers
 from node.runtime.commanding import Commander
 from node.runtime.driver import Driver
 from node.runtime.handle import Handle
@@ -24,7 +26,7 @@ from node.runtime.hooks import Hooks
 from node.runtime.looking import About, Looking
 from node.runtime.membership import Membership
 from node.runtime.obeying import Obeying
-from node.runtime.shell import Shell
+from node.runtime.shell import Shell, monotonic_us
 from node.settings import Settings
 from node.statemachine.describe import describe
 from node.statemachine.store import KeyValueStore
@@ -42,6 +44,8 @@ class Core(NamedTuple):
     carrier: WebSocketCarrier
     looking: Looking
     handle: Handle
+    begin_to_let_in: Callable[[], None]
+    """Call once, when the shell runs: see `AutoMembers`."""
 
 
 def assemble(
@@ -59,6 +63,8 @@ def assemble(
     membership = Membership(about.name, [MemberAddress(seed.name, seed.host, seed.port) for seed in settings.seeds])
     discovery = StaticDiscovery(membership.addresses())
     stack.push_async_callback(discovery.close)
+    address = own_address(settings)
+    guests_max = max(1, min(GUESTS_MAX, half_open_max // 4))  # out of the descriptors of strangers: four each
     links = PeerLinks(
         name=about.name,
         incarnation=opened.recovered.incarnation,
@@ -68,6 +74,7 @@ def assemble(
         on_link=_link_tracer(trace),
         on_process_up=shell.process_up,
         on_process_gone=shell.process_gone,
+        address=("", 0) if address is None else (address.host, address.port),
     )
     faulty = faults.wrap(links, membership.peers, chance) if faults is not None else None
     carrier = WebSocketCarrier(
@@ -78,19 +85,23 @@ def assemble(
         resolver=discovery,
         receiver=faulty or links,
         chance=chance,
-        settings=LinkSettings(half_open_max=half_open_max),
+        settings=LinkSettings(half_open_max=half_open_max, guests_max=guests_max),
     )
     links.attach(faulty or carrier)
     if faulty is not None:
         faulty.attach(carrier)
         stack.callback(faulty.close)
-    network = PeerNetwork(membership, discovery, carrier, faulty or carrier)
+    network = PeerNetwork(
+        membership, discovery, carrier, faulty or carrier, guests_max, hears=links.hears, forget=links.forget
+    )
+    links.open_door(network)
+    stack.callback(network.close)
 
     looking = Looking(about, shell, membership, links, faults, describe)
     obeying = Obeying(about.name, shell, membership, Commander(about.name, membership, looking, network, faults))
 
     def configured(change: ConfigChanged) -> None:
-        membership.adopt(change.configuration)
+        membership.adopt(change.configuration, change.leaving)
         links.set_cluster_id(change.cluster_id)
 
     hooks = Hooks(
@@ -112,7 +123,19 @@ def assemble(
         snapshot_settings=snapshot_settings(settings),
     )
     shell.attach(driver)
-    return Core(opened.store, driver, links, carrier, looking, Handle(shell, looking, obeying))
+    handle = Handle(shell, looking, obeying)
+    return Core(opened.store, driver, links, carrier, looking, handle, _letting_in(settings, shell, obeying))
+
+
+def _letting_in(settings: Settings, shell: Shell, obeying: Obeying) -> Callable[[], None]:
+    auto = AutoMembers(settings.auto_members, settings.election_timeout_ms.high * 1000, obeying.order)
+
+    def look() -> None:
+        now = monotonic_us()
+        auto.look(shell.core.status(now), now)
+        shell.later(LOOK_S, look)
+
+    return look if settings.auto_members else lambda: None
 
 
 def _link_tracer(trace: Trace) -> OnLink:

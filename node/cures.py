@@ -6,10 +6,10 @@ elsewhere. Each is the end of a sentence.
 """
 
 MEMBER_LOST = (
-    "keep this node stopped and the others running, which go on without it; for a full cluster again, back up and "
-    "restore into a new one (docs/operations.md)"
+    "start it on an empty data folder while a majority of the others runs: it asks to be let in as a new member "
+    "(raft-node members replace, then promote; docs/operations.md)"
 )
-"""Members cannot be changed yet, so a disk that cannot be trusted cannot be replaced: an empty one has no vote."""
+"""A disk that cannot be trusted is replaced: an empty one has no vote that the old one could have given."""
 
 FREE_SPACE = "free space on its disk, then start the node again"
 RAISE_QUOTA = "raise the disk quota, then start the node again"

@@ -18,6 +18,7 @@ from node.raft.state import Chance, Identity
 from node.raft.types import MemberAddress
 from node.runtime.snapshot_taking import SnapshotSettings
 from node.settings import Settings
+from node.settings.values import ANY_ADDRESS, address_of
 from node.statemachine.store import KeyValueStore
 from node.statemachine.work import EVERYTHING
 from node.storage.errors import StorageError
@@ -28,8 +29,6 @@ from node.storage.wal import Wal, open_wal
 from node.storage.worker import ThreadedWorker
 
 T = TypeVar("T")
-
-ANY_ADDRESS = ("0.0.0.0", "::")
 
 
 class Surroundings(NamedTuple):
@@ -195,15 +194,22 @@ async def beside_the_loop(work: Callable[[], T], given_up: asyncio.Event, name: 
 
 
 def own_address(settings: Settings) -> MemberAddress | None:
-    """How others reach this node, for the configuration that it may be born with; None where it is no seed.
+    """How others reach this node: for the configuration that it may be born with or let in to, and for who hears of it
+    first from itself. None: it does not say.
 
     A listener that takes any address, or any port, has none that others could use: then no URL is told.
     """
-    own = next((seed for seed in settings.seeds if seed.name == settings.name), None)
-    if own is None:
+    own = settings.own_seed
+    if settings.peer_address:
+        host, port = address_of(settings.peer_address)
+    elif own is not None:
+        host, port = own.host, own.port
+    elif settings.peer_host not in ANY_ADDRESS and settings.peer_port:
+        host, port = settings.peer_host, settings.peer_port
+    else:
         return None
     tells = settings.client_url or (settings.port and settings.host not in ANY_ADDRESS)
-    return MemberAddress(own.name, own.host, own.port, client_url(settings) if tells else "")
+    return MemberAddress(settings.name, host, port, client_url(settings) if tells else "")
 
 
 def client_url(settings: Settings) -> str:

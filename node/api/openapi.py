@@ -176,6 +176,7 @@ PATHS: dict[str, dict[str, Operation]] = {
         ),
     },
     "/status": {"get": _look("this node's own view", "Status")},
+    "/members": {"get": _look("who belongs, and who asks to", "Members")},
     "/cluster": {"get": _look("every node as seen from here", "Cluster")},
     "/log": {
         "get": _look(

@@ -76,6 +76,7 @@ def _operations() -> dict[str, Schema]:
             "uptime_ms": DURATION,
             "time_us": COUNT,
             "leaving": FLAG,
+            "removed": FLAG,
             "voters": items(_MEMBER),
             "learners": items(_MEMBER),
             "peers": items(record({"name": TEXT, "last_contact_ms": either(DURATION, NULL), "link_up": FLAG})),
@@ -96,7 +97,26 @@ def _operations() -> dict[str, Schema]:
     command = record(
         {"name": TEXT, "summary": TEXT, "arguments": items(_ARGUMENT), "changes": FLAG, "needs_faults": FLAG}
     )
+    reached = {"name": TEXT, "incarnation": TEXT, "address": TEXT, "client_url": TEXT}
+    row = record(
+        {
+            **reached,
+            "leader": FLAG,
+            "last_contact_ms": either(DURATION, NULL),
+            "match_index": either(COUNT, NULL),
+            "lag_entries": either(COUNT, NULL),
+        }
+    )
     return {
+        "Members": record(
+            {
+                **dict.fromkeys(("node", "cluster_id", "leader"), TEXT),
+                **dict.fromkeys(("changing", "removed"), FLAG),
+                "voters": items(row),
+                "learners": items(row),
+                "applicants": items(record({**reached, "replaces": TEXT, "age_ms": DURATION})),
+            }
+        ),
         "Error": record({"error": TEXT, "message": TEXT}, field=TEXT),
         "Index": record({"routes": table(TEXT)}),
         "Source": record({"kind": {"enum": ["node", "monitor"]}}, name=TEXT),

@@ -25,6 +25,7 @@ from node.api.guard import from_aiohttp, make_guard
 from node.api.inputs import REQUEST_LINE_BYTES_MAX
 from node.api.kv import KeyValueApi, StoreView
 from node.api.listening import Listener, bound_sockets
+from node.api.members import MembersApi
 from node.api.openapi import openapi
 from node.api.operations import OperationsApi, index
 from node.api.outage import make_outage
@@ -89,6 +90,7 @@ def build_app(
     app.router.add_routes(KeyValueApi(handle, store, metrics, slices, quota).routes())
     app.router.add_routes(EtcdApi(handle, store, metrics, lambda: trace.term, slices, quota).routes())
     app.router.add_routes(OperationsApi(handle, metrics, stats, slices).routes())
+    app.router.add_routes(MembersApi(handle).routes())
     app.router.add_routes(CommandsApi(handle, faults_enabled).routes())
     app.router.add_routes(streams.routes())
     app.router.add_get("/openapi.json", openapi)

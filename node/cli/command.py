@@ -46,18 +46,18 @@ def _command(
     url = _url_of(node, data_dir)
     given = _parsed(arguments or [])
     if name is None:
-        status, body = asyncio.run(_ask("GET", f"{url}/commands", None))
-        _raise_unless_ok(status, body)
+        status, body = asyncio.run(ask("GET", f"{url}/commands", None))
+        raise_unless_ok(status, body)
         _print_list(body, as_json)
         return 0
     from urllib.parse import quote
 
-    status, body = asyncio.run(_ask("POST", f"{url}/commands/{quote(name, safe='')}", given))
+    status, body = asyncio.run(ask("POST", f"{url}/commands/{quote(name, safe='')}", given))
     if status == 200:
         stdout.done(f"{body.get('node')}: {body.get('message')}: that is done")
     if as_json:
         print_object(body)
-    _raise_unless_ok(status, body)
+    raise_unless_ok(status, body)
     if not as_json:
         print(f"{body.get('node')}: {body.get('message')}")
         _print_data(body.get("data"))
@@ -88,7 +88,7 @@ def _parsed(arguments: list[str]) -> dict[str, str]:
     return given
 
 
-async def _ask(method: str, url: str, arguments: dict[str, str] | None) -> tuple[int, dict[str, Any]]:
+async def ask(method: str, url: str, arguments: dict[str, str] | None) -> tuple[int, dict[str, Any]]:
     """(HTTP status, JSON object). Raises Failure where no node answers."""
     import aiohttp
     import msgspec
@@ -98,7 +98,7 @@ async def _ask(method: str, url: str, arguments: dict[str, str] | None) -> tuple
 
     timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS, sock_connect=2.0)
     body = None if arguments is None else msgspec.json.encode(arguments)
-    base = url.partition("/commands")[0]
+    base = "/".join(url.split("/")[:3])
     try:
         async with (
             new_session() as session,
@@ -119,7 +119,7 @@ async def _ask(method: str, url: str, arguments: dict[str, str] | None) -> tuple
         ) from None
 
 
-def _raise_unless_ok(status: int, body: dict[str, Any]) -> None:
+def raise_unless_ok(status: int, body: dict[str, Any]) -> None:
     if status == 200:
         return
     reason = str(body.get("message") or f"HTTP {status}").rstrip(".")

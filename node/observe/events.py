@@ -101,6 +101,11 @@ KINDS: dict[str, EventKind] = {
         "log",
         "refused entries of {leader} at {index}: they do not fit",
     ),
+    "members": EventKind(
+        "a leader appended a change of members; detail: index, says (what then holds)",
+        "elections",
+        "{says}, by entry {index}",
+    ),
     "progress": EventKind(
         "a follower's progress changed; detail: peer, from, to", "log", "now sends to {peer} in mode {to}, was {from}"
     ),

@@ -69,6 +69,8 @@ def readyz(
         return Verdict(False, "leaving: the node was asked to stop")
     if core.role is Role.INITIAL:
         return Verdict(False, f"the node belongs to no cluster yet: {core.waiting_for or 'waiting for birth'}")
+    if core.removed:
+        return Verdict(False, core.waiting_for)
     if leaderless_us is None:
         return Verdict(False, "no leader is known")
     limit_us = READY_LEADERLESS_TIMEOUTS * election_timeout_us

@@ -38,12 +38,15 @@ It must not run once a log has an entry.
 import msgspec
 
 from node.raft.log import RaftLog
-from node.raft.membership import adopt
-from node.raft.messages import Birth, ReadContext
+from node.raft.membership import adopt, begin_anew
+from node.raft.messages import Append, AppendReply, Birth, Heartbeat, HeartbeatReply, RaftMessage, ReadContext
 from node.raft.quorum import majority
 from node.raft.roles import become_follower
-from node.raft.state import HeardSeed, State
-from node.raft.types import Configuration, Entry, EntryKind, Member, base_of_birth
+from node.raft.state import Applicant, HeardSeed, State
+from node.raft.types import Base, Configuration, Entry, EntryKind, Member, base_of_birth
+
+APPLICANTS_MAX = 16
+"""Servers without a log that are remembered as having asked to be let in."""
 
 FRESH_HEARTBEATS = 10
 """How many heartbeat intervals a word stays valid: a seed that fell silent is not seen any more."""
@@ -76,6 +79,7 @@ def on_birth(state: State, sender: Member, message: Birth, now: int) -> None:
         return  # to be heard is to agree; whoever waits does not agree yet
     if state.born:
         if message.answer:
+            _note_applicant(state, sender, message, now)
             _answer_as_born(state, sender, message.challenge)
         return
     if sender.name not in state.identity.seeds or _known_by_another_disk(state, sender, now):
@@ -86,6 +90,8 @@ def on_birth(state: State, sender: Member, message: Birth, now: int) -> None:
     state.last_heard[sender.name] = now
     state.birth.heard[sender.name] = HeardSeed(sender, now, message)
     view = _see(state, now)
+    if message.invited:
+        state.invited = True
     says = message.configuration or Configuration(message.view, addresses=message.addresses).encode()
     if says != view.encode():
         state.birth.agreed.pop(sender, None)
@@ -109,10 +115,55 @@ def on_birth_durable(state: State, token: int, now: int) -> None:
         become_follower(state, state.term, "", now, "born")
 
 
+def _note_applicant(state: State, sender: Member, message: Birth, now: int) -> None:
+    """Somebody without a log asks: an operator, or a setting, may let it in (changes.py)."""
+    if sender in state.configuration.members:
+        state.applicants.pop(sender.name, None)
+        return
+    state.applicants.pop(sender.name, None)  # the newest is the last
+    while len(state.applicants) >= APPLICANTS_MAX:
+        del state.applicants[next(iter(state.applicants))]
+    state.applicants[sender.name] = Applicant(sender, message.address, now)
+
+
+def on_invitation(state: State, sender: Member, message: RaftMessage) -> None:
+    """A server without a log whose cluster has let it in gets the log from the leader: entry 1 alone is its birth.
+
+    Only after one that is born has said that this very disk is let in: a leader may well send to the one that bore this
+    name before, and that log would be taken for what this disk has promised (pitfall 36).
+    """
+    if not state.invited or state.waits_in_initial or state.birth_token is not None:
+        return
+    if isinstance(message, Heartbeat):
+        # What the leader sent before this one was invited is lost: it asks again once it hears that somebody is there.
+        state.send(sender.name, HeartbeatReply(message.term))
+        return
+    if not isinstance(message, Append):
+        return
+    if message.prev_index == 0 and message.entries and message.entries[0].index == 1:
+        _write_first_entry(state, message.entries[0].data)
+    else:
+        # It has nothing. The term is only repeated: who has no vote has none to keep for it.
+        state.send(sender.name, AppendReply(message.term, False, message.prev_index, 0, 0))
+
+
+def on_snapshot_of_invitation(state: State, sender: Member, base: Base, now: int) -> None:
+    """The same where the leader's log does not begin with entry 1 any more: the snapshot is its birth."""
+    if not state.invited or state.birth_token is not None or state.waits_in_initial:
+        return
+    state.birth_due_us = None
+    state.birth_token = state.disk.next_token
+    state.disk.hard_state_changed()
+    begin_anew(state, base, now)
+    state.send_when_durable(sender.name, AppendReply(state.term, True, state.commit))
+
+
 def waiting_for(state: State, now: int) -> str:
     """Why this node is INITIAL, one sentence for people."""
     if state.waits_in_initial:
         return "it was started to wait here (wait_in_initial): the command become_follower lets it go on"
+    if state.invited and state.birth_token is None:
+        return "it was let in, and the leader sends it the log"
     if state.identity.name not in state.identity.seeds:
         return f"it is none of the seeds {', '.join(state.identity.seeds)}: it waits until the members let it in"
     if state.birth_token is not None:
@@ -222,7 +273,9 @@ def _answer_as_born(state: State, sender: Member, challenge: ReadContext | None)
         return
     # With the address it was born with: without it a late seed would see another set than the one that was born.
     address = born_with.address(state.me.name)
-    state.send(sender.name, Birth((), data, answer=False, challenge=challenge, address=address))
+    # A leader's change alone says so, no birth, which others may have left by now: for that there are the rules above.
+    invited = state.settled and sender in state.configuration.members and sender not in born_with.voters
+    state.send(sender.name, Birth((), data, answer=False, challenge=challenge, address=address, invited=invited))
 
 
 def _others_seen(state: State, view: Configuration) -> list[Member]:

@@ -7,10 +7,11 @@ these names; what a message does is in receiving.py.
 
 from collections.abc import Sequence
 
-from node.raft import birth, election, evidence, reads, receiving, replication, transfer
+from node.raft import birth, changes, election, evidence, membership, reads, receiving, replication, transfer
 from node.raft.effects import Apply, Effect
 from node.raft.errors import InvariantViolation, invariant
 from node.raft.events import (
+    AddLearner,
     Applied,
     Compact,
     Continue,
@@ -20,9 +21,13 @@ from node.raft.events import (
     PeerGone,
     PeerUp,
     Persisted,
+    Promote,
     Propose,
     Read,
+    Readdress,
     Receive,
+    Remove,
+    Replace,
     SnapshotHeld,
 )
 from node.raft.membership import adopt
@@ -129,6 +134,8 @@ class Raft:
                 self._deadline(now, held_up_us)
             case Continue():
                 pass  # the end of the step does it
+            case AddLearner() | Promote() | Remove() | Replace() | Readdress():
+                changes.on_change(state, event, now)
             case order:
                 transfer.obey(state, order, now)
 
@@ -161,7 +168,10 @@ class Raft:
             replication.advance_commit(state, lead)
             reads.advance(state, lead)
             replication.replicate(state, lead)
+        membership.settle(state, now)
         transfer.advance(state)
+        transfer.leave_if_removed(state, now)
+        changes.advance(state)
         reads.release_reads(state)
         self._apply()
         invariant(state.commit <= state.log.last_index, "commit index {} is beyond {}", state.commit, state.log)
@@ -245,6 +255,11 @@ class Raft:
         if applied <= log.base.index:
             return 0
         return log.bytes_after(max(index, log.base.index)) - log.bytes_after(applied)
+
+    @property
+    def invited(self) -> bool:
+        """Not born, and let in: what a leader sends is taken."""
+        return self._state.invited and not self._state.born
 
     @property
     def base(self) -> Base:

@@ -78,19 +78,23 @@ class ReadReady(msgspec.Struct, frozen=True):
 
 
 class Ordered(msgspec.Struct, frozen=True):
-    """What became of an operator's order: `done`, or refused or failed; `message` is one sentence for people."""
+    """What became of an operator's order: `done`, or refused or failed; `message` is one sentence for people. With
+    `unknown` it may be done yet."""
 
     request: int
     done: bool
     message: str
+    unknown: bool = False
 
 
 class ConfigChanged(msgspec.Struct, frozen=True):
-    """The configuration in force changed (at birth, later by the log). `self_member` is this node in it, or None."""
+    """The configuration in force changed (at birth, later by the log). `self_member` is this node in it, or None.
+    `leaving`: who is not in it any more, and is reached until it is committed: then this comes once more, without."""
 
     configuration: Configuration
     cluster_id: str
     self_member: Member | None
+    leaving: tuple[Member, ...] = ()
 
 
 class Trace(msgspec.Struct, frozen=True):

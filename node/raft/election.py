@@ -9,7 +9,7 @@ from node.raft.messages import PreVote, PreVoteReply, Vote, VoteReply
 from node.raft.quorum import Tally, agreed, tally
 from node.raft.roles import become_candidate, become_follower, become_leader, become_pre_candidate
 from node.raft.state import State
-from node.raft.types import Member, Role
+from node.raft.types import Member, Role, ballot, is_for, voted_for
 
 
 def on_election_deadline(state: State, now: int) -> None:
@@ -54,7 +54,7 @@ def on_pre_vote(state: State, sender: Member, message: PreVote, now: int) -> Non
     reason = ""
     if message.term < state.term:
         reason = "term is over"
-    elif message.term == state.term and (state.vote not in ("", sender.name) or state.leader):
+    elif message.term == state.term and ((state.vote and not is_for(state.vote, sender)) or state.leader):
         reason = "term is taken"
     elif _follows_living_leader(state, now):
         reason = "leader is alive"
@@ -90,15 +90,15 @@ def on_vote(state: State, sender: Member, message: Vote, now: int) -> None:
     reason = ""
     if message.term < state.term:
         reason = "term is over"
-    elif state.vote not in ("", sender.name):
-        reason = f"voted for {state.vote}"
+    elif state.vote and not is_for(state.vote, sender):
+        reason = f"voted for {voted_for(state.vote)}"
     elif state.vote == "" and state.leader:
         reason = "leader is known"
     elif not state.log.up_to_date(message.last_index, message.last_term):
         reason = "log is behind"
     if not reason:
-        if state.vote != sender.name:
-            state.vote = sender.name
+        if not state.vote:
+            state.vote = ballot(sender)
             state.disk.hard_state_changed()
         state.restart_election_timer(now)
     _trace_vote(state, sender, reason, "vote")

@@ -6,7 +6,7 @@ Why it exists: the core's only door in. It must not carry anything that the core
 import msgspec
 
 from node.raft.messages import RaftMessage
-from node.raft.types import Base, Member
+from node.raft.types import Base, Member, MemberAddress
 
 
 class Deadline(msgspec.Struct, frozen=True):
@@ -126,8 +126,53 @@ class LeaveInitial(msgspec.Struct, frozen=True):
     request: int
 
 
+class AddLearner(msgspec.Struct, frozen=True):
+    """An operator lets `member` in, reached at `address`, to listen (thesis 4.2.1). One change at a time, here and
+    below; each is answered once it is committed, or known not to be."""
+
+    request: int
+    member: Member
+    address: MemberAddress | None = None
+
+
+class Promote(msgspec.Struct, frozen=True):
+    """An operator gives the learner called `name` a vote; it must have caught up."""
+
+    request: int
+    name: str
+
+
+class Remove(msgspec.Struct, frozen=True):
+    """An operator takes the member called `name` out. `force`: also where that would leave no quorum of those that
+    answer."""
+
+    request: int
+    name: str
+    force: bool = False
+
+
+class Replace(msgspec.Struct, frozen=True):
+    """The disk of the member called `name` is lost: `incarnation` is its new one. In one change the old one goes and
+    the new one listens; it has no vote that the old one could have given (pitfall 36)."""
+
+    request: int
+    name: str
+    incarnation: str
+    address: MemberAddress | None = None
+
+
+class Readdress(msgspec.Struct, frozen=True):
+    """The member called `address.name` is reached there from now on."""
+
+    request: int
+    address: MemberAddress
+
+
+MemberChange = AddLearner | Promote | Remove | Replace | Readdress
+"""What an operator may ask about members."""
+
 Order = Campaign | ForceTimeout | TransferLeadership | LeaveInitial
-"""What an operator may ask of the algorithm."""
+"""What else an operator may ask of the algorithm."""
 
 Event = (
     Deadline
@@ -143,4 +188,5 @@ Event = (
     | Compact
     | SnapshotHeld
     | Order
+    | MemberChange
 )

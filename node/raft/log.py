@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import msgspec
 
 from node.raft.errors import InvariantViolation, invariant
-from node.raft.types import ENTRY_OVERHEAD_BYTES, UNBORN, Base, Configuration, Entry, EntryKind
+from node.raft.types import ENTRY_OVERHEAD_BYTES, UNBORN, Base, Configuration, Entry, EntryKind, Member
 
 UNBOUNDED = 1 << 62
 """No limit, where the caller has made sure of one."""
@@ -63,6 +63,23 @@ class RaftLog:
     def configuration(self) -> Configuration:
         """The latest one in the log, committed or not (thesis 4.1), or the base's."""
         return self._configurations[-1][1] if self._configurations else self.base.configuration
+
+    @property
+    def configuration_index(self) -> int:
+        """Where that one stands; the base's index where it is the base's."""
+        return self._configurations[-1][0] if self._configurations else self.base.index
+
+    def has_named(self, member: Member) -> bool:
+        """Whether a configuration that is still known here has `member` in it."""
+        known = [self.base.configuration, *(configuration for _, configuration in self._configurations)]
+        if self.base.birth:
+            known.append(Configuration.decode(self.base.birth))
+        return any(member in configuration.members for configuration in known)
+
+    def configuration_at(self, index: int) -> Configuration:
+        """The latest one at `index` or before it, `index` being the base's or that of an entry."""
+        position = bisect_right(self._configurations, index, key=_index_of)
+        return self._configurations[position - 1][1] if position else self.base.configuration
 
     def term_at(self, index: int) -> int | None:
         """The term of the entry at `index`; None where this log has none (before its base, or beyond its end)."""
@@ -126,10 +143,8 @@ class RaftLog:
         """The base that a log after `index` has, `index` being the base's or that of an entry."""
         if index == self.base.index:
             return self.base
-        entry = self.entry(index)
-        position = bisect_right(self._configurations, index, key=_index_of)
-        configuration = self._configurations[position - 1][1] if position else self.base.configuration
-        return Base(index, entry.term, entry.time_us, configuration, self.base.cluster_id, self.base.birth)
+        entry, known = self.entry(index), self.configuration_at(index)
+        return Base(index, entry.term, entry.time_us, known, self.base.cluster_id, self.base.birth)
 
     def compact(self, index: int, entries_max: int) -> None:
         """Forget entries up to `index`, at most so many of them, and as many of a log before `begin_anew`.

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from node.raft.effects import ConfigChanged, Restore
 from node.raft.errors import invariant
 from node.raft.state import State
-from node.raft.types import Base, Entry
+from node.raft.types import Base, Entry, Member
 
 
 def append(state: State, entries: Sequence[Entry], now: int) -> None:
@@ -36,7 +36,7 @@ def begin_anew(state: State, base: Base, now: int) -> None:
     The log holds another entry at `base.index`, or none, so nothing after it can be kept; all that is committed here
     lies before it, so nothing that was acknowledged is lost with the rest.
     """
-    invariant(base.cluster_id == state.cluster_id, "a snapshot of cluster {} came", base.cluster_id)
+    invariant(state.cluster_id in ("", base.cluster_id), "a snapshot of cluster {} came", base.cluster_id)
     invariant(base.index > state.commit, "a snapshot of {} came, committed is {}", base.index, state.commit)
     state.trace("snapshot-installed", index=base.index, last=state.log.last_index)
     state.log.begin_anew(base)
@@ -56,9 +56,30 @@ def adopt(state: State, now: int) -> None:
     if configuration is state.configuration or configuration == state.configuration:
         return
     state.configuration = configuration
-    everyone = (*configuration.voters, *configuration.learners)
-    state.peers = tuple(member for member in everyone if member.name != state.identity.name)
+    state.settled = False
+    before = state.log.configuration_at(min(state.commit, state.log.last_index)).members
+    _follow(state, tuple(member for member in before if configuration.member(member.name) is None), now)
+
+
+def settle(state: State, now: int) -> None:
+    """Once the configuration in force is committed nobody needs the one before any more: who left gets no more of the
+    log. Call at the end of every step."""
+    if state.settled or state.log.configuration_index > state.commit:
+        return
+    state.settled = True
+    if state.peers != _others(state, state.configuration.members):
+        _follow(state, (), now)
+
+
+def _follow(state: State, leaving: tuple[Member, ...], now: int) -> None:
+    configuration = state.configuration
+    state.peers = _others(state, (*configuration.members, *leaving))
     if state.leadership is not None:
         # From the last entry on, which there is, and not from beyond it: a new member is asked at once.
         state.leadership.follow(state.peers, state.log.last_index, now)
-    state.effects.append(ConfigChanged(configuration, state.cluster_id, state.self_member))
+    state.effects.append(ConfigChanged(configuration, state.cluster_id, state.self_member, leaving))
+
+
+def _others(state: State, members: tuple[Member, ...]) -> tuple[Member, ...]:
+    """Without those that bear this node's name: itself, or its disk that was lost."""
+    return tuple(member for member in members if member.name != state.identity.name)

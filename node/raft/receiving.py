@@ -24,6 +24,11 @@ from node.raft.roles import become_follower
 from node.raft.state import State
 from node.raft.types import Base, Member, Role
 
+_OF_ANYBODY = (Append, Heartbeat, PreVote, Vote)
+"""Taken from whoever is in this cluster, whether this server's log has it as a member by now or not: a server that was
+let in later may lead, or be a candidate that must win for anything to go on (thesis 4.1). An election that was won,
+not this list, says who may write here; and only answers of members count, so the others are turned away."""
+
 STRANGERS_TOLD_MAX = 64
 """Of how many strangers the trace tells, once each."""
 
@@ -34,11 +39,13 @@ def receive(state: State, sender: Member, message: RaftMessage, now: int) -> Non
         birth.on_birth(state, sender, message, now)
         return
     if state.role is Role.INITIAL:
+        birth.on_invitation(state, sender, message)
         return  # no vote, no log, no acknowledgement before birth
-    if sender not in state.peers:
+    if sender in state.peers:
+        state.last_heard[sender.name] = now
+    elif sender.name == state.identity.name or not isinstance(message, _OF_ANYBODY):
         _turn_away(state, sender)
         return
-    state.last_heard[sender.name] = now
     evidence.heard(state, sender.name)
     if message.term > state.term and not _newer_term(state, sender, message, now):
         return
@@ -50,8 +57,9 @@ def receive(state: State, sender: Member, message: RaftMessage, now: int) -> Non
 def snapshot_held(state: State, sender: Member, base: Base, now: int) -> None:
     """A snapshot that `sender` sent is durable here, or lies in what is committed here."""
     if state.role is Role.INITIAL:
+        birth.on_snapshot_of_invitation(state, sender, base, now)
         return
-    if sender not in state.peers or base.cluster_id != state.cluster_id:
+    if sender.name == state.identity.name or base.cluster_id != state.cluster_id:
         _turn_away(state, sender)
         return
     following.on_snapshot(state, sender, base, now)

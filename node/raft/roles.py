@@ -8,7 +8,7 @@ from node.raft.effects import Refused
 from node.raft.errors import NotLeader, invariant
 from node.raft.leadership import Leadership
 from node.raft.state import Candidacy, State
-from node.raft.types import Role
+from node.raft.types import Role, ballot
 
 TRANSITIONS: dict[tuple[Role, Role], str] = {
     (Role.INITIAL, Role.FOLLOWER): "born, restarted, or told to go on",
@@ -19,7 +19,10 @@ TRANSITIONS: dict[tuple[Role, Role], str] = {
     (Role.CANDIDATE, Role.PRE_CANDIDATE): "no decision within an election timeout",
     (Role.CANDIDATE, Role.FOLLOWER): "refused, or a leader or a newer term was heard",
     (Role.CANDIDATE, Role.LEADER): "a quorum voted for it",
-    (Role.LEADER, Role.FOLLOWER): "a newer term was heard, or no quorum answered for an election timeout",
+    (
+        Role.LEADER,
+        Role.FOLLOWER,
+    ): "a newer term was heard, no quorum answered for an election timeout, or it was removed",
 }
 """Every change of role that there is, and when: the diagram in docs/architecture.md is this table."""
 
@@ -69,7 +72,7 @@ def become_candidate(state: State, now: int, reason: str = "pre-vote won") -> No
     state.term += 1
     state.trace("term", **{"from": state.term - 1, "to": state.term})
     set_leader(state, "", now)
-    state.vote = state.identity.name
+    state.vote = ballot(state.me)
     state.disk.hard_state_changed()
     state.evidence.forget()
     state.candidacy = Candidacy({}, state.disk.next_token)

@@ -108,6 +108,23 @@ class Transfer(msgspec.Struct):
     told: bool = False
 
 
+class Change(msgspec.Struct, frozen=True):
+    """A change of members that is not committed yet: who asked, where it stands in the log, and what then holds."""
+
+    request: int
+    index: int
+    term: int
+    words: str
+
+
+class Applicant(msgspec.Struct, frozen=True):
+    """Somebody without a log that asked to be let in, and when it did so last."""
+
+    member: Member
+    address: MemberAddress | None
+    at_us: int
+
+
 class HeardSeed(msgspec.Struct, frozen=True):
     """The last word of a seed: who bore the name, when it came, what it said."""
 
@@ -174,8 +191,16 @@ class State:
         # Members
         self.configuration = Configuration(())
         """The one in force; see membership.py."""
+        self.settled = False
+        """Whether that one is known to be committed."""
+        self.change: Change | None = None
+        self.applicants: dict[str, Applicant] = {}
+        """Who asked this server to be let in, by name, the newest last."""
+        self.invited = False
+        """Not born: whether a cluster has let this very disk in."""
         self.peers: tuple[Member, ...] = ()
-        """Everyone else who gets the log, in the configuration's order."""
+        """Everyone else who gets the log: of the configuration in force, and while that is not committed of the one
+        before, too, so that who leaves learns of it."""
         self.last_heard: dict[str, int] = {}
         self.strangers: dict[Member, bool] = {}
         # Birth
@@ -225,7 +250,7 @@ class State:
 
     def submit(self, now: int) -> None:
         """End of a step: put all that must be durable, and all that waits for it, into one Persist."""
-        born_now = self.birth_token == self.disk.next_token
+        born_now = self.birth_token == self.disk.next_token and not self.log.base.index  # else the base says so
         hard = HardState(self.term, self.vote, self.commit)
         write = self.disk.submit(self.log, hard, self.cluster_id if born_now else None, now)
         if write is not None:

@@ -3,12 +3,17 @@
 Why it exists: operators, tests and the dashboard look at the algorithm through this and nothing else.
 """
 
+from collections.abc import Iterator
+
 import msgspec
 
 from node.raft.birth import waiting_for
 from node.raft.reads import reads_waiting
 from node.raft.state import State
-from node.raft.types import Member, Role
+from node.raft.types import Member, MemberAddress, Role, voted_for
+
+APPLICANT_FRESH_US = 5_000_000
+"""Who has not asked for so long does not wait to be let in any more."""
 
 
 class PeerStatus(msgspec.Struct, frozen=True):
@@ -26,6 +31,17 @@ class PeerStatus(msgspec.Struct, frozen=True):
     next_index: int = 0
     inflight_messages: int = 0
     inflight_bytes: int = 0
+
+
+class ApplicantStatus(msgspec.Struct, frozen=True):
+    """Somebody without a log that asked this node to be let in, `age_us` microseconds ago. `replaces`: the incarnation
+    of the member of that name, whose disk seems to be lost; empty: there is none."""
+
+    name: str
+    incarnation: str
+    age_us: int
+    replaces: str = ""
+    address: MemberAddress | None = None
 
 
 class CoreStatus(msgspec.Struct, frozen=True):
@@ -51,7 +67,8 @@ class CoreStatus(msgspec.Struct, frozen=True):
     learners: tuple[Member, ...]
     peers: tuple[PeerStatus, ...]
     waiting_for: str
-    """INITIAL only: what birth waits for, a sentence for people; otherwise empty."""
+    """What birth waits for, in INITIAL, or why a node that is born has no part in anything; a sentence for people,
+    empty on a member."""
     election_timeout_us: int = 0
     """The timeout that is drawn now (section 5.2)."""
     election_due_in_us: int | None = None
@@ -66,11 +83,21 @@ class CoreStatus(msgspec.Struct, frozen=True):
     """Log time now, as far as this server can know it (`Entry.time_us`)."""
     reads_waiting: int = 0
     """Reads of this node's own clients that wait for a quorum, for the leader or to be applied."""
+    applicants: tuple[ApplicantStatus, ...] = ()
+    """Who asked to be let in lately."""
+    changing_members: bool = False
+    """Whether the configuration in force is not known to be committed yet."""
+    removed: bool = False
+    """Whether this node was a member, and the configuration in force has it no more."""
+    addresses: tuple[MemberAddress, ...] = ()
+    """How members are reached, where the configuration in force says so."""
 
 
 def status_of(state: State, now: int) -> CoreStatus:
     """A copy of what this server knows; its length depends on the members alone."""
     deadline = state.deadline
+    outside = state.born and state.birth_token is None and state.self_member is None
+    removed = outside and state.log.has_named(state.me)
     log = state.log
     return CoreStatus(
         name=state.identity.name,
@@ -78,7 +105,7 @@ def status_of(state: State, now: int) -> CoreStatus:
         cluster_id="" if state.birth_token is not None else state.cluster_id,  # shown once it is durable
         role=state.role,
         term=state.term,
-        vote=state.vote,
+        vote=voted_for(state.vote),
         leader=state.leader,
         commit=state.commit,
         applied=state.applied,
@@ -92,7 +119,7 @@ def status_of(state: State, now: int) -> CoreStatus:
         voters=state.configuration.voters,
         learners=state.configuration.learners,
         peers=tuple(_peer_status(state, peer, now) for peer in _known_peers(state)),
-        waiting_for=waiting_for(state, now) if state.role is Role.INITIAL else "",
+        waiting_for=waiting_for(state, now) if state.role is Role.INITIAL else _outside(outside, removed),
         election_timeout_us=state.election_timeout_us,
         election_due_in_us=None if state.election_due_us is None else max(0, state.election_due_us - now),
         transferring_to=state.transfer.target.name if state.transfer is not None else "",
@@ -100,7 +127,30 @@ def status_of(state: State, now: int) -> CoreStatus:
         disk_silent_limit_us=state.settings.disk_silence_us,
         log_time_us=state.log_time_us(now),
         reads_waiting=reads_waiting(state),
+        applicants=tuple(_applicants(state, now)),
+        changing_members=state.born and not state.settled,
+        removed=removed,
+        addresses=state.configuration.addresses,
     )
+
+
+def _outside(outside: bool, removed: bool) -> str:
+    if removed:
+        return "it was removed from the cluster and has no part in it any more: it can be stopped"
+    return "it was let in and catches up with the log" if outside else ""
+
+
+def _applicants(state: State, now: int) -> Iterator[ApplicantStatus]:
+    for applicant in state.applicants.values():
+        before = state.configuration.member(applicant.member.name)
+        if before != applicant.member and now - applicant.at_us <= APPLICANT_FRESH_US:
+            replaces = before.incarnation if before is not None else ""
+            age_us = now - applicant.at_us
+            yield ApplicantStatus(*_names(applicant.member), age_us, replaces, applicant.address)
+
+
+def _names(member: Member) -> tuple[str, str]:
+    return member.name, member.incarnation
 
 
 def _known_peers(state: State) -> tuple[Member, ...]:

@@ -99,6 +99,21 @@ def on_transfer(state: State, event: TransferLeadership, now: int) -> None:
     state.trace("transfer", target=target.name, phase="begun")
 
 
+def leave_if_removed(state: State, now: int) -> None:
+    """A leader that is no voter any more leads until that is committed, and then steps down (thesis 4.2.2).
+
+    It tells the voter that is furthest to campaign at once, so that nobody has to wait for a timeout.
+    """
+    lead = state.leadership
+    if lead is None or not state.settled or state.is_voter:
+        return
+    voters = [voter for voter in state.configuration.voters if voter in lead.progress]
+    target = max(voters, key=lambda voter: _standing(lead.progress[voter]))
+    if lead.progress[target].match == state.log.last_index:
+        state.send(target.name, TimeoutNow(state.term))
+    become_follower(state, state.term, "", now, "it was removed from the voters")
+
+
 def _standing(progress: Progress) -> tuple[int, int]:
     """Of equal logs, the one that answered last: it is the surest to be there."""
     return progress.match, progress.answered_us
@@ -119,7 +134,7 @@ def advance(state: State) -> None:
     lead, target = state.leadership, transfer.target
     if lead is not None and state.term == transfer.term:
         progress = lead.progress.get(target)
-        if progress is None:
+        if progress is None or target not in state.configuration.voters:
             _end(state, False, f"{target.name} is no member any more; {state.identity.name} still leads")
         elif not transfer.told and progress.match == state.log.last_index:
             transfer.told = True

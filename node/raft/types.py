@@ -110,6 +110,35 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True):
                 return member
         return None
 
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """Everybody, voters first."""
+        return (*self.voters, *self.learners, *self.outgoing)
+
+    def with_learner(self, member: Member, address: MemberAddress | None) -> "Configuration":
+        """The same and one more who listens."""
+        added = msgspec.structs.replace(self, learners=tuple(sorted((*self.learners, member))))
+        return added if address is None else added.at(address)
+
+    def promoted(self, member: Member) -> "Configuration":
+        """The same with a learner of it as a voter."""
+        learners = tuple(other for other in self.learners if other != member)
+        return msgspec.structs.replace(self, learners=learners, voters=tuple(sorted((*self.voters, member))))
+
+    def without(self, member: Member) -> "Configuration":
+        """The same without that voter or learner."""
+        return msgspec.structs.replace(
+            self,
+            voters=tuple(other for other in self.voters if other != member),
+            learners=tuple(other for other in self.learners if other != member),
+            addresses=tuple(address for address in self.addresses if address.name != member.name),
+        )
+
+    def at(self, address: MemberAddress) -> "Configuration":
+        """The same with this address of the member of that name."""
+        others = (other for other in self.addresses if other.name != address.name)
+        return msgspec.structs.replace(self, addresses=tuple(sorted((*others, address))))
+
     def address(self, name: str) -> MemberAddress | None:
         """How the member of that name is reached, where the configuration says so."""
         return next((address for address in self.addresses if address.name == name), None)
@@ -179,9 +208,24 @@ class HardState(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What must be durable before it is acted upon (figure 2: currentTerm, votedFor), and the commit index.
 
     The commit index needs no durability for safety; it rides along so that a restarted node can serve what it
-    had applied before it hears from a leader. `vote` is a member's name, empty for none.
+    had applied before it hears from a leader. `vote` is a `ballot`, empty for none.
     """
 
     term: int = 0
     vote: str = ""
     commit: int = 0
+
+
+def ballot(candidate: Member) -> str:
+    """A vote for `candidate`, as it is kept: for this disk, not for whoever bears its name next (pitfall 36)."""
+    return f"{candidate.name}/{candidate.incarnation}"
+
+
+def is_for(vote: str, candidate: Member) -> bool:
+    """Whether `vote` was given to `candidate`. One from before incarnations were kept is for its name."""
+    return vote in (ballot(candidate), candidate.name)
+
+
+def voted_for(vote: str) -> str:
+    """The name on a ballot, for people."""
+    return vote.partition("/")[0]

@@ -11,7 +11,19 @@ from typing import Literal
 
 import msgspec
 
-from node.raft.events import Campaign, ForceTimeout, LeaveInitial, Order, TransferLeadership
+from node.raft.events import (
+    AddLearner,
+    Campaign,
+    ForceTimeout,
+    LeaveInitial,
+    MemberChange,
+    Order,
+    Promote,
+    Remove,
+    Replace,
+    TransferLeadership,
+)
+from node.raft.types import Member, MemberAddress
 
 FAULT_SECONDS_DEFAULT = 30.0
 FAULT_SECONDS_MIN = 0.1
@@ -23,6 +35,7 @@ TEXT_CHARS_MAX = 253
 """The longest text argument: a name."""
 
 Value = str | int | float
+Values = Mapping[str, Value]
 
 
 class BadArgument(Exception):
@@ -84,8 +97,9 @@ class FaultSpec(msgspec.Struct, frozen=True):
 
 class CommandSpec(msgspec.Struct, frozen=True):
     """`changes`: it does something; otherwise it only shows. `needs_faults`: only with --enable-faults. `fault`: what
-    it begins; the fault's value is the argument `ms` or `percent`, where there is one. `order`: the
-    algorithm obeys it, as this event, made from the number of the request and a target, which may be empty."""
+    it begins; the fault's value is the argument `ms` or `percent`, where there is one. `order`: the algorithm obeys it,
+    as this event, made from the number of the request and the arguments. `of_applicant`: what it does not say of the
+    member of that name is what that one said when it asked to be let in."""
 
     name: str
     summary: str
@@ -93,7 +107,8 @@ class CommandSpec(msgspec.Struct, frozen=True):
     changes: bool = True
     needs_faults: bool = False
     fault: FaultSpec | None = None
-    order: Callable[[int, str], Order] | None = None
+    order: Callable[[int, Values], Order | MemberChange] | None = None
+    of_applicant: bool = False
 
 
 _PEER = Argument("peer", "text", "the other node's name", required=True)
@@ -113,27 +128,84 @@ _SECONDS = Argument(
     high=FAULT_SECONDS_MAX,
 )
 
+_MEMBER = Argument("name", "text", "the member's name", required=True)
+_OF_APPLICANT = (
+    Argument("name", "text", "its name; it must run, and ask to be let in", required=True),
+    Argument("incarnation", "text", "its disk, as /members shows it; empty: of the one that asks", default=""),
+    Argument("address", "text", "host:port where peers reach it; empty: as it says", default=""),
+    Argument("client_url", "text", "where it serves clients; empty: as it says", default=""),
+)
+
+
+def _address(values: Values) -> MemberAddress | None:
+    """None: not known."""
+    host, _, port = str(values["address"]).rpartition(":")
+    if not host:
+        return None
+    return MemberAddress(str(values["name"]), host.strip("[]"), int(port), str(values["client_url"]))
+
+
 COMMANDS: tuple[CommandSpec, ...] = (
     CommandSpec(
         "trigger_election",
         "campaign at once as the target of a hand-over does: a new term, no PreVote, nobody ignores it",
-        order=lambda request, _target: Campaign(request),
+        order=lambda request, _: Campaign(request),
     ),
     CommandSpec(
         "become_follower",
         "leave INITIAL the ordinary way; it cannot go round birth",
-        order=lambda request, _target: LeaveInitial(request),
+        order=lambda request, _: LeaveInitial(request),
     ),
     CommandSpec(
         "force_timeout",
         "let the election timeout pass now: PreVote first, which the others may refuse",
-        order=lambda request, _target: ForceTimeout(request),
+        order=lambda request, _: ForceTimeout(request),
     ),
     CommandSpec(
         "transfer_leadership",
         "hand the lead over, once the target holds the whole log",
         (Argument("target", "text", "who shall lead; empty: the most up-to-date voter", default=""),),
-        order=TransferLeadership,
+        order=lambda request, values: TransferLeadership(request, str(values["target"])),
+    ),
+    CommandSpec(
+        "add_learner",
+        "let a node in that asks for it: it gets the log and has no vote yet; the leader's to do",
+        _OF_APPLICANT,
+        order=lambda request, values: AddLearner(
+            request, Member(str(values["name"]), str(values["incarnation"])), _address(values)
+        ),
+        of_applicant=True,
+    ),
+    CommandSpec(
+        "promote_learner",
+        "give a learner that has caught up a vote; the leader's to do",
+        (_MEMBER,),
+        order=lambda request, values: Promote(request, str(values["name"])),
+    ),
+    CommandSpec(
+        "remove_member",
+        "take a member out, for good; the leader's to do, which may remove itself",
+        (
+            _MEMBER,
+            Argument(
+                "force",
+                "choice",
+                "yes: also where too few voters that answer would be left",
+                default="no",
+                choices=("no", "yes"),
+            ),
+        ),
+        order=lambda request, values: Remove(request, str(values["name"]), values["force"] == "yes"),
+    ),
+    CommandSpec(
+        "replace_member",
+        "the member's disk is lost: the new one that asks under its name takes its place, without a vote yet; the "
+        "leader's to do",
+        _OF_APPLICANT,
+        order=lambda request, values: Replace(
+            request, str(values["name"]), str(values["incarnation"]), _address(values)
+        ),
+        of_applicant=True,
     ),
     CommandSpec(
         "show_known_nodes",

@@ -66,6 +66,9 @@ from node.runtime.snapshot_ports import Snapshots
 from node.runtime.snapshot_taking import SNAPSHOT_DEFAULTS, SnapshotSettings
 from node.runtime.snapshotting import Snapshotting
 
+HEARD_MAX = 128
+"""Names of which it is remembered who bears them."""
+
 FOLLOW_UPS_PER_TURN_MAX = 4
 """Steps of the core that follow from a turn's first one within the same turn; what is left waits for the next."""
 
@@ -198,7 +201,8 @@ class Driver:
         self, sender: Member, message: Message, now: int, events: list[Event], proposals: list[Proposal]
     ) -> None:
         self._trace.message(False, sender.name, message)
-        self._heard[sender.name] = sender
+        if sender.name in self._heard or len(self._heard) < HEARD_MAX:
+            self._heard[sender.name] = sender
         match message:
             case Forward():
                 if self._is_member(sender):
@@ -214,7 +218,7 @@ class Driver:
             case CommandReply():
                 self._relaying.replied(sender, message)
             case SnapshotPiece() | SnapshotPieceReply():
-                if self.snapshotting is not None and self._is_member(sender):
+                if self.snapshotting is not None and (self._is_member(sender) or self._of_this_cluster(message)):
                     self.snapshotting.arrived(sender, message)
             case _:
                 events.append(Receive(sender, message))
@@ -354,6 +358,14 @@ class Driver:
 
     def _member(self, name: str) -> Member | None:
         return self.core.configuration.member(name)
+
+    def _of_this_cluster(self, message: SnapshotPiece | SnapshotPieceReply) -> bool:
+        """A snapshot is taken from whoever is in this cluster, as entries are: a leader that was let in later, or got a
+        new disk, may help one that is behind and does not know it yet (thesis 4.1)."""
+        if not isinstance(message, SnapshotPiece):
+            return False
+        core = self.core
+        return core.invited or message.info.base.cluster_id == core.base.cluster_id
 
     def _is_member(self, sender: Member) -> bool:
         return self._member(sender.name) == sender

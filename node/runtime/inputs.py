@@ -3,7 +3,7 @@
 Why it exists: the driver's only door in, as `node.raft.events` is the core's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -48,12 +48,12 @@ class WantRead(msgspec.Struct, frozen=True):
 
 
 class WantOrder(msgspec.Struct, frozen=True):
-    """An operator's command for the core of this node; see `commands.ORDERS`. `target`: of a hand-over, else empty."""
+    """An operator's command for the core of this node; see `commands.ORDERS`. `arguments`: complete and checked."""
 
     command: str
     deadline_us: int
     reply: Callable[[CommandOutcome], None]
-    target: str = ""
+    arguments: Mapping[str, str | int | float] = {}
 
 
 class WantRelay(msgspec.Struct, frozen=True):

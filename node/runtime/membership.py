@@ -11,7 +11,7 @@ be put right by whoever starts it.
 
 from collections.abc import Callable, Sequence
 
-from node.raft.types import Configuration, MemberAddress
+from node.raft.types import Configuration, Member, MemberAddress
 
 Observer = Callable[[], None]
 """Told after a change, within the step that made it: it may look, and must neither step the core nor block."""
@@ -21,9 +21,12 @@ class Membership:
     """`seeds`: how each seed of the settings is reached. This node itself need not be one of them."""
 
     def __init__(self, own_name: str, seeds: Sequence[MemberAddress]) -> None:
-        self._own_name = own_name
+        self.own_name = own_name
         self._seeds = {seed.name: seed for seed in seeds}
         self._configuration = Configuration(())
+        self._leaving: tuple[Member, ...] = ()
+        self._left: dict[str, MemberAddress] = {}
+        """How those are reached that are leaving: the configuration does not say so any more."""
         self._observers: list[Observer] = []
         self.peers: tuple[str, ...] = ()
         """The others by name, sorted."""
@@ -35,18 +38,21 @@ class Membership:
         """Tell `observer` of every change from now on, after those that asked earlier."""
         self._observers.append(observer)
 
-    def adopt(self, configuration: Configuration) -> None:
-        """This configuration is in force now; an empty one means: not born (the seeds count again)."""
-        if configuration == self._configuration:
+    def adopt(self, configuration: Configuration, leaving: tuple[Member, ...] = ()) -> None:
+        """This configuration is in force now; an empty one means: not born (the seeds count again). `leaving`: members
+        before it, who belong until this comes again without them: they are to hear that they left."""
+        if configuration == self._configuration and leaving == self._leaving:
             return
-        self._configuration = configuration
+        known = ((member.name, self.where(member.name)) for member in leaving)
+        self._left = {name: address for name, address in known if address is not None}
+        self._configuration, self._leaving = configuration, leaving
         self._name_all()
         for observer in self._observers:
             observer()
 
     def where(self, name: str) -> MemberAddress | None:
         """How that node is reached; None where neither the settings nor the configuration say so."""
-        told, seed = self._configuration.address(name), self._seeds.get(name)
+        told, seed = self._configuration.address(name) or self._left.get(name), self._seeds.get(name)
         if seed is None or told is None:
             return seed or told
         return MemberAddress(name, seed.host, seed.port, told.client_url)
@@ -58,7 +64,7 @@ class Membership:
 
     def _name_all(self) -> None:
         configuration = self._configuration
-        members = (*configuration.voters, *configuration.learners, *configuration.outgoing)
+        members = (*configuration.voters, *configuration.learners, *configuration.outgoing, *self._leaving)
         named = {member.name for member in members} or self._seeds.keys()
-        self.peers = tuple(sorted(name for name in named if name != self._own_name))
-        self.names = tuple(sorted((self._own_name, *self.peers)))
+        self.peers = tuple(sorted(name for name in named if name != self.own_name))
+        self.names = tuple(sorted((self.own_name, *self.peers)))

@@ -9,13 +9,14 @@ from collections.abc import Mapping
 
 import msgspec
 
+from node.runtime.applicants import of_applicant
 from node.runtime.commanding import Commander
 from node.runtime.commands import ORDERS, BadArgument, Value, check, find
 from node.runtime.hooks import CommandReplied
 from node.runtime.inputs import WantOrder, WantRelay
 from node.runtime.membership import Membership
 from node.runtime.ports import CommandOutcome
-from node.runtime.shell import Shell
+from node.runtime.shell import Shell, monotonic_us
 
 RELAYED_TIMEOUT_US = 10_000_000
 """How long a command that a peer relayed may take here; the peer's own client gives up earlier."""
@@ -59,6 +60,14 @@ class Obeying:
             self._shell.post(WantRelay(target, name, msgspec.json.encode(checked), deadline_us, reply))
         return await future
 
+    def order(self, name: str, given: Mapping[str, object], reply: CommandReplied) -> None:
+        """A command of the core's, by this node itself."""
+        checked = _checked(name, given)
+        if isinstance(checked, CommandOutcome):
+            reply(checked)
+        else:
+            self._obey(name, checked, self._shell.until_us(RELAYED_TIMEOUT_US), reply, relayed=False)
+
     def on_command(self, name: str, arguments: bytes, reply: CommandReplied) -> None:
         """A member relays a command: the driver's hook."""
         try:
@@ -81,7 +90,11 @@ class Obeying:
             reply(msgspec.structs.replace(outcome, node=self._name))
 
         if name in ORDERS:
-            self._shell.post(WantOrder(name, deadline_us, answer, str(arguments.get("target", ""))))
+            filled = of_applicant(name, arguments, self._shell.core.status(monotonic_us()).applicants)
+            if isinstance(filled, CommandOutcome):
+                answer(filled)
+            else:
+                self._shell.post(WantOrder(name, deadline_us, answer, filled))
             return
         plan = self._commander.plan(name, arguments)
         if plan.act is not None and relayed:

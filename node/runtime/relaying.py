@@ -5,6 +5,7 @@ wherever it may have been obeyed. It must not know what a command does.
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 
@@ -49,7 +50,7 @@ class Relaying:
             item.reply(_too_many(item.command))
             return
         order = PendingOrder(item.command, "", item.deadline_us, item.reply)
-        events.append(ORDERS[item.command](self._orders.add(order), item.target))
+        events.append(ORDERS[item.command](self._orders.add(order), item.arguments))
 
     def want_relay(self, item: WantRelay, heard: Member | None) -> None:
         """The one hop. What the link did not take was certainly not obeyed; what it took may be.
@@ -96,7 +97,8 @@ class Relaying:
         """The core decided."""
         order = self._orders.take(effect.request)
         if order is not None:
-            order.reply(CommandOutcome(order.command, "", "ok" if effect.done else "refused", effect.message))
+            code: Literal["ok", "refused", "unknown"] = "ok" if effect.done else "refused"
+            order.reply(CommandOutcome(order.command, "", "unknown" if effect.unknown else code, effect.message))
 
     def expire(self, now: int) -> None:
         """Answer what waited too long."""

@@ -56,7 +56,7 @@ class SnapshotReceiving:
         return events
 
     def piece(self, sender: Member, message: SnapshotPiece) -> None:
-        """It came in from `sender`, a member."""
+        """It came in from `sender`, who leads, or did."""
         info = message.info
         if info.base.index <= self._core.commit:
             self._held.append(SnapshotHeld(sender, info.base))  # nothing of it is needed

@@ -55,7 +55,7 @@ class Snapshotting:
         return self.sending.deadline
 
     def arrived(self, sender: Member, message: SnapshotPiece | SnapshotPieceReply) -> None:
-        """Of a member of the configuration in force."""
+        """Of a member, or of a leader that this node does not know as one yet."""
         if isinstance(message, SnapshotPiece):
             self._receiving.piece(sender, message)
         else:

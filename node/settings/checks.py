@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Mapping
 
 from node.settings.table import BY_KEY, Settings
-from node.settings.values import SettingsError
+from node.settings.values import ANY_ADDRESS, SettingsError
 
 
 def check(settings: Settings, origins: Mapping[str, str]) -> None:
@@ -21,6 +21,12 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
         refuse(
             ("name", "seeds"),
             f"{_no_seed(settings)}, so it needs a peer_port of its own to be let in: give one, or correct the name",
+        )
+    if settings.own_seed is None and not settings.peer_address and settings.peer_host in ANY_ADDRESS:
+        refuse(
+            ("name", "peer_host"),
+            f"{_no_seed(settings)}, and peer_host {settings.peer_host} is no address that others could dial: give a "
+            "peer_address, or correct the name",
         )
     timeout, heartbeat = settings.election_timeout_ms, settings.heartbeat_ms
     timing = ("election_timeout_ms", "heartbeat_ms")
@@ -56,7 +62,7 @@ def remarks(settings: Settings) -> tuple[str, ...]:
     """What is allowed and may well be a mistake, one sentence each; nothing where all is as usual."""
     if settings.own_seed is not None:
         return ()
-    return (f"{_no_seed(settings)}: this node waits until the members let it in",)
+    return (f"{_no_seed(settings)}: until it is a member, it waits to be let in",)
 
 
 def _no_seed(settings: Settings) -> str:

@@ -18,9 +18,11 @@ from node.settings.values import (
     NAME_PATTERN,
     MsRange,
     Seed,
+    address_of,
     boolean_of,
     choice_of,
     host_name_of,
+    name_pattern_of,
     number_of,
     seeds_of,
 )
@@ -54,9 +56,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "Addresses", "port for peers; 0 takes this node's own of seeds, so who is no seed must say", ge=0, le=65535
         ),
     ] = 0
+    peer_address: Annotated[
+        str,
+        _meta("Addresses", "host:port where peers reach this node; empty: as seeds say, else PEER_HOST:PEER_PORT"),
+    ] = ""
     client_url: Annotated[str, _meta("Addresses", "how clients reach this node; empty: http://HOST:PORT")] = ""
     allowed_hosts: Annotated[
         tuple[str, ...], _meta("Addresses", "names accepted in Host beside localhost and IP literals: a,b,...")
+    ] = ()
+
+    auto_members: Annotated[
+        tuple[str, ...],
+        _meta(
+            "Members",
+            "names, with * and ?, that are let in without being asked for, a new disk in the place of a lost one; only "
+            "where at most one process of a name can run: a,b-*",
+        ),
     ] = ()
 
     heartbeat_ms: Annotated[int, _meta("Timing", "a leader is heard from at least this often", ge=5, le=60_000)] = 100
@@ -235,8 +250,12 @@ class Setting(msgspec.Struct, frozen=True):
             return self._range(text)
         if self.key == "seeds":
             return seeds_of(text)
+        if self.key == "auto_members":
+            return tuple(name_pattern_of(part.strip()) for part in text.split(",") if part.strip())
         if self.type == tuple[str, ...]:
             return tuple(host_name_of(part.strip()) for part in text.split(",") if part.strip())
+        if self.key == "peer_address" and text:
+            address_of(text)
         if self.key == "client_url" and text and not re.fullmatch(r"https?://[^/\s]+", text):
             raise ValueError("is not of the form http://host:port")
         if self.key == "name" and not re.fullmatch(NAME_PATTERN, text):

@@ -9,6 +9,9 @@ import re
 import msgspec
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
+ANY_ADDRESS = ("0.0.0.0", "::")
+"""What a listener may be given that takes any address: nobody can dial it."""
+
 NAME_PATTERN = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
 """What a node may be called: it becomes a folder, a label and a host name."""
 
@@ -66,6 +69,21 @@ def host_name_of(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", text):
         raise ValueError(f"holds {text!r}, which is not a host name (no scheme, no port)")
     return text.lower()
+
+
+def name_pattern_of(text: str) -> str:
+    """A node's name, with * and ? for what may be anything."""
+    if not re.fullmatch(r"[A-Za-z0-9._*?-]{1,63}", text):
+        raise ValueError(f"holds {text!r}, which is no name of a node, and no pattern of one such as raft-*")
+    return text
+
+
+def address_of(text: str) -> tuple[str, int]:
+    """`host:port`."""
+    found = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^\s:=\[\]]+):(\d{1,5})", text)
+    if not found or not 0 < int(found[2]) < 65536:
+        raise ValueError("is not of the form host:port")
+    return found[1].strip("[]"), int(found[2])
 
 
 def seeds_of(text: str) -> tuple[Seed, ...]:

@@ -282,10 +282,13 @@ def _check_snapshot_piece_reply(m: SnapshotPieceReply) -> None:
     _require(fits, f"snapshot piece reply: a problem longer than {PROBLEM_CHARS_MAX} characters or not printable")
 
 
-def check_hello(version: int, cluster_id: str, texts: tuple[str, ...]) -> None:
-    """The fields of a hello: `cluster_id` may be empty, `texts` (name, incarnation, boot) may not."""
+def check_hello(version: int, cluster_id: str, texts: tuple[str, ...], host: str, port: int) -> None:
+    """The fields of a hello: `cluster_id` and `host` may be empty, `texts` (name, incarnation, boot) may not."""
     _numbers("hello", version)
     _text("hello", cluster_id, empty_allowed=True)
+    _text("hello", host, empty_allowed=True)
+    if not 0 <= port <= PORT_MAX or bool(host) != bool(port):
+        raise FrameError(f"hello: an address of host {host!r} and port {port}")
     for text in texts:
         _text("hello", text)
 

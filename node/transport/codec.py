@@ -42,9 +42,23 @@ _CHECKSUM_FIELD = b"\xce"
 class Hello(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="hello"):
     """The first frame of every link, and again when the sender was born meanwhile.
 
-    `cluster_id` is empty while the sender is not born. `boot` is new in every process. Later versions may add
-    fields at the end: those are skipped here, so that the version can be read and refused by name.
+    `cluster_id` is empty while the sender is not born. `boot` is new in every process. `host` and `port` are where the
+    sender's own peer listener is reached; an empty host: it does not say, or is of a version that cannot. Later
+    versions may add fields at the end: those are skipped here, so that the version can be read and refused by name.
     """
+
+    version: int
+    cluster_id: str
+    name: str
+    incarnation: str
+    boot: str
+    lane: Lane
+    host: str = ""
+    port: int = 0
+
+
+class _ShortHello(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="hello"):
+    """As it was before it told an address."""
 
     version: int
     cluster_id: str
@@ -61,6 +75,10 @@ class DamagedFrame(FrameError):
 _encode = msgspec.msgpack.Encoder().encode
 _MESSAGES: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 _decode_hello = msgspec.msgpack.Decoder(Hello).decode
+_decode_short_hello = msgspec.msgpack.Decoder(_ShortHello).decode
+_COUNT_MASK = 0x0F
+_HELLO_FIELDS = 2 + len(Hello.__struct_fields__)
+"""With tag and checksum: an array of fewer has a checksum, or nothing, where the address would be."""
 
 
 def encode(message: Message | Hello) -> bytes:
@@ -92,12 +110,17 @@ def decode(frame: bytes) -> Message | Hello:
 
 def _hello(frame: bytes, whole: bool) -> Hello:
     try:
-        hello = _decode_hello(frame)
+        if frame[0] & _COUNT_MASK >= _HELLO_FIELDS:
+            hello = _decode_hello(frame)
+        else:
+            short = _decode_short_hello(frame)
+            hello = Hello(*(getattr(short, field) for field in _ShortHello.__struct_fields__))
     except (ValueError, RecursionError) as error:
         if not whole:
             raise DamagedFrame("a hello was damaged on its way (checksum mismatch)") from None
         raise FrameError(f"not a hello: {error}") from None
     if not whole and hello.version != UNCHECKED_VERSION:
         raise DamagedFrame("a hello was damaged on its way (checksum mismatch)")
-    check_hello(hello.version, hello.cluster_id, (hello.name, hello.incarnation, hello.boot))
+    texts = hello.name, hello.incarnation, hello.boot
+    check_hello(hello.version, hello.cluster_id, texts, hello.host, hello.port)
     return hello

@@ -23,6 +23,7 @@ from node.transport.settings import LinkSettings
 ACCEPT_BACKLOG = 128
 SWEEP_S = 0.1
 """How often connections that ran out of time are looked for, and the pause after a failed accept."""
+NAME_CHARS_MAX = 63
 REASON_BYTES_MAX = 120
 """A WebSocket close frame carries at most 123 bytes of reason."""
 
@@ -192,7 +193,9 @@ class Acceptor:
         link = InboundLink(
             request.query["from"], _LANES[request.query["lane"]], websocket, transport, self._loop.time()
         )
-        if link.peer not in self._peers:  # it became a stranger while its link was being opened
+        if link.peer not in self._peers and not self._has_room_for(
+            link.peer
+        ):  # it became a stranger while its link was being opened
             await link.close(aiohttp.WSCloseCode.GOING_AWAY, GOODBYE)
             return websocket
         self._begin(link)
@@ -217,11 +220,18 @@ class Acceptor:
             return "a link is a WebSocket"
         if query.get("to") != self._name:
             return f"this is {self._name}: the dialler looks for another node, so its address list is wrong"
-        if query.get("from") not in self._peers:
+        dialler = query.get("from", "")
+        if dialler not in self._peers and not self._has_room_for(dialler):
             return f"the dialler is no member as far as {self._name} knows, so its links are not accepted"
         if query.get("lane") not in _LANES:
             return "the lane is neither control nor bulk"
         return ""
+
+    def _has_room_for(self, name: str) -> bool:
+        """Whether one that is no peer may say who it is."""
+        guests = {link.peer for link in self._links.values() if link.peer not in self._peers}
+        possible = 0 < len(name) <= NAME_CHARS_MAX and name.isprintable() and name != self._name
+        return possible and len(guests | {name}) <= self._settings.guests_max
 
     def _begin(self, link: InboundLink) -> None:
         older = self._links.get((link.peer, link.lane))

@@ -15,7 +15,16 @@ from typing import Protocol
 
 import msgspec
 
-from node.raft.messages import Lane, Message, lane_of
+from node.raft.messages import (
+    AppendReply,
+    Birth,
+    CommandReply,
+    Lane,
+    Message,
+    Report,
+    SnapshotPieceReply,
+    lane_of,
+)
 from node.raft.types import Member
 from node.transport.checks import FrameError
 from node.transport.codec import PROTOCOL_VERSION, DamagedFrame, Hello, decode, encode
@@ -39,6 +48,21 @@ class OnLink(Protocol):
 
 def _nobody_asks(_member: Member, _boot: str) -> None:
     """For those who do not want to know of processes."""
+
+
+class Door(Protocol):
+    """Who may come in. Called within `on_frame`; may change the carrier's peers."""
+
+    def is_guest(self, name: str) -> bool:
+        """Whether that one is no member as far as this node knows."""
+
+    def admit(self, name: str, host: str, port: int) -> str:
+        """A valid hello came from `name`, whose peer listener is there (an empty host: it does not say). Why it may not
+        stay, in a sentence; empty: it may."""
+
+
+_OF_GUESTS = (Birth, AppendReply, SnapshotPieceReply, Report, CommandReply)
+"""All that a server has to say which is not born; from a member it is the core that judges."""
 
 
 class LinkCounters(msgspec.Struct):
@@ -84,8 +108,9 @@ class _Session(msgspec.Struct):
 class PeerLinks:
     """Satisfies `node.transport.port.Receiver` (below) and `node.runtime.ports.Links` (above).
 
-    `cluster_id` is empty while this node is not born. `on_process_up` is told who says hello on a new link, before any
-    message of it; `on_process_gone` see processes.py. Call `attach` once, before the carrier starts.
+    `cluster_id` is empty while this node is not born. `address` is told in every hello. `on_process_up` is told who says
+    hello on a new link, before any message of it; `on_process_gone` see processes.py. Call `attach` once, before the
+    carrier starts; `open_door` where others than the carrier's peers may come in.
     """
 
     def __init__(
@@ -99,7 +124,10 @@ class PeerLinks:
         on_link: OnLink,
         on_process_up: OnProcess = _nobody_asks,
         on_process_gone: OnProcess = _nobody_asks,
+        address: tuple[str, int] = ("", 0),
     ) -> None:
+        self._address = address
+        self._door: Door | None = None
         self._me = Member(name, incarnation)
         self._boot = boot
         self._cluster_id = cluster_id
@@ -119,6 +147,18 @@ class PeerLinks:
     def attach(self, carrier: Carrier) -> None:
         """The carrier that moves the frames; it must know this object as its receiver."""
         self._carrier = carrier
+
+    def open_door(self, door: Door) -> None:
+        """From now on it decides about those that are no peers."""
+        self._door = door
+
+    def hears(self, name: str) -> bool:
+        """Whether a link of that name is up that said a valid hello."""
+        return any((name, lane) in self._sessions for lane in LANES)
+
+    def forget(self, name: str) -> None:
+        """That one is gone, and was no member: keep nothing of it."""
+        self.traffic.pop(name, None)
 
     def set_cluster_id(self, cluster_id: str) -> None:
         """This node was born: say hello again with the id on every link, and end links of other clusters."""
@@ -187,14 +227,23 @@ class PeerLinks:
         if session is None:
             self.counters.bad_frames += 1
             return "the first frame is not a hello"
+        if not isinstance(message, _OF_GUESTS) and self._is_unborn_guest(session):
+            self.counters.bad_frames += 1
+            return f"{peer} is not born, so it has nothing of this kind to say"
         traffic = self.traffic.get(peer) or self.traffic.setdefault(peer, Traffic())
         traffic.messages_received += 1
         traffic.bytes_received += len(frame)
         self._deliver(session.sender, message)
         return None
 
+    def _is_unborn_guest(self, session: _Session) -> bool:
+        unborn = bool(self._cluster_id) and not session.hello.cluster_id
+        return unborn and self._door is not None and self._door.is_guest(session.sender.name)
+
     def _say_hello(self, peer: str, lane: Lane) -> None:
-        hello = Hello(PROTOCOL_VERSION, self._cluster_id, self._me.name, self._me.incarnation, self._boot, lane)
+        hello = Hello(
+            PROTOCOL_VERSION, self._cluster_id, self._me.name, self._me.incarnation, self._boot, lane, *self._address
+        )
         if self._carrier is not None and self._carrier.send(peer, lane, encode(hello)):
             self._owed.pop((peer, lane), None)
         else:
@@ -203,6 +252,8 @@ class PeerLinks:
 
     def _hear_hello(self, peer: str, lane: Lane, hello: Hello) -> str | None:
         refusal = self._refusal(peer, lane, hello)
+        if not refusal and self._door is not None:
+            refusal = self._door.admit(peer, hello.host, hello.port)
         if refusal:
             self.counters.refused_hellos += 1
             self._sessions.pop((peer, lane), None)

@@ -32,6 +32,9 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a goodbye waits for the peer's own."""
     half_open_max: int = 64
     """Accepted connections that have not said which peer they are; further ones are closed at once."""
+    guests_max: int = 0
+    """Names that are no peers and may open links all the same, to ask to be let in or to help one that is behind; more
+    are refused. `Receiver.on_frame` decides whether they may stay."""
     frame_bytes_max: int = FRAME_BYTES_MAX
     queue_frames_max: int = QUEUE_FRAMES_MAX
     queue_bytes_max: int = QUEUE_BYTES_MAX

@@ -101,7 +101,7 @@ class Member:
         views = Views("n1", membership)
         hooks = Hooks(
             wake=self.shell.wake,
-            configuration=lambda change: membership.adopt(change.configuration),
+            configuration=lambda change: membership.adopt(change.configuration, change.leaving),
             report=lambda sender, body: views.heard(sender, body, self.now),
         )
         core = Raft(identity, RaftSettings(), Random(1), HardState(term, "", committed if born else 0), log)

@@ -57,7 +57,9 @@ def _txn() -> dict[str, object]:
     return {"compare": [everywhere, *[one] * 127], "success": puts + reads, "failure": [*reads]}
 
 
-_READ = {path: Case(ask("GET", path)) for path in ("/openapi.json", "/status", "/stats", "/cluster", "/commands")}
+_READ = {
+    path: Case(ask("GET", path)) for path in ("/openapi.json", "/status", "/stats", "/cluster", "/members", "/commands")
+}
 _READ |= {path: Case(ask("GET", path)) for path in ("/metrics", "/livez", "/readyz", "/startupz", "/health")}
 _READ |= {path: Case(ask("GET", path)) for path in ("/version", "/source.json", "/csp-report", "/")}
 

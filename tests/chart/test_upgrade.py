@@ -51,7 +51,7 @@ def test_another_number_of_nodes_is_refused(tmp_path: Path) -> None:
     code, said = upgrade(tmp_path, there(), {"replicaCount": 5})
     assert code != 0
     assert "replicaCount 5 would change a cluster born with 3 nodes" in said
-    assert "membership changes are still to come, so upgrade with --set replicaCount=3" in said
+    assert "the chart does not change them yet, so upgrade with --set replicaCount=3" in said
 
 
 def test_the_number_at_birth_counts_and_not_how_many_run(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ A cure of `node/cures.py` that no test here follows fails the suite, and so does
 """
 
 import ast
-import base64
 import contextlib
 import errno
 import json
@@ -113,34 +112,29 @@ def raft_node(*words: str) -> "subprocess.CompletedProcess[str]":
 
 @pytest.mark.slow
 @follows("MEMBER_LOST")
-def test_a_damaged_node_stays_stopped_and_backup_and_restore_make_a_full_cluster(tmp_path: Path) -> None:
-    for part in ("old", "new"):
-        (tmp_path / part).mkdir()
-    every = {"key": "AA==", "range_end": "AA=="}
-    with local_cluster(tmp_path / "old") as old:
-        where = ("--data-dir", str(old.data_dir))
+def test_a_damaged_node_returns_as_a_new_member_on_an_empty_folder(tmp_path: Path) -> None:
+    with local_cluster(tmp_path) as cluster:
+        where = ("--data-dir", str(cluster.data_dir))
         assert raft_node("put", "greeting", "hello", *where).returncode == 0
-        (pid,) = [node["pid"] for node in old.file["nodes"] if node["name"] == "n3"]
-        subprocess.run(["kill", "-9", str(pid)], check=True)
-        eventually(lambda: old.pid("n3") is None, "the death of n3")
-        spoil(old, "n3")
+        (node,) = [node for node in cluster.file["nodes"] if node["name"] == "n3"]
+        subprocess.run(["kill", "-9", str(node["pid"])], check=True)
+        eventually(lambda: cluster.pid("n3") is None, "the death of n3")
+        spoil(cluster, "n3")
         assert raft_node("start", "n3", *where).returncode == 0
-        eventually(lambda: old.pid("n3") is None and "a storage error" in old.output, "the refusal")
-        assert cures.MEMBER_LOST in " ".join(old.output.split())
-        # "keep this node stopped and the others running"
-        assert raft_node("put", "after", "damage", *where).returncode == 0
-        # "back up and restore into a new one"
-        backup = call(f"http://127.0.0.1:{old.base_port}/v3/kv/range", every)
-    with local_cluster(tmp_path / "new") as new:
-        url = f"http://127.0.0.1:{new.base_port}/v3/kv"
-        for pair in backup["kvs"]:
-            call(f"{url}/put", {"key": pair["key"], "value": pair["value"]})
-        found = {pair["key"]: pair["value"] for pair in call(f"{url}/range", every)["kvs"]}
-        assert {base64.b64decode(key): base64.b64decode(value) for key, value in found.items()} == {
-            b"after": b"damage",
-            b"greeting": b"hello",
-        }
-        assert "all 3 up" in raft_node("status", "--data-dir", str(new.data_dir)).stdout
+        eventually(lambda: cluster.pid("n3") is None and "a storage error" in cluster.output, "the refusal")
+        assert cures.MEMBER_LOST in " ".join(cluster.output.split())
+        # "start it on an empty data folder while a majority of the others runs"
+        Path(node["data_dir"]).rename(tmp_path / "away")
+        assert raft_node("start", "n3", *where).returncode == 0
+        # "it asks to be let in"
+        asks = "raft-node members replace n3"
+        eventually(lambda: asks in raft_node("members", "list", *where).stdout, "n3 asks to be let in")
+        # "raft-node members replace, then promote"
+        eventually(lambda: raft_node("members", "replace", "n3", *where).returncode == 0, "n3 listens")
+        eventually(lambda: raft_node("members", "promote", "n3", *where).returncode == 0, "n3 votes")
+        assert "3 voters; " in raft_node("members", "list", *where).stdout
+        eventually(lambda: "all 3 up" in raft_node("status", *where).stdout, "a full cluster")
+        assert raft_node("get", "greeting", *where).stdout == "hello"
 
 
 @follows("STOP_OTHER", "OWN_FOLDER")

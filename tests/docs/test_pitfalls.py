@@ -8,8 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "pitfalls.md"
-NOT_BUILT = {23, 24, 25, 26}
-"""Membership changes and snapshots: whoever builds one takes its number out here and tests it."""
+NOT_BUILT: set[int] = set()
+"""What is still to come: whoever builds it takes its number out here and tests it."""
 
 _NAMED_IN_CODE = re.compile(r"pitfalls? ((?:\d+(?:, | and | to )?)+)")
 _NAMED_BY_TEST = re.compile(r"def test_pitfall_(\d\d(?:_and_\d\d)*)_")

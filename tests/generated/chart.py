@@ -17,8 +17,10 @@ DECIDED = {
     "port",
     "peer_host",
     "peer_port",
+    "peer_address",
     "client_url",
     "allowed_hosts",
+    "auto_members",
     "chance_seed",
     "exit_with_parent",
 }

@@ -74,6 +74,12 @@ def disk(silent_us: int | None) -> Verdict:
     )
 
 
+def test_one_that_was_removed_is_not_ready_and_says_so() -> None:
+    core = core_status(removed=True, waiting_for="it was removed")
+    found = readyz(core, caught_up=True, leaderless_us=0, election_timeout_us=1)
+    assert (found.ok, found.reason) == (False, "it was removed")
+
+
 def test_a_node_whose_disk_does_not_answer_is_not_ready_and_says_so() -> None:
     assert disk(None).ok
     assert disk(READY_DISK_SILENT_US_MAX).ok

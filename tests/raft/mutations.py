@@ -83,7 +83,7 @@ MUTATIONS = (
         "own.self_vote_token is not None:",
     ),
     Mutation("vote is not written", "election.py", "            state.disk.hard_state_changed()", "            pass"),
-    Mutation("vote twice", "election.py", '    elif state.vote not in ("", sender.name):', "    elif False:"),
+    Mutation("vote twice", "election.py", "    elif state.vote and not is_for(state.vote, sender):", "    elif False:"),
     Mutation(
         "vote for a log that is behind",
         "log.py",
@@ -636,14 +636,14 @@ MUTATIONS = (
     Mutation(
         "take part before the birth is durable",
         "receiving.py",
-        "    if state.role is Role.INITIAL:\n        return  # no vote",
-        "    if state.role is Role.INITIAL and state.birth_token is None:\n        return  # no vote",
+        "    if state.role is Role.INITIAL:\n        birth.on_invitation",
+        "    if state.role is Role.INITIAL and state.birth_token is None:\n        birth.on_invitation",
     ),
     Mutation(
         "a wiped disk is the old member",
         "receiving.py",
-        "    if sender not in state.peers:",
-        "    if sender.name not in [peer.name for peer in state.peers]:",
+        "    if sender in state.peers:",
+        "    if sender.name in [peer.name for peer in state.peers]:",
     ),
     Mutation(
         "a stranger counts as contact",
@@ -703,8 +703,8 @@ MUTATIONS = (
     Mutation(
         "who was born says no more how it is reached",
         "birth.py",
-        "challenge=challenge, address=address)",
-        "challenge=challenge)",
+        "challenge=challenge, address=address, invited=invited)",
+        "challenge=challenge, invited=invited)",
     ),
     Mutation(
         "a configuration counts when it is committed",
@@ -947,14 +947,8 @@ MUTATIONS = (
     Mutation(
         "take a snapshot of another cluster",
         "receiving.py",
-        "    if sender not in state.peers or base.cluster_id != state.cluster_id:",
-        "    if sender not in state.peers:",
-    ),
-    Mutation(
-        "take a snapshot of a stranger",
-        "receiving.py",
-        "    if sender not in state.peers or base.cluster_id != state.cluster_id:",
-        "    if base.cluster_id != state.cluster_id:",
+        "    if sender.name == state.identity.name or base.cluster_id != state.cluster_id:",
+        "    if sender.name == state.identity.name:",
     ),
     Mutation(
         "do not restore the state that replaced the log",
@@ -1007,8 +1001,8 @@ MUTATIONS = (
     Mutation(
         "forget the configuration that compaction removed",
         "log.py",
-        "        configuration = self._configurations[position - 1][1] if position else self.base.configuration",
-        "        configuration = self.base.configuration",
+        "        return self._configurations[position - 1][1] if position else self.base.configuration",
+        "        return self.base.configuration",
     ),
     Mutation(
         "take a later configuration into the base",
@@ -1031,8 +1025,8 @@ MUTATIONS = (
     Mutation(
         "forget the birth with the first entry",
         "log.py",
-        "        return Base(index, entry.term, entry.time_us, configuration, self.base.cluster_id, self.base.birth)",
-        "        return Base(index, entry.term, entry.time_us, configuration, self.base.cluster_id)",
+        "        return Base(index, entry.term, entry.time_us, known, self.base.cluster_id, self.base.birth)",
+        "        return Base(index, entry.term, entry.time_us, known, self.base.cluster_id)",
     ),
     Mutation(
         "apply again what a snapshot held at the start",
@@ -1045,6 +1039,144 @@ MUTATIONS = (
         "core.py",
         " or state.compact_to > state.log.base.index or state.log.untidy",
         "",
+    ),
+    Mutation(
+        "change members before the no-op is committed",
+        "changes.py",
+        "    if state.log.term_at(state.commit) != state.term:",
+        "    if False:",
+    ),
+    Mutation(
+        "change members while a change is under way",
+        "changes.py",
+        "    if state.log.configuration_index > state.commit:",
+        "    if False:",
+    ),
+    Mutation(
+        "promote whoever is a learner",
+        "changes.py",
+        "    if progress.state is not ProgressState.REPLICATE or behind > CAUGHT_UP_ENTRIES:",
+        "    if False:",
+    ),
+    Mutation(
+        "remove a voter that leaves no living quorum",
+        "changes.py",
+        "    if len(wanted.voters) - len(silent) < needed:",
+        "    if False:",
+    ),
+    Mutation(
+        "say that a change is done before it is committed",
+        "changes.py",
+        "    if state.commit >= change.index:",
+        "    if True:",
+    ),
+    Mutation(
+        "say that another leader's change is this one",
+        "changes.py",
+        "        done = term == change.term",
+        "        done = True",
+    ),
+    Mutation(
+        "let a new disk keep the old one's vote",
+        "changes.py",
+        "            return configuration.without(before).with_learner(after, address), f",
+        "            return configuration.without(before).with_learner(after, address).promoted(after), f",
+    ),
+    Mutation(
+        "remove the only voter",
+        "changes.py",
+        "            if configuration.voters == (member,):",
+        "            if False:",
+    ),
+    Mutation(
+        "add a learner under the name of another disk",
+        "changes.py",
+        "    if before is not None:\n        raise",
+        "    if False:\n        raise",
+    ),
+    Mutation(
+        "a removed leader leads on",
+        "transfer.py",
+        "    if lead is None or not state.settled or state.is_voter:",
+        "    if True:",
+    ),
+    Mutation(
+        "a removed leader leaves before its removal is committed",
+        "transfer.py",
+        "    if lead is None or not state.settled or state.is_voter:",
+        "    if lead is None or state.is_voter:",
+    ),
+    Mutation(
+        "a removed leader names no successor",
+        "transfer.py",
+        "    if lead.progress[target].match == state.log.last_index:\n        state.send",
+        "    if False:\n        state.send",
+    ),
+    Mutation(
+        "who leaves never hears of it",
+        "membership.py",
+        "    state.peers = _others(state, (*configuration.members, *leaving))",
+        "    state.peers = _others(state, configuration.members)",
+    ),
+    Mutation(
+        "who left gets the log for ever",
+        "membership.py",
+        "        _follow(state, (), now)",
+        "        pass",
+    ),
+    Mutation(
+        "a vote for a name is for every disk of it",
+        "types.py",
+        "    return vote in (ballot(candidate), candidate.name)",
+        "    return voted_for(vote) == candidate.name",
+    ),
+    Mutation(
+        "turn away a leader that was let in later",
+        "receiving.py",
+        "    elif sender.name == state.identity.name or not isinstance(message, _OF_ANYBODY):",
+        "    else:",
+    ),
+    Mutation(
+        "count answers of strangers",
+        "receiving.py",
+        "    elif sender.name == state.identity.name or not isinstance(message, _OF_ANYBODY):",
+        "    elif sender.name == state.identity.name:",
+    ),
+    Mutation(
+        "take the log of a cluster that has not let this disk in",
+        "birth.py",
+        "    if not state.invited or state.waits_in_initial or state.birth_token is not None:",
+        "    if state.waits_in_initial or state.birth_token is not None:",
+    ),
+    Mutation(
+        "leave the leader's heartbeat to a disk that was let in without an answer",
+        "birth.py",
+        "        state.send(sender.name, HeartbeatReply(message.term))",
+        "        pass",
+    ),
+    Mutation(
+        "take the snapshot of a cluster that has not let this disk in",
+        "birth.py",
+        "    if not state.invited or state.birth_token is not None or state.waits_in_initial:",
+        "    if state.birth_token is not None or state.waits_in_initial:",
+    ),
+    Mutation(
+        "invite whoever asks",
+        "birth.py",
+        "    invited = state.settled and sender in state.configuration.members and sender not in born_with.voters",
+        "    invited = sender not in born_with.voters",
+    ),
+    Mutation(
+        "invite before the change is committed",
+        "birth.py",
+        "    invited = state.settled and sender in",
+        "    invited = sender in",
+    ),
+    Mutation(
+        "remember every applicant for ever",
+        "birth.py",
+        "    while len(state.applicants) >= APPLICANTS_MAX:",
+        "    while False:",
     ),
 )
 

@@ -66,7 +66,7 @@ def peers_of(server: Server) -> list[str]:
 # --- a follower -------------------------------------------------------------------------------------------------
 
 
-def test_a_configuration_is_in_force_from_its_append_on_before_it_is_durable_or_committed() -> None:
+def test_pitfall_24_a_configuration_is_in_force_from_its_append_on_before_it_is_durable_or_committed() -> None:
     server = follower()
     effects = server.receive("b", Append(1, 1, 0, 1, (change(2, 1, of_names("abcd")),)))
     assert adopted(effects) == [of_names("abcd")]
@@ -119,12 +119,24 @@ def test_a_restart_puts_the_latest_of_the_log_in_force_and_keeps_the_cluster_of_
     assert server.raft.status(server.now).cluster_id == follower().raft.status(0).cluster_id
 
 
-def test_neither_a_new_member_is_turned_away_nor_one_that_left_heard() -> None:
+def test_neither_a_new_member_is_turned_away_nor_one_that_left_counted() -> None:
     server = follower()
     server.receive("b", Append(1, 1, 0, 1, (change(2, 1, of_names("abd")),)))
     assert promised(server.receive("d", Vote(9, 9, 9, True)), VoteReply) == [VoteReply(9, True)]
-    assert not promised(server.receive("c", Vote(10, 9, 9, True)), VoteReply)
+    server.receive("b", Append(9, 2, 1, 2))
+    server.receive("c", HeartbeatReply(10))
     assert server.term == 9
+
+
+def test_a_leader_and_a_candidate_that_this_log_does_not_know_yet_are_heard() -> None:
+    """Thesis 4.1: this server may be behind, and nobody else may be able to win."""
+    server = follower()
+    effects = server.receive("z", Append(5, 1, 0, 1, commands(2, [5])))
+    assert promised(effects, AppendReply, "z") == [AppendReply(5, True, 2)]
+    assert (server.term, server.raft.leader) == (5, "z")
+    server.persist()
+    assert sent(server.receive("z", Heartbeat(5, 2)), HeartbeatReply, "z") == [HeartbeatReply(5)]
+    assert promised(server.receive("y", Vote(6, 2, 5, True)), VoteReply, "y") == [VoteReply(6, True)]
 
 
 def test_a_learner_takes_the_log_and_never_campaigns_until_it_may_vote() -> None:
@@ -146,6 +158,37 @@ def test_a_learner_is_asked_for_no_vote_and_its_vote_counts_for_nothing() -> Non
     assert server.role() is Role.PRE_CANDIDATE
     server.receive("c", PreVoteReply(request.term, True, request.campaign))
     assert server.role() is Role.CANDIDATE
+
+
+def test_pitfall_24_who_campaigns_asks_the_voters_of_the_latest_configuration_in_its_log() -> None:
+    server = follower()
+    server.receive("b", Append(1, 1, 0, 1, (change(2, 1, of_names("abcde")),)))
+    asked = server.deadline()
+    request = sent(asked, PreVote)[0]
+    assert receivers(asked, PreVote) == ["b", "c", "d", "e"]
+    server.receive("c", PreVoteReply(request.term, True, request.campaign))
+    assert server.role() is Role.PRE_CANDIDATE, "two of three would have been enough before"
+
+
+def test_pitfall_25_a_learner_that_is_asked_for_a_vote_gives_it() -> None:
+    """Who asks counts it as a voter: it was promoted, and does not know it yet."""
+    server = Server(name="d", hard=HardState(1, "", 1), entries=(*log_of(()), change(2, 1, of_names("abc", "d"))))
+    server.settle()
+    assert promised(server.receive("b", PreVote(2, 2, 1, 1)), PreVoteReply) == [PreVoteReply(2, True, 1)]
+    assert promised(server.receive("b", Vote(2, 2, 1)), VoteReply) == [VoteReply(2, True)]
+
+
+def test_pitfall_26_a_removed_follower_that_does_not_know_it_disturbs_nobody() -> None:
+    server = follower()
+    server.receive("b", Append(1, 1, 0, 1, (change(2, 1, of_names("ab")),)))
+    server.persist()
+    server.receive("b", Heartbeat(1, 2))
+    refused = promised(server.receive("c", PreVote(2, 1, 0, 1)), PreVoteReply)
+    assert [reply.granted for reply in refused] == [False]
+    server.receive("c", Vote(9, 1, 0))
+    assert (server.term, server.raft.leader) == (1, "b")
+    server.receive("c", HeartbeatReply(9))
+    assert server.term == 1
 
 
 def test_a_server_that_is_removed_says_so_and_campaigns_no_more_until_that_is_truncated() -> None:
@@ -205,16 +248,19 @@ def test_a_leader_sends_a_learner_the_log_and_does_not_count_it() -> None:
     assert server.commit == 3
 
 
-def test_a_leader_forgets_who_left_at_once_and_counts_without_it() -> None:
+def test_a_leader_counts_without_who_left_at_once_and_tells_it_until_that_is_committed() -> None:
     server = leader(count=5)
     effects = inject(server, of_names("abc"))
-    assert receivers(effects, Append) == ["b", "c"]
-    assert peers_of(server) == ["b", "c"]
+    assert receivers(effects, Append) == ["b", "c", "d", "e"]
     server.persist()
-    assert not acknowledge(server, "de")[2:]  # each is told of once as a stranger, and that is all
-    assert receivers(server.deadline(), Heartbeat) == ["b", "c"]
-    acknowledge(server, "b")
+    acknowledge(server, "de")
+    assert server.commit == 2
+    assert receivers(server.deadline(), Heartbeat) == ["b", "c", "d", "e"]
+    effects = acknowledge(server, "b")
     assert server.commit == 3
+    assert peers_of(server) == ["b", "c"]
+    assert of(effects, ConfigChanged)[-1].leaving == ()
+    assert receivers(server.deadline(), Heartbeat) == ["b", "c"]
 
 
 def test_a_new_disk_under_an_old_name_has_acknowledged_nothing() -> None:

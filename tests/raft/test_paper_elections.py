@@ -152,7 +152,7 @@ def test_a_candidate_increments_its_term_and_votes_for_itself() -> None:
     assert (server.role(), server.term, server.vote) == (Role.CANDIDATE, 2, "a")
     hard = server.writing[-1].hard_state
     assert hard is not None
-    assert (hard.term, hard.vote) == (2, "a")
+    assert (hard.term, hard.vote) == (2, "a/disk-a")
     assert request.term == 2
 
 

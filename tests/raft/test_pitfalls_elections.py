@@ -39,14 +39,14 @@ def test_pitfall_03_a_vote_leaves_only_inside_the_persist_that_holds_it() -> Non
     assert not of(effects, Send)
     write = of(effects, Persist)[0]
     assert write.hard_state is not None
-    assert (write.hard_state.term, write.hard_state.vote) == (2, "b")
+    assert (write.hard_state.term, write.hard_state.vote) == (2, "b/disk-b")
     assert [(send.to, send.message) for send in write.then] == [("b", VoteReply(2, True))]
 
 
 def test_pitfall_03_a_vote_in_a_term_that_is_known_already_is_written_too() -> None:
     server = follower((), term=2)
     write = of(server.receive("b", Vote(2, 1, 0)), Persist)[0]
-    assert write.hard_state == HardState(2, "b", 1)
+    assert write.hard_state == HardState(2, "b/disk-b", 1)
 
 
 def test_pitfall_03_a_repeated_vote_waits_for_the_first_ones_disk_too() -> None:
@@ -86,7 +86,7 @@ def test_pitfall_03_a_vote_request_leaves_only_when_term_and_own_vote_are_durabl
     assert not of(effects, Send)
     write = of(effects, Persist)[0]
     assert write.hard_state is not None
-    assert (write.hard_state.term, write.hard_state.vote) == (2, "a")
+    assert (write.hard_state.term, write.hard_state.vote) == (2, "a/disk-a")
     assert [send.to for send in write.then] == ["b", "c"]
 
 
@@ -307,18 +307,19 @@ def test_check_quorum_counts_answers_to_this_leader_only() -> None:
     assert server.role() is Role.FOLLOWER
 
 
-def test_a_message_of_a_stranger_or_of_a_wiped_disk_changes_nothing() -> None:
+def test_an_answer_of_a_stranger_or_of_a_wiped_disk_changes_nothing() -> None:
     """Pitfall 36: an old name with a new disk is not the voter that it was."""
     for stranger in (Member("z", "disk-z"), Member("b", "another disk")):
         server, _ = candidate(count=3)
         server.persist()
-        effects = server.step(Receive(stranger, VoteReply(2, True)), Receive(stranger, Heartbeat(9, 1)))
+        answers = (VoteReply(2, True), HeartbeatReply(9), AppendReply(9, True, 1))
+        effects = server.step(*(Receive(stranger, answer) for answer in answers))
         assert (server.role(), server.term) == (Role.CANDIDATE, 2)
         assert len(traces(effects, "refused-message")) == 1
-        assert not server.step(Receive(stranger, Vote(9, 9, 9)))
+        assert not server.step(Receive(stranger, PreVoteReply(9, True, 1)))
         contact = {peer.name: peer.contact_age_us for peer in server.raft.status(server.now).peers}
         server.wait(1_000)
-        server.step(Receive(stranger, Heartbeat(9, 1)))
+        server.step(Receive(stranger, HeartbeatReply(9)))
         later = {peer.name: peer.contact_age_us for peer in server.raft.status(server.now).peers}
         assert later["b"] == (None if contact["b"] is None else contact["b"] + 1_000)
 

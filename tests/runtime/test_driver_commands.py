@@ -13,10 +13,10 @@ from node.runtime.ports import CommandOutcome, NotProposed
 from tests.runtime.doubles import BOOT, MEMBERS, Bench
 
 
-def order(bench: Bench, command: str, target: str = "") -> list[CommandOutcome]:
+def order(bench: Bench, command: str, target: str = "", **arguments: str) -> list[CommandOutcome]:
     """Ask; the list gets the one answer."""
     answers: list[CommandOutcome] = []
-    bench.take(WantOrder(command, bench.now + 1_000_000, answers.append, target))
+    bench.take(WantOrder(command, bench.now + 1_000_000, answers.append, {"target": target, **arguments}))
     return answers
 
 
@@ -212,3 +212,10 @@ def test_commit_latency_is_from_the_leaders_log_to_its_store() -> None:
     assert summary.recent[0].max == 30.0
     assert summary.p50 is not None
     assert 27 <= summary.p50 <= 30
+
+
+def test_a_change_of_members_is_the_leaders_and_answered_once_it_is_committed() -> None:
+    bench = Bench()
+    bench.follow()
+    (outcome,) = order(bench, "remove_member", name="n3", force="no")
+    assert (outcome.code, outcome.message) == ("refused", "n1 does not lead: n2 does")

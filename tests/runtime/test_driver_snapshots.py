@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from node.raft.errors import InvariantViolation
@@ -429,11 +430,31 @@ def test_a_newer_one_takes_the_place_of_one_that_was_not_finished() -> None:
     assert [entry.data for entry in story.bench.machine.applied] == [b"new"]
 
 
-def test_a_stranger_is_not_listened_to() -> None:
+def test_one_of_another_cluster_is_not_listened_to() -> None:
     story = following()
     info, file = sent_to(story, [b"a"])
-    story.bench.take(Arrived(Member("n2", "another disk"), SnapshotPiece(info, 0, file, 1)))
+    foreign = msgspec.structs.replace(info, base=msgspec.structs.replace(info.base, cluster_id="another"))
+    story.bench.take(Arrived(Member("n4", "n4-disk"), SnapshotPiece(foreign, 0, b"", 1)))
+    story.bench.take(Arrived(Member("n4", "n4-disk"), SnapshotPiece(foreign, 0, file, 1)))
+    story.quiet()
     assert story.replies() == []
+
+
+@pytest.mark.parametrize("leader", [Member("n4", "n4-disk"), Member("n2", "its new disk")])
+def test_a_leader_that_was_let_in_later_may_send_one(leader: Member) -> None:
+    story = following()
+    info, file = sent_to(story, [b"a"])
+    story.bench.take(Arrived(leader, SnapshotPiece(info, 0, b"", 1)))
+    story.bench.take(Arrived(leader, SnapshotPiece(info, 0, file, 1)))
+    story.quiet()
+    assert [reply.offset for reply in story.replies()] == [0, len(file)]
+    assert story.driver.core.applied == info.base.index
+
+
+def test_only_a_member_says_how_far_it_has_got() -> None:
+    story = Story(FEW)
+    story.bench.take(Arrived(Member("n4", "n4-disk"), SnapshotPieceReply(1, 1, 0, "", 1)))
+    assert story.driver.snapshot_view().sending == ()
 
 
 def test_its_own_snapshot_is_given_up_when_another_nodes_comes() -> None:

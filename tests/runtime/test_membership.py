@@ -56,6 +56,20 @@ def test_the_settings_say_how_a_member_is_reached_and_the_configuration_where_th
     }  # fmt: skip
 
 
+def test_who_is_leaving_belongs_and_is_reached_until_that_is_committed() -> None:
+    membership = Membership("n1", SEEDS)
+    n4 = Member("n4", "n4-disk")
+    address = MemberAddress("n4", "n4.example", 9004)
+    membership.adopt(Configuration(configuration("n1", "n4").voters, addresses=(address,)))
+    without = configuration("n1", "n2")
+    membership.adopt(without, (n4,))
+    assert seen(membership)[1] == ["n2", "n4"]
+    assert membership.where("n4") == address
+    membership.adopt(without)
+    assert seen(membership)[1] == ["n2"]
+    assert membership.where("n4") is None
+
+
 def test_observers_hear_of_each_change_once_in_their_order_and_see_it_done() -> None:
     membership = Membership("n1", SEEDS)
     heard: list[tuple[str, tuple[str, ...]]] = []

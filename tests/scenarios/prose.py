@@ -22,7 +22,7 @@ from node.raft.messages import (
     Vote,
     VoteReply,
 )
-from node.raft.types import Entry, EntryKind, Member
+from node.raft.types import Entry, EntryKind, Member, voted_for
 
 
 def entry(item: Entry) -> str:
@@ -93,7 +93,7 @@ def write(item: Persist) -> str:
         parts.append(entries(item.entries))
     if item.hard_state is not None:
         hard = item.hard_state
-        parts.append(f"term {hard.term} vote {hard.vote or '-'} commit {hard.commit}")
+        parts.append(f"term {hard.term} vote {voted_for(hard.vote) or '-'} commit {hard.commit}")
     return "; ".join(parts) or "nothing"
 
 

@@ -152,7 +152,7 @@ def test_a_name_that_is_no_seed_is_allowed_where_it_has_a_peer_port_and_remarked
     assert (found.own_seed, found.peer_port) == (None, 9009)
     (remark,) = remarks(found)
     assert remark.startswith("name N2 is not one of the seeds n1, n2, n3 (did you mean n2?)")
-    assert "waits until the members let it in" in remark
+    assert "until it is a member, it waits to be let in" in remark
     (remark,) = remarks(load(BASE | {"name": "newcomer", "peer_port": "9009"}, {}).settings)
     assert "did you mean" not in remark
     assert remarks(load(BASE, {}).settings) == ()

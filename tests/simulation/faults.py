@@ -315,7 +315,7 @@ class Faults:
             self.orders[outcome.code] = self.orders.get(outcome.code, 0) + 1
 
         deadline_us = self._scheduler.now() + ORDER_TIMEOUT_US
-        server.post(WantOrder(command, deadline_us, reply, target))
+        server.post(WantOrder(command, deadline_us, reply, {"target": target}))
         return True
 
     # --- who and when -------------------------------------------------------------------------------------------

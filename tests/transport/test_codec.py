@@ -79,7 +79,10 @@ VALID: st.SearchStrategy[Any] = st.one_of(
 )
 
 
-HELLOS = st.builds(Hello, st.just(PROTOCOL_VERSION), st.just("") | TEXTS, TEXTS, TEXTS, TEXTS, st.sampled_from(m.Lane))
+HELLOS = st.one_of(
+    st.builds(Hello, st.just(PROTOCOL_VERSION), st.just("") | TEXTS, TEXTS, TEXTS, TEXTS, st.sampled_from(m.Lane)),
+    st.just(Hello(PROTOCOL_VERSION, "c", "a", "i", "b", m.Lane.BULK, "a.example", 9001)),
+)
 
 
 def assert_possible(value: Any) -> None:
@@ -277,6 +280,9 @@ IMPOSSIBLE: list[tuple[Any, str]] = [
     (Hello(-1, "", "a", "i", "b", m.Lane.BULK), "not between 0"),
     (Hello(1, "", "", "i", "b", m.Lane.BULK), "text"),
     (Hello(1, "", "a", "i\n", "b", m.Lane.BULK), "text"),
+    (Hello(1, "", "a", "i", "b", m.Lane.BULK, "h", 0), "an address"),
+    (Hello(1, "", "a", "i", "b", m.Lane.BULK, "", 1), "an address"),
+    (Hello(1, "", "a", "i", "b", m.Lane.BULK, "h", 65536), "an address"),
     (Hello(1, "x" * 254, "a", "i", "b", m.Lane.BULK), "text"),
 ]
 
@@ -340,6 +346,25 @@ def test_a_hello_of_the_version_without_checksums_can_be_refused_by_its_version(
     assert hello.version == UNCHECKED_VERSION
     with pytest.raises(FrameError, match="damaged"):
         decode(msgspec.msgpack.encode(m.VoteReply(1, True)))
+
+
+def test_a_hello_from_before_it_told_an_address_is_read_without_one() -> None:
+    before = msgspec.msgpack.encode(["hello", PROTOCOL_VERSION, "c", "a", "i", "b", 0, 2**32 - 1])
+    assert decode(framed(before[:-CHECKSUM_BYTES])) == Hello(PROTOCOL_VERSION, "c", "a", "i", "b", m.Lane.CONTROL)
+
+
+def test_a_hello_tells_where_its_sender_listens_and_who_does_not_know_that_passes_over_it() -> None:
+    class Before(msgspec.Struct, array_like=True, tag="hello"):
+        version: int
+        cluster_id: str
+        name: str
+        incarnation: str
+        boot: str
+        lane: m.Lane
+
+    hello = Hello(PROTOCOL_VERSION, "c", "a", "i", "b", m.Lane.BULK, "a.example", 9001)
+    assert decode(encode(hello)) == hello
+    assert msgspec.msgpack.decode(encode(hello), type=Before).boot == "b"
 
 
 def test_a_peer_that_knows_no_checksum_reads_the_version_of_our_hello() -> None:

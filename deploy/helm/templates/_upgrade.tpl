@@ -22,7 +22,7 @@ The name {{ $name }} would be that of another, empty cluster, and {{ .metadata.n
 {{- $replicas := $root.Values.replicaCount | toString -}}
 {{- $born := dig "metadata" "annotations" "raft/born-with" "" $there }}
 {{- if and $born (ne $born $replicas) }}
-replicaCount {{ $replicas }} would change a cluster born with {{ $born }} nodes, and voters change through the log alone: membership changes are still to come, so upgrade with --set replicaCount={{ $born }}, or install a second release with {{ $replicas }} nodes and copy the data.
+replicaCount {{ $replicas }} would change a cluster born with {{ $born }} nodes, and voters change through the log alone: the chart does not change them yet, so upgrade with --set replicaCount={{ $born }}, or install a second release with {{ $replicas }} nodes and copy the data.
 {{- end }}
 {{- $pods := dig "spec" "replicas" 0 $there | int }}
 {{- $ready := dig "status" "readyReplicas" 0 $there | int }}

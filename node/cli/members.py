@@ -1,0 +1,184 @@
+"""`raft-node members`: who belongs to the cluster, who asks to be let in, and every change of that.
+
+Why it exists: a change is the leader's to make, and only it can say that it is done; people should not have to look for
+it, nor copy a disk's number. Which changes are allowed the node says.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from node.cli import stdout
+from node.cli.command import ask, raise_unless_ok
+from node.cli.failure import EXIT_CODES, UNAVAILABLE, UNKNOWN_OUTCOME, Failure
+from node.cli.group import Group, for_programs
+from node.cli.show import print_object, print_table
+from node.cli.targets import DataDirOption, targets
+
+Json = Annotated[bool, typer.Option("--json", help="for programs: one JSON object")]
+Urls = Annotated[list[str] | None, typer.Argument(metavar="[URL]...", help="nodes to ask")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="the member's name")]
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(
+        name="members",
+        cls=Group,
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        help="Show who belongs to the cluster; let nodes in, remove them, replace lost disks.",
+        epilog=EXIT_CODES,
+    )
+    for name, command in (
+        ("list", _list),
+        ("add", _add),
+        ("promote", _promote),
+        ("remove", _remove),
+        ("replace", _replace),
+    ):
+        group.command(name, epilog=EXIT_CODES)(for_programs(command))
+    app.add_typer(group)
+
+
+def _list(url: Urls = None, data_dir: DataDirOption = None, as_json: Json = False) -> int:
+    """Show voters, learners with how far behind they are, and who asks to be let in.
+
+    [bold]Example[/bold]
+      raft-node members list
+    """
+    _, body = _members(targets(url or [], data_dir))
+    if as_json:
+        print_object(body)
+    else:
+        _print(body)
+    return 0
+
+
+def _add(name: Name, url: Urls = None, data_dir: DataDirOption = None, as_json: Json = False) -> int:
+    """Let a node in that asks for it: it gets the log, and has no vote yet.
+
+    Start it first, on an empty folder, with the members as its seeds.
+
+    [bold]Example[/bold]
+      raft-node members add n4
+    """
+    return _change("add_learner", name, {}, url, data_dir, as_json)
+
+
+def _promote(name: Name, url: Urls = None, data_dir: DataDirOption = None, as_json: Json = False) -> int:
+    """Give a learner that has caught up a vote.
+
+    [bold]Example[/bold]
+      raft-node members promote n4
+    """
+    return _change("promote_learner", name, {}, url, data_dir, as_json)
+
+
+def _remove(
+    name: Name,
+    url: Urls = None,
+    data_dir: DataDirOption = None,
+    force: Annotated[bool, typer.Option("--force", help="also where too few voters that answer would be left")] = False,
+    as_json: Json = False,
+) -> int:
+    """Take a member out, for good; a leader too. Stop its process afterwards.
+
+    [bold]Example[/bold]
+      raft-node members remove n4
+    """
+    return _change("remove_member", name, {"force": "yes"} if force else {}, url, data_dir, as_json)
+
+
+def _replace(name: Name, url: Urls = None, data_dir: DataDirOption = None, as_json: Json = False) -> int:
+    """Put the new, empty disk of a member in the place of its lost one, without a vote yet.
+
+    Start the node on its empty folder first; promote it when it has caught up.
+
+    [bold]Example[/bold]
+      raft-node members replace n3
+    """
+    return _change("replace_member", name, {}, url, data_dir, as_json)
+
+
+def _change(command: str, name: str, more: Mapping[str, str], url: Urls, data_dir: DataDirOption, as_json: bool) -> int:
+    """Ask the leader, over one hop from a node that knows it."""
+    import asyncio
+    from urllib.parse import quote
+
+    asked, members = _members(targets(url or [], data_dir))
+    if not members["leader"]:
+        raise Failure(f"Unavailable, nothing happened: {members['node']} knows no leader.", UNAVAILABLE)
+    given = {"name": name, **more, **(_said(members, name) if command in ("add_learner", "replace_member") else {})}
+    leader = quote(members["leader"], safe="")
+    status, body = asyncio.run(ask("POST", f"{asked}/commands/{command}?node={leader}", given))
+    if status == 200:
+        stdout.done(f"{body.get('message')}: that is done")
+    if as_json:
+        print_object(body)
+    raise_unless_ok(status, body)
+    if not as_json:
+        print(f"{body.get('message')}")
+    return 0
+
+
+def _said(members: Mapping[str, Any], name: str) -> dict[str, str]:
+    """What that one says of itself, for a leader that it does not ask."""
+    for applicant in members["applicants"]:
+        if applicant["name"] == name:
+            return {key: applicant[key] for key in ("incarnation", "address", "client_url")}
+    return {}
+
+
+def _members(nodes: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+    """The node to go on with, and its `/members`: the leader's where it is among those, else of one that knows it."""
+    import asyncio
+
+    found: list[tuple[str, dict[str, Any]]] = []
+    problem: Failure | None = None
+    for url in nodes:
+        try:
+            status, body = asyncio.run(ask("GET", f"{url}/members", None))
+            raise_unless_ok(status, body)
+        except Failure as failure:
+            unread = failure.code == UNKNOWN_OUTCOME
+            problem = (
+                Failure(f"{url} gives no answer that can be read; nothing happened.", UNAVAILABLE)
+                if unread
+                else failure
+            )
+            continue
+        found.append((url, body))
+    if not found:
+        raise problem or Failure("There is no node to ask.", UNAVAILABLE)
+    return max(
+        found, key=lambda one: (one[1]["leader"] == one[1]["node"], not one[1]["removed"], one[1]["leader"] != "")
+    )
+
+
+def _print(body: Mapping[str, Any]) -> None:
+    voters, learners, applicants = body["voters"], body["learners"], body["applicants"]
+    leads = f"{body['leader']} leads" if body["leader"] else "no leader is known"
+    counted = f"{len(voters)} voter{'s' if len(voters) != 1 else ''}"
+    if learners:
+        counted += f", {len(learners)} learner{'s' if len(learners) != 1 else ''}"
+    print(f"{counted}; {leads}.{' A change is under way.' if body['changing'] else ''}")
+    if body["removed"]:
+        print(f"{body['node']} was removed from the cluster, so this is what it knew last.")
+    rows, styles = [], []
+    for member, role in (*((v, "voter") for v in voters), *((learner, "learner") for learner in learners)):
+        role = "leader" if member["leader"] else role
+        contact = member["last_contact_ms"]
+        cells = (_cell(member["lag_entries"]), "-" if contact is None else f"{contact:.0f} ms")
+        rows.append((member["name"], role, member["address"] or "-", *cells, member["incarnation"]))
+        styles.append({"leader": "bold green", "learner": "dim"}.get(role, ""))
+    print_table(("id", "role", "address", "behind", "last contact", "disk"), rows, styles, lines=True)
+    for one in applicants:
+        if one["replaces"]:
+            print(f"{one['name']} asks with a new disk to be let in again: raft-node members replace {one['name']}")
+        else:
+            print(f"{one['name']} asks to be let in: raft-node members add {one['name']}")
+
+
+def _cell(value: object) -> str:
+    return "-" if value is None else str(value)

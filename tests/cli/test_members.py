@@ -1,0 +1,113 @@
+"""`raft-node members`: whom it asks, what it sends, what it prints."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Answer, FakeNode, raft_node
+
+Make = Callable[[], FakeNode]
+
+
+def row(name: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "name": name, "incarnation": f"disk-{name}", "address": f"{name}:9001", "client_url": "", "leader": False,
+        "last_contact_ms": 12.0, "match_index": 9, "lag_entries": 0, **changes,
+    }  # fmt: skip
+
+
+def members(**changes: Any) -> dict[str, Any]:
+    """What a node says; with what a command answers, since a fake node answers everything alike."""
+    applicants = [
+        {"name": "n4", "incarnation": "disk-4", "address": "h4:9004", "client_url": "http://h4", "replaces": ""},
+        {"name": "n3", "incarnation": "new", "address": "", "client_url": "", "replaces": "disk-n3"},
+    ]
+    body = {
+        "node": "n1", "leader": "n2", "changing": False, "removed": False, "learners": [row("n5", lag_entries=7)],
+        "voters": [row("n1"), row("n2", leader=True), row("n3", lag_entries=None, last_contact_ms=None)],
+        "applicants": applicants, "ok": True, "message": "n4 is a learner", "data": {},
+    }  # fmt: skip
+    return {**body, **changes}
+
+
+def node_that_says(make: Make, **changes: Any) -> FakeNode:
+    node = make()
+    node.answer = Answer(200, json.dumps(members(**changes)).encode())
+    return node
+
+
+def test_the_list_shows_everybody_and_what_to_type_for_who_asks(fake_node: Make) -> None:
+    node = node_that_says(fake_node, changing=True)
+    ran = raft_node("members", "list", node.url)
+    said = ran.out.decode()
+    assert (ran.code, ran.err) == (0, "")
+    assert said.startswith("3 voters, 1 learner; n2 leads. A change is under way.\n")
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in said.splitlines() if line.startswith("│")]
+    assert cells == [
+        ["n1", "voter", "n1:9001", "0", "12 ms", "disk-n1"],
+        ["n2", "leader", "n2:9001", "0", "12 ms", "disk-n2"],
+        ["n3", "voter", "n3:9001", "-", "-", "disk-n3"],
+        ["n5", "learner", "n5:9001", "7", "12 ms", "disk-n5"],
+    ]
+    assert "n4 asks to be let in: raft-node members add n4\n" in said
+    assert "n3 asks with a new disk to be let in again: raft-node members replace n3\n" in said
+
+
+def test_for_programs_the_list_is_what_the_node_says(fake_node: Make) -> None:
+    node = node_that_says(fake_node)
+    assert json.loads(raft_node("members", "list", node.url, "--json").out) == members()
+
+
+@pytest.mark.parametrize(
+    ("words", "path", "sent"),
+    [
+        (
+            ("add", "n4"),
+            "/commands/add_learner?node=n2",
+            {"name": "n4", "incarnation": "disk-4", "address": "h4:9004", "client_url": "http://h4"},
+        ),
+        (("add", "n9"), "/commands/add_learner?node=n2", {"name": "n9"}),
+        (
+            ("replace", "n3"),
+            "/commands/replace_member?node=n2",
+            {"name": "n3", "incarnation": "new", "address": "", "client_url": ""},
+        ),
+        (("promote", "n4"), "/commands/promote_learner?node=n2", {"name": "n4"}),
+        (("remove", "n4"), "/commands/remove_member?node=n2", {"name": "n4"}),
+        (("remove", "n4", "--force"), "/commands/remove_member?node=n2", {"name": "n4", "force": "yes"}),
+    ],
+)
+def test_a_change_goes_to_the_leader_over_one_hop(
+    fake_node: Make, words: tuple[str, ...], path: str, sent: dict[str, str]
+) -> None:
+    node = node_that_says(fake_node)
+    ran = raft_node("members", *words, node.url)
+    assert (ran.code, ran.out, ran.err) == (0, b"n4 is a learner\n", "")
+    assert [(asked.method, asked.path) for asked in node.asked] == [("GET", "/members"), ("POST", path)]
+    assert json.loads(node.asked[1].body) == sent
+
+
+def test_the_leader_itself_is_asked_where_it_is_among_the_nodes(fake_node: Make) -> None:
+    removed = node_that_says(fake_node, node="n3", removed=True)
+    leader, other = node_that_says(fake_node, node="n2"), node_that_says(fake_node)
+    assert raft_node("members", "promote", "n4", removed.url, other.url, leader.url).code == 0
+    assert [len(node.asked) for node in (removed, other, leader)] == [1, 1, 2]
+
+
+def test_without_a_leader_nothing_happens(fake_node: Make) -> None:
+    node = node_that_says(fake_node, leader="")
+    ran = raft_node("members", "remove", "n4", node.url)
+    assert (ran.code, ran.err) == (4, "raft-node: Unavailable, nothing happened: n1 knows no leader.\n")
+    assert len(node.asked) == 1
+
+
+def test_who_does_not_answer_is_passed_over_and_where_nobody_does_nothing_happened(fake_node: Make) -> None:
+    mute, node = fake_node(), node_that_says(fake_node)
+    mute.answer = Answer(0)
+    assert raft_node("members", "list", mute.url, node.url).code == 0
+    ran = raft_node("members", "add", "n4", mute.url)
+    assert (ran.code, ran.err) == (
+        4, f"raft-node: {mute.url} gives no answer that can be read; nothing happened.\n",
+    )  # fmt: skip
