@@ -108,7 +108,7 @@ class _Session(msgspec.Struct):
 class PeerLinks:
     """Satisfies `node.transport.port.Receiver` (below) and `node.runtime.ports.Links` (above).
 
-    `cluster_id` is empty while this node is not born. `address` is told in every hello. `on_process_up` is told who says
+    `cluster_id` is empty while this node is not born. `address` is told in every hello. `on_process_up` hears who says
     hello on a new link, before any message of it; `on_process_gone` see processes.py. Call `attach` once, before the
     carrier starts; `open_door` where others than the carrier's peers may come in.
     """

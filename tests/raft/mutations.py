@@ -164,8 +164,8 @@ MUTATIONS = (
     Mutation(
         "a candidate keeps its evidence",
         "roles.py",
-        "    state.vote = state.identity.name\n    state.disk.hard_state_changed()\n    state.evidence.forget()\n",
-        "    state.vote = state.identity.name\n    state.disk.hard_state_changed()\n",
+        "    state.vote = ballot(state.me)\n    state.disk.hard_state_changed()\n    state.evidence.forget()\n",
+        "    state.vote = ballot(state.me)\n    state.disk.hard_state_changed()\n",
     ),
     Mutation(
         "waive stickiness without own evidence",
