@@ -58,7 +58,7 @@ scenarios: $(NODE) ## the classic situations of Raft, played and explained; SCEN
 	@$(BIN)/raft-node demo-scenario $(or $(SCENARIO),--all)
 
 test: $(CACHE)/helm.stamp $(STAMP) ## the whole suite, on two cores
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m tests.halves
 
 test-slow: browser $(STAMP) ## what takes long: a browser, every scenario, thousands of generated requests
 	$(BIN)/python -m pytest -m slowest

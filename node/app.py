@@ -26,8 +26,10 @@ from node.api.etcd.express import EtcdExpress
 from node.api.etcd.routes import EtcdApi
 from node.api.express import Express
 from node.api.gate import Gate
+from node.api.quota import Quota
 from node.api.server import ApiRunner, build_app
 from node.assembly import Core, assemble
+from node.compacting import AutoCompaction
 from node.dashboard.routes import add_dashboard
 from node.exits import exit_of
 from node.fault_control import FaultControl
@@ -38,6 +40,7 @@ from node.observe.metrics import Metrics
 from node.observe.stats import Stats
 from node.observe.trace import Trace
 from node.observe.turns import Turns, stall_detail
+from node.raft.types import Role
 from node.recovering import Opened, Surroundings, SyncClock, client_url, recover
 from node.runtime.handle import Handle
 from node.runtime.looking import About
@@ -172,6 +175,14 @@ class _Node:
         shell.start()
         core.looking.start_reporting()
         core.begin_to_let_in()
+        AutoCompaction(
+            lambda: core.driver.core.role is Role.LEADER,
+            core.store,
+            lambda write: core.handle.submit_write(write, None, lambda _outcome: None),
+            shell.later,
+            settings.auto_compaction_minutes * 60.0,
+            settings.auto_compaction_revisions,
+        ).start()
         stack.callback(self._turns.stop)
         self._turns.start(loop)
         server = self._make_server(core, trace, metrics, stats, faults, clients, files.streams)
@@ -225,6 +236,7 @@ class _Node:
     ) -> ApiRunner:
         settings, handle, store = self._settings, core.handle, core.store
         failing = faults.failing if faults is not None else None
+        quota = Quota(store, settings.quota_bytes)
         app = build_app(
             handle,
             store,
@@ -236,9 +248,11 @@ class _Node:
             stats=stats,
             faults_enabled=settings.enable_faults,
             failing=failing,
+            quota=quota,
         )
         add_dashboard(app, settings.name)
-        routes = EtcdExpress(EtcdApi(handle, store, metrics, lambda: trace.term), handle, store, metrics).routes()
+        etcd = EtcdApi(handle, store, metrics, lambda: trace.term, quota=quota)
+        routes = EtcdExpress(etcd, handle, store, metrics).routes()
         express = Express(routes, settings.allowed_hosts, failing)
         return ApiRunner(
             app,

@@ -73,6 +73,8 @@ def assemble(
         deliver=shell.deliver,
         on_link=_link_tracer(trace),
         address=("", 0) if address is None else (address.host, address.port),
+        on_process_up=shell.process_up,
+        on_process_gone=shell.process_gone,
     )
     faulty = faults.wrap(links, membership.peers, chance) if faults is not None else None
     carrier = WebSocketCarrier(

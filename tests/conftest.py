@@ -15,19 +15,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite", action="store_true", help="record the golden scenarios anew, then read the diff")
 
 
-REAL_PROCESSES = ("cluster", "supervisor", "demo", "chaos", "client", "chart", "outputs", "cures")
-"""Folders of tests that run nodes or other programs: one after the other, or they would take the time from each other
-that their election timeouts are made for."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `-n`: all of these on one worker, everything else beside them."""
-    here = Path(__file__).parent
-    for item in items:
-        if item.path.relative_to(here).parts[0] in REAL_PROCESSES:
-            item.add_marker(pytest.mark.xdist_group("processes"))
-
-
 THREAD_END_SECONDS = 1.0
 
 

@@ -20,8 +20,9 @@ from node.api.inputs import (
     target_of,
     too_large,
 )
-from node.api.kv_answers import missing, named, refusal, row, unexpected, unreadable
+from node.api.kv_answers import missing, named, refusal, row, store_full, unexpected, unreadable
 from node.api.pages import next_page
+from node.api.quota import Quota
 from node.api.slices import ReadJob, Slices
 from node.api.streaming import PIECE_BYTES, answer_in_pieces, cut, in_pieces, listed
 from node.observe.metrics import Metrics
@@ -70,6 +71,8 @@ class StoreView(Protocol):
 
     @property
     def revision(self) -> int: ...
+    @property
+    def size_bytes(self) -> int: ...
     def get(self, key: bytes, revision: int = 0) -> KeyValue | ReadError | None: ...
     def begin_read(self, wanted: Range) -> ReadJob: ...
 
@@ -77,8 +80,11 @@ class StoreView(Protocol):
 class KeyValueApi:
     """Handlers of `/kv`."""
 
-    def __init__(self, handle: NodeHandle, store: StoreView, metrics: Metrics, slices: Slices) -> None:
+    def __init__(
+        self, handle: NodeHandle, store: StoreView, metrics: Metrics, slices: Slices, quota: Quota | None = None
+    ) -> None:
         self._handle = handle
+        self._quota = quota or Quota(store)
         self._store = store
         self._metrics = metrics
         self._slices = slices
@@ -124,6 +130,9 @@ class KeyValueApi:
             raise too_large("key", KEY_BYTES_MAX, "POST /v3/kv/put takes a longer one")
         timeout_us, demanded, session = query.timeout_us(), precondition(request), session_of(request)
         put = Put(key, await _body(request, timeout_us))
+        if self._quota.exceeded:
+            self._metrics.proposal("store-full")
+            raise store_full(self._quota.bytes_max)
         result = await self._write(key, put, demanded, timeout_us, session)
         if not isinstance(result, PutResult):
             raise unexpected(result)

@@ -64,6 +64,15 @@ def unexpected(result: Result) -> Problem:
     return Problem(504, "done-untold", message)
 
 
+def store_full(bytes_max: int) -> Problem:
+    """Nothing that grows is proposed while the store is full."""
+    message = (
+        f"the store holds its limit of {bytes_max} bytes (quota_bytes), so nothing was written: delete keys, and "
+        "compact (POST /v3/kv/compaction) to let go what they were"
+    )
+    return Problem(507, "store-full", message)
+
+
 def refusal(outcome: NotProposed) -> Problem:
     """What never got into a log."""
     if outcome.code == "too-large":

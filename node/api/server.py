@@ -29,6 +29,7 @@ from node.api.members import MembersApi
 from node.api.openapi import openapi
 from node.api.operations import OperationsApi, index
 from node.api.outage import make_outage
+from node.api.quota import Quota
 from node.api.slices import Slices
 from node.api.streaming import RETIRING
 from node.observe.metrics import Metrics
@@ -71,12 +72,14 @@ def build_app(
     stats: Stats | None = None,
     faults_enabled: bool = False,
     failing: Callable[[], bool] | None = None,
+    quota: Quota | None = None,
 ) -> web.Application:
     """All routes of a node. Call it inside a running event loop.
 
     `allowed_hosts`: names, without ports, that `Host` may be beside IP literals and localhost. `events` replaces the
     usual event streams, of which there are `streams_max` at a time. `with_index` False leaves `/` to the caller.
     `stats` None: no `/stats`. `failing`: whether a simulated failure keeps clients out (`/kv` and `/v3`) now.
+    `quota` None: the store may grow without a limit.
     """
     middlewares = [make_guard(allowed_hosts)]
     if failing is not None:
@@ -84,8 +87,8 @@ def build_app(
     app = web.Application(middlewares=middlewares, client_max_size=VALUE_BYTES_MAX)
     slices = Slices()
     streams = events or EventsApi(trace, streams_max=streams_max, slices=slices)
-    app.router.add_routes(KeyValueApi(handle, store, metrics, slices).routes())
-    app.router.add_routes(EtcdApi(handle, store, metrics, lambda: trace.term, slices).routes())
+    app.router.add_routes(KeyValueApi(handle, store, metrics, slices, quota).routes())
+    app.router.add_routes(EtcdApi(handle, store, metrics, lambda: trace.term, slices, quota).routes())
     app.router.add_routes(OperationsApi(handle, metrics, stats, slices).routes())
     app.router.add_routes(MembersApi(handle).routes())
     app.router.add_routes(CommandsApi(handle, faults_enabled).routes())

@@ -38,6 +38,16 @@ KINDS: dict[str, EventKind] = {
     ),
     "term": EventKind("the term grew; detail: from, to", "elections"),
     "leader": EventKind("this node learned who leads; detail: leader (empty: nobody known)", "elections"),
+    "leader-gone": EventKind(
+        "links to the leader broke without goodbye and its port refuses: its process is gone; detail: leader, boot",
+        "elections",
+        "saw that the process of {leader} is gone: links broke, its port refuses",
+    ),
+    "leader-back": EventKind(
+        "a leader that was thought to be gone was heard again; detail: leader",
+        "elections",
+        "heard {leader} again: its process lives",
+    ),
     "election": EventKind(
         "a campaign began; detail: phase (pre-vote or vote), campaign", "elections", counted=("phase",)
     ),

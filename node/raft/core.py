@@ -7,7 +7,7 @@ these names; what a message does is in receiving.py.
 
 from collections.abc import Sequence
 
-from node.raft import birth, changes, election, membership, reads, receiving, replication, transfer
+from node.raft import birth, changes, election, evidence, membership, reads, receiving, replication, transfer
 from node.raft.effects import Apply, Effect
 from node.raft.errors import InvariantViolation, invariant
 from node.raft.events import (
@@ -18,6 +18,8 @@ from node.raft.events import (
     Deadline,
     Event,
     ForgetReads,
+    PeerGone,
+    PeerUp,
     Persisted,
     Promote,
     Propose,
@@ -100,6 +102,10 @@ class Raft:
         match event:
             case Receive(sender, message):
                 receiving.receive(state, sender, message, now)
+            case PeerUp():
+                evidence.on_peer_up(state, event)
+            case PeerGone():
+                evidence.on_peer_gone(state, event, now)
             case Propose():
                 replication.on_propose(state, event, now)
             case Read(requests):
@@ -144,6 +150,8 @@ class Raft:
         if (lead := state.leadership) is not None and now >= lead.heartbeat_due_us:
             reads.start_round(state, lead, also_in_flight=True)
             replication.broadcast_heartbeat(state, lead, now)
+        if state.evidence.due_us is not None and now >= state.evidence.due_us:
+            election.on_gone_deadline(state, now)
         if state.election_is_due(now, held_up_us):
             election.on_election_deadline(state, now)
         if state.transfer is not None and now >= state.transfer.due_us:

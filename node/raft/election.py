@@ -3,6 +3,7 @@
 Why it exists: who may lead, and only that. It must not touch the log.
 """
 
+from node.raft import evidence
 from node.raft.leadership import Leadership
 from node.raft.messages import PreVote, PreVoteReply, Vote, VoteReply
 from node.raft.quorum import Tally, agreed, tally
@@ -21,9 +22,21 @@ def on_election_deadline(state: State, now: int) -> None:
         campaign(state, now)
 
 
-def campaign(state: State, now: int) -> None:
+def on_gone_deadline(state: State, now: int) -> None:
+    """The leader's process is gone, as this server saw itself: campaign without waiting for silence (decision 8).
+
+    PreVote comes first as ever: it is refused by whoever hears the leader.
+    """
+    if not state.is_voter or state.disk_is_silent(now):
+        state.evidence.due_us = None  # the election timeout says the rest
+        return
+    evidence.asks(state, now)
+    campaign(state, now, "the leader's process is gone")
+
+
+def campaign(state: State, now: int, reason: str = "election timeout") -> None:
     """First phase: PreVote keeps a server that cannot win from disturbing the term of those that work."""
-    become_pre_candidate(state, now)
+    become_pre_candidate(state, now, reason)
     state.trace("election", phase="pre-vote", campaign=state.campaign)
     request = PreVote(state.term + 1, state.log.last_index, state.log.last_term, state.campaign)
     for peer in state.configuration.voters:
@@ -33,7 +46,7 @@ def campaign(state: State, now: int) -> None:
 
 
 def on_pre_vote(state: State, sender: Member, message: PreVote, now: int) -> None:
-    """Answer truthfully, change nothing: neither term nor vote nor timer (pitfalls 13 and 14).
+    """Answer truthfully, change nothing: neither term nor vote nor election timer (pitfalls 13 and 14).
 
     A request of an old term is answered too, else servers at different terms could wait for each other for ever.
     A grant echoes the requested term, a refusal carries our own, which lets one who is behind catch up.
@@ -48,6 +61,8 @@ def on_pre_vote(state: State, sender: Member, message: PreVote, now: int) -> Non
     elif not state.log.up_to_date(message.last_index, message.last_term):
         reason = "log is behind"
     _trace_vote(state, sender, reason, "pre-vote")
+    if not reason and evidence.gives_way(state, sender, now):
+        become_follower(state, state.term, "", now, f"gives way to {sender.name}")
     term = state.term if reason else message.term
     # A refusal reveals our term, which may not be durable yet.
     state.send_when_durable(sender.name, PreVoteReply(term, not reason, message.campaign))
@@ -191,9 +206,12 @@ def _ask_for_votes(state: State, transfer: bool) -> None:
 
 
 def _follows_living_leader(state: State, now: int) -> bool:
-    """Whether a leader was heard within the shortest election timeout; a leader trusts its own CheckQuorum."""
+    """Whether a leader was heard within the shortest election timeout, and this server did not see its end; a leader
+    trusts its own CheckQuorum."""
     if state.role is Role.LEADER:
         return True
+    if evidence.says_gone(state):
+        return False
     contact = state.leader_contact_us
     return bool(state.leader) and contact is not None and now - contact < state.settings.election_min_us
 

@@ -84,6 +84,20 @@ class SnapshotHeld(msgspec.Struct, frozen=True):
     base: Base
 
 
+class PeerUp(msgspec.Struct, frozen=True):
+    """A process of `member` opened a link to this node. `boot` is new in every process."""
+
+    member: Member
+    boot: str
+
+
+class PeerGone(msgspec.Struct, frozen=True):
+    """No link with that process stands any more, one of them broke without goodbye, and its port refused a dial."""
+
+    member: Member
+    boot: str
+
+
 class Campaign(msgspec.Struct, frozen=True):
     """An operator wants this server to campaign as the target of a hand-over does: no PreVote, no stickiness.
 
@@ -164,6 +178,8 @@ Event = (
     Deadline
     | Continue
     | Receive
+    | PeerUp
+    | PeerGone
     | Propose
     | Read
     | ForgetReads

@@ -4,7 +4,7 @@ Why it exists: the one place where terms are compared (section 5.1) and stranger
 sees a message. It must not hold such a rule.
 """
 
-from node.raft import birth, election, following, reads, replication, transfer
+from node.raft import birth, election, evidence, following, reads, replication, transfer
 from node.raft.messages import (
     Append,
     AppendReply,
@@ -43,6 +43,7 @@ def receive(state: State, sender: Member, message: RaftMessage, now: int) -> Non
         return  # no vote, no log, no acknowledgement before birth
     if sender in state.peers:
         state.last_heard[sender.name] = now
+        evidence.heard(state, sender.name)
     elif sender.name == state.identity.name or not isinstance(message, _OF_ANYBODY):
         _turn_away(state, sender)
         return

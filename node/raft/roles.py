@@ -12,9 +12,9 @@ from node.raft.types import Role, ballot
 
 TRANSITIONS: dict[tuple[Role, Role], str] = {
     (Role.INITIAL, Role.FOLLOWER): "born, restarted, or told to go on",
-    (Role.FOLLOWER, Role.PRE_CANDIDATE): "nobody led for an election timeout",
+    (Role.FOLLOWER, Role.PRE_CANDIDATE): "nobody led for an election timeout, or the leader's process is gone",
     (Role.PRE_CANDIDATE, Role.CANDIDATE): "a quorum would vote for it",
-    (Role.PRE_CANDIDATE, Role.FOLLOWER): "refused, or a leader or a newer term was heard",
+    (Role.PRE_CANDIDATE, Role.FOLLOWER): "refused, gave way, or a leader or a newer term was heard",
     (Role.FOLLOWER, Role.CANDIDATE): "the leader hands over, or an operator asks",
     (Role.CANDIDATE, Role.PRE_CANDIDATE): "no decision within an election timeout",
     (Role.CANDIDATE, Role.FOLLOWER): "refused, or a leader or a newer term was heard",
@@ -39,6 +39,7 @@ def become_follower(state: State, term: int, leader: str, now: int, reason: str)
         state.trace("term", **{"from": before, "to": term})
         state.vote = ""
         state.disk.hard_state_changed()
+        state.evidence.forget()
         set_leader(state, "", now)
     was = state.role
     if was is not Role.FOLLOWER:
@@ -49,7 +50,7 @@ def become_follower(state: State, term: int, leader: str, now: int, reason: str)
     set_leader(state, leader, now)
 
 
-def become_pre_candidate(state: State, now: int) -> None:
+def become_pre_candidate(state: State, now: int, reason: str) -> None:
     """Ask whether an election could be won, in the term after this one, without touching term or vote.
 
     The leader is forgotten: else two pre-candidates would each refuse the other for its sake (pitfall 18).
@@ -60,7 +61,7 @@ def become_pre_candidate(state: State, now: int) -> None:
     state.campaign += 1
     state.candidacy = Candidacy({state.me: True})
     if state.role is not Role.PRE_CANDIDATE:
-        _turn(state, Role.PRE_CANDIDATE, "election timeout")
+        _turn(state, Role.PRE_CANDIDATE, reason)
     state.restart_election_timer(now, fresh=True)
 
 
@@ -73,6 +74,7 @@ def become_candidate(state: State, now: int, reason: str = "pre-vote won") -> No
     set_leader(state, "", now)
     state.vote = ballot(state.me)
     state.disk.hard_state_changed()
+    state.evidence.forget()
     state.candidacy = Candidacy({}, state.disk.next_token)
     if state.role is not Role.CANDIDATE:
         _turn(state, Role.CANDIDATE, reason)

@@ -41,6 +41,13 @@ class RaftSettings(msgspec.Struct, frozen=True):
     """How many of the longest election timeouts a disk may owe an answer before its server leads no more. Fewer would
     take the lead from a server whose disk hesitates (a cloud volume does so for a second now and then), and with it
     every read; more would keep a cluster waiting longer than its clients do."""
+    gone_wait_us: int = 8_000
+    """With its own evidence that the leader's process is gone, a server campaigns after so long: a leader that lives,
+    and lost all its links at once, has dialled again by then, which ends the evidence."""
+    gone_slot_us: int = 4_000
+    """And after one more such turn for each voter that stands before it in the configuration: one asks at a time."""
+    gone_tries_max: int = 3
+    """How often it asks; then the election timeout decides, as always."""
     wait_in_initial: bool = False
     """Start as INITIAL whatever the log holds, without a vote, until the event `LeaveInitial`."""
 
@@ -54,6 +61,7 @@ class RaftSettings(msgspec.Struct, frozen=True):
             self.election_max_us,
         )
         invariant(self.disk_silence_timeouts > 0, "disk_silence_timeouts must be positive")
+        invariant(self.gone_slot_us > 0, "gone_slot_us must be positive: candidates of one moment split the vote")
 
     @property
     def disk_silence_us(self) -> int:

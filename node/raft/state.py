@@ -29,6 +29,8 @@ from node.raft.types import (
     base_of_birth,
 )
 
+TIMERS = ("election", "heartbeat", "quorum-check", "disk-silence", "leader-gone", "birth", "transfer")
+
 
 class Chance(Protocol):
     """The only chance the algorithm has; `random.Random(seed)` is one."""
@@ -78,6 +80,21 @@ class OwnReads(msgspec.Struct):
     """The last question asked of a leader."""
     round: int = 0
     """The last round begun as a leader."""
+
+
+class Evidence(msgspec.Struct):
+    """What the links say of the leader's process; see evidence.py. `gone`: the leader that is gone as far as this
+    server can see, empty: none is. `due_us`: when it campaigns for that reason, so often at most."""
+
+    boots: dict[str, str] = msgspec.field(default_factory=dict)
+    """By name: the process that said hello last."""
+    gone: str = ""
+    due_us: int | None = None
+    tries_left: int = 0
+
+    def forget(self) -> None:
+        """It was about a leader who lives, or a term that is over."""
+        self.gone, self.due_us = "", None
 
 
 class Transfer(msgspec.Struct):
@@ -170,6 +187,7 @@ class State:
         self.candidacy: Candidacy | None = None
         self.leadership: Leadership | None = None
         self.transfer: Transfer | None = None
+        self.evidence = Evidence()
         # Members
         self.configuration = Configuration(())
         """The one in force; see membership.py."""
@@ -297,15 +315,20 @@ class State:
 
     def timers(self) -> dict[str, int | None]:
         """When each timer is due, by name; None: it does not run."""
+        return dict(zip(TIMERS, self._due_us(), strict=True))
+
+    def _due_us(self) -> tuple[int | None, ...]:
+        """When each of TIMERS is due."""
         lead = self.leadership
-        return {
-            "election": self.election_due_us,
-            "heartbeat": None if lead is None else lead.heartbeat_due_us,
-            "quorum-check": None if lead is None else lead.quorum_due_us,
-            "disk-silence": self._disk_silence_due_us(),
-            "birth": self.birth_due_us,
-            "transfer": None if self.transfer is None else self.transfer.due_us,
-        }
+        return (
+            self.election_due_us,
+            None if lead is None else lead.heartbeat_due_us,
+            None if lead is None else lead.quorum_due_us,
+            self._disk_silence_due_us(),
+            self.evidence.due_us,
+            self.birth_due_us,
+            None if self.transfer is None else self.transfer.due_us,
+        )
 
     def _disk_silence_due_us(self) -> int | None:
         """A leader looks at its disk when it has been silent for too long; anybody else when it wants to campaign."""
@@ -317,4 +340,8 @@ class State:
     @property
     def deadline(self) -> int | None:
         """When the core next wants a Deadline; None: never."""
-        return min((at for at in self.timers().values() if at is not None), default=None)
+        first = None
+        for at in self._due_us():  # asked after every step, so nothing is made of it
+            if at is not None and (first is None or at < first):
+                first = at
+        return first

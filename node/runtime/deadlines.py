@@ -14,6 +14,15 @@ LOOKED_AT_MAX = 64
 """Numbers that wait no more, and are dropped from the heap's top by one look at `next`."""
 
 
+def earliest(*moments: int | None) -> int | None:
+    """The first of them; None: there is none. Asked several times in every turn, so it makes nothing."""
+    first = None
+    for at in moments:
+        if at is not None and (first is None or at < first):
+            first = at
+    return first
+
+
 class Deadlines:
     """`at_us`: microseconds of the caller's clock."""
 
@@ -50,11 +59,13 @@ class Deadlines:
     @property
     def next(self) -> int | None:
         """When something is due at the earliest: never too late, seldom too early. None: nothing waits."""
+        if not self._waiting:
+            return None
         for _ in range(LOOKED_AT_MAX):
             if not self._heap or self._heap[0][1] in self._waiting:
                 break
             heapq.heappop(self._heap)
-        return self._heap[0][0] if self._waiting else None
+        return self._heap[0][0]
 
     def clear(self) -> None:
         """Nothing waits any more."""

@@ -26,7 +26,19 @@ from node.raft.effects import (
     Trace,
 )
 from node.raft.errors import InvariantViolation, invariant
-from node.raft.events import Continue, Deadline, Event, ForgetReads, Persisted, Proposal, Propose, Read, Receive
+from node.raft.events import (
+    Continue,
+    Deadline,
+    Event,
+    ForgetReads,
+    PeerGone,
+    PeerUp,
+    Persisted,
+    Proposal,
+    Propose,
+    Read,
+    Receive,
+)
 from node.raft.messages import (
     Command,
     CommandReply,
@@ -40,6 +52,7 @@ from node.raft.messages import (
 from node.raft.types import Base, Entry, Member
 from node.runtime.answers import Answers
 from node.runtime.applying import Applying
+from node.runtime.deadlines import earliest
 from node.runtime.forwarding import Forwarding
 from node.runtime.hooks import Hooks
 from node.runtime.inputs import Arrived, Input, WantOrder, WantRead, WantRelay, WantWrite
@@ -146,7 +159,7 @@ class Driver:
                     self._relaying.want_order(item, events)
                 case WantRelay():
                     self._relaying.want_relay(item, self._heard.get(item.node))
-                case Deadline():
+                case Deadline() | PeerUp() | PeerGone():
                     events.append(item)
         if proposals:
             events.append(Propose(tuple(proposals)))
@@ -160,8 +173,9 @@ class Driver:
     @property
     def deadline(self) -> int | None:
         """When `handle([Deadline()], ...)` is wanted at the latest; None: no need."""
-        parts = (self.core, self._requests, self._relaying, self._answers, self.snapshotting)
-        return min((at for part in parts if part and (at := part.deadline) is not None), default=None)
+        snapshots_due = None if self.snapshotting is None else self.snapshotting.deadline
+        parts = (self._requests.deadline, self._relaying.deadline, self._answers.deadline, snapshots_due)
+        return earliest(self.core.deadline, *parts)
 
     def snapshot_view(self) -> SnapshotView:
         """What there is of snapshots, and what is done with them."""
@@ -288,7 +302,8 @@ class Driver:
                 may_apply = False
                 if self.snapshotting is not None:
                     events = self.snapshotting.run(now, at_rest=self.applying.at_rest)
-                events += self.applying.run()
+                if self.applying.under_way:
+                    events += self.applying.run()
             if not events:
                 break
             self._execute(self.core.step_all(events, now))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from node.raft.events import Deadline
+from node.raft.events import Deadline, PeerGone, PeerUp
 from node.raft.messages import (
     Append,
     Command,
@@ -66,7 +66,7 @@ class WantRelay(msgspec.Struct, frozen=True):
     reply: Callable[[CommandOutcome], None]
 
 
-Input = Deadline | Arrived | WantWrite | WantRead | WantOrder | WantRelay
+Input = Deadline | PeerUp | PeerGone | Arrived | WantWrite | WantRead | WantOrder | WantRelay
 
 INPUT_WEIGHT = 15
 """What one input costs at least, in microseconds of a slow machine; so are the other weights."""

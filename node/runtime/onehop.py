@@ -107,6 +107,8 @@ class OneHop(Generic[T]):
     def expired(self, now: int, questions_max: int) -> list[Asked[T]]:
         """Take away and return what waited too long; at most so many: ask again while `deadline` has passed."""
         late: list[Asked[T]] = []
+        if not self._questions:
+            return late
         for number in self._deadlines.due(now, questions_max):
             what, group = self._questions.pop(number)
             del group.numbers[number]
@@ -121,6 +123,8 @@ class OneHop(Generic[T]):
     @property
     def deadline(self) -> int | None:
         """When something has waited too long; None: nothing waits."""
+        if not self._questions:
+            return None
         due = [group.until_us for group in self._hurried if group.numbers and group.until_us is not None]
         if self._deadlines.next is not None:
             due.append(self._deadlines.next)

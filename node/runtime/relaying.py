@@ -15,6 +15,7 @@ from node.raft.messages import OUTCOME_BYTES_MAX, Command, CommandReply, Message
 from node.raft.types import Member
 from node.runtime.answers import Answers
 from node.runtime.commands import ORDERS
+from node.runtime.deadlines import earliest
 from node.runtime.hooks import Hooks
 from node.runtime.inputs import WantOrder, WantRelay
 from node.runtime.onehop import HopCounts, OneHop
@@ -41,7 +42,7 @@ class Relaying:
     @property
     def deadline(self) -> int | None:
         """When the oldest command runs out; None when nothing waits."""
-        return min((at for at in (self._orders.deadline, self._hop.deadline) if at is not None), default=None)
+        return earliest(self._orders.deadline, self._hop.deadline)
 
     def want_order(self, item: WantOrder, events: list[Event]) -> None:
         """A command of the core's, from this node's own operator."""
@@ -101,6 +102,9 @@ class Relaying:
 
     def expire(self, now: int) -> None:
         """Answer what waited too long."""
+        due = self.deadline
+        if due is None or now < due:
+            return
         late = [*self._orders.expired(now), *(asked.what for asked in self._hop.expired(now, ORDERS_MAX))]
         for order in late:
             order.reply(_unknown(order, f"{order.to or 'this node'} did not answer in time"))

@@ -13,6 +13,7 @@ from node.raft.events import Proposal
 from node.raft.messages import PROPOSAL_BYTES_MAX
 from node.raft.types import Member
 from node.runtime.answers import Answers
+from node.runtime.deadlines import earliest
 from node.runtime.forwarding import Forwarding
 from node.runtime.inputs import WantRead, WantWrite
 from node.runtime.outcomes import interrupted, not_proposed, overloaded, too_large, unanswered
@@ -41,7 +42,9 @@ class Requests:
         leader: Callable[[], str],
         silent_disk: Callable[[], str] = str,
     ) -> None:
-        self._requests_max = self._room = requests_max
+        self._requests_max = requests_max
+        self._room: int | None = None
+        """How many more may wait in this turn; None: nobody asked yet, and most turns bring no request."""
         self._pending = pending
         self._forwarding = forwarding
         self._replies = Replies()
@@ -52,10 +55,12 @@ class Requests:
 
     def begin_turn(self) -> None:
         """See how many more may wait: what ends in this turn makes room for the next."""
-        self._room = self._requests_max - sum(map(len, self._parts))
+        self._room = None
 
     def take_room(self) -> bool:
         """Whether one more may wait; it then does."""
+        if self._room is None:
+            self._room = self._requests_max - sum(map(len, self._parts))
         self._room -= 1
         return self._room >= 0
 
@@ -67,8 +72,7 @@ class Requests:
     @property
     def deadline(self) -> int | None:
         """When one has waited too long; None: none waits."""
-        due = (self._pending.deadline, self._forwarding.deadline)
-        return min((at for at in due if at is not None), default=None)
+        return earliest(self._pending.deadline, self._forwarding.deadline)
 
     def write(self, item: WantWrite, proposals: list[Proposal]) -> None:
         """Of a client of this node."""
@@ -111,6 +115,9 @@ class Requests:
     def expire(self, now: int) -> tuple[int, ...]:
         """Answer what waited too long; returns the numbers of the reads among it, which the core may forget. What is
         left over is still due: `deadline` has passed, the next turn comes."""
+        due = self.deadline
+        if due is None or now < due:
+            return ()
         writes, reads = self._pending.expired(now, EXPIRED_PER_TURN_MAX)
         why = (self._silent_disk() if writes else "") or "no quorum confirmed it in time"
         for write in writes:

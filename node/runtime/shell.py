@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Literal
 
 from node.raft.core import Raft
-from node.raft.events import Deadline
+from node.raft.events import Deadline, PeerGone, PeerUp
 from node.raft.messages import Message
 from node.raft.types import Member
 from node.runtime.driver import Driver
@@ -74,6 +74,7 @@ class Shell:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at_us: int | None = None
         self._quiet = asyncio.Event()
+        self._quiet.set()  # nobody asks
 
     def attach(self, driver: Driver) -> None:
         self._driver = driver
@@ -123,6 +124,13 @@ class Shell:
         if self._inbox.offer(Arrived(sender, message)):
             self.wake()
 
+    def process_up(self, member: Member, boot: str) -> None:
+        """The links' callback, as the next: they wait behind what came before them, and are never dropped."""
+        self.post(PeerUp(member, boot))
+
+    def process_gone(self, member: Member, boot: str) -> None:
+        self.post(PeerGone(member, boot))
+
     @property
     def dropped(self) -> Mapping[type, int]:
         """Messages that came in while too much waited, by type."""
@@ -165,7 +173,7 @@ class Shell:
         self.guarded(lambda: self._driver.handle(inputs, now, wall_us()))
         if self._ready.wants_barrier(self.core.leader, now):
             self.post(WantRead(self.until_us(None), self._barrier_ended))
-        if not (self._driver.writes_wait or self._inbox):
+        if not (self._quiet.is_set() or self._driver.writes_wait or self._inbox):
             self._quiet.set()
         self._arm()
 

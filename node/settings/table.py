@@ -117,6 +117,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             le=10_000_000,
         ),
     ] = 10_000
+    quota_bytes: Annotated[
+        int,
+        _meta(
+            "Limits",
+            "a store of this size (keys, values, versions) refuses puts; deletes and compactions go on",
+            ge=MIB,
+            le=1024 * GIB,
+        ),
+    ] = 2 * GIB
+    auto_compaction_minutes: Annotated[
+        int,
+        _meta("Limits", "old versions of keys are let go after so long; 0: never by time", ge=0, le=525_600),
+    ] = 60
+    auto_compaction_revisions: Annotated[
+        int,
+        _meta("Limits", "or when the store is so many revisions further; 0: never by number", ge=0, le=10**12),
+    ] = 0
     max_uncommitted_bytes: Annotated[
         int, _meta("Limits", "a leader refuses writes while this much waits to be committed", ge=2 * MIB, le=4 * GIB)
     ] = 32 * MIB

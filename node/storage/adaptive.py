@@ -68,8 +68,8 @@ class AdaptiveCommit(ThreadedCommit):
         super().__init__(writer, on_fatal, clock, deliver, name)
 
     def flush(self) -> None:
-        if self._turn_due:
-            return
+        if self._turn_due or not self._waiting:
+            return  # asked in every turn of the loop, and most turns write nothing
         barriers_only = all(write.empty for write, _ in self._waiting)
         if barriers_only or self._slow_groups or not self._worker_idle:
             self._slow_groups = max(0, self._slow_groups - (not barriers_only))

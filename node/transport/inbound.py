@@ -17,7 +17,7 @@ from aiohttp import web
 from node.raft.messages import Lane
 from node.transport.dialling import LINK_PATH, REFUSAL_HEADER
 from node.transport.packing import PACK_BYTES_MAX, PREFIX_BYTES, PackError, frames_of
-from node.transport.port import GOODBYE, NO_PEER, Receiver
+from node.transport.port import GOODBYE, LOST, NO_PEER, Receiver
 from node.transport.settings import LinkSettings
 
 ACCEPT_BACKLOG = 128
@@ -202,7 +202,7 @@ class Acceptor:
         try:
             await self._read(link)
         except ConnectionError:
-            self._end(link, "connection lost", abrupt=True)
+            self._end(link, LOST, abrupt=True)
         except Exception as error:  # not the network's doing: whoever receives frames must hear of it
             self._loop.call_exception_handler({"message": "a receiver of frames failed", "exception": error})
             self._end(link, "this node failed to take a frame", abrupt=True)
@@ -273,7 +273,7 @@ class Acceptor:
         elif message.type is aiohttp.WSMsgType.ERROR:
             self._end(link, f"the peer broke the WebSocket protocol: {message.data}", abrupt=False)
         elif message.type is not aiohttp.WSMsgType.PONG:
-            self._end(link, "connection lost" if message.type is aiohttp.WSMsgType.CLOSED else "text came", False)
+            self._end(link, LOST if message.type is aiohttp.WSMsgType.CLOSED else "text came", False)
 
     def _hand_over(self, link: InboundLink, pack: bytes) -> str | None:
         """Give the frames to the receiver; a sentence if the link must close."""

@@ -29,6 +29,7 @@ from node.raft.types import Member
 from node.transport.checks import FrameError
 from node.transport.codec import PROTOCOL_VERSION, DamagedFrame, Hello, decode, encode
 from node.transport.port import FRAME_BYTES_MAX, Carrier
+from node.transport.processes import OnProcess, Processes
 
 LANES = (Lane.CONTROL, Lane.BULK)
 
@@ -58,6 +59,10 @@ class Door(Protocol):
 
 _OF_GUESTS = (Birth, AppendReply, SnapshotPieceReply, Report, CommandReply)
 """All that a server has to say which is not born; from a member it is the core that judges."""
+
+
+def _nobody_asks(_member: Member, _boot: str) -> None:
+    """For those who do not want to know of processes."""
 
 
 class LinkCounters(msgspec.Struct):
@@ -103,8 +108,9 @@ class _Session(msgspec.Struct):
 class PeerLinks:
     """Satisfies `node.transport.port.Receiver` (below) and `node.runtime.ports.Links` (above).
 
-    `cluster_id` is empty while this node is not born. `address` is told in every hello. Call `attach` once, before the
-    carrier starts; `open_door` where others than the carrier's peers may come in.
+    `cluster_id` is empty while this node is not born. `address` is told in every hello. `on_process_up` is told who
+    says hello on a new link, before any message of it; `on_process_gone` see processes.py. Call `attach` once, before
+    the carrier starts; `open_door` where others than the peers of the carrier may come in.
     """
 
     def __init__(
@@ -117,6 +123,8 @@ class PeerLinks:
         deliver: Deliver,
         on_link: OnLink,
         address: tuple[str, int] = ("", 0),
+        on_process_up: OnProcess = _nobody_asks,
+        on_process_gone: OnProcess = _nobody_asks,
     ) -> None:
         self._address = address
         self._door: Door | None = None
@@ -125,6 +133,8 @@ class PeerLinks:
         self._cluster_id = cluster_id
         self._deliver = deliver
         self._on_link = on_link
+        self._on_process_up = on_process_up
+        self._processes = Processes(on_process_gone)
         self._carrier: Carrier | None = None
         self._sessions: dict[tuple[str, Lane], _Session] = {}
         self._greeted: dict[tuple[str, Lane], None] = {}
@@ -189,12 +199,14 @@ class PeerLinks:
             self._greeted.pop((peer, lane), None)
             self._owed.pop((peer, lane), None)
         self._on_link(peer, lane, "out", up, reason)
+        self._processes.outbound(peer, lane, up, reason)
 
     def on_inbound(self, peer: str, lane: Lane, up: bool, reason: str) -> None:
         """See `node.transport.port.Receiver`. The link counts as up when its hello was accepted."""
         self._sessions.pop((peer, lane), None)
         if not up:
             self._on_link(peer, lane, "in", False, reason)
+        self._processes.inbound(peer, lane, up)
 
     def on_frame(self, peer: str, lane: Lane, frame: bytes) -> str | None:
         """See `node.transport.port.Receiver`."""
@@ -254,6 +266,8 @@ class PeerLinks:
                 session.ended = f"{peer} restarted: boot {hello.boot} replaced {session.hello.boot}"
         if not again:
             self._on_link(peer, lane, "in", True, "")
+            self._processes.hello(Member(hello.name, hello.incarnation), hello.boot)
+            self._on_process_up(Member(hello.name, hello.incarnation), hello.boot)
         return None
 
     def _refusal(self, peer: str, lane: Lane, hello: Hello) -> str:

@@ -15,7 +15,7 @@ from node.raft.messages import Lane
 from node.transport.dialling import DialFailed, Dialler, Resolver
 from node.transport.framework import DialledSocket
 from node.transport.packing import take_pack
-from node.transport.port import GOODBYE, Receiver
+from node.transport.port import GOODBYE, LOST, Receiver
 from node.transport.settings import LinkSettings
 
 
@@ -118,6 +118,7 @@ class OutboundLink:
                 await self._serve(socket)
                 if self._loop.time() - came_up_at >= settings.redial_max_s:
                     pause_s = settings.redial_min_s
+                    continue  # at once: a refusal tells that the process is gone, a new link that it lives
             if not self._leaving:
                 await self._pause(pause_s * (0.5 + self._chance.random() / 2), may_be_cut_short=failed)
             pause_s = min(pause_s * 2, settings.redial_max_s)
@@ -195,7 +196,7 @@ class OutboundLink:
                     await self._waiter
                     self._waiter = None
         except (aiohttp.ClientError, OSError):
-            self._go_down("connection lost", abrupt=True)
+            self._go_down(LOST, abrupt=True)
 
     async def _listen(self, socket: DialledSocket) -> None:
         while True:
@@ -210,7 +211,7 @@ class OutboundLink:
                 self._go_down("the peer sent data on a link that it did not dial", abrupt=True)
                 return
             elif message.type is not aiohttp.WSMsgType.PING:
-                self._go_down("connection lost", abrupt=True)
+                self._go_down(LOST, abrupt=True)
                 return
 
     async def _ping(self, socket: DialledSocket) -> None:

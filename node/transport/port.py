@@ -24,6 +24,9 @@ QUEUE_BYTES_MAX = 32 * 1024 * 1024
 GOODBYE = "goodbye"
 """The reason of a link that the peer closed on purpose: its process leaves, or the link reached its age limit."""
 
+LOST = "connection lost"
+"""The reason of a link that broke without a goodbye: the other end, or the network, reset or closed it."""
+
 NO_PEER = "no peer any more"
 """The reason of links that end because `Carrier.set_peers` no longer names the peer."""
 
@@ -40,9 +43,10 @@ class Receiver(Protocol):
 
     def on_outbound(self, peer: str, lane: Lane, up: bool, reason: str) -> None:
         """The outbound link is up (frames sent from now on travel on it, in order), or down (what was queued is
-        gone). `reason` is a sentence when down; `GOODBYE` when the peer closed on purpose, `REFUSED` when nothing
-        listens there (decision 8 treats these two apart from silence). While a link stays down, a failed dial is
-        reported again whenever its reason differs from the last one: "connection lost" is followed by `REFUSED`."""
+        gone). `reason` is a sentence when down; `GOODBYE` when the peer closed on purpose, `LOST` when the link broke
+        without that, `REFUSED` when nothing listens there (decision 8 treats these apart from silence). While a link
+        stays down, a failed dial is reported again whenever its reason differs from the last one: `LOST` is followed
+        by `REFUSED` where the process is gone; and soon, for a link that stood for a while is dialled anew at once."""
 
     def on_inbound(self, peer: str, lane: Lane, up: bool, reason: str) -> None:
         """An inbound link of that name came up or went down; reasons as above."""

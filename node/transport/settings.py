@@ -16,7 +16,8 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     redial_min_s: float = 0.02
     redial_max_s: float = 1.0
     """The pause before a dial doubles from the first to the second, each time cut to 50-100 % by chance. A link that
-    stayed up as long as the longest pause starts again with the shortest."""
+    stayed up as long as the longest pause is dialled anew at once, and starts again with
+    the shortest."""
     ping_interval_s: float = 0.5
     pong_timeout_s: float = 2.0
     """An outbound link without an answer for this long is given up, unless bytes still leave its buffer."""

@@ -8,6 +8,7 @@ import aiohttp
 from aiohttp import web
 
 from node.api.events import EventsApi
+from node.api.quota import UNBOUNDED, Quota
 from node.api.server import ApiRunner, build_app
 from node.observe.metrics import Metrics
 from node.observe.trace import Trace
@@ -116,13 +117,16 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(events: EventsApi | None = None, trace: Trace | None = None) -> AsyncIterator[Server]:
+async def serving(
+    events: EventsApi | None = None, trace: Trace | None = None, quota_bytes: int = UNBOUNDED
+) -> AsyncIterator[Server]:
     """A scripted node behind the real application and server."""
     node = ScriptedNode()
     trace = trace or Trace("n1", "boot-1", lambda: 1)
     metrics = Metrics(node.status, trace, node.loop_age_us, node.store)
     events = events or EventsApi(trace)
-    app = build_app(node, node.store, trace, metrics, allowed_hosts=["raft.example"], events=events)
+    quota = Quota(node.store, quota_bytes)
+    app = build_app(node, node.store, trace, metrics, allowed_hosts=["raft.example"], events=events, quota=quota)
     runner = ApiRunner(app)
     await runner.setup()
     try:

@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -83,11 +83,20 @@ def bare_nodes(
     *flags: str,
     files: int | None = None,
     stderr: IO[bytes] | int | None = None,
+    base_port: int = 0,
+    through: Mapping[tuple[str, str], int] | None = None,
 ) -> Iterator[Bare]:
-    """Nodes that know a leader. `files`: how many descriptors each may have. `stderr` None: a log file each."""
+    """Nodes that know a leader. `files`: how many descriptors each may have. `stderr` None: a log file each. `through`:
+    at which port one node dials another, by their names, where that is not the other's own."""
     names = [f"n{number}" for number in range(1, count + 1)]
-    made = Bare(free_base_port(count), names)
-    seeds = ",".join(f"{name}=127.0.0.1:{port + PEER_PORT_OFFSET}" for name, port in made.ports.items())
+    made = Bare(base_port or free_base_port(count), names)
+
+    def seeds(source: str) -> str:
+        """Every node, as `source` reaches it."""
+        ports = {
+            name: (through or {}).get((source, name), port + PEER_PORT_OFFSET) for name, port in made.ports.items()
+        }
+        return ",".join(f"{name}=127.0.0.1:{port}" for name, port in ports.items())
 
     def limit() -> None:
         if files is not None:
@@ -98,7 +107,7 @@ def bare_nodes(
             log = stack.enter_context((folder / f"{name}.log").open("wb"))
             process = made.processes[name] = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "node.cli", "serve", "--name", name, "--seeds", seeds),
+                    *(sys.executable, "-m", "node.cli", "serve", "--name", name, "--seeds", seeds(name)),
                     *("--port", str(port), "--data-dir", str(folder / name), *flags),
                 ],
                 stderr=log if stderr is None else stderr,

@@ -29,7 +29,9 @@ STARTED = "Ctrl-C ends all nodes"
 
 def free_base_port(nodes: int) -> int:
     """A port from which on `nodes` client ports and `nodes` peer ports are free now."""
-    for base in range(20_000 + os.getpid() % 500 * 20, 30_000, 20):
+    first = os.getpid() % 500
+    for block in (*range(first, 500), *range(first)):
+        base: int = 20_000 + block * 20
         if all(_free(port + offset) for port in range(base, base + nodes) for offset in (0, PEER_PORT_OFFSET)):
             return base
     raise AssertionError("no free block of ports")

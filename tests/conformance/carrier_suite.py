@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from node.raft.messages import Lane
-from node.transport.port import GOODBYE, NO_PEER, REFUSED, Carrier
+from node.raft.types import Member
+from node.transport.port import GOODBYE, LOST, NO_PEER, REFUSED, Carrier
+from node.transport.processes import Processes
 
 FRAME_BYTES_MAX = 64 * 1024
 QUEUE_FRAMES_MAX = 200
@@ -29,11 +31,15 @@ class Record:
         self.all: list[tuple[str, str, Lane, bool | bytes]] = []
         self.answer: str | None = None
         self.greeting: Callable[[str, Lane], None] | None = None
+        self.gone: list[str] = []
+        """Boots of processes that are gone, as far as all that was told here says."""
+        self.processes = Processes(lambda _member, boot: self.gone.append(boot))
         self._notify = notify
 
     def on_outbound(self, peer: str, lane: Lane, up: bool, reason: str) -> None:
         self.outbound.append((peer, lane, up, reason))
         self.all.append(("out", peer, lane, up))
+        self.processes.outbound(peer, lane, up, reason)
         if up and self.greeting is not None:
             self.greeting(peer, lane)
         self._notify()
@@ -41,6 +47,7 @@ class Record:
     def on_inbound(self, peer: str, lane: Lane, up: bool, reason: str) -> None:
         self.inbound.append((peer, lane, up, reason))
         self.all.append(("in", peer, lane, up))
+        self.processes.inbound(peer, lane, up)
         self._notify()
 
     def on_frame(self, peer: str, lane: Lane, frame: bytes) -> str | None:
@@ -64,6 +71,7 @@ class Harness(Protocol):
     async def start(self, *names: str) -> None: ...
     async def kill(self, name: str) -> None: ...
     async def leave(self, name: str) -> None: ...
+    def close_port(self, name: str) -> None: ...
     def carrier(self, name: str) -> Carrier: ...
     def heard(self, name: str) -> Record: ...
     async def until(self, condition: Callable[[], bool], what: str) -> None: ...
@@ -193,21 +201,59 @@ class CarrierSuite:
             lambda: all(len(harness.heard("a").reasons("b", x)) == 2 for x in Lane), "the failed redials"
         )
         for lane in Lane:
-            lost, refused = harness.heard("a").reasons("b", lane)
-            assert lost not in (GOODBYE, REFUSED)
-            assert refused == REFUSED
+            assert harness.heard("a").reasons("b", lane) == [LOST, REFUSED], harness.heard("a").outbound
             assert not harness.carrier("a").send("b", lane, b"x")
         assert [up for _, _, up, _ in harness.heard("a").inbound] == [True, True, False, False]
-        assert GOODBYE not in [reason for _, _, _, reason in harness.heard("a").inbound]
+        assert [reason for _, _, _, reason in harness.heard("a").inbound] == ["", "", LOST, LOST]
+
+    async def test_the_end_of_a_process_is_told_once_all_its_links_broke_and_its_port_refuses(
+        self, harness: Harness
+    ) -> None:
+        await both_up(harness)
+        harness.heard("a").processes.hello(Member("b", "disk"), "boot-1")
+        await harness.kill("b")
+        await harness.until(lambda: harness.heard("a").gone != [], "the end of b")
+        assert not any(harness.carrier("a").outbound_up("b", lane) for lane in Lane)
+        await harness.until(
+            lambda: all(len(harness.heard("a").reasons("b", x)) == 2 for x in Lane), "the failed redials"
+        )
+        assert harness.heard("a").gone == ["boot-1"]
+
+    async def test_a_process_that_lives_behind_a_closed_port_is_not_called_gone(self, harness: Harness) -> None:
+        """What others dialled is lost and refused, but what it dialled itself stands."""
+        await both_up(harness)
+        harness.heard("a").processes.hello(Member("b", "disk"), "boot-1")
+        harness.close_port("b")
+        await harness.until(lambda: all(len(harness.heard("a").reasons("b", x)) == 2 for x in Lane), "refused redials")
+        assert all(harness.heard("a").reasons("b", lane) == [LOST, REFUSED] for lane in Lane)
+        assert links_are_up(harness, "b", "a")
+        assert harness.carrier("b").send("a", Lane.CONTROL, b"still here")
+        await harness.until(lambda: harness.heard("a").frames != [], "a frame of the living")
+        assert harness.heard("a").gone == []
+        await harness.kill("b")
+        await harness.until(lambda: harness.heard("a").gone == ["boot-1"], "the end of b, now for real")
+
+    async def test_links_that_a_peer_reset_are_lost_and_come_up_again_unrefused(self, harness: Harness) -> None:
+        await both_up(harness)
+        harness.heard("a").processes.hello(Member("b", "disk"), "boot-1")
+        harness.carrier("b").reset("a")
+        await harness.until(lambda: all(harness.heard("a").reasons("b", lane) for lane in Lane), "lost links")
+        await harness.until(
+            lambda: links_are_up(harness, "a", "b") and links_are_up(harness, "b", "a"), "links up again"
+        )
+        assert all(harness.heard("a").reasons("b", lane) == [LOST] for lane in Lane)
+        assert harness.heard("a").gone == []
 
     async def test_a_peer_that_leaves_says_goodbye(self, harness: Harness) -> None:
         await both_up(harness)
+        harness.heard("a").processes.hello(Member("b", "disk"), "boot-1")
         await harness.leave("b")
         await harness.until(
             lambda: all(len(harness.heard("a").reasons("b", x)) == 2 for x in Lane), "the failed redials"
         )
         for lane in Lane:
             assert harness.heard("a").reasons("b", lane) == [GOODBYE, REFUSED]
+        assert harness.heard("a").gone == []
         assert [reason for _, _, _, reason in harness.heard("a").inbound] == ["", "", GOODBYE, GOODBYE]
 
     async def test_a_restarted_peer_is_found_at_its_new_address(self, harness: Harness) -> None:
@@ -255,6 +301,7 @@ class CarrierSuite:
 
     async def test_a_cut_of_one_direction_leaves_the_other_alone(self, harness: Harness) -> None:
         await both_up(harness)
+        harness.heard("a").processes.hello(Member("b", "disk"), "boot-1")
         harness.cut("a", "b")
         assert harness.carrier("a").send("b", Lane.CONTROL, b"unheard")
         assert harness.carrier("b").send("a", Lane.CONTROL, b"heard")
@@ -262,6 +309,7 @@ class CarrierSuite:
         await harness.until(lambda: all(len(harness.heard("a").reasons("b", x)) == 2 for x in Lane), "silence, twice")
         for lane in Lane:
             assert all(reason.startswith("silence") for reason in harness.heard("a").reasons("b", lane))
+        assert harness.heard("a").gone == []
         assert harness.carrier("b").send("a", Lane.CONTROL, b"still")
         await harness.until(lambda: len(harness.heard("a").frames) == 2, "the other direction again")
         assert [up for _, _, up, _ in harness.heard("b").outbound] == [True, True]

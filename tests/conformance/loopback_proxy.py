@@ -75,7 +75,8 @@ class Relay:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        listener = socket.create_server(("127.0.0.1", 0))
+        """Listen; after `stop_listening`, at the same port again."""
+        listener = socket.create_server(("127.0.0.1", self.port))
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
         self.port = listener.getsockname()[1]
         loop = asyncio.get_running_loop()
@@ -101,6 +102,10 @@ class Relay:
         except OSError:
             if end.transport is not None:
                 end.transport.abort()
+
+    @property
+    def listens(self) -> bool:
+        return self._server is not None and self._server.is_serving()
 
     def stop_listening(self) -> None:
         if self._server is not None:

@@ -81,6 +81,10 @@ class SimulatedHarness:
     async def leave(self, name: str) -> None:
         self.network.leave(name)
 
+    def close_port(self, name: str) -> None:
+        self.network.close_port(name)
+        self.network.break_inbound(name)
+
     def carrier(self, name: str) -> Carrier:
         return self.carriers[name]
 

@@ -101,6 +101,12 @@ class WebSocketHarness:
         self._close_port_of(name)
         await carrier.close()
 
+    def close_port(self, name: str) -> None:
+        self._close_port_of(name)
+        for (_, target), relay in self._relays.items():
+            if target == name:
+                relay.lose_connections()
+
     def _close_port_of(self, name: str) -> None:
         for (_, target), relay in self._relays.items():
             if target == name:

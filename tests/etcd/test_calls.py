@@ -8,6 +8,7 @@ from node.api.etcd.calls import Answered, EtcdCalls, Header, MembersAnswer, Stat
 from node.api.etcd.errors import Code, EtcdError
 from node.api.etcd.identity import cluster_number, member_number
 from node.api.etcd.schema import Message
+from node.api.quota import Quota
 from node.api.slices import Slices
 from node.observe.metrics import Metrics
 from node.observe.trace import Trace
@@ -35,7 +36,8 @@ async def node() -> ScriptedNode:
 @pytest.fixture
 async def calls(node: ScriptedNode) -> EtcdCalls:
     trace = Trace("n1", "boot", lambda: 0)
-    return EtcdCalls(node, node.store, Metrics(node.status, trace, node.loop_age_us, node.store), lambda: 7, Slices())
+    metrics = Metrics(node.status, trace, node.loop_age_us, node.store)
+    return EtcdCalls(node, node.store, metrics, lambda: 7, Slices(), Quota(node.store))
 
 
 async def test_every_call_on_keys_returns_the_stores_own_result(calls: EtcdCalls) -> None:

@@ -11,6 +11,8 @@ A file is stanzas with an empty line between them: comments (`#`), commands, `--
     timeout a 200             a's next drawn election timeouts, in ms
     propose a x y | read a    clients speak to a
     transfer a [b] | campaign a | force a | leave a       an operator's orders to a
+    hello a b [boot]          b's process (the one that runs, or another) opens a link to a
+    gone a b [boot]           a's links say that this process of b is gone
     deliver from= to= type= id= first last duplicate reverse      of the messages in flight, those that match
     drop ...                  the same choice, lost
     persist a [all] | apply a what a's disk or state machine finishes: the oldest, or all
@@ -25,12 +27,25 @@ from collections.abc import Callable
 
 import msgspec
 
-from node.raft.events import Campaign, ForceTimeout, LeaveInitial, Order, TransferLeadership
+from node.raft.events import Campaign, Event, ForceTimeout, LeaveInitial, Order, PeerGone, PeerUp, TransferLeadership
+from node.raft.types import Member
 from tests.scenarios import prose
 from tests.scenarios.world import Flying, Node, World
 
 TIMEOUTS_MS = (150, 200, 250, 275, 300)
-BRIEF = ("role:", "term:", "leader:", "born:", "READ", "refuses request", "accepts", "truncated:", "applies", "ANSWER")
+BRIEF = (
+    "role:",
+    "term:",
+    "leader:",
+    "born:",
+    "leader-",
+    "READ",
+    "refuses request",
+    "accepts",
+    "truncated:",
+    "applies",
+    "ANSWER",
+)
 
 
 class Script:
@@ -54,6 +69,8 @@ class Script:
             "campaign": lambda words: self._order(words, Campaign),
             "force": lambda words: self._order(words, ForceTimeout),
             "leave": lambda words: self._order(words, LeaveInitial),
+            "hello": lambda words: self._process(words, PeerUp),
+            "gone": lambda words: self._process(words, PeerGone),
             "deliver": self._deliver,
             "drop": self._drop,
             "persist": self._persist,
@@ -85,6 +102,11 @@ class Script:
 
     def _order(self, words: list[str], make: Callable[[int], Order]) -> None:
         self.world.order(self._node(words[0]), make)
+
+    def _process(self, words: list[str], make: Callable[[Member, str], Event]) -> None:
+        """What a node's links say of a peer's process."""
+        peer = self._node(words[1])
+        self.world.step(self._node(words[0]), make(peer.member, words[2] if len(words) > 2 else str(peer.boot)))
 
     def _nodes(self, words: list[str]) -> None:
         for word, usual_ms in zip(words, TIMEOUTS_MS, strict=False):

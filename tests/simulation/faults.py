@@ -105,7 +105,7 @@ class Faults:
             *(self._kill, self._cut_power, self._cut_power_while_writing, self._all_at_once),
             *(self._pause, self._reset, self._wipe),
             *(self._silence_disk, self._silence_disk, self._slow_disk, self._break_disk, self._flip_a_bit),
-            *(self._hold_words_up, self._leap_clock, self._second_of_a_name),
+            *(self._close_port, self._close_port, self._hold_words_up, self._leap_clock, self._second_of_a_name),
         ]
         self._strike(self._pick(faults), b"fault")
         wait_us = 100_000 + int(self._rng.random() * 600_000)
@@ -153,6 +153,19 @@ class Faults:
             return False
         self._network.weather(here, there, Conditions(delay_max_us=LATE_WORDS_US_MAX))
         self._later(2_000_000, lambda: self._network.weather(here, there, None))
+        return True
+
+    def _close_port(self) -> bool:
+        """What looks like the end of a process and is none: links to it break, and dials are refused for a while. Those
+        that it dialled itself stand, or break as well."""
+        server = self._target()
+        if server.driver is None:
+            return False
+        self._network.close_port(server.label)
+        self._network.break_inbound(server.label)
+        if self._rng.random() < 0.5:
+            server.reset_links()
+        self._later(1_000_000, lambda: self._network.open_port(server.label))
         return True
 
     # --- processes ----------------------------------------------------------------------------------------------

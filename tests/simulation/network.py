@@ -23,6 +23,7 @@ from node.raft.messages import Lane
 from node.transport.port import (
     FRAME_BYTES_MAX,
     GOODBYE,
+    LOST,
     NO_PEER,
     QUEUE_BYTES_MAX,
     QUEUE_FRAMES_MAX,
@@ -30,7 +31,6 @@ from node.transport.port import (
     Receiver,
 )
 
-CONNECTION_LOST = "connection lost"
 NOT_ACCEPTED = "the peer's port does not accept this link"
 
 
@@ -163,6 +163,7 @@ class SimNetwork:
         self._special: dict[tuple[str, str], Conditions] = {}
         self._cuts: dict[tuple[str, str], None] = {}
         self._stalls: dict[tuple[str, str, Lane], None] = {}
+        self._closed: dict[str, None] = {}
         self._links: dict[_Link, None] = {}
         self.flipped_frames = 0
 
@@ -182,7 +183,7 @@ class SimNetwork:
 
     def crash(self, label: str) -> None:
         """The process is gone, its port closed; the peers' machines notice that, unless they are cut off from it."""
-        self._stop(self._labelled(label), CONNECTION_LOST)
+        self._stop(self._labelled(label), LOST)
 
     def leave(self, label: str) -> None:
         """The process ends on purpose and says goodbye."""
@@ -236,8 +237,9 @@ class SimNetwork:
         self._review()
 
     def heal_all(self) -> None:
-        """Undo every cut and every stall."""
+        """Undo every cut and every stall, and open every port."""
         self._cuts.clear()
+        self._closed.clear()
         self._stalls.clear()
         self._review()
 
@@ -250,6 +252,21 @@ class SimNetwork:
         """Undo `stall`."""
         self._stalls.pop((source, target, lane), None)
         self._review()
+
+    def close_port(self, label: str) -> None:
+        """The process lives, but dials to it are refused, until `open_port`; its links stand."""
+        self._closed[label] = None
+
+    def open_port(self, label: str) -> None:
+        """Undo `close_port`."""
+        self._closed.pop(label, None)
+
+    def break_inbound(self, label: str) -> None:
+        """The links that others dialled to this process break, as when a proxy before it ends; its own stand."""
+        for link in list(self._links):
+            if link.target.label == label:
+                self._far_down(link, LOST)
+                self._later(link, lambda link=link: self._near_down(link, LOST))  # type: ignore[misc]
 
     def fair_weather(self) -> None:
         """Nothing special in any direction, and nothing lost, late or flipped in general."""
@@ -264,10 +281,10 @@ class SimNetwork:
                     self._near_down(link, "reset")
                 elif carrier.running:  # the answer to this dial is still on its way: dial anew, and ignore it
                     self._plan_redial(carrier, link.target.name, link.lane)
-                self._later(link, lambda link=link: self._far_down(link, CONNECTION_LOST))  # type: ignore[misc]
+                self._later(link, lambda link=link: self._far_down(link, LOST))  # type: ignore[misc]
             elif link.target is carrier and link.source.name in peers:
                 self._far_down(link, "reset")
-                self._later(link, lambda link=link: self._near_down(link, CONNECTION_LOST))  # type: ignore[misc]
+                self._later(link, lambda link=link: self._near_down(link, LOST))  # type: ignore[misc]
 
     def change_peers(self, carrier: SimCarrier, before: tuple[str, ...]) -> None:
         """End the links with those that are peers no more, dial those that are new; see `Carrier.set_peers`."""
@@ -376,8 +393,8 @@ class SimNetwork:
             if blocked or (target is not None and target.paused):
                 silence = "silence: no answer to a dial"
                 self._schedule(gives_up_at_us, lambda: self._tell(carrier, lambda: fail(silence)))
-            elif target is None or carrier.name not in target.peers:
-                reason = REFUSED if target is None else NOT_ACCEPTED
+            elif target is None or target.label in self._closed or carrier.name not in target.peers:
+                reason = REFUSED if target is None or target.label in self._closed else NOT_ACCEPTED
                 self._schedule(self._now() + self._delay_us(), lambda: self._tell(carrier, lambda: fail(reason)))
             else:
                 self._accept(carrier, target, lane, attempt)
@@ -396,16 +413,16 @@ class SimNetwork:
         older = target.inbound.get((carrier.name, lane))
         if older is not None:
             self._far_down(older, "replaced by a newer link")
-            self._later(older, lambda: self._near_down(older, CONNECTION_LOST))
+            self._later(older, lambda: self._near_down(older, LOST))
         target.inbound[carrier.name, lane] = link
         self._links[link] = None
         dialler = carrier.diallers[target.name, lane]
 
         def come_up() -> None:
             if not (carrier.running and link.far_open and dialler.attempt == attempt):
-                self._far_down(link, CONNECTION_LOST)
+                self._far_down(link, LOST)
                 if carrier.running and dialler.attempt == attempt:
-                    self._dial_failed(carrier, target.name, lane, CONNECTION_LOST)
+                    self._dial_failed(carrier, target.name, lane, LOST)
                 return
             link.near_open = link.ever_up = True
             dialler.link = link
@@ -446,11 +463,15 @@ class SimNetwork:
         if dialler is None or dialler.link is not link:
             return
         dialler.link = None
-        if self._now() - dialler.up_at_us >= self.limits.redial_max_us:
+        stood = self._now() - dialler.up_at_us >= self.limits.redial_max_us
+        if stood:
             dialler.pause_us = self.limits.redial_min_us
         dialler.reported = reason
         if carrier.running:
-            self._plan_redial(carrier, link.target.name, link.lane)
+            if stood:
+                self._plan_dial(carrier, link.target.name, link.lane, 0)
+            else:
+                self._plan_redial(carrier, link.target.name, link.lane)
             carrier.receiver.on_outbound(link.target.name, link.lane, False, reason)
 
     def _far_down(self, link: _Link, reason: str) -> None:
@@ -529,12 +550,12 @@ class SimNetwork:
         def dialler_gives_up() -> None:
             if link.blocked_since_us == since_us and link.near_open and not link.source.paused:
                 self._near_down(link, "silence: no pong")
-                self._later(link, lambda: self._far_down(link, CONNECTION_LOST), in_order=True)
+                self._later(link, lambda: self._far_down(link, LOST), in_order=True)
 
         def acceptor_gives_up() -> None:
             if link.blocked_since_us == since_us and link.far_open and not link.target.paused:
                 self._far_down(link, "silence: nothing came")
-                self._later(link, lambda: self._near_down(link, CONNECTION_LOST))
+                self._later(link, lambda: self._near_down(link, LOST))
 
         self._schedule(since_us + self.limits.silence_us, dialler_gives_up)
         self._schedule(since_us + self.limits.inbound_silence_us, acceptor_gives_up)

@@ -12,11 +12,11 @@ import msgspec
 from node.observe.events import TraceEvent, to_line
 from node.raft.core import Raft
 from node.raft.effects import ConfigChanged
-from node.raft.events import Deadline
+from node.raft.events import Deadline, PeerGone, PeerUp
 from node.raft.messages import Message
 from node.raft.settings import RaftSettings
 from node.raft.state import Identity
-from node.raft.types import Member
+from node.raft.types import Member, Role
 from node.recovering import restored
 from node.runtime.driver import Driver
 from node.runtime.hooks import Hooks
@@ -88,6 +88,8 @@ class Server:
         """Why the log gave up, where that ended the process."""
         self.reads_open = 0
         """Reads that clients still wait for."""
+        self.told: dict[str, int] = {}
+        """How often each kind of transition was traced."""
         self.wall_offset_us = 0
         """By how much its wall clock is wrong."""
         self._seeds = tuple(seeds)
@@ -142,6 +144,8 @@ class Server:
             cluster_id=recovered.cluster_id,
             deliver=self._deliver,
             on_link=lambda *_: None,
+            on_process_up=lambda member, boot: self.post(PeerUp(member, boot)),
+            on_process_gone=lambda member, boot: self.post(PeerGone(member, boot)),
         )
         self._endpoint = self._network.endpoint(self.name, self._seeds, links, self.label)
         links.attach(self._endpoint)
@@ -196,6 +200,10 @@ class Server:
             self._endpoint.reset()
 
     @property
+    def leads(self) -> bool:
+        return self.driver is not None and self.driver.core.role is Role.LEADER
+
+    @property
     def boot(self) -> str:
         return f"{self.label}.{self.boots}"
 
@@ -225,6 +233,7 @@ class Server:
         """TraceSink."""
         self._sequence += 1
         self._observer.on_news(self, kind, str(detail.get("phase", "")))
+        self.told[kind] = self.told.get(kind, 0) + 1
         at_us = self._wall_us()
         self._observer.on_line(to_line(TraceEvent(self._sequence, at_us, self.label, kind, term, role, detail)))
 

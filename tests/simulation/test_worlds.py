@@ -43,6 +43,8 @@ def _run(seed: int, kind: type[World] = World) -> tuple[Counter[str], Counter[st
             "orders obeyed": world.faults.orders.get("ok", 0),
             "orders refused": world.faults.orders.get("refused", 0),
             "damage refused": world.faults.refused_damage,
+            "ends of leaders seen": sum(server.told.get("leader-gone", 0) for server in world.servers),
+            "wrongly": sum(server.told.get("leader-back", 0) for server in world.servers),
             **world.news,
         }
     )
@@ -73,7 +75,7 @@ def _run_all(seeds: Iterable[int], kind: type[World] = World) -> tuple[Counter[s
 def test_fixed_worlds_hold_and_cover_every_fault() -> None:
     faults, outcomes = _run_all(FIXED_SEEDS)
     # A run that never hit its faults, or never served, proves nothing.
-    assert len(faults) == 20, faults
+    assert len(faults) == 21, faults
     assert min(faults.values()) >= 5, faults
     assert outcomes["terms"] > 3 * len(FIXED_SEEDS), outcomes
     assert outcomes["done"] > 50 * len(FIXED_SEEDS), outcomes
@@ -81,6 +83,8 @@ def test_fixed_worlds_hold_and_cover_every_fault() -> None:
     assert outcomes["unknown"] > len(FIXED_SEEDS), outcomes
     assert outcomes["orders obeyed"] > len(FIXED_SEEDS) / 2, outcomes
     assert outcomes["orders refused"] > len(FIXED_SEEDS) / 2, outcomes
+    assert outcomes["ends of leaders seen"] > len(FIXED_SEEDS), outcomes
+    assert outcomes["wrongly"] > len(FIXED_SEEDS) / 4, outcomes
     assert outcomes["damage refused"] > len(FIXED_SEEDS) / 10, outcomes
     assert outcomes["snapshot taken"] > 3 * len(FIXED_SEEDS), outcomes
     assert outcomes["snapshot found at a start"] > len(FIXED_SEEDS), outcomes

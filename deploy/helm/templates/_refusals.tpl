@@ -116,6 +116,7 @@ chance_seed: "equal chance in all pods would split every vote, for ever"
 {{- define "raft.sizeBounds" -}}
 max_log_bytes: [4MiB, 64GiB]
 snapshot_bytes: [64KiB, 16GiB]
+quota_bytes: [1MiB, 1024GiB]
 max_uncommitted_bytes: [2MiB, 4GiB]
 max_append_bytes: [4KiB, 2MiB]
 inflight_bytes: [64KiB, 1GiB]

@@ -26,6 +26,7 @@ from node.api.etcd.requests import (
     txn_of,
 )
 from node.api.etcd.schema import Message
+from node.api.quota import Quota, grows
 from node.api.slices import ReadJob, Slices
 from node.observe.metrics import Metrics
 from node.raft.status import CoreStatus
@@ -59,6 +60,8 @@ class ReadableStore(Protocol):
 
     @property
     def revision(self) -> int: ...
+    @property
+    def size_bytes(self) -> int: ...
     def read(self, wanted: Range) -> RangeResult | ReadError: ...
     def begin_read(self, wanted: Range) -> ReadJob: ...
     def begin_read_txn(self, txn: Txn) -> ReadJob: ...
@@ -113,7 +116,9 @@ class EtcdCalls:
         metrics: Metrics,
         term: Callable[[], int],
         slices: Slices,
+        quota: Quota,
     ) -> None:
+        self.quota = quota
         self._handle = handle
         self._store = store
         self._metrics = metrics
@@ -135,6 +140,7 @@ class EtcdCalls:
         """A PutRequest."""
         put = put_of(message)
         check_write_size(message_bytes)
+        self._require_room()
         return await self._write(put)
 
     async def delete_range(self, message: Message, message_bytes: int) -> Answered:
@@ -150,6 +156,8 @@ class EtcdCalls:
             await self._barrier(is_serializable(message))
             return answered(cast(Result, await self._slices.read(self._store.begin_read_txn(txn))))
         check_write_size(message_bytes)
+        if self.quota.exceeded and grows(txn):
+            self._require_room()
         return await self._write(txn)
 
     async def compact(self, message: Message, _message_bytes: int) -> Answered:
@@ -211,6 +219,12 @@ class EtcdCalls:
         self._metrics.read("linearizable" if failed is None else failed.code)
         if failed is not None:
             raise EtcdError(Code.UNAVAILABLE, _unavailable(failed))
+
+    def _require_room(self) -> None:
+        """Nothing that grows is proposed while the store is full."""
+        if self.quota.exceeded:
+            self._metrics.proposal("store-full")
+            raise EtcdError(Code.RESOURCE_EXHAUSTED, errors.NO_SPACE)
 
     async def _write(self, command: Write) -> Answered:
         try:

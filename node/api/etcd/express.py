@@ -49,8 +49,8 @@ class EtcdExpress:
     def put(self, body: bytes, answer: Answer) -> bool:
         """One key, one value."""
         found = _PUT.fullmatch(body)
-        if found is None:
-            return False
+        if found is None or self._calls.quota.exceeded:
+            return False  # the framework's lane says why
 
         def reply(outcome: Outcome) -> None:
             self._send(answer, lambda: self._calls.written(outcome))

@@ -14,6 +14,7 @@ from node.api.etcd.calls import EtcdCalls, ReadableStore
 from node.api.etcd.errors import Code, EtcdError
 from node.api.etcd.json_door import Handler, JsonDoor, error_answer
 from node.api.etcd.rendering import CLUSTER_VERSION, SPOKEN_VERSION
+from node.api.quota import Quota
 from node.api.slices import Slices
 from node.observe.metrics import Metrics
 from node.runtime.ports import NodeHandle
@@ -34,7 +35,8 @@ UNSUPPORTED = (
 
 
 class EtcdApi:
-    """Etcd's routes. `term`: the node's current one. `slices` None: shared with no other routes."""
+    """Etcd's routes. `term`: the node's current one. `slices` None: shared with no other routes. `quota` None: the
+    store may grow without a limit."""
 
     def __init__(
         self,
@@ -43,9 +45,10 @@ class EtcdApi:
         metrics: Metrics,
         term: Callable[[], int],
         slices: Slices | None = None,
+        quota: Quota | None = None,
     ) -> None:
         slices = slices or Slices()
-        self.calls = EtcdCalls(handle, store, metrics, term, slices)
+        self.calls = EtcdCalls(handle, store, metrics, term, slices, quota or Quota(store))
         self.door = JsonDoor(self.calls, slices)
 
     def routes(self) -> list[web.RouteDef]:

@@ -13,6 +13,8 @@ export const KINDS = {
   "role": {"group": "elections", "says": ""},
   "term": {"group": "elections", "says": ""},
   "leader": {"group": "elections", "says": ""},
+  "leader-gone": {"group": "elections", "says": "saw that the process of {leader} is gone: links broke, its port refuses"},
+  "leader-back": {"group": "elections", "says": "heard {leader} again: its process lives"},
   "election": {"group": "elections", "says": ""},
   "won": {"group": "elections", "says": "won the election of term {term} with {votes} votes"},
   "vote": {"group": "elections", "says": ""},
