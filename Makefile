@@ -12,7 +12,7 @@ AXE_VERSION := 4.14.1
 AXE_SHA256 := 29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
 
 .DEFAULT_GOAL := help
-.PHONY: help demo scenarios test test-slow bench check fix generated record-etcd clean browser image helm
+.PHONY: help demo scenarios test test-slow test-long bench check fix generated record-etcd clean browser image helm
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -62,6 +62,9 @@ test: $(CACHE)/helm.stamp $(STAMP) ## the whole suite, on two cores
 
 test-slow: browser $(STAMP) ## what takes long: a browser, every scenario, thousands of generated requests
 	$(BIN)/python -m pytest -m slowest
+
+test-long: $(STAMP) ## what takes longer still, a quarter of an hour and more: every variation, a busy machine, mutations
+	$(BIN)/python -m pytest -m longest
 
 image: ## the container image of a node; IMAGE=raft:dev names it otherwise
 	docker build --network host --build-arg VERSION=$(VERSION) --tag $(IMAGE) .

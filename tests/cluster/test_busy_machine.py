@@ -16,7 +16,7 @@ import pytest
 from node.supervisor.timing import LOCAL_TIMING
 from tests.cluster.harness import running_cluster
 
-pytestmark = pytest.mark.slowest
+pytestmark = pytest.mark.longest
 
 HOGS = 16
 """On two cores that is a load of 16 and more: four times what makes a laptop's fan loud."""

@@ -53,7 +53,7 @@ def test_a_killed_leader_is_replaced_before_any_election_timeout_has_passed(tmp_
         assert not told(nodes, "leader-back")
 
 
-@pytest.mark.slowest
+@pytest.mark.longest
 def test_a_stopped_leader_is_waited_for(tmp_path: Path) -> None:
     with bare_nodes(tmp_path, 3, *SLOW) as nodes:
         leader = nodes.until(nodes.leader, "one leader")
@@ -100,7 +100,7 @@ async def _serves_as_before(nodes: Bare, leader: str, term: int) -> None:
     assert await _leader_and_term(nodes) == (leader, term)
 
 
-@pytest.mark.slowest
+@pytest.mark.longest
 async def test_a_leader_whose_port_is_closed_for_a_second_keeps_its_lead(tmp_path: Path) -> None:
     async with relayed(tmp_path) as (nodes, relays):
         leader, term = await _leader_and_term(nodes)
@@ -115,7 +115,7 @@ async def test_a_leader_whose_port_is_closed_for_a_second_keeps_its_lead(tmp_pat
         assert not await asyncio.to_thread(told, nodes, "leader-gone"), "what the leader dialled itself stands"
 
 
-@pytest.mark.slowest
+@pytest.mark.longest
 async def test_a_minority_that_lost_its_leader_for_a_second_takes_no_lead_from_it(tmp_path: Path) -> None:
     """Two of five cannot reach the leader's port and hear nothing of it: to them its process is gone."""
     async with relayed(tmp_path) as (nodes, relays):

@@ -78,7 +78,7 @@ async def ended(cluster: Cluster, load: Load) -> None:
     await load.nothing_is_lost()
 
 
-@pytest.mark.parametrize("which", [pytest.param("leader", marks=pytest.mark.slowest), "follower"])
+@pytest.mark.parametrize("which", [pytest.param("leader", marks=pytest.mark.longest), "follower"])
 async def test_a_lost_disk_heals_by_itself_where_the_setting_allows_its_name(
     tmp_path: Path, which: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,7 +100,7 @@ async def test_a_lost_disk_heals_by_itself_where_the_setting_allows_its_name(
         await ended(cluster, load)
 
 
-@pytest.mark.slowest
+@pytest.mark.longest
 async def test_without_the_setting_an_operator_heals_it(tmp_path: Path) -> None:
     async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 4) as load:
         leader = await cluster.leader()
@@ -146,7 +146,7 @@ async def status_at(cluster: Cluster, url: str) -> dict[str, Any]:
         return {}
 
 
-@pytest.mark.parametrize("which", [pytest.param("leader", marks=pytest.mark.slowest), "follower"])
+@pytest.mark.parametrize("which", [pytest.param("leader", marks=pytest.mark.longest), "follower"])
 async def test_a_fourth_node_comes_in_catches_up_votes_and_takes_the_place_of_one_that_is_removed(
     tmp_path: Path, which: str
 ) -> None:
@@ -183,7 +183,7 @@ async def test_a_fourth_node_comes_in_catches_up_votes_and_takes_the_place_of_on
             await load.nothing_is_lost()
 
 
-@pytest.mark.slowest
+@pytest.mark.longest
 async def test_a_follower_that_was_away_takes_a_snapshot_from_a_leader_that_it_does_not_know(tmp_path: Path) -> None:
     async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 4) as load, fourth(cluster) as url:
         leader = await cluster.leader()
@@ -212,7 +212,7 @@ async def test_a_follower_that_was_away_takes_a_snapshot_from_a_leader_that_it_d
         await load.more_acknowledged(20)
 
 
-@pytest.mark.slowest
+@pytest.mark.longest
 async def test_one_that_was_removed_may_come_back_on_an_empty_disk(tmp_path: Path) -> None:
     async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 2) as load:
         async with fourth(cluster):

@@ -60,7 +60,7 @@ async def test_a_follower_beyond_the_log_gets_a_snapshot_under_load_and_nothing_
         await load.nothing_is_lost()
 
 
-@pytest.mark.slowest
+@pytest.mark.longest
 @pytest.mark.timeout(300)
 async def test_all_killed_at_once_begin_again_with_their_snapshots(tmp_path: Path) -> None:
     async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 8) as load:

@@ -1,7 +1,7 @@
 """Every command of both tools meets every kind of output that cannot be written, or not as it is.
 
 No command may call that an internal error, and each says what it did. One kind of each sort is walked with all commands
-in `make test`, every other kind with a few; `make test-slow` walks all with all.
+in `make test`, every other kind with a few; `make test-long` walks all with all.
 """
 
 import json
@@ -25,7 +25,7 @@ FEW = (
 
 
 def walk(*kinds: str) -> pytest.MarkDecorator:
-    """All paths with the first of `kinds`, and some with the others; all with all in `make test-slow`."""
+    """All paths with the first of `kinds`, and some with the others; all with all in `make test-long`."""
     return pytest.mark.parametrize(("path", "kind"), list(_pairs(kinds)))
 
 
@@ -33,7 +33,7 @@ def _pairs(kinds: Sequence[str]) -> Iterator[Any]:
     for kind in kinds:
         for path in PATHS:
             often = kind == kinds[0] or path.words in FEW
-            marks = () if often else pytest.mark.slowest
+            marks = () if often else pytest.mark.longest
             yield pytest.param(path, kind, marks=marks, id=f"{path.title} ({kind})")
 
 

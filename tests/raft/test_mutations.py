@@ -1,7 +1,7 @@
 """The tests of this folder notice the mistakes that they are for: each mutation of the algorithm fails one of them.
 
-`make test` checks that every anchor is still there. `make test-slow` plants a fixed few,
-`python -m tests.raft.mutations` and `RAFT_ALL_MUTATIONS=1 pytest -m slowest tests/raft/test_mutations.py` all of them.
+`make test` checks that every anchor is still there. `make test-long` plants a fixed few,
+`python -m tests.raft.mutations` and `RAFT_ALL_MUTATIONS=1 pytest -m longest tests/raft/test_mutations.py` all of them.
 """
 
 import os
@@ -24,14 +24,14 @@ def verdicts() -> Verdicts:
         return {mutation: pool.submit(survives, mutation) for mutation in (None, *CHOSEN)}
 
 
-@pytest.mark.slowest
+@pytest.mark.longest
 @pytest.mark.timeout(600)  # the first waits for all
 @pytest.mark.parametrize("mutation", CHOSEN, ids=lambda mutation: mutation.name)
 def test_a_mistake_fails_a_test(verdicts: Verdicts, mutation: Mutation) -> None:
     assert not verdicts[mutation].result(), f"{mutation.name}: every test passed"
 
 
-@pytest.mark.slowest
+@pytest.mark.longest
 @pytest.mark.timeout(600)
 def test_an_unchanged_copy_passes(verdicts: Verdicts) -> None:
     """Else the mutations would prove nothing: the copy might fail for another reason."""
