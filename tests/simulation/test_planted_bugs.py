@@ -177,13 +177,11 @@ def take_over_a_log_without_its_state(patch: pytest.MonkeyPatch) -> None:
 
 
 def say_that_a_snapshot_is_durable_before_it_is(patch: pytest.MonkeyPatch) -> None:
-    def name_as(self: Spool, name: str) -> None:
+    def seal(self: Spool) -> None:
         self._file = self._file or self._open()
         self.close()
-        self._files.rename(self.name, name)
-        self._files.sync_folder()
 
-    patch.setattr(Spool, "name_as", name_as)
+    patch.setattr(Spool, "seal", seal)
 
 
 PLANTS: list[Plant] = [
@@ -207,10 +205,10 @@ PLANTS: list[Plant] = [
     say_that_a_snapshot_is_durable_before_it_is,
 ]
 NOTICED_BY: dict[Plant, int] = {
-    append_without_comparing: 148,
-    read_without_a_quorum: 84,
-    believe_frames_whatever_their_checksum_says: 28,
-    lead_on_with_a_silent_disk: 17,
+    append_without_comparing: 4,
+    read_without_a_quorum: 18,
+    believe_frames_whatever_their_checksum_says: 4,
+    lead_on_with_a_silent_disk: 8,
 }
 """Seeds of worlds that noticed a bug which few notice: tried first, to save time. Any other world will do as well."""
 
