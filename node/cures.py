@@ -6,7 +6,7 @@ elsewhere. Each is the end of a sentence.
 """
 
 MEMBER_LOST = (
-    "start it on an empty data folder while a majority of the others runs: it asks to be let in as a new member "
+    "start it on an empty data folder while a majority of the others runs, where it asks to be let in as a new member "
     "(raft-node members replace, then promote; docs/operations.md)"
 )
 """A disk that cannot be trusted is replaced: an empty one has no vote that the old one could have given."""

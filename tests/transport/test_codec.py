@@ -176,7 +176,7 @@ def test_a_flipped_bit_in_a_large_entry_is_refused_wherever_it_is() -> None:
 def test_every_kind_of_message_is_among_those_that_are_damaged_here() -> None:
     seen: set[type[Any]] = set()
 
-    @settings(max_examples=400, database=None)
+    @settings(max_examples=2_000, database=None)
     @given(VALID)
     def look(message: Any) -> None:
         seen.add(type(message))

@@ -41,6 +41,7 @@ export const MARKS = {
   letter: [
     ["P", "pre-vote", "asks for a vote in earnest later"],
     ["V", "vote", "asks for a vote"],
+    ["S", "snapshot", "a piece of a snapshot, for one that needs what the log does not hold any more"],
     ["T", "take over", "the leader asks it to stand for election at once"],
     ["C", "command", "an operator's command on its way"],
     ["+", "entries", "new entries of the log"],
