@@ -70,7 +70,7 @@ def serve(data_dir: Path, *, name: str = "n1", port: int = 0, **limits: int) -> 
 def refused(node: "subprocess.Popen[str]") -> tuple[int, str]:
     """Its exit code and the last line that it said."""
     try:
-        _, said = node.communicate(timeout=30)
+        _, said = node.communicate(timeout=60)
     except subprocess.TimeoutExpired:
         node.kill()
         _, said = node.communicate()
@@ -89,12 +89,12 @@ def running(node: "subprocess.Popen[str]") -> Iterator[None]:
         yield
     finally:
         node.terminate()
-        node.communicate(timeout=30)
+        node.communicate(timeout=60)
 
 
 def call(url: str, body: dict[str, Any]) -> Any:
     request = urllib.request.Request(url, data=json.dumps(body).encode(), method="POST")
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return json.loads(answer.read())
 
 
