@@ -119,7 +119,7 @@ def assemble(
         links,
         trace,
         hooks,
-        snapshots=opened.snapshots,
+        opened.snapshots,
         snapshot_settings=snapshot_settings(settings),
     )
     shell.attach(driver)

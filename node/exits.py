@@ -8,6 +8,7 @@ import logging
 from node import cures
 from node.file_limits import TooFewFiles
 from node.raft.errors import InvariantViolation
+from node.runtime.snapshot_ports import UnreadableSnapshot
 from node.settings import Settings
 from node.storage.errors import StorageError
 
@@ -26,7 +27,7 @@ def exit_of(failure: Exception | None, settings: Settings) -> tuple[int, str]:
     match failure:
         case None:
             return EXIT_STOPPED, ""
-        case StorageError():
+        case StorageError() | UnreadableSnapshot():
             return EXIT_STORAGE, str(failure)
         case OSError():
             return EXIT_ADDRESS, (

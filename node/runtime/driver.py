@@ -25,7 +25,6 @@ from node.raft.effects import (
     Send,
     Trace,
 )
-from node.raft.errors import InvariantViolation, invariant
 from node.raft.events import (
     Continue,
     Deadline,
@@ -85,8 +84,8 @@ class Driver:
         links: Links,
         trace: TraceSink,
         hooks: Hooks,
+        snapshots: Snapshots,
         pending_requests_max: int = PENDING_REQUESTS_MAX,
-        snapshots: Snapshots | None = None,
         snapshot_settings: SnapshotSettings = SNAPSHOT_DEFAULTS,
     ) -> None:
         self.core = core
@@ -118,14 +117,7 @@ class Driver:
         self._heard: dict[str, Member] = {}
         """Who said something last under each name that links lead to."""
         self.applying = Applying(machine, self._pending.waits_for, self._apply)
-        self.snapshotting = (
-            None
-            if snapshots is None
-            else Snapshotting(
-                core, machine, snapshots, self._send, trace, hooks.wake, snapshot_settings, self._lost_snapshot
-            )
-        )
-        """None: the log has no end, and no follower is helped beyond it."""
+        self._snapshotting = Snapshotting(core, machine, snapshots, self._send, trace, hooks.wake, snapshot_settings)
         self._leader = ""
         self._now = 0
         self._wall_us = 0
@@ -173,13 +165,12 @@ class Driver:
     @property
     def deadline(self) -> int | None:
         """When `handle([Deadline()], ...)` is wanted at the latest; None: no need."""
-        snapshots_due = None if self.snapshotting is None else self.snapshotting.deadline
-        parts = (self._requests.deadline, self._relaying.deadline, self._answers.deadline, snapshots_due)
-        return earliest(self.core.deadline, *parts)
+        parts = (self._requests, self._relaying, self._answers, self._snapshotting)
+        return earliest(self.core.deadline, *(part.deadline for part in parts))
 
     def snapshot_view(self) -> SnapshotView:
         """What there is of snapshots, and what is done with them."""
-        return SnapshotView() if self.snapshotting is None else self.snapshotting.view()
+        return self._snapshotting.view()
 
     @property
     def writes_wait(self) -> bool:
@@ -189,8 +180,7 @@ class Driver:
     def stop(self) -> None:
         """Answer everything that waits: what was never proposed as such, the rest as unknown."""
         self.applying.stop()
-        if self.snapshotting is not None:
-            self.snapshotting.stop()
+        self._snapshotting.stop()
         self._requests.stop()
         self._relaying.stop()
         self._answers.send(self._now, everything=True)
@@ -218,8 +208,8 @@ class Driver:
             case CommandReply():
                 self._relaying.replied(sender, message)
             case SnapshotPiece() | SnapshotPieceReply():
-                if self.snapshotting is not None and (self._is_member(sender) or self._of_this_cluster(message)):
-                    self.snapshotting.arrived(sender, message)
+                if self._is_member(sender) or self._of_this_cluster(message):
+                    self._snapshotting.arrived(sender, message)
             case _:
                 events.append(Receive(sender, message))
 
@@ -300,8 +290,7 @@ class Driver:
             self._take_durable(events)
             if not events and may_apply:
                 may_apply = False
-                if self.snapshotting is not None:
-                    events = self.snapshotting.run(now, at_rest=self.applying.at_rest)
+                events = self._snapshotting.run(now, at_rest=self.applying.at_rest)
                 if self.applying.under_way:
                     events += self.applying.run()
             if not events:
@@ -309,8 +298,8 @@ class Driver:
             self._execute(self.core.step_all(events, now))
         else:
             self._storage.flush()
-        works = self.snapshotting is not None and self.snapshotting.has_work
-        if self._durable_token or self.applying.under_way or self.core.unfinished or works:
+        works = self.applying.under_way or self._snapshotting.has_work
+        if self._durable_token or self.core.unfinished or works:
             self._hooks.wake()
         if self.core.leader != self._leader:
             self._leader = self.core.leader
@@ -318,15 +307,9 @@ class Driver:
                 self._forwarding.leader_changed(self._leader, now)
 
     def _restore(self, base: Base) -> None:
-        invariant(self.snapshotting is not None, "a snapshot of {} is to be restored, without any", base.index)
-        if self.snapshotting is not None:
-            self.applying.stop()
-            self._pending.begun_anew()
-            self.snapshotting.restore(base)
-
-    def _lost_snapshot(self, problem: str) -> None:
-        """The log is gone, and so is what stood in its place: this node cannot go on."""
-        raise InvariantViolation(problem)
+        self.applying.stop()
+        self._pending.begun_anew()
+        self._snapshotting.restore(base)
 
     # --- outcomes ----------------------------------------------------------------------------------------------
 

@@ -10,6 +10,11 @@ from typing import Protocol
 from node.raft.types import Base, SnapshotInfo
 
 
+class UnreadableSnapshot(Exception):
+    """A snapshot that took the place of the log cannot be read, or holds no state that this version knows: there is
+    nothing left to go on with. The message is one sentence."""
+
+
 class SnapshotJob(Protocol):
     """The state of one moment, walked in slices. `close` it, whether it ended or not."""
 

@@ -14,7 +14,7 @@ from node.raft.events import Applied, Event, SnapshotHeld
 from node.raft.messages import PROBLEM_CHARS_MAX, Message, SnapshotPiece, SnapshotPieceReply
 from node.raft.types import Base, Member, SnapshotInfo
 from node.runtime.ports import StateMachine
-from node.runtime.snapshot_ports import RestoreJob, SnapshotReceiver, Snapshots
+from node.runtime.snapshot_ports import RestoreJob, SnapshotReceiver, Snapshots, UnreadableSnapshot
 
 RESTORE_WORK_PER_TURN_MAX = 2_000
 """Units of work (see `Job`) in one turn of the loop: nothing is applied meanwhile."""
@@ -117,15 +117,12 @@ class SnapshotReceiving:
 
 
 class Restoring:
-    """The state machine takes over a snapshot that is durable here. `failed(sentence)`: it cannot be read."""
+    """The state machine takes over a snapshot that is durable here. Raises `UnreadableSnapshot` where it cannot."""
 
-    def __init__(
-        self, machine: StateMachine, snapshots: Snapshots, wake: Callable[[], None], failed: Callable[[str], None]
-    ) -> None:
+    def __init__(self, machine: StateMachine, snapshots: Snapshots, wake: Callable[[], None]) -> None:
         self._machine = machine
         self._snapshots = snapshots
         self._wake = wake
-        self._failed = failed
         self._job: RestoreJob | None = None
         self._info: SnapshotInfo | None = None
         self._position: int | None = 0
@@ -163,8 +160,7 @@ class Restoring:
                 return []
             job.finish()
         except ValueError as error:
-            self._fail(info, str(error))
-            return []
+            raise _unreadable(info, str(error)) from error
         self.stop()
         return [Applied(info.base.index)]
 
@@ -174,10 +170,6 @@ class Restoring:
             self._job.close()
         self._job = self._info = None
         self._reading = False
-
-    def _fail(self, info: SnapshotInfo, problem: str) -> None:
-        self.stop()
-        self._failed(f"the snapshot of entry {info.base.index} cannot take the place of the state: {problem}")
 
     def _read_on(self, job: RestoreJob) -> None:
         info, position = self._info, self._position
@@ -193,13 +185,15 @@ class Restoring:
             return
         self._reading = False
         if problem:
-            self._fail(info, problem)
-            return
+            raise _unreadable(info, problem)
         try:
             for chunk in chunks:
                 job.feed(chunk)
         except ValueError as error:
-            self._fail(info, str(error))
-            return
+            raise _unreadable(info, str(error)) from error
         self._position = position
         self._wake()
+
+
+def _unreadable(info: SnapshotInfo, problem: str) -> UnreadableSnapshot:
+    return UnreadableSnapshot(f"the snapshot of entry {info.base.index} cannot take the place of the state: {problem}")

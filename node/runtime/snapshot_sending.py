@@ -12,7 +12,7 @@ import msgspec
 
 from node.raft.core import Raft
 from node.raft.messages import PIECE_BYTES_MAX, Message, SnapshotPiece, SnapshotPieceReply
-from node.raft.types import Member, SnapshotInfo
+from node.raft.types import Member, Role, SnapshotInfo
 from node.runtime.ports import SendingView, TraceSink
 from node.runtime.snapshot_ports import Snapshots
 
@@ -78,7 +78,13 @@ class SnapshotSending:
         if not needing and not self._transfers:
             return
         for peer in [peer for peer in self._transfers if peer not in needing]:
-            self._tell(peer, self._transfers.pop(peer).info, "done")
+            info = self._transfers.pop(peer).info
+            if self._core.role is not Role.LEADER:
+                self._tell(peer, info, "given up", "this node leads no more")
+            elif peer not in self._core.configuration.members:
+                self._tell(peer, info, "given up", "it is no member any more")
+            else:
+                self._tell(peer, info, "done")
         for peer, transfer in list(self._transfers.items()):
             if now >= transfer.due_us:
                 del self._transfers[peer]
@@ -141,7 +147,7 @@ class SnapshotSending:
         detail |= {"index": info.base.index, "bytes": info.size_bytes}
         if reason:
             detail["reason"] = reason
-        if phase == "done":
+        if peer not in self._transfers:
             self._turns = [other for other in self._turns if other != peer]
         self._trace.transition("snapshot-sent", self._core.term, self._core.role.value, detail)
 

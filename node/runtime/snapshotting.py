@@ -21,7 +21,7 @@ TIDY_WORK_PER_TURN_MAX = 500
 
 
 class Snapshotting:
-    """`send`: the links'. `failed(sentence)`: a snapshot that took the place of the log cannot be read any more."""
+    """`send`: the links'."""
 
     def __init__(
         self,
@@ -32,8 +32,8 @@ class Snapshotting:
         trace: TraceSink,
         wake: Callable[[], None],
         settings: SnapshotSettings,
-        failed: Callable[[str], None],
     ) -> None:
+        self._core = core
         self._machine = machine
         self._snapshots = snapshots
         self.sending = SnapshotSending(core, snapshots, send, trace)
@@ -41,13 +41,16 @@ class Snapshotting:
             core, machine, snapshots, trace, wake, settings, lambda: self.sending.needed_index
         )
         self._receiving = SnapshotReceiving(core, snapshots, send, wake, self._taking.abort)
-        self._restoring = Restoring(machine, snapshots, wake, failed)
-        self._tidied = True
+        self._restoring = Restoring(machine, snapshots, wake)
+        self._untidy = False
+        """Whether there was more to let go than one slice could."""
+        self._tidied_at = 0
+        """What was applied when that was last looked at."""
 
     @property
     def has_work(self) -> bool:
         """Whether `run` has something to do at once."""
-        return self._taking.has_work or self._restoring.has_work or not self._tidied
+        return self._taking.has_work or self._restoring.has_work or self._untidy
 
     @property
     def deadline(self) -> int | None:
@@ -72,12 +75,13 @@ class Snapshotting:
         self.sending.run(now)
         events = self._receiving.take_events()
         if self._restoring.under_way:
-            events += self._restoring.run()
-            self._tidied = False
-            return events
+            return events + self._restoring.run()
+        walked = self._taking.under_way
         events += self._taking.run(now, may_begin=at_rest and not self._receiving.under_way)
-        if at_rest and not self._tidied:
-            self._tidied = self._machine.tidy(TIDY_WORK_PER_TURN_MAX)
+        ended = walked and not self._taking.under_way  # what it still had to see may go now
+        if at_rest and (self._untidy or ended or self._core.applied != self._tidied_at):
+            self._tidied_at = self._core.applied
+            self._untidy = not self._machine.tidy(TIDY_WORK_PER_TURN_MAX)
         return events
 
     def view(self) -> SnapshotView:

@@ -47,6 +47,7 @@ async def test_a_follower_beyond_the_log_gets_a_snapshot_under_load_and_nothing_
             return bool(status and status["snapshot"]["index"] and status["applied"] >= status["commit"] > ENTRIES)
 
         await cluster.until(caught_up, f"{down} took a snapshot over and follows")
+        assert "snapshot-installed" in (tmp_path / "data" / down / "node.log").read_text()
         await load.more_acknowledged(50)
         killed = await cluster.leader()
         cluster.signal(killed, signal.SIGKILL)

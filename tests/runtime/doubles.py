@@ -30,6 +30,7 @@ from node.runtime.outcomes import decode_outcome, encode_wire, for_a_peer
 from node.runtime.ports import Outcome, ReadFailed
 from node.runtime.snapshot_ports import Snapshots
 from node.runtime.snapshot_taking import SNAPSHOT_DEFAULTS, SnapshotSettings
+from tests.runtime.snapshots_in_memory import MemorySnapshots
 
 MEMBERS = tuple(Member(name, f"{name}-disk") for name in ("n1", "n2", "n3"))
 BOOT = "boot-of-n1"
@@ -92,6 +93,8 @@ class Echo:
         """The work of one."""
         self.slices: list[int] = []
         """How many units were done in each."""
+        self.tidied = 0
+        """How often it was asked to let go of what nobody can read."""
 
     def begin(self, entries: Sequence[Entry], wanted: Callable[[int], bool]) -> "EchoJob":
         self.jobs.append(EchoJob(self, entries, wanted))
@@ -113,6 +116,7 @@ class Echo:
         return EchoRestore(self)
 
     def tidy(self, work_max: int) -> bool:
+        self.tidied += 1
         return True
 
 
@@ -248,8 +252,8 @@ class Bench:
             self.wire,
             self.trace,
             hooks,
+            snapshots or MemorySnapshots(),
             pending_requests_max=pending_requests_max,
-            snapshots=snapshots,
             snapshot_settings=snapshot_settings,
         )
         self.driver.start(self.now)

@@ -6,6 +6,7 @@ import pytest
 
 from node.exits import exit_of
 from node.raft.errors import InvariantViolation
+from node.runtime.snapshot_ports import UnreadableSnapshot
 from node.settings import load
 from node.storage.errors import StorageError
 
@@ -18,6 +19,7 @@ SETTINGS = load({"name": "n1", "seeds": "n1=127.0.0.1:9001", "data_dir": "d"}, {
         (None, 0, ""),
         (OSError(errno.EADDRINUSE, "in use"), 2, "cannot listen on 127.0.0.1:8001 and 127.0.0.1:9001 (in use)"),
         (StorageError("the disk is full"), 3, "the disk is full"),
+        (UnreadableSnapshot("the snapshot of entry 7 is damaged"), 3, "the snapshot of entry 7 is damaged"),
         (InvariantViolation("two leaders"), 70, "two leaders"),
         (ZeroDivisionError("a bug"), 70, "a bug"),
     ],

@@ -159,7 +159,7 @@ class Server:
             _Observed(self, links),
             self,
             hooks,
-            snapshots=snapshots,
+            snapshots,
             snapshot_settings=SNAPSHOTS,
         )
         self._in_process(boot)(self._begin)
