@@ -2,8 +2,7 @@
 
 Why it exists: the runtime, discovery and transport may not know each other, and a change of members concerns all three:
 first it is known where the new ones are, then they are dialled. So do those that are no members yet, or not known as
-such: see `Door`. Like app.py it may know every side; it must not decide
-who belongs.
+such: see `Door`. Like app.py it may know every side; it must not decide who belongs.
 """
 
 import asyncio
@@ -19,6 +18,9 @@ from node.transport.websocket import WebSocketCarrier
 
 GUESTS_MAX = 16
 """Nodes that are no members and have links all the same."""
+
+GUEST_NAMES_MAX = 256
+"""Different names of them that one process lets come, ever: what is counted by name is kept for as long as it runs."""
 
 GUEST_SILENCE_S = 5.0
 """Whoever is not heard for so long, twice in a row, is dialled no more."""
@@ -51,6 +53,8 @@ class PeerNetwork:
         self._edge = edge
         self._guests_max, self._hears, self._forget = guests_max, hears, forget
         self._guests: dict[str, _Guest] = {}
+        self._names: dict[str, None] = {}
+        """Of all guests that this process has had."""
         self._sweep: asyncio.TimerHandle | None = None
         self.reset = edge.reset
         membership.observe(self._follow)
@@ -89,6 +93,9 @@ class PeerNetwork:
             return f"{name} is no member as far as {self._membership.own_name} knows, and says no address to answer to"
         if name not in self._guests and len(self._guests) >= self._guests_max:
             return f"{len(self._guests)} others that are no members have links with {self._membership.own_name} already"
+        if name not in self._names and len(self._names) >= GUEST_NAMES_MAX:
+            return f"{len(self._names)} names that are no members have come to {self._membership.own_name}: restart it"
+        self._names[name] = None
         known = self._guests.get(name)
         if known is None or known.address != (host, port):
             self._guests[name] = _Guest((host, port))

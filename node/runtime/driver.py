@@ -65,9 +65,6 @@ from node.runtime.snapshot_ports import Snapshots
 from node.runtime.snapshot_taking import SNAPSHOT_DEFAULTS, SnapshotSettings
 from node.runtime.snapshotting import Snapshotting
 
-HEARD_MAX = 128
-"""Names of which it is remembered who bears them."""
-
 FOLLOW_UPS_PER_TURN_MAX = 4
 """Steps of the core that follow from a turn's first one within the same turn; what is left waits for the next."""
 
@@ -115,7 +112,7 @@ class Driver:
         )
         self._relaying = Relaying(boot, self._answers, self._send, hooks, self.counts)
         self._heard: dict[str, Member] = {}
-        """Who said something last under each name that links lead to."""
+        """Who said something last under each name; links let a bounded number of names come (`GUEST_NAMES_MAX`)."""
         self.applying = Applying(machine, self._pending.waits_for, self._apply)
         self._snapshotting = Snapshotting(core, machine, snapshots, self._send, trace, hooks.wake, snapshot_settings)
         self._leader = ""
@@ -191,8 +188,7 @@ class Driver:
         self, sender: Member, message: Message, now: int, events: list[Event], proposals: list[Proposal]
     ) -> None:
         self._trace.message(False, sender.name, message)
-        if sender.name in self._heard or len(self._heard) < HEARD_MAX:
-            self._heard[sender.name] = sender
+        self._heard[sender.name] = sender
         match message:
             case Forward():
                 if self._is_member(sender):

@@ -203,8 +203,9 @@ class PeerLinks:
 
     def on_inbound(self, peer: str, lane: Lane, up: bool, reason: str) -> None:
         """See `node.transport.port.Receiver`. The link counts as up when its hello was accepted."""
-        self._sessions.pop((peer, lane), None)
-        if not up:
+        session = self._sessions.pop((peer, lane), None)
+        if not up and (session is not None or self._door is None or not self._door.is_guest(peer)):
+            # A name that was not admitted is anybody's word, and what is told is counted by name.
             self._on_link(peer, lane, "in", False, reason)
         self._processes.inbound(peer, lane, up)
 

@@ -135,6 +135,22 @@ async def test_who_is_of_another_cluster_is_not_heard(start: Start) -> None:
     other = await start("n4", "c2")
     await other.until(lambda: "the peer closed: cluster id c2 is not ours (c1)" in other.refusals)
     assert n1.got == []
+    assert n1.refusals == [], "what is told is counted by name, and this name is anybody's word"
+
+
+async def test_names_of_guests_are_bounded_however_many_come_and_go(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counters by name are kept for as long as the process runs."""
+    monkeypatch.setattr(network, "GUEST_NAMES_MAX", 1)
+    monkeypatch.setattr(network, "GUEST_SILENCE_S", 0.05)
+    n1 = await start("n1", "c1")
+    n4 = await start("n4")
+    await n4.until(lambda: n4.links.send("n1", ASKS))
+    await n1.until(lambda: bool(n1.got))
+    n5 = await start("n5")
+    await n5.until(lambda: any("1 names that are no members have come" in reason for reason in n5.refusals))
+    assert {name for name, _ in n1.got} == {"n4"}
 
 
 async def test_guests_are_bounded(start: Start) -> None:
