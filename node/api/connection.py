@@ -184,9 +184,13 @@ class Connection(FrameworkConnection):
 
     def _give_up(self) -> None:
         """End it; who reads the rest of a request that was cut short learns now that none comes, for the framework
-        takes a read on a connection that is closed for a mistake of ours."""
+        takes a read on a connection that is closed for a mistake of ours. Where the answer was given before, it is the
+        framework that reads, and it takes an error for a mistake of ours as well."""
         if self._body is not None and not self._body.is_eof():
-            self._body.set_exception(ConnectionResetError("the client left in the middle of its request"))
+            if self.request_is_under_way:
+                self._body.set_exception(ConnectionResetError("the client left in the middle of its request"))
+            else:
+                self._body.feed_eof()
         self.force_close()
 
     # --- what comes in ------------------------------------------------------------------------------------------

@@ -95,6 +95,11 @@ class FrameworkConnection(web.RequestHandler):
         """Whether a request is under way whose body has not come."""
         return self._current_request is not None and not self._current_request.content.is_eof()
 
+    @property
+    def request_is_under_way(self) -> bool:
+        """Whether somebody answers a request now. After the answer the framework itself reads what is left of it."""
+        return self._current_request is not None
+
     def take_no_more(self) -> None:
         """Ignore what comes from now on; what is under way goes on."""
         self._close = True
