@@ -12,7 +12,7 @@ AXE_VERSION := 4.14.1
 AXE_SHA256 := 29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
 
 .DEFAULT_GOAL := help
-.PHONY: help demo scenarios test test-slow test-long bench check fix generated record-etcd clean browser image helm
+.PHONY: help demo scenarios test test-slow test-long test-life bench check fix generated record-etcd clean browser image helm
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -65,6 +65,9 @@ test-slow: browser $(STAMP) ## what takes long: a browser, every scenario, thous
 
 test-long: $(STAMP) ## what takes longer still, a quarter of an hour and more: every variation, a busy machine, mutations
 	$(BIN)/python -m pytest -m longest
+
+test-life: $(STAMP) ## half an hour of kills, lost disks and changes of members under load; RAFT_LIFE_SECONDS=600 for less
+	RAFT_LIFE_SECONDS=$(or $(RAFT_LIFE_SECONDS),1800) $(BIN)/python -m pytest -s -m slowest tests/cluster/test_long_life.py
 
 image: ## the container image of a node; IMAGE=raft:dev names it otherwise
 	docker build --network host --build-arg VERSION=$(VERSION) --tag $(IMAGE) .

@@ -53,7 +53,7 @@ def test_a_supervisor_in_a_paused_terminal_serves_and_ends(tmp_path: Path) -> No
 
 def _has_a_leader(folder: Path) -> bool:
     logs = list(folder.glob("data/**/node.log"))
-    return len(logs) == 3 and any(b'"kind":"won"' in log.read_bytes() for log in logs)
+    return len(logs) == 3 and any(b" INFO won " in log.read_bytes() for log in logs)
 
 
 def test_the_last_words_of_a_node_are_whole_lines(tmp_path: Path) -> None:
