@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 from node.raft.errors import InvariantViolation
-from tests.simulation.births import Births
-from tests.simulation.invariants import Violation
-from tests.simulation.world import World
+from node.simulation.births import Births
+from node.simulation.invariants import Violation
+from node.simulation.world import World
 
 
 def main() -> int:

@@ -18,12 +18,12 @@ from node.raft.state import State
 from node.raft.types import Base, Member
 from node.runtime.driver import Driver
 from node.runtime.snapshotting import Snapshotting
+from node.simulation.disk import SimulatedFile
+from node.simulation.invariants import Violation
+from node.simulation.server import EPOCH_US
+from node.simulation.world import World
 from node.storage.spool import Spool
 from node.transport import codec
-from tests.simulation.disk import SimulatedFile
-from tests.simulation.invariants import Violation
-from tests.simulation.server import EPOCH_US
-from tests.simulation.world import World
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 

@@ -14,9 +14,9 @@ from random import SystemRandom
 import pytest
 
 from node.raft.errors import InvariantViolation
-from tests.simulation.births import Births
-from tests.simulation.invariants import Violation
-from tests.simulation.world import World
+from node.simulation.births import Births
+from node.simulation.invariants import Violation
+from node.simulation.world import World
 
 FIXED_SEEDS = range(1, 61)
 FRESH_SEEDS = 20

@@ -6,17 +6,18 @@ Every fault says whether it did anything, and only then is counted: one that nev
 
 import errno
 from collections.abc import Callable
-from random import Random
 from typing import TypeVar
 
 from node.raft.types import Role
 from node.runtime.inputs import WantOrder
 from node.runtime.ports import CommandOutcome
+from node.simulation.chance import Chance
+from node.simulation.invariants import Invariants, Violation
+from node.simulation.network import SimNetwork
+from node.simulation.scheduler import Scheduler
+from node.simulation.server import Server
+from node.simulation.weather import Conditions
 from node.storage.errors import StorageError
-from tests.simulation.invariants import Invariants, Violation
-from tests.simulation.network import Conditions, SimNetwork
-from tests.simulation.scheduler import Scheduler
-from tests.simulation.server import Server
 
 T = TypeVar("T")
 
@@ -36,7 +37,7 @@ class Faults:
         servers: list[Server],
         network: SimNetwork,
         scheduler: Scheduler,
-        rng: Random,
+        rng: Chance,
         invariants: Invariants,
         on_line: Callable[[bytes], None],
         second_process: Callable[[str], Server],

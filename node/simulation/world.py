@@ -17,13 +17,14 @@ from node.raft.core import Raft
 from node.raft.messages import Message
 from node.raft.settings import RaftSettings
 from node.raft.types import Role
+from node.simulation.clients import TIMEOUT_US, Client, Tallies
+from node.simulation.faults import Faults
+from node.simulation.invariants import Invariants, Violation
+from node.simulation.network import SimNetwork
+from node.simulation.scheduler import Scheduler
+from node.simulation.server import Observer, Server
+from node.simulation.weather import Conditions
 from node.storage.errors import StorageError
-from tests.simulation.clients import TIMEOUT_US, Client, Tallies
-from tests.simulation.faults import Faults
-from tests.simulation.invariants import Invariants, Violation
-from tests.simulation.network import Conditions, SimNetwork
-from tests.simulation.scheduler import Scheduler
-from tests.simulation.server import Observer, Server
 
 CLIENTS = 4
 SAFETY_US = 6_000_000
@@ -102,7 +103,7 @@ class World(Observer):
         if self._keep is not None:
             self._keep(line)
 
-    def on_news(self, server: Server, kind: str, phase: str) -> None:
+    def on_news(self, _server: Server, kind: str, phase: str) -> None:
         if kind.startswith("snapshot"):
             self.news[f"{kind} {phase}".strip()] += 1
 

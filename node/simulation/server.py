@@ -5,7 +5,6 @@ in their place. It must not contain a rule of the product.
 """
 
 from collections.abc import Callable, Sequence
-from random import Random
 
 import msgspec
 
@@ -17,21 +16,23 @@ from node.raft.messages import Message
 from node.raft.settings import RaftSettings
 from node.raft.state import Identity
 from node.raft.types import Member, Role
-from node.recovering import restored
+from node.restoring import restored
 from node.runtime.driver import Driver
 from node.runtime.hooks import Hooks
 from node.runtime.inbox import Inbox
 from node.runtime.inputs import Arrived, Input, WantOrder, WantRead, WantWrite
 from node.runtime.ports import CommandOutcome, ReadFailed, Unknown
 from node.runtime.snapshot_taking import SnapshotSettings
+from node.simulation.carrier import SimCarrier
+from node.simulation.chance import Chance
+from node.simulation.network import SimNetwork
+from node.simulation.scheduler import Scheduler
+from node.simulation.storage import FragileDisk, PowerCut, TimedStorage, TimedWorker
 from node.statemachine.store import KeyValueStore
 from node.storage.errors import StorageError
 from node.storage.snapshots import Snapshots
 from node.storage.wal import open_wal
 from node.transport.links import PeerLinks
-from tests.simulation.network import SimCarrier, SimNetwork
-from tests.simulation.scheduler import Scheduler
-from tests.simulation.storage import FragileDisk, PowerCut, TimedStorage, TimedWorker
 
 SEGMENT_BYTES = 16 * 1024
 """Small, so that a log of a few seconds has several."""
@@ -69,7 +70,7 @@ class Server:
         settings: RaftSettings,
         scheduler: Scheduler,
         network: SimNetwork,
-        rng: Random,
+        rng: Chance,
         observer: Observer,
         label: str = "",
     ) -> None:

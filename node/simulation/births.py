@@ -8,9 +8,9 @@ Why it exists: what makes two births is a rare order of late words; ordinary wor
 would need years to meet it.
 """
 
-from tests.simulation.network import Conditions
-from tests.simulation.server import Server
-from tests.simulation.world import World
+from node.simulation.server import Server
+from node.simulation.weather import Conditions
+from node.simulation.world import World
 
 SEEDS = 3
 PAINS_US = 15_000_000

@@ -5,14 +5,14 @@ that began after a write was acknowledged, or after another read was answered, m
 """
 
 from collections.abc import Callable, Sequence
-from random import Random
 
 from node.runtime.inputs import WantRead, WantWrite
 from node.runtime.ports import Done, NotProposed, Outcome, ReadFailed
+from node.simulation.chance import Chance
+from node.simulation.invariants import Invariants, Violation
+from node.simulation.scheduler import Scheduler
+from node.simulation.server import Server
 from node.statemachine.writes import Put, encode_write
-from tests.simulation.invariants import Invariants, Violation
-from tests.simulation.scheduler import Scheduler
-from tests.simulation.server import Server
 
 TIMEOUT_US = 1_000_000
 
@@ -38,7 +38,7 @@ class Client:
         number: int,
         servers: Sequence[Server],
         scheduler: Scheduler,
-        rng: Random,
+        rng: Chance,
         invariants: Invariants,
         tallies: Tallies,
         report: Callable[[bytes], None],
