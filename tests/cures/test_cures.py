@@ -300,7 +300,16 @@ _SOUNDS_LIKE_ONE = re.compile(
     r"(then|and) start the node|tries again|look again|new member\b|ulimit|choose (a|an)other|choose a folder"
     r"|stop that process"
 )
-_PLACES = ("storage", "exits.py", "recovering.py", "restoring.py", "file_limits.py", "app.py", "assembly.py", "leaving.py")
+_PLACES = (
+    "storage",
+    "exits.py",
+    "recovering.py",
+    "restoring.py",
+    "file_limits.py",
+    "app.py",
+    "assembly.py",
+    "leaving.py",
+)
 
 
 def test_no_cure_is_written_anywhere_else() -> None:

@@ -1,44 +1,47 @@
-"""Replay a world: `python -m tests.simulation SEED [--trace FILE]`. Prints what happened and the trace's digest."""
+"""Many fresh worlds, on all processors: what a night is for.
+
+    python -m tests.simulation --seeds 10000
+
+Exit code 0: every invariant held; 1: one did not, and its one command is printed. One world alone, with its trace:
+`raft-node simulate --seed N --trace FILE`.
+"""
 
 import argparse
 import sys
-from pathlib import Path
+import time
+from collections import Counter
+from random import SystemRandom
 
-from node.raft.errors import InvariantViolation
-from node.simulation.births import Births
-from node.simulation.invariants import Violation
-from node.simulation.world import World
+from node.simulation.playing import KINDS
+from tests.simulation.batch import play_all, replay
+
+PROGRESS_S = 2.0
 
 
 def main() -> int:
-    """Exit code 0: all held; 1: a violation, printed."""
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("seed", type=int)
-    parser.add_argument("--count", type=int, default=1, help="run this many seeds, from SEED on")
-    parser.add_argument("--births", action="store_true", help="worlds that are about birth alone")
-    parser.add_argument("--trace", type=Path, help="write the trace there, one line an event")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.simulation", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=1_000, help="how many worlds")
+    parser.add_argument("--first", type=int, default=None, help="the first seed; by default one that nobody has seen")
+    parser.add_argument("--kind", choices=KINDS, default="world")
     arguments = parser.parse_args()
-    for seed in range(arguments.seed, arguments.seed + arguments.count):
-        lines: list[bytes] = []
-        world = (Births if arguments.births else World)(seed, lines.append if arguments.trace else None)
-        failed = ""
-        try:
-            world.run()
-        except (Violation, InvariantViolation) as error:
-            failed = f"{type(error).__name__}: {error}"
-        if arguments.trace:
-            arguments.trace.write_bytes(b"\n".join(lines) + b"\n")
-        tallies = world.tallies
-        print(
-            f"seed {seed}: {len(world.servers)} servers, {len(world.invariants.committed)} committed, "
-            f"{max(world.invariants.leaders, default=0)} terms, writes {tallies.writes_done} done "
-            f"{tallies.writes_unknown} unknown {tallies.writes_refused} refused, reads {tallies.reads_done} done "
-            f"{tallies.reads_failed} failed, {world.lines} lines, trace {world.digest[:16]}"
-        )
-        if failed:
-            print(f"seed {seed}: at {world.scheduler.now()} us: {failed}")
-            return 1
-    return 0
+    first = SystemRandom().randrange(1 << 48) if arguments.first is None else arguments.first
+    print(f"{arguments.seeds} worlds of kind {arguments.kind}, seeds from {first} on", flush=True)
+    violated, outcomes = 0, Counter[str]()
+    began = said = time.monotonic()
+    for done, played in enumerate(play_all(range(first, first + arguments.seeds), arguments.kind), 1):
+        outcomes.update({"worlds": 1, **played.outcomes, **played.faults})
+        if played.violation:
+            violated += 1
+            print(f"seed {played.seed}: {played.violation}\n  replay: {replay(played)}", flush=True)
+        if time.monotonic() - said >= PROGRESS_S:
+            said = time.monotonic()
+            left_s = (said - began) / done * (arguments.seeds - done)
+            print(f"{done} of {arguments.seeds} worlds, {violated} violated; {left_s:.0f} s left", file=sys.stderr)
+    for name, count in sorted(outcomes.items()):
+        print(f"{count:>12,}  {name.strip('_').replace('_', ' ')}")
+    return 1 if violated else 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,81 @@
+"""One world from its seed to its end, and what it came to, as a value.
+
+Why it exists: commands, tests and batches on many processors all want the same: play, and be told in values what
+happened. It must not print, and must not know which worlds a batch needs (coverage.py).
+"""
+
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+
+from node.raft.errors import InvariantViolation
+from node.simulation.births import Births
+from node.simulation.invariants import Violation
+from node.simulation.world import World
+
+KINDS: dict[str, type[World]] = {"world": World, "births": Births}
+"""What a seed can be played as."""
+
+
+class Played(msgspec.Struct, frozen=True):
+    """What became of a world. `violation`: which invariant did not hold, and how; empty: all did. `at_us`: virtual
+    microseconds from its begin to its end. `digest`: of every byte of its trace."""
+
+    kind: str
+    seed: int
+    violation: str
+    at_us: int
+    servers: int
+    committed: int
+    terms: int
+    lines: int
+    digest: str
+    faults: dict[str, int]
+    outcomes: dict[str, int]
+
+
+def play(kind: str, seed: int, keep: Callable[[bytes], None] | None = None) -> Played:
+    """Play it. `keep` gets each line of its trace."""
+    world = KINDS[kind](seed, keep)
+    violation = ""
+    try:
+        world.run()
+    except (Violation, InvariantViolation) as error:
+        violation = f"{type(error).__name__}: {error}"
+    return Played(
+        kind=kind,
+        seed=seed,
+        violation=violation,
+        at_us=world.scheduler.now(),
+        servers=len(world.servers),
+        committed=len(world.invariants.committed),
+        terms=max(world.invariants.leaders, default=0),
+        lines=world.lines,
+        digest=world.digest,
+        faults=dict(sorted(world.faults.done.items())),
+        outcomes=_outcomes(world),
+    )
+
+
+def _outcomes(world: World) -> dict[str, int]:
+    """What came of it, by words that people and tables of coverage use."""
+    tallies, orders = world.tallies, world.faults.orders
+    told: Counter[str] = Counter()
+    for server in world.servers:
+        told.update(server.told)
+    return {
+        "writes done": tallies.writes_done,
+        "writes of unknown outcome": tallies.writes_unknown,
+        "writes refused": tallies.writes_refused,
+        "reads done": tallies.reads_done,
+        "reads failed": tallies.reads_failed,
+        "leaders": len(world.invariants.leaders),
+        "orders obeyed": orders.get("ok", 0),
+        "orders refused": orders.get("refused", 0),
+        "damaged logs refused": world.faults.refused_damage,
+        "ends of leaders seen": told["leader-gone"],
+        "ends of leaders seen wrongly": told["leader-back"],
+        "frames with a flipped bit": world.network.flipped_frames,
+        **world.news,
+    }
