@@ -24,6 +24,7 @@ class Kind(StrEnum):
 
     WORLD = "world"
     BIRTHS = "births"
+    MEMBERS = "members"
 
 
 def register(app: typer.Typer) -> None:
@@ -32,7 +33,9 @@ def register(app: typer.Typer) -> None:
 
 def _simulate(
     seed: Annotated[int, typer.Option(min=0, max=SEED_MAX, help="which world: the same seed gives the same bytes")],
-    kind: Annotated[Kind, typer.Option(help="births: worlds about the first start alone")] = Kind.WORLD,
+    kind: Annotated[
+        Kind, typer.Option(help="births: the first start alone; members: who belongs changes meanwhile")
+    ] = Kind.WORLD,
     trace: Annotated[Path | None, typer.Option(help="write everything that happened there, one line an event")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
 ) -> int:

@@ -57,11 +57,14 @@ class Dialler:
 class SimCarrier:
     """One endpoint in one life (a restart makes a new one). Satisfies `node.transport.port.Carrier`."""
 
-    def __init__(self, network: Wiring, name: str, peers: tuple[str, ...], receiver: Receiver, label: str) -> None:
+    def __init__(
+        self, network: Wiring, name: str, peers: tuple[str, ...], receiver: Receiver, label: str, guests_max: int
+    ) -> None:
         self.name = name
         self.label = label
         self.peers = tuple(peer for peer in peers if peer != name)
         self.receiver = receiver
+        self.guests_max = guests_max
         self.running = True
         self.paused = False
         self.backlog: list[Callable[[], None]] = []
@@ -69,6 +72,13 @@ class SimCarrier:
         pause_us = network.limits.redial_min_us
         self.diallers = {(peer, lane): Dialler(pause_us) for peer in self.peers for lane in Lane}
         self._network = network
+
+    def accepts(self, name: str) -> bool:
+        """Whether one of that name may dial: a peer, or a guest for whom there is room."""
+        if name in self.peers:
+            return True
+        guests = {dialler: None for dialler, _ in self.inbound if dialler not in self.peers}
+        return len(guests | {name: None}) <= self.guests_max
 
     def send(self, peer: str, lane: Lane, frame: bytes) -> bool:
         """See `Carrier.send`."""

@@ -3,6 +3,7 @@
 Why it exists: the same seed gives the same bytes, in every process, so nobody here may draw from anything else.
 """
 
+from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
@@ -16,7 +17,7 @@ class Chance(Protocol):
         ...
 
 
-def pick(chance: Chance, of: "list[T] | tuple[T, ...]") -> T:
+def pick(chance: Chance, of: Sequence[T]) -> T:
     """One of them."""
     return of[int(chance.random() * len(of))]
 

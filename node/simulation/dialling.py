@@ -32,7 +32,7 @@ class Dialling(Wires):
             if blocked or (target is not None and target.paused):
                 silence = "silence: no answer to a dial"
                 self._schedule(gives_up_at_us, lambda: self._tell(carrier, lambda: fail(silence)))
-            elif target is None or target.label in self._closed or carrier.name not in target.peers:
+            elif target is None or target.label in self._closed or not target.accepts(carrier.name):
                 reason = REFUSED if target is None or target.label in self._closed else NOT_ACCEPTED
                 self._schedule(self._now() + self._delay_us(), lambda: self._tell(carrier, lambda: fail(reason)))
             else:
@@ -72,8 +72,8 @@ class Dialling(Wires):
 
         self._schedule(self._now() + self._delay_us(), lambda: self._tell(carrier, come_up))
         target.receiver.on_inbound(carrier.name, lane, True, "")
-        back = target.diallers[carrier.name, lane]
-        if back.failing:
+        back = target.diallers.get((carrier.name, lane))
+        if back is not None and back.failing:
             self._plan_dial(target, carrier.name, lane, 0)
 
     def _dial_failed(self, carrier: SimCarrier, peer: str, lane: Lane, reason: str) -> None:

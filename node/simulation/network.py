@@ -26,12 +26,15 @@ class SimNetwork(Dialling):
 
     # Life of an endpoint
 
-    def endpoint(self, name: str, peers: tuple[str, ...], receiver: Receiver, label: str = "") -> SimCarrier:
+    def endpoint(
+        self, name: str, peers: tuple[str, ...], receiver: Receiver, label: str = "", guests_max: int = 0
+    ) -> SimCarrier:
         """Start (or start again) the node `name`: it accepts links from `peers` and dials them from now on.
 
-        A second process of one name has another `label`, which faults know it by.
+        A second process of one name has another `label`, which faults know it by. `guests_max`: so many that are
+        no peers may dial as well.
         """
-        carrier = SimCarrier(self, name, peers, receiver, label or name)
+        carrier = SimCarrier(self, name, peers, receiver, label or name, guests_max)
         living = [other for other in self._endpoints.get(name, ()) if other.running and other.label != carrier.label]
         self._endpoints[name] = [*living, carrier]
         for peer, lane in carrier.diallers:
@@ -150,7 +153,7 @@ class SimNetwork(Dialling):
             if link.source is carrier and link.target.name in gone:
                 self._near_down(link, NO_PEER)
                 self._later(link, lambda link=link: self._far_down(link, GOODBYE), in_order=True)  # type: ignore[misc]
-            elif link.target is carrier and link.source.name in gone:
+            elif link.target is carrier and link.source.name not in carrier.peers:
                 self._far_down(link, NO_PEER)
                 self._later(link, lambda link=link: self._near_down(link, GOODBYE))  # type: ignore[misc]
         for peer in gone:

@@ -12,9 +12,10 @@ import msgspec
 from node.raft.errors import InvariantViolation
 from node.simulation.births import Births
 from node.simulation.invariants import Violation
+from node.simulation.members import Members
 from node.simulation.world import World
 
-KINDS: dict[str, type[World]] = {"world": World, "births": Births}
+KINDS: dict[str, type[World]] = {"world": World, "births": Births, "members": Members}
 """What a seed can be played as."""
 
 
@@ -53,14 +54,14 @@ def play(kind: str, seed: int, keep: Callable[[bytes], None] | None = None) -> P
         terms=max(world.invariants.leaders, default=0),
         lines=world.lines,
         digest=world.digest,
-        faults=dict(sorted(world.faults.done.items())),
+        faults=dict(sorted((world.faults.done | world.operators.done).items())),
         outcomes=_outcomes(world),
     )
 
 
 def _outcomes(world: World) -> dict[str, int]:
     """What came of it, by words that people and tables of coverage use."""
-    tallies, orders = world.tallies, world.faults.orders
+    tallies, orders = world.tallies, world.operators.orders
     told: Counter[str] = Counter()
     for server in world.servers:
         told.update(server.told)

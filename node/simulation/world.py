@@ -16,11 +16,12 @@ from random import Random
 from node.raft.core import Raft
 from node.raft.messages import Message
 from node.raft.settings import RaftSettings
-from node.raft.types import Role
+from node.raft.types import Configuration, Role
 from node.simulation.clients import TIMEOUT_US, Client, Tallies
-from node.simulation.faults import Faults
+from node.simulation.faults import Faults, FaultsNeed
 from node.simulation.invariants import Invariants, Violation
 from node.simulation.network import SimNetwork
+from node.simulation.operators import Operators
 from node.simulation.scheduler import Scheduler
 from node.simulation.server import Observer, Server
 from node.simulation.weather import Conditions
@@ -34,6 +35,8 @@ SETTINGS = RaftSettings(inflight_messages_max=4, append_bytes_max=600, apply_byt
 
 class World(Observer):
     """`run()` raises Violation; `digest` and the tallies say what happened. `keep`: remember the trace's lines."""
+
+    safety_us = SAFETY_US
 
     def __init__(self, seed: int, keep: Callable[[bytes], None] | None = None) -> None:
         self.seed = seed
@@ -58,16 +61,8 @@ class World(Observer):
             Client(number, self.servers, self.scheduler, self.rng, self.invariants, self.tallies, self.on_line)
             for number in range(CLIENTS)
         ]
-        self.faults = Faults(
-            self.servers,
-            self.network,
-            self.scheduler,
-            self.rng,
-            self.invariants,
-            self.on_line,
-            lambda name: self.server(name, f"{name}'"),
-            SAFETY_US,
-        )
+        self.operators = self._operators()
+        self.faults = self._faults()
 
     def server(self, name: str, label: str = "") -> Server:
         """One more server, on an empty disk; `label` tells it from another of that name."""
@@ -81,7 +76,8 @@ class World(Observer):
         for client in self.clients:
             client.begin()
         self.faults.begin()
-        self.scheduler.run_until(SAFETY_US)
+        self.operators.begin()
+        self.scheduler.run_until(self.safety_us)
         self.on_line(b"%d heal" % self.scheduler.now())
         self.faults.heal()
         self._recover()
@@ -94,6 +90,11 @@ class World(Observer):
     def digest(self) -> str:
         """Of every byte of the trace: equal seeds give equal digests, in every process."""
         return self._hash.hexdigest()
+
+    @property
+    def configuration(self) -> Configuration:
+        """The latest that is committed."""
+        return self.invariants.configuration
 
     # --- Observer -----------------------------------------------------------------------------------------------
 
@@ -108,14 +109,16 @@ class World(Observer):
             self.news[f"{kind} {phase}".strip()] += 1
 
     def on_sent(self, server: Server, to: str, message: Message) -> None:
-        self.invariants.sent(server.label, to, message)
+        initial = server.driver is None or server.driver.core.role is Role.INITIAL
+        self.invariants.sent(server.label, to, message, initial)
 
     def on_boot(self, server: Server, core: Raft) -> None:
-        self.invariants.rebooted(server.label, core, wiped=server.label == self.faults.lost)
+        self.invariants.rebooted(server.label, core, wiped=server.fresh)
+        server.fresh = False
 
     def on_step(self, server: Server, core: Raft) -> None:
         self.invariants.stepped(server.label, core, self.scheduler.now())
-        kept = core.status(self.scheduler.now()).reads_waiting
+        kept = core.reads_waiting
         if kept > server.reads_open:
             raise Violation(f"{server.label} keeps {kept} reads, but clients wait for {server.reads_open}")
 
@@ -130,6 +133,24 @@ class World(Observer):
 
     def _found(self) -> list[Server]:
         return [self.server(name) for name in self.names]
+
+    def _operators(self) -> Operators:
+        return Operators(self.servers, self.scheduler, self.rng, self.on_line, self.safety_us)
+
+    def _faults(self) -> Faults:
+        return Faults(*self._what_faults_need())
+
+    def _what_faults_need(self) -> FaultsNeed:
+        return (
+            self.servers,
+            self.network,
+            self.scheduler,
+            self.rng,
+            self.invariants,
+            self.on_line,
+            lambda name: self.server(name, f"{name}'"),
+            self.safety_us,
+        )
 
     def _weather(self) -> Conditions:
         """Some worlds are calm; in others single messages are lost, repeated and overtaken, and bits flip."""
@@ -157,7 +178,7 @@ class World(Observer):
             silent.disk.answer()
 
     def _fall_silent(self) -> Server | None:
-        majority_has_disks = len(self._members()) - 1 > len(self.servers) // 2
+        majority_has_disks = len(self._members()) - 1 > self._voters() // 2
         if not majority_has_disks or self.rng.random() < 0.5:
             return None
         leaders = [s for s in self._members() if s.driver is not None and s.driver.core.role is Role.LEADER]
@@ -165,6 +186,9 @@ class World(Observer):
         server.disk.silent = True
         self.on_line(b"%d silent %s" % (self.scheduler.now(), server.label.encode()))
         return server
+
+    def _voters(self) -> int:
+        return len(self.servers)
 
     def _nothing_stays(self) -> None:
         """Nobody waits for a read any more, and every clock is right: neither may have a lasting effect."""
@@ -182,10 +206,10 @@ class World(Observer):
         ends = {(core.commit, core.applied, core.status(0).last_index) for core in cores}
         return len(cores) == len(self._members()) and len(ends) == 1 and len(set(next(iter(ends)))) == 1
 
-    def _must(self, holds: Callable[[], bool], otherwise: str) -> None:
-        if not self.scheduler.run_until(self.scheduler.now() + LIVENESS_US, holds):
+    def _must(self, holds: Callable[[], bool], otherwise: str, within_us: int = LIVENESS_US) -> None:
+        if not self.scheduler.run_until(self.scheduler.now() + within_us, holds):
             roles = ", ".join(f"{s.label} {s.driver.core.role.value if s.driver else 'down'}" for s in self.servers)
-            raise Violation(f"{otherwise} within {LIVENESS_US} us of peace: {roles}")
+            raise Violation(f"{otherwise} within {within_us} us of peace: {roles}")
 
     def _members(self) -> list[Server]:
         return [server for server in self.servers if server.label != self.faults.lost]
@@ -194,7 +218,7 @@ class World(Observer):
         digests = {server.machine.digest() for server in self._members()}
         if len(digests) != 1:
             raise Violation("equal logs gave different stores")
-        orders = self.faults.orders
+        orders = self.operators.orders
         answered = sum(count for code, count in orders.items() if code != "asked")
         if answered != orders.get("asked", 0):
             raise Violation(f"orders were answered otherwise than once each: {orders}")
@@ -204,6 +228,6 @@ class World(Observer):
             if server.label != self.faults.lost or server.driver is None:
                 continue
             core = server.driver.core
-            stranded = server.label in self.invariants.doubled and core.term_at(2) is None
+            stranded = server.label in self.invariants.birth.doubled and core.term_at(2) is None
             if core.role is Role.LEADER or not (core.role is Role.INITIAL or stranded):
                 raise Violation(f"{server.label} lost its disk and came back as {core.role.value}")
