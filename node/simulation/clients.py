@@ -26,6 +26,8 @@ class Tallies:
         self.writes_refused = 0
         self.reads_done = 0
         self.reads_failed = 0
+        self.written_us = -1
+        """When the last write was acknowledged."""
         self.seen_index = 0
         """The highest log index that any client knows of: the least that a read from now on must show."""
 
@@ -79,6 +81,7 @@ class Client:
             if isinstance(outcome, Done):
                 self._invariants.acknowledged(outcome.index, outcome.term)
                 self._tallies.writes_done += 1
+                self._tallies.written_us = self._scheduler.now()
                 self._tallies.seen_index = max(self._tallies.seen_index, outcome.index)
                 self.acknowledged.append(value)
             elif isinstance(outcome, NotProposed):

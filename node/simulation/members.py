@@ -154,6 +154,9 @@ class Members(World):
 
     def _found(self) -> list[Server]:
         self.auto = self.rng.random() < 0.5
+        self._first_disk: dict[str, str] = {}
+        self.scheduler.schedule(LOOK_US, self._look)
+        self.happenings.counts["worlds that let nodes in by themselves"] = int(self.auto)
         self._in_force: dict[str, Configuration] = {}
         spares = [self.server(f"n{len(self.names) + number}") for number in range(1, SERVERS - len(self.names) + 1)]
         servers = [*super()._found(), *spares]
@@ -224,6 +227,14 @@ class Members(World):
         if self._in_change():
             self.operators.heal()
             self.scheduler.schedule(self.scheduler.now() + 2 * LOOK_US, self._heal)
+
+    def _look(self) -> None:
+        """Which lost disks are voters again."""
+        for member in self.configuration.voters:
+            if member.incarnation != self._first_disk.setdefault(member.name, member.incarnation):
+                self._first_disk[member.name] = member.incarnation
+                self.happenings.counts["lost disks that came back as voters"] += 1
+        self.scheduler.schedule(self.scheduler.now() + LOOK_US, self._look)
 
     def _in_change(self) -> bool:
         configuration = self.configuration

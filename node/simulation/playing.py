@@ -4,7 +4,6 @@ Why it exists: commands, tests and batches on many processors all want the same:
 happened. It must not print, and must not know which worlds a batch needs (coverage.py).
 """
 
-from collections import Counter
 from collections.abc import Callable
 
 import msgspec
@@ -62,21 +61,19 @@ def play(kind: str, seed: int, keep: Callable[[bytes], None] | None = None) -> P
 def _outcomes(world: World) -> dict[str, int]:
     """What came of it, by words that people and tables of coverage use."""
     tallies, orders = world.tallies, world.operators.orders
-    told: Counter[str] = Counter()
-    for server in world.servers:
-        told.update(server.told)
+    world.happenings.end()
+    configurations = world.invariants.configurations
     return {
         "writes done": tallies.writes_done,
         "writes of unknown outcome": tallies.writes_unknown,
         "writes refused": tallies.writes_refused,
         "reads done": tallies.reads_done,
         "reads failed": tallies.reads_failed,
-        "leaders": len(world.invariants.leaders),
         "orders obeyed": orders.get("ok", 0),
         "orders refused": orders.get("refused", 0),
         "damaged logs refused": world.faults.refused_damage,
-        "ends of leaders seen": told["leader-gone"],
-        "ends of leaders seen wrongly": told["leader-back"],
         "frames with a flipped bit": world.network.flipped_frames,
-        **world.news,
+        "changes of members committed": configurations.done,
+        "changes of members rolled back": configurations.rolled_back,
+        **dict(sorted(world.happenings.counts.items())),
     }

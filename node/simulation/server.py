@@ -35,6 +35,7 @@ from node.simulation.scheduler import Scheduler
 from node.simulation.storage import FragileDisk, PowerCut, TimedStorage, TimedWorker
 from node.statemachine.store import KeyValueStore
 from node.storage.errors import StorageError
+from node.storage.recovery import Recovered
 from node.storage.snapshots import Snapshots
 from node.storage.wal import open_wal
 from node.transport.links import PeerLinks
@@ -59,7 +60,9 @@ class Observer:
 
     def on_line(self, line: bytes) -> None: ...
 
-    def on_news(self, server: "Server", kind: str, phase: str) -> None: ...
+    def on_told(self, kind: str, detail: Mapping[str, object]) -> None: ...
+
+    def on_start(self, recovered: Recovered) -> None: ...
 
     def on_sent(self, server: "Server", to: str, message: Message) -> None: ...
 
@@ -150,8 +153,7 @@ class Server:
         membership = Membership(self.name, [_address(seed) for seed in self._seeds])
         address = _address(self.name)
         identity = Identity(self.name, recovered.incarnation, boot, self._seeds, address)
-        if recovered.snapshot is not None:
-            self._observer.on_news(self, "snapshot", "found at a start")
+        self._observer.on_start(recovered)
         log = recovered.hard_state, recovered.entries, recovered.base
         core = Raft(identity, self._settings, self._rng, *log, applied)
         links = PeerLinks(
@@ -289,7 +291,7 @@ class Server:
     def transition(self, kind: str, term: int, role: str, detail: dict[str, str | int | bool]) -> None:
         """TraceSink."""
         self._sequence += 1
-        self._observer.on_news(self, kind, str(detail.get("phase", "")))
+        self._observer.on_told(kind, detail)
         self.told[kind] = self.told.get(kind, 0) + 1
         at_us = self._wall_us()
         self._observer.on_line(to_line(TraceEvent(self._sequence, at_us, self.label, kind, term, role, detail)))

@@ -9,8 +9,7 @@ simulated. It must not use real time, global chance, or anything else that anoth
 """
 
 import hashlib
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 
 from node.raft.core import Raft
@@ -19,6 +18,7 @@ from node.raft.settings import RaftSettings
 from node.raft.types import Configuration, Role
 from node.simulation.clients import TIMEOUT_US, Client, Tallies
 from node.simulation.faults import Faults, FaultsNeed
+from node.simulation.happenings import Happenings
 from node.simulation.invariants import Invariants, Violation
 from node.simulation.network import SimNetwork
 from node.simulation.operators import Operators
@@ -26,6 +26,7 @@ from node.simulation.scheduler import Scheduler
 from node.simulation.server import Observer, Server
 from node.simulation.weather import Conditions
 from node.storage.errors import StorageError
+from node.storage.recovery import Recovered
 
 CLIENTS = 4
 SAFETY_US = 6_000_000
@@ -45,8 +46,7 @@ class World(Observer):
         self.invariants = Invariants()
         self.tallies = Tallies()
         self.lines = 0
-        self.news: Counter[str] = Counter()
-        """What servers told of themselves that a seed should have happened, by kind and phase."""
+        self.happenings = Happenings()
         self._keep = keep
         self._hash = hashlib.sha256()
         self.network = SimNetwork(
@@ -104,13 +104,16 @@ class World(Observer):
         if self._keep is not None:
             self._keep(line)
 
-    def on_news(self, _server: Server, kind: str, phase: str) -> None:
-        if kind.startswith("snapshot"):
-            self.news[f"{kind} {phase}".strip()] += 1
+    def on_told(self, kind: str, detail: Mapping[str, object]) -> None:
+        self.happenings.told(kind, detail, self.scheduler.now() - self.tallies.written_us)
+
+    def on_start(self, recovered: Recovered) -> None:
+        self.happenings.started(recovered)
 
     def on_sent(self, server: Server, to: str, message: Message) -> None:
         initial = server.driver is None or server.driver.core.role is Role.INITIAL
         self.invariants.sent(server.label, to, message, initial)
+        self.happenings.sent(server.label, message)
 
     def on_boot(self, server: Server, core: Raft) -> None:
         self.invariants.rebooted(server.label, core, wiped=server.fresh)
@@ -118,6 +121,7 @@ class World(Observer):
 
     def on_step(self, server: Server, core: Raft) -> None:
         self.invariants.stepped(server.label, core, self.scheduler.now())
+        self.happenings.stepped(core, len(self.invariants.committed))
         kept = core.reads_waiting
         if kept > server.reads_open:
             raise Violation(f"{server.label} keeps {kept} reads, but clients wait for {server.reads_open}")

@@ -2,8 +2,8 @@
 
     python -m tests.simulation --seeds 10000
 
-Exit code 0: every invariant held; 1: one did not, and its one command is printed. One world alone, with its trace:
-`raft-node simulate --seed N --trace FILE`.
+Exit code 0: every invariant held; 1: one did not, and its one command is printed, or something that such worlds
+should see never happened (node/simulation/coverage.py). One world alone: `raft-node simulate --seed N --trace FILE`.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from random import SystemRandom
 
+from node.simulation.coverage import WORLDS_MIN, not_covered
 from node.simulation.playing import KINDS
 from tests.simulation.batch import play_all, replay
 
@@ -41,7 +42,10 @@ def main() -> int:
             print(f"{done} of {arguments.seeds} worlds, {violated} violated; {left_s:.0f} s left", file=sys.stderr)
     for name, count in sorted(outcomes.items()):
         print(f"{count:>12,}  {name.strip('_').replace('_', ' ')}")
-    return 1 if violated else 0
+    missing = not_covered(arguments.kind, outcomes) if arguments.seeds >= WORLDS_MIN else ()
+    for name in missing:
+        print(f"NOT COVERED: {name}")
+    return 1 if violated or missing else 0
 
 
 if __name__ == "__main__":

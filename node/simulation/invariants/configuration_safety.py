@@ -14,9 +14,17 @@ class ConfigurationSafety:
         self._history = history
         self._changes: dict[tuple[int, int], None] = {}
         """Entries that change the members, by index and term."""
+        self.done = 0
+        """How many changes were committed."""
         self._looked = 0
         self.last = Configuration(())
         """The latest that is committed."""
+
+    @property
+    def rolled_back(self) -> int:
+        """How many changes were overwritten by another leader's entries."""
+        committed = self._history.committed
+        return sum(1 for index, term in self._changes if index <= len(committed) and committed[index - 1].term != term)
 
     @property
     def changed(self) -> bool:
@@ -43,6 +51,7 @@ class ConfigurationSafety:
                 if self.last.voters and could_decide_apart(self.last, configuration):
                     fail(f"entry {entry.index} changes the members from {self.last} to {configuration} in one step")
                 self.last = configuration
+                self.done += entry.index > 1
         self._looked = len(self._history.committed)
 
 

@@ -26,7 +26,7 @@ class Invariants:
         self.birth = OneBirth()
         self._answers = DurableAnswers(history)
         self._completeness = LeaderCompleteness(history)
-        self._configurations = ConfigurationSafety(history)
+        self.configurations = ConfigurationSafety(history)
         self._elections = ElectionSafety(history)
         self._logs = LogMatching(history)
         self._machines = StateMachineSafety(history)
@@ -43,7 +43,7 @@ class Invariants:
     @property
     def configuration(self) -> Configuration:
         """The latest that is committed."""
-        return self._configurations.last
+        return self.configurations.last
 
     @property
     def leaders(self) -> dict[int, str]:
@@ -62,18 +62,18 @@ class Invariants:
         """All of figure 3, for the server that just took a step. Before birth it has nothing to keep."""
         if core.role is Role.INITIAL or self.birth.is_stranded(name, core):
             return
-        self.birth.stepped(name, core, self._configurations.changed)
+        self.birth.stepped(name, core, self.configurations.changed)
         self._snapshots.stepped(name, core)
         new: list[Entry] = []
         for entry, term_before in self._logs.stepped(name, core):
             self._times.appended(name, entry, term_before, now)
             new.append(entry)
         if self._machines.stepped(name, core):
-            self._configurations.committed()
+            self.configurations.committed()
             if core.role is Role.LEADER:
                 self._completeness.committed(name, core, self.history.committed[-1])
         for entry in new:
-            self._configurations.appended(name, entry)
+            self.configurations.appended(name, entry)
         if core.role is Role.LEADER:
             self._elections.leads(name, core)
             self._completeness.leads(name, core)
