@@ -38,7 +38,7 @@ class _Transfer(msgspec.Struct):
 
 
 class SnapshotSending:
-    """`send`: the links'; False where they do not take it."""
+    """`send`: the links'; False where they do not take it. `piece_bytes`: of one message."""
 
     def __init__(
         self,
@@ -46,11 +46,13 @@ class SnapshotSending:
         snapshots: Snapshots,
         send: Callable[[str, Message], bool],
         trace: TraceSink,
+        piece_bytes: int = PIECE_BYTES_MAX,
     ) -> None:
         self._core = core
         self._snapshots = snapshots
         self._send = send
         self._trace = trace
+        self._piece_bytes = piece_bytes
         self._transfers: dict[Member, _Transfer] = {}
         self._turns: list[Member] = []
         """Whose turn is over, the longest ago first."""
@@ -137,7 +139,7 @@ class SnapshotSending:
                 transfer.sent = offset + len(data)
                 self._go_on(peer, transfer)
 
-        self._snapshots.read(transfer.info, offset, PIECE_BYTES_MAX, read)
+        self._snapshots.read(transfer.info, offset, self._piece_bytes, read)
 
     def _last_turn(self, peer: Member) -> int:
         return self._turns.index(peer) if peer in self._turns else -1

@@ -15,6 +15,9 @@ from node.simulation.server import Server
 from node.statemachine.writes import Put, encode_write
 
 TIMEOUT_US = 1_000_000
+LONG_EVERY = 16
+LONG_BYTES = 1_200
+"""Now and then a value is longer than two sectors, so that a power failure can tear the frame that it is in."""
 
 
 class Tallies:
@@ -75,6 +78,7 @@ class Client:
     def _write(self, server: Server) -> None:
         self._value += 1
         value = b"%d" % self._value
+        padding = b"." * LONG_BYTES if self._value % LONG_EVERY == 0 else b""
 
         def reply(outcome: Outcome) -> None:
             self._report(b"%d %s=%s %r" % (self._scheduler.now(), self.key, value, type(outcome).__name__))
@@ -90,7 +94,7 @@ class Client:
                 self._tallies.writes_unknown += 1
             self.begin()
 
-        command = encode_write(Put(self.key, value))
+        command = encode_write(Put(self.key, value + padding))
         server.post(WantWrite(command, self._scheduler.now() + TIMEOUT_US, reply))
 
     def _read(self, server: Server) -> None:

@@ -5,7 +5,7 @@ Every fault says whether it did anything, and only then is counted: one that nev
 """
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from node.simulation.chance import Chance, pick
 from node.simulation.invariants import Invariants, Violation
@@ -29,6 +29,10 @@ FaultsNeed = tuple[
 
 SILENCE_US_MAX = 6_000_000
 """How long a disk is silent; one of three stays so until peace."""
+IN_THE_MIDDLE = 0.3
+"""How likely a fault strikes in the middle of an install, or of a change of members."""
+INSTALL_US_MAX = 60_000
+"""How long an install takes, mostly."""
 SLOW_SYNC_US_MAX = 2_000_000
 LATE_WORDS_US_MAX = 3_000_000
 YEAR_US = 365 * 24 * 3_600 * 1_000_000
@@ -99,6 +103,31 @@ class Faults:
 
     # --- one fault after the other ------------------------------------------------------------------------------
 
+    def react(self, server: Server, kind: str, detail: Mapping[str, object]) -> None:
+        """Strike in the middle of what takes a few milliseconds only, which other faults would hardly ever meet."""
+        if self._scheduler.now() >= self._ends_us:
+            return
+        if kind == "members" and self._rng.random() < IN_THE_MIDDLE:
+            self._isolate_who_changes(server)
+        elif kind == "snapshot-sent" and detail.get("phase") == "begun" and self._rng.random() < IN_THE_MIDDLE:
+            peer = next((other for other in self._servers if other.name == detail["peer"]), None)
+            if peer is not None:
+                self._later(INSTALL_US_MAX, lambda: self._kill_who_installs(peer))
+
+    def _isolate_who_changes(self, leader: Server) -> None:
+        """A leader alone with a change of members that nobody else has: another leader overwrites it."""
+        others = tuple(server.label for server in self._servers if server is not leader)
+        self._network.partition((leader.label,), others)
+        self._struck("_isolate_who_changes")
+
+    def _kill_who_installs(self, server: Server) -> None:
+        if server.driver is not None:
+            self._down(server, Server.kill)
+            self._struck("_kill_who_installs")
+
+    def _struck(self, fault: str) -> None:
+        self.done[fault] = self.done.get(fault, 0) + 1
+
     def what_may_fail(self) -> list[Fault]:
         """One of these is drawn each time."""
         return [
@@ -116,7 +145,7 @@ class Faults:
         fault = pick(self._rng, self.what_may_fail())
         self._on_line(b"%d fault %s" % (self._scheduler.now(), fault.__name__.encode()))
         if fault():
-            self.done[fault.__name__] = self.done.get(fault.__name__, 0) + 1
+            self._struck(fault.__name__)
         wait_us = 100_000 + int(self._rng.random() * 600_000)
         self._scheduler.schedule(self._scheduler.now() + wait_us, self._next_fault)
 

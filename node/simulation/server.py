@@ -45,8 +45,9 @@ PORT = 9_000
 SEGMENT_BYTES = 16 * 1024
 """Small, so that a log of a few seconds has several."""
 
-SNAPSHOTS = SnapshotSettings(entries=12, size_bytes=3_000, tail_entries=4)
-"""Several in a world of a few hundred writes, and a tail that a server outlives which was down for a second."""
+SNAPSHOTS = SnapshotSettings(entries=12, size_bytes=3_000, tail_entries=4, piece_bytes=1_000)
+"""Several in a world of a few hundred writes, each sent in several pieces, and a tail that a server outlives which was
+down for a second."""
 
 OWN_ORDER_US = 5_000_000
 """How long a server waits for what became of its own order."""
@@ -60,7 +61,7 @@ class Observer:
 
     def on_line(self, line: bytes) -> None: ...
 
-    def on_told(self, kind: str, detail: Mapping[str, object]) -> None: ...
+    def on_told(self, server: "Server", kind: str, detail: Mapping[str, object]) -> None: ...
 
     def on_start(self, recovered: Recovered) -> None: ...
 
@@ -291,7 +292,7 @@ class Server:
     def transition(self, kind: str, term: int, role: str, detail: dict[str, str | int | bool]) -> None:
         """TraceSink."""
         self._sequence += 1
-        self._observer.on_told(kind, detail)
+        self._observer.on_told(self, kind, detail)
         self.told[kind] = self.told.get(kind, 0) + 1
         at_us = self._wall_us()
         self._observer.on_line(to_line(TraceEvent(self._sequence, at_us, self.label, kind, term, role, detail)))

@@ -104,8 +104,9 @@ class World(Observer):
         if self._keep is not None:
             self._keep(line)
 
-    def on_told(self, kind: str, detail: Mapping[str, object]) -> None:
+    def on_told(self, server: Server, kind: str, detail: Mapping[str, object]) -> None:
         self.happenings.told(kind, detail, self.scheduler.now() - self.tallies.written_us)
+        self.faults.react(server, kind, detail)
 
     def on_start(self, recovered: Recovered) -> None:
         self.happenings.started(recovered)

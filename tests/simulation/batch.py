@@ -4,16 +4,19 @@ Why it exists: the suite and `python -m tests.simulation` run the same batches, 
 """
 
 import multiprocessing
-from collections.abc import Iterable, Iterator
-from functools import partial
+from collections.abc import Iterator, Sequence
 
 from node.simulation.playing import Played, play
 
 
-def play_all(seeds: Iterable[int], kind: str = "world") -> Iterator[Played]:
-    """What became of each, as soon as it is known."""
+def play_worlds(worlds: Sequence[tuple[str, int]]) -> Iterator[Played]:
+    """What became of each, a kind and a seed, as soon as it is known."""
     with multiprocessing.get_context("fork").Pool() as pool:
-        yield from pool.imap_unordered(partial(play, kind), seeds)
+        yield from pool.imap_unordered(_play, worlds)
+
+
+def _play(world: tuple[str, int]) -> Played:
+    return play(*world)
 
 
 def replay(played: Played) -> str:

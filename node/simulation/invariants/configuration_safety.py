@@ -4,6 +4,7 @@ So a change begins only when the one before is committed, and an entry of the le
 that was found in 2015).
 """
 
+from node.raft.core import Raft
 from node.raft.types import Configuration, Entry, EntryKind
 from node.simulation.invariants.history import History
 from node.simulation.invariants.violation import fail
@@ -12,8 +13,9 @@ from node.simulation.invariants.violation import fail
 class ConfigurationSafety:
     def __init__(self, history: History) -> None:
         self._history = history
-        self._changes: dict[tuple[int, int], None] = {}
-        """Entries that change the members, by index and term."""
+        self._changes: dict[tuple[int, int], Configuration] = {}
+        """Entries that change the members, by index and term; the birth is none."""
+        self._birth = Configuration(())
         self.done = 0
         """How many changes were committed."""
         self._looked = 0
@@ -33,7 +35,10 @@ class ConfigurationSafety:
 
     def appended(self, name: str, entry: Entry) -> None:
         """A leader made an entry that nobody had before. Call when it is known what is committed by now."""
-        if entry.kind is not EntryKind.CONFIGURATION or entry.index == 1:
+        if entry.kind is not EntryKind.CONFIGURATION:
+            return
+        if entry.index == 1:
+            self._birth = Configuration.decode(entry.data)
             return
         committed, terms = self._history.committed, self._history.terms[name]
         if committed[-1].term != entry.term:
@@ -41,7 +46,18 @@ class ConfigurationSafety:
         for index in range(len(committed) + 1, entry.index):
             if index <= len(terms) and (index, terms[index - 1]) in self._changes:
                 fail(f"{name} changes the members in entry {entry.index}, but the change in {index} is not committed")
-        self._changes[entry.index, entry.term] = None
+        self._changes[entry.index, entry.term] = Configuration.decode(entry.data)
+
+    def stepped(self, name: str, core: Raft) -> None:
+        """In force is the latest of the log, committed or not: also after the log was truncated."""
+        if not self._changes:
+            return
+        terms, latest, expected = self._history.terms[name], 1, self._birth
+        for (index, term), configuration in self._changes.items():
+            if latest < index <= len(terms) and terms[index - 1] == term:
+                latest, expected = index, configuration
+        if core.configuration != expected:
+            fail(f"{name} goes by {core.configuration}, but the latest of its log, {latest}, is {expected}")
 
     def committed(self) -> None:
         """Something more is committed."""

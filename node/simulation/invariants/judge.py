@@ -74,6 +74,7 @@ class Invariants:
                 self._completeness.committed(name, core, self.history.committed[-1])
         for entry in new:
             self.configurations.appended(name, entry)
+        self.configurations.stepped(name, core)
         if core.role is Role.LEADER:
             self._elections.leads(name, core)
             self._completeness.leads(name, core)
