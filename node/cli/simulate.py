@@ -1,6 +1,7 @@
 """`raft-node simulate`: a whole cluster on virtual time, drawn from a seed, broken on purpose and judged."""
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -8,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli.failure import FAILED, OK, Failure
+from node.cli.failure import FAILED, OK, USAGE, Failure
 from node.cli.group import for_programs
 from node.cli.show import print_object, print_table
 
 if TYPE_CHECKING:
     from node.simulation.playing import Played
 
+NUMBER = re.compile(r"[fo][1-9]\d*")
 SEED_MAX = 2**63 - 1
 EXIT_CODES = "Exit codes: 0 every invariant held, 1 one did not, or the trace cannot be written, 64 wrong usage."
 
@@ -37,6 +39,9 @@ def _simulate(
         Kind, typer.Option(help="births: the first start alone; members: who belongs changes meanwhile")
     ] = Kind.WORLD,
     trace: Annotated[Path | None, typer.Option(help="write everything that happened there, one line an event")] = None,
+    without: Annotated[
+        str, typer.Option(metavar="NUMBERS", help="leave out these faults and orders, as the trace numbers them: f3,o1")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
 ) -> int:
     """Play a simulated cluster, drawn from a seed, and judge it.
@@ -54,8 +59,11 @@ def _simulate(
     """
     from node.simulation.playing import play
 
+    left_out = tuple(number.strip() for number in without.split(",") if number.strip())
+    if not all(NUMBER.fullmatch(number) for number in left_out):
+        raise Failure(f"--without {without}: numbers of faults and orders are as f3,o1, with commas between.", USAGE)
     with _trace(trace) as keep:
-        played = play(kind.value, seed, keep)
+        played = play(kind.value, seed, keep, left_out)
     if as_json:
         print_object(played)
     else:
@@ -78,7 +86,7 @@ def _trace(path: Path | None) -> Iterator[Callable[[bytes], None] | None]:
 
 def _tell(played: "Played") -> None:
     happened = [(name, str(count)) for name, count in played.outcomes.items() if count]
-    faults = [(name.strip("_").replace("_", " "), str(count)) for name, count in played.faults.items()]
+    faults = [(name, str(count)) for name, count in played.faults.items()]
     print(
         f"{played.kind} {played.seed}: {played.servers} servers, {played.committed} entries committed, "
         f"{played.terms} terms in {played.at_us / 1e6:.1f} s of virtual time; trace {played.digest[:16]}"

@@ -12,6 +12,7 @@ from node.simulation.invariants import Invariants, Violation
 from node.simulation.network import SimNetwork
 from node.simulation.scheduler import Scheduler
 from node.simulation.server import Server
+from node.simulation.striking import Acts
 from node.simulation.weather import Conditions
 from node.storage.errors import StorageError
 
@@ -20,7 +21,7 @@ FaultsNeed = tuple[
     list[Server],
     SimNetwork,
     Scheduler,
-    Chance,
+    Acts,
     Invariants,
     Callable[[bytes], None],
     Callable[[str], Server],
@@ -38,6 +39,16 @@ LATE_WORDS_US_MAX = 3_000_000
 YEAR_US = 365 * 24 * 3_600 * 1_000_000
 
 
+def partial_of(act: Callable[[Server], bool], server: Server) -> Callable[[], bool]:
+    """The act, of that server, under its own name."""
+
+    def of_server() -> bool:
+        return act(server)
+
+    of_server.__name__ = act.__name__
+    return of_server
+
+
 class Faults:
     """Breaks `servers` and `network` until `ends_us`. `begin` once; `heal` when nothing may fail any more."""
 
@@ -46,21 +57,19 @@ class Faults:
         servers: list[Server],
         network: SimNetwork,
         scheduler: Scheduler,
-        rng: Chance,
+        acts: Acts,
         invariants: Invariants,
         on_line: Callable[[bytes], None],
         second_process: Callable[[str], Server],
         ends_us: int,
     ) -> None:
-        self.done: dict[str, int] = {}
-        """How often each fault struck, by name."""
+        self.acts = acts
         self.lost = ""
         """Whose disk was lost; empty: nobody's. At most one in a world: a majority keeps everything."""
         self.refused_damage = 0
         self._servers = servers
         self._network = network
         self._scheduler = scheduler
-        self._rng = rng
         self._invariants = invariants
         self._on_line = on_line
         self._second_process = second_process
@@ -107,26 +116,26 @@ class Faults:
         """Strike in the middle of what takes a few milliseconds only, which other faults would hardly ever meet."""
         if self._scheduler.now() >= self._ends_us:
             return
-        if kind == "members" and self._rng.random() < IN_THE_MIDDLE:
-            self._isolate_who_changes(server)
-        elif kind == "snapshot-sent" and detail.get("phase") == "begun" and self._rng.random() < IN_THE_MIDDLE:
+        if kind == "members" and self.acts.aside.random() < IN_THE_MIDDLE:
+            self.acts.strike(partial_of(self._isolate_who_changes, server))
+        elif kind == "snapshot-sent" and detail.get("phase") == "begun" and self.acts.aside.random() < IN_THE_MIDDLE:
             peer = next((other for other in self._servers if other.name == detail["peer"]), None)
             if peer is not None:
-                self._later(INSTALL_US_MAX, lambda: self._kill_who_installs(peer))
+                in_us = int(self.acts.aside.random() * INSTALL_US_MAX)
+                act = partial_of(self._kill_who_installs, peer)
+                self._scheduler.schedule(self._scheduler.now() + in_us, lambda: self.acts.strike(act))
 
-    def _isolate_who_changes(self, leader: Server) -> None:
+    def _isolate_who_changes(self, leader: Server) -> bool:
         """A leader alone with a change of members that nobody else has: another leader overwrites it."""
         others = tuple(server.label for server in self._servers if server is not leader)
         self._network.partition((leader.label,), others)
-        self._struck("_isolate_who_changes")
+        return True
 
-    def _kill_who_installs(self, server: Server) -> None:
-        if server.driver is not None:
-            self._down(server, Server.kill)
-            self._struck("_kill_who_installs")
-
-    def _struck(self, fault: str) -> None:
-        self.done[fault] = self.done.get(fault, 0) + 1
+    def _kill_who_installs(self, server: Server) -> bool:
+        if server.driver is None:
+            return False
+        self._down(server, Server.kill)
+        return True
 
     def what_may_fail(self) -> list[Fault]:
         """One of these is drawn each time."""
@@ -142,12 +151,13 @@ class Faults:
     def _next_fault(self) -> None:
         if self._scheduler.now() >= self._ends_us:
             return
-        fault = pick(self._rng, self.what_may_fail())
-        self._on_line(b"%d fault %s" % (self._scheduler.now(), fault.__name__.encode()))
-        if fault():
-            self._struck(fault.__name__)
+        self.acts.strike(pick(self._rng, self.what_may_fail()))
         wait_us = 100_000 + int(self._rng.random() * 600_000)
         self._scheduler.schedule(self._scheduler.now() + wait_us, self._next_fault)
+
+    @property
+    def _rng(self) -> Chance:
+        return self.acts.chance
 
     # --- the network --------------------------------------------------------------------------------------------
 
@@ -336,7 +346,7 @@ class Faults:
 
     def restart_later(self, server: Server) -> None:
         """Another process begins within a second, and is tried again."""
-        at_us = self._scheduler.now() + 50_000 + int(self._rng.random() * 900_000)
+        at_us = self._scheduler.now() + 50_000 + int(self.acts.aside.random() * 900_000)
         self._scheduler.schedule(at_us, lambda: self._ensure(server))
 
     def _ensure(self, server: Server) -> None:

@@ -15,11 +15,12 @@ from node.raft.status import ApplicantStatus
 from node.raft.types import Configuration, Member
 from node.runtime.applicants import host_and_port
 from node.runtime.ports import CommandOutcome
-from node.simulation.chance import Chance, pick
+from node.simulation.chance import pick
 from node.simulation.faults import Fault, Faults
 from node.simulation.operators import Operators, Order
 from node.simulation.scheduler import Scheduler
 from node.simulation.server import Server
+from node.simulation.striking import Acts
 from node.simulation.world import World
 
 MEMBERS_US = 8_000_000
@@ -40,11 +41,11 @@ class MemberOperators(Operators):
         world: "Members",
         servers: Sequence[Server],
         scheduler: Scheduler,
-        rng: Chance,
+        acts: Acts,
         on_line: Callable[[bytes], None],
         ends_us: int,
     ) -> None:
-        super().__init__(servers, scheduler, rng, on_line, ends_us)
+        super().__init__(servers, scheduler, acts, on_line, ends_us)
         self._world = world
 
     def what_they_order(self) -> list[Order]:
@@ -166,7 +167,7 @@ class Members(World):
         return servers
 
     def _operators(self) -> MemberOperators:
-        return MemberOperators(self, self.servers, self.scheduler, self.rng, self.on_line, self.safety_us)
+        return MemberOperators(self, self.servers, self.scheduler, self._acts("o"), self.on_line, self.safety_us)
 
     def _faults(self) -> MemberFaults:
         faults = MemberFaults(*self._what_faults_need())

@@ -10,6 +10,7 @@ from node.runtime.ports import CommandOutcome
 from node.simulation.chance import Chance, pick
 from node.simulation.scheduler import Scheduler
 from node.simulation.server import Server
+from node.simulation.striking import Acts
 
 ORDER_TIMEOUT_US = 2_000_000
 Answered = Callable[[CommandOutcome], None]
@@ -23,17 +24,15 @@ class Operators:
         self,
         servers: Sequence[Server],
         scheduler: Scheduler,
-        rng: Chance,
+        acts: Acts,
         on_line: Callable[[bytes], None],
         ends_us: int,
     ) -> None:
-        self.done: dict[str, int] = {}
-        """How often each order was given, by name."""
+        self.acts = acts
         self.orders: dict[str, int] = {}
         """Orders asked, and answered by code."""
         self._servers = servers
         self._scheduler = scheduler
-        self._rng = rng
         self._on_line = on_line
         self._ends_us = ends_us
 
@@ -69,12 +68,13 @@ class Operators:
     def _next_order(self) -> None:
         if self._scheduler.now() >= self._ends_us:
             return
-        order = pick(self._rng, self.what_they_order())
-        self._on_line(b"%d order %s" % (self._scheduler.now(), order.__name__.encode()))
-        if order():
-            self.done[order.__name__] = self.done.get(order.__name__, 0) + 1
+        self.acts.strike(pick(self._rng, self.what_they_order()))
         wait_us = self.pause_us_min() + int(self._rng.random() * 2_000_000)
         self._scheduler.schedule(self._scheduler.now() + wait_us, self._next_order)
+
+    @property
+    def _rng(self) -> Chance:
+        return self.acts.chance
 
     def pause_us_min(self) -> int:
         """The least time between two orders."""

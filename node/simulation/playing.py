@@ -4,7 +4,7 @@ Why it exists: commands, tests and batches on many processors all want the same:
 happened. It must not print, and must not know which worlds a batch needs (coverage.py).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
 
@@ -20,7 +20,8 @@ KINDS: dict[str, type[World]] = {"world": World, "births": Births, "members": Me
 
 class Played(msgspec.Struct, frozen=True):
     """What became of a world. `violation`: which invariant did not hold, and how; empty: all did. `at_us`: virtual
-    microseconds from its begin to its end. `digest`: of every byte of its trace."""
+    microseconds from its begin to its end. `digest`: of every byte of its trace. `story`:
+    each fault and order that did anything, with its number."""
 
     kind: str
     seed: int
@@ -31,13 +32,14 @@ class Played(msgspec.Struct, frozen=True):
     terms: int
     lines: int
     digest: str
+    story: tuple[str, ...]
     faults: dict[str, int]
     outcomes: dict[str, int]
 
 
-def play(kind: str, seed: int, keep: Callable[[bytes], None] | None = None) -> Played:
-    """Play it. `keep` gets each line of its trace."""
-    world = KINDS[kind](seed, keep)
+def play(kind: str, seed: int, keep: Callable[[bytes], None] | None = None, without: Collection[str] = ()) -> Played:
+    """Play it, without some of its faults and orders. `keep` gets each line of its trace."""
+    world = KINDS[kind](seed, keep, without)
     violation = ""
     try:
         world.run()
@@ -53,7 +55,8 @@ def play(kind: str, seed: int, keep: Callable[[bytes], None] | None = None) -> P
         terms=max(world.invariants.leaders, default=0),
         lines=world.lines,
         digest=world.digest,
-        faults=dict(sorted((world.faults.done | world.operators.done).items())),
+        story=(*world.faults.acts.story, *world.operators.acts.story),
+        faults=dict(sorted((world.faults.acts.done | world.operators.acts.done).items())),
         outcomes=_outcomes(world),
     )
 

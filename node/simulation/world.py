@@ -9,7 +9,7 @@ simulated. It must not use real time, global chance, or anything else that anoth
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from random import Random
 
 from node.raft.core import Raft
@@ -24,6 +24,7 @@ from node.simulation.network import SimNetwork
 from node.simulation.operators import Operators
 from node.simulation.scheduler import Scheduler
 from node.simulation.server import Observer, Server
+from node.simulation.striking import Acts
 from node.simulation.weather import Conditions
 from node.storage.errors import StorageError
 from node.storage.recovery import Recovered
@@ -35,11 +36,12 @@ SETTINGS = RaftSettings(inflight_messages_max=4, append_bytes_max=600, apply_byt
 
 
 class World(Observer):
-    """`run()` raises Violation; `digest` and the tallies say what happened. `keep`: remember the trace's lines."""
+    """`run()` raises Violation; `digest` and the tallies say what happened. `keep`: remember the trace's lines;
+    `without`: numbers of faults and orders that are left out."""
 
     safety_us = SAFETY_US
 
-    def __init__(self, seed: int, keep: Callable[[bytes], None] | None = None) -> None:
+    def __init__(self, seed: int, keep: Callable[[bytes], None] | None = None, without: Collection[str] = ()) -> None:
         self.seed = seed
         self.rng = Random(seed)
         self.scheduler = Scheduler()
@@ -48,6 +50,7 @@ class World(Observer):
         self.lines = 0
         self.happenings = Happenings()
         self._keep = keep
+        self._without = without
         self._hash = hashlib.sha256()
         self.network = SimNetwork(
             schedule=self.scheduler.schedule,
@@ -139,8 +142,12 @@ class World(Observer):
     def _found(self) -> list[Server]:
         return [self.server(name) for name in self.names]
 
+    def _acts(self, letter: str) -> Acts:
+        """Chance of its own for each: what is left out changes nothing about what is left."""
+        return Acts(letter, lambda name: Random(f"{self.seed} {name}"), self.scheduler.now, self.on_line, self._without)
+
     def _operators(self) -> Operators:
-        return Operators(self.servers, self.scheduler, self.rng, self.on_line, self.safety_us)
+        return Operators(self.servers, self.scheduler, self._acts("o"), self.on_line, self.safety_us)
 
     def _faults(self) -> Faults:
         return Faults(*self._what_faults_need())
@@ -150,7 +157,7 @@ class World(Observer):
             self.servers,
             self.network,
             self.scheduler,
-            self.rng,
+            self._acts("f"),
             self.invariants,
             self.on_line,
             lambda name: self.server(name, f"{name}'"),

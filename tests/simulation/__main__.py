@@ -13,8 +13,8 @@ from collections import Counter
 from random import SystemRandom
 
 from node.simulation.coverage import WORLDS_MIN, not_covered
-from node.simulation.playing import KINDS
-from tests.simulation.batch import play_worlds, replay
+from node.simulation.playing import KINDS, Played
+from tests.simulation.batch import play_worlds, replay, short_story
 
 PROGRESS_S = 2.0
 MIXED = ("world", "members")
@@ -32,18 +32,22 @@ def main() -> int:
     worlds = [(arguments.kind or MIXED[seed % 2], seed) for seed in range(first, first + arguments.seeds)]
     print(f"{len(worlds)} worlds, seeds from {first} on", flush=True)
     violated, outcomes = 0, Counter[str]()
+    first_failed: Played | None = None
     began = said = time.monotonic()
     for done, played in enumerate(play_worlds(worlds), 1):
         outcomes.update({"worlds": 1, **played.outcomes, **played.faults})
         if played.violation:
             violated += 1
+            first_failed = first_failed or played
             print(f"seed {played.seed}: {played.violation}\n  replay: {replay(played)}", flush=True)
         if time.monotonic() - said >= PROGRESS_S:
             said = time.monotonic()
             left_s = (said - began) / done * (arguments.seeds - done)
             print(f"{done} of {arguments.seeds} worlds, {violated} violated; {left_s:.0f} s left", file=sys.stderr)
     for name, count in sorted(outcomes.items()):
-        print(f"{count:>12,}  {name.strip('_').replace('_', ' ')}")
+        print(f"{count:>12,}  {name}")
+    if first_failed is not None:
+        print(f"seed {first_failed.seed}, with as few faults as it takes:\n{short_story(first_failed)}")
     missing = not_covered(outcomes) if arguments.kind is None and len(worlds) >= WORLDS_MIN else ()
     for name in missing:
         print(f"NOT COVERED: {name}")

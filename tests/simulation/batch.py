@@ -7,6 +7,7 @@ import multiprocessing
 from collections.abc import Iterator, Sequence
 
 from node.simulation.playing import Played, play
+from node.simulation.shrinking import TRIES_MAX, shrink
 
 
 def play_worlds(worlds: Sequence[tuple[str, int]]) -> Iterator[Played]:
@@ -19,7 +20,15 @@ def _play(world: tuple[str, int]) -> Played:
     return play(*world)
 
 
-def replay(played: Played) -> str:
+def replay(played: Played, without: Sequence[str] = ()) -> str:
     """The one command that shows it again."""
     kind = "" if played.kind == "world" else f" --kind {played.kind}"
-    return f"raft-node simulate --seed {played.seed}{kind} --trace trace.txt"
+    left_out = f" --without {','.join(without)}" if without else ""
+    return f"raft-node simulate --seed {played.seed}{kind}{left_out} --trace trace.txt"
+
+
+def short_story(failed: Played, tries: int = TRIES_MAX) -> str:
+    """As few faults and orders as it fails with, how, and the command for that."""
+    shrunk = shrink(failed, tries)
+    lines = [f"  {line}" for line in shrunk.played.story]
+    return "\n".join([*lines, f"  then: {shrunk.played.violation}", f"  {replay(shrunk.played, shrunk.without)}"])
