@@ -30,9 +30,9 @@ FaultsNeed = tuple[
 
 SILENCE_US_MAX = 6_000_000
 """How long a disk is silent; one of three stays so until peace."""
-IN_THE_MIDDLE = 0.3
+IN_THE_MIDDLE = 0.5
 """How likely a fault strikes in the middle of an install, or of a change of members."""
-INSTALL_US_MAX = 60_000
+INSTALL_US_MAX = 12_000
 """How long an install takes, mostly."""
 SLOW_SYNC_US_MAX = 2_000_000
 LATE_WORDS_US_MAX = 3_000_000

@@ -55,8 +55,14 @@ class MemberOperators(Operators):
             orders += [self._let_in, self._let_in, self._replace, self._replace]
         return [*super().what_they_order(), *orders]
 
-    def pause_us_min(self) -> int:
-        return 50_000
+    def pause_us(self) -> int:
+        """Orders come fast, so that one meets the change of another."""
+        return 20_000 + int(self._rng.random() * 600_000)
+
+    def target(self) -> Server:
+        """Who asks for a change has mostly looked up who leads."""
+        leaders = [server for server in self._servers if server.leads]
+        return leaders[0] if leaders and self._rng.random() < 0.8 else super().target()
 
     def heal(self) -> None:
         """Nothing fails any more: replace what is lost, promote who listens, again and again, until all is well."""

@@ -69,16 +69,15 @@ class Operators:
         if self._scheduler.now() >= self._ends_us:
             return
         self.acts.strike(pick(self._rng, self.what_they_order()))
-        wait_us = self.pause_us_min() + int(self._rng.random() * 2_000_000)
-        self._scheduler.schedule(self._scheduler.now() + wait_us, self._next_order)
+        self._scheduler.schedule(self._scheduler.now() + self.pause_us(), self._next_order)
 
     @property
     def _rng(self) -> Chance:
         return self.acts.chance
 
-    def pause_us_min(self) -> int:
-        """The least time between two orders."""
-        return 500_000
+    def pause_us(self) -> int:
+        """Until the next order."""
+        return 500_000 + int(self._rng.random() * 2_000_000)
 
     def _transfer(self) -> bool:
         """An operator wants another to lead; asked of anybody, it is refused."""
