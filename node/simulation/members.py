@@ -109,9 +109,13 @@ class MemberOperators(Operators):
     def _remove(self) -> bool:
         """Who is removed is stopped, and may come back as a new one, with an empty disk."""
         leader = self.target()
-        if leader.driver is None or len(leader.driver.core.configuration.voters) <= VOTERS_MIN:
+        if leader.driver is None:
             return False
-        gone = pick(self._rng, leader.driver.core.configuration.members)
+        configuration = leader.driver.core.configuration
+        spare = configuration.members if len(configuration.voters) > VOTERS_MIN else configuration.learners
+        if not spare:
+            return False
+        gone = pick(self._rng, spare)
         force = "yes" if self._rng.random() < 0.2 else "no"
 
         def answered(outcome: CommandOutcome) -> None:

@@ -27,7 +27,7 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     reorder: float = 0.0
     reorder_max_us: int = 20_000
     """A reordered or duplicate frame is late by up to this, and later frames pass it."""
-    corrupt: float = 0.0
+    flip: float = 0.0
     """One bit of the frame is flipped on its way."""
 
 

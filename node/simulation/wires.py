@@ -51,7 +51,7 @@ class Wires(ABC):
         weather = self._weather(link)
         first = link.sent_frames == 0
         link.sent_frames += 1
-        if self._happens(weather.corrupt):
+        if self._happens(weather.flip):
             frame = self._flip_a_bit(frame)
         if not first and self._happens(weather.drop):
             return True

@@ -173,7 +173,7 @@ class World(Observer):
             drop=self.rng.random() * 0.1 if rough else 0.0,
             duplicate=self.rng.random() * 0.1 if rough else 0.0,
             reorder=self.rng.random() * 0.1 if rough else 0.0,
-            corrupt=self.rng.random() * 0.01 if flips else 0.0,
+            flip=self.rng.random() * 0.01 if flips else 0.0,
         )
 
     # --- the end ------------------------------------------------------------------------------------------------
