@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from node.discovery.static import StaticDiscovery
 from node.fault_control import FaultControl
-from node.network import GUESTS_MAX, PeerNetwork
+from node.guests import GUESTS_MAX
+from node.network import PeerNetwork
 from node.observe.trace import Trace
 from node.raft.effects import ConfigChanged
 from node.raft.messages import Lane

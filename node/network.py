@@ -8,29 +8,12 @@ such: see `Door`. Like app.py it may know every side; it must not decide who bel
 import asyncio
 from collections.abc import Callable, Mapping
 
-import msgspec
-
 from node.discovery.static import StaticDiscovery
+from node.guests import Guests
 from node.runtime.membership import Membership
 from node.runtime.ports import Address
 from node.transport.port import Carrier
 from node.transport.websocket import WebSocketCarrier
-
-GUESTS_MAX = 16
-"""Nodes that are no members and have links all the same."""
-
-GUEST_NAMES_MAX = 256
-"""Different names of them that one process lets come, ever: what is counted by name is kept for as long as it runs."""
-
-GUEST_SILENCE_S = 5.0
-"""Whoever is not heard for so long, twice in a row, is dialled no more."""
-
-
-class _Guest(msgspec.Struct):
-    """Where it is dialled. `was_silent`: when it was last looked for."""
-
-    address: tuple[str, int]
-    was_silent: bool = False
 
 
 class PeerNetwork:
@@ -51,11 +34,9 @@ class PeerNetwork:
     ) -> None:
         self._membership, self._discovery, self._carrier = membership, discovery, carrier
         self._edge = edge
-        self._guests_max, self._hears, self._forget = guests_max, hears, forget
-        self._guests: dict[str, _Guest] = {}
-        self._names: dict[str, None] = {}
-        """Of all guests that this process has had."""
-        self._sweep: asyncio.TimerHandle | None = None
+        self._guests = Guests(membership, guests_max, hears, forget, self._follow, self._later)
+        self._waits: asyncio.TimerHandle | None = None
+        self.is_guest, self.admit = self._guests.is_guest, self._guests.admit
         self.reset = edge.reset
         membership.observe(self._follow)
 
@@ -79,57 +60,17 @@ class PeerNetwork:
         for peer in self._membership.peers:
             self._carrier.dial_now(peer)
 
-    # --- guests: Satisfies `node.transport.links.Door` ------------------------------------------------------------
-
-    def is_guest(self, name: str) -> bool:
-        """See `Door.is_guest`."""
-        return name not in self._membership.peers
-
-    def admit(self, name: str, host: str, port: int) -> str:
-        """See `Door.admit`: who says where it listens is dialled there, so that it gets its answers."""
-        if not self.is_guest(name):
-            return ""
-        if not host:
-            return f"{name} is no member as far as {self._membership.own_name} knows, and says no address to answer to"
-        if name not in self._guests and len(self._guests) >= self._guests_max:
-            return f"{len(self._guests)} others that are no members have links with {self._membership.own_name} already"
-        if name not in self._names and len(self._names) >= GUEST_NAMES_MAX:
-            return f"{len(self._names)} names that are no members have come to {self._membership.own_name}: restart it"
-        self._names[name] = None
-        known = self._guests.get(name)
-        if known is None or known.address != (host, port):
-            self._guests[name] = _Guest((host, port))
-            self._follow()
-        if self._sweep is None:
-            self._sweep_later()
-        return ""
-
     def close(self) -> None:
-        """Forget them all."""
-        if self._sweep is not None:
-            self._sweep.cancel()
+        """Look for nobody any more."""
+        if self._waits is not None:
+            self._waits.cancel()
 
-    def _sweep_later(self) -> None:
-        self._sweep = asyncio.get_running_loop().call_later(GUEST_SILENCE_S, self._forget_the_silent)
-
-    def _forget_the_silent(self) -> None:
-        self._sweep = None
-        members = self._membership.peers
-        silent = [name for name, guest in self._guests.items() if not self._hears(name) and guest.was_silent]
-        for name in silent:
-            del self._guests[name]
-            if name not in members:
-                self._forget(name)
-        for name, guest in self._guests.items():
-            guest.was_silent = not self._hears(name)
-        if silent:
-            self._follow()
-        if self._guests:
-            self._sweep_later()
+    def _later(self, seconds: float, action: Callable[[], None]) -> None:
+        self._waits = asyncio.get_running_loop().call_later(seconds, action)
 
     def _follow(self) -> None:
         """The membership changed, or the guests."""
         members = self._membership.peers
-        guests = {name: guest.address for name, guest in self._guests.items()}
+        guests = self._guests.addresses()
         self._discovery.set_peers(guests | self._membership.addresses())
         self._edge.set_peers((*members, *(name for name in guests if name not in members)))

@@ -16,12 +16,11 @@ from node.raft.core import Raft
 from node.raft.settings import RaftSettings
 from node.raft.state import Chance, Identity
 from node.raft.types import MemberAddress
+from node.restoring import restored
 from node.runtime.snapshot_taking import SnapshotSettings
 from node.settings import Settings
 from node.settings.values import ANY_ADDRESS, address_of
 from node.statemachine.store import KeyValueStore
-from node.statemachine.work import EVERYTHING
-from node.storage.errors import StorageError
 from node.storage.files import prepare_folder
 from node.storage.recovery import Recovered
 from node.storage.snapshots import Snapshots
@@ -133,29 +132,6 @@ def _open(settings: Settings, around: Surroundings, syncs: SyncClock, loop: asyn
         applied,
     )
     return Opened(wal, recovered, core, snapshots, store)
-
-
-def restored(snapshots: Snapshots) -> tuple[KeyValueStore, int]:
-    """A store with the state of the latest snapshot, and the index of the last entry in it; an empty one and 0 where
-    there is none. Takes its time. Raises StorageError."""
-    store, info = KeyValueStore(), snapshots.latest
-    if info is None:
-        return store, 0
-    job = store.begin_restore()
-    try:
-        for chunk in snapshots.chunks(info):
-            job.feed(chunk)
-            while not job.run(EVERYTHING):
-                pass
-        job.finish()
-    except ValueError as error:
-        raise StorageError(
-            f"the snapshot of entry {info.base.index} holds a state that this version cannot take over: {error}; "
-            "start the version that wrote it"
-        ) from error
-    finally:
-        job.close()
-    return store, info.base.index
 
 
 async def beside_the_loop(work: Callable[[], T], given_up: asyncio.Event, name: str) -> T | None:

@@ -220,6 +220,11 @@ class Raft:
         return self._state.applied
 
     @property
+    def reads_waiting(self) -> int:
+        """Reads of this node's own clients that wait for a quorum, for the leader or to be applied."""
+        return reads.reads_waiting(self._state)
+
+    @property
     def configuration(self) -> Configuration:
         return self._state.configuration
 

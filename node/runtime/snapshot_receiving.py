@@ -5,19 +5,23 @@ whether it is needed, and if so the state machine takes it over in slices. It mu
 and whether the log is replaced, the core decides.
 """
 
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 
 from node.raft.core import Raft
 from node.raft.errors import InvariantViolation
 from node.raft.events import Applied, Event, SnapshotHeld
-from node.raft.messages import PROBLEM_CHARS_MAX, Message, SnapshotPiece, SnapshotPieceReply
+from node.raft.messages import PIECE_BYTES_MAX, PROBLEM_CHARS_MAX, Message, SnapshotPiece, SnapshotPieceReply
 from node.raft.types import Base, Member, SnapshotInfo
 from node.runtime.ports import StateMachine
 from node.runtime.snapshot_ports import RestoreJob, SnapshotReceiver, Snapshots, UnreadableSnapshot
 
 RESTORE_WORK_PER_TURN_MAX = 2_000
 """Units of work (see `Job`) in one turn of the loop: nothing is applied meanwhile."""
+
+AHEAD_BYTES_MAX = 4 * PIECE_BYTES_MAX
+"""Of a snapshot that is received: what is being written, and what waits for that (the sender's window)."""
 
 RESTORE_BYTES_AHEAD = 1024 * 1024
 """Chunks that are read from the disk at a time."""
@@ -42,6 +46,10 @@ class SnapshotReceiving:
         self._receiver: SnapshotReceiver | None = None
         self._info: SnapshotInfo | None = None
         self._writing = False
+        self._ahead: deque[tuple[Member, SnapshotPiece]] = deque()
+        """Pieces that follow, in order, and came while one before them was being written."""
+        self._ahead_to = 0
+        """From where on the next piece is wanted: after what is written and what waits."""
         self._ending = False
         self._held: list[Event] = []
 
@@ -67,19 +75,34 @@ class SnapshotReceiving:
                 return  # of the one before; the sender asks again
             self._begins()
             self._info, self._receiver = info, self._snapshots.receive(info)
+            self._ahead.clear()
         receiver = self._receiver
         if receiver is None or self._ending:
             return
-        if message.data and message.offset == receiver.offset and not self._writing:
-            self._writing = True
-            receiver.write(message.offset, message.data, partial(self._written, sender, info, receiver))
-        elif not self._writing:
+        if self._writing:
+            self._keep(sender, message, receiver)
+        elif message.data and message.offset == receiver.offset:
+            self._write(sender, message, receiver)
+        else:
             self._say(sender, info, receiver.offset)
             self._finish_if_whole(sender, info, receiver)
+
+    def _keep(self, sender: Member, message: SnapshotPiece, receiver: SnapshotReceiver) -> None:
+        """The sender has a window of pieces under way, and a disk may take its time: what follows waits its turn."""
+        end = message.offset + len(message.data)
+        if message.data and message.offset == self._ahead_to and end - receiver.offset <= AHEAD_BYTES_MAX:
+            self._ahead.append((sender, message))
+            self._ahead_to = end
+
+    def _write(self, sender: Member, message: SnapshotPiece, receiver: SnapshotReceiver) -> None:
+        self._writing = True
+        self._ahead_to = max(self._ahead_to if self._ahead else 0, message.offset + len(message.data))
+        receiver.write(message.offset, message.data, partial(self._written, sender, message.info, receiver))
 
     def stop(self) -> None:
         """The node ends."""
         self._receiver = self._info = None
+        self._ahead.clear()
 
     def _written(
         self, sender: Member, info: SnapshotInfo, receiver: SnapshotReceiver, offset: int, problem: str
@@ -90,6 +113,9 @@ class SnapshotReceiving:
         self._say(sender, info, offset, problem)
         if problem:
             self._receiver = self._info = None
+            self._ahead.clear()
+        elif self._ahead:
+            self._write(*self._ahead.popleft(), receiver)
         else:
             self._finish_if_whole(sender, info, receiver)
 

@@ -28,17 +28,19 @@ ANSWER_US_MAX = 1_000_000
 
 class _Transfer(msgspec.Struct):
     """To one follower. `wanted`: from where on it wants the file, None while it was only asked. `sent`: up to where it
-    was read and sent. `due_us`: it is asked anew then. `reading`: a piece is on its way from the disk."""
+    was read and sent. `due_us`: it is asked anew then. `reading`: a piece is on its way from the disk.
+    `repeated`: from there on everything was sent a second time, since the follower lacked it."""
 
     info: SnapshotInfo
     due_us: int
     wanted: int | None = None
     sent: int = 0
     reading: bool = False
+    repeated: int | None = None
 
 
 class SnapshotSending:
-    """`send`: the links'; False where they do not take it."""
+    """`send`: the links'; False where they do not take it. `piece_bytes`: of one message."""
 
     def __init__(
         self,
@@ -46,11 +48,14 @@ class SnapshotSending:
         snapshots: Snapshots,
         send: Callable[[str, Message], bool],
         trace: TraceSink,
+        piece_bytes: int = PIECE_BYTES_MAX,
     ) -> None:
         self._core = core
         self._snapshots = snapshots
         self._send = send
         self._trace = trace
+        self._piece_bytes = piece_bytes
+        self._window_bytes = WINDOW_BYTES_MAX // PIECE_BYTES_MAX * piece_bytes
         self._transfers: dict[Member, _Transfer] = {}
         self._turns: list[Member] = []
         """Whose turn is over, the longest ago first."""
@@ -103,8 +108,10 @@ class SnapshotSending:
             transfer.wanted = None  # asked anew when it is due
             return
         transfer.due_us = self._now + ANSWER_US_MAX
-        if transfer.wanted is None or reply.offset < transfer.wanted:
-            transfer.sent = reply.offset  # its first word, or it was restarted and has less
+        lacks = reply.offset == transfer.wanted != transfer.repeated and transfer.sent > reply.offset
+        if transfer.wanted is None or reply.offset < transfer.wanted or lacks:
+            transfer.sent = reply.offset  # its first word, or it was restarted, or a piece on the way there was lost
+            transfer.repeated = reply.offset if lacks else None
         transfer.wanted = min(reply.offset, transfer.info.size_bytes)
         self._go_on(sender, transfer)
 
@@ -121,14 +128,17 @@ class SnapshotSending:
         wanted, size = transfer.wanted, transfer.info.size_bytes
         if wanted is None or transfer.reading or transfer.sent >= size:
             return
-        if transfer.sent - wanted >= WINDOW_BYTES_MAX:
+        if transfer.sent - wanted >= self._window_bytes:
             return
         transfer.reading = True
         offset = transfer.sent
 
         def read(data: bytes) -> None:
             transfer.reading = False
-            if self._transfers.get(peer) is not transfer or transfer.sent != offset:
+            if self._transfers.get(peer) is not transfer:
+                return
+            if transfer.sent != offset:
+                self._go_on(peer, transfer)
                 return
             if not data:
                 del self._transfers[peer]  # a newer one took its place; it is begun with that
@@ -137,7 +147,7 @@ class SnapshotSending:
                 transfer.sent = offset + len(data)
                 self._go_on(peer, transfer)
 
-        self._snapshots.read(transfer.info, offset, PIECE_BYTES_MAX, read)
+        self._snapshots.read(transfer.info, offset, self._piece_bytes, read)
 
     def _last_turn(self, peer: Member) -> int:
         return self._turns.index(peer) if peer in self._turns else -1

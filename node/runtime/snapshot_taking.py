@@ -12,6 +12,7 @@ import msgspec
 
 from node.raft.core import Raft
 from node.raft.events import Compact, Event
+from node.raft.messages import PIECE_BYTES_MAX
 from node.raft.types import Base, SnapshotInfo
 from node.runtime.ports import StateMachine, TraceSink
 from node.runtime.snapshot_ports import SnapshotJob, Snapshots, SnapshotWriter
@@ -29,11 +30,13 @@ RETRY_US = 10_000_000
 class SnapshotSettings(msgspec.Struct, frozen=True):
     """A snapshot is due when so much was applied since the last: `entries`, or `size_bytes` of them. Of a store that is
     larger than `size_bytes` it takes as many times more: what a snapshot costs grows with the store, and is to stay a
-    fraction of what the writes cost. `tail_entries` before it stay in the log."""
+    fraction of what the writes cost. `tail_entries` before it stay in the log, and `piece_bytes` of it are one message.
+    """
 
     entries: int = 100_000
     size_bytes: int = 64 * 1024 * 1024
     tail_entries: int = 10_000
+    piece_bytes: int = PIECE_BYTES_MAX
 
 
 SNAPSHOT_DEFAULTS = SnapshotSettings()

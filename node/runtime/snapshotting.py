@@ -36,7 +36,7 @@ class Snapshotting:
         self._core = core
         self._machine = machine
         self._snapshots = snapshots
-        self.sending = SnapshotSending(core, snapshots, send, trace)
+        self.sending = SnapshotSending(core, snapshots, send, trace, settings.piece_bytes)
         self._taking = SnapshotTaking(
             core, machine, snapshots, trace, wake, settings, lambda: self.sending.needed_index
         )

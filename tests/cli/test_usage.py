@@ -20,11 +20,13 @@ BAD = {
     "--nodes": "two", "--base-port": "99999", "--monitor-port": "-2", "--log-format": "xml", "--output": "yaml",
     "--speed": "warp", "--if-match": "newest", "--url": "ftp://n1", "--target": "mars", "--duration": "soon",
     "--seed": "-1", "--times": "0", "--every": "soon", "--mode": "softly", "--within": "soon", "--split": "half",
+    "--kind": "flat",
+    "--without": "everything",
 }  # fmt: skip
 """By option, a value that no command takes."""
 FREE = {
     "--data-dir", "--heartbeat-ms", "--election-timeout-ms", "--namespace", "--release", "--context", "--out",
-    "--isolate", "--config",
+    "--isolate", "--config", "--trace",
 }  # fmt: skip
 """Texts: what is wrong with one is found by whoever uses it, and told in tests of its own."""
 CONTRADICTIONS = (

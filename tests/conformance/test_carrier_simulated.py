@@ -6,6 +6,8 @@ from random import Random
 
 import pytest
 
+from node.simulation.network import SimNetwork
+from node.simulation.weather import NetworkLimits
 from node.transport.port import Carrier
 from tests.conformance.carrier_suite import (
     FRAME_BYTES_MAX,
@@ -15,7 +17,6 @@ from tests.conformance.carrier_suite import (
     CarrierSuite,
     Record,
 )
-from tests.simulation.network import NetworkLimits, SimNetwork
 
 NAMES = ("a", "b")
 WAIT_US = 20_000_000

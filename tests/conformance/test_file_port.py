@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from node.simulation.disk import SimulatedDisk
 from node.storage.files import FilePort, FolderInUse, OsFiles
-from tests.simulation.disk import SimulatedDisk
 
 
 @pytest.fixture(params=["real", "simulated"])

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from node.simulation.disk import SimulatedDisk
 from node.storage.files import FilePort, OsFiles
 from tests.conformance.snapshot_suite import OpenBench, SnapshotSuite
-from tests.simulation.disk import SimulatedDisk
 from tests.storage.snapshotting import SnapshotBench
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from node.runtime.ports import Storage
+from node.simulation.disk import SimulatedDisk
 from node.storage.files import FilePort, OsFiles
 from tests.conformance.storage_suite import OpenLog, StorageSuite
-from tests.simulation.disk import SimulatedDisk
 from tests.storage.logs import Log
 
 

@@ -21,12 +21,12 @@ from typing import Any, TypeVar
 import pytest
 
 from node import cures
+from node.simulation.disk import SimulatedDisk
 from node.storage.errors import StorageError
 from node.storage.inspect import dump
 from node.storage.inspect_lines import DamageLine, SnapshotLine
 from tests.chaos.local_cluster import LocalCluster, local_cluster
 from tests.cluster.harness import free_base_port
-from tests.simulation.disk import SimulatedDisk
 from tests.storage.logs import Log, append, birth, command, snapshot_at
 from tests.storage.snapshotting import SnapshotBench, base_at
 from tests.supervisor.conftest import eventually
@@ -300,7 +300,16 @@ _SOUNDS_LIKE_ONE = re.compile(
     r"(then|and) start the node|tries again|look again|new member\b|ulimit|choose (a|an)other|choose a folder"
     r"|stop that process"
 )
-_PLACES = ("storage", "exits.py", "recovering.py", "file_limits.py", "app.py", "assembly.py", "leaving.py")
+_PLACES = (
+    "storage",
+    "exits.py",
+    "recovering.py",
+    "restoring.py",
+    "file_limits.py",
+    "app.py",
+    "assembly.py",
+    "leaving.py",
+)
 
 
 def test_no_cure_is_written_anywhere_else() -> None:

@@ -16,6 +16,7 @@ from node.raft.messages import (
 from node.raft.types import Base, Entry, EntryKind, Member, SnapshotInfo
 from node.runtime.inputs import Arrived
 from node.runtime.snapshot_ports import UnreadableSnapshot
+from node.runtime.snapshot_receiving import AHEAD_BYTES_MAX
 from node.runtime.snapshot_sending import ANSWER_US_MAX, WINDOW_BYTES_MAX
 from node.runtime.snapshot_taking import RETRY_US, SnapshotSettings
 from tests.runtime.doubles import Bench
@@ -245,6 +246,24 @@ def test_pitfall_35_no_more_is_on_its_way_than_the_window() -> None:
     assert [piece.offset for _, piece in story.pieces()] == [WINDOW_BYTES_MAX]
 
 
+def test_a_follower_that_says_the_same_twice_lacks_a_piece_and_gets_it_again_once() -> None:
+    story = ahead_of_n3([CHUNK] * 12)
+    story.pieces()
+    answer(story, 0)
+    story.quiet()
+    story.pieces()
+    answer(story, PIECE_BYTES_MAX)
+    story.quiet()
+    story.pieces()
+    answer(story, PIECE_BYTES_MAX)
+    story.quiet()
+    again = [piece.offset for _, piece in story.pieces()]
+    assert again == [PIECE_BYTES_MAX * number for number in (1, 2, 3, 4)]
+    answer(story, PIECE_BYTES_MAX)
+    story.quiet()
+    assert story.pieces() == []
+
+
 def test_a_follower_that_was_restarted_gets_again_what_it_lost() -> None:
     story = ahead_of_n3([CHUNK] * 12)
     story.pieces()
@@ -401,6 +420,46 @@ def test_pieces_twice_late_or_out_of_order_do_no_harm() -> None:
     story.piece(info, file, 0, 10)
     story.quiet()
     assert [m for _, m in story.wire.take(AppendReply)] == [AppendReply(1, True, 100)]
+
+
+def test_pieces_that_come_while_one_is_written_wait_for_their_turn_and_are_not_asked_for_again() -> None:
+    story = following()
+    info, file = sent_to(story, [b"a" * 50, b"b"])
+    story.piece(info, file, 0)
+    story.replies()
+    for offset in (0, 10, 20, 40, 20, 30):
+        story.piece(info, file, offset, 10)
+    for _ in range(4):
+        story.snapshots.complete()
+    assert [reply.offset for reply in story.replies()] == [10, 20, 30, 40]
+    story.piece(info, file, 40, len(file))
+    story.quiet()
+    assert story.driver.core.commit == 100
+
+
+def test_pitfall_35_what_waits_for_the_disk_has_a_limit() -> None:
+    story = following()
+    info, file = sent_to(story, [CHUNK] * 12)
+    story.piece(info, file, 0)
+    for offset in range(0, len(file), PIECE_BYTES_MAX):
+        story.piece(info, file, offset, PIECE_BYTES_MAX)
+    story.quiet()
+    assert story.replies()[-1].offset == AHEAD_BYTES_MAX
+
+
+def test_pieces_of_one_that_another_took_the_place_of_are_forgotten() -> None:
+    story = following()
+    old, old_file = sent_to(story, [b"o" * 90], 100)
+    new, new_file = sent_to(story, [b"n" * 90], 200)
+    for offset in (0, 10, 20):
+        story.piece(old, old_file, offset, 10)
+    story.snapshots.complete()
+    story.snapshots.complete()
+    story.snapshots.complete()
+    story.piece(new, new_file, 0)
+    story.piece(new, new_file, 0, len(new_file))
+    story.quiet()
+    assert story.driver.core.commit == 200
 
 
 def test_what_is_committed_here_already_is_acknowledged_and_not_fetched() -> None:

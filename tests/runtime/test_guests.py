@@ -8,7 +8,7 @@ from typing import Protocol
 
 import pytest
 
-from node import network
+from node import guests
 from node.discovery.static import StaticDiscovery
 from node.network import PeerNetwork
 from node.raft.messages import Birth, Heartbeat, Lane, Message, Vote
@@ -142,8 +142,8 @@ async def test_names_of_guests_are_bounded_however_many_come_and_go(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Counters by name are kept for as long as the process runs."""
-    monkeypatch.setattr(network, "GUEST_NAMES_MAX", 1)
-    monkeypatch.setattr(network, "GUEST_SILENCE_S", 0.05)
+    monkeypatch.setattr(guests, "GUEST_NAMES_MAX", 1)
+    monkeypatch.setattr(guests, "GUEST_SILENCE_S", 0.05)
     n1 = await start("n1", "c1")
     n4 = await start("n4")
     await n4.until(lambda: n4.links.send("n1", ASKS))
@@ -164,7 +164,7 @@ async def test_guests_are_bounded(start: Start) -> None:
 
 
 async def test_a_guest_that_left_is_forgotten_and_makes_room(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "GUEST_SILENCE_S", 0.05)
+    monkeypatch.setattr(guests, "GUEST_SILENCE_S", 0.05)
     n1 = await start("n1", "c1", guests_max=1)
     n4 = await start("n4")
     await n4.until(lambda: n4.links.send("n1", ASKS))

@@ -5,7 +5,18 @@
 
 from collections.abc import Sequence
 
-from node.raft.effects import Accepted, Apply, ConfigChanged, Effect, Ordered, Persist, ReadReady, Refused, Trace
+from node.raft.effects import (
+    Accepted,
+    Apply,
+    ConfigChanged,
+    Effect,
+    Ordered,
+    Persist,
+    ReadReady,
+    Refused,
+    Restore,
+    Trace,
+)
 from node.raft.messages import (
     Append,
     AppendReply,
@@ -80,6 +91,7 @@ def message(item: RaftMessage) -> str:
                 text += (
                     f", asks ({challenge.number})" if item.answer else f", answers {challenge.node}({challenge.number})"
                 )
+            text += ", you are let in" if item.invited else ""
             return f"Birth{text}"
     return f"{type(item).__name__} term {item.term}{text}"
 
@@ -87,6 +99,8 @@ def message(item: RaftMessage) -> str:
 def write(item: Persist) -> str:
     """What a Persist puts on the disk; its `then` is shown by the caller."""
     parts = []
+    if item.base is not None:
+        parts.append(f"the snapshot of {item.base.index}/{item.base.term} instead of the log")
     if item.truncate_from is not None:
         parts.append(f"cut from {item.truncate_from}")
     if item.entries:
@@ -122,7 +136,12 @@ def effect(item: Effect) -> str:
         case Ordered(request, done, sentence):
             return f"ANSWER {request}: {'done' if done else 'no'}, {sentence}"
         case ConfigChanged():
-            return f"configuration: {members(item.configuration.voters)}"
+            learners = item.configuration.learners
+            return f"configuration: {members(item.configuration.voters)}" + (
+                f", learners {members(learners)}" if learners else ""
+            )
+        case Restore(base):
+            return f"takes over the state of the snapshot of {base.index}/{base.term}"
     return type(item).__name__
 
 

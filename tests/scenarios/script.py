@@ -11,6 +11,11 @@ A file is stanzas with an empty line between them: comments (`#`), commands, `--
     timeout a 200             a's next drawn election timeouts, in ms
     propose a x y | read a    clients speak to a
     transfer a [b] | campaign a | force a | leave a       an operator's orders to a
+    spare d [ms]              one more empty server, which is no seed and waits to be let in
+    add a d | promote a d | remove a b | replace a b      an operator asks a for a change of members
+    wipe b DISK               b dies, its disk is lost, and an empty one called DISK takes its place
+    compact a 3               a snapshot of everything up to 3 is durable at a, and the log lets those entries go
+    held b a                  a's snapshot, as it is, has come to b over the links and is durable there
     hello a b [boot]          b's process (the one that runs, or another) opens a link to a
     gone a b [boot]           a's links say that this process of b is gone
     deliver from= to= type= id= first last duplicate reverse      of the messages in flight, those that match
@@ -27,7 +32,21 @@ from collections.abc import Callable
 
 import msgspec
 
-from node.raft.events import Campaign, Event, ForceTimeout, LeaveInitial, Order, PeerGone, PeerUp, TransferLeadership
+from node.raft.events import (
+    AddLearner,
+    Campaign,
+    Event,
+    ForceTimeout,
+    LeaveInitial,
+    MemberChange,
+    Order,
+    PeerGone,
+    PeerUp,
+    Promote,
+    Remove,
+    Replace,
+    TransferLeadership,
+)
 from node.raft.types import Member
 from tests.scenarios import prose
 from tests.scenarios.world import Flying, Node, World
@@ -45,6 +64,9 @@ BRIEF = (
     "truncated:",
     "applies",
     "ANSWER",
+    "members:",
+    "snapshot-",
+    "takes over",
 )
 
 
@@ -69,6 +91,14 @@ class Script:
             "campaign": lambda words: self._order(words, Campaign),
             "force": lambda words: self._order(words, ForceTimeout),
             "leave": lambda words: self._order(words, LeaveInitial),
+            "spare": lambda words: self._spare(words[0], int(words[1]) if len(words) > 1 else 300),
+            "add": lambda words: self._order(words, lambda n: AddLearner(n, self._node(words[1]).member)),
+            "promote": lambda words: self._order(words, lambda n: Promote(n, words[1])),
+            "remove": lambda words: self._order(words, lambda n: Remove(n, words[1])),
+            "replace": lambda words: self._order(words, lambda n: Replace(n, words[1], self._node(words[1]).disk)),
+            "wipe": lambda words: self.world.wipe(self._node(words[0]), words[1]),
+            "compact": lambda words: self.world.compact(self._node(words[0]), int(words[1])),
+            "held": lambda words: self.world.held(self._node(words[0]), self._node(words[1])),
             "hello": lambda words: self._process(words, PeerUp),
             "gone": lambda words: self._process(words, PeerGone),
             "deliver": self._deliver,
@@ -100,7 +130,7 @@ class Script:
         for name in words or list(self.world.nodes):
             act(self._node(name))
 
-    def _order(self, words: list[str], make: Callable[[int], Order]) -> None:
+    def _order(self, words: list[str], make: Callable[[int], Order | MemberChange]) -> None:
         self.world.order(self._node(words[0]), make)
 
     def _process(self, words: list[str], make: Callable[[Member, str], Event]) -> None:
@@ -112,6 +142,9 @@ class Script:
         for word, usual_ms in zip(words, TIMEOUTS_MS, strict=False):
             name, _, ms = word.partition("=")
             self.world.add(name, int(ms or usual_ms) * 1000)
+
+    def _spare(self, name: str, timeout_ms: int) -> None:
+        self.world.add(name, timeout_ms * 1000, seed=False)
 
     def _given(self, words: list[str]) -> None:
         told = dict(word.split("=") for word in words[1:])

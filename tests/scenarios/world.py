@@ -9,12 +9,26 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from node.raft.core import Raft
-from node.raft.effects import Apply, Effect, Persist, Send
-from node.raft.events import Applied, Continue, Deadline, Event, Order, Persisted, Proposal, Propose, Read, Receive
+from node.raft.effects import Apply, Effect, Persist, Restore, Send
+from node.raft.events import (
+    Applied,
+    Compact,
+    Continue,
+    Deadline,
+    Event,
+    MemberChange,
+    Order,
+    Persisted,
+    Proposal,
+    Propose,
+    Read,
+    Receive,
+    SnapshotHeld,
+)
 from node.raft.messages import RaftMessage
 from node.raft.settings import RaftSettings
 from node.raft.state import Identity
-from node.raft.types import Configuration, Entry, EntryKind, HardState, Member, Role
+from node.raft.types import Base, Configuration, Entry, EntryKind, HardState, Member, Role
 from tests.scenarios import prose
 
 SETTINGS = RaftSettings()
@@ -54,8 +68,10 @@ class Node:
         self.boot = 0
         self.hard = HardState()
         self.entries: list[Entry] = []
+        self.base = Base()
+        """What the log on the disk follows, with the snapshot of it; index 0: the birth."""
         self.writing: list[Persist] = []
-        self.applying: list[Apply] = []
+        self.applying: list[Apply | Restore] = []
         self.raft: Raft | None = None
 
     @property
@@ -65,12 +81,14 @@ class Node:
     def boots(self, seeds: tuple[str, ...], settings: RaftSettings) -> Raft:
         self.boot += 1
         identity = Identity(self.name, self.disk, str(self.boot), seeds)
-        self.raft = Raft(identity, settings, self.chance, self.hard, list(self.entries))
+        self.raft = Raft(identity, settings, self.chance, self.hard, list(self.entries), self.base, self.base.index)
         return self.raft
 
     def confirm(self, write: Persist) -> None:
+        if write.base is not None:
+            self.base, self.entries = write.base, []
         if write.truncate_from is not None:
-            del self.entries[write.truncate_from - 1 :]
+            self.entries = [entry for entry in self.entries if entry.index < write.truncate_from]
         self.entries += write.entries
         self.hard = write.hard_state or self.hard
 
@@ -82,6 +100,7 @@ class World:
         self.now = 0
         self.settings = SETTINGS
         self.nodes: dict[str, Node] = {}
+        self.seeds: tuple[str, ...] = ()
         self.flying: list[Flying] = []
         self.said: list[str] = []
         self.sides: list[set[str]] = []
@@ -92,19 +111,20 @@ class World:
 
     # --- who there is ----------------------------------------------------------------------------------------
 
-    def add(self, name: str, timeout_us: int) -> Node:
+    def add(self, name: str, timeout_us: int, *, seed: bool = True) -> Node:
         self.nodes[name] = Node(name, "disk", Chance(timeout_us))
+        self.seeds += (name,) if seed else ()
         return self.nodes[name]
 
     def given(self, node: Node, term: int, vote: str, terms: Iterable[int], commit: int) -> None:
         """Put a history on a disk: the birth of all nodes, then a command `x<index>` a term given."""
-        birth = Configuration(tuple(sorted(other.member for other in self.nodes.values()))).encode()
+        birth = Configuration(tuple(sorted(self.nodes[seed].member for seed in self.seeds))).encode()
         node.entries = [Entry(1, 0, EntryKind.CONFIGURATION, birth)]
         node.entries += [Entry(at, t, EntryKind.WRITE, f"x{at}.{t}".encode()) for at, t in enumerate(terms, 2)]
         node.hard = HardState(term, vote, commit)
 
     def start(self, node: Node) -> None:
-        raft = node.boots(tuple(self.nodes), self.settings)
+        raft = node.boots(self.seeds, self.settings)
         self._take(node, raft.start(self.now))
 
     def crash(self, node: Node) -> None:
@@ -113,6 +133,23 @@ class World:
         self.flying = [item for item in self.flying if item.to != node.name]
         self.say(node, f"dies: {len(node.writing)} writes and {len(lost)} messages to it are lost")
         node.raft, node.writing, node.applying = None, [], []
+
+    def wipe(self, node: Node, disk: str) -> None:
+        """The process dies and its disk is lost: the next one of that name begins on an empty one."""
+        self.crash(node)
+        node.disk, node.hard, node.entries, node.base = disk, HardState(), [], Base()
+
+    def compact(self, node: Node, index: int) -> None:
+        """A snapshot of `node`'s own is durable, as is said to the core."""
+        assert node.raft is not None, f"{node.name} is dead"
+        node.base = node.raft.base_at(index)
+        node.entries = [entry for entry in node.entries if entry.index > index]
+        self.step(node, Compact(index))
+
+    def held(self, node: Node, leader: Node) -> None:
+        """The leader's snapshot is durable at `node`: what lies between is the runtime's to do."""
+        assert leader.base.index, f"{leader.name} has no snapshot"
+        self.step(node, SnapshotHeld(leader.member, leader.base))
 
     # --- what happens ----------------------------------------------------------------------------------------
 
@@ -134,7 +171,7 @@ class World:
     def read(self, node: Node) -> None:
         self.step(node, Read((self._request(),)))
 
-    def order(self, node: Node, make: Callable[[int], Order]) -> None:
+    def order(self, node: Node, make: Callable[[int], Order | MemberChange]) -> None:
         """An operator's order, with the number of the request in it."""
         self.step(node, make(self._request()))
 
@@ -154,7 +191,8 @@ class World:
         self.step(node, Persisted(write.token))
 
     def apply_next(self, node: Node) -> None:
-        applied = node.applying.pop(0).entries[-1].index
+        applying = node.applying.pop(0)
+        applied = applying.base.index if isinstance(applying, Restore) else applying.entries[-1].index
         self.say(node, f"applied {applied}")
         self.step(node, Applied(applied))
 
@@ -212,7 +250,9 @@ class World:
                 node.writing.append(effect)
             else:
                 self.say(node, prose.effect(effect))
-                if isinstance(effect, Apply):
+                if isinstance(effect, Restore):
+                    node.applying = []
+                if isinstance(effect, Apply | Restore):
                     node.applying.append(effect)
 
     def _send(self, node: Node, send: Send) -> None:

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from tests.simulation.disk import SECTOR_BYTES, SimulatedDisk
+from node.simulation.disk import SECTOR_BYTES, SimulatedDisk
 
 
 def _written(seed: int) -> tuple[SimulatedDisk, bytes]:

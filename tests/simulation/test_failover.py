@@ -10,9 +10,9 @@ import pytest
 
 from node.raft.events import PeerGone
 from node.raft.types import Member
-from tests.simulation.network import Conditions
-from tests.simulation.server import Server
-from tests.simulation.world import SETTINGS, World
+from node.simulation.server import Server
+from node.simulation.weather import Conditions
+from node.simulation.world import SETTINGS, World
 
 SEEDS = range(1, 13)
 SETTLED_US = 3_000_000

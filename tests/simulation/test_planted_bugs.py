@@ -4,9 +4,10 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
-from node.raft import election, following, reads, replication
+from node.raft import changes, election, following, reads, replication
 from node.raft.core import Raft
 from node.raft.errors import InvariantViolation
 from node.raft.events import Applied
@@ -15,15 +16,16 @@ from node.raft.log import RaftLog
 from node.raft.messages import AppendReply, ReadIndexReply, Vote, VoteReply
 from node.raft.quorum import agreed
 from node.raft.state import State
-from node.raft.types import Base, Member
+from node.raft.types import Base, Configuration, Member, MemberAddress
 from node.runtime.driver import Driver
 from node.runtime.snapshotting import Snapshotting
+from node.simulation.disk import SimulatedFile
+from node.simulation.invariants import Violation
+from node.simulation.members import Members
+from node.simulation.server import EPOCH_US
+from node.simulation.world import World
 from node.storage.spool import Spool
 from node.transport import codec
-from tests.simulation.disk import SimulatedFile
-from tests.simulation.invariants import Violation
-from tests.simulation.server import EPOCH_US
-from tests.simulation.world import World
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -184,6 +186,54 @@ def say_that_a_snapshot_is_durable_before_it_is(patch: pytest.MonkeyPatch) -> No
     patch.setattr(Spool, "seal", seal)
 
 
+def count_learners(patch: pytest.MonkeyPatch) -> None:
+    def advance_commit(state: State, lead: Leadership) -> None:
+        everybody = state.configuration.members
+        held = lead.by_voter(everybody, state.me, state.disk.durable, lambda progress: progress.match)
+        index = sorted(held, reverse=True)[len(state.configuration.voters) // 2]
+        if index > state.commit and state.log.term_at(index) == state.term:
+            state.commit = index
+
+    patch.setattr(replication, "advance_commit", advance_commit)
+
+
+def forget_the_configuration_before_when_a_change_is_truncated(patch: pytest.MonkeyPatch) -> None:
+    truncate_from = RaftLog.truncate_from
+
+    def truncated(self: RaftLog, index: int) -> int:
+        known = list(self._configurations)
+        count = truncate_from(self, index)
+        self._configurations = known
+        return count
+
+    patch.setattr(RaftLog, "truncate_from", truncated)
+
+
+def begin_a_change_before_the_one_before_is_committed(patch: pytest.MonkeyPatch) -> None:
+    def require_time_for_it(state: State) -> None:
+        if state.log.term_at(state.commit) != state.term:
+            raise changes._Refused("this leader has committed nothing yet")
+
+    patch.setattr(changes, "_require_time_for_it", require_time_for_it)
+
+
+def change_members_before_an_entry_of_this_term_is_committed(patch: pytest.MonkeyPatch) -> None:
+    def require_time_for_it(state: State) -> None:
+        if state.log.configuration_index > state.commit:
+            raise changes._Refused("a change of members is under way")
+
+    patch.setattr(changes, "_require_time_for_it", require_time_for_it)
+
+
+def let_a_new_disk_vote_as_the_old_one_did(patch: pytest.MonkeyPatch) -> None:
+    """Replaced at once as a voter: in one step, one voter leaves and another one comes."""
+
+    def with_learner(self: Configuration, member: Member, address: MemberAddress | None) -> Configuration:
+        return msgspec.structs.replace(self, voters=tuple(sorted((*self.voters, member))))
+
+    patch.setattr(Configuration, "with_learner", with_learner)
+
+
 PLANTS: list[Plant] = [
     skip_the_sync,
     vote_and_acknowledge_before_the_disk,
@@ -204,6 +254,13 @@ PLANTS: list[Plant] = [
     take_over_a_log_without_its_state,
     say_that_a_snapshot_is_durable_before_it_is,
 ]
+OF_MEMBERS: list[Plant] = [
+    count_learners,
+    forget_the_configuration_before_when_a_change_is_truncated,
+    begin_a_change_before_the_one_before_is_committed,
+    change_members_before_an_entry_of_this_term_is_committed,
+    let_a_new_disk_vote_as_the_old_one_did,
+]
 NOTICED_BY: dict[Plant, int] = {
     append_without_comparing: 4,
     read_without_a_quorum: 18,
@@ -213,13 +270,14 @@ NOTICED_BY: dict[Plant, int] = {
 """Seeds of worlds that noticed a bug which few notice: tried first, to save time. Any other world will do as well."""
 
 
-@pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.__name__)
+@pytest.mark.parametrize("plant", [*PLANTS, *OF_MEMBERS], ids=lambda plant: plant.__name__)
 def test_a_planted_bug_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     assert agreed([1, 2, 3]) == 2
     plant(monkeypatch)
+    kind = Members if plant in OF_MEMBERS else World
     for seed in (NOTICED_BY.get(plant, 1), *range(1, WORLDS_MAX + 1)):
         try:
-            World(seed).run()
+            kind(seed).run()
         except (Violation, InvariantViolation):
             return
     pytest.fail(f"{WORLDS_MAX} worlds did not notice: {plant.__name__}")

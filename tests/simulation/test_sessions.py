@@ -6,10 +6,11 @@ from node.raft.settings import RaftSettings
 from node.raft.types import Role
 from node.runtime.inputs import WantWrite
 from node.runtime.ports import Done, Outcome
+from node.simulation.network import SimNetwork
+from node.simulation.scheduler import Scheduler
+from node.simulation.server import Observer, Server
+from node.simulation.weather import Conditions
 from node.statemachine.writes import Put, PutResult, encode_write
-from tests.simulation.network import Conditions, SimNetwork
-from tests.simulation.scheduler import Scheduler
-from tests.simulation.server import Observer, Server
 
 NAMES = ("n1", "n2", "n3")
 

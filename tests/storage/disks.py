@@ -3,7 +3,7 @@
 import queue
 import threading
 
-from tests.simulation.disk import SimulatedDisk
+from node.simulation.disk import SimulatedDisk
 from tests.storage.logs import WAIT_SECONDS_MAX
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from node.simulation.disk import SimulatedDisk
 from node.storage.files import OsFiles
 from node.storage.inspect import verify
-from tests.simulation.disk import SimulatedDisk
 from tests.storage.logs import Log, append, birth, command, read_back
 
 SEGMENT_BYTES = 4096

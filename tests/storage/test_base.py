@@ -5,10 +5,10 @@ import pytest
 from node.raft.effects import Persist
 from node.raft.errors import InvariantViolation
 from node.raft.types import UNBORN, Base, Configuration, Entry, EntryKind, HardState, Member, base_of_birth
+from node.simulation.disk import SimulatedDisk
 from node.storage.frames import FrameBody, Malformed
 from node.storage.inspect import verify
 from node.storage.replay import Replay
-from tests.simulation.disk import SimulatedDisk
 from tests.storage.logs import CLUSTER_ID, FIRST, INCARNATION, NAME, Log, append, birth, command, rebase, snapshot_at
 
 MEMBERS = Configuration((Member("a", "1"), Member("b", "2")))

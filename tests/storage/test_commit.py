@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from node.raft.effects import Persist
+from node.simulation.disk import SimulatedDisk, SimulatedFile
 from node.storage.errors import StorageError
 from node.storage.inspect import dump
 from node.storage.inspect_lines import FrameLine
 from node.storage.threaded import CHORES_AFTER_GROUPS, ThreadedCommit
 from node.storage.wal import open_wal
-from tests.simulation.disk import SimulatedDisk, SimulatedFile
 from tests.storage.disks import ClockedDisk, SlowDisk
 from tests.storage.logs import INCARNATION, NAME, WAIT_SECONDS_MAX, Log, append, birth, command
 

@@ -10,9 +10,9 @@ import pytest
 
 from node.raft.errors import InvariantViolation
 from node.raft.types import HardState
+from node.simulation.disk import SimulatedDisk
 from node.storage.frames import decode_segment_header
 from node.storage.inspect import verify
-from tests.simulation.disk import SimulatedDisk
 from tests.storage.logs import NAME, WAIT_SECONDS_MAX, Log, append, birth, command, snapshot_at
 from tests.storage.snapshotting import base_at
 from tests.storage.test_crashes import CuttingDisk, PowerCut

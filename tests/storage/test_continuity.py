@@ -5,8 +5,8 @@ import pytest
 
 from node import cures
 from node.raft.types import Base, HardState, Member, SnapshotInfo
+from node.simulation.disk import SimulatedDisk
 from node.storage.errors import StorageError
-from tests.simulation.disk import SimulatedDisk
 from tests.storage.logs import CLUSTER_ID, FIRST, NAME, Log, append, birth, command, rebase, snapshot_at
 from tests.storage.snapshotting import MEMBERS, SnapshotBench, base_at
 

@@ -9,9 +9,9 @@ import pytest
 
 from node.raft.effects import Persist
 from node.raft.types import Entry, HardState
+from node.simulation.disk import SimulatedDisk
 from node.storage.errors import StorageError
 from node.storage.recovery import Recovered
-from tests.simulation.disk import SimulatedDisk
 from tests.storage.logs import FIRST, NAME, Log, append, birth, command
 
 State = tuple[tuple[Entry, ...], HardState]

@@ -9,6 +9,7 @@ import pytest
 
 from node import cures
 from node.raft.types import HardState
+from node.simulation.disk import SimulatedDisk
 from node.storage.errors import StorageError
 from node.storage.frames import (
     SECTOR_BYTES,
@@ -21,7 +22,6 @@ from node.storage.frames import (
 from node.storage.recovery import Recovered
 from node.storage.replay import Replay
 from node.storage.scanning import scan
-from tests.simulation.disk import SimulatedDisk
 from tests.storage.logs import FIRST, INCARNATION, Log, append, birth, command, read_back
 
 SEGMENT_BYTES = 1536

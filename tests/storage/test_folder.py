@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from node.simulation.disk import SimulatedDisk
 from node.storage.errors import StorageError
 from node.storage.files import OsFiles, prepare_folder
-from tests.simulation.disk import SimulatedDisk
 from tests.storage.logs import Log, append, birth, command
 
 HOLDER = """

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.raft.types import HardState
+from node.simulation.disk import SimulatedDisk
 from node.storage.errors import StorageError
 from node.storage.frames import (
     SECTOR_BYTES,
@@ -24,7 +25,6 @@ from node.storage.frames import (
 )
 from node.storage.replay import Replay
 from node.storage.scanning import scan
-from tests.simulation.disk import SimulatedDisk
 from tests.storage.logs import INCARNATION, NAME, command
 
 SALT = salt_of(INCARNATION)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from node.raft.types import HardState
+from node.simulation.disk import SimulatedDisk
 from node.storage.errors import StorageError
 from node.storage.files import OsFiles
 from node.storage.inspect import dump, verify
@@ -17,7 +18,6 @@ from node.storage.inspect_lines import (
     SnapshotLine,
     TornLine,
 )
-from tests.simulation.disk import SimulatedDisk
 from tests.storage.logs import CLUSTER_ID, FIRST, INCARNATION, NAME, Log, append, birth, command, snapshot_at
 from tests.storage.snapshotting import base_at
 

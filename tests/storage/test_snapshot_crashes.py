@@ -10,8 +10,8 @@ import pytest
 
 from node import cures
 from node.raft.types import Entry, HardState, SnapshotInfo
+from node.simulation.disk import SimulatedDisk
 from node.storage.recovery import Recovered
-from tests.simulation.disk import SimulatedDisk
 from tests.storage.logs import FIRST, NAME, Log, append, birth, command, rebase, snapshot_at
 from tests.storage.snapshotting import SnapshotBench, base_at
 from tests.storage.test_crashes import CuttingDisk, PowerCut

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.raft.types import HardState, SnapshotInfo
+from node.simulation.disk import SimulatedDisk
 from node.storage.errors import StorageError
 from node.storage.frames import Malformed
 from node.storage.snapshot_format import Position, SnapshotEncoder, SnapshotHeader, SnapshotReader, intact_bytes
-from tests.simulation.disk import SimulatedDisk
 from tests.storage.logs import NAME, Log, append, birth, command, snapshot_at
 from tests.storage.snapshotting import SnapshotBench, base_at
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from node.raft.types import Base, Configuration, Entry, EntryKind, HardState, Member
+from node.simulation.disk import SimulatedDisk
 from node.storage.frames import decode_segment_header
 from node.storage.inspect import verify
-from tests.simulation.disk import SimulatedDisk
 from tests.storage.logs import CLUSTER_ID, FIRST, INCARNATION, NAME, Log, append, command, rebase
 
 TWO = Configuration((Member(NAME, INCARNATION), Member("node-2", "b" * 32)))

@@ -7,9 +7,10 @@ import pytest
 
 from node.raft.messages import Append
 from node.raft.types import Entry, EntryKind
+from node.simulation.carrier import Link
+from node.simulation.network import SimNetwork
 from node.transport import codec
 from tests.conformance.test_carrier_simulated import VirtualTime
-from tests.simulation.network import SimNetwork, _Link
 from tests.transport.test_links import Node
 
 SECOND_US = 1_000_000
@@ -23,7 +24,7 @@ class FlippingNetwork(SimNetwork):
     stops_at_us = 60 * SECOND_US
     flips = 0
 
-    def transmit(self, link: _Link, frame: bytes) -> bool:
+    def transmit(self, link: Link, frame: bytes) -> bool:
         if self._now() < self.stops_at_us and self._happens(self.share):
             self.flips += 1
             bit = int(self._chance.random() * len(frame) * 8)

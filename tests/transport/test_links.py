@@ -9,11 +9,11 @@ import pytest
 
 from node.raft.messages import Append, Heartbeat, Lane, Message, Report, Vote
 from node.raft.types import Entry, EntryKind, Member
+from node.simulation.network import SimNetwork
 from node.transport.codec import PROTOCOL_VERSION, Hello, decode, encode
 from node.transport.links import PeerLinks
 from node.transport.port import FRAME_BYTES_MAX
 from tests.conformance.test_carrier_simulated import VirtualTime
-from tests.simulation.network import SimNetwork
 
 VOTE = Vote(2, 1, 1)
 BULK = Append(2, 1, 1, 0, (Entry(2, 2, EntryKind.WRITE, b"x"),))

@@ -5,10 +5,12 @@ from random import Random
 import pytest
 
 from node.raft.messages import Lane
+from node.simulation.carrier import SimCarrier
+from node.simulation.network import SimNetwork
+from node.simulation.weather import Conditions
 from node.transport.port import GOODBYE, REFUSED
 from tests.conformance.carrier_suite import Record
 from tests.conformance.test_carrier_simulated import VirtualTime
-from tests.simulation.network import Conditions, SimCarrier, SimNetwork
 
 NAMES = ("a", "b", "c")
 SECOND_US = 1_000_000

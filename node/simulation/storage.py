@@ -9,14 +9,14 @@ process goes on without it. What waited is written when the device answers, if t
 
 from collections import deque
 from collections.abc import Callable
-from random import Random
 from typing import TypeVar
 
 from node.raft.effects import Persist
+from node.simulation.chance import Chance
+from node.simulation.disk import SimulatedDisk
+from node.simulation.scheduler import Scheduler
 from node.storage.errors import StorageError
 from node.storage.wal import Wal
-from tests.simulation.disk import SimulatedDisk
-from tests.simulation.scheduler import Scheduler
 
 T = TypeVar("T")
 
@@ -87,7 +87,7 @@ class TimedWorker:
         self,
         disk: FragileDisk,
         scheduler: Scheduler,
-        rng: Random,
+        rng: Chance,
         guard: Callable[[Callable[[], None]], None],
         on_fatal: Callable[[StorageError], None],
     ) -> None:
@@ -142,7 +142,7 @@ class TimedStorage:
         wal: Wal,
         disk: FragileDisk,
         scheduler: Scheduler,
-        rng: Random,
+        rng: Chance,
         guard: Callable[[Callable[[], None]], None],
     ) -> None:
         self._wal = wal

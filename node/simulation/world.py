@@ -9,21 +9,25 @@ simulated. It must not use real time, global chance, or anything else that anoth
 """
 
 import hashlib
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from random import Random
 
 from node.raft.core import Raft
 from node.raft.messages import Message
 from node.raft.settings import RaftSettings
-from node.raft.types import Role
+from node.raft.types import Configuration, Role
+from node.simulation.clients import TIMEOUT_US, Client, Tallies
+from node.simulation.faults import Faults, FaultsNeed
+from node.simulation.happenings import Happenings
+from node.simulation.invariants import Invariants, Violation
+from node.simulation.network import SimNetwork
+from node.simulation.operators import Operators
+from node.simulation.scheduler import Scheduler
+from node.simulation.server import Observer, Server
+from node.simulation.striking import Acts
+from node.simulation.weather import Conditions
 from node.storage.errors import StorageError
-from tests.simulation.clients import TIMEOUT_US, Client, Tallies
-from tests.simulation.faults import Faults
-from tests.simulation.invariants import Invariants, Violation
-from tests.simulation.network import Conditions, SimNetwork
-from tests.simulation.scheduler import Scheduler
-from tests.simulation.server import Observer, Server
+from node.storage.recovery import Recovered
 
 CLIENTS = 4
 SAFETY_US = 6_000_000
@@ -32,18 +36,21 @@ SETTINGS = RaftSettings(inflight_messages_max=4, append_bytes_max=600, apply_byt
 
 
 class World(Observer):
-    """`run()` raises Violation; `digest` and the tallies say what happened. `keep`: remember the trace's lines."""
+    """`run()` raises Violation; `digest` and the tallies say what happened. `keep`: remember the trace's lines;
+    `without`: numbers of faults and orders that are left out."""
 
-    def __init__(self, seed: int, keep: Callable[[bytes], None] | None = None) -> None:
+    safety_us = SAFETY_US
+
+    def __init__(self, seed: int, keep: Callable[[bytes], None] | None = None, without: Collection[str] = ()) -> None:
         self.seed = seed
         self.rng = Random(seed)
         self.scheduler = Scheduler()
         self.invariants = Invariants()
         self.tallies = Tallies()
         self.lines = 0
-        self.news: Counter[str] = Counter()
-        """What servers told of themselves that a seed should have happened, by kind and phase."""
+        self.happenings = Happenings()
         self._keep = keep
+        self._without = without
         self._hash = hashlib.sha256()
         self.network = SimNetwork(
             schedule=self.scheduler.schedule,
@@ -57,16 +64,8 @@ class World(Observer):
             Client(number, self.servers, self.scheduler, self.rng, self.invariants, self.tallies, self.on_line)
             for number in range(CLIENTS)
         ]
-        self.faults = Faults(
-            self.servers,
-            self.network,
-            self.scheduler,
-            self.rng,
-            self.invariants,
-            self.on_line,
-            lambda name: self.server(name, f"{name}'"),
-            SAFETY_US,
-        )
+        self.operators = self._operators()
+        self.faults = self._faults()
 
     def server(self, name: str, label: str = "") -> Server:
         """One more server, on an empty disk; `label` tells it from another of that name."""
@@ -80,7 +79,8 @@ class World(Observer):
         for client in self.clients:
             client.begin()
         self.faults.begin()
-        self.scheduler.run_until(SAFETY_US)
+        self.operators.begin()
+        self.scheduler.run_until(self.safety_us)
         self.on_line(b"%d heal" % self.scheduler.now())
         self.faults.heal()
         self._recover()
@@ -94,6 +94,11 @@ class World(Observer):
         """Of every byte of the trace: equal seeds give equal digests, in every process."""
         return self._hash.hexdigest()
 
+    @property
+    def configuration(self) -> Configuration:
+        """The latest that is committed."""
+        return self.invariants.configuration
+
     # --- Observer -----------------------------------------------------------------------------------------------
 
     def on_line(self, line: bytes) -> None:
@@ -102,19 +107,26 @@ class World(Observer):
         if self._keep is not None:
             self._keep(line)
 
-    def on_news(self, server: Server, kind: str, phase: str) -> None:
-        if kind.startswith("snapshot"):
-            self.news[f"{kind} {phase}".strip()] += 1
+    def on_told(self, server: Server, kind: str, detail: Mapping[str, object]) -> None:
+        self.happenings.told(kind, detail, self.scheduler.now() - self.tallies.written_us)
+        self.faults.react(server, kind, detail)
+
+    def on_start(self, recovered: Recovered) -> None:
+        self.happenings.started(recovered)
 
     def on_sent(self, server: Server, to: str, message: Message) -> None:
-        self.invariants.sent(server.label, to, message)
+        initial = server.driver is None or server.driver.core.role is Role.INITIAL
+        self.invariants.sent(server.label, to, message, initial)
+        self.happenings.sent(server.label, message)
 
     def on_boot(self, server: Server, core: Raft) -> None:
-        self.invariants.rebooted(server.label, core, wiped=server.label == self.faults.lost)
+        self.invariants.rebooted(server.label, core, wiped=server.fresh)
+        server.fresh = False
 
     def on_step(self, server: Server, core: Raft) -> None:
         self.invariants.stepped(server.label, core, self.scheduler.now())
-        kept = core.status(self.scheduler.now()).reads_waiting
+        self.happenings.stepped(core, len(self.invariants.committed))
+        kept = core.reads_waiting
         if kept > server.reads_open:
             raise Violation(f"{server.label} keeps {kept} reads, but clients wait for {server.reads_open}")
 
@@ -130,6 +142,28 @@ class World(Observer):
     def _found(self) -> list[Server]:
         return [self.server(name) for name in self.names]
 
+    def _acts(self, letter: str) -> Acts:
+        """Chance of its own for each: what is left out changes nothing about what is left."""
+        return Acts(letter, lambda name: Random(f"{self.seed} {name}"), self.scheduler.now, self.on_line, self._without)
+
+    def _operators(self) -> Operators:
+        return Operators(self.servers, self.scheduler, self._acts("o"), self.on_line, self.safety_us)
+
+    def _faults(self) -> Faults:
+        return Faults(*self._what_faults_need())
+
+    def _what_faults_need(self) -> FaultsNeed:
+        return (
+            self.servers,
+            self.network,
+            self.scheduler,
+            self._acts("f"),
+            self.invariants,
+            self.on_line,
+            lambda name: self.server(name, f"{name}'"),
+            self.safety_us,
+        )
+
     def _weather(self) -> Conditions:
         """Some worlds are calm; in others single messages are lost, repeated and overtaken, and bits flip."""
         rough = self.rng.random() < 0.6
@@ -139,7 +173,7 @@ class World(Observer):
             drop=self.rng.random() * 0.1 if rough else 0.0,
             duplicate=self.rng.random() * 0.1 if rough else 0.0,
             reorder=self.rng.random() * 0.1 if rough else 0.0,
-            corrupt=self.rng.random() * 0.01 if flips else 0.0,
+            flip=self.rng.random() * 0.01 if flips else 0.0,
         )
 
     # --- the end ------------------------------------------------------------------------------------------------
@@ -156,7 +190,7 @@ class World(Observer):
             silent.disk.answer()
 
     def _fall_silent(self) -> Server | None:
-        majority_has_disks = len(self._members()) - 1 > len(self.servers) // 2
+        majority_has_disks = len(self._members()) - 1 > self._voters() // 2
         if not majority_has_disks or self.rng.random() < 0.5:
             return None
         leaders = [s for s in self._members() if s.driver is not None and s.driver.core.role is Role.LEADER]
@@ -164,6 +198,9 @@ class World(Observer):
         server.disk.silent = True
         self.on_line(b"%d silent %s" % (self.scheduler.now(), server.label.encode()))
         return server
+
+    def _voters(self) -> int:
+        return len(self.servers)
 
     def _nothing_stays(self) -> None:
         """Nobody waits for a read any more, and every clock is right: neither may have a lasting effect."""
@@ -181,10 +218,10 @@ class World(Observer):
         ends = {(core.commit, core.applied, core.status(0).last_index) for core in cores}
         return len(cores) == len(self._members()) and len(ends) == 1 and len(set(next(iter(ends)))) == 1
 
-    def _must(self, holds: Callable[[], bool], otherwise: str) -> None:
-        if not self.scheduler.run_until(self.scheduler.now() + LIVENESS_US, holds):
+    def _must(self, holds: Callable[[], bool], otherwise: str, within_us: int = LIVENESS_US) -> None:
+        if not self.scheduler.run_until(self.scheduler.now() + within_us, holds):
             roles = ", ".join(f"{s.label} {s.driver.core.role.value if s.driver else 'down'}" for s in self.servers)
-            raise Violation(f"{otherwise} within {LIVENESS_US} us of peace: {roles}")
+            raise Violation(f"{otherwise} within {within_us} us of peace: {roles}")
 
     def _members(self) -> list[Server]:
         return [server for server in self.servers if server.label != self.faults.lost]
@@ -193,7 +230,7 @@ class World(Observer):
         digests = {server.machine.digest() for server in self._members()}
         if len(digests) != 1:
             raise Violation("equal logs gave different stores")
-        orders = self.faults.orders
+        orders = self.operators.orders
         answered = sum(count for code, count in orders.items() if code != "asked")
         if answered != orders.get("asked", 0):
             raise Violation(f"orders were answered otherwise than once each: {orders}")
@@ -203,6 +240,6 @@ class World(Observer):
             if server.label != self.faults.lost or server.driver is None:
                 continue
             core = server.driver.core
-            stranded = server.label in self.invariants.doubled and core.term_at(2) is None
+            stranded = server.label in self.invariants.birth.doubled and core.term_at(2) is None
             if core.role is Role.LEADER or not (core.role is Role.INITIAL or stranded):
                 raise Violation(f"{server.label} lost its disk and came back as {core.role.value}")

@@ -8,9 +8,9 @@ Why it exists: what makes two births is a rare order of late words; ordinary wor
 would need years to meet it.
 """
 
-from tests.simulation.network import Conditions
-from tests.simulation.server import Server
-from tests.simulation.world import World
+from node.simulation.server import Server
+from node.simulation.weather import Conditions
+from node.simulation.world import World
 
 SEEDS = 3
 PAINS_US = 15_000_000
@@ -32,9 +32,9 @@ class Births(World):
             self.scheduler.schedule(at_us, lambda server=server: self._again(server))  # type: ignore[misc]
         for client in self.clients:
             client.begin()
-        self.invariants.doubled = (self.servers[0].label, self.servers[-1].label)
+        self.invariants.birth.doubled = (self.servers[0].label, self.servers[-1].label)
         self.scheduler.schedule(500_000, self._next_pain)
-        if self.scheduler.run_until(PAINS_US, lambda: bool(self.invariants.cluster_id)):
+        if self.scheduler.run_until(PAINS_US, lambda: bool(self.invariants.birth.cluster_id)):
             self.scheduler.run_until(self.scheduler.now() + AFTER_FIRST_US)
         self._troubled = False
         self.on_line(b"%d heal" % self.scheduler.now())

@@ -4,11 +4,11 @@ Why it exists: it runs the production driver, log, links and state machine, with
 in their place. It must not contain a rule of the product.
 """
 
-from collections.abc import Callable, Sequence
-from random import Random
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from node.guests import GUESTS_MAX, Guests
 from node.observe.events import TraceEvent, to_line
 from node.raft.core import Raft
 from node.raft.effects import ConfigChanged
@@ -16,28 +16,41 @@ from node.raft.events import Deadline, PeerGone, PeerUp
 from node.raft.messages import Message
 from node.raft.settings import RaftSettings
 from node.raft.state import Identity
-from node.raft.types import Member, Role
-from node.recovering import restored
+from node.raft.types import Member, MemberAddress, Role
+from node.restoring import restored
+from node.runtime.applicants import of_applicant
+from node.runtime.auto_members import LOOK_S, AutoMembers
+from node.runtime.commands import check, find
 from node.runtime.driver import Driver
-from node.runtime.hooks import Hooks
+from node.runtime.hooks import CommandReplied, Hooks
 from node.runtime.inbox import Inbox
 from node.runtime.inputs import Arrived, Input, WantOrder, WantRead, WantWrite
+from node.runtime.membership import Membership
 from node.runtime.ports import CommandOutcome, ReadFailed, Unknown
 from node.runtime.snapshot_taking import SnapshotSettings
+from node.simulation.carrier import SimCarrier
+from node.simulation.chance import Chance
+from node.simulation.network import SimNetwork
+from node.simulation.scheduler import Scheduler
+from node.simulation.storage import FragileDisk, PowerCut, TimedStorage, TimedWorker
 from node.statemachine.store import KeyValueStore
 from node.storage.errors import StorageError
+from node.storage.recovery import Recovered
 from node.storage.snapshots import Snapshots
 from node.storage.wal import open_wal
 from node.transport.links import PeerLinks
-from tests.simulation.network import SimCarrier, SimNetwork
-from tests.simulation.scheduler import Scheduler
-from tests.simulation.storage import FragileDisk, PowerCut, TimedStorage, TimedWorker
+
+PORT = 9_000
 
 SEGMENT_BYTES = 16 * 1024
 """Small, so that a log of a few seconds has several."""
 
-SNAPSHOTS = SnapshotSettings(entries=12, size_bytes=3_000, tail_entries=4)
-"""Several in a world of a few hundred writes, and a tail that a server outlives which was down for a second."""
+SNAPSHOTS = SnapshotSettings(entries=12, size_bytes=3_000, tail_entries=4, piece_bytes=1_000)
+"""Several in a world of a few hundred writes, each sent in several pieces, and a tail that a server outlives which was
+down for a second."""
+
+OWN_ORDER_US = 5_000_000
+"""How long a server waits for what became of its own order."""
 
 EPOCH_US = 1_700_000_000_000_000
 """What the wall clock shows when a world begins."""
@@ -48,7 +61,9 @@ class Observer:
 
     def on_line(self, line: bytes) -> None: ...
 
-    def on_news(self, server: "Server", kind: str, phase: str) -> None: ...
+    def on_told(self, server: "Server", kind: str, detail: Mapping[str, object]) -> None: ...
+
+    def on_start(self, recovered: Recovered) -> None: ...
 
     def on_sent(self, server: "Server", to: str, message: Message) -> None: ...
 
@@ -69,7 +84,7 @@ class Server:
         settings: RaftSettings,
         scheduler: Scheduler,
         network: SimNetwork,
-        rng: Random,
+        rng: Chance,
         observer: Observer,
         label: str = "",
     ) -> None:
@@ -83,6 +98,8 @@ class Server:
         self.incarnations = 0
         self.incarnation = ""
         """The id of its disk, once a process has run on it."""
+        self.fresh = False
+        """Its disk was lost, and no process has begun on the new one yet."""
         self.paused = False
         self.failed: str = ""
         """Why the log gave up, where that ended the process."""
@@ -90,6 +107,8 @@ class Server:
         """Reads that clients still wait for."""
         self.told: dict[str, int] = {}
         """How often each kind of transition was traced."""
+        self.auto_members: tuple[str, ...] = ()
+        """Names that its processes let in by themselves; see `AutoMembers`."""
         self.wall_offset_us = 0
         """By how much its wall clock is wrong."""
         self._seeds = tuple(seeds)
@@ -132,9 +151,10 @@ class Server:
             self.disk, worker, latest=recovered.snapshot, partial=recovered.partial, compact=storage.compact
         )
         self.machine, applied = restored(snapshots)
-        identity = Identity(self.name, recovered.incarnation, boot, self._seeds)
-        if recovered.snapshot is not None:
-            self._observer.on_news(self, "snapshot", "found at a start")
+        membership = Membership(self.name, [_address(seed) for seed in self._seeds])
+        address = _address(self.name)
+        identity = Identity(self.name, recovered.incarnation, boot, self._seeds, address)
+        self._observer.on_start(recovered)
         log = recovered.hard_state, recovered.entries, recovered.base
         core = Raft(identity, self._settings, self._rng, *log, applied)
         links = PeerLinks(
@@ -146,11 +166,19 @@ class Server:
             on_link=lambda *_: None,
             on_process_up=lambda member, boot: self.post(PeerUp(member, boot)),
             on_process_gone=lambda member, boot: self.post(PeerGone(member, boot)),
+            address=(address.host, address.port),
         )
-        self._endpoint = self._network.endpoint(self.name, self._seeds, links, self.label)
-        links.attach(self._endpoint)
+        endpoint = self._network.endpoint(self.name, membership.peers, links, self.label, GUESTS_MAX)
+        self._endpoint = endpoint
+        links.attach(endpoint)
+        self._open_door(endpoint, links, membership, boot)
         self._inbox, self._scheduled, self._timer_at, self.paused = Inbox(), False, None, False
-        hooks = Hooks(self._wake, lambda change: self._configured(links, change), lambda *_: None)
+
+        def configured(change: ConfigChanged) -> None:
+            membership.adopt(change.configuration, change.leaving)
+            links.set_cluster_id(change.cluster_id)
+
+        hooks = Hooks(self._wake, configured, lambda *_: None)
         self.driver = Driver(
             core,
             boot,
@@ -178,6 +206,7 @@ class Server:
         """The disk is lost and replaced by an empty one."""
         self._end()
         self.disk = FragileDisk(self.name)
+        self.fresh = True
 
     def pause(self) -> None:
         """SIGSTOP: nothing runs, what arrives waits."""
@@ -212,6 +241,23 @@ class Server:
             self._observer.on_boot(self, self.driver.core)
             self.driver.start(self._scheduler.now())
             self._arm()
+            if self.auto_members:
+                self._let_in(AutoMembers(self.auto_members, self._settings.election_max_us, self._order_itself))
+
+    def _let_in(self, auto: AutoMembers) -> None:
+        """As assembly.py has it: look again and again."""
+        run = self._in_process(self.boot)
+
+        def look() -> None:
+            now = self._scheduler.now()
+            if self.driver is not None:
+                auto.look(self.driver.core.status(now), now)
+            self._scheduler.schedule(now + int(LOOK_S * 1e6), lambda: run(look))
+
+        look()
+
+    def _order_itself(self, command: str, given: Mapping[str, str], reply: CommandReplied) -> None:
+        self.order(command, given, self._scheduler.now() + OWN_ORDER_US, reply)
 
     # --- the process --------------------------------------------------------------------------------------------
 
@@ -229,10 +275,24 @@ class Server:
 
         return WantRead(read.deadline_us, reply)
 
+    def order(self, command: str, given: Mapping[str, str], deadline_us: int, reply: CommandReplied) -> None:
+        """An operator's command, as `runtime/obeying.py` takes it."""
+        if self.driver is None:
+            reply(CommandOutcome(command, self.name, "no-link", "nobody is there"))
+            return
+        spec = find(command)
+        assert spec is not None, command
+        applicants = self.driver.core.status(self._scheduler.now()).applicants
+        filled = of_applicant(command, check(spec, given), applicants)
+        if isinstance(filled, CommandOutcome):
+            reply(filled)
+        else:
+            self.post(WantOrder(command, deadline_us, reply, filled))
+
     def transition(self, kind: str, term: int, role: str, detail: dict[str, str | int | bool]) -> None:
         """TraceSink."""
         self._sequence += 1
-        self._observer.on_news(self, kind, str(detail.get("phase", "")))
+        self._observer.on_told(self, kind, detail)
         self.told[kind] = self.told.get(kind, 0) + 1
         at_us = self._wall_us()
         self._observer.on_line(to_line(TraceEvent(self._sequence, at_us, self.label, kind, term, role, detail)))
@@ -314,8 +374,20 @@ class Server:
     def _wall_us(self) -> int:
         return EPOCH_US + self._scheduler.now() + self.wall_offset_us
 
-    def _configured(self, links: PeerLinks, change: ConfigChanged) -> None:
-        links.set_cluster_id(change.cluster_id)
+    def _open_door(self, endpoint: SimCarrier, links: PeerLinks, membership: Membership, boot: str) -> None:
+        """Links follow the membership, and who is no member may come and ask."""
+        run = self._in_process(boot)
+
+        def later(seconds: float, action: Callable[[], None]) -> None:
+            self._scheduler.schedule(self._scheduler.now() + int(seconds * 1e6), lambda: run(action))
+
+        def follow() -> None:
+            members = membership.peers
+            endpoint.set_peers((*members, *(name for name in guests.addresses() if name not in members)))
+
+        guests = Guests(membership, GUESTS_MAX, links.hears, links.forget, follow, later)
+        membership.observe(follow)
+        links.open_door(guests)
 
     def _fatal(self, error: StorageError) -> None:
         self.failed = str(error)
@@ -339,6 +411,11 @@ class Server:
                 item.reply(ReadFailed("connection", "the connection broke"))
             elif isinstance(item, WantOrder):
                 item.reply(CommandOutcome(item.command, self.name, "unknown", "the connection broke"))
+
+
+def _address(name: str) -> MemberAddress:
+    """Where the simulated network finds a server: under its name."""
+    return MemberAddress(name, name, PORT)
 
 
 class _Observed:

@@ -12,16 +12,13 @@ the cache, but no later sync writes them (as Linux does; PostgreSQL learned of i
 
 import errno
 import os
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
+from node.simulation.chance import Chance
 from node.storage.files import LOCK_NAME, FolderInUse
 
 SECTOR_BYTES = 512
 T = TypeVar("T")
-
-
-class Chance(Protocol):
-    def random(self) -> float: ...
 
 
 class _Inode:

@@ -1,31 +1,52 @@
-"""All that may go wrong in a world, and the orders that operators give meanwhile; what, where and when by chance.
+"""All that may go wrong in a world; what, where and when by chance.
 
 Why it exists: one place to look for what the product is put through. It must not judge: see invariants.py and world.py.
 Every fault says whether it did anything, and only then is counted: one that never struck proves nothing.
 """
 
 import errno
-from collections.abc import Callable
-from random import Random
-from typing import TypeVar
+from collections.abc import Callable, Mapping
 
-from node.raft.types import Role
-from node.runtime.inputs import WantOrder
-from node.runtime.ports import CommandOutcome
+from node.simulation.chance import Chance, pick
+from node.simulation.invariants import Invariants, Violation
+from node.simulation.network import SimNetwork
+from node.simulation.scheduler import Scheduler
+from node.simulation.server import Server
+from node.simulation.striking import Acts
+from node.simulation.weather import Conditions
 from node.storage.errors import StorageError
-from tests.simulation.invariants import Invariants, Violation
-from tests.simulation.network import Conditions, SimNetwork
-from tests.simulation.scheduler import Scheduler
-from tests.simulation.server import Server
 
-T = TypeVar("T")
+Fault = Callable[[], bool]
+FaultsNeed = tuple[
+    list[Server],
+    SimNetwork,
+    Scheduler,
+    Acts,
+    Invariants,
+    Callable[[bytes], None],
+    Callable[[str], Server],
+    int,
+]
 
-ORDER_TIMEOUT_US = 2_000_000
 SILENCE_US_MAX = 6_000_000
 """How long a disk is silent; one of three stays so until peace."""
+IN_THE_MIDDLE = 0.5
+"""How likely a fault strikes in the middle of an install, or of a change of members."""
+INSTALL_US_MAX = 12_000
+"""How long an install takes, mostly."""
 SLOW_SYNC_US_MAX = 2_000_000
 LATE_WORDS_US_MAX = 3_000_000
 YEAR_US = 365 * 24 * 3_600 * 1_000_000
+
+
+def partial_of(act: Callable[[Server], bool], server: Server) -> Callable[[], bool]:
+    """The act, of that server, under its own name."""
+
+    def of_server() -> bool:
+        return act(server)
+
+    of_server.__name__ = act.__name__
+    return of_server
 
 
 class Faults:
@@ -36,23 +57,19 @@ class Faults:
         servers: list[Server],
         network: SimNetwork,
         scheduler: Scheduler,
-        rng: Random,
+        acts: Acts,
         invariants: Invariants,
         on_line: Callable[[bytes], None],
         second_process: Callable[[str], Server],
         ends_us: int,
     ) -> None:
-        self.done: dict[str, int] = {}
-        """How often each fault struck, by name."""
-        self.orders: dict[str, int] = {}
-        """Operators' orders asked, and answered by code."""
+        self.acts = acts
         self.lost = ""
         """Whose disk was lost; empty: nobody's. At most one in a world: a majority keeps everything."""
         self.refused_damage = 0
         self._servers = servers
         self._network = network
         self._scheduler = scheduler
-        self._rng = rng
         self._invariants = invariants
         self._on_line = on_line
         self._second_process = second_process
@@ -62,7 +79,6 @@ class Faults:
 
     def begin(self) -> None:
         self._scheduler.schedule(500_000, self._next_fault)
-        self._scheduler.schedule(700_000, self._next_order)
 
     def heal(self) -> None:
         """Everything works and everybody is up; what was lost stays lost."""
@@ -96,10 +112,34 @@ class Faults:
 
     # --- one fault after the other ------------------------------------------------------------------------------
 
-    def _next_fault(self) -> None:
+    def react(self, server: Server, kind: str, detail: Mapping[str, object]) -> None:
+        """Strike in the middle of what takes a few milliseconds only, which other faults would hardly ever meet."""
         if self._scheduler.now() >= self._ends_us:
             return
-        faults = [
+        if kind == "members" and self.acts.aside.random() < IN_THE_MIDDLE:
+            self.acts.strike(partial_of(self._isolate_who_changes, server))
+        elif kind == "snapshot-sent" and detail.get("phase") == "begun" and self.acts.aside.random() < IN_THE_MIDDLE:
+            peer = next((other for other in self._servers if other.name == detail["peer"]), None)
+            if peer is not None:
+                in_us = int(self.acts.aside.random() * INSTALL_US_MAX)
+                act = partial_of(self._kill_who_installs, peer)
+                self._scheduler.schedule(self._scheduler.now() + in_us, lambda: self.acts.strike(act))
+
+    def _isolate_who_changes(self, leader: Server) -> bool:
+        """A leader alone with a change of members that nobody else has: another leader overwrites it."""
+        others = tuple(server.label for server in self._servers if server is not leader)
+        self._network.partition((leader.label,), others)
+        return True
+
+    def _kill_who_installs(self, server: Server) -> bool:
+        if server.driver is None:
+            return False
+        self._down(server, Server.kill)
+        return True
+
+    def what_may_fail(self) -> list[Fault]:
+        """One of these is drawn each time."""
+        return [
             *(self._partition, self._isolate, self._isolate, self._one_way),
             *(self._mend, self._mend, self._mend, self._mend),
             *(self._kill, self._cut_power, self._cut_power_while_writing, self._all_at_once),
@@ -107,15 +147,17 @@ class Faults:
             *(self._silence_disk, self._silence_disk, self._slow_disk, self._break_disk, self._flip_a_bit),
             *(self._close_port, self._close_port, self._hold_words_up, self._leap_clock, self._second_of_a_name),
         ]
-        self._strike(self._pick(faults), b"fault")
+
+    def _next_fault(self) -> None:
+        if self._scheduler.now() >= self._ends_us:
+            return
+        self.acts.strike(pick(self._rng, self.what_may_fail()))
         wait_us = 100_000 + int(self._rng.random() * 600_000)
         self._scheduler.schedule(self._scheduler.now() + wait_us, self._next_fault)
 
-    def _strike(self, fault: Callable[[], bool], what: bytes) -> None:
-        name = fault.__name__
-        self._on_line(b"%d %s %s" % (self._scheduler.now(), what, name.encode()))
-        if fault():
-            self.done[name] = self.done.get(name, 0) + 1
+    @property
+    def _rng(self) -> Chance:
+        return self.acts.chance
 
     # --- the network --------------------------------------------------------------------------------------------
 
@@ -133,7 +175,7 @@ class Faults:
         return True
 
     def _one_way(self) -> bool:
-        self._network.cut(self._pick(self._servers).label, self._target().label)
+        self._network.cut(pick(self._rng, self._servers).label, self._target().label)
         return True
 
     def _mend(self) -> bool:
@@ -148,7 +190,7 @@ class Faults:
 
     def _hold_words_up(self) -> bool:
         """In one direction words take seconds, for a while; none is lost, and their order stays."""
-        here, there = self._pick(self._servers).label, self._target().label
+        here, there = pick(self._rng, self._servers).label, self._target().label
         if here == there:
             return False
         self._network.weather(here, there, Conditions(delay_max_us=LATE_WORDS_US_MAX))
@@ -181,7 +223,7 @@ class Faults:
     def _cut_power_while_writing(self) -> bool:
         server = self._target()
         server.disk.cut_after_operations = 1 + int(self._rng.random() * 6)
-        self._restart_later(server)
+        self.restart_later(server)
         return True
 
     def _all_at_once(self) -> bool:
@@ -224,13 +266,17 @@ class Faults:
         if twin is self._twin:
             self._twin = None
 
+    def may_be_lost(self, _server: Server) -> bool:
+        """Whether a majority keeps everything without this disk: one of each world, and none before birth."""
+        return not self.lost and len(self._invariants.committed) >= 2
+
     # --- disks --------------------------------------------------------------------------------------------------
 
     def _wipe(self) -> bool:
         """Only once a majority was born."""
-        if self.lost or self._flipped or len(self._invariants.committed) < 2:
-            return False
         server = self._target()
+        if self._flipped or not self.may_be_lost(server):
+            return False
         self.lost = server.label
         self._down(server, Server.wipe)
         return True
@@ -260,77 +306,47 @@ class Faults:
         disk = server.disk
         if server.driver is None or disk.failing:
             return False
-        operation = self._pick(["pwrite", "sync", "sync"])
-        disk.break_down(operation, self._pick([errno.EIO, errno.ENOSPC]))
+        operation = pick(self._rng, ["pwrite", "sync", "sync"])
+        disk.break_down(operation, pick(self._rng, [errno.EIO, errno.ENOSPC]))
 
         def mend() -> None:
             if disk is server.disk:
                 disk.heal()
                 disk.failing = False
-                self._restart_later(server)
+                self.restart_later(server)
 
         self._later(1_500_000, mend)
         return True
 
     def _flip_a_bit(self) -> bool:
         """While a server is down, one bit of what its log's segments hold comes to be another."""
-        if self.lost or self._flipped or len(self._invariants.committed) < 2:
-            return False
         server = self._target()
-        if server.disk.failing:
+        if self._flipped or server.disk.failing or not self.may_be_lost(server):
             return False
         self._down(server, Server.kill)
         segments = [(n, data) for n, data in server.disk.content().items() if n.endswith(".wal") and any(data)]
         if not segments:
             return False
-        name, data = self._pick(segments)
+        name, data = pick(self._rng, segments)
         bit = int(self._rng.random() * len(data.rstrip(b"\0")) * 8)
         server.disk.flip(name, bit // 8, 1 << bit % 8)
         self._flipped = server.label
-        return True
-
-    # --- orders -------------------------------------------------------------------------------------------------
-
-    def _next_order(self) -> None:
-        """Beside the faults, not in their place: operators act in any weather."""
-        if self._scheduler.now() >= self._ends_us:
-            return
-        self._strike(self._pick([self._transfer, self._transfer, self._trigger_election]), b"order")
-        wait_us = 500_000 + int(self._rng.random() * 2_000_000)
-        self._scheduler.schedule(self._scheduler.now() + wait_us, self._next_order)
-
-    def _transfer(self) -> bool:
-        """An operator wants another to lead; asked of anybody, it is refused."""
-        return self._order(self._target(), "transfer_leadership", self._pick(self._servers).name)
-
-    def _trigger_election(self) -> bool:
-        return self._order(self._pick(self._servers), "trigger_election", "")
-
-    def _order(self, server: Server, command: str, target: str) -> bool:
-        if server.driver is None:
-            return False
-        self.orders["asked"] = self.orders.get("asked", 0) + 1
-
-        def reply(outcome: CommandOutcome) -> None:
-            self.orders[outcome.code] = self.orders.get(outcome.code, 0) + 1
-
-        deadline_us = self._scheduler.now() + ORDER_TIMEOUT_US
-        server.post(WantOrder(command, deadline_us, reply, {"target": target}))
         return True
 
     # --- who and when -------------------------------------------------------------------------------------------
 
     def _target(self) -> Server:
         """Leaders are where it hurts: half of all faults go to one."""
-        leaders = [s for s in self._servers if s.driver is not None and s.driver.core.role is Role.LEADER]
-        return self._pick(leaders if leaders and self._rng.random() < 0.5 else self._servers)
+        leaders = [server for server in self._servers if server.leads]
+        return pick(self._rng, leaders if leaders and self._rng.random() < 0.5 else self._servers)
 
     def _down(self, server: Server, how: Callable[[Server], None]) -> None:
         how(server)
-        self._restart_later(server)
+        self.restart_later(server)
 
-    def _restart_later(self, server: Server) -> None:
-        at_us = self._scheduler.now() + 50_000 + int(self._rng.random() * 900_000)
+    def restart_later(self, server: Server) -> None:
+        """Another process begins within a second, and is tried again."""
+        at_us = self._scheduler.now() + 50_000 + int(self.acts.aside.random() * 900_000)
         self._scheduler.schedule(at_us, lambda: self._ensure(server))
 
     def _ensure(self, server: Server) -> None:
@@ -338,7 +354,7 @@ class Faults:
         if server.driver is None and not server.disk.silent:
             self.start(server)
         if server.driver is None:
-            self._restart_later(server)
+            self.restart_later(server)
 
     def _resume(self, server: Server, boot: str) -> None:
         if server.paused and server.boot == boot:
@@ -346,6 +362,3 @@ class Faults:
 
     def _later(self, within_us: int, action: Callable[[], None]) -> None:
         self._scheduler.schedule(self._scheduler.now() + int(self._rng.random() * within_us), action)
-
-    def _pick(self, of: list[T]) -> T:
-        return of[int(self._rng.random() * len(of))]

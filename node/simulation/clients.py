@@ -5,16 +5,19 @@ that began after a write was acknowledged, or after another read was answered, m
 """
 
 from collections.abc import Callable, Sequence
-from random import Random
 
 from node.runtime.inputs import WantRead, WantWrite
 from node.runtime.ports import Done, NotProposed, Outcome, ReadFailed
+from node.simulation.chance import Chance
+from node.simulation.invariants import Invariants, Violation
+from node.simulation.scheduler import Scheduler
+from node.simulation.server import Server
 from node.statemachine.writes import Put, encode_write
-from tests.simulation.invariants import Invariants, Violation
-from tests.simulation.scheduler import Scheduler
-from tests.simulation.server import Server
 
 TIMEOUT_US = 1_000_000
+LONG_EVERY = 8
+LONG_BYTES = 1_200
+"""Now and then a value is longer than two sectors, so that a power failure can tear the frame that it is in."""
 
 
 class Tallies:
@@ -26,6 +29,8 @@ class Tallies:
         self.writes_refused = 0
         self.reads_done = 0
         self.reads_failed = 0
+        self.written_us = -1
+        """When the last write was acknowledged."""
         self.seen_index = 0
         """The highest log index that any client knows of: the least that a read from now on must show."""
 
@@ -38,7 +43,7 @@ class Client:
         number: int,
         servers: Sequence[Server],
         scheduler: Scheduler,
-        rng: Random,
+        rng: Chance,
         invariants: Invariants,
         tallies: Tallies,
         report: Callable[[bytes], None],
@@ -73,12 +78,14 @@ class Client:
     def _write(self, server: Server) -> None:
         self._value += 1
         value = b"%d" % self._value
+        padding = b"." * LONG_BYTES if self._value % LONG_EVERY == 0 else b""
 
         def reply(outcome: Outcome) -> None:
             self._report(b"%d %s=%s %r" % (self._scheduler.now(), self.key, value, type(outcome).__name__))
             if isinstance(outcome, Done):
                 self._invariants.acknowledged(outcome.index, outcome.term)
                 self._tallies.writes_done += 1
+                self._tallies.written_us = self._scheduler.now()
                 self._tallies.seen_index = max(self._tallies.seen_index, outcome.index)
                 self.acknowledged.append(value)
             elif isinstance(outcome, NotProposed):
@@ -87,7 +94,7 @@ class Client:
                 self._tallies.writes_unknown += 1
             self.begin()
 
-        command = encode_write(Put(self.key, value))
+        command = encode_write(Put(self.key, value + padding))
         server.post(WantWrite(command, self._scheduler.now() + TIMEOUT_US, reply))
 
     def _read(self, server: Server) -> None:
