@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 from aiohttp import web
 
 from node.api.answers import Problem, malformed
+from node.api.once import NO_SESSION, Numbers
 
 REQUEST_LINE_BYTES_MAX = 64 * 1024
 """A longer URL is refused by the framework (414). It alone bounds the keys that one reads, deletes or lists by: some
@@ -24,14 +25,11 @@ NUMBER_MAX = 2**63 - 1
 
 NAME_CHARS_MAX = 64
 
-SESSION_HEADERS = ("Raft-Session", "Raft-Sequence")
+SESSION_HEADERS = ("Raft-Session", "Raft-Sequence", "Raft-Answered")
 
 _BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 _ETAG = re.compile('"([0-9]{1,19})"')
 _POSITIVE = re.compile("[0-9]{1,19}")
-
-Session = tuple[int, int]
-"""A client's session and the number of a write in it; (0, 0): none."""
 
 
 def target_of(request: web.BaseRequest) -> tuple[str | None, str, str]:
@@ -133,19 +131,26 @@ def precondition(request: web.BaseRequest) -> int | None:
     return None
 
 
-def session_of(request: web.BaseRequest) -> Session:
-    """What `Raft-Session` and `Raft-Sequence` name, for the entry: two positive numbers, both or none."""
-    numbers: list[int] = []
-    for name in SESSION_HEADERS:
-        given = request.headers.getall(name, [])
-        if not given:
-            continue
-        if len(given) > 1 or not _POSITIVE.fullmatch(given[0].strip()) or not 1 <= int(given[0]) <= NUMBER_MAX:
-            raise malformed(name, f"{name} is, once, a whole number from 1 to {NUMBER_MAX}")
-        numbers.append(int(given[0]))
-    if len(numbers) == 1:
-        raise malformed(SESSION_HEADERS[0], f"{' and '.join(SESSION_HEADERS)} come together or not at all")
-    return (numbers[0], numbers[1]) if numbers else (0, 0)
+def session_of(request: web.BaseRequest) -> Numbers:
+    """What the headers of a write in a session say: session and sequence, or none of the three."""
+    session, sequence, answered = (_positive(request, name) for name in SESSION_HEADERS)
+    if session is None and sequence is None and answered is None:
+        return NO_SESSION
+    if session is None or sequence is None:
+        raise malformed(SESSION_HEADERS[0], f"{' and '.join(SESSION_HEADERS[:2])} come together or not at all")
+    if (answered or 0) >= sequence:
+        raise malformed(SESSION_HEADERS[2], f"{SESSION_HEADERS[2]} is below {SESSION_HEADERS[1]}")
+    return Numbers(session, sequence, answered or 0)
+
+
+def _positive(request: web.BaseRequest, name: str) -> int | None:
+    """The number in a header; None where it is not there."""
+    given = request.headers.getall(name, [])
+    if not given:
+        return None
+    if len(given) > 1 or not _POSITIVE.fullmatch(given[0].strip()) or not 1 <= int(given[0]) <= NUMBER_MAX:
+        raise malformed(name, f"{name} is, once, a whole number from 1 to {NUMBER_MAX}")
+    return int(given[0])
 
 
 def too_large(what: str, limit_bytes: int, cure: str = "") -> Problem:
