@@ -99,7 +99,7 @@ def test_a_hello_is_good_for_its_own_link_only() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"version": PROTOCOL_VERSION + 1}, "protocol version 5 is not known here (4)"),
+        ({"version": PROTOCOL_VERSION + 1}, "protocol version 6 is not known here (5)"),
         ({"name": "x"}, "the hello names x, the link b"),
         ({"lane": Lane.BULK}, "the hello names lane bulk, the link control"),
         ({"cluster_id": "c2"}, "cluster id c2 is not ours (c1)"),
