@@ -205,6 +205,14 @@ def test_a_session_ends_when_it_was_not_used_for_its_time_and_not_before(log: Lo
     assert (len(log.store.sessions), log.store.sessions.size_bytes, log.store.sessions.expired) == (0, 0, 1)
 
 
+def test_a_short_session_ends_in_its_time_also_behind_a_longer_one(log: Log) -> None:
+    log.register(HOUR)
+    short = log.register(SECOND)
+    log.time_us = SECOND + 1
+    assert code(log.once(short, 1, Put(b"k", b"v"))) == "session-expired"
+    assert (len(log.store.sessions), log.store.sessions.size_bytes) == (1, SESSION_BYTES)
+
+
 def test_what_expired_goes_by_itself_a_few_at_each_write_of_others(log: Log) -> None:
     for _ in range(20):
         log.register(SECOND)
