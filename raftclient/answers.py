@@ -6,6 +6,7 @@ settles a first attempt may say nothing of an earlier one that was not answered.
 
 import contextlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -15,6 +16,9 @@ from raftclient.errors import NotDone, OutcomeUnknown, RevisionMismatch
 
 SESSION_GONE = ("session-expired", "sequence-answered", "sequence-reused")
 """Codes of refusals that are about the session, not about the write: nothing was done now."""
+
+
+_SESSION = re.compile("[0-9A-Za-z-]{1,64}")
 
 
 class Request(NamedTuple):
@@ -46,10 +50,10 @@ class Answer(NamedTuple):
         found = int(etag) if etag.isdecimal() else self.said().get("revision")
         return found if isinstance(found, int) else 0
 
-    def session(self) -> int:
-        """The number of a new session; 0 where no node answers like this."""
+    def session(self) -> str:
+        """What a new session is called; empty where no node answers like this."""
         found = self.said().get("session")
-        return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else 0
+        return found if isinstance(found, str) and _SESSION.fullmatch(found) else ""
 
 
 class Failed(Exception):

@@ -9,10 +9,10 @@ WRITES_MAX = 200
 
 
 class Window:
-    """`number`: of the session."""
+    """`session`: what the cluster calls it."""
 
-    def __init__(self, number: int) -> None:
-        self.number = number
+    def __init__(self, session: str) -> None:
+        self.session = session
         self._next = 1
         self._waiting: dict[int, None] = {}
 
@@ -41,5 +41,5 @@ class Window:
     def headers(self, sequence: int) -> dict[str, str]:
         """What says that a request is that write of this session."""
         answered = min(self.answered, sequence - 1)
-        numbers = {"Raft-Session": str(self.number), "Raft-Sequence": str(sequence)}
+        numbers = {"Raft-Session": self.session, "Raft-Sequence": str(sequence)}
         return {**numbers, "Raft-Answered": str(answered)} if answered else numbers

@@ -29,6 +29,7 @@ SESSION_HEADERS = ("Raft-Session", "Raft-Sequence", "Raft-Answered")
 
 _BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 _ETAG = re.compile('"([0-9]{1,19})"')
+_SESSION = re.compile("([0-9A-Za-z]{1,8})-([0-9]{1,19})")
 _POSITIVE = re.compile("[0-9]{1,19}")
 
 
@@ -133,24 +134,37 @@ def precondition(request: web.BaseRequest) -> int | None:
 
 def session_of(request: web.BaseRequest) -> Numbers:
     """What the headers of a write in a session say: session and sequence, or none of the three."""
-    session, sequence, answered = (_positive(request, name) for name in SESSION_HEADERS)
+    session = _one(request, SESSION_HEADERS[0], _SESSION, "what POST /sessions gave, as in 4f1c2a7b-9")
+    sequence, answered = (_positive(request, name) for name in SESSION_HEADERS[1:])
     if session is None and sequence is None and answered is None:
         return NO_SESSION
     if session is None or sequence is None:
         raise malformed(SESSION_HEADERS[0], f"{' and '.join(SESSION_HEADERS[:2])} come together or not at all")
     if (answered or 0) >= sequence:
         raise malformed(SESSION_HEADERS[2], f"{SESSION_HEADERS[2]} is below {SESSION_HEADERS[1]}")
-    return Numbers(session, sequence, answered or 0)
+    return Numbers(_in_bounds(SESSION_HEADERS[0], session[2]), sequence, answered or 0, session[1])
 
 
 def _positive(request: web.BaseRequest, name: str) -> int | None:
-    """The number in a header; None where it is not there."""
+    found = _one(request, name, _POSITIVE, f"a whole number from 1 to {NUMBER_MAX}")
+    return None if found is None else _in_bounds(name, found[0])
+
+
+def _one(request: web.BaseRequest, name: str, form: re.Pattern[str], what: str) -> re.Match[str] | None:
+    """What a header says, once; None where it is not there."""
     given = request.headers.getall(name, [])
     if not given:
         return None
-    if len(given) > 1 or not _POSITIVE.fullmatch(given[0].strip()) or not 1 <= int(given[0]) <= NUMBER_MAX:
-        raise malformed(name, f"{name} is, once, a whole number from 1 to {NUMBER_MAX}")
-    return int(given[0])
+    found = form.fullmatch(given[0].strip())
+    if len(given) > 1 or found is None:
+        raise malformed(name, f"{name} is, once, {what}")
+    return found
+
+
+def _in_bounds(name: str, digits: str) -> int:
+    if not 1 <= int(digits) <= NUMBER_MAX:
+        raise malformed(name, f"{name} holds a whole number from 1 to {NUMBER_MAX}")
+    return int(digits)
 
 
 def too_large(what: str, limit_bytes: int, cure: str = "") -> Problem:

@@ -19,8 +19,8 @@ from node.api.inputs import (
     target_of,
     too_large,
 )
-from node.api.kv_answers import missing, named, result_of, row, store_full, unexpected, unreadable
-from node.api.once import Numbers, encoded
+from node.api.kv_answers import missing, named, result_of, row, session_refused, store_full, unexpected, unreadable
+from node.api.once import Numbers, OwnCluster, encoded
 from node.api.pages import next_page
 from node.api.quota import Quota
 from node.api.slices import ReadJob, Slices
@@ -83,6 +83,7 @@ class KeyValueApi:
         self, handle: NodeHandle, store: StoreView, metrics: Metrics, slices: Slices, quota: Quota | None = None
     ) -> None:
         self._handle = handle
+        self._cluster = OwnCluster(handle)
         self._quota = quota or Quota(store)
         self._store = store
         self._metrics = metrics
@@ -182,6 +183,9 @@ class KeyValueApi:
     async def _write(
         self, key: bytes, write: Put | DeleteRange, demanded: int | None, timeout_us: int | None, numbers: Numbers
     ) -> Result:
+        foreign = self._cluster.refusal(numbers)
+        if foreign is not None:
+            raise session_refused(foreign, self._metrics)
         command: StoreWrite = write
         if demanded is not None:
             same = Compare(key, Target.MOD_REVISION, Relation.EQUAL, demanded)

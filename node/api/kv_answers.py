@@ -70,11 +70,11 @@ def result_of(outcome: Outcome, metrics: Metrics) -> Result:
     """The store's answer to a write, or a `Problem` that says what became of it. It is counted."""
     if isinstance(outcome, Done):
         result = cast(Result, outcome.result)
+        if isinstance(result, Refused) and result.code in SESSION_REFUSALS:
+            raise session_refused(result, metrics)
         metrics.proposal(count_of(result))
         if isinstance(result, Untold):
             raise _untold("its answer was too long to be kept", outcome.index)
-        if isinstance(result, Refused) and result.code in SESSION_REFUSALS:
-            raise Problem(410 if result.code == SESSION_EXPIRED else 409, result.code, result.message)
         return result
     if isinstance(outcome, DoneUntold):
         metrics.proposal("done-untold")
@@ -84,6 +84,12 @@ def result_of(outcome: Outcome, metrics: Metrics) -> Result:
         raise Problem(504, "unknown outcome", outcome.reason)
     metrics.proposal(outcome.code)
     raise refusal(outcome)
+
+
+def session_refused(refused: Refused, metrics: Metrics) -> Problem:
+    """410 where there is no such session, 409 where its numbers cannot be. It is counted."""
+    metrics.proposal(refused.code)
+    return Problem(410 if refused.code == SESSION_EXPIRED else 409, refused.code, refused.message)
 
 
 def _untold(reason: str, index: int) -> Problem:

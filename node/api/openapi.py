@@ -68,9 +68,10 @@ _TIMEOUT = _number("timeout_ms", 1, 60_000)
 _CONDITIONS = (_parameter("If-Match", TEXT, "header"), _parameter("If-None-Match", {"enum": ["*"]}, "header"))
 _POSITIVE: Schema = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
 _SESSION = tuple(
-    _parameter(name, _POSITIVE, "header", text)
-    for name, text in zip(
+    _parameter(name, schema, "header", text)
+    for name, schema, text in zip(
         SESSION_HEADERS,
+        ({"type": "string", "pattern": "^[0-9A-Za-z]{1,8}-[1-9][0-9]{0,17}$"}, _POSITIVE, _POSITIVE),
         (
             "what `POST /sessions` gave; with Raft-Sequence: the write is done once, however often it is sent",
             "the number of this write in the session, counted upwards; the same each time that it is sent",

@@ -11,6 +11,7 @@ from aiohttp import web
 from node.api.answers import json_answer
 from node.api.inputs import Query, target_of
 from node.api.kv_answers import result_of, unexpected
+from node.api.once import OwnCluster
 from node.observe.metrics import Metrics
 from node.runtime.ports import NodeHandle, Unknown
 from node.statemachine.sessions import IDLE_US_MAX
@@ -29,6 +30,7 @@ class SessionsApi:
 
     def __init__(self, handle: NodeHandle, metrics: Metrics) -> None:
         self._handle = handle
+        self._cluster = OwnCluster(handle)
         self._metrics = metrics
 
     def routes(self) -> list[web.RouteDef]:
@@ -48,4 +50,4 @@ class SessionsApi:
         result = result_of(outcome, self._metrics)
         if not isinstance(result, Registered):
             raise unexpected(result)
-        return json_answer({"session": result.session, "idle_ms": result.idle_us // 1000})
+        return json_answer({"session": self._cluster.name(result.session), "idle_ms": result.idle_us // 1000})

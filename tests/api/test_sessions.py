@@ -5,11 +5,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
+from node.runtime.ports import NotProposed
 from node.statemachine import sessions as module
 from node.statemachine.writes import KeyValue, Put
 from tests.api.double import Server, client_of, serving
+
+MARK = "c" * 8
+"""Of the cluster id of `ScriptedNode`."""
+UNKNOWN = f"{MARK}-99"
 
 
 def text(data: bytes) -> str:
@@ -29,15 +35,15 @@ REQUESTS: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 
 
-def numbers(session: int, sequence: int, answered: int = 0) -> dict[str, str]:
-    named = {"Raft-Session": str(session), "Raft-Sequence": str(sequence)}
+def numbers(session: str, sequence: int, answered: int = 0) -> dict[str, str]:
+    named = {"Raft-Session": session, "Raft-Sequence": str(sequence)}
     return {**named, "Raft-Answered": str(answered)} if answered else named
 
 
-async def register(http: aiohttp.ClientSession, query: str = "") -> int:
+async def register(http: aiohttp.ClientSession, query: str = "") -> str:
     async with http.post(f"/sessions{query}") as answer:
         assert answer.status == 200, await answer.text()
-        return int((await answer.json())["session"])
+        return str((await answer.json())["session"])
 
 
 async def send(http: aiohttp.ClientSession, what: str, headers: Mapping[str, str]) -> tuple[int, str | None, Any]:
@@ -73,7 +79,7 @@ async def test_a_write_in_a_session_that_is_not_there_is_refused_with_what_it_me
     async with serving() as server, client_of(server) as http:
         server.node.do(Put(b"old", b"1"))
         revision = server.node.store.revision
-        status, _, body = await send(http, what, numbers(99, 1))
+        status, _, body = await send(http, what, numbers(UNKNOWN, 1))
         if what.startswith("/v3"):
             assert (status, body["code"]) == (404, 5)
             assert body["message"].startswith("etcdserver: there is no session 99 (any more)")
@@ -81,6 +87,28 @@ async def test_a_write_in_a_session_that_is_not_there_is_refused_with_what_it_me
             assert (status, body["error"]) == (410, "session-expired")
         assert "register a new session" in body["message"]
         assert server.node.store.revision == revision
+
+
+@pytest.mark.parametrize("what", REQUESTS)
+async def test_a_session_of_another_cluster_is_refused_before_anything_is_proposed(what: str) -> None:
+    """One that was made from a backup goes on from an older index: number 1 there is somebody else's session."""
+    async with serving() as server, client_of(server) as http:
+        await register(http)
+        status, _, body = await send(http, what, numbers("dddddddd-1", 1))
+        assert status == (404 if what.startswith("/v3") else 410)
+        assert "session dddddddd-1 is one of another cluster" in body["message"]
+        assert len(server.node.proposed) == 1
+        assert server.metrics.proposals == {"done": 1, "session-expired": 1}
+
+
+async def test_a_node_before_birth_says_so_and_not_that_a_session_expired() -> None:
+    async with serving() as server, client_of(server) as http:
+        server.node.own_status = msgspec.structs.replace(
+            server.node.own_status, core=msgspec.structs.replace(server.node.own_status.core, cluster_id="")
+        )
+        server.node.outcome = NotProposed("not-born", "waits for n2")
+        for what in ("put", "/v3 put"):
+            assert (await send(http, what, numbers(UNKNOWN, 1)))[0] == 503
 
 
 async def test_numbers_that_are_answered_or_reused_are_refused_with_their_own_codes() -> None:
@@ -101,7 +129,11 @@ async def test_numbers_that_are_answered_or_reused_are_refused_with_their_own_co
 @pytest.mark.parametrize("what", [what for what in REQUESTS if what.startswith("/v3")])
 async def test_etcds_form_of_numbers_that_make_no_sense(what: str) -> None:
     async with serving() as server, client_of(server) as http:
-        for headers in ({"Raft-Session": "1"}, numbers(1, 1, answered=1), {"Raft-Session": "x", "Raft-Sequence": "1"}):
+        for headers in (
+            {"Raft-Session": "c1-1"},
+            numbers("c1-1", 1, answered=1),
+            {"Raft-Session": "x", "Raft-Sequence": "1"},
+        ):
             status, _, body = await send(http, what, headers)
             assert (status, body["code"]) == (400, 3)
             assert "Raft-" in body["message"]
@@ -114,8 +146,8 @@ async def test_etcds_form_of_numbers_that_make_no_sense(what: str) -> None:
 async def test_a_session_says_how_long_it_may_be_idle(query: str, idle_ms: int) -> None:
     async with serving() as server, client_of(server) as http:
         async with http.post(f"/sessions{query}") as answer:
-            assert (await answer.json()) == {"session": 1, "idle_ms": idle_ms}
-        assert await register(http, query) == 2
+            assert (await answer.json()) == {"session": f"{MARK}-1", "idle_ms": idle_ms}
+        assert await register(http, query) == f"{MARK}-2"
         assert server.node.store.sessions.all()[0].idle_us == idle_ms * 1000
 
 

@@ -70,7 +70,7 @@ class Breaking:
             return True
         if path.startswith("/sessions"):
             self.registered += 1
-            given = answer(200, {"session": self.registered, "idle_ms": 1000})
+            given = answer(200, {"session": f"c1-{self.registered}", "idle_ms": 1000})
             return await self._do(self.sessions.pop(0) if self.sessions else given, head, reader, writer)
         self.requests.append(f"{method} {path.partition('?')[0]}")
         self.heads.append(head)

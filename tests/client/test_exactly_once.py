@@ -19,7 +19,7 @@ def numbers(server: Breaking) -> list[tuple[int, int, int]]:
     """Session, sequence and answered of each request that reached the server; zeros where there are none."""
     found = []
     for head in server.heads:
-        named = dict(re.findall(r"Raft-(\w+): (\d+)", head))
+        named = dict(re.findall(r"Raft-(\w+): (?:c1-)?(\d+)", head))
         found.append(tuple(int(named.get(name, 0)) for name in ("Session", "Sequence", "Answered")))
     return found  # type: ignore[return-value]
 
@@ -208,8 +208,8 @@ async def test_closing_while_a_session_is_asked_for_writes_nothing() -> None:
         assert server.requests == []
 
 
-@pytest.mark.parametrize("given", [0, -1, True, "1", None, 1.5])
-async def test_what_is_no_number_of_a_session_is_no_session(given: Any) -> None:
+@pytest.mark.parametrize("given", [0, 7, True, "", "a b", "x\r\nEvil: 1", "s" * 65, None, ["c1-1"]])
+async def test_what_is_no_name_of_a_session_is_no_session(given: Any) -> None:
     async with breaking() as server, RaftClient([server.url]) as client:
         server.sessions = [answer(200, {"session": given})]
         assert await client.put("k", "v") == 7

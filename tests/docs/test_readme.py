@@ -26,7 +26,7 @@ FOLLOWED = (
     "raft-node command n1",
     "raft-chaos status",
     "import asyncio",
-    "SESSION=$(curl -X POST localhost:8001/sessions | grep -o '[0-9]*' | head -1)",
+    "SESSION=$(curl -X POST localhost:8001/sessions | cut -d'\"' -f4)",
     "curl http://127.0.0.1:8080/",
 )
 """First lines of the blocks that the test below follows, in the README's order."""

@@ -26,7 +26,7 @@ from node.api.etcd.requests import (
     txn_of,
 )
 from node.api.etcd.schema import Message
-from node.api.once import NO_SESSION, Numbers, count_of, encoded
+from node.api.once import NO_SESSION, Numbers, OwnCluster, count_of, encoded
 from node.api.quota import Quota, grows
 from node.api.slices import ReadJob, Slices
 from node.observe.metrics import Metrics
@@ -123,6 +123,7 @@ class EtcdCalls:
     ) -> None:
         self.quota = quota
         self._handle = handle
+        self._cluster = OwnCluster(handle)
         self._store = store
         self._metrics = metrics
         self._term = term
@@ -230,6 +231,10 @@ class EtcdCalls:
             raise EtcdError(Code.RESOURCE_EXHAUSTED, errors.NO_SPACE)
 
     async def _write(self, command: StoreWrite, numbers: Numbers) -> Answered:
+        foreign = self._cluster.refusal(numbers)
+        if foreign is not None:
+            self._metrics.proposal(foreign.code)
+            return answered(foreign)
         try:
             data = encoded(command, numbers)
             outcome = await self._handle.propose(data, None, numbers.session, numbers.sequence)
