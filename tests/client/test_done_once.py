@@ -126,6 +126,7 @@ async def test_a_paused_node_holds_up_no_write_and_does_none_behind_the_back_of_
         assert (await row(cluster, "k"))["mod_revision"] == settled
 
 
+@pytest.mark.slowest
 @pytest.mark.usefixtures("many_snapshots")
 async def test_sessions_outlive_every_node_and_an_expired_one_says_so(tmp_path: Path) -> None:
     async with running_cluster(tmp_path, 3, *CALM) as cluster:
