@@ -4,6 +4,7 @@ It has a name of its own because an application has one site-packages for everyt
 It must import nothing of `node` or `chaos`, and neither imports it: it needs the standard library and aiohttp alone.
 """
 
-from raftclient.client import ClientError, NotDone, OutcomeUnknown, RaftClient, RevisionMismatch, Value
+from raftclient.client import RaftClient, Value
+from raftclient.errors import ClientError, NotDone, OutcomeUnknown, RevisionMismatch
 
 __all__ = ["ClientError", "NotDone", "OutcomeUnknown", "RaftClient", "RevisionMismatch", "Value"]

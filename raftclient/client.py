@@ -1,8 +1,9 @@
-"""A client for applications: finds the leader, repeats what is safe to repeat, says when an outcome is unknown.
+"""A client for applications: finds the leader, repeats what did not come through, and does no write twice.
 
 Why it exists: a write that failed on the way may have happened, and a program that repeats it does it twice. This
-client repeats a write only where it was provably never proposed: no connection was made, or the node said so with
-its own 503. It must not know anything of `node`, and must not hide an unknown outcome.
+client writes in a session of the cluster, which does a write once however often it comes; so it repeats until there is
+an answer, and says that an outcome is unknown only where the time of the call is up. It must not know anything of
+`node`, and must not hide an unknown outcome.
 
     async with RaftClient(["http://127.0.0.1:8001", "http://127.0.0.1:8002"]) as client:
         revision = await client.put("greeting", "hello")
@@ -14,24 +15,29 @@ After `OutcomeUnknown`, read the key: what is there settles a write that was mad
 
 import asyncio
 import contextlib
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
 import aiohttp
 from yarl import URL  # aiohttp's own: the only way to hand it a path that it leaves as it is
 
+from raftclient.answers import Answer, Failed, Request, SessionGone, failed, send_once, settled
 from raftclient.arguments import Text, endpoints_of, flag_of, key_of, revision_of, seconds_of, session_of, text_of
+from raftclient.errors import NotDone, OutcomeUnknown
+from raftclient.windows import Window
 
 CONNECT_SECONDS_MAX = 2.0
 READ_SECONDS_MAX = 2.0
 """One attempt of a read: a node that is paused takes connections and does not answer, and another one would."""
+WRITE_SECONDS_MAX = 2.0
+"""The first attempt of a write in a session likewise; twice as long for each that follows, since it may be the cluster
+that is slow, and not one node."""
 STATUS_SECONDS_MAX = 0.5
 SILENCE_SECONDS = 1.0
-"""A node that has not answered a call for so long is left by new calls, unless it still says that it leads. The write
-that waits there goes on waiting: it may have happened, so only that node can say what became of it."""
+"""A node that has not answered a call for so long is left by new calls, unless it still says that it leads. The attempt
+that waits there goes on waiting: it may have happened, and the answer of that node is the first that can come."""
 ATTEMPT_SECONDS_MIN = 0.25
 """With less time than this left, nothing is sent again: too late to be answered, it would make an unknown outcome."""
 BACKOFF_SECONDS_MIN, BACKOFF_SECONDS_MAX = 0.02, 0.2
@@ -50,87 +56,29 @@ class Value(NamedTuple):
     revision: int
 
 
-class ClientError(Exception):
-    """`key` and `endpoint` (the node that was asked last) say what it is about, `reason` why it failed."""
-
-    cure = ""
-
-    def __init__(self, method: str, key: bytes, endpoint: str, reason: str) -> None:
-        super().__init__(f"{method} {key[:100].decode(errors='replace')!r} at {endpoint}: {reason}; {self.cure}.")
-        self.key, self.endpoint, self.reason = key, endpoint, reason
-
-
-class NotDone(ClientError):
-    """Provably nothing happened, and nothing will. `status`: HTTP's where a node refused for good, else 0."""
-
-    cure = "nothing happened"
-    status = revision = 0
-
-
-class RevisionMismatch(NotDone):
-    """The key was not at the revision that the write demanded. `revision`: where it is, 0 for no such key."""
-
-
-class OutcomeUnknown(ClientError):
-    """The write may have happened, or may happen yet."""
-
-    cure = "the outcome is unknown: read the key before you repeat the write"
-
-
-class _Answer(NamedTuple):
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    def said(self) -> dict[str, Any]:
-        """The JSON object of the answer; empty where it is none."""
-        with contextlib.suppress(ValueError):
-            found = json.loads(self.body)
-            return found if isinstance(found, dict) else {}
-        return {}
-
-    def revision(self) -> int:
-        """From the ETag, else from the body, as after DELETE; 0 where no node answers like this."""
-        etag = self.headers.get("ETag", "").strip('"')
-        found = int(etag) if etag.isdecimal() else self.said().get("revision")
-        return found if isinstance(found, int) else 0
-
-
-class _Failed(Exception):
-    """No answer, or one that settles nothing; `safe`: the request had certainly no effect."""
-
-    def __init__(self, reason: str, safe: bool) -> None:
-        super().__init__(reason)
-        self.safe = safe
-
-
-def _failed(error: Exception) -> _Failed:
-    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
-        return _Failed(f"no connection ({error})", safe=True)
-    why = "silence" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
-    return _Failed(f"the request was sent, and no whole answer came ({why})", safe=False)
-
-
-async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """aiohttp repeats a PUT or DELETE by itself where a kept connection breaks: it must see none of its own errors."""
-    try:
-        return await handler(request)
-    except (aiohttp.ClientError, OSError) as error:
-        raise _failed(error) from None
-
-
 class RaftClient:
     """Any number of tasks may use one client; every call ends within `timeout_s`. `endpoints`: base URLs of nodes, or
-    of a Service before them. `session`: one to use instead of an own, not closed here. Counters: `attempts` (requests
-    for keys), `retries` (those after a call's first), `longest_stall_s` (the longest that a call took).
+    of a Service before them. `session`: an HTTP session to use instead of an own, not closed here. Counters: `attempts`
+    (requests for keys), `retries` (those after a call's first), `longest_stall_s` (the longest that a call took).
+
+    `exactly_once` False: no session of the cluster. A write is then repeated only where it was provably never proposed,
+    and `OutcomeUnknown` otherwise; so it is with nodes that know no sessions.
 
     Arguments of a wrong type are a TypeError, before anything is sent."""
 
     def __init__(
-        self, endpoints: Sequence[str], *, timeout_s: float = 15.0, session: aiohttp.ClientSession | None = None
+        self,
+        endpoints: Sequence[str],
+        *,
+        timeout_s: float = 15.0,
+        session: aiohttp.ClientSession | None = None,
+        exactly_once: bool = True,
     ) -> None:
         self._endpoints, self._timeout_s = endpoints_of(endpoints), seconds_of("timeout_s", timeout_s)
         self._session, self._is_own = session_of(session), session is None
+        self._exactly_once = flag_of("exactly_once", exactly_once)
+        self._window: Window | None = None
+        self._registering = asyncio.Lock()
         self._is_open = False
         self._current = 0
         self._leaving_until: dict[str, float] = {}
@@ -166,83 +114,146 @@ class RaftClient:
     async def get(self, key: Text, *, stale: bool = False) -> Value | None:
         """The value, linearizable, or with `stale` what the node that is asked has; None: no such key."""
         query = "consistency=stale&" if flag_of("stale", stale) else ""
-        answer = await self._call("GET", key_of(key), query=query)
+        given = key_of(key)
+        answer = await self._call(Request("GET", given, _path_of(given), query))
         return None if answer.status == 404 else Value(answer.body, answer.revision())
 
     async def put(self, key: Text, value: Text) -> int:
         """Set a value; the revision of the write."""
-        return (await self._call("PUT", key_of(key), text_of("value", value))).revision()
+        return (await self._write("PUT", key_of(key), text_of("value", value))).revision()
 
     async def compare_and_set(self, key: Text, value: Text, expect_revision: int) -> int:
         """Set a value only where the key is still at that revision (0: where there is none); the new revision.
         Raises `RevisionMismatch`."""
         demanded = revision_of(expect_revision)
-        return (await self._call("PUT", key_of(key), text_of("value", value), demanded)).revision()
+        return (await self._write("PUT", key_of(key), text_of("value", value), demanded)).revision()
 
     async def delete(self, key: Text, *, expect_revision: int | None = None) -> int | None:
         """Remove a key; the revision of the write, None where there was no such key. Raises `RevisionMismatch`."""
         demanded = None if expect_revision is None else revision_of(expect_revision)
-        answer = await self._call("DELETE", key_of(key), None, demanded)
+        answer = await self._write("DELETE", key_of(key), None, demanded)
         return None if answer.status == 404 else answer.revision()
 
     async def status(self) -> dict[str, dict[str, Any] | None]:
         """`/status` of every endpoint, None where there was no answer."""
         return dict(zip(self._endpoints, await asyncio.gather(*map(self._status, self._endpoints)), strict=True))
 
-    async def _call(
-        self, method: str, key: bytes, body: bytes | None = None, revision: int | None = None, query: str = ""
-    ) -> _Answer:
-        """Attempt after attempt until an answer settles the matter, one way or the other."""
-        loop = asyncio.get_running_loop()
-        began, wait, reason, attempts = loop.time(), BACKOFF_SECONDS_MIN, "no time", 0
+    # --- one call --------------------------------------------------------------------------------------------
+
+    async def _write(self, method: str, key: bytes, body: bytes | None, revision: int | None = None) -> Answer:
         demand = {} if revision is None else {"If-Match": f'"{revision}"'} if revision else {"If-None-Match": "*"}
-        quoted = quote(key, safe="").replace(".", "%2E")  # dots alone would be the name of a folder
+        return await self._call(Request(method, key, _path_of(key), "", body, demand))
+
+    async def _call(self, request: Request) -> Answer:
+        """Attempt after attempt, and where it writes session after session, until an answer settles the matter."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        until = began + self._timeout_s
         try:
-            while (left := began + self._timeout_s - loop.time()) > ATTEMPT_SECONDS_MIN or not attempts:
-                endpoint = self._endpoints[self._current]
-                self.attempts, self.retries, attempts = self.attempts + 1, self.retries + bool(attempts), attempts + 1
-                limit = min(left, READ_SECONDS_MAX) if method == "GET" else left
-                # The node's own time ends first: it can tell what was never proposed, a client's silence cannot.
-                path = f"/kv/{quoted}?{query}timeout_ms={max(1, min(60_000, int(limit * 900)))}"
-                silence = loop.call_later(SILENCE_SECONDS, self._move_on, endpoint)
+            while True:
+                window = None if request.method == "GET" else await self._session_for(request, until)
+                if window is None:
+                    return await self._attempt(request, until)
+                sequence = window.begin()
                 try:
-                    answer = await self._send(method, endpoint + path, limit, body, demand)
-                    if answer.headers.get("Connection", "").lower() == "close":
-                        self._leaving_until[endpoint] = loop.time() + LEAVING_SECONDS
-                        self._move_on(endpoint)
-                    return _settled(method, key, endpoint, answer)
-                except _Failed as error:
-                    reason = str(error)
-                    self._move_on(endpoint)
-                    if method != "GET" and not error.safe:
-                        raise OutcomeUnknown(method, key, endpoint, reason) from None
+                    return await self._attempt(request, until, window, sequence)
+                except SessionGone:
+                    self._window = None if self._window is window else self._window
                 finally:
-                    silence.cancel()
-                await asyncio.sleep(wait)
-                wait = min(wait * 2, BACKOFF_SECONDS_MAX)
-            raise NotDone(method, key, endpoint, f"{reason} ({attempts} attempts in {self._timeout_s:g} s)")
+                    window.end(sequence)
         finally:
             self.longest_stall_s = max(self.longest_stall_s, loop.time() - began)
 
-    async def _send(self, method: str, url: str, limit_s: float, body: bytes | None, demand: dict[str, str]) -> _Answer:
+    async def _attempt(self, request: Request, until: float, window: Window | None = None, sequence: int = 0) -> Answer:
+        """As long as nothing is settled and there is time. Without a window a write is sent again only where it was
+        provably never proposed; a new session may be asked for twice."""
+        loop = asyncio.get_running_loop()
+        method, may_repeat = request.method, window is not None or request.method in ("GET", "POST")
+        patience, wait, reason = (
+            READ_SECONDS_MAX if method == "GET" else WRITE_SECONDS_MAX,
+            BACKOFF_SECONDS_MIN,
+            "no time",
+        )
+        attempts, uncertain, endpoint = 0, False, self._endpoints[self._current]
+        while (left := until - loop.time()) > (ATTEMPT_SECONDS_MIN if attempts else 0) and (
+            self._is_open or not attempts
+        ):
+            endpoint = self._endpoints[self._current]
+            attempts += 1
+            if method != "POST":
+                self.attempts, self.retries = self.attempts + 1, self.retries + (attempts > 1)
+            limit = min(left, patience) if may_repeat else left
+            silence = loop.call_later(SILENCE_SECONDS, self._move_on, endpoint)
+            try:
+                numbers = window.headers(sequence) if window is not None else {}
+                return settled(request, endpoint, await self._ask(request, endpoint, limit, numbers), uncertain)
+            except Failed as error:
+                reason = str(error)
+                self._move_on(endpoint)
+                uncertain = uncertain or not (error.safe or method in ("GET", "POST"))
+                if uncertain and not may_repeat:
+                    break
+            finally:
+                silence.cancel()
+            patience = patience if method == "GET" else 2 * patience
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, BACKOFF_SECONDS_MAX)
+        if uncertain:
+            raise OutcomeUnknown(method, request.key, endpoint, reason)
+        raise NotDone(method, request.key, endpoint, f"{reason} ({attempts} attempts in {self._timeout_s:g} s)")
+
+    async def _ask(self, request: Request, endpoint: str, limit: float, numbers: dict[str, str]) -> Answer:
+        # The node's own time ends first: it can tell what was never proposed, a client's silence cannot.
+        query = f"{request.query}timeout_ms={max(1, min(60_000, int(limit * 900)))}"
+        headers = {**request.headers, **numbers}
+        answer = await self._send(request.method, f"{endpoint}{request.path}?{query}", limit, request.body, headers)
+        if answer.headers.get("Connection", "").lower() == "close":
+            self._leaving_until[endpoint] = asyncio.get_running_loop().time() + LEAVING_SECONDS
+            self._move_on(endpoint)
+        return answer
+
+    async def _session_for(self, request: Request, until: float) -> Window | None:
+        """A session with room for one write more; None: without one. Raises `NotDone` where there is none in time."""
+        endpoint = self._endpoints[self._current]
+        try:
+            async with asyncio.timeout_at(until), self._registering:
+                if not self._exactly_once:
+                    return None
+                if self._window is None or self._window.full:
+                    answer = await self._attempt(Request("POST", request.key, "/sessions"), until)
+                    self._window = Window(answer.session())
+                return self._window
+        except NotDone as error:
+            if error.status == 404:
+                self._exactly_once = False  # a node of before there were sessions
+                return None
+            refused = NotDone(request.method, request.key, error.endpoint, f"no session was had: {error.reason}")
+            refused.status = error.status
+            raise refused from None
+        except TimeoutError:
+            raise NotDone(request.method, request.key, endpoint, "no session was had in time") from None
+
+    async def _send(self, method: str, url: str, limit_s: float, body: bytes | None, headers: dict[str, str]) -> Answer:
         """One request, sent at most once."""
         if self._session is None or not self._is_open:
             raise RuntimeError("the client is not open: use it as `async with RaftClient(...) as client`")
-        options: dict[str, Any] = {"data": body, "headers": {"Accept-Encoding": "identity", **demand}}
+        options: dict[str, Any] = {"data": body, "headers": {"Accept-Encoding": "identity", **headers}}
         # The threshold is where aiohttp begins to round limits up to whole seconds.
         limits = {"total": limit_s, "connect": min(CONNECT_SECONDS_MAX, limit_s / 2), "ceil_threshold": math.inf}
         options["timeout"] = aiohttp.ClientTimeout(**limits)
-        options |= {"allow_redirects": False, "raise_for_status": False, "middlewares": (_send_once,)}
+        options |= {"allow_redirects": False, "raise_for_status": False, "middlewares": (send_once,)}
         try:
             async with self._session.request(method, URL(url, encoded=True), **options) as answer:
                 content = bytearray()
                 async for piece in answer.content.iter_any():
                     content += piece
                     if len(content) > ANSWER_BYTES_MAX:
-                        raise _Failed(f"the answer is longer than {ANSWER_BYTES_MAX} bytes", safe=False)
-                return _Answer(answer.status, answer.headers, bytes(content))
+                        raise Failed(f"the answer is longer than {ANSWER_BYTES_MAX} bytes", safe=False)
+                return Answer(answer.status, answer.headers, bytes(content))
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _failed(error) from None
+            raise failed(error) from None
+
+    # --- which node ------------------------------------------------------------------------------------------
 
     def _move_on(self, endpoint: str) -> None:
         """To another endpoint, unless another call has moved on already; meanwhile look who leads."""
@@ -269,25 +280,12 @@ class RaftClient:
             self._current = max(leaders)[1]
 
     async def _status(self, endpoint: str) -> dict[str, Any] | None:
-        with contextlib.suppress(_Failed):
+        with contextlib.suppress(Failed):
             answer = await self._send("GET", f"{endpoint}/status", STATUS_SECONDS_MAX, None, {})
             return answer.said() or None if answer.status == 200 else None
         return None
 
 
-def _settled(method: str, key: bytes, endpoint: str, answer: _Answer) -> _Answer:
-    """The answer where it is the result; raises `NotDone` where the node refused for good, else `_Failed`."""
-    if answer.status == 200 and answer.revision() and (method != "GET" or "ETag" in answer.headers):
-        return answer
-    said = answer.said()
-    code, message = said.get("error"), said.get("message")
-    if not (isinstance(code, str) and isinstance(message, str)):
-        raise _Failed(f"answered {answer.status}, not as a node does", safe=False)
-    if answer.status == 404 and code == "key-not-found" and method != "PUT":
-        return answer
-    if 400 <= answer.status < 500 or answer.status == 507:
-        refused = (RevisionMismatch if answer.status == 412 else NotDone)(method, key, endpoint, message)
-        refused.status, refused.revision = answer.status, answer.revision()
-        raise refused
-    never_proposed = answer.status == 503 and "leader" in said and "Retry-After" in answer.headers
-    raise _Failed(f"answered {answer.status}: {message}", safe=never_proposed)
+def _path_of(key: bytes) -> str:
+    """Dots alone would be the name of a folder."""
+    return f"/kv/{quote(key, safe='').replace('.', '%2E')}"

@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 from aiohttp import web
 
 from node.api.answers import Problem, malformed
+from node.api.once import NO_SESSION, Numbers
 
 REQUEST_LINE_BYTES_MAX = 64 * 1024
 """A longer URL is refused by the framework (414). It alone bounds the keys that one reads, deletes or lists by: some
@@ -24,14 +25,12 @@ NUMBER_MAX = 2**63 - 1
 
 NAME_CHARS_MAX = 64
 
-SESSION_HEADERS = ("Raft-Session", "Raft-Sequence")
+SESSION_HEADERS = ("Raft-Session", "Raft-Sequence", "Raft-Answered")
 
 _BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 _ETAG = re.compile('"([0-9]{1,19})"')
+_SESSION = re.compile("([0-9A-Za-z]{1,8})-([0-9]{1,19})")
 _POSITIVE = re.compile("[0-9]{1,19}")
-
-Session = tuple[int, int]
-"""A client's session and the number of a write in it; (0, 0): none."""
 
 
 def target_of(request: web.BaseRequest) -> tuple[str | None, str, str]:
@@ -133,19 +132,39 @@ def precondition(request: web.BaseRequest) -> int | None:
     return None
 
 
-def session_of(request: web.BaseRequest) -> Session:
-    """What `Raft-Session` and `Raft-Sequence` name, for the entry: two positive numbers, both or none."""
-    numbers: list[int] = []
-    for name in SESSION_HEADERS:
-        given = request.headers.getall(name, [])
-        if not given:
-            continue
-        if len(given) > 1 or not _POSITIVE.fullmatch(given[0].strip()) or not 1 <= int(given[0]) <= NUMBER_MAX:
-            raise malformed(name, f"{name} is, once, a whole number from 1 to {NUMBER_MAX}")
-        numbers.append(int(given[0]))
-    if len(numbers) == 1:
-        raise malformed(SESSION_HEADERS[0], f"{' and '.join(SESSION_HEADERS)} come together or not at all")
-    return (numbers[0], numbers[1]) if numbers else (0, 0)
+def session_of(request: web.BaseRequest) -> Numbers:
+    """What the headers of a write in a session say: session and sequence, or none of the three."""
+    session = _one(request, SESSION_HEADERS[0], _SESSION, "what POST /sessions gave, as in 4f1c2a7b-9")
+    sequence, answered = (_positive(request, name) for name in SESSION_HEADERS[1:])
+    if session is None and sequence is None and answered is None:
+        return NO_SESSION
+    if session is None or sequence is None:
+        raise malformed(SESSION_HEADERS[0], f"{' and '.join(SESSION_HEADERS[:2])} come together or not at all")
+    if (answered or 0) >= sequence:
+        raise malformed(SESSION_HEADERS[2], f"{SESSION_HEADERS[2]} is below {SESSION_HEADERS[1]}")
+    return Numbers(_in_bounds(SESSION_HEADERS[0], session[2]), sequence, answered or 0, session[1])
+
+
+def _positive(request: web.BaseRequest, name: str) -> int | None:
+    found = _one(request, name, _POSITIVE, f"a whole number from 1 to {NUMBER_MAX}")
+    return None if found is None else _in_bounds(name, found[0])
+
+
+def _one(request: web.BaseRequest, name: str, form: re.Pattern[str], what: str) -> re.Match[str] | None:
+    """What a header says, once; None where it is not there."""
+    given = request.headers.getall(name, [])
+    if not given:
+        return None
+    found = form.fullmatch(given[0].strip())
+    if len(given) > 1 or found is None:
+        raise malformed(name, f"{name} is, once, {what}")
+    return found
+
+
+def _in_bounds(name: str, digits: str) -> int:
+    if not 1 <= int(digits) <= NUMBER_MAX:
+        raise malformed(name, f"{name} holds a whole number from 1 to {NUMBER_MAX}")
+    return int(digits)
 
 
 def too_large(what: str, limit_bytes: int, cure: str = "") -> Problem:

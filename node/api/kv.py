@@ -6,27 +6,27 @@ never proposed, 504 where nobody knows (pitfall 34). It must not retry, and not 
 
 import asyncio
 import logging
-from typing import Protocol, cast
+from typing import Protocol
 
 from aiohttp import web
 
 from node.api.answers import JSON_HEADERS, Problem, json_answer, json_text, malformed, try_again
 from node.api.inputs import (
     Query,
-    Session,
     decode,
     precondition,
     session_of,
     target_of,
     too_large,
 )
-from node.api.kv_answers import missing, named, refusal, row, store_full, unexpected, unreadable
+from node.api.kv_answers import missing, named, result_of, row, session_refused, store_full, unexpected, unreadable
+from node.api.once import Numbers, OwnCluster, encoded
 from node.api.pages import next_page
 from node.api.quota import Quota
 from node.api.slices import ReadJob, Slices
 from node.api.streaming import PIECE_BYTES, answer_in_pieces, cut, in_pieces, listed
 from node.observe.metrics import Metrics
-from node.runtime.ports import Done, DoneUntold, NodeHandle, Outcome, Unknown
+from node.runtime.ports import NodeHandle, Unknown
 from node.statemachine.writes import (
     KEY_BYTES_MAX,
     VALUE_BYTES_MAX,
@@ -43,11 +43,10 @@ from node.statemachine.writes import (
     ReadError,
     Relation,
     Result,
+    StoreWrite,
     Target,
     Txn,
     TxnResult,
-    Write,
-    encode_write,
     prefix_end,
 )
 
@@ -84,6 +83,7 @@ class KeyValueApi:
         self, handle: NodeHandle, store: StoreView, metrics: Metrics, slices: Slices, quota: Quota | None = None
     ) -> None:
         self._handle = handle
+        self._cluster = OwnCluster(handle)
         self._quota = quota or Quota(store)
         self._store = store
         self._metrics = metrics
@@ -128,12 +128,12 @@ class KeyValueApi:
         key, query = _key_of(path), Query(query_text, ("timeout_ms",))
         if len(key) > KEY_BYTES_MAX:
             raise too_large("key", KEY_BYTES_MAX, "POST /v3/kv/put takes a longer one")
-        timeout_us, demanded, session = query.timeout_us(), precondition(request), session_of(request)
+        timeout_us, demanded, numbers = query.timeout_us(), precondition(request), session_of(request)
         put = Put(key, await _body(request, timeout_us))
         if self._quota.exceeded:
             self._metrics.proposal("store-full")
             raise store_full(self._quota.bytes_max)
-        result = await self._write(key, put, demanded, timeout_us, session)
+        result = await self._write(key, put, demanded, timeout_us, numbers)
         if not isinstance(result, PutResult):
             raise unexpected(result)
         return json_answer({"revision": result.revision, **named(key)}, headers={"ETag": f'"{result.revision}"'})
@@ -142,8 +142,8 @@ class KeyValueApi:
         """Remove a key; 404 where there is none."""
         _, path, query_text = target_of(request)
         key, query = _key_of(path), Query(query_text, ("timeout_ms",))
-        demanded, session = precondition(request), session_of(request)
-        result = await self._write(key, DeleteRange(key), demanded, query.timeout_us(), session)
+        demanded, numbers = precondition(request), session_of(request)
+        result = await self._write(key, DeleteRange(key), demanded, query.timeout_us(), numbers)
         if not isinstance(result, DeleteResult):
             raise unexpected(result)
         if not result.deleted:
@@ -181,18 +181,22 @@ class KeyValueApi:
             raise try_again(failed.code, failed.reason, failed.leader)
 
     async def _write(
-        self, key: bytes, write: Put | DeleteRange, demanded: int | None, timeout_us: int | None, session: Session
+        self, key: bytes, write: Put | DeleteRange, demanded: int | None, timeout_us: int | None, numbers: Numbers
     ) -> Result:
-        command: Write = write
+        foreign = self._cluster.refusal(numbers)
+        if foreign is not None:
+            raise session_refused(foreign, self._metrics)
+        command: StoreWrite = write
         if demanded is not None:
             same = Compare(key, Target.MOD_REVISION, Relation.EQUAL, demanded)
             command = Txn((same,), (write,), (Range(key, keys_only=True),))
         try:
-            outcome = await self._handle.propose(encode_write(command), timeout_us, *session)
+            data = encoded(command, numbers)
+            outcome = await self._handle.propose(data, timeout_us, numbers.session, numbers.sequence)
         except Exception:
             _LOG.exception("a write failed in the node")
             outcome = Unknown("this node made a mistake while it wrote; its log says which")
-        result = self._result(outcome)
+        result = result_of(outcome, self._metrics)
         if not isinstance(result, TxnResult):
             return result
         response = result.responses[0]
@@ -207,21 +211,6 @@ class KeyValueApi:
             revision=current,
             **named(key),
         )
-
-    def _result(self, outcome: Outcome) -> Result:
-        """The store's answer, or a `Problem` that says what became of the write."""
-        if isinstance(outcome, Done):
-            self._metrics.proposal("done")
-            return cast(Result, outcome.result)
-        if isinstance(outcome, DoneUntold):
-            self._metrics.proposal("done-untold")
-            message = f"the write was done, but {outcome.reason}; look before you repeat it"
-            raise Problem(504, "done-untold", message, index=outcome.index)
-        if isinstance(outcome, Unknown):
-            self._metrics.proposal("unknown")
-            raise Problem(504, "unknown outcome", outcome.reason)
-        self._metrics.proposal(outcome.code)
-        raise refusal(outcome)
 
 
 def _key_of(path: str) -> bytes:

@@ -4,11 +4,23 @@ Why it exists: reads, writes and lists name a key alike, and say alike why there
 """
 
 from base64 import b64encode
-from typing import Any
+from typing import Any, cast
 
 from node.api.answers import Problem, try_again
-from node.runtime.ports import NotProposed
-from node.statemachine.writes import Compacted, FutureRevision, KeyValue, ReadError, Refused, Result
+from node.api.once import count_of
+from node.observe.metrics import Metrics
+from node.runtime.ports import Done, DoneUntold, NotProposed, Outcome, Unknown
+from node.statemachine.writes import (
+    SESSION_EXPIRED,
+    SESSION_REFUSALS,
+    Compacted,
+    FutureRevision,
+    KeyValue,
+    ReadError,
+    Refused,
+    Result,
+    Untold,
+)
 
 
 def named(key: bytes) -> dict[str, Any]:
@@ -52,6 +64,37 @@ def unreadable(error: ReadError) -> Problem:
         field="revision",
         revision=error.current,
     )
+
+
+def result_of(outcome: Outcome, metrics: Metrics) -> Result:
+    """The store's answer to a write, or a `Problem` that says what became of it. It is counted."""
+    if isinstance(outcome, Done):
+        result = cast(Result, outcome.result)
+        if isinstance(result, Refused) and result.code in SESSION_REFUSALS:
+            raise session_refused(result, metrics)
+        metrics.proposal(count_of(result))
+        if isinstance(result, Untold):
+            raise _untold("its answer was too long to be kept", outcome.index)
+        return result
+    if isinstance(outcome, DoneUntold):
+        metrics.proposal("done-untold")
+        raise _untold(outcome.reason, outcome.index)
+    if isinstance(outcome, Unknown):
+        metrics.proposal("unknown")
+        raise Problem(504, "unknown outcome", outcome.reason)
+    metrics.proposal(outcome.code)
+    raise refusal(outcome)
+
+
+def session_refused(refused: Refused, metrics: Metrics) -> Problem:
+    """410 where there is no such session, 409 where its numbers cannot be. It is counted."""
+    metrics.proposal(refused.code)
+    return Problem(410 if refused.code == SESSION_EXPIRED else 409, refused.code, refused.message)
+
+
+def _untold(reason: str, index: int) -> Problem:
+    message = f"the write was done, but {reason}; look before you repeat it"
+    return Problem(504, "done-untold", message, index=index)
 
 
 def unexpected(result: Result) -> Problem:

@@ -23,8 +23,8 @@ _ERRORS = {
     403: "another site, a foreign Host, or faults that are not enabled",
     404: "there is nothing of that name",
     408: "the body did not arrive in time",
-    409: "refused; nothing was done",
-    410: "compacted: that revision cannot be read any more",
+    409: "refused; nothing was done. Of a write in a session: its number is answered already, or was another write's",
+    410: "compacted: that revision cannot be read any more; or there is no such session (any more): nothing was done",
     412: "the key is at another revision",
     413: "too large",
     414: "the URL is longer than 64 KiB",
@@ -68,8 +68,17 @@ _TIMEOUT = _number("timeout_ms", 1, 60_000)
 _CONDITIONS = (_parameter("If-Match", TEXT, "header"), _parameter("If-None-Match", {"enum": ["*"]}, "header"))
 _POSITIVE: Schema = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
 _SESSION = tuple(
-    _parameter(name, _POSITIVE, "header", "both or none; kept in the log with the write, and nothing more yet")
-    for name in SESSION_HEADERS
+    _parameter(name, schema, "header", text)
+    for name, schema, text in zip(
+        SESSION_HEADERS,
+        ({"type": "string", "pattern": "^[0-9A-Za-z]{1,8}-[1-9][0-9]{0,17}$"}, _POSITIVE, _POSITIVE),
+        (
+            "what `POST /sessions` gave; with Raft-Sequence: the write is done once, however often it is sent",
+            "the number of this write in the session, counted upwards; the same each time that it is sent",
+            "the client waits no more for any write up to this number, which is below Raft-Sequence",
+        ),
+        strict=True,
+    )
 )
 
 
@@ -102,12 +111,13 @@ def _look(summary: str, schema: str, *parameters: Schema, also: tuple[int, ...] 
     return _operation(summary, answers, parameters=parameters)
 
 
-def _etcd(summary: str, request: str, response: str) -> Operation:
+def _etcd(summary: str, request: str, response: str, writes: bool = False) -> Operation:
     responses: dict[str, Schema] = {"200": {"description": "done", "content": _json(response)}}
     for status, text in _ETCD_ERRORS.items():
         own = {"anyOf": [ref("EtcdError"), ref("Error")]}
         responses[str(status)] = {"description": text, "content": {"application/json": {"schema": own}}}
-    return {"summary": summary, "requestBody": {"content": _json(request)}, "responses": responses}
+    parameters = {"parameters": list(_SESSION)} if writes else {}
+    return {"summary": summary, **parameters, "requestBody": {"content": _json(request)}, "responses": responses}
 
 
 def _unsupported(path: str) -> Operation:
@@ -120,7 +130,7 @@ def _unsupported(path: str) -> Operation:
 
 
 _READ_ERRORS = (404, 410, 414, 503)
-_WRITE_ERRORS = (404, 408, 412, 413, 414, 415, 503, 504, 507)
+_WRITE_ERRORS = (404, 408, 409, 410, 412, 413, 414, 415, 503, 504, 507)
 _LIST = (
     _parameter("prefix", TEXT),
     _parameter("from", TEXT),
@@ -175,6 +185,14 @@ PATHS: dict[str, dict[str, Operation]] = {
             parameters=(_KEY, _TIMEOUT, *_CONDITIONS, *_SESSION),
         ),
     },
+    "/sessions": {
+        "post": _operation(
+            "register a session, in which a write that comes twice is done once",
+            {200: _json("Registered")},
+            errors=(503, 504, 507),
+            parameters=(_number("idle_ms", 1_000, 86_400_000), _TIMEOUT),
+        )
+    },
     "/status": {"get": _look("this node's own view", "Status")},
     "/members": {"get": _look("who belongs, and who asks to", "Members")},
     "/cluster": {"get": _look("every node as seen from here", "Cluster")},
@@ -209,10 +227,12 @@ PATHS: dict[str, dict[str, Operation]] = {
     "/version": {"get": _look("as etcd says it", "Version")},
     "/health": {"get": _look("as etcd says it", "Health", _parameter("serializable", TEXT), also=(503,))},
     "/v3/kv/range": {"post": _etcd("read keys", "RangeRequest", "RangeResponse")},
-    "/v3/kv/put": {"post": _etcd("write a key", "PutRequest", "PutResponse")},
-    "/v3/kv/deleterange": {"post": _etcd("delete keys", "DeleteRangeRequest", "DeleteRangeResponse")},
-    "/v3/kv/txn": {"post": _etcd("compare, then do one of two", "TxnRequest", "TxnResponse")},
-    "/v3/kv/compaction": {"post": _etcd("forget old revisions", "CompactionRequest", "CompactionResponse")},
+    "/v3/kv/put": {"post": _etcd("write a key", "PutRequest", "PutResponse", writes=True)},
+    "/v3/kv/deleterange": {"post": _etcd("delete keys", "DeleteRangeRequest", "DeleteRangeResponse", writes=True)},
+    "/v3/kv/txn": {"post": _etcd("compare, then do one of two", "TxnRequest", "TxnResponse", writes=True)},
+    "/v3/kv/compaction": {
+        "post": _etcd("forget old revisions", "CompactionRequest", "CompactionResponse", writes=True)
+    },
     "/v3/maintenance/status": {"post": _etcd("this member", "StatusRequest", "StatusResponse")},
     "/v3/cluster/member/list": {"post": _etcd("all members", "MemberListRequest", "MemberListResponse")},
     **{f"/v3/{path}": {"post": _unsupported(path)} for path in UNSUPPORTED},

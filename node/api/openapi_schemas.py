@@ -168,6 +168,7 @@ def _operations() -> dict[str, Schema]:
                 ),
             }
         ),
+        "Registered": record({"session": TEXT, "idle_ms": COUNT}),
         "Written": record({"revision": COUNT, "key": either(TEXT, NULL), "key_base64": BASE64}, deleted=COUNT),
     }
 

@@ -38,6 +38,7 @@ ROUTES = {
     "POST /v3/kv/range|put|deleterange|txn|compaction": "etcd's v3 API in its JSON form",
     "POST /v3/maintenance/status": "this member, as etcd says it; so do GET /version and GET /health",
     "POST /v3/cluster/member/list": "all members, as etcd says it",
+    "POST /sessions?idle_ms=": "a session: what names it and a number (Raft-Session, Raft-Sequence) is done once",
     "GET /openapi.json": "every route, with what it takes and answers",
     "GET /status": "this node's own view",
     "GET /cluster": "every node as seen from here; what is not heard of is unknown, not dead",

@@ -1,4 +1,4 @@
-"""A simulated failure as clients see it: `/kv` and `/v3` answer 503, everything for operators goes on.
+"""A simulated failure as clients see it: `/kv`, `/sessions` and `/v3` answer 503, everything for operators goes on.
 
 Why it exists: a node that plays dead must not serve, and must stay within reach of who let it play (decision 10). It
 must not know how the failure was begun.
@@ -26,7 +26,7 @@ def make_outage(failing: Callable[[], bool]) -> Middleware:
     ) -> web.StreamResponse:
         if failing():
             path = target_of(request)[1]
-            if path == "/kv" or path.startswith("/kv/"):
+            if path in ("/kv", "/sessions") or path.startswith("/kv/"):
                 raise try_again("simulated-failure", MESSAGE)
             if path.startswith("/v3/"):
                 return json_answer({"code": _GRPC_UNAVAILABLE, "message": MESSAGE}, 503)

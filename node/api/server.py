@@ -30,6 +30,7 @@ from node.api.openapi import openapi
 from node.api.operations import OperationsApi, index
 from node.api.outage import make_outage
 from node.api.quota import Quota
+from node.api.sessions import SessionsApi
 from node.api.slices import Slices
 from node.api.streaming import RETIRING
 from node.observe.metrics import Metrics
@@ -78,7 +79,7 @@ def build_app(
 
     `allowed_hosts`: names, without ports, that `Host` may be beside IP literals and localhost. `events` replaces the
     usual event streams, of which there are `streams_max` at a time. `with_index` False leaves `/` to the caller.
-    `stats` None: no `/stats`. `failing`: whether a simulated failure keeps clients out (`/kv` and `/v3`) now.
+    `stats` None: no `/stats`. `failing`: whether a simulated failure keeps clients out now (`/kv`, `/sessions`, `/v3`).
     `quota` None: the store may grow without a limit.
     """
     middlewares = [make_guard(allowed_hosts)]
@@ -88,6 +89,7 @@ def build_app(
     slices = Slices()
     streams = events or EventsApi(trace, streams_max=streams_max, slices=slices)
     app.router.add_routes(KeyValueApi(handle, store, metrics, slices, quota).routes())
+    app.router.add_routes(SessionsApi(handle, metrics).routes())
     app.router.add_routes(EtcdApi(handle, store, metrics, lambda: trace.term, slices, quota).routes())
     app.router.add_routes(OperationsApi(handle, metrics, stats, slices).routes())
     app.router.add_routes(MembersApi(handle).routes())

@@ -59,6 +59,22 @@ class StoreSize(Protocol):
     def key_count(self) -> int: ...
     @property
     def size_bytes(self) -> int: ...
+    @property
+    def sessions(self) -> "SessionsView": ...
+
+
+class SessionsView(Protocol):
+    """What metrics read of the clients' sessions; see `node.statemachine.sessions`."""
+
+    @property
+    def size_bytes(self) -> int: ...
+    @property
+    def repeats(self) -> int: ...
+    @property
+    def expired(self) -> int: ...
+    @property
+    def evicted(self) -> int: ...
+    def __len__(self) -> int: ...
 
 
 class ClientsView(Protocol):
@@ -141,6 +157,7 @@ class Metrics:
         yield _gauge("raft_snapshot_index", "Entry up to which the latest snapshot goes; 0: none.", view.snapshot.index)
         yield _gauge("raft_snapshot_bytes", "Size of the latest snapshot.", view.snapshot.size_bytes)
         yield _gauge("raft_store_bytes", "Size of all keys, values and versions in the store.", store.size_bytes)
+        yield from _session_metrics(store.sessions)
         yield from _peer_metrics(view)
         yield from _trace_metrics(trace, view.core.role)
         if self._stats is not None:
@@ -214,6 +231,15 @@ def _core_metrics(core: CoreStatus) -> Iterator[Metric]:
     silent_s = (core.disk_silent_us or 0) / 1e6
     yield _gauge("raft_disk_pending_seconds", "Age of the oldest write that waits for the disk; 0: none.", silent_s)
     yield _gauge("raft_voters", "Voters in the configuration in force.", len(core.voters))
+
+
+def _session_metrics(sessions: SessionsView) -> Iterator[Metric]:
+    yield _gauge("raft_sessions", "Sessions of clients.", len(sessions))
+    yield _gauge("raft_sessions_bytes", "Size of all sessions, with the answers that they keep.", sessions.size_bytes)
+    ended: dict[tuple[str, ...], int] = {("idle",): sessions.expired, ("room",): sessions.evicted}
+    yield _counter("raft_sessions_ended", "Sessions forgotten: idle for too long, or to make room.", ["why"], ended)
+    repeats: dict[tuple[str, ...], int] = {(): sessions.repeats}
+    yield _counter("raft_writes_repeated", "Writes in a session that came again, and were not done again.", [], repeats)
 
 
 def _peer_metrics(view: NodeView) -> Iterator[Metric]:

@@ -6,15 +6,17 @@ answered meanwhile. What an entry does never depends on how it was sliced. It mu
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
+from zlib import crc32
 
 import msgspec
 
 from node.raft.types import Entry, EntryKind
 from node.statemachine.decoding import decoding, is_long
 from node.statemachine.executing import doing, put
+from node.statemachine.sessions import Sessions
 from node.statemachine.versions import Versions
 from node.statemachine.work import BYTES_PER_UNIT, Meter, Slices, Work
-from node.statemachine.writes import Put, Refused, Result, decode_write
+from node.statemachine.writes import InSession, Put, Refused, Register, Result, decode_write
 
 PURGE_STEPS_PER_JOB = 512
 """Versions looked at at the end of a job, to remove what a compaction or a restore freed. One more for each unit that
@@ -44,6 +46,7 @@ class ApplyJob:
     def __init__(
         self,
         versions: Versions,
+        sessions: Sessions,
         entries: Sequence[Entry],
         wanted: Callable[[int], bool],
         tidy: Callable[[int], int],
@@ -53,6 +56,7 @@ class ApplyJob:
         self.finished = 0
         self.half_done: HalfDone | None = None
         self._versions = versions
+        self._sessions = sessions
         self._entries = entries
         self._wanted = wanted
         self._meter = Meter()
@@ -91,7 +95,7 @@ class ApplyJob:
         wanted = self._waited_for = self._wanted(entry.index)
         if is_long(data):
             meter.left += len(data) // BYTES_PER_UNIT
-            self._pause(_doing_long(self._versions, entry, meter, wanted))
+            self._pause(_doing_long(self._versions, entry, data, meter, wanted))
             return
         try:
             write = decode_write(data)
@@ -100,6 +104,10 @@ class ApplyJob:
             return
         if isinstance(write, Put):
             self._end(entry, put(self._versions, write, wanted))
+        elif isinstance(write, InSession):
+            self._pause(_doing_once(self._versions, self._sessions, entry, write, meter))
+        elif isinstance(write, Register):
+            self._end(entry, self._sessions.register(entry.index, write.idle_us, entry.time_us))
         else:
             self._pause(doing(self._versions, write, meter, wanted))
 
@@ -120,10 +128,35 @@ class ApplyJob:
         return steps < steps_max or self._purge_steps <= 0
 
 
-def _doing_long(versions: Versions, entry: Entry, meter: Meter, wanted: bool) -> Slices[Result | None]:
+def _doing_once(
+    versions: Versions, sessions: Sessions, entry: Entry, write: InSession, meter: Meter
+) -> Slices[Result | None]:
+    """Do what is in a session, unless it was done before. Its result is made in any case: every node keeps it."""
+    checksum = crc32(write.write)
+    result: Result | None = sessions.known(entry, write.answered, checksum)
+    if result is None:
+        result = yield from _doing_bytes(versions, entry, write.write, meter)
+        sessions.keep(entry, checksum, result)
+    return result
+
+
+def _doing_bytes(versions: Versions, entry: Entry, data: bytes, meter: Meter) -> Slices[Result | None]:
+    if is_long(data):
+        meter.left -= len(data) // BYTES_PER_UNIT
+        return (yield from _doing_long(versions, entry, data, meter, wanted=True))
+    try:
+        write = decode_write(data)
+    except msgspec.MsgspecError as error:
+        return _malformed(entry, error)
+    if isinstance(write, InSession | Register):
+        return Refused("malformed", f"entry {entry.index} holds a session in a session")
+    return (yield from doing(versions, write, meter, wanted=True))
+
+
+def _doing_long(versions: Versions, entry: Entry, data: bytes, meter: Meter, wanted: bool) -> Slices[Result | None]:
     """Decode in slices, do it, and let go in slices what was decoded."""
     try:
-        write, parts = yield from decoding(entry.data, meter)
+        write, parts = yield from decoding(data, meter)
     except msgspec.MsgspecError as error:
         return _malformed(entry, error)
     result = yield from doing(versions, write, meter, wanted)

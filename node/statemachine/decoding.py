@@ -19,8 +19,8 @@ from node.statemachine.writes import (
     Branches,
     Compare,
     Operation,
+    StoreWrite,
     Txn,
-    Write,
 )
 
 DECODE_BYTES_AT_ONCE = 8 * 1024
@@ -66,7 +66,7 @@ class Decoded(NamedTuple):
     """`parts` is the write's own `nested`, here a list: so many objects must not all be let go at once, but can be
     taken out of it in slices."""
 
-    write: Write
+    write: StoreWrite
     parts: list[Branches]
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from node.raft.types import Configuration, Entry, EntryKind
 from node.statemachine.decoding import is_long
-from node.statemachine.writes import Compact, DeleteRange, Put, Txn, Write
+from node.statemachine.writes import Compact, DeleteRange, InSession, Put, Register, Txn, Write
 
 KEY_CHARACTERS_MAX = 40
 
@@ -26,15 +26,23 @@ def describe(entry: Entry) -> str:
     try:
         if entry.kind is EntryKind.CONFIGURATION:
             return f"members {' '.join(member.name for member in Configuration.decode(entry.data).voters)}"
-        if is_long(entry.data, TRANSACTION_BYTES_MAX):
-            return f"transaction of {len(entry.data)} bytes"
-        return _write(_DECODER.decode(entry.data))
+        write = _decode(entry.data)
+        if isinstance(write, InSession):
+            return f"{_write(_decode(write.write))}, once"
+        return _write(write)
     except (ValueError, RecursionError):
         return f"{len(entry.data)} bytes that this version cannot read"
 
 
-def _write(write: Write) -> str:
+def _decode(data: bytes) -> Write | int:
+    """The write; of a long transaction, how many bytes it has."""
+    return len(data) if is_long(data, TRANSACTION_BYTES_MAX) else _DECODER.decode(data)
+
+
+def _write(write: Write | int) -> str:
     match write:
+        case int():
+            return f"transaction of {write} bytes"
         case Put(key, value):
             return f"put {_key(key)} ({len(value)} bytes)"
         case DeleteRange(key, range_end):
@@ -43,6 +51,10 @@ def _write(write: Write) -> str:
             return f"transaction: {len(compare)} compares, {len(success)} or {len(failure)} operations"
         case Compact(revision):
             return f"compact to revision {revision}"
+        case Register(idle_us):
+            return f"register a session that may be idle for {idle_us / 1e6:g} s"
+        case InSession():
+            return "a session in a session, which nobody does"
 
 
 def _key(key: bytes) -> str:

@@ -33,16 +33,16 @@ from node.statemachine.writes import (
     Refused,
     Response,
     Result,
+    StoreWrite,
     Txn,
     TxnResult,
-    Write,
 )
 
 OUTERMOST = -1
 """Where other transactions have their place in `nested`."""
 
 
-def doing(versions: Versions, write: Write, meter: Meter, wanted: bool) -> Slices[Result | None]:
+def doing(versions: Versions, write: StoreWrite, meter: Meter, wanted: bool) -> Slices[Result | None]:
     """Do `write`, whose turn in the log it is. The result, if it is `wanted`; None otherwise."""
     if isinstance(write, Put):
         return put(versions, write, wanted)

@@ -5,20 +5,30 @@ Why it exists: to free a million keys in one go takes a node a second. It must n
 
 from collections import deque
 from collections.abc import Iterator
+from typing import Protocol
 
-from node.statemachine.versions import Versions
+
+class State(Protocol):
+    """`Versions`, and what stands beside them."""
+
+    @property
+    def held(self) -> bool:
+        """Whether somebody reads in it."""
+
+    def emptying(self) -> Iterator[int]:
+        """Let everything go, piece by piece, and tell for each in how many steps."""
 
 
 class Leftovers:
     """What nobody will use any more, once those are done who read it now."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Versions] = deque()
+        self._waiting: deque[State] = deque()
         self._emptying: Iterator[int] = iter(())
 
-    def add(self, versions: Versions) -> None:
+    def add(self, state: State) -> None:
         """Nobody begins to read it from now on."""
-        self._waiting.append(versions)
+        self._waiting.append(state)
 
     def free(self, steps_max: int) -> int:
         """Let go a part. Returns the steps, as `Versions.purge` does; fewer than `steps_max`: no more can go now."""
@@ -31,9 +41,9 @@ class Leftovers:
         return steps
 
     def _next(self) -> bool:
-        for versions in self._waiting:
-            if not versions.held:
-                self._waiting.remove(versions)
-                self._emptying = versions.emptying()
+        for state in self._waiting:
+            if not state.held:
+                self._waiting.remove(state)
+                self._emptying = state.emptying()
                 return True
         return False

@@ -9,7 +9,17 @@ from collections import deque
 from collections.abc import Callable
 
 from node.raft.errors import InvariantViolation, invariant
-from node.statemachine.sections import ClosingSection, StoreSection, VersionsSection, check_head, decode_section
+from node.statemachine.results import decode
+from node.statemachine.sections import (
+    ClosingSection,
+    SessionRowsSection,
+    SessionsSection,
+    StoreSection,
+    VersionsSection,
+    check_head,
+    decode_section,
+)
+from node.statemachine.sessions import Session, Sessions
 from node.statemachine.versions import FIRST_REVISION, Versions
 from node.statemachine.work import BYTES_PER_UNIT, Meter, Slices, Work
 from node.statemachine.writes import KeyValue
@@ -22,12 +32,15 @@ class RestoreJob:
     """One restore under way. Whoever began it calls `close`, in a `finally`: what was loaded in vain is then let go
     in slices. `feed`, `run` and `finish` raise `ValueError` for what is no snapshot; after `run` did, all do."""
 
-    def __init__(self, install: Callable[[Versions], None], discard: Callable[[Versions], None]) -> None:
+    def __init__(
+        self, install: Callable[[Versions, Sessions], None], discard: Callable[[Versions | Sessions], None]
+    ) -> None:
         self._install = install
         self._discard = discard
         self._versions: Versions | None = Versions()
+        self._sessions = Sessions()
         self._meter = Meter()
-        self._loading = _Loading(self._versions, self._meter)
+        self._loading = _Loading(self._versions, self._sessions, self._meter)
         self._chunks: deque[bytes] = deque()
         self._work: Work[None] | None = None
         self._refusal = ""
@@ -61,7 +74,7 @@ class RestoreJob:
         versions = self._loaded()
         invariant(not self._chunks and self._work is None, "a restore was to finish before all of it was loaded")
         self._loading.check_whole()
-        self._install(versions)
+        self._install(versions, self._sessions)
         self._versions = None
 
     def close(self) -> None:
@@ -70,6 +83,7 @@ class RestoreJob:
         self._chunks.clear()
         if versions is not None:
             self._discard(versions)
+            self._discard(self._sessions)
 
     def _loaded(self) -> Versions:
         if self._refusal:
@@ -79,12 +93,28 @@ class RestoreJob:
         return self._versions
 
 
+def _check_results(session: Session) -> None:
+    for kept in session.results:
+        try:
+            if kept.result:
+                decode(kept.result)
+        except ValueError as error:
+            raise ValueError(
+                f"the result of write {kept.sequence} of session {session.id} is damaged: {error}"
+            ) from None
+
+
 class _Loading:
     """Takes chunks in order, and checks that they are a snapshot."""
 
-    def __init__(self, versions: Versions, meter: Meter) -> None:
+    def __init__(self, versions: Versions, sessions: Sessions, meter: Meter) -> None:
         self._versions = versions
+        self._sessions = sessions
         self._meter = meter
+        self._announced: SessionsSection | None = None
+        self._rows_loaded = 0
+        self._last_id = -1
+        self._results_loaded = 0
         self._begun = False
         self._ended = False
         self._before: KeyValue | None = None
@@ -97,12 +127,18 @@ class _Loading:
         self._meter.left -= 1 + len(chunk) // BYTES_PER_UNIT
         if isinstance(section, StoreSection) is self._begun or self._ended:
             raise ValueError("the chunks of the snapshot are not in order: its beginning, its versions, its end")
-        if isinstance(section, VersionsSection):
-            yield from self._load_versions(section.versions)
+        if isinstance(section, SessionRowsSection):
+            yield from self._load_rows(section)
         elif isinstance(section, StoreSection):
             self._begin(section)
+        elif isinstance(section, SessionsSection):
+            self._announce(section)
         else:
-            self._end(section)
+            self._check_sessions()
+            if isinstance(section, VersionsSection):
+                yield from self._load_versions(section.versions)
+            else:
+                self._end(section)
 
     def check_whole(self) -> None:
         """Raises `ValueError` unless all chunks were loaded."""
@@ -114,6 +150,39 @@ class _Loading:
             raise ValueError(f"no store is at revision {section.last} and compacted to {section.compacted}")
         self._begun = True
         self._versions.last, self._versions.compacted = section.last, section.compacted
+
+    def _announce(self, section: SessionsSection) -> None:
+        if self._announced is not None or self._before is not None or not section.sessions:
+            raise ValueError("the chunks of the snapshot are not in order: its sessions come once, before its versions")
+        self._announced = section
+
+    def _load_rows(self, section: SessionRowsSection) -> Slices[None]:
+        if self._announced is None or self._before is not None or section.before != self._rows_loaded:
+            raise ValueError(
+                f"the chunks of the snapshot are not in order: {section.before} rows of sessions come before"
+            )
+        for row in section.rows:
+            if row.id == self._last_id:
+                self._sessions.load_more(row)
+            else:
+                self._sessions.load(row)
+            self._last_id = row.id
+            _check_results(row)
+            self._rows_loaded += 1
+            self._results_loaded += len(row.results)
+            self._meter.left -= 1 + 2 * len(row.results)
+            if self._meter.left <= 0:
+                yield
+
+    def _check_sessions(self) -> None:
+        wanted = self._announced
+        if wanted is None:
+            return
+        if (wanted.sessions, wanted.results) != (len(self._sessions), self._results_loaded):
+            raise ValueError(
+                f"the snapshot should hold {wanted.sessions} sessions with {wanted.results} results, "
+                f"and holds {len(self._sessions)} with {self._results_loaded}: a part of it is missing"
+            )
 
     def _load_versions(self, kvs: list[KeyValue]) -> Slices[None]:
         for at in range(0, len(kvs), LOADED_AT_ONCE):

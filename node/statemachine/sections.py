@@ -8,10 +8,11 @@ versions.
 Equal states give equal bytes: chunks are cut by what is in them, never by the slices in which they were made.
 """
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 import msgspec
 
+from node.statemachine.sessions import Session
 from node.statemachine.writes import Integer, KeyValue, Natural
 
 CHUNK_BYTES = 64 * 1024
@@ -23,6 +24,9 @@ CHUNK_BYTES_MAX = 2 * 1024 * 1024
 CHUNK_VERSIONS_MAX = 1024
 """Versions in one chunk: they are encoded, and decoded, in one go."""
 
+CHUNK_ROWS_MAX = 256
+"""Rows of sessions likewise: each may have many results."""
+
 
 class _Section(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     pass
@@ -33,6 +37,21 @@ class StoreSection(_Section, frozen=True, tag="store", gc=False):
 
     last: Natural
     compacted: Integer
+
+
+class SessionsSection(_Section, frozen=True, tag="sessions", gc=False):
+    """The second chunk, where there are sessions: how many sessions, and results of writes in them, follow."""
+
+    sessions: Natural
+    results: Natural
+
+
+class SessionRowsSection(_Section, frozen=True, tag="session-rows"):
+    """Sessions, the one that was idle for longest first, after `before` rows in earlier chunks. One whose results
+    do not fit in a chunk has a row in each that it takes, equal but for them."""
+
+    before: Natural
+    rows: Annotated[list[Session], msgspec.Meta(min_length=1, max_length=CHUNK_ROWS_MAX)]
 
 
 class VersionsSection(_Section, frozen=True, tag="versions"):
@@ -50,11 +69,11 @@ class ClosingSection(_Section, frozen=True, tag="end", gc=False):
     versions: Natural
 
 
-Section = StoreSection | VersionsSection | ClosingSection
+Section = StoreSection | SessionsSection | SessionRowsSection | VersionsSection | ClosingSection
 
 _SECTIONS: msgspec.msgpack.Decoder[Section] = msgspec.msgpack.Decoder(Section)
 _ENCODER = msgspec.msgpack.Encoder()
-_NAMES = {str(kind.__struct_config__.tag) for kind in (StoreSection, VersionsSection, ClosingSection)}
+_NAMES = {str(kind.__struct_config__.tag) for kind in get_args(Section)}
 
 
 def encode_section(section: Section) -> bytes:

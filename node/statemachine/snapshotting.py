@@ -5,22 +5,32 @@ sees the revision at which it was begun: what is written meanwhile is stepped ov
 purged. It must not know where chunks go.
 """
 
+import msgspec
+
 from node.raft.errors import InvariantViolation
 from node.statemachine.sections import (
     CHUNK_BYTES,
+    CHUNK_ROWS_MAX,
     CHUNK_VERSIONS_MAX,
     ClosingSection,
     Section,
+    SessionRowsSection,
+    SessionsSection,
     StoreSection,
     VersionsSection,
     encode_section,
 )
+from node.statemachine.sessions import Kept, Session, Sessions
 from node.statemachine.versions import Versions
 from node.statemachine.work import BYTES_PER_UNIT, Meter, Slices, Work
 from node.statemachine.writes import KeyValue
 
 BYTES_BESIDE = 24
 """What a version takes in a chunk beside its key and value, about."""
+
+ROW_BYTES_BESIDE = 40
+RESULT_BYTES_BESIDE = 16
+"""What a session, and a result in it, take in a chunk beside the bytes of the result, about."""
 
 KEY_UNITS = 2
 """What a key costs: it, its version and the value are far from each other in memory, and from those of the next key."""
@@ -33,12 +43,12 @@ class SnapshotJob:
     """One snapshot under way. Whoever began it calls `close`, in a `finally`; one that is forgotten holds nothing back
     once it is garbage. `revision`: the store's, which it sees."""
 
-    def __init__(self, versions: Versions) -> None:
+    def __init__(self, versions: Versions, sessions: Sessions) -> None:
         self.revision = versions.last
         self._versions = versions
         self._chunks: list[bytes] = []
         meter = Meter()
-        making = _Making(versions, self._chunks, meter)
+        making = _Making(versions, sessions.all(), self._chunks, meter)
         self._work: Work[None] | None = Work(making.everything(), meter)
         self._done = False
         versions.hold(self)
@@ -71,8 +81,10 @@ class SnapshotJob:
 class _Making:
     """The walk, and the chunk that is being filled."""
 
-    def __init__(self, versions: Versions, chunks: list[bytes], meter: Meter) -> None:
+    def __init__(self, versions: Versions, sessions: list[Session], chunks: list[bytes], meter: Meter) -> None:
+        """`sessions` is emptied on the way: what is not there any more elsewhere is let go in slices, too."""
         self._versions = versions
+        self._sessions = sessions
         self._last, self._compacted = versions.last, versions.compacted
         self._chunks = chunks
         self._meter = meter
@@ -84,6 +96,8 @@ class _Making:
     def everything(self) -> Slices[None]:
         """All chunks, from first to last."""
         self._end(StoreSection(self._last, self._compacted))
+        if self._sessions:
+            yield from self._everybody()
         meter, last, compacted = self._meter, self._last, self._compacted
         start: bytes | None = b""
         while start is not None:
@@ -100,6 +114,41 @@ class _Making:
             meter.left -= 1
         self._end_versions()
         self._end(ClosingSection(self._keys_made, self._versions_made))
+
+    def _everybody(self) -> Slices[None]:
+        """All sessions: values, as they were when the walk began."""
+        sessions, meter = self._sessions, self._meter
+        self._end(SessionsSection(len(sessions), sum(len(session.results) for session in sessions)))
+        meter.left -= len(sessions) // 8
+        sessions.reverse()
+        rows: list[Session] = []
+        filled_bytes = before = 0
+        while sessions:
+            session = sessions.pop()
+            results: list[Kept] = []
+            for kept in session.results:
+                if filled_bytes >= CHUNK_BYTES:
+                    rows.append(msgspec.structs.replace(session, results=tuple(results)))
+                    before, filled_bytes, results = self._end_rows(before, rows), 0, []
+                results.append(kept)
+                filled_bytes += len(kept.result) + RESULT_BYTES_BESIDE
+                meter.left -= 1
+            rows.append(msgspec.structs.replace(session, results=tuple(results)))
+            filled_bytes += ROW_BYTES_BESIDE
+            if filled_bytes >= CHUNK_BYTES or len(rows) == CHUNK_ROWS_MAX:
+                before, filled_bytes = self._end_rows(before, rows), 0
+            meter.left -= 1
+            if meter.left <= 0:
+                yield
+        if rows:
+            self._end_rows(before, rows)
+
+    def _end_rows(self, before: int, rows: list[Session]) -> int:
+        """How many rows there are now."""
+        self._end(SessionRowsSection(before, rows))
+        before += len(rows)
+        rows.clear()
+        return before
 
     def _history(self, key: bytes) -> Slices[None]:
         """Of a key with several versions: what lived at the compacted revision, then what was written since."""

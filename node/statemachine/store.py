@@ -11,6 +11,9 @@ nothing of one that is half done.
 
 from collections.abc import Callable, Sequence
 from typing import cast
+from zlib import crc32
+
+from msgspec.msgpack import encode
 
 from node.raft.errors import InvariantViolation
 from node.raft.types import Entry
@@ -21,6 +24,7 @@ from node.statemachine.ranges import count_now, one_key, ranging
 from node.statemachine.reading import ReadJob
 from node.statemachine.restoring import RestoreJob
 from node.statemachine.results import decode, encode_bounded
+from node.statemachine.sessions import Sessions
 from node.statemachine.snapshotting import SnapshotJob
 from node.statemachine.versions import Versions
 from node.statemachine.work import EVERYTHING, Meter, Slices
@@ -32,8 +36,10 @@ class KeyValueStore:
 
     def __init__(self) -> None:
         self._versions = Versions()
+        self.sessions = Sessions()
+        """To look at, between entries."""
         self._leftovers = Leftovers()
-        self._job = ApplyJob(self._versions, (), lambda _index: False, self._tidy)
+        self._job = ApplyJob(self._versions, self.sessions, (), lambda _index: False, self._tidy)
 
     @property
     def revision(self) -> int:
@@ -66,7 +72,7 @@ class KeyValueStore:
         `wanted(index)`: whether somebody waits for the result of that entry. Only those are made."""
         if not self._job.done:
             raise InvariantViolation("entries were to be applied while earlier ones still are")
-        self._job = ApplyJob(self._versions, entries, wanted, self._tidy)
+        self._job = ApplyJob(self._versions, self.sessions, entries, wanted, self._tidy)
         return self._job
 
     def apply(self, entries: Sequence[Entry]) -> list[Result | None]:
@@ -99,17 +105,19 @@ class KeyValueStore:
         """Write down the whole state, as it is now. Begin it between entries, and close it."""
         if self._job.half_done is not None:
             raise InvariantViolation("a snapshot was to begin while an entry was half done")
-        return SnapshotJob(self._versions)
+        return SnapshotJob(self._versions, self.sessions)
 
     def begin_restore(self) -> RestoreJob:
         """Replace the whole state by that of a snapshot, once all of it is there. Close it."""
         return RestoreJob(self._replace, self._leftovers.add)
 
-    def _replace(self, versions: Versions) -> None:
+    def _replace(self, versions: Versions, sessions: Sessions) -> None:
         """Whatever was being applied is void with the state that it changed."""
         self._leftovers.add(self._versions)
-        self._versions = versions
-        self._job = ApplyJob(versions, (), lambda _index: False, self._tidy)
+        self._leftovers.add(self.sessions)
+        sessions.count_on(self.sessions)
+        self._versions, self.sessions = versions, sessions
+        self._job = ApplyJob(versions, sessions, (), lambda _index: False, self._tidy)
 
     # --- reads -----------------------------------------------------------------------------------------------
 
@@ -161,8 +169,10 @@ class KeyValueStore:
         return self.read(Range(key, range_end, revision, limit, keys_only, count_only))
 
     def digest(self) -> str:
-        """A hash (hex) of everything readable, for comparing nodes in tests; takes time in the size of the store."""
-        return self._versions.digest()
+        """A hash (hex) of everything readable and of all sessions, for comparing nodes in tests; takes time in the size
+        of the store."""
+        sessions = self.sessions.all()
+        return self._versions.digest() + (f" {crc32(encode(sessions)):08x}" if sessions else "")
 
 
 def _reading(versions: Versions, txn: Txn, now: int, compacted: int, meter: Meter) -> Slices[Result]:

@@ -180,7 +180,27 @@ class Compact(_Part, frozen=True, tag="c", gc=False):
     revision: Natural
 
 
-Write = Put | DeleteRange | Txn | Compact
+class Register(_Part, frozen=True, tag="s", gc=False):
+    """Begin a client's session, whose number is the index of this entry. `idle_us`: it ends when it was not used for
+    so long, in log time."""
+
+    idle_us: Natural
+
+
+class InSession(_Part, frozen=True, tag="i", gc=False):
+    """`write`, bytes of any other, with the session and sequence of its entry: done once, however often it comes.
+
+    `answered`: the client waits no more for the answer to any sequence number up to this. An entry that is no
+    `InSession` is done each time, whatever numbers it has: so it was before there were sessions."""
+
+    answered: Natural
+    write: bytes
+
+
+StoreWrite = Put | DeleteRange | Txn | Compact
+"""What may be done in a session or without one."""
+
+Write = StoreWrite | Register | InSession
 
 
 class _Answer(msgspec.Struct, frozen=True, array_like=True):
@@ -226,6 +246,17 @@ class CompactResult(_Answer, frozen=True, tag="c"):
     revision: int
 
 
+class Registered(_Answer, frozen=True, tag="s", gc=False):
+    """The number of the session, and how long it may be idle."""
+
+    session: int
+    idle_us: int
+
+
+class Untold(_Answer, frozen=True, tag="u", gc=False):
+    """The write was done when it came first; its answer was too long to be kept for when it comes again."""
+
+
 class Compacted(_Answer, frozen=True, tag="x", gc=False):
     """`revision` was compacted; the oldest readable one is `compact_revision`."""
 
@@ -242,14 +273,21 @@ class FutureRevision(_Answer, frozen=True, tag="f", gc=False):
 
 class Refused(_Answer, frozen=True, tag="e", gc=False):
     """The write is in the log but cannot be done, and changed nothing. `code` is for programs: "malformed",
-    "empty-key", "too-large", "too-many-operations", "duplicate-key", "key-not-found", "lease-not-found"."""
+    "empty-key", "too-large", "too-many-operations", "duplicate-key", "key-not-found", "lease-not-found"; and those of
+    `SESSION_REFUSALS`, which do not say what became of the same write when it came before."""
 
     code: str
     message: str
 
 
+SESSION_EXPIRED = "session-expired"
+SEQUENCE_ANSWERED = "sequence-answered"
+SEQUENCE_REUSED = "sequence-reused"
+SESSION_REFUSALS = (SESSION_EXPIRED, SEQUENCE_ANSWERED, SEQUENCE_REUSED)
+
 ReadError = Compacted | FutureRevision
-Result = PutResult | DeleteResult | RangeResult | TxnResult | CompactResult | Compacted | FutureRevision | Refused
+StoreResult = PutResult | DeleteResult | RangeResult | TxnResult | CompactResult | Compacted | FutureRevision | Refused
+Result = StoreResult | Registered | Untold
 
 _WRITES: msgspec.msgpack.Decoder[Write] = msgspec.msgpack.Decoder(Write)
 _RESULTS: msgspec.msgpack.Decoder[Result] = msgspec.msgpack.Decoder(Result)
@@ -259,6 +297,11 @@ _ENCODER = msgspec.msgpack.Encoder()
 def encode_write(write: Write) -> bytes:
     """The bytes of a WRITE entry."""
     return _ENCODER.encode(write)
+
+
+def in_session(write: bytes, answered: int) -> bytes:
+    """The bytes of a WRITE entry that does `write`, those of another, once."""
+    return _ENCODER.encode(InSession(answered, write))
 
 
 def decode_write(data: bytes) -> Write:

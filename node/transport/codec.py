@@ -20,7 +20,7 @@ from node.raft.messages import Lane, Message
 from node.transport.checks import CHECKS, FrameError, check_hello
 from node.transport.port import FRAME_BYTES_MAX
 
-PROTOCOL_VERSION = 4
+PROTOCOL_VERSION = 5
 """Grows when a peer that does not know the change would misunderstand this one. 2: every frame has a checksum. 4: a
 follower that needs what a log does not hold any more gets a snapshot. None is one flipped bit away from
 `UNCHECKED_VERSION`, so there was no 3."""

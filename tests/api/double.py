@@ -48,7 +48,7 @@ class ScriptedNode:
             return self.outcome
         self.proposed.append(write)
         index = len(self.proposed)
-        (result,) = self.store.apply([Entry(index, 1, EntryKind.WRITE, write)])
+        (result,) = self.store.apply([Entry(index, 1, EntryKind.WRITE, write, 0, session, sequence)])
         return Done(result, index, 1)
 
     def do(self, *commands: Write) -> None:

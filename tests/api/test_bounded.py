@@ -125,19 +125,31 @@ async def test_all_event_streams_together_read_one_batch_in_a_turn(monkeypatch: 
     assert isinstance(server.events, EventsApi)
 
 
+MARK = "c" * 8
+"""What the name of a session begins with, on a `ScriptedNode`."""
+
+
 @pytest.mark.parametrize(
     ("headers", "status", "session"),
     [
         ({}, 200, (0, 0)),
-        ({"Raft-Session": "7", "Raft-Sequence": "1"}, 200, (7, 1)),
-        ({"Raft-Session": str(2**63 - 1), "Raft-Sequence": str(2**63 - 1)}, 200, (2**63 - 1, 2**63 - 1)),
-        ({"Raft-Session": "7"}, 400, None),
+        ({"Raft-Session": f"{MARK}-7", "Raft-Sequence": "1"}, 410, (7, 1)),
+        ({"Raft-Session": f"{MARK}-7", "Raft-Sequence": "2", "Raft-Answered": "1"}, 410, (7, 2)),
+        ({"Raft-Session": f"{MARK}-{2**63 - 1}", "Raft-Sequence": str(2**63 - 1)}, 410, (2**63 - 1, 2**63 - 1)),
+        ({"Raft-Session": f"{MARK}-7"}, 400, None),
         ({"Raft-Sequence": "7"}, 400, None),
-        ({"Raft-Session": "0", "Raft-Sequence": "1"}, 400, None),
-        ({"Raft-Session": "7", "Raft-Sequence": "-1"}, 400, None),
-        ({"Raft-Session": "7", "Raft-Sequence": "1.0"}, 400, None),
-        ({"Raft-Session": "7", "Raft-Sequence": str(2**63)}, 400, None),
-        ({"Raft-Session": "7", "Raft-Sequence": "9" * 5000}, 400, None),
+        ({"Raft-Session": f"{MARK}-0", "Raft-Sequence": "1"}, 400, None),
+        ({"Raft-Session": f"{MARK}-7", "Raft-Sequence": "-1"}, 400, None),
+        ({"Raft-Session": f"{MARK}-7", "Raft-Sequence": "1.0"}, 400, None),
+        ({"Raft-Session": f"{MARK}-7", "Raft-Sequence": str(2**63)}, 400, None),
+        ({"Raft-Session": f"{MARK}-7", "Raft-Sequence": "9" * 5000}, 400, None),
+        ({"Raft-Answered": "1"}, 400, None),
+        ({"Raft-Session": "7", "Raft-Sequence": "1"}, 400, None),
+        ({"Raft-Session": f"{MARK}-{2**63}", "Raft-Sequence": "1"}, 400, None),
+        ({"Raft-Session": f"{MARK}-", "Raft-Sequence": "1"}, 400, None),
+        ({"Raft-Session": f"{MARK}x-7", "Raft-Sequence": "1"}, 400, None),
+        ({"Raft-Session": f"{MARK}-7", "Raft-Sequence": "1", "Raft-Answered": "1"}, 400, None),
+        ({"Raft-Session": f"{MARK}-7", "Raft-Sequence": "1", "Raft-Answered": "0"}, 400, None),
     ],
 )
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
@@ -149,5 +161,5 @@ async def test_a_write_may_name_its_session(
         async with client.request(method, "/kv/k", data=b"v", headers=headers) as answer:
             assert answer.status == status
             if status == 400:
-                assert (await answer.json())["field"] in ("Raft-Session", "Raft-Sequence")
+                assert (await answer.json())["field"] in ("Raft-Session", "Raft-Sequence", "Raft-Answered")
     assert server.node.sessions == ([] if session is None else [session])

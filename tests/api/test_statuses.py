@@ -24,6 +24,7 @@ WRITES = {
     "PUT /kv": asking("PUT", "/kv/k", b"v"),
     "PUT /kv If-Match": asking("PUT", "/kv/k", b"v", 'If-Match: "2"'),
     "DELETE /kv": asking("DELETE", "/kv/k"),
+    "POST /sessions": asking("POST", "/sessions"),
     "/v3 put": asking("POST", "/v3/kv/put", PUT, UNUSUAL),
     "/v3 put, express": asking("POST", "/v3/kv/put", PUT),
     "/v3 deleterange": asking("POST", "/v3/kv/deleterange", b'{"key":"a2V5"}'),
@@ -42,7 +43,7 @@ COMMAND = {"POST /commands": asking("POST", "/commands/check_timers")}
 TAKE_A_BODY = {
     route: request
     for route, request in {**WRITES, **READS, **COMMAND}.items()
-    if not request.startswith((b"GET", b"DELETE"))
+    if not request.startswith((b"GET", b"DELETE", b"POST /sessions"))
 }
 
 NEVER_PROPOSED = [

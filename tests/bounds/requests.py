@@ -73,6 +73,7 @@ READING: dict[str, Case] = {
     "PUT /kv/{key}": Case(ask("PUT", "/kv/longest", b"v" * VALUE_BYTES_MAX)),
     "GET /kv/{key}": Case(ask("GET", "/kv/longest")),
     "DELETE /kv/{key}": Case(ask("DELETE", "/kv/longest")),
+    "POST /sessions": Case(ask("POST", "/sessions?idle_ms=86400000&timeout_ms=5000")),
     "POST /v3/kv/put": Case(
         post("/v3/kv/put", {"key": text_of(b"long"), "value": text_of(LONGEST_VALUE), "prev_kv": True})
     ),

@@ -5,6 +5,7 @@ The kinds are those of `EntryKind` and of the union `Write`: one that has no cas
 """
 
 from collections.abc import Callable
+from itertools import count
 from typing import get_args
 
 import pytest
@@ -13,6 +14,19 @@ from node.raft.messages import Append, AppendReply, Heartbeat
 from node.raft.types import Entry, EntryKind
 from node.runtime.inputs import WantWrite
 from node.runtime.ports import Done, Outcome
+from node.runtime.snapshot_receiving import RESTORE_WORK_PER_TURN_MAX
+from node.runtime.snapshot_taking import SNAPSHOT_WORK_PER_TURN_MAX
+from node.runtime.snapshotting import TIDY_WORK_PER_TURN_MAX
+from node.statemachine.sessions import (
+    IDLE_US_MAX,
+    RESULT_BYTES_MAX,
+    RESULTS_MAX,
+    SESSIONS_BYTES_MAX,
+    SESSIONS_MAX,
+    Kept,
+    Session,
+    Sessions,
+)
 from node.statemachine.store import KeyValueStore
 from node.statemachine.writes import (
     TXN_OPERATIONS_MAX,
@@ -21,17 +35,23 @@ from node.statemachine.writes import (
     Compact,
     Compare,
     DeleteRange,
+    InSession,
+    KeyValue,
     Nested,
     Put,
+    PutResult,
     Range,
+    Refused,
+    Register,
     Relation,
     Target,
     Txn,
     Write,
+    encode_result,
     encode_write,
 )
 from tests.bounds.member import Member, member
-from tests.bounds.meter import TURN_US_MAX
+from tests.bounds.meter import TURN_US_MAX, Meter
 from tests.bounds.store import KEYS, entry, full_store
 from tests.bounds.test_messages import last_index, wide_configuration
 
@@ -55,12 +75,22 @@ def wide() -> Txn:
 NOTHING_BUT_COMPARES = Txn((), (), (), tuple(Branches((TRUE_OF_ONE,) * TXN_OPERATIONS_MAX) for _ in range(700)))
 """90,000 compares in 1.6 MB, which are decoded, and then refused: those who have no place in the tree."""
 
+MINE = 10**9
+"""The session of what is an `InSession`; `SEQUENCES`: of one after the other."""
+
+SEQUENCES = count(1)
+LONG = b"v" * (RESULT_BYTES_MAX - 1_000)
+
 KEEPING: dict[str, Write] = {
     "Put of the longest value": Put(b"longest", b"v" * (WRITE_BYTES_MAX - 100), prev_kv=True),
     "Txn of the most operations": wide(),
     "Txn that compares every key": Txn((TRUE_OF_ALL, *(TRUE_OF_ONE,) * 127), PUTS),
     "Txn that reads every key": Txn((), (Put(b"k", b"v"), EVERYTHING)),
     "Txn that reads many limited ranges": Txn((), (Put(b"k", b"v"), *(Range(b"\0", b"\0", limit=100),) * 127)),
+    "Register where there are as many as there may be": Register(IDLE_US_MAX),
+    "InSession of the most operations": InSession(0, encode_write(wide())),
+    "InSession that reads every key": InSession(0, encode_write(Txn((), (Put(b"k", b"v"), EVERYTHING)))),
+    "InSession that makes room": InSession(0, encode_write(Txn((), (Put(b"long", LONG), Range(b"long"))))),
 }
 """They leave the store's keys as they are."""
 
@@ -71,15 +101,35 @@ REMOVING: dict[str, Write] = {
 """They do not; in this order."""
 
 
+def fill(sessions: Sessions) -> None:
+    """As many as there may be, and as many bytes. Those that go first are small, so that many go at once; the last has
+    as many results as it may."""
+    short = encode_result(PutResult(1))
+    long, few = encode_result(PutResult(1, KeyValue(b"k", LONG, 1, 1, 1))), SESSIONS_MAX - 600
+    for number in range(1, few):
+        sessions.load(Session(number, IDLE_US_MAX, 0, 0))
+    sessions.load(Session(MINE, IDLE_US_MAX, 0, 0, tuple(Kept(10**6 + i, 0, short) for i in range(RESULTS_MAX))))
+    number = few
+    while sessions.size_bytes < SESSIONS_BYTES_MAX - 70_000:
+        sessions.load(Session(number, IDLE_US_MAX, 0, 0, (Kept(1, 0, long),)))
+        number += 1
+    while len(sessions) < SESSIONS_MAX:
+        sessions.load(Session(number, IDLE_US_MAX, 0, 0))
+        number += 1
+
+
 @pytest.fixture(scope="module")
 def store() -> KeyValueStore:
-    return full_store()
+    store = full_store()
+    fill(store.sessions)
+    return store
 
 
 def wait_for(node: Member, command: Write) -> Outcome:
     """As the leader, of a client that waits."""
     outcomes: list[Outcome] = []
-    node.shell.post(WantWrite(encode_write(command), node.now + 100_000_000, outcomes.append))
+    numbers = (MINE, next(SEQUENCES)) if isinstance(command, InSession) else (0, 0)
+    node.shell.post(WantWrite(encode_write(command), node.now + 100_000_000, outcomes.append, *numbers))
     node.turns()
 
     node.hear(AppendReply(node.core.term, True, last_index(node)))
@@ -103,6 +153,7 @@ def walk_waiting(store: KeyValueStore, name: str, command: Write, monkeypatch: p
         outcomes: list[Outcome] = []
         check(name, node, lambda: outcomes.append(wait_for(node, command)))
         assert isinstance(outcomes[0], Done)
+        assert not isinstance(outcomes[0].result, Refused) or name == "Txn of nothing but compares"
         node.meter.reset()
         with node.meter.counting():
             node.meter.turn(outcomes.clear)  # the answer is let go, as after it was sent
@@ -112,7 +163,9 @@ def walk_waiting(store: KeyValueStore, name: str, command: Write, monkeypatch: p
 def walk_unnoticed(store: KeyValueStore, name: str, command: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     with member(monkeypatch, store) as node:
         node.hear(Heartbeat(1, 1))
-        check(name, node, lambda: hear_of(node, (entry(command, 2),)))
+        numbers = (MINE, next(SEQUENCES)) if isinstance(command, InSession) else (0, 0)
+        heard = Entry(2, 1, EntryKind.WRITE, encode_write(command), 0, *numbers)
+        check(name, node, lambda: hear_of(node, (heard,)))
         assert node.core.status(node.now).applied == 2
 
 
@@ -151,6 +204,26 @@ def test_many_entries_of_a_kind(kind: str, store: KeyValueStore, monkeypatch: py
     with member(monkeypatch, store) as node:
         node.hear(Heartbeat(1, 1))
         check(kind, node, lambda: hear_of(node, OTHERS[kind]))
+
+
+def test_all_sessions_in_one_snapshot_are_written_and_read_in_slices(store: KeyValueStore) -> None:
+    meter, chunks = Meter(), list[bytes]()
+    with meter.counting():
+        job = meter.turn(store.begin_snapshot)
+        while not (chunks and chunks[-1][2:10] == b"versions"):
+            meter.turn(lambda: job.run(SNAPSHOT_WORK_PER_TURN_MAX))
+            chunks += job.take()
+        job.close()
+        restore = store.begin_restore()
+        for chunk in chunks:
+            restore.feed(chunk)
+            while not meter.turn(lambda: restore.run(RESTORE_WORK_PER_TURN_MAX)):
+                pass
+        restore.close()
+        for _ in range(200):
+            meter.turn(lambda: store.tidy(TIDY_WORK_PER_TURN_MAX))
+    print(f"sessions: {meter.worst}, {meter.turns} turns, {len(chunks)} chunks")
+    assert meter.worst.us <= TURN_US_MAX, str(meter.worst)
 
 
 def test_every_kind_of_entry_and_of_command_has_a_case() -> None:

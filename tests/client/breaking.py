@@ -45,6 +45,9 @@ class Breaking:
     heads: list[str] = field(default_factory=list)
     connections: int = 0
     url: str = ""
+    sessions: list[object] = field(default_factory=list)
+    """What happens to requests for a session, as in `script`; afterwards each gets one. `registered`: how many came."""
+    registered: int = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -65,9 +68,15 @@ class Breaking:
         if path == "/status":
             writer.write(answer(200, self.status) if self.status else problem(404, "not-found"))
             return True
+        if path.startswith("/sessions"):
+            self.registered += 1
+            given = answer(200, {"session": f"c1-{self.registered}", "idle_ms": 1000})
+            return await self._do(self.sessions.pop(0) if self.sessions else given, head, reader, writer)
         self.requests.append(f"{method} {path.partition('?')[0]}")
         self.heads.append(head)
-        what = self.script[min(len(self.requests), len(self.script)) - 1]
+        return await self._do(self.script[min(len(self.requests), len(self.script)) - 1], head, reader, writer)
+
+    async def _do(self, what: object, head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         if what is ...:
             await reader.read()  # until the client gives up
         elif what is None:

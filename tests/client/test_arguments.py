@@ -20,6 +20,7 @@ RIGHT: dict[str, Any] = {
     "endpoints": ["http://127.0.0.1:8001"],
     "timeout_s": 3.0,
     "session": None,
+    "exactly_once": True,
 }
 """A right value of every parameter that any public call has."""
 
@@ -53,6 +54,7 @@ RIGHT_TYPES: dict[str, tuple[str, ...]] = {
     "endpoints": (),
     "timeout_s": ("an int", "a float"),
     "session": (),
+    "exactly_once": ("True",),
 }
 """What of ANYTHING is of the parameter's own type. A list of no URL is a ValueError of its own."""
 

@@ -45,18 +45,19 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", UNSETTLED.values(), ids=UNSETTLED)
-async def test_a_write_that_may_have_happened_is_sent_once_and_called_unknown(what: object) -> None:
+async def test_without_a_session_a_write_that_may_have_happened_is_sent_once_and_called_unknown(what: object) -> None:
     timeout_s = 0.3 if what is ... else 5
     for method in ("PUT", "DELETE"):
         async with (
             breaking(what) as bad,
             breaking() as good,
-            RaftClient([bad.url, good.url], timeout_s=timeout_s) as client,
+            RaftClient([bad.url, good.url], timeout_s=timeout_s, exactly_once=False) as client,
         ):
             with pytest.raises(OutcomeUnknown, match="read the key before you repeat the write") as caught:
                 await (client.put("a key", "v") if method == "PUT" else client.delete("a key"))
             assert bad.requests == [f"{method} /kv/a%20key"]
-            assert good.requests == []
+            assert (good.requests, bad.registered, good.registered) == ([], 0, 0)
+            assert "Raft-" not in bad.heads[0]
             assert (caught.value.key, caught.value.endpoint) == (b"a key", bad.url)
             assert caught.value.reason in str(caught.value)
             assert bad.url in str(caught.value)
@@ -94,7 +95,7 @@ async def test_a_write_that_was_never_proposed_is_repeated_elsewhere() -> None:
 
 
 async def test_a_write_is_repeated_elsewhere_where_nobody_listens() -> None:
-    async with breaking() as good, RaftClient([refusing(), good.url]) as client:
+    async with breaking() as good, RaftClient([refusing(), good.url], exactly_once=False) as client:
         assert await client.put("k", "v") == 7
         assert (client.attempts, client.retries) == (2, 1)
         assert await client.put("k", "v") == 7
@@ -103,7 +104,11 @@ async def test_a_write_is_repeated_elsewhere_where_nobody_listens() -> None:
 
 async def test_a_write_is_repeated_elsewhere_where_connecting_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CONNECT_SECONDS_MAX", 0.2)
-    async with full() as stuck, breaking() as good, RaftClient([stuck, good.url], timeout_s=5) as client:
+    async with (
+        full() as stuck,
+        breaking() as good,
+        RaftClient([stuck, good.url], timeout_s=5, exactly_once=False) as client,
+    ):
         assert await client.put("k", "v") == 7
         assert good.requests == ["PUT /kv/k"]
         assert client.retries == 1
@@ -120,7 +125,8 @@ async def test_a_name_that_does_not_resolve_is_a_node_that_nothing_was_sent_to()
 async def test_a_kept_connection_that_breaks_does_not_send_the_write_again(foreign: bool, broken: object) -> None:
     """aiohttp repeats PUT and DELETE by itself on a kept connection; the server would count one more of each."""
     async with aiohttp.ClientSession() as session, breaking(DONE, broken, DONE, broken, DONE) as server:
-        async with RaftClient([server.url], session=session if foreign else None) as client:
+        own = session if foreign else None
+        async with RaftClient([server.url], session=own, exactly_once=False) as client:
             assert await client.put("k", "1") == 7
             with pytest.raises(OutcomeUnknown):
                 await client.put("k", "2")
@@ -226,7 +232,10 @@ async def test_keys_of_dots_and_slashes_arrive_as_they_are() -> None:
 
 
 async def test_an_answer_without_an_end_is_not_read_to_its_end() -> None:
-    async with breaking(UNSETTLED["an endless answer"]) as server, RaftClient([server.url]) as client:
+    async with (
+        breaking(UNSETTLED["an endless answer"]) as server,
+        RaftClient([server.url], exactly_once=False) as client,
+    ):
         with pytest.raises(OutcomeUnknown, match="longer than"):
             await client.put("k", "v")
 

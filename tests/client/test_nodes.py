@@ -52,7 +52,7 @@ async def test_what_was_written_is_read_with_its_revision(tmp_path: Path) -> Non
 
 
 async def test_nothing_acknowledged_is_lost_and_nothing_refused_appears(tmp_path: Path) -> None:
-    """Three leaders are killed, and one asked to go, under writes; each outcome is compared with what is there."""
+    """Two leaders are killed, and one asked to go, under writes; each outcome is compared with what is there."""
     outcomes: dict[str, str] = {}
     stop = asyncio.Event()
 
@@ -87,7 +87,7 @@ async def test_nothing_acknowledged_is_lost_and_nothing_refused_appears(tmp_path
         counts = Counter(outcomes.values())
         assert not [key for key, outcome in outcomes.items() if outcome == "done" and key not in there]
         assert not [key for key, outcome in outcomes.items() if outcome == "not done"], counts
-        assert counts["unknown"] <= 4 * 3, "at most what was under way when a leader went"
+        assert not counts["unknown"], "there was time for an answer to every write"
         assert client.retries > 0
         assert client.longest_stall_s < 10
 

@@ -47,12 +47,13 @@ def _free(port: int) -> bool:
         return True
 
 
-def _command(folder: Path, base_port: int, nodes: int, *options: str) -> list[str]:
-    """`raft-node cluster`, without the page of all nodes unless `options` say on which port."""
+def _command(folder: Path, base_port: int, nodes: int, *options: str, program: str = "node.cli") -> list[str]:
+    """`raft-node cluster`, without the page of all nodes unless `options` say on which port. `program`: the module that
+    is run as `raft-node`, for one with a planted bug."""
     if "--monitor-port" not in options:
         options = (*options, "--no-monitor")
     return [
-        *(sys.executable, "-m", "node.cli", "cluster", "--nodes", str(nodes)),
+        *(sys.executable, "-m", program, "cluster", "--nodes", str(nodes)),
         *("--base-port", str(base_port), "--data-dir", str(folder / "data"), *options),
     ]
 
@@ -66,11 +67,11 @@ class Cluster:
         self._base_port = base_port
         self._supervisor: asyncio.subprocess.Process | None = None
 
-    async def start(self, nodes: int, *options: str) -> None:
+    async def start(self, nodes: int, *options: str, program: str = "node.cli") -> None:
         """Start the supervisor (again), wait until every node is up and one leads."""
         with (self.folder / "supervisor.log").open("ab") as log:
             self._supervisor = await asyncio.create_subprocess_exec(
-                *_command(self.folder, self._base_port, nodes, *options), stdout=log, stderr=log
+                *_command(self.folder, self._base_port, nodes, *options, program=program), stdout=log, stderr=log
             )
         await self.until(self._all_know_a_leader, "every node up and one leader")
 
@@ -197,13 +198,15 @@ class Cluster:
 
 
 @asynccontextmanager
-async def running_cluster(folder: Path, nodes: int = 5, *options: str) -> AsyncIterator[Cluster]:
+async def running_cluster(
+    folder: Path, nodes: int = 5, *options: str, program: str = "node.cli"
+) -> AsyncIterator[Cluster]:
     """A cluster that is up, and is gone afterwards."""
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as http:
         cluster = Cluster(folder, free_base_port(nodes), http)
         try:
-            await cluster.start(nodes, *options)
+            await cluster.start(nodes, *options, program=program)
             yield cluster
         finally:
             for node in (cluster.nodes if (folder / "data" / "cluster.json").exists() else {}).values():

@@ -26,6 +26,7 @@ FOLLOWED = (
     "raft-node command n1",
     "raft-chaos status",
     "import asyncio",
+    "SESSION=$(curl -X POST localhost:8001/sessions | cut -d'\"' -f4)",
     "curl http://127.0.0.1:8080/",
 )
 """First lines of the blocks that the test below follows, in the README's order."""
@@ -54,6 +55,7 @@ SAYS = {
     'curl -X POST localhost:8001/v3/kv/range -d \'{"key":"Zm9v"}\'': "YmFy",
     "from etcd3gw import Etcd3Client": r"\[b'hello'\]\nTrue\n",
     "import asyncio": r"^Value\(value=b'goodbye', revision=\d+\)$",
+    "curl -X PUT localhost:8002/kv/a -d 1 -H \"Raft-Session: $SESSION\" -H 'Raft-Sequence: 1'": r'"revision":\d+',
     "raft-chaos partition --dry-run": "(?i)heal",
 }
 """What a line must print beside succeeding, as a pattern."""

@@ -12,6 +12,7 @@ from node.observe.trace import Trace
 from node.observe.turns import Turns
 from node.raft.types import Role
 from node.runtime.latency import LatencySummary
+from node.statemachine.sessions import Sessions
 from tests.observe.status import node_status
 
 
@@ -21,6 +22,7 @@ class _Clients:
 
 class _Store:
     revision = key_count = size_bytes = 0
+    sessions = Sessions()
 
 
 def table() -> str:

@@ -1,6 +1,6 @@
 """What is no whole snapshot is refused with a sentence, whatever its bytes are, and nothing of it is ever seen."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import pytest
@@ -12,6 +12,8 @@ from node.statemachine.store import KeyValueStore
 from node.statemachine.writes import Put
 from tests.statemachine.small import small_pieces
 from tests.statemachine.snapshots import restore, restored, snapshot, write
+from tests.statemachine.test_sessions import GOLDEN as OF_SESSIONS
+from tests.statemachine.test_sessions import small_store as store_with_sessions
 from tests.statemachine.test_snapshots import GOLDEN, small_store
 
 encode = msgspec.msgpack.encode
@@ -37,39 +39,46 @@ def refused(store: KeyValueStore, chunks: Sequence[bytes]) -> str:
     return said
 
 
-def split() -> list[bytes]:
-    """A snapshot with every version in a chunk of its own."""
+def split(store: KeyValueStore) -> list[bytes]:
+    """A snapshot with every version, and every session and result, in a chunk of its own."""
     with small_pieces(), pytest.MonkeyPatch.context() as patch:
         patch.setattr("node.statemachine.snapshotting.CHUNK_BYTES", 1)
-        return snapshot(small_store())
+        return snapshot(store)
 
 
 @pytest.mark.parametrize("flip", [0x01, 0x80, 0xFF])
-def test_every_byte_flipped_is_refused_or_gives_a_state_that_a_snapshot_can_be_made_of(flip: int) -> None:
+@pytest.mark.parametrize("whole", [GOLDEN, OF_SESSIONS], ids=["versions", "sessions"])
+def test_every_byte_flipped_is_refused_or_gives_a_state_that_a_snapshot_can_be_made_of(
+    whole: list[bytes], flip: int
+) -> None:
     """A flipped byte of a value is another value: checksums are not of this room, but of the one that keeps chunks."""
     said = 0
-    for number, chunk in enumerate(GOLDEN):
+    for number, chunk in enumerate(whole):
         for at in range(len(chunk)):
             damaged = chunk[:at] + bytes((chunk[at] ^ flip,)) + chunk[at + 1 :]
-            chunks = [*GOLDEN[:number], damaged, *GOLDEN[number + 1 :]]
+            chunks = [*whole[:number], damaged, *whole[number + 1 :]]
             store = KeyValueStore()
             if refused(store, chunks):
                 said += 1
             else:
                 assert snapshot(store) == chunks, "what is taken is what was said"
-    assert said > sum(map(len, GOLDEN)) // 3
+    assert said > sum(map(len, whole)) // 3
 
 
-def test_every_length_cut_is_refused(store: KeyValueStore) -> None:
-    for number, chunk in enumerate(GOLDEN):
+@pytest.mark.parametrize("whole", [GOLDEN, OF_SESSIONS], ids=["versions", "sessions"])
+def test_every_length_cut_is_refused(whole: list[bytes], store: KeyValueStore) -> None:
+    for number, chunk in enumerate(whole):
         for length in range(len(chunk)):
-            assert refused(store, [*GOLDEN[:number], chunk[:length], *GOLDEN[number + 1 :]])
-            assert refused(store, [*GOLDEN[:number], chunk[:length]])
+            assert refused(store, [*whole[:number], chunk[:length], *whole[number + 1 :]])
+            assert refused(store, [*whole[:number], chunk[:length]])
 
 
-def test_a_chunk_that_is_missing_doubled_or_in_another_place_is_refused(store: KeyValueStore) -> None:
-    chunks = split()
-    assert len(chunks) == 9
+@pytest.mark.parametrize(("of", "count"), [(small_store, 9), (store_with_sessions, 7)], ids=["versions", "sessions"])
+def test_a_chunk_that_is_missing_doubled_or_in_another_place_is_refused(
+    of: Callable[[], KeyValueStore], count: int, store: KeyValueStore
+) -> None:
+    chunks = split(of())
+    assert len(chunks) == count
     for at in range(len(chunks)):
         assert refused(store, chunks[:at]), "cut short"
         assert refused(store, [*chunks[:at], *chunks[at + 1 :]]), "missing"
@@ -83,6 +92,10 @@ def test_a_chunk_that_is_missing_doubled_or_in_another_place_is_refused(store: K
             assert refused(store, moved)
     assert refused(store, [*chunks, chunks[-1]])
     assert not refused(store, chunks)
+
+
+def rows(*sessions: list[object]) -> bytes:
+    return encode(["session-rows", 0, sessions])
 
 
 VERSION = [b"k", b"v", 2, 2, 1, 0]
@@ -117,6 +130,22 @@ VERSION = [b"k", b"v", 2, 2, 1, 0]
         ([GOLDEN[0], GOLDEN[0]], "not in order"),
         ([GOLDEN[1]], "not in order"),
         ([GOLDEN[2]], "not in order"),
+        ([*GOLDEN[:2], OF_SESSIONS[1]], "its sessions come once, before its versions"),
+        ([*OF_SESSIONS[:2], OF_SESSIONS[1]], "its sessions come once"),
+        ([OF_SESSIONS[0], encode(["sessions", 0, 0])], "its sessions come once"),
+        ([OF_SESSIONS[0], OF_SESSIONS[2]], "not in order: 0 rows"),
+        ([*OF_SESSIONS[:2], encode(["session-rows", 1, [[7, 1, 1, 0, []]]])], "1 rows of sessions come before"),
+        ([*OF_SESSIONS[:2], OF_SESSIONS[3]], "should hold 2 sessions with 2 results, and holds 0 with 0"),
+        ([*OF_SESSIONS[:2], encode(["session-rows", 0, []])], "damaged"),
+        ([*OF_SESSIONS[:2], encode(["session-rows", 0, [[7, 1, 1, 0, []]] * 257])], "damaged"),
+        ([*OF_SESSIONS[:2], rows([0, 1, 1, 0, []])], "session 0 stands in the snapshot where it cannot"),
+        ([*OF_SESSIONS[:2], rows([7, 1, 1, 0, []], [8, 1, 1, 0, []], [7, 1, 1, 0, []])], "or twice"),
+        ([*OF_SESSIONS[:2], rows([7, 1, 1, 2, [[2, 0, b""]]])], "session 7 stands"),
+        ([*OF_SESSIONS[:2], rows([7, 1, 1, 0, [[2, 0, b""], [1, 0, b""]]])], "session 7 stands"),
+        ([*OF_SESSIONS[:2], rows([7, 1, 1, 0, []], [7, 1, 1, 0, []])], "results of session 7 stand"),
+        ([*OF_SESSIONS[:2], rows([7, 1, 1, 0, [[2, 0, b""]]], [7, 1, 1, 0, [[2, 0, b""]]])], "results of session 7"),
+        ([*OF_SESSIONS[:2], rows([7, 1, 1, 0, [[2, 0, b""]]], [7, 1, 2, 0, [[3, 0, b""]]])], "results of session 7"),
+        ([*OF_SESSIONS[:2], rows([7, 1, 1, 0, [[2, 0, b"\xc1"]]])], "result of write 2 of session 7 is damaged"),
     ],
 )
 def test_what_is_wrong_is_said(store: KeyValueStore, chunks: list[bytes], sentence: str) -> None:
@@ -138,6 +167,6 @@ def test_a_refused_restore_stays_refused(store: KeyValueStore) -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.one_of(st.binary(max_size=40), st.sampled_from(GOLDEN)), max_size=5))
+@given(st.lists(st.one_of(st.binary(max_size=40), st.sampled_from(GOLDEN + OF_SESSIONS)), max_size=5))
 def test_no_bytes_make_it_fail_otherwise(chunks: list[bytes]) -> None:
     refused(KeyValueStore(), chunks)

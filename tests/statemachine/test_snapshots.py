@@ -26,8 +26,8 @@ from node.statemachine.writes import (
     Put,
     Range,
     RangeResult,
+    StoreWrite,
     Txn,
-    Write,
     encode_write,
 )
 from tests.statemachine.model import Model
@@ -40,7 +40,7 @@ from tests.statemachine.test_slices import nested, scripts, slices
 @settings(max_examples=100, deadline=None)
 @given(scripts, st.lists(st.one_of(writes, nested()), max_size=8), slices)
 def test_a_restored_store_is_the_store_of_the_moment_whatever_was_written_during_the_walk(
-    before: list[Write], meanwhile: list[Write], works: list[int]
+    before: list[StoreWrite], meanwhile: list[StoreWrite], works: list[int]
 ) -> None:
     store, still, other = KeyValueStore(), KeyValueStore(), KeyValueStore()
     write(still, *before)
@@ -73,7 +73,7 @@ def test_a_restored_store_is_the_store_of_the_moment_whatever_was_written_during
 @settings(max_examples=100, deadline=None)
 @given(st.lists(writes, max_size=20), st.lists(writes, max_size=5))
 def test_every_revision_of_a_restored_store_reads_as_the_naive_history_says(
-    before: list[Write], after: list[Write]
+    before: list[StoreWrite], after: list[StoreWrite]
 ) -> None:
     store, model = KeyValueStore(), Model()
     with small_pieces():
@@ -90,7 +90,7 @@ def test_random_writes_deletes_transactions_and_compactions_between_any_two_slic
     chance, work = random.Random(seed), (1, 7, 60, 300)[seed % 4]
     store = KeyValueStore()
 
-    def some() -> Write:
+    def some() -> StoreWrite:
         key, kind = b"%03d" % chance.randrange(300), chance.random()
         if kind < 0.7:
             return Put(key, chance.randbytes(chance.choice((0, 5, 400))))
@@ -321,7 +321,7 @@ def test_what_a_restored_store_kept_of_the_past_goes_with_the_next_compactions()
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(writes, max_size=20))
-def test_the_size_of_a_store_is_that_of_all_versions_in_memory(script: list[Write]) -> None:
+def test_the_size_of_a_store_is_that_of_all_versions_in_memory(script: list[StoreWrite]) -> None:
     store = KeyValueStore()
     assert store.size_bytes == 0
     with small_pieces():

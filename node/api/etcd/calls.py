@@ -26,6 +26,7 @@ from node.api.etcd.requests import (
     txn_of,
 )
 from node.api.etcd.schema import Message
+from node.api.once import NO_SESSION, Numbers, OwnCluster, count_of, encoded
 from node.api.quota import Quota, grows
 from node.api.slices import ReadJob, Slices
 from node.observe.metrics import Metrics
@@ -33,6 +34,7 @@ from node.raft.status import CoreStatus
 from node.raft.types import Member
 from node.runtime.ports import Done, DoneUntold, NodeHandle, NotProposed, Outcome, ReadFailed, Unknown
 from node.statemachine.writes import (
+    SESSION_EXPIRED,
     Compacted,
     CompactResult,
     DeleteResult,
@@ -42,11 +44,12 @@ from node.statemachine.writes import (
     RangeResult,
     ReadError,
     Refused,
+    Registered,
     Result,
+    StoreWrite,
     Txn,
     TxnResult,
-    Write,
-    encode_write,
+    Untold,
 )
 
 _LOG = logging.getLogger("node.api")
@@ -107,7 +110,7 @@ class MembersAnswer(msgspec.Struct, frozen=True):
 
 class EtcdCalls:
     """`term`: the node's current one. `message_bytes` of a call: how long its message is in etcd's own encoding, or
-    something longer that is not over the limit either."""
+    something longer that is not over the limit either. `numbers`: of the client's session, for what writes."""
 
     def __init__(
         self,
@@ -120,6 +123,7 @@ class EtcdCalls:
     ) -> None:
         self.quota = quota
         self._handle = handle
+        self._cluster = OwnCluster(handle)
         self._store = store
         self._metrics = metrics
         self._term = term
@@ -136,20 +140,20 @@ class EtcdCalls:
             return answered(self._store.read(wanted))
         return answered(cast(Result, await self._slices.read(self._store.begin_read(wanted))))
 
-    async def put(self, message: Message, message_bytes: int) -> Answered:
+    async def put(self, message: Message, message_bytes: int, numbers: Numbers = NO_SESSION) -> Answered:
         """A PutRequest."""
         put = put_of(message)
         check_write_size(message_bytes)
         self._require_room()
-        return await self._write(put)
+        return await self._write(put, numbers)
 
-    async def delete_range(self, message: Message, message_bytes: int) -> Answered:
+    async def delete_range(self, message: Message, message_bytes: int, numbers: Numbers = NO_SESSION) -> Answered:
         """A DeleteRangeRequest."""
         delete = delete_of(message)
         check_write_size(message_bytes)
-        return await self._write(delete)
+        return await self._write(delete, numbers)
 
-    async def txn(self, message: Message, message_bytes: int) -> Answered:
+    async def txn(self, message: Message, message_bytes: int, numbers: Numbers = NO_SESSION) -> Answered:
         """A TxnRequest."""
         txn = await self._slices.finish(txn_of(message))
         if only_reads(txn):
@@ -158,14 +162,14 @@ class EtcdCalls:
         check_write_size(message_bytes)
         if self.quota.exceeded and grows(txn):
             self._require_room()
-        return await self._write(txn)
+        return await self._write(txn, numbers)
 
-    async def compact(self, message: Message, _message_bytes: int) -> Answered:
+    async def compact(self, message: Message, _message_bytes: int, numbers: Numbers = NO_SESSION) -> Answered:
         """A CompactionRequest."""
         compact = compact_of(message)
         if compact is None:
             raise EtcdError(Code.OUT_OF_RANGE, errors.COMPACTED)
-        return await self._write(compact)
+        return await self._write(compact, numbers)
 
     async def status(self, _message: Message, _message_bytes: int) -> StatusAnswer:
         """A StatusRequest."""
@@ -226,9 +230,14 @@ class EtcdCalls:
             self._metrics.proposal("store-full")
             raise EtcdError(Code.RESOURCE_EXHAUSTED, errors.NO_SPACE)
 
-    async def _write(self, command: Write) -> Answered:
+    async def _write(self, command: StoreWrite, numbers: Numbers) -> Answered:
+        foreign = self._cluster.refusal(numbers)
+        if foreign is not None:
+            self._metrics.proposal(foreign.code)
+            return answered(foreign)
         try:
-            outcome = await self._handle.propose(encode_write(command), None)
+            data = encoded(command, numbers)
+            outcome = await self._handle.propose(data, None, numbers.session, numbers.sequence)
         except Exception:
             _LOG.exception("a write failed in the node")
             outcome = Unknown("this node made a mistake while it wrote; its log says which")
@@ -237,8 +246,9 @@ class EtcdCalls:
     def written(self, outcome: Outcome) -> Answered:
         """What the store said, or an `EtcdError` that says what became of the write."""
         if isinstance(outcome, Done):
-            self._metrics.proposal("done")
-            return answered(cast(Result, outcome.result))
+            result = cast(Result, outcome.result)
+            self._metrics.proposal(count_of(result))
+            return answered(result)
         if isinstance(outcome, DoneUntold):
             self._metrics.proposal("done-untold")
             raise EtcdError(Code.DEADLINE_EXCEEDED, f"etcdserver: the write was done, but {outcome.reason}")
@@ -261,8 +271,14 @@ def answered(result: Result) -> Answered:
     if isinstance(result, FutureRevision):
         raise EtcdError(Code.OUT_OF_RANGE, errors.FUTURE_REVISION)
     if isinstance(result, Refused):
-        code, message = _REFUSALS.get(result.code, (Code.INVALID_ARGUMENT, f"etcdserver: {result.message}"))
+        other = Code.NOT_FOUND if result.code == SESSION_EXPIRED else Code.INVALID_ARGUMENT
+        code, message = _REFUSALS.get(result.code, (other, f"etcdserver: {result.message}"))
         raise EtcdError(code, message)
+    if isinstance(result, Untold):
+        reason = "etcdserver: the write was done, but its answer was too long to be kept"
+        raise EtcdError(Code.DEADLINE_EXCEEDED, reason)
+    if isinstance(result, Registered):
+        raise EtcdError(Code.INTERNAL, "etcdserver: a session was registered instead")
     return result
 
 

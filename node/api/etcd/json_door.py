@@ -9,21 +9,24 @@ from typing import TypeVar
 
 from aiohttp import web
 
-from node.api.answers import JSON_HEADERS, json_answer, json_body
+from node.api.answers import JSON_HEADERS, Problem, json_answer, json_body
 from node.api.etcd.bodies import read_body
 from node.api.etcd.calls import Answered, EtcdCalls, MembersAnswer, StatusAnswer
 from node.api.etcd.decoding import decoding
-from node.api.etcd.errors import Code, EtcdError
+from node.api.etcd.errors import Code, EtcdError, invalid
 from node.api.etcd.quick import UNCOUNTED_BYTES_MAX
 from node.api.etcd.rendering import is_small, members_body, parts_of, status_body, whole
 from node.api.etcd.requests import MESSAGE_BYTES_MAX, may_be_too_long, too_long
 from node.api.etcd.schema import Message
 from node.api.etcd.sizes import measuring
+from node.api.inputs import session_of
+from node.api.once import Numbers
 from node.api.slices import Slices
 from node.api.streaming import answer_in_pieces, in_pieces
 
 T = TypeVar("T")
 Call = Callable[[Message, int], Awaitable[T]]
+WriteCall = Callable[[Message, int, Numbers], Awaitable[Answered]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 HTTP_STATUS = {
@@ -56,13 +59,26 @@ class JsonDoor:
     def keys(self, message: str, call: Call[Answered]) -> Handler:
         """Of a call on keys. `message`: the name of what it takes, see `schema`."""
 
-        async def render(request: web.Request, answer: Answered) -> web.StreamResponse:
-            header = self._calls.header(answer.revision)
-            if is_small(answer):
-                return web.Response(body=whole(answer, header), headers=JSON_HEADERS)
-            return await answer_in_pieces(request, in_pieces(parts_of(answer, header)), self._slices, JSON_HEADERS)
+        return self._handler(message, call, self._render)
 
-        return self._handler(message, call, render)
+    def writes(self, message: str, call: WriteCall) -> Handler:
+        """The same of one that may write, in a session where the request's headers name one."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            try:
+                numbers = session_of(request)
+            except Problem as problem:
+                return error_answer(invalid(f"etcdserver: {problem}"))
+            in_session = self._handler(message, lambda found, size: call(found, size, numbers), self._render)
+            return await in_session(request)
+
+        return handle
+
+    async def _render(self, request: web.Request, answer: Answered) -> web.StreamResponse:
+        header = self._calls.header(answer.revision)
+        if is_small(answer):
+            return web.Response(body=whole(answer, header), headers=JSON_HEADERS)
+        return await answer_in_pieces(request, in_pieces(parts_of(answer, header)), self._slices, JSON_HEADERS)
 
     def status(self) -> Handler:
         """Of `calls.status`."""

@@ -56,10 +56,10 @@ class EtcdApi:
         calls, door = self.calls, self.door
         posts: dict[str, Handler] = {
             "/v3/kv/range": door.keys("RangeRequest", calls.range),
-            "/v3/kv/put": door.keys("PutRequest", calls.put),
-            "/v3/kv/deleterange": door.keys("DeleteRangeRequest", calls.delete_range),
-            "/v3/kv/txn": door.keys("TxnRequest", calls.txn),
-            "/v3/kv/compaction": door.keys("CompactionRequest", calls.compact),
+            "/v3/kv/put": door.writes("PutRequest", calls.put),
+            "/v3/kv/deleterange": door.writes("DeleteRangeRequest", calls.delete_range),
+            "/v3/kv/txn": door.writes("TxnRequest", calls.txn),
+            "/v3/kv/compaction": door.writes("CompactionRequest", calls.compact),
             "/v3/maintenance/status": door.status(),
             "/v3/cluster/member/list": door.members(),
             **{f"/v3/{path}": _unsupported for path in UNSUPPORTED},

@@ -1,0 +1,166 @@
+"""Mistakes about clients' sessions, each as one small change of `node/statemachine`: `test_sessions.py` notices all.
+
+Why it exists: a test that no mistake can fail is worth nothing. An anchor that no longer occurs exactly once is an
+error, so that the list follows the code.
+
+    python -m tests.statemachine.mutations            the whole list, one line a mutation; exit code 1 if one survives
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTEST = ("-x", "-q", "--no-header", "--tb=no", "--assert=plain", "-p", "no:cacheprovider")
+RUN_SECONDS_MAX = 180
+TESTS_FAILED = 1
+
+
+class Mutation(NamedTuple):
+    """Replace `right` by `wrong` in `node/statemachine/<file>`."""
+
+    name: str
+    file: str
+    right: str
+    wrong: str
+
+
+MUTATIONS = (
+    Mutation("do what comes again", "sessions.py", "        if found is None:", "        if True:"),
+    Mutation(
+        "keep a session past its time",
+        "sessions.py",
+        "if session is None or _is_over(session, entry.time_us):",
+        "if session is None:",
+    ),
+    Mutation(
+        "a session ends a moment early",
+        "sessions.py",
+        "session.used_us > session.idle_us",
+        "session.used_us >= session.idle_us",
+    ),
+    Mutation(
+        "a session ends though it was used", "sessions.py", "replace(session, used_us=now_us)", "replace(session)"
+    ),
+    Mutation(
+        "do what the client has given up",
+        "sessions.py",
+        "        if sequence <= session.answered:\n",
+        "        if sequence <= session.answered and found is not None:\n",
+    ),
+    Mutation("take a word back", "sessions.py", "max(session.answered, answered))", "answered)"),
+    Mutation("take one write for another", "sessions.py", "if found.checksum != checksum:", "if False:"),
+    Mutation(
+        "forget the latest result where there are too many",
+        "sessions.py",
+        "results[0].sequence)",
+        "results[-1].sequence)",
+    ),
+    Mutation(
+        "a result that went for room may be done anew",
+        "sessions.py",
+        "self._put(session, results, session.answered if len(results) <= RESULTS_MAX else results[0].sequence)",
+        "self._put(session, results[-RESULTS_MAX:], session.answered)",
+    ),
+    Mutation("evict the youngest", "sessions.py", "popitem(last=False)", "popitem()"),
+    Mutation("the idle stay young", "sessions.py", "        self._by_id.move_to_end(session.id)\n", ""),
+    Mutation(
+        "no end of sessions",
+        "sessions.py",
+        "len(self._by_id) > SESSIONS_MAX or self.size_bytes",
+        "self.size_bytes",
+    ),
+    Mutation(
+        "no end of bytes",
+        "sessions.py",
+        "while len(self._by_id) > SESSIONS_MAX or self.size_bytes > SESSIONS_BYTES_MAX:",
+        "while len(self._by_id) > SESSIONS_MAX:",
+    ),
+    Mutation(
+        "lose count of bytes",
+        "sessions.py",
+        "            self.size_bytes -= KEPT_BYTES + len(kept.result)\n",
+        "            pass\n",
+    ),
+    Mutation("any time that is asked for", "sessions.py", "min(idle_us, IDLE_US_MAX)", "idle_us"),
+    Mutation("all that expired at once", "sessions.py", "range(EXPIRED_PER_ENTRY_MAX)", "range(10**6)"),
+    Mutation(
+        "a result is made only where somebody waits",
+        "applying.py",
+        "    return (yield from doing(versions, write, meter, wanted=True))\n",
+        "    return (yield from doing(versions, write, meter, wanted=False))\n",
+    ),
+    Mutation(
+        "numbers without a session count", "applying.py", "elif isinstance(write, InSession):", "elif entry.session:"
+    ),
+    Mutation("a session in a session", "applying.py", "if isinstance(write, InSession | Register):", "if False:"),
+    Mutation(
+        "a snapshot without sessions",
+        "store.py",
+        "SnapshotJob(self._versions, self.sessions)",
+        "SnapshotJob(self._versions, Sessions())",
+    ),
+    Mutation(
+        "a restore keeps the old sessions",
+        "store.py",
+        "self._versions, self.sessions = versions, sessions",
+        "self._versions = versions",
+    ),
+    Mutation(
+        "a walk sees later sessions",
+        "sessions.py",
+        "return list(self._by_id.values())",
+        "return self._by_id.values()  # type: ignore[return-value]",
+    ),
+    Mutation(
+        "a session in two chunks loses the first",
+        "sessions.py",
+        "results=before.results + session.results",
+        "results=session.results",
+    ),
+)
+
+
+def survives(mutation: Mutation | None) -> bool:
+    """Whether the tests pass on a copy with `mutation` (None: an unchanged one).
+
+    Raises RuntimeError where the copy could not be tested at all."""
+    with tempfile.TemporaryDirectory(prefix="raft-mutation-") as folder:
+        copy = Path(folder)
+        no_caches = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / "node", copy / "node", ignore=no_caches)
+        shutil.copytree(ROOT / "tests" / "statemachine", copy / "tests" / "statemachine", ignore=no_caches)
+        (copy / "tests" / "__init__.py").touch()
+        if mutation is not None:
+            source = copy / "node" / "statemachine" / mutation.file
+            source.write_text(source.read_text().replace(mutation.right, mutation.wrong))
+        alone = {"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *PYTEST, "tests/statemachine/test_sessions.py"],
+            cwd=copy,
+            env={**os.environ, **alone, "PYTHONPATH": folder},
+            capture_output=True,
+            text=True,
+            timeout=RUN_SECONDS_MAX,
+            check=False,
+        )
+    if done.returncode not in (0, TESTS_FAILED):
+        raise RuntimeError(f"{mutation and mutation.name}: the copy could not be tested:\n{done.stdout}{done.stderr}")
+    return done.returncode == 0
+
+
+def main() -> int:
+    alive = []
+    for mutation in MUTATIONS:
+        if survives(mutation):
+            alive.append(mutation.name)
+        print(f"{'SURVIVES' if mutation.name in alive else 'killed  '}  {mutation.name}", flush=True)
+    return 1 if alive else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
