@@ -178,6 +178,7 @@ PATHS: dict[str, dict[str, Operation]] = {
     "/status": {"get": _look("this node's own view", "Status")},
     "/members": {"get": _look("who belongs, and who asks to", "Members")},
     "/cluster": {"get": _look("every node as seen from here", "Cluster")},
+    "/backup": {"get": _operation("the whole state as one file", {200: _OCTETS}, errors=(503,))},
     "/log": {
         "get": _look(
             "entries of the log", "Log", _number("from", 1), _number("limit", 1, 1000), _number("last", 1, 1000)

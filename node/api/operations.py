@@ -42,6 +42,7 @@ ROUTES = {
     "GET /status": "this node's own view",
     "GET /cluster": "every node as seen from here; what is not heard of is unknown, not dead",
     "GET /members": "who belongs: voters, learners and how far behind they are, who asks to be let in",
+    "GET /backup": "the whole state as one file, with every write that was acknowledged before",
     "GET /log?from=&limit=&last=": "index, term and checksum of log entries",
     "GET /stats": "counts of this node: elections, votes, traffic, commit latency, faults",
     "GET /commands": "what this node can be told to do",
