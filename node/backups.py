@@ -46,7 +46,7 @@ def read_backup(file: Path) -> Backup:
     opened, store = _open(file), KeyValueStore()
     for _ in _checked(opened, store, file):
         pass
-    return Backup(opened.verify(), opened.header.made_by, store.revision, store.key_count)
+    return Backup(opened.info, opened.header.made_by, store.revision, store.key_count)
 
 
 def restore(file: Path, folder: Path, name: str, members: Sequence[Seed], token: str) -> Made:
@@ -64,7 +64,7 @@ def restore(file: Path, folder: Path, name: str, members: Sequence[Seed], token:
         made = found(files, member, new_base(before, configuration), before.term, _checked(opened, store, file))
     finally:
         files.unlock()
-    return Made(Backup(opened.verify(), opened.header.made_by, store.revision, store.key_count), made)
+    return Made(Backup(opened.info, opened.header.made_by, store.revision, store.key_count), made)
 
 
 def _made(folder: Path) -> OsFiles:
