@@ -215,6 +215,14 @@ PATHS: dict[str, dict[str, Operation]] = {
     "/v3/kv/txn": {"post": _etcd("compare, then do one of two", "TxnRequest", "TxnResponse")},
     "/v3/kv/compaction": {"post": _etcd("forget old revisions", "CompactionRequest", "CompactionResponse")},
     "/v3/maintenance/status": {"post": _etcd("this member", "StatusRequest", "StatusResponse")},
+    "/v3/maintenance/alarm": {"post": _etcd("is the store full?", "AlarmRequest", "AlarmResponse")},
+    "/v3/maintenance/defragment": {"post": _etcd("nothing to do", "DefragmentRequest", "DefragmentResponse")},
+    "/v3/maintenance/hash": {"post": _etcd("a hash of the store", "HashRequest", "HashResponse")},
+    "/v3/maintenance/hashkv": {"post": _etcd("the same at a revision", "HashKVRequest", "HashKVResponse")},
+    "/v3/maintenance/snapshot": {"post": _etcd("the whole state, in pieces", "SnapshotRequest", "SnapshotResponse")},
+    "/v3/maintenance/transfer-leadership": {
+        "post": _etcd("hand the lead over", "MoveLeaderRequest", "MoveLeaderResponse")
+    },
     "/v3/cluster/member/list": {"post": _etcd("all members", "MemberListRequest", "MemberListResponse")},
     **{f"/v3/{path}": {"post": _unsupported(path)} for path in UNSUPPORTED},
 }

@@ -37,6 +37,7 @@ ROUTES = {
     "DELETE /kv/{key}": "remove a key",
     "POST /v3/kv/range|put|deleterange|txn|compaction": "etcd's v3 API in its JSON form",
     "POST /v3/maintenance/status": "this member, as etcd says it; so do GET /version and GET /health",
+    "POST /v3/maintenance/alarm|hash|hashkv|snapshot|transfer-leadership": "as etcd has them; defragment does nothing",
     "POST /v3/cluster/member/list": "all members, as etcd says it",
     "GET /openapi.json": "every route, with what it takes and answers",
     "GET /status": "this node's own view",

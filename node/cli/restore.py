@@ -14,8 +14,6 @@ from node.cli.show import print_object
 if TYPE_CHECKING:
     from node.settings.values import Seed
 
-TOKEN_CHARS_MAX = 200
-
 
 def register(app: typer.Typer) -> None:
     app.command("restore", epilog=EXIT_CODES)(for_programs(_restore))

@@ -25,13 +25,19 @@ _MEANS_NOTHING = {LOCK_NAME, "lost+found"}
 """Names that an empty folder may hold: the lock of whoever looks at it, and what a new file system has."""
 
 
+INDEX_GAP = 1_000_000_000
+"""How far beyond the old cluster's last known entry the new one begins. What the old one wrote after that entry is
+lost, and an index of it may still be known to somebody, as the number of a session: it is not given again."""
+
+
 def new_base(before: Base, configuration: Configuration) -> Base:
-    """Where a new cluster of these members begins, which holds all up to `before`: indexes, terms and log time go on.
+    """Where a new cluster of these members begins, which holds all up to `before`: terms and log time go on, indexes
+    after a gap.
     Its id is that of a cluster that was born with this configuration, so nobody of an older one is taken for its
     member."""
     birth = configuration.encode()
     cluster_id = cluster_id_of(Entry(1, 0, EntryKind.CONFIGURATION, birth))
-    return Base(before.index, before.term, before.time_us, configuration, cluster_id, birth)
+    return Base(before.index + INDEX_GAP, before.term, before.time_us, configuration, cluster_id, birth)
 
 
 def require_empty(files: FilePort) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from node.raft.types import Entry, EntryKind, Member
 from node.storage.errors import StorageError
+from node.storage.founding import INDEX_GAP
 from tests.cli.conftest import Ran, raft_node
 from tests.cli.folders import BASE, MEMBERS, contents, folder_of, opened, put, puts
 
@@ -59,7 +60,7 @@ def test_one_survivor_goes_on_with_every_entry_of_its_log_in_a_cluster_of_its_ow
     found = opened(folder, "n1")
     assert found.values == {b"%d" % index: b"1/%d" % index for index in range(2, 10)}
     assert (found.store.revision, told["revision"], told["keys"]) == (9, 9, 8)
-    assert (found.base.index, found.base.term, found.base.time_us) == (9, 1, 9000)
+    assert (found.base.index, found.base.term, found.base.time_us) == (9 + INDEX_GAP, 1, 9000)
     assert (found.recovered.hard_state.term, found.recovered.hard_state.vote) == (12, "")
     assert found.base.cluster_id == told["cluster_id"] != BASE.cluster_id
     (voter,) = found.base.configuration.voters

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from node.raft.types import Member, MemberAddress
-from node.storage.founding import found
+from node.storage.files import prepare_folder
+from node.storage.founding import INDEX_GAP, found
 from tests.cli.conftest import Ran, raft_node
-from tests.cli.folders import BASE, MEMBERS, backup_file, chunks_of, contents, opened, prepare_folder, put, puts
+from tests.cli.folders import BASE, MEMBERS, backup_file, chunks_of, contents, opened, put, puts
 
 THREE = "n1=h1:9001,n2=h2:9001,n3=h3:9001"
 
@@ -36,7 +37,8 @@ def test_the_folder_holds_the_state_and_goes_on_from_there_in_a_new_cluster(tmp_
     assert said.startswith(f"{tmp_path}/deep/n1: n1 of the new cluster {found.base.cluster_id}\n")
     assert f"with 8 keys at revision 9, entry 9 of cluster {BASE.cluster_id}, " in said
     assert found.values == {b"%d" % index: b"3/%d" % index for index in range(2, 10)}
-    assert (found.store.revision, found.base.index, found.base.term, found.base.time_us) == (9, 9, 3, 9000)
+    assert (found.store.revision, found.base.term, found.base.time_us) == (9, 3, 9000)
+    assert found.base.index == 9 + INDEX_GAP
     assert (found.recovered.hard_state.term, found.recovered.hard_state.vote) == (3, "")
     assert found.base.cluster_id != BASE.cluster_id
     configuration = found.base.configuration

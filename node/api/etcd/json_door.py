@@ -28,10 +28,12 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 HTTP_STATUS = {
     Code.CANCELLED: 408,
+    Code.UNKNOWN: 500,
     Code.INVALID_ARGUMENT: 400,
     Code.DEADLINE_EXCEEDED: 504,
     Code.NOT_FOUND: 404,
     Code.RESOURCE_EXHAUSTED: 429,
+    Code.FAILED_PRECONDITION: 400,
     Code.OUT_OF_RANGE: 400,
     Code.UNIMPLEMENTED: 501,
     Code.INTERNAL: 500,
@@ -62,7 +64,7 @@ class JsonDoor:
                 return web.Response(body=whole(answer, header), headers=JSON_HEADERS)
             return await answer_in_pieces(request, in_pieces(parts_of(answer, header)), self._slices, JSON_HEADERS)
 
-        return self._handler(message, call, render)
+        return self.handler(message, call, render)
 
     def status(self) -> Handler:
         """Of `calls.status`."""
@@ -70,7 +72,7 @@ class JsonDoor:
         async def render(_request: web.Request, answer: StatusAnswer) -> web.StreamResponse:
             return web.Response(body=status_body(answer), headers=JSON_HEADERS)
 
-        return self._handler("StatusRequest", self._calls.status, render)
+        return self.handler("StatusRequest", self._calls.status, render)
 
     def members(self) -> Handler:
         """Of `calls.members`."""
@@ -78,7 +80,7 @@ class JsonDoor:
         async def render(_request: web.Request, answer: MembersAnswer) -> web.StreamResponse:
             return web.Response(body=members_body(answer), headers=JSON_HEADERS)
 
-        return self._handler("MemberListRequest", self._calls.members, render)
+        return self.handler("MemberListRequest", self._calls.members, render)
 
     def small(self, answer: Answered) -> bytes:
         """The body that answers a put or the range of one key, where `is_small`."""
@@ -93,9 +95,19 @@ class JsonDoor:
         """HTTP status and body."""
         return HTTP_STATUS[error.code], json_body({"code": int(error.code), "message": error.message})
 
-    def _handler(
+    def plain(self, name: str, call: Call[T], body_of: Callable[[T], bytes]) -> Handler:
+        """Of a call whose answer is small. `name`: of what it takes, see `schema`."""
+
+        async def render(_request: web.Request, answer: T) -> web.StreamResponse:
+            return web.Response(body=body_of(answer), headers=JSON_HEADERS)
+
+        return self.handler(name, call, render)
+
+    def handler(
         self, name: str, call: Call[T], render: Callable[[web.Request, T], Awaitable[web.StreamResponse]]
     ) -> Handler:
+        """Of any call; `render` makes its answer."""
+
         async def handle(request: web.Request) -> web.StreamResponse:
             try:
                 body = await read_body(request)
