@@ -82,7 +82,7 @@ READING: dict[str, Case] = {
     "POST /v3/maintenance/alarm": Case(post("/v3/maintenance/alarm", {}, padded=True)),
     "POST /v3/maintenance/defragment": Case(post("/v3/maintenance/defragment", {}, padded=True)),
     "POST /v3/maintenance/hash": Case(post("/v3/maintenance/hash", {}, padded=True)),
-    "POST /v3/maintenance/hashkv": Case(post("/v3/maintenance/hashkv", {"revision": "150000"}, padded=True)),
+    "POST /v3/maintenance/hashkv": Case(post("/v3/maintenance/hashkv", {"revision": "100000"}, padded=True)),
     "POST /v3/maintenance/snapshot": Case(post("/v3/maintenance/snapshot", {}, padded=True)),
     "POST /v3/maintenance/transfer-leadership": Case(
         post("/v3/maintenance/transfer-leadership", {"targetID": "1"}, padded=True), (400,)
