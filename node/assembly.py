@@ -124,7 +124,7 @@ def assemble(
         snapshot_settings=snapshot_settings(settings),
     )
     shell.attach(driver)
-    handle = Handle(shell, looking, obeying)
+    handle = Handle(shell, looking, obeying, opened.snapshots)
     return Core(opened.store, driver, links, carrier, looking, handle, _letting_in(settings, shell, obeying))
 
 

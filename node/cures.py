@@ -28,6 +28,10 @@ SNAPSHOT_SENT_AGAIN = (
     "it was damaged on its way or on this disk, and is removed; this node goes on, and asks for it again"
 )
 LOOK_AGAIN = "look again"
+EMPTY_FOLDER = "name one that is empty, or not there yet"
+MAKE_AGAIN = "look at the disk and its mount, remove what lies in this folder, then run the same command again"
+OTHER_BACKUP = "use another backup"
+FINISH_FORCE_NEW = "run that command again with this folder, which finishes what it began, then start the node"
 STOP_OTHER = "stop that process, or choose another data folder"
 OWN_FOLDER = f"start this node with its own data folder; if that is lost, {MEMBER_LOST}"
 SHORTER_NAME = "choose a shorter one"

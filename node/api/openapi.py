@@ -67,11 +67,16 @@ _CONSISTENCY = _parameter("consistency", {"enum": ["linearizable", "stale"]})
 _TIMEOUT = _number("timeout_ms", 1, 60_000)
 _CONDITIONS = (_parameter("If-Match", TEXT, "header"), _parameter("If-None-Match", {"enum": ["*"]}, "header"))
 _POSITIVE: Schema = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
+_SESSION_VALUES: tuple[Schema, ...] = (
+    {"type": "string", "pattern": "^[0-9A-Za-z]{1,8}-[1-9][0-9]{0,17}$"},
+    _POSITIVE,
+    _POSITIVE,
+)
 _SESSION = tuple(
     _parameter(name, schema, "header", text)
     for name, schema, text in zip(
         SESSION_HEADERS,
-        ({"type": "string", "pattern": "^[0-9A-Za-z]{1,8}-[1-9][0-9]{0,17}$"}, _POSITIVE, _POSITIVE),
+        _SESSION_VALUES,
         (
             "what `POST /sessions` gave; with Raft-Sequence: the write is done once, however often it is sent",
             "the number of this write in the session, counted upwards; the same each time that it is sent",
@@ -196,6 +201,7 @@ PATHS: dict[str, dict[str, Operation]] = {
     "/status": {"get": _look("this node's own view", "Status")},
     "/members": {"get": _look("who belongs, and who asks to", "Members")},
     "/cluster": {"get": _look("every node as seen from here", "Cluster")},
+    "/backup": {"get": _operation("the whole state as one file", {200: _OCTETS}, errors=(503,))},
     "/log": {
         "get": _look(
             "entries of the log", "Log", _number("from", 1), _number("limit", 1, 1000), _number("last", 1, 1000)
@@ -234,6 +240,14 @@ PATHS: dict[str, dict[str, Operation]] = {
         "post": _etcd("forget old revisions", "CompactionRequest", "CompactionResponse", writes=True)
     },
     "/v3/maintenance/status": {"post": _etcd("this member", "StatusRequest", "StatusResponse")},
+    "/v3/maintenance/alarm": {"post": _etcd("is the store full?", "AlarmRequest", "AlarmResponse")},
+    "/v3/maintenance/defragment": {"post": _etcd("nothing to do", "DefragmentRequest", "DefragmentResponse")},
+    "/v3/maintenance/hash": {"post": _etcd("a hash of the store", "HashRequest", "HashResponse")},
+    "/v3/maintenance/hashkv": {"post": _etcd("the same at a revision", "HashKVRequest", "HashKVResponse")},
+    "/v3/maintenance/snapshot": {"post": _etcd("the whole state, in pieces", "SnapshotRequest", "SnapshotResponse")},
+    "/v3/maintenance/transfer-leadership": {
+        "post": _etcd("hand the lead over", "MoveLeaderRequest", "MoveLeaderResponse")
+    },
     "/v3/cluster/member/list": {"post": _etcd("all members", "MemberListRequest", "MemberListResponse")},
     **{f"/v3/{path}": {"post": _unsupported(path)} for path in UNSUPPORTED},
 }

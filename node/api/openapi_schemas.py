@@ -46,7 +46,8 @@ def record(required: dict[str, Schema] | None = None, **optional: Schema) -> Sch
 
 def _request_field(field: Field) -> Schema:
     number: Schema = either({"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}, INT64)
-    kinds: dict[str, Schema] = {"bytes": BASE64, "bool": FLAG, "int64": number}
+    positive: Schema = either({"type": "integer", "minimum": 0, "maximum": 2**64 - 1}, INT64)
+    kinds: dict[str, Schema] = {"bytes": BASE64, "string": TEXT, "bool": FLAG, "int64": number, "uint64": positive}
     if field.type in kinds:
         schema = kinds[field.type]
     elif field.type in ENUMS:
@@ -208,6 +209,12 @@ def _etcd() -> dict[str, Schema]:
         "DeleteRangeResponse": record({"header": _HEADER}, **delete),
         "TxnResponse": record({"header": _HEADER}, **txn),
         "CompactionResponse": record({"header": _HEADER}),
+        "AlarmResponse": record({"header": _HEADER}, alarms=items(record({"memberID": INT64, "alarm": TEXT}))),
+        "DefragmentResponse": record(),
+        "HashResponse": record({"header": _HEADER}, hash=COUNT),
+        "HashKVResponse": record({"header": _HEADER}, hash=COUNT, compact_revision=INT64, hash_revision=INT64),
+        "SnapshotResponse": record({"result": record({"version": TEXT}, remaining_bytes=INT64, blob=BASE64)}),
+        "MoveLeaderResponse": record(),
         "StatusResponse": record({"header": _HEADER, "version": TEXT}, leader=INT64, errors=items(TEXT), **numbers),
         "MemberListResponse": record({"header": _HEADER}, members=items(member)),
         "Version": record({"etcdserver": TEXT, "etcdcluster": TEXT, "storage": TEXT}),

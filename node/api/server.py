@@ -12,6 +12,7 @@ from typing import Protocol
 from aiohttp import web
 
 from node.api.answers import Problem, malformed
+from node.api.backup import BackupApi
 from node.api.clients import CLIENTS_MAX, Clients
 from node.api.commands import CommandsApi
 from node.api.connection import ENDING_SECONDS_MAX, Connection, Server
@@ -93,6 +94,7 @@ def build_app(
     app.router.add_routes(EtcdApi(handle, store, metrics, lambda: trace.term, slices, quota).routes())
     app.router.add_routes(OperationsApi(handle, metrics, stats, slices).routes())
     app.router.add_routes(MembersApi(handle).routes())
+    app.router.add_routes(BackupApi(handle).routes())
     app.router.add_routes(CommandsApi(handle, faults_enabled).routes())
     app.router.add_routes(streams.routes())
     app.router.add_get("/openapi.json", openapi)

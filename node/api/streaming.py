@@ -7,7 +7,7 @@ the pieces.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 
 from aiohttp import web
@@ -28,6 +28,10 @@ RETIRING: ContextVar[Callable[[], bool]] = ContextVar("retiring")
 """Set for a request: whether its connection ends with the answer (see `ApiRunner`)."""
 
 _LOG = logging.getLogger("node.api")
+
+
+class Broken(Exception):
+    """The rest of an answer cannot be had."""
 
 
 def in_pieces(parts: Iterator[bytes], piece_bytes: int = PIECE_BYTES) -> Iterator[bytes]:
@@ -92,6 +96,31 @@ async def answer_in_pieces(
         _abort(request)
     except Exception:
         _LOG.exception("an answer broke off: %s %s", request.method, ascii(request.raw_path[:200]))
+        _abort(request)
+    return response
+
+
+async def answer_as_read(
+    request: web.Request,
+    pieces: AsyncIterator[bytes],
+    headers: Mapping[str, str],
+    seconds_max: float,
+    size_bytes: int | None = None,
+) -> web.StreamResponse:
+    """200 with `pieces`, each of which is waited for: they come from a disk. One that raises `Broken` breaks the answer
+    off, so that the client sees that it is not whole."""
+    response = web.StreamResponse(headers=headers)
+    response.content_length = size_bytes
+    if RETIRING.get(_never)():
+        response.force_close()
+    try:
+        async with asyncio.timeout(seconds_max):
+            await response.prepare(request)
+            if request.method != "HEAD":
+                async for piece in pieces:
+                    await _write(response, piece)
+            await response.write_eof()
+    except (ConnectionError, TimeoutError, Broken):
         _abort(request)
     return response
 

@@ -43,7 +43,7 @@ def _command(
     """
     import asyncio
 
-    url = _url_of(node, data_dir)
+    url = url_of(node, data_dir)
     given = _parsed(arguments or [])
     if name is None:
         status, body = asyncio.run(ask("GET", f"{url}/commands", None))
@@ -64,7 +64,8 @@ def _command(
     return 0
 
 
-def _url_of(node: str, data_dir: Path | None) -> str:
+def url_of(node: str, data_dir: Path | None) -> str:
+    """Of a URL, or of the name of a node of the local cluster."""
     if "://" in node or ":" in node:
         return next(iter(targets([node], data_dir)))
     known = targets((), data_dir)

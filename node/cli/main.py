@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from node import __version__
-from node.cli import cluster, command, demo, kv, log, members, serve, simulate, status
+from node.cli import backup, cluster, command, demo, kv, log, members, restore, serve, simulate, status
 from node.cli.failure import EXIT_CODES, FAILED, USAGE, Failure
 from node.cli.group import Group
 from node.cli.stdout import complain, prepared
@@ -58,6 +58,8 @@ command.register(app)
 demo.register(app)
 simulate.register(app)
 members.register(app)
+backup.register(app)
+restore.register(app)
 log.register(app)
 
 

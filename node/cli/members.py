@@ -12,6 +12,7 @@ import typer
 from node.cli import stdout
 from node.cli.command import ask, raise_unless_ok
 from node.cli.failure import EXIT_CODES, UNAVAILABLE, UNKNOWN_OUTCOME, Failure
+from node.cli.force_new import force_new
 from node.cli.group import Group, for_programs
 from node.cli.show import print_object, print_table
 from node.cli.targets import DataDirOption, targets
@@ -36,6 +37,7 @@ def register(app: typer.Typer) -> None:
         ("promote", _promote),
         ("remove", _remove),
         ("replace", _replace),
+        ("force-new", force_new),
     ):
         group.command(name, epilog=EXIT_CODES)(for_programs(command))
     app.add_typer(group)

@@ -9,7 +9,7 @@ The way of a write: `WantWrite` -> `Propose` -> `Accepted` (waits by log index) 
 `Refused(NotLeader)` -> `Forward` -> ... -> `ForwardReply`; one hop, never repeated.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from node.raft.core import Raft
 from node.raft.effects import (
@@ -62,7 +62,7 @@ from node.runtime.ports import Done, Links, SnapshotView, StateMachine, Storage,
 from node.runtime.relaying import Relaying
 from node.runtime.requests import PENDING_REQUESTS_MAX, Requests
 from node.runtime.snapshot_ports import Snapshots
-from node.runtime.snapshot_taking import SNAPSHOT_DEFAULTS, SnapshotSettings
+from node.runtime.snapshot_taking import SNAPSHOT_DEFAULTS, Ended, SnapshotSettings
 from node.runtime.snapshotting import Snapshotting
 
 FOLLOW_UPS_PER_TURN_MAX = 4
@@ -168,6 +168,10 @@ class Driver:
     def snapshot_view(self) -> SnapshotView:
         """What there is of snapshots, and what is done with them."""
         return self._snapshotting.view()
+
+    def want_snapshot(self, done: Ended) -> Callable[[], None]:
+        """Take one of what is applied now, unless there is one: see `Snapshotting.want`. The next turn begins it."""
+        return self._snapshotting.want(done)
 
     @property
     def writes_wait(self) -> bool:

@@ -8,18 +8,21 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
+from node.runtime.backing_up import BackingUp
 from node.runtime.inputs import WantRead, WantWrite
 from node.runtime.looking import Looking
 from node.runtime.obeying import Obeying
-from node.runtime.ports import NotProposed, Outcome, ReadFailed
+from node.runtime.ports import Backup, NotProposed, Outcome, ReadFailed
 from node.runtime.shell import Shell
+from node.runtime.snapshot_ports import Snapshots
 
 
 class Handle:
     """Satisfies `NodeHandle`."""
 
-    def __init__(self, shell: Shell, looking: Looking, obeying: Obeying) -> None:
+    def __init__(self, shell: Shell, looking: Looking, obeying: Obeying, snapshots: Snapshots) -> None:
         self._shell = shell
+        self._backing_up = BackingUp(shell, snapshots)
         self.leave = shell.leave
         self.command = obeying.command
         self.status = looking.status
@@ -39,6 +42,10 @@ class Handle:
         future: asyncio.Future[ReadFailed | None] = asyncio.get_running_loop().create_future()
         self.submit_read(timeout_us, _resolver(future))
         return await future
+
+    async def backup(self) -> Backup | ReadFailed:
+        """See NodeHandle."""
+        return await self._backing_up.begin(self.read_barrier)
 
     def submit_write(
         self,

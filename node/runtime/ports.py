@@ -12,7 +12,7 @@ import msgspec
 from node.raft.effects import Persist
 from node.raft.messages import Message
 from node.raft.status import CoreStatus
-from node.raft.types import Entry
+from node.raft.types import Entry, SnapshotInfo
 from node.runtime.snapshot_ports import RestoreJob, SnapshotJob
 
 
@@ -284,6 +284,18 @@ class LogLine(msgspec.Struct, frozen=True):
     sequence: int = 0
 
 
+class Backup(Protocol):
+    """A copy of the whole state, as a file that does not change. `close` it, whether it was read or not."""
+
+    @property
+    def info(self) -> SnapshotInfo: ...
+
+    async def read(self, offset: int, bytes_max: int) -> bytes:
+        """A piece of the file; empty: it cannot be read."""
+
+    def close(self) -> None: ...
+
+
 class NodeHandle(Protocol):
     """What the API and the dashboard see of a running node."""
 
@@ -296,6 +308,9 @@ class NodeHandle(Protocol):
         """Return None once the state machine holds every write acknowledged before this call (thesis 6.4).
 
         `timeout_us` as above."""
+
+    async def backup(self) -> Backup | ReadFailed:
+        """A copy of the state with every write that was acknowledged before this call. One at a time."""
 
     async def command(
         self, name: str, arguments: Mapping[str, object], timeout_us: int, node: str = ""

@@ -21,6 +21,7 @@ from node.runtime.inbox import Inbox
 from node.runtime.inputs import Arrived, Input, WantOrder, WantRead, WantRelay, WantWrite
 from node.runtime.ports import CommandOutcome, NotProposed, ReadFailed, Readiness, SnapshotView
 from node.runtime.readiness import ReadyWatch
+from node.runtime.snapshot_taking import Ended
 
 GRACE_TURNS = 4
 """Turns of the loop between a timer and its Deadline: what has arrived meanwhile is handled first, so that a process
@@ -87,6 +88,12 @@ class Shell:
     def snapshot_view(self) -> SnapshotView:
         """What there is of snapshots."""
         return self._driver.snapshot_view()
+
+    def want_snapshot(self, done: Ended) -> Callable[[], None]:
+        """See `Driver.want_snapshot`. Call what is returned once it is not wanted any more."""
+        forget = self._driver.want_snapshot(done)
+        self.wake()
+        return forget
 
     def start(self) -> None:
         """Begin; from now on the driver runs on this loop."""

@@ -90,6 +90,9 @@ class Snapshots(Protocol):
     def read(self, info: SnapshotInfo, offset: int, bytes_max: int, done: Callable[[bytes], None]) -> None:
         """A piece of its file; empty: it is not there any more."""
 
+    def hold(self, info: SnapshotInfo) -> Callable[[], None]:
+        """Keep its file, however many newer ones there are, until what this returns is called."""
+
     def read_chunks(
         self, info: SnapshotInfo, position: int, bytes_max: int, done: Callable[[list[bytes], int | None, str], None]
     ) -> None:

@@ -41,6 +41,8 @@ class SnapshotSettings(msgspec.Struct, frozen=True):
 
 SNAPSHOT_DEFAULTS = SnapshotSettings()
 
+Ended = Callable[[SnapshotInfo | None, str], None]
+
 
 class SnapshotTaking:
     """`needed_index()`: the log may not lose what comes after it, for a follower that is just being helped; None: no
@@ -70,6 +72,7 @@ class SnapshotTaking:
         self._retry_us = 0
         self._result: tuple[SnapshotInfo | None, str] | None = None
         self._compacted = 0
+        self._wanted: tuple[int, Ended] | None = None
 
     @property
     def under_way(self) -> bool:
@@ -86,11 +89,22 @@ class SnapshotTaking:
         after it. Returns what the core is to be told."""
         if self._result is not None:
             self._ended(now)
-        if may_begin and self._writer is None and now >= self._retry_us and self._due():
+        if may_begin and self._writer is None and (self._lacks_wanted() or (now >= self._retry_us and self._due())):
             self._begin()
         if self._job is not None and self._writer is not None and not self._walked:
             self._walk(self._job, self._writer)
+        if self._wanted is not None and not self._lacks_wanted():
+            self._answer_wanted(self._snapshots.latest, "")
         return self._compact()
+
+    def want(self, index: int, done: Ended) -> None:
+        """Somebody wants one that holds all up to `index`, which is applied, whether or not one is due. `done` as that
+        of a writer, in a later turn, also where it is there already. One at a time: an earlier one is not told."""
+        self._wanted = index, done
+
+    def forget(self) -> None:
+        """It is not wanted any more."""
+        self._wanted = None
 
     def abort(self) -> None:
         """The state that is walked was replaced, or the node stops."""
@@ -98,6 +112,15 @@ class SnapshotTaking:
             self._writer.abort()
         self._close()
         self._writer = self._result = None
+
+    def _lacks_wanted(self) -> bool:
+        latest = self._snapshots.latest
+        return self._wanted is not None and (latest is None or latest.base.index < self._wanted[0])
+
+    def _answer_wanted(self, info: SnapshotInfo | None, problem: str) -> None:
+        wanted, self._wanted = self._wanted, None
+        if wanted is not None:
+            wanted[1](info, problem)
 
     def _due(self) -> bool:
         latest = self._snapshots.latest
@@ -138,6 +161,7 @@ class SnapshotTaking:
         if info is None:
             self._retry_us = now + RETRY_US
             self._tell("failed", reason=problem)
+            self._answer_wanted(None, problem)
         else:
             self._tell("taken", bytes=info.size_bytes)
 

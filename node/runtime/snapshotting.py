@@ -14,7 +14,7 @@ from node.runtime.ports import SnapshotView, StateMachine, TraceSink
 from node.runtime.snapshot_ports import Snapshots
 from node.runtime.snapshot_receiving import Restoring, SnapshotReceiving
 from node.runtime.snapshot_sending import SnapshotSending
-from node.runtime.snapshot_taking import SnapshotSettings, SnapshotTaking
+from node.runtime.snapshot_taking import Ended, SnapshotSettings, SnapshotTaking
 
 TIDY_WORK_PER_TURN_MAX = 500
 """Units of work (see `Job`) in one turn that has nothing else to do for the state machine."""
@@ -83,6 +83,12 @@ class Snapshotting:
             self._tidied_at = self._core.applied
             self._untidy = not self._machine.tidy(TIDY_WORK_PER_TURN_MAX)
         return events
+
+    def want(self, done: Ended) -> Callable[[], None]:
+        """A snapshot of what is applied now, or more: see `SnapshotTaking.want`. Call what is returned once it is not
+        wanted any more."""
+        self._taking.want(self._core.applied, done)
+        return self._taking.forget
 
     def view(self) -> SnapshotView:
         """What there is and what is done, for people."""

@@ -91,6 +91,11 @@ class SnapshotFile:
         """Read all that is left; what the file is."""
         while self.chunk() is not None:
             pass
+        return self.info
+
+    @property
+    def info(self) -> SnapshotInfo:
+        """What the file is, once `chunk` has said that there are no more."""
         return self._reader.info
 
 

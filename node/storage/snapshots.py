@@ -40,6 +40,7 @@ class Snapshots:
         self._compact = compact
         self._made_by = made_by
         self._read: set[str] = set()
+        self._held: list[str] = []
         self._file: tuple[SnapshotInfo, SnapshotFile] | None = None
         """That chunks are read from; the worker's alone."""
 
@@ -78,6 +79,12 @@ class Snapshots:
         name = snapshot_name(info.base.index)
         self._read.add(name)
         self._worker.do(lambda: self._read_range(name, offset, bytes_max), done)
+
+    def hold(self, info: SnapshotInfo) -> Callable[[], None]:
+        """Keep its file, however many newer ones there are, until what this returns is called."""
+        name = snapshot_name(info.base.index)
+        self._held.append(name)
+        return lambda: self._held.remove(name)
 
     def read_chunks(
         self, info: SnapshotInfo, position: int, bytes_max: int, done: Callable[[list[bytes], int | None, str], None]
@@ -144,6 +151,6 @@ class Snapshots:
         self._completed(info)
 
     def _in_use(self) -> set[str]:
-        """The snapshots that were read since it was asked last; on the worker's thread."""
+        """The snapshots that were read since it was asked last, and those that are held; on the worker's thread."""
         read, self._read = self._read, set()
-        return read
+        return read.union(self._held)

@@ -21,6 +21,7 @@ from node.storage.recovery import Recovered, survey
 from node.storage.replay import fixed_index
 from node.storage.segments import SEGMENT_BYTES, SegmentWriter
 from node.storage.snapshot_files import look
+from node.storage.swapping import refuse_half_swapped
 from node.storage.threaded import ThreadedCommit
 
 
@@ -165,6 +166,7 @@ def _open(
     files: FilePort, name: str, new_incarnation: str, segment_bytes: int, frame_bytes: int
 ) -> tuple[SegmentWriter, Recovered]:
     """Everything is read and judged before anything is changed."""
+    refuse_half_swapped(files)
     log = survey(files, name)
     snapshots = look(files, log.recovered.base if log is not None else None)
     if log is not None:

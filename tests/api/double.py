@@ -12,11 +12,30 @@ from node.api.quota import UNBOUNDED, Quota
 from node.api.server import ApiRunner, build_app
 from node.observe.metrics import Metrics
 from node.observe.trace import Trace
-from node.raft.types import Entry, EntryKind
+from node.raft.types import Base, Entry, EntryKind, SnapshotInfo
 from node.runtime.ports import CommandOutcome, Done, LogLine, Outcome, PeerView, ReadFailed, Readiness, Status
 from node.statemachine.store import KeyValueStore
 from node.statemachine.writes import Write, encode_write
 from tests.observe.status import node_status
+
+
+class ScriptedBackup:
+    """A file in memory, of which nothing can be read from `broken_at` on."""
+
+    def __init__(self, data: bytes) -> None:
+        self.info = SnapshotInfo(Base(7, 1, 0, cluster_id="c" * 32), len(data), 1, 0)
+        self.data = data
+        self.broken_at = len(data)
+        self.longest = 0
+        self.closed = 0
+
+    async def read(self, offset: int, bytes_max: int) -> bytes:
+        await asyncio.sleep(0)
+        self.longest = max(self.longest, bytes_max)
+        return self.data[offset : min(offset + bytes_max, self.broken_at)]
+
+    def close(self) -> None:
+        self.closed += 1
 
 
 class ScriptedNode:
@@ -37,6 +56,7 @@ class ScriptedNode:
         self.on_barrier: list[Write] = []
         self.commanded: list[tuple[str, dict[str, object], str]] = []
         self.command_outcome: CommandOutcome | None = None
+        self.backup_file: ScriptedBackup | ReadFailed = ScriptedBackup(b"state")
 
     async def propose(self, write: bytes, timeout_us: int | None, session: int = 0, sequence: int = 0) -> Outcome:
         await asyncio.sleep(0)
@@ -63,6 +83,10 @@ class ScriptedNode:
             raise self.error
         self.do(*self.on_barrier)
         return self.read_failure
+
+    async def backup(self) -> ScriptedBackup | ReadFailed:
+        await asyncio.sleep(0)
+        return self.backup_file
 
     async def command(
         self, name: str, arguments: Mapping[str, object], timeout_us: int, node: str = ""

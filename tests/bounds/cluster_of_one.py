@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from node import app, assembly
+from node import app, recovering
 from node.api.server import ApiRunner
 from node.observe.lines import Lines
 from node.settings import Settings
@@ -29,11 +29,13 @@ ANSWER_SECONDS_MAX = 60
 
 
 class Node(app._Node):
-    """Remembers its server."""
+    """Remembers its server and its store."""
 
     server: ApiRunner | None = None
+    store: KeyValueStore | None = None
 
     def _make_server(self, *arguments: object) -> ApiRunner:
+        self.store = arguments[0].store  # type: ignore[attr-defined]
         self.server = super()._make_server(*arguments)  # type: ignore[arg-type]
         return self.server
 
@@ -132,12 +134,13 @@ def running(folder: Path, store: KeyValueStore) -> Iterator[ClusterOfOne]:
             runner.run(run())
 
     patched = pytest.MonkeyPatch()
-    patched.setattr(assembly, "KeyValueStore", lambda: store)
+    patched.setattr(recovering, "KeyValueStore", lambda: store)
     worker = threading.Thread(target=thread, name="a node that is counted")
     worker.start()
     try:
         assert up.wait(ANSWER_SECONDS_MAX)
         _wait_until_ready(cluster)
+        assert cluster.node.store is store, "the node has another store"
         yield cluster
     finally:
         cluster.loop.call_soon_threadsafe(cluster.node._signals.ask)

@@ -80,6 +80,15 @@ READING: dict[str, Case] = {
     "POST /v3/kv/range": Case(post("/v3/kv/range", EVERYTHING)),
     "POST /v3/kv/txn": Case(post("/v3/kv/txn", _txn())),
     "POST /v3/maintenance/status": Case(post("/v3/maintenance/status", {}, padded=True)),
+    "POST /v3/maintenance/alarm": Case(post("/v3/maintenance/alarm", {}, padded=True)),
+    "POST /v3/maintenance/defragment": Case(post("/v3/maintenance/defragment", {}, padded=True)),
+    "POST /v3/maintenance/hash": Case(post("/v3/maintenance/hash", {}, padded=True)),
+    "POST /v3/maintenance/hashkv": Case(post("/v3/maintenance/hashkv", {"revision": "100000"}, padded=True)),
+    "POST /v3/maintenance/snapshot": Case(post("/v3/maintenance/snapshot", {}, padded=True)),
+    "POST /v3/maintenance/transfer-leadership": Case(
+        post("/v3/maintenance/transfer-leadership", {"targetID": "1"}, padded=True), (400,)
+    ),
+    "GET /backup": Case(ask("GET", "/backup")),
     "POST /v3/cluster/member/list": Case(post("/v3/cluster/member/list", {}, padded=True)),
     "* /v3/{path}": Case(ask("POST", "/v3/" + "x" * 60_000, b"x" * BODY_BYTES_MAX), (404,)),
 }
@@ -98,7 +107,8 @@ COMMAND_CASES = {
 """One route serves them all."""
 
 _POSTS = [name.removeprefix("POST ") for name in (*READING, *CHANGING) if name.startswith("POST /v3/")]
-_GETS = [name.removeprefix("GET ") for name in READING if name.startswith("GET ") and name != "GET /events"]
+_NO_HEAD = ("GET /events", "GET /backup")
+_GETS = [name.removeprefix("GET ") for name in READING if name.startswith("GET ") and name not in _NO_HEAD]
 
 LIKE_ANOTHER = (
     *(f"POST /v3/{path}" for path in UNSUPPORTED),

@@ -26,7 +26,7 @@ BAD = {
 """By option, a value that no command takes."""
 FREE = {
     "--data-dir", "--heartbeat-ms", "--election-timeout-ms", "--namespace", "--release", "--context", "--out",
-    "--isolate", "--config", "--trace",
+    "--isolate", "--config", "--trace", "--token", "--survivor", "--members",
 }  # fmt: skip
 """Texts: what is wrong with one is found by whoever uses it, and told in tests of its own."""
 CONTRADICTIONS = (

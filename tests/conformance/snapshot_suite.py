@@ -264,6 +264,19 @@ class SnapshotSuite:
             "snapshot-0000000000000009.snap"
         ]
 
+    def test_one_that_is_held_stays_however_many_newer_ones_there_are(self, bench: OpenBench, files: FilePort) -> None:
+        one = bench(files)
+        info = one.taken(base_at(7), *CHUNKS)
+        let_go = one.snapshots.hold(info)
+        for index in (8, 9, 10):
+            one.taken(base_at(index), b"newer")
+        assert [name for name in files.names() if name.endswith(".snap")] == [
+            "snapshot-0000000000000007.snap", "snapshot-0000000000000010.snap",
+        ]  # fmt: skip
+        let_go()
+        one.taken(base_at(11), b"newest")
+        assert [name for name in files.names() if name.endswith(".snap")] == ["snapshot-0000000000000011.snap"]
+
     def test_one_that_is_gone_is_read_as_nothing_and_its_chunks_as_a_sentence(
         self, bench: OpenBench, files: FilePort
     ) -> None:

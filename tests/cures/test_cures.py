@@ -27,6 +27,7 @@ from node.storage.inspect import dump
 from node.storage.inspect_lines import DamageLine, SnapshotLine
 from tests.chaos.local_cluster import LocalCluster, local_cluster
 from tests.cluster.harness import free_base_port
+from tests.cures import test_cures_of_folders
 from tests.storage.logs import Log, append, birth, command, snapshot_at
 from tests.storage.snapshotting import SnapshotBench, base_at
 from tests.supervisor.conftest import eventually
@@ -293,7 +294,7 @@ def test_a_log_that_its_node_compacts_meanwhile_is_looked_at_again() -> None:
 
 
 def test_every_cure_is_followed_by_a_test() -> None:
-    assert set(ALL) == set(FOLLOWED)
+    assert set(ALL) == {*FOLLOWED, *test_cures_of_folders.FOLLOWED}
 
 
 _SOUNDS_LIKE_ONE = re.compile(

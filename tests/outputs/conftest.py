@@ -14,6 +14,7 @@ import pytest
 from chaos.report.folder import RunFolder
 from tests.chaos import sample_run
 from tests.chaos.local_cluster import LocalCluster, local_cluster
+from tests.cli.folders import backup_file, folder_of, puts
 from tests.outputs.paths import OutputPath
 
 
@@ -32,6 +33,8 @@ class Bench:
         self.cluster, self.folder, self._warm = cluster, folder, warm
         self.runs = folder / "runs"
         self.run = _kept_run(self.runs)
+        self.backup = backup_file(folder / "a.snap", *puts(9))
+        self._count = 0
 
     def words(self, path: OutputPath) -> list[str]:
         """The command's words, filled in."""
@@ -40,6 +43,9 @@ class Bench:
             "data": self.cluster.data_dir,
             "run": self.run,
             "runs": self.runs,
+            "new": self._new(),
+            "backup": self.backup,
+            "survivor": folder_of(self._new(), "n1", *puts(9)) if "{survivor}" in path.words else "",
             "url1": f"http://127.0.0.1:{port}",
             "url2": f"http://127.0.0.1:{port + 1}",
             "url3": f"http://127.0.0.1:{port + 2}",
@@ -47,6 +53,11 @@ class Bench:
             "dead2": "http://127.0.0.1:2",
         }
         return [word.format(**given) for word in path.words.split()]
+
+    def _new(self) -> Path:
+        """A name that nothing has."""
+        self._count += 1
+        return self.folder / f"new-{self._count}"
 
     def ran(self, path: OutputPath, out: str = "", err: str = "", encoding: str = "utf-8", **environ: str) -> Ended:
         """Run it. `out`, `err`: "closed", "pipe" (nobody reads), "full"; otherwise into a file."""

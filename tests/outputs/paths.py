@@ -17,7 +17,8 @@ WHY = {
 
 
 class OutputPath(NamedTuple):
-    """`words`: the command, with {data} (a local cluster's folder), {run} (a kept run of raft-chaos) and {runs}.
+    """`words`: the command, with {data} (a local cluster's folder), {run} (a kept run of raft-chaos), {runs},
+    {new} (what is not there yet), {backup} (a file) and {survivor} (a member's folder).
     `done`: what the sentence says was done, a pattern. `whole`: what must be readable at any width. `code`: where
     all is well.
     """
@@ -76,6 +77,12 @@ PATHS = (
     _node("members list --json --data-dir {data}"),
     _node("members promote n1 --data-dir {data}", "n1 is a voter already: that is done"),
     _node("members promote n1 --json --data-dir {data}", "n1 is a voter already: that is done"),
+    _node("members force-new --survivor n1 --data-dir {survivor} --yes"),
+    _node("members force-new --survivor n1 --data-dir {survivor} --yes --json", "n1 is a member of .*: that is done"),
+    _node("backup n1 {new} --data-dir {data}", r"The backup \S+ is made"),
+    _node("backup n1 {new} --data-dir {data} --json", r"The backup \S+ is made"),
+    _node("restore {backup} --data-dir {new} --name n1 --members n1=h1:9001", r"The folder \S+ is made"),
+    _node("restore {backup} --data-dir {new} --name n1 --members n1=h1:9001 --json", r"The folder \S+ is made"),
     _node("log dump {data}/n1"),
     _node("log dump {data}/n1 --json"),
     _node("log verify {data}/n1"),
@@ -108,13 +115,22 @@ def markdown_table() -> str:
     """The table of `docs/output.md`."""
     head = ["| Command | Exit code | Where it cannot be printed | Standard error then says |", "|---|---|---|---|"]
     names = {"{data}": "DIR", "{run}": "RUN", "{runs}": "RUNS", "--seeds n1=127.0.0.1:9001": "--seeds SEEDS"}
+    names |= {"{survivor}": "DIR", "{new}": "NEW", "{backup}": "FILE"}
     names |= {f"{{url{number}}}": f"URL{number}" for number in (1, 2, 3)} | {"{dead1}": "URL4", "{dead2}": "URL5"}
     rows = []
     for path in PATHS:
         title, done = path.title, path.done
         for part, name in names.items():
             title = title.replace(part, name)
-        for pattern, name in ((r"\\S+report.html", "..."), (r"\\S+", "KEY"), (r"\\d+", "N"), (".*", "..."), ("\\", "")):
+        for pattern, name in (
+            (r"\\S+report.html", "..."),
+            (r"backup \\S+", "backup NEW"),
+            (r"folder \\S+", "folder NEW"),
+            (r"\\S+", "KEY"),
+            (r"\\d+", "N"),
+            (".*", "..."),
+            ("\\", ""),
+        ):
             done = done.replace(pattern.replace("\\\\", "\\"), name)
         rows.append(f"| `{title}` | {path.code} | {path.broken_code} | {done}, but ... |")
     return "\n".join([*head, *rows])

@@ -26,6 +26,7 @@ class MemorySnapshots:
         self.waiting_bytes = 0
         self.compacted: list[int] = []
         self.aborted: list[int] = []
+        self.held: list[int] = []
         self.asked: deque[Callable[[], None]] = deque()
 
     def complete(self) -> None:
@@ -43,6 +44,10 @@ class MemorySnapshots:
     def read(self, info: SnapshotInfo, offset: int, bytes_max: int, done: Callable[[bytes], None]) -> None:
         data = self.files.get(info.base.index, b"")[offset : offset + bytes_max]
         self.asked.append(lambda: done(data))
+
+    def hold(self, info: SnapshotInfo) -> Callable[[], None]:
+        self.held.append(info.base.index)
+        return lambda: self.held.remove(info.base.index)
 
     def read_chunks(
         self, info: SnapshotInfo, position: int, bytes_max: int, done: Callable[[list[bytes], int | None, str], None]

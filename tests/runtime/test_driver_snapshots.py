@@ -138,6 +138,49 @@ def test_a_disk_that_is_behind_is_waited_for() -> None:
     assert story.told("snapshot") == ["begun", "taken"]
 
 
+def test_one_that_somebody_wants_is_taken_though_none_is_due_and_holds_all_that_was_applied() -> None:
+    story = leading(SnapshotSettings(entries=1000))
+    story.written(b"a", b"b")
+    told: list[tuple[SnapshotInfo | None, str]] = []
+    story.driver.want_snapshot(lambda info, problem: told.append((info, problem)))
+    assert told == [], "never within the call"
+    story.written(b"c")
+    story.quiet()
+    ((info, problem),) = told
+    assert (problem, info) == ("", story.snapshots.latest)
+    assert info is not None
+    assert info.base.index >= 4
+    story.driver.want_snapshot(lambda info, problem: told.append((info, problem)))
+    story.quiet()
+    assert len(told) == 2
+    story.driver.want_snapshot(lambda info, problem: told.append((info, problem)))
+    story.quiet()
+    assert told[1] == told[2], "the one that is there holds it all"
+    assert story.told("snapshot").count("taken") == 2
+
+
+def test_one_that_is_wanted_and_fails_is_told_once_and_not_tried_for_ever() -> None:
+    story = leading(SnapshotSettings(entries=1000))
+    told: list[tuple[SnapshotInfo | None, str]] = []
+    story.driver.want_snapshot(lambda info, problem: told.append((info, problem)))
+    story.snapshots.problem = "the disk is full"
+    story.quiet()
+    story.quiet()
+    assert told == [(None, "the disk is full")]
+    assert story.told("snapshot") == ["begun", "failed"]
+    story.driver.want_snapshot(lambda info, problem: told.append((info, problem)))
+    story.quiet()
+    assert told[1] == (story.snapshots.latest, ""), "who wants it does not wait for the next attempt"
+
+
+def test_one_that_is_not_wanted_any_more_is_not_taken() -> None:
+    story = leading(SnapshotSettings(entries=1000))
+    forget = story.driver.want_snapshot(lambda info, problem: None)
+    forget()
+    story.quiet()
+    assert story.told("snapshot") == []
+
+
 def test_one_that_fails_is_told_keeps_the_log_whole_and_is_tried_again_later() -> None:
     story = leading()
     story.snapshots.problem = "the disk is full"

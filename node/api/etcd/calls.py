@@ -65,6 +65,8 @@ class ReadableStore(Protocol):
     def revision(self) -> int: ...
     @property
     def size_bytes(self) -> int: ...
+    @property
+    def compact_revision(self) -> int: ...
     def read(self, wanted: Range) -> RangeResult | ReadError: ...
     def begin_read(self, wanted: Range) -> ReadJob: ...
     def begin_read_txn(self, txn: Txn) -> ReadJob: ...
@@ -84,8 +86,9 @@ class StatusAnswer(msgspec.Struct, frozen=True):
 
     header: Header
     leader: int
-    log_bytes: int
-    log_limit_bytes: int
+    store_bytes: int
+    quota_bytes: int
+    full: bool
     commit: int
     applied: int
     term: int
@@ -178,8 +181,9 @@ class EtcdCalls:
         return StatusAnswer(
             self.header(self._store.revision),
             0 if leader is None else member_number(leader),
-            core.log_bytes,
-            core.log_limit_bytes,
+            self._store.size_bytes,
+            self.quota.bytes_max,
+            self.quota.exceeded,
             core.commit,
             core.applied,
             core.term,

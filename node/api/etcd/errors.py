@@ -14,10 +14,12 @@ class Code(enum.IntEnum):
     """Codes of gRPC, as many as are used here."""
 
     CANCELLED = 1
+    UNKNOWN = 2
     INVALID_ARGUMENT = 3
     DEADLINE_EXCEEDED = 4
     NOT_FOUND = 5
     RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
     OUT_OF_RANGE = 11
     UNIMPLEMENTED = 12
     INTERNAL = 13
@@ -46,6 +48,8 @@ TOO_MANY_OPERATIONS = "etcdserver: too many operations in txn request"
 DUPLICATE_KEY = "etcdserver: duplicate key given in txn request"
 SORT_OPTION = "etcdserver: invalid sort option"
 TOO_LARGE = "etcdserver: request is too large"
+NOT_LEADER = "etcdserver: not leader"
+BAD_TRANSFEREE = "etcdserver: bad leader transferee"
 LEASE_NOT_FOUND = "etcdserver: requested lease not found"
 COMPACTED = "etcdserver: mvcc: required revision has been compacted"
 FUTURE_REVISION = "etcdserver: mvcc: required revision is a future revision"

@@ -31,10 +31,12 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 HTTP_STATUS = {
     Code.CANCELLED: 408,
+    Code.UNKNOWN: 500,
     Code.INVALID_ARGUMENT: 400,
     Code.DEADLINE_EXCEEDED: 504,
     Code.NOT_FOUND: 404,
     Code.RESOURCE_EXHAUSTED: 429,
+    Code.FAILED_PRECONDITION: 400,
     Code.OUT_OF_RANGE: 400,
     Code.UNIMPLEMENTED: 501,
     Code.INTERNAL: 500,
@@ -59,7 +61,7 @@ class JsonDoor:
     def keys(self, message: str, call: Call[Answered]) -> Handler:
         """Of a call on keys. `message`: the name of what it takes, see `schema`."""
 
-        return self._handler(message, call, self._render)
+        return self.handler(message, call, self._render)
 
     def writes(self, message: str, call: WriteCall) -> Handler:
         """The same of one that may write, in a session where the request's headers name one."""
@@ -69,7 +71,7 @@ class JsonDoor:
                 numbers = session_of(request)
             except Problem as problem:
                 return error_answer(invalid(f"etcdserver: {problem}"))
-            in_session = self._handler(message, lambda found, size: call(found, size, numbers), self._render)
+            in_session = self.handler(message, lambda found, size: call(found, size, numbers), self._render)
             return await in_session(request)
 
         return handle
@@ -86,7 +88,7 @@ class JsonDoor:
         async def render(_request: web.Request, answer: StatusAnswer) -> web.StreamResponse:
             return web.Response(body=status_body(answer), headers=JSON_HEADERS)
 
-        return self._handler("StatusRequest", self._calls.status, render)
+        return self.handler("StatusRequest", self._calls.status, render)
 
     def members(self) -> Handler:
         """Of `calls.members`."""
@@ -94,7 +96,7 @@ class JsonDoor:
         async def render(_request: web.Request, answer: MembersAnswer) -> web.StreamResponse:
             return web.Response(body=members_body(answer), headers=JSON_HEADERS)
 
-        return self._handler("MemberListRequest", self._calls.members, render)
+        return self.handler("MemberListRequest", self._calls.members, render)
 
     def small(self, answer: Answered) -> bytes:
         """The body that answers a put or the range of one key, where `is_small`."""
@@ -109,9 +111,19 @@ class JsonDoor:
         """HTTP status and body."""
         return HTTP_STATUS[error.code], json_body({"code": int(error.code), "message": error.message})
 
-    def _handler(
+    def plain(self, name: str, call: Call[T], body_of: Callable[[T], bytes]) -> Handler:
+        """Of a call whose answer is small. `name`: of what it takes, see `schema`."""
+
+        async def render(_request: web.Request, answer: T) -> web.StreamResponse:
+            return web.Response(body=body_of(answer), headers=JSON_HEADERS)
+
+        return self.handler(name, call, render)
+
+    def handler(
         self, name: str, call: Call[T], render: Callable[[web.Request, T], Awaitable[web.StreamResponse]]
     ) -> Handler:
+        """Of any call; `render` makes its answer."""
+
         async def handle(request: web.Request) -> web.StreamResponse:
             try:
                 body = await read_body(request)

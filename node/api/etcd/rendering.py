@@ -73,20 +73,26 @@ def status_body(answer: StatusAnswer) -> bytes:
     """As etcd says it of itself."""
     fields = {
         "version": SPOKEN_VERSION,
-        "dbSize": str(answer.log_bytes),
+        "dbSize": str(answer.store_bytes),
         "leader": str(answer.leader) if answer.leader else "",
         "raftIndex": str(answer.commit),
         "raftTerm": str(answer.term),
         "raftAppliedIndex": str(answer.applied),
-        "errors": [] if answer.leader else ["etcdserver: no leader"],
-        "dbSizeInUse": str(answer.log_bytes),
+        "errors": _problems(answer),
+        "dbSizeInUse": str(answer.store_bytes),
         "isLearner": answer.is_learner,
         "storageVersion": CLUSTER_VERSION,
-        "dbSizeQuota": str(answer.log_limit_bytes),
+        "dbSizeQuota": str(answer.quota_bytes),
         "downgradeInfo": {},
     }
     present = {name: value for name, value in fields.items() if value or name == "downgradeInfo"}
     return f'{{"header":{{{header_text(answer.header)}}},{_json(present)[1:]}\n'.encode()
+
+
+def _problems(answer: StatusAnswer) -> list[str]:
+    """In etcd's words, the blank at the end included."""
+    leaderless = [] if answer.leader else ["etcdserver: no leader"]
+    return leaderless + ([f"memberID:{answer.header.member_id} alarm:NOSPACE "] if answer.full else [])
 
 
 def members_body(answer: MembersAnswer) -> bytes:

@@ -13,6 +13,8 @@ from node.api.etcd import errors
 from node.api.etcd.calls import EtcdCalls, ReadableStore
 from node.api.etcd.errors import Code, EtcdError
 from node.api.etcd.json_door import Handler, JsonDoor, error_answer
+from node.api.etcd.maintenance import MaintenanceCalls
+from node.api.etcd.maintenance_door import routes_of
 from node.api.etcd.rendering import CLUSTER_VERSION, SPOKEN_VERSION
 from node.api.quota import Quota
 from node.api.slices import Slices
@@ -23,8 +25,7 @@ UNSUPPORTED = (
     *("lease/grant", "lease/revoke", "lease/keepalive", "lease/timetolive", "lease/leases"),
     *("kv/lease/revoke", "kv/lease/timetolive", "kv/lease/leases", "watch"),
     *("cluster/member/add", "cluster/member/remove", "cluster/member/update", "cluster/member/promote"),
-    *("maintenance/alarm", "maintenance/defragment", "maintenance/hash", "maintenance/hashkv"),
-    *("maintenance/snapshot", "maintenance/transfer-leadership", "maintenance/downgrade"),
+    "maintenance/downgrade",
     *("auth/authenticate", "auth/enable", "auth/disable", "auth/status"),
     *(f"auth/user/{verb}" for verb in ("add", "get", "list", "delete", "changepw", "grant", "revoke")),
     *(f"auth/role/{verb}" for verb in ("add", "get", "list", "delete", "grant", "revoke")),
@@ -50,6 +51,7 @@ class EtcdApi:
         slices = slices or Slices()
         self.calls = EtcdCalls(handle, store, metrics, term, slices, quota or Quota(store))
         self.door = JsonDoor(self.calls, slices)
+        self.maintenance = MaintenanceCalls(handle, store, self.calls, slices)
 
     def routes(self) -> list[web.RouteDef]:
         """For the router; the last one under `/v3` takes what the others do not."""
@@ -62,6 +64,7 @@ class EtcdApi:
             "/v3/kv/compaction": door.writes("CompactionRequest", calls.compact),
             "/v3/maintenance/status": door.status(),
             "/v3/cluster/member/list": door.members(),
+            **routes_of(self.maintenance, door),
             **{f"/v3/{path}": _unsupported for path in UNSUPPORTED},
         }
         return [

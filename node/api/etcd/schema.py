@@ -14,11 +14,14 @@ ENUMS: dict[str, dict[str, int]] = {
     "SortTarget": {"KEY": 0, "VERSION": 1, "CREATE": 2, "MOD": 3, "VALUE": 4},
     "CompareResult": {"EQUAL": 0, "GREATER": 1, "LESS": 2, "NOT_EQUAL": 3},
     "CompareTarget": {"VERSION": 0, "CREATE": 1, "MOD": 2, "VALUE": 3, "LEASE": 4},
+    "AlarmAction": {"GET": 0, "ACTIVATE": 1, "DEACTIVATE": 2},
+    "AlarmType": {"NONE": 0, "NOSPACE": 1, "CORRUPT": 2},
 }
 
 
 class Field(NamedTuple):
-    """`type`: bytes, int64, bool, or the name of an enum or message. `oneof`: the full name of its group."""
+    """`type`: bytes, string, int64, uint64, bool, or the name of an enum or message. `oneof`: the full name of its
+    group."""
 
     name: str
     number: int
@@ -88,6 +91,16 @@ MESSAGES: dict[str, tuple[Field, ...]] = {
         Field("failure", 3, "RequestOp", repeated=True),
     ),
     "CompactionRequest": (Field("revision", 1, "int64"), Field("physical", 2, "bool")),
+    "AlarmRequest": (
+        Field("action", 1, "AlarmAction"),
+        Field("memberID", 2, "uint64"),
+        Field("alarm", 3, "AlarmType"),
+    ),
+    "DefragmentRequest": (),
+    "HashRequest": (),
+    "HashKVRequest": (Field("revision", 1, "int64"),),
+    "SnapshotRequest": (),
+    "MoveLeaderRequest": (Field("targetID", 1, "uint64"),),
     "StatusRequest": (),
     "MemberListRequest": (Field("linearizable", 1, "bool"),),
 }
