@@ -46,7 +46,8 @@ def record(required: dict[str, Schema] | None = None, **optional: Schema) -> Sch
 
 def _request_field(field: Field) -> Schema:
     number: Schema = either({"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}, INT64)
-    kinds: dict[str, Schema] = {"bytes": BASE64, "bool": FLAG, "int64": number}
+    positive: Schema = either({"type": "integer", "minimum": 0, "maximum": 2**64 - 1}, INT64)
+    kinds: dict[str, Schema] = {"bytes": BASE64, "string": TEXT, "bool": FLAG, "int64": number, "uint64": positive}
     if field.type in kinds:
         schema = kinds[field.type]
     elif field.type in ENUMS:
@@ -187,7 +188,7 @@ def _etcd() -> dict[str, Schema]:
         "response_delete_range": record({"header": _PART_HEADER}, **delete),
         "response_txn": record({"header": _PART_HEADER}, **txn),
     }
-    member = record({"ID": INT64, "name": TEXT}, clientURLs=items(TEXT), isLearner=FLAG)
+    member = record({"ID": INT64, "name": TEXT}, peerURLs=items(TEXT), clientURLs=items(TEXT), isLearner=FLAG)
     numbers: dict[str, Schema] = dict.fromkeys(
         ("dbSize", "raftIndex", "raftTerm", "raftAppliedIndex", "dbSizeQuota"), INT64
     )
@@ -209,6 +210,7 @@ def _etcd() -> dict[str, Schema]:
         "CompactionResponse": record({"header": _HEADER}),
         "StatusResponse": record({"header": _HEADER, "version": TEXT}, leader=INT64, errors=items(TEXT), **numbers),
         "MemberListResponse": record({"header": _HEADER}, members=items(member)),
+        "MemberAddResponse": record({"header": _HEADER}, member=member, members=items(member)),
         "Version": record({"etcdserver": TEXT, "etcdcluster": TEXT, "storage": TEXT}),
         "Health": record({"health": {"enum": ["true", "false"]}, "reason": TEXT}),
     }

@@ -7,9 +7,11 @@ A message is a dict of the fields that the body names, null left out; absent mea
 tokens with a stack of its own, so nesting costs memory, not stack, and it works in steps.
 """
 
+from typing import Any
+
 from node.api.etcd.errors import EtcdError, invalid
 from node.api.etcd.quick import decode_quickly
-from node.api.etcd.scalars import INT32, INT64, base64_bytes, go_quoted, integer, unescaped
+from node.api.etcd.scalars import INT32, INT64, UINT64, base64_bytes, go_quoted, integer, unescaped
 from node.api.etcd.scanner import (
     LITERAL,
     NAME,
@@ -22,6 +24,8 @@ from node.api.etcd.scanner import (
 )
 from node.api.etcd.schema import BY_NAME, ENUMS, MESSAGES, Field, Message
 from node.api.slices import Steps
+
+_NUMBERS = {"int64": INT64, "uint64": UINT64}
 
 QUOTED_BYTES_MAX = 4096
 """Of the text that an error complains of, so much is repeated."""
@@ -53,7 +57,7 @@ class _Frame:
         self.fields = BY_NAME[message]
         self.values = values
         self.seen: set[int | str] = set()
-        self.list_field: tuple[str, list[Message]] | None = None
+        self.list_field: tuple[Field, list[Any]] | None = None
 
 
 class _Decoder:
@@ -72,14 +76,17 @@ class _Decoder:
             frame = stack[-1]
             token = self._take()
             if frame.list_field is not None:
-                item_type, items = frame.list_field
+                field, items = frame.list_field
                 if self._kinds[token] == ord("]"):
                     frame.list_field = None
                     continue
                 self._next -= 1
-                inner: Message = {}
-                stack.append(self._open(item_type, inner))
-                items.append(inner)
+                if field.type in MESSAGES:
+                    inner: Message = {}
+                    stack.append(self._open(field.type, inner))
+                    items.append(inner)
+                else:
+                    items.append((yield from self._scalar(field)))
             elif self._kinds[token] == ord("}"):
                 stack.pop()
             else:
@@ -116,9 +123,9 @@ class _Decoder:
             token = self._take()
             if self._kinds[token] != ord("["):
                 raise self._unexpected(token)
-            items: list[Message] = []
+            items: list[Any] = []
             frame.values[field.name] = items
-            frame.list_field = (field.type, items)
+            frame.list_field = (field, items)
             return None
         if field.oneof:
             if field.oneof in frame.seen:
@@ -133,19 +140,21 @@ class _Decoder:
             frame.values[field.name] = value
         return None
 
-    def _scalar(self, field: Field) -> Steps[bytes | int | bool | None]:
+    def _scalar(self, field: Field) -> Steps[bytes | str | int | bool | None]:
         """None: an enum's name that is not known, which leaves the field alone."""
         token = self._take()
         text = (yield from self._text(token)) if self._kinds[token] == STRING else None
         raw = self._body[self._starts[token] : self._ends[token]].decode() if text is None else ""
-        value: bytes | int | bool | None = None
+        value: bytes | str | int | bool | None = None
         kind = field.type
         if kind == "bool":
             value = {"true": True, "false": False}.get(raw) if self._kinds[token] == LITERAL else None
         elif kind == "bytes":
             value = (yield from base64_bytes(text)) if text is not None else None
-        elif kind == "int64":
-            value = integer(text if text is not None else raw, INT64)
+        elif kind == "string":
+            value = text
+        elif kind in _NUMBERS:
+            value = integer(text if text is not None else raw, _NUMBERS[kind])
         else:
             kind = "enum"
             if text is not None:

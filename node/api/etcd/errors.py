@@ -14,10 +14,12 @@ class Code(enum.IntEnum):
     """Codes of gRPC, as many as are used here."""
 
     CANCELLED = 1
+    UNKNOWN = 2
     INVALID_ARGUMENT = 3
     DEADLINE_EXCEEDED = 4
     NOT_FOUND = 5
     RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
     OUT_OF_RANGE = 11
     UNIMPLEMENTED = 12
     INTERNAL = 13
@@ -50,3 +52,11 @@ LEASE_NOT_FOUND = "etcdserver: requested lease not found"
 COMPACTED = "etcdserver: mvcc: required revision has been compacted"
 FUTURE_REVISION = "etcdserver: mvcc: required revision is a future revision"
 NO_SPACE = "etcdserver: mvcc: database space exceeded"
+MEMBER_NOT_FOUND = "etcdserver: member not found"
+MEMBER_EXISTS = "etcdserver: member ID already exist"
+PEER_URL_EXISTS = "etcdserver: Peer URLs already exists"
+BAD_MEMBER_URLS = "etcdserver: given member URLs are invalid"
+NOT_LEARNER = "etcdserver: can only promote a learner member"
+LEARNER_NOT_READY = "etcdserver: can only promote a learner member which is in sync with leader"
+NOT_ENOUGH_STARTED = "etcdserver: re-configuration failed due to not enough started members"
+UNHEALTHY = "etcdserver: unhealthy cluster"

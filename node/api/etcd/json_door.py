@@ -11,9 +11,10 @@ from aiohttp import web
 
 from node.api.answers import JSON_HEADERS, json_answer, json_body
 from node.api.etcd.bodies import read_body
-from node.api.etcd.calls import Answered, EtcdCalls, MembersAnswer, StatusAnswer
+from node.api.etcd.calls import Answered, EtcdCalls, StatusAnswer
 from node.api.etcd.decoding import decoding
 from node.api.etcd.errors import Code, EtcdError
+from node.api.etcd.member_calls import MembersAnswer
 from node.api.etcd.quick import UNCOUNTED_BYTES_MAX
 from node.api.etcd.rendering import is_small, members_body, parts_of, status_body, whole
 from node.api.etcd.requests import MESSAGE_BYTES_MAX, may_be_too_long, too_long
@@ -28,10 +29,12 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 HTTP_STATUS = {
     Code.CANCELLED: 408,
+    Code.UNKNOWN: 500,
     Code.INVALID_ARGUMENT: 400,
     Code.DEADLINE_EXCEEDED: 504,
     Code.NOT_FOUND: 404,
     Code.RESOURCE_EXHAUSTED: 429,
+    Code.FAILED_PRECONDITION: 400,
     Code.OUT_OF_RANGE: 400,
     Code.UNIMPLEMENTED: 501,
     Code.INTERNAL: 500,
@@ -72,13 +75,13 @@ class JsonDoor:
 
         return self._handler("StatusRequest", self._calls.status, render)
 
-    def members(self) -> Handler:
-        """Of `calls.members`."""
+    def members(self, message: str, call: Call[MembersAnswer]) -> Handler:
+        """Of a call on members."""
 
         async def render(_request: web.Request, answer: MembersAnswer) -> web.StreamResponse:
             return web.Response(body=members_body(answer), headers=JSON_HEADERS)
 
-        return self._handler("MemberListRequest", self._calls.members, render)
+        return self._handler(message, call, render)
 
     def small(self, answer: Answered) -> bytes:
         """The body that answers a put or the range of one key, where `is_small`."""

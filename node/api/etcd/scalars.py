@@ -11,6 +11,7 @@ from base64 import b64decode
 from node.api.slices import Steps
 
 INT64 = range(-(2**63), 2**63)
+UINT64 = range(2**64)
 INT32 = range(-(2**31), 2**31)
 
 BASE64_CHARS_PER_STEP = 64 * 1024

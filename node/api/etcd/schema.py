@@ -18,7 +18,8 @@ ENUMS: dict[str, dict[str, int]] = {
 
 
 class Field(NamedTuple):
-    """`type`: bytes, int64, bool, or the name of an enum or message. `oneof`: the full name of its group."""
+    """`type`: bytes, string, int64, uint64, bool, or the name of an enum or message. `oneof`: the full name of its
+    group."""
 
     name: str
     number: int
@@ -90,6 +91,10 @@ MESSAGES: dict[str, tuple[Field, ...]] = {
     "CompactionRequest": (Field("revision", 1, "int64"), Field("physical", 2, "bool")),
     "StatusRequest": (),
     "MemberListRequest": (Field("linearizable", 1, "bool"),),
+    "MemberAddRequest": (Field("peerURLs", 1, "string", repeated=True), Field("isLearner", 2, "bool")),
+    "MemberPromoteRequest": (Field("ID", 1, "uint64"),),
+    "MemberRemoveRequest": (Field("ID", 1, "uint64"),),
+    "MemberUpdateRequest": (Field("ID", 1, "uint64"), Field("peerURLs", 2, "string", repeated=True)),
 }
 
 BY_NAME: dict[str, dict[str, Field]] = {
