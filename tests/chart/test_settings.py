@@ -11,6 +11,7 @@ from tests.generated.chart import DECIDED, OFFERED, OTHER_DEFAULTS
 
 SIZES = [row for row in OFFERED if row.key.endswith("_bytes")]
 NUMBERS = [row for row in OFFERED if row.type is int and row not in SIZES]
+FIVE: Values = {"replicaCount": 5, "fullnameOverride": "store"}
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())["properties"]["settings"]["properties"]
 
 
@@ -122,9 +123,7 @@ def test_the_grace_period_is_held_against_what_leaving_takes_by_the_nodes_own_wo
     assert settings_of({}).leave_ms_max < 1000 * render().pod()["terminationGracePeriodSeconds"]
 
 
-@pytest.mark.parametrize(
-    ("values", "name"), [({}, "raft"), ({"replicaCount": 5, "fullnameOverride": "store"}, "store")]
-)
+@pytest.mark.parametrize(("values", "name"), [({}, "raft"), (FIVE, "store")], ids=["defaults", "others"])
 def test_the_pods_of_the_release_and_no_others_are_let_in_by_themselves(values: Values, name: str) -> None:
     """A lost claim heals then: at most one pod of each of these names runs."""
     settings = settings_of(values, 1, name)
