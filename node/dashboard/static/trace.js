@@ -237,13 +237,14 @@ export function nodesOf(state) {
   return wordsOf(state).map(({ node, role, term }) => {
     const { process, status } = node; // only the monitor knows processes: it is their parent
     const reachable = node.state === "reachable" && Boolean(status);
+    const listens = role === "follower" && listening.has(node.name);
     return {
       name: node.name,
       state: process?.state === "ended" ? "dead" : node.state,
       process: process ?? null,
       reachable,
       self: node.name === state.viewpoint,
-      role: !reachable ? "unknown" : role === "follower" && listening.has(node.name) ? "learner" : role,
+      role: !reachable ? "unknown" : listens ? "learner" : role,
       lastRole: role,
       term,
       stale: reachable && role === "leader" && term < top,
@@ -254,7 +255,7 @@ export function nodesOf(state) {
       faults: status?.faults ?? [],
       ageMs: typeof node.age_ms === "number" ? node.age_ms + passed : node.age_ms,
       status,
-      timer: reachable ? timerOf(state, node) : null,
+      timer: reachable && !listens ? timerOf(state, node) : null,
     };
   });
 }

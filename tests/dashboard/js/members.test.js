@@ -61,9 +61,10 @@ test("the line above says how many there are of each", () => {
 });
 
 test("a learner is drawn as such, not as a follower, and what it is sent goes with it", () => {
-  const status = (name, more) => ({ name, state: "reachable", age_ms: 0, status: { name, role: "follower", term: 3, leader: "n2", peers: [], voters: [], boot: name, uptime_ms: 1, ...more } });
+  const status = (name, more) => ({ name, state: "reachable", age_ms: 0, status: { name, role: "follower", term: 3, leader: "n2", deadline_in_ms: 100, peers: [], voters: [], boot: name, uptime_ms: 1, ...more } });
   const lead = status("n2", { role: "leader", learners: [{ name: "n5" }], snapshot: { sending: [{ peer: "n5", bytes: 1, of_bytes: 2 }] } });
   const body = { nodes: [lead, status("n3"), status("n5"), { ...status("n6"), state: "unknown" }] };
   const state = trace.reduce(trace.initialState({ kind: "monitor" }), { type: "cluster", body, at: 1 });
+  assert.equal(trace.nodesOf(state)[2].timer, null, "it never campaigns");
   assert.deepEqual(trace.nodesOf(state).map(({ name, role, sending }) => [name, role, sending?.bytes ?? 0]), [["n2", "leader", 0], ["n3", "follower", 0], ["n5", "learner", 1], ["n6", "unknown", 0]]);
 });

@@ -2,18 +2,19 @@
 import { membersOf, membersWords, whyNoChange } from "../members.js";
 import { h, keyed, say, set } from "./dom.js";
 
-const COLUMNS = ["Member", "Part", "How far", "Peers reach it at", "Change"];
+const COLUMNS = ["Member", "Part", "How far", "Change", "Peers reach it at"];
 
 export function makeMembers(card, box, note, { source, changed }) {
   const body = h("tbody");
   const head = h("tr", {}, COLUMNS.map((name) => h("th", { scope: "col" }, name)));
   const said = h("p", { class: "said", "aria-live": "polite" });
-  const form = h("form", { class: "form", hidden: true });
+  const form = h("form", {});
+  const question = h("div", { class: "form", hidden: true }, form);
   const more = h("button", { type: "button", hidden: source.kind !== "monitor", onclick: () => startOne() }, "start one more node");
   box.append(
     h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of members" }, h("table", {}, h("caption", { class: "quiet" }, "Members, and who asks to be one"), h("thead", {}, head), body)),
     h("div", { class: "buttons" }, more),
-    form,
+    question,
     said,
   );
   let leader = "";
@@ -54,7 +55,7 @@ export function makeMembers(card, box, note, { source, changed }) {
   }
 
   function closeForm() {
-    set(form, "hidden", "");
+    set(question, "hidden", "");
     opener?.focus();
   }
 
@@ -71,19 +72,19 @@ export function makeMembers(card, box, note, { source, changed }) {
       closeForm();
       run(action, force.checked);
     };
-    set(form, "hidden", null);
+    set(question, "hidden", null);
     form.querySelector("[type=submit]").focus();
   }
 
   function make() {
     const row = h("tr", {}, h("th", { scope: "row" }), ...COLUMNS.slice(1).map(() => h("td")));
     row.children[2].append(h("span", { class: "bar", "aria-hidden": "true" }, h("i")), h("span"));
-    row.children[4].append(h("div", { class: "buttons" }));
+    row.children[3].append(h("div", { class: "buttons" }));
     return row;
   }
 
   function draw(row, member, why) {
-    const [name, part, far, reached, change] = row.children;
+    const [name, part, far, change, reached] = row.children;
     say(name, member.name);
     say(part, member.kind);
     set(far.firstChild, "hidden", member.part === null ? "" : null);
