@@ -86,7 +86,7 @@ def _add(
             print(started)
     if name is None:
         raise AssertionError("a name was required or chosen")
-    _change("add_learner", name, {}, url, data_dir, as_json and not promote)
+    _change("add_learner", name, {}, url, data_dir, as_json, silent=as_json and promote)
     return _promote_once_caught_up(name, url, data_dir, as_json) if promote else 0
 
 
@@ -153,8 +153,16 @@ def _promote_once_caught_up(name: str, url: Urls, data_dir: DataDirOption, as_js
     return _change("promote_learner", name, {}, url, data_dir, as_json)
 
 
-def _change(command: str, name: str, more: Mapping[str, str], url: Urls, data_dir: DataDirOption, as_json: bool) -> int:
-    """Ask the leader, over one hop from a node that knows it."""
+def _change(
+    command: str,
+    name: str,
+    more: Mapping[str, str],
+    url: Urls,
+    data_dir: DataDirOption,
+    as_json: bool,
+    silent: bool = False,
+) -> int:
+    """Ask the leader, over one hop from a node that knows it. `silent`: another change follows, which is told."""
     import asyncio
     from urllib.parse import quote
 
@@ -166,10 +174,10 @@ def _change(command: str, name: str, more: Mapping[str, str], url: Urls, data_di
     status, body = asyncio.run(ask("POST", f"{asked}/commands/{command}?node={leader}", given))
     if status == 200:
         stdout.done(f"{body.get('message')}: that is done")
-    if as_json:
+    if as_json and not silent:
         print_object(body)
     raise_unless_ok(status, body)
-    if not as_json:
+    if not as_json and not silent:
         print(f"{body.get('message')}")
     return 0
 
