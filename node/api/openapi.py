@@ -43,6 +43,7 @@ _ETCD_ERRORS = {
     413: "too large",
     417: "Expect can only be 100-continue",
     429: "code 8",
+    500: "code 2: the only voter cannot be removed",
     501: "code 12",
     503: "code 14: provably never proposed",
     504: "code 4: nobody knows whether it was done; or it was, but its answer cannot be given",
@@ -123,6 +124,17 @@ def _etcd(summary: str, request: str, response: str, writes: bool = False) -> Op
         responses[str(status)] = {"description": text, "content": {"application/json": {"schema": own}}}
     parameters = {"parameters": list(_SESSION)} if writes else {}
     return {"summary": summary, **parameters, "requestBody": {"content": _json(request)}, "responses": responses}
+
+
+_MEMBER_CHANGES = {
+    "promote": "give a learner a vote",
+    "remove": "take a member out",
+    "update": "another peer URL of a member",
+}
+
+
+def _change_of_member(verb: str, says: str) -> Operation:
+    return _etcd(says, f"Member{verb.title()}Request", "MemberListResponse")
 
 
 def _unsupported(path: str) -> Operation:
@@ -249,6 +261,8 @@ PATHS: dict[str, dict[str, Operation]] = {
         "post": _etcd("hand the lead over", "MoveLeaderRequest", "MoveLeaderResponse")
     },
     "/v3/cluster/member/list": {"post": _etcd("all members", "MemberListRequest", "MemberListResponse")},
+    "/v3/cluster/member/add": {"post": _etcd("let a node in that asks", "MemberAddRequest", "MemberAddResponse")},
+    **{f"/v3/cluster/member/{verb}": {"post": _change_of_member(verb, says)} for verb, says in _MEMBER_CHANGES.items()},
     **{f"/v3/{path}": {"post": _unsupported(path)} for path in UNSUPPORTED},
 }
 

@@ -189,7 +189,7 @@ def _etcd() -> dict[str, Schema]:
         "response_delete_range": record({"header": _PART_HEADER}, **delete),
         "response_txn": record({"header": _PART_HEADER}, **txn),
     }
-    member = record({"ID": INT64, "name": TEXT}, clientURLs=items(TEXT), isLearner=FLAG)
+    member = record({"ID": INT64, "name": TEXT}, peerURLs=items(TEXT), clientURLs=items(TEXT), isLearner=FLAG)
     numbers: dict[str, Schema] = dict.fromkeys(
         ("dbSize", "raftIndex", "raftTerm", "raftAppliedIndex", "dbSizeQuota"), INT64
     )
@@ -217,6 +217,7 @@ def _etcd() -> dict[str, Schema]:
         "MoveLeaderResponse": record(),
         "StatusResponse": record({"header": _HEADER, "version": TEXT}, leader=INT64, errors=items(TEXT), **numbers),
         "MemberListResponse": record({"header": _HEADER}, members=items(member)),
+        "MemberAddResponse": record({"header": _HEADER}, member=member, members=items(member)),
         "Version": record({"etcdserver": TEXT, "etcdcluster": TEXT, "storage": TEXT}),
         "Health": record({"health": {"enum": ["true", "false"]}, "reason": TEXT}),
     }

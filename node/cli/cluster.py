@@ -112,7 +112,8 @@ def run(
     from node.cli import wallclock
     from node.supervisor import layout
     from node.supervisor.doorway import open_door
-    from node.supervisor.supervisor import Supervisor, flags_of
+    from node.supervisor.flags import flags_of
+    from node.supervisor.supervisor import Supervisor
     from node.supervisor.timing import local_timing
 
     _check_numbers(nodes, base_port, monitor_port)
@@ -301,9 +302,9 @@ def _start(
     """
     import asyncio
 
-    from node.supervisor.control import ask_to_start
+    from node.supervisor.control import ask
 
-    answer = asyncio.run(ask_to_start(data_dir, node))
+    answer = asyncio.run(ask(data_dir, "start", node))
     if answer.ok:
         stdout.done(answer.text.rstrip("."))
     if as_json:

@@ -75,7 +75,7 @@ def _play(scenarios: "tuple[Scenario, ...]", speed: str, as_json: bool) -> int:
     from node.scenarios.nodes import Start
     from node.scenarios.outcome import SPEEDS
     from node.scenarios.run import Setting, play_all
-    from node.supervisor.supervisor import flags_of
+    from node.supervisor.flags import flags_of
 
     stdout.done("The nodes of the scenario have ended")
     setting = Setting(SPEEDS[speed], Start(PROGRAM, flags_of, os.environ), wallclock.now_us)

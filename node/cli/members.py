@@ -11,11 +11,16 @@ import typer
 
 from node.cli import stdout
 from node.cli.command import ask, raise_unless_ok
-from node.cli.failure import EXIT_CODES, UNAVAILABLE, UNKNOWN_OUTCOME, Failure
+from node.cli.failure import EXIT_CODES, FAILED, UNAVAILABLE, UNKNOWN_OUTCOME, Failure
 from node.cli.force_new import force_new
 from node.cli.group import Group, for_programs
+from node.cli.local_nodes import end_for_good, require_name, running_cluster, start_one_more
 from node.cli.show import print_object, print_table
 from node.cli.targets import DataDirOption, targets
+
+PROMOTE_AGAIN_SECONDS = 0.2
+PROMOTIONS_MAX = 3000
+"""So often `add --promote` tries, ten minutes and more; then the new node stays a learner."""
 
 Json = Annotated[bool, typer.Option("--json", help="for programs: one JSON object")]
 Urls = Annotated[list[str] | None, typer.Argument(metavar="[URL]...", help="nodes to ask")]
@@ -57,15 +62,34 @@ def _list(url: Urls = None, data_dir: DataDirOption = None, as_json: Json = Fals
     return 0
 
 
-def _add(name: Name, url: Urls = None, data_dir: DataDirOption = None, as_json: Json = False) -> int:
+def _add(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="the node's name")] = None,
+    url: Urls = None,
+    data_dir: DataDirOption = None,
+    promote: Annotated[bool, typer.Option("--promote", help="and give it a vote once it has caught up")] = False,
+    as_json: Json = False,
+) -> int:
     """Let a node in that asks for it: it gets the log, and has no vote yet.
 
-    Start it first, on an empty folder, with the members as its seeds.
+    Start it first, on an empty folder, with the members as its seeds. In
+    the cluster of raft-node cluster, one more node is started for it; its
+    name may be left out.
 
-    [bold]Example[/bold]
+    [bold]Examples[/bold]
+      raft-node members add --promote      one more local node, as a voter
       raft-node members add n4
     """
-    return _change("add_learner", name, {}, url, data_dir, as_json)
+    local = running_cluster(url or (), data_dir)
+    require_name(name, local)
+    there = {node.name for node in local.nodes} if local else set()
+    if local and (name is None or (name not in there and not _asks(name, url, data_dir))):
+        name, started = start_one_more(data_dir, name, lambda who: _asks(who, url, data_dir))
+        if not as_json:
+            print(started)
+    if name is None:
+        raise AssertionError("a name was required or chosen")
+    _change("add_learner", name, {}, url, data_dir, as_json, silent=as_json and promote)
+    return _promote_once_caught_up(name, url, data_dir, as_json) if promote else 0
 
 
 def _promote(name: Name, url: Urls = None, data_dir: DataDirOption = None, as_json: Json = False) -> int:
@@ -86,10 +110,18 @@ def _remove(
 ) -> int:
     """Take a member out, for good; a leader too. Stop its process afterwards.
 
+    In the cluster of raft-node cluster that is done, too.
+
     [bold]Example[/bold]
       raft-node members remove n4
     """
-    return _change("remove_member", name, {"force": "yes"} if force else {}, url, data_dir, as_json)
+    local = running_cluster(url or (), data_dir)
+    _change("remove_member", name, {"force": "yes"} if force else {}, url, data_dir, as_json)
+    if local and name in {node.name for node in local.nodes}:
+        ended = end_for_good(data_dir, name)
+        if not as_json:
+            print(ended)
+    return 0
 
 
 def _replace(name: Name, url: Urls = None, data_dir: DataDirOption = None, as_json: Json = False) -> int:
@@ -103,8 +135,36 @@ def _replace(name: Name, url: Urls = None, data_dir: DataDirOption = None, as_js
     return _change("replace_member", name, {}, url, data_dir, as_json)
 
 
-def _change(command: str, name: str, more: Mapping[str, str], url: Urls, data_dir: DataDirOption, as_json: bool) -> int:
-    """Ask the leader, over one hop from a node that knows it."""
+def _asks(name: str, url: Urls, data_dir: DataDirOption) -> bool:
+    """Whether a node of that name asks the leader to be let in."""
+    _, members = _members(targets(url or [], data_dir))
+    return bool(members["leader"]) and name in [one["name"] for one in members["applicants"]]
+
+
+def _promote_once_caught_up(name: str, url: Urls, data_dir: DataDirOption, as_json: bool) -> int:
+    """A promotion that is refused did nothing, so it is asked for again."""
+    import asyncio
+
+    for _ in range(PROMOTIONS_MAX):
+        try:
+            return _change("promote_learner", name, {}, url, data_dir, as_json)
+        except Failure as failure:
+            if failure.code not in (FAILED, UNAVAILABLE):
+                raise
+        asyncio.run(asyncio.sleep(PROMOTE_AGAIN_SECONDS))
+    return _change("promote_learner", name, {}, url, data_dir, as_json)
+
+
+def _change(
+    command: str,
+    name: str,
+    more: Mapping[str, str],
+    url: Urls,
+    data_dir: DataDirOption,
+    as_json: bool,
+    silent: bool = False,
+) -> int:
+    """Ask the leader, over one hop from a node that knows it. `silent`: another change follows, which is told."""
     import asyncio
     from urllib.parse import quote
 
@@ -116,10 +176,10 @@ def _change(command: str, name: str, more: Mapping[str, str], url: Urls, data_di
     status, body = asyncio.run(ask("POST", f"{asked}/commands/{command}?node={leader}", given))
     if status == 200:
         stdout.done(f"{body.get('message')}: that is done")
-    if as_json:
+    if as_json and not silent:
         print_object(body)
     raise_unless_ok(status, body)
-    if not as_json:
+    if not as_json and not silent:
         print(f"{body.get('message')}")
     return 0
 

@@ -99,7 +99,7 @@ def _row(
     return {
         "url": address,
         "id": view.name,
-        "role": view.role,
+        "role": "learner" if lead is not None and view.name in {one.name for one in lead.learners} else view.role,
         "term": view.term,
         "leader": view.leader or None,
         "commit": view.commit,

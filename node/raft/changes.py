@@ -14,6 +14,10 @@ Why it exists: who may be let in or out, and when. It must not count votes or ac
 force: see membership.py.
 """
 
+import enum
+
+import msgspec
+
 from node.raft.effects import Ordered
 from node.raft.events import AddLearner, MemberChange, Promote, Readdress, Remove, Replace
 from node.raft.leadership import Leadership
@@ -27,8 +31,25 @@ CAUGHT_UP_ENTRIES = 1_000
 """A learner that lacks no more than this holds nobody up as a voter: a leader sends as much in a few milliseconds."""
 
 
+class Reason(enum.StrEnum):
+    """Why a change was refused, for programs: each answers with words of its own."""
+
+    NO_LEAD = "no-lead"
+    NOT_NOW = "not-now"
+    NO_MEMBER = "no-member"
+    MEMBER = "member"
+    TOO_MANY = "too-many"
+    ONLY_VOTER = "only-voter"
+    BEHIND = "behind"
+    NO_QUORUM = "no-quorum"
+
+
 class _Refused(Exception):
     """The change may not be made; the message is one sentence."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 def on_change(state: State, event: MemberChange, now: int) -> None:
@@ -37,12 +58,12 @@ def on_change(state: State, event: MemberChange, now: int) -> None:
     try:
         if lead is None:
             where = f"{state.leader} does" if state.leader else "no leader is known"
-            raise _Refused(f"{state.identity.name} does not lead: {where}")
+            raise _Refused(Reason.NO_LEAD, f"{state.identity.name} does not lead: {where}")
         _require_time_for_it(state)
         wanted, words = _wanted(state, lead, event)
         _require_living_quorum(state, lead, wanted, event, now)
     except _Refused as refusal:
-        state.effects.append(Ordered(event.request, False, str(refusal)))
+        state.effects.append(Ordered(event.request, False, str(refusal), reason=refusal.reason.value))
         return
     if wanted == state.configuration:
         state.effects.append(Ordered(event.request, True, f"{words} already"))
@@ -76,11 +97,13 @@ def _end(state: State, change: Change, done: bool, message: str, *, unknown: boo
 
 def _require_time_for_it(state: State) -> None:
     if state.transfer is not None:
-        raise _Refused(f"the lead is being handed to {state.transfer.target.name}; ask again in a moment")
+        raise _Refused(
+            Reason.NOT_NOW, f"the lead is being handed to {state.transfer.target.name}; ask again in a moment"
+        )
     if state.log.term_at(state.commit) != state.term:
-        raise _Refused("this leader has committed nothing yet; ask again in a moment")
+        raise _Refused(Reason.NOT_NOW, "this leader has committed nothing yet; ask again in a moment")
     if state.log.configuration_index > state.commit:
-        raise _Refused("a change of members is under way; ask again when it is committed")
+        raise _Refused(Reason.NOT_NOW, "a change of members is under way; ask again when it is committed")
 
 
 def _wanted(state: State, lead: Leadership, event: MemberChange) -> tuple[Configuration, str]:
@@ -94,18 +117,23 @@ def _wanted(state: State, lead: Leadership, event: MemberChange) -> tuple[Config
         case Remove(name=name):
             member = _member(configuration, name)
             if configuration.voters == (member,):
-                raise _Refused(f"{name} is the only voter, and nobody could decide anything without it")
+                raise _Refused(
+                    Reason.ONLY_VOTER, f"{name} is the only voter, and nobody could decide anything without it"
+                )
             return configuration.without(member), f"{name} is no member"
         case Replace(name=name, incarnation=incarnation, address=address):
             before, after = _member(configuration, name), Member(name, incarnation)
             if before == after:
                 return configuration, f"{name} is a member with this disk"
             if configuration.voters == (before,):
-                raise _Refused(f"{name} is the only voter, so with its disk everything is lost")
+                raise _Refused(Reason.ONLY_VOTER, f"{name} is the only voter, so with its disk everything is lost")
             address = address or configuration.address(name)
             return configuration.without(before).with_learner(after, address), f"{name} is a learner with its new disk"
         case Readdress(address=address):
             _member(configuration, address.name)
+            before_it = configuration.address(address.name)
+            if not address.client_url and before_it is not None:
+                address = msgspec.structs.replace(address, client_url=before_it.client_url)
             return configuration.at(address), f"{address.name} is reached at {address.host}:{address.port}"
 
 
@@ -114,11 +142,11 @@ def _added(configuration: Configuration, member: Member, event: AddLearner) -> C
     if before == member and member in configuration.learners:
         return configuration
     if before == member:
-        raise _Refused(f"{member.name} is a voter already")
+        raise _Refused(Reason.MEMBER, f"{member.name} is a voter already")
     if before is not None:
-        raise _Refused(f"{member.name} is a member with another disk: replace it, if that one is lost")
+        raise _Refused(Reason.MEMBER, f"{member.name} is a member with another disk: replace it, if that one is lost")
     if len(configuration.members) >= MEMBERS_MAX:
-        raise _Refused(f"a cluster has at most {MEMBERS_MAX} members")
+        raise _Refused(Reason.TOO_MANY, f"a cluster has at most {MEMBERS_MAX} members")
     return configuration.with_learner(member, event.address)
 
 
@@ -129,14 +157,18 @@ def _promoted(state: State, lead: Leadership, member: Member) -> Configuration:
     behind = state.log.last_index - progress.match
     if progress.state is not ProgressState.REPLICATE or behind > CAUGHT_UP_ENTRIES:
         # A voter that is far behind would be part of every quorum that one more failure needs (thesis 4.2.1).
-        raise _Refused(f"{member.name} has not caught up yet: it lacks {behind} of {state.log.last_index} entries")
+        raise _Refused(
+            Reason.BEHIND, f"{member.name} has not caught up yet: it lacks {behind} of {state.log.last_index} entries"
+        )
     return state.configuration.promoted(member)
 
 
 def _member(configuration: Configuration, name: str) -> Member:
     member = configuration.member(name)
     if member is None:
-        raise _Refused(f"{name} is no member; the members are {', '.join(m.name for m in configuration.members)}")
+        raise _Refused(
+            Reason.NO_MEMBER, f"{name} is no member; the members are {', '.join(m.name for m in configuration.members)}"
+        )
     return member
 
 
@@ -152,6 +184,7 @@ def _require_living_quorum(
     needed = majority(len(wanted.voters))
     if len(wanted.voters) - len(silent) < needed:
         raise _Refused(
+            Reason.NO_QUORUM,
             f"of {len(wanted.voters)} voters {needed} must answer, and {', '.join(silent)} would not: bring "
-            f"{'it' if len(silent) == 1 else 'them'} back first"
+            f"{'it' if len(silent) == 1 else 'them'} back first",
         )

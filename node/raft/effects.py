@@ -79,12 +79,13 @@ class ReadReady(msgspec.Struct, frozen=True):
 
 class Ordered(msgspec.Struct, frozen=True):
     """What became of an operator's order: `done`, or refused or failed; `message` is one sentence for people. With
-    `unknown` it may be done yet."""
+    `unknown` it may be done yet. `reason` is for programs: why a change of members was refused, else empty."""
 
     request: int
     done: bool
     message: str
     unknown: bool = False
+    reason: str = ""
 
 
 class ConfigChanged(msgspec.Struct, frozen=True):

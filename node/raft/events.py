@@ -162,7 +162,7 @@ class Replace(msgspec.Struct, frozen=True):
 
 
 class Readdress(msgspec.Struct, frozen=True):
-    """The member called `address.name` is reached there from now on."""
+    """The member called `address.name` is reached there from now on; clients as before, unless it says where."""
 
     request: int
     address: MemberAddress

@@ -19,12 +19,12 @@ def of_applicant(
     command: str, arguments: Mapping[str, Value], applicants: Sequence[ApplicantStatus]
 ) -> Mapping[str, Value] | CommandOutcome:
     """The arguments, complete; or why they cannot be. What was said counts more than what the applicant says."""
+    if arguments.get("address") and not _is_address(str(arguments["address"])):
+        return CommandOutcome(command, "", "malformed", "address is host:port", field="address")
     spec = find(command)
     if spec is None or not spec.of_applicant:
         return arguments
     name, given = str(arguments["name"]), {key: value for key, value in arguments.items() if value}
-    if "address" in given and not _is_address(str(given["address"])):
-        return CommandOutcome(command, "", "malformed", "address is host:port", field="address")
     found = next((applicant for applicant in applicants if applicant.name == name), None)
     if found is not None and given.get("incarnation", found.incarnation) == found.incarnation:
         said = {"incarnation": found.incarnation, **_said(found.address)}

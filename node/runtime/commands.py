@@ -19,6 +19,7 @@ from node.raft.events import (
     MemberChange,
     Order,
     Promote,
+    Readdress,
     Remove,
     Replace,
     TransferLeadership,
@@ -145,6 +146,13 @@ def _address(values: Values) -> MemberAddress | None:
     return MemberAddress(str(values["name"]), host.strip("[]"), int(port), str(values["client_url"]))
 
 
+def _readdress(request: int, values: Values) -> Readdress:
+    address = _address(values)
+    if address is None:
+        raise ValueError("an address is checked before it gets here")
+    return Readdress(request, address)
+
+
 COMMANDS: tuple[CommandSpec, ...] = (
     CommandSpec(
         "trigger_election",
@@ -206,6 +214,16 @@ COMMANDS: tuple[CommandSpec, ...] = (
             request, str(values["name"]), str(values["incarnation"]), _address(values)
         ),
         of_applicant=True,
+    ),
+    CommandSpec(
+        "readdress_member",
+        "say where a member is reached from now on, by peers whose settings do not say it; the leader's to do",
+        (
+            _MEMBER,
+            Argument("address", "text", "host:port where peers reach it", required=True),
+            Argument("client_url", "text", "where it serves clients; empty: as before", default=""),
+        ),
+        order=_readdress,
     ),
     CommandSpec(
         "show_known_nodes",

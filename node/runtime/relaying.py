@@ -98,7 +98,8 @@ class Relaying:
         order = self._orders.take(effect.request)
         if order is not None:
             code: Literal["ok", "refused", "unknown"] = "ok" if effect.done else "refused"
-            order.reply(CommandOutcome(order.command, "", "unknown" if effect.unknown else code, effect.message))
+            why = {"reason": effect.reason} if effect.reason else {}
+            order.reply(CommandOutcome(order.command, "", "unknown" if effect.unknown else code, effect.message, why))
 
     def expire(self, now: int) -> None:
         """Answer what waited too long."""

@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import socket
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
@@ -27,7 +28,9 @@ HOST = "127.0.0.1"
 PEER_PORT_OFFSET = 1000
 """Peer links of the node that serves clients on port p listen on p + 1000."""
 NODES_MIN, NODES_MAX = 3, 15
-BASE_PORT_MIN, BASE_PORT_MAX = 1024, 65535 - PEER_PORT_OFFSET - NODES_MAX
+NUMBER_MAX = 99
+"""Of a name, n1 to n99: a number is not used again while the folder of that name is there."""
+BASE_PORT_MIN, BASE_PORT_MAX = 1024, 65535 - PEER_PORT_OFFSET - NUMBER_MAX
 CONTROL_FOLDER_PREFIX = "raft-node-"
 _NODE_NAME = re.compile(r"n[1-9][0-9]?")
 
@@ -37,7 +40,8 @@ class SupervisorError(Exception):
 
 
 class NodeEntry(msgspec.Struct, frozen=True):
-    """One node in `cluster.json`. `peer` is host:port of its peer links; `pid` None: it does not run."""
+    """One node in `cluster.json`. `peer` is host:port of its peer links; `pid` None: it does not run. `joined`: it was
+    started later than the cluster was born, to be let in."""
 
     name: str
     url: str
@@ -45,6 +49,7 @@ class NodeEntry(msgspec.Struct, frozen=True):
     data_dir: str
     log_file: str
     pid: int | None = None
+    joined: bool = False
 
 
 class ClusterFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +113,8 @@ class Lock:
 
 
 def open_folder(data_dir: Path, nodes: int, base_port: int, fresh: bool) -> tuple[Lock, tuple[NodeEntry, ...]]:
-    """Make the folder ours, or find that it is; with `fresh`, remove the nodes' data first.
+    """Make the folder ours, or find that it is; with `fresh`, remove the nodes' data first. Who was there is there
+    again, those that joined later included.
 
     Raises SupervisorError, having changed nothing, where the folder is foreign, in use, or of another size.
     """
@@ -136,10 +142,13 @@ def open_folder(data_dir: Path, nodes: int, base_port: int, fresh: bool) -> tupl
                 f"{data_dir} holds a cluster of {size} nodes and --nodes says {nodes}: go on with --nodes {size}, "
                 "name another --data-dir, or add --fresh to delete the old cluster."
             )
-        entries = tuple(_entry(data_dir, number, base_port) for number in range(nodes))
+        if known and not fresh:
+            entries = tuple(entry_of(data_dir, node.name, base_port, node.joined) for node in known.nodes)
+        else:
+            entries = tuple(entry_of(data_dir, f"n{number}", base_port) for number in range(1, nodes + 1))
         _refuse_used_ports(entries, base_port)
         if known and fresh:
-            _remove_nodes(data_dir, known)
+            _remove_nodes(data_dir, {node.name for node in (*known.nodes, *entries)})
         if known and known.control:
             _remove_stale_control(Path(known.control))
         write(data_dir, ClusterFile(state="stopped", supervisor_pid=None, control=None, nodes=entries))
@@ -162,8 +171,19 @@ def _refuse_unspeakable(data_dir: Path) -> None:
         ) from None
 
 
-def _entry(data_dir: Path, number: int, base_port: int) -> NodeEntry:
-    name, port = f"n{number + 1}", base_port + number
+def is_name(name: str) -> bool:
+    """Whether a node of a local cluster can be called that."""
+    return _NODE_NAME.fullmatch(name) is not None
+
+
+def base_port_of(entries: tuple[NodeEntry, ...]) -> int:
+    """The port of clients from which those of all nodes are counted."""
+    return _port(entries[0].url) - int(entries[0].name[1:]) + 1
+
+
+def entry_of(data_dir: Path, name: str, base_port: int, joined: bool = False) -> NodeEntry:
+    """Where the node of that name lives: its number says it."""
+    port = base_port + int(name[1:]) - 1
     home = (data_dir / name).absolute()
     return NodeEntry(
         name=name,
@@ -171,12 +191,14 @@ def _entry(data_dir: Path, number: int, base_port: int) -> NodeEntry:
         peer=f"{HOST}:{port + PEER_PORT_OFFSET}",
         data_dir=str(home / "data"),
         log_file=str(home / "node.log"),
+        joined=joined,
     )
 
 
-def _remove_nodes(data_dir: Path, known: ClusterFile) -> None:
-    """Remove the folders of the nodes that `cluster.json` names, and nothing else; all or none look like ours."""
-    homes = [data_dir / node.name for node in known.nodes if os.path.lexists(data_dir / node.name)]
+def _remove_nodes(data_dir: Path, names: Collection[str]) -> None:
+    """Remove the folders of the nodes that `cluster.json` named, and of those that it is to name, and nothing else; all
+    or none look like ours."""
+    homes = [data_dir / name for name in sorted(names) if os.path.lexists(data_dir / name)]
     for home in homes:
         strange = set(os.listdir(home)) - {"data", "node.log", "node.log.1"} if home.is_dir() else {"not a folder"}
         if strange or home.is_symlink():
@@ -202,12 +224,18 @@ def _remove_stale_control(socket_path: Path) -> None:
 
 def _refuse_used_ports(entries: tuple[NodeEntry, ...], base_port: int) -> None:
     for node in entries:
-        for purpose, port in (("clients", _port(node.url)), ("peers", _port(node.peer))):
-            if not _is_free(port):
-                raise SupervisorError(
-                    f"Port {port} of {HOST}, where {node.name} would listen for {purpose}, is in use: "
-                    f"end what listens there, or choose other ports{_other_base(len(entries), base_port)}."
-                )
+        port = first_used_port(node)
+        if port is not None:
+            purpose = "clients" if port == _port(node.url) else "peers"
+            raise SupervisorError(
+                f"Port {port} of {HOST}, where {node.name} would listen for {purpose}, is in use: "
+                f"end what listens there, or choose other ports{_other_base(len(entries), base_port)}."
+            )
+
+
+def first_used_port(node: NodeEntry) -> int | None:
+    """Of the ports where it would listen; None: all are free."""
+    return next((port for port in (_port(node.url), _port(node.peer)) if not _is_free(port)), None)
 
 
 def _other_base(nodes: int, base_port: int) -> str:

@@ -22,7 +22,7 @@ from node.dashboard.routes import SECURITY, Dashboard
 from node.statemachine.writes import VALUE_BYTES_MAX
 from node.supervisor import output
 from node.supervisor.child import ProcessView
-from node.supervisor.control import Answer
+from node.supervisor.control import Answer, Orders
 from node.supervisor.doorway import Door
 from node.supervisor.forward import LOOK_SECONDS_MAX, Forwarder, Lost, NotSent, body_of, seconds_for
 from node.supervisor.layout import NodeEntry
@@ -39,10 +39,12 @@ ROUTES = {
     "GET /cluster": "every node as it answers here, and its process",
     "GET /events?messages=1&rate=": "the live traces of all nodes as one stream; resumes by Last-Event-ID",
     "GET, PUT, DELETE /kv/{key}": "the store, through a node that answers",
-    "GET /nodes/{name}/status|log|stats|commands|events": "what that node says",
+    "GET /nodes/{name}/status|log|stats|commands|members|events": "what that node says",
     "GET, PUT, DELETE /nodes/{name}/kv/{key}": "the store, through that node",
     "POST /nodes/{name}/commands/{command}": "carry a command out on that node",
     "POST /nodes/{name}/start": "start the node's process where it ended",
+    "POST /nodes": "start one more node, which asks to be let in",
+    "POST /nodes/{name}/retire": "end the process of a node that was removed from the cluster",
     "GET /nodes/{name}/output?tail=&filter=": "the last lines that the node's process wrote",
 }
 
@@ -50,18 +52,18 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Monitor:
-    """Serves on `door` from `open` to `close`. `process` and `start` are the supervisor's."""
+    """Serves on `door` from `open` to `close`. `entries`: who is there now; the rest is the supervisor's, too."""
 
     def __init__(
         self,
         door: Door,
-        entries: tuple[NodeEntry, ...],
+        entries: Callable[[], tuple[NodeEntry, ...]],
         process: Callable[[str], ProcessView],
-        start: Callable[[str], Answer],
+        orders: Orders,
     ) -> None:
         self.url = door.url
         self._door, self._entries = door, entries
-        self._process, self._start = process, start
+        self._process, self._orders = process, orders
         self._busy: set[asyncio.Task[object]] = set()
         self._stopping = False
 
@@ -97,12 +99,14 @@ class Monitor:
             web.get("/events", self.events, allow_head=False),
             web.get("/kv", self.store),
             *(web.route(method, "/kv/{key:.*}", self.store) for method in ("GET", "PUT", "DELETE")),
-            *(web.get(f"{of}/{what}", self.look) for what in ("status", "log", "stats", "commands")),
+            *(web.get(f"{of}/{what}", self.look) for what in ("status", "log", "stats", "commands", "members")),
             web.post(of + "/commands/{command}", self.command),
             web.get(f"{of}/events", self.node_events, allow_head=False),
             web.get(f"{of}/kv", self.node_store),
             *(web.route(method, of + "/kv/{key:.*}", self.node_store) for method in ("GET", "PUT", "DELETE")),
             web.post(f"{of}/start", self.start),
+            web.post("/nodes", self.add),
+            web.post(f"{of}/retire", self.retire),
             web.get(f"{of}/output", self.output),
         ]
 
@@ -110,7 +114,7 @@ class Monitor:
         """The page for browsers; what there is, as JSON, for programs."""
         if "text/html" in request.headers.get("Accept", ""):
             return await self._dashboard.page(request)
-        nodes = [entry.name for entry in self._entries]
+        nodes = [entry.name for entry in self._entries()]
         return json_answer({"routes": ROUTES, "nodes": nodes}, headers={"Vary": "Accept"})
 
     async def cluster(self, _request: web.Request) -> web.Response:
@@ -169,10 +173,17 @@ class Monitor:
     async def start(self, request: web.Request) -> web.Response:
         """Start a node whose process ended."""
         name = self._entry(request).name
-        answer = self._start(name)
-        if not answer.ok:
-            raise Problem(409, "refused", answer.text, ok=False, node=name, pid=answer.pid)
-        return json_answer({"ok": True, "node": name, "message": answer.text, "pid": answer.pid})
+        return _told(self._orders.start_again(name), name)
+
+    async def add(self, _request: web.Request) -> web.Response:
+        """Start one more node."""
+        answer = self._orders.add("")
+        return _told(answer, answer.node)
+
+    async def retire(self, request: web.Request) -> web.Response:
+        """End a node that was removed."""
+        name = self._entry(request).name
+        return _told(await self._orders.retire(name), name)
 
     async def output(self, request: web.Request) -> web.Response:
         """The last lines of a node's log file."""
@@ -195,10 +206,10 @@ class Monitor:
 
     def _entry(self, request: web.Request) -> NodeEntry:
         name = request.match_info["name"]
-        for entry in self._entries:
+        for entry in self._entries():
             if entry.name == name:
                 return entry
-        names = ", ".join(entry.name for entry in self._entries)
+        names = ", ".join(entry.name for entry in self._entries())
         raise Problem(404, "unknown-node", f"there is no such node; the nodes are {names}")
 
     def _target(self, request: web.Request) -> tuple[NodeEntry, str, str]:
@@ -227,6 +238,12 @@ class Monitor:
     async def _end_requests(self, _app: web.Application) -> None:
         for task in self._busy:
             task.cancel()
+
+
+def _told(answer: Answer, name: str) -> web.Response:
+    if not answer.ok:
+        raise Problem(409, "refused", answer.text, ok=False, node=name, pid=answer.pid)
+    return json_answer({"ok": True, "node": name, "message": answer.text, "pid": answer.pid})
 
 
 def _whole(path: str, query: str) -> str:

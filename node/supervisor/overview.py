@@ -6,6 +6,7 @@ ended. It must not wait for a slow node longer than LOOK_WAIT_SECONDS, and nothi
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable
 
 import aiohttp
@@ -51,16 +52,16 @@ class _Seen:
 
 
 class Overview:
-    """Asks every node for its `/status`. `process` says what is known of a node's process."""
+    """Asks every node for its `/status`. `entries`: who is there now; `process`: what is known of a node's process."""
 
     def __init__(
         self,
         session: aiohttp.ClientSession,
-        entries: tuple[NodeEntry, ...],
+        entries: Callable[[], tuple[NodeEntry, ...]],
         process: Callable[[str], ProcessView],
     ) -> None:
         self._session, self._entries, self._process = session, entries, process
-        self._seen = {entry.name: _Seen() for entry in entries}
+        self._seen: defaultdict[str, _Seen] = defaultdict(_Seen)
         self._asking: dict[str, asyncio.Task[None]] = {}
 
     async def close(self) -> None:
@@ -72,7 +73,7 @@ class Overview:
     async def look(self) -> None:
         """Ask who was not asked just now; returns when all answered, or after LOOK_WAIT_SECONDS."""
         now = asyncio.get_running_loop().time()
-        for entry in self._entries:
+        for entry in self._entries():
             seen, process = self._seen[entry.name], self._process(entry.name)
             fresh = seen.answered and seen.pid == process.pid and now - seen.at < FRESH_SECONDS
             if process.state == "running" and not fresh and entry.name not in self._asking:
@@ -84,9 +85,12 @@ class Overview:
     async def body(self) -> dict[str, object]:
         """What `/cluster` answers: as on a node, and of each node `url` and `process`."""
         await self.look()
+        entries = self._entries()
+        for gone in self._seen.keys() - {entry.name for entry in entries}:
+            del self._seen[gone]
         gists = [seen.gist for seen in self._seen.values() if seen.gist]
         cluster_id = next((gist.cluster_id for gist in gists if gist.cluster_id), "")
-        return {"node": "", "cluster_id": cluster_id, "nodes": [self._node(entry) for entry in self._entries]}
+        return {"node": "", "cluster_id": cluster_id, "nodes": [self._node(entry) for entry in entries]}
 
     def who_may_serve(self) -> list[NodeEntry]:
         """Nodes in the order in which a client's request should be tried: the leader first, who is unknown last."""
@@ -99,7 +103,7 @@ class Overview:
                 return (2, 0)
             return (0, -gist.term) if gist.role == "leader" else (1, -gist.term)
 
-        return sorted((e for e in self._entries if self._process(e.name).state == "running"), key=rank)
+        return sorted((e for e in self._entries() if self._process(e.name).state == "running"), key=rank)
 
     def _node(self, entry: NodeEntry) -> dict[str, object]:
         seen = self._seen[entry.name]

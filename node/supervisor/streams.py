@@ -84,24 +84,33 @@ class Streams:
                 upstream.close()
 
     async def merged(
-        self, request: web.Request, entries: tuple[NodeEntry, ...], rate: int, cursors: dict[str, str]
+        self, request: web.Request, entries: Callable[[], tuple[NodeEntry, ...]], rate: int, cursors: dict[str, str]
     ) -> web.StreamResponse:
-        """All nodes' transitions, and with `rate` so many messages per second, until the reader leaves."""
+        """All nodes' transitions, those of nodes that come later included, and with `rate` so many messages per second,
+        until the reader leaves."""
         with self._slot("merged", MERGED_STREAMS_MAX):
             response = await _begin(request)
             queue: asyncio.Queue[Block] = asyncio.Queue(QUEUE_EVENTS_MAX)
-            query = f"messages=1&rate={max(1, rate // len(entries))}" if rate else ""
-            tasks = [
-                asyncio.create_task(self._follow(e, query, cursors.get(e.name, ""), queue), name=f"merge {e.name}")
-                for e in entries
-            ]
+            query = f"messages=1&rate={max(1, rate // len(entries()))}" if rate else ""
+            tasks: dict[str, asyncio.Task[None]] = {}
+
+            def keep_up() -> None:
+                """A task for each node that is there, and for no other."""
+                there = {entry.name: entry for entry in entries()}
+                for name in tasks.keys() - there.keys():
+                    tasks.pop(name).cancel()
+                for name in there.keys() - tasks.keys():
+                    follow = self._follow(there[name], query, cursors.get(name, ""), queue)
+                    tasks[name] = asyncio.create_task(follow, name=f"merge {name}")
+
             try:
                 with contextlib.suppress(ConnectionError, TimeoutError):
-                    await self._pump(request, response, queue, {e.name: cursors.get(e.name, "") for e in entries})
+                    known = {entry.name: cursors.get(entry.name, "") for entry in entries()}
+                    await self._pump(request, response, queue, known, keep_up)
             finally:
-                for task in tasks:
+                for task in tasks.values():
                     task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                await asyncio.gather(*tasks.values(), return_exceptions=True)
             return response
 
     @contextlib.contextmanager
@@ -151,11 +160,14 @@ class Streams:
         response: web.StreamResponse,
         queue: "asyncio.Queue[Block]",
         cursors: dict[str, str],
+        keep_up: Callable[[], None],
     ) -> None:
+        """`keep_up` is called again and again."""
         loop = asyncio.get_running_loop()
         await self._write(request, response, b"retry: 1000\n\n")
         written = loop.time()
         while True:
+            keep_up()
             blocks: list[Block] = []
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LEFT_CHECK_SECONDS):

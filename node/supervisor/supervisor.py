@@ -1,4 +1,5 @@
-"""The loop that keeps a local cluster: starts the nodes, tells what happens, starts one again when asked, ends all.
+"""The loop that keeps a local cluster: starts the nodes, tells what happens, starts one again or one more when asked,
+ends all.
 
 Why it exists: five real processes are only a pleasure when one command owns them. A node that dies is reported, never
 silently restarted: whoever studies failures must see them. It must not know how lines are printed (`Teller`), and no
@@ -17,13 +18,17 @@ import aiohttp
 import msgspec
 
 from node.supervisor import layout
-from node.supervisor.child import Child, ProcessView, describe_end
+from node.supervisor.child import Child, describe_end
 from node.supervisor.chronicle import Chronicle
 from node.supervisor.control import Answer, Control
 from node.supervisor.doorway import Door
+from node.supervisor.flags import flags_of
 from node.supervisor.introduction import LEADER_WAIT_SECONDS, Introduction, NodeRow
+from node.supervisor.joining import one_more
 from node.supervisor.layout import ClusterFile, Lock, NodeEntry, SupervisorError
 from node.supervisor.narrator import Line, Narrator
+from node.supervisor.retiring import why_not_retire
+from node.supervisor.roster import Roster
 from node.supervisor.watch import follow_events, new_session
 
 if TYPE_CHECKING:
@@ -68,20 +73,20 @@ class Supervisor:
     ) -> None:
         self._data_dir, self._lock, self._teller = data_dir, lock, teller
         self._now_us, self._again = now_us, again
-        self._children = {
-            entry.name: Child(entry, (*command, *flags_of(entry, entries), *node_flags), environ) for entry in entries
-        }
-        self._entries = entries
+        self._roster = Roster(entries, lambda e, all_: Child(e, (*command, *flags_of(e, all_), *node_flags), environ))
+        self._children = self._roster.children
+        self._retiring: set[str] = set()
+        self._followers: dict[str, asyncio.Task[None]] = {}
+        self._session: aiohttp.ClientSession | None = None
         self._stop_grace_s = leave_seconds_max + STOP_GRACE_BESIDE_SECONDS
         self._narrator = Narrator(len(entries))
-        self._introduction = Introduction(entries, self._pids, self._narrator.has_told_who_leads)
+        self._introduction = Introduction(entries, self._roster.pids, self._narrator.has_told_who_leads)
         self._chronicle = Chronicle(self._narrator, self._print)
-        self._control = Control(self.start_again, self.cluster_file)
+        self._control = Control(self)
         self._control_path: str | None = None
         self._door = door
         self._monitor: Monitor | None = None
         self._stop_requested = asyncio.Event()
-        self._changed = asyncio.Event()
         self._stopping = False
 
     async def run(self) -> int:
@@ -106,20 +111,23 @@ class Supervisor:
         code = 0
         tasks: list[asyncio.Task[None]] = []
         async with new_session() as session:
+            self._session = session
             try:
                 self._control_path = await self._control.open()
                 for child in self._children.values():
                     child.start()
                 self._write()
                 await self._open_monitor()
-                tasks = [asyncio.create_task(self._follow(session, e), name=f"follow {e.name}") for e in self._entries]
-                tasks.append(asyncio.create_task(self._keep_house(), name="housekeeping"))
+                for entry in self._roster.entries:
+                    self._follow(session, entry)
+                tasks = [asyncio.create_task(self._keep_house(), name="housekeeping")]
                 if await self._until_stop(self._introduce(session)):
                     await self._stop_requested.wait()
                 elif not self._stop_requested.is_set():
                     code = 1
             finally:
                 await asyncio.gather(self._end_all(), self._close_monitor())
+                tasks += self._followers.values()
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
@@ -134,7 +142,7 @@ class Supervisor:
         if self._door:
             from node.supervisor.monitor import Monitor
 
-            monitor = Monitor(self._door, self._entries, self._process_of, self.start_again)
+            monitor = Monitor(self._door, self._roster.now, self._roster.process_of, self)
             await monitor.open()
             self._monitor = monitor
 
@@ -167,7 +175,7 @@ class Supervisor:
         """Start a node that does not run."""
         child = self._children.get(name)
         if child is None:
-            return Answer(False, f"There is no node {name}: the nodes are {', '.join(self._children)}.")
+            return Answer(False, f"There is no node {name}: the nodes are {self._roster.names}.")
         if self._stop_requested.is_set():
             return Answer(False, "The cluster is being stopped.")
         if child.pid is not None:
@@ -180,8 +188,47 @@ class Supervisor:
         self._say("started", name, f"{name} was started again as process {pid}")
         return Answer(True, f"{name} was started as process {pid}.", pid)
 
-    def _process_of(self, name: str) -> ProcessView:
-        return self._children[name].view
+    def add(self, name: str) -> Answer:
+        """Start one more node, which asks to be let in; `name` empty: the first that is free."""
+        if self._stop_requested.is_set() or self._session is None:
+            return Answer(False, "The cluster is being stopped.")
+        try:
+            entry = one_more(self._data_dir, self._roster.entries, name)
+            child = self._roster.add(entry)
+            try:
+                pid = child.start()
+            except (SupervisorError, OSError):
+                self._roster.drop(entry.name)
+                raise
+        except (SupervisorError, OSError) as error:
+            return Answer(False, str(error))
+        self._follow(self._session, entry)
+        self._write()
+        self._say("started", entry.name, f"{entry.name} was started as process {pid}, to be let in")
+        return Answer(True, f"{entry.name} was started as process {pid} at {entry.url}.", pid, entry.name)
+
+    async def retire(self, name: str) -> Answer:
+        """End a node that is no member any more, for good. Its folder stays."""
+        if name not in self._children or name in self._retiring:
+            return Answer(False, f"There is no node {name}: the nodes are {self._roster.names}.")
+        if self._session is None or self._stop_requested.is_set():
+            return Answer(False, "The cluster is being stopped.")
+        why_not = await why_not_retire(self._session, self._roster.now, name)
+        if why_not:
+            return Answer(False, why_not)
+        child, home = self._children[name], self._data_dir / name
+        pid = child.pid
+        self._retiring.add(name)
+        try:
+            await self._roster.end([child], self._stop_grace_s)
+        finally:
+            self._retiring.discard(name)
+        self._followers.pop(name).cancel()
+        self._roster.drop(name)
+        self._write()
+        self._say("ended", name, f"{name} was removed from the cluster, and its process has ended")
+        ended = f"Process {pid} of {name} has ended" if pid else f"{name} did not run"
+        return Answer(True, f"{ended}; its folder {home} stays, and nobody needs it.", None, name)
 
     def cluster_file(self) -> ClusterFile:
         """What `cluster.json` says now."""
@@ -191,7 +238,7 @@ class Supervisor:
             supervisor_pid=os.getpid() if running else None,
             control=self._control_path,
             monitor=self._door.url if running and self._door else None,
-            nodes=tuple(msgspec.structs.replace(e, pid=self._children[e.name].pid) for e in self._entries),
+            nodes=tuple(msgspec.structs.replace(e, pid=self._children[e.name].pid) for e in self._roster.entries),
         )
 
     def _write(self) -> None:
@@ -211,21 +258,19 @@ class Supervisor:
 
     def _reap(self) -> None:
         """A child changed its state (SIGCHLD): report each that ended."""
-        for name, child in self._children.items():
-            pid = child.pid
-            code = child.poll()
-            if code is None:
-                continue
-            self._changed.set()
-            if not self._stopping:
+        for name, pid, code in self._roster.reap():
+            if not self._stopping and name not in self._retiring:
                 text = f"{name} (process {pid}) {describe_end(code)}; start it again with: {self._again} {name}"
-                self._say("died", name, text, child.log_tail())
+                self._say("died", name, text, self._children[name].log_tail())
                 self._write()
 
-    async def _follow(self, session: aiohttp.ClientSession, entry: NodeEntry) -> None:
-        async for event in follow_events(session, entry.url):
-            if not self._stopping:
-                self._chronicle.add(event)
+    def _follow(self, session: aiohttp.ClientSession, entry: NodeEntry) -> None:
+        async def follow() -> None:
+            async for event in follow_events(session, entry.url):
+                if not self._stopping:
+                    self._chronicle.add(event)
+
+        self._followers[entry.name] = asyncio.create_task(follow(), name=f"follow {entry.name}")
 
     async def _keep_house(self) -> None:
         while True:
@@ -250,40 +295,8 @@ class Supervisor:
             self._say("trouble", "", f"not everybody follows {seen.leader}: {seen.missing}")
         return True
 
-    def _pids(self) -> Mapping[str, int | None]:
-        return {name: child.pid for name, child in self._children.items()}
-
     async def _end_all(self) -> None:
         """SIGTERM to all; SIGKILL after a grace, or when asked again. Returns when every process is gone."""
         self._stopping = True
-        for child in self._children.values():
-            child.terminate()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._stop_grace_s):
-                await self._all_gone()
-        for child in self._children.values():
-            child.kill()
-        await self._all_gone()
-
-    async def _all_gone(self) -> None:
         self._reap()
-        while any(child.pid for child in self._children.values()):
-            self._changed.clear()
-            await self._changed.wait()
-
-
-def flags_of(entry: NodeEntry, entries: tuple[NodeEntry, ...]) -> tuple[str, ...]:
-    """The flags by which `raft-node serve` becomes that node."""
-    host, _, port = entry.url.removeprefix("http://").rpartition(":")
-    peer_host, _, peer_port = entry.peer.rpartition(":")
-    flags = {
-        "name": entry.name,
-        "seeds": ",".join(f"{e.name}={e.peer}" for e in entries),
-        "data-dir": entry.data_dir,
-        "host": host,
-        "port": port,
-        "peer-host": peer_host,
-        "peer-port": peer_port,
-        "client-url": entry.url,
-    }
-    return tuple(part for name, value in flags.items() for part in (f"--{name}", value))
+        await self._roster.end(list(self._children.values()), self._stop_grace_s)

@@ -33,6 +33,7 @@ class NodeStatus(Words, frozen=True, kw_only=True):
     applied: int
     peers: tuple[PeerLine, ...]
     waiting_for: str = ""
+    learners: tuple[Named, ...] = ()
 
 
 _STATUS = msgspec.json.Decoder(NodeStatus)

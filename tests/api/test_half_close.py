@@ -27,6 +27,7 @@ from node.supervisor.doorway import open_door
 from node.supervisor.layout import NodeEntry
 from tests.api.double import ScriptedNode
 from tests.api.test_express import Lane, Node
+from tests.supervisor.orders import Orders
 
 SECONDS_MAX = 5.0
 PUT = b'{"key":"a2V5","value":"dmFsdWU="}'
@@ -79,7 +80,7 @@ async def monitor_server() -> AsyncIterator[Serving]:
         door = open_door(0, entries)
         assert door is not None
         monitor = monitoring.Monitor(
-            door, entries, lambda _: ProcessView(7, "running"), lambda _: Answer(True, "started", 7)
+            door, lambda: entries, lambda _: ProcessView(7, "running"), Orders(Answer(True, "started", 7))
         )
         await monitor.open()
         try:

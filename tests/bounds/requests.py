@@ -18,6 +18,8 @@ from node.statemachine.writes import VALUE_BYTES_MAX
 EVERYTHING = {"key": "AA==", "range_end": "AA=="}
 LONG_KEY = b"w" + b"k" * 8_000
 """Keys that begin so stand in the store for `/kv` to list."""
+URLS = [f"http://h:{i}" for i in range(32_000)]
+"""As many as the tokens of a body allow."""
 LONGEST_VALUE = b"v" * 1_500_000
 """Of a put in etcd's form: with its key below 1.5 MiB."""
 
@@ -90,6 +92,10 @@ READING: dict[str, Case] = {
     ),
     "GET /backup": Case(ask("GET", "/backup")),
     "POST /v3/cluster/member/list": Case(post("/v3/cluster/member/list", {}, padded=True)),
+    "POST /v3/cluster/member/add": Case(post("/v3/cluster/member/add", {"peerURLs": URLS}, padded=True), (400,)),
+    "POST /v3/cluster/member/promote": Case(post("/v3/cluster/member/promote", {"ID": "1"}, padded=True), (404,)),
+    "POST /v3/cluster/member/remove": Case(post("/v3/cluster/member/remove", {"ID": "1"}, padded=True), (404,)),
+    "POST /v3/cluster/member/update": Case(post("/v3/cluster/member/update", {"ID": "1"}, padded=True), (404,)),
     "* /v3/{path}": Case(ask("POST", "/v3/" + "x" * 60_000, b"x" * BODY_BYTES_MAX), (404,)),
 }
 """By method and path as the router has them."""

@@ -11,6 +11,7 @@ from tests.generated.chart import DECIDED, OFFERED, OTHER_DEFAULTS
 
 SIZES = [row for row in OFFERED if row.key.endswith("_bytes")]
 NUMBERS = [row for row in OFFERED if row.type is int and row not in SIZES]
+FIVE: Values = {"replicaCount": 5, "fullnameOverride": "store"}
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())["properties"]["settings"]["properties"]
 
 
@@ -26,7 +27,7 @@ def by_key(row: Setting) -> str:
 def test_every_setting_is_offered_or_decided_by_the_chart_and_nothing_else_is() -> None:
     assert SCHEMA.keys() == {row.key for row in SETTINGS}
     shown = {name.removeprefix("RAFT_").lower() for name in render().environment()}
-    assert shown == {row.key for row in SETTINGS} - {"chance_seed", "exit_with_parent", "peer_address", "auto_members"}
+    assert shown == {row.key for row in SETTINGS} - {"chance_seed", "exit_with_parent"}
 
 
 def test_what_the_chart_decides_is_refused_in_settings() -> None:
@@ -120,3 +121,19 @@ def test_the_grace_period_is_held_against_what_leaving_takes_by_the_nodes_own_wo
     render({**values, "terminationGracePeriodSeconds": enough})
     assert f"{longest_ms} ms; set {enough} or more" in refusal({**values, "terminationGracePeriodSeconds": enough - 1})
     assert settings_of({}).leave_ms_max < 1000 * render().pod()["terminationGracePeriodSeconds"]
+
+
+@pytest.mark.parametrize(("values", "name"), [({}, "raft"), (FIVE, "store")], ids=["defaults", "others"])
+def test_the_pods_of_the_release_and_no_others_are_let_in_by_themselves(values: Values, name: str) -> None:
+    """A lost claim heals then: at most one pod of each of these names runs."""
+    settings = settings_of(values, 1, name)
+    assert settings.auto_members == tuple(seed.name for seed in settings.seeds)
+    assert len(settings.auto_members) == values.get("replicaCount", 3)
+
+
+@pytest.mark.parametrize("ordinal", [0, 2])
+def test_a_pod_says_the_address_that_the_seeds_have_for_it(ordinal: int) -> None:
+    """It is told to whoever lets it in, and must outlive the pod's own."""
+    settings = settings_of({}, ordinal)
+    seed = next(seed for seed in settings.seeds if seed.name == settings.name)
+    assert settings.peer_address == f"{seed.host}:{seed.port}"

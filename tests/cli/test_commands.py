@@ -125,6 +125,15 @@ def test_status_shows_a_leader_a_laggard_and_an_unknown(fake_node: Make, tmp_pat
     assert found["nodes"][2]["role"] == "unknown"
 
 
+def test_status_calls_a_learner_a_learner(fake_node: Make) -> None:
+    leader, follower, learner = fake_node(), fake_node(), fake_node()
+    says = json.loads(node_status("n1", "leader").body)
+    leader.answer = Answer(200, json.dumps({**says, "learners": [{"name": "n4"}]}).encode())
+    follower.answer, learner.answer = node_status("n2", "follower"), node_status("n4", "follower")
+    found = json.loads(raft_node("status", leader.url, follower.url, learner.url, "--json").out)
+    assert [node["role"] for node in found["nodes"]] == ["leader", "follower", "learner"]
+
+
 def test_status_without_a_majority_behind_the_leader_is_exit_code_1(fake_node: Make) -> None:
     leader, stranger = fake_node(), fake_node()
     leader.answer, stranger.answer = node_status("n1", "leader"), Answer(200, b"not a node")

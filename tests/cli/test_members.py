@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from node.cli import members as cli
+from node.cli.command import raise_unless_ok
 from tests.cli.conftest import Answer, FakeNode, raft_node
 
 Make = Callable[[], FakeNode]
@@ -111,3 +114,39 @@ def test_who_does_not_answer_is_passed_over_and_where_nobody_does_nothing_happen
     assert (ran.code, ran.err) == (
         4, f"raft-node: {mute.url} gives no answer that can be read; nothing happened.\n",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "There is no running local cluster to start one more node: give the name of a node."),
+        (("http://127.0.0.1:1",), "http://127.0.0.1:1 is a URL and no name: give the name of the node first."),
+    ],
+)
+def test_only_a_local_cluster_chooses_a_name_by_itself(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+    ran = raft_node("members", "add", *words, *(() if words else ("--data-dir", str(tmp_path))))
+    assert (ran.code, ran.out, ran.err) == (64, b"", f"raft-node: {said}\n")
+
+
+def test_one_that_was_added_is_promoted_as_soon_as_it_has_caught_up(
+    fake_node: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "PROMOTE_AGAIN_SECONDS", 0.001)
+    node, judge, too_early = node_that_says(fake_node), raise_unless_ok, [409, 409, 503]
+
+    def not_yet(status: int, body: dict[str, Any]) -> None:
+        if node.asked[-1].path.startswith("/commands/promote_learner") and too_early:
+            status, body = too_early.pop(0), {"message": "n4 has not caught up yet"}
+        judge(status, body)
+
+    monkeypatch.setattr(cli, "raise_unless_ok", not_yet)
+    assert raft_node("members", "add", "n4", "--promote", node.url).code == 0
+    posts = [asked.path.partition("?")[0] for asked in node.asked if asked.method == "POST"]
+    assert posts == ["/commands/add_learner", *["/commands/promote_learner"] * 4]
+
+
+def test_for_programs_adding_and_promoting_is_one_object(fake_node: Make) -> None:
+    node = node_that_says(fake_node)
+    ran = raft_node("members", "add", "n4", "--promote", "--json", node.url)
+    assert json.loads(ran.out)["message"] == "n4 is a learner"  # what the fake node says to everything
+    assert len([asked for asked in node.asked if asked.method == "POST"]) == 2

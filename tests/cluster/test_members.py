@@ -29,9 +29,9 @@ def snapshots_soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def members(cluster: Cluster, *words: str) -> tuple[int, str]:
-    """`raft-node members ...` against the cluster; exit code and output."""
+    """`raft-node members ...` by the nodes' URLs, so that no process is started or ended; exit code and output."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "node.cli", "members", *words, "--data-dir", str(cluster.folder / "data")),
+        *(sys.executable, "-m", "node.cli", "members", *words, *(str(node["url"]) for node in cluster.nodes.values())),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

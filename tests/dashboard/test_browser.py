@@ -345,6 +345,34 @@ async def test_the_monitors_page_shows_all_and_starts_a_dead_node_again(tmp_path
             assert not [one for one in here.complaints if "uncaught" in one]
 
 
+async def test_members_come_and_go_from_the_monitors_page(tmp_path: Path) -> None:
+    async with running_cluster(tmp_path, 3, *CALM, "--monitor-port", "0") as cluster, chromium() as browser:
+        leader = await cluster.leader()
+        async with tab(browser, cluster.monitor.rstrip("/")) as here:
+            await here.headline(f"{leader} leads")
+            rows, said = here.page.locator("#members tbody tr"), here.page.locator("#members .said.ok")
+            await expect(rows).to_have_count(3)
+            await here.page.get_by_role("button", name="start one more node").click()
+            await here.page.get_by_role("button", name="let n4 in").click()
+            await expect(said).to_have_text("n4 is a learner")
+            await expect(here.on_ring("n4")).to_have_attribute("aria-label", re.compile(r"n4, term \d+, learner, "))
+            await expect(rows.nth(3)).to_contain_text("up to date")
+            await here.page.get_by_role("button", name="give n4 a vote").click()
+            await expect(said).to_have_text("n4 is a voter")
+            await expect(here.page.locator("#members-note")).to_have_text("4 voters")
+            await here.headline("all 4 nodes heard")
+            await here.page.get_by_role("button", name=f"remove {leader}").click()
+            await here.page.get_by_role("button", name="keep it").click()
+            await expect(here.page.locator("#members form")).not_to_be_visible()
+            await here.page.get_by_role("button", name=f"remove {leader}").click()
+            await here.page.get_by_role("button", name=f"remove {leader}", exact=True).click()
+            await expect(said).to_contain_text(f"{leader} is no member. Process ")
+            await expect(here.page.locator("#members-note")).to_have_text("3 voters")
+            await expect(here.on_ring(leader)).to_have_count(0)
+            assert leader not in cluster.nodes
+            assert not [one for one in here.complaints if "uncaught" in one]
+
+
 async def test_a_node_that_lost_its_disk_is_named_on_every_page_with_the_reason(tmp_path: Path) -> None:
     async with running_cluster(tmp_path, 3, *CALM) as cluster, chromium() as browser:
         leader = await cluster.leader()

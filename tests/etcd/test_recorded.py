@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from io import BytesIO
+from pathlib import Path
 
 import aiohttp
 import pytest
 
 from tests.api.double import client_of, serving
-from tests.etcd.comparison import comparable
-from tests.etcd.record import Exchange, recorded_cases, recorded_generated
+from tests.etcd import member_story
+from tests.etcd.comparison import Client, comparable
+from tests.etcd.processes import running_node
+from tests.etcd.record import Exchange, recorded_cases, recorded_generated, recorded_members
 
 
 @pytest.mark.parametrize("recorded", [recorded_cases, recorded_generated], ids=["edges", "generated"])
@@ -24,10 +27,18 @@ async def test_a_node_answers_as_etcd_did(recorded: Callable[[], list[Exchange]]
     assert not differences, f"{len(differences)} of {len(exchanges)} differ\n" + "\n\n".join(differences[:5])
 
 
+def test_a_node_answers_about_members_as_etcd_did(tmp_path: Path) -> None:
+    """A real cluster of one: ids and addresses are its own."""
+    with running_node(tmp_path) as port, Client(port) as own:
+        for (request, expected), answer in zip(recorded_members(), member_story.answers(own), strict=True):
+            assert answer == expected, request
+
+
 async def test_what_is_recorded_reaches_every_kind_of_answer() -> None:
     """A file of one kind of request alone would prove little."""
-    told = {(e.answer.status, e.answer.body.get("code", 0)) for e in (*recorded_cases(), *recorded_generated())}
-    assert {(200, 0), (400, 3), (400, 11), (404, 5), (429, 8)} <= told
+    every = (*recorded_cases(), *recorded_generated(), *recorded_members())
+    told = {(e.answer.status, e.answer.body.get("code", 0)) for e in every}
+    assert {(200, 0), (400, 3), (400, 9), (400, 11), (404, 5), (429, 8), (500, 2)} <= told
     generated = recorded_generated()
     assert len(generated) >= 1000
     assert sum(e.answer.status == 200 for e in generated) > 0.7 * len(generated)

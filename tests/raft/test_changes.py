@@ -2,6 +2,7 @@
 
 import pytest
 
+from node.raft.changes import Reason
 from node.raft.effects import ConfigChanged, Effect, Ordered, Persist, Send
 from node.raft.events import (
     AddLearner,
@@ -52,6 +53,12 @@ def outcome(effects: list[Effect]) -> tuple[bool, str] | None:
     """What became of the order, if that is decided."""
     found = of(effects, Ordered)
     return (found[0].done, found[0].message) if found else None
+
+
+def refused(effects: list[Effect]) -> str:
+    """For programs: why the order was refused."""
+    (found,) = of(effects, Ordered)
+    return found.reason
 
 
 def answered(server: Server, names: str) -> list[Effect]:
@@ -142,10 +149,17 @@ def test_a_new_disk_takes_the_place_of_the_lost_one_and_has_no_vote() -> None:
 
 def test_an_address_can_be_put_right() -> None:
     server = with_learner()
-    moved = MemberAddress("d", "elsewhere.example", 9001)
+    moved = MemberAddress("d", "elsewhere.example", 9001, "http://elsewhere.example:8001")
     ask(server, Readdress(2, moved))
     assert server.raft.configuration.address("d") == moved
     assert outcome(answered(server, "b")) == (True, "d is reached at elsewhere.example:9001")
+
+
+def test_an_address_that_says_nothing_of_clients_leaves_that_as_it_was() -> None:
+    server = with_learner()
+    assert server.raft.configuration.address("d") == D_AT
+    ask(server, Readdress(2, MemberAddress("d", "elsewhere.example", 9001)))
+    assert server.raft.configuration.address("d") == MemberAddress("d", "elsewhere.example", 9001, D_AT.client_url)
 
 
 def test_what_holds_already_is_done_and_adds_no_entry() -> None:
@@ -157,20 +171,25 @@ def test_what_holds_already_is_done_and_adds_no_entry() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "why"),
+    ("change", "why", "reason"),
     [
-        (AddLearner(1, member("b")), "b is a voter already"),
-        (AddLearner(1, Member("b", "disk-new")), "b is a member with another disk: replace it, if that one is lost"),
-        (Promote(1, "x"), "x is no member; the members are a, b, c"),
-        (Remove(1, "x"), "x is no member; the members are a, b, c"),
-        (Replace(1, "x", "disk-new"), "x is no member; the members are a, b, c"),
-        (Readdress(1, MemberAddress("x", "h", 1)), "x is no member; the members are a, b, c"),
+        (AddLearner(1, member("b")), "b is a voter already", Reason.MEMBER),
+        (
+            AddLearner(1, Member("b", "disk-new")),
+            "b is a member with another disk: replace it, if that one is lost",
+            Reason.MEMBER,
+        ),
+        (Promote(1, "x"), "x is no member; the members are a, b, c", Reason.NO_MEMBER),
+        (Remove(1, "x"), "x is no member; the members are a, b, c", Reason.NO_MEMBER),
+        (Replace(1, "x", "disk-new"), "x is no member; the members are a, b, c", Reason.NO_MEMBER),
+        (Readdress(1, MemberAddress("x", "h", 1)), "x is no member; the members are a, b, c", Reason.NO_MEMBER),
     ],
 )
-def test_what_makes_no_sense_is_refused_with_a_sentence(change: MemberChange, why: str) -> None:
+def test_what_makes_no_sense_is_refused_with_a_sentence(change: MemberChange, why: str, reason: Reason) -> None:
     server = leader()
     before = server.last_index
-    assert outcome(ask(server, change)) == (False, why)
+    effects = ask(server, change)
+    assert (outcome(effects), refused(effects)) == ((False, why), reason)
     assert server.last_index == before
 
 

@@ -212,7 +212,7 @@ def forget_the_configuration_before_when_a_change_is_truncated(patch: pytest.Mon
 def begin_a_change_before_the_one_before_is_committed(patch: pytest.MonkeyPatch) -> None:
     def require_time_for_it(state: State) -> None:
         if state.log.term_at(state.commit) != state.term:
-            raise changes._Refused("this leader has committed nothing yet")
+            raise changes._Refused(changes.Reason.NOT_NOW, "this leader has committed nothing yet")
 
     patch.setattr(changes, "_require_time_for_it", require_time_for_it)
 
@@ -220,7 +220,7 @@ def begin_a_change_before_the_one_before_is_committed(patch: pytest.MonkeyPatch)
 def change_members_before_an_entry_of_this_term_is_committed(patch: pytest.MonkeyPatch) -> None:
     def require_time_for_it(state: State) -> None:
         if state.log.configuration_index > state.commit:
-            raise changes._Refused("a change of members is under way")
+            raise changes._Refused(changes.Reason.NOT_NOW, "a change of members is under way")
 
     patch.setattr(changes, "_require_time_for_it", require_time_for_it)
 

@@ -15,6 +15,7 @@ from node.supervisor.control import Answer
 from node.supervisor.doorway import open_door
 from node.supervisor.layout import NodeEntry, SupervisorError
 from node.supervisor.monitor import REQUESTS_MAX, Monitor
+from tests.supervisor.orders import Orders
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 WAIT_SECONDS = 20.0
@@ -82,7 +83,7 @@ async def monitored(*nodes: Node, dead: tuple[str, ...] = ()) -> AsyncIterator[t
     def process(name: str) -> ProcessView:
         return ProcessView(None, "ended", 3, "ended with exit code 3") if name in dead else ProcessView(7, "running")
 
-    monitor = Monitor(door, entries, process, lambda name: Answer(False, "no"))
+    monitor = Monitor(door, lambda: entries, process, Orders(Answer(False, "no")))
     await monitor.open()
     try:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WAIT_SECONDS)) as http:

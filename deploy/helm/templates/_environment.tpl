@@ -11,6 +11,16 @@
 {{- join "," $seeds -}}
 {{- end -}}
 
+{{/* Who is let in by itself: the pods of this StatefulSet, of whose names at most one pod each can run. A pod whose claim is
+     lost then takes the place of its old disk. */}}
+{{- define "raft.autoMembers" -}}
+{{- $names := list -}}
+{{- range $i := until (int .Values.replicaCount) -}}
+{{- $names = append $names (printf "%s-%d" (include "raft.fullname" $) $i) -}}
+{{- end -}}
+{{- join "," $names -}}
+{{- end -}}
+
 {{/* Names that clients and peers may use for this pod, from the shortest to the full one. */}}
 {{- define "raft.allowedHosts" -}}
 {{- $namespace := .Release.Namespace -}}
@@ -40,6 +50,10 @@
   value: {{ .Values.listenAddress | quote }}
 - name: RAFT_PEER_PORT
   value: "9001"
+- name: RAFT_PEER_ADDRESS
+  value: "$(RAFT_NAME).{{ include "raft.headless" . }}.{{ .Release.Namespace }}.svc:9001"
+- name: RAFT_AUTO_MEMBERS
+  value: {{ include "raft.autoMembers" . | quote }}
 - name: RAFT_CLIENT_URL
   value: "http://$(RAFT_NAME).{{ include "raft.headless" . }}.{{ .Release.Namespace }}.svc:8001"
 - name: RAFT_ALLOWED_HOSTS

@@ -30,7 +30,6 @@ from node.api.once import NO_SESSION, Numbers, OwnCluster, count_of, encoded
 from node.api.quota import Quota, grows
 from node.api.slices import ReadJob, Slices
 from node.observe.metrics import Metrics
-from node.raft.status import CoreStatus
 from node.raft.types import Member
 from node.runtime.ports import Done, DoneUntold, NodeHandle, NotProposed, Outcome, ReadFailed, Unknown
 from node.statemachine.writes import (
@@ -93,22 +92,6 @@ class StatusAnswer(msgspec.Struct, frozen=True):
     applied: int
     term: int
     is_learner: bool
-
-
-class MemberView(msgspec.Struct, frozen=True):
-    """A member; `client_url` is empty where it has not told it."""
-
-    id: int
-    name: str
-    client_url: str
-    is_learner: bool
-
-
-class MembersAnswer(msgspec.Struct, frozen=True):
-    """All members; the header has no revision."""
-
-    header: Header
-    members: tuple[MemberView, ...]
 
 
 class EtcdCalls:
@@ -189,13 +172,6 @@ class EtcdCalls:
             core.term,
             core.name in {member.name for member in core.learners},
         )
-
-    async def members(self, message: Message, _message_bytes: int) -> MembersAnswer:
-        """A MemberListRequest."""
-        await self._barrier(not message.get("linearizable", False))
-        urls = {view.name: view.status.client_url for view in self._handle.views() if view.status is not None}
-        core = self._handle.status().core
-        return MembersAnswer(self.header(0), tuple(_members(core, urls)))
 
     async def health(self, serializable: bool) -> str:
         """Why no linearizable read is possible (`serializable`: why this node does not answer); empty: one is."""
@@ -294,13 +270,6 @@ _REFUSALS = {
     "too-many-operations": (Code.INVALID_ARGUMENT, errors.TOO_MANY_OPERATIONS),
     "too-large": (Code.INVALID_ARGUMENT, errors.TOO_LARGE),
 }
-
-
-def _members(core: CoreStatus, urls: dict[str, str]) -> list[MemberView]:
-    return [
-        MemberView(member_number(member), member.name, urls.get(member.name, ""), member in core.learners)
-        for member in (*core.voters, *core.learners)
-    ]
 
 
 def _unavailable(failed: ReadFailed | NotProposed) -> str:

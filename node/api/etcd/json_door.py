@@ -11,9 +11,10 @@ from aiohttp import web
 
 from node.api.answers import JSON_HEADERS, Problem, json_answer, json_body
 from node.api.etcd.bodies import read_body
-from node.api.etcd.calls import Answered, EtcdCalls, MembersAnswer, StatusAnswer
+from node.api.etcd.calls import Answered, EtcdCalls, StatusAnswer
 from node.api.etcd.decoding import decoding
 from node.api.etcd.errors import Code, EtcdError, invalid
+from node.api.etcd.member_calls import MembersAnswer
 from node.api.etcd.quick import UNCOUNTED_BYTES_MAX
 from node.api.etcd.rendering import is_small, members_body, parts_of, status_body, whole
 from node.api.etcd.requests import MESSAGE_BYTES_MAX, may_be_too_long, too_long
@@ -90,13 +91,13 @@ class JsonDoor:
 
         return self.handler("StatusRequest", self._calls.status, render)
 
-    def members(self) -> Handler:
-        """Of `calls.members`."""
+    def members(self, message: str, call: Call[MembersAnswer]) -> Handler:
+        """Of a call on members."""
 
         async def render(_request: web.Request, answer: MembersAnswer) -> web.StreamResponse:
             return web.Response(body=members_body(answer), headers=JSON_HEADERS)
 
-        return self.handler("MemberListRequest", self._calls.members, render)
+        return self.handler(message, call, render)
 
     def small(self, answer: Answered) -> bytes:
         """The body that answers a put or the range of one key, where `is_small`."""

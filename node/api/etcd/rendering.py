@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from node.api.etcd.calls import Answered, Header, MembersAnswer, StatusAnswer
+from node.api.etcd.calls import Answered, Header, StatusAnswer
+from node.api.etcd.member_calls import MembersAnswer, MemberView
 from node.statemachine.writes import (
     CompactResult,
     DeleteResult,
@@ -96,18 +97,20 @@ def _problems(answer: StatusAnswer) -> list[str]:
 
 
 def members_body(answer: MembersAnswer) -> bytes:
-    """The list of members."""
-    members = [
-        {
-            "ID": str(member.id),
-            "name": member.name,
-            **({"clientURLs": [member.client_url]} if member.client_url else {}),
-            **({"isLearner": True} if member.is_learner else {}),
-        }
-        for member in answer.members
-    ]
-    listed = f',"members":{_json(members)}' if members else ""
-    return f'{{"header":{{{header_text(answer.header)}}}{listed}}}\n'.encode()
+    """All members, and before them who was added."""
+    added = f',"member":{_json(_member(answer.added))}' if answer.added is not None else ""
+    listed = f',"members":{_json([_member(one) for one in answer.members])}' if answer.members else ""
+    return f'{{"header":{{{header_text(answer.header)}}}{added}{listed}}}\n'.encode()
+
+
+def _member(member: MemberView) -> dict[str, object]:
+    return {
+        "ID": str(member.id),
+        "name": member.name,
+        **({"peerURLs": [member.peer_url]} if member.peer_url else {}),
+        **({"clientURLs": [member.client_url]} if member.client_url else {}),
+        **({"isLearner": True} if member.is_learner else {}),
+    }
 
 
 def _json(value: object) -> str:

@@ -1,4 +1,4 @@
-"""The routes of etcd's v3 API: `/v3/kv/...`, status and members, `/version` and `/health`.
+"""The routes of etcd's v3 API: `/v3/kv/...`, status, members and their changes, `/version` and `/health`.
 
 Why it exists: clients of etcd work unchanged for what is there, and get a plain 501 for what is not. It must hold no
 more than the table of them: `calls` does what they ask for, `json_door` speaks.
@@ -15,6 +15,7 @@ from node.api.etcd.errors import Code, EtcdError
 from node.api.etcd.json_door import Handler, JsonDoor, error_answer
 from node.api.etcd.maintenance import MaintenanceCalls
 from node.api.etcd.maintenance_door import routes_of
+from node.api.etcd.member_calls import MemberCalls
 from node.api.etcd.rendering import CLUSTER_VERSION, SPOKEN_VERSION
 from node.api.quota import Quota
 from node.api.slices import Slices
@@ -24,7 +25,6 @@ from node.runtime.ports import NodeHandle
 UNSUPPORTED = (
     *("lease/grant", "lease/revoke", "lease/keepalive", "lease/timetolive", "lease/leases"),
     *("kv/lease/revoke", "kv/lease/timetolive", "kv/lease/leases", "watch"),
-    *("cluster/member/add", "cluster/member/remove", "cluster/member/update", "cluster/member/promote"),
     "maintenance/downgrade",
     *("auth/authenticate", "auth/enable", "auth/disable", "auth/status"),
     *(f"auth/user/{verb}" for verb in ("add", "get", "list", "delete", "changepw", "grant", "revoke")),
@@ -50,12 +50,13 @@ class EtcdApi:
     ) -> None:
         slices = slices or Slices()
         self.calls = EtcdCalls(handle, store, metrics, term, slices, quota or Quota(store))
+        self.members = MemberCalls(handle, self.calls)
         self.door = JsonDoor(self.calls, slices)
         self.maintenance = MaintenanceCalls(handle, store, self.calls, slices)
 
     def routes(self) -> list[web.RouteDef]:
         """For the router; the last one under `/v3` takes what the others do not."""
-        calls, door = self.calls, self.door
+        calls, members, door = self.calls, self.members, self.door
         posts: dict[str, Handler] = {
             "/v3/kv/range": door.keys("RangeRequest", calls.range),
             "/v3/kv/put": door.writes("PutRequest", calls.put),
@@ -63,7 +64,11 @@ class EtcdApi:
             "/v3/kv/txn": door.writes("TxnRequest", calls.txn),
             "/v3/kv/compaction": door.writes("CompactionRequest", calls.compact),
             "/v3/maintenance/status": door.status(),
-            "/v3/cluster/member/list": door.members(),
+            "/v3/cluster/member/list": door.members("MemberListRequest", members.list),
+            "/v3/cluster/member/add": door.members("MemberAddRequest", members.add),
+            "/v3/cluster/member/promote": door.members("MemberPromoteRequest", members.promote),
+            "/v3/cluster/member/remove": door.members("MemberRemoveRequest", members.remove),
+            "/v3/cluster/member/update": door.members("MemberUpdateRequest", members.update),
             **routes_of(self.maintenance, door),
             **{f"/v3/{path}": _unsupported for path in UNSUPPORTED},
         }

@@ -103,6 +103,10 @@ MESSAGES: dict[str, tuple[Field, ...]] = {
     "MoveLeaderRequest": (Field("targetID", 1, "uint64"),),
     "StatusRequest": (),
     "MemberListRequest": (Field("linearizable", 1, "bool"),),
+    "MemberAddRequest": (Field("peerURLs", 1, "string", repeated=True), Field("isLearner", 2, "bool")),
+    "MemberPromoteRequest": (Field("ID", 1, "uint64"),),
+    "MemberRemoveRequest": (Field("ID", 1, "uint64"),),
+    "MemberUpdateRequest": (Field("ID", 1, "uint64"), Field("peerURLs", 2, "string", repeated=True)),
 }
 
 BY_NAME: dict[str, dict[str, Field]] = {

@@ -13,7 +13,7 @@ def measuring(message: Message, name: str) -> Steps[int]:
     """Bytes of `message`, which is of the kind `name` (see `schema`)."""
     size = 0
     waiting: list[tuple[Message, str]] = [(message, name)]
-    # An inner message's length prefix depends on its size; nesting is rare, so 4 bytes are taken for each.
+    # An inner message's length prefix depends on its size; nesting is rare, so 4 bytes are taken for each (and text).
     while waiting:
         values, kind = waiting.pop()
         yield WORK_PER_MESSAGE
@@ -22,7 +22,11 @@ def measuring(message: Message, name: str) -> Steps[int]:
             if value is None or (not value and not field.oneof):
                 continue
             tag_bytes = 1 if field.number < 16 else 2
-            if isinstance(value, bytes):
+            if field.type == "string":
+                for text in value:
+                    yield WORK_PER_MESSAGE
+                    size += tag_bytes + 4 + len(text.encode())
+            elif isinstance(value, bytes):
                 size += tag_bytes + _varint_bytes(len(value)) + len(value)
             elif isinstance(value, (bool, int)):
                 size += tag_bytes + _varint_bytes(int(value) % 2**64)

@@ -13,6 +13,7 @@ import { makeSky } from "./view/flight.js";
 import { makeHelp } from "./view/help.js";
 import { makeKeyValue } from "./view/kv.js";
 import { ENTRIES_SHOWN, makeLog } from "./view/log.js";
+import { makeMembers } from "./view/members.js";
 import { makeNode } from "./view/node.js";
 import { makeOutput } from "./view/output.js";
 import { makeRing } from "./view/ring.js";
@@ -64,6 +65,7 @@ async function main(source) {
   const sky = makeSky(at("ring"), ring);
   await turn();
   const table = makeTable(at("nodes"), { pick });
+  const members = makeMembers(at("members-card"), at("members"), at("members-note"), { source, changed: () => (lookCluster.soon(), lookNode.soon()) });
   const log = makeLog(at("log"), at("log-note"));
   const events = makeEvents(at("events"), at("events-note"));
   await turn();
@@ -77,7 +79,7 @@ async function main(source) {
   makeLegend(at("legend"));
   await turn();
 
-  const panels = [(now) => node.update(now, picked), (now) => table(now, picked), log, events.update, stats, kv.follow];
+  const panels = [(now) => node.update(now, picked), (now) => table(now, picked), members, log, events.update, stats, kv.follow];
 
   function dispatch(action) {
     const before = state;
@@ -171,6 +173,7 @@ async function main(source) {
     if (name && !state.clusterError && isThere(name)) {
       all.push(of("log", source.log(name, ENTRIES_SHOWN)));
       if (state.stats !== false) all.push(of("stats", source.stats(name)));
+      if (state.members !== false) all.push(of("members", source.members(name)));
       if (state.commands === null) all.push(of("commands", source.commands(name)));
     }
     await Promise.all(all);

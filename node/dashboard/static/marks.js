@@ -8,6 +8,7 @@ export const MARKS = {
   node: [
     ["leader", "leader", "hexagon with a glow: leads its term; \"stale\" where a higher term is known"],
     ["follower", "follower", "circle"],
+    ["learner", "learner", "dashed pentagon: gets the log, has no vote and counts nowhere; below it what it lacks"],
     ["pre-candidate", "pre-candidate", "dashed diamond: asks whether it could win, in no new term yet"],
     ["candidate", "candidate", "diamond: stands for election in a term of its own"],
     ["initial", "waits", "dashed square: has no vote and waits, for birth or because its disk was lost"],
@@ -61,7 +62,7 @@ export const MARKS = {
   ],
   figure: [
     ["chip", "number in a colour", "a term; equal terms have equal colours"],
-    ["bar", "green bar", "how much of the leader's log a follower has"],
+    ["bar", "green bar", "how much of the leader's log a follower has, or of the snapshot that is on its way to it"],
   ],
 };
 

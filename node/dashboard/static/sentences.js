@@ -6,6 +6,7 @@ import { DOING, KINDS } from "./words.js";
 export const ROLE_WORDS = {
   leader: "leader",
   follower: "follower",
+  learner: "learner",
   candidate: "candidate",
   "pre-candidate": "pre-candidate",
   initial: "waiting for birth",

@@ -61,6 +61,10 @@ class Source {
     return json(`${this.path(node)}/stats`);
   }
 
+  members(node) {
+    return json(`${this.path(node)}/members`);
+  }
+
   commands(node) {
     return json(`${this.path(node)}/commands`);
   }
@@ -149,6 +153,16 @@ class MonitorSource extends Source {
 
   start(node) {
     return json(`${this.path(node)}/start`, post({}), COMMAND_TIMEOUT_MS);
+  }
+
+  /** One more process, which asks to be let in. */
+  addNode() {
+    return json("/nodes", post({}), COMMAND_TIMEOUT_MS);
+  }
+
+  /** End the process of a node that was removed from the cluster. */
+  retire(node) {
+    return json(`${this.path(node)}/retire`, post({}), COMMAND_TIMEOUT_MS);
   }
 
   /** The end of what the process wrote, as text. */

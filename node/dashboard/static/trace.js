@@ -41,6 +41,7 @@ export function initialState(source) {
     messages: { received: 0, leftOut: 0, lost: 0 },
     log: null,
     stats: null,
+    members: null,
     commands: null,
     leader: { name: "", term: 0, changes: 0 },
   };
@@ -72,6 +73,7 @@ export function reduce(state, action) {
       return viewedFrom(state, action.name);
     case "log":
     case "stats":
+    case "members":
     case "commands":
       return { ...state, [action.type]: action.body };
     default:
@@ -93,6 +95,7 @@ function viewedFrom(state, name) {
     messages: { received: 0, leftOut: 0, lost: 0 },
     log: null,
     stats: null,
+    members: null,
     commands: null,
   };
 }
@@ -227,28 +230,32 @@ export function nodesOf(state) {
   const top = highestTerm(state);
   const leader = leaderOf(state);
   const leading = state.cluster?.nodes.find((node) => node.name === leader.name)?.status;
+  const listening = new Set((leading?.learners ?? []).map((learner) => learner.name));
+  const sending = new Map((leading?.snapshot?.sending ?? []).map((one) => [one.peer, one]));
   const progress = new Map((leading?.peers ?? []).map((peer) => [peer.name, peer]));
   const passed = state.now && state.clusterAt ? Math.max(0, state.now - state.clusterAt) : 0;
   return wordsOf(state).map(({ node, role, term }) => {
     const { process, status } = node; // only the monitor knows processes: it is their parent
     const reachable = node.state === "reachable" && Boolean(status);
+    const listens = role === "follower" && listening.has(node.name);
     return {
       name: node.name,
       state: process?.state === "ended" ? "dead" : node.state,
       process: process ?? null,
       reachable,
       self: node.name === state.viewpoint,
-      role: reachable ? role : "unknown",
+      role: !reachable ? "unknown" : listens ? "learner" : role,
       lastRole: role,
       term,
       stale: reachable && role === "leader" && term < top,
       leads: reachable && node.name === leader.name,
       match: progress.get(node.name) ?? null,
+      sending: sending.get(node.name) ?? null,
       lastIndex: leading?.last_index ?? 0,
       faults: status?.faults ?? [],
       ageMs: typeof node.age_ms === "number" ? node.age_ms + passed : node.age_ms,
       status,
-      timer: reachable ? timerOf(state, node) : null,
+      timer: reachable && !listens ? timerOf(state, node) : null,
     };
   });
 }

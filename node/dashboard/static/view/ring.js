@@ -5,7 +5,7 @@
  */
 import { groupsOf, linksOf, quorumOf } from "../connections.js";
 import { filled, highestTerm, leaderOf, nodesOf, specOf } from "../trace.js";
-import { ROLE_WORDS, duration, faultWords, grouped, short } from "../sentences.js";
+import { ROLE_WORDS, duration, faultWords, grouped, short, whole } from "../sentences.js";
 import { keyed, s, say, set } from "./dom.js";
 
 const R = 33;
@@ -32,6 +32,7 @@ const circle = (r) => `M0,${-r}A${r},${r} 0 1 1 0,${r}A${r},${r} 0 1 1 0,${-r}Z`
 export const SHAPES = {
   leader: `M${polygon(6, R + 4)}Z`,
   follower: circle(R),
+  learner: `M${polygon(5, R + 5)}Z`,
   candidate: `M${polygon(4, R + 9)}Z`,
   "pre-candidate": `M${polygon(4, R + 9)}Z`,
   initial: `M${polygon(4, R + 8, -45)}Z`,
@@ -230,7 +231,15 @@ function belowNode(view, node) {
   if (faults.length) return [(view.narrow ? briefly(faults[0]) : faultWords(faults[0])) + (faults.length > 1 ? ` and ${faults.length - 1} more` : ""), true];
   if (node.stale) return [`leads only term ${node.term}`, true];
   if (!node.reachable) return [lastWords(node, view.narrow), false];
+  if (node.role === "learner") return [catchUpWords(node), false];
   return [node.status.vote ? (node.status.vote === node.name ? "voted for itself" : `voted ${short(node.status.vote)}`) : "", false];
+}
+
+/** How far a learner is, in as few words as stand below a node. */
+function catchUpWords({ sending, match }) {
+  if (sending) return `snapshot ${Math.floor((100 * sending.bytes) / (sending.of_bytes || 1))} %`;
+  if (!match?.progress) return "";
+  return match.lag_entries ? `lacks ${whole(match.lag_entries)}` : "up to date";
 }
 
 function briefly(fault) {

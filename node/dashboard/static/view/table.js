@@ -1,7 +1,7 @@
 /** The table of nodes: everything the ring says, for eyes and ears that prefer rows. */
 import { linksOf } from "../connections.js";
 import { nodesOf, termColour } from "../trace.js";
-import { duration, faultWords, grouped, whole } from "../sentences.js";
+import { bytes, duration, faultWords, grouped, whole } from "../sentences.js";
 import { h, keyed, say, set } from "./dom.js";
 import { roleWords } from "./ring.js";
 
@@ -40,7 +40,7 @@ export function makeTable(box, { pick }) {
       say(cells[5], number(status?.commit));
       say(cells[6], number(status?.applied));
       say(cells[7], number(status?.last_index));
-      const part = node.leads ? 1 : node.role === "initial" ? null : node.match?.match_index !== undefined && node.lastIndex ? node.match.match_index / node.lastIndex : null;
+      const part = node.sending ? node.sending.bytes / (node.sending.of_bytes || 1) : node.leads ? 1 : node.role === "initial" ? null : node.match?.match_index !== undefined && node.lastIndex ? node.match.match_index / node.lastIndex : null;
       set(cells[8].firstChild, "hidden", part === null ? "" : null);
       if (part !== null) cells[8].firstChild.firstChild.style.transform = `scaleX(${Math.min(1, part)})`;
       say(cells[8].lastChild, follows(node));
@@ -59,6 +59,7 @@ function number(value) {
 function follows(node) {
   if (node.leads) return "leads";
   if (node.reachable && node.role === "initial") return "no vote";
+  if (node.sending) return `gets a snapshot: ${bytes(node.sending.bytes)} of ${bytes(node.sending.of_bytes)}`;
   if (!node.match?.progress) return "–";
   const { lag_entries: lag, match_index: match, progress } = node.match;
   if (!match) return `not known yet, ${progress}`;
