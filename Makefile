@@ -66,8 +66,8 @@ test-slow: browser $(STAMP) ## what takes long: a browser, every scenario, thous
 test-long: $(STAMP) ## what takes longer still, a quarter of an hour and more: every variation, a busy machine, mutations
 	$(BIN)/python -m pytest -m longest
 
-test-life: $(STAMP) ## half an hour of kills, lost disks and changes of members under load; RAFT_LIFE_SECONDS=600 for less
-	RAFT_LIFE_SECONDS=$(or $(RAFT_LIFE_SECONDS),1800) $(BIN)/python -m pytest -s -m slowest tests/cluster/test_long_life.py
+test-life: $(STAMP) ## half an hour of kills, lost disks and changes of members under load; LIFE_SECONDS=600 for less
+	LIFE_SECONDS=$(or $(LIFE_SECONDS),1800) $(BIN)/python -m pytest -s -m slowest tests/cluster/test_long_life.py
 
 image: ## the container image of a node; IMAGE=raft:dev names it otherwise
 	docker build --network host --build-arg VERSION=$(VERSION) --tag $(IMAGE) .

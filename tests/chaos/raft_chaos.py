@@ -46,7 +46,8 @@ class Tool:
 
     def __call__(self, *arguments: str) -> Said:
         self._capsys.readouterr()
-        code = main([*arguments, *self.where()])
+        where = self.where() if arguments[:1] != ("report",) or len(arguments) == 1 else []  # a folder says where
+        code = main([*arguments, *where])
         said = self._capsys.readouterr()
         return Said(code, said.out, said.err)
 

@@ -1,6 +1,6 @@
 """A cluster that lives: everything that happens to one in years, in minutes, under load, one after the other.
 
-Three minutes of it in `make test-slow`; half an hour in `make test-life`, or as many seconds as RAFT_LIFE_SECONDS says.
+Three minutes of it in `make test-slow`; half an hour in `make test-life`, or as many seconds as LIFE_SECONDS says.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ from tests.cluster.harness import Cluster, running_cluster
 from tests.cluster.oracle import Load
 from tests.cluster.test_members import done, fourth, is_a
 
-LIFE_SECONDS = float(os.environ.get("RAFT_LIFE_SECONDS", "180"))
+LIFE_SECONDS = float(os.environ.get("LIFE_SECONDS", "180"))
 
 SETTINGS = {
-    "RAFT_AUTO_MEMBERS": "n[123]",
+    "RAFT_AUTO_MEMBERS": "n1,n2,n3",
     "RAFT_SNAPSHOT_ENTRIES": "2000",
     "RAFT_SNAPSHOT_TAIL": "200",
     "RAFT_AUTO_COMPACTION_MINUTES": "0",
