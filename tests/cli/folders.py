@@ -5,6 +5,8 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from node.raft.effects import Persist
 from node.raft.types import (
     Base,
@@ -20,7 +22,7 @@ from node.raft.types import (
 from node.restoring import restored
 from node.statemachine.store import KeyValueStore
 from node.statemachine.work import EVERYTHING
-from node.statemachine.writes import Put, encode_write
+from node.statemachine.writes import KeyValue, Put, Register, Result, encode_write, in_session
 from node.storage.errors import StorageError
 from node.storage.files import OsFiles, prepare_folder
 from node.storage.founding import found
@@ -49,6 +51,24 @@ def puts(last: int, term: int = 1) -> tuple[Entry, ...]:
     return tuple(put(index, term) for index in range(2, last + 1))
 
 
+def session() -> tuple[Entry, Entry]:
+    """Entries 2 and 3: a client's session is begun, and its first write is done."""
+    write = in_session(encode_write(Put(b"once", b"1")), 0)
+    return (
+        Entry(2, 1, EntryKind.WRITE, encode_write(Register(3_600_000_000)), 2000),
+        Entry(3, 1, EntryKind.WRITE, write, 3000, session=2, sequence=1),
+    )
+
+
+def repeated(found: "Opened") -> tuple[int, Result | None]:
+    """The client of that session repeats its write: the key's version afterwards, and the result."""
+    again = msgspec.structs.replace(session()[1], index=found.base.index + 1, time_us=found.base.time_us + 1)
+    (result,) = found.store.apply([again])
+    kv = found.store.get(b"once")
+    assert isinstance(kv, KeyValue)
+    return kv.version, result
+
+
 def folder_of(path: Path, name: str, *entries: Entry, commit: int = 1, term: int = 0) -> Path:
     """The log of `name`, born with the five, then `entries`."""
     term = max(term, *(entry.term for entry in entries), 0)
@@ -58,6 +78,15 @@ def folder_of(path: Path, name: str, *entries: Entry, commit: int = 1, term: int
     wal.flush()
     wal.close()
     return path
+
+
+def append_to(path: Path, name: str, *entries: Entry) -> None:
+    """The log goes on, as by a leader of the last one's term."""
+    wal, recovered = open_wal(OsFiles(path), name, "another-disk", _raise)
+    state = HardState(entries[-1].term, "", recovered.hard_state.commit)
+    wal.submit(Persist(1, state, None, entries), lambda _: None)
+    wal.flush()
+    wal.close()
 
 
 def chunks_of(*entries: Entry) -> list[bytes]:

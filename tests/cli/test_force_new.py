@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from node.raft.types import Entry, EntryKind, Member
+from node.statemachine.writes import PutResult
 from node.storage.errors import StorageError
 from node.storage.founding import INDEX_GAP
 from tests.cli.conftest import Ran, raft_node
-from tests.cli.folders import BASE, MEMBERS, contents, folder_of, opened, put, puts
+from tests.cli.folders import BASE, MEMBERS, append_to, contents, folder_of, opened, put, puts, repeated, session
 
 
 def force_new(folder: Path, *survivors: str, yes: bool = True, more: tuple[str, ...] = ()) -> Ran:
@@ -70,6 +71,29 @@ def test_one_survivor_goes_on_with_every_entry_of_its_log_in_a_cluster_of_its_ow
     assert raft_node("log", "verify", str(folder)).code == 0
     kept = Path(told["kept"])
     assert {file: contents(kept)[file] for file in before} == before, "the old files are kept"
+
+
+def test_a_write_that_a_client_repeats_afterwards_is_still_done_once(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "n1", "n1", *session())
+    made(folder, "n1")
+    assert repeated(opened(folder, "n1")) == (1, PutResult(2, None))
+
+
+def test_a_log_that_follows_a_snapshot_goes_on_with_both(tmp_path: Path) -> None:
+    """Twice: what an earlier force-new made is a snapshot with a log after it."""
+    folder = folder_of(tmp_path / "n1", "n1", *puts(9))
+    first = made(folder, "n1")
+    at = force_new(folder, "n1", yes=False).out.decode().splitlines()[0]
+    assert at.startswith(f"n1 is at 1/{9 + INDEX_GAP}:1/{9 + INDEX_GAP}: "), "nothing follows it yet"
+    index = 9 + INDEX_GAP
+    append_to(folder, "n1", put(index + 1, 2, b"2"), put(index + 2, 2, b"new"))
+    second = made(folder, "n1")
+    found = opened(folder, "n1")
+    assert found.values == {**{b"%d" % i: b"1/%d" % i for i in range(3, 10)}, b"2": b"2/%d" % (index + 1),
+                            b"new": b"2/%d" % (index + 2)}  # fmt: skip
+    assert (found.base.index, found.base.term, found.store.revision) == (index + 2 + INDEX_GAP, 2, 11)
+    assert len({BASE.cluster_id, first["cluster_id"], second["cluster_id"]}) == 3
+    assert [Path(kept).name for kept in (first["kept"], second["kept"])] == ["before-force-new-1", "before-force-new-2"]
 
 
 def test_those_that_end_alike_are_members_of_one_new_cluster(tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from node.raft.types import Member, MemberAddress
+from node.statemachine.writes import PutResult
 from node.storage.files import prepare_folder
 from node.storage.founding import INDEX_GAP, found
 from tests.cli.conftest import Ran, raft_node
-from tests.cli.folders import BASE, MEMBERS, backup_file, chunks_of, contents, opened, put, puts
+from tests.cli.folders import BASE, MEMBERS, backup_file, chunks_of, contents, opened, put, puts, repeated, session
 
 THREE = "n1=h1:9001,n2=h2:9001,n3=h3:9001"
 
@@ -68,6 +69,12 @@ def test_folders_of_one_restore_belong_together_and_to_no_other(tmp_path: Path) 
     assert len({one["cluster_id"] for one in (same[0], *others)}) == 1 + len(others)
     bases = [opened(tmp_path / str(number), f"n{number}").base for number in (1, 2, 3)]
     assert bases[0] == bases[1] == bases[2]
+
+
+def test_a_write_that_a_client_repeats_after_the_restore_is_still_done_once(tmp_path: Path) -> None:
+    file = backup_file(tmp_path / "b.snap", *session())
+    made(file, tmp_path / "n1")
+    assert repeated(opened(tmp_path / "n1", "n1")) == (1, PutResult(2, None))
 
 
 def test_a_folder_that_is_not_empty_is_left_alone(tmp_path: Path) -> None:
