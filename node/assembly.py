@@ -9,6 +9,8 @@ import contextlib
 from collections.abc import Callable
 from typing import NamedTuple
 
+import msgspec
+
 from node.discovery.static import StaticDiscovery
 from node.fault_control import FaultControl
 from node.guests import GUESTS_MAX
@@ -17,8 +19,9 @@ from node.observe.trace import Trace
 from node.raft.effects import ConfigChanged
 from node.raft.messages import Lane
 from node.raft.state import Chance
-from node.raft.types import MemberAddress
+from node.raft.types import MemberAddress, Role
 from node.recovering import Opened, own_address, snapshot_settings
+from node.runtime.applicants import heard_applicants
 from node.runtime.auto_members import LOOK_S, AutoMembers
 from node.runtime.commanding import Commander
 from node.runtime.driver import Driver
@@ -125,15 +128,18 @@ def assemble(
     )
     shell.attach(driver)
     handle = Handle(shell, looking, obeying, opened.snapshots)
-    return Core(opened.store, driver, links, carrier, looking, handle, _letting_in(settings, shell, obeying))
+    return Core(opened.store, driver, links, carrier, looking, handle, _letting_in(settings, shell, looking, obeying))
 
 
-def _letting_in(settings: Settings, shell: Shell, obeying: Obeying) -> Callable[[], None]:
+def _letting_in(settings: Settings, shell: Shell, looking: Looking, obeying: Obeying) -> Callable[[], None]:
     auto = AutoMembers(settings.auto_members, settings.election_timeout_ms.high * 1000, obeying.order)
 
     def look() -> None:
         now = monotonic_us()
-        auto.look(shell.core.status(now), now)
+        core = shell.core.status(now)
+        if core.role is Role.LEADER:
+            core = msgspec.structs.replace(core, applicants=heard_applicants(core, looking.views()))
+        auto.look(core, now)
         shell.later(LOOK_S, look)
 
     return look if settings.auto_members else lambda: None

@@ -4,12 +4,14 @@ Why it exists: whoever changes members needs one picture from any node: how far 
 another node shows what the leader told it last. It must not change anything: that is a command.
 """
 
+from collections.abc import Sequence
+
 from aiohttp import web
 
 from node.api.answers import json_answer
 from node.raft.status import ApplicantStatus, CoreStatus
 from node.raft.types import Member, MemberAddress
-from node.runtime.applicants import host_and_port
+from node.runtime.applicants import heard_applicants, host_and_port
 from node.runtime.ports import NodeHandle
 
 
@@ -26,13 +28,13 @@ class MembersApi:
     async def members(self, _request: web.Request) -> web.Response:
         """Everybody, as this node and the leader know them."""
         own = self._handle.status().core
-        views = {view.name: view.status for view in self._handle.views() if view.reachable}
-        lead = views.get(own.leader)
-        return json_answer(members_body(own, own if lead is None else lead.core))
+        views = self._handle.views()
+        lead = next((view.status for view in views if view.name == own.leader and view.reachable), None)
+        return json_answer(members_body(own, own if lead is None else lead.core, heard_applicants(own, views)))
 
 
-def members_body(own: CoreStatus, lead: CoreStatus) -> dict[str, object]:
-    """`lead`: what the leader said last, or this node's own where it said nothing."""
+def members_body(own: CoreStatus, lead: CoreStatus, applicants: Sequence[ApplicantStatus] = ()) -> dict[str, object]:
+    """`lead`: what the leader said last, or this node's own where it said nothing. `applicants`: who asks anybody."""
     return {
         "node": own.name,
         "cluster_id": own.cluster_id,
@@ -41,7 +43,7 @@ def members_body(own: CoreStatus, lead: CoreStatus) -> dict[str, object]:
         "removed": own.removed,
         "voters": [_row(own, lead, member) for member in own.voters],
         "learners": [_row(own, lead, member) for member in own.learners],
-        "applicants": [_applicant(one) for one in _applicants(own, lead)],
+        "applicants": [_applicant(one) for one in applicants],
     }
 
 
@@ -65,11 +67,6 @@ def _row(own: CoreStatus, lead: CoreStatus, member: Member) -> dict[str, object]
         "match_index": match,
         "lag_entries": None if match is None else max(0, lead.last_index - match),
     }
-
-
-def _applicants(own: CoreStatus, lead: CoreStatus) -> list[ApplicantStatus]:
-    by_disk = {(one.name, one.incarnation): one for one in (*own.applicants, *lead.applicants)}
-    return sorted(by_disk.values(), key=lambda one: one.name)
 
 
 def _applicant(applicant: ApplicantStatus) -> dict[str, object]:

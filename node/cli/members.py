@@ -84,6 +84,7 @@ def _add(
     there = {node.name for node in local.nodes} if local else set()
     if local and (name is None or (name not in there and not _asks(name, url, data_dir))):
         name, started = start_one_more(data_dir, name, lambda who: _asks(who, url, data_dir))
+        stdout.done(started.rstrip("."))
         if not as_json:
             print(started)
     if name is None:
@@ -119,6 +120,7 @@ def _remove(
     _change("remove_member", name, {"force": "yes"} if force else {}, url, data_dir, as_json)
     if local and name in {node.name for node in local.nodes}:
         ended = end_for_good(data_dir, name)
+        stdout.done(f"{name} is no member, and its process has ended: that is done")
         if not as_json:
             print(ended)
     return 0

@@ -14,6 +14,7 @@ from node.raft.changes import CAUGHT_UP_ENTRIES
 from node.raft.progress import ProgressState
 from node.raft.status import ApplicantStatus, CoreStatus
 from node.raft.types import Role
+from node.runtime.applicants import said_of_itself
 from node.runtime.ports import CommandOutcome
 
 LOOK_S = 0.5
@@ -27,11 +28,12 @@ RETRY_US_MIN, RETRY_US_MAX = 1_000_000, 30_000_000
 
 
 class Wish(msgspec.Struct, frozen=True):
-    """A command for the core, as an operator would give it."""
+    """A command for the core, as an operator would give it. `more`: what an applicant said of itself, for this node may
+    have heard of it from others alone."""
 
     command: str
     name: str
-    incarnation: str = ""
+    more: Mapping[str, str] = {}
 
 
 class _Pause(msgspec.Struct, frozen=True):
@@ -56,7 +58,8 @@ class AutoMembers:
         self._ordered: Wish | None = None
 
     def look(self, core: CoreStatus, now: int) -> None:
-        """Call again and again. Does at most one thing, and nothing before that is answered."""
+        """Call again and again; `core` with everybody's applicants. Does at most one thing, and nothing before that is
+        answered."""
         if core.role is not Role.LEADER:
             self._since.clear()
             self._pauses.clear()
@@ -68,9 +71,8 @@ class AutoMembers:
         wish = next((wish for wish in self._wishes(core, now) if not self._pauses_for(wish, now)), None)
         if wish is not None:
             self._ordered = wish
-            of_disk = {"incarnation": wish.incarnation} if wish.incarnation else {}
             self._order(
-                wish.command, {"name": wish.name, **of_disk}, lambda outcome: self._answered(outcome, wish, now)
+                wish.command, {"name": wish.name, **wish.more}, lambda outcome: self._answered(outcome, wish, now)
             )
 
     def _wishes(self, core: CoreStatus, now: int) -> list[Wish]:
@@ -78,9 +80,9 @@ class AutoMembers:
         for one in core.applicants:
             if self._allows(one.name) and now - self._since[one.name, one.incarnation] >= ASKED_US_MIN:
                 if not one.replaces:
-                    wishes.append(Wish("add_learner", one.name, one.incarnation))
+                    wishes.append(Wish("add_learner", one.name, said_of_itself(one)))
                 elif self._is_silent(core, one):
-                    wishes.append(Wish("replace_member", one.name, one.incarnation))
+                    wishes.append(Wish("replace_member", one.name, said_of_itself(one)))
         return wishes
 
     def _allows(self, name: str) -> bool:

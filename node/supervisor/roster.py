@@ -29,6 +29,12 @@ class Roster:
         child = self.children[entry.name] = self._make(entry, self.entries)
         return child
 
+    def renew(self, name: str) -> Child:
+        """The process of a node that does not run, to be started again: its seeds are who is there now."""
+        entry = next(entry for entry in self.entries if entry.name == name)
+        child = self.children[name] = self._make(entry, self.entries)
+        return child
+
     def drop(self, name: str) -> None:
         """One less; its process has ended."""
         self.entries = tuple(entry for entry in self.entries if entry.name != name)

@@ -181,7 +181,7 @@ class Supervisor:
         if child.pid is not None:
             return Answer(False, f"{name} is already running as process {child.pid}.", child.pid)
         try:
-            pid = child.start()
+            pid = self._roster.renew(name).start()
         except (SupervisorError, OSError) as error:
             return Answer(False, str(error))
         self._write()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from node import app, recovering
+from node import app, restoring
 from node.api.server import ApiRunner
 from node.observe.lines import Lines
 from node.settings import Settings
@@ -134,7 +134,7 @@ def running(folder: Path, store: KeyValueStore) -> Iterator[ClusterOfOne]:
             runner.run(run())
 
     patched = pytest.MonkeyPatch()
-    patched.setattr(recovering, "KeyValueStore", lambda: store)
+    patched.setattr(restoring, "KeyValueStore", lambda: store)
     worker = threading.Thread(target=thread, name="a node that is counted")
     worker.start()
     try:

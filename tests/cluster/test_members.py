@@ -213,6 +213,36 @@ async def test_a_follower_that_was_away_takes_a_snapshot_from_a_leader_that_it_d
 
 
 @pytest.mark.longest
+async def test_a_lost_disk_heals_although_the_leader_is_none_of_those_that_it_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty disk asks its seeds; n4 leads, which is no seed, and hears of it from them."""
+    monkeypatch.setenv("RAFT_AUTO_MEMBERS", "n?")
+    async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 2) as load, fourth(cluster) as url:
+        await is_a(cluster, "voters", "n4")
+        there = await cluster.leader()
+
+        async def n4_leads() -> bool:
+            handed = {"target": "n4"}
+            async with cluster.http.post(f"{cluster.url(there)}/commands/transfer_leadership", json=handed):
+                return bool((await status_at(cluster, url)).get("role") == "leader")
+
+        await cluster.until(n4_leads, "n4 leads")
+        wiped = next(name for name in cluster.nodes if name != there)
+        before = (await cluster.statuses())[wiped]["incarnation"]
+        await cluster.wipe(wiped)
+
+        async def votes_again() -> bool:
+            status = await cluster.status(wiped)
+            own = {"name": wiped, "incarnation": status["incarnation"]} if status else {}
+            return bool(status and own["incarnation"] != before and own in status["voters"])
+
+        await cluster.until(votes_again, f"{wiped} is a voter with its new disk")
+        assert (await status_at(cluster, url))["role"] == "leader"
+        await load.more_acknowledged(20)
+
+
+@pytest.mark.longest
 async def test_one_that_was_removed_may_come_back_on_an_empty_disk(tmp_path: Path) -> None:
     async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 2) as load:
         async with fourth(cluster):

@@ -376,3 +376,29 @@ def test_short_files_missing_files_and_long_lines(tmp_path: Path) -> None:
     assert [len(line) for line in found.lines] == [1, output.LINE_CHARACTERS_MAX, 0]
     assert found.whole
     assert not output.tail(log, 2).whole
+
+
+async def test_one_more_node_and_one_less_are_the_supervisors_to_decide() -> None:
+    """What it says is passed on, and a refusal is 409 with its sentence."""
+    entry = NodeEntry("n4", "http://127.0.0.1:1", "127.0.0.1:2", "", "/dev/null")
+    orders, there = Orders(Answer(True, "n4 was started", 7, "n4")), [entry]
+    door = open_door(0, (entry,))
+    assert door is not None
+    monitor = Monitor(door, lambda: tuple(there), lambda _: ProcessView(7, "running"), orders)
+    await monitor.open()
+    try:
+        async with aiohttp.ClientSession(door.url) as http:
+            async with http.post("/nodes") as answer:
+                assert (answer.status, (await answer.json())["node"]) == (200, "n4")
+            orders.answer = Answer(False, "n4 is a member still")
+            async with http.post("/nodes/n4/retire") as answer:
+                assert (answer.status, (await answer.json())["message"]) == (409, "n4 is a member still")
+            there.clear()
+            async with http.post("/nodes/n4/retire") as answer:
+                assert (answer.status, (await answer.json())["error"]) == (404, "unknown-node")
+            async with http.post("/nodes", headers={"Origin": "http://elsewhere.example"}) as answer:
+                assert answer.status == 403
+        assert orders.told == [("add", ""), ("retire", "n4")]
+    finally:
+        await monitor.close()
+        await asyncio.sleep(0.01)  # let transports close

@@ -21,7 +21,7 @@ from node.api.etcd.schema import Message
 from node.raft.changes import Reason
 from node.raft.status import ApplicantStatus, CoreStatus
 from node.raft.types import Member, MemberAddress
-from node.runtime.applicants import host_and_port
+from node.runtime.applicants import heard_applicants, host_and_port, said_of_itself
 from node.runtime.ports import CommandOutcome, NodeHandle
 
 CHANGE_S_MAX = 5.0
@@ -71,10 +71,9 @@ class MemberCalls:
         core = await self._now()
         if not reached.isdisjoint(map(host_and_port, core.addresses)):
             raise EtcdError(Code.FAILED_PRECONDITION, errors.PEER_URL_EXISTS)
-        applicant, address = self._applicant(core, reached)
-        said = {"incarnation": applicant.incarnation, "address": host_and_port(address)}
+        applicant = self._applicant(core, reached)
         deadline = asyncio.get_running_loop().time() + CHANGE_S_MAX
-        await self._change("add_learner", applicant.name, {**said, "client_url": address.client_url})
+        await self._change("add_learner", applicant.name, said_of_itself(applicant))
         if not message.get("isLearner", False):
             await self._promote_in_time(applicant.name, deadline)
         answer = await self._after()
@@ -123,14 +122,13 @@ class MemberCalls:
                 return core, member
         raise EtcdError(Code.NOT_FOUND, errors.MEMBER_NOT_FOUND)
 
-    def _applicant(self, core: CoreStatus, reached: set[str]) -> tuple[ApplicantStatus, MemberAddress]:
-        """Whoever asks this node or the leader to be let in, at that address."""
-        views = (view.status for view in self._handle.views() if view.name == core.leader and view.reachable)
-        told = [applicant for status in views if status is not None for applicant in status.core.applicants]
-        asking = [(one, one.address) for one in (*core.applicants, *told) if one.address is not None]
+    def _applicant(self, core: CoreStatus, reached: set[str]) -> ApplicantStatus:
+        """Whoever asks this node or another to be let in, at that address."""
+        heard = heard_applicants(core, self._handle.views())
+        asking = [(one, one.address) for one in heard if one.address is not None]
         for applicant, address in asking:
             if host_and_port(address) in reached:
-                return applicant, address
+                return applicant
         known = ", ".join(sorted({f"http://{host_and_port(address)}" for _, address in asking})) or "nobody"
         sentence = (
             f"etcdserver: no node at {', '.join(sorted(reached))} asks to be let in (asking: {known}): start it "
