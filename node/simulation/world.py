@@ -110,6 +110,7 @@ class World(Observer):
     def on_told(self, server: Server, kind: str, detail: Mapping[str, object]) -> None:
         self.happenings.told(kind, detail, self.scheduler.now() - self.tallies.written_us)
         self.faults.react(server, kind, detail)
+        self.operators.react(server, kind)
 
     def on_start(self, recovered: Recovered) -> None:
         self.happenings.started(recovered)
