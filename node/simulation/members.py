@@ -135,7 +135,7 @@ class MemberOperators(Operators):
         if not spare:
             return False
         gone = pick(self._rng, spare)
-        if len(configuration.voters) > VOTERS_MIN and self._rng.random() < 0.4:
+        if len(configuration.voters) > VOTERS_MIN and self._rng.random() < 0.7:
             gone = Member(leader.name, leader.incarnation)  # a leader that goes is another case than a follower
         force = "yes" if self._rng.random() < 0.2 else "no"
 
