@@ -241,6 +241,6 @@ class World(Observer):
             if server.label != self.faults.lost or server.driver is None:
                 continue
             core = server.driver.core
-            stranded = server.label in self.invariants.birth.doubled and core.term_at(2) is None
+            stranded = self.invariants.birth.is_stranded(server.label, core)
             if core.role is Role.LEADER or not (core.role is Role.INITIAL or stranded):
                 raise Violation(f"{server.label} lost its disk and came back as {core.role.value}")
