@@ -15,9 +15,9 @@ from node.simulation.server import Server
 from node.statemachine.writes import Put, encode_write
 
 TIMEOUT_US = 1_000_000
-LONG_EVERY = 8
+LONG_EVERY = 3
 LONG_BYTES = 1_200
-"""Now and then a value is longer than two sectors, so that a power failure can tear the frame that it is in."""
+"""Some values are longer than two sectors, so that a power failure can tear the frame that it is in."""
 
 
 class Tallies:

@@ -12,7 +12,7 @@ from node.simulation.invariants import Invariants, Violation
 from node.simulation.network import SimNetwork
 from node.simulation.scheduler import Scheduler
 from node.simulation.server import Server
-from node.simulation.striking import Acts
+from node.simulation.striking import Acts, upon
 from node.simulation.weather import Conditions
 from node.storage.errors import StorageError
 
@@ -32,21 +32,11 @@ SILENCE_US_MAX = 6_000_000
 """How long a disk is silent; one of three stays so until peace."""
 IN_THE_MIDDLE = 0.5
 """How likely a fault strikes in the middle of an install, or of a change of members."""
-INSTALL_US_MAX = 12_000
+INSTALL_US_MAX = 20_000
 """How long an install takes, mostly."""
 SLOW_SYNC_US_MAX = 2_000_000
 LATE_WORDS_US_MAX = 3_000_000
 YEAR_US = 365 * 24 * 3_600 * 1_000_000
-
-
-def partial_of(act: Callable[[Server], bool], server: Server) -> Callable[[], bool]:
-    """The act, of that server, under its own name."""
-
-    def of_server() -> bool:
-        return act(server)
-
-    of_server.__name__ = act.__name__
-    return of_server
 
 
 class Faults:
@@ -117,12 +107,12 @@ class Faults:
         if self._scheduler.now() >= self._ends_us:
             return
         if kind == "members" and self.acts.aside.random() < IN_THE_MIDDLE:
-            self.acts.strike(partial_of(self._isolate_who_changes, server))
+            self.acts.strike(upon(self._isolate_who_changes, server))
         elif kind == "snapshot-sent" and detail.get("phase") == "begun" and self.acts.aside.random() < IN_THE_MIDDLE:
             peer = next((other for other in self._servers if other.name == detail["peer"]), None)
             if peer is not None:
                 in_us = int(self.acts.aside.random() * INSTALL_US_MAX)
-                act = partial_of(self._kill_who_installs, peer)
+                act = upon(self._kill_who_installs, peer)
                 self._scheduler.schedule(self._scheduler.now() + in_us, lambda: self.acts.strike(act))
 
     def _isolate_who_changes(self, leader: Server) -> bool:

@@ -20,13 +20,16 @@ from node.simulation.faults import Fault, Faults
 from node.simulation.operators import Operators, Order
 from node.simulation.scheduler import Scheduler
 from node.simulation.server import Server
-from node.simulation.striking import Acts
+from node.simulation.striking import Acts, upon
 from node.simulation.world import World
 
 MEMBERS_US = 8_000_000
 """How long members change and everything may fail."""
 VOTERS_MIN = 3
 LOOK_US = 100_000
+AT_ONCE = 0.5
+"""How often somebody asks for a change in the wrong moment."""
+AT_ONCE_US_MAX = 5_000
 HEALED_US = 40_000_000
 """Within this time of peace every lost disk is replaced and every learner a voter."""
 SERVERS = 5
@@ -81,6 +84,22 @@ class MemberOperators(Operators):
             return False
         return self.order(leader, "transfer_leadership", {"target": pick(self._rng, seeds)})
 
+    def react(self, server: Server, kind: str) -> None:
+        """Somebody asks at once: of a leader that has committed nothing yet, or has a change under way."""
+        if kind in ("won", "members") and self._scheduler.now() < self._ends_us and self.acts.aside.random() < AT_ONCE:
+            at_us = self._scheduler.now() + int(self.acts.aside.random() * AT_ONCE_US_MAX)
+            self._scheduler.schedule(at_us, lambda: self.acts.strike(upon(self._change_at_once, server)))
+
+    def _change_at_once(self, leader: Server) -> bool:
+        """Whatever change there is to make."""
+        if leader.driver is None:
+            return False
+        learners = leader.driver.core.configuration.learners
+        asking = [one for one in self._applicants() if not one.replaces]
+        if asking and (not learners or self._rng.random() < 0.5):
+            return self._take_in("add_learner", asking, leader)
+        return bool(learners) and self.order(leader, "remove_member", {"name": pick(self._rng, learners).name})
+
     def _let_in(self) -> bool:
         """Somebody who asks and has no member's name."""
         return self._take_in("add_learner", [one for one in self._applicants() if not one.replaces])
@@ -91,14 +110,14 @@ class MemberOperators(Operators):
         lost = [one for one in lost if not self._world.has_disk(Member(one.name, one.replaces))]
         return self._take_in("replace_member", lost)
 
-    def _take_in(self, command: str, asking: list[ApplicantStatus]) -> bool:
+    def _take_in(self, command: str, asking: list[ApplicantStatus], of: Server | None = None) -> bool:
         """The leader need not be one of those that were asked, so the operator says all that it must know."""
         if not asking:
             return False
         one = pick(self._rng, asking)
         address = "" if one.address is None else host_and_port(one.address)
         return self.order(
-            self.target(), command, {"name": one.name, "incarnation": one.incarnation, "address": address}
+            of or self.target(), command, {"name": one.name, "incarnation": one.incarnation, "address": address}
         )
 
     def _promote(self) -> bool:
@@ -116,6 +135,8 @@ class MemberOperators(Operators):
         if not spare:
             return False
         gone = pick(self._rng, spare)
+        if len(configuration.voters) > VOTERS_MIN and self._rng.random() < 0.7:
+            gone = Member(leader.name, leader.incarnation)  # a leader that goes is another case than a follower
         force = "yes" if self._rng.random() < 0.2 else "no"
 
         def answered(outcome: CommandOutcome) -> None:

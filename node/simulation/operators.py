@@ -40,6 +40,9 @@ class Operators:
         """The first order comes soon."""
         self._scheduler.schedule(700_000, self._next_order)
 
+    def react(self, server: Server, kind: str) -> None:
+        """A server told something of itself."""
+
     def target(self) -> Server:
         """Leaders are whom most orders are for."""
         leaders = [server for server in self._servers if server.leads]

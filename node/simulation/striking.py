@@ -5,11 +5,25 @@ what is left must draw the same as before, or every try would be another world. 
 """
 
 from collections.abc import Callable, Collection
+from typing import TypeVar
 
 from node.simulation.chance import Chance
 
 Streams = Callable[[str], Chance]
 """Chance of its own for whatever has a name: equal seeds and names draw alike."""
+
+
+T = TypeVar("T")
+
+
+def upon(act: Callable[[T], bool], whom: T) -> Callable[[], bool]:
+    """The act, upon that one, under its own name."""
+
+    def upon_whom() -> bool:
+        return act(whom)
+
+    upon_whom.__name__ = act.__name__
+    return upon_whom
 
 
 class Acts:

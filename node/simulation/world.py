@@ -110,6 +110,7 @@ class World(Observer):
     def on_told(self, server: Server, kind: str, detail: Mapping[str, object]) -> None:
         self.happenings.told(kind, detail, self.scheduler.now() - self.tallies.written_us)
         self.faults.react(server, kind, detail)
+        self.operators.react(server, kind)
 
     def on_start(self, recovered: Recovered) -> None:
         self.happenings.started(recovered)
@@ -240,6 +241,6 @@ class World(Observer):
             if server.label != self.faults.lost or server.driver is None:
                 continue
             core = server.driver.core
-            stranded = server.label in self.invariants.birth.doubled and core.term_at(2) is None
+            stranded = self.invariants.birth.is_stranded(server.label, core)
             if core.role is Role.LEADER or not (core.role is Role.INITIAL or stranded):
                 raise Violation(f"{server.label} lost its disk and came back as {core.role.value}")

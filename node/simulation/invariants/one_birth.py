@@ -19,7 +19,8 @@ class OneBirth:
 
         It can harm nobody as long as it gets no further than its birth; once it does, it is judged like any other.
         """
-        return name in self.doubled and core.term_at(2) is None and core.role is not Role.LEADER
+        no_further = core.base.index < 2 and core.term_at(2) is None
+        return name in self.doubled and no_further and core.role is not Role.LEADER
 
     def stepped(self, name: str, core: Raft, changed: bool) -> None:
         """`changed`: whether members were ever changed, so that who takes part may be no member (any more, or yet)."""

@@ -1,0 +1,88 @@
+"""What the judge of worlds says of histories that no world may show."""
+
+import pytest
+
+from node.raft.types import Configuration, Entry, EntryKind, Member
+from node.simulation.invariants import Violation
+from node.simulation.invariants.configuration_safety import ConfigurationSafety, could_decide_apart
+from node.simulation.invariants.history import History
+
+
+def of(*names: str) -> Configuration:
+    """Voters of these names, each on its disk; n2' is n2 on another disk."""
+    return Configuration(tuple(sorted(Member(name.rstrip("'"), name) for name in names)))
+
+
+def change(index: int, term: int, configuration: Configuration) -> Entry:
+    return Entry(index, term, EntryKind.CONFIGURATION, configuration.encode())
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "apart"),
+    [
+        (of("n1", "n2", "n3"), of("n1", "n2", "n3"), False),
+        (of("n1", "n2", "n3"), of("n1", "n2", "n3", "n4"), False),
+        (of("n1", "n2", "n3"), of("n1", "n2"), False),
+        (of("n1"), of("n1", "n2"), False),
+        (of("n1", "n2", "n3"), of("n1", "n2", "n3", "n4", "n5"), True),
+        (of("n1", "n2", "n3"), of("n1"), True),
+        (of("n1", "n2", "n3"), of("n1", "n2'", "n3"), True),
+        (of("n1", "n2", "n3", "n4", "n5"), of("n1", "n2'", "n3", "n4", "n5"), True),
+        (of("n1", "n2"), of("n3", "n4"), True),
+    ],
+)
+def test_two_configurations_decide_apart_where_two_majorities_have_nobody_in_common(
+    one: Configuration, other: Configuration, apart: bool
+) -> None:
+    assert could_decide_apart(one, other) == apart
+    assert could_decide_apart(other, one) == apart
+
+
+def judged(*committed: Entry) -> tuple[ConfigurationSafety, History]:
+    history = History()
+    history.committed += committed
+    safety = ConfigurationSafety(history)
+    safety.committed()
+    history.terms["n1"] = [entry.term for entry in committed]
+    return safety, history
+
+
+BIRTH = change(1, 0, of("n1", "n2", "n3"))
+NOOP = Entry(2, 1, EntryKind.NOOP, b"")
+
+
+def test_a_change_comes_after_an_entry_of_the_leaders_own_term() -> None:
+    safety, history = judged(BIRTH, NOOP)
+    history.terms["n1"] += [2, 2]
+    with pytest.raises(Violation, match="before an entry of that term is committed"):
+        safety.appended("n1", change(4, 2, of("n1", "n2")))
+    history.committed.append(Entry(3, 2, EntryKind.NOOP, b""))
+    safety.appended("n1", change(4, 2, of("n1", "n2")))
+
+
+def test_a_change_waits_for_the_one_before() -> None:
+    safety, history = judged(BIRTH, NOOP)
+    history.terms["n1"] += [1, 1]
+    safety.appended("n1", change(3, 1, of("n1", "n2")))
+    with pytest.raises(Violation, match="the change in 3 is not committed"):
+        safety.appended("n1", change(4, 1, of("n1")))
+
+
+def test_a_change_that_was_overwritten_is_waited_for_no_more_and_counts_as_rolled_back() -> None:
+    safety, history = judged(BIRTH, NOOP)
+    history.terms["n1"] += [1]
+    safety.appended("n1", change(3, 1, of("n1", "n2")))
+    history.committed.append(Entry(3, 2, EntryKind.NOOP, b""))
+    history.terms["n1"][2:] = [2, 2]
+    safety.appended("n1", change(4, 2, of("n1", "n2")))
+    assert safety.rolled_back == 1
+
+
+def test_what_is_committed_may_change_by_one_voter_only() -> None:
+    safety, history = judged(BIRTH, NOOP)
+    history.committed.append(change(3, 1, of("n1", "n2")))
+    safety.committed()
+    assert (safety.done, safety.last) == (1, of("n1", "n2"))
+    history.committed.append(change(4, 1, of("n3", "n4")))
+    with pytest.raises(Violation, match="in one step"):
+        safety.committed()
