@@ -27,6 +27,7 @@ class Kind(StrEnum):
     WORLD = "world"
     BIRTHS = "births"
     MEMBERS = "members"
+    SESSIONS = "sessions"
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +37,10 @@ def register(app: typer.Typer) -> None:
 def _simulate(
     seed: Annotated[int, typer.Option(min=0, max=SEED_MAX, help="which world: the same seed gives the same bytes")],
     kind: Annotated[
-        Kind, typer.Option(help="births: the first start alone; members: who belongs changes meanwhile")
+        Kind,
+        typer.Option(
+            help="births: the first start alone; members: these change meanwhile; sessions: writes come again"
+        ),
     ] = Kind.WORLD,
     trace: Annotated[Path | None, typer.Option(help="write everything that happened there, one line an event")] = None,
     without: Annotated[

@@ -207,6 +207,11 @@ class Raft:
         return self._state.term
 
     @property
+    def durable_term(self) -> int:
+        """The newest term that may be shown to others: what is on the disk, a restart cannot go behind."""
+        return self._state.disk.durable_term
+
+    @property
     def leader(self) -> str:
         """Who leads this term, as far as this server knows; empty where unknown."""
         return self._state.leader

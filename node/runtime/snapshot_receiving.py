@@ -139,7 +139,7 @@ class SnapshotReceiving:
 
     def _say(self, to: Member, info: SnapshotInfo, offset: int, problem: str = "") -> None:
         problem = problem[:PROBLEM_CHARS_MAX]
-        self._send(to.name, SnapshotPieceReply(info.base.index, info.crc, offset, problem, self._core.term))
+        self._send(to.name, SnapshotPieceReply(info.base.index, info.crc, offset, problem, self._core.durable_term))
 
 
 class Restoring:

@@ -12,9 +12,10 @@ from node.raft.errors import InvariantViolation
 from node.simulation.births import Births
 from node.simulation.invariants import Violation
 from node.simulation.members import Members
+from node.simulation.repeating import Repeating
 from node.simulation.world import World
 
-KINDS: dict[str, type[World]] = {"world": World, "births": Births, "members": Members}
+KINDS: dict[str, type[World]] = {"world": World, "births": Births, "members": Members, "sessions": Repeating}
 """What a seed can be played as."""
 
 

@@ -62,10 +62,7 @@ class World(Observer):
         )
         self.names = [f"n{number}" for number in range(1, self._size() + 1)]
         self.servers = self._found()
-        self.clients = [
-            Client(number, self.servers, self.scheduler, self.rng, self.invariants, self.tallies, self.on_line)
-            for number in range(CLIENTS)
-        ]
+        self.clients = self._clients()
         self.operators = self._operators()
         self.faults = self._faults()
 
@@ -144,6 +141,12 @@ class World(Observer):
 
     def _found(self) -> list[Server]:
         return [self.server(name) for name in self.names]
+
+    def _clients(self) -> list[Client]:
+        return [
+            Client(number, self.servers, self.scheduler, self.rng, self.invariants, self.tallies, self.on_line)
+            for number in range(CLIENTS)
+        ]
 
     def _acts(self, letter: str) -> Acts:
         """Chance of its own for each: what is left out changes nothing about what is left."""

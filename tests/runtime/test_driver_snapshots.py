@@ -9,6 +9,7 @@ from node.raft.messages import (
     PIECE_BYTES_MAX,
     Append,
     AppendReply,
+    Heartbeat,
     HeartbeatReply,
     SnapshotPiece,
     SnapshotPieceReply,
@@ -408,6 +409,21 @@ def test_asked_it_says_from_where_on_it_wants_the_file() -> None:
     info, file = sent_to(story, [b"a"])
     story.piece(info, file, 0)
     assert story.replies() == [SnapshotPieceReply(100, info.crc, 0, "", 1)]
+
+
+def test_an_acknowledgement_shows_no_term_that_is_not_on_the_disk() -> None:
+    story = following()
+    info, file = sent_to(story, [b"a"])
+    story.bench.disk.held = True
+    story.bench.hear(3, Heartbeat(7, 1))
+    assert story.driver.core.term == 7
+    story.piece(info, file, 0)
+    assert [reply.term for reply in story.replies()] == [1]
+    story.bench.disk.held = False
+    story.bench.disk.complete()
+    story.quiet()
+    story.piece(info, file, 0)
+    assert [reply.term for reply in story.replies()] == [7]
 
 
 def test_every_piece_is_acknowledged_once_it_is_written_and_the_whole_to_the_core() -> None:

@@ -17,7 +17,7 @@ from node.simulation.playing import KINDS, Played
 from tests.simulation.batch import play_worlds, replay, short_story
 
 PROGRESS_S = 2.0
-MIXED = ("world", "members")
+MIXED = ("world", "members", "sessions", "members")
 
 
 def main() -> int:
@@ -29,7 +29,7 @@ def main() -> int:
     parser.add_argument("--kind", choices=KINDS, default=None, help="by default members change in every other world")
     arguments = parser.parse_args()
     first = SystemRandom().randrange(1 << 48) if arguments.first is None else arguments.first
-    worlds = [(arguments.kind or MIXED[seed % 2], seed) for seed in range(first, first + arguments.seeds)]
+    worlds = [(arguments.kind or MIXED[seed % len(MIXED)], seed) for seed in range(first, first + arguments.seeds)]
     print(f"{len(worlds)} worlds, seeds from {first} on", flush=True)
     violated, outcomes = 0, Counter[str]()
     first_failed: Played | None = None
