@@ -114,11 +114,11 @@ class Sessions:
             return _answered(number, sequence, session.answered)
         if found is None:
             return None
-        self.repeats += 1
         if found.checksum != checksum:
             return Refused(
                 SEQUENCE_REUSED, f"write {sequence} of session {number} was another one; nothing was done now"
             )
+        self.repeats += 1
         return decode(found.result) if found.result else Untold()
 
     def keep(self, entry: Entry, checksum: int, result: Result | None) -> None:

@@ -165,6 +165,7 @@ def test_a_number_that_stands_for_another_write_is_refused(log: Log) -> None:
     log.once(session, 1, Put(b"a", b"v"))
     assert code(log.once(session, 1, Put(b"b", b"v"))) == "sequence-reused"
     assert log.value(b"b") is None
+    assert log.store.sessions.repeats == 0
 
 
 @pytest.mark.parametrize(("session", "sequence", "answered"), [(0, 1, 0), (1, 0, 0), (1, 3, 3), (1, 3, 9)])
