@@ -83,6 +83,8 @@ class Faults:
 
     def start(self, server: Server) -> None:
         """A log that nobody damaged must be accepted; one that was must be refused, whole, and then counts as lost."""
+        if server.fresh and server.label == self._flipped:
+            self._flipped = ""  # that disk was taken away meanwhile
         flipped = server.label == self._flipped
         try:
             server.start()

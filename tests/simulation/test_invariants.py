@@ -57,6 +57,7 @@ def test_a_change_comes_after_an_entry_of_the_leaders_own_term() -> None:
     with pytest.raises(Violation, match="before an entry of that term is committed"):
         safety.appended("n1", change(4, 2, of("n1", "n2")))
     history.committed.append(Entry(3, 2, EntryKind.NOOP, b""))
+    history.committed.append(Entry(4, 3, EntryKind.NOOP, b""))  # of a newer leader, which this one has not heard of
     safety.appended("n1", change(4, 2, of("n1", "n2")))
 
 

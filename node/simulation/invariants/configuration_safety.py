@@ -4,6 +4,8 @@ So a change begins only when the one before is committed, and an entry of the le
 that was found in 2015).
 """
 
+from bisect import bisect_left
+
 from node.raft.core import Raft
 from node.raft.types import Configuration, Entry, EntryKind
 from node.simulation.invariants.history import History
@@ -41,7 +43,9 @@ class ConfigurationSafety:
             self._birth = Configuration.decode(entry.data)
             return
         committed, terms = self._history.committed, self._history.terms[name]
-        if committed[-1].term != entry.term:
+        # Not only the last one: an old leader that has not heard of a newer one may go on.
+        of_its_term = bisect_left(committed, entry.term, key=lambda one: one.term)
+        if of_its_term == len(committed) or committed[of_its_term].term != entry.term:
             fail(f"{name} changes the members in term {entry.term} before an entry of that term is committed")
         for index in range(len(committed) + 1, entry.index):
             if index <= len(terms) and (index, terms[index - 1]) in self._changes:
