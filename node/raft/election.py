@@ -14,7 +14,7 @@ from node.raft.types import Member, Role, ballot, is_for, voted_for
 
 def on_election_deadline(state: State, now: int) -> None:
     """Nobody led for an election timeout, or a campaign came to nothing: ask whether an election could be won."""
-    if not state.is_voter:
+    if not state.may_campaign:
         state.election_due_us = None  # learners and removed servers never campaign
     elif state.disk_is_silent(now):
         _stand_back(state, now)

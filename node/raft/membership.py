@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from node.raft.effects import ConfigChanged, Restore
 from node.raft.errors import invariant
+from node.raft.messages import Heartbeat
 from node.raft.state import State
 from node.raft.types import Base, Entry, Member
 
@@ -50,7 +51,8 @@ def adopt(state: State, now: int) -> None:
     """Put the log's latest configuration in force, if it is another than before, and say so.
 
     A leader begins to replicate to members that are new and forgets those that left. A server that is no voter any
-    more does not campaign (`State.is_voter`); whom it answers and what it takes stay the same (thesis 4.2.2).
+    more, and knows that this is committed, does not campaign (`State.may_campaign`); whom it answers and what it takes
+    stay the same (thesis 4.2.2).
     """
     configuration = state.log.configuration
     if configuration is state.configuration or configuration == state.configuration:
@@ -63,12 +65,18 @@ def adopt(state: State, now: int) -> None:
 
 def settle(state: State, now: int) -> None:
     """Once the configuration in force is committed nobody needs the one before any more: who left gets no more of the
-    log. Call at the end of every step."""
+    log, and is told that it is committed, so that it does not campaign. Call at the end of every step."""
     if state.settled or state.log.configuration_index > state.commit:
         return
     state.settled = True
-    if state.peers != _others(state, state.configuration.members):
-        _follow(state, (), now)
+    staying = _others(state, state.configuration.members)
+    if state.peers == staying:
+        return
+    if (lead := state.leadership) is not None:
+        for peer, progress in lead.progress.items():
+            if peer not in staying:
+                state.send(peer.name, Heartbeat(state.term, min(state.commit, progress.match)))
+    _follow(state, (), now)
 
 
 def _follow(state: State, leaving: tuple[Member, ...], now: int) -> None:

@@ -276,6 +276,15 @@ class State:
     def is_voter(self) -> bool:
         return self.me in self.configuration.voters
 
+    @property
+    def may_campaign(self) -> bool:
+        """Whether it is a voter, or was one until a change that is not committed as far as it knows: nobody else may
+        have the entry of that change, and then only this server can be elected (thesis 4.2.2, figure 4.6)."""
+        if self.is_voter:
+            return True
+        known = min(self.commit, self.log.last_index)
+        return self.log.configuration_index > self.commit and self.me in self.log.configuration_at(known).voters
+
     # --- time --------------------------------------------------------------------------------------------------
 
     def log_time_us(self, now: int) -> int:

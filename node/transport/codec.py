@@ -22,8 +22,8 @@ from node.transport.port import FRAME_BYTES_MAX
 
 PROTOCOL_VERSION = 6
 """Grows when a peer that does not know the change would misunderstand this one. 2: every frame has a checksum. 4: a
-follower that needs what a log does not hold any more gets a snapshot. None is one flipped bit away from
-`UNCHECKED_VERSION`, so there was no 3 and no 5."""
+follower that needs what a log does not hold any more gets a snapshot. 6: writes in sessions. None is one flipped bit
+away from `UNCHECKED_VERSION`, so there was no 3 and no 5."""
 
 UNCHECKED_VERSION = 1
 """The version whose frames had no checksum."""

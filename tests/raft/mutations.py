@@ -743,7 +743,25 @@ MUTATIONS = (
         "        return values",
         "        return values if me in voters else [*values, own]",
     ),
-    Mutation("a removed server campaigns", "election.py", "    if not state.is_voter:\n", "    if False:\n"),
+    Mutation("a removed server campaigns", "election.py", "    if not state.may_campaign:\n", "    if False:\n"),
+    Mutation(
+        "who has the entry of its own removal alone never campaigns",
+        "election.py",
+        "    if not state.may_campaign:\n",
+        "    if not state.is_voter:\n",
+    ),
+    Mutation(
+        "who left is not told that this is committed",
+        "membership.py",
+        "            if peer not in staying:",
+        "            if False:",
+    ),
+    Mutation(
+        "a learner campaigns while a change is not committed",
+        "state.py",
+        "self.commit and self.me in self.log.configuration_at(known).voters",
+        "self.commit",
+    ),
     Mutation(
         "a step has no budget",
         "replication.py",

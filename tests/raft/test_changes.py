@@ -21,6 +21,8 @@ from node.raft.messages import (
     Birth,
     Heartbeat,
     HeartbeatReply,
+    PreVote,
+    PreVoteReply,
     ReadContext,
     TimeoutNow,
     Vote,
@@ -127,8 +129,11 @@ def test_a_voter_that_is_removed_is_told_and_then_forgotten() -> None:
     effects = ask(server, Remove(1, "c"))
     assert "c" in receivers(effects, Append)
     assert [change.leaving for change in of(effects, ConfigChanged)] == [(member("c"),)]
-    effects = answered(server, "b")
+    server.persist()
+    server.receive("c", AppendReply(server.term, True, server.last_index))
+    effects = server.receive("b", AppendReply(server.term, True, server.last_index))
     assert outcome(effects) == (True, "c is no member")
+    assert [beat.commit for beat in sent(effects, Heartbeat, "c")] == [server.last_index], "or it would campaign"
     assert [change.leaving for change in of(effects, ConfigChanged)] == [()]
     assert "c" not in receivers(server.deadline(), Heartbeat)
 
@@ -282,6 +287,41 @@ def test_it_tells_a_voter_to_take_over_only_if_that_has_the_whole_log() -> None:
     effects = server.receive("c", AppendReply(2, True, removal))
     assert server.role() is Role.FOLLOWER
     assert not receivers(effects, TimeoutNow)
+
+
+def test_it_campaigns_while_it_may_be_the_only_one_that_has_the_entry_of_its_removal() -> None:
+    """Of a, b, c and d, which lost its disk, b and c are no majority without a, whose log is longer (thesis 4.2.2)."""
+    server = leader()
+    ask(server, Remove(1, "a"))
+    server.persist()
+    server.pass_time(2 * ELECTION_MAX_US)  # nobody answers: it steps down
+    assert server.role() is not Role.LEADER
+    assert voters(server) == "bc"
+    asked = server.pass_time(2 * ELECTION_MAX_US)
+    assert set(receivers(asked, PreVote)) == {"b", "c"}
+    campaign = sent(asked, PreVote)[-1].campaign
+    server.receive("b", PreVoteReply(server.term + 1, True, campaign))
+    assert server.role() is Role.PRE_CANDIDATE, "its own vote does not count"
+    server.receive("c", PreVoteReply(server.term + 1, True, campaign))
+    assert server.role() is Role.CANDIDATE
+    server.persist()
+    for name in "bc":
+        server.receive(name, VoteReply(server.term, True))
+    assert server.role() is Role.LEADER
+    answered(server, "bc")
+    assert server.role() is Role.FOLLOWER
+    assert server.raft.status(server.now).removed
+
+
+def test_a_learner_does_not_campaign_while_another_change_is_under_way() -> None:
+    server = follower((1,))
+    bc, a = (member("b"), member("c")), (member("a"),)
+    changes = [Configuration(bc, a), Configuration((*bc, member("d")), a)]
+    entries = tuple(Entry(3 + n, 1, EntryKind.CONFIGURATION, known.encode()) for n, known in enumerate(changes))
+    server.receive("b", Append(1, 2, 1, 3, entries))
+    server.persist()
+    assert (voters(server), learners(server), server.raft.commit) == ("bcd", "a", 3)
+    assert not receivers(server.pass_time(5 * ELECTION_MAX_US), PreVote)
 
 
 def test_afterwards_it_does_not_campaign_and_says_that_it_was_removed() -> None:

@@ -191,11 +191,17 @@ def test_pitfall_26_a_removed_follower_that_does_not_know_it_disturbs_nobody() -
     assert server.term == 1
 
 
-def test_a_server_that_is_removed_says_so_and_campaigns_no_more_until_that_is_truncated() -> None:
+def test_a_server_that_is_removed_says_so_and_campaigns_no_more_once_that_is_committed() -> None:
     server = follower()
-    effects = server.receive("b", Append(1, 1, 0, 1, (change(2, 1, of_names("bc")),)))
+    effects = server.receive("b", Append(1, 1, 0, 2, (change(2, 1, of_names("bc")),)))
     assert [changed.self_member for changed in of(effects, ConfigChanged)] == [None]
     assert not sent(server.pass_time(3 * ELECTION_MAX_US), PreVote)
+
+
+def test_before_it_does_and_when_that_is_truncated_it_is_a_voter_as_before() -> None:
+    server = follower()
+    server.receive("b", Append(1, 1, 0, 1, (change(2, 1, of_names("bc")),)))
+    assert receivers(server.deadline(), PreVote) == ["b", "c"]
     effects = server.receive("c", Append(2, 1, 0, 1, commands(2, [2])))
     assert [changed.self_member for changed in of(effects, ConfigChanged)] == [member("a")]
     assert receivers(server.deadline(), PreVote) == ["b", "c"]
@@ -204,7 +210,7 @@ def test_a_server_that_is_removed_says_so_and_campaigns_no_more_until_that_is_tr
 def test_another_disk_under_the_own_name_is_not_this_server() -> None:
     server = follower()
     replaced = Configuration((Member("a", "disk-new"), member("b"), member("c")))
-    effects = server.receive("b", Append(1, 1, 0, 1, (change(2, 1, replaced),)))
+    effects = server.receive("b", Append(1, 1, 0, 2, (change(2, 1, replaced),)))
     assert [changed.self_member for changed in of(effects, ConfigChanged)] == [None]
     assert not sent(server.pass_time(3 * ELECTION_MAX_US), PreVote)
 

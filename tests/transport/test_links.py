@@ -99,7 +99,10 @@ def test_a_hello_is_good_for_its_own_link_only() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"version": PROTOCOL_VERSION + 1}, "protocol version 6 is not known here (5)"),
+        (
+            {"version": PROTOCOL_VERSION + 1},
+            f"protocol version {PROTOCOL_VERSION + 1} is not known here ({PROTOCOL_VERSION})",
+        ),
         ({"name": "x"}, "the hello names x, the link b"),
         ({"lane": Lane.BULK}, "the hello names lane bulk, the link control"),
         ({"cluster_id": "c2"}, "cluster id c2 is not ours (c1)"),
@@ -176,7 +179,7 @@ def test_a_damaged_frame_ends_the_link_is_counted_and_reaches_nobody() -> None:
 def test_a_peer_of_the_version_without_checksums_is_refused_by_name() -> None:
     node = Node()
     old = msgspec.msgpack.encode(hello(version=1))
-    assert node.links.on_frame("b", Lane.CONTROL, old) == "protocol version 1 is not known here (5)"
+    assert node.links.on_frame("b", Lane.CONTROL, old) == f"protocol version 1 is not known here ({PROTOCOL_VERSION})"
     assert (node.links.counters.refused_hellos, node.links.counters.damaged_frames) == (1, 0)
 
 

@@ -22,9 +22,16 @@ class OneBirth:
         no_further = core.base.index < 2 and core.term_at(2) is None
         return name in self.doubled and no_further and core.role is not Role.LEADER
 
+    def _may_campaign(self, name: str, core: Raft) -> bool:
+        """A voter may, and one that was a voter of the last configuration that it knows to be committed: the change
+        that removes it may be in its log alone (thesis 4.2.2)."""
+        disk = self._disks.get(name)
+        committed = core.base_at(core.commit).configuration
+        return disk in core.configuration.voters or disk in committed.voters
+
     def stepped(self, name: str, core: Raft, changed: bool) -> None:
         """`changed`: whether members were ever changed, so that who takes part may be no member (any more, or yet)."""
-        if core.role in (Role.CANDIDATE, Role.PRE_CANDIDATE) and self._disks.get(name) not in core.configuration.voters:
+        if core.role in (Role.CANDIDATE, Role.PRE_CANDIDATE) and not self._may_campaign(name, core):
             fail(f"{name} campaigns with disk {self._disks.get(name)}, which is no voter of {core.configuration}")
         if self._judged.get(name) is core:
             return
