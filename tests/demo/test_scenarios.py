@@ -51,7 +51,7 @@ def _a_failover(played: Played) -> None:
 _SHOWN = {"split-vote": _a_tie, "log-divergence": _two_logs, "leader-failure": _a_failover}
 
 
-@pytest.mark.slowest
+@pytest.mark.longest
 @pytest.mark.timeout(300)
 def test_all_of_them_one_after_the_other_for_people(stage: Stage) -> None:
     process = stage.start("--all")

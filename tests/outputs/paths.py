@@ -91,7 +91,7 @@ PATHS = (
     _node("serve --name n1 --seeds n1=127.0.0.1:9001 --data-dir d --print-config --json"),
     _node("demo-scenario --list", NOTHING, "leader-failure"),
     _node("demo-scenario --list --json"),
-    _node("simulate --seed 1", NOTHING, "what happened"),
+    _node("simulate --seed 1", NOTHING, "writes done"),
     _node("simulate --seed 1 --json"),
     _chaos("--help"),
     _chaos("partition --help"),
