@@ -81,6 +81,10 @@ async def _play(scenario: Scenario, setting: Setting, narrator: Narrator) -> int
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)  # interrupted, or nobody reads any more
         raise
+    if (me := asyncio.current_task()) is not None and me.cancelling():
+        # What failed on the way out took the place of the interruption: whoever asked for the end gets it all the same.
+        shutil.rmtree(folder, ignore_errors=True)
+        raise asyncio.CancelledError
     seconds = loop.time() - began
     if code == AS_PREDICTED:
         narrator.verdict("as predicted", f"all {held} predictions held", scenario.lesson, seconds, held=held)

@@ -1,5 +1,6 @@
 """A scenario must not say "as predicted" when it was not: planted faults, and ends that nobody planned."""
 
+import asyncio
 import contextlib
 import io
 import json
@@ -16,7 +17,7 @@ from node.cli import demo, main
 from node.scenarios import faults, outcome
 from node.scenarios.cluster import Cluster
 from node.scenarios.nodes import Nodes, Start
-from node.scenarios.outcome import Timing
+from node.scenarios.outcome import Timing, ToolFailure
 from tests.demo.conftest import Played, Stage
 
 
@@ -131,6 +132,26 @@ def test_ctrl_c_ends_every_node_and_leaves_no_folder(stage: Stage) -> None:
     assert "Traceback" not in err
     assert stage.processes() == []
     assert stage.left == []
+
+
+def test_ctrl_c_is_obeyed_although_ending_the_nodes_fails(here: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    end = Nodes.end
+
+    async def interrupted(self: Nodes, name: str) -> int:
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(60)
+        return 1
+
+    async def not_in_time(self: Nodes) -> None:
+        await end(self)
+        raise ToolFailure("A killed process was not gone after 5 s.")
+
+    monkeypatch.setattr(Nodes, "kill", interrupted)
+    monkeypatch.setattr(Nodes, "end", not_in_time)
+    played = play_here("leader-failure")
+    assert played.code == 130
+    assert played.of("verdict") == []
+    assert here.left == []
 
 
 @pytest.mark.slowest
