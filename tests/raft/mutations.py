@@ -1,40 +1,21 @@
 """Mistakes that implementations of Raft really made, each as one small change of `node/raft`.
 
-Why it exists: a test that no mistake can fail is worth nothing. Each mutation is applied to a copy; the copy's tests
-must fail. An anchor that no longer occurs exactly once is an error, so that the list follows the code.
+Why it exists: see `tests.mutating`.
 
     python -m tests.raft.mutations            the whole list, one line a mutation; exit code 1 if one survives
     python -m tests.raft.mutations NAME ...   these
 """
 
-import os
-import shutil
-import subprocess
 import sys
-import tempfile
-from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+
+from tests.mutating import Mutation, passes, run
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-PYTEST = ("-x", "-q", "--no-header", "--tb=no", "--assert=plain", "-p", "no:cacheprovider")
+ROOM = "node/raft"
 RANDOM = ("test_quorum", "test_log_and_progress")
 """Run last: they are slow to fail, since hypothesis looks for the smallest example."""
 LAST = (*RANDOM, "test_mutations")
-RUN_SECONDS_MAX = 180
-TESTS_FAILED = 1
-"""pytest's exit code for "some tests failed": any other would mean that the copy did not even run."""
-
-
-class Mutation(NamedTuple):
-    """Replace `right` by `wrong` in `node/raft/<file>`."""
-
-    name: str
-    file: str
-    right: str
-    wrong: str
-
 
 MUTATIONS = (
     Mutation(
@@ -1139,8 +1120,8 @@ MUTATIONS = (
     Mutation(
         "who left gets the log for ever",
         "membership.py",
-        "        _follow(state, (), now)",
-        "        pass",
+        "    _follow(state, (), now)\n\n",
+        "    pass\n\n",
     ),
     Mutation(
         "a vote for a name is for every disk of it",
@@ -1203,59 +1184,10 @@ QUICK_EVERY = 12
 
 
 def survives(mutation: Mutation | None) -> str:
-    """Run the tests of the algorithm on a copy with `mutation` (None: an unchanged copy).
-
-    Returns what pytest said where all tests passed, an empty string where a test failed; raises RuntimeError where
-    the copy could not be tested at all.
-    """
-    examples = [f"tests/raft/{path.name}" for path in sorted(HERE.glob("test_*.py")) if path.stem not in LAST]
-    in_order = [*examples, *(f"tests/raft/{name}.py" for name in RANDOM)]
-    with tempfile.TemporaryDirectory(prefix="raft-mutation-") as folder:
-        copy = Path(folder)
-        shutil.copytree(ROOT / "node", copy / "node", ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copytree(
-            ROOT / "tests" / "raft",
-            copy / "tests" / "raft",
-            ignore=shutil.ignore_patterns("__pycache__", "test_mutations.py"),
-        )
-        (copy / "tests" / "__init__.py").touch()
-        if mutation is not None:
-            source = copy / "node" / "raft" / mutation.file
-            text = source.read_text()
-            if text.count(mutation.right) != 1:
-                raise RuntimeError(f"{mutation.name!r}: its anchor occurs {text.count(mutation.right)} times")
-            source.write_text(text.replace(mutation.right, mutation.wrong))
-        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", "pytest", *PYTEST, *in_order],
-                cwd=copy,
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=RUN_SECONDS_MAX,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            if mutation is None:
-                raise
-            return ""  # no end is a failure, too
-    if done.returncode not in (0, TESTS_FAILED):
-        raise RuntimeError(f"{mutation and mutation.name}: the copy could not be tested:\n{done.stdout}{done.stderr}")
-    return done.stdout if done.returncode == 0 else ""
-
-
-def main(wanted: Sequence[str]) -> int:
-    survivors = 0
-    for mutation in MUTATIONS:
-        if wanted and mutation.name not in wanted:
-            continue
-        alive = bool(survives(mutation))
-        survivors += alive
-        print(f"{'SURVIVES' if alive else 'killed  '}  {mutation.name}", flush=True)
-    print(f"{survivors} survive")
-    return 1 if survivors else 0
+    """See `tests.mutating.passes`."""
+    examples = [path.name for path in sorted(HERE.glob("test_*.py")) if path.stem not in LAST]
+    return passes(mutation, ROOM, "tests/raft", [*examples, *(f"{name}.py" for name in RANDOM)])
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run(MUTATIONS, survives, sys.argv[1:]))

@@ -9,7 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from tests.raft.mutations import MUTATIONS, QUICK_EVERY, ROOT, Mutation, survives
+from tests.mutating import Mutation, anchors
+from tests.raft.mutations import MUTATIONS, QUICK_EVERY, ROOM, survives
 
 CHOSEN = MUTATIONS if os.environ.get("RAFT_ALL_MUTATIONS") else MUTATIONS[::QUICK_EVERY]
 
@@ -40,6 +41,5 @@ def test_an_unchanged_copy_passes(verdicts: Verdicts) -> None:
 
 def test_every_mutation_still_finds_its_line() -> None:
     for mutation in MUTATIONS:
-        text = (ROOT / "node" / "raft" / mutation.file).read_text()
-        assert text.count(mutation.right) == 1, f"{mutation.name}: {text.count(mutation.right)} anchors"
+        assert anchors(mutation, ROOM) == 1, f"{mutation.name}: {anchors(mutation, ROOM)} anchors"
     assert len({mutation.name for mutation in MUTATIONS}) == len(MUTATIONS)

@@ -1,33 +1,15 @@
 """Mistakes about clients' sessions, each as one small change of `node/statemachine`: `test_sessions.py` notices all.
 
-Why it exists: a test that no mistake can fail is worth nothing. An anchor that no longer occurs exactly once is an
-error, so that the list follows the code.
+Why it exists: see `tests.mutating`.
 
     python -m tests.statemachine.mutations            the whole list, one line a mutation; exit code 1 if one survives
 """
 
-import os
-import shutil
-import subprocess
 import sys
-import tempfile
-from pathlib import Path
-from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[2]
-PYTEST = ("-x", "-q", "--no-header", "--tb=no", "--assert=plain", "-p", "no:cacheprovider")
-RUN_SECONDS_MAX = 180
-TESTS_FAILED = 1
+from tests.mutating import Mutation, passes, run
 
-
-class Mutation(NamedTuple):
-    """Replace `right` by `wrong` in `node/statemachine/<file>`."""
-
-    name: str
-    file: str
-    right: str
-    wrong: str
-
+ROOM = "node/statemachine"
 
 MUTATIONS = (
     Mutation("do what comes again", "sessions.py", "        if found is None:", "        if True:"),
@@ -125,42 +107,10 @@ MUTATIONS = (
 )
 
 
-def survives(mutation: Mutation | None) -> bool:
-    """Whether the tests pass on a copy with `mutation` (None: an unchanged one).
-
-    Raises RuntimeError where the copy could not be tested at all."""
-    with tempfile.TemporaryDirectory(prefix="raft-mutation-") as folder:
-        copy = Path(folder)
-        no_caches = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / "node", copy / "node", ignore=no_caches)
-        shutil.copytree(ROOT / "tests" / "statemachine", copy / "tests" / "statemachine", ignore=no_caches)
-        (copy / "tests" / "__init__.py").touch()
-        if mutation is not None:
-            source = copy / "node" / "statemachine" / mutation.file
-            source.write_text(source.read_text().replace(mutation.right, mutation.wrong))
-        alone = {"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", *PYTEST, "tests/statemachine/test_sessions.py"],
-            cwd=copy,
-            env={**os.environ, **alone, "PYTHONPATH": folder},
-            capture_output=True,
-            text=True,
-            timeout=RUN_SECONDS_MAX,
-            check=False,
-        )
-    if done.returncode not in (0, TESTS_FAILED):
-        raise RuntimeError(f"{mutation and mutation.name}: the copy could not be tested:\n{done.stdout}{done.stderr}")
-    return done.returncode == 0
-
-
-def main() -> int:
-    alive = []
-    for mutation in MUTATIONS:
-        if survives(mutation):
-            alive.append(mutation.name)
-        print(f"{'SURVIVES' if mutation.name in alive else 'killed  '}  {mutation.name}", flush=True)
-    return 1 if alive else 0
+def survives(mutation: Mutation | None) -> str:
+    """See `tests.mutating.passes`."""
+    return passes(mutation, ROOM, "tests/statemachine", ["test_sessions.py"])
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(MUTATIONS, survives, sys.argv[1:]))
