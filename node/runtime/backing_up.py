@@ -16,6 +16,9 @@ TAKING_SECONDS_MAX = 300.0
 """How long the snapshot may take. A million keys take some ten seconds; a disk may be slow, and one snapshot may have
 begun before."""
 
+READING_SECONDS_MAX = 30.0
+"""How long the disk may take for one piece: the next backup waits for the end of this one."""
+
 Barrier = Callable[[int | None], Awaitable[ReadFailed | None]]
 
 
@@ -81,7 +84,11 @@ class Backup:
                 told.set_result(data)
 
         self._snapshots.read(self.info, offset, bytes_max, done)
-        return await told
+        try:
+            async with asyncio.timeout(READING_SECONDS_MAX):
+                return await told
+        except TimeoutError:
+            return b""
 
     def close(self) -> None:
         """May be called twice."""

@@ -142,3 +142,20 @@ async def test_a_snapshot_that_never_comes_is_waited_for_no_longer_than_said(mon
     failed = await BackingUp(disk, disk).begin(_read)  # type: ignore[arg-type]
     assert isinstance(failed, ReadFailed)
     assert (failed.code, disk.forgotten) == ("timeout", 1)
+
+
+async def test_a_disk_that_falls_silent_ends_the_backup_and_lets_the_next_begin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("node.runtime.backing_up.READING_SECONDS_MAX", 0.01)
+    disk = Disk()
+    backing_up = BackingUp(disk, disk)  # type: ignore[arg-type]
+    begun = asyncio.create_task(backing_up.begin(_read))
+    await asyncio.sleep(0)
+    disk.wanted.pop()(disk.info, "")
+    backup = await begun
+    assert isinstance(backup, Backup)
+    monkeypatch.setattr(disk, "read", lambda *_: None)
+    assert await backup.read(0, 3) == b""
+    backup.close()
+    assert disk.held == 0
