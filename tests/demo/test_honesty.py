@@ -55,7 +55,7 @@ def test_a_cut_that_was_silently_not_made_is_found(here: Stage, monkeypatch: pyt
     _is_not_as_predicted(play_here("majority-partition"), "the fault is not effective", here)
 
 
-@pytest.mark.slowest
+@pytest.mark.longest
 @pytest.mark.parametrize("name", ["split-vote", "minority-partition", "log-divergence"])
 def test_no_scenario_believes_in_a_cut_that_was_not_made(
     here: Stage, monkeypatch: pytest.MonkeyPatch, name: str
@@ -92,7 +92,7 @@ def test_a_tie_that_did_not_come_about_is_tried_again(here: Stage, monkeypatch: 
     assert len(played.of("seen")) == 2
 
 
-@pytest.mark.slowest
+@pytest.mark.longest
 def test_a_leader_that_was_not_killed_is_no_leader_failure(here: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     async def spare(self: Nodes, name: str) -> int:
         self._wanted.discard(name)
