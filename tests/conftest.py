@@ -11,7 +11,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what runs in its background deaf to Ctrl-C, and so are all children: tests that send it would hang.
     signal.signal(signal.SIGINT, signal.default_int_handler)
