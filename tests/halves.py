@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-REAL_PROCESSES = ("cluster", "supervisor", "demo", "chaos", "client", "chart", "outputs", "cures", "tools")
+REAL_PROCESSES = ("cluster", "supervisor", "demo", "chaos", "client", "chart", "outputs", "cures")
 """Folders of tests that run nodes or other programs."""
 
 
