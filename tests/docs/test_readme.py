@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -135,9 +136,17 @@ def ready(shell: Shell) -> None:
 
 
 def kill(shell: Shell, name: str) -> None:
-    """A line says how to bring a dead node back: here it dies."""
-    nodes = json.loads((shell.folder / "raft-data" / "cluster.json").read_text())["nodes"]
-    os.kill(next(node["pid"] for node in nodes if node["name"] == name), signal.SIGKILL)
+    """A line says how to bring a dead node back: here it dies, and the supervisor sees it."""
+    file = shell.folder / "raft-data" / "cluster.json"
+
+    def process() -> int | None:
+        return next(node["pid"] for node in json.loads(file.read_text())["nodes"] if node["name"] == name)
+
+    os.kill(process() or 0, signal.SIGKILL)
+    end = time.monotonic() + 10
+    while process():
+        assert time.monotonic() < end, f"{name} was killed and is still said to run"
+        time.sleep(0.02)
 
 
 def follow(shell: Shell, line: str) -> None:
