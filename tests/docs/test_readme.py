@@ -139,10 +139,10 @@ def kill(shell: Shell, name: str) -> None:
     """A line says how to bring a dead node back: here it dies, and the supervisor sees it."""
     file = shell.folder / "raft-data" / "cluster.json"
 
-    def process() -> int | None:
-        return next(node["pid"] for node in json.loads(file.read_text())["nodes"] if node["name"] == name)
+    def process() -> int:
+        return int(next(node["pid"] for node in json.loads(file.read_text())["nodes"] if node["name"] == name) or 0)
 
-    os.kill(process() or 0, signal.SIGKILL)
+    os.kill(process(), signal.SIGKILL)
     end = time.monotonic() + 10
     while process():
         assert time.monotonic() < end, f"{name} was killed and is still said to run"
