@@ -209,11 +209,11 @@ class Supervisor:
 
     async def retire(self, name: str) -> Answer:
         """End a node that is no member any more, for good. Its folder stays."""
-        if name not in self._children or name in self._retiring:
-            return Answer(False, f"There is no node {name}: the nodes are {self._roster.names}.")
         if self._session is None or self._stop_requested.is_set():
             return Answer(False, "The cluster is being stopped.")
-        why_not = await why_not_retire(self._session, self._roster.now, name)
+        why_not = await why_not_retire(self._session, self._roster.now, name) if name in self._children else ""
+        if name not in self._children or name in self._retiring:  # asked for twice: the other was first
+            return Answer(False, f"There is no node {name}: the nodes are {self._roster.names}.")
         if why_not:
             return Answer(False, why_not)
         child, home = self._children[name], self._data_dir / name

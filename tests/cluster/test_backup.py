@@ -1,6 +1,5 @@
 """A backup of a cluster under load, from any node, and a new cluster made of it: real processes, as people do it."""
 
-import asyncio
 import json
 import subprocess
 import sys
@@ -12,21 +11,13 @@ from typing import Any
 import pytest
 
 from tests.cluster.bare import Bare, bare_nodes
+from tests.cluster.changing import raft_node
 from tests.cluster.harness import WAIT_SECONDS, Cluster, free_base_port, running_cluster
 from tests.cluster.oracle import Load
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 NAMES = ["n1", "n2", "n3"]
-
-
-async def raft_node(*words: str) -> tuple[int, str]:
-    """Exit code, and all that was printed."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "node.cli", *words), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    out, _ = await asyncio.wait_for(process.communicate(), WAIT_SECONDS)
-    return process.returncode or 0, out.decode()
 
 
 def members(base_port: int) -> str:

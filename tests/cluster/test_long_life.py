@@ -14,9 +14,9 @@ from random import Random, SystemRandom
 
 import pytest
 
+from tests.cluster.changing import done, fourth, is_a
 from tests.cluster.harness import Cluster, running_cluster
 from tests.cluster.oracle import Load
-from tests.cluster.test_members import done, fourth, is_a
 
 LIFE_SECONDS = float(os.environ.get("LIFE_SECONDS", "180"))
 

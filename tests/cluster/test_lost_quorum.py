@@ -1,32 +1,22 @@
 """Three of five disks are gone for good: what the survivors have goes on, and nobody else does (docs/operations.md)."""
 
-import asyncio
 import json
 import shutil
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.cluster.harness import WAIT_SECONDS, Cluster, running_cluster
+from tests.cluster.changing import done, raft_node
+from tests.cluster.harness import Cluster, running_cluster
 from tests.cluster.oracle import Load
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 LOST = ("n3", "n4", "n5")
 SURVIVORS = ("n1", "n2")
-
-
-async def raft_node(*words: str) -> tuple[int, str]:
-    """Exit code, and all that was printed."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "node.cli", *words), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    out, _ = await asyncio.wait_for(process.communicate(), WAIT_SECONDS)
-    return process.returncode or 0, out.decode()
 
 
 async def ended(cluster: Cluster, name: str, number: signal.Signals) -> None:
@@ -36,22 +26,6 @@ async def ended(cluster: Cluster, name: str, number: signal.Signals) -> None:
         return not cluster.nodes[name]["pid"]
 
     await cluster.until(gone, f"{name} is gone")
-
-
-async def done(cluster: Cluster, *words: str) -> None:
-    """`raft-node members ...`, again until the leader has time for it."""
-    said: list[str] = []
-
-    async def taken() -> bool:
-        code, out = await raft_node("members", *words, "--data-dir", str(cluster.folder / "data"))
-        said.append(out)
-        assert code in (0, 1, 4), out
-        return code == 0
-
-    try:
-        await cluster.until(taken, f"members {' '.join(words)}")
-    except AssertionError as error:
-        raise AssertionError(f"{error}\n{said[-1]}") from None
 
 
 async def position_of(cluster: Cluster, name: str, *others: str) -> dict[str, Any]:

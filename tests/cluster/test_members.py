@@ -1,19 +1,13 @@
 """Members change under load, with real processes: a lost disk, a fourth node, one that is removed."""
 
-import asyncio
-import json
 import shutil
 import signal
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import pytest
 
-from tests.cluster.harness import WAIT_SECONDS, Cluster, free_base_port, running_cluster
+from tests.cluster.changing import done, fourth, fourth_leads, is_a, members, status_at
+from tests.cluster.harness import Cluster, running_cluster
 from tests.cluster.oracle import Load
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -26,49 +20,6 @@ def snapshots_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every node takes its settings from here."""
     for name, value in (("ENTRIES", ENTRIES), ("TAIL", TAIL)):
         monkeypatch.setenv(f"RAFT_SNAPSHOT_{name}", str(value))
-
-
-async def members(cluster: Cluster, *words: str) -> tuple[int, str]:
-    """`raft-node members ...` by the nodes' URLs, so that no process is started or ended; exit code and output."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "node.cli", "members", *words, *(str(node["url"]) for node in cluster.nodes.values())),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    out, _ = await asyncio.wait_for(process.communicate(), WAIT_SECONDS)
-    return process.returncode or 0, out.decode()
-
-
-async def known(cluster: Cluster, node: str) -> dict[str, Any]:
-    """`/members` of one node."""
-    async with cluster.http.get(f"{cluster.url(node)}/members") as answer:
-        return dict(json.loads(await answer.read()))
-
-
-async def is_a(cluster: Cluster, kind: str, name: str) -> None:
-    """Wait until the leader has `name` among its voters, learners or applicants."""
-
-    async def so() -> bool:
-        body = await known(cluster, await cluster.leader())
-        return name in [row["name"] for row in body[kind]] and not body["changing"]
-
-    await cluster.until(so, f"{name} is among the {kind}")
-
-
-async def done(cluster: Cluster, *words: str) -> None:
-    """A change is made, as soon as the leader has time for it and the member has caught up."""
-    said: list[str] = []
-
-    async def taken() -> bool:
-        code, out = await members(cluster, *words)
-        said.append(out)
-        assert code in (0, 1, 4), out
-        return code == 0
-
-    try:
-        await cluster.until(taken, f"members {' '.join(words)}")
-    except AssertionError as error:
-        raise AssertionError(f"{error}\n{said[-1]}") from None
 
 
 async def ended(cluster: Cluster, load: Load) -> None:
@@ -120,32 +71,6 @@ async def test_without_the_setting_an_operator_heals_it(tmp_path: Path) -> None:
         await ended(cluster, load)
 
 
-@asynccontextmanager
-async def fourth(cluster: Cluster, log_name: str = "n4.log") -> AsyncIterator[str]:
-    """A node n4 beside the cluster, on an empty disk; its URL."""
-    base = free_base_port(2)
-    seeds = ",".join(f"{seed}={node['peer']}" for seed, node in cluster.nodes.items())
-    with (cluster.folder / log_name).open("wb") as stderr:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "node.cli", "serve", "--name", "n4", "--seeds", seeds),
-            *("--data-dir", str(cluster.folder / "n4"), "--port", str(base), "--peer-port", str(base + 1)),
-            stderr=stderr,
-        )
-    try:
-        yield f"http://127.0.0.1:{base}"
-    finally:
-        process.send_signal(signal.SIGTERM)
-        await asyncio.wait_for(process.wait(), WAIT_SECONDS)
-
-
-async def status_at(cluster: Cluster, url: str) -> dict[str, Any]:
-    try:
-        async with cluster.http.get(f"{url}/status", timeout=aiohttp.ClientTimeout(total=1)) as answer:
-            return dict(await answer.json())
-    except (aiohttp.ClientError, TimeoutError, OSError):
-        return {}
-
-
 @pytest.mark.parametrize("which", [pytest.param("leader", marks=pytest.mark.longest), "follower"])
 async def test_a_fourth_node_comes_in_catches_up_votes_and_takes_the_place_of_one_that_is_removed(
     tmp_path: Path, which: str
@@ -192,14 +117,7 @@ async def test_a_follower_that_was_away_takes_a_snapshot_from_a_leader_that_it_d
         await is_a(cluster, "applicants", "n4")
         await done(cluster, "add", "n4")
         await done(cluster, "promote", "n4")
-        there = await cluster.leader()
-
-        async def n4_leads() -> bool:
-            handed = {"target": "n4"}
-            async with cluster.http.post(f"{cluster.url(there)}/commands/transfer_leadership", json=handed):
-                return bool((await status_at(cluster, url)).get("role") == "leader")
-
-        await cluster.until(n4_leads, "n4 leads")
+        await fourth_leads(cluster, url)
         await load.more_acknowledged(3 * (ENTRIES + TAIL))
         await cluster.start_node(away)
 
@@ -220,14 +138,7 @@ async def test_a_lost_disk_heals_although_the_leader_is_none_of_those_that_it_as
     monkeypatch.setenv("RAFT_AUTO_MEMBERS", "n?")
     async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 2) as load, fourth(cluster) as url:
         await is_a(cluster, "voters", "n4")
-        there = await cluster.leader()
-
-        async def n4_leads() -> bool:
-            handed = {"target": "n4"}
-            async with cluster.http.post(f"{cluster.url(there)}/commands/transfer_leadership", json=handed):
-                return bool((await status_at(cluster, url)).get("role") == "leader")
-
-        await cluster.until(n4_leads, "n4 leads")
+        there = await fourth_leads(cluster, url)
         wiped = next(name for name in cluster.nodes if name != there)
         before = (await cluster.statuses())[wiped]["incarnation"]
         await cluster.wipe(wiped)
