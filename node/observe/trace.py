@@ -12,6 +12,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
+import msgspec
+
 from node.observe.events import KINDS, TraceEvent
 from node.observe.messages import RARE, Numbers, light, numbers_of, type_name
 from node.raft.messages import Message
@@ -71,7 +73,7 @@ class _Ring(Generic[_T]):
         return self._slots[number % self.size] if self.first <= number < self.total else None
 
 
-class _Message(NamedTuple):
+class _Message(msgspec.Struct, frozen=True, gc=False):
     seq: int
     time_us: int
     term: int

@@ -118,7 +118,7 @@ class Turns:
     def timed(self, doing: str, work: Callable[P, T]) -> Callable[P, T]:
         """`work`, measured at each call."""
         kind, clock, stall_s = self.kinds[doing], self.clock, self._stall_s
-        counts = kind.counts
+        counts, shortest = kind.counts, min(TURN_BUCKETS_SECONDS[0], stall_s / 2)
 
         def run(*args: P.args, **kwargs: P.kwargs) -> T:
             outside = self._inside
@@ -130,11 +130,14 @@ class Turns:
                 took = clock() - began
                 own = took - self._inside
                 self._inside = outside + took
-                counts[bisect_left(TURN_BUCKETS_SECONDS, own)] += 1
                 kind.seconds += own
-                if own >= stall_s:
-                    self._claimed += own
-                    self._stalled(doing, own)
+                if own <= shortest:  # nearly all
+                    counts[0] += 1
+                else:
+                    counts[bisect_left(TURN_BUCKETS_SECONDS, own)] += 1
+                    if own >= stall_s:
+                        self._claimed += own
+                        self._stalled(doing, own)
 
         return run
 
@@ -145,9 +148,7 @@ class Turns:
 
     def add(self, doing: str, seconds: float) -> None:
         """Count a piece of work that was measured elsewhere and has no pieces inside."""
-        kind = self.kinds[doing]
-        kind.counts[bisect_left(TURN_BUCKETS_SECONDS, seconds)] += 1
-        kind.seconds += seconds
+        self.kinds[doing].add(seconds)
         if seconds >= self._stall_s:
             self._claimed += seconds
             self._stalled(doing, seconds)

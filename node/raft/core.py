@@ -59,6 +59,7 @@ class Raft:
         applied: int = 0,
     ) -> None:
         self._state = State(identity, settings, chance, hard or HardState(), entries, base, applied)
+        self._unfinished = False
 
     def start(self, now: int) -> list[Effect]:
         """Begin: who is not born asks to be, any other follows and applies again what was committed after its base."""
@@ -91,9 +92,7 @@ class Raft:
     @property
     def unfinished(self) -> bool:
         """Whether there is more to send, or to let go, than one step may: then the event `Continue` is wanted soon."""
-        state = self._state
-        lead = state.leadership
-        return (lead is not None and lead.unfinished) or state.compact_to > state.log.base.index or state.log.untidy
+        return self._unfinished
 
     # --- one event -------------------------------------------------------------------------------------------
 
@@ -160,23 +159,34 @@ class Raft:
     # --- the end of a step -----------------------------------------------------------------------------------
 
     def _finish(self, now: int) -> list[Effect]:
+        """Each part is asked only where it may have something to do: this runs several times for every request."""
         state = self._state
-        lead = state.leadership
+        log, lead = state.log, state.leadership
         if lead is not None:
-            if state.log.last_term != state.term:
+            if log.last_term != state.term:
                 replication.append_noop(state, lead, now)
-            replication.advance_commit(state, lead)
-            reads.advance(state, lead)
-            replication.replicate(state, lead)
-        membership.settle(state, now)
-        transfer.advance(state)
-        transfer.leave_if_removed(state, now)
-        changes.advance(state)
-        reads.release_reads(state)
+            if state.commit < log.last_index:
+                replication.advance_commit(state, lead)
+            if lead.has_reads:
+                reads.advance(state, lead)
+            replication.replicate(state, lead, now)
+        if not state.settled:
+            membership.settle(state, now)
+        if state.transfer is not None:
+            transfer.advance(state)
+        if lead is not None:
+            transfer.leave_if_removed(state, now)
+        if state.change is not None:
+            changes.advance(state)
+        if state.reads.confirmed:
+            reads.release_reads(state)
         self._apply()
-        invariant(state.commit <= state.log.last_index, "commit index {} is beyond {}", state.commit, state.log)
+        invariant(state.commit <= log.last_index, "commit index {} is beyond {}", state.commit, log)
         state.submit(now)
-        state.log.compact(state.compact_to, state.settings.compact_entries_max)
+        if state.may_compact:
+            log.compact(state.compact_to, state.settings.compact_entries_max)
+        lead = state.leadership
+        self._unfinished = (lead is not None and lead.unfinished) or state.may_compact
         effects = state.effects
         state.effects = []
         return effects

@@ -93,6 +93,11 @@ class DiskQueue:
         self._truncate_from = None
         self._base = base
 
+    def wants(self, last_index: int) -> bool:
+        """Whether a step that ends with a log up to `last_index` has anything to submit."""
+        changed = self._hard_dirty or self._truncate_from is not None or self._base is not None
+        return last_index > self._submitted_last or changed or bool(self._then)
+
     def submit(self, log: RaftLog, hard: HardState, cluster_id: str | None, now: int) -> Persist | None:
         """End of a step: all that must be durable, and all that waits for it, as one Persist; None: nothing is."""
         entries = log.slice(self._submitted_last + 1, log.last_index)

@@ -68,6 +68,8 @@ class Leadership:
         self._time_us = last_time_us - now
         self.log_full_told = False
         self.heartbeat_due_us = now
+        self.commit_due_us: int | None = None
+        """When followers are told of a commit that no message of this term has told them by then."""
         self.quorum_due_us = now + settings.election_max_us
         """Followers just voted, which is contact enough for one election timeout."""
         self.reads_waiting: list[ReadUnit] = []
@@ -78,6 +80,8 @@ class Leadership:
         self.budget = Budget(settings.step_bytes_max, settings.step_entries_max)
         self.unfinished = False
         """Whether a follower could be sent more than the budget of the step allowed."""
+        self.snapshot_needed = False
+        """Whether any follower may need what lies before the log's base."""
         self._first = 0
         """Which follower comes first in the next step, so that none waits for the others for ever."""
         self.follow(peers, next_index, now)
@@ -89,11 +93,17 @@ class Leadership:
 
     def before_base(self) -> tuple[Member, ...]:
         """Who needs what lies before the log's base."""
-        return tuple(peer for peer, of in self.progress.items() if of.state is ProgressState.SNAPSHOT)
+        if not self.snapshot_needed:
+            return ()  # asked in every turn
+        needing = tuple(peer for peer, of in self.progress.items() if of.state is ProgressState.SNAPSHOT)
+        self.snapshot_needed = bool(needing)
+        return needing
 
     def in_turn(self) -> list[tuple[Member, Progress]]:
         """All followers, beginning with the one after whom the budget of the last step was spent on."""
         followers = list(self.progress.items())
+        if not self._first:
+            return followers
         first = self._first % len(followers) if followers else 0
         return followers[first:] + followers[:first]
 
@@ -110,6 +120,17 @@ class Leadership:
         While nobody leads log time stands still.
         """
         return self._time_us + now
+
+    def wants_commit(self, name: str, index: int) -> None:
+        """Whoever bears that name reads once it knows that `index` is committed: this is not put off."""
+        for peer, progress in self.progress.items():
+            if peer.name == name and progress.sent_commit < index:
+                progress.commit_wanted = True
+
+    @property
+    def has_reads(self) -> bool:
+        """Whether anybody's read waits for a round, or for the one under way."""
+        return bool(self.reads_waiting or self.reads_of_peers or self.read_rounds)
 
     def own_reads(self) -> list[ReadUnit]:
         """What waits for a quorum, of this node's own clients' reads."""

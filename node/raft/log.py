@@ -27,6 +27,8 @@ class RaftLog:
 
     def __init__(self, entries: Sequence[Entry] = (), base: Base = UNBORN) -> None:
         self.base = base
+        self.last_index = base.index
+        """Of the last entry, or of the base where there is none; a number of its own, since everybody asks for it."""
         self._entries: list[Entry] = []
         self._ends = array("q")
         """The size in bytes of all entries up to and including each one, counted from some entry that is gone."""
@@ -41,10 +43,6 @@ class RaftLog:
     @property
     def first_index(self) -> int:
         return self.base.index + 1
-
-    @property
-    def last_index(self) -> int:
-        return self.base.index + len(self._entries)
 
     @property
     def last_term(self) -> int:
@@ -127,6 +125,7 @@ class RaftLog:
             end += ENTRY_OVERHEAD_BYTES + len(entry.data)
             keep(entry)
             keep_end(end)
+        self.last_index = index
 
     def truncate_from(self, index: int) -> int:
         """Remove `index` and all after it; returns how many that were."""
@@ -135,6 +134,7 @@ class RaftLog:
         count = max(0, len(self._entries) - position)
         del self._entries[position:]
         del self._ends[position:]
+        self.last_index = self.base.index + len(self._entries)
         while self._configurations and self._configurations[-1][0] >= index:
             self._configurations.pop()
         return count
@@ -174,7 +174,7 @@ class RaftLog:
             self._discarded += self._entries
         else:
             self._discarded = self._entries
-        self.base = base
+        self.base, self.last_index = base, base.index
         self._entries, self._ends, self._gone_bytes, self._configurations = [], array("q"), 0, []
 
     def first_conflict(self, entries: Sequence[Entry]) -> int | None:

@@ -289,7 +289,7 @@ Message = RaftMessage | Forward | ForwardReply | Report | Command | CommandReply
 """What travels."""
 
 
-_BULK = (Append, Forward, ForwardReply, Report, Command, CommandReply, SnapshotPiece, SnapshotPieceReply)
+_BULK = frozenset((Append, Forward, ForwardReply, Report, Command, CommandReply, SnapshotPiece, SnapshotPieceReply))
 
 
 def lane_of(message: Message) -> Lane:
@@ -298,4 +298,4 @@ def lane_of(message: Message) -> Lane:
     An Append is BULK even when empty: sent on the other lane it would overtake the entries that it follows, be
     refused for the gap, and stop a healthy pipeline.
     """
-    return Lane.BULK if isinstance(message, _BULK) else Lane.CONTROL
+    return Lane.BULK if type(message) in _BULK else Lane.CONTROL

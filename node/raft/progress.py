@@ -44,6 +44,8 @@ class Progress:
         self.probe_sent = False
         self.sent_commit = 0
         """The highest commit index that it was told."""
+        self.commit_wanted = False
+        """Whether somebody there waits for a commit index that it was not told."""
         self.read_acked = 0
         """The highest read round that it acknowledged."""
         self.advanced = False
@@ -67,6 +69,18 @@ class Progress:
         if self.state is ProgressState.REPLICATE:
             return len(self._inflight) >= self._messages_max or self.inflight_bytes >= self._bytes_max
         return True
+
+    def told_commit(self, index: int) -> None:
+        """A message left that says that everything up to `index` is committed."""
+        if index > self.sent_commit:
+            self.sent_commit = index
+        self.commit_wanted = False
+
+    def may_be_told(self, commit: int) -> bool:
+        """Whether a message of its own could tell it more of what is committed: it holds it, and nothing is on the way
+        to it."""
+        idle = self.state is ProgressState.REPLICATE and not self._inflight
+        return idle and self.sent_commit < min(commit, self.match)
 
     def sent(self, last_index: int, size_bytes: int) -> None:
         """An Append with entries up to `last_index` left."""

@@ -16,6 +16,7 @@ from node.raft.effects import ReadReady, Refused
 from node.raft.errors import NotBorn, NotLeader
 from node.raft.leadership import Leadership, ReadRound, ReadUnit
 from node.raft.messages import Heartbeat, ReadContext, ReadIndex, ReadIndexReply
+from node.raft.progress import Progress
 from node.raft.quorum import agreed
 from node.raft.state import PendingRead, State
 from node.raft.types import Member, Role
@@ -110,6 +111,13 @@ def current_context(state: State, lead: Leadership) -> ReadContext | None:
     return ReadContext(state.identity.name, state.identity.boot, lead.read_rounds[-1].number)
 
 
+def heartbeat_to(state: State, progress: Progress, context: ReadContext | None) -> Heartbeat:
+    """A follower is never told a commit index beyond what it is known to hold (pitfall 9)."""
+    commit = min(state.commit, progress.match)
+    progress.told_commit(commit)
+    return Heartbeat(state.term, commit, context)
+
+
 def start_round(state: State, lead: Leadership, also_in_flight: bool = False) -> bool:
     """Send a round for the reads that wait, unless one is under way: they then share the next one. Whether one began.
 
@@ -131,8 +139,7 @@ def start_round(state: State, lead: Leadership, also_in_flight: bool = False) ->
     for peer in state.configuration.voters:
         progress = lead.progress.get(peer)
         if progress is not None:
-            commit = min(state.commit, progress.match)
-            state.send(peer.name, Heartbeat(state.term, commit, context))
+            state.send(peer.name, heartbeat_to(state, progress, context))
     return True
 
 
@@ -147,6 +154,7 @@ def confirm_rounds(state: State, lead: Leadership) -> None:
         for unit in done.units:
             if unit.context is not None:
                 state.send(unit.peer, ReadIndexReply(state.term, unit.context, done.index))
+                lead.wants_commit(unit.peer, done.index)
             else:
                 state.reads.confirmed.append((done.index, unit.requests))
 

@@ -10,10 +10,10 @@ from node.raft.errors import LogFull, NotBorn, NotLeader, Overloaded, Transferri
 from node.raft.events import Proposal, Propose
 from node.raft.leadership import Leadership
 from node.raft.membership import append
-from node.raft.messages import Append, AppendReply, Heartbeat, HeartbeatReply
+from node.raft.messages import Append, AppendReply, HeartbeatReply
 from node.raft.progress import Progress, ProgressState
 from node.raft.quorum import agreed
-from node.raft.reads import current_context
+from node.raft.reads import current_context, heartbeat_to
 from node.raft.state import State
 from node.raft.types import ENTRY_OVERHEAD_BYTES, Entry, EntryKind, Member, Role
 
@@ -112,14 +112,10 @@ def on_heartbeat_reply(state: State, lead: Leadership, peer: Member, message: He
 
 
 def broadcast_heartbeat(state: State, lead: Leadership, now: int) -> None:
-    """Hold the lead. Carries the newest read round, so that a lost one is asked again.
-
-    A follower is never told a commit index beyond what it is known to hold (pitfall 9).
-    """
+    """Hold the lead. Carries the newest read round, so that a lost one is asked again."""
     context = current_context(state, lead)
     for peer, progress in lead.progress.items():
-        commit = min(state.commit, progress.match)
-        state.send(peer.name, Heartbeat(state.term, commit, context))
+        state.send(peer.name, heartbeat_to(state, progress, context))
     lead.heartbeat_due_us = now + state.settings.heartbeat_us
 
 
@@ -134,25 +130,38 @@ def advance_commit(state: State, lead: Leadership) -> None:
         state.commit = index
 
 
-def replicate(state: State, lead: Leadership) -> None:
+def replicate(state: State, lead: Leadership, now: int) -> None:
     """End of a leader's step: fill every follower's window, and tell idle ones what was committed.
+
+    Not at once, where nobody there waits for it: the next entries carry it, and a cluster with one client would send
+    twice the messages otherwise. A server that asked to read is told at once, every other after `commit_told_us`.
 
     No more than the budget of one step: what it does not cover is sent in the next, which comes at once
     (`Raft.unfinished`), after what arrived meanwhile and after the heartbeats.
     """
     lead.unfinished = False
+    last_index, commit, untold = state.log.last_index, state.commit, False
+    put_off_us = state.settings.commit_told_us
+    due = not put_off_us or (lead.commit_due_us is not None and now >= lead.commit_due_us)
     for peer, progress in lead.in_turn():
         before = progress.state
-        while not progress.paused and progress.next <= state.log.last_index:
+        while progress.next <= last_index and not progress.paused:
             if lead.budget.spent:
                 lead.put_off(peer)
                 break
             _send_append(state, lead, peer, progress)
-        tells_commit = progress.sent_commit < min(state.commit, progress.match)
-        if tells_commit and progress.state is ProgressState.REPLICATE and not progress.inflight_messages:
-            # Nothing is on the way that would carry it, and a read on that follower waits for it.
-            _send_append(state, lead, peer, progress)
-        _tell_progress(state, peer, before, progress)
+        if progress.sent_commit < commit and progress.may_be_told(commit):
+            # Nothing is on the way that would carry it.
+            if due or progress.commit_wanted:
+                _send_append(state, lead, peer, progress)
+            else:
+                untold = True
+        if progress.state is not before:
+            _tell_progress(state, peer, before, progress)
+    if not untold:
+        lead.commit_due_us = None
+    elif lead.commit_due_us is None:
+        lead.commit_due_us = now + put_off_us
     lead.budget.renew()
 
 
@@ -166,6 +175,7 @@ def _send_append(state: State, lead: Leadership, peer: Member, progress: Progres
     if prev_term is None:
         invariant(prev_index < state.log.base.index, "{} needs entry {} of {}", peer.name, prev_index, state.log)
         progress.needs_snapshot(state.log.base.index)
+        lead.snapshot_needed = True
         return
     entries: tuple[Entry, ...] = ()
     if not progress.paused:
@@ -174,7 +184,7 @@ def _send_append(state: State, lead: Leadership, peer: Member, progress: Progres
             progress.next, state.log.last_index, settings.append_bytes_max, settings.append_entries_max
         )
     state.send(peer.name, Append(state.term, prev_index, prev_term, state.commit, entries))
-    progress.sent_commit = state.commit
+    progress.told_commit(state.commit)
     last = prev_index + len(entries)
     size_bytes = state.log.bytes_after(prev_index) - state.log.bytes_after(last)
     lead.budget.take(size_bytes, len(entries))

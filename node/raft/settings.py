@@ -33,6 +33,9 @@ class RaftSettings(msgspec.Struct, frozen=True):
     """A leader refuses proposals above this: all of them may have to be truncated in one step."""
     log_bytes_max: int = 256 * 1024 * 1024
     """A leader refuses proposals above this, until compaction exists."""
+    commit_told_us: int = 10_000
+    """How soon followers learn of a commit that no other message has told them: a heartbeat may be a hundred times as
+    far away, and a stale read there is as old as this. 0: at once."""
     apply_bytes_max: int = 1024 * 1024
     """Entries in one Apply, so that replaying a long log does not hold up the loop."""
     apply_entries_max: int = 512

@@ -29,7 +29,7 @@ from node.raft.types import (
     base_of_birth,
 )
 
-TIMERS = ("election", "heartbeat", "quorum-check", "disk-silence", "leader-gone", "birth", "transfer")
+TIMERS = ("election", "heartbeat", "quorum-check", "disk-silence", "leader-gone", "birth", "transfer", "tell-commit")
 
 
 class Chance(Protocol):
@@ -250,11 +250,18 @@ class State:
 
     def submit(self, now: int) -> None:
         """End of a step: put all that must be durable, and all that waits for it, into one Persist."""
+        if not self.disk.wants(self.log.last_index):
+            return
         born_now = self.birth_token == self.disk.next_token and not self.log.base.index  # else the base says so
         hard = HardState(self.term, self.vote, self.commit)
         write = self.disk.submit(self.log, hard, self.cluster_id if born_now else None, now)
         if write is not None:
             self.effects.append(write)
+
+    @property
+    def may_compact(self) -> bool:
+        """Whether there is something of the log to let go."""
+        return self.compact_to > self.log.base.index or self.log.untidy
 
     # --- members -----------------------------------------------------------------------------------------------
 
@@ -337,6 +344,7 @@ class State:
             self.evidence.due_us,
             self.birth_due_us,
             None if self.transfer is None else self.transfer.due_us,
+            None if lead is None else lead.commit_due_us,
         )
 
     def _disk_silence_due_us(self) -> int | None:

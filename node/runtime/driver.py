@@ -116,6 +116,10 @@ class Driver:
         self.applying = Applying(machine, self._pending.waits_for, self._apply)
         self._snapshotting = Snapshotting(core, machine, snapshots, self._send, trace, hooks.wake, snapshot_settings)
         self._leader = ""
+        self._unflushed = False
+        """Whether storage was given something since it was last asked to begin."""
+        self._parts_due: int | None = None
+        """When the parts round the core want a turn, as of the end of the last."""
         self._now = 0
         self._wall_us = 0
         self.latency = CommitLatency()
@@ -162,8 +166,7 @@ class Driver:
     @property
     def deadline(self) -> int | None:
         """When `handle([Deadline()], ...)` is wanted at the latest; None: no need."""
-        parts = (self._requests, self._relaying, self._answers, self._snapshotting)
-        return earliest(self.core.deadline, *(part.deadline for part in parts))
+        return earliest(self.core.deadline, self._parts_due)
 
     def snapshot_view(self) -> SnapshotView:
         """What there is of snapshots, and what is done with them."""
@@ -224,6 +227,7 @@ class Driver:
                     if effect.then:
                         self._then[effect.token] = effect.then
                     self._storage.submit(effect, self._on_durable)
+                    self._unflushed = True
                 case Apply(entries):
                     self.applying.begin(entries)
                 case Restore(base):
@@ -285,7 +289,7 @@ class Driver:
         links, apply one slice; answer peers. What is left is for the next turn."""
         may_apply = True
         for _ in range(FOLLOW_UPS_PER_TURN_MAX):
-            self._storage.flush()
+            self._flush()
             events: list[Event] = []
             self._take_durable(events)
             if not events and may_apply:
@@ -297,7 +301,7 @@ class Driver:
                 break
             self._execute(self.core.step_all(events, now))
         else:
-            self._storage.flush()
+            self._flush()
         works = self.applying.under_way or self._snapshotting.has_work
         if self._durable_token or self.core.unfinished or works:
             self._hooks.wake()
@@ -305,6 +309,11 @@ class Driver:
             self._leader = self.core.leader
             if self._leader:
                 self._forwarding.leader_changed(self._leader, now)
+
+    def _flush(self) -> None:
+        if self._unflushed:
+            self._unflushed = False
+            self._storage.flush()
 
     def _restore(self, base: Base) -> None:
         self.applying.stop()
@@ -320,14 +329,20 @@ class Driver:
 
     def _end_turn(self, now: int) -> None:
         """Say what is decided, as much as one turn may hold."""
-        forgotten = self._requests.expire(now)
-        if forgotten:
-            self._execute(self.core.step(ForgetReads(forgotten), now))
-        self._relaying.expire(now)
+        requests_due, commands_due = self._requests.deadline, self._relaying.deadline
+        if requests_due is not None and now >= requests_due:
+            forgotten = self._requests.expire(now)
+            if forgotten:
+                self._execute(self.core.step(ForgetReads(forgotten), now))
+            requests_due = self._requests.deadline
+        if commands_due is not None and now >= commands_due:
+            self._relaying.expire(now)
+            commands_due = self._relaying.deadline
         more_to_send = self._answers.send(now)
         more_to_tell = self._requests.tell()
         if more_to_send or more_to_tell:
             self._hooks.wake()
+        self._parts_due = earliest(requests_due, commands_due, self._answers.deadline, self._snapshotting.deadline)
 
     def _lost_answers(self, peer: str, count: int) -> None:
         self._trace.transition("answers-lost", self.core.term, self.core.role.value, {"peer": peer, "count": count})

@@ -106,7 +106,7 @@ class Forwarding:
     @property
     def deadline(self) -> int | None:
         """When one has waited too long; None: none waits."""
-        return self._hop.deadline
+        return self._hop.deadline if self._hop else None
 
     def stop(self) -> None:
         """Answer everything that waits."""

@@ -5,7 +5,11 @@ share, whoever is late there knows that the others may be. It must not decide wh
 """
 
 FADES = 15 / 16
-"""With each timer. A follower has one in an election timeout or less, so a stall is half forgotten after some ten."""
+"""With each timer that counts. A follower has one in an election timeout or less, so a stall is half forgotten after
+some ten."""
+
+FADES_EVERY_US = 100_000
+"""At most so often: a leader has more timers than a follower, and must not forget sooner."""
 
 
 class HeldUp:
@@ -14,7 +18,11 @@ class HeldUp:
     def __init__(self, most_us: int) -> None:
         self.us = 0
         self._most_us = most_us
+        self._faded_us = -FADES_EVERY_US
 
-    def saw(self, late_us: int) -> None:
-        """A timer fired, so much too late."""
-        self.us = max(min(late_us, self._most_us), int(self.us * FADES))
+    def saw(self, late_us: int, now: int) -> None:
+        """A timer fired at `now`, so much too late."""
+        if now - self._faded_us >= FADES_EVERY_US:
+            self._faded_us = now
+            self.us = int(self.us * FADES)
+        self.us = max(min(late_us, self._most_us), self.us)

@@ -41,27 +41,35 @@ class Inbox:
         return len(self._control) + len(self._others) + (self._deadline is not None)
 
     @property
+    def waits(self) -> bool:
+        """Whether anything does."""
+        return bool(self._control or self._others or self._deadline)
+
+    @property
     def full(self) -> bool:
         return len(self._others) >= INBOX_INPUTS_MAX or self._size_bytes >= INBOX_BYTES_MAX
 
     def offer(self, item: Arrived) -> bool:
         """`post` a message, unless too much waits in its lane: then it is lost, as on a link, and counted."""
-        full = len(self._control) >= INBOX_INPUTS_MAX if _is_urgent(item) else self.full
-        if full:
+        urgent = lane_of(item.message) is Lane.CONTROL
+        if len(self._control) >= INBOX_INPUTS_MAX if urgent else self.full:
             kind = type(item.message)
             self.dropped[kind] = self.dropped.get(kind, 0) + 1
-        else:
-            self.post(item)
-        return not full
+            return False
+        self._put(self._control if urgent else self._others, item)
+        return True
 
     def post(self, item: Input) -> None:
         """`item` waits its turn."""
         if isinstance(item, Deadline):
             self._deadline = item
             return
+        self._put(self._control if _is_urgent(item) else self._others, item)
+
+    def _put(self, lane: "deque[tuple[int, int, Input]]", item: Input) -> None:
         weight, size_bytes = weigh(item)
         self._size_bytes += size_bytes
-        (self._control if _is_urgent(item) else self._others).append((weight, size_bytes, item))
+        lane.append((weight, size_bytes, item))
 
     def take_turn(self) -> list[Input]:
         """Take what one turn may hold: at least one of each lane, where one waits."""

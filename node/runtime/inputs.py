@@ -88,14 +88,14 @@ def weigh(item: Input) -> tuple[int, int]:
     """`weight_of`, and the bytes that it holds (those of data)."""
     if isinstance(item, WantWrite):
         size_bytes, weight = len(item.data), INPUT_WEIGHT
-    elif isinstance(item, Arrived) and isinstance(item.message, _HEAVY):
+    elif isinstance(item, Arrived) and type(item.message) in _HEAVY:
         size_bytes, weight = _weigh_message(item.message)
     else:
         return INPUT_WEIGHT, 0
     return weight + size_bytes // BYTES_PER_WEIGHT, size_bytes
 
 
-_HEAVY = (Append, Forward, ForwardReply, Report, Command, CommandReply, SnapshotPiece)
+_HEAVY = frozenset((Append, Forward, ForwardReply, Report, Command, CommandReply, SnapshotPiece))
 
 
 def _weigh_message(message: Message) -> tuple[int, int]:

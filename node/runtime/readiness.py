@@ -22,6 +22,11 @@ class ReadyWatch:
         self._asking = False
         self._ask_from_us = 0
 
+    @property
+    def caught_up(self) -> bool:
+        """Whether this node holds all that was acknowledged before it started."""
+        return self._caught_up
+
     def saw(self, leader: str, now: int) -> None:
         """`leader`: who is known to lead until now; empty: nobody."""
         if leader:

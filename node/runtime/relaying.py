@@ -42,6 +42,8 @@ class Relaying:
     @property
     def deadline(self) -> int | None:
         """When the oldest command runs out; None when nothing waits."""
+        if not (self._orders or self._hop):
+            return None
         return earliest(self._orders.deadline, self._hop.deadline)
 
     def want_order(self, item: WantOrder, events: list[Event]) -> None:
@@ -102,10 +104,7 @@ class Relaying:
             order.reply(CommandOutcome(order.command, "", "unknown" if effect.unknown else code, effect.message, why))
 
     def expire(self, now: int) -> None:
-        """Answer what waited too long."""
-        due = self.deadline
-        if due is None or now < due:
-            return
+        """Answer what waited too long. Only where `deadline` has passed."""
         late = [*self._orders.expired(now), *(asked.what for asked in self._hop.expired(now, ORDERS_MAX))]
         for order in late:
             order.reply(_unknown(order, f"{order.to or 'this node'} did not answer in time"))

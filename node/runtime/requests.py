@@ -114,10 +114,7 @@ class Requests:
 
     def expire(self, now: int) -> tuple[int, ...]:
         """Answer what waited too long; returns the numbers of the reads among it, which the core may forget. What is
-        left over is still due: `deadline` has passed, the next turn comes."""
-        due = self.deadline
-        if due is None or now < due:
-            return ()
+        left over is still due: `deadline` has passed, the next turn comes. Only where `deadline` has."""
         writes, reads = self._pending.expired(now, EXPIRED_PER_TURN_MAX)
         why = (self._silent_disk() if writes else "") or "no quorum confirmed it in time"
         for write in writes:

@@ -27,6 +27,9 @@ GRACE_TURNS = 4
 """Turns of the loop between a timer and its Deadline: what has arrived meanwhile is handled first, so that a process
 that was stalled does not campaign while the heartbeat already lies in its buffer (architecture, decision 2)."""
 
+TIMER_EARLY_US = 1_000
+"""By how much a timer of the loop may be too early: it counts in milliseconds."""
+
 STOPPING = "the node is stopping"
 
 Refusal = tuple[Literal["stopping", "overloaded"], str]
@@ -165,7 +168,7 @@ class Shell:
     def _take_inputs(self) -> list[Input]:
         """What is handled in this turn, oldest first; for the rest there will be another."""
         inputs = self._inbox.take_turn()
-        if self._inbox:
+        if self._inbox.waits:
             self.wake()
         return inputs
 
@@ -176,11 +179,15 @@ class Shell:
         inputs = self._take_inputs()
         now = monotonic_us()
         self._ran_us = now
-        self._ready.saw(self.core.leader, now)
-        self.guarded(lambda: self._driver.handle(inputs, now, wall_us()))
-        if self._ready.wants_barrier(self.core.leader, now):
+        ready, driver = self._ready, self._driver
+        ready.saw(driver.core.leader, now)
+        try:
+            driver.handle(inputs, now, wall_us())
+        except Exception as error:
+            self._broken(error)
+        if not ready.caught_up and ready.wants_barrier(driver.core.leader, now):
             self.post(WantRead(self.until_us(None), self._barrier_ended))
-        if not (self._quiet.is_set() or self._driver.writes_wait or self._inbox):
+        if not (self._quiet.is_set() or driver.writes_wait or self._inbox.waits):
             self._quiet.set()
         self._arm()
 
@@ -192,9 +199,12 @@ class Shell:
         try:
             action()
         except Exception as error:
-            self.fatal = f"{type(error).__name__}: {error}"
-            self._on_fatal(error)
-            self.stop()
+            self._broken(error)
+
+    def _broken(self, error: Exception) -> None:
+        self.fatal = f"{type(error).__name__}: {error}"
+        self._on_fatal(error)
+        self.stop()
 
     # --- time --------------------------------------------------------------------------------------------------
 
@@ -231,7 +241,13 @@ class Shell:
 
     def _timer_fired(self, turns_left: int) -> None:
         if turns_left == GRACE_TURNS and self._timer_at_us is not None:
-            self._held_up.saw(monotonic_us() - self._timer_at_us)
+            now = monotonic_us()
+            self._held_up.saw(now - self._timer_at_us, now)
+            deadline = self._driver.deadline
+            if not self.stopped and (deadline is None or deadline > now + TIMER_EARLY_US):
+                self._timer = self._timer_at_us = None  # it has moved on, as most do: nobody need make way for it
+                self._arm()
+                return
         self._deadline_is_due(turns_left > 0 and not self.stopped)
         if turns_left:
             # A handle for each turn; `_timer` stays set, so that `_arm` sees a deadline under way.

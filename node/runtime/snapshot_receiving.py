@@ -58,6 +58,11 @@ class SnapshotReceiving:
         """Whether a file of another node is being written or verified."""
         return self._receiver is not None
 
+    @property
+    def has_events(self) -> bool:
+        """Whether `take_events` has any."""
+        return bool(self._held)
+
     def take_events(self) -> list[Event]:
         """What the core is to be told."""
         events, self._held = self._held, []

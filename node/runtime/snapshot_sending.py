@@ -64,7 +64,14 @@ class SnapshotSending:
     @property
     def deadline(self) -> int | None:
         """When a follower is to be asked anew."""
-        return min((transfer.due_us for transfer in self._transfers.values()), default=None)
+        if not self._transfers:
+            return None
+        return min(transfer.due_us for transfer in self._transfers.values())
+
+    @property
+    def under_way(self) -> bool:
+        """Whether there is a transfer, or somebody who needs one."""
+        return bool(self._transfers or self._core.followers_before_base)
 
     @property
     def needed_index(self) -> int | None:

@@ -79,6 +79,10 @@ class SnapshotTaking:
         """Whether a snapshot is being taken."""
         return self._writer is not None
 
+    def waits(self, now: int) -> bool:
+        """Whether `run` may have something to do later on although nothing is applied until then."""
+        return self._writer is not None or self._wanted is not None or now < self._retry_us
+
     @property
     def has_work(self) -> bool:
         """Whether `run` has something to do at once."""

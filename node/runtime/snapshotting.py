@@ -36,12 +36,15 @@ class Snapshotting:
         self._core = core
         self._machine = machine
         self._snapshots = snapshots
+        self._wake = wake
+        self._idle = False
+        """Whether the last `run` found nothing to do, and nothing was asked for since."""
         self.sending = SnapshotSending(core, snapshots, send, trace, settings.piece_bytes)
         self._taking = SnapshotTaking(
-            core, machine, snapshots, trace, wake, settings, lambda: self.sending.needed_index
+            core, machine, snapshots, trace, self._stir, settings, lambda: self.sending.needed_index
         )
-        self._receiving = SnapshotReceiving(core, snapshots, send, wake, self._taking.abort)
-        self._restoring = Restoring(machine, snapshots, wake)
+        self._receiving = SnapshotReceiving(core, snapshots, send, self._stir, self._taking.abort)
+        self._restoring = Restoring(machine, snapshots, self._stir)
         self._untidy = False
         """Whether there was more to let go than one slice could."""
         self._tidied_at = 0
@@ -59,6 +62,7 @@ class Snapshotting:
 
     def arrived(self, sender: Member, message: SnapshotPiece | SnapshotPieceReply) -> None:
         """Of a member, or of a leader that this node does not know as one yet."""
+        self._idle = False
         if isinstance(message, SnapshotPiece):
             self._receiving.piece(sender, message)
         else:
@@ -66,12 +70,22 @@ class Snapshotting:
 
     def restore(self, base: Base) -> None:
         """The core's effect; nothing is being applied any more."""
+        self._idle = False
         self._taking.abort()
         self._restoring.begin(base)
 
     def run(self, now: int, *, at_rest: bool) -> list[Event]:
         """One slice of each. `at_rest`: the state machine holds all that the core calls applied, and no part of what
-        comes after it. Returns what the core is to be told."""
+        comes after it. Returns what the core is to be told. Called in every turn, so most of them must cost nothing."""
+        core = self._core
+        if self._idle and at_rest and core.applied == self._tidied_at and not core.followers_before_base:
+            return []
+        events = self._run(now, at_rest)
+        busy = self._taking.waits(now) or self._receiving.under_way or self._receiving.has_events
+        self._idle = not (busy or self._restoring.under_way or self.sending.under_way or self._untidy)
+        return events
+
+    def _run(self, now: int, at_rest: bool) -> list[Event]:
         self.sending.run(now)
         events = self._receiving.take_events()
         if self._restoring.under_way:
@@ -87,8 +101,14 @@ class Snapshotting:
     def want(self, done: Ended) -> Callable[[], None]:
         """A snapshot of what is applied now, or more: see `SnapshotTaking.want`. Call what is returned once it is not
         wanted any more."""
+        self._idle = False
         self._taking.want(self._core.applied, done)
         return self._taking.forget
+
+    def _stir(self) -> None:
+        """Something ended beside the loop, or a client is gone: look in the next turn."""
+        self._idle = False
+        self._wake()
 
     def view(self) -> SnapshotView:
         """What there is and what is done, for people."""

@@ -135,7 +135,7 @@ class Versions:
 
     def purge(self, steps_max: int) -> int:
         """Remove a part of what compaction freed, a version a step; invisible to every reader. Returns the steps."""
-        unseen = min(self._held.values(), default=self.compacted)
+        unseen = min(self._held.values(), default=self.compacted) if self._held else self.compacted
         steps = 0
         while steps < steps_max:
             by = self._superseding.pop(unseen)

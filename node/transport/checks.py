@@ -52,6 +52,7 @@ class FrameError(Exception):
 
 
 def _require(holds: bool, sentence: str) -> None:
+    """For what comes seldom: the sentence is made although it is not needed."""
     if not holds:
         raise FrameError(sentence)
 
@@ -74,13 +75,15 @@ def _is_text(text: str, empty_allowed: bool) -> bool:
 
 def _position(kind: str, index: int, term: int) -> None:
     """The place of an entry in a log; index 0 stands before the first and has term 0."""
-    _numbers(kind, index, term)
-    _require(index > 0 or term == 0, f"{kind}: index 0 has term {term}, not 0")
+    if not (0 < index <= NUMBER_MAX and 0 <= term <= NUMBER_MAX):
+        _numbers(kind, index, term)
+        _require(term == 0, f"{kind}: index 0 has term {term}, not 0")
 
 
 def _leads(kind: str, term: int) -> None:
-    _numbers(kind, term)
-    _require(term > 0, f"{kind}: nobody leads or runs in term 0")
+    if not 0 < term <= NUMBER_MAX:
+        _numbers(kind, term)
+        raise FrameError(f"{kind}: nobody leads or runs in term 0")
 
 
 def _members(kind: str, members: tuple[Member, ...], incarnation_may_be_empty: bool = False) -> None:
@@ -155,10 +158,17 @@ def _special_entry(entry: Entry) -> None:
 
 
 def _context(kind: str, context: ReadContext | None) -> None:
-    if context is not None:
+    if context is not None and not _is_plain(context):
         _text(kind, context.node)
         _text(kind, context.boot)
         _numbers(kind, context.number)
+
+
+def _is_plain(context: ReadContext) -> bool:
+    """All three looks at once: there is a context in every round of reads."""
+    node, boot = context.node, context.boot
+    short = 0 < len(node) <= TEXT_CHARS_MAX and 0 < len(boot) <= TEXT_CHARS_MAX
+    return short and 0 <= context.number <= NUMBER_MAX and (node + boot).isprintable()
 
 
 def _check_pre_vote(m: PreVote) -> None:
@@ -186,7 +196,8 @@ def _check_append(m: Append) -> None:
     _leads("append", m.term)
     _numbers("append", m.commit)
     _position("append", m.prev_index, m.prev_term)
-    _require(m.prev_term <= m.term, f"append: entry {m.prev_index} has term {m.prev_term}, later than {m.term}")
+    if m.prev_term > m.term:
+        raise FrameError(f"append: entry {m.prev_index} has term {m.prev_term}, later than {m.term}")
     _entries(m)
 
 

@@ -23,6 +23,8 @@ from node.transport.settings import LinkSettings
 ACCEPT_BACKLOG = 128
 SWEEP_S = 0.1
 """How often connections that ran out of time are looked for, and the pause after a failed accept."""
+TAKEN_BYTES_MAX = 4 * 1024
+"""A link makes way for others after so many bytes: after each message of any size, and after a hundred heartbeats."""
 NAME_CHARS_MAX = 63
 REASON_BYTES_MAX = 120
 """A WebSocket close frame carries at most 123 bytes of reason."""
@@ -42,6 +44,8 @@ class InboundLink:
         self.transport = transport
         self.live = True
         self.heard_at = now
+        self.taken_bytes = 0
+        """Since it last made way for others."""
 
     async def close(self, code: int, reason: str) -> None:
         """Close frame, its answer for a short while, then the connection."""
@@ -264,7 +268,11 @@ class Acceptor:
             if reason:
                 self._end(link, reason, abrupt=False)
                 await link.close(aiohttp.WSCloseCode.POLICY_VIOLATION, reason)
-            await asyncio.sleep(0)  # `receive` does not yield while messages wait: other links get their turn
+            link.taken_bytes += len(message.data)
+            if link.taken_bytes >= TAKEN_BYTES_MAX:
+                # `receive` does not yield while messages wait: other links get their turn.
+                link.taken_bytes = 0
+                await asyncio.sleep(0)
         elif message.type is aiohttp.WSMsgType.PING:
             await link.websocket.pong(message.data)
         elif message.type is aiohttp.WSMsgType.CLOSE:

@@ -12,7 +12,16 @@ from typing import TypeVar
 from node.raft.core import Raft
 from node.raft.effects import Apply, Effect, Persist, Restore, Send, Trace
 from node.raft.events import Applied, Deadline, Event, Persisted, Proposal, Propose, Read, Receive
-from node.raft.messages import AppendReply, HeartbeatReply, PreVote, PreVoteReply, RaftMessage, Vote, VoteReply
+from node.raft.messages import (
+    AppendReply,
+    Heartbeat,
+    HeartbeatReply,
+    PreVote,
+    PreVoteReply,
+    RaftMessage,
+    Vote,
+    VoteReply,
+)
 from node.raft.settings import RaftSettings
 from node.raft.state import Identity
 from node.raft.types import UNBORN, Base, Configuration, Entry, EntryKind, HardState, Member, MemberAddress, Role
@@ -136,6 +145,14 @@ class Server:
         assert due is not None, "the core waits for no deadline"
         self.now = max(self.now, due)
         return self.step(Deadline())
+
+    def heartbeat(self) -> list[Effect]:
+        """Time passes until a leader's heartbeat; what it says of commits before then is left out."""
+        effects, leader = list[Effect](), self.raft.leader
+        while not any(isinstance(effect, Send) and isinstance(effect.message, Heartbeat) for effect in effects):
+            assert self.raft.leader == leader, "it leads no more"
+            effects = self.deadline()
+        return effects
 
     def pass_time(self, duration_us: int) -> list[Effect]:
         """Time passes, and every deadline on the way is delivered when it is due."""

@@ -30,8 +30,8 @@ MUTATIONS = (
     Mutation(
         "noop obeys the full log",
         "core.py",
-        "            if state.log.last_term != state.term:",
-        "            if state.log.last_term != state.term and state.log.size_bytes < state.settings.log_bytes_max:",
+        "            if log.last_term != state.term:",
+        "            if log.last_term != state.term and log.size_bytes < state.settings.log_bytes_max:",
     ),
     Mutation(
         "acknowledge before durable",
@@ -279,15 +279,57 @@ MUTATIONS = (
     ),
     Mutation(
         "heartbeat commit not capped by match",
-        "replication.py",
-        "        commit = min(state.commit, progress.match)\n",
-        "        commit = state.commit\n",
+        "reads.py",
+        "    commit = min(state.commit, progress.match)\n",
+        "    commit = state.commit\n",
     ),
     Mutation(
-        "read round's commit not capped by match",
+        "tell every commit at once",
+        "replication.py",
+        "            if due or progress.commit_wanted:",
+        "            if True:",
+    ),
+    Mutation(
+        "tell a commit with heartbeats alone",
+        "replication.py",
+        "        lead.commit_due_us = now + put_off_us",
+        "        pass",
+    ),
+    Mutation(
+        "let a follower that reads wait for the commit",
         "reads.py",
-        "            commit = min(state.commit, progress.match)\n",
-        "            commit = state.commit\n",
+        "                lead.wants_commit(unit.peer, done.index)",
+        "                pass",
+    ),
+    Mutation(
+        "tell a commit that a heartbeat has told",
+        "reads.py",
+        "    progress.told_commit(commit)",
+        "    pass",
+    ),
+    Mutation(
+        "forget who needs a snapshot",
+        "replication.py",
+        "        lead.snapshot_needed = True",
+        "        pass",
+    ),
+    Mutation(
+        "begin no round for reads of followers",
+        "leadership.py",
+        "        return bool(self.reads_waiting or self.reads_of_peers or self.read_rounds)",
+        "        return bool(self.reads_waiting or self.read_rounds)",
+    ),
+    Mutation(
+        "submit nothing where only answers wait",
+        "disk.py",
+        "        return last_index > self._submitted_last or changed or bool(self._then)",
+        "        return last_index > self._submitted_last or changed",
+    ),
+    Mutation(
+        "the log's end forgets a truncation",
+        "log.py",
+        "        self.last_index = self.base.index + len(self._entries)\n",
+        "",
     ),
     Mutation(
         "follower commits what the leader says",
@@ -1036,8 +1078,8 @@ MUTATIONS = (
     Mutation(
         "leave the rest of a compaction undone",
         "core.py",
-        " or state.compact_to > state.log.base.index or state.log.untidy",
-        "",
+        "(lead is not None and lead.unfinished) or state.may_compact",
+        "(lead is not None and lead.unfinished)",
     ),
     Mutation(
         "change members before the no-op is committed",

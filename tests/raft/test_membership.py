@@ -266,7 +266,7 @@ def test_a_leader_counts_without_who_left_at_once_and_tells_it_until_that_is_com
     assert server.commit == 3
     assert peers_of(server) == ["b", "c"]
     assert of(effects, ConfigChanged)[-1].leaving == ()
-    assert receivers(server.deadline(), Heartbeat) == ["b", "c"]
+    assert receivers(server.heartbeat(), Heartbeat) == ["b", "c"]
 
 
 def test_a_new_disk_under_an_old_name_has_acknowledged_nothing() -> None:

@@ -5,9 +5,18 @@ import pytest
 from node.raft.effects import Accepted, Apply, Persist, Refused
 from node.raft.errors import InvariantViolation, NotLeader
 from node.raft.events import Proposal, Propose
-from node.raft.messages import Append, AppendReply, Heartbeat, HeartbeatReply, VoteReply
+from node.raft.messages import (
+    Append,
+    AppendReply,
+    Heartbeat,
+    HeartbeatReply,
+    ReadContext,
+    ReadIndex,
+    ReadIndexReply,
+    VoteReply,
+)
 from node.raft.types import Entry, EntryKind, Role
-from tests.raft.bench import candidate, commands, follower, leader, log_of, of, promised, receivers, sent
+from tests.raft.bench import Server, candidate, commands, follower, leader, log_of, of, promised, receivers, sent
 
 
 def test_the_leader_appends_the_command_and_sends_it_to_every_other_server() -> None:
@@ -76,9 +85,10 @@ def test_the_leader_tells_the_commit_index_in_later_appends() -> None:
     server = leader()
     server.propose(b"one")
     server.persist()
-    effects = server.receive("b", AppendReply(2, True, 3))
+    assert not sent(server.receive("b", AppendReply(2, True, 3)), Append), "the next entries say it"
+    effects = server.propose(b"two")
     assert [message.commit for message in sent(effects, Append, "b")] == [3]
-    beats = server.deadline()
+    beats = server.heartbeat()
     assert [m.commit for m in sent(beats, Heartbeat, "b")] == [3]
 
 
@@ -194,13 +204,47 @@ def test_entries_carry_time_session_and_sequence() -> None:
     assert server.raft.entries(3, 1) == (Entry(3, 2, EntryKind.WRITE, b"x", time_us, 7, 9),)
 
 
-def test_an_idle_follower_is_told_of_the_commit_without_waiting_for_a_heartbeat() -> None:
-    """8 with 5.3: a read on a follower waits for its commit index, which therefore is told at once, once."""
+def committed() -> Server:
+    """A leader whose write both followers hold and do not know to be committed."""
+    server = leader()
+    server.propose(b"x")
+    server.persist()
+    for peer in "bc":
+        assert not sent(server.receive(peer, AppendReply(2, True, 3)), Append)
+    return server
+
+
+def test_idle_followers_are_told_of_the_commit_without_waiting_for_a_heartbeat() -> None:
+    """5.3: what nobody waits for may wait for the next entries to carry it; where none come, for a moment alone."""
+    server = committed()
+    due = server.raft.timers(server.now)["tell-commit"]
+    assert 0 < due <= server.raft.timers(server.now)["heartbeat"] / 10
+    effects = server.deadline()
+    for peer in "bc":
+        assert [(m.commit, m.entries) for m in sent(effects, Append, peer)] == [(3, ())]
+        assert not sent(server.receive(peer, AppendReply(2, True, 3)), Append)
+        assert not sent(server.receive(peer, HeartbeatReply(2)), Append)
+    assert "tell-commit" not in server.raft.timers(server.now)
+
+
+def test_a_commit_that_a_heartbeat_has_told_needs_no_message_of_its_own() -> None:
+    """The round of a read is one, too."""
+    server = committed()
+    effects = server.read(1)
+    assert [m.commit for m in sent(effects, Heartbeat)] == [3, 3]
+    assert "tell-commit" not in server.raft.timers(server.now)
+
+
+def test_a_follower_that_reads_is_told_of_the_commit_at_once() -> None:
+    """8: its client waits until that is applied there."""
     server = leader()
     server.propose(b"x")
     server.persist()
     server.receive("b", AppendReply(2, True, 3))
+    asked = server.receive("c", ReadIndex(2, ReadContext("c", "boot-9", 1)))
+    assert [m.commit for m in sent(asked, Heartbeat, "c")] == [2], "it is not known to hold more"
+    (round_,) = (m.context for m in sent(asked, Heartbeat, "b"))
+    assert [m.index for m in sent(server.receive("b", HeartbeatReply(2, round_)), ReadIndexReply, "c")] == [3]
     effects = server.receive("c", AppendReply(2, True, 3))
-    assert [(m.commit, m.entries) for m in sent(effects, Append, "c")] == [(3, ())]
-    assert not sent(server.receive("c", AppendReply(2, True, 3)), Append)
-    assert not sent(server.receive("c", HeartbeatReply(2)), Append)
+    assert [(m.commit, m.entries) for m in sent(effects, Append)] == [(3, ())]
+    assert receivers(effects, Append) == ["c"]

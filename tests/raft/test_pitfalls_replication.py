@@ -210,7 +210,7 @@ def test_pitfall_09_a_heartbeat_carries_no_more_than_the_follower_is_known_to_ho
     server.persist()
     server.receive("b", AppendReply(2, True, 3))
     assert server.commit == 3
-    beats = server.deadline()
+    beats = server.heartbeat()
     assert [m.commit for m in sent(beats, Heartbeat, "b")] == [3]
     assert [m.commit for m in sent(beats, Heartbeat, "c")] == [2]
 

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from node.raft.events import Deadline
-from node.runtime.heldup import HeldUp
+from node.runtime.heldup import FADES_EVERY_US, HeldUp
 from node.runtime.shell import Shell, monotonic_us
 
 MOST_US = 300_000
@@ -13,20 +13,28 @@ MOST_US = 300_000
 
 def test_a_stall_is_known_at_once_and_forgotten_little_by_little() -> None:
     held_up = HeldUp(MOST_US)
-    held_up.saw(100_000)
+    held_up.saw(100_000, 0)
     assert held_up.us == 100_000
     seen = []
-    for _ in range(60):
-        held_up.saw(500)
+    for timer in range(60):
+        held_up.saw(500, (timer + 1) * FADES_EVERY_US)
         seen.append(held_up.us)
     assert seen == sorted(seen, reverse=True)
     assert seen[3] > 50_000, "stalls come in bursts, so one is not forgotten with the next timer"
     assert seen[-1] < 5_000
 
 
+def test_a_process_with_many_timers_forgets_no_sooner() -> None:
+    held_up = HeldUp(MOST_US)
+    held_up.saw(100_000, 0)
+    for timer in range(20):
+        held_up.saw(500, timer * FADES_EVERY_US // 20)
+    assert held_up.us == 100_000
+
+
 def test_a_process_that_was_stopped_for_long_remembers_no_more_than_one_timeout() -> None:
     held_up = HeldUp(MOST_US)
-    held_up.saw(3_600_000_000)
+    held_up.saw(3_600_000_000, 0)
     assert held_up.us == MOST_US
 
 

@@ -67,6 +67,8 @@ def parts_of(answer: Answered, header: Header) -> Iterator[bytes]:
 
 def whole(answer: Answered, header: Header) -> bytes:
     """The same in one piece: for what is known to be small."""
+    if not isinstance(answer, (TxnResult, CompactResult)):
+        return f'{{"header":{{{header_text(header)}}}{"".join(_plain(answer))}\n'.encode()
     return "".join(_parts(answer, header)).encode()
 
 
