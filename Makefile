@@ -8,6 +8,8 @@ STAMP := $(VENV)/installed.stamp
 CACHE := .cache
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' node/__init__.py)
 IMAGE ?= raft:$(VERSION)
+# Where bytecode is forbidden, every node compiles the whole project at its start.
+unexport PYTHONDONTWRITEBYTECODE
 AXE_VERSION := 4.14.1
 AXE_SHA256 := 29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
 
