@@ -37,8 +37,14 @@ def shell(
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", REDIRECTED)
-@pytest.mark.parametrize("command", ["put k v", "status"])
+def _each_sort() -> Iterator[object]:
+    """Every kind, and both commands; in `make test-slow` each with each."""
+    for at, kind in enumerate(REDIRECTED):
+        for number, command in enumerate(("put k v", "status")):
+            yield pytest.param(command, kind, marks=() if at % 2 == number else pytest.mark.slowest)
+
+
+@pytest.mark.parametrize(("command", "kind"), _each_sort())
 def test_one_of_each_sort_as_a_real_process(cluster: LocalCluster, kind: str, command: str) -> None:
     ran = shell(f"raft-node {command} --data-dir {cluster.data_dir} {REDIRECTED[kind]}")
     assert ran.returncode == OUTPUT, ran
@@ -166,24 +172,39 @@ def test_a_run_that_nobody_can_read_heals_and_names_its_report(cluster: LocalClu
         assert "report.html, but standard output cannot be written" in ran.stderr
 
 
-def test_nodes_of_a_local_cluster_log_for_people_and_in_json_on_request(cluster: LocalCluster, tmp_path: Path) -> None:
+def test_nodes_of_a_local_cluster_log_for_people(cluster: LocalCluster) -> None:
     line = (cluster.data_dir / "n1" / "node.log").read_text().splitlines()[0]
     assert re.match(r"\d\d:\d\d:\d\d\.\d{3} n1 \S+/\d+ [A-Z]+ ", line), line
-    flags = ["--nodes", "3", "--base-port", str(free_base_port(3)), "--no-monitor"]
-    for given, environ in (["--log-format", "json"], {}), ([], {"RAFT_LOG_FORMAT": "json"}):
-        data = tmp_path / f"data{len(given)}"
-        log = data / "n1" / "node.log"
-        running = subprocess.Popen(
-            [sys.executable, "-m", "node.cli", "cluster", *flags, *given, "--data-dir", str(data)],
-            stdout=subprocess.DEVNULL,
-            env={**os.environ, **environ},
-        )
-        try:
-            eventually(functools.partial(_has_lines, log), "a line")
-        finally:
-            running.send_signal(signal.SIGINT)
-            assert running.wait(60) == 0
-        assert json.loads(log.read_text().splitlines()[0])["node"] == "n1"
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ"),
+    [(("--log-format", "json"), {}), pytest.param((), {"RAFT_LOG_FORMAT": "json"}, marks=pytest.mark.slowest)],
+)
+def test_nodes_of_a_local_cluster_log_in_json_on_request(
+    tmp_path: Path, flags: tuple[str, ...], environ: dict[str, str]
+) -> None:
+    where = [
+        "--nodes",
+        "3",
+        "--base-port",
+        str(free_base_port(3)),
+        "--no-monitor",
+        "--data-dir",
+        str(tmp_path / "data"),
+    ]
+    log = tmp_path / "data" / "n1" / "node.log"
+    running = subprocess.Popen(
+        [sys.executable, "-m", "node.cli", "cluster", *where, "--data-dir", str(tmp_path / "data"), *flags],
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, **environ},
+    )
+    try:
+        eventually(functools.partial(_has_lines, log), "a line")
+    finally:
+        running.send_signal(signal.SIGINT)
+        assert running.wait(60) == 0
+    assert json.loads(log.read_text().splitlines()[0])["node"] == "n1"
 
 
 def _has_lines(log: Path) -> bool:
