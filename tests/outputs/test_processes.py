@@ -44,7 +44,7 @@ def _each_sort() -> Iterator[object]:
             yield pytest.param(command, kind, marks=() if at % 2 == number else pytest.mark.slowest)
 
 
-@pytest.mark.parametrize(("command", "kind"), _each_sort())
+@pytest.mark.parametrize(("command", "kind"), list(_each_sort()))
 def test_one_of_each_sort_as_a_real_process(cluster: LocalCluster, kind: str, command: str) -> None:
     ran = shell(f"raft-node {command} --data-dir {cluster.data_dir} {REDIRECTED[kind]}")
     assert ran.returncode == OUTPUT, ran
