@@ -1,4 +1,7 @@
-"""Members change under load, with real processes: a lost disk, a fourth node, one that is removed."""
+"""Members change under load, with real processes: a lost disk, a fourth node, one that is removed.
+
+A disk that heals is in `make test`, as is a cluster that grows and shrinks (test_local_members.py); the rest takes long.
+"""
 
 import shutil
 import signal
@@ -34,7 +37,7 @@ async def test_a_lost_disk_heals_by_itself_where_the_setting_allows_its_name(
     tmp_path: Path, which: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAFT_AUTO_MEMBERS", "n?")
-    async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 4, pause_s=0.02) as load:
+    async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 4, pause_s=0.05) as load:
         leader = await cluster.leader()
         wiped = leader if which == "leader" else next(name for name in cluster.nodes if name != leader)
         await load.more_acknowledged(2 * (ENTRIES + TAIL))
@@ -53,7 +56,7 @@ async def test_a_lost_disk_heals_by_itself_where_the_setting_allows_its_name(
 
 @pytest.mark.longest
 async def test_without_the_setting_an_operator_heals_it(tmp_path: Path) -> None:
-    async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 4, pause_s=0.02) as load:
+    async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 4, pause_s=0.05) as load:
         leader = await cluster.leader()
         wiped = next(name for name in cluster.nodes if name != leader)
         await load.more_acknowledged(2 * (ENTRIES + TAIL))
@@ -71,11 +74,13 @@ async def test_without_the_setting_an_operator_heals_it(tmp_path: Path) -> None:
         await ended(cluster, load)
 
 
-@pytest.mark.parametrize("which", [pytest.param("leader", marks=pytest.mark.longest), "follower"])
+@pytest.mark.parametrize(
+    "which", [pytest.param("leader", marks=pytest.mark.longest), pytest.param("follower", marks=pytest.mark.slowest)]
+)
 async def test_a_fourth_node_comes_in_catches_up_votes_and_takes_the_place_of_one_that_is_removed(
     tmp_path: Path, which: str
 ) -> None:
-    async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 4, pause_s=0.02) as load:
+    async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 4, pause_s=0.05) as load:
         await load.more_acknowledged(2 * (ENTRIES + TAIL))
         async with fourth(cluster) as url:
             await is_a(cluster, "applicants", "n4")
@@ -110,7 +115,7 @@ async def test_a_fourth_node_comes_in_catches_up_votes_and_takes_the_place_of_on
 
 @pytest.mark.longest
 async def test_a_follower_that_was_away_takes_a_snapshot_from_a_leader_that_it_does_not_know(tmp_path: Path) -> None:
-    async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 4, pause_s=0.02) as load, fourth(cluster) as url:
+    async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 4, pause_s=0.05) as load, fourth(cluster) as url:
         leader = await cluster.leader()
         away = next(name for name in cluster.nodes if name != leader)
         cluster.signal(away, signal.SIGKILL)
@@ -136,7 +141,7 @@ async def test_a_lost_disk_heals_although_the_leader_is_none_of_those_that_it_as
 ) -> None:
     """An empty disk asks its seeds; n4 leads, which is no seed, and hears of it from them."""
     monkeypatch.setenv("RAFT_AUTO_MEMBERS", "n?")
-    async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 2, pause_s=0.02) as load, fourth(cluster) as url:
+    async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 2, pause_s=0.05) as load, fourth(cluster) as url:
         await is_a(cluster, "voters", "n4")
         there = await fourth_leads(cluster, url)
         wiped = next(name for name in cluster.nodes if name != there)
@@ -155,7 +160,7 @@ async def test_a_lost_disk_heals_although_the_leader_is_none_of_those_that_it_as
 
 @pytest.mark.longest
 async def test_one_that_was_removed_may_come_back_on_an_empty_disk(tmp_path: Path) -> None:
-    async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 2, pause_s=0.02) as load:
+    async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 2, pause_s=0.05) as load:
         async with fourth(cluster):
             await is_a(cluster, "applicants", "n4")
             await done(cluster, "add", "n4")
