@@ -10,8 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 REAL_PROCESSES = ("cluster", "supervisor", "demo", "chaos", "client")
-"""Folders of tests that run nodes and look at how long something takes. Those of `outputs`, `cures` and others run nodes,
-too, and look at what is said: they are in the other half, so that both end together."""
+"""Folders of tests that run nodes and look at how long something takes. Those of `outputs`, `cures` and others run
+nodes, too, and look at what is said: they are in the other half, so that both end together."""
 
 
 def main(arguments: list[str]) -> int:

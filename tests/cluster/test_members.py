@@ -1,6 +1,7 @@
 """Members change under load, with real processes: a lost disk, a fourth node, one that is removed.
 
-A disk that heals is in `make test`, as is a cluster that grows and shrinks (test_local_members.py); the rest takes long.
+A disk that heals is in `make test`, as is a cluster that grows and shrinks (test_local_members.py); the rest takes
+long.
 """
 
 import shutil
