@@ -29,8 +29,8 @@ FEW = (
 
 
 def walk(*kinds: str, every: bool = False) -> pytest.MarkDecorator:
-    """A few paths with all `kinds`; the others with the first of them, in `make test` where `every` path shall be walked
-    there, else in `make test-slow`; all with all in `make test-long`."""
+    """A few paths with all `kinds`; the others with the first of them, in `make test` where it shall walk `every` path,
+    else in `make test-slow`; all with all in `make test-long`."""
     return pytest.mark.parametrize(("path", "kind"), list(_pairs(kinds, every)))
 
 
