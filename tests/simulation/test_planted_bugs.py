@@ -269,7 +269,7 @@ NOTICED_BY: dict[Plant, int] = {
     believe_frames_whatever_their_checksum_says: 4,
     lead_on_with_a_silent_disk: 5,
     keep_reads_that_ran_out_of_time: 5,
-    count_learners: 41,
+    count_learners: 16,
     forget_the_configuration_before_when_a_change_is_truncated: 3,
 }
 """Seeds of worlds that noticed a bug which few notice: tried first, to save time. Any other world will do as well."""

@@ -21,7 +21,7 @@ from tests.simulation.batch import play_worlds, replay
 SLOWEST = pytest.mark.slowest
 FIXED_SEEDS = range(1, 31)
 FEW_SEEDS = range(1, 11)
-FRESH_SEEDS = 4
+FRESH_SEEDS = 2
 MORE_FRESH_SEEDS = 20
 FAULTS_AND_ORDERS = 28
 FAULTS_OF_FEW_MIN = 24
@@ -45,6 +45,7 @@ def _run_all(seeds: Iterable[int], kind: str = "world") -> tuple[Counter[str], C
     return faults, outcomes
 
 
+@pytest.mark.timeout(300)
 def test_a_few_fixed_worlds_hold_and_are_hit_and_served() -> None:
     faults, outcomes = _run_all(FEW_SEEDS)
     changing, of_changes = _run_all(FEW_SEEDS, "members")
@@ -92,8 +93,8 @@ def test_of_two_processes_of_one_name_and_words_seconds_late_at_most_one_cluster
 @pytest.mark.parametrize(
     ("seed", "kind"),
     [
-        (7, "world"),
-        (5, "members"),
+        (2, "world"),
+        (7, "members"),
         pytest.param(11, "world", marks=SLOWEST),
         pytest.param(3, "births", marks=SLOWEST),
     ],
