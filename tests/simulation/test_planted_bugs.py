@@ -272,10 +272,20 @@ NOTICED_BY: dict[Plant, int] = {
     count_learners: 16,
     forget_the_configuration_before_when_a_change_is_truncated: 3,
 }
-"""Seeds of worlds that noticed a bug which few notice: tried first, to save time. Any other world will do as well."""
+"""Seeds of worlds that noticed a bug which few notice: tried first, to save time. Any other world will do as well, but
+a change of what a world does may make it take a minute to find: these are in `make test-slow`."""
 
 
-@pytest.mark.parametrize("plant", [*PLANTS, *OF_MEMBERS], ids=lambda plant: plant.__name__)
+def _each() -> list[Any]:
+    """Every plant, and those which few worlds notice for `make test-slow`."""
+    return [
+        pytest.param(plant, marks=pytest.mark.slowest if plant in NOTICED_BY else (), id=plant.__name__)
+        for plant in (*PLANTS, *OF_MEMBERS)
+    ]
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("plant", _each())
 def test_a_planted_bug_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     assert agreed([1, 2, 3]) == 2
     plant(monkeypatch)
