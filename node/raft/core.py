@@ -227,6 +227,11 @@ class Raft:
         return self._state.leader
 
     @property
+    def takes_writes(self) -> bool:
+        """Whether it leads, and does not hand over."""
+        return self._state.role is Role.LEADER and self._state.transfer is None
+
+    @property
     def commit(self) -> int:
         return self._state.commit
 
