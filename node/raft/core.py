@@ -102,9 +102,9 @@ class Raft:
             case Receive(sender, message):
                 receiving.receive(state, sender, message, now)
             case PeerUp():
-                evidence.on_peer_up(state, event)
+                evidence.on_peer_up(state, event, now)
             case PeerGone():
-                evidence.on_peer_gone(state, event, now)
+                election.on_peer_gone(state, event, now)
             case Propose():
                 replication.on_propose(state, event, now)
             case Read(requests):
