@@ -59,7 +59,7 @@ def steps(events: Sequence[Mapping[str, Any]], killed_us: int, first_write_us: i
         elif kind == "leader-gone":
             at.setdefault("leader gone", when)
         elif kind == "election" and when <= at["won"]:
-            at["asks" if detail["phase"] == "pre-vote" else "may win"] = when
+            at["asks" if detail["phase"] == "pre-vote" else "may win"] = when  # the last campaign is the one that won
         elif kind == "progress" and detail["to"] == "replicate":
             held.append(when)
     others = won["detail"]["voters"] // 2

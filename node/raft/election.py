@@ -35,7 +35,13 @@ def on_gone_deadline(state: State, now: int) -> None:
         _start_vote(state, now)  # it had to wait: see `evidence.must_wait`
         return
     evidence.asks(state, now)
-    campaign(state, now, "the leader's process is gone")
+    if state.role is Role.PRE_CANDIDATE and state.candidacy is not None:
+        # In the same campaign, since an answer that is on its way is as good as a new one; but whoever promised its vote
+        # may have heard the leader since.
+        state.candidacy.votes = {state.me: True}
+        _ask_for_pre_votes(state)
+    else:
+        campaign(state, now, "the leader's process is gone")
 
 
 def on_peer_gone(state: State, event: PeerGone, now: int) -> None:
@@ -50,10 +56,7 @@ def campaign(state: State, now: int, reason: str = "election timeout") -> None:
     """First phase: PreVote keeps a server that cannot win from disturbing the term of those that work."""
     become_pre_candidate(state, now, reason)
     state.trace("election", phase="pre-vote", campaign=state.campaign)
-    request = PreVote(state.term + 1, state.log.last_index, state.log.last_term, state.campaign)
-    for peer in state.configuration.voters:
-        if peer.name != state.identity.name:
-            state.send(peer.name, request)
+    _ask_for_pre_votes(state)
     _count(state, now)
 
 
@@ -211,6 +214,13 @@ def _start_vote(state: State, now: int) -> None:
         return
     become_candidate(state, now)
     _ask_for_votes(state, transfer=False)
+
+
+def _ask_for_pre_votes(state: State) -> None:
+    request = PreVote(state.term + 1, state.log.last_index, state.log.last_term, state.campaign)
+    for peer in state.configuration.voters:
+        if peer.name != state.identity.name:
+            state.send(peer.name, request)
 
 
 def _ask_for_votes(state: State, transfer: bool) -> None:

@@ -272,6 +272,21 @@ def test_refusals_do_not_end_a_campaign_on_evidence_and_later_grants_win_it() ->
     assert receivers(server.receive("e", PreVoteReply(2, True, asked.campaign)), Vote) == ["b", "c", "d", "e"]
 
 
+def test_it_asks_all_again_in_the_same_campaign_and_counts_what_was_on_its_way_but_not_what_was_promised() -> None:
+    server = following()
+    server.step(GONE)
+    asked = sent(server.deadline(), PreVote)[0]
+    server.receive("c", PreVoteReply(1, False, asked.campaign))
+    server.receive("d", PreVoteReply(2, True, asked.campaign))
+    again = server.deadline()
+    assert receivers(again, PreVote) == ["b", "c", "d", "e"]
+    assert sent(again, PreVote)[0].campaign == asked.campaign
+    server.receive("e", PreVoteReply(2, True, asked.campaign))
+    assert server.role() is Role.PRE_CANDIDATE, "d may have heard the leader since"
+    server.receive("c", PreVoteReply(2, True, asked.campaign))
+    assert server.role() is Role.CANDIDATE, "an answer to the first question counts"
+
+
 def test_without_evidence_refusals_end_a_campaign() -> None:
     server = following()
     asked = sent(server.deadline(), PreVote)[0]
@@ -299,7 +314,7 @@ def test_it_asks_a_few_times_with_a_turn_of_the_others_between_and_then_waits_fo
         asked = sent(server.deadline(), PreVote)[0]
         for voter in "cde":  # they do not know yet, or do not agree
             server.receive(voter, PreVoteReply(1, False, asked.campaign))
-    assert waits == [0, *[SLOT_US * 4] * (TRIES - 1), ELECTION_MIN_US]
+    assert waits == [0, *[SLOT_US * 4] * (TRIES - 1), ELECTION_MIN_US - SLOT_US * 4 * (TRIES - 1)]
 
 
 def test_who_promised_a_vote_gives_way_for_an_election_timeout() -> None:

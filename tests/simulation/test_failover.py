@@ -16,6 +16,8 @@ from node.simulation.world import SETTINGS, World
 
 SEEDS = range(1, 13)
 SETTLED_US = 3_000_000
+BETWEEN_US = 80_000
+"""So long before a heartbeat, and so long that the one before is answered."""
 CLOSED_US = 1_000_000
 BRIEFLY_US = 30_000
 
@@ -34,7 +36,14 @@ class Calm(World):
         for server in self.servers:
             server.start()
         self.scheduler.run_until(SETTLED_US)
+        self.pass_us(SETTINGS.heartbeat_us, self._between_heartbeats)
         return self.leader()
+
+    def _between_heartbeats(self) -> bool:
+        """What is lost with the links is then no heartbeat; the want of two makes an election, as ever."""
+        driver = self.leader().driver
+        assert driver is not None
+        return abs(driver.core.timers(self.scheduler.now())["heartbeat"] - BETWEEN_US) < 5_000
 
     def leader(self) -> Server:
         (leads,) = (server for server in self.servers if server.leads)
