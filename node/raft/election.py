@@ -36,7 +36,7 @@ def on_gone_deadline(state: State, now: int) -> None:
         return
     evidence.asks(state, now)
     if state.role is Role.PRE_CANDIDATE and state.candidacy is not None:
-        # In the same campaign, since an answer that is on its way is as good as a new one; but whoever promised its vote
+        # In the same campaign, since an answer that is on its way is as good as a new one; but who promised its vote
         # may have heard the leader since.
         state.candidacy.votes = {state.me: True}
         _ask_for_pre_votes(state)
