@@ -47,9 +47,8 @@ def on_gone_deadline(state: State, now: int) -> None:
 def on_peer_gone(state: State, event: PeerGone, now: int) -> None:
     """The links say that a process is gone; who asked a moment too early, if it was the leader, is answered anew."""
     evidence.on_peer_gone(state, event, now)
-    if evidence.says_gone(state):
-        for candidate, message in evidence.refused_lately(state, now):
-            on_pre_vote(state, candidate, message, now)
+    for candidate, message in evidence.refused_lately(state, now):
+        on_pre_vote(state, candidate, message, now)
 
 
 def campaign(state: State, now: int, reason: str = "election timeout") -> None:

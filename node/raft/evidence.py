@@ -72,9 +72,9 @@ def refuses(state: State, candidate: Member, message: PreVote, now: int) -> None
 
 
 def refused_lately(state: State, now: int) -> list[tuple[Member, PreVote]]:
-    """Whom to answer anew, now that this server saw the end of its leader itself. Nobody for long: who asked in vain
-    before that end, as servers do that are cut off, would be given way to."""
-    period, refused = state.settings.election_min_us, state.evidence.refused
+    """Whom to answer anew, where this server saw the end of its leader itself. Not who asked long before that end, as
+    servers do that are cut off: it would be given way to."""
+    period, refused = state.settings.election_min_us, state.evidence.refused if says_gone(state) else {}
     return [(candidate, message) for candidate, (message, at) in refused.items() if now - at < period]
 
 

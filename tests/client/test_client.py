@@ -113,7 +113,7 @@ async def test_where_a_node_is_gone_each_other_is_tried_at_once_and_none_twice(
         waits.extend([seconds] if seconds else [])  # the HTTP library gives way to others
         await sleep(0)
 
-    monkeypatch.setattr(module.asyncio, "sleep", noted)
+    monkeypatch.setattr(asyncio, "sleep", noted)
     async with (
         breaking(gone) as one,
         breaking(gone) as two,
