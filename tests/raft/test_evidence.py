@@ -299,9 +299,9 @@ def test_who_goes_on_is_not_held_up_by_what_it_promised_to_one_behind_it() -> No
     server = following()
     server.step(GONE)
     asked = sent(server.deadline(), PreVote)[0]
-    assert grants(server, "e")
     for voter in "cd":
         server.receive(voter, PreVoteReply(2, True, asked.campaign))
+    assert grants(server, "e")
     assert in_us(server) == WAIT_US
 
 
