@@ -99,7 +99,7 @@ def test_writes_that_survivors_get_meanwhile_are_done_by_the_next_leader_and_non
 
 
 def test_a_write_goes_to_the_next_leader_with_its_first_entry() -> None:
-    """One that waits on the node that wins is committed together with the no-op: by one message to each follower."""
+    """One that waits on the node that wins comes right behind the no-op, whoever else wants to write."""
     world = Calm(1)
     leader = world.settle()
     leader.kill()
