@@ -16,7 +16,19 @@ from node.raft.messages import (
     VoteReply,
 )
 from node.raft.types import Entry, EntryKind, Role
-from tests.raft.bench import Server, candidate, commands, follower, leader, log_of, member, of, promised, receivers, sent
+from tests.raft.bench import (
+    Server,
+    candidate,
+    commands,
+    follower,
+    leader,
+    log_of,
+    member,
+    of,
+    promised,
+    receivers,
+    sent,
+)
 
 
 def test_the_leader_appends_the_command_and_sends_it_to_every_other_server() -> None:
