@@ -29,7 +29,8 @@ class BetweenLeaders:
     """Every write that is held leaves once: offered anew, or refused as it was before."""
 
     def __init__(self) -> None:
-        self._held: list[tuple[PendingWrite, NotProposed]] = []
+        self.held: list[tuple[PendingWrite, NotProposed]] = []
+        """To look at whether there is anything, in every turn."""
         self._bytes = 0
         self._until_us: int | None = None
         self._asked_us = 0
@@ -38,7 +39,7 @@ class BetweenLeaders:
         self._again_us: int | None = None
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self.held)
 
     def hold(self, write: PendingWrite, refusal: NotProposed, now: int) -> bool:
         """Whether `write`, which was refused, waits now."""
@@ -48,11 +49,11 @@ class BetweenLeaders:
             self._until_us = now + HELD_US
         self._asked_us = now
         size_bytes = len(write.data)
-        full = len(self._held) >= HELD_WRITES_MAX or (self._held and self._bytes + size_bytes > HELD_BYTES_MAX)
+        full = len(self.held) >= HELD_WRITES_MAX or (self.held and self._bytes + size_bytes > HELD_BYTES_MAX)
         until_us = min(self._until_us, write.deadline_us)
         if full or now >= until_us:
             return False
-        self._held.append((write, refusal))
+        self.held.append((write, refusal))
         self._bytes += size_bytes
         self._due_us = earliest(self._due_us, until_us)
         return True
@@ -69,11 +70,11 @@ class BetweenLeaders:
         """Whether somebody is to be asked again."""
         if self._again_us is not None and now >= self._again_us:
             self._again_us = None
-        return bool(self._held) and self._again_us is None
+        return bool(self.held) and self._again_us is None
 
     def take_all(self) -> list[PendingWrite]:
         """They wait no more: offer each of them."""
-        held, self._held = self._held, []
+        held, self.held = self.held, []
         self._bytes, self._due_us = 0, None
         return [write for write, _ in held]
 
@@ -83,19 +84,19 @@ class BetweenLeaders:
             return []
         self._asked_us = now
         ends_us = now if self._until_us is None else self._until_us
-        late = [one for one in self._held if now >= min(ends_us, one[0].deadline_us)]
-        self._held = [one for one in self._held if now < min(ends_us, one[0].deadline_us)]
-        self._bytes = sum(len(write.data) for write, _ in self._held)
-        self._due_us = min((min(ends_us, write.deadline_us) for write, _ in self._held), default=None)
+        late = [one for one in self.held if now >= min(ends_us, one[0].deadline_us)]
+        self.held = [one for one in self.held if now < min(ends_us, one[0].deadline_us)]
+        self._bytes = sum(len(write.data) for write, _ in self.held)
+        self._due_us = min((min(ends_us, write.deadline_us) for write, _ in self.held), default=None)
         return late
 
     @property
     def deadline(self) -> int | None:
         """When one has waited too long, or somebody is to be asked again; None: none waits."""
-        return earliest(self._due_us, self._again_us) if self._held else None
+        return earliest(self._due_us, self._again_us) if self.held else None
 
     def drain(self) -> list[tuple[PendingWrite, NotProposed]]:
         """Take away and return everything: the node stops."""
-        held, self._held = self._held, []
+        held, self.held = self.held, []
         self._bytes, self._due_us = 0, None
         return held

@@ -111,6 +111,7 @@ class Driver:
             lambda: core.leader,
             self._silent_disk,
         )
+        self._between = self._requests.between
         self._forwarding.not_taken = self._requests.not_taken
         self._forwarding.not_taken_by_leader = self._requests.not_taken_by_leader
         self._relaying = Relaying(boot, self._answers, self._send, hooks, self.counts)
@@ -160,7 +161,7 @@ class Driver:
                     events.append(item)
                 case Deadline() | PeerUp():
                     events.append(item)
-        if self._requests.waits_for_leader and (self._has_leader or self._may_win(events)):
+        if self._between.held and self._requests.waits_for_leader and (self._has_leader or self._may_win(events)):
             self._requests.offer(proposals)
         if proposals:
             events.append(Propose(tuple(proposals)))
@@ -317,7 +318,7 @@ class Driver:
             self._leader = self.core.leader
             if self._leader:
                 self._requests.leader_changed(self._leader, now)
-        if self._requests.waits_for_leader and self._has_leader:
+        if self._between.held and self._requests.waits_for_leader and self._has_leader:
             self._hooks.wake()
 
     @property

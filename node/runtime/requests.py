@@ -49,8 +49,8 @@ class Requests:
         self._pending = pending
         self._forwarding = forwarding
         self._replies = Replies()
-        self._between = BetweenLeaders()
-        self._parts: tuple[Sized, ...] = (pending, forwarding, answers, self._replies, self._between)
+        self.between = BetweenLeaders()
+        self._parts: tuple[Sized, ...] = (pending, forwarding, answers, self._replies, self.between)
         self._now = 0
         self._member = member
         self._leader = leader
@@ -76,7 +76,7 @@ class Requests:
     @property
     def deadline(self) -> int | None:
         """When one has waited too long; None: none waits."""
-        return earliest(self._pending.deadline, self._forwarding.deadline, self._between.deadline)
+        return earliest(self._pending.deadline, self._forwarding.deadline, self.between.deadline)
 
     def write(self, item: WantWrite, proposals: list[Proposal]) -> None:
         """Of a client of this node."""
@@ -118,26 +118,26 @@ class Requests:
 
     def not_taken(self, write: PendingWrite, refusal: NotProposed) -> None:
         """Nobody took it, and it was certainly not proposed: it waits for the next leader, or is refused."""
-        if not self._between.hold(write, refusal, self._now):
+        if not self.between.hold(write, refusal, self._now):
             write.reply(refusal)
 
     def not_taken_by_leader(self, write: PendingWrite, refusal: NotProposed) -> None:
         """Likewise, and it was the node that leads, as far as is known, which refused."""
-        self._between.refused_by_leader(self._now)
+        self.between.refused_by_leader(self._now)
         self.not_taken(write, refusal)
 
     @property
     def waits_for_leader(self) -> bool:
         """Whether a write waits that may be offered to a leader now."""
-        return self._between.may_be_offered(self._now)
+        return self.between.may_be_offered(self._now)
 
     def offer(self, proposals: list[Proposal]) -> None:
         """Propose what waited for a leader."""
-        proposals += map(self._proposal, self._between.take_all())
+        proposals += map(self._proposal, self.between.take_all())
 
     def leader_changed(self, leader: str, now: int) -> None:
         """Another leads: whoever led before answers soon, or never."""
-        self._between.leader_changed()
+        self.between.leader_changed()
         self._forwarding.leader_changed(leader, now)
 
     def _proposal(self, write: PendingWrite) -> Proposal:
@@ -150,7 +150,7 @@ class Requests:
         why = (self._silent_disk() if writes else "") or "no quorum confirmed it in time"
         for write in writes:
             write.reply(interrupted(write, why))
-        for write, refusal in self._between.expired(now):
+        for write, refusal in self.between.expired(now):
             write.reply(refusal)
         for _, read in reads:
             self._replies.add(read, ReadFailed("timeout", "no quorum confirmed a leader in time", self._leader()))
@@ -167,7 +167,7 @@ class Requests:
         writes, reads = self._pending.drain()
         for write in writes:
             write.reply(interrupted(write, "the node is stopping"))
-        for write, refusal in self._between.drain():
+        for write, refusal in self.between.drain():
             write.reply(refusal)
         for read in reads:
             read(ReadFailed("stopping", "the node is stopping"))

@@ -115,6 +115,7 @@ def test_a_server_stays_follower_while_it_hears_its_leader() -> None:
 def test_a_leader_sends_heartbeats_to_all_followers() -> None:
     """5.2: "Leaders send periodic heartbeats to all followers in order to maintain their authority"."""
     server = leader(count=5)
+    assert receivers(server.deadline(), Heartbeat)
     for _ in range(3):
         before = server.now
         effects = server.deadline()

@@ -245,7 +245,7 @@ def test_idle_followers_are_told_of_the_commit_without_waiting_for_a_heartbeat()
     """5.3: what nobody waits for may wait for the next entries to carry it; where none come, for a moment alone."""
     server = committed()
     due = server.raft.timers(server.now)["tell-commit"]
-    assert 0 < due <= server.raft.timers(server.now)["heartbeat"] / 10
+    assert 0 < due <= server.raft.timers(server.now)["heartbeat"] / 5
     effects = server.deadline()
     for peer in "bc":
         assert [(m.commit, m.entries) for m in sent(effects, Append, peer)] == [(3, ())]
