@@ -112,13 +112,13 @@ def _of(row: Failover) -> str:
 
 def _handover(report: "Report") -> Table:
     title = "the lead is handed over: longest pause between two acknowledged writes of a client"
-    columns = ("system", "nodes", "times", "p50 ms", "p99 ms", "max ms", "p50 ms before it", "refused")
+    columns = ("system", "nodes", "times", "p50 ms", "p99 ms", "max ms", "p50 ms before it", "refused", "failed")
     table = _table(title, *columns)
     for row in report.handover:
         stalls = sorted(row.stalls_ms)
         times = (f"{statistics.median(stalls):.0f}", f"{percentile(stalls, 0.99):.0f}", f"{stalls[-1]:.0f}")
         before = f"{statistics.median(row.stalls_before_ms):.0f}"
-        table.add_row(row.system, str(row.nodes), str(len(stalls)), *times, before, str(row.refused))
+        table.add_row(row.system, str(row.nodes), str(len(stalls)), *times, before, str(row.refused), str(row.failed))
     return table
 
 
