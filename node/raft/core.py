@@ -102,9 +102,9 @@ class Raft:
             case Receive(sender, message):
                 receiving.receive(state, sender, message, now)
             case PeerUp():
-                evidence.on_peer_up(state, event)
+                evidence.on_peer_up(state, event, now)
             case PeerGone():
-                evidence.on_peer_gone(state, event, now)
+                election.on_peer_gone(state, event, now)
             case Propose():
                 replication.on_propose(state, event, now)
             case Read(requests):
@@ -225,6 +225,11 @@ class Raft:
     def leader(self) -> str:
         """Who leads this term, as far as this server knows; empty where unknown."""
         return self._state.leader
+
+    @property
+    def takes_writes(self) -> bool:
+        """Whether it leads, and does not hand over."""
+        return self._state.role is Role.LEADER and self._state.transfer is None
 
     @property
     def commit(self) -> int:

@@ -46,7 +46,7 @@ def receive(state: State, sender: Member, message: RaftMessage, now: int) -> Non
     elif sender.name == state.identity.name or not isinstance(message, _OF_ANYBODY):
         _turn_away(state, sender)
         return
-    evidence.heard(state, sender.name)
+    evidence.heard(state, sender.name, now)
     if message.term > state.term and not _newer_term(state, sender, message, now):
         return
     if message.term < state.term and not _older_term(state, sender, message):

@@ -15,7 +15,7 @@ from node.raft.effects import Effect, Send, Trace
 from node.raft.errors import invariant
 from node.raft.leadership import Leadership
 from node.raft.log import RaftLog
-from node.raft.messages import Birth, RaftMessage
+from node.raft.messages import Birth, PreVote, RaftMessage
 from node.raft.settings import RaftSettings
 from node.raft.types import (
     UNBORN,
@@ -84,17 +84,21 @@ class OwnReads(msgspec.Struct):
 
 class Evidence(msgspec.Struct):
     """What the links say of the leader's process; see evidence.py. `gone`: the leader that is gone as far as this
-    server can see, empty: none is. `due_us`: when it campaigns for that reason, so often at most."""
+    server can see, empty: none is. `due_us`: when it campaigns for that reason, so often at most, or asks for votes,
+    not before `votes_from_us`. `refused`: who was refused a pre-vote for the leader's sake, what it asked, and when."""
 
     boots: dict[str, str] = msgspec.field(default_factory=dict)
     """By name: the process that said hello last."""
     gone: str = ""
     due_us: int | None = None
     tries_left: int = 0
+    votes_from_us: int = 0
+    refused: dict[Member, tuple[PreVote, int]] = msgspec.field(default_factory=dict)
 
     def forget(self) -> None:
         """It was about a leader who lives, or a term that is over."""
         self.gone, self.due_us = "", None
+        self.refused.clear()
 
 
 class Transfer(msgspec.Struct):

@@ -120,16 +120,16 @@ MUTATIONS = (
     Mutation(
         "keep evidence after the leader was heard",
         "receiving.py",
-        "    evidence.heard(state, sender.name)\n",
+        "    evidence.heard(state, sender.name, now)\n",
         "",
     ),
     Mutation(
         "only heartbeats end evidence",
         "receiving.py",
-        "    evidence.heard(state, sender.name)\n",
-        "    if isinstance(message, Heartbeat):\n        evidence.heard(state, sender.name)\n",
+        "    evidence.heard(state, sender.name, now)\n",
+        "    if isinstance(message, Heartbeat):\n        evidence.heard(state, sender.name, now)\n",
     ),
-    Mutation("keep evidence after the leader's hello", "evidence.py", "    heard(state, event.member.name)\n", ""),
+    Mutation("keep evidence after the leader's hello", "evidence.py", "    heard(state, event.member.name, now)\n", ""),
     Mutation(
         "any message ends evidence",
         "evidence.py",
@@ -168,9 +168,9 @@ MUTATIONS = (
     ),
     Mutation(
         "no wait for a leader that dials again",
-        "evidence.py",
-        "now + settings.gone_wait_us + _slots_us",
-        "now + _slots_us",
+        "election.py",
+        "        if result is Tally.WON and not evidence.must_wait(state, now):",
+        "        if result is Tally.WON:",
     ),
     Mutation(
         "all ask at one moment",
@@ -205,8 +205,71 @@ MUTATIONS = (
     Mutation(
         "everybody gives way",
         "evidence.py",
-        "    return voters.index(candidate) < voters.index(state.me)",
-        "    return True",
+        "    if asked and (candidate not in voters or voters.index(candidate) > voters.index(state.me)):",
+        "    if False:",
+    ),
+    Mutation(
+        "who goes on is held up by what it promised",
+        "evidence.py",
+        "    if asked and (candidate not in voters",
+        "    if evidence.due_us is not None:\n"
+        "        evidence.due_us = max(evidence.due_us, now + state.settings.election_min_us)\n"
+        "    if asked and (candidate not in voters",
+    ),
+    Mutation(
+        "a campaign outlives its evidence",
+        "evidence.py",
+        "        if state.role is Role.PRE_CANDIDATE:  # what",
+        "        if False:  # what",
+    ),
+    Mutation(
+        "refusals end a campaign on evidence",
+        "election.py",
+        "        elif result is Tally.LOST and not state.evidence.gone:",
+        "        elif result is Tally.LOST:",
+    ),
+    Mutation(
+        "what was promised before the leader was heard counts when it is asked again",
+        "election.py",
+        "        state.candidacy.votes = {state.me: True}\n",
+        "",
+    ),
+    Mutation(
+        "ask again in a new campaign",
+        "election.py",
+        "    if state.role is Role.PRE_CANDIDATE and state.candidacy is not None:",
+        "    if False:",
+    ),
+    Mutation(
+        "answer nobody anew",
+        "evidence.py",
+        "state.evidence.refused if says_gone(state) else {}",
+        "{}",
+    ),
+    Mutation("answer anew whoever asked long ago", "evidence.py", " if now - at < period]", "]"),
+    Mutation(
+        "remember what strangers asked",
+        "evidence.py",
+        "    if candidate in state.peers:\n        state.evidence.refused",
+        "    if True:\n        state.evidence.refused",
+    ),
+    Mutation(
+        "remember what was asked in another term",
+        "state.py",
+        '        self.gone, self.due_us = "", None\n        self.refused.clear()',
+        '        self.gone, self.due_us = "", None',
+    ),
+    Mutation(
+        "a heartbeat beside the first Append",
+        "leadership.py",
+        "        self.heartbeat_due_us = now + settings.heartbeat_us",
+        "        self.heartbeat_due_us = now",
+    ),
+    Mutation(
+        "a write before the noop",
+        "replication.py",
+        "        append_noop(state, lead, now)  # it was elected",
+        "        pass  # it was elected",
     ),
     Mutation(
         "evidence campaigns with a silent disk",
