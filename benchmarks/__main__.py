@@ -150,5 +150,6 @@ def _measure(
 
 
 if __name__ == "__main__":
-    sys.argv[0] = "python -m benchmarks"
-    typer.run(main)
+    app = typer.Typer(add_completion=False)
+    app.command()(main)
+    app(prog_name="python -m benchmarks")

@@ -80,7 +80,26 @@ def on_pre_vote(state: State, sender: Member, message: PreVote, now: int) -> Non
         become_follower(state, state.term, "", now, f"gives way to {sender.name}")
     term = state.term if reason else message.term
     # A refusal reveals our term, which may not be durable yet.
-    state.send_when_durable(sender.name, PreVoteReply(term, not reason, message.campaign))
+    state.send_when_durable(sender.name, PreVoteReply(term, not reason, message.campaign, *_out(state, sender)))
+
+
+def _out(state: State, sender: Member) -> tuple[int, int]:
+    """Where `sender` is known to be no member: only of what is committed may it be told. It was removed while it was
+    away, and nobody sends it the log; nobody needs it either, once a majority of the others holds the change."""
+    if not state.settled or sender in state.configuration.members:
+        return 0, 0
+    return state.commit, state.log.term_at(state.commit) or 0
+
+
+def on_left_out(state: State, sender: Member, message: PreVoteReply, now: int) -> None:
+    """A member says that this server is none any more: if that is later than what it knows, it campaigns no more."""
+    before = state.left_out
+    state.told_out = max(state.told_out, (message.out_term, message.out_index))
+    if before or not state.left_out:
+        return
+    state.trace("left-out", peer=sender.name, index=message.out_index)
+    if state.role in (Role.PRE_CANDIDATE, Role.CANDIDATE):
+        become_follower(state, state.term, "", now, f"{sender.name} says that it was removed")
 
 
 def on_pre_vote_reply(state: State, sender: Member, message: PreVoteReply, now: int) -> None:

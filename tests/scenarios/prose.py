@@ -63,7 +63,8 @@ def message(item: RaftMessage) -> str:
         case PreVote():
             text = f" last {item.last_index}/{item.last_term} campaign {item.campaign}"
         case PreVoteReply():
-            text = f" {_granted(item.granted)} campaign {item.campaign}"
+            out = f", and you are no member at {item.out_index}/{item.out_term}" if item.out_index else ""
+            text = f" {_granted(item.granted)} campaign {item.campaign}{out}"
         case Vote():
             text = f" last {item.last_index}/{item.last_term}{' transfer' if item.transfer else ''}"
         case VoteReply():

@@ -233,7 +233,8 @@ class Script:
         self.world.say(
             node,
             f"{s.role.value} term {s.term} vote {s.vote or '-'} leader {s.leader or '-'} commit {s.commit} "
-            f"applied {s.applied} durable {s.durable} last {s.last_index}/{s.last_term} deadline in {due}",
+            f"applied {s.applied} durable {s.durable} last {s.last_index}/{s.last_term} deadline in {due}"
+            + (", no member any more" if s.removed else ""),
         )
         for peer in s.peers:
             if peer.progress:
