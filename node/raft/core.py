@@ -248,6 +248,11 @@ class Raft:
     def configuration(self) -> Configuration:
         return self._state.configuration
 
+    @property
+    def left_out(self) -> bool:
+        """Whether a member has told it that it was removed while it was away."""
+        return self._state.left_out
+
     def entries(self, first: int, count: int) -> tuple[Entry, ...]:
         """At most `count` entries from `first` on; those before the base or not there yet are left out."""
         log = self._state.log

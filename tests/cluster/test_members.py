@@ -159,6 +159,32 @@ async def test_a_lost_disk_heals_although_the_leader_is_none_of_those_that_it_as
         await load.more_acknowledged(20)
 
 
+async def test_one_that_was_removed_while_it_was_down_learns_of_it_when_it_comes_back(tmp_path: Path) -> None:
+    async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 2) as load:
+        leader = await cluster.leader()
+        away = next(name for name in cluster.nodes if name != leader)
+        cluster.signal(away, signal.SIGKILL)
+        await done(cluster, "remove", away)
+        await load.more_acknowledged(20)
+        terms = {status["term"] for status in (await cluster.statuses()).values()}
+        await cluster.start_node(away)
+
+        async def says_so() -> bool:
+            status = await cluster.status(away)
+            return bool(status and status["removed"] and "was removed" in status["waiting_for"])
+
+        await cluster.until(says_so, f"{away} says that it was removed")
+        await load.more_acknowledged(20)
+        code, out = await members(cluster, "list")
+        assert (code, away in out) == (0, False), out
+        async with cluster.http.post(f"{cluster.url(away)}/commands/trigger_election") as answer:
+            assert (answer.status, "was removed" in await answer.text()) == (409, True)
+        assert {status["term"] for status in (await cluster.statuses()).values()} == terms, "it disturbed the others"
+        for writer in load.writers:
+            writer.stopped = True
+        await load.nothing_is_lost()
+
+
 @pytest.mark.longest
 async def test_one_that_was_removed_may_come_back_on_an_empty_disk(tmp_path: Path) -> None:
     async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 2, pause_s=0.05) as load:

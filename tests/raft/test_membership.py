@@ -259,9 +259,12 @@ def test_a_word_from_before_what_it_knows_is_none(index: int, term: int) -> None
     assert not server.raft.status(server.now).removed
 
 
-def test_a_change_that_came_to_nothing_is_no_reason_to_go_on() -> None:
+@pytest.mark.parametrize("with_voters", ["abcd", "bc"])
+def test_a_change_that_came_to_nothing_is_no_reason_to_go_on(with_voters: str) -> None:
     """It stands later in its log, but of an older term than what is committed: it never will be."""
-    assert told_out(2, 3, *commands(2, [1]), change(3, 2, of_names("abcd"))).raft.status(0).removed
+    server = told_out(2, 3, *commands(2, [1]), change(3, 2, of_names(with_voters)))
+    assert server.raft.status(0).removed
+    assert not sent(server.pass_time(3 * ELECTION_MAX_US), PreVote)
 
 
 def test_who_is_let_in_again_takes_part_again() -> None:
