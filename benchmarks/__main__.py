@@ -7,7 +7,6 @@ measure by itself.
 import os
 import platform
 import shutil
-import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
