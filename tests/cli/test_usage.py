@@ -21,7 +21,7 @@ BAD = {
     "--speed": "warp", "--if-match": "newest", "--url": "ftp://n1", "--target": "mars", "--duration": "soon",
     "--seed": "-1", "--times": "0", "--every": "soon", "--mode": "softly", "--within": "soon", "--split": "half",
     "--kind": "flat",
-    "--without": "everything",
+    "--without": "everything", "--peer": "n3", "--client-url": "n3:8003",
 }  # fmt: skip
 """By option, a value that no command takes."""
 FREE = {

@@ -54,9 +54,10 @@ async def done(cluster: Cluster, *words: str) -> None:
 
 
 @asynccontextmanager
-async def fourth(cluster: Cluster, log_name: str = "n4.log") -> AsyncIterator[str]:
-    """A node n4 beside the cluster, on an empty disk; its URL."""
-    base = free_base_port(2)
+async def fourth(cluster: Cluster, log_name: str = "n4.log", moved: bool = False) -> AsyncIterator[str]:
+    """A node n4 beside the cluster, on an empty disk, or on that of the one before; its URL. Its peer port is the one
+    after that; `moved`: none that it had."""
+    base = free_base_port(4) + (2 if moved else 0)
     seeds = ",".join(f"{seed}={node['peer']}" for seed, node in cluster.nodes.items())
     with (cluster.folder / log_name).open("wb") as stderr:
         process = await asyncio.create_subprocess_exec(

@@ -7,10 +7,11 @@ long.
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.cluster.changing import done, fourth, fourth_leads, is_a, members, status_at
+from tests.cluster.changing import done, fourth, fourth_leads, is_a, known, members, status_at
 from tests.cluster.harness import Cluster, running_cluster
 from tests.cluster.oracle import Load
 
@@ -157,6 +158,38 @@ async def test_a_lost_disk_heals_although_the_leader_is_none_of_those_that_it_as
         await cluster.until(votes_again, f"{wiped} is a voter with its new disk")
         assert (await status_at(cluster, url))["role"] == "leader"
         await load.more_acknowledged(20)
+
+
+async def test_one_that_moved_to_another_port_is_followed_once_the_members_are_told(tmp_path: Path) -> None:
+    async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 2) as load:
+        async with fourth(cluster, "before.log"):
+            await is_a(cluster, "applicants", "n4")
+            await done(cluster, "add", "n4")
+            await done(cluster, "promote", "n4")
+        async with fourth(cluster, "moved.log", moved=True) as url:
+            port = int(url.rpartition(":")[2]) + 1
+            await load.more_acknowledged(20)
+            code, out = await members(cluster, "update", "n4", "--client-url", url)
+            assert code == 0, out
+            told = await told_of(cluster, "n4")
+            assert (told["client_url"], told["address"].endswith(f":{port}")) == (url, False)
+            await done(cluster, "update", "n4", "--peer", f"127.0.0.1:{port}")
+            told = await told_of(cluster, "n4")
+            assert (told["client_url"], told["address"]) == (url, f"127.0.0.1:{port}")
+            commit = (await cluster.statuses())[await cluster.leader()]["commit"]
+
+            async def has_caught_up() -> bool:
+                return bool((await status_at(cluster, url)).get("applied", 0) >= commit)
+
+            await cluster.until(has_caught_up, "n4 has the log at its new address")
+        code, out = await members(cluster, "update", "n9", "--peer", "127.0.0.1:9")
+        assert (code, "n9 is no member" in out) == (1, True), out
+
+
+async def told_of(cluster: Cluster, name: str) -> dict[str, Any]:
+    """What the leader's `/members` says of that voter."""
+    body = await known(cluster, await cluster.leader())
+    return dict(next(voter for voter in body["voters"] if voter["name"] == name))
 
 
 async def test_one_that_was_removed_while_it_was_down_learns_of_it_when_it_comes_back(tmp_path: Path) -> None:
