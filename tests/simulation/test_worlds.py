@@ -28,6 +28,8 @@ FAULTS_OF_FEW_MIN = 24
 """How many of them ten worlds of each kind have in them at least."""
 FIXED_BIRTHS = 12
 FEW_BIRTHS = 4
+FIXED_SURVIVORS = (3, 7, 9, 10, 13)
+FEW_SURVIVORS = (7, 13)
 
 # From Python 3.12 on, forking warns where the framework's threads are about; a world touches none of them
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -90,6 +92,21 @@ def test_of_two_processes_of_one_name_and_words_seconds_late_at_most_one_cluster
     assert outcomes["writes done"] >= 4 * worlds, outcomes
 
 
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("seeds", [FEW_SURVIVORS, pytest.param(FIXED_SURVIVORS, marks=SLOWEST)], ids=len)
+def test_what_is_left_of_a_cluster_goes_on_with_all_that_it_knew_and_old_disks_do_nothing(
+    seeds: tuple[int, ...],
+) -> None:
+    _, outcomes = _run_all(seeds, "survivors")
+    for case in (
+        "committed entries that only lost disks held",
+        "entries kept that nobody knew to be committed",
+        "old disks that came back",
+    ):
+        assert outcomes[case] > 0, outcomes
+    assert outcomes["changes of members committed"] >= 4 * len(seeds), outcomes
+
+
 @pytest.mark.parametrize(
     ("seed", "kind"),
     [
@@ -97,6 +114,7 @@ def test_of_two_processes_of_one_name_and_words_seconds_late_at_most_one_cluster
         (7, "members"),
         pytest.param(11, "world", marks=SLOWEST),
         pytest.param(3, "births", marks=SLOWEST),
+        pytest.param(7, "survivors", marks=SLOWEST),
     ],
 )
 def test_the_same_seed_gives_the_same_bytes_in_another_process(seed: int, kind: str) -> None:

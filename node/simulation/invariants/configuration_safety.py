@@ -35,6 +35,11 @@ class ConfigurationSafety:
         """Whether a leader has ever made a change."""
         return bool(self._changes)
 
+    def founded(self, configuration: Configuration) -> None:
+        """The cluster begins with these members, at the end of what is committed."""
+        self._birth = self.last = configuration
+        self._looked = len(self._history.committed)
+
     def appended(self, name: str, entry: Entry) -> None:
         """A leader made an entry that nobody had before. Call when it is known what is committed by now."""
         if entry.kind is not EntryKind.CONFIGURATION:
