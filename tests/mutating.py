@@ -34,9 +34,7 @@ def anchors(mutation: Mutation, room: str) -> int:
     return (ROOT / room / mutation.file).read_text().count(mutation.right)
 
 
-def passes(
-    mutation: Mutation | None, room: str, tests: str, files: Iterable[str], beside: Iterable[str] = ()
-) -> str:
+def passes(mutation: Mutation | None, room: str, tests: str, files: Iterable[str], beside: Iterable[str] = ()) -> str:
     """Run `files` of the folder `tests` on a copy with `mutation` in the folder `room` (None: an unchanged copy).
     `beside`: other folders of tests that these need.
 

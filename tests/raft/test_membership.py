@@ -390,6 +390,18 @@ def test_a_new_member_has_one_election_timeout_to_answer_before_it_counts_as_sil
     assert server.role() is Role.FOLLOWER
 
 
+@pytest.mark.parametrize(("answering", "leads"), [("de", False), ("b", True)])
+def test_learners_count_for_nothing_in_whether_a_leader_is_heard(answering: str, leads: bool) -> None:
+    server = leader()
+    inject(server, of_names("abc", "de"))
+    until = server.now + 3 * ELECTION_MAX_US
+    while server.role() is Role.LEADER and server.now < until:
+        server.deadline()
+        for peer in answering:
+            server.receive(peer, HeartbeatReply(2))
+    assert (server.role() is Role.LEADER) == leads
+
+
 def test_a_leader_that_is_removed_leads_on_and_counts_itself_no_more() -> None:
     """Thesis 4.2.2: it manages a cluster that does not include itself, and does not count itself in majorities."""
     server = leader()

@@ -1,6 +1,6 @@
 """A simulator that never fails proves nothing: each bug planted here must be found within a few worlds."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,7 +29,7 @@ from node.simulation.world import World
 from node.storage import founding
 from node.storage.recovery import Recovered
 from node.storage.spool import Spool
-from node.survivors import CannotGoOn, Position, Survivor
+from node.survivors import Survivor
 from node.transport import codec
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -240,18 +240,6 @@ def let_a_new_disk_vote_as_the_old_one_did(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(changes, "_require_living_quorum", lambda *_: None)
 
 
-def let_the_longest_log_go_on(patch: pytest.MonkeyPatch) -> None:
-    """Without a look at terms, nor at what is known to be committed."""
-
-    def going_on(found: Survivor, positions: Mapping[str, Position]) -> list[str]:
-        last = max(at.end.index for at in positions.values())
-        if found.position.end.index < last:
-            raise CannotGoOn("", leave_out=False)
-        return [other for other, at in positions.items() if at.end.index == last]
-
-    patch.setattr(survivors, "going_on", going_on)
-
-
 def let_any_survivor_go_on(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(survivors, "going_on", lambda found, positions: [found.member.name])
 
@@ -309,7 +297,6 @@ OF_MEMBERS: list[Plant] = [
     let_a_new_disk_vote_as_the_old_one_did,
 ]
 OF_SURVIVORS: list[Plant] = [
-    let_the_longest_log_go_on,
     let_any_survivor_go_on,
     go_on_without_what_is_not_known_to_be_committed,
     go_on_under_the_old_clusters_id,
@@ -323,7 +310,6 @@ NOTICED_BY: dict[Plant, int] = {
     keep_reads_that_ran_out_of_time: 5,
     count_learners: 16,
     forget_the_configuration_before_when_a_change_is_truncated: 3,
-    let_the_longest_log_go_on: 11,
     let_any_survivor_go_on: 4,
 }
 """Seeds of worlds that noticed a bug which few notice: tried first, to save time. Any other world will do as well, but
