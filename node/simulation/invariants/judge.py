@@ -52,7 +52,7 @@ class Invariants:
 
     def founded(self, base: Base, now: int) -> None:
         """What is judged is a cluster that begins with a state, not with a birth: all up to `base` is committed."""
-        self.history.committed += [Entry(index, base.term, EntryKind.NOOP) for index in range(1, base.index + 1)]
+        self.history.committed += [Entry(index, base.term, EntryKind.WRITE) for index in range(1, base.index + 1)]
         self.configurations.founded(base.configuration)
         self.birth.cluster_id = base.cluster_id
         self._times.founded(base, now)
