@@ -5,15 +5,16 @@ The store counts the writes to a key (`version`), so what was done twice shows.
 
 import asyncio
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from raftclient import RaftClient, RevisionMismatch
 from tests.client.losing import Lost, losing, nothing
-from tests.cluster.changing import raft_node
-from tests.cluster.harness import Cluster, running_cluster
+from tests.cluster.harness import Cluster, raft_node, running_cluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -35,10 +36,11 @@ def urls(cluster: Cluster) -> list[str]:
 async def row(cluster: Cluster, key: str) -> dict[str, Any]:
     """What the list of keys says of that one: its revisions and version."""
     for url in urls(cluster):
-        async with cluster.http.get(f"{url}/kv/?prefix={key}") as answer:
-            if answer.status == 200:
-                (found,) = (await answer.json())["keys"]
-                return dict(found)
+        with suppress(aiohttp.ClientConnectorError):
+            async with cluster.http.get(f"{url}/kv/?prefix={key}") as answer:
+                if answer.status == 200:
+                    (found,) = (await answer.json())["keys"]
+                    return dict(found)
     raise AssertionError("no node reads")
 
 
