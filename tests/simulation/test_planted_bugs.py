@@ -313,7 +313,7 @@ NOTICED_BY: dict[Plant, int] = {
     keep_reads_that_ran_out_of_time: 5,
     count_learners: 16,
     forget_the_configuration_before_when_a_change_is_truncated: 3,
-    let_any_survivor_go_on: 4,
+    let_any_survivor_go_on: 21,
 }
 """Seeds of worlds that noticed a bug which few notice: tried first, to save time. Any other world will do as well."""
 OFTEN_ENOUGH = (truncate_on_every_append, vote_and_acknowledge_before_the_disk)
