@@ -9,6 +9,7 @@ import platform
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,12 +19,12 @@ import psutil
 import typer
 from rich.console import Console
 
-from benchmarks import show
+from benchmarks import show, sizes
 from benchmarks.measure import Failover, Figure, Footprint, ceiling, failover, fill, footprint, loads
 from benchmarks.systems import BenchmarkError, find_etcd, running
 
 CLIENTS = (1, 64, 256)
-PARTS = ("failover", "writes", "reads", "footprint")
+PARTS = ("failover", "writes", "reads", "footprint", "overwritten", "large")
 NODES, FAILOVER_NODES = 3, 5
 WARM_KEYS = 10_000
 """Keys that every cluster holds before it is measured: those that reads ask for."""
@@ -37,10 +38,36 @@ class Plan(msgspec.Struct, frozen=True):
     load_seconds: float
     idle_seconds: float
     keys: int
+    overwrites: int
+    large_keys: int
+    tail: int
+    """Entries after the snapshot of a large store. More than the 10,000 that a log keeps before a snapshot: else a new
+    disk would be given the log."""
+    snapshot_seconds: float
 
 
-FULL = Plan(kills=20, rounds=3, load_seconds=2.5, idle_seconds=10.0, keys=100_000)
-QUICK = Plan(kills=3, rounds=1, load_seconds=1.5, idle_seconds=3.0, keys=10_000)
+FULL = Plan(
+    kills=20,
+    rounds=3,
+    load_seconds=2.5,
+    idle_seconds=10.0,
+    keys=100_000,
+    overwrites=10,
+    large_keys=1_000_000,
+    tail=50_000,
+    snapshot_seconds=20.0,
+)
+QUICK = Plan(
+    kills=3,
+    rounds=1,
+    load_seconds=1.5,
+    idle_seconds=3.0,
+    keys=10_000,
+    overwrites=10,
+    large_keys=50_000,
+    tail=12_000,
+    snapshot_seconds=2.0,
+)
 
 
 class Report(msgspec.Struct):
@@ -54,6 +81,10 @@ class Report(msgspec.Struct):
     loads: list[Figure] = []
     failover: list[Failover] = []
     footprint: list[Footprint] = []
+    overwritten: list[sizes.Overwritten] = []
+    large: list[sizes.Large] = []
+    meanwhile: list[sizes.Meanwhile] = []
+    caught_up: list[sizes.CaughtUp] = []
 
 
 def machine(folder: Path) -> dict[str, Any]:
@@ -134,6 +165,23 @@ def _measure(
             out.print(f"{kind}: idle, then {plan.keys} keys ...", style="dim")
             with fresh(kind, "footprint", NODES) as system:
                 report.footprint.append(footprint(system, plan.idle_seconds, plan.keys))
+    _measure_sizes(report, parts, fresh, out)
+
+
+def _measure_sizes(report: Report, parts: list[str], fresh: Callable[[str, str, int], Any], out: Console) -> None:
+    plan = report.plan
+    if "overwritten" in parts:
+        out.print(f"ours: {plan.keys} keys, written {plan.overwrites} times ...", style="dim")
+        with fresh("ours", "overwritten", NODES) as system:
+            report.overwritten.append(sizes.overwritten(system, plan.keys, plan.overwrites))
+    if "large" in parts:
+        out.print(f"ours: {plan.large_keys} keys ...", style="dim")
+        with fresh("ours", "large", NODES) as system:
+            report.large.append(sizes.large(system, plan.large_keys, plan.tail))
+            out.print("ours: snapshots while 64 clients write ...", style="dim")
+            report.meanwhile.append(sizes.meanwhile(system, plan.large_keys, plan.snapshot_seconds, plan.rounds))
+            out.print("ours: a follower without its disk ...", style="dim")
+            report.caught_up.append(sizes.caught_up(system, plan.snapshot_seconds))
 
 
 if __name__ == "__main__":

@@ -90,10 +90,14 @@ class _Processes:
         if process is not None:
             process.send_signal(signal.SIGKILL)
 
+    def ended(self, node: int) -> None:
+        """Wait until it is gone."""
+        process = self._running[node]
+        if process is not None:
+            process.wait(STOP_SECONDS_MAX)
+
     def restart(self, node: int) -> None:
-        old = self._running[node]
-        if old is not None:
-            old.wait(STOP_SECONDS_MAX)
+        self.ended(node)
         with (self.folder / f"node-{node}.log").open("ab") as log:
             self._running[node] = subprocess.Popen(
                 self._commands[node], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._cwd
@@ -121,14 +125,14 @@ class Nodes(_Processes):
         self.version = ""
         ports = free_ports(2 * count)
         self.ports, peer_ports = ports[:count], ports[count:]
-        self._names = [f"n{number}" for number in range(1, count + 1)]
-        seeds = ",".join(f"{name}=127.0.0.1:{port}" for name, port in zip(self._names, peer_ports, strict=True))
+        self.names = [f"n{number}" for number in range(1, count + 1)]
+        seeds = ",".join(f"{name}=127.0.0.1:{port}" for name, port in zip(self.names, peer_ports, strict=True))
         commands = [
             [
                 *(sys.executable, "-m", "node.cli", "serve", "--name", name, "--seeds", seeds, "--port", str(port)),
                 *("--data-dir", str(folder / name), "--exit-with-parent"),
             ]
-            for name, port in zip(self._names, self.ports, strict=True)
+            for name, port in zip(self.names, self.ports, strict=True)
         ]
         super().__init__(folder, commands, source)
 
