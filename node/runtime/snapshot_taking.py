@@ -6,6 +6,7 @@ before it go. A tail of the log stays for followers that are a little behind: it
 whole state. It must not know what a chunk holds.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable
 
 import msgspec
@@ -26,11 +27,16 @@ WAITING_BYTES_MAX = 8 * 1024 * 1024
 RETRY_US = 10_000_000
 """After a snapshot that failed (a full disk, say): soon enough, and no load."""
 
+TAIL_SHARE = 4
+"""The tail before a snapshot has at most this part of what the log may hold. Counted in entries alone, 10,000 of 26 kB
+would fill all of it, and no snapshot would make room."""
+
 
 class SnapshotSettings(msgspec.Struct, frozen=True):
     """A snapshot is due when so much was applied since the last: `entries`, or `size_bytes` of them. Of a store that is
     larger than `size_bytes` it takes as many times more: what a snapshot costs grows with the store, and is to stay a
-    fraction of what the writes cost. `tail_entries` before it stay in the log, and `piece_bytes` of it are one message.
+    fraction of what the writes cost. `tail_entries` before it stay in the log, if they take no more than a part of it
+    (`TAIL_SHARE`), and `piece_bytes` of it are one message.
     """
 
     entries: int = 100_000
@@ -72,6 +78,7 @@ class SnapshotTaking:
         self._retry_us = 0
         self._result: tuple[SnapshotInfo | None, str] | None = None
         self._compacted = 0
+        self._tail_of = self._before_tail = 0
         self._wanted: tuple[int, Ended] | None = None
 
     @property
@@ -174,7 +181,9 @@ class SnapshotTaking:
         latest = self._snapshots.latest
         if latest is None:
             return []
-        index = min(latest.base.index, self._core.applied) - self._settings.tail_entries
+        if self._tail_of != latest.base.index <= self._core.applied:
+            self._tail_of, self._before_tail = latest.base.index, self._tail_begins(latest.base.index)
+        index = self._before_tail
         needed = self._needed_index()
         if needed is not None and self._core.log_bytes < self._core.log_bytes_max // 2:
             index = min(index, needed)
@@ -183,6 +192,13 @@ class SnapshotTaking:
         self._compacted = index
         self._snapshots.compact(index)
         return [Compact(index)]
+
+    def _tail_begins(self, last: int) -> int:
+        """The entry before the tail of those up to `last`."""
+        core, first = self._core, self._core.base.index
+        after = core.bytes_applied_after(last) + core.log_bytes_max // TAIL_SHARE
+        fitting = bisect_left(range(first, last), -after, key=lambda at: -core.bytes_applied_after(at))
+        return max(first + fitting, last - self._settings.tail_entries)
 
     def _close(self) -> None:
         if self._job is not None:

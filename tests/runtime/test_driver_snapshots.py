@@ -14,6 +14,7 @@ from node.raft.messages import (
     SnapshotPiece,
     SnapshotPieceReply,
 )
+from node.raft.settings import RaftSettings
 from node.raft.types import Base, Entry, EntryKind, Member, SnapshotInfo
 from node.runtime.inputs import Arrived
 from node.runtime.snapshot_ports import UnreadableSnapshot
@@ -30,9 +31,19 @@ CHUNK = b"c" * (3 * PIECE_BYTES_MAX // 4)
 class Story:
     """A bench and its snapshots."""
 
-    def __init__(self, settings: SnapshotSettings = FEW, units_per_entry: int = 0) -> None:
+    def __init__(
+        self,
+        settings: SnapshotSettings = FEW,
+        units_per_entry: int = 0,
+        log_bytes_max: int = RaftSettings().log_bytes_max,
+    ) -> None:
         self.snapshots = MemorySnapshots()
-        self.bench = Bench(units_per_entry=units_per_entry, snapshots=self.snapshots, snapshot_settings=settings)
+        self.bench = Bench(
+            units_per_entry=units_per_entry,
+            snapshots=self.snapshots,
+            snapshot_settings=settings,
+            raft_settings=RaftSettings(log_bytes_max=log_bytes_max),
+        )
         self.driver, self.wire = self.bench.driver, self.bench.wire
 
     @property
@@ -84,8 +95,8 @@ class Story:
 # --- taking -------------------------------------------------------------------------------------------------------
 
 
-def leading(settings: SnapshotSettings = FEW, units_per_entry: int = 0) -> Story:
-    story = Story(settings, units_per_entry)
+def leading(settings: SnapshotSettings = FEW, units_per_entry: int = 0, **log: int) -> Story:
+    story = Story(settings, units_per_entry, **log)
     story.bench.lead()
     story.quiet()
     return story
@@ -229,6 +240,15 @@ def test_bytes_make_one_due_as_well_and_a_log_that_is_half_full_too() -> None:
     story.written(b"x" * 1_000)
     story.quiet()
     assert story.told("snapshot") == ["begun", "taken"]
+
+
+def test_a_tail_of_long_entries_leaves_room_in_the_log() -> None:
+    story = leading(SnapshotSettings(tail_entries=1_000), log_bytes_max=10_000)
+    for number in range(40):  # twice what the log holds
+        story.written(b"%500d" % number)
+        story.quiet()
+    assert story.bench.machine.applied[-1].data.endswith(b"39"), "a log that a tail fills refuses writes for ever"
+    assert 1_000 < story.driver.core.log_bytes < 9_000, "a tail is kept, and it is a part of the log"
 
 
 # --- sending ------------------------------------------------------------------------------------------------------
