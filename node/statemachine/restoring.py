@@ -203,7 +203,8 @@ class _Loading:
             follows = bool(kv.key) and (kv.version > 0 or kv.mod_revision > versions.compacted)
         else:
             follows = kv.key == before.key and kv.mod_revision > max(before.mod_revision, versions.compacted)
-        if not (follows and kv.version >= 0 and 0 <= kv.create_revision <= kv.mod_revision <= versions.last):
+        possible = kv.version > 0 or (kv.version == 0 and not kv.value)
+        if not (follows and possible and 0 <= kv.create_revision <= kv.mod_revision <= versions.last):
             raise ValueError(f"a version of the key {kv.key[:40]!r} stands in the snapshot where it cannot")
         self._before = kv
 

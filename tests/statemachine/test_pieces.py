@@ -98,15 +98,16 @@ def test_of_many_keys_no_part_is_long_and_in_each_part_hashes_differ_where_a_dic
 
 
 def version(revision: int, key: bytes = b"k") -> KeyValue:
-    return KeyValue(key, b"", 1, revision, 1)
+    return KeyValue(key, b"v", 1, revision, 1)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3 * PIECE_VERSIONS_MAX + 1])
 def test_superseded_versions_are_found_and_go_oldest_first(count: int) -> None:
     older, revisions = Superseded(), [2 * i for i in range(1, count + 1)]
     for revision in revisions:
-        older.add(version(revision))
-        older.add(version(revision, b"other"))
+        older.add(version(revision), revision + 2)
+        older.add(version(revision, b"other"), revision + 2)
+    due = [(at, key) for at, key in older.due(10**6) if key == b"k"]
     assert [kv.mod_revision for kv in older.of(b"k")] == revisions
     while revisions:
         oldest = older.oldest(b"k")
@@ -116,8 +117,10 @@ def test_superseded_versions_are_found_and_go_oldest_first(count: int) -> None:
             kv = older.at(b"k", at)
             wanted = bisect_left(revisions, at + 1)
             assert (kv.mod_revision if kv else None) == (revisions[wanted - 1] if wanted else None)
-        older.drop_oldest(b"k")
-        del revisions[0]
+        assert older.drop(b"k", due[-1][0]) == ((1, 1) if len(due) == 1 else (0, 0)), "only the oldest goes"
+        if len(due) > 1:
+            assert older.drop(b"k", due[0][0]) == (1, 1)
+        del revisions[0], due[0]
     assert older.oldest(b"k") is None
     assert older.at(b"k", 10**6) is None
     assert len(older) == count
