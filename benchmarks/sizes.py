@@ -102,16 +102,22 @@ class CaughtUp(msgspec.Struct):
 def overwritten(system: Nodes, keys: int, times: int) -> Overwritten:
     """Write everything once, then again and again, then compact."""
     write_in_transactions(system, keys)
-    settle(system)
-    size, once = store_bytes(system), memory_mib(system)
+    size, once = store_bytes(system), _memory_after_a_snapshot(system)
     for _ in range(times - 1):
         write_in_transactions(system, keys)
-    settle(system)
-    uncompacted = memory_mib(system)
+    uncompacted = _memory_after_a_snapshot(system)
     compact(system)
     until(lambda: store_bytes(system) == size, "the old versions are gone")
+    return Overwritten(keys, times, once, uncompacted, _memory_after_a_snapshot(system))
+
+
+def _memory_after_a_snapshot(system: Nodes) -> list[float]:
+    """So that the log is no longer than its tail."""
     settle(system)
-    return Overwritten(keys, times, once, uncompacted, memory_mib(system))
+    for node in range(len(system.ports)):
+        take_snapshot(system, node)
+    settle(system)
+    return memory_mib(system)
 
 
 def large(system: Nodes, keys: int, tail: int) -> Large:

@@ -27,7 +27,7 @@ WAITING_BYTES_MAX = 8 * 1024 * 1024
 RETRY_US = 10_000_000
 """After a snapshot that failed (a full disk, say): soon enough, and no load."""
 
-TAIL_SHARE = 4
+TAIL_SHARE = 8
 """The tail before a snapshot has at most this part of what the log may hold. Counted in entries alone, 10,000 of 26 kB
 would fill all of it, and no snapshot would make room."""
 
