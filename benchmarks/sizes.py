@@ -101,10 +101,11 @@ class CaughtUp(msgspec.Struct):
 
 def overwritten(system: Nodes, keys: int, times: int) -> Overwritten:
     """Write everything once, then again and again, then compact."""
-    write_in_transactions(system, keys)
+    kind = WRITE_KINDS[system.api]
+    write_keys(system, keys, kind, CLIENTS)
     size, once = store_bytes(system), _memory_after_a_snapshot(system)
     for _ in range(times - 1):
-        write_in_transactions(system, keys)
+        write_keys(system, keys, kind, CLIENTS)
     uncompacted = _memory_after_a_snapshot(system)
     compact(system)
     until(lambda: store_bytes(system) == size, "the old versions are gone")
