@@ -9,7 +9,6 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
@@ -82,6 +81,7 @@ class Report(msgspec.Struct):
     failover: list[Failover] = []
     footprint: list[Footprint] = []
     overwritten: list[sizes.Overwritten] = []
+    filled: list[sizes.Filled] = []
     large: list[sizes.Large] = []
     meanwhile: list[sizes.Meanwhile] = []
     caught_up: list[sizes.CaughtUp] = []
@@ -108,6 +108,7 @@ def main(
     spread: Annotated[bool, typer.Option("--spread", help="clients use all nodes, not the leader alone")] = False,
     against: Annotated[Path | None, typer.Option(help="another checkout of this project, measured beside it")] = None,
     with_etcd: Annotated[bool, typer.Option("--etcd/--no-etcd", help="etcd beside it, where there is one")] = True,
+    backup: Annotated[Path | None, typer.Option(help="what the large store begins with, instead of writing it")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="where the nodes' disks are; must be a real disk")] = None,
 ) -> None:
     """Measure this cluster, and etcd beside it where the variable ETCD or PATH names one.
@@ -127,6 +128,7 @@ def main(
         target = "all nodes, round-robin" if spread else "the leader"
         report = Report(machine(folder), plan, {}, target)
         _measure(report, kinds, parts, folder, against, spread, console)
+        _measure_sizes(report, parts, folder, backup, console)
     except BenchmarkError as error:
         console.print(f"[red]{error}[/red]", highlight=False)
         raise typer.Exit(1) from None
@@ -165,18 +167,21 @@ def _measure(
             out.print(f"{kind}: idle, then {plan.keys} keys ...", style="dim")
             with fresh(kind, "footprint", NODES) as system:
                 report.footprint.append(footprint(system, plan.idle_seconds, plan.keys))
-    _measure_sizes(report, parts, fresh, out)
 
 
-def _measure_sizes(report: Report, parts: list[str], fresh: Callable[[str, str, int], Any], out: Console) -> None:
+def _measure_sizes(report: Report, parts: list[str], folder: Path, backup: Path | None, out: Console) -> None:
     plan = report.plan
     if "overwritten" in parts:
         out.print(f"ours: {plan.keys} keys, written {plan.overwrites} times ...", style="dim")
-        with fresh("ours", "overwritten", NODES) as system:
+        with running("ours", folder / "overwritten", 1) as system:
             report.overwritten.append(sizes.overwritten(system, plan.keys, plan.overwrites))
     if "large" in parts:
         out.print(f"ours: {plan.large_keys} keys ...", style="dim")
-        with fresh("ours", "large", NODES) as system:
+        if backup is None:
+            backup = folder / "large.snap"
+            with running("ours", folder / "filled", 1) as system:
+                report.filled.append(sizes.filled(system, plan.large_keys, backup))
+        with running("ours", folder / "large", NODES, backup=backup) as system:
             report.large.append(sizes.large(system, plan.large_keys, plan.tail))
             out.print("ours: snapshots while 64 clients write ...", style="dim")
             report.meanwhile.append(sizes.meanwhile(system, plan.large_keys, plan.snapshot_seconds, plan.rounds))

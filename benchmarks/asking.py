@@ -5,8 +5,6 @@ their processes. It must not know what for.
 """
 
 import http.client
-import subprocess
-import sys
 import threading
 import time
 import urllib.request
@@ -16,7 +14,7 @@ from typing import Any, TypeVar
 
 from benchmarks.load import SLAB_KEYS, Load, puts_per_request
 from benchmarks.measure import MIB, run_generator
-from benchmarks.systems import HERE, BenchmarkError, System, ask
+from benchmarks.systems import HERE, BenchmarkError, System, ask, run_command
 
 WAIT_SECONDS_MAX = 180.0
 POLL_S = 0.02
@@ -135,10 +133,12 @@ class Snapshots:
 
 def replace_disk(system: System, name: str, leader: int) -> None:
     """What an operator says of a node that has come back with an empty disk."""
-    command = [sys.executable, "-m", "node.cli", "members", "replace", name, f"http://127.0.0.1:{system.ports[leader]}"]
-    done = subprocess.run(command, cwd=HERE, capture_output=True, text=True)
-    if done.returncode:
-        raise BenchmarkError(f"the new disk of {name} was not let in: {done.stdout}{done.stderr}")
+    run_command(HERE, "members", "replace", name, f"http://127.0.0.1:{system.ports[leader]}")
+
+
+def back_up(system: System, node: int, file: Path) -> None:
+    """The whole store in a file."""
+    run_command(HERE, "backup", f"http://127.0.0.1:{system.ports[node]}", str(file))
 
 
 def memory_mib(system: System) -> list[float]:

@@ -41,9 +41,9 @@ def all_tables(console: Console, report: "Report") -> None:
         _print(console, _failover(report))
     if report.footprint:
         _print(console, _footprint(report))
-    for table in (_overwritten(report), _large(report), _meanwhile(report), _caught_up(report)):
-        if table.rows:
-            _print(console, table)
+    for table in (_overwritten, _filled, _large, _meanwhile, _caught_up):
+        if (made := table(report)).rows:
+            _print(console, made)
 
 
 def _print(console: Console, table: Table) -> None:
@@ -113,6 +113,13 @@ def _overwritten(report: "Report") -> Table:
     for row in report.overwritten:
         sizes = (_mib(row.once_mib), str(row.times), _mib(row.uncompacted_mib), _mib(row.compacted_mib))
         table.add_row(f"{row.keys:,}", *sizes, f"{row.ratio:.2f}")
+    return table
+
+
+def _filled(report: "Report") -> Table:
+    table = _table("one node alone is filled", "keys", "s", "MiB", "most")
+    for row in report.filled:
+        table.add_row(f"{row.keys:,}", f"{row.seconds:.0f}", f"{row.memory_mib:.0f}", f"{row.peak_mib:.0f}")
     return table
 
 

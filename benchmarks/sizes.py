@@ -8,12 +8,14 @@ import shutil
 import statistics
 import threading
 import time
+from pathlib import Path
 
 import msgspec
 import psutil
 
 from benchmarks.asking import (
     Snapshots,
+    back_up,
     compact,
     follower_of,
     leader_of,
@@ -31,7 +33,7 @@ from benchmarks.asking import (
 )
 from benchmarks.load import Load, Tally
 from benchmarks.measure import MIB, WRITE_KINDS, run_generator
-from benchmarks.systems import Nodes, ask
+from benchmarks.systems import System, ask
 
 CLIENTS = 64
 
@@ -52,12 +54,20 @@ class Overwritten(msgspec.Struct):
         return max(after / once for after, once in zip(self.compacted_mib, self.once_mib, strict=True))
 
 
-class Large(msgspec.Struct):
-    """`memory_mib`, `peak_mib`: resident, by node. The start of one that was killed reads a snapshot and replays
-    `tail` entries."""
+class Filled(msgspec.Struct):
+    """One node alone, and so many keys that were written in transactions."""
 
     keys: int
-    load_seconds: float
+    seconds: float
+    memory_mib: float
+    peak_mib: float
+
+
+class Large(msgspec.Struct):
+    """Three nodes with so many keys. `memory_mib`, `peak_mib`: resident, by node. The start of one that was killed
+    reads a snapshot and replays `tail` entries."""
+
+    keys: int
     memory_mib: list[float]
     peak_mib: list[float]
     snapshot_mib: float
@@ -99,7 +109,7 @@ class CaughtUp(msgspec.Struct):
         return self.snapshot_mib * MIB / 1e6 / self.restored_seconds
 
 
-def overwritten(system: Nodes, keys: int, times: int) -> Overwritten:
+def overwritten(system: System, keys: int, times: int) -> Overwritten:
     """Write everything once, then again and again, then compact."""
     kind = WRITE_KINDS[system.api]
     write_keys(system, keys, kind, CLIENTS)
@@ -112,7 +122,7 @@ def overwritten(system: Nodes, keys: int, times: int) -> Overwritten:
     return Overwritten(keys, times, once, uncompacted, _memory_after_a_snapshot(system))
 
 
-def _memory_after_a_snapshot(system: Nodes) -> list[float]:
+def _memory_after_a_snapshot(system: System) -> list[float]:
     """So that the log is no longer than its tail."""
     settle(system)
     for node in range(len(system.ports)):
@@ -121,12 +131,20 @@ def _memory_after_a_snapshot(system: Nodes) -> list[float]:
     return memory_mib(system)
 
 
-def large(system: Nodes, keys: int, tail: int) -> Large:
-    """Fill it; then kill a follower that has a snapshot and about `tail` entries after it, and start it again."""
+def filled(system: System, keys: int, backup: Path) -> Filled:
+    """Write them all, and keep them in a file for others to begin with."""
     began = time.monotonic()
     write_in_transactions(system, keys)
-    load_seconds = time.monotonic() - began
+    seconds = round(time.monotonic() - began, 1)
     settle(system)
+    [memory], [peak] = memory_mib(system), peak_mib(system)
+    back_up(system, 0, backup)
+    return Filled(keys, seconds, memory, peak)
+
+
+def large(system: System, keys: int, tail: int) -> Large:
+    """Of a system that has `keys` keys: kill a follower that has a snapshot and about `tail` entries after it, and
+    start it again."""
     follower = follower_of(system)
     take_snapshot(system, follower)
     write_keys(system, tail, WRITE_KINDS[system.api], CLIENTS)
@@ -141,7 +159,6 @@ def large(system: Nodes, keys: int, tail: int) -> Large:
     cpu = sum(psutil.Process(system.pid(follower)).cpu_times()[:2])
     return Large(
         keys=keys,
-        load_seconds=round(load_seconds, 1),
         memory_mib=memory,
         peak_mib=peak,
         snapshot_mib=round(snapshot["bytes"] / MIB, 1),
@@ -151,7 +168,7 @@ def large(system: Nodes, keys: int, tail: int) -> Large:
     )
 
 
-def meanwhile(system: Nodes, keys: int, seconds: float, rounds: int) -> Meanwhile:
+def meanwhile(system: System, keys: int, seconds: float, rounds: int) -> Meanwhile:
     """Of a system that has `keys` keys. Each snapshot begins when a load does."""
     result = Meanwhile(keys)
     for _ in range(rounds):
@@ -168,10 +185,10 @@ def meanwhile(system: Nodes, keys: int, seconds: float, rounds: int) -> Meanwhil
     return result
 
 
-def caught_up(system: Nodes, load_seconds: float) -> CaughtUp:
+def caught_up(system: System, load_seconds: float) -> CaughtUp:
     """Of a system that is filled: take a follower's disk away, let the new one in, wait until it holds everything."""
     leader, follower = leader_of(system), follower_of(system)
-    name, port = system.names[follower], system.ports[leader]
+    name, port = f"n{follower + 1}", system.ports[leader]
     take_snapshot(system, leader)
     system.kill(follower)
     system.ended(follower)
@@ -201,7 +218,7 @@ def caught_up(system: Nodes, load_seconds: float) -> CaughtUp:
     )
 
 
-def _writes(system: Nodes, seconds: float) -> Tally:
+def _writes(system: System, seconds: float) -> Tally:
     port = system.ports[leader_of(system)]
     return run_generator(Load([("127.0.0.1", port)], WRITE_KINDS[system.api], CLIENTS, seconds))
 

@@ -44,6 +44,7 @@ class System(Protocol):
     def term(self) -> int: ...
     def ready(self) -> bool: ...
     def kill(self, node: int) -> None: ...
+    def ended(self, node: int) -> None: ...
     def restart(self, node: int) -> None: ...
 
 
@@ -65,6 +66,14 @@ def ask(port: int, path: str, body: object | None = None, timeout_s: float = 2.0
             return json.loads(answer.read())
     except (urllib.error.URLError, OSError, ValueError):
         return None
+
+
+def run_command(source: Path, *arguments: str) -> None:
+    """`raft-node` with these arguments, of the tree `source`."""
+    command = [sys.executable, "-m", "node.cli", *arguments]
+    done = subprocess.run(command, cwd=source, capture_output=True, text=True)
+    if done.returncode:
+        raise BenchmarkError(f"raft-node {arguments[0]} failed: {done.stdout}{done.stderr}")
 
 
 class _Processes:
@@ -119,20 +128,26 @@ class _Processes:
 class Nodes(_Processes):
     """This project, from the tree `source`."""
 
-    def __init__(self, label: str, folder: Path, count: int, source: Path) -> None:
+    def __init__(self, label: str, folder: Path, count: int, source: Path, backup: Path | None = None) -> None:
+        """`backup`: what they begin with, a file that such a node has made."""
         self.label = label
         self.api = "kv"
         self.version = ""
         ports = free_ports(2 * count)
         self.ports, peer_ports = ports[:count], ports[count:]
-        self.names = [f"n{number}" for number in range(1, count + 1)]
-        seeds = ",".join(f"{name}=127.0.0.1:{port}" for name, port in zip(self.names, peer_ports, strict=True))
+        self._names = [f"n{number}" for number in range(1, count + 1)]
+        seeds = ",".join(f"{name}=127.0.0.1:{port}" for name, port in zip(self._names, peer_ports, strict=True))
+        if backup is not None:
+            for name in self._names:
+                members = ("--members", seeds, "--token", "benchmark")
+                restore = ("restore", str(backup), "--data-dir", str(folder / name), "--name", name, *members)
+                run_command(source, *restore)
         commands = [
             [
                 *(sys.executable, "-m", "node.cli", "serve", "--name", name, "--seeds", seeds, "--port", str(port)),
                 *("--data-dir", str(folder / name), "--exit-with-parent"),
             ]
-            for name, port in zip(self.names, self.ports, strict=True)
+            for name, port in zip(self._names, self.ports, strict=True)
         ]
         super().__init__(folder, commands, source)
 
@@ -217,8 +232,9 @@ def wait_until_ready(system: System) -> None:
 
 
 @contextmanager
-def running(kind: str, folder: Path, count: int, source: Path = HERE) -> Iterator[System]:
-    """A fresh cluster of `kind` ("ours", "etcd" or "other") that is ready, and is gone afterwards."""
+def running(kind: str, folder: Path, count: int, source: Path = HERE, backup: Path | None = None) -> Iterator[System]:
+    """A fresh cluster of `kind` ("ours", "etcd" or "other") that is ready, and is gone afterwards. `backup`: what it
+    begins with, unless it is etcd."""
     folder.mkdir(parents=True)
     system: Nodes | Etcd
     if kind == "etcd":
@@ -227,7 +243,7 @@ def running(kind: str, folder: Path, count: int, source: Path = HERE) -> Iterato
             raise BenchmarkError("there is no etcd on PATH")
         system = Etcd(program, folder, count)
     else:
-        system = Nodes(kind, folder, count, source)
+        system = Nodes(kind, folder, count, source, backup)
     try:
         wait_until_ready(system)
         yield system

@@ -51,6 +51,8 @@ class Versions:
         self._keys = OrderedKeys(lambda key: self._newest.part(key)[key].version != 0)
         self._older = Superseded()
         self._superseding = Superseding()
+        self._loaded: KeyValue | None = None
+        """The last one that was loaded."""
         self._held: WeakKeyDictionary[object, int] = WeakKeyDictionary()
 
     @property
@@ -187,24 +189,32 @@ class Versions:
     def load(self, kvs: Sequence[KeyValue]) -> None:
         """The next ones of a whole state, which replace nothing: in the order of keys, those of a key oldest first.
         `last` and `compacted` are set."""
-        keys = self._keys
-        for kv in kvs:
-            key = kv.key
-            self.size_bytes += len(key) + len(kv.value) + VERSION_BYTES
-            newest = self._newest.part(key)
-            before = newest.get(key)
-            newest[key] = kv
-            if before is None:
-                keys.add(key)
+        keys = [kv.key for kv in kvs]
+        before, new = self._loaded, list[bytes]()
+        for kv, key in zip(kvs, keys, strict=True):
+            if before is None or before.key != key:
+                new.append(key)
                 if not kv.version:
-                    keys.bury(key)
+                    self._keys.append(new)
+                    new = []
+                    self._keys.bury(key)
                     self._superseding.load(key, kv.mod_revision)
-                continue
-            self._superseding.load(self._older.load(before), kv.mod_revision)
-            if before.version and not kv.version:
-                keys.bury(key)
-            elif kv.version and not before.version:
-                keys.revive(key)
+            else:
+                self._keys.append(new)
+                new = []
+                self._load_newer(before, kv)
+            before = kv
+        self._loaded = before
+        self._keys.append(new)
+        self._newest.keep(keys, kvs)
+        self.size_bytes += sum(map(len, keys)) + sum(len(kv.value) for kv in kvs) + VERSION_BYTES * len(kvs)
+
+    def _load_newer(self, before: KeyValue, kv: KeyValue) -> None:
+        self._superseding.load(self._older.load(before), kv.mod_revision)
+        if before.version and not kv.version:
+            self._keys.bury(kv.key)
+        elif kv.version and not before.version:
+            self._keys.revive(kv.key)
 
     @property
     def held(self) -> bool:
