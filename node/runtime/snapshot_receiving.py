@@ -20,7 +20,7 @@ from node.runtime.snapshot_ports import RestoreJob, SnapshotReceiver, Snapshots,
 RESTORE_WORK_PER_TURN_MAX = 2_000
 """Units of work (see `Job`) in one turn of the loop: nothing is applied meanwhile."""
 
-AHEAD_BYTES_MAX = 4 * PIECE_BYTES_MAX
+AHEAD_BYTES_MAX = 8 * PIECE_BYTES_MAX
 """Of a snapshot that is received: what is being written, and what waits for that (the sender's window)."""
 
 RESTORE_BYTES_AHEAD = 1024 * 1024

@@ -202,6 +202,11 @@ class Superseded:
                 yield 0
         yield from self._packed.emptying()
 
+    @property
+    def block_bytes(self) -> int:
+        """What the blocks of all versions take: for tests."""
+        return self._packed.bytes
+
     def clearing(self) -> Iterator[None]:
         """Once it is empty: let its memory go, piece by piece."""
         return self._last.clearing()

@@ -18,10 +18,10 @@ from node.raft.settings import RaftSettings
 from node.raft.types import Base, Entry, EntryKind, Member, SnapshotInfo
 from node.runtime.inputs import Arrived
 from node.runtime.snapshot_ports import UnreadableSnapshot
-from node.runtime.snapshot_receiving import AHEAD_BYTES_MAX
+from node.runtime.snapshot_receiving import AHEAD_BYTES_MAX, Restoring
 from node.runtime.snapshot_sending import ANSWER_US_MAX, WINDOW_BYTES_MAX
 from node.runtime.snapshot_taking import RETRY_US, SnapshotSettings
-from tests.runtime.doubles import Bench
+from tests.runtime.doubles import Bench, Echo
 from tests.runtime.snapshots_in_memory import MemorySnapshots, chunks_of, file_of, info_of
 
 FEW = SnapshotSettings(entries=5, tail_entries=2)
@@ -322,7 +322,7 @@ def test_a_follower_that_says_the_same_twice_lacks_a_piece_and_gets_it_again_onc
     answer(story, PIECE_BYTES_MAX)
     story.quiet()
     again = [piece.offset for _, piece in story.pieces()]
-    assert again == [PIECE_BYTES_MAX * number for number in (1, 2, 3, 4)]
+    assert again == [PIECE_BYTES_MAX * (1 + number) for number in range(WINDOW_BYTES_MAX // PIECE_BYTES_MAX)]
     answer(story, PIECE_BYTES_MAX)
     story.quiet()
     assert story.pieces() == []
@@ -636,3 +636,19 @@ def test_a_write_that_waited_in_the_log_that_was_replaced_ends_as_unknown() -> N
     story.bench.pass_time(2_000_000)
     story.quiet()
     assert [type(answer).__name__ for answer in answers] == ["Unknown"]
+
+
+def test_what_follows_is_read_while_what_was_read_is_taken_over() -> None:
+    snapshots = MemorySnapshots()
+    chunks = [b"a", b"b", b"c"]
+    info = snapshots.latest = info_of(Base(5, 1), chunks)
+    snapshots.files[5] = file_of(chunks)
+    restoring = Restoring(Echo(0), snapshots, lambda: None)
+    restoring.begin(info.base)
+    for more in (True, True, False):
+        snapshots.complete()
+        assert restoring.run() == []
+        assert restoring.has_work, "what was read is to be taken over"
+        assert bool(snapshots.asked) == more, "and what follows is asked for already"
+        restoring.run()
+    assert restoring.under_way is False

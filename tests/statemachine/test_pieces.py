@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node.statemachine import decoding, ordered, sorting
+from node.statemachine import decoding, ordered, packed, sorting
 from node.statemachine.bykey import PARTS, ByKey
 from node.statemachine.ordered import OrderedKeys
 from node.statemachine.sorting import Sorter
@@ -124,6 +124,25 @@ def test_superseded_versions_are_found_and_go_oldest_first(count: int) -> None:
     assert older.oldest(b"k") is None
     assert older.at(b"k", 10**6) is None
     assert len(older) == count
+
+
+def test_blocks_of_old_versions_go_back_once_nothing_in_them_is_kept() -> None:
+    older = Superseded()
+    values = [b"", b"v" * 255, b"v" * (packed.COPIED_BYTES_MAX - 10), b"v" * packed.COPIED_BYTES_MAX]
+    written = [KeyValue(b"%d" % i, values[i % 4], 1, 2 * i + 2, 1) for i in range(4_000)]
+    for kv in written:
+        older.add(kv, kv.mod_revision + 1)
+    assert [older.at(kv.key, 10**6) for kv in written] == written
+    before = older.block_bytes
+    assert before >= 4_000 / 4 * packed.COPIED_BYTES_MAX
+    for kv, (address, key) in zip(written[:2_000], list(older.due(written[2_000].mod_revision)), strict=True):
+        assert key == kv.key
+        assert older.drop(key, address) == (1, len(kv.value))
+    assert older.block_bytes <= before // 2 + packed.BLOCK_BYTES
+    for address, key in older.due(10**6):
+        older.drop(key, address)
+    assert (older.block_bytes, len(older)) == (0, 0)
+    assert list(older.due(10**6)) == [], "each is due once"
 
 
 @settings(deadline=None)
