@@ -21,6 +21,11 @@ from node.runtime.snapshot_ports import SnapshotJob, Snapshots, SnapshotWriter
 SNAPSHOT_WORK_PER_TURN_MAX = 1_000
 """Units of work (see `Job`) in one turn of the loop, beside those of applying."""
 
+SLICE_EVERY_US = 4_000
+"""From one slice to the next, at least: a quarter of the time is spent on it. A node that works without a pause waits
+for its turn on the processor as all do that work so, with whatever clients ask of it; one that sleeps is let in when it
+wakes."""
+
 WAITING_BYTES_MAX = 8 * 1024 * 1024
 """Chunks that are made and not yet written: a disk that is slow is waited for, not buried."""
 
@@ -75,6 +80,8 @@ class SnapshotTaking:
         self._writer: SnapshotWriter | None = None
         self._base = Base()
         self._walked = False
+        self._next_slice_us: int | None = None
+        """When the next slice is due; None: at once, or there is none."""
         self._retry_us = 0
         self._result: tuple[SnapshotInfo | None, str] | None = None
         self._compacted = 0
@@ -93,7 +100,13 @@ class SnapshotTaking:
     @property
     def has_work(self) -> bool:
         """Whether `run` has something to do at once."""
-        return (self._job is not None and not self._walked) or self._result is not None
+        walks = self._job is not None and not self._walked and self._next_slice_us is None
+        return walks or self._result is not None
+
+    @property
+    def deadline(self) -> int | None:
+        """When `run` is wanted for the next slice; None: at once, or not at all."""
+        return self._next_slice_us
 
     def run(self, now: int, *, may_begin: bool) -> list[Event]:
         """One slice. `may_begin`: the state machine holds all that the core calls applied, and no part of what comes
@@ -102,8 +115,11 @@ class SnapshotTaking:
             self._ended(now)
         if may_begin and self._writer is None and (self._lacks_wanted() or (now >= self._retry_us and self._due())):
             self._begin()
-        if self._job is not None and self._writer is not None and not self._walked:
-            self._walk(self._job, self._writer)
+        if self._next_slice_us is None or now >= self._next_slice_us:
+            self._next_slice_us = None
+            if self._job is not None and self._writer is not None and not self._walked:
+                self._walk(self._job, self._writer)
+                self._next_slice_us = None if self._walked else now + SLICE_EVERY_US
         if self._wanted is not None and not self._lacks_wanted():
             self._answer_wanted(self._snapshots.latest, "")
         return self._compact()
@@ -203,7 +219,7 @@ class SnapshotTaking:
     def _close(self) -> None:
         if self._job is not None:
             self._job.close()
-            self._job = None
+            self._job = self._next_slice_us = None
 
     def _tell(self, phase: str, **detail: str | int) -> None:
         core = self._core

@@ -20,7 +20,7 @@ from node.runtime.inputs import Arrived
 from node.runtime.snapshot_ports import UnreadableSnapshot
 from node.runtime.snapshot_receiving import AHEAD_BYTES_MAX, Restoring
 from node.runtime.snapshot_sending import ANSWER_US_MAX, WINDOW_BYTES_MAX
-from node.runtime.snapshot_taking import RETRY_US, SnapshotSettings
+from node.runtime.snapshot_taking import RETRY_US, SLICE_EVERY_US, SnapshotSettings
 from tests.runtime.doubles import Bench, Echo
 from tests.runtime.snapshots_in_memory import MemorySnapshots, chunks_of, file_of, info_of
 
@@ -58,9 +58,16 @@ class Story:
             if self.snapshots.asked:
                 self.snapshots.complete()
             if not self.bench.woken and not self.snapshots.asked:
-                return
+                if not self.walks:
+                    return
+                self.bench.pass_time(SLICE_EVERY_US)
             if self.bench.woken:
                 self.bench.turn()
+
+    @property
+    def walks(self) -> bool:
+        """Whether a snapshot is being taken, and the next slice has its time."""
+        return self.driver._snapshotting._taking.deadline is not None
 
     def lead_on(self, us: int) -> None:
         """Time passes, and n2 answers every heartbeat."""
@@ -135,6 +142,24 @@ def test_writes_go_on_while_it_is_taken_and_are_not_in_it() -> None:
     assert latest is not None
     assert latest.base.index == 5
     assert b"d" not in chunks_of(story.snapshots.files[5])
+
+
+def test_between_two_slices_of_it_there_is_time_for_others() -> None:
+    story = leading()
+    story.written(b"a", b"b", b"c")
+    story.bench.take()
+    slices = 1
+    while story.walks:
+        while story.bench.woken:
+            story.bench.turn()
+        due = story.driver._snapshotting.deadline
+        assert due is not None
+        assert story.bench.now < due <= story.bench.now + SLICE_EVERY_US
+        story.bench.pass_time(SLICE_EVERY_US)
+        slices += 1
+    assert slices > 1, "this is no test of slices"
+    story.quiet()
+    assert story.told("snapshot") == ["begun", "taken"]
 
 
 def test_a_disk_that_is_behind_is_waited_for() -> None:
