@@ -43,7 +43,7 @@ COPY --from=build /usr/bin/tini /usr/bin/tini
 COPY --from=build /opt/raft /opt/raft
 ENV PATH=/opt/raft/bin:$PATH
 # The base carries no bytecode of the standard library: importing what a node imports leaves exactly that part behind.
-RUN python -c 'import node.cli.main, node.app, node.healthcheck, raftclient' \
+RUN python -c 'import node.cli.commands, node.app, node.healthcheck, raftclient' \
  && mkdir --mode=0750 /var/lib/raft && chown 10001:10001 /var/lib/raft
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 RAFT_DATA_DIR=/var/lib/raft
 USER 10001:10001

@@ -8,6 +8,8 @@ STAMP := $(VENV)/installed.stamp
 CACHE := .cache
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' node/__init__.py)
 IMAGE ?= raft:$(VERSION)
+# Where bytecode is forbidden, every node compiles the whole project at its start.
+unexport PYTHONDONTWRITEBYTECODE
 AXE_VERSION := 4.14.1
 AXE_SHA256 := 29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
 
@@ -60,10 +62,10 @@ scenarios: $(NODE) ## the classic situations of Raft, played and explained; SCEN
 test: $(CACHE)/helm.stamp $(STAMP) ## the whole suite, on two cores
 	$(BIN)/python -m tests.halves
 
-test-slow: browser $(STAMP) ## what takes long: a browser, every scenario, thousands of generated requests
+test-slow: browser $(STAMP) ## what takes long: a browser, more scenarios and worlds, runs of raft-chaos, thousands of generated requests
 	$(BIN)/python -m pytest -m slowest
 
-test-long: $(STAMP) ## what takes longer still, a quarter of an hour and more: every variation, a busy machine, mutations
+test-long: $(STAMP) ## what takes longer still, a quarter of an hour and more: every scenario and variation, a busy machine, mutations
 	$(BIN)/python -m pytest -m longest
 
 test-life: $(STAMP) ## half an hour of kills, lost disks and changes of members under load; LIFE_SECONDS=600 for less

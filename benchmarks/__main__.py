@@ -7,7 +7,6 @@ measure by itself.
 import os
 import platform
 import shutil
-import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,12 +18,14 @@ import typer
 from rich.console import Console
 
 from benchmarks import show, sizes
-from benchmarks.measure import Failover, Figure, Footprint, ceiling, failover, fill, footprint, loads
-from benchmarks.systems import BenchmarkError, find_etcd, running
+from benchmarks.failover import Failover, Handover, failover, handover
+from benchmarks.measure import Figure, Footprint, ceiling, fill, footprint, loads
+from benchmarks.systems import LOCAL_TIMING, BenchmarkError, find_etcd, running
 
 CLIENTS = (1, 64, 256)
-PARTS = ("failover", "writes", "reads", "footprint", "overwritten", "large")
-NODES, FAILOVER_NODES = 3, 5
+PARTS = ("failover", "handover", "writes", "reads", "footprint", "overwritten", "large")
+NODES = 3
+FAILOVER_NODES = (5, 3)
 WARM_KEYS = 10_000
 """Keys that every cluster holds before it is measured: those that reads ask for."""
 
@@ -33,6 +34,7 @@ class Plan(msgspec.Struct, frozen=True):
     """How long and how often."""
 
     kills: int
+    handovers: int
     rounds: int
     load_seconds: float
     idle_seconds: float
@@ -47,6 +49,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 FULL = Plan(
     kills=20,
+    handovers=20,
     rounds=3,
     load_seconds=2.5,
     idle_seconds=10.0,
@@ -58,6 +61,7 @@ FULL = Plan(
 )
 QUICK = Plan(
     kills=3,
+    handovers=3,
     rounds=1,
     load_seconds=1.5,
     idle_seconds=3.0,
@@ -79,6 +83,7 @@ class Report(msgspec.Struct):
     ceiling: list[Figure] = []
     loads: list[Figure] = []
     failover: list[Failover] = []
+    handover: list[Handover] = []
     footprint: list[Footprint] = []
     overwritten: list[sizes.Overwritten] = []
     filled: list[sizes.Filled] = []
@@ -144,8 +149,8 @@ def _measure(
 ) -> None:
     plan, source = report.plan, {"source": against.resolve()} if against else {}
 
-    def fresh(kind: str, part: str, nodes: int) -> Any:
-        return running(kind, folder / f"{part}-{kind}", nodes, **(source if kind == "other" else {}))
+    def fresh(kind: str, part: str, nodes: int, *flags: str) -> Any:
+        return running(kind, folder / f"{part}-{kind}", nodes, *flags, **(source if kind == "other" else {}))
 
     loaded = ["write"] * ("writes" in parts) + ["linearizable", "stale"] * ("reads" in parts)
     if loaded:
@@ -160,9 +165,18 @@ def _measure(
             report.loads = loads(systems, loaded, CLIENTS, plan.load_seconds, plan.rounds, spread)
     for kind in kinds:
         if "failover" in parts:
-            out.print(f"{kind}: {plan.kills} leaders die ...", style="dim")
-            with fresh(kind, "failover", FAILOVER_NODES) as system:
-                report.failover.append(failover(system, plan.kills))
+            out.print(f"{kind}: {plan.kills} leaders die, again and again ...", style="dim")
+            for nodes in FAILOVER_NODES:
+                with fresh(kind, f"failover-{nodes}", nodes) as system:
+                    report.failover.append(failover(system, plan.kills))
+            if kind != "etcd":
+                with fresh(kind, "failover-local", FAILOVER_NODES[0], *LOCAL_TIMING) as system:
+                    report.failover.append(failover(system, plan.kills, "cluster"))
+        if "handover" in parts:
+            out.print(f"{kind}: the lead is handed over {plan.handovers} times ...", style="dim")
+            for nodes in FAILOVER_NODES:
+                with fresh(kind, f"handover-{nodes}", nodes) as system:
+                    report.handover.append(handover(system, plan.handovers))
         if "footprint" in parts:
             out.print(f"{kind}: idle, then {plan.keys} keys ...", style="dim")
             with fresh(kind, "footprint", NODES) as system:
@@ -190,5 +204,6 @@ def _measure_sizes(report: Report, parts: list[str], folder: Path, backup: Path 
 
 
 if __name__ == "__main__":
-    sys.argv[0] = "python -m benchmarks"
-    typer.run(main)
+    app = typer.Typer(add_completion=False)
+    app.command()(main)
+    app(prog_name="python -m benchmarks")

@@ -4,22 +4,17 @@ Why it exists: a shared machine is noisy, so whatever is compared runs in altern
 and medians are reported, with every round kept in the JSON. It must not print.
 """
 
-import http.client
-import json
 import statistics
 import subprocess
 import sys
-import threading
 import time
-from base64 import b64encode
 from collections.abc import Sequence
-from contextlib import suppress
 
 import msgspec
 import psutil
 
-from benchmarks.load import Load, Tally, percentile
-from benchmarks.systems import HERE, BenchmarkError, System, wait_until_ready
+from benchmarks.load import Load, Tally
+from benchmarks.systems import HERE, BenchmarkError, System
 
 WRITE_KINDS = {"v3": "v3-put", "kv": "kv-put"}
 READ_KINDS = {
@@ -28,16 +23,6 @@ READ_KINDS = {
     ("kv", "linearizable"): "kv-get",
     ("kv", "stale"): "kv-get-stale",
 }
-PROBE_PAUSE_S = 0.005
-"""Between a refusal and the next try of the client that waits for a new leader; bounds the resolution of failover."""
-
-PROBE_TIMEOUT_S = 0.1
-"""A try that hangs, because that node still believes in the dead leader, is given up for a new one."""
-
-FAILOVER_SECONDS_MAX = 30.0
-SETTLE_S = 1.0
-"""Between a node's return and the next kill."""
-
 LOAD_OVERTIME_SECONDS = 60.0
 MIB = 1024 * 1024
 
@@ -70,22 +55,6 @@ class Figure(msgspec.Struct):
             for reason, count in tally.errors.items():
                 summed[reason] = summed.get(reason, 0) + count
         return summed
-
-
-class Failover(msgspec.Struct):
-    """Milliseconds from SIGKILL of the leader to the first write that was acknowledged, one a kill."""
-
-    system: str
-    nodes: int
-    times_ms: list[float]
-
-    @property
-    def p50_ms(self) -> float:
-        return statistics.median(self.times_ms)
-
-    @property
-    def p99_ms(self) -> float:
-        return percentile(sorted(self.times_ms), 0.99)
 
 
 class Footprint(msgspec.Struct):
@@ -169,68 +138,6 @@ def _targets(system: System, spread: bool) -> list[tuple[str, int]]:
     if leader is None:
         raise BenchmarkError(f"{system.label} has no leader")
     return [("127.0.0.1", system.ports[leader])]
-
-
-def failover(system: System, kills: int) -> Failover:
-    """Kill the leader again and again; each time all other nodes are asked to write until one has."""
-    times = []
-    for _ in range(kills):
-        wait_until_ready(system)
-        time.sleep(SETTLE_S)
-        leader = system.leader()
-        if leader is None:
-            raise BenchmarkError(f"{system.label} has no leader")
-        times.append(round(_one_failover(system, leader) * 1000, 1))
-        system.restart(leader)
-    return Failover(system.label, len(system.ports), times)
-
-
-def _one_failover(system: System, leader: int) -> float:
-    """Seconds."""
-    written = threading.Event()
-    first: list[float] = []
-    began = threading.Barrier(len(system.ports))
-    probes = [
-        threading.Thread(target=_probe, args=(system, port, began, written, first), daemon=True)
-        for node, port in enumerate(system.ports)
-        if node != leader
-    ]
-    for probe in probes:
-        probe.start()
-    began.wait()
-    killed_at = time.perf_counter()
-    system.kill(leader)
-    if not written.wait(FAILOVER_SECONDS_MAX):
-        raise BenchmarkError(f"{system.label}: no write within {FAILOVER_SECONDS_MAX:.0f} s of the leader's end")
-    for probe in probes:
-        probe.join()
-    return min(first) - killed_at
-
-
-def _probe(system: System, port: int, began: threading.Barrier, written: threading.Event, first: list[float]) -> None:
-    """Try to write over one node until anybody succeeded. Its connection is open before the leader dies."""
-    path, method, body = "/kv/failover", "PUT", b"x"
-    if system.api == "v3":
-        path, method = "/v3/kv/put", "POST"
-        body = json.dumps({"key": b64encode(b"failover").decode(), "value": "eA=="}).encode()
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PROBE_TIMEOUT_S)
-    connection.connect()
-    began.wait()
-    time.sleep(PROBE_PAUSE_S)  # whatever is asked now is asked of a cluster whose leader is dead
-    while not written.is_set():
-        try:
-            connection.request(method, path, body)
-            answer = connection.getresponse()
-            answer.read()
-            if answer.status == 200:
-                first.append(time.perf_counter())
-                written.set()
-                break
-        except (OSError, http.client.HTTPException):
-            connection.close()
-        time.sleep(PROBE_PAUSE_S)
-    with suppress(OSError):
-        connection.close()
 
 
 def footprint(system: System, idle_seconds: float, keys: int) -> Footprint:

@@ -9,8 +9,10 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from benchmarks.load import Tally
+from benchmarks.failover import Failover
+from benchmarks.load import Tally, percentile
 from benchmarks.measure import Figure
+from benchmarks.timeline import STEPS
 
 if TYPE_CHECKING:
     from benchmarks.__main__ import Report
@@ -39,6 +41,9 @@ def all_tables(console: Console, report: "Report") -> None:
         _print(console, _loads(report))
     if report.failover:
         _print(console, _failover(report))
+        _print(console, _timeline(report))
+    if report.handover:
+        _print(console, _handover(report))
     if report.footprint:
         _print(console, _footprint(report))
     for table in (_overwritten, _filled, _large, _meanwhile, _caught_up):
@@ -88,10 +93,35 @@ def _load_row(figure: Figure) -> tuple[str, ...]:
 
 def _failover(report: "Report") -> Table:
     title = "SIGKILL of the leader to the first acknowledged write"
-    table = _table(title, "system", "nodes", "kills", "p50 ms", "p99 ms", "max ms")
+    table = _table(title, "system", "timings of", "nodes", "kills", "p50 ms", "p99 ms", "max ms")
     for row in report.failover:
         times = (f"{row.p50_ms:.0f}", f"{row.p99_ms:.0f}", f"{max(row.times_ms):.0f}")
-        table.add_row(row.system, str(row.nodes), str(len(row.times_ms)), *times)
+        timings = row.timings if row.system != "etcd" else "etcd"
+        table.add_row(row.system, timings, str(row.nodes), str(len(row.times_ms)), *times)
+    return table
+
+
+def _timeline(report: "Report") -> Table:
+    rows = [row for row in report.failover if len(row.timeline) > 1]
+    table = _table("ms from SIGKILL to each step, medians", "step", *(_of(row) for row in rows), "what has happened")
+    for step, meaning in STEPS.items():
+        table.add_row(step, *(f"{row.timeline[step]:.1f}" if step in row.timeline else "" for row in rows), meaning)
+    return table
+
+
+def _of(row: Failover) -> str:
+    return f"{row.system}, {row.nodes} nodes, {row.timings}"
+
+
+def _handover(report: "Report") -> Table:
+    title = "the lead is handed over: longest pause between two acknowledged writes of a client"
+    columns = ("system", "nodes", "times", "p50 ms", "p99 ms", "max ms", "p50 ms before it", "refused", "failed")
+    table = _table(title, *columns)
+    for row in report.handover:
+        stalls = sorted(row.stalls_ms)
+        times = (f"{statistics.median(stalls):.0f}", f"{percentile(stalls, 0.99):.0f}", f"{stalls[-1]:.0f}")
+        before = f"{statistics.median(row.stalls_before_ms):.0f}"
+        table.add_row(row.system, str(row.nodes), str(len(stalls)), *times, before, str(row.refused), str(row.failed))
     return table
 
 

@@ -14,7 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +22,8 @@ from typing import Any, Protocol
 READY_SECONDS_MAX = 180.0
 STOP_SECONDS_MAX = 15.0
 POLL_S = 0.02
+LOCAL_TIMING = ("--heartbeat-ms", "50", "--election-timeout-ms", "175-350")
+"""What `raft-node cluster` gives its nodes, where nobody says otherwise."""
 HERE = Path(__file__).resolve().parent.parent
 
 
@@ -128,7 +130,15 @@ class _Processes:
 class Nodes(_Processes):
     """This project, from the tree `source`."""
 
-    def __init__(self, label: str, folder: Path, count: int, source: Path, backup: Path | None = None) -> None:
+    def __init__(
+        self,
+        label: str,
+        folder: Path,
+        count: int,
+        source: Path,
+        flags: Sequence[str] = (),
+        backup: Path | None = None,
+    ) -> None:
         """`backup`: what they begin with, a file that such a node has made."""
         self.label = label
         self.api = "kv"
@@ -145,7 +155,7 @@ class Nodes(_Processes):
         commands = [
             [
                 *(sys.executable, "-m", "node.cli", "serve", "--name", name, "--seeds", seeds, "--port", str(port)),
-                *("--data-dir", str(folder / name), "--exit-with-parent"),
+                *("--data-dir", str(folder / name), "--exit-with-parent", *flags),
             ]
             for name, port in zip(self._names, self.ports, strict=True)
         ]
@@ -232,9 +242,11 @@ def wait_until_ready(system: System) -> None:
 
 
 @contextmanager
-def running(kind: str, folder: Path, count: int, source: Path = HERE, backup: Path | None = None) -> Iterator[System]:
-    """A fresh cluster of `kind` ("ours", "etcd" or "other") that is ready, and is gone afterwards. `backup`: what it
-    begins with, unless it is etcd."""
+def running(
+    kind: str, folder: Path, count: int, *flags: str, source: Path = HERE, backup: Path | None = None
+) -> Iterator[System]:
+    """A fresh cluster of `kind` ("ours", "etcd" or "other") that is ready, and is gone afterwards. `flags`: of this
+    project's nodes, `backup`: what these begin with."""
     folder.mkdir(parents=True)
     system: Nodes | Etcd
     if kind == "etcd":
@@ -243,7 +255,7 @@ def running(kind: str, folder: Path, count: int, source: Path = HERE, backup: Pa
             raise BenchmarkError("there is no etcd on PATH")
         system = Etcd(program, folder, count)
     else:
-        system = Nodes(kind, folder, count, source, backup)
+        system = Nodes(kind, folder, count, source, flags, backup)
     try:
         wait_until_ready(system)
         yield system

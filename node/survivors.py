@@ -13,7 +13,7 @@ be committed. A log may end last and lack it, where its last entries are of a le
 a new leader's term is above that of every member that goes on.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -27,8 +27,8 @@ from node.statemachine.work import EVERYTHING
 from node.storage import swapping
 from node.storage.continuity import join
 from node.storage.errors import StorageError, from_os_error
-from node.storage.files import OsFiles
-from node.storage.founding import disk_number, found, new_base
+from node.storage.files import FilePort, OsFiles
+from node.storage.founding import INDEX_GAP, disk_number, found, new_base
 from node.storage.recovery import Recovered, survey
 from node.storage.replay import Replay
 from node.storage.scanning import scan
@@ -84,6 +84,14 @@ class Survivor(NamedTuple):
         return point.index <= self.log.base.index or self.log.term_at(point.index) == point.term
 
 
+class CannotGoOn(Exception):
+    """Why this survivor may not; one sentence. `leave_out`: its position must not be counted either."""
+
+    def __init__(self, reason: str, leave_out: bool) -> None:
+        super().__init__(reason)
+        self.leave_out = leave_out
+
+
 class GoneOn(NamedTuple):
     """A member of the new cluster: what it begins with, and the folder in which the old files are kept."""
 
@@ -93,7 +101,7 @@ class GoneOn(NamedTuple):
     kept: str
 
 
-def read_survivor(files: OsFiles) -> Survivor:
+def read_survivor(files: FilePort) -> Survivor:
     """What is there; the lock is held. Raises `StorageError`."""
     first = next(scan(files, Replay()), None)
     log = survey(files, first.header.name) if first is not None else None
@@ -104,23 +112,51 @@ def read_survivor(files: OsFiles) -> Survivor:
     return Survivor(recovered, RaftLog(recovered.entries, recovered.base))
 
 
+def going_on(found: Survivor, positions: Mapping[str, Position]) -> list[str]:
+    """The names of those that go on, by the positions of all survivors, `found` among them. Raises `CannotGoOn` where
+    that one lacks what another has."""
+    name, end = found.member.name, found.position.end
+    for other, at in positions.items():
+        if not found.holds(at.committed):
+            raise CannotGoOn(
+                f"{other} knows that entry {at.committed.index} of term {at.committed.term} is committed, and "
+                f"the log of {name} lacks it: {name} cannot go on, so leave it out.",
+                leave_out=True,
+            )
+    last: Point = max(at.end for at in positions.values())
+    if end < last:
+        better = ", ".join(other for other, at in positions.items() if at.end == last)
+        raise CannotGoOn(
+            f"{name} ends at {end}, and {better} at {last}: {name} has nothing to add and cannot go on. Once the new "
+            f"cluster runs, start {name} on an empty folder and let it in (members add).",
+            leave_out=False,
+        )
+    return [other for other, at in positions.items() if at.end == end]
+
+
 def go_on(files: OsFiles, survivor: Survivor, names: Sequence[str], chance: str) -> GoneOn:
     """Make `names`, whose logs all end where this one does, the members of a new cluster that holds all of that log.
     The lock is held, what is there now is kept beside. `chance`: tells the new cluster from others that were made
     likewise; the same for all of `names`. Raises `StorageError`: then nothing was changed, or `swapping.finish` goes
     on."""
-    configuration = _configuration(survivor, sorted(names), chance)
-    member = next(member for member in configuration.voters if member.name == survivor.member.name)
-    log = survivor.log
-    before = Base(log.last_index, log.last_term, log.last_time_us)
-    store = _state(files, survivor.recovered)
-    term = survivor.recovered.hard_state.term
     try:
-        info = found(swapping.making(files), member, new_base(before, configuration), term, _chunks(store))
+        info, store = make_anew(swapping.making(files), files, survivor, names, chance)
         kept = swapping.swap(files)
     except OSError as error:
         raise from_os_error(error, "write to", files.folder) from error
     return GoneOn(info, store.revision, store.key_count, kept)
+
+
+def make_anew(
+    empty: FilePort, files: FilePort, survivor: Survivor, names: Sequence[str], chance: str, gap: int = INDEX_GAP
+) -> tuple[SnapshotInfo, KeyValueStore]:
+    """In the `empty` folder, what the survivor whose folder is `files` begins with as a member of the new cluster."""
+    configuration = _configuration(survivor, sorted(names), chance)
+    member = next(member for member in configuration.voters if member.name == survivor.member.name)
+    log = survivor.log
+    base = new_base(Base(log.last_index, log.last_term, log.last_time_us), configuration, gap)
+    store = _state(files, survivor.recovered)
+    return found(empty, member, base, survivor.recovered.hard_state.term, _chunks(store)), store
 
 
 def _configuration(survivor: Survivor, names: Sequence[str], chance: str) -> Configuration:
@@ -130,7 +166,7 @@ def _configuration(survivor: Survivor, names: Sequence[str], chance: str) -> Con
     return Configuration(voters, addresses=addresses)
 
 
-def _state(files: OsFiles, recovered: Recovered) -> KeyValueStore:
+def _state(files: FilePort, recovered: Recovered) -> KeyValueStore:
     """With every entry applied: what was not committed is so by this decision."""
 
     def fail(error: Exception) -> None:

@@ -57,11 +57,13 @@ class Answer(NamedTuple):
 
 
 class Failed(Exception):
-    """No answer, or one that settles nothing; `safe`: the request had certainly no effect."""
+    """No answer, or one that settles nothing; `safe`: the request had certainly no effect. `elsewhere`: another node
+    may answer it now, for this one is gone, or waited for one that is."""
 
-    def __init__(self, reason: str, safe: bool) -> None:
+    def __init__(self, reason: str, safe: bool, elsewhere: bool = False) -> None:
         super().__init__(reason)
         self.safe = safe
+        self.elsewhere = elsewhere
 
 
 class SessionGone(Exception):
@@ -71,9 +73,9 @@ class SessionGone(Exception):
 def failed(error: Exception) -> Failed:
     """What an error of the HTTP library means."""
     if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
-        return Failed(f"no connection ({error})", safe=True)
+        return Failed(f"no connection ({error})", safe=True, elsewhere=True)
     why = "silence" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
-    return Failed(f"the request was sent, and no whole answer came ({why})", safe=False)
+    return Failed(f"the request was sent, and no whole answer came ({why})", safe=False, elsewhere=True)
 
 
 async def send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -109,7 +111,7 @@ def settled(request: Request, endpoint: str, answer: Answer, uncertain: bool) ->
         refused.status, refused.revision = answer.status, answer.revision()
         raise refused
     never_proposed = answer.status == 503 and "leader" in said and "Retry-After" in answer.headers
-    raise Failed(f"answered {answer.status}: {message}", safe=never_proposed)
+    raise Failed(f"answered {answer.status}: {message}", safe=never_proposed, elsewhere=answer.status == 504)
 
 
 def _is_result(method: str, answer: Answer) -> bool:

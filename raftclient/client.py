@@ -41,7 +41,7 @@ that waits there goes on waiting: it may have happened, and the answer of that n
 ATTEMPT_SECONDS_MIN = 0.25
 """With less time than this left, nothing is sent again: too late to be answered, it would make an unknown outcome."""
 BACKOFF_SECONDS_MIN, BACKOFF_SECONDS_MAX = 0.02, 0.2
-"""Between attempts; doubles from the first to the second."""
+"""Between attempts; doubles from the first to the second. Where a node is gone, the others are tried before it."""
 LEAVING_SECONDS = 5.0
 """How long a node that closed the connection after its answer is the last choice: it is about to end."""
 IDLE_SECONDS_MAX = 2.0
@@ -175,6 +175,7 @@ class RaftClient:
             "no time",
         )
         attempts, uncertain, endpoint = 0, False, self._endpoints[self._current]
+        tried: dict[str, None] = {}
         while (left := until - loop.time()) > (ATTEMPT_SECONDS_MIN if attempts else 0) and (
             self._is_open or not attempts
         ):
@@ -188,7 +189,8 @@ class RaftClient:
                 numbers = window.headers(sequence) if window is not None else {}
                 return settled(request, endpoint, await self._ask(request, endpoint, limit, numbers), uncertain)
             except Failed as error:
-                reason = str(error)
+                reason, elsewhere = str(error), error.elsewhere
+                tried[endpoint] = None
                 self._move_on(endpoint)
                 uncertain = uncertain or not (error.safe or method in ("GET", "POST"))
                 if uncertain and not may_repeat:
@@ -196,8 +198,10 @@ class RaftClient:
             finally:
                 silence.cancel()
             patience = patience if method == "GET" else 2 * patience
-            await asyncio.sleep(wait)
-            wait = min(wait * 2, BACKOFF_SECONDS_MAX)
+            if not (elsewhere and self._endpoints[self._current] not in tried):
+                tried.clear()
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, BACKOFF_SECONDS_MAX)
         if uncertain:
             raise OutcomeUnknown(method, request.key, endpoint, reason)
         raise NotDone(method, request.key, endpoint, f"{reason} ({attempts} attempts in {self._timeout_s:g} s)")

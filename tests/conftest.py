@@ -3,7 +3,9 @@
 import asyncio
 import gc
 import inspect
+import os
 import signal
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -14,6 +16,11 @@ import pytest
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what runs in its background deaf to Ctrl-C, and so are all children: tests that send it would hang.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A machine that forbids bytecode makes each of the thousand programs that tests start compile the whole project anew:
+# most of the time that a node takes to start, and half of that of the suite.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

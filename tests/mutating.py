@@ -34,8 +34,9 @@ def anchors(mutation: Mutation, room: str) -> int:
     return (ROOT / room / mutation.file).read_text().count(mutation.right)
 
 
-def passes(mutation: Mutation | None, room: str, tests: str, files: Iterable[str]) -> str:
+def passes(mutation: Mutation | None, room: str, tests: str, files: Iterable[str], beside: Iterable[str] = ()) -> str:
     """Run `files` of the folder `tests` on a copy with `mutation` in the folder `room` (None: an unchanged copy).
+    `beside`: other folders of tests that these need.
 
     Returns what pytest said where all tests passed, an empty string where a test failed or did not end; raises
     RuntimeError where the copy could not be tested at all.
@@ -44,7 +45,8 @@ def passes(mutation: Mutation | None, room: str, tests: str, files: Iterable[str
     with tempfile.TemporaryDirectory(prefix="raft-mutation-") as folder:
         copy = Path(folder)
         shutil.copytree(ROOT / "node", copy / "node", ignore=no_caches)
-        shutil.copytree(ROOT / tests, copy / tests, ignore=no_caches)
+        for folder_of_tests in (tests, *beside):
+            shutil.copytree(ROOT / folder_of_tests, copy / folder_of_tests, ignore=no_caches)
         (copy / "tests" / "__init__.py").touch()
         if mutation is not None:
             if anchors(mutation, room) != 1:

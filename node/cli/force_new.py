@@ -17,7 +17,7 @@ from node.cli.show import print_object
 
 if TYPE_CHECKING:
     from node.storage.files import OsFiles
-    from node.survivors import GoneOn, Point, Position, Survivor
+    from node.survivors import GoneOn, Position, Survivor
 
 _NUMBER = r"(\d{1,18})"
 _SURVIVOR = re.compile(rf"([^=\s]+)(?:={_NUMBER}/{_NUMBER}:{_NUMBER}/{_NUMBER})?")
@@ -104,6 +104,8 @@ def _files(folder: Path) -> "OsFiles":
 
 def _going_on(found: "Survivor", named: "dict[str, Position | None]") -> list[str]:
     """The names of those that go on, this one among them. Raises Failure where that cannot be."""
+    from node.survivors import CannotGoOn, going_on
+
     name, position = found.member.name, found.position
     if name not in named:
         raise Failure(f"This is the folder of {name}, which no --survivor names. Nothing was changed.", USAGE)
@@ -124,29 +126,10 @@ def _going_on(found: "Survivor", named: "dict[str, Position | None]") -> list[st
             f"{name}={position}; this command says the others' on their folders. Nothing was changed.",
             FAILED,
         )
-    positions = {other: at or position for other, at in named.items()}
-    _require_best(found, positions)
-    return [other for other, at in positions.items() if at.end == position.end]
-
-
-def _require_best(found: "Survivor", positions: "dict[str, Position]") -> None:
-    """Raises Failure where this one lacks what another has."""
-    name, end = found.member.name, found.position.end
-    for other, at in positions.items():
-        if not found.holds(at.committed):
-            raise Failure(
-                f"{other} knows that entry {at.committed.index} of term {at.committed.term} is committed, and "
-                f"the log of {name} lacks it: {name} cannot go on, so leave it out. Nothing was changed.",
-                FAILED,
-            )
-    last: Point = max(at.end for at in positions.values())
-    if end < last:
-        better = ", ".join(other for other, at in positions.items() if at.end == last)
-        raise Failure(
-            f"{name} ends at {end}, and {better} at {last}: {name} has nothing to add and cannot go on. Once the new "
-            f"cluster runs, start {name} on an empty folder and let it in (members add). Nothing was changed.",
-            FAILED,
-        )
+    try:
+        return going_on(found, {other: at or position for other, at in named.items()})
+    except CannotGoOn as why:
+        raise Failure(f"{why} Nothing was changed.", FAILED) from None
 
 
 def _sentences(found: "Survivor", going_on: list[str]) -> list[str]:

@@ -1,10 +1,8 @@
-"""`raft-node get|put|delete`: one key, through any node, trying another only where that is provably safe."""
+"""`raft-node get|put|delete`: one key, through any node. A write that had no answer is sent again, and done once."""
 
-import errno
 import os
 import sys
-from collections.abc import Mapping
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -15,10 +13,11 @@ from node.cli.show import print_object
 from node.cli.stdout import why
 from node.cli.targets import DataDirOption, targets
 
-REQUEST_TIMEOUT_SECONDS = 15.0
-"""Beyond the nodes' own request timeout: they give a better answer than silence."""
-BODY_BYTES_MAX = 2 * 1024 * 1024
-"""Of a value to send or an answer to take; nodes refuse values over 1 MiB themselves."""
+if TYPE_CHECKING:
+    from node.cli.asking import Answer
+
+VALUE_BYTES_MAX = 2 * 1024 * 1024
+"""Nodes refuse values over 1 MiB themselves."""
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="the key, taken as UTF-8")]
 Url = Annotated[list[str] | None, typer.Option(metavar="URL", help="a node; give several to name alternatives")]
@@ -71,14 +70,17 @@ def _put(
 ) -> int:
     """Set KEY to VALUE; done means a majority has it on disk.
 
+    It is sent again until there is an answer, for 15 seconds at most, and
+    done once: the command opens a session of the cluster for it.
+
     [bold]Examples[/bold]
       raft-node put greeting hello
       raft-node put picture - < picture.png
       raft-node put greeting hi --if-match 7   only if it is still revision 7
     """
     body = _standard_input() if value == "-" else os.fsencode(value)
-    if len(body) > BODY_BYTES_MAX:
-        raise Failure(f"The value is longer than {BODY_BYTES_MAX} bytes; a node takes at most 1 MiB.", USAGE)
+    if len(body) > VALUE_BYTES_MAX:
+        raise Failure(f"The value is longer than {VALUE_BYTES_MAX} bytes; a node takes at most 1 MiB.", USAGE)
     if if_absent and if_match is not None:
         raise Failure("--if-match and --if-absent exclude each other: give one of the two.", USAGE)
     headers = {"If-None-Match": "*"} if if_absent else _if_match(if_match)
@@ -94,7 +96,7 @@ def _delete(
     if_match: IfMatch = None,
     as_json: Json = False,
 ) -> int:
-    """Remove KEY.
+    """Remove KEY. As with put, it is sent again until there is an answer.
 
     [bold]Example[/bold]
       raft-node delete greeting
@@ -106,7 +108,7 @@ def _delete(
 
 def _standard_input() -> bytes:
     try:
-        return sys.stdin.buffer.read(BODY_BYTES_MAX + 1)
+        return sys.stdin.buffer.read(VALUE_BYTES_MAX + 1)
     except OSError as error:
         raise Failure(
             f"The value cannot be read from standard input: {why(error)}; nothing was written.", FAILED
@@ -130,24 +132,6 @@ def _if_match(revision: str | None) -> dict[str, str]:
     return {"If-Match": f'"{number}"'}
 
 
-class _Answer:
-    """What a node answered."""
-
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes, url: str) -> None:
-        self.status, self.headers, self.body, self.url = status, headers, body, url
-
-    @property
-    def reason(self) -> str:
-        """The node's sentence, where it gave one."""
-        import msgspec
-
-        try:
-            found = msgspec.json.decode(self.body, type=dict[str, object])
-        except msgspec.MsgspecError:
-            return self.body.decode(errors="replace").strip()[:300] or f"HTTP {self.status}"
-        return str(found.get("message") or found.get("error") or f"HTTP {self.status}")
-
-
 def _ask(
     method: str,
     key: str,
@@ -155,65 +139,21 @@ def _ask(
     query: dict[str, str] | None = None,
     body: bytes | None = None,
     headers: dict[str, str] | None = None,
-) -> _Answer:
+) -> "Answer":
     """The first node's answer that settles the matter; raises Failure for every other end."""
     import asyncio
 
+    from node.cli.asking import asked
+
     if not key:
         raise Failure("KEY is empty: every key has at least one byte.", USAGE)
-    answer = asyncio.run(_ask_in_turn(method, key, addresses, query or {}, body, headers or {}))
+    answer = asyncio.run(asked(method, key, addresses, query or {}, body, headers or {}))
     if answer.status not in (200, 201, 204):
         _refused(method, key, answer)
     return answer
 
 
-async def _ask_in_turn(
-    method: str, key: str, addresses: list[str], query: dict[str, str], body: bytes | None, headers: dict[str, str]
-) -> _Answer:
-    """Ask node after node. After a write was sent, only 503 (never proposed) allows another attempt: anything else
-    could do it twice. A read changes nothing and may always be repeated."""
-    from urllib.parse import quote
-
-    import aiohttp
-    from yarl import URL
-
-    from node.supervisor.watch import UNREACHABLE, new_session, read_bounded
-
-    last: _Answer | None = None
-    troubles = []
-    timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS, sock_connect=2.0)
-    async with new_session() as session:
-        for address in addresses:
-            target = URL(f"{address}/kv/{quote(os.fsencode(key), safe='')}", encoded=True).update_query(query)
-            try:
-                async with session.request(
-                    method, target, data=body, headers=headers, timeout=timeout, allow_redirects=False
-                ) as response:
-                    content = await read_bounded(response, BODY_BYTES_MAX)
-                    last = _Answer(response.status, response.headers, content, address)
-            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-                refused = isinstance(error, OSError) and error.errno == errno.ECONNREFUSED
-                troubles.append(f"{address} {'refuses connections' if refused else 'cannot be reached'}")
-                continue
-            except (*UNREACHABLE, ValueError) as error:
-                if method != "GET":
-                    raise Failure(
-                        f"Unknown outcome: {address} took the request and did not answer "
-                        f"({type(error).__name__}), so the write may have happened or may happen yet: read {key!r} "
-                        "before you repeat it.",
-                        UNKNOWN_OUTCOME,
-                    ) from None
-                troubles.append(f"{address} did not answer")
-                continue
-            if last.status != 503 and not (method == "GET" and last.status == 504):
-                return last
-    if last is not None:
-        return last
-    others = f", and so it is with {len(troubles) - 1} more" if len(troubles) > 1 else ""
-    raise Failure(f"No node answers, so nothing happened: {troubles[0]}{others}; is the cluster running?", UNAVAILABLE)
-
-
-def _refused(method: str, key: str, answer: _Answer) -> NoReturn:
+def _refused(method: str, key: str, answer: "Answer") -> NoReturn:
     reason = answer.reason.rstrip(".")
     if answer.status == 404:
         raise Failure(f"There is no key {key!r}.", FAILED)
@@ -229,32 +169,18 @@ def _refused(method: str, key: str, answer: _Answer) -> NoReturn:
     raise Failure(f"{answer.url} refused with status {answer.status}: {reason}.", code)
 
 
-def _revision(answer: _Answer) -> int | None:
-    """From the ETag, else from the JSON of an answer that has none."""
-    import msgspec
-
-    text = answer.headers.get("ETag", "").strip('"')
-    if text.isdecimal():
-        return int(text)
-    try:
-        found = msgspec.json.decode(answer.body, type=dict[str, object]).get("revision")
-    except msgspec.MsgspecError:
-        return None
-    return found if isinstance(found, int) else None
-
-
-def _report(done: str, key: str, answer: _Answer, as_json: bool) -> None:
-    revision = _revision(answer)
+def _report(done: str, key: str, answer: "Answer", as_json: bool) -> None:
+    revision = answer.revision
     words = f"{done} {key}" + (f" (revision {revision})" if revision is not None else "")
     stdout.done(f"{words} is done")
     print_object({**_key(key), "revision": revision}) if as_json else print(words)
 
 
-def _print_json(key: str, answer: _Answer) -> None:
+def _print_json(key: str, answer: "Answer") -> None:
     """`value` where the bytes are UTF-8, otherwise `value_base64`."""
     import base64
 
-    found: dict[str, object] = {**_key(key), "revision": _revision(answer)}
+    found: dict[str, object] = {**_key(key), "revision": answer.revision}
     try:
         found["value"] = answer.body.decode()
     except UnicodeDecodeError:

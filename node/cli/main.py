@@ -1,73 +1,27 @@
-"""Puts the commands together and turns every way they can end into a sentence and an exit code."""
+"""The way in and every way out: what a command ends with is a sentence and an exit code.
+
+Why it exists: each of many nodes on a machine starts here, with plain flags, and needs no parser of command lines:
+that takes as long to load as the node itself, and stays in its memory. It must not know what commands do.
+"""
 
 import os
+import sys
 from collections.abc import Sequence
-from typing import Annotated
 
-import typer
-
-from node import __version__
-from node.cli import backup, cluster, command, demo, kv, log, members, restore, serve, simulate, status
-from node.cli.failure import EXIT_CODES, FAILED, USAGE, Failure
-from node.cli.group import Group
+from node.cli.failure import FAILED, USAGE, Failure
+from node.cli.serving import plain_flags, serve_node
 from node.cli.stdout import complain, prepared
 
 TRACEBACK_ENV = "RAFTNODE_TRACEBACK"
 """Set to anything, an internal error shows its traceback: for whoever repairs it."""
-
-app = typer.Typer(
-    name="raft-node",
-    cls=Group,
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=EXIT_CODES,
-)
-
-
-def _version(asked: bool) -> None:
-    if asked:
-        print(f"raft-node {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", help="print the version; end", callback=_version, is_eager=True)
-    ] = False,
-) -> None:
-    """A real, durable Raft cluster: run it, watch it, break it.
-
-    [bold]First steps[/bold]
-      raft-node cluster              five nodes here; Ctrl-C ends them, data stays
-      raft-node status               (second terminal) who leads, who lags
-      raft-node put greeting hello   write through the log; any node takes it
-      raft-node get greeting         read it back, linearizable
-      kill -9 PID-OF-THE-LEADER      watch the others elect a new one
-      raft-node start n1             bring the dead node back
-    """
-
-
-serve.register(app)
-cluster.register(app)
-status.register(app)
-kv.register(app)
-command.register(app)
-demo.register(app)
-simulate.register(app)
-members.register(app)
-backup.register(app)
-restore.register(app)
-log.register(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line (`sys.argv` where `arguments` is None); return the exit code, raise nothing."""
     try:
         with prepared():
-            code = app(args=arguments, prog_name="raft-node", standalone_mode=False)
+            flags = plain_flags(sys.argv[1:] if arguments is None else arguments)
+            code = _parsed(arguments) if flags is None else serve_node(flags)
         return code if isinstance(code, int) else 0
     except Failure as failure:
         return _fail(str(failure), failure.code)
@@ -75,6 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail("interrupted", 130)
     except Exception as error:
         return _unexpected(error)
+
+
+def _parsed(arguments: Sequence[str] | None) -> object:
+    from node.cli.commands import app
+
+    return app(args=arguments, prog_name="raft-node", standalone_mode=False)
 
 
 def _unexpected(error: Exception) -> int:

@@ -10,11 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from node.cli import stdout
-from node.cli.command import ask, raise_unless_ok
-from node.cli.failure import EXIT_CODES, FAILED, UNAVAILABLE, UNKNOWN_OUTCOME, Failure
+from node.cli.changing import change, members_of
+from node.cli.failure import EXIT_CODES, FAILED, UNAVAILABLE, Failure
 from node.cli.force_new import force_new
 from node.cli.group import Group, for_programs
 from node.cli.local_nodes import end_for_good, require_name, running_cluster, start_one_more
+from node.cli.readdress import update
 from node.cli.show import print_object, print_table
 from node.cli.targets import DataDirOption, targets
 
@@ -33,7 +34,7 @@ def register(app: typer.Typer) -> None:
         cls=Group,
         no_args_is_help=True,
         rich_markup_mode="rich",
-        help="Show who belongs to the cluster; let nodes in, remove them, replace lost disks.",
+        help="Show who belongs to the cluster; let nodes in, remove or replace them, say where they are.",
         epilog=EXIT_CODES,
     )
     for name, command in (
@@ -42,6 +43,7 @@ def register(app: typer.Typer) -> None:
         ("promote", _promote),
         ("remove", _remove),
         ("replace", _replace),
+        ("update", update),
         ("force-new", force_new),
     ):
         group.command(name, epilog=EXIT_CODES)(for_programs(command))
@@ -54,7 +56,7 @@ def _list(url: Urls = None, data_dir: DataDirOption = None, as_json: Json = Fals
     [bold]Example[/bold]
       raft-node members list
     """
-    _, body = _members(targets(url or [], data_dir))
+    _, body = members_of(targets(url or [], data_dir))
     if as_json:
         print_object(body)
     else:
@@ -89,7 +91,7 @@ def _add(
             print(started)
     if name is None:
         raise AssertionError("a name was required or chosen")
-    _change("add_learner", name, {}, url, data_dir, as_json, silent=as_json and promote)
+    change("add_learner", name, {}, url, data_dir, as_json, silent=as_json and promote)
     return _promote_once_caught_up(name, url, data_dir, as_json) if promote else 0
 
 
@@ -99,7 +101,7 @@ def _promote(name: Name, url: Urls = None, data_dir: DataDirOption = None, as_js
     [bold]Example[/bold]
       raft-node members promote n4
     """
-    return _change("promote_learner", name, {}, url, data_dir, as_json)
+    return change("promote_learner", name, {}, url, data_dir, as_json)
 
 
 def _remove(
@@ -117,7 +119,7 @@ def _remove(
       raft-node members remove n4
     """
     local = running_cluster(url or (), data_dir)
-    _change("remove_member", name, {"force": "yes"} if force else {}, url, data_dir, as_json)
+    change("remove_member", name, {"force": "yes"} if force else {}, url, data_dir, as_json)
     if local and name in {node.name for node in local.nodes}:
         ended = end_for_good(data_dir, name)
         stdout.done(f"{name} is no member, and its process has ended: that is done")
@@ -134,12 +136,12 @@ def _replace(name: Name, url: Urls = None, data_dir: DataDirOption = None, as_js
     [bold]Example[/bold]
       raft-node members replace n3
     """
-    return _change("replace_member", name, {}, url, data_dir, as_json)
+    return change("replace_member", name, {}, url, data_dir, as_json)
 
 
 def _asks(name: str, url: Urls, data_dir: DataDirOption) -> bool:
     """Whether a node of that name asks the leader to be let in."""
-    _, members = _members(targets(url or [], data_dir))
+    _, members = members_of(targets(url or [], data_dir))
     return bool(members["leader"]) and name in [one["name"] for one in members["applicants"]]
 
 
@@ -149,75 +151,12 @@ def _promote_once_caught_up(name: str, url: Urls, data_dir: DataDirOption, as_js
 
     for _ in range(PROMOTIONS_MAX):
         try:
-            return _change("promote_learner", name, {}, url, data_dir, as_json)
+            return change("promote_learner", name, {}, url, data_dir, as_json)
         except Failure as failure:
             if failure.code not in (FAILED, UNAVAILABLE):
                 raise
         asyncio.run(asyncio.sleep(PROMOTE_AGAIN_SECONDS))
-    return _change("promote_learner", name, {}, url, data_dir, as_json)
-
-
-def _change(
-    command: str,
-    name: str,
-    more: Mapping[str, str],
-    url: Urls,
-    data_dir: DataDirOption,
-    as_json: bool,
-    silent: bool = False,
-) -> int:
-    """Ask the leader, over one hop from a node that knows it. `silent`: another change follows, which is told."""
-    import asyncio
-    from urllib.parse import quote
-
-    asked, members = _members(targets(url or [], data_dir))
-    if not members["leader"]:
-        raise Failure(f"Unavailable, nothing happened: {members['node']} knows no leader.", UNAVAILABLE)
-    given = {"name": name, **more, **(_said(members, name) if command in ("add_learner", "replace_member") else {})}
-    leader = quote(members["leader"], safe="")
-    status, body = asyncio.run(ask("POST", f"{asked}/commands/{command}?node={leader}", given))
-    if status == 200:
-        stdout.done(f"{body.get('message')}: that is done")
-    if as_json and not silent:
-        print_object(body)
-    raise_unless_ok(status, body)
-    if not as_json and not silent:
-        print(f"{body.get('message')}")
-    return 0
-
-
-def _said(members: Mapping[str, Any], name: str) -> dict[str, str]:
-    """What that one says of itself, for a leader that it does not ask."""
-    for applicant in members["applicants"]:
-        if applicant["name"] == name:
-            return {key: applicant[key] for key in ("incarnation", "address", "client_url")}
-    return {}
-
-
-def _members(nodes: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
-    """The node to go on with, and its `/members`: the leader's where it is among those, else of one that knows it."""
-    import asyncio
-
-    found: list[tuple[str, dict[str, Any]]] = []
-    problem: Failure | None = None
-    for url in nodes:
-        try:
-            status, body = asyncio.run(ask("GET", f"{url}/members", None))
-            raise_unless_ok(status, body)
-        except Failure as failure:
-            unread = failure.code == UNKNOWN_OUTCOME
-            problem = (
-                Failure(f"{url} gives no answer that can be read; nothing happened.", UNAVAILABLE)
-                if unread
-                else failure
-            )
-            continue
-        found.append((url, body))
-    if not found:
-        raise problem or Failure("There is no node to ask.", UNAVAILABLE)
-    return max(
-        found, key=lambda one: (one[1]["leader"] == one[1]["node"], not one[1]["removed"], one[1]["leader"] != "")
-    )
+    return change("promote_learner", name, {}, url, data_dir, as_json)
 
 
 def _print(body: Mapping[str, Any]) -> None:

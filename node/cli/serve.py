@@ -9,6 +9,7 @@ import typer
 
 from node.cli.failure import USAGE, Failure
 from node.cli.group import for_programs
+from node.cli.serving import serve_loaded
 from node.cli.show import print_object, print_table
 from node.settings import CONFIG_ENV, SETTINGS, Loaded, Setting, load, rows
 
@@ -42,13 +43,7 @@ def _serve(config: str | None, print_config: bool, as_json: bool, **given: str |
     if print_config:
         _print(loaded, as_json)
         return 0
-    if loaded.settings.exit_with_parent:
-        from node.supervisor import lifeline
-
-        lifeline.end_with_parent()
-    from node.app import run  # type: ignore[attr-defined, unused-ignore]
-
-    return int(run(loaded.settings))
+    return serve_loaded(loaded)
 
 
 def _text(value: str | bool) -> str:

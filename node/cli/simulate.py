@@ -28,6 +28,7 @@ class Kind(StrEnum):
     BIRTHS = "births"
     MEMBERS = "members"
     SESSIONS = "sessions"
+    SURVIVORS = "survivors"
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +40,8 @@ def _simulate(
     kind: Annotated[
         Kind,
         typer.Option(
-            help="births: the first start alone; members: these change meanwhile; sessions: writes come again"
+            help="births: the first start alone; members: these change meanwhile; sessions: writes come again; "
+            "survivors: a majority of disks is lost for good"
         ),
     ] = Kind.WORLD,
     trace: Annotated[Path | None, typer.Option(help="write everything that happened there, one line an event")] = None,

@@ -106,6 +106,11 @@ KINDS: dict[str, EventKind] = {
         "elections",
         "{says}, by entry {index}",
     ),
+    "left-out": EventKind(
+        "a member told this node that it was removed while it was away; detail: peer, index",
+        "elections",
+        "was removed while it was away, says {peer}: at entry {index} it is no member",
+    ),
     "progress": EventKind(
         "a follower's progress changed; detail: peer, from, to", "log", "now sends to {peer} in mode {to}, was {from}"
     ),

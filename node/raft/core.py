@@ -102,9 +102,9 @@ class Raft:
             case Receive(sender, message):
                 receiving.receive(state, sender, message, now)
             case PeerUp():
-                evidence.on_peer_up(state, event)
+                evidence.on_peer_up(state, event, now)
             case PeerGone():
-                evidence.on_peer_gone(state, event, now)
+                election.on_peer_gone(state, event, now)
             case Propose():
                 replication.on_propose(state, event, now)
             case Read(requests):
@@ -227,6 +227,11 @@ class Raft:
         return self._state.leader
 
     @property
+    def takes_writes(self) -> bool:
+        """Whether it leads, and does not hand over."""
+        return self._state.role is Role.LEADER and self._state.transfer is None
+
+    @property
     def commit(self) -> int:
         return self._state.commit
 
@@ -242,6 +247,11 @@ class Raft:
     @property
     def configuration(self) -> Configuration:
         return self._state.configuration
+
+    @property
+    def left_out(self) -> bool:
+        """Whether a member has told it that it was removed while it was away."""
+        return self._state.left_out
 
     def entries(self, first: int, count: int) -> tuple[Entry, ...]:
         """At most `count` entries from `first` on; those before the base or not there yet are left out."""

@@ -4,6 +4,7 @@ Why it exists: who may lead, and only that. It must not touch the log.
 """
 
 from node.raft import evidence
+from node.raft.events import PeerGone
 from node.raft.leadership import Leadership
 from node.raft.messages import PreVote, PreVoteReply, Vote, VoteReply
 from node.raft.quorum import Tally, agreed, tally
@@ -30,18 +31,31 @@ def on_gone_deadline(state: State, now: int) -> None:
     if not state.is_voter or state.disk_is_silent(now):
         state.evidence.due_us = None  # the election timeout says the rest
         return
+    if state.role is Role.PRE_CANDIDATE and _tally(state) is Tally.WON:
+        _start_vote(state, now)  # it had to wait: see `evidence.must_wait`
+        return
     evidence.asks(state, now)
-    campaign(state, now, "the leader's process is gone")
+    if state.role is Role.PRE_CANDIDATE and state.candidacy is not None:
+        # In the same campaign, since an answer that is on its way is as good as a new one; but who promised its vote
+        # may have heard the leader since.
+        state.candidacy.votes = {state.me: True}
+        _ask_for_pre_votes(state)
+    else:
+        campaign(state, now, "the leader's process is gone")
+
+
+def on_peer_gone(state: State, event: PeerGone, now: int) -> None:
+    """The links say that a process is gone; who asked a moment too early, if it was the leader, is answered anew."""
+    evidence.on_peer_gone(state, event, now)
+    for candidate, message in evidence.refused_lately(state, now):
+        on_pre_vote(state, candidate, message, now)
 
 
 def campaign(state: State, now: int, reason: str = "election timeout") -> None:
     """First phase: PreVote keeps a server that cannot win from disturbing the term of those that work."""
     become_pre_candidate(state, now, reason)
     state.trace("election", phase="pre-vote", campaign=state.campaign)
-    request = PreVote(state.term + 1, state.log.last_index, state.log.last_term, state.campaign)
-    for peer in state.configuration.voters:
-        if peer.name != state.identity.name:
-            state.send(peer.name, request)
+    _ask_for_pre_votes(state)
     _count(state, now)
 
 
@@ -58,6 +72,7 @@ def on_pre_vote(state: State, sender: Member, message: PreVote, now: int) -> Non
         reason = "term is taken"
     elif _follows_living_leader(state, now):
         reason = "leader is alive"
+        evidence.refuses(state, sender, message, now)
     elif not state.log.up_to_date(message.last_index, message.last_term):
         reason = "log is behind"
     _trace_vote(state, sender, reason, "pre-vote")
@@ -65,7 +80,26 @@ def on_pre_vote(state: State, sender: Member, message: PreVote, now: int) -> Non
         become_follower(state, state.term, "", now, f"gives way to {sender.name}")
     term = state.term if reason else message.term
     # A refusal reveals our term, which may not be durable yet.
-    state.send_when_durable(sender.name, PreVoteReply(term, not reason, message.campaign))
+    state.send_when_durable(sender.name, PreVoteReply(term, not reason, message.campaign, *_out(state, sender)))
+
+
+def _out(state: State, sender: Member) -> tuple[int, int]:
+    """Where `sender` is known to be no member: only of what is committed may it be told. It was removed while it was
+    away, and nobody sends it the log; nobody needs it either, once a majority of the others holds the change."""
+    if not state.settled or sender in state.configuration.members:
+        return 0, 0
+    return state.commit, state.log.term_at(state.commit) or 0
+
+
+def on_left_out(state: State, sender: Member, message: PreVoteReply, now: int) -> None:
+    """A member says that this server is none any more: if that is later than what it knows, it campaigns no more."""
+    before = state.left_out
+    state.told_out = max(state.told_out, (message.out_term, message.out_index))
+    if before or not state.left_out:
+        return
+    state.trace("left-out", peer=sender.name, index=message.out_index)
+    if state.role in (Role.PRE_CANDIDATE, Role.CANDIDATE):
+        become_follower(state, state.term, "", now, f"{sender.name} says that it was removed")
 
 
 def on_pre_vote_reply(state: State, sender: Member, message: PreVoteReply, now: int) -> None:
@@ -167,18 +201,22 @@ def _stand_back(state: State, now: int) -> None:
 
 
 def _count(state: State, now: int) -> None:
-    votes = state.candidacy.votes if state.candidacy is not None else {}
-    result = tally(state.configuration.voters, votes)
+    result = _tally(state)
     if state.role is Role.PRE_CANDIDATE:
-        if result is Tally.WON:
+        if result is Tally.WON and not evidence.must_wait(state, now):
             _start_vote(state, now)
-        elif result is Tally.LOST:
+        elif result is Tally.LOST and not state.evidence.gone:  # else who refused may be about to see what this one saw
             become_follower(state, state.term, "", now, "pre-vote refused")
     elif state.role is Role.CANDIDATE:
         if result is Tally.WON:
             become_leader(state, now)
         elif result is Tally.LOST:
             become_follower(state, state.term, "", now, "vote refused")
+
+
+def _tally(state: State) -> Tally:
+    votes = state.candidacy.votes if state.candidacy is not None else {}
+    return tally(state.configuration.voters, votes)
 
 
 def campaign_at_once(state: State, now: int, reason: str) -> None:
@@ -194,6 +232,13 @@ def _start_vote(state: State, now: int) -> None:
         return
     become_candidate(state, now)
     _ask_for_votes(state, transfer=False)
+
+
+def _ask_for_pre_votes(state: State) -> None:
+    request = PreVote(state.term + 1, state.log.last_index, state.log.last_term, state.campaign)
+    for peer in state.configuration.voters:
+        if peer.name != state.identity.name:
+            state.send(peer.name, request)
 
 
 def _ask_for_votes(state: State, transfer: bool) -> None:

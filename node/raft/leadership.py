@@ -67,7 +67,9 @@ class Leadership:
         """By member: a new disk under an old name has acknowledged nothing."""
         self._time_us = last_time_us - now
         self.log_full_told = False
-        self.heartbeat_due_us = now
+        self.heartbeat_due_us = now + settings.heartbeat_us
+        """The first Append, which goes to everybody in this very step, says who leads; a heartbeat at its side would be
+        answered before it, and have it sent again."""
         self.commit_due_us: int | None = None
         """When followers are told of a commit that no message of this term has told them by then."""
         self.quorum_due_us = now + settings.election_max_us

@@ -67,6 +67,12 @@ class RaftLog:
         """Where that one stands; the base's index where it is the base's."""
         return self._configurations[-1][0] if self._configurations else self.base.index
 
+    @property
+    def configuration_position(self) -> tuple[int, int]:
+        """Term and index of that entry: of two positions the greater is the later."""
+        index = self.configuration_index
+        return self.term_at(index) or 0, index
+
     def has_named(self, member: Member) -> bool:
         """Whether a configuration that is still known here has `member` in it."""
         known = [self.base.configuration, *(configuration for _, configuration in self._configurations)]

@@ -75,11 +75,17 @@ class PreVote(_Message, frozen=True, tag="pv"):
 
 
 class PreVoteReply(_Message, frozen=True, tag="pvr"):
-    """A grant echoes the requested term; a rejection carries the voter's own."""
+    """A grant echoes the requested term; a rejection carries the voter's own.
+
+    (`out_index`, `out_term`) is the last entry that the voter knows to be committed, where the candidate is no member
+    of the configuration in force there; 0: it is one, or the voter cannot say.
+    """
 
     term: int
     granted: bool
     campaign: int
+    out_index: int = 0
+    out_term: int = 0
 
 
 class Vote(_Message, frozen=True, tag="v"):

@@ -46,7 +46,9 @@ def receive(state: State, sender: Member, message: RaftMessage, now: int) -> Non
     elif sender.name == state.identity.name or not isinstance(message, _OF_ANYBODY):
         _turn_away(state, sender)
         return
-    evidence.heard(state, sender.name)
+    evidence.heard(state, sender.name, now)
+    if isinstance(message, PreVoteReply) and message.out_index:
+        election.on_left_out(state, sender, message, now)  # of what is committed, so true in every term
     if message.term > state.term and not _newer_term(state, sender, message, now):
         return
     if message.term < state.term and not _older_term(state, sender, message):

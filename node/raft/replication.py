@@ -40,6 +40,8 @@ def on_propose(state: State, event: Propose, now: int) -> None:
         # The target must reach the end of the log, so the end must stand still (thesis 3.10, step 1; pitfall 19).
         state.effects.append(Refused(requests, Transferring(state.transfer.target.name)))
         return
+    if state.log.last_term != state.term:
+        append_noop(state, lead, now)  # it was elected in this very step
     first_index = state.log.last_index + 1
     entries, refusal = _admit(state, event.proposals, lead.log_time_us(now))
     append(state, entries, now)

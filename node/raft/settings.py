@@ -45,10 +45,11 @@ class RaftSettings(msgspec.Struct, frozen=True):
     take the lead from a server whose disk hesitates (a cloud volume does so for a second now and then), and with it
     every read; more would keep a cluster waiting longer than its clients do."""
     gone_wait_us: int = 8_000
-    """With its own evidence that the leader's process is gone, a server campaigns after so long: a leader that lives,
-    and lost all its links at once, has dialled again by then, which ends the evidence."""
+    """With its own evidence that the leader's process is gone, a server asks for votes after so long: a leader that
+    lives, and lost all its links at once, has dialled again by then, which ends the evidence."""
     gone_slot_us: int = 4_000
-    """And after one more such turn for each voter that stands before it in the configuration: one asks at a time."""
+    """It asks for pre-votes after one such turn for each voter that stands before it in the configuration, and a part
+    of one by chance: one asks at a time."""
     gone_tries_max: int = 3
     """How often it asks; then the election timeout decides, as always."""
     wait_in_initial: bool = False

@@ -15,7 +15,7 @@ from node.raft.effects import Effect, Send, Trace
 from node.raft.errors import invariant
 from node.raft.leadership import Leadership
 from node.raft.log import RaftLog
-from node.raft.messages import Birth, RaftMessage
+from node.raft.messages import Birth, PreVote, RaftMessage
 from node.raft.settings import RaftSettings
 from node.raft.types import (
     UNBORN,
@@ -84,17 +84,21 @@ class OwnReads(msgspec.Struct):
 
 class Evidence(msgspec.Struct):
     """What the links say of the leader's process; see evidence.py. `gone`: the leader that is gone as far as this
-    server can see, empty: none is. `due_us`: when it campaigns for that reason, so often at most."""
+    server can see, empty: none is. `due_us`: when it campaigns for that reason, so often at most, or asks for votes,
+    not before `votes_from_us`. `refused`: who was refused a pre-vote for the leader's sake, what it asked, and when."""
 
     boots: dict[str, str] = msgspec.field(default_factory=dict)
     """By name: the process that said hello last."""
     gone: str = ""
     due_us: int | None = None
     tries_left: int = 0
+    votes_from_us: int = 0
+    refused: dict[Member, tuple[PreVote, int]] = msgspec.field(default_factory=dict)
 
     def forget(self) -> None:
         """It was about a leader who lives, or a term that is over."""
         self.gone, self.due_us = "", None
+        self.refused.clear()
 
 
 class Transfer(msgspec.Struct):
@@ -196,6 +200,8 @@ class State:
         self.change: Change | None = None
         self.applicants: dict[str, Applicant] = {}
         """Who asked this server to be let in, by name, the newest last."""
+        self.told_out = (0, 0)
+        """Term and index of the last committed entry at which a member says that this server is none."""
         self.invited = False
         """Not born: whether a cluster has let this very disk in."""
         self.peers: tuple[Member, ...] = ()
@@ -280,15 +286,22 @@ class State:
         return self.me if self.configuration.member(self.me.name) == self.me else None
 
     @property
+    def left_out(self) -> bool:
+        """Whether it was removed while it was away, as a member has told it: there is a committed entry, later than the
+        configuration that it goes by, at which it is no member. That configuration is then over, or was never
+        committed and never will be (terms do not fall along a log). Should it be let in again, the log will say so."""
+        return self.told_out > self.log.configuration_position
+
+    @property
     def is_voter(self) -> bool:
-        return self.me in self.configuration.voters
+        return self.me in self.configuration.voters and not self.left_out
 
     @property
     def may_campaign(self) -> bool:
         """Whether it is a voter, or was one until a change that is not committed as far as it knows: nobody else may
         have the entry of that change, and then only this server can be elected (thesis 4.2.2, figure 4.6)."""
-        if self.is_voter:
-            return True
+        if self.is_voter or self.left_out:
+            return self.is_voter
         known = min(self.commit, self.log.last_index)
         return self.log.configuration_index > self.commit and self.me in self.log.configuration_at(known).voters
 

@@ -88,7 +88,7 @@ class CoreStatus(msgspec.Struct, frozen=True):
     changing_members: bool = False
     """Whether the configuration in force is not known to be committed yet."""
     removed: bool = False
-    """Whether this node was a member, and the configuration in force has it no more."""
+    """Whether this node was a member, and is none any more: the configuration in force says so, or a member told it."""
     addresses: tuple[MemberAddress, ...] = ()
     """How members are reached, where the configuration in force says so."""
 
@@ -97,7 +97,7 @@ def status_of(state: State, now: int) -> CoreStatus:
     """A copy of what this server knows; its length depends on the members alone."""
     deadline = state.deadline
     outside = state.born and state.birth_token is None and state.self_member is None
-    removed = outside and state.log.has_named(state.me)
+    removed = state.left_out or (outside and state.log.has_named(state.me))
     log = state.log
     return CoreStatus(
         name=state.identity.name,

@@ -172,6 +172,8 @@ def _cannot_campaign(state: State, now: int) -> str:
         return f"{name} is INITIAL: it has no vote, and cannot ask for any"
     if state.role is Role.LEADER:
         return f"{name} leads already"
+    if state.left_out:
+        return f"{name} was removed from the cluster"
     if not state.is_voter:
         return f"{name} is not a voter"
     if state.disk_is_silent(now):

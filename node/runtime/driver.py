@@ -47,8 +47,9 @@ from node.raft.messages import (
     Report,
     SnapshotPiece,
     SnapshotPieceReply,
+    VoteReply,
 )
-from node.raft.types import Base, Entry, Member
+from node.raft.types import Base, Entry, Member, Role
 from node.runtime.answers import Answers
 from node.runtime.applying import Applying
 from node.runtime.deadlines import earliest
@@ -110,6 +111,9 @@ class Driver:
             lambda: core.leader,
             self._silent_disk,
         )
+        self._between = self._requests.between
+        self._forwarding.not_taken = self._requests.not_taken
+        self._forwarding.not_taken_by_leader = self._requests.not_taken_by_leader
         self._relaying = Relaying(boot, self._answers, self._send, hooks, self.counts)
         self._heard: dict[str, Member] = {}
         """Who said something last under each name; links let a bounded number of names come (`GUEST_NAMES_MAX`)."""
@@ -133,7 +137,7 @@ class Driver:
     def handle(self, inputs: Sequence[Input], now: int, wall_us: int) -> None:
         """Take what waits, as one step. `now`: monotonic microseconds; `wall_us`: microseconds since the epoch."""
         self._now, self._answers.now, self._wall_us = now, now, wall_us
-        self._requests.begin_turn()
+        self._requests.begin_turn(now)
         events: list[Event] = []
         self._take_durable(events)  # before any timer: a disk that has answered by now is not silent
         if self.core.unfinished:
@@ -152,8 +156,13 @@ class Driver:
                     self._relaying.want_order(item, events)
                 case WantRelay():
                     self._relaying.want_relay(item, self._heard.get(item.node))
-                case Deadline() | PeerUp() | PeerGone():
+                case PeerGone(member):
+                    self._forwarding.gone(member, now)
                     events.append(item)
+                case Deadline() | PeerUp():
+                    events.append(item)
+        if self._between.held and self._requests.waits_for_leader and (self._has_leader or self._may_win(events)):
+            self._requests.offer(proposals)
         if proposals:
             events.append(Propose(tuple(proposals)))
         if reads:
@@ -308,7 +317,23 @@ class Driver:
         if self.core.leader != self._leader:
             self._leader = self.core.leader
             if self._leader:
-                self._forwarding.leader_changed(self._leader, now)
+                self._requests.leader_changed(self._leader, now)
+        if self._between.held and self._requests.waits_for_leader and self._has_leader:
+            self._hooks.wake()
+
+    @property
+    def _has_leader(self) -> bool:
+        """Whether there is somebody who may take a write now: this node, or one that a link leads to."""
+        core = self.core
+        if core.role is Role.LEADER:
+            return core.takes_writes
+        return bool(core.leader) and self._links.connected(core.leader)
+
+    def _may_win(self, events: Sequence[Event]) -> bool:
+        """Whether this turn may make this node the leader: then what waits goes with its first entry."""
+        if self.core.role is not Role.CANDIDATE:
+            return False
+        return any(isinstance(event, Receive) and isinstance(event.message, VoteReply) for event in events)
 
     def _flush(self) -> None:
         if self._unflushed:

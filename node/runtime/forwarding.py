@@ -45,6 +45,10 @@ class Forwarding:
         decode_result: Callable[[bytes], object],
         counts: HopCounts,
     ) -> None:
+        self.not_taken: Callable[[PendingWrite, NotProposed], None] = _refuse
+        """What becomes of a write that was certainly not proposed: the link took nothing."""
+        self.not_taken_by_leader: Callable[[PendingWrite, NotProposed], None] = _refuse
+        """The same, where the node that was asked says so."""
         self._boot = boot
         self._pending = pending
         self._answers = answers
@@ -77,7 +81,11 @@ class Forwarding:
         for answer in message.answers:
             write = self._hop.answered(sender, message.boot, answer.request)
             if write is not None:
-                write.reply(decode_outcome(answer.outcome, sender.name, self._decode_result))
+                outcome = decode_outcome(answer.outcome, sender.name, self._decode_result)
+                if isinstance(outcome, NotProposed):
+                    self.not_taken_by_leader(write, outcome)
+                else:
+                    write.reply(outcome)
 
     def forward(self, leader: Member, writes: list[PendingWrite]) -> None:
         """The one hop. What the link did not take was certainly not proposed; what it took may be."""
@@ -93,7 +101,11 @@ class Forwarding:
                 for forwarded in asked:
                     write = self._hop.take_back(forwarded.request)
                     if write is not None:
-                        write.reply(refusal)
+                        self.not_taken(write, refusal)
+
+    def gone(self, member: Member, now: int) -> None:
+        """Its process is gone, and with it what it would have answered."""
+        self._hop.hurry_of(member, now)
 
     def leader_changed(self, leader: str, now: int) -> None:
         """A forwarded write's answer comes from a leader that is no more: soon, or its outcome stays unknown."""
@@ -117,6 +129,10 @@ class Forwarding:
         if self._connected(leader):
             return NotProposed("overloaded", f"the link to the leader {leader} is full; nothing was sent", leader)
         return NotProposed("no-link", f"no link to the leader {leader}; nothing was sent", leader)
+
+
+def _refuse(write: PendingWrite, refusal: NotProposed) -> None:
+    write.reply(refusal)
 
 
 def _batches(writes: list[PendingWrite]) -> Iterator[list[PendingWrite]]:

@@ -104,6 +104,13 @@ class OneHop(Generic[T]):
                 group.until_us = until_us(member.name)
                 self._hurried.append(group)
 
+    def hurry_of(self, member: Member, until_us: int) -> None:
+        """Do not wait longer than that for the answers of `member`."""
+        group = self._groups.pop(member, None)
+        if group is not None and group.numbers:
+            group.until_us = until_us
+            self._hurried = [*(group for group in self._hurried if group.numbers), group]
+
     def expired(self, now: int, questions_max: int) -> list[Asked[T]]:
         """Take away and return what waited too long; at most so many: ask again while `deadline` has passed."""
         late: list[Asked[T]] = []

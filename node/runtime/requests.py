@@ -13,12 +13,13 @@ from node.raft.events import Proposal
 from node.raft.messages import PROPOSAL_BYTES_MAX
 from node.raft.types import Member
 from node.runtime.answers import Answers
+from node.runtime.between_leaders import BetweenLeaders
 from node.runtime.deadlines import earliest
 from node.runtime.forwarding import Forwarding
 from node.runtime.inputs import WantRead, WantWrite
 from node.runtime.outcomes import interrupted, not_proposed, overloaded, too_large, unanswered
 from node.runtime.pending import Pending, PendingWrite
-from node.runtime.ports import ReadFailed
+from node.runtime.ports import NotProposed, ReadFailed
 from node.runtime.replies import Replies
 
 PENDING_REQUESTS_MAX = 20_000
@@ -48,14 +49,17 @@ class Requests:
         self._pending = pending
         self._forwarding = forwarding
         self._replies = Replies()
-        self._parts: tuple[Sized, ...] = (pending, forwarding, answers, self._replies)
+        self.between = BetweenLeaders()
+        self._parts: tuple[Sized, ...] = (pending, forwarding, answers, self._replies, self.between)
+        self._now = 0
         self._member = member
         self._leader = leader
         self._silent_disk = silent_disk
 
-    def begin_turn(self) -> None:
+    def begin_turn(self, now: int) -> None:
         """See how many more may wait: what ends in this turn makes room for the next."""
         self._room = None
+        self._now = now
 
     def take_room(self) -> bool:
         """Whether one more may wait; it then does."""
@@ -72,7 +76,7 @@ class Requests:
     @property
     def deadline(self) -> int | None:
         """When one has waited too long; None: none waits."""
-        return earliest(self._pending.deadline, self._forwarding.deadline)
+        return earliest(self._pending.deadline, self._forwarding.deadline, self.between.deadline)
 
     def write(self, item: WantWrite, proposals: list[Proposal]) -> None:
         """Of a client of this node."""
@@ -84,7 +88,7 @@ class Requests:
             return
         reply = partial(self._replies.add, item.reply)
         write = PendingWrite(item.data, reply, True, item.deadline_us, item.session, item.sequence)
-        proposals.append(Proposal(self._pending.add_write(write), item.data, item.session, item.sequence))
+        proposals.append(self._proposal(write))
 
     def read(self, item: WantRead, reads: list[int]) -> None:
         """Likewise."""
@@ -108,9 +112,36 @@ class Requests:
         leader = self._member(reason.leader) if isinstance(reason, NotLeader) else None
         for write in writes:
             if leader is None or not write.may_forward:
-                write.reply(refusal)
+                self.not_taken(write, refusal)
         if leader is not None:
             self._forwarding.forward(leader, [write for write in writes if write.may_forward])
+
+    def not_taken(self, write: PendingWrite, refusal: NotProposed) -> None:
+        """Nobody took it, and it was certainly not proposed: it waits for the next leader, or is refused."""
+        if not self.between.hold(write, refusal, self._now):
+            write.reply(refusal)
+
+    def not_taken_by_leader(self, write: PendingWrite, refusal: NotProposed) -> None:
+        """Likewise, and it was the node that leads, as far as is known, which refused."""
+        self.between.refused_by_leader(self._now)
+        self.not_taken(write, refusal)
+
+    @property
+    def waits_for_leader(self) -> bool:
+        """Whether a write waits that may be offered to a leader now."""
+        return self.between.may_be_offered(self._now)
+
+    def offer(self, proposals: list[Proposal]) -> None:
+        """Propose what waited for a leader."""
+        proposals += map(self._proposal, self.between.take_all())
+
+    def leader_changed(self, leader: str, now: int) -> None:
+        """Another leads: whoever led before answers soon, or never."""
+        self.between.leader_changed()
+        self._forwarding.leader_changed(leader, now)
+
+    def _proposal(self, write: PendingWrite) -> Proposal:
+        return Proposal(self._pending.add_write(write), write.data, write.session, write.sequence)
 
     def expire(self, now: int) -> tuple[int, ...]:
         """Answer what waited too long; returns the numbers of the reads among it, which the core may forget. What is
@@ -119,6 +150,8 @@ class Requests:
         why = (self._silent_disk() if writes else "") or "no quorum confirmed it in time"
         for write in writes:
             write.reply(interrupted(write, why))
+        for write, refusal in self.between.expired(now):
+            write.reply(refusal)
         for _, read in reads:
             self._replies.add(read, ReadFailed("timeout", "no quorum confirmed a leader in time", self._leader()))
         for asked in self._forwarding.expired(now, EXPIRED_PER_TURN_MAX):
@@ -134,6 +167,8 @@ class Requests:
         writes, reads = self._pending.drain()
         for write in writes:
             write.reply(interrupted(write, "the node is stopping"))
+        for write, refusal in self.between.drain():
+            write.reply(refusal)
         for read in reads:
             read(ReadFailed("stopping", "the node is stopping"))
         self._forwarding.stop()

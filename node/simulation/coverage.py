@@ -35,6 +35,7 @@ COVERAGE = (
     "changes of members committed",
     "changes of members rolled back",
     "lost disks that came back as voters",
+    "removed members told so when they came back",
     "worlds that let nodes in by themselves",
 )
 """As they are counted, see happenings.py and playing.py."""

@@ -26,6 +26,7 @@ _TOLD = {
     ("leader-gone", ""): "ends of leaders seen",
     ("leader-back", ""): "ends of leaders seen wrongly",
     ("members", ""): "changes of members begun",
+    ("left-out", ""): "removed members told so when they came back",
 }
 _REASONS = {"it was removed from the voters": "leaders that removed themselves"}
 

@@ -13,9 +13,16 @@ from node.simulation.births import Births
 from node.simulation.invariants import Violation
 from node.simulation.members import Members
 from node.simulation.repeating import Repeating
+from node.simulation.survivors import Survivors
 from node.simulation.world import World
 
-KINDS: dict[str, type[World]] = {"world": World, "births": Births, "members": Members, "sessions": Repeating}
+KINDS: dict[str, type[World]] = {
+    "world": World,
+    "births": Births,
+    "members": Members,
+    "sessions": Repeating,
+    "survivors": Survivors,
+}
 """What a seed can be played as."""
 
 
@@ -52,7 +59,7 @@ def play(kind: str, seed: int, keep: Callable[[bytes], None] | None = None, with
         violation=violation,
         at_us=world.scheduler.now(),
         servers=len(world.servers),
-        committed=len(world.invariants.committed),
+        committed=world.entries_committed,
         terms=max(world.invariants.leaders, default=0),
         lines=world.lines,
         digest=world.digest,

@@ -168,10 +168,10 @@ class RepeatingClient(Client):
 class Repeating(World):
     """`run()` raises Violation. An ordinary world, but for its clients."""
 
-    def _clients(self) -> list[Client]:
+    def _clients(self, first: int = 0) -> list[Client]:
         idle_us = pick(self.rng, IDLE_US)
         made = []
-        for number in range(CLIENTS):
+        for number in range(first, first + CLIENTS):
             client = RepeatingClient(
                 number, self.servers, self.scheduler, self.rng, self.invariants, self.tallies, self.on_line
             )

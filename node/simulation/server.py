@@ -333,9 +333,9 @@ class Server:
         self._arm()
 
     def _arm(self) -> None:
-        if self.driver is None or self.driver.deadline is None:
+        at = self.driver.deadline if self.driver is not None else None
+        if at is None:
             return
-        at = self.driver.deadline
         now = self._scheduler.now()
         if self._timer_at is not None and now < self._timer_at <= at:
             return

@@ -72,6 +72,11 @@ class World(Observer):
 
     def run(self) -> None:
         """Birth, safety, liveness, and the comparison of everything at the end."""
+        self._begin()
+        self.scheduler.run_until(self.safety_us)
+        self._heal_and_end()
+
+    def _begin(self) -> None:
         for server in self.servers:
             at_us = int(self.rng.random() * 400_000)
             self.scheduler.schedule(at_us, lambda server=server: self.faults.start(server))  # type: ignore[misc]
@@ -79,9 +84,14 @@ class World(Observer):
             client.begin()
         self.faults.begin()
         self.operators.begin()
-        self.scheduler.run_until(self.safety_us)
+
+    def _heal_and_end(self) -> None:
         self.on_line(b"%d heal" % self.scheduler.now())
         self.faults.heal()
+        self._end()
+
+    def _end(self) -> None:
+        """Nothing fails any more, and everybody is up."""
         self._recover()
         for client in self.clients:
             client.stopped = True
@@ -97,6 +107,15 @@ class World(Observer):
     def configuration(self) -> Configuration:
         """The latest that is committed."""
         return self.invariants.configuration
+
+    @property
+    def entries_committed(self) -> int:
+        """For people."""
+        return len(self.invariants.committed)
+
+    def judge_of(self, _server: Server) -> Invariants:
+        """Who judges what that one does: of several clusters each has its own."""
+        return self.invariants
 
     # --- Observer -----------------------------------------------------------------------------------------------
 
@@ -116,16 +135,17 @@ class World(Observer):
 
     def on_sent(self, server: Server, to: str, message: Message) -> None:
         initial = server.driver is None or server.driver.core.role is Role.INITIAL
-        self.invariants.sent(server.label, to, message, initial)
+        self.judge_of(server).sent(server.label, to, message, initial)
         self.happenings.sent(server.label, message)
 
     def on_boot(self, server: Server, core: Raft) -> None:
-        self.invariants.rebooted(server.label, core, wiped=server.fresh)
+        self.judge_of(server).rebooted(server.label, core, wiped=server.fresh)
         server.fresh = False
 
     def on_step(self, server: Server, core: Raft) -> None:
-        self.invariants.stepped(server.label, core, self.scheduler.now())
-        self.happenings.stepped(core, len(self.invariants.committed))
+        judge = self.judge_of(server)
+        judge.stepped(server.label, core, self.scheduler.now())
+        self.happenings.stepped(core, len(judge.committed))
         kept = core.reads_waiting
         if kept > server.reads_open:
             raise Violation(f"{server.label} keeps {kept} reads, but clients wait for {server.reads_open}")
@@ -142,10 +162,10 @@ class World(Observer):
     def _found(self) -> list[Server]:
         return [self.server(name) for name in self.names]
 
-    def _clients(self) -> list[Client]:
+    def _clients(self, first: int = 0) -> list[Client]:
         return [
             Client(number, self.servers, self.scheduler, self.rng, self.invariants, self.tallies, self.on_line)
-            for number in range(CLIENTS)
+            for number in range(first, first + CLIENTS)
         ]
 
     def _acts(self, letter: str) -> Acts:

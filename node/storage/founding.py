@@ -30,14 +30,14 @@ INDEX_GAP = 1_000_000_000
 lost, and an index of it may still be known to somebody, as the number of a session: it is not given again."""
 
 
-def new_base(before: Base, configuration: Configuration) -> Base:
+def new_base(before: Base, configuration: Configuration, gap: int = INDEX_GAP) -> Base:
     """Where a new cluster of these members begins, which holds all up to `before`: terms and log time go on, indexes
     after a gap.
     Its id is that of a cluster that was born with this configuration, so nobody of an older one is taken for its
     member."""
     birth = configuration.encode()
     cluster_id = cluster_id_of(Entry(1, 0, EntryKind.CONFIGURATION, birth))
-    return Base(before.index + INDEX_GAP, before.term, before.time_us, configuration, cluster_id, birth)
+    return Base(before.index + gap, before.term, before.time_us, configuration, cluster_id, birth)
 
 
 def require_empty(files: FilePort) -> None:

@@ -180,6 +180,7 @@ def _check_pre_vote(m: PreVote) -> None:
 
 def _check_pre_vote_reply(m: PreVoteReply) -> None:
     _numbers("pre-vote reply", m.term, m.campaign)
+    _position("pre-vote reply", m.out_index, m.out_term)
 
 
 def _check_vote(m: Vote) -> None:

@@ -15,7 +15,7 @@ from node.raft.messages import Lane
 from node.transport.dialling import DialFailed, Dialler, Resolver
 from node.transport.framework import DialledSocket
 from node.transport.packing import take_pack
-from node.transport.port import GOODBYE, LOST, Receiver
+from node.transport.port import GOODBYE, LOST, REFUSED, Receiver
 from node.transport.settings import LinkSettings
 
 
@@ -107,12 +107,14 @@ class OutboundLink:
         settings = self._settings
         pause_s = settings.redial_min_s
         while not self._leaving:
-            failed = False
+            failed, after_loss = False, self._reported in (LOST, REFUSED)
             try:
-                socket = await self._dialler.dial()
+                socket = await self._dialler.dial(after_loss=after_loss)
             except DialFailed as error:
                 failed = True
                 self._report_failed_dial(str(error))
+                if after_loss and self._reported == REFUSED:
+                    pause_s = min(max(pause_s, settings.redial_gone_s), settings.redial_max_s)
             else:
                 came_up_at = self._loop.time()
                 await self._serve(socket)

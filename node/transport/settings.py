@@ -18,6 +18,9 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The pause before a dial doubles from the first to the second, each time cut to 50-100 % by chance. A link that
     stayed up as long as the longest pause is dialled anew at once, and starts again with
     the shortest."""
+    redial_gone_s: float = 0.1
+    """The shortest pause once a link broke and its dial is refused: that tells what there is to tell, and an election
+    is about to need the processors. A process that comes back dials by itself."""
     ping_interval_s: float = 0.5
     pong_timeout_s: float = 2.0
     """An outbound link without an answer for this long is given up, unless bytes still leave its buffer."""

@@ -237,7 +237,7 @@ async def _with_an_answer_that_is_not_taken(server: Slow, deaf: socket.socket) -
     assert isinstance(connection, Connection)
     while not _unsent(connection):
         await loop.sock_sendall(deaf, GET.replace(b"quick", b"large"))
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.001)
     assert not connection.answers_are_stuck
     return connection
 

@@ -8,8 +8,9 @@ from rich.console import Console
 
 from benchmarks import show, sizes
 from benchmarks.__main__ import QUICK, Report
+from benchmarks.failover import Failover
 from benchmarks.load import Tally
-from benchmarks.measure import Failover, Figure, Footprint
+from benchmarks.measure import Figure, Footprint
 
 MACHINE = {"cores": 2, "memory_gib": 7.8, "filesystem": "ext4", "python": "3.13.9", "load_average": [0.51, 1.0, 1.2]}
 TALLY = Tally(26_004, 2.0, 13_002.0, 1.25, 2.5, 9.0, {"503 Service Unavailable": 12, "closed": 3}, 0.2)

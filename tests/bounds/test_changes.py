@@ -2,9 +2,10 @@
 
 import pytest
 
-from node.raft.messages import Append, AppendReply, Heartbeat
+from node.raft.messages import Append, AppendReply, Forward, Heartbeat
 from node.raft.settings import RaftSettings
 from node.raft.types import Entry, EntryKind
+from node.runtime.between_leaders import HELD_WRITES_MAX
 from node.runtime.inputs import WantRead, WantWrite
 from node.runtime.ports import Outcome, ReadFailed, Unknown
 from node.runtime.requests import PENDING_REQUESTS_MAX
@@ -85,6 +86,22 @@ def test_as_many_forwarded_writes_as_may_wait_lose_their_leader(monkeypatch: pyt
         check("another leads", node, lambda: node.hear(Heartbeat(2, 1), sender=3))
         check("no answer", node, lambda: node.pass_time(20_000_000))
         assert len(outcomes) == PENDING_REQUESTS_MAX
+
+
+def test_as_many_writes_as_may_wait_for_a_leader_are_offered_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    for leads in (False, True):
+        with member(monkeypatch) as node:
+            outcomes: list[Outcome] = []
+            for _ in range(HELD_WRITES_MAX):
+                node.shell.post(WantWrite(PUT, node.now + 10_000_000, outcomes.append))
+            check("they wait", node, node.turns)
+            assert outcomes == []
+            if leads:
+                check("it wins", node, node.lead)
+                assert last_index(node) == 2 + HELD_WRITES_MAX
+            else:
+                check("another leads", node, lambda: node.hear(Heartbeat(1, 1)))
+                assert sum(len(forward.proposals) for forward in node.said(Forward)) == HELD_WRITES_MAX
 
 
 def wait_for_writes(node: Member) -> list[Outcome]:

@@ -57,24 +57,34 @@ class Answer(NamedTuple):
 
 
 class FakeNode:
-    """A test double for a node: answers every request with `answer` and remembers what it was asked."""
+    """A test double for a node: answers every request with `answer`, or where there are any with the next of `first`,
+    and remembers what it was asked. Who asks for a session gets `session`, and is counted apart."""
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
+        self.registered: list[Asked] = []
         self.answer = Answer(200)
+        self.first: list[Answer] = []
+        self.session = Answer(200, b'{"session":"mark-7","idle_ms":60000}')
         node = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                node.asked.append(Asked(self.command, self.path, dict(self.headers), body))
-                if node.answer.status:
-                    self.send_response(node.answer.status)
-                    for name, value in node.answer.headers:
+                asked = Asked(self.command, self.path, dict(self.headers), body)
+                if self.path.startswith("/sessions"):
+                    node.registered.append(asked)
+                    answer = node.session
+                else:
+                    node.asked.append(asked)
+                    answer = node.first.pop(0) if node.first else node.answer
+                if answer.status:
+                    self.send_response(answer.status)
+                    for name, value in answer.headers:
                         self.send_header(name, value)
-                    self.send_header("Content-Length", str(len(node.answer.body)))
+                    self.send_header("Content-Length", str(len(answer.body)))
                     self.end_headers()
-                    self.wfile.write(node.answer.body)
+                    self.wfile.write(answer.body)
 
             do_PUT = do_DELETE = do_POST = do_GET
 

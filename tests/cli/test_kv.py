@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from node.cli import asking
 from tests.cli.conftest import Answer, FakeNode, raft_node
 
 Make = Callable[[], FakeNode]
@@ -76,7 +77,6 @@ def test_conditions_travel_as_headers(fake_node: Make) -> None:
         ("delete", 412, 6, "'k' was not changed: it took too long."),
         ("delete", 503, 4, "Unavailable, nothing happened: it took too long."),
         ("delete", 507, 4, "Unavailable, nothing happened: it took too long."),
-        ("delete", 504, 5, "Unknown outcome: it took too long; read 'k' before you repeat the write."),
         ("delete", 413, 64, "refused with status 413: it took too long."),
         ("delete", 403, 1, "refused with status 403: it took too long."),
     ],
@@ -103,17 +103,98 @@ def test_a_write_goes_on_to_the_next_node_only_where_nothing_can_have_happened(f
     assert (len(unavailable.asked), len(good.asked)) == (1, 1)
 
 
-@pytest.mark.parametrize("status", [0, 504, 500, 412])
-def test_a_write_that_may_have_happened_is_sent_once_and_to_one_node(fake_node: Make, status: int) -> None:
+NUMBERS = {"Raft-Session": "mark-7", "Raft-Sequence": "1"}
+"""Of the one write of a command, however often it is sent."""
+
+
+@pytest.mark.parametrize("status", [0, 504, 500])
+@pytest.mark.parametrize("command", [("put", "k", "v"), ("delete", "k")], ids=lambda command: command[0])
+def test_a_write_that_may_have_happened_is_sent_again_with_the_same_numbers(
+    fake_node: Make, status: int, command: tuple[str, ...]
+) -> None:
     broken, good = fake_node(), fake_node()
-    broken.answer = Answer(status)
+    broken.answer, good.answer = Answer(status), Answer(200, b"{}", ETAG)
+    ran = raft_node(*command, "--url", broken.url, "--url", good.url)
+    assert (ran.code, ran.err, b"(revision 7)" in ran.out) == (0, "", True)
+    assert (len(broken.asked), len(good.asked)) == (1, 1)
+    for asked in (*broken.asked, *good.asked):
+        assert {name: asked.headers[name] for name in NUMBERS} == NUMBERS
+    assert (len(broken.registered), len(good.registered)) == (1, 0)
+
+
+def test_one_node_alone_is_asked_again_until_it_answers(fake_node: Make) -> None:
+    node = fake_node()
+    node.first, node.answer = [Answer(0), problem(503, "no leader"), problem(403, "not now")], Answer(200, b"{}", ETAG)
+    assert raft_node("put", "k", "v", "--url", node.url).out == b"put k (revision 7)\n"
+    assert len(node.asked) == 4, "what an attempt after a doubtful one is refused for says nothing of that one"
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [(Answer(412, b'{"error":"revision-mismatch"}'), 6), (Answer(404, b'{"error":"key-not-found"}'), 1)],
+)
+def test_what_the_log_says_it_says_of_the_first_attempt_too(fake_node: Make, answer: Answer, code: int) -> None:
+    node = fake_node()
+    node.first, node.answer = [Answer(0)], answer
+    assert raft_node("delete", "k", "--url", node.url).code == code
+
+
+def test_the_outcome_is_unknown_once_the_time_of_the_command_is_up(
+    fake_node: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "REQUEST_TIMEOUT_SECONDS", 0.6)
+    node = fake_node()
+    node.answer = Answer(0)
+    ran = raft_node("put", "k", "v", "--url", node.url)
+    assert (ran.code, ran.out) == (5, b"")
+    assert ran.err.startswith(f"raft-node: Unknown outcome: {node.url} took the request and did not answer (")
+    assert ran.err.endswith("may have happened or may happen yet: read 'k' before you repeat it.\n")
+    assert len(node.asked) > 1
+
+
+def test_a_session_that_is_gone_leaves_a_doubtful_write_unknown_and_a_first_one_undone(fake_node: Make) -> None:
+    gone = problem(410, "session mark-7 is gone").body.replace(b"code", b"session-expired")
+    node = fake_node()
+    node.first, node.answer = [Answer(410, gone)], Answer(200, b"{}", ETAG)
+    assert raft_node("put", "k", "v", "--url", node.url).code == 0
+    assert (len(node.asked), len(node.registered)) == (2, 2)
+    node.first = [Answer(0), Answer(410, gone)]
+    ran = raft_node("put", "k", "v", "--url", node.url)
+    assert (ran.code, "and then" in ran.err, "session mark-7 is gone" in ran.err) == (5, True, True)
+
+
+def test_without_a_session_nothing_is_written(fake_node: Make) -> None:
+    silent, busy = fake_node(), fake_node()
+    silent.session, busy.session = Answer(0), problem(504, "not committed in time.")
+    ran = raft_node("put", "k", "v", "--url", silent.url, "--url", busy.url)
+    assert (ran.code, ran.err) == (4, "raft-node: Unavailable, nothing happened: not committed in time.\n")
+    busy.session = problem(403, "this origin may not.")
+    ran = raft_node("put", "k", "v", "--url", silent.url, "--url", busy.url)
+    assert (ran.code, "refused with status 403: this origin may not." in ran.err) == (1, True)
+    assert (silent.asked, busy.asked) == ([], [])
+
+
+def test_who_gave_the_session_is_asked_first(fake_node: Make) -> None:
+    paused, good = fake_node(), fake_node()
+    paused.session = Answer(0)
+    good.answer = Answer(200, b"{}", ETAG)
+    assert raft_node("put", "k", "v", "--url", paused.url, "--url", good.url).code == 0
+    assert (len(paused.asked), len(good.asked)) == (0, 1)
+    assert "idle_ms=60000" in good.registered[0].path
+
+
+@pytest.mark.parametrize(("status", "code"), [(0, 5), (504, 5), (500, 1), (412, 6)])
+def test_nodes_that_know_no_sessions_get_a_write_once(fake_node: Make, status: int, code: int) -> None:
+    old, good = fake_node(), fake_node()
+    old.session = problem(404, "there is no /sessions")
+    old.answer = problem(status, "it took too long.") if status else Answer(0)
     for command in (["put", "k", "v"], ["delete", "k"]):
-        broken.asked.clear()
-        ran = raft_node(*command, "--url", broken.url, "--url", good.url)
-        assert ran.code == {0: 5, 504: 5, 500: 1, 412: 6}[status]
-        assert (len(broken.asked), len(good.asked)) == (1, 0)
-    if status == 0:
-        assert "may have happened" in raft_node("put", "k", "v", "--url", broken.url).err
+        old.asked.clear()
+        ran = raft_node(*command, "--url", old.url, "--url", good.url)
+        assert (ran.code, len(old.asked), len(good.asked)) == (code, 1, 0)
+        assert "Raft-Session" not in old.asked[0].headers
+    if code == 5:
+        assert "Unknown outcome" in ran.err
 
 
 def test_a_read_may_be_repeated_anywhere(fake_node: Make) -> None:

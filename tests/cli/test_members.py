@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from node.cli import changing
 from node.cli import members as cli
 from node.cli.command import raise_unless_ok
 from tests.cli.conftest import Answer, FakeNode, raft_node
@@ -79,6 +80,16 @@ def test_for_programs_the_list_is_what_the_node_says(fake_node: Make) -> None:
         ),
         (("promote", "n4"), "/commands/promote_learner?node=n2", {"name": "n4"}),
         (("remove", "n4"), "/commands/remove_member?node=n2", {"name": "n4"}),
+        (
+            ("update", "n3", "--peer", "h3:9"),
+            "/commands/readdress_member?node=n2",
+            {"name": "n3", "address": "h3:9"},
+        ),
+        (
+            ("update", "n3", "--peer", "http://h3:9/", "--client-url", "https://c3"),
+            "/commands/readdress_member?node=n2",
+            {"name": "n3", "address": "h3:9", "client_url": "https://c3"},
+        ),
         (("remove", "n4", "--force"), "/commands/remove_member?node=n2", {"name": "n4", "force": "yes"}),
     ],
 )
@@ -90,6 +101,31 @@ def test_a_change_goes_to_the_leader_over_one_hop(
     assert (ran.code, ran.out, ran.err) == (0, b"n4 is a learner\n", "")
     assert [(asked.method, asked.path) for asked in node.asked] == [("GET", "/members"), ("POST", path)]
     assert json.loads(node.asked[1].body) == sent
+
+
+def test_where_clients_reach_a_member_is_told_beside_the_address_that_is_known(fake_node: Make) -> None:
+    node = node_that_says(fake_node)
+    assert raft_node("members", "update", "n5", "--client-url", "http://c5:8005", node.url).code == 0
+    assert json.loads(node.asked[-1].body) == {"name": "n5", "address": "n5:9001", "client_url": "http://c5:8005"}
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("n3",), 64, "There is nothing to update: give --peer or --client-url."),
+        (("n3", "--peer", "h3"), 64, "--peer 'h3' is no HOST:PORT such as host3.example:9003."),
+        (("n3", "--client-url", "n3:80"), 64, "--client-url 'n3:80' is no URL such as http://host3.example:8003."),
+        (("n9", "--client-url", "http://h"), 1, "n9 is no member: they are n1, n2, n3, n5."),
+        (("n5", "--client-url", "http://h"), 64, "Nobody has said yet where peers reach n5: give --peer, too."),
+    ],
+)
+def test_an_update_that_says_too_little_changes_nothing(
+    fake_node: Make, words: tuple[str, ...], code: int, said: str
+) -> None:
+    node = node_that_says(fake_node, learners=[row("n5", address="")])
+    ran = raft_node("members", "update", *words, node.url)
+    assert (ran.code, ran.out, ran.err) == (code, b"", f"raft-node: {said}\n")
+    assert not [asked for asked in node.asked if asked.method == "POST"]
 
 
 def test_the_leader_itself_is_asked_where_it_is_among_the_nodes(fake_node: Make) -> None:
@@ -139,7 +175,7 @@ def test_one_that_was_added_is_promoted_as_soon_as_it_has_caught_up(
             status, body = too_early.pop(0), {"message": "n4 has not caught up yet"}
         judge(status, body)
 
-    monkeypatch.setattr(cli, "raise_unless_ok", not_yet)
+    monkeypatch.setattr(changing, "raise_unless_ok", not_yet)
     assert raft_node("members", "add", "n4", "--promote", node.url).code == 0
     posts = [asked.path.partition("?")[0] for asked in node.asked if asked.method == "POST"]
     assert posts == ["/commands/add_learner", *["/commands/promote_learner"] * 4]

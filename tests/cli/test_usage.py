@@ -10,18 +10,18 @@ import pytest
 import typer.main
 
 import chaos.cli.main
-import node.cli.main
+import node.cli.commands
 from node.settings import SETTINGS
 
 USAGE = 64
 MAINS: dict[str, Callable[[list[str]], int]] = {"raft-node": node.cli.main, "raft-chaos": chaos.cli.main}
-APPS = {"raft-node": sys.modules["node.cli.main"].app, "raft-chaos": sys.modules["chaos.cli.main"].app}
+APPS = {"raft-node": node.cli.commands.app, "raft-chaos": sys.modules["chaos.cli.main"].app}
 BAD = {
     "--nodes": "two", "--base-port": "99999", "--monitor-port": "-2", "--log-format": "xml", "--output": "yaml",
     "--speed": "warp", "--if-match": "newest", "--url": "ftp://n1", "--target": "mars", "--duration": "soon",
     "--seed": "-1", "--times": "0", "--every": "soon", "--mode": "softly", "--within": "soon", "--split": "half",
     "--kind": "flat",
-    "--without": "everything",
+    "--without": "everything", "--peer": "n3", "--client-url": "n3:8003",
 }  # fmt: skip
 """By option, a value that no command takes."""
 FREE = {

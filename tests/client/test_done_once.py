@@ -5,14 +5,16 @@ The store counts the writes to a key (`version`), so what was done twice shows.
 
 import asyncio
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from raftclient import RaftClient, RevisionMismatch
 from tests.client.losing import Lost, losing, nothing
-from tests.cluster.harness import Cluster, running_cluster
+from tests.cluster.harness import Cluster, raft_node, running_cluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -34,10 +36,11 @@ def urls(cluster: Cluster) -> list[str]:
 async def row(cluster: Cluster, key: str) -> dict[str, Any]:
     """What the list of keys says of that one: its revisions and version."""
     for url in urls(cluster):
-        async with cluster.http.get(f"{url}/kv/?prefix={key}") as answer:
-            if answer.status == 200:
-                (found,) = (await answer.json())["keys"]
-                return dict(found)
+        with suppress(aiohttp.ClientConnectorError):
+            async with cluster.http.get(f"{url}/kv/?prefix={key}") as answer:
+                if answer.status == 200:
+                    (found,) = (await answer.json())["keys"]
+                    return dict(found)
     raise AssertionError("no node reads")
 
 
@@ -59,6 +62,33 @@ async def write_with_losses(cluster: Cluster, writes: int) -> int:
 async def test_a_write_whose_answer_was_lost_is_done_once(tmp_path: Path) -> None:
     async with running_cluster(tmp_path, 3, *CALM) as cluster:
         assert await write_with_losses(cluster, 20) == 20
+
+
+async def test_a_command_whose_answer_was_lost_is_done_once(tmp_path: Path) -> None:
+    """`raft-node put` and `delete`: also where the leader is killed before it answers."""
+    async with running_cluster(tmp_path, 3, *CALM) as cluster:
+        loses: list[Lost] = []
+        async with losing(urls(cluster), loses) as ways:
+            named = [word for way in ways for word in ("--url", way)]
+            for turn in (1, 2):
+                loses += [nothing] * turn
+                code, out = await raft_node("put", "k", str(turn), *named)
+                assert (code, not loses) == (0, True), out
+                found = await row(cluster, "k")
+                assert (found["version"], out) == (turn, f"put k (revision {found['mod_revision']})\n")
+            killed: list[str] = []
+
+            async def kill(url: str) -> None:
+                killed.append(next(name for name, node in cluster.nodes.items() if node["url"] == url))
+                cluster.signal(killed[0], signal.SIGKILL)
+
+            leader = list(cluster.nodes).index(await cluster.leader())
+            loses.append(kill)
+            straight = ("--url", ways[leader], *(word for way in ways for word in ("--url", way)))
+            code, out = await raft_node("put", "k", "3", "--if-match", str(found["mod_revision"]), *straight)
+            assert (code, len(killed)) == (0, 1), out
+            found = await row(cluster, "k")
+            assert (found["version"], out) == (3, f"put k (revision {found['mod_revision']})\n")
 
 
 @pytest.mark.slowest

@@ -1,4 +1,4 @@
-"""`raft-node` as a process, and changes of members by it, waited for until they are made.
+"""Commands of `raft-node`, and changes of members by them, waited for until they are made.
 
 Why it exists: several stories change members of a real cluster, each in its own order.
 """
@@ -13,16 +13,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.cluster.harness import WAIT_SECONDS, Cluster, free_base_port
-
-
-async def raft_node(*words: str) -> tuple[int, str]:
-    """Exit code, and all that was printed."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "node.cli", *words), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    out, _ = await asyncio.wait_for(process.communicate(), WAIT_SECONDS)
-    return process.returncode or 0, out.decode()
+from tests.cluster.harness import WAIT_SECONDS, Cluster, free_base_port, raft_node
 
 
 async def members(cluster: Cluster, *words: str) -> tuple[int, str]:
@@ -63,9 +54,10 @@ async def done(cluster: Cluster, *words: str) -> None:
 
 
 @asynccontextmanager
-async def fourth(cluster: Cluster, log_name: str = "n4.log") -> AsyncIterator[str]:
-    """A node n4 beside the cluster, on an empty disk; its URL."""
-    base = free_base_port(2)
+async def fourth(cluster: Cluster, log_name: str = "n4.log", moved: bool = False) -> AsyncIterator[str]:
+    """A node n4 beside the cluster, on an empty disk, or on that of the one before; its URL. Its peer port is the one
+    after that; `moved`: none that it had."""
+    base = free_base_port(4) + (2 if moved else 0)
     seeds = ",".join(f"{seed}={node['peer']}" for seed, node in cluster.nodes.items())
     with (cluster.folder / log_name).open("wb") as stderr:
         process = await asyncio.create_subprocess_exec(

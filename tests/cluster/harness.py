@@ -5,6 +5,7 @@ of the product than a user does: commands, `cluster.json`, HTTP.
 """
 
 import asyncio
+import io
 import json
 import os
 import shutil
@@ -12,19 +13,40 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+from node.cli import main
+
 PEER_PORT_OFFSET = 1000
 WAIT_SECONDS = 40.0
-POLL_SECONDS = 0.02
+POLL_SECONDS = 0.04
 STARTED = "Ctrl-C ends all nodes"
 """What the supervisor says when every node is up and one leads."""
+
+
+_ONE_PRINTS = threading.Lock()
+
+
+async def raft_node(*words: str) -> tuple[int, str]:
+    """Exit code of `raft-node ...`, and all that it printed. A thread of this process runs it: an interpreter for each
+    would take longer to start than what is asked of it. As processes, commands run in test_commands.py and in
+    tests/outputs."""
+
+    def ran() -> tuple[int, str]:
+        out = io.StringIO()
+        with _ONE_PRINTS, redirect_stdout(out), redirect_stderr(out):
+            return main(words), out.getvalue()
+
+    with ThreadPoolExecutor(1, "raft-node") as thread:
+        return await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(thread, ran), WAIT_SECONDS)
 
 
 def free_base_port(nodes: int) -> int:
@@ -120,11 +142,8 @@ class Cluster:
 
     async def start_node(self, name: str) -> None:
         """`raft-node start NAME`."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "node.cli", "start", name, "--data-dir", str(self.folder / "data")),
-            stdout=asyncio.subprocess.DEVNULL,
-        )
-        assert await asyncio.wait_for(process.wait(), WAIT_SECONDS) == 0
+        code, said = await raft_node("start", name, "--data-dir", str(self.folder / "data"))
+        assert code == 0, said
 
     async def status(self, name: str) -> dict[str, Any] | None:
         """`/status` of one node, None where it does not answer within a second."""

@@ -5,6 +5,7 @@ Why it exists: "no acknowledged write is lost" needs somebody who knows what was
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 
 import aiohttp
 
@@ -12,9 +13,10 @@ from tests.cluster.harness import Cluster
 
 
 class Writer:
-    """`run` until `stopped`; `acknowledged` is the last value that was answered with 200."""
+    """`run` until `stopped`; `acknowledged` is the last value that was answered with 200. `pause_s`: how long to wait
+    before the next write, now."""
 
-    def __init__(self, cluster: Cluster, number: int) -> None:
+    def __init__(self, cluster: Cluster, number: int, pause_s: Callable[[], float]) -> None:
         self.key = f"writer-{number}"
         self.acknowledged = 0
         self.attempted = 0
@@ -23,6 +25,7 @@ class Writer:
         self._cluster = cluster
         self._urls = [str(node["url"]) for node in cluster.nodes.values()]
         self._next_url = number
+        self._pause_s = pause_s
 
     async def run(self) -> None:
         """Write one value after the other; go to another node after any failure."""
@@ -33,6 +36,7 @@ class Writer:
             self.outcomes[outcome] += 1
             if outcome == "200":
                 self.acknowledged = self.attempted
+                await asyncio.sleep(self._pause_s())
             else:
                 self._next_url += 1
                 await asyncio.sleep(0.01)  # a refused connection answers at once: do not spin
@@ -49,11 +53,17 @@ class Writer:
 
 
 class Load:
-    """Many writers at once; `async with` starts them and stops them."""
+    """Many writers at once; `async with` starts them and stops them.
 
-    def __init__(self, cluster: Cluster, writers: int) -> None:
-        self.writers = [Writer(cluster, number) for number in range(writers)]
+    `pause_s`: between two writes of one writer while nobody waits for them, in stories that are not about full load:
+    it would take the time from what they are about.
+    """
+
+    def __init__(self, cluster: Cluster, writers: int, pause_s: float = 0.0) -> None:
+        self.writers = [Writer(cluster, number, self._pause_now) for number in range(writers)]
         self._cluster = cluster
+        self._pause_s = pause_s
+        self._waited_for = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> "Load":
@@ -64,6 +74,9 @@ class Load:
         for writer in self.writers:
             writer.stopped = True
         await asyncio.gather(*self._tasks)
+
+    def _pause_now(self) -> float:
+        return 0.0 if self._waited_for else self._pause_s
 
     @property
     def acknowledged(self) -> int:
@@ -76,7 +89,11 @@ class Load:
         async def reached() -> bool:
             return self.acknowledged >= goal
 
-        await self._cluster.until(reached, f"{count} more acknowledged writes")
+        self._waited_for += 1
+        try:
+            await self._cluster.until(reached, f"{count} more acknowledged writes")
+        finally:
+            self._waited_for -= 1
 
     async def nothing_is_lost(self) -> None:
         """Every writer's key holds its last acknowledged value, or a later one whose outcome it was not told."""

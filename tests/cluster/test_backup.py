@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.bare import Bare, bare_nodes
-from tests.cluster.changing import raft_node
-from tests.cluster.harness import WAIT_SECONDS, Cluster, free_base_port, running_cluster
+from tests.cluster.harness import WAIT_SECONDS, Cluster, free_base_port, raft_node, running_cluster
 from tests.cluster.oracle import Load
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -57,7 +56,7 @@ def new_store(nodes: Bare, name: str) -> tuple[list[Any], int]:
 
 async def test_a_backup_from_any_node_under_load_becomes_a_new_cluster_that_goes_on_from_there(tmp_path: Path) -> None:
     found: dict[str, Any] = {}
-    async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 4) as load:
+    async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 4, pause_s=0.05) as load:
         where = ("--data-dir", str(cluster.folder / "data"))
         for name in NAMES:
             await load.more_acknowledged(50)

@@ -21,7 +21,9 @@ from tests.cluster.harness import WAIT_SECONDS, free_base_port, running_cluster
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slowest), signal.SIGKILL]
+)
 def test_however_the_supervisor_ends_no_process_stays(tmp_path: Path, how: signal.Signals) -> None:
     data = tmp_path / "data"
     command = [sys.executable, "-m", "node.cli", "cluster", "--no-monitor", "--nodes", "3", "--data-dir", str(data)]
@@ -46,6 +48,7 @@ def test_however_the_supervisor_ends_no_process_stays(tmp_path: Path, how: signa
         supervisor.wait()
 
 
+@pytest.mark.slowest
 async def test_a_dead_node_is_reported_and_comes_back_only_on_demand(tmp_path: Path) -> None:
     async with running_cluster(tmp_path, 3) as cluster:
         leader = await cluster.leader()

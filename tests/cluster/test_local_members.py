@@ -35,7 +35,7 @@ async def voters(cluster: Cluster, node: str) -> list[str]:
 
 
 async def test_a_local_cluster_grows_loses_its_leader_and_goes_on_as_it_is(tmp_path: Path) -> None:
-    async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 2) as load:
+    async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 2, pause_s=0.05) as load:
         await load.more_acknowledged(50)
         said = await members(cluster, "add", "--promote")
         assert [line.partition(" at ")[0].split(" as process")[0] for line in said.splitlines()] == [
@@ -67,7 +67,7 @@ async def test_a_local_cluster_grows_loses_its_leader_and_goes_on_as_it_is(tmp_p
 
 async def test_what_etcds_member_api_does_holds_for_real_nodes(tmp_path: Path) -> None:
     """A voter is added by its peer URL through a follower, is promoted by itself, and leaves by its id."""
-    async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 2) as load:
+    async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 2, pause_s=0.05) as load:
         await load.more_acknowledged(50)
         leader = await cluster.leader()
         follower = next(name for name in cluster.nodes if name != leader)

@@ -9,8 +9,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.cluster.changing import done, raft_node
-from tests.cluster.harness import Cluster, running_cluster
+from tests.cluster.changing import done
+from tests.cluster.harness import Cluster, raft_node, running_cluster
 from tests.cluster.oracle import Load
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -51,7 +51,7 @@ async def test_two_survivors_of_five_go_on_with_all_that_they_have_and_three_new
     tmp_path: Path,
 ) -> None:
     async with running_cluster(tmp_path, 5) as cluster:
-        async with Load(cluster, 4) as load:
+        async with Load(cluster, 4, pause_s=0.05) as load:
             await load.more_acknowledged(200)
         old_id = (await cluster.statuses())["n1"]["cluster_id"]
         await cluster.all_applied()

@@ -12,7 +12,7 @@ from tests.cluster.oracle import Load
 
 pytestmark = pytest.mark.slow
 
-ENTRIES, TAIL = 300, 50
+ENTRIES, TAIL = 150, 50
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from tests.cluster.bare import Bare, bare_nodes
 pytestmark = pytest.mark.slow
 
 READERS = 256
-READING_SECONDS = 4.0
+READING_SECONDS = 2.0
 RANGE = b'{"key":"a2V5","serializable":true}'
 REQUEST = (
     b"POST /v3/kv/range HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"

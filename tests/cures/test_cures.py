@@ -26,6 +26,7 @@ from node.storage.errors import StorageError
 from node.storage.inspect import dump
 from node.storage.inspect_lines import DamageLine, SnapshotLine
 from tests.chaos.local_cluster import LocalCluster, local_cluster
+from tests.cli.conftest import raft_node
 from tests.cluster.harness import free_base_port
 from tests.cures import test_cures_of_folders
 from tests.storage.logs import Log, append, birth, command, snapshot_at
@@ -107,35 +108,31 @@ def spoil(cluster: LocalCluster, name: str) -> None:
     segment.write_bytes(content)
 
 
-def raft_node(*words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([sys.executable, "-m", "node.cli", *words], capture_output=True, text=True, timeout=60)
-
-
 @pytest.mark.slow
 @follows("MEMBER_LOST")
 def test_a_damaged_node_returns_as_a_new_member_on_an_empty_folder(tmp_path: Path) -> None:
     with local_cluster(tmp_path) as cluster:
         where = ("--data-dir", str(cluster.data_dir))
-        assert raft_node("put", "greeting", "hello", *where).returncode == 0
+        assert raft_node("put", "greeting", "hello", *where).code == 0
         (node,) = [node for node in cluster.file["nodes"] if node["name"] == "n3"]
         subprocess.run(["kill", "-9", str(node["pid"])], check=True)
         eventually(lambda: cluster.pid("n3") is None, "the death of n3")
         spoil(cluster, "n3")
-        assert raft_node("start", "n3", *where).returncode == 0
+        assert raft_node("start", "n3", *where).code == 0
         eventually(lambda: cluster.pid("n3") is None and "a storage error" in cluster.output, "the refusal")
         assert cures.MEMBER_LOST in " ".join(cluster.output.split())
         # "start it on an empty data folder while a majority of the others runs"
         Path(node["data_dir"]).rename(tmp_path / "away")
-        assert raft_node("start", "n3", *where).returncode == 0
+        assert raft_node("start", "n3", *where).code == 0
         # "it asks to be let in"
         asks = "raft-node members replace n3"
-        eventually(lambda: asks in raft_node("members", "list", *where).stdout, "n3 asks to be let in")
+        eventually(lambda: asks in raft_node("members", "list", *where).out.decode(), "n3 asks to be let in")
         # "raft-node members replace, then promote"
-        eventually(lambda: raft_node("members", "replace", "n3", *where).returncode == 0, "n3 listens")
-        eventually(lambda: raft_node("members", "promote", "n3", *where).returncode == 0, "n3 votes")
-        assert "3 voters; " in raft_node("members", "list", *where).stdout
-        eventually(lambda: "all 3 up" in raft_node("status", *where).stdout, "a full cluster")
-        assert raft_node("get", "greeting", *where).stdout == "hello"
+        eventually(lambda: raft_node("members", "replace", "n3", *where).code == 0, "n3 listens")
+        eventually(lambda: raft_node("members", "promote", "n3", *where).code == 0, "n3 votes")
+        assert b"3 voters; " in raft_node("members", "list", *where).out
+        eventually(lambda: b"all 3 up" in raft_node("status", *where).out, "a full cluster")
+        assert raft_node("get", "greeting", *where).out == b"hello"
 
 
 @follows("STOP_OTHER", "OWN_FOLDER")

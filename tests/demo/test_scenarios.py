@@ -5,11 +5,16 @@ import pytest
 from node.scenarios.catalogue import SCENARIOS
 from tests.demo.conftest import Played, Stage
 
-QUICK = ("leader-failure", "split-vote", "log-divergence")
-"""Of each kind one - a kill, an election, a partition - in `make test`; all of them, in one go, in `make test-slow`."""
+SLOWEST = pytest.mark.slowest
+ONE_OF_EACH_KIND = (
+    "leader-failure",
+    pytest.param("split-vote", marks=SLOWEST),
+    pytest.param("log-divergence", marks=SLOWEST),
+)
+"""A kill, an election, a partition; all scenarios there are, in one go, in `make test-long`."""
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", ONE_OF_EACH_KIND)
 def test_it_goes_as_predicted(stage: Stage, name: str) -> None:
     played = stage.play(name)
     assert played.code == 0, (played.texts("not-as-predicted"), played.lines, played.err)

@@ -13,7 +13,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from chaos.cli.main import app as raft_chaos
-from node.cli.main import app as raft_node
+from node.cli.commands import app as raft_node
 from tests.docs.blocks import PAGES, ROOT, Block, blocks, spans, words
 
 EVERY = [block for page in PAGES for block in blocks(page)]

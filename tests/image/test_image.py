@@ -67,7 +67,7 @@ def test_it_holds_nothing_that_a_node_does_not_need(image: str) -> None:
 
 def test_everything_that_a_node_imports_is_compiled_beforehand(image: str) -> None:
     code = (
-        "import sys, os, node.cli.main, node.app, node.healthcheck, raftclient;"
+        "import sys, os, node.cli.commands, node.app, node.healthcheck, raftclient;"
         "print(sorted(n for n, m in sys.modules.items()"
         " if getattr(m, '__cached__', None) and not os.path.exists(m.__cached__)))"
     )

@@ -77,6 +77,14 @@ PATHS = (
     _node("members list --json --data-dir {data}"),
     _node("members promote n1 --data-dir {data}", "n1 is a voter already: that is done"),
     _node("members promote n1 --json --data-dir {data}", "n1 is a voter already: that is done"),
+    _node(
+        "members update n1 --client-url {url1} --data-dir {data}",
+        r"n1 is reached at 127.0.0.1:\d+ already: that is done",
+    ),
+    _node(
+        "members update n1 --client-url {url1} --json --data-dir {data}",
+        r"n1 is reached at 127.0.0.1:\d+ already: that is done",
+    ),
     _node("members force-new --survivor n1 --data-dir {survivor} --yes"),
     _node("members force-new --survivor n1 --data-dir {survivor} --yes --json", "n1 is a member of .*: that is done"),
     _node("backup n1 {new} --data-dir {data}", r"The backup \S+ is made"),

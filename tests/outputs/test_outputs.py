@@ -1,7 +1,8 @@
 """Every command of both tools meets every kind of output that cannot be written, or not as it is.
 
-No command may call that an internal error, and each says what it did. One kind of each sort is walked with all commands
-in `make test`, every other kind with a few; `make test-long` walks all with all.
+No command may call that an internal error, and each says what it did. Output that cannot be written is walked with all
+commands in `make test`, each other sort and kind with a few; `make test-slow` walks one kind of each sort with all,
+`make test-long` all with all.
 """
 
 import json
@@ -21,23 +22,27 @@ FEW = (
     "put schlüssel wert --data-dir {data}",
     "status --data-dir {data}",
     "status {url1} {url2} {url3} {dead1} {dead2}",
+    "members list --json --data-dir {data}",
+    "log dump {data}/n1",
+    "partition --dry-run --data-dir {data} --out {runs}",
 )
 
 
-def walk(*kinds: str) -> pytest.MarkDecorator:
-    """All paths with the first of `kinds`, and some with the others; all with all in `make test-long`."""
-    return pytest.mark.parametrize(("path", "kind"), list(_pairs(kinds)))
+def walk(*kinds: str, every: bool = False) -> pytest.MarkDecorator:
+    """A few paths with all `kinds`; the others with the first of them, in `make test` where it shall walk `every` path,
+    else in `make test-slow`; all with all in `make test-long`."""
+    return pytest.mark.parametrize(("path", "kind"), list(_pairs(kinds, every)))
 
 
-def _pairs(kinds: Sequence[str]) -> Iterator[Any]:
+def _pairs(kinds: Sequence[str], every: bool) -> Iterator[Any]:
     for kind in kinds:
         for path in PATHS:
-            often = kind == kinds[0] or path.words in FEW
-            marks = () if often else pytest.mark.longest
-            yield pytest.param(path, kind, marks=marks, id=f"{path.title} ({kind})")
+            seldom = pytest.mark.longest if kind != kinds[0] else pytest.mark.slowest
+            often = path.words in FEW or (every and kind == kinds[0])
+            yield pytest.param(path, kind, marks=() if often else seldom, id=f"{path.title} ({kind})")
 
 
-@walk("full", "closed", "pipe")
+@walk("full", "closed", "pipe", every=True)
 def test_output_that_cannot_be_written_is_one_sentence_with_what_was_done(
     bench: Bench, path: OutputPath, kind: str
 ) -> None:

@@ -19,6 +19,7 @@ from tests.chaos.local_cluster import LocalCluster
 from tests.outputs.paths import OUTPUT, WHY
 from tests.supervisor.conftest import alive, eventually, free_base_port
 
+SLOWEST = pytest.mark.slowest
 pytestmark = pytest.mark.slow
 REDIRECTED = {"closed": ">&-", "pipe": "| head -0", "full": "> /dev/full"}
 NOT_UTF8 = b"schl\xfcssel"
@@ -37,8 +38,14 @@ def shell(
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", REDIRECTED)
-@pytest.mark.parametrize("command", ["put k v", "status"])
+def _each_sort() -> Iterator[object]:
+    """Every kind, and both commands; in `make test-slow` each with each."""
+    for at, kind in enumerate(REDIRECTED):
+        for number, command in enumerate(("put k v", "status")):
+            yield pytest.param(command, kind, marks=() if at % 2 == number else SLOWEST)
+
+
+@pytest.mark.parametrize(("command", "kind"), list(_each_sort()))
 def test_one_of_each_sort_as_a_real_process(cluster: LocalCluster, kind: str, command: str) -> None:
     ran = shell(f"raft-node {command} --data-dir {cluster.data_dir} {REDIRECTED[kind]}")
     assert ran.returncode == OUTPUT, ran
@@ -144,10 +151,16 @@ def test_a_cluster_in_such_a_folder_is_refused_and_leaves_nothing(tmp_path: Path
         assert ran.stderr.count("\n") == 1
 
 
-def test_raft_chaos_keeps_its_runs_in_such_a_folder(cluster: LocalCluster, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "commands",
+    [("heal",), pytest.param(("heal --dry-run --json", "kill-leader --dry-run", "status --json"), marks=SLOWEST)],
+)
+def test_raft_chaos_keeps_its_runs_in_such_a_folder(
+    cluster: LocalCluster, tmp_path: Path, commands: tuple[str, ...]
+) -> None:
     quoted = NOT_UTF8.decode(errors="surrogateescape")
     os.mkdir(os.fsencode(tmp_path) + b"/" + NOT_UTF8)
-    for command in ("heal", "heal --dry-run --json", "kill-leader --dry-run", "status --json"):
+    for command in commands:
         ran = shell(f"raft-chaos {command} --data-dir {cluster.data_dir} --out {quoted}", cwd=tmp_path)
         assert (ran.returncode, ran.stderr) == (0, ""), ran
     ran = shell(f"raft-chaos report --out {quoted} --json", cwd=tmp_path)
@@ -155,7 +168,7 @@ def test_raft_chaos_keeps_its_runs_in_such_a_folder(cluster: LocalCluster, tmp_p
     assert "internal error" not in ran.stderr
 
 
-@pytest.mark.slowest
+@SLOWEST
 def test_a_run_that_nobody_can_read_heals_and_names_its_report(cluster: LocalCluster, tmp_path: Path) -> None:
     quoted = NOT_UTF8.decode(errors="surrogateescape")
     line = f"raft-chaos partition --duration 2s --yes --data-dir {cluster.data_dir} --out {quoted}"
@@ -166,24 +179,39 @@ def test_a_run_that_nobody_can_read_heals_and_names_its_report(cluster: LocalClu
         assert "report.html, but standard output cannot be written" in ran.stderr
 
 
-def test_nodes_of_a_local_cluster_log_for_people_and_in_json_on_request(cluster: LocalCluster, tmp_path: Path) -> None:
+def test_nodes_of_a_local_cluster_log_for_people(cluster: LocalCluster) -> None:
     line = (cluster.data_dir / "n1" / "node.log").read_text().splitlines()[0]
     assert re.match(r"\d\d:\d\d:\d\d\.\d{3} n1 \S+/\d+ [A-Z]+ ", line), line
-    flags = ["--nodes", "3", "--base-port", str(free_base_port(3)), "--no-monitor"]
-    for given, environ in (["--log-format", "json"], {}), ([], {"RAFT_LOG_FORMAT": "json"}):
-        data = tmp_path / f"data{len(given)}"
-        log = data / "n1" / "node.log"
-        running = subprocess.Popen(
-            [sys.executable, "-m", "node.cli", "cluster", *flags, *given, "--data-dir", str(data)],
-            stdout=subprocess.DEVNULL,
-            env={**os.environ, **environ},
-        )
-        try:
-            eventually(functools.partial(_has_lines, log), "a line")
-        finally:
-            running.send_signal(signal.SIGINT)
-            assert running.wait(60) == 0
-        assert json.loads(log.read_text().splitlines()[0])["node"] == "n1"
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ"),
+    [(("--log-format", "json"), {}), pytest.param((), {"RAFT_LOG_FORMAT": "json"}, marks=SLOWEST)],
+)
+def test_nodes_of_a_local_cluster_log_in_json_on_request(
+    tmp_path: Path, flags: tuple[str, ...], environ: dict[str, str]
+) -> None:
+    where = [
+        "--nodes",
+        "3",
+        "--base-port",
+        str(free_base_port(3)),
+        "--no-monitor",
+        "--data-dir",
+        str(tmp_path / "data"),
+    ]
+    log = tmp_path / "data" / "n1" / "node.log"
+    running = subprocess.Popen(
+        [sys.executable, "-m", "node.cli", "cluster", *where, "--data-dir", str(tmp_path / "data"), *flags],
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, **environ},
+    )
+    try:
+        eventually(functools.partial(_has_lines, log), "a line")
+    finally:
+        running.send_signal(signal.SIGINT)
+        assert running.wait(60) == 0
+    assert json.loads(log.read_text().splitlines()[0])["node"] == "n1"
 
 
 def _has_lines(log: Path) -> bool:

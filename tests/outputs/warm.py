@@ -6,6 +6,8 @@ standard streams as the interpreter makes them at its start.
 """
 
 import contextlib
+import gc
+import io
 import json
 import os
 import sys
@@ -17,12 +19,27 @@ import rich.console
 import rich.table  # noqa: F401
 
 import chaos.cli
+import node.backups
 import node.cli
 import node.observe.headline
+import node.scenarios.catalogue
+import node.simulation.playing
 import node.storage.inspect
+import node.supervisor.layout
 import node.supervisor.watch
+import node.survivors
 
 TOOLS = {"raft-node": node.cli.main, "raft-chaos": chaos.cli.main}
+LOADS_THE_PARSER = {"raft-node": "put", "raft-chaos": "partition"}
+"""By tool, a command whose help has the parser of command lines load all that it ever needs."""
+
+
+def _warm_up() -> None:
+    """What the tools load when they are used for the first time; forks neither load it again nor copy it."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        for tool, command in LOADS_THE_PARSER.items():
+            TOOLS[tool]([command, "--help"])
+    gc.freeze()
 
 
 def _descriptor(kind: str, number: int) -> bool:
@@ -69,6 +86,7 @@ def _run(job: dict[str, Any]) -> int:
 
 def main() -> None:
     """Until there are no more jobs."""
+    _warm_up()
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
         pid = os.fork()

@@ -68,7 +68,7 @@ def test_a_follower_that_saw_the_end_of_its_leader_asks_for_pre_votes_long_befor
     assert in_us(server) == ELECTION_MIN_US
     effects = server.step(GONE)
     assert [trace.detail for trace in traces(effects, "leader-gone")] == [{"leader": "b", "boot": "boot-b"}]
-    assert server.raft.timers(server.now)["leader-gone"] == in_us(server) == WAIT_US
+    assert server.raft.timers(server.now)["leader-gone"] == in_us(server) == 0
     effects = server.deadline()
     assert receivers(effects, PreVote) == ["b", "c", "d", "e"]
     assert sent(effects, PreVote)[0].term == 2
@@ -79,8 +79,11 @@ def test_with_a_quorum_of_the_same_mind_it_leads_after_one_round_of_each_kind() 
     server = following()
     server.step(GONE)
     asked = sent(server.deadline(), PreVote)[0]
+    server.wait(1_000)
     for voter in "cd":
-        server.receive(voter, PreVoteReply(2, True, asked.campaign))
+        assert not promised(server.receive(voter, PreVoteReply(2, True, asked.campaign)), Vote)
+    assert in_us(server) == WAIT_US - 1_000, "a leader that lives may dial anew meanwhile"
+    assert receivers(server.deadline(), Vote) == ["b", "c", "d", "e"]
     server.persist()
     assert in_us(server) == ELECTION_MIN_US, "a candidate waits for votes as always"
     server.receive("c", VoteReply(2, True))
@@ -93,7 +96,7 @@ def test_each_has_its_turn_in_the_order_of_the_configuration_and_chance_within_i
     for draw in (0.0, 0.5):
         server = following(name=name, draw=draw)
         server.step(GONE)
-        assert in_us(server) == WAIT_US + SLOT_US * before + int(SLOT_US * draw)
+        assert in_us(server) == SLOT_US * before + int(SLOT_US * draw)
 
 
 def test_silence_alone_makes_nobody_ask_early() -> None:
@@ -218,6 +221,90 @@ def test_evidence_ends_with_its_term() -> None:
     assert not grants(server, term=3)
 
 
+def test_a_hello_of_the_leader_ends_the_campaign_whatever_was_promised_and_is_still_on_its_way() -> None:
+    server = following()
+    server.step(GONE)
+    asked = sent(server.deadline(), PreVote)[0]
+    for voter in "cd":
+        server.receive(voter, PreVoteReply(2, True, asked.campaign))
+    server.step(PeerUp(member("b"), "boot-b"))
+    assert server.role() is Role.FOLLOWER
+    server.receive("e", PreVoteReply(2, True, asked.campaign))
+    server.wait(WAIT_US)
+    assert not receivers(server.step(Deadline()), Vote)
+    assert (server.role(), server.term) == (Role.FOLLOWER, 1)
+
+
+def test_who_was_asked_before_it_saw_the_end_itself_answers_anew_and_gives_way() -> None:
+    server = following(name="c")
+    assert not grants(server, "d")
+    effects = server.step(GONE)
+    assert [reply.granted for reply in promised(effects, PreVoteReply, "d")] == [True]
+    assert in_us(server) == ELECTION_MIN_US, "it gives way, as ever"
+
+
+@pytest.mark.parametrize("ended", ["long ago", "the leader was heard", "of another term", "it is asked by a stranger"])
+def test_what_was_refused_is_answered_anew_only_where_it_still_matters(ended: str) -> None:
+    server = following(name="c")
+    asker = "x" if ended == "it is asked by a stranger" else "d"
+    server.receive(asker, PreVote(2, 1, 0, 1))
+    if ended == "long ago":
+        server.wait(100_000)
+        server.receive("b", Heartbeat(1, 1))
+        server.wait(ELECTION_MIN_US - 100_000)
+    elif ended == "the leader was heard":
+        server.step(GONE)
+        server.receive("b", Heartbeat(1, 1))
+    elif ended == "of another term":
+        server.receive("b", Heartbeat(2, 1))
+    assert not receivers(server.step(GONE), PreVoteReply)
+
+
+def test_refusals_do_not_end_a_campaign_on_evidence_and_later_grants_win_it() -> None:
+    server = following()
+    server.step(GONE)
+    asked = sent(server.deadline(), PreVote)[0]
+    for voter in "cde":
+        server.receive(voter, PreVoteReply(1, False, asked.campaign))
+    assert server.role() is Role.PRE_CANDIDATE
+    server.wait(WAIT_US)
+    server.receive("d", PreVoteReply(2, True, asked.campaign))
+    assert receivers(server.receive("e", PreVoteReply(2, True, asked.campaign)), Vote) == ["b", "c", "d", "e"]
+
+
+def test_it_asks_all_again_in_the_same_campaign_and_counts_what_was_on_its_way_but_not_what_was_promised() -> None:
+    server = following()
+    server.step(GONE)
+    asked = sent(server.deadline(), PreVote)[0]
+    server.receive("c", PreVoteReply(1, False, asked.campaign))
+    server.receive("d", PreVoteReply(2, True, asked.campaign))
+    again = server.deadline()
+    assert receivers(again, PreVote) == ["b", "c", "d", "e"]
+    assert sent(again, PreVote)[0].campaign == asked.campaign
+    server.receive("e", PreVoteReply(2, True, asked.campaign))
+    assert server.role() is Role.PRE_CANDIDATE, "d may have heard the leader since"
+    server.receive("c", PreVoteReply(2, True, asked.campaign))
+    assert server.role() is Role.CANDIDATE, "an answer to the first question counts"
+
+
+def test_without_evidence_refusals_end_a_campaign() -> None:
+    server = following()
+    asked = sent(server.deadline(), PreVote)[0]
+    for voter in "cde":
+        server.receive(voter, PreVoteReply(1, False, asked.campaign))
+    assert server.role() is Role.FOLLOWER
+
+
+def test_who_goes_on_is_not_held_up_by_what_it_promised_to_one_behind_it() -> None:
+    server = following()
+    server.step(GONE)
+    asked = sent(server.deadline(), PreVote)[0]
+    for voter in "cd":
+        server.receive(voter, PreVoteReply(2, True, asked.campaign))
+    assert grants(server, "e")
+    assert in_us(server) == WAIT_US
+
+
 def test_it_asks_a_few_times_with_a_turn_of_the_others_between_and_then_waits_for_its_election_timeout() -> None:
     server = following()
     server.step(GONE)
@@ -227,7 +314,7 @@ def test_it_asks_a_few_times_with_a_turn_of_the_others_between_and_then_waits_fo
         asked = sent(server.deadline(), PreVote)[0]
         for voter in "cde":  # they do not know yet, or do not agree
             server.receive(voter, PreVoteReply(1, False, asked.campaign))
-    assert waits == [WAIT_US, *[SLOT_US * 4] * (TRIES - 1), ELECTION_MIN_US]
+    assert waits == [0, *[SLOT_US * 4] * (TRIES - 1), ELECTION_MIN_US - SLOT_US * 4 * (TRIES - 1)]
 
 
 def test_who_promised_a_vote_gives_way_for_an_election_timeout() -> None:
@@ -282,5 +369,6 @@ def test_told_twice_it_counts_once() -> None:
     server = following()
     server.step(GONE)
     server.wait(1_000)
+    due = server.raft.deadline
     assert not traces(server.step(GONE), "leader-gone")
-    assert in_us(server) == WAIT_US - 1_000
+    assert server.raft.deadline == due

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from node.raft import membership
 from node.raft.effects import ConfigChanged, Effect, Ordered, Trace
 from node.raft.errors import InvariantViolation
-from node.raft.events import TransferLeadership
+from node.raft.events import Campaign, SnapshotHeld, TransferLeadership
 from node.raft.messages import (
     Append,
     AppendReply,
@@ -19,7 +20,7 @@ from node.raft.messages import (
     Vote,
     VoteReply,
 )
-from node.raft.types import Configuration, Entry, EntryKind, HardState, Member, Role
+from node.raft.types import Base, Configuration, Entry, EntryKind, HardState, Member, Role
 from tests.raft.bench import (
     ELECTION_MAX_US,
     HEARTBEAT_US,
@@ -191,6 +192,101 @@ def test_pitfall_26_a_removed_follower_that_does_not_know_it_disturbs_nobody() -
     assert server.term == 1
 
 
+def removed_while_away(commit: int = 4) -> Server:
+    """`a` knows that `c`, which is away, is a member no more: by entry 3 of term 1, after which 4 came."""
+    server = follower()
+    server.receive("b", Append(1, 1, 0, 1, (*commands(2, [1]), change(3, 1, of_names("ab")), *commands(4, [1]))))
+    server.persist()
+    server.receive("b", Heartbeat(1, commit))
+    return server
+
+
+def test_pitfall_26_who_was_removed_while_it_was_away_is_told_so_with_what_is_committed() -> None:
+    refused = promised(removed_while_away().receive("c", PreVote(2, 1, 0, 7)), PreVoteReply)
+    assert refused == [PreVoteReply(1, False, 7, out_index=4, out_term=1)]
+
+
+def test_it_is_not_told_before_that_is_committed_nor_is_a_member_ever() -> None:
+    asked = (
+        removed_while_away(commit=2).receive("c", PreVote(2, 1, 0, 7)),
+        removed_while_away().receive("b", PreVote(2, 4, 1, 7)),
+    )
+    assert [(reply.out_index, reply.out_term) for effects in asked for reply in promised(effects, PreVoteReply)] == [
+        (0, 0),
+        (0, 0),
+    ]
+
+
+def test_a_new_disk_in_its_place_makes_the_old_one_no_member() -> None:
+    server = follower()
+    replaced = Configuration((member("a"), member("b"), Member("c", "disk-new")))
+    server.receive("b", Append(1, 1, 0, 2, (change(2, 1, replaced),)))
+    server.persist()
+    assert promised(server.receive("c", PreVote(2, 1, 0, 7)), PreVoteReply)[0].out_index == 2
+
+
+def told_out(index: int, term: int, *entries: Entry) -> Server:
+    """`a` was away, has `entries` after its birth, asks for pre-votes, and `b` answers that it is no member there."""
+    server = Server(hard=HardState(2, "", 1), entries=(*log_of(()), *entries))
+    server.deadline()
+    server.receive("b", PreVoteReply(2, False, 1, index, term))
+    return server
+
+
+def test_who_is_told_that_it_was_removed_campaigns_no_more_and_says_so() -> None:
+    server = told_out(4, 2)
+    assert server.role() is Role.FOLLOWER
+    assert not sent(server.pass_time(3 * ELECTION_MAX_US), PreVote)
+    status = server.raft.status(server.now)
+    assert status.removed
+    assert status.waiting_for.startswith("it was removed from the cluster")
+    assert of(server.step(Campaign(5)), Ordered) == [Ordered(5, False, "a was removed from the cluster")]
+
+
+def test_the_word_counts_also_where_its_own_term_is_the_newer_one() -> None:
+    server = Server(hard=HardState(9, "", 1), entries=log_of(()))
+    server.deadline()
+    server.receive("b", PreVoteReply(2, False, 1, 4, 2))
+    assert server.raft.status(server.now).removed
+
+
+@pytest.mark.parametrize(("index", "term"), [(1, 0), (1, 1), (4, 1), (2, 2)])
+def test_a_word_from_before_what_it_knows_is_none(index: int, term: int) -> None:
+    """It may have been let in since then, and who says so lags behind."""
+    server = told_out(index, term, change(2, 2, of_names("abcd")))
+    assert server.role() is Role.PRE_CANDIDATE
+    assert sent(server.deadline(), PreVote)
+    assert not server.raft.status(server.now).removed
+
+
+@pytest.mark.parametrize("with_voters", ["abcd", "bc"])
+def test_a_change_that_came_to_nothing_is_no_reason_to_go_on(with_voters: str) -> None:
+    """It stands later in its log, but of an older term than what is committed: it never will be."""
+    server = told_out(2, 3, *commands(2, [1]), change(3, 2, of_names(with_voters)))
+    assert server.raft.status(0).removed
+    assert not sent(server.pass_time(3 * ELECTION_MAX_US), PreVote)
+
+
+def test_who_is_let_in_again_takes_part_again() -> None:
+    server = told_out(4, 2)
+    server.receive("b", Append(2, 1, 0, 1, (*commands(2, [2, 2, 2]), change(5, 2, of_names("abc")))))
+    assert not server.raft.status(server.now).removed
+    assert sent(server.deadline(), PreVote)
+
+
+def test_a_snapshot_that_has_it_as_a_member_is_later_than_the_word() -> None:
+    server = told_out(4, 2)
+    server.step(SnapshotHeld(member("b"), base_at(server, 6, 2, of_names("abc"))))
+    assert not server.raft.status(server.now).removed
+    older = told_out(7, 2)
+    older.step(SnapshotHeld(member("b"), base_at(older, 6, 2, of_names("abc"))))
+    assert older.raft.status(older.now).removed
+
+
+def base_at(server: Server, index: int, term: int, configuration: Configuration) -> Base:
+    return msgspec.structs.replace(server.raft.base, index=index, term=term, configuration=configuration)
+
+
 def test_a_server_that_is_removed_says_so_and_campaigns_no_more_once_that_is_committed() -> None:
     server = follower()
     effects = server.receive("b", Append(1, 1, 0, 2, (change(2, 1, of_names("bc")),)))
@@ -292,6 +388,18 @@ def test_a_new_member_has_one_election_timeout_to_answer_before_it_counts_as_sil
         server.receive("b", HeartbeatReply(2))
     assert server.now - began >= ELECTION_MAX_US
     assert server.role() is Role.FOLLOWER
+
+
+@pytest.mark.parametrize(("answering", "leads"), [("de", False), ("b", True)])
+def test_learners_count_for_nothing_in_whether_a_leader_is_heard(answering: str, leads: bool) -> None:
+    server = leader()
+    inject(server, of_names("abc", "de"))
+    until = server.now + 3 * ELECTION_MAX_US
+    while server.role() is Role.LEADER and server.now < until:
+        server.deadline()
+        for peer in answering:
+            server.receive(peer, HeartbeatReply(2))
+    assert (server.role() is Role.LEADER) == leads
 
 
 def test_a_leader_that_is_removed_leads_on_and_counts_itself_no_more() -> None:

@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from tests.mutating import Mutation, anchors
+from tests.mutations import by_area, everything
 from tests.raft.mutations import MUTATIONS, QUICK_EVERY, ROOM, survives
 
 CHOSEN = MUTATIONS if os.environ.get("RAFT_ALL_MUTATIONS") else MUTATIONS[::QUICK_EVERY]
@@ -43,3 +44,10 @@ def test_every_mutation_still_finds_its_line() -> None:
     for mutation in MUTATIONS:
         assert anchors(mutation, ROOM) == 1, f"{mutation.name}: {anchors(mutation, ROOM)} anchors"
     assert len({mutation.name for mutation in MUTATIONS}) == len(MUTATIONS)
+
+
+def test_what_came_after_the_paper_is_held_by_mutations_too() -> None:
+    counts = {area: len(mutations) for area, mutations in by_area().items()}
+    assert all(counts[area] >= 20 for area in ("snapshots", "members", "sessions", "failover")), counts
+    names = [mutation.name for mutation in everything()]
+    assert len(set(names)) == len(names) == sum(counts.values())

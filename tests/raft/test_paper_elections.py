@@ -115,6 +115,7 @@ def test_a_server_stays_follower_while_it_hears_its_leader() -> None:
 def test_a_leader_sends_heartbeats_to_all_followers() -> None:
     """5.2: "Leaders send periodic heartbeats to all followers in order to maintain their authority"."""
     server = leader(count=5)
+    assert receivers(server.deadline(), Heartbeat)
     for _ in range(3):
         before = server.now
         effects = server.deadline()
@@ -124,13 +125,15 @@ def test_a_leader_sends_heartbeats_to_all_followers() -> None:
             server.receive(peer, HeartbeatReply(2))
 
 
-def test_a_new_leader_sends_heartbeats_at_once() -> None:
-    """5.2: "it then sends heartbeat messages to all of the other servers to establish its authority"."""
+def test_a_new_leader_says_so_to_all_at_once() -> None:
+    """5.2: "it then sends heartbeat messages to all of the other servers to establish its authority". The Append with
+    its first entry is such a message; a heartbeat beside it would come back first, and have the Append sent again."""
     server, request = candidate()
     server.persist()
     effects = server.receive("b", VoteReply(request.term, True))
     assert receivers(effects, Append) == ["b", "c"]
-    assert server.raft.deadline == server.now
+    assert not receivers(effects, Heartbeat)
+    assert server.raft.deadline == server.now + HEARTBEAT_US
     assert receivers(server.deadline(), Heartbeat) == ["b", "c"]
 
 

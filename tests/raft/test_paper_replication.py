@@ -4,7 +4,7 @@ import pytest
 
 from node.raft.effects import Accepted, Apply, Persist, Refused
 from node.raft.errors import InvariantViolation, NotLeader
-from node.raft.events import Proposal, Propose
+from node.raft.events import Proposal, Propose, Receive
 from node.raft.messages import (
     Append,
     AppendReply,
@@ -16,7 +16,19 @@ from node.raft.messages import (
     VoteReply,
 )
 from node.raft.types import Entry, EntryKind, Role
-from tests.raft.bench import Server, candidate, commands, follower, leader, log_of, of, promised, receivers, sent
+from tests.raft.bench import (
+    Server,
+    candidate,
+    commands,
+    follower,
+    leader,
+    log_of,
+    member,
+    of,
+    promised,
+    receivers,
+    sent,
+)
 
 
 def test_the_leader_appends_the_command_and_sends_it_to_every_other_server() -> None:
@@ -29,6 +41,21 @@ def test_the_leader_appends_the_command_and_sends_it_to_every_other_server() -> 
     for message in sent(effects, Append):
         assert (message.prev_index, message.prev_term) == (2, 2)
         assert [(e.index, e.term, e.data) for e in message.entries] == [(3, 2, b"one")]
+
+
+def test_a_command_that_comes_in_the_very_step_of_the_election_goes_behind_the_no_op_and_with_it() -> None:
+    """8: "have each leader commit a blank no-op entry into the log at the start of its term"."""
+    server, request = candidate(count=3)
+    server.persist()
+    vote = Receive(member("b"), VoteReply(request.term, True))
+    effects = server.step(vote, Propose((Proposal(1, b"one"),)))
+    assert server.role() is Role.LEADER
+    for message in sent(effects, Append):
+        assert [(entry.kind, entry.data) for entry in message.entries] == [
+            (EntryKind.NOOP, b""),
+            (EntryKind.WRITE, b"one"),
+        ]
+    assert receivers(effects, Append) == ["b", "c"]
 
 
 def test_a_follower_does_not_take_commands() -> None:
@@ -218,7 +245,7 @@ def test_idle_followers_are_told_of_the_commit_without_waiting_for_a_heartbeat()
     """5.3: what nobody waits for may wait for the next entries to carry it; where none come, for a moment alone."""
     server = committed()
     due = server.raft.timers(server.now)["tell-commit"]
-    assert 0 < due <= server.raft.timers(server.now)["heartbeat"] / 10
+    assert 0 < due <= server.raft.timers(server.now)["heartbeat"] / 5
     effects = server.deadline()
     for peer in "bc":
         assert [(m.commit, m.entries) for m in sent(effects, Append, peer)] == [(3, ())]

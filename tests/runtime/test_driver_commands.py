@@ -60,7 +60,9 @@ def test_during_a_hand_over_writes_are_certainly_not_proposed_and_afterwards_the
     bench.lead()
     answers = order(bench, "transfer_leadership", "n2")
     assert bench.wire.take(TimeoutNow)
-    (refusal,) = bench.write(b"x")
+    refusals = bench.write(b"x", timeout_us=50_000)
+    bench.pass_time(50_000)
+    (refusal,) = refusals
     assert isinstance(refusal, NotProposed)
     assert (refusal.code, refusal.leader) == ("transferring", "n2")
     assert answers == []

@@ -34,11 +34,37 @@ from node.raft.messages import (
     VoteReply,
 )
 from node.raft.types import Entry, EntryKind, Member, voted_for
+from node.statemachine import writes
+from node.statemachine.describe import describe
 
 
 def entry(item: Entry) -> str:
-    shown = item.data.decode() if item.kind is EntryKind.WRITE else item.kind.name.lower()
-    return f"{item.index}/{item.term} {shown}"
+    numbers = f", as {item.session}.{item.sequence}" if item.session else ""
+    return f"{item.index}/{item.term} {_data(item)}{numbers}"
+
+
+def _data(item: Entry) -> str:
+    """The word that stands for a write, or what a write of the store does."""
+    if item.kind is not EntryKind.WRITE:
+        return item.kind.name.lower()
+    try:
+        return item.data.decode()
+    except UnicodeDecodeError:
+        return describe(item)
+
+
+def result(item: writes.Result | None, again: bool) -> str:
+    """What a client is told, or was told before."""
+    match item:
+        case writes.Registered(session):
+            said = f"session {session}"
+        case writes.Refused(code):
+            said = f"refused, {code}"
+        case writes.PutResult(revision):
+            said = f"revision {revision}"
+        case _:
+            said = repr(item)
+    return f"{said}, as it was answered before" if again else said
 
 
 def entries(items: Sequence[Entry]) -> str:
@@ -63,7 +89,8 @@ def message(item: RaftMessage) -> str:
         case PreVote():
             text = f" last {item.last_index}/{item.last_term} campaign {item.campaign}"
         case PreVoteReply():
-            text = f" {_granted(item.granted)} campaign {item.campaign}"
+            out = f", and you are no member at {item.out_index}/{item.out_term}" if item.out_index else ""
+            text = f" {_granted(item.granted)} campaign {item.campaign}{out}"
         case Vote():
             text = f" last {item.last_index}/{item.last_term}{' transfer' if item.transfer else ''}"
         case VoteReply():

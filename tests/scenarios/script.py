@@ -10,6 +10,8 @@ A file is stanzas with an empty line between them: comments (`#`), commands, `--
     deadline a                time goes to a's deadline, which is delivered
     timeout a 200             a's next drawn election timeouts, in ms
     propose a x y | read a    clients speak to a
+    stores                    before the start: every node applies its log to a store, and writes are real ones:
+    session a | write a 3.1 k v [answered=N] | keys a     a client's session, write 1 of session 3, what a's store has
     transfer a [b] | campaign a | force a | leave a       an operator's orders to a
     spare d [ms]              one more empty server, which is no seed and waits to be let in
     add a d | promote a d | remove a b | replace a b      an operator asks a for a change of members
@@ -48,10 +50,12 @@ from node.raft.events import (
     TransferLeadership,
 )
 from node.raft.types import Member
+from node.statemachine.writes import Put, Register, encode_write, in_session
 from tests.scenarios import prose
 from tests.scenarios.world import Flying, Node, World
 
 TIMEOUTS_MS = (150, 200, 250, 275, 300)
+IDLE_US = 3_600_000_000
 BRIEF = (
     "role:",
     "term:",
@@ -67,6 +71,7 @@ BRIEF = (
     "members:",
     "snapshot-",
     "takes over",
+    "store",
 )
 
 
@@ -86,6 +91,10 @@ class Script:
             "deadline": lambda words: self._each(words, self.world.deadline),
             "timeout": self._timeout,
             "propose": lambda words: self.world.propose(self._node(words[0]), words[1:]),
+            "stores": lambda _: self.world.use_stores(),
+            "session": lambda words: self.world.offer(self._node(words[0]), encode_write(Register(IDLE_US))),
+            "write": self._write,
+            "keys": lambda words: self._each(words, self.world.keys),
             "read": lambda words: self._each(words, self.world.read),
             "transfer": lambda words: self._order(words, lambda n: TransferLeadership(n, "".join(words[1:]))),
             "campaign": lambda words: self._order(words, Campaign),
@@ -122,6 +131,13 @@ class Script:
         self.world.check()
         said, self.world.said = self.world.said, []
         return [s for s in said if s.split("  ", 1)[-1].startswith(BRIEF)] if brief else said
+
+    def _write(self, words: list[str]) -> None:
+        node, numbers, key, value = self._node(words[0]), words[1], words[2], words[3]
+        answered = int(words[4].removeprefix("answered=")) if len(words) > 4 else 0
+        session, _, sequence = numbers.partition(".")
+        data = in_session(encode_write(Put(key.encode(), value.encode())), answered)
+        self.world.offer(node, data, int(session), int(sequence))
 
     def _node(self, name: str) -> Node:
         return self.world.nodes[name]
@@ -233,7 +249,8 @@ class Script:
         self.world.say(
             node,
             f"{s.role.value} term {s.term} vote {s.vote or '-'} leader {s.leader or '-'} commit {s.commit} "
-            f"applied {s.applied} durable {s.durable} last {s.last_index}/{s.last_term} deadline in {due}",
+            f"applied {s.applied} durable {s.durable} last {s.last_index}/{s.last_term} deadline in {due}"
+            + (", no member any more" if s.removed else ""),
         )
         for peer in s.peers:
             if peer.progress:

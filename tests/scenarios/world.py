@@ -29,6 +29,8 @@ from node.raft.messages import RaftMessage
 from node.raft.settings import RaftSettings
 from node.raft.state import Identity
 from node.raft.types import Base, Configuration, Entry, EntryKind, HardState, Member, Role
+from node.statemachine.store import KeyValueStore
+from node.statemachine.writes import RangeResult
 from tests.scenarios import prose
 
 SETTINGS = RaftSettings(commit_told_us=0)
@@ -74,6 +76,8 @@ class Node:
         self.writing: list[Persist] = []
         self.applying: list[Apply | Restore] = []
         self.raft: Raft | None = None
+        self.store: KeyValueStore | None = None
+        """Where the story has stores: that of this process."""
 
     @property
     def member(self) -> Member:
@@ -105,6 +109,7 @@ class World:
         self.flying: list[Flying] = []
         self.said: list[str] = []
         self.sides: list[set[str]] = []
+        self._with_stores = False
         self._sent = 0
         self._requests = 0
         self._leaders: dict[int, str] = {}
@@ -124,7 +129,13 @@ class World:
         node.entries += [Entry(at, t, EntryKind.WRITE, f"x{at}.{t}".encode()) for at, t in enumerate(terms, 2)]
         node.hard = HardState(term, vote, commit)
 
+    def use_stores(self) -> None:
+        """What is applied is done to a real store. It begins empty, so such a story has no snapshots."""
+        self._with_stores = True
+
     def start(self, node: Node) -> None:
+        assert not (self._with_stores and node.base.index), "a store that begins with a snapshot has no story yet"
+        node.store = KeyValueStore() if self._with_stores else None
         raft = node.boots(self.seeds, self.settings)
         self._take(node, raft.start(self.now))
 
@@ -169,6 +180,10 @@ class World:
         proposals = tuple(Proposal(self._request(), command.encode()) for command in commands)
         self.step(node, Propose(proposals))
 
+    def offer(self, node: Node, data: bytes, session: int = 0, sequence: int = 0) -> None:
+        """A write of the store."""
+        self.step(node, Propose((Proposal(self._request(), data, session, sequence),)))
+
     def read(self, node: Node) -> None:
         self.step(node, Read((self._request(),)))
 
@@ -195,7 +210,25 @@ class World:
         applying = node.applying.pop(0)
         applied = applying.base.index if isinstance(applying, Restore) else applying.entries[-1].index
         self.say(node, f"applied {applied}")
+        if node.store is not None and isinstance(applying, Apply):
+            for entry in applying.entries:
+                self._do(node, node.store, entry)
         self.step(node, Applied(applied))
+
+    def _do(self, node: Node, store: KeyValueStore, entry: Entry) -> None:
+        repeats = store.sessions.repeats
+        (result,) = store.apply([entry])
+        if entry.kind is EntryKind.WRITE:
+            self.say(node, f"store does {entry.index}: {prose.result(result, store.sessions.repeats > repeats)}")
+
+    def keys(self, node: Node) -> None:
+        """All that its store has."""
+        assert node.store is not None, "this story has no stores"
+        found = node.store.range(b"\0", b"\0")
+        assert isinstance(found, RangeResult), found
+        for kv in found.kvs:
+            shown = f"{kv.key.decode()}={kv.value.decode()}, revision {kv.mod_revision}, written {kv.version} times"
+            self.say(node, f"store has {shown}")
 
     def stabilize(self, names: Iterable[str]) -> None:
         """Deliver to these nodes, write and apply there until nothing moves; no time passes."""

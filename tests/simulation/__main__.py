@@ -17,7 +17,7 @@ from node.simulation.playing import KINDS, Played
 from tests.simulation.batch import play_worlds, replay, short_story
 
 PROGRESS_S = 2.0
-MIXED = ("world", "members", "sessions", "members")
+MIXED = ("world", "members", "sessions", "members", "world", "members", "survivors", "members")
 
 
 def main() -> int:

@@ -1,5 +1,8 @@
 """What the judge of worlds says of histories that no world may show."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from node.raft.types import Configuration, Entry, EntryKind, Member
@@ -87,3 +90,17 @@ def test_what_is_committed_may_change_by_one_voter_only() -> None:
     history.committed.append(change(4, 1, of("n3", "n4")))
     with pytest.raises(Violation, match="in one step"):
         safety.committed()
+
+
+def test_who_was_told_that_it_is_no_member_is_none() -> None:
+    safety, history = judged(BIRTH, NOOP)
+    history.terms["n1"] += [1]
+    history.disks[Member("n1", "n1")] = "n1"
+    without = change(3, 1, of("n2", "n3"))
+    safety.appended("n1", without)
+    told: Any = SimpleNamespace(left_out=True, configuration=of("n2", "n3"))
+    with pytest.raises(Violation, match="was told that it is no member"):
+        safety.stepped("n1", told)
+    history.committed.append(without)
+    safety.committed()
+    safety.stepped("n1", told)

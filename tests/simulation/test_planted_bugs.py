@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from node import survivors
 from node.raft import changes, election, following, reads, replication
 from node.raft.core import Raft
 from node.raft.errors import InvariantViolation
@@ -23,8 +24,12 @@ from node.simulation.disk import SimulatedFile
 from node.simulation.invariants import Violation
 from node.simulation.members import Members
 from node.simulation.server import EPOCH_US
+from node.simulation.survivors import Survivors
 from node.simulation.world import World
+from node.storage import founding
+from node.storage.recovery import Recovered
 from node.storage.spool import Spool
+from node.survivors import Survivor
 from node.transport import codec
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -235,6 +240,35 @@ def let_a_new_disk_vote_as_the_old_one_did(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(changes, "_require_living_quorum", lambda *_: None)
 
 
+def let_any_survivor_go_on(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(survivors, "going_on", lambda found, positions: [found.member.name])
+
+
+def go_on_without_what_is_not_known_to_be_committed(patch: pytest.MonkeyPatch) -> None:
+    """Others may have been told that it is done."""
+    state = survivors._state
+
+    def known(files: Any, recovered: Recovered) -> Any:
+        count = max(0, recovered.hard_state.commit - recovered.base.index)
+        return state(files, msgspec.structs.replace(recovered, entries=recovered.entries[:count]))
+
+    patch.setattr(survivors, "_state", known)
+
+
+def go_on_under_the_old_clusters_id(patch: pytest.MonkeyPatch) -> None:
+    """Old disks that come back would belong to it."""
+    ids: list[str] = []
+    read, new_base = survivors.read_survivor, founding.new_base
+
+    def read_survivor(files: Any) -> Survivor:
+        found = read(files)
+        ids.append(found.recovered.cluster_id)
+        return found
+
+    patch.setattr(survivors, "read_survivor", read_survivor)
+    patch.setattr(survivors, "new_base", lambda *given: msgspec.structs.replace(new_base(*given), cluster_id=ids[-1]))
+
+
 PLANTS: list[Plant] = [
     skip_the_sync,
     vote_and_acknowledge_before_the_disk,
@@ -262,24 +296,46 @@ OF_MEMBERS: list[Plant] = [
     change_members_before_an_entry_of_this_term_is_committed,
     let_a_new_disk_vote_as_the_old_one_did,
 ]
+OF_SURVIVORS: list[Plant] = [
+    let_any_survivor_go_on,
+    go_on_without_what_is_not_known_to_be_committed,
+    go_on_under_the_old_clusters_id,
+]
 NOTICED_BY: dict[Plant, int] = {
+    truncate_on_every_append: 10,
+    vote_and_acknowledge_before_the_disk: 6,
+    follow_the_commit_index_too_far: 27,
     append_without_comparing: 31,
     read_without_a_quorum: 5,
     vote_for_a_log_that_is_behind: 5,
     believe_frames_whatever_their_checksum_says: 4,
     lead_on_with_a_silent_disk: 5,
     keep_reads_that_ran_out_of_time: 5,
-    count_learners: 24,
+    count_learners: 16,
     forget_the_configuration_before_when_a_change_is_truncated: 3,
+    let_any_survivor_go_on: 4,
 }
 """Seeds of worlds that noticed a bug which few notice: tried first, to save time. Any other world will do as well."""
+OFTEN_ENOUGH = (truncate_on_every_append, vote_and_acknowledge_before_the_disk)
+"""Of those, who are found soon by any seeds. After a change of what worlds do, the others may take a minute each to be
+found anew: they are in `make test-slow`."""
 
 
-@pytest.mark.parametrize("plant", [*PLANTS, *OF_MEMBERS], ids=lambda plant: plant.__name__)
+def _each() -> list[Any]:
+    """Every plant, and those which few worlds notice for `make test-slow`."""
+    seldom = [plant for plant in NOTICED_BY if plant not in OFTEN_ENOUGH]
+    return [
+        pytest.param(plant, marks=pytest.mark.slowest if plant in seldom else (), id=plant.__name__)
+        for plant in (*PLANTS, *OF_MEMBERS, *OF_SURVIVORS)
+    ]
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("plant", _each())
 def test_a_planted_bug_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     assert agreed([1, 2, 3]) == 2
     plant(monkeypatch)
-    kind = Members if plant in OF_MEMBERS else World
+    kind = Members if plant in OF_MEMBERS else Survivors if plant in OF_SURVIVORS else World
     for seed in (NOTICED_BY.get(plant, 1), *range(1, WORLDS_MAX + 1)):
         try:
             kind(seed).run()

@@ -17,7 +17,8 @@ from node.statemachine.versions import Versions
 from node.statemachine.writes import Result
 from tests.simulation.batch import play_worlds, replay
 
-FIXED_SEEDS = range(1, 25)
+FIXED_WORLDS = 24
+FEW_WORLDS = 10
 WORLDS_MAX = 40
 COVERED = (
     "writes that came again",
@@ -36,9 +37,10 @@ pytestmark = [
 ]
 
 
-def test_every_write_is_done_once_whatever_happens_between_two_copies_of_it() -> None:
+@pytest.mark.parametrize("worlds", [FEW_WORLDS, pytest.param(FIXED_WORLDS, marks=pytest.mark.slowest)])
+def test_every_write_is_done_once_whatever_happens_between_two_copies_of_it(worlds: int) -> None:
     outcomes: Counter[str] = Counter()
-    for played in play_worlds([("sessions", seed) for seed in FIXED_SEEDS]):
+    for played in play_worlds([("sessions", seed) for seed in range(1, worlds + 1)]):
         if played.violation:
             pytest.fail(f"seed {played.seed}: {played.violation}\nreplay: {replay(played)}", pytrace=False)
         outcomes.update(played.outcomes)

@@ -11,19 +11,23 @@ from node.simulation.shrinking import shrink
 from tests.simulation import test_planted_bugs as plants
 from tests.simulation.batch import short_story
 
-QUIET = play("world", 2, None, tuple(f"{letter}{number}" for letter in "fo" for number in range(1, 100)))
+
+@pytest.fixture(scope="module")
+def quiet() -> Played:
+    """A world without faults and orders."""
+    return play("world", 2, None, tuple(f"{letter}{number}" for letter in "fo" for number in range(1, 100)))
 
 
-def failing_where(needed: set[str], acts: int) -> tuple[Played, list[tuple[str, ...]]]:
-    """A world that fails as long as all of these acts happen, and what was tried."""
+def failing(quiet: Played, acts: int) -> tuple[Played, list[tuple[str, ...]]]:
+    """A world that failed after so many acts, and what was tried."""
     tried: list[tuple[str, ...]] = []
     story = tuple(f"f{number} kill, at {number}.000 s" for number in range(1, acts + 1))
-    return msgspec.structs.replace(QUIET, violation="planted", story=story), tried
+    return msgspec.structs.replace(quiet, violation="planted", story=story), tried
 
 
 @pytest.mark.parametrize("needed", [{"f3"}, {"f1", "f16"}, {"f5", "f6", "f11"}, set()])
-def test_what_is_not_needed_is_left_out(needed: set[str]) -> None:
-    failed, tried = failing_where(needed, 16)
+def test_what_is_not_needed_is_left_out(quiet: Played, needed: set[str]) -> None:
+    failed, tried = failing(quiet, 16)
 
     def again(_kind: str, _seed: int, _keep: None, without: Sequence[str]) -> Played:
         tried.append(tuple(without))
@@ -37,8 +41,8 @@ def test_what_is_not_needed_is_left_out(needed: set[str]) -> None:
     assert len(tried) <= 60
 
 
-def test_no_more_is_tried_than_is_allowed() -> None:
-    failed, tried = failing_where({"f1"}, 64)
+def test_no_more_is_tried_than_is_allowed(quiet: Played) -> None:
+    failed, tried = failing(quiet, 64)
 
     def again(_kind: str, _seed: int, _keep: None, without: Sequence[str]) -> Played:
         tried.append(tuple(without))
@@ -48,10 +52,10 @@ def test_no_more_is_tried_than_is_allowed() -> None:
     assert len(tried) == 9
 
 
-def test_a_world_without_faults_and_orders_is_a_calm_one_and_equal_to_itself() -> None:
-    assert QUIET.story == ()
-    assert QUIET.faults == {}
-    assert not QUIET.violation
+def test_a_world_without_faults_and_orders_is_a_calm_one_and_equal_to_itself(quiet: Played) -> None:
+    assert quiet.story == ()
+    assert quiet.faults == {}
+    assert not quiet.violation
 
 
 def test_a_real_failure_becomes_a_short_story_and_its_command_shows_it(

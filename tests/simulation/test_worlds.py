@@ -18,10 +18,18 @@ from node.simulation.playing import play
 from node.simulation.world import World
 from tests.simulation.batch import play_worlds, replay
 
+SLOWEST = pytest.mark.slowest
 FIXED_SEEDS = range(1, 31)
-FRESH_SEEDS = 10
+FEW_SEEDS = range(1, 11)
+FRESH_SEEDS = 2
+MORE_FRESH_SEEDS = 20
 FAULTS_AND_ORDERS = 28
-FIXED_BIRTHS = range(1, 13)
+FAULTS_OF_FEW_MIN = 24
+"""How many of them ten worlds of each kind have in them at least."""
+FIXED_BIRTHS = 12
+FEW_BIRTHS = 4
+FIXED_SURVIVORS = 12
+FEW_SURVIVORS = 3
 
 # From Python 3.12 on, forking warns where the framework's threads are about; a world touches none of them
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -39,6 +47,18 @@ def _run_all(seeds: Iterable[int], kind: str = "world") -> tuple[Counter[str], C
     return faults, outcomes
 
 
+@pytest.mark.timeout(300)
+def test_a_few_fixed_worlds_hold_and_are_hit_and_served() -> None:
+    faults, outcomes = _run_all(FEW_SEEDS)
+    changing, of_changes = _run_all(FEW_SEEDS, "members")
+    assert len(faults | changing) >= FAULTS_OF_FEW_MIN, faults | changing
+    worlds = len(FEW_SEEDS)
+    assert outcomes["leaders"] > 2 * worlds, outcomes
+    assert outcomes["writes done"] > 30 * worlds, outcomes
+    assert of_changes["changes of members committed"] > worlds, of_changes
+
+
+@SLOWEST
 @pytest.mark.timeout(400)
 def test_fixed_worlds_hold_and_cover_every_fault_and_case() -> None:
     faults, outcomes = _run_all(FIXED_SEEDS)
@@ -58,19 +78,44 @@ def test_fixed_worlds_hold_and_cover_every_fault_and_case() -> None:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("worlds", [FRESH_SEEDS, pytest.param(MORE_FRESH_SEEDS, marks=SLOWEST)])
 @pytest.mark.parametrize("kind", ["world", "members"])
-def test_fresh_worlds_hold(kind: str) -> None:
+def test_fresh_worlds_hold(kind: str, worlds: int) -> None:
     first = SystemRandom().randrange(1 << 48)
-    _run_all(range(first, first + FRESH_SEEDS), kind)
+    _run_all(range(first, first + worlds), kind)
 
 
 @pytest.mark.timeout(300)
-def test_of_two_processes_of_one_name_and_words_seconds_late_at_most_one_cluster_is_born() -> None:
-    _, outcomes = _run_all(FIXED_BIRTHS, "births")
-    assert outcomes["writes done"] >= 4 * len(FIXED_BIRTHS), outcomes
+@pytest.mark.parametrize("worlds", [FEW_BIRTHS, pytest.param(FIXED_BIRTHS, marks=SLOWEST)])
+def test_of_two_processes_of_one_name_and_words_seconds_late_at_most_one_cluster_is_born(worlds: int) -> None:
+    _, outcomes = _run_all(range(1, worlds + 1), "births")
+    assert outcomes["writes done"] >= 4 * worlds, outcomes
 
 
-@pytest.mark.parametrize(("seed", "kind"), [(7, "world"), (11, "world"), (5, "members"), (3, "births")])
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("worlds", [FEW_SURVIVORS, pytest.param(FIXED_SURVIVORS, marks=SLOWEST)])
+def test_what_is_left_of_a_cluster_goes_on_with_all_that_it_knew_and_old_disks_do_nothing(worlds: int) -> None:
+    _, outcomes = _run_all(range(7, 7 + worlds), "survivors")
+    assert outcomes["changes of members committed"] >= 4 * worlds, outcomes
+    cases = (
+        "committed entries that only lost disks held",
+        "entries kept that nobody knew to be committed",
+        "survivors that had nothing to add",
+        "old disks that came back",
+    )
+    assert worlds < FIXED_SURVIVORS or all(outcomes[case] > 0 for case in cases), outcomes
+
+
+@pytest.mark.parametrize(
+    ("seed", "kind"),
+    [
+        (2, "world"),
+        (7, "members"),
+        pytest.param(11, "world", marks=SLOWEST),
+        pytest.param(3, "births", marks=SLOWEST),
+        pytest.param(7, "survivors", marks=SLOWEST),
+    ],
+)
 def test_the_same_seed_gives_the_same_bytes_in_another_process(seed: int, kind: str) -> None:
     lines: list[bytes] = []
     played = play(kind, seed, lines.append)

@@ -1,4 +1,5 @@
-"""Mistakes about clients' sessions, each as one small change of `node/statemachine`: `test_sessions.py` notices all.
+"""Mistakes about clients' sessions, and about a state that is taken over from a snapshot, each as one small change of
+`node/statemachine`: `test_sessions.py` notices the first, `test_damaged_snapshots.py` the others.
 
 Why it exists: see `tests.mutating`.
 
@@ -104,12 +105,48 @@ MUTATIONS = (
         "results=before.results + session.results",
         "results=session.results",
     ),
+    Mutation(
+        "apply a chunk twice",
+        "restoring.py",
+        "        if not (follows and kv.version >= 0",
+        "        if not (kv.version >= 0",
+    ),
+    Mutation(
+        "a chunk that is missing is not missed",
+        "restoring.py",
+        "        if (section.keys, section.versions) != (self._keys_loaded, self._versions_loaded):",
+        "        if False:",
+    ),
+    Mutation(
+        "rows of sessions come in any order",
+        "restoring.py",
+        " or section.before != self._rows_loaded:",
+        ":",
+    ),
+    Mutation("take over a state that is cut short", "restoring.py", "        if not self._ended:", "        if False:"),
+    Mutation(
+        "go on after the end of a state",
+        "restoring.py",
+        "        if isinstance(section, StoreSection) is self._begun or self._ended:",
+        "        if isinstance(section, StoreSection) is self._begun:",
+    ),
+    Mutation("take over what was refused", "restoring.py", "        if self._refusal:", "        if False:"),
+    Mutation(
+        "sessions of a snapshot are not counted",
+        "restoring.py",
+        "        if (wanted.sessions, wanted.results) != (len(self._sessions), self._results_loaded):",
+        "        if False:",
+    ),
 )
 
 
 def survives(mutation: Mutation | None) -> str:
     """See `tests.mutating.passes`."""
-    return passes(mutation, ROOM, "tests/statemachine", ["test_sessions.py"])
+    of_sessions, of_snapshots = "test_sessions.py", "test_damaged_snapshots.py"
+    if mutation is None:
+        return passes(mutation, ROOM, "tests/statemachine", [of_sessions, of_snapshots])
+    tests = of_snapshots if mutation.file == "restoring.py" else of_sessions
+    return passes(mutation, ROOM, "tests/statemachine", [tests])
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def appends(draw: st.DrawFn) -> m.Append:
 
 VALID: st.SearchStrategy[Any] = st.one_of(
     appends(),
-    st.builds(m.PreVoteReply, NUMBERS, st.booleans(), NUMBERS),
+    st.builds(m.PreVoteReply, NUMBERS, st.booleans(), NUMBERS, TERMS, NUMBERS),
     st.builds(m.VoteReply, NUMBERS, st.booleans()),
     st.builds(m.AppendReply, NUMBERS, st.booleans(), NUMBERS, TERMS, NUMBERS),
     st.builds(m.Heartbeat, TERMS, NUMBERS, st.none() | CONTEXTS),
@@ -213,6 +213,7 @@ IMPOSSIBLE: list[tuple[Any, str]] = [
     (m.VoteReply(-1, True), "not between 0"),
     (m.VoteReply(2**63, True), "not between 0"),
     (m.PreVoteReply(1, True, -1), "not between 0"),
+    (m.PreVoteReply(1, False, 1, 0, 1), "index 0 has term 1"),
     (m.Vote(0, 0, 0), "term 0"),
     (m.PreVote(0, 0, 0, 1), "term 0"),
     (m.Vote(3, 5, 4), "a log that ends in term 4 runs for term 3"),

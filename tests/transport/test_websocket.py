@@ -1,6 +1,7 @@
 """The real carrier against strangers, slow and broken peers, and time."""
 
 import asyncio
+import socket
 import struct
 import time
 from collections.abc import AsyncIterator, Callable
@@ -14,7 +15,7 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from node.raft.messages import Lane
-from node.transport.dialling import LINK_PATH
+from node.transport.dialling import LINK_PATH, DialFailed, Dialler
 from node.transport.packing import frames_of
 from node.transport.port import GOODBYE, REFUSED
 from node.transport.settings import LinkSettings
@@ -397,3 +398,12 @@ class TestLinksInTime:
         with pytest.raises(OSError, match="in use"):
             await second.start()
         await second.close()
+
+
+async def test_a_dial_that_is_refused_after_a_loss_makes_no_web_socket_of_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    unused: Any = None
+    dialler = Dialler("a", "b", Lane.CONTROL, unused, Addresses(b=[("127.0.0.1", port)]), QUICK)
+    with pytest.raises(DialFailed, match=f"^{REFUSED}$"):
+        await dialler.dial(after_loss=True)

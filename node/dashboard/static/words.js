@@ -27,6 +27,7 @@ export const KINDS = {
   "snapshot-installed": {"group": "log", "says": "put the leader's snapshot of {index} in the place of its log, which ended at {last}"},
   "append-refused": {"group": "log", "says": "refused entries of {leader} at {index}: they do not fit"},
   "members": {"group": "elections", "says": "{says}, by entry {index}"},
+  "left-out": {"group": "elections", "says": "was removed while it was away, says {peer}: at entry {index} it is no member"},
   "progress": {"group": "log", "says": "now sends to {peer} in mode {to}, was {from}"},
   "refused-message": {"group": "links", "says": "dropped a message of {peer}{because}"},
   "answers-lost": {"group": "links", "says": "could not tell {peer} {count} answers in time"},

@@ -35,6 +35,11 @@ class ConfigurationSafety:
         """Whether a leader has ever made a change."""
         return bool(self._changes)
 
+    def founded(self, configuration: Configuration) -> None:
+        """The cluster begins with these members, at the end of what is committed."""
+        self._birth = self.last = configuration
+        self._looked = len(self._history.committed)
+
     def appended(self, name: str, entry: Entry) -> None:
         """A leader made an entry that nobody had before. Call when it is known what is committed by now."""
         if entry.kind is not EntryKind.CONFIGURATION:
@@ -53,9 +58,12 @@ class ConfigurationSafety:
         self._changes[entry.index, entry.term] = Configuration.decode(entry.data)
 
     def stepped(self, name: str, core: Raft) -> None:
-        """In force is the latest of the log, committed or not: also after the log was truncated."""
+        """In force is the latest of the log, committed or not: also after the log was truncated. And who was told that
+        it is no member is none."""
         if not self._changes:
             return
+        if core.left_out and name in [self._history.disks.get(member) for member in self.last.members]:
+            fail(f"{name} was told that it is no member, and {self.last}, which is committed, has it")
         terms, latest, expected = self._history.terms[name], 1, self._birth
         for (index, term), configuration in self._changes.items():
             if latest < index <= len(terms) and terms[index - 1] == term:

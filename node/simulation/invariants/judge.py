@@ -5,7 +5,7 @@ share code with the rules that are judged.
 """
 
 from node.raft.core import Raft
-from node.raft.types import Configuration, Entry, Role
+from node.raft.types import Base, Configuration, Entry, EntryKind, Role
 from node.simulation.invariants.configuration_safety import ConfigurationSafety
 from node.simulation.invariants.durable_answers import DurableAnswers
 from node.simulation.invariants.election_safety import ElectionSafety
@@ -49,6 +49,13 @@ class Invariants:
     def leaders(self) -> dict[int, str]:
         """Who led each term."""
         return self.history.leaders
+
+    def founded(self, base: Base, now: int) -> None:
+        """What is judged is a cluster that begins with a state, not with a birth: all up to `base` is committed."""
+        self.history.committed += [Entry(index, base.term, EntryKind.WRITE) for index in range(1, base.index + 1)]
+        self.configurations.founded(base.configuration)
+        self.birth.cluster_id = base.cluster_id
+        self._times.founded(base, now)
 
     def rebooted(self, name: str, core: Raft, wiped: bool) -> None:
         """A new process began from its disk; `wiped`: from an empty one that took the place of a lost one."""

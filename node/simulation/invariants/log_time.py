@@ -1,6 +1,6 @@
 """Log time never runs back, and never faster than the clocks of those who append (thesis 6.3 takes sessions by it)."""
 
-from node.raft.types import Entry
+from node.raft.types import Base, Entry
 from node.simulation.invariants.violation import fail
 
 
@@ -8,6 +8,10 @@ class LogTime:
     def __init__(self) -> None:
         self._appended: dict[tuple[int, int], tuple[int, int]] = {}
         """Of each entry, log time and when it was appended, by index and term."""
+
+    def founded(self, base: Base, now: int) -> None:
+        """The log goes on from there, as if that entry had been appended now."""
+        self._appended[base.index, base.term] = (base.time_us, now)
 
     def appended(self, name: str, entry: Entry, term_before: int, now: int) -> None:
         """An entry is first seen at its leader. `now`: of the world, whose clocks all run alike."""
