@@ -17,13 +17,13 @@ import psutil
 import typer
 from rich.console import Console
 
-from benchmarks import show
+from benchmarks import show, sizes
 from benchmarks.failover import Failover, Handover, failover, handover
 from benchmarks.measure import Figure, Footprint, ceiling, fill, footprint, loads
 from benchmarks.systems import LOCAL_TIMING, BenchmarkError, find_etcd, running
 
 CLIENTS = (1, 64, 256)
-PARTS = ("failover", "handover", "writes", "reads", "footprint")
+PARTS = ("failover", "handover", "writes", "reads", "footprint", "overwritten", "large")
 NODES = 3
 FAILOVER_NODES = (5, 3)
 WARM_KEYS = 10_000
@@ -39,10 +39,38 @@ class Plan(msgspec.Struct, frozen=True):
     load_seconds: float
     idle_seconds: float
     keys: int
+    overwrites: int
+    large_keys: int
+    tail: int
+    """Entries after the snapshot of a large store. More than the 10,000 that a log keeps before a snapshot: else a new
+    disk would be given the log."""
+    snapshot_seconds: float
 
 
-FULL = Plan(kills=20, handovers=20, rounds=3, load_seconds=2.5, idle_seconds=10.0, keys=100_000)
-QUICK = Plan(kills=3, handovers=3, rounds=1, load_seconds=1.5, idle_seconds=3.0, keys=10_000)
+FULL = Plan(
+    kills=20,
+    handovers=20,
+    rounds=3,
+    load_seconds=2.5,
+    idle_seconds=10.0,
+    keys=100_000,
+    overwrites=10,
+    large_keys=1_000_000,
+    tail=50_000,
+    snapshot_seconds=20.0,
+)
+QUICK = Plan(
+    kills=3,
+    handovers=3,
+    rounds=1,
+    load_seconds=1.5,
+    idle_seconds=3.0,
+    keys=10_000,
+    overwrites=10,
+    large_keys=50_000,
+    tail=12_000,
+    snapshot_seconds=2.0,
+)
 
 
 class Report(msgspec.Struct):
@@ -57,6 +85,11 @@ class Report(msgspec.Struct):
     failover: list[Failover] = []
     handover: list[Handover] = []
     footprint: list[Footprint] = []
+    overwritten: list[sizes.Overwritten] = []
+    filled: list[sizes.Filled] = []
+    large: list[sizes.Large] = []
+    meanwhile: list[sizes.Meanwhile] = []
+    caught_up: list[sizes.CaughtUp] = []
 
 
 def machine(folder: Path) -> dict[str, Any]:
@@ -80,6 +113,7 @@ def main(
     spread: Annotated[bool, typer.Option("--spread", help="clients use all nodes, not the leader alone")] = False,
     against: Annotated[Path | None, typer.Option(help="another checkout of this project, measured beside it")] = None,
     with_etcd: Annotated[bool, typer.Option("--etcd/--no-etcd", help="etcd beside it, where there is one")] = True,
+    backup: Annotated[Path | None, typer.Option(help="what the large store begins with, instead of writing it")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="where the nodes' disks are; must be a real disk")] = None,
 ) -> None:
     """Measure this cluster, and etcd beside it where the variable ETCD or PATH names one.
@@ -99,6 +133,7 @@ def main(
         target = "all nodes, round-robin" if spread else "the leader"
         report = Report(machine(folder), plan, {}, target)
         _measure(report, kinds, parts, folder, against, spread, console)
+        _measure_sizes(report, parts, folder, backup, console)
     except BenchmarkError as error:
         console.print(f"[red]{error}[/red]", highlight=False)
         raise typer.Exit(1) from None
@@ -146,6 +181,26 @@ def _measure(
             out.print(f"{kind}: idle, then {plan.keys} keys ...", style="dim")
             with fresh(kind, "footprint", NODES) as system:
                 report.footprint.append(footprint(system, plan.idle_seconds, plan.keys))
+
+
+def _measure_sizes(report: Report, parts: list[str], folder: Path, backup: Path | None, out: Console) -> None:
+    plan = report.plan
+    if "overwritten" in parts:
+        out.print(f"ours: {plan.keys} keys, written {plan.overwrites} times ...", style="dim")
+        with running("ours", folder / "overwritten", 1) as system:
+            report.overwritten.append(sizes.overwritten(system, plan.keys, plan.overwrites))
+    if "large" in parts:
+        out.print(f"ours: {plan.large_keys} keys ...", style="dim")
+        if backup is None:
+            backup = folder / "large.snap"
+            with running("ours", folder / "filled", 1) as system:
+                report.filled.append(sizes.filled(system, plan.large_keys, backup))
+        with running("ours", folder / "large", NODES, backup=backup) as system:
+            report.large.append(sizes.large(system, plan.large_keys, plan.tail))
+            out.print("ours: snapshots while 64 clients write ...", style="dim")
+            report.meanwhile.append(sizes.meanwhile(system, plan.large_keys, plan.snapshot_seconds, plan.rounds))
+            out.print("ours: a follower without its disk ...", style="dim")
+            report.caught_up.append(sizes.caught_up(system, plan.snapshot_seconds))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,12 @@ PAUSE_AFTER_ERROR_S = 0.01
 """Between a refusal and the next request on that connection: a cluster without a leader is not to be flooded."""
 
 KEYS_PREPARED_MAX = 100_000
+SLAB_KEYS = KEYS_PREPARED_MAX
+"""Keys of one load at most, where each is to be written once."""
+
+PUTS_PER_TXN = 128
+"""Of the kind "v3-txn": as many as etcd allows by default."""
+
 SEED = 20_250_101
 
 
@@ -62,21 +68,39 @@ def _json_post(path: str, body: bytes) -> bytes:
     return head.encode() + b"\r\n\r\n" + body
 
 
+def puts_per_request(kind: str) -> int:
+    """How many keys one request of that kind is about."""
+    return PUTS_PER_TXN if kind == "v3-txn" else 1
+
+
+def _key(number: int) -> str:
+    return f"bench/{number:08d}"
+
+
 def requests_for(load: Load) -> list[bytes]:
     """Every request of `load.kind`, one per key, as it goes over the wire.
 
     Kinds: "v3-put", "v3-range", "v3-range-stale" are etcd's JSON API; "kv-put", "kv-get", "kv-get-stale" the plain
-    one of this project.
+    one of this project. "v3-txn" puts many keys in one transaction, and there are so much fewer of them.
     """
     value = random.Random(SEED).randbytes(load.value_bytes)
     value64 = b64encode(value).decode()
     made = []
-    for number in range(load.first_key, load.first_key + min(load.keys, KEYS_PREPARED_MAX)):
-        key = f"bench/{number:08d}"
+    numbers = range(load.first_key, load.first_key + min(load.keys, KEYS_PREPARED_MAX))
+    for number in numbers[:: puts_per_request(load.kind)]:
+        key = _key(number)
         key64 = b64encode(key.encode()).decode()
         match load.kind:
             case "v3-put":
                 request = _json_post("/v3/kv/put", f'{{"key":"{key64}","value":"{value64}"}}'.encode())
+            case "v3-txn":
+                keys = (
+                    b64encode(_key(each).encode()).decode()
+                    for each in range(number, number + PUTS_PER_TXN)
+                    if each in numbers
+                )
+                puts = ",".join(f'{{"request_put":{{"key":"{each}","value":"{value64}"}}}}' for each in keys)
+                request = _json_post("/v3/kv/txn", f'{{"success":[{puts}]}}'.encode())
             case "v3-range":
                 request = _json_post("/v3/kv/range", f'{{"key":"{key64}"}}'.encode())
             case "v3-range-stale":

@@ -10,7 +10,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from benchmarks.failover import Failover
-from benchmarks.load import percentile
+from benchmarks.load import Tally, percentile
 from benchmarks.measure import Figure
 from benchmarks.timeline import STEPS
 
@@ -46,6 +46,9 @@ def all_tables(console: Console, report: "Report") -> None:
         _print(console, _handover(report))
     if report.footprint:
         _print(console, _footprint(report))
+    for table in (_overwritten, _filled, _large, _meanwhile, _caught_up):
+        if (made := table(report)).rows:
+            _print(console, made)
 
 
 def _print(console: Console, table: Table) -> None:
@@ -132,3 +135,71 @@ def _footprint(report: "Report") -> Table:
         start = max(row.memory_before_mib)
         table.add_row(row.system, f"{leader:.1%}", f"{mean:.1%}", f"{start:.0f} MiB", f"{row.mib_per_100k_keys:.0f}")
     return table
+
+
+def _overwritten(report: "Report") -> Table:
+    columns = ("keys", "written once, MiB", "times", "every version", "compacted", "compacted / once")
+    table = _table("memory of keys that are written again and again: each node", *columns)
+    for row in report.overwritten:
+        sizes = (_mib(row.once_mib), str(row.times), _mib(row.uncompacted_mib), _mib(row.compacted_mib))
+        table.add_row(f"{row.keys:,}", *sizes, f"{row.ratio:.2f}")
+    return table
+
+
+def _filled(report: "Report") -> Table:
+    table = _table("one node alone is filled", "keys", "s", "MiB", "most")
+    for row in report.filled:
+        table.add_row(f"{row.keys:,}", f"{row.seconds:.0f}", f"{row.memory_mib:.0f}", f"{row.peak_mib:.0f}")
+    return table
+
+
+def _large(report: "Report") -> Table:
+    columns = ("keys", "MiB each node", "most", "snapshot MiB", "entries after it", "start s", "of it CPU s")
+    table = _table("a large store, and the start of a node that was killed", *columns)
+    for row in report.large:
+        sizes = (_mib(row.memory_mib), _mib(row.peak_mib), f"{row.snapshot_mib:.0f}", f"{row.tail:,}")
+        table.add_row(f"{row.keys:,}", *sizes, f"{row.restart_seconds:.1f}", f"{row.restart_cpu_seconds:.1f}")
+    return table
+
+
+def _meanwhile(report: "Report") -> Table:
+    columns = ("snapshot", "a second", "p50 ms", "p99 ms", "p99 ratio", "took s", "turns above 15 ms")
+    table = _table("64 clients write while every node takes a snapshot", *columns)
+    for row in report.meanwhile:
+        took = ", ".join(f"{seconds:.1f}" for seconds in row.snapshot_seconds)
+        table.add_row("no", *_medians(row.without), "", "", _counts(row.long_turns_without))
+        table.add_row("yes", *_medians(row.during), f"{row.p99_ratio:.2f}", took, _counts(row.long_turns_during))
+    return table
+
+
+def _caught_up(report: "Report") -> Table:
+    columns = (
+        "snapshot MiB",
+        "on disk s",
+        "in the store s",
+        "of it CPU s",
+        "MB a second",
+        "caught up s",
+        "writes a second",
+    )
+    table = _table("a follower on a new disk, while 64 clients write", *columns)
+    for row in report.caught_up:
+        times = (f"{row.on_disk_seconds:.1f}", f"{row.restored_seconds:.1f}", f"{row.cpu_seconds:.1f}")
+        ends = (f"{row.mb_per_second:.0f}", f"{row.caught_up_seconds:.1f}", f"{row.writes_per_second:,.0f}")
+        table.add_row(f"{row.snapshot_mib:.0f}", *times, *ends)
+    return table
+
+
+def _mib(sizes: list[float]) -> str:
+    return " ".join(f"{size:.0f}" for size in sizes)
+
+
+def _medians(rounds: list[Tally]) -> tuple[str, str, str]:
+    per_second, p50, p99 = (
+        statistics.median(getattr(tally, name) for tally in rounds) for name in ("per_second", "p50_ms", "p99_ms")
+    )
+    return f"{per_second:,.0f}", f"{p50:.2f}", f"{p99:.2f}"
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} x {what}" for what, count in counts.items()) or "none"

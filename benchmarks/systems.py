@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-READY_SECONDS_MAX = 60.0
+READY_SECONDS_MAX = 180.0
 STOP_SECONDS_MAX = 15.0
 POLL_S = 0.02
 LOCAL_TIMING = ("--heartbeat-ms", "50", "--election-timeout-ms", "175-350")
@@ -46,6 +46,7 @@ class System(Protocol):
     def term(self) -> int: ...
     def ready(self) -> bool: ...
     def kill(self, node: int) -> None: ...
+    def ended(self, node: int) -> None: ...
     def restart(self, node: int) -> None: ...
 
 
@@ -67,6 +68,14 @@ def ask(port: int, path: str, body: object | None = None, timeout_s: float = 2.0
             return json.loads(answer.read())
     except (urllib.error.URLError, OSError, ValueError):
         return None
+
+
+def run_command(source: Path, *arguments: str) -> None:
+    """`raft-node` with these arguments, of the tree `source`."""
+    command = [sys.executable, "-m", "node.cli", *arguments]
+    done = subprocess.run(command, cwd=source, capture_output=True, text=True)
+    if done.returncode:
+        raise BenchmarkError(f"raft-node {arguments[0]} failed: {done.stdout}{done.stderr}")
 
 
 class _Processes:
@@ -92,10 +101,14 @@ class _Processes:
         if process is not None:
             process.send_signal(signal.SIGKILL)
 
+    def ended(self, node: int) -> None:
+        """Wait until it is gone."""
+        process = self._running[node]
+        if process is not None:
+            process.wait(STOP_SECONDS_MAX)
+
     def restart(self, node: int) -> None:
-        old = self._running[node]
-        if old is not None:
-            old.wait(STOP_SECONDS_MAX)
+        self.ended(node)
         with (self.folder / f"node-{node}.log").open("ab") as log:
             self._running[node] = subprocess.Popen(
                 self._commands[node], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._cwd
@@ -117,7 +130,16 @@ class _Processes:
 class Nodes(_Processes):
     """This project, from the tree `source`."""
 
-    def __init__(self, label: str, folder: Path, count: int, source: Path, flags: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        label: str,
+        folder: Path,
+        count: int,
+        source: Path,
+        flags: Sequence[str] = (),
+        backup: Path | None = None,
+    ) -> None:
+        """`backup`: what they begin with, a file that such a node has made."""
         self.label = label
         self.api = "kv"
         self.version = ""
@@ -125,6 +147,11 @@ class Nodes(_Processes):
         self.ports, peer_ports = ports[:count], ports[count:]
         self._names = [f"n{number}" for number in range(1, count + 1)]
         seeds = ",".join(f"{name}=127.0.0.1:{port}" for name, port in zip(self._names, peer_ports, strict=True))
+        if backup is not None:
+            for name in self._names:
+                members = ("--members", seeds, "--token", "benchmark")
+                restore = ("restore", str(backup), "--data-dir", str(folder / name), "--name", name, *members)
+                run_command(source, *restore)
         commands = [
             [
                 *(sys.executable, "-m", "node.cli", "serve", "--name", name, "--seeds", seeds, "--port", str(port)),
@@ -215,9 +242,11 @@ def wait_until_ready(system: System) -> None:
 
 
 @contextmanager
-def running(kind: str, folder: Path, count: int, *flags: str, source: Path = HERE) -> Iterator[System]:
+def running(
+    kind: str, folder: Path, count: int, *flags: str, source: Path = HERE, backup: Path | None = None
+) -> Iterator[System]:
     """A fresh cluster of `kind` ("ours", "etcd" or "other") that is ready, and is gone afterwards. `flags`: of this
-    project's nodes."""
+    project's nodes, `backup`: what these begin with."""
     folder.mkdir(parents=True)
     system: Nodes | Etcd
     if kind == "etcd":
@@ -226,7 +255,7 @@ def running(kind: str, folder: Path, count: int, *flags: str, source: Path = HER
             raise BenchmarkError("there is no etcd on PATH")
         system = Etcd(program, folder, count)
     else:
-        system = Nodes(kind, folder, count, source, flags)
+        system = Nodes(kind, folder, count, source, flags, backup)
     try:
         wait_until_ready(system)
         yield system

@@ -20,11 +20,11 @@ from node.runtime.snapshot_ports import RestoreJob, SnapshotReceiver, Snapshots,
 RESTORE_WORK_PER_TURN_MAX = 2_000
 """Units of work (see `Job`) in one turn of the loop: nothing is applied meanwhile."""
 
-AHEAD_BYTES_MAX = 4 * PIECE_BYTES_MAX
+AHEAD_BYTES_MAX = 8 * PIECE_BYTES_MAX
 """Of a snapshot that is received: what is being written, and what waits for that (the sender's window)."""
 
 RESTORE_BYTES_AHEAD = 1024 * 1024
-"""Chunks that are read from the disk at a time."""
+"""Chunks that are read from the disk at a time, while those of the time before are loaded."""
 
 
 class SnapshotReceiving:
@@ -158,6 +158,9 @@ class Restoring:
         self._info: SnapshotInfo | None = None
         self._position: int | None = 0
         self._reading = False
+        self._read: list[bytes] = []
+        """Chunks that come next."""
+        self._loading = False
 
     @property
     def under_way(self) -> bool:
@@ -167,7 +170,7 @@ class Restoring:
     @property
     def has_work(self) -> bool:
         """Whether `run` has something to do at once."""
-        return self._job is not None and not self._reading
+        return self._job is not None and (self._loading or not self._reading)
 
     def begin(self, base: Base) -> None:
         """Take the place of a restore that is not done."""
@@ -176,18 +179,23 @@ class Restoring:
             raise InvariantViolation(f"a snapshot of {base.index} is to be restored, and the latest is {info}")
         self.stop()
         self._info, self._job, self._position = info, self._machine.begin_restore(), 0
-        self._read_on(self._job)
+        self._read_on(self._job, info)
 
     def run(self) -> list[Event]:
         """One slice; returns what the core is to be told."""
         job, info = self._job, self._info
-        if job is None or info is None or self._reading:
+        if job is None or info is None:
             return []
         try:
-            if not job.run(RESTORE_WORK_PER_TURN_MAX):
+            if self._loading:
+                self._loading = not job.run(RESTORE_WORK_PER_TURN_MAX)
+            if self._loading or self._reading:
                 return []
-            if self._position is not None:
-                self._read_on(job)
+            if self._read:
+                for chunk in self._read:
+                    job.feed(chunk)
+                self._read, self._loading = [], True
+                self._read_on(job, info)
                 return []
             job.finish()
         except ValueError as error:
@@ -200,16 +208,15 @@ class Restoring:
         if self._job is not None:
             self._job.close()
         self._job = self._info = None
-        self._reading = False
+        self._read = []
+        self._reading = self._loading = False
 
-    def _read_on(self, job: RestoreJob) -> None:
-        info, position = self._info, self._position
-        if info is None or position is None:
-            return
-        self._reading = True
-        self._snapshots.read_chunks(info, position, RESTORE_BYTES_AHEAD, partial(self._read, job, info))
+    def _read_on(self, job: RestoreJob, info: SnapshotInfo) -> None:
+        if self._position is not None:
+            self._reading = True
+            self._snapshots.read_chunks(info, self._position, RESTORE_BYTES_AHEAD, partial(self._was_read, job, info))
 
-    def _read(
+    def _was_read(
         self, job: RestoreJob, info: SnapshotInfo, chunks: list[bytes], position: int | None, problem: str
     ) -> None:
         if self._job is not job:
@@ -217,12 +224,7 @@ class Restoring:
         self._reading = False
         if problem:
             raise _unreadable(info, problem)
-        try:
-            for chunk in chunks:
-                job.feed(chunk)
-        except ValueError as error:
-            raise _unreadable(info, str(error)) from error
-        self._position = position
+        self._read, self._position = chunks, position
         self._wake()
 
 

@@ -19,7 +19,7 @@ from node.runtime.snapshot_ports import Snapshots
 FOLLOWERS_MAX = 2
 """Followers that are sent a snapshot at the same time."""
 
-WINDOW_BYTES_MAX = 4 * PIECE_BYTES_MAX
+WINDOW_BYTES_MAX = 8 * PIECE_BYTES_MAX
 """Of one file, on its way to one follower: read from the disk, sent, and not written there yet."""
 
 ANSWER_US_MAX = 1_000_000

@@ -6,6 +6,7 @@ before it go. A tail of the log stays for followers that are a little behind: it
 whole state. It must not know what a chunk holds.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable
 
 import msgspec
@@ -20,17 +21,27 @@ from node.runtime.snapshot_ports import SnapshotJob, Snapshots, SnapshotWriter
 SNAPSHOT_WORK_PER_TURN_MAX = 1_000
 """Units of work (see `Job`) in one turn of the loop, beside those of applying."""
 
+SLICE_EVERY_US = 4_000
+"""From one slice to the next, at least: a quarter of the time is spent on it. A node that works without a pause waits
+for its turn on the processor as all do that work so, with whatever clients ask of it; one that sleeps is let in when it
+wakes."""
+
 WAITING_BYTES_MAX = 8 * 1024 * 1024
 """Chunks that are made and not yet written: a disk that is slow is waited for, not buried."""
 
 RETRY_US = 10_000_000
 """After a snapshot that failed (a full disk, say): soon enough, and no load."""
 
+TAIL_SHARE = 8
+"""The tail before a snapshot has at most this part of what the log may hold. Counted in entries alone, 10,000 of 26 kB
+would fill all of it, and no snapshot would make room."""
+
 
 class SnapshotSettings(msgspec.Struct, frozen=True):
     """A snapshot is due when so much was applied since the last: `entries`, or `size_bytes` of them. Of a store that is
     larger than `size_bytes` it takes as many times more: what a snapshot costs grows with the store, and is to stay a
-    fraction of what the writes cost. `tail_entries` before it stay in the log, and `piece_bytes` of it are one message.
+    fraction of what the writes cost. `tail_entries` before it stay in the log, if they take no more than a part of it
+    (`TAIL_SHARE`), and `piece_bytes` of it are one message.
     """
 
     entries: int = 100_000
@@ -69,9 +80,12 @@ class SnapshotTaking:
         self._writer: SnapshotWriter | None = None
         self._base = Base()
         self._walked = False
+        self._next_slice_us: int | None = None
+        """When the next slice is due; None: at once, or there is none."""
         self._retry_us = 0
         self._result: tuple[SnapshotInfo | None, str] | None = None
         self._compacted = 0
+        self._tail_of = self._before_tail = 0
         self._wanted: tuple[int, Ended] | None = None
 
     @property
@@ -86,7 +100,13 @@ class SnapshotTaking:
     @property
     def has_work(self) -> bool:
         """Whether `run` has something to do at once."""
-        return (self._job is not None and not self._walked) or self._result is not None
+        walks = self._job is not None and not self._walked and self._next_slice_us is None
+        return walks or self._result is not None
+
+    @property
+    def deadline(self) -> int | None:
+        """When `run` is wanted for the next slice; None: at once, or not at all."""
+        return self._next_slice_us
 
     def run(self, now: int, *, may_begin: bool) -> list[Event]:
         """One slice. `may_begin`: the state machine holds all that the core calls applied, and no part of what comes
@@ -95,8 +115,11 @@ class SnapshotTaking:
             self._ended(now)
         if may_begin and self._writer is None and (self._lacks_wanted() or (now >= self._retry_us and self._due())):
             self._begin()
-        if self._job is not None and self._writer is not None and not self._walked:
-            self._walk(self._job, self._writer)
+        if self._next_slice_us is None or now >= self._next_slice_us:
+            self._next_slice_us = None
+            if self._job is not None and self._writer is not None and not self._walked:
+                self._walk(self._job, self._writer)
+                self._next_slice_us = None if self._walked else now + SLICE_EVERY_US
         if self._wanted is not None and not self._lacks_wanted():
             self._answer_wanted(self._snapshots.latest, "")
         return self._compact()
@@ -174,7 +197,9 @@ class SnapshotTaking:
         latest = self._snapshots.latest
         if latest is None:
             return []
-        index = min(latest.base.index, self._core.applied) - self._settings.tail_entries
+        if self._tail_of != latest.base.index <= self._core.applied:
+            self._tail_of, self._before_tail = latest.base.index, self._tail_begins(latest.base.index)
+        index = self._before_tail
         needed = self._needed_index()
         if needed is not None and self._core.log_bytes < self._core.log_bytes_max // 2:
             index = min(index, needed)
@@ -184,10 +209,17 @@ class SnapshotTaking:
         self._snapshots.compact(index)
         return [Compact(index)]
 
+    def _tail_begins(self, last: int) -> int:
+        """The entry before the tail of those up to `last`."""
+        core, first = self._core, self._core.base.index
+        after = core.bytes_applied_after(last) + core.log_bytes_max // TAIL_SHARE
+        fitting = bisect_left(range(first, last), -after, key=lambda at: -core.bytes_applied_after(at))
+        return max(first + fitting, last - self._settings.tail_entries)
+
     def _close(self) -> None:
         if self._job is not None:
             self._job.close()
-            self._job = None
+            self._job = self._next_slice_us = None
 
     def _tell(self, phase: str, **detail: str | int) -> None:
         core = self._core

@@ -58,7 +58,8 @@ class Snapshotting:
     @property
     def deadline(self) -> int | None:
         """When `run` is wanted at the latest; None: no need."""
-        return self.sending.deadline
+        sending, taking = self.sending.deadline, self._taking.deadline
+        return taking if sending is None else sending if taking is None else min(sending, taking)
 
     def arrived(self, sender: Member, message: SnapshotPiece | SnapshotPieceReply) -> None:
         """Of a member, or of a leader that this node does not know as one yet."""

@@ -112,7 +112,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         _meta(
             "Limits",
-            "entries before a snapshot that stay in the log, for followers a little behind",
+            "entries before a snapshot that stay in the log, for followers a little behind; at most an eighth of "
+            "max_log_bytes",
             ge=0,
             le=10_000_000,
         ),

@@ -41,6 +41,12 @@ class ByKey(Generic[T]):
         parts, shift, mask = self.parts, _SHIFT, _MASK
         return [parts[hash(key) >> shift & mask].get(key) for key in keys]
 
+    def keep(self, keys: Iterable[bytes], values: Iterable[T]) -> None:
+        """Each of these values at its key; of several at one key, the last."""
+        parts, shift, mask = self.parts, _SHIFT, _MASK
+        for key, value in zip(keys, values, strict=True):
+            parts[hash(key) >> shift & mask][key] = value
+
     def clearing(self) -> Iterator[None]:
         """Let the tables of all parts go, a part at a time: an empty dictionary keeps what it had grown to."""
         for part in self.parts:

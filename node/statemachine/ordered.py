@@ -56,6 +56,22 @@ class OrderedKeys:
         if len(self._blocks[at]) > BLOCK_KEYS_MAX:
             self._split(at)
 
+    def append(self, keys: list[bytes]) -> None:
+        """Keys in order, beyond all that are in here, and living; all at once."""
+        self.living += len(keys)
+        at = 0
+        while at < len(keys):
+            if not self._blocks or len(self._blocks[-1]) >= BLOCK_KEYS_MAX:
+                self._blocks.append(untracked([]))
+                self._lasts.append(keys[at])
+                self._living.append(0)
+            block = self._blocks[-1]
+            some = keys[at : at + BLOCK_KEYS_MAX - len(block)]
+            block += some
+            self._lasts[-1] = some[-1]
+            self._living[-1] += len(some)
+            at += len(some)
+
     def remove(self, key: bytes) -> None:
         """Forget a key that is in here and does not live."""
         at = bisect_left(self._lasts, key)

@@ -187,25 +187,28 @@ class _Loading:
     def _load_versions(self, kvs: list[KeyValue]) -> Slices[None]:
         for at in range(0, len(kvs), LOADED_AT_ONCE):
             some = kvs[at : at + LOADED_AT_ONCE]
-            for kv in some:
-                self._check(kv)
+            self._check(some)
             self._versions.load(some)
             self._meter.left -= len(some)
             if self._meter.left <= 0:
                 yield
         self._versions_loaded += len(kvs)
 
-    def _check(self, kv: KeyValue) -> None:
-        """A version that may follow the one before, of a store that is where this one is."""
-        before, versions = self._before, self._versions
-        if before is None or kv.key > before.key:
-            self._keys_loaded += 1
-            follows = bool(kv.key) and (kv.version > 0 or kv.mod_revision > versions.compacted)
-        else:
-            follows = kv.key == before.key and kv.mod_revision > max(before.mod_revision, versions.compacted)
-        if not (follows and kv.version >= 0 and 0 <= kv.create_revision <= kv.mod_revision <= versions.last):
-            raise ValueError(f"a version of the key {kv.key[:40]!r} stands in the snapshot where it cannot")
-        self._before = kv
+    def _check(self, kvs: list[KeyValue]) -> None:
+        """Versions that may follow the one before, of a store that is where this one is."""
+        before, last, compacted = self._before, self._versions.last, self._versions.compacted
+        for kv in kvs:
+            key, revision, version = kv.key, kv.mod_revision, kv.version
+            if before is None or key > before.key:
+                self._keys_loaded += 1
+                follows = bool(key) and (version > 0 or revision > compacted)
+            else:
+                follows = key == before.key and revision > max(before.mod_revision, compacted)
+            possible = version > 0 or (version == 0 and not kv.value)
+            if not (follows and possible and 0 <= kv.create_revision <= revision <= last):
+                raise ValueError(f"a version of the key {key[:40]!r} stands in the snapshot where it cannot")
+            before = kv
+        self._before = before
 
     def _end(self, section: ClosingSection) -> None:
         if (section.keys, section.versions) != (self._keys_loaded, self._versions_loaded):

@@ -51,6 +51,8 @@ class Versions:
         self._keys = OrderedKeys(lambda key: self._newest.part(key)[key].version != 0)
         self._older = Superseded()
         self._superseding = Superseding()
+        self._loaded: KeyValue | None = None
+        """The last one that was loaded."""
         self._held: WeakKeyDictionary[object, int] = WeakKeyDictionary()
 
     @property
@@ -81,8 +83,7 @@ class Versions:
             kv = KeyValue(previous.key, value, revision, revision, 1, lease)
             self._keys.revive(key)
         newest[key] = kv
-        self._older.add(previous)
-        self._superseding.add((kv,))
+        self._older.add(previous, revision)
         return previous if previous.version else None
 
     def delete(
@@ -96,9 +97,8 @@ class Versions:
             self.last = revision
             tombstones = [KeyValue(kv.key, b"", 0, revision, 0) for kv in doomed]
             for kv, tombstone in zip(doomed, tombstones, strict=True):
-                self._older.add(kv)
+                self._older.add(kv, revision)
                 self._newest.part(kv.key)[kv.key] = tombstone
-            self._superseding.add(tombstones)
             self.size_bytes += sum(len(kv.key) for kv in tombstones) + VERSION_BYTES * len(tombstones)
             self._keys.bury(doomed[0].key, len(doomed))
         return doomed, following, len(keys)
@@ -137,34 +137,33 @@ class Versions:
         """Remove a part of what compaction freed, a version a step; invisible to every reader. Returns the steps."""
         unseen = min(self._held.values(), default=self.compacted) if self._held else self.compacted
         steps = 0
-        while steps < steps_max:
-            by = self._superseding.pop(unseen)
-            if by is None:
-                break
-            before = self.size_bytes
-            self._purge(by)
-            steps += 1 + (before - self.size_bytes) // FREED_BYTES_PER_STEP
+        while self._superseding and steps < steps_max:
+            due = self._superseding.pop(unseen)
+            if due is None:
+                return steps
+            address, key = (due, self._older.key(due)) if isinstance(due, int) else (None, due)
+            steps += self._purge(address, key, unseen)
+        if steps < steps_max:
+            for at, key in self._older.due(unseen):
+                steps += self._purge(at, key, unseen)
+                if steps >= steps_max:
+                    break
         return steps
 
-    def _purge(self, by: KeyValue) -> None:
-        """Nobody reads a revision before `by` any more: what it superseded goes, and it itself if it is a tombstone.
-        (A tombstone that went so is not there any more when its own turn as the superseded one comes.)"""
-        key = by.key
-        oldest = self._older.oldest(key)
-        if oldest is not None and oldest is not by:
-            self._gone(self._older.drop_oldest(key))
-        if by.version:
-            return
-        newest = self._newest.part(key)
-        if newest[key] is by:
-            del newest[key]
+    def _purge(self, address: int | None, key: bytes, unseen: int) -> int:
+        """The superseded version there goes (None: a tombstone that superseded none), and with it a tombstone that
+        superseded it, which is not there any more when its own turn comes; and of `key` the newest version, if it is a
+        tombstone and all that is left. Returns the steps."""
+        older = self._older
+        versions, value_bytes = older.drop(key, address) if address is not None else older.drop_tombstone(key, unseen)
+        part = self._newest.part(key)
+        newest = part.get(key)
+        if newest is not None and not newest.version and newest.mod_revision <= unseen and not older.has(key):
+            del part[key]
             self._keys.remove(key)
-            self._gone(by)
-        elif self._older.oldest(key) is by:
-            self._gone(self._older.drop_oldest(key))
-
-    def _gone(self, kv: KeyValue) -> None:
-        self.size_bytes -= len(kv.key) + len(kv.value) + VERSION_BYTES
+            versions += 1
+        self.size_bytes -= value_bytes + versions * (len(key) + VERSION_BYTES)
+        return 1 + value_bytes // FREED_BYTES_PER_STEP
 
     # --- the whole state -------------------------------------------------------------------------------------
 
@@ -190,25 +189,32 @@ class Versions:
     def load(self, kvs: Sequence[KeyValue]) -> None:
         """The next ones of a whole state, which replace nothing: in the order of keys, those of a key oldest first.
         `last` and `compacted` are set."""
-        keys = self._keys
-        for kv in kvs:
-            key = kv.key
-            self.size_bytes += len(key) + len(kv.value) + VERSION_BYTES
-            newest = self._newest.part(key)
-            before = newest.get(key)
-            newest[key] = kv
-            if before is None:
-                keys.add(key)
+        keys = [kv.key for kv in kvs]
+        before, new = self._loaded, list[bytes]()
+        for kv, key in zip(kvs, keys, strict=True):
+            if before is None or before.key != key:
+                new.append(key)
                 if not kv.version:
-                    keys.bury(key)
-                    self._superseding.load(kv)
-                continue
-            self._older.add(before)
-            self._superseding.load(kv)
-            if before.version and not kv.version:
-                keys.bury(key)
-            elif kv.version and not before.version:
-                keys.revive(key)
+                    self._keys.append(new)
+                    new = []
+                    self._keys.bury(key)
+                    self._superseding.load(key, kv.mod_revision)
+            else:
+                self._keys.append(new)
+                new = []
+                self._load_newer(before, kv)
+            before = kv
+        self._loaded = before
+        self._keys.append(new)
+        self._newest.keep(keys, kvs)
+        self.size_bytes += sum(map(len, keys)) + sum(len(kv.value) for kv in kvs) + VERSION_BYTES * len(kvs)
+
+    def _load_newer(self, before: KeyValue, kv: KeyValue) -> None:
+        self._superseding.load(self._older.load(before), kv.mod_revision)
+        if before.version and not kv.version:
+            self._keys.bury(kv.key)
+        elif kv.version and not before.version:
+            self._keys.revive(kv.key)
 
     @property
     def held(self) -> bool:
@@ -219,8 +225,8 @@ class Versions:
         """Let everything go, piece by piece, and tell for each in how many steps. Nobody may read in here any more."""
         while self._superseding.pop(sys.maxsize) is not None:
             yield 1
-        for kv in self._older.emptying():
-            yield 1 + len(kv.value) // FREED_BYTES_PER_STEP
+        for freed_bytes in self._older.emptying():
+            yield 1 + freed_bytes // FREED_BYTES_PER_STEP
         for part in self._newest.parts:
             while part:
                 yield 1 + len(part.popitem()[1].value) // FREED_BYTES_PER_STEP

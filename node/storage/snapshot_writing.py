@@ -16,6 +16,10 @@ from node.storage.snapshot_format import SnapshotEncoder, SnapshotHeader, check_
 from node.storage.spool import Spool
 from node.storage.worker import FileWorker
 
+WRITTEN_BYTES = 1024 * 1024
+"""Chunks are handed to the worker so many bytes at a time: each hand-over makes the two threads wait for each other,
+and on a machine that is short of processors it is the loop that waits."""
+
 Ended = Callable[[SnapshotInfo | None, str], None]
 
 
@@ -66,6 +70,9 @@ class SnapshotWriter:
         self._aborted = False
         self._ended = False
         self._waiting_bytes = 0
+        self._records: list[bytes] = []
+        """Of the chunks that the worker was not given yet."""
+        self._records_bytes = 0
         worker.do(lambda: self._append(self._encoder.head), lambda _: None)
 
     @property
@@ -80,11 +87,19 @@ class SnapshotWriter:
         if self._aborted:
             return
         self._waiting_bytes += len(chunk)
+        self._records.append(self._encoder.chunk(chunk))
+        self._records_bytes += len(chunk)
+        if self._records_bytes >= WRITTEN_BYTES:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        records, size_bytes = self._records, self._records_bytes
+        self._records, self._records_bytes = [], 0
 
         def written(_: None) -> None:
-            self._waiting_bytes -= len(chunk)
+            self._waiting_bytes -= size_bytes
 
-        self._worker.do(lambda: self._append(self._encoder.chunk(chunk)), written)
+        self._worker.do(lambda: self._append(b"".join(records)), written)
 
     def finish(self, done: Ended) -> None:
         """That was all. `done(info, "")` once it is durable and was read back, `done(None, sentence)` if it failed; the
@@ -100,12 +115,15 @@ class SnapshotWriter:
                 done(None if problem else info, problem)
 
         if not self._aborted:
+            if self._records:
+                self._hand_over()
             self._worker.do(self._publish, tell)
 
     def abort(self) -> None:
         """It is not wanted any more: nobody is told of it again. One that is named already stays."""
         if not self._aborted:
             self._aborted = True
+            self._records.clear()
             self._worker.do(self._discard, lambda _: None)
 
     # On the worker

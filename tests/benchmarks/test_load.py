@@ -1,12 +1,14 @@
 """The load generator counts what was answered, and nothing else."""
 
 import asyncio
+import json
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from benchmarks.load import Load, answer_end, percentile, requests_for, run_load
+from benchmarks.load import PUTS_PER_TXN, Load, answer_end, percentile, requests_for, run_load
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
@@ -81,6 +83,15 @@ async def test_what_comes_during_the_warm_up_does_not_count() -> None:
     async with answering(OK) as (target, asked):
         tally = await run_load(Load([target], "kv-get", clients=1, seconds=0.05, warmup_s=0.1))
     assert 0 < tally.done < len(asked)
+
+
+def test_transactions_put_every_key_once() -> None:
+    keys = 2 * PUTS_PER_TXN + 3
+    made = requests_for(Load([], "v3-txn", 1, 1.0, keys=keys, first_key=7))
+    bodies = [json.loads(request.partition(b"\r\n\r\n")[2]) for request in made]
+    puts = [b64decode(each["request_put"]["key"]) for body in bodies for each in body["success"]]
+    assert puts == [b"bench/%08d" % number for number in range(7, 7 + keys)]
+    assert max(len(body["success"]) for body in bodies) == PUTS_PER_TXN == 128
 
 
 def test_requests_say_their_own_length() -> None:

@@ -6,7 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
-from benchmarks import show
+from benchmarks import show, sizes
 from benchmarks.__main__ import QUICK, Report
 from benchmarks.failover import Failover
 from benchmarks.load import Tally
@@ -21,6 +21,11 @@ def report() -> Report:
     made.loads = [Figure(system, "linearizable", 256, [TALLY]) for system in ("ours", "etcd")]
     made.failover = [Failover("ours", 5, [197.0, 406.0])]
     made.footprint = [Footprint("ours", [0.017, 0.01, 0.01], 0, [40.0] * 3, [145.0] * 3, 100_000)]
+    made.overwritten = [sizes.Overwritten(100_000, 10, [140.0, 150.0], [500.0] * 2, [168.0, 165.0])]
+    made.filled = [sizes.Filled(1_000_000, 61.0, 700.0, 800.0)]
+    made.large = [sizes.Large(1_000_000, [600.0], [700.0], 300.0, 50_000, 9.0, 8.0)]
+    made.meanwhile = [sizes.Meanwhile(1_000_000, [TALLY], [TALLY], {}, {"driver": 2}, [9.0])]
+    made.caught_up = [sizes.CaughtUp(300.0, 4.0, 10.0, 11.0, 7.0, 3_000.0)]
     return made
 
 
@@ -47,4 +52,10 @@ def test_every_row_is_one_line_and_nothing_is_cut(console: dict[str, object], mo
     ]  # fmt: skip
     assert sum("requests go to all" in line and "2 cores" in line for line in lines) == 1
     assert sum("of this checkout" in line and "3.6.8" in line for line in lines) == 1
+    for cells in (
+        ["100,000", "140 150", "10", "500 500", "168 165", "1.20"],
+        ["300", "4.0", "10.0", "7.0", "31", "11.0"],
+    ):
+        assert sum([cell.strip() for cell in line.split("│")[1:-1]][: len(cells)] == cells for line in lines) == 1
+    assert sum("2 x driver" in line for line in lines) == 1
     assert sum("idle CPU leader" in line and "MiB per 100,000 keys" in line for line in lines) == 1

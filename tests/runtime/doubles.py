@@ -225,10 +225,11 @@ class Bench:
         units_per_entry: int = 0,
         snapshots: Snapshots | None = None,
         snapshot_settings: SnapshotSettings = SNAPSHOT_DEFAULTS,
+        raft_settings: RaftSettings | None = None,
     ) -> None:
         birth = Entry(1, 0, EntryKind.CONFIGURATION, Configuration(MEMBERS).encode())
         identity = Identity("n1", "n1-disk", BOOT, ("n1", "n2", "n3"))
-        core = Raft(identity, RaftSettings(), Random(1), HardState(0, "", 1), (birth,))
+        core = Raft(identity, raft_settings or RaftSettings(), Random(1), HardState(0, "", 1), (birth,))
         self.disk, self.wire, self.machine = Disk(), Wire(), Echo(units_per_entry)
         self.now = 1_000_000
         self.trace = Silent()

@@ -14,13 +14,14 @@ from node.raft.messages import (
     SnapshotPiece,
     SnapshotPieceReply,
 )
+from node.raft.settings import RaftSettings
 from node.raft.types import Base, Entry, EntryKind, Member, SnapshotInfo
 from node.runtime.inputs import Arrived
 from node.runtime.snapshot_ports import UnreadableSnapshot
-from node.runtime.snapshot_receiving import AHEAD_BYTES_MAX
+from node.runtime.snapshot_receiving import AHEAD_BYTES_MAX, Restoring
 from node.runtime.snapshot_sending import ANSWER_US_MAX, WINDOW_BYTES_MAX
-from node.runtime.snapshot_taking import RETRY_US, SnapshotSettings
-from tests.runtime.doubles import Bench
+from node.runtime.snapshot_taking import RETRY_US, SLICE_EVERY_US, SnapshotSettings
+from tests.runtime.doubles import Bench, Echo
 from tests.runtime.snapshots_in_memory import MemorySnapshots, chunks_of, file_of, info_of
 
 FEW = SnapshotSettings(entries=5, tail_entries=2)
@@ -30,9 +31,19 @@ CHUNK = b"c" * (3 * PIECE_BYTES_MAX // 4)
 class Story:
     """A bench and its snapshots."""
 
-    def __init__(self, settings: SnapshotSettings = FEW, units_per_entry: int = 0) -> None:
+    def __init__(
+        self,
+        settings: SnapshotSettings = FEW,
+        units_per_entry: int = 0,
+        log_bytes_max: int = RaftSettings().log_bytes_max,
+    ) -> None:
         self.snapshots = MemorySnapshots()
-        self.bench = Bench(units_per_entry=units_per_entry, snapshots=self.snapshots, snapshot_settings=settings)
+        self.bench = Bench(
+            units_per_entry=units_per_entry,
+            snapshots=self.snapshots,
+            snapshot_settings=settings,
+            raft_settings=RaftSettings(log_bytes_max=log_bytes_max),
+        )
         self.driver, self.wire = self.bench.driver, self.bench.wire
 
     @property
@@ -47,9 +58,16 @@ class Story:
             if self.snapshots.asked:
                 self.snapshots.complete()
             if not self.bench.woken and not self.snapshots.asked:
-                return
+                if not self.walks:
+                    return
+                self.bench.pass_time(SLICE_EVERY_US)
             if self.bench.woken:
                 self.bench.turn()
+
+    @property
+    def walks(self) -> bool:
+        """Whether a snapshot is being taken, and the next slice has its time."""
+        return self.driver._snapshotting._taking.deadline is not None
 
     def lead_on(self, us: int) -> None:
         """Time passes, and n2 answers every heartbeat."""
@@ -84,8 +102,8 @@ class Story:
 # --- taking -------------------------------------------------------------------------------------------------------
 
 
-def leading(settings: SnapshotSettings = FEW, units_per_entry: int = 0) -> Story:
-    story = Story(settings, units_per_entry)
+def leading(settings: SnapshotSettings = FEW, units_per_entry: int = 0, **log: int) -> Story:
+    story = Story(settings, units_per_entry, **log)
     story.bench.lead()
     story.quiet()
     return story
@@ -124,6 +142,24 @@ def test_writes_go_on_while_it_is_taken_and_are_not_in_it() -> None:
     assert latest is not None
     assert latest.base.index == 5
     assert b"d" not in chunks_of(story.snapshots.files[5])
+
+
+def test_between_two_slices_of_it_there_is_time_for_others() -> None:
+    story = leading()
+    story.written(b"a", b"b", b"c")
+    story.bench.take()
+    slices = 1
+    while story.walks:
+        while story.bench.woken:
+            story.bench.turn()
+        due = story.driver._snapshotting.deadline
+        assert due is not None
+        assert story.bench.now < due <= story.bench.now + SLICE_EVERY_US
+        story.bench.pass_time(SLICE_EVERY_US)
+        slices += 1
+    assert slices > 1, "this is no test of slices"
+    story.quiet()
+    assert story.told("snapshot") == ["begun", "taken"]
 
 
 def test_a_disk_that_is_behind_is_waited_for() -> None:
@@ -231,6 +267,15 @@ def test_bytes_make_one_due_as_well_and_a_log_that_is_half_full_too() -> None:
     assert story.told("snapshot") == ["begun", "taken"]
 
 
+def test_a_tail_of_long_entries_leaves_room_in_the_log() -> None:
+    story = leading(SnapshotSettings(tail_entries=1_000), log_bytes_max=10_000)
+    for number in range(40):  # twice what the log holds
+        story.written(b"%500d" % number)
+        story.quiet()
+    assert story.bench.machine.applied[-1].data.endswith(b"39"), "a log that a tail fills refuses writes for ever"
+    assert 1_000 < story.driver.core.log_bytes < 9_000, "a tail is kept, and it is a part of the log"
+
+
 # --- sending ------------------------------------------------------------------------------------------------------
 
 
@@ -302,7 +347,7 @@ def test_a_follower_that_says_the_same_twice_lacks_a_piece_and_gets_it_again_onc
     answer(story, PIECE_BYTES_MAX)
     story.quiet()
     again = [piece.offset for _, piece in story.pieces()]
-    assert again == [PIECE_BYTES_MAX * number for number in (1, 2, 3, 4)]
+    assert again == [PIECE_BYTES_MAX * (1 + number) for number in range(WINDOW_BYTES_MAX // PIECE_BYTES_MAX)]
     answer(story, PIECE_BYTES_MAX)
     story.quiet()
     assert story.pieces() == []
@@ -616,3 +661,19 @@ def test_a_write_that_waited_in_the_log_that_was_replaced_ends_as_unknown() -> N
     story.bench.pass_time(2_000_000)
     story.quiet()
     assert [type(answer).__name__ for answer in answers] == ["Unknown"]
+
+
+def test_what_follows_is_read_while_what_was_read_is_taken_over() -> None:
+    snapshots = MemorySnapshots()
+    chunks = [b"a", b"b", b"c"]
+    info = snapshots.latest = info_of(Base(5, 1), chunks)
+    snapshots.files[5] = file_of(chunks)
+    restoring = Restoring(Echo(0), snapshots, lambda: None)
+    restoring.begin(info.base)
+    for more in (True, True, False):
+        snapshots.complete()
+        assert restoring.run() == []
+        assert restoring.has_work, "what was read is to be taken over"
+        assert bool(snapshots.asked) == more, "and what follows is asked for already"
+        restoring.run()
+    assert restoring.under_way is False

@@ -11,6 +11,7 @@ import pytest
 from node.statemachine import (
     decoding,
     ordered,
+    packed,
     ranges,
     restoring,
     snapshotting,
@@ -28,6 +29,8 @@ def small_pieces() -> Iterator[None]:
         patch.setattr(work, "KEYS_SEEN_PER_UNIT", 1)
         patch.setattr(ordered, "BLOCK_KEYS_MAX", 4)
         patch.setattr(ordered, "BLOCK_KEYS_MIN", 2)
+        patch.setattr(packed, "BLOCK_BYTES", 128)
+        patch.setattr(packed, "COPIED_BYTES_MAX", 16)
         patch.setattr(superseded, "PIECE_VERSIONS_MAX", 2)
         patch.setattr(sorting, "RUN_KEYS_MAX", 2)
         patch.setattr(sorting, "MERGED_RUNS_MAX", 2)

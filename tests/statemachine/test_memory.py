@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+
 PROGRAM = """
 import os
 from node.raft.types import Entry, EntryKind
@@ -20,29 +22,39 @@ def write(*writes):
 
 store = KeyValueStore()
 before, seen = resident(), []
-for round in range(11):
+for round in range(ROUNDS):
     for first in range(0, KEYS, 1_000):
         keys = [b"key-%06d" % (i * 7919 % KEYS) for i in range(first, first + 1_000)]
         write(*(Put(key, b"%02d-" % round + key + b"v" * 242) for key in keys))
         if COMPACTED and first % (KEYS // 10) == 0:
             write(Compact(store.revision))
     seen.append(resident() - before)
+most = max(seen)
+write(Compact(store.revision))
+while not store.tidy(1_000):
+    pass
 assert store.key_count == KEYS
-print(seen[0], max(seen))
+print(seen[0], most, resident() - before)
 """
 
 
-def once_and_at_most(keys: int, compacted: bool) -> tuple[int, int]:
-    """Bytes after every key was written once, and at most at the end of ten more rounds."""
-    program = PROGRAM.replace("COMPACTED", str(compacted)).replace("KEYS", str(keys))
+def measured(keys: int, rounds: int, compacted: bool) -> tuple[int, int, int]:
+    """Bytes after every key was written once, at most at the end of any round, and after a compaction of all."""
+    program = PROGRAM.replace("COMPACTED", str(compacted)).replace("ROUNDS", str(rounds)).replace("KEYS", str(keys))
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=True)
-    once, most = map(int, run.stdout.split())
-    return once, most
+    once, most, after = map(int, run.stdout.split())
+    assert once > keys * 255
+    return once, most, after
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize("keys", [20_000, pytest.param(100_000, marks=pytest.mark.slowest)])
 def test_keys_overwritten_ten_times_with_compactions_take_little_more_than_written_once(keys: int) -> None:
-    once, most = once_and_at_most(keys, compacted=True)
-    assert once > keys * 255
+    once, most, _ = measured(keys, 11, compacted=True)
     assert most <= 1.3 * once
+
+
+@pytest.mark.parametrize("keys", [20_000, pytest.param(100_000, marks=pytest.mark.slowest)])
+def test_a_compaction_gives_back_the_memory_of_all_that_is_old(keys: int) -> None:
+    once, most, after = measured(keys, 10, compacted=False)
+    assert most > 5 * once, "every version was there"
+    assert after <= 1.6 * once, "as objects they left 3.5"

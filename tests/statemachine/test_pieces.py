@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node.statemachine import decoding, ordered, sorting
+from node.statemachine import decoding, ordered, packed, sorting
 from node.statemachine.bykey import PARTS, ByKey
 from node.statemachine.ordered import OrderedKeys
 from node.statemachine.sorting import Sorter
@@ -98,15 +98,16 @@ def test_of_many_keys_no_part_is_long_and_in_each_part_hashes_differ_where_a_dic
 
 
 def version(revision: int, key: bytes = b"k") -> KeyValue:
-    return KeyValue(key, b"", 1, revision, 1)
+    return KeyValue(key, b"v", 1, revision, 1)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3 * PIECE_VERSIONS_MAX + 1])
 def test_superseded_versions_are_found_and_go_oldest_first(count: int) -> None:
     older, revisions = Superseded(), [2 * i for i in range(1, count + 1)]
     for revision in revisions:
-        older.add(version(revision))
-        older.add(version(revision, b"other"))
+        older.add(version(revision), revision + 2)
+        older.add(version(revision, b"other"), revision + 2)
+    due = [(at, key) for at, key in older.due(10**6) if key == b"k"]
     assert [kv.mod_revision for kv in older.of(b"k")] == revisions
     while revisions:
         oldest = older.oldest(b"k")
@@ -116,11 +117,32 @@ def test_superseded_versions_are_found_and_go_oldest_first(count: int) -> None:
             kv = older.at(b"k", at)
             wanted = bisect_left(revisions, at + 1)
             assert (kv.mod_revision if kv else None) == (revisions[wanted - 1] if wanted else None)
-        older.drop_oldest(b"k")
-        del revisions[0]
+        assert older.drop(b"k", due[-1][0]) == ((1, 1) if len(due) == 1 else (0, 0)), "only the oldest goes"
+        if len(due) > 1:
+            assert older.drop(b"k", due[0][0]) == (1, 1)
+        del revisions[0], due[0]
     assert older.oldest(b"k") is None
     assert older.at(b"k", 10**6) is None
     assert len(older) == count
+
+
+def test_blocks_of_old_versions_go_back_once_nothing_in_them_is_kept() -> None:
+    older = Superseded()
+    values = [b"", b"v" * 255, b"v" * (packed.COPIED_BYTES_MAX - 10), b"v" * packed.COPIED_BYTES_MAX]
+    written = [KeyValue(b"%d" % i, values[i % 4], 1, 2 * i + 2, 1) for i in range(4_000)]
+    for kv in written:
+        older.add(kv, kv.mod_revision + 1)
+    assert [older.at(kv.key, 10**6) for kv in written] == written
+    before = older.block_bytes
+    assert before >= 4_000 / 4 * packed.COPIED_BYTES_MAX
+    for kv, (address, key) in zip(written[:2_000], list(older.due(written[2_000].mod_revision)), strict=True):
+        assert key == kv.key
+        assert older.drop(key, address) == (1, len(kv.value))
+    assert older.block_bytes <= before // 2 + packed.BLOCK_BYTES
+    for address, key in older.due(10**6):
+        older.drop(key, address)
+    assert (older.block_bytes, len(older)) == (0, 0)
+    assert list(older.due(10**6)) == [], "each is due once"
 
 
 @settings(deadline=None)

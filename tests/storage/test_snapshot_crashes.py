@@ -11,6 +11,7 @@ import pytest
 from node import cures
 from node.raft.types import Entry, HardState, SnapshotInfo
 from node.simulation.disk import SimulatedDisk
+from node.storage import snapshot_writing
 from node.storage.recovery import Recovered
 from tests.storage.logs import FIRST, NAME, Log, append, birth, command, rebase, snapshot_at
 from tests.storage.snapshotting import SnapshotBench, base_at
@@ -19,6 +20,11 @@ from tests.storage.test_crashes import CuttingDisk, PowerCut
 SEEDS = 6
 OLDER = (b"older",)
 NEWER = (b"newer" * 300, b"\0" * 2000, b"end")
+
+
+@pytest.fixture(autouse=True)
+def every_chunk_is_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot_writing, "WRITTEN_BYTES", 1)
 
 
 def _log(disk: SimulatedDisk, last: int, snapshot: int | None = None) -> Recovered:

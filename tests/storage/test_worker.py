@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from node.simulation.disk import SimulatedDisk
 from node.storage.errors import StorageError
+from node.storage.snapshot_writing import WRITTEN_BYTES
 from node.storage.worker import FileWorker, InlineWorker, ThreadedWorker
 from tests.storage.disks import SlowDisk
 from tests.storage.logs import WAIT_SECONDS_MAX, Log, birth
@@ -106,3 +108,22 @@ def test_a_silent_disk_keeps_no_node_from_ending() -> None:
     bench.snapshots.close()  # waits for a second, and no longer
     disk.release()
     assert told == []
+
+
+def test_a_snapshot_is_handed_to_the_worker_in_few_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = SimulatedDisk()
+    bench = SnapshotBench(disk)
+    handed: list[int] = []
+    do = bench.snapshots._worker.do
+
+    def counting(work: Callable[[], None], then: Callable[[None], None]) -> None:
+        handed.append(1)
+        do(work, then)
+
+    monkeypatch.setattr(bench.snapshots._worker, "do", counting)
+    chunks = [b"%04d" % number * 16_384 for number in range(3 * WRITTEN_BYTES // 65_536 + 1)]
+    info, problem = bench.take(base_at(15), *chunks)
+    assert problem == ""
+    assert info is not None
+    assert list(bench.snapshots.chunks(info)) == chunks
+    assert len(handed) <= 2 + 4, "its beginning, a piece for each mebibyte, its end"
