@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-REAL_PROCESSES = ("cluster", "supervisor", "demo", "chaos", "client")
-"""Folders of tests that run nodes and look at how long something takes. Those of `outputs`, `cures` and others run
-nodes, too, and look at what is said: they are in the other half, so that both end together."""
+REAL_PROCESSES = ("cluster", "supervisor", "demo", "chaos", "client", "chart", "cures")
+"""Folders of tests that run nodes or other programs. `outputs` and `tools` do so too, but look at nothing's time: they
+are in the other half, so that both end together."""
 
 
 def main(arguments: list[str]) -> int:
