@@ -13,8 +13,9 @@ What remains: a disk that falls silent between two writes less than `TRUST_SECON
 as that one sync takes. The node is then as if stopped: the others elect another leader. `--fsync-mode threaded` has no
 such moment.
 
-The loop's part comes one turn *after* `flush`: what the same step sent to other nodes leaves first, so that their disks
-work at the same time as this one.
+A leader's own entries are written one turn *after* `flush`: what the same step sent to other nodes leaves first, so that
+their disks work at the same time as this one. What others wait for (a follower's acknowledgement, a vote) is written at
+once: a turn of its own would cost a follower a fifth of what an entry costs it.
 """
 
 from collections import deque
@@ -76,7 +77,10 @@ class AdaptiveCommit(ThreadedCommit):
             super().flush()
             return
         self._turn_due = True
-        self._turn(self._use_the_turn)
+        if any(write.then for write, _ in self._waiting):
+            self._use_the_turn()  # who waits for this write waits for nothing else of this step
+        else:
+            self._turn(self._use_the_turn)
 
     @property
     def _worker_idle(self) -> bool:

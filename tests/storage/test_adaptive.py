@@ -4,9 +4,11 @@ import errno
 import queue
 from collections.abc import Callable, Iterator
 
+import msgspec
 import pytest
 
-from node.raft.effects import Persist
+from node.raft.effects import Persist, Send
+from node.raft.messages import AppendReply
 from node.storage import adaptive
 from node.storage.adaptive import (
     AVERAGE_SYNCS,
@@ -99,6 +101,18 @@ def test_a_disk_that_has_just_answered_is_written_by_the_loop_one_turn_after_flu
     assert disk.threads == ["MainThread"]
     loop.wal.close()
     assert read_back(disk).entries[-1] == command(3)
+
+
+def test_what_another_node_waits_for_is_written_in_the_same_turn(loop: Loop, disk: ClockedDisk) -> None:
+    """A follower says nothing else in that step, so a turn of its own would only cost time."""
+    entry = append(2, command(2))
+    loop.write(msgspec.structs.replace(entry, then=(Send("n2", AppendReply(1, True, 2)),)))
+    assert loop.done[-1] == 2
+    assert not loop.turns
+    loop.write(append(3, command(3)))
+    assert loop.done[-1] == 2, "a leader's own entry waits until it has left for the others"
+    loop.turn()
+    assert loop.done[-1] == 3
 
 
 def test_a_disk_not_heard_of_lately_is_written_by_the_worker_and_the_loop_waits(loop: Loop, disk: ClockedDisk) -> None:
