@@ -13,9 +13,9 @@ What remains: a disk that falls silent between two writes less than `TRUST_SECON
 as that one sync takes. The node is then as if stopped: the others elect another leader. `--fsync-mode threaded` has no
 such moment.
 
-A leader's own entries are written one turn *after* `flush`: what the same step sent to other nodes leaves first, so that
-their disks work at the same time as this one. What others wait for (a follower's acknowledgement, a vote) is written at
-once: a turn of its own would cost a follower a fifth of what an entry costs it.
+A leader's own entries are written one turn *after* `flush`: what the same step sent to other nodes leaves first, so
+that their disks work at the same time as this one. What others wait for (a follower's acknowledgement, a vote) is
+written at once: a turn of its own would cost a follower a fifth of what an entry costs it.
 """
 
 from collections import deque
