@@ -88,6 +88,11 @@ class Births(World):
         loser.kill()
         self.servers.remove(loser)
 
+    def _fall_silent(self) -> Server | None:
+        """Nobody, while nobody is born: a late word may yet give birth with the disk that is gone, and then the two
+        others are all that there is."""
+        return super()._fall_silent() if self.invariants.committed else None
+
     def _count_the_lost(self) -> None:
         """A late word may have given birth with the disk that is gone: then the name's other disk is a stranger."""
         kept = next(server for server in self.servers if server.name == self.names[0])
