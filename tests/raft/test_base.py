@@ -7,6 +7,7 @@ import pytest
 from node.raft.effects import Apply, ConfigChanged, Persist, ReadReady
 from node.raft.errors import InvariantViolation
 from node.raft.events import Deadline
+from node.raft.log import RaftLog
 from node.raft.messages import (
     Append,
     AppendReply,
@@ -19,7 +20,7 @@ from node.raft.messages import (
     Vote,
     VoteReply,
 )
-from node.raft.types import Base, HardState, Role, base_of_birth, cluster_id_of
+from node.raft.types import Base, Entry, EntryKind, HardState, Role, base_of_birth, cluster_id_of
 from tests.raft.bench import (
     HEARTBEAT_US,
     Server,
@@ -229,3 +230,13 @@ def test_an_acknowledgement_that_ends_below_the_base_leads_to_a_snapshot_too() -
 
 def test_heartbeats_reach_everybody_from_the_first_moment() -> None:
     assert receivers(leading().deadline(), Heartbeat) == ["b", "c"]
+
+
+def test_a_log_that_is_compacted_keeps_no_configuration_from_before_its_base() -> None:
+    """The base has the latest of them: a cluster that lives for years changes its members many times."""
+    log = RaftLog(())
+    entries = [Entry(1 + n, 1, EntryKind.CONFIGURATION, configuration(1 + n).encode()) for n in range(3)]
+    log.append([*entries, *commands(4, (1, 1))])
+    log.compact(4, 100)
+    assert log.base.configuration == log.configuration == configuration(3)
+    assert log.configuration_index == log.base.index == 4

@@ -349,6 +349,17 @@ def test_a_change_that_another_leader_overwrites_is_rolled_back_and_said_not_to_
     assert found[0].message == "another leader overwrote the change before it was committed; nothing happened"
 
 
+def test_what_another_leader_committed_in_the_place_of_a_change_is_not_the_change() -> None:
+    server = leader()
+    ask(server, Remove(1, "c"))
+    server.persist()
+    effects = server.receive("b", Append(3, 2, 2, 3, commands(3, (3,))))
+    assert server.commit == 3
+    found = of(effects, Ordered)
+    assert [(o.done, o.unknown) for o in found] == [(False, False)]
+    assert found[0].message == "another leader overwrote the change; nothing happened"
+
+
 def test_a_leader_that_is_deposed_before_does_not_know() -> None:
     server = leader()
     ask(server, Remove(1, "c"))
