@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import shutil
+import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -19,6 +20,9 @@ pytestmark = pytest.mark.slow
 SERVE_SECONDS = 20
 SLOW = ("--heartbeat-ms", "100", "--election-timeout-ms", "600-1200")
 """Not about timing: no election disturbs these."""
+PATIENT = ("--heartbeat-ms", "100", "--election-timeout-ms", "4000-5000")
+REFUSED_SECONDS = 3.0
+"""Less than the leader leads on without its followers."""
 
 
 async def _serve(*arguments: str) -> tuple[int | None, str]:
@@ -128,18 +132,33 @@ async def test_a_port_in_use_is_one_sentence(cluster: Cluster, tmp_path: Path) -
     assert "Traceback" not in said
 
 
-async def test_a_full_log_refuses_writes_and_serves_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_log_that_fills_refuses_writes_until_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not committed cannot be compacted: without the others, eight of these fill it."""
     monkeypatch.setenv("RAFT_MAX_LOG_BYTES", str(4 * 1024 * 1024))
-    async with running_cluster(tmp_path, 3, *SLOW) as cluster:
+    async with running_cluster(tmp_path, 3, *PATIENT) as cluster:
         leader = await cluster.leader()
-        follower = next(name for name in cluster.nodes if name != leader)
-        url, value = cluster.url(follower), b"v" * 500_000
-        answers = [await _put(cluster.http, f"{url}/kv/x", value) for _ in range(9)]
-        assert [status for status, _ in answers] == [200] * 8 + [507]
-        assert "max_log_bytes" in answers[-1][1]["message"]
+        others = [name for name in cluster.nodes if name != leader]
+        url, value = cluster.url(leader), b"v" * 500_000
+        for name in others:
+            cluster.signal(name, signal.SIGSTOP)
+        try:
+            asked = [asyncio.create_task(_put(cluster.http, f"{url}/kv/x", value)) for _ in range(9)]
+            done, waiting = await asyncio.wait(asked, timeout=REFUSED_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for name in others:
+                cluster.signal(name, signal.SIGCONT)
+        ((status, said),) = [task.result() for task in done]
+        assert status == 507
+        assert "max_log_bytes" in said["message"]
+        assert [(await task)[0] for task in waiting] == [200] * 8
         async with cluster.http.get(f"{url}/kv/x") as answer:
             assert (answer.status, await answer.read()) == (200, value)
-        assert (await _put(cluster.http, f"{url}/kv/x", value))[0] == 507
+        statuses = []
+        while 200 not in statuses:  # pytest's timeout ends it: a snapshot makes room, and nobody asks for one
+            statuses.append((await _put(cluster.http, f"{url}/kv/x", value))[0])
+        assert set(statuses) <= {200, 507}
 
 
 async def test_garbage_on_the_peer_port_harms_nobody(cluster: Cluster) -> None:

@@ -180,6 +180,7 @@ def test_limits_of_the_process(tmp_path: Path) -> None:
 def test_a_port_in_use(tmp_path: Path) -> None:
     port = free_base_port(1)
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of an earlier test may linger there
         taken.bind(("127.0.0.1", port))
         taken.listen()
         code, said = refused(serve(tmp_path / "n1", port=port))

@@ -108,8 +108,8 @@ MUTATIONS = (
     Mutation(
         "apply a chunk twice",
         "restoring.py",
-        "        if not (follows and kv.version >= 0",
-        "        if not (kv.version >= 0",
+        "            if not (follows and possible and",
+        "            if not (possible and",
     ),
     Mutation(
         "a chunk that is missing is not missed",

@@ -185,6 +185,7 @@ def test_a_second_supervisor_of_the_same_folder_is_refused_by_name(cluster: Clus
 
 def test_a_port_in_use_is_named_with_its_cure_and_nothing_is_started(cluster: Cluster) -> None:
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", cluster.base_port + layout.PEER_PORT_OFFSET + 1))
         taken.listen()
         code, out, err = cluster.raft_node("cluster", "--nodes", "3", "--base-port", str(cluster.base_port))
