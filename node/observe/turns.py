@@ -40,7 +40,7 @@ TURN_BUCKETS_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.015, 0.03, 0.075, 0.15, 
 """0.015 is the rule (a tenth of the shortest election timeout), 0.075 a stall, with default settings."""
 
 BEAT_SECONDS_MAX = 0.05
-BEATS_PER_STALL = 1.5
+BEATS_PER_STALL = 3
 """The beat is so much faster than the shortest stall, so that few other things fall into the same look."""
 
 TOLD_EVERY_SECONDS = 1.0

@@ -32,10 +32,10 @@ class RaftSettings(msgspec.Struct, frozen=True):
     uncommitted_entries_max: int = 100_000
     """A leader refuses proposals above this: all of them may have to be truncated in one step."""
     log_bytes_max: int = 256 * 1024 * 1024
-    """A leader refuses proposals above this, until compaction exists."""
+    """A leader refuses proposals above this: what is not committed, or not in a snapshot yet, cannot be let go."""
     commit_told_us: int = 10_000
-    """How soon followers learn of a commit that no other message has told them: a heartbeat may be a hundred times as
-    far away, and a stale read there is as old as this. 0: at once."""
+    """How soon followers learn of a commit that no other message has told them, where nobody there waits for it. A
+    stale read there may be older by so much. 0: at once."""
     apply_bytes_max: int = 1024 * 1024
     """Entries in one Apply, so that replaying a long log does not hold up the loop."""
     apply_entries_max: int = 512

@@ -197,8 +197,9 @@ class SnapshotTaking:
         latest = self._snapshots.latest
         if latest is None:
             return []
-        if self._tail_of != latest.base.index <= self._core.applied:
-            self._tail_of, self._before_tail = latest.base.index, self._tail_begins(latest.base.index)
+        last = latest.base.index
+        if last != self._tail_of and last <= self._core.applied:
+            self._tail_of, self._before_tail = last, self._tail_begins(last)
         index = self._before_tail
         needed = self._needed_index()
         if needed is not None and self._core.log_bytes < self._core.log_bytes_max // 2:

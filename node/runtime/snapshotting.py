@@ -10,6 +10,7 @@ from node.raft.core import Raft
 from node.raft.events import Event
 from node.raft.messages import Message, SnapshotPiece, SnapshotPieceReply
 from node.raft.types import Base, Member
+from node.runtime.deadlines import earliest
 from node.runtime.ports import SnapshotView, StateMachine, TraceSink
 from node.runtime.snapshot_ports import Snapshots
 from node.runtime.snapshot_receiving import Restoring, SnapshotReceiving
@@ -58,8 +59,7 @@ class Snapshotting:
     @property
     def deadline(self) -> int | None:
         """When `run` is wanted at the latest; None: no need."""
-        sending, taking = self.sending.deadline, self._taking.deadline
-        return taking if sending is None else sending if taking is None else min(sending, taking)
+        return earliest(self.sending.deadline, self._taking.deadline)
 
     def arrived(self, sender: Member, message: SnapshotPiece | SnapshotPieceReply) -> None:
         """Of a member, or of a leader that this node does not know as one yet."""

@@ -24,7 +24,7 @@ ACCEPT_BACKLOG = 128
 SWEEP_S = 0.1
 """How often connections that ran out of time are looked for, and the pause after a failed accept."""
 TAKEN_BYTES_MAX = 4 * 1024
-"""A link makes way for others after so many bytes: after each message of any size, and after a hundred heartbeats."""
+"""A link makes way for others after so many bytes: after every message that is longer, or a hundred heartbeats."""
 NAME_CHARS_MAX = 63
 REASON_BYTES_MAX = 120
 """A WebSocket close frame carries at most 123 bytes of reason."""

@@ -12,6 +12,8 @@ import aiohttp
 import msgspec
 from playwright.async_api import Browser, Page, async_playwright, expect
 
+from tests.dashboard.tracing import TRACED, longest_task_ms
+
 CHROMIUM = shutil.which(os.environ.get("CHROMIUM", "chromium"))
 AXE = Path(__file__).parents[2] / ".cache" / "axe.min.js"
 FLAGS = (
@@ -27,7 +29,6 @@ FLAGS = (
 TASK_MS_MAX = 100
 """No task of the page's main thread takes longer, in processor time: other processes may have the processor between."""
 
-_TRACED = ["toplevel", "devtools.timeline"]
 WAIT_MS = 30_000
 """Longer than the page itself waits for an answer: then the page says so, and the failure shows what it said."""
 
@@ -62,22 +63,7 @@ class Tab:
         browser, self._tracing = self._tracing, None
         if browser is None:
             return 0.0
-        events = msgspec.json.decode(await browser.stop_tracing())["traceEvents"]
-        # The browser has pages of its own; this one's process is where its address was loaded, on that very thread
-        main = {
-            (event["pid"], event["tid"])
-            for event in events
-            if event["name"] == "CommitLoad" and event["args"]["data"]["url"].startswith(self.url)
-        }
-        tasks: dict[tuple[int, int], list[float]] = {}
-        for event in events:
-            if event["name"].endswith("::RunTask") and "tdur" in event:
-                tasks.setdefault((event["pid"], event["tid"]), []).append(event["tdur"] / 1000)
-        # A trace that lost the loading of the page still shows which thread worked most: the page's own
-        assert tasks, "the browser gave a trace without any task"
-        busiest = max(tasks, key=lambda thread: len(tasks[thread]))
-        judged = [task for thread in main & tasks.keys() or {busiest} for task in tasks[thread]]
-        return max(judged)
+        return longest_task_ms(msgspec.json.decode(await browser.stop_tracing())["traceEvents"], self.url)
 
     async def reports(self) -> int:
         """Violations of the policy that the server was told of."""
@@ -133,7 +119,7 @@ async def tab(browser: Browser, url: str, traced: bool = False, **options: Any) 
         page = await context.new_page()
         opened = Tab(page, url, browser if traced else None)
         if traced:
-            await browser.start_tracing(page=page, categories=_TRACED)
+            await browser.start_tracing(page=page, categories=TRACED)
         await page.goto(f"{url}/")
         yield opened
         await opened.longest_task_ms()

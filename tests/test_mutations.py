@@ -1,0 +1,36 @@
+"""The tests of sessions and of snapshots on disk notice the mistakes they are for: each mutation fails one of them.
+
+Those of the algorithm are many, and run side by side: tests/raft/test_mutations.py.
+"""
+
+from types import ModuleType
+
+import pytest
+
+from tests.mutating import Mutation, anchors
+from tests.statemachine import mutations as of_the_store
+from tests.storage import mutations as of_storage
+
+LISTS = (of_the_store, of_storage)
+
+
+@pytest.mark.longest
+@pytest.mark.parametrize(
+    ("of", "mutation"),
+    [pytest.param(of, mutation, id=mutation.name) for of in LISTS for mutation in of.MUTATIONS],
+)
+def test_a_mistake_fails_a_test(of: ModuleType, mutation: Mutation) -> None:
+    assert not of.survives(mutation)
+
+
+@pytest.mark.longest
+@pytest.mark.parametrize("of", LISTS, ids=lambda of: of.ROOM)
+def test_an_unchanged_copy_passes(of: ModuleType) -> None:
+    """Else the mutations would prove nothing: the copy might fail for another reason."""
+    assert of.survives(None)
+
+
+@pytest.mark.parametrize("of", LISTS, ids=lambda of: of.ROOM)
+def test_every_mutation_still_finds_its_line(of: ModuleType) -> None:
+    for mutation in of.MUTATIONS:
+        assert anchors(mutation, of.ROOM) == 1, f"{mutation.name}: {anchors(mutation, of.ROOM)} anchors"
