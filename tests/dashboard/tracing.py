@@ -51,8 +51,11 @@ def _url(event: dict[str, Any]) -> str:
 
 
 def _is_of_debugger(event: dict[str, Any]) -> bool:
-    return event["args"].get("chrome_mojo_event_info", {}).get("mojo_interface_tag") == _DEBUGGER
+    told = event["args"].get("chrome_mojo_event_info", {})
+    return str(told.get("mojo_interface_tag", "")) == _DEBUGGER
 
 
 def _within(event: dict[str, Any], task: dict[str, Any]) -> bool:
-    return _thread(event) == _thread(task) and task["ts"] <= event["ts"] < task["ts"] + task["dur"]
+    begun: float = event["ts"]
+    ended: float = task["ts"] + task["dur"]
+    return _thread(event) == _thread(task) and task["ts"] <= begun < ended
