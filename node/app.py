@@ -219,7 +219,6 @@ class _Node:
             chance=self._chance,
             clock=time.perf_counter,
             fatal=self._fail,
-            timed=lambda write: self._turns.timed("wal", write),
             guarded=shell.guarded,
         )
         return await recover(self._settings, around, syncs, self._signals.asked)

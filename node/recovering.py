@@ -41,7 +41,6 @@ class Surroundings(NamedTuple):
     chance: Chance
     clock: Callable[[], float]
     fatal: Callable[[Exception], None]
-    timed: Callable[[Callable[[], None]], Callable[[], None]]
     guarded: Callable[[Callable[[], None]], None]
 
 
@@ -93,16 +92,13 @@ def _open(settings: Settings, around: Surroundings, syncs: SyncClock, loop: asyn
     def deliver(report: Callable[[], None]) -> object:
         return loop.call_soon_threadsafe(around.guarded, report)
 
-    def turn(write: Callable[[], None]) -> object:
-        return loop.call_soon(around.guarded, around.timed(write))
-
     wal, recovered = open_wal(
         prepare_folder(settings.data_dir, syncs),
         settings.name,
         around.new_incarnation,
         around.fatal,
         deliver=None if mode == "inline" else deliver,
-        turn=turn if mode == "adaptive" else None,
+        adaptive=mode == "adaptive",
         clock=around.clock,
         segment_bytes=settings.segment_bytes,
     )

@@ -122,6 +122,8 @@ class Driver:
         self._leader = ""
         self._unflushed = False
         """Whether storage was given something since it was last asked to begin."""
+        self._said = False
+        """Whether the links were given something since they were last asked to let it go."""
         self._parts_due: int | None = None
         """When the parts round the core want a turn, as of the end of the last."""
         self._now = 0
@@ -171,6 +173,7 @@ class Driver:
             self._execute(self.core.step_all(events, now))
         self._settle(now)
         self._end_turn(now)
+        self._let_go()
 
     @property
     def deadline(self) -> int | None:
@@ -262,6 +265,7 @@ class Driver:
         a write or a command was then not asked for, an answer is offered again. Raft itself repeats what is lost."""
         sent = self._links.send(to, message)
         if sent:
+            self._said = True
             self._trace.message(True, to, message)
         else:
             self.unsent[type(message)] = self.unsent.get(type(message), 0) + 1
@@ -338,7 +342,15 @@ class Driver:
     def _flush(self) -> None:
         if self._unflushed:
             self._unflushed = False
+            self._let_go()  # others' disks work while this one does
             self._storage.flush()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Nobody waits for the rest of this turn to hear what was said in it."""
+        if self._said:
+            self._said = False
+            self._links.flush()
 
     def _restore(self, base: Base) -> None:
         self.applying.stop()

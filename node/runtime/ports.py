@@ -81,6 +81,9 @@ class Links(Protocol):
     def send(self, to: str, message: Message) -> bool:
         """Hand `message` to the link to the member called `to`. False: certainly not sent (no link, queue full)."""
 
+    def flush(self) -> None:
+        """Let what was sent leave now, and not in the loop's next turn."""
+
     def connected(self, to: str) -> bool:
         """Whether a link to `to` is up now, on both lanes."""
 

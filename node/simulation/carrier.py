@@ -87,6 +87,9 @@ class SimCarrier:
             return False
         return self._network.transmit(dialler.link, frame)
 
+    def flush(self) -> None:
+        """See `Carrier.flush`: this network takes everything at once."""
+
     def outbound_up(self, peer: str, lane: Lane) -> bool:
         """See `Carrier.outbound_up`."""
         dialler = self.diallers.get((peer, lane))

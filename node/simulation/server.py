@@ -429,5 +429,8 @@ class _Observed:
         self._server.sent(to, message)
         return self._links.send(to, message)
 
+    def flush(self) -> None:
+        self._links.flush()
+
     def connected(self, to: str) -> bool:
         return self._links.connected(to)

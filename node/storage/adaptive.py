@@ -13,9 +13,7 @@ What remains: a disk that falls silent between two writes less than `TRUST_SECON
 as that one sync takes. The node is then as if stopped: the others elect another leader. `--fsync-mode threaded` has no
 such moment.
 
-A leader's own entries are written one turn *after* `flush`: what the same step sent to other nodes leaves first, so
-that their disks work at the same time as this one. What others wait for (a follower's acknowledgement, a vote) is
-written at once: a turn of its own would cost a follower a fifth of what an entry costs it.
+Before `flush` is called, what others are to be told leaves: their disks work at the same time as this one.
 """
 
 from collections import deque
@@ -47,7 +45,7 @@ SLOW_GROUPS = 64
 
 
 class AdaptiveCommit(ThreadedCommit):
-    """`turn` runs what it is given in the loop's next turn (`call_soon`); `clock` counts seconds, on any thread."""
+    """`clock` counts seconds, on any thread."""
 
     def __init__(
         self,
@@ -56,11 +54,8 @@ class AdaptiveCommit(ThreadedCommit):
         clock: Clock,
         deliver: Deliver,
         name: str,
-        turn: Deliver,
     ) -> None:
-        self._turn = turn
         self._clock = clock
-        self._turn_due = False
         self._watched = False
         self._sync_seconds: deque[float] = deque()
         self._synced_at = -TRUST_SECONDS_MAX
@@ -69,18 +64,16 @@ class AdaptiveCommit(ThreadedCommit):
         super().__init__(writer, on_fatal, clock, deliver, name)
 
     def flush(self) -> None:
-        if self._turn_due or not self._waiting:
+        if not self._waiting:
             return  # asked in every turn of the loop, and most turns write nothing
         barriers_only = all(write.empty for write, _ in self._waiting)
-        if barriers_only or self._slow_groups or not self._worker_idle:
+        if barriers_only or self._slow_groups or self._closing or not self._worker_idle:
             self._slow_groups = max(0, self._slow_groups - (not barriers_only))
             super().flush()
-            return
-        self._turn_due = True
-        if any(write.then for write, _ in self._waiting):
-            self._use_the_turn()  # who waits for this write waits for nothing else of this step
+        elif self._clock() - self._synced_at < TRUST_SECONDS_MAX:
+            self._write_here()
         else:
-            self._turn(self._use_the_turn)
+            self._let_write_and_wait()
 
     @property
     def _worker_idle(self) -> bool:
@@ -88,15 +81,6 @@ class AdaptiveCommit(ThreadedCommit):
         be reported before the worker has put it down and seen whether it has chores."""
         untouched = self._outstanding == len(self._waiting)
         return untouched and not (self._wanted or self._busy or self._chores_due)
-
-    def _use_the_turn(self) -> None:
-        self._turn_due = False
-        if not self._worker_idle or self._failed or self._closing:
-            super().flush()  # meanwhile something else was handed over, or this is the end
-        elif self._clock() - self._synced_at < TRUST_SECONDS_MAX:
-            self._write_here()
-        else:
-            self._let_write_and_wait()
 
     def _write_here(self) -> None:
         batch, self._waiting = self._waiting, []

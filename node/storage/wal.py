@@ -135,7 +135,7 @@ def open_wal(
     on_fatal: Callable[[StorageError], None],
     *,
     deliver: Deliver | None = None,
-    turn: Deliver | None = None,
+    adaptive: bool = False,
     clock: Clock = lambda: 0.0,
     segment_bytes: int = SEGMENT_BYTES,
     frame_bytes: int = FRAME_BYTES,
@@ -143,8 +143,8 @@ def open_wal(
     """Open the log of the node `name`, or make one with `new_incarnation` where the folder holds none.
 
     `deliver` None: `flush` writes and syncs on the caller's thread. Otherwise one worker thread does, and reports
-    through `deliver`, which is the event loop's `call_soon_threadsafe`. With `turn` (`call_soon`) as well, the loop
-    writes itself while a quick disk has just answered. `clock` counts seconds. `segment_bytes` is a multiple of 512.
+    through `deliver`, which is the event loop's `call_soon_threadsafe`; where it is `adaptive`, `flush` writes and
+    syncs itself while a quick disk has just answered. `clock` counts seconds. `segment_bytes` is a multiple of 512.
     `on_fatal` is called once when a write or sync fails; nothing is reported as durable after that.
 
     Raises `StorageError` (one sentence) when the folder is in use, cannot be used, or holds a log that is damaged or
@@ -158,7 +158,7 @@ def open_wal(
         files.unlock()
         raise
     return Wal(
-        files, writer, _group_commit(writer, name, on_fatal, clock, deliver, turn), recovered, frame_bytes
+        files, writer, _group_commit(writer, name, on_fatal, clock, deliver, adaptive), recovered, frame_bytes
     ), recovered
 
 
@@ -183,10 +183,9 @@ def _group_commit(
     on_fatal: Callable[[StorageError], None],
     clock: Clock,
     deliver: Deliver | None,
-    turn: Deliver | None,
+    adaptive: bool,
 ) -> GroupCommit:
     if deliver is None:
         return InlineCommit(writer, on_fatal, clock)
-    if turn is None:
-        return ThreadedCommit(writer, on_fatal, clock, deliver, name)
-    return AdaptiveCommit(writer, on_fatal, clock, deliver, name, turn)
+    commit = AdaptiveCommit if adaptive else ThreadedCommit
+    return commit(writer, on_fatal, clock, deliver, name)

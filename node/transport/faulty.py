@@ -195,6 +195,11 @@ class FaultyCarrier:
         delay_s = self._delay_s(OUT, peer)
         return self._held.hold(way, frame, delay_s) if delay_s or way in self._held else carrier.send(peer, lane, frame)
 
+    def flush(self) -> None:
+        """See `Carrier.flush`."""
+        if self._carrier is not None:
+            self._carrier.flush()
+
     def outbound_up(self, peer: str, lane: Lane) -> bool:
         """See `Carrier.outbound_up`."""
         return self._carrier is not None and self._carrier.outbound_up(peer, lane)

@@ -19,6 +19,19 @@ class DialledSocket(aiohttp.ClientWebSocketResponse):
         self.transport: asyncio.Transport = writer.transport
         self._http_response: aiohttp.ClientResponse = response
 
+    @property
+    def takes_at_once(self) -> bool:
+        """Whether nothing waits in its buffer to be sent."""
+        return not self.transport.get_write_buffer_size()
+
+    def send_at_once(self, data: bytes) -> None:
+        """`send_bytes`, which waits only while the buffer is over its mark; only where it `takes_at_once`."""
+        try:
+            self.send_bytes(data).send(None)
+        except StopIteration:
+            return
+        raise RuntimeError("aiohttp waits although nothing is in the way")
+
     def abort(self) -> None:
         """Drop the connection now, without goodbye, with whatever its buffer holds."""
         self.transport.abort()

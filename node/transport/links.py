@@ -185,6 +185,11 @@ class PeerLinks:
         self.counters.refused_sends += 1
         return False
 
+    def flush(self) -> None:
+        """See `node.runtime.ports.Links.flush`."""
+        if self._carrier is not None:
+            self._carrier.flush()
+
     def connected(self, to: str) -> bool:
         """See `node.runtime.ports.Links.connected`: both outbound lanes are up (whether the peer listens to what
         is said there is not known here; a peer that refuses our hello closes the link)."""

@@ -60,7 +60,7 @@ class OutboundLink:
         self._task.add_done_callback(self._report_failure)
 
     def send(self, frame: bytes) -> bool:
-        """See `Carrier.send`. The writer takes the queue in the next turn of the loop, all of it at once."""
+        """See `Carrier.send`. `flush` takes it from the queue, all that waits at once."""
         settings = self._settings
         if not self.up or len(frame) > settings.frame_bytes_max or len(self._queue) >= settings.queue_frames_max:
             return False
@@ -68,8 +68,23 @@ class OutboundLink:
             return False
         self._queue.append(frame)
         self._queue_bytes += len(frame)
-        self._wake_writer()
         return True
+
+    def flush(self) -> None:
+        """See `Carrier.flush`. One pack; the rest is for the writer, as is all while it waits for the peer to take what
+        was written before."""
+        writer_waits = self._waiter is not None and not self._waiter.done()
+        if not self._queue or self._socket is None or not writer_waits:
+            return
+        if self._socket.takes_at_once:
+            pack, taken_bytes = take_pack(self._queue)
+            self._queue_bytes -= taken_bytes
+            try:
+                self._socket.send_at_once(pack)
+            except (aiohttp.ClientError, OSError):
+                self._go_down(LOST, abrupt=True)
+        if self._queue:
+            self._wake_writer()
 
     def reset(self) -> None:
         """Drop the link without goodbye, and the queue with it."""

@@ -62,6 +62,10 @@ class Carrier(Protocol):
         """Queue a frame on the outbound link. False: certainly not sent (unknown peer, link down, queue full, or
         the frame is longer than `FRAME_BYTES_MAX`). A frame alone in its queue always has room in bytes."""
 
+    def flush(self) -> None:
+        """Let what was sent leave now, as far as the network takes it; without this call it leaves in the loop's next
+        turn. The receiver may be told within this call that a link is down."""
+
     def outbound_up(self, peer: str, lane: Lane) -> bool:
         """Whether frames can be sent now."""
 

@@ -44,6 +44,8 @@ class WebSocketCarrier:
         self._receiver = receiver
         self._chance = chance
         self._settings = settings or LinkSettings()
+        self._loop = asyncio.get_running_loop()
+        self._flush_due: asyncio.Handle | None = None
         self._acceptor: Acceptor | None = None
         self._session: aiohttp.ClientSession | None = None
         self._outbound: dict[tuple[str, Lane], OutboundLink] = {}
@@ -115,7 +117,22 @@ class WebSocketCarrier:
     def send(self, peer: str, lane: Lane, frame: bytes) -> bool:
         """See `Carrier.send`."""
         link = self._outbound.get((peer, lane))
-        return link is not None and link.send(frame)
+        if link is None or not link.send(frame):
+            return False
+        if self._flush_due is None:
+            self._flush_due = self._loop.call_soon(self._let_go)
+        return True
+
+    def flush(self) -> None:
+        """See `Carrier.flush`."""
+        if self._flush_due is not None:
+            self._flush_due.cancel()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._flush_due = None
+        for link in self._outbound.values():
+            link.flush()
 
     def outbound_up(self, peer: str, lane: Lane) -> bool:
         """See `Carrier.outbound_up`."""

@@ -64,6 +64,8 @@ class Wire:
         self.frames.append((peer, frame))
         return True
 
+    def flush(self) -> None: ...
+
     def outbound_up(self, _peer: str, _lane: Lane) -> bool:
         return True
 

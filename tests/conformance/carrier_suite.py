@@ -167,6 +167,34 @@ class CarrierSuite:
         await harness.until(lambda: len(harness.heard("b").of(Lane.BULK)) == taken, "the bulk frames")
         assert harness.carrier("a").send("b", Lane.BULK, b"x")
 
+    async def test_letting_go_at_once_changes_no_order_and_waits_for_nobody(self, harness: Harness) -> None:
+        await both_up(harness)
+        a = harness.carrier("a")
+        harness.stall("a", "b", Lane.BULK)
+        sent: list[bytes] = []
+        while a.send("b", Lane.BULK, len(sent).to_bytes(4, "big") + bytes(FRAME_BYTES_MAX - 4)):
+            sent.append(len(sent).to_bytes(4, "big") + bytes(FRAME_BYTES_MAX - 4))
+            if len(sent) % 3 == 0:
+                a.flush()
+            if len(sent) % 20 == 0:
+                await harness.pass_time(0.001)
+            assert len(sent) < 20 * QUEUE_FRAMES_MAX, "the queue of a link that takes nothing has no bound"
+        assert a.send("b", Lane.CONTROL, b"urgent")
+        a.flush()
+        await harness.until(lambda: harness.heard("b").of(Lane.CONTROL) == [b"urgent"], "the control frame")
+        harness.release("a", "b", Lane.BULK)
+        await harness.until(lambda: len(harness.heard("b").of(Lane.BULK)) == len(sent), "the bulk frames")
+        assert harness.heard("b").of(Lane.BULK) == sent
+
+    async def test_letting_go_where_nothing_waits_or_nobody_listens_does_nothing(self, harness: Harness) -> None:
+        await both_up(harness)
+        harness.carrier("a").flush()
+        await harness.kill("b")
+        harness.carrier("a").send("b", Lane.CONTROL, b"x")
+        harness.carrier("a").flush()
+        await harness.until(lambda: not links_are_up(harness, "a", "b"), "the end of b's links")
+        harness.carrier("a").flush()
+
     async def test_a_queue_is_bounded_in_frames_and_in_bytes(self, harness: Harness) -> None:
         await both_up(harness)
         a = harness.carrier("a")

@@ -65,13 +65,20 @@ class Wire:
         self.cut: list[str] = []
         self.full: list[str] = []
         self.on_sent: Callable[[str, Message], None] = lambda _to, _message: None
+        self.on_flush: Callable[[list[Message]], None] = lambda _messages: None
+        self._kept: list[Message] = []
 
     def send(self, to: str, message: Message) -> bool:
         if to in self.cut or to in self.full:
             return False
         self.sent.append((to, message))
+        self._kept.append(message)
         self.on_sent(to, message)
         return True
+
+    def flush(self) -> None:
+        kept, self._kept = self._kept, []
+        self.on_flush(kept)
 
     def connected(self, to: str) -> bool:
         return to not in self.cut

@@ -58,7 +58,7 @@ def rebase(token: int, base: Base, *entries: Entry, state: HardState | None = No
 class Log:
     """A `Wal`, the tokens it reported as durable, and the faults it reported. Threaded: reports wait in a queue.
 
-    With a `clock` (and `threaded`) a quick disk is waited for, in a turn from the same queue; `own_clock`: of ages."""
+    With a `clock` (and `threaded`) a quick disk is waited for; `own_clock`: of ages."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Log:
             incarnation,
             self.fatal.append,
             deliver=self._reports.put if threaded else None,
-            turn=self._reports.put if clock is not None else None,
+            adaptive=clock is not None,
             clock=clock or own_clock,
             segment_bytes=segment_bytes,
             frame_bytes=frame_bytes,

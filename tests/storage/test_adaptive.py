@@ -4,11 +4,9 @@ import errno
 import queue
 from collections.abc import Callable, Iterator
 
-import msgspec
 import pytest
 
-from node.raft.effects import Persist, Send
-from node.raft.messages import AppendReply
+from node.raft.effects import Persist
 from node.storage import adaptive
 from node.storage.adaptive import (
     AVERAGE_SYNCS,
@@ -27,10 +25,9 @@ SEGMENT_BYTES = 32 * 1024
 
 
 class Loop:
-    """A log, and by hand what an event loop would do: its next turn, and reports that come from the worker."""
+    """A log, and by hand what an event loop would do with the reports that come from the worker."""
 
     def __init__(self, disk: ClockedDisk) -> None:
-        self.turns: list[Callable[[], None]] = []
         self.reports: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.done: list[int] = []
         self.fatal: list[StorageError] = []
@@ -40,21 +37,16 @@ class Loop:
             INCARNATION,
             self.fatal.append,
             deliver=self.reports.put,
-            turn=self.turns.append,
+            adaptive=True,
             clock=disk.clock,
             segment_bytes=SEGMENT_BYTES,
         )
         self.write(birth())
-        self.turn()
 
     def write(self, *writes: Persist) -> None:
         for write in writes:
             self.wal.submit(write, self.done.append)
         self.wal.flush()
-
-    def turn(self) -> None:
-        while self.turns:
-            self.turns.pop(0)()
 
     def report(self) -> None:
         self.reports.get(timeout=WAIT_SECONDS_MAX)()
@@ -62,10 +54,8 @@ class Loop:
     def waits(self, index: int) -> bool:
         """Write that entry, and say whether the loop took part in it, by writing or by waiting."""
         self.write(append(index, command(index)))
-        took_part = bool(self.turns)
-        if took_part:
-            self.turn()
-        else:
+        took_part = self.done[-1] == index
+        if not took_part:
             self.report()
         assert self.done[-1] == index
         return took_part
@@ -90,36 +80,19 @@ def loop(disk: ClockedDisk, patient: None) -> Iterator[Loop]:
     loop.wal.close()
 
 
-def test_a_disk_that_has_just_answered_is_written_by_the_loop_one_turn_after_flush(
-    loop: Loop, disk: ClockedDisk
-) -> None:
+def test_a_disk_that_has_just_answered_is_written_by_the_loop(loop: Loop, disk: ClockedDisk) -> None:
     disk.threads.clear()
     loop.write(append(2, command(2)), append(3, command(3)))
-    assert loop.done == [1]
-    loop.turn()
     assert loop.done == [1, 2, 3]
     assert disk.threads == ["MainThread"]
     loop.wal.close()
     assert read_back(disk).entries[-1] == command(3)
 
 
-def test_what_another_node_waits_for_is_written_in_the_same_turn(loop: Loop, disk: ClockedDisk) -> None:
-    """A follower says nothing else in that step, so a turn of its own would only cost time."""
-    entry = append(2, command(2))
-    loop.write(msgspec.structs.replace(entry, then=(Send("n2", AppendReply(1, True, 2)),)))
-    assert loop.done[-1] == 2
-    assert not loop.turns
-    loop.write(append(3, command(3)))
-    assert loop.done[-1] == 2, "a leader's own entry waits until it has left for the others"
-    loop.turn()
-    assert loop.done[-1] == 3
-
-
 def test_a_disk_not_heard_of_lately_is_written_by_the_worker_and_the_loop_waits(loop: Loop, disk: ClockedDisk) -> None:
     disk.threads.clear()
     disk.now_s += TRUST_SECONDS_MAX
     loop.write(append(2, command(2)))
-    loop.turn()
     assert loop.done == [1, 2]
     assert disk.threads == [f"wal-{NAME}"]
     assert loop.reports.empty(), "the loop need not be woken for what it waited for"
@@ -130,10 +103,9 @@ def test_a_disk_not_heard_of_lately_is_written_by_the_worker_and_the_loop_waits(
 def test_the_next_segment_is_made_by_the_worker_and_the_loop_does_not_wait_for_it(
     loop: Loop, disk: ClockedDisk
 ) -> None:
-    loop.write(append(2, command(2, 1, bytes(SEGMENT_BYTES // 2))))
     while not disk.synced.empty():
         disk.synced.get()
-    loop.turn()
+    loop.write(append(2, command(2, 1, bytes(SEGMENT_BYTES // 2))))
     assert loop.done == [1, 2]
     assert disk.synced.get(timeout=WAIT_SECONDS_MAX) == "MainThread"
     assert disk.synced.get(timeout=WAIT_SECONDS_MAX) == f"wal-{NAME}"
@@ -141,16 +113,6 @@ def test_the_next_segment_is_made_by_the_worker_and_the_loop_does_not_wait_for_i
     loop.write(append(3, command(3)))
     loop.wal.close()
     assert loop.done == [1, 2, 3]
-
-
-def test_what_comes_between_flush_and_its_turn_is_written_with_it(loop: Loop, disk: ClockedDisk) -> None:
-    loop.write(append(2, command(2)))
-    syncs = disk.operations["sync"]
-    loop.write(append(3, command(3)))
-    assert len(loop.turns) == 1
-    loop.turn()
-    assert loop.done == [1, 2, 3]
-    assert disk.operations["sync"] == syncs + 1
 
 
 def test_a_slow_disk_is_not_waited_for_for_a_while_and_then_tried_again(loop: Loop, disk: ClockedDisk) -> None:
@@ -180,11 +142,10 @@ def test_a_disk_that_fell_silent_while_nobody_wrote_holds_the_loop_for_a_moment_
     disk.now_s += TRUST_SECONDS_MAX
     disk.hold()
     loop.write(append(2, command(2)))
-    loop.turn()
     assert loop.done == [1], "the turn is over, and the sync is not"
     for index in range(3, 50):
         loop.write(append(index, command(index)))
-    assert not loop.turns, "nobody waits for a worker that is not idle"
+    assert loop.done == [1], "nobody waits for a worker that is not idle"
     assert loop.wal._commit.oldest_pending_s == 0
     disk.now_s += 90.0
     assert loop.wal._commit.oldest_pending_s == 90
@@ -202,7 +163,6 @@ def test_a_disk_that_let_the_loop_wait_in_vain_is_slow(
     disk.now_s += TRUST_SECONDS_MAX
     disk.hold()
     loop.write(append(2, command(2)))
-    loop.turn()
     disk.now_s += 1.0
     disk.release()
     loop.report()
@@ -222,26 +182,24 @@ def test_what_the_worker_was_asked_to_write_is_left_to_it_although_it_has_not_be
     with commit._changed:  # the worker cannot begin
         loop.write(append(2 + SLOW_GROUPS, command(2 + SLOW_GROUPS)))
         loop.write(append(3 + SLOW_GROUPS, command(3 + SLOW_GROUPS)))
-        assert not loop.turns, "the loop would write what the worker is about to take"
+        assert loop.done[-1] == 1 + SLOW_GROUPS, "the loop would write what the worker is about to take"
     while loop.done[-1] < 3 + SLOW_GROUPS:
         loop.report()
 
 
-def test_what_waits_for_its_turn_is_written_when_the_log_is_closed(loop: Loop, disk: ClockedDisk) -> None:
-    loop.write(append(2, command(2)))
+def test_what_is_written_behind_a_busy_worker_is_durable_when_the_log_is_closed(loop: Loop, disk: ClockedDisk) -> None:
+    disk.sync_s = ONE_SECONDS_MAX + 0.001
+    assert loop.waits(2)
+    loop.write(append(3, command(3)))
     loop.wal.close()
-    assert loop.done == [1, 2]
-    loop.turn()
-    assert loop.done == [1, 2]
-    assert len(read_back(disk).entries) == 2
+    assert loop.done == [1, 2, 3]
+    assert len(read_back(disk).entries) == 3
 
 
 def test_a_failed_write_is_told_once_and_nothing_is_done_after_it(loop: Loop, disk: ClockedDisk) -> None:
     disk.fail("pwrite", errno.EIO)
     loop.write(append(2, command(2)))
-    loop.turn()
     assert len(loop.fatal) == 1
     loop.write(append(3, command(3)))
-    loop.turn()
     assert loop.done == [1]
     assert len(loop.fatal) == 1

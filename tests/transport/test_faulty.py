@@ -29,6 +29,8 @@ class Below:
         self.sent.append((peer, lane, frame))
         return True
 
+    def flush(self) -> None: ...
+
     def outbound_up(self, peer: str, lane: Lane) -> bool:
         return peer not in self.down
 

@@ -32,6 +32,8 @@ class Wire:
             return True
         return False
 
+    def flush(self) -> None: ...
+
     def outbound_up(self, peer: str, lane: Lane) -> bool:
         return self.up.get((peer, lane), False)
 

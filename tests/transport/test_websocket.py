@@ -1,11 +1,12 @@
 """The real carrier against strangers, slow and broken peers, and time."""
 
 import asyncio
+import os
 import socket
 import struct
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from random import Random
 from typing import Any
 
@@ -17,7 +18,7 @@ from msgspec.structs import replace
 from node.raft.messages import Lane
 from node.transport.dialling import LINK_PATH, DialFailed, Dialler
 from node.transport.packing import frames_of
-from node.transport.port import GOODBYE, REFUSED
+from node.transport.port import GOODBYE, LOST, REFUSED
 from node.transport.settings import LinkSettings
 from node.transport.websocket import WebSocketCarrier
 from tests.conformance.carrier_suite import Record
@@ -104,6 +105,54 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 def link_url(carrier: WebSocketCarrier, **changes: str) -> str:
     query = {"from": "b", "to": "a", "lane": "control", **changes}
     return f"http://127.0.0.1:{carrier.bound_port}{LINK_PATH}?" + "&".join(f"{k}={v}" for k, v in query.items())
+
+
+class _End:
+    """The peer's end of a link, as the system has it."""
+
+    def __init__(self, request: web.Request) -> None:
+        assert request.transport is not None
+        self._socket = socket.socket(fileno=os.dup(request.transport.get_extra_info("socket").fileno()))
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What has come and was not read."""
+        try:
+            return len(self._socket.recv(65536, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            return 0
+
+    def break_off(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@asynccontextmanager
+async def _links_that_nobody_reads(bench: Bench) -> AsyncIterator[tuple[WebSocketCarrier, Record, dict[str, _End]]]:
+    """The carrier of a, what it is told, and b's ends by lane, whose application reads only when the loop turns."""
+    ends: dict[str, _End] = {}
+
+    async def take(request: web.Request) -> web.WebSocketResponse:
+        websocket = web.WebSocketResponse()
+        await websocket.prepare(request)
+        ends[request.query["lane"]] = _End(request)
+        await websocket.receive()
+        return websocket
+
+    app = web.Application()
+    app.router.add_get(LINK_PATH, take)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    a, record = await bench.carrier("a", {"b": [runner.addresses[0][:2]]})
+    await bench.until(lambda: len(record.outbound) == 2)
+    yield a, record, ends
+    for end in ends.values():
+        end.close()
+    await a.close()
+    await runner.cleanup()
 
 
 def pack(*frames: bytes) -> bytes:
@@ -383,6 +432,30 @@ class TestLinksInTime:
         assert extensions == [None, None]
         await a.close()
         await runner.cleanup()
+
+    async def test_what_is_let_go_is_with_the_peers_system_before_the_loop_turns(self, bench: Bench) -> None:
+        async with _links_that_nobody_reads(bench) as (a, _, ends):
+            a.send("b", Lane.CONTROL, b"1")
+            a.send("b", Lane.CONTROL, b"2")
+            assert not ends["control"].waiting_bytes
+            a.flush()
+            one_message = 2 + 4 + len(pack(b"1", b"2"))
+            """Head, mask and pack."""
+            assert ends["control"].waiting_bytes == one_message
+            a.flush()
+            assert ends["control"].waiting_bytes == one_message
+            assert not ends["bulk"].waiting_bytes
+
+    async def test_a_link_that_broke_unnoticed_is_down_when_something_is_let_go(self, bench: Bench) -> None:
+        async with _links_that_nobody_reads(bench) as (a, record, ends):
+            ends["control"].break_off()
+            for _ in range(100):  # the first is answered with a reset, and the second fails
+                if not a.outbound_up("b", Lane.CONTROL):
+                    break
+                assert a.send("b", Lane.CONTROL, b"x"), "the loop has not turned, so a has not seen the end"
+                a.flush()
+            assert ("b", Lane.CONTROL, False, LOST) in record.outbound
+            assert a.outbound_up("b", Lane.BULK)
 
     async def test_an_address_that_is_taken_is_an_oserror_and_leaves_nothing(self, bench: Bench) -> None:
         a, _ = await bench.carrier("a", peers=("b",))
