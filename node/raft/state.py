@@ -290,7 +290,7 @@ class State:
         """Whether it was removed while it was away, as a member has told it: there is a committed entry, later than the
         configuration that it goes by, at which it is no member. That configuration is then over, or was never
         committed and never will be (terms do not fall along a log). Should it be let in again, the log will say so."""
-        return self.told_out > self.log.configuration_position
+        return bool(self.told_out[1]) and self.told_out > self.log.configuration_position
 
     @property
     def is_voter(self) -> bool:

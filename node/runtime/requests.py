@@ -44,8 +44,10 @@ class Requests:
         silent_disk: Callable[[], str] = str,
     ) -> None:
         self._requests_max = requests_max
-        self._room: int | None = None
-        """How many more may wait in this turn; None: nobody asked yet, and most turns bring no request."""
+        self._room = 0
+        """How many more may wait at least: counted when it was last used up, less those that came since."""
+        self._room_counted = False
+        """In this turn."""
         self._pending = pending
         self._forwarding = forwarding
         self._replies = Replies()
@@ -57,13 +59,14 @@ class Requests:
         self._silent_disk = silent_disk
 
     def begin_turn(self, now: int) -> None:
-        """See how many more may wait: what ends in this turn makes room for the next."""
-        self._room = None
+        """What ended in the last turn has made room."""
+        self._room_counted = False
         self._now = now
 
     def take_room(self) -> bool:
         """Whether one more may wait; it then does."""
-        if self._room is None:
+        if self._room <= 0 and not self._room_counted:
+            self._room_counted = True
             self._room = self._requests_max - sum(map(len, self._parts))
         self._room -= 1
         return self._room >= 0
