@@ -27,11 +27,11 @@ class Moment(msgspec.Struct, frozen=True):
 
 class Failover(msgspec.Struct, frozen=True, kw_only=True):
     """One kill of a leader. `last_acknowledged` and `first_success`: the acknowledged writes before and after the
-    longest time without one, `unavailable_us` apart; `suspicion`: the first campaign around the kill; `won`: the
-    election that decided; `first_commit`: of the new term. `terms_burned`: terms between the old leader's and the new
-    one's in which nobody won. `campaigns`: how many began until then, pre-votes included. `election_timeout_ms`: the
-    shortest that a survivor had drawn. `down_us`: until the killed process ran again (the kubelet's back-off), no
-    part of the failover. None: not seen."""
+    time without one in which the election was won, `unavailable_us` apart; `suspicion`: the first campaign around the
+    kill; `won`: the election that decided; `first_commit`: of the new term. `terms_burned`: terms between the old
+    leader's and the new one's in which nobody won. `campaigns`: how many began until then, pre-votes included.
+    `election_timeout_ms`: the shortest that a survivor had drawn. `down_us`: until the killed process
+    ran again (the kubelet's back-off), no part of the failover. None: not seen."""
 
     fault: int
     title: str
@@ -77,7 +77,8 @@ def _failover(evidence: Evidence, number: int, fault: FaultSpan, until_us: int) 
     ]
     if won is not None:
         campaigns = [e for e in campaigns if e.at_us <= won.at_us + off.get(e.node, 0) + off.get(won.node, 0)]
-    last, success = _around(evidence.history, injected_us, won.at_us if won else until_us, until_us)
+    won_us = (won.at_us - off.get(won.node, 0), won.at_us + off.get(won.node, 0)) if won else (injected_us, until_us)
+    last, success = _around(evidence.history, injected_us, won_us, until_us)
     back_us = running_again_us(evidence, fault)
     return Failover(
         fault=number,
@@ -124,14 +125,16 @@ def _first_commit(evidence: Evidence, won: Event, until_us: int) -> Moment | Non
     return None
 
 
-def _around(history: Sequence[Op], from_us: int, won_us: int, until_us: int) -> tuple[Moment | None, Moment | None]:
-    """The acknowledged writes before and after the longest pause that ends after the kill and begins before the
-    election was won. One that ended before is the machine's, however long."""
+def _around(
+    history: Sequence[Op], from_us: int, won_us: tuple[int, int], until_us: int
+) -> tuple[Moment | None, Moment | None]:
+    """The acknowledged writes before and after the longest pause in which the election was won, between those two
+    moments: nobody acknowledges anything between the kill and that. Another is the machine's, however long."""
     good = sorted((op for op in history if op.kind == "write" and op.outcome == "ok"), key=lambda op: op.done_us)
     pauses = [
         (before, after)
         for before, after in pairwise(good)
-        if from_us < after.done_us < until_us and before.done_us <= won_us
+        if max(from_us, won_us[0]) < after.done_us < until_us and before.done_us <= won_us[1]
     ]
     if not pauses:
         return None, None

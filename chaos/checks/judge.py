@@ -26,6 +26,7 @@ from chaos.checks.terms import (
     terms_never_go_back,
 )
 from chaos.checks.verdict import Evidence, Group, Verdict
+from chaos.checks.writing import BACK, writes_come_back
 from chaos.errors import NOT_EFFECTIVE, NOT_RECOVERED, PASSED, UNSAFE
 
 Check = Callable[[Evidence], Verdict]
@@ -48,6 +49,7 @@ def judge(evidence: Evidence, gap_limit_us: int | None = None) -> tuple[Verdict,
         verdicts.append(_safely(MINORITY, "safety", minority_acknowledges_nothing, evidence))
     if evidence.faults:
         verdicts.append(_safely(RECOVERED, "recovery", recovered_in_time, evidence))
+        verdicts.append(_safely(BACK, "recovery", writes_come_back, evidence))
     verdicts.append(_safely(GAP, "recovery", lambda given: longest_write_gap(given, gap_limit_us), evidence))
     verdicts.append(_safely(ENOUGH, "effect", enough_writes, evidence))
     return tuple(verdicts)

@@ -14,6 +14,9 @@ from chaos.model import LogLine
 
 LOGS = "logs-agree"
 
+SHARED_SHARE_MIN = 0.1
+"""Of all entries that the logs hold, at least so many must be in two of them."""
+
 
 def logs_agree(evidence: Evidence) -> Verdict:
     """Two nodes that have committed an index have the same entry there; within a log no index is left out, and terms
@@ -44,6 +47,9 @@ def logs_agree(evidence: Evidence) -> Verdict:
     if short:
         return Verdict(LOGS, "safety", "unknown", f"Whether the logs agree is unknown: {short}.")
     shared = sum(count > 1 for count in holders.values())
+    if shared < SHARED_SHARE_MIN * len(first):
+        said = f"only {shared} of {len(first)} entries are in the logs of two nodes"
+        return Verdict(LOGS, "safety", "unknown", f"Whether the logs agree is unknown: {said}.")
     alone = len(first) - shared
     apart = f"; {alone} {'is' if alone == 1 else 'are'} in the log of one node alone" if alone else ""
     both = " that two or more of them have" if alone else ""

@@ -13,6 +13,9 @@ from chaos.model import FaultSpan, View
 from chaos.workload.history import Op
 
 MINORITY = "minority-acknowledges-nothing"
+REQUESTS_MIN = 3
+"""Requests that must have reached each side without a majority: one alone may have met a moment like no other."""
+
 NOT_FORWARDED = "not_forwarded"
 """So the error begins where the way to a node (targets/kubernetes/forward) says that a request never reached it."""
 
@@ -43,7 +46,8 @@ def minority_acknowledges_nothing(evidence: Evidence) -> Verdict:
             continue
         outside = {name for group in fault.groups for name in group} - set(majority_of(fault, evidence.voters))
         inside = [op for op in evidence.history if op.via in outside and span[0] < op.sent_us and op.done_us < span[1]]
-        asked += sum(map(_arrived, inside))
+        arrived = sum(map(_arrived, inside))
+        asked += arrived
         clean = _clean(span, evidence.views)
         leaks = _leaks(fault, span, evidence.views)
         if leaks:
@@ -52,6 +56,9 @@ def minority_acknowledges_nothing(evidence: Evidence) -> Verdict:
         good = [op for op in inside if op.outcome == "ok"]
         answered = [op for op in good if op.done_us <= clean.get(op.via, 0)]
         late = [op for op in good if op.done_us > clean.get(op.via, 0)]
+        if outside and arrived < REQUESTS_MIN and not good:
+            few = f"{arrived or 'no'} request{'s' if arrived > 1 else ''} reached it while the cut held"
+            unknown.append(f"{few}, and {REQUESTS_MIN} are needed")
         if late:
             unknown.append(f"no later sample of {late[0].via} shows that the cut {fault.title!r} did not leak")
         sentences += [_told(op, fault) for op in answered]
@@ -59,8 +66,6 @@ def minority_acknowledges_nothing(evidence: Evidence) -> Verdict:
     if sentences:
         more = f" ({len(sentences)} answers in all)" if len(sentences) > 1 else ""
         return Verdict(MINORITY, "safety", "fail", f"{sentences[0]}{more}.", proof(lines))
-    if not asked and not unknown:
-        unknown.append("no request reached it while the cut held")
     if unknown:
         said = f"Whether a minority acknowledged anything is unknown: {unknown[0]}."
         return Verdict(MINORITY, "safety", "unknown", said, proof(unknown))

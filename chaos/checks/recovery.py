@@ -45,21 +45,21 @@ def recovered_in_time(evidence: Evidence) -> Verdict:
     told: list[str] = []
     limit_us = evidence.recovery_limit_us
     for number, fault in enumerate(evidence.faults):
-        ended_us = fault.reverted_us if fault.groups else fault.injected_us
+        ended_us, since_us = _ended_us(fault), back_us(evidence, fault)
         whole_us = evidence.recovered_us[number] if number < len(evidence.recovered_us) else None
-        if ended_us is None:
+        if ended_us is None or since_us is None:
             unknown.append(f"{fault.title}: it never ended")
             continue
-        back_us = ended_us if fault.groups else max(ended_us, running_again_us(evidence, fault) or ended_us)
-        apart = f" after the process ran again, which took {seconds(back_us - ended_us)}" if back_us > ended_us else ""
+        died = since_us > ended_us
+        apart = f" after the process ran again, which took {seconds(since_us - ended_us)}" if died else ""
         if whole_us is None:
-            late = evidence.ended_us - back_us >= limit_us
-            said = f"{fault.title}: not whole {seconds(max(0, evidence.ended_us - back_us))}{apart or ' later'}"
+            late = evidence.ended_us - since_us >= limit_us
+            said = f"{fault.title}: not whole {seconds(max(0, evidence.ended_us - since_us))}{apart or ' later'}"
             (failed if late else unknown).append(said)
             continue
-        took_us = max(0, whole_us - back_us)
+        took_us = max(0, whole_us - since_us)
         said = f"{fault.title}: whole {'' if apart else 'after '}{seconds(took_us)}{apart}"
-        gap = None if fault.groups else _gap(evidence.history, ended_us, min(whole_us, _clients_ended_us(evidence)))
+        gap = None if fault.groups else _gap(evidence.history, ended_us, min(whole_us, clients_ended_us(evidence)))
         if took_us > limit_us:
             failed.append(said)
         elif gap is not None and gap[1] - gap[0] > limit_us:
@@ -77,7 +77,7 @@ def recovered_in_time(evidence: Evidence) -> Verdict:
 
 def longest_write_gap(evidence: Evidence, limit_us: int | None = None) -> Verdict:
     """The longest time without an acknowledged write, through whichever node, from the first fault to the end."""
-    from_us, to_us = evidence.began_faults_us, _clients_ended_us(evidence)
+    from_us, to_us = evidence.began_faults_us, clients_ended_us(evidence)
     gap = _gap(evidence.history, from_us, to_us)
     if gap is None:
         return Verdict(GAP, "recovery", "unknown", "No writes after the first fault, so there is no gap between two.")
@@ -86,6 +86,18 @@ def longest_write_gap(evidence: Evidence, limit_us: int | None = None) -> Verdic
     if limit_us is not None and gap[1] - gap[0] > limit_us:
         return Verdict(GAP, "recovery", "fail", f"{said} (limit {seconds(limit_us)}).", proof)
     return Verdict(GAP, "recovery", "pass", f"{said}.", proof)
+
+
+def back_us(evidence: Evidence, fault: FaultSpan) -> int | None:
+    """From when on the cluster could be whole: the cut was taken back, the killed process ran again. None: never."""
+    ended_us = _ended_us(fault)
+    if ended_us is None or fault.groups:
+        return ended_us
+    return max(ended_us, running_again_us(evidence, fault) or ended_us)
+
+
+def _ended_us(fault: FaultSpan) -> int | None:
+    return fault.reverted_us if fault.groups else fault.injected_us
 
 
 def running_again_us(evidence: Evidence, fault: FaultSpan) -> int | None:
@@ -103,7 +115,7 @@ def _acknowledged(history: Sequence[Op], via: Collection[str] | None = None) -> 
     return [op for op in history if op.kind == "write" and op.outcome == "ok" and (via is None or op.via in via)]
 
 
-def _clients_ended_us(evidence: Evidence) -> int:
+def clients_ended_us(evidence: Evidence) -> int:
     """When the last write was begun: afterwards silence means nothing."""
     return max((op.sent_us for op in evidence.history if op.kind == "write"), default=evidence.ended_us)
 
@@ -124,7 +136,7 @@ def _majority_gap(evidence: Evidence, fault: FaultSpan) -> str:
         return f"{fault.title}: no side had a majority"
     if fault.injected_us is None:
         return f"{fault.title}: never done"
-    ends = [end for end in (fault.reverted_us, _clients_ended_us(evidence)) if end is not None]
+    ends = [end for end in (fault.reverted_us, clients_ended_us(evidence)) if end is not None]
     gap = _gap(evidence.history, fault.injected_us, min(ends), majority)
     side = ", ".join(majority)
     if gap is None:

@@ -13,6 +13,7 @@ from chaos.model import Event, FaultSpan, LogLine, Lost, View
 from chaos.workload.history import Op, PastRead
 
 Group = Literal["safety", "recovery", "effect"]
+Outcome = Literal["pass", "fail", "unknown"]
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +49,6 @@ class Verdict(msgspec.Struct, frozen=True):
 
     check: str
     group: Group
-    outcome: Literal["pass", "fail", "unknown"]
+    outcome: Outcome
     sentence: str
     proof: tuple[str, ...] = ()

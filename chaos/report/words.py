@@ -33,6 +33,7 @@ CHECKS: dict[str, str] = {
     "no-stale-read": "No read saw the past",
     "minority-acknowledges-nothing": "A minority acknowledged nothing",
     "recovered-in-time": "Recovered in time",
+    "writes-come-back": "Writes came back through every node",
     "longest-write-gap": "Longest time without a write",
     "enough-writes": "Enough writes to tell",
 }

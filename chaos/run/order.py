@@ -137,7 +137,7 @@ class _Run:
                 if number:
                     await self.stop.while_working(asyncio.sleep(self.options.every_s))
                 await self.stop.while_working(self._guard_again(fault, scene, first=not number))
-                after = await self._one(fault, scene, journal)
+                after = await self._one(fault, scene, journal, recording)
             await self.stop.while_working(asyncio.sleep(self.options.after_s))
         except Refused as error:  # it says that nothing was changed
             done = any(span.injected_us is not None for span in self.spans)
@@ -164,7 +164,7 @@ class _Run:
         guard.refuse_leaderless(now, self.target)
         guard.refuse_harm(fault.plan(now, self.target), now, self.target, self.options.allow_quorum_loss)
 
-    async def _one(self, fault: Fault, scene: Scene, journal: UndoJournal) -> Situation:
+    async def _one(self, fault: Fault, scene: Scene, journal: UndoJournal, recording: Recording) -> Situation:
         """Inject, prove, hold; in any case revert, prove, wait until whole. Raises what broke it off."""
         self.spans.append(fault.span)
         self.recovered_us.append(None)
@@ -193,7 +193,19 @@ class _Run:
                 f"{guard.capital(self.target.title)} was not whole again {self.options.recovery_limit_s:g} s after "
                 f"{fault.span.title}: see raft-chaos status."
             )
+        await self.stop.while_working(self._until_written(fault, recording, after, self.recovered_us[-1]))
         return after
+
+    async def _until_written(self, fault: Fault, recording: Recording, now: Situation, whole_us: int) -> None:
+        """Nodes that say they are well and acknowledge nothing are not well."""
+        limit_s = self.options.recovery_limit_s
+        asked = [node for node in self.target.nodes if node in now.voters]
+        silent = await recording.workload.until_written(asked, whole_us, limit_s)
+        if silent and not recording.workload.full:
+            raise NotRecovered(
+                f"{guard.capital(self.target.title)} was whole after {fault.span.title}, as its nodes say, and "
+                f"{', '.join(silent)} acknowledged no write in {limit_s:g} s: see raft-chaos status."
+            )
 
     async def _break(self, fault: Fault, scene: Scene) -> None:
         await fault.inject(scene)

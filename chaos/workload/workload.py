@@ -7,6 +7,7 @@ neither load a small machine nor grow without end.
 
 import asyncio
 import contextlib
+from collections.abc import Collection
 from random import Random
 
 import aiohttp
@@ -66,6 +67,8 @@ class Workload:
         self._readers = self._clients("r", readers_per_node, every_s, rng)
         self.keys = tuple(self._prefix + writer.who.name for writer in self._writers)
         self._tasks: list[asyncio.Task[None]] = []
+        self._news = asyncio.Event()
+        """Set with every request that is kept."""
 
     def start(self) -> None:
         """Let the clients begin; harmless when they have."""
@@ -94,6 +97,27 @@ class Workload:
                 break
             count += op.kind == "write" and op.outcome == "ok"
         return count / window_s
+
+    async def until_written(self, nodes: Collection[str], since_us: int, limit_s: float) -> list[str]:
+        """Wait until each of `nodes` has acknowledged a write that was sent to it after `since_us`; the names of those
+        that had not when `limit_s` was over, or when the clients stopped."""
+        missing = dict.fromkeys(nodes)
+        seen = len(self.history)
+        while seen and self.history[seen - 1].done_us >= since_us:
+            seen -= 1
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                while missing:
+                    self._news.clear()
+                    for op in self.history[seen:]:
+                        if op.kind == "write" and op.outcome == "ok" and op.sent_us >= since_us:
+                            missing.pop(op.via, None)
+                    seen = len(self.history)
+                    if missing and self.full:
+                        break
+                    if missing:
+                        await self._news.wait()
+        return list(missing)
 
     async def final_reads(self, leader_url: str, attempts: int = FINAL_READ_ATTEMPTS) -> dict[str, int]:
         """The last word on every key, read linearizably through the node at `leader_url`, and once through every
@@ -183,6 +207,7 @@ class Workload:
     def _keep(self, op: Op) -> None:
         self._bytes += OP_BYTES + len(op.error)
         self.history.append(op)
+        self._news.set()
         if not self.full and (len(self.history) >= self._ops_max or self._bytes >= self._bytes_max):
             self.full = (
                 f"The history is full ({len(self.history)} requests, {self._bytes} bytes): the clients stopped; "

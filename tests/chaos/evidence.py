@@ -129,8 +129,9 @@ def good(history: Iterable[Op] = (), **other: Any) -> Evidence:
 
 
 def writes_and_reads(seconds: float) -> tuple[Op, ...]:
+    """Every node acknowledges a third of the writes."""
     ops: list[Op] = []
     for number in range(1, int(seconds * 20) + 1):
         at = number / 20 - 0.05
-        ops += [write(number, at, at + 0.01), read(number, at + 0.02, at + 0.03)]
+        ops += [write(number, at, at + 0.01, via=NODES[number % 3]), read(number, at + 0.02, at + 0.03)]
     return tuple(ops)

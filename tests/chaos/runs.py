@@ -100,9 +100,14 @@ STEP = UndoStep("heal_link", {"node": "n1", "peer": "n2", "direction": "both"})
 class Recording:
     """In place of the real one: nothing is asked, and the evidence is a good run's."""
 
-    def __init__(self, *_: object) -> None:
+    def __init__(self, silent: list[str]) -> None:
+        self.silent = silent
         self.notes: list[str] = []
-        self.sampler = self
+        self.sampler = self.workload = self
+        self.full = ""
+
+    async def until_written(self, nodes: Collection[str], since_us: int, limit_s: float) -> list[str]:
+        return [node for node in nodes if node in self.silent]
 
     def latest(self) -> Mapping[str, Any]:
         return {}
@@ -125,12 +130,13 @@ class Recording:
 
 
 class World:
-    """`whole`: whether the cluster gets whole again; `said`: every line."""
+    """`whole`: whether the cluster gets whole again; `silent`: who acknowledges no write then; `said`: every line."""
 
     def __init__(self, runs: Path) -> None:
         self.cluster, self.runs = Cluster(), runs
         self.said: list[str] = []
         self.whole = True
+        self.silent: list[str] = []
 
     def say(self, text: str) -> None:
         self.said.append(text)
@@ -158,5 +164,5 @@ def world_of(monkeypatch: pytest.MonkeyPatch, runs: Path) -> World:
 
     monkeypatch.setattr(order, "look", look)
     monkeypatch.setattr(order, "until_whole", until_whole)
-    monkeypatch.setattr(order, "Recording", Recording)
+    monkeypatch.setattr(order, "Recording", lambda *_: Recording(world.silent))
     return world

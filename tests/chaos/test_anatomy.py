@@ -4,7 +4,7 @@ import msgspec
 
 from chaos.anatomy import failovers
 from chaos.model import Event
-from tests.chaos.evidence import S, cut, event, good, kill, log, view, writes_and_reads
+from tests.chaos.evidence import S, cut, event, good, kill, log, view, write, writes_and_reads
 
 HISTORY = tuple(
     msgspec.structs.replace(op, via="n2") for op in writes_and_reads(10) if not 5 * S < op.done_us < int(5.6 * S)
@@ -81,6 +81,15 @@ def test_a_longer_pause_before_the_kill_is_none_of_the_failover() -> None:
     (found,) = failovers(good(paused, events=EVENTS, faults=(kill("n1", 5.0, 3),)))
     assert found.first_success is not None
     assert found.first_success.at_us == 5_610_000
+
+
+def test_a_longer_pause_that_ended_before_the_election_was_won_is_none_of_the_failover() -> None:
+    """A busy machine, and the last word of the leader that was about to die: the next leads sooner than that took."""
+    last_word = write(999, 4.0, 5.02, via="n1")
+    paused = (*(op for op in HISTORY if not 3.8 * S < op.done_us <= 5 * S), last_word)
+    (found,) = failovers(good(paused, events=EVENTS, faults=(kill("n1", 5.0, 3),)))
+    assert found.last_acknowledged is not None
+    assert (found.last_acknowledged.at_us, found.unavailable_us) == (5_020_000, 590_000)
 
 
 def test_a_partition_is_no_failover() -> None:

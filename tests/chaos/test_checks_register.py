@@ -9,15 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chaos.checks.register import acknowledged_writes_survive, contradictions, no_stale_read
+from chaos.checks.register import READS_MIN, acknowledged_writes_survive, contradictions, no_stale_read
 from chaos.workload.history import Op
 from tests.chaos.evidence import good, read, write
 
 KEY = "chaos/t/w1"
 
 
+OTHER_READS = tuple(read(0, 9 + number / 100, 9.005 + number / 100, key="chaos/t/w9") for number in range(READS_MIN))
+"""Of another key, so that there are enough to tell."""
+
+
 def stale(*ops: Op) -> str:
-    return no_stale_read(good(ops)).outcome
+    return no_stale_read(good((*ops, *OTHER_READS))).outcome
 
 
 def test_a_read_below_what_was_acknowledged_before_it_was_sent_is_stale_and_named() -> None:
@@ -66,9 +70,13 @@ def test_a_value_that_cannot_be_there_is_named(op: Op, why: str) -> None:
     assert why in verdict.sentence
 
 
-def test_reads_that_failed_say_nothing() -> None:
-    assert stale(write(1, 0, 1), read(0, 2, 3, outcome="fail")) == "unknown"
-    assert stale(write(1, 0, 1), read(0, 2, 3, outcome="fail"), read(1, 4, 5)) == "pass"
+def test_reads_that_failed_and_reads_before_the_fault_say_nothing() -> None:
+    failed = [read(0, 6, 7, outcome="fail") for _ in range(READS_MIN)]
+    before = [read(1, 2, 3) for _ in range(READS_MIN)]
+    few = no_stale_read(good([write(1, 0, 1), *before, *failed, *OTHER_READS[1:]]))
+    assert few.outcome == "unknown"
+    assert "9 of 19 reads were answered after the first fault began, and 10 are needed" in few.sentence
+    assert stale(write(1, 0, 1), *before, *failed) == "pass"
 
 
 def survives(final: int, *ops: Op, versions: int | None = None) -> str:

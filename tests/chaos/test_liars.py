@@ -176,3 +176,16 @@ async def test_a_lie_is_caught_and_named(
     assert verdicts[check].proof
     assert result.exit_code == result.record.exit_code == 1
     assert judge(load_run(result.folder).evidence) == result.record.verdicts
+
+
+@pytest.mark.slowest
+async def test_nodes_that_are_well_and_acknowledge_nothing_have_not_recovered(tmp_path: Path) -> None:
+    result = await played(tmp_path, "is_wedged", kill())
+    verdicts = failed(result)
+    assert list(verdicts) == ["writes-come-back"], verdicts
+    assert re.match(
+        r"kill the leader .*: n\d acknowledged none of \d+ writes in", verdicts["writes-come-back"].sentence
+    )
+    assert re.search(r"n\d(, n\d)* acknowledged no write in 8 s: see raft-chaos status", result.trouble), result.trouble
+    assert result.exit_code == result.record.exit_code == 2
+    assert judge(load_run(result.folder).evidence) == result.record.verdicts

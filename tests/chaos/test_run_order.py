@@ -128,6 +128,18 @@ async def test_after_a_fault_that_could_not_be_healed_nothing_more_is_broken(wor
     assert left_open(world) == (STEP,)
 
 
+async def test_nodes_that_acknowledge_nothing_are_not_well_and_nothing_more_is_broken(world: World) -> None:
+    world.silent = ["n2", "n3"]
+    fault, never = Fault(), Fault()
+    result = await world(fault, never)
+    assert (result.exit_code, fault.did, never.did) == (NOT_RECOVERED, ALL, [])
+    assert result.trouble == (
+        "The cluster was whole after break something, as its nodes say, and n2, n3 acknowledged no write in 1 s: see "
+        "raft-chaos status."
+    )
+    assert left_open(world) == ()
+
+
 async def test_lines_that_cannot_be_printed_end_no_healing(world: World) -> None:
     def unprintable(text: str) -> None:
         raise UnicodeEncodeError("ascii", text, 0, 1, "ordinal not in range(128)")

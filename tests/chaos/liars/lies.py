@@ -80,6 +80,23 @@ def loses_writes(_name: str) -> None:
     _put_in(handle.Handle, propose)
 
 
+def is_wedged(_name: str) -> None:
+    """Whoever has seen another leader than its first refuses every write from then on, and says that it is well."""
+    honest, first = handle.Handle.propose, ""
+
+    async def propose(
+        self: handle.Handle, write: bytes, timeout_us: int | None, session: int = 0, sequence: int = 0
+    ) -> Outcome:
+        nonlocal first
+        leader = self._shell.core.leader
+        first = first or leader
+        if leader != first:
+            return NotProposed("overloaded", "too many requests wait on this node; try again later")
+        return await honest(self, write, timeout_us, session, sequence)
+
+    _put_in(handle.Handle, propose)
+
+
 def forgets_entries(_name: str) -> None:
     """Whoever starts again has lost the last entries that were on its disk, and says nothing of it."""
     honest = node.storage.wal.open_wal
@@ -171,6 +188,7 @@ LIES: dict[str, Callable[[str], None]] = {
         acks_early,
         denies_writes,
         loses_writes,
+        is_wedged,
         forgets_entries,
         stale_reads,
         commits_alone,

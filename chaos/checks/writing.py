@@ -1,0 +1,103 @@
+"""Do writes come back: through every healed node in time, and during a cut on the side of the majority?
+
+Why it exists: nodes that all say they are well and acknowledge nothing are no cluster that recovered. What counts is
+what clients got. It must not judge safety, nor what nodes say of themselves.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from chaos.checks.minority import majority_of, partitions
+from chaos.checks.recovery import back_us, clients_ended_us
+from chaos.checks.verdict import Evidence, Outcome, Verdict
+from chaos.checks.words import seconds
+from chaos.model import FaultSpan
+from chaos.workload.history import Op
+
+BACK = "writes-come-back"
+
+MAJORITY_US_MAX = 10_000_000
+"""A majority that acknowledged nothing for so long is at fault, however much time a cluster has to recover. A cut that
+was shorter leaves it open."""
+
+Finding = tuple[Outcome, str]
+
+
+def writes_come_back(evidence: Evidence) -> Verdict:
+    """After each fault every voter acknowledged a write that was sent to it once the fault was taken back, within the
+    limit; and where a cut left a majority, that acknowledged one while it held."""
+    found: list[Finding] = []
+    for number, fault in enumerate(evidence.faults):
+        if fault.injected_us is None:
+            found.append(("unknown", f"{fault.title}: it was never done"))
+            continue
+        if fault in partitions(evidence.faults):
+            found += _meanwhile(evidence, fault)
+        found += _afterwards(evidence, fault, _next_us(evidence, evidence.faults[number + 1 :]))
+    failed, unknown, told = ([said for outcome, said in found if outcome == of] for of in ("fail", "unknown", "pass"))
+    limit = f" (limit {seconds(evidence.recovery_limit_us)})"
+    if failed:
+        return Verdict(BACK, "recovery", "fail", f"{failed[0]}{limit}.", tuple(failed[1:]))
+    if unknown or not told:
+        why = unknown[0] if unknown else "there was no fault"
+        return Verdict(BACK, "recovery", "unknown", f"Whether writes came back is unknown: {why}.", tuple(unknown[1:]))
+    return Verdict(BACK, "recovery", "pass", f"{told[0]}{limit}.", tuple(told[1:]))
+
+
+def _next_us(evidence: Evidence, later: Sequence[FaultSpan]) -> int:
+    """Until when silence means something: clients ended, or the next fault came."""
+    begun = [fault.injected_us for fault in later if fault.injected_us is not None]
+    return min([*begun, clients_ended_us(evidence)])
+
+
+def _afterwards(evidence: Evidence, fault: FaultSpan, until_us: int) -> Iterable[Finding]:
+    since_us = back_us(evidence, fault)
+    if since_us is None:
+        return [("unknown", f"{fault.title}: it never ended")]
+    found: list[Finding] = []
+    took: dict[str, int] = {}
+    for node in evidence.voters:
+        writes = [op for op in evidence.history if op.kind == "write" and op.via == node and op.sent_us >= since_us]
+        done_us = min((op.done_us for op in writes if op.outcome == "ok"), default=None)
+        waited_us = max(0, until_us - since_us)
+        if done_us is not None and done_us - since_us <= evidence.recovery_limit_us:
+            took[node] = done_us - since_us
+        elif done_us is not None:
+            found.append(
+                ("fail", f"{fault.title}: {node} acknowledged a write only after {seconds(done_us - since_us)}")
+            )
+        elif waited_us > evidence.recovery_limit_us and writes:
+            found.append(("fail", f"{fault.title}: {node} acknowledged none of {_of(writes)} in {seconds(waited_us)}"))
+        else:
+            said = f"{node} acknowledged none of {_of(writes)} in the {seconds(waited_us)} that clients went on"
+            found.append(("unknown", f"{fault.title}: {said}"))
+    if took:
+        last = max(took, key=lambda node: took[node])
+        every = "every node" if len(took) == len(evidence.voters) else f"{len(took)} nodes"
+        found.append(
+            ("pass", f"{fault.title}: {every} acknowledged writes again, {last} last, after {seconds(took[last])}")
+        )
+    return found
+
+
+def _meanwhile(evidence: Evidence, fault: FaultSpan) -> Iterable[Finding]:
+    majority = majority_of(fault, evidence.voters)
+    ends = [end for end in (fault.reverting_us, fault.reverted_us, clients_ended_us(evidence)) if end is not None]
+    if not majority or fault.effective_us is None:
+        return []
+    held_us = max(0, min(ends) - fault.effective_us)
+    side = ", ".join(majority)
+    writes = [
+        op
+        for op in evidence.history
+        if op.kind == "write" and op.via in majority and fault.effective_us <= op.sent_us and op.done_us <= min(ends)
+    ]
+    if any(op.outcome == "ok" for op in writes):
+        return []  # how long it took is told by the longest gap
+    none = f"the majority ({side}) acknowledged none of {_of(writes)}"
+    said = f"{fault.title}: {none} in {seconds(held_us)} of the cut"
+    long_enough = held_us >= min(MAJORITY_US_MAX, evidence.recovery_limit_us)
+    return [("fail" if long_enough and writes else "unknown", said)]
+
+
+def _of(writes: Sequence[Op]) -> str:
+    return f"{len(writes)} write{'s' if len(writes) != 1 else ''}"
