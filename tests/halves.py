@@ -13,11 +13,14 @@ REAL_PROCESSES = ("cluster", "supervisor", "demo", "chaos", "client", "chart", "
 """Folders of tests that run nodes or other programs. `outputs` and `tools` do so too, but look at nothing's time: they
 are in the other half, so that both end together."""
 
+SLOWEST_TOLD = 30
+"""So many tests of each half are told with their time: who makes the suite longer shall see it."""
+
 
 def main(arguments: list[str]) -> int:
     """Exit code 0: both halves passed; else that of one that did not."""
     ours = [f"tests/{folder}" for folder in REAL_PROCESSES]
-    begin = [sys.executable, "-m", "pytest", *arguments]
+    begin = [sys.executable, "-m", "pytest", f"--durations={SLOWEST_TOLD}", *arguments]
     with subprocess.Popen(
         [*begin, *(f"--ignore={folder}" for folder in ours)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as others:
