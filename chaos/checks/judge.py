@@ -17,6 +17,7 @@ from chaos.checks.recovery import (
     recovered_in_time,
 )
 from chaos.checks.register import STALE, SURVIVE, acknowledged_writes_survive, no_stale_read
+from chaos.checks.revisions import REVISIONS, revisions_in_order
 from chaos.checks.terms import (
     COMMIT,
     ONE_LEADER,
@@ -38,6 +39,7 @@ SAFETY: dict[str, Check] = {
     LOGS: logs_agree,
     SURVIVE: acknowledged_writes_survive,
     STALE: no_stale_read,
+    REVISIONS: revisions_in_order,
 }
 _CODES: dict[Group, int] = {"safety": UNSAFE, "recovery": NOT_RECOVERED, "effect": NOT_EFFECTIVE}
 

@@ -37,7 +37,8 @@ _Page = TypeVar("_Page")
 
 class Reply(msgspec.Struct, frozen=True):
     """What became of a write or read. `value`: what a read saw, 0 where the key does not exist. `code`: the HTTP
-    status, 0 for none. `revision`: the store's, as the node named it for an acknowledged write; 0: it named none."""
+    status, 0 for none. `revision`: the store's, as the node named it for an acknowledged write, or for
+    the write that a read saw; 0: it named none."""
 
     outcome: Outcome
     code: int = 0
@@ -172,7 +173,7 @@ async def put_value(session: aiohttp.ClientSession, url: str, key: str, value: i
             _of_key(url, key), data=str(value).encode(), timeout=timeout, allow_redirects=False
         ) as answer:
             if answer.status == 200:  # said before the body, whose loss takes nothing back
-                return Reply("ok", 200, revision=max(0, number_in(answer.headers.get("ETag", "").strip('"').encode())))
+                return Reply("ok", 200, revision=_revision_of(answer))
             outcome: Outcome = "fail" if 400 <= answer.status < 500 or answer.status in (503, 507) else "unknown"
             return Reply(outcome, answer.status, await _reason(answer))
     except _NOTHING_SENT as error:
@@ -192,9 +193,14 @@ async def get_value(session: aiohttp.ClientSession, url: str, key: str, timeout_
                 return Reply("fail", answer.status, await _reason(answer))
             body = await _bounded(answer)
             value = number_in(body)
-            return Reply("ok", 200, f"the value is {body[:40]!r}" if value == NOT_A_NUMBER else "", value)
+            strange = f"the value is {body[:40]!r}" if value == NOT_A_NUMBER else ""
+            return Reply("ok", 200, strange, value, _revision_of(answer))
     except UNREACHABLE as error:
         return Reply("fail", 0, _said(error))
+
+
+def _revision_of(answer: aiohttp.ClientResponse) -> int:
+    return max(0, number_in(answer.headers.get("ETag", "").strip('"').encode()))
 
 
 def number_in(text: bytes) -> int:

@@ -31,6 +31,7 @@ CHECKS: dict[str, str] = {
     "logs-agree": "All logs agree",
     "acknowledged-writes-survive": "Every acknowledged write is still there",
     "no-stale-read": "No read saw the past",
+    "revisions-in-order": "Revisions rise in the order of the writes",
     "minority-acknowledges-nothing": "A minority acknowledged nothing",
     "recovered-in-time": "Recovered in time",
     "writes-come-back": "Writes came back through every node",

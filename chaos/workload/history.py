@@ -18,7 +18,8 @@ class Op(msgspec.Struct, frozen=True, kw_only=True):
     `via`: the node that it was sent to. A write carries `value` (1, 2, 3, ... for a key, which one client owns); a read
     saw `value`, 0 where the key did not exist. `outcome`: "ok"; "fail": provably nothing happened; "unknown": it may
     have happened, or may still happen. `done_us`: when the answer, or the failure to get one, was there. `code`: the
-    HTTP status, 0 for none. `revision`: the store's, as the node named it for an acknowledged write; 0: it named none.
+    HTTP status, 0 for none. `revision`: the store's, as the node named it for an acknowledged write, or for
+    the write that a read saw; 0: it named none.
     """
 
     client: str

@@ -187,6 +187,7 @@ class Workload:
                 outcome=reply.outcome,
                 code=reply.code,
                 error=reply.error,
+                revision=reply.revision,
             )
         )
         return reply.value if reply.outcome == "ok" else None

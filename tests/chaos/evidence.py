@@ -133,5 +133,6 @@ def writes_and_reads(seconds: float) -> tuple[Op, ...]:
     ops: list[Op] = []
     for number in range(1, int(seconds * 20) + 1):
         at = number / 20 - 0.05
-        ops += [write(number, at, at + 0.01, via=NODES[number % 3]), read(number, at + 0.02, at + 0.03)]
+        two = write(number, at, at + 0.01, via=NODES[number % 3]), read(number, at + 0.02, at + 0.03)
+        ops += [msgspec.structs.replace(op, revision=number + 1) for op in two]
     return tuple(ops)

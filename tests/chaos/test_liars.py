@@ -164,6 +164,14 @@ async def test_honest_nodes_pass(tmp_path: Path, fault: Callable[[], Fault]) -> 
             id="rewrites-the-log",
             marks=SLOWEST,
         ),
+        pytest.param(
+            "repeats_revisions",
+            kill,
+            "revisions-in-order",
+            r"w\d = \d+ has revision \d+ by n\d and revision \d+ by n\d|w\d = \d+ and w\d = \d+ were both given",
+            id="gives-a-revision-twice",
+            marks=SLOWEST,
+        ),
     ],
 )
 async def test_a_lie_is_caught_and_named(

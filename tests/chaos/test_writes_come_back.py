@@ -21,7 +21,8 @@ def clients(until: float, *silences: tuple[str, float, float]) -> tuple[Op, ...]
         for node in NODES:
             refuses = any(node == silent and since <= at < end for silent, since, end in silences)
             outcome = "fail" if refuses else "ok"
-            ops.append(write(number, at, at + 0.01, outcome, key=f"chaos/t/w-{node}", via=node))  # type: ignore[arg-type]
+            op = write(number, at, at + 0.01, outcome, key=f"chaos/t/w-{node}", via=node)  # type: ignore[arg-type]
+            ops.append(msgspec.structs.replace(op, revision=len(ops) + 1))
         ops.append(read(0, at, at + 0.01, key="chaos/t/none"))
     return tuple(ops)
 

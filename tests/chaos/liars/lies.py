@@ -33,6 +33,7 @@ REWRITER = "n2"
 REWRITES_EVERY = 25
 DENIES_EVERY = 7
 LOSES_EVERY = 40
+REPEATS_EVERY = 11
 FORGETS_ENTRIES = 40
 
 
@@ -76,6 +77,24 @@ def loses_writes(_name: str) -> None:
         if asked % LOSES_EVERY == 0:
             return Done(PutResult(asked), asked, 1)
         return await honest(self, write, timeout_us, session, sequence)
+
+    _put_in(handle.Handle, propose)
+
+
+def repeats_revisions(_name: str) -> None:
+    """Every node names the revision of the write before for some writes, which were done."""
+    honest, last = handle.Handle.propose, 0
+
+    async def propose(
+        self: handle.Handle, write: bytes, timeout_us: int | None, session: int = 0, sequence: int = 0
+    ) -> Outcome:
+        nonlocal last
+        outcome = await honest(self, write, timeout_us, session, sequence)
+        if isinstance(outcome, Done) and isinstance(outcome.result, PutResult):
+            told, last = last, outcome.result.revision
+            if told and outcome.index % REPEATS_EVERY == 0:
+                return msgspec.structs.replace(outcome, result=msgspec.structs.replace(outcome.result, revision=told))
+        return outcome
 
     _put_in(handle.Handle, propose)
 
@@ -188,6 +207,7 @@ LIES: dict[str, Callable[[str], None]] = {
         acks_early,
         denies_writes,
         loses_writes,
+        repeats_revisions,
         is_wedged,
         forgets_entries,
         stale_reads,
