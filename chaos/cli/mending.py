@@ -12,7 +12,7 @@ from chaos.cli import show, stdout
 from chaos.cli.execute import Interrupted, Progress, execute, print_json
 from chaos.cli.options import Common, with_common
 from chaos.clock import Clock
-from chaos.errors import UNSAFE, Usage
+from chaos.errors import NOT_RECOVERED, PASSED, UNSAFE, Usage
 from chaos.guard import describe
 from chaos.observe.nodeapi import new_session
 from chaos.report import html
@@ -37,7 +37,8 @@ def _heal(
 
     It reads the undo journals of the runs in --out, and looks at the cluster
     itself. Healing twice is harmless. Exit code 2 where something could not be
-    taken back.
+    taken back, or where the cluster shows what runs left whose journals are not
+    here, or cannot be read.
 
     [bold]Examples[/bold]
       raft-chaos heal
@@ -64,7 +65,7 @@ async def _do_heal(common: Common, target: Target, everything: bool) -> int:
     if common.json:
         healing.raise_unless_healed(healed, common.again("heal --all"))
         print_json({"target": target.title, **msgspec.to_builtins(healed)})
-        return 0
+        return NOT_RECOVERED if healed.left else PASSED
     for note in healed.notes:
         show.print_rich(f"[yellow]note[/yellow]: {note}")
     healing.raise_unless_healed(healed, common.again("heal --all"))
@@ -72,11 +73,12 @@ async def _do_heal(common: Common, target: Target, everything: bool) -> int:
         print(
             f"Of other runs there is still: {'; '.join(healed.left)}. Take it back with {common.again('heal --all')}."
         )
-    elif healed.undone:
+        return NOT_RECOVERED
+    if healed.undone:
         print(f"Healed: took back {healing.acts(len(healed.undone))} in {target.title}.")
     else:
         print(f"Nothing to heal: no run left anything behind in {target.title}.")
-    return 0
+    return PASSED
 
 
 def _show_found(common: Common, target: Target, found: healing.Found) -> None:

@@ -224,12 +224,21 @@ def test_without_any_journal_the_cluster_itself_shows_what_is_left(tool: Tool) -
         run.until_says("as predicted")
         run.popen.kill()
         run.ends()
-    tool.runs = tool.runs.parent / "elsewhere"
+    here, tool.runs = tool.runs, tool.runs.parent / "elsewhere"
     said = tool("heal")
-    assert said.code == PASSED
+    assert said.code == NOT_RECOVERED, "something is still in force"
     assert "Of other runs there is still: start n" in said.out
     assert "heal --all" in said.out
+    assert tool("heal", "-o", "json").code == NOT_RECOVERED
+    tool.runs = here
+    (undo,) = [path for path in here.glob("*/undo.json") if not path.parent.is_symlink()]
+    undo.write_bytes(b"garbage\n" + undo.read_bytes().partition(b"\n")[2])
+    said = tool("heal")
+    assert said.code == NOT_RECOVERED
+    assert "is not an undo journal" in said.out
+    assert "Of other runs there is still: start n" in said.out
     assert "started" in tool("heal", "--all").out
+    assert tool("heal").code == PASSED
     tool.until_healthy()
 
 
