@@ -6,6 +6,7 @@ Why it exists: a run, and a kept run that is judged again, must come to the same
 
 from collections.abc import Callable, Sequence
 
+from chaos.checks.aim import AIM, kills, the_leader_was_hit
 from chaos.checks.logs import LOGS, logs_agree
 from chaos.checks.minority import MINORITY, minority_acknowledges_nothing, partitions
 from chaos.checks.recovery import (
@@ -45,7 +46,8 @@ _CODES: dict[Group, int] = {"safety": UNSAFE, "recovery": NOT_RECOVERED, "effect
 
 
 def judge(evidence: Evidence, gap_limit_us: int | None = None) -> tuple[Verdict, ...]:
-    """Every check that applies: the one about minorities only where nodes were separated."""
+    """Every check that applies: the one about minorities only where nodes were separated, the one about the leader
+    only where one was killed."""
     verdicts = [_safely(name, "safety", check, evidence) for name, check in SAFETY.items()]
     if partitions(evidence.faults):
         verdicts.append(_safely(MINORITY, "safety", minority_acknowledges_nothing, evidence))
@@ -54,6 +56,8 @@ def judge(evidence: Evidence, gap_limit_us: int | None = None) -> tuple[Verdict,
         verdicts.append(_safely(BACK, "recovery", writes_come_back, evidence))
     verdicts.append(_safely(GAP, "recovery", lambda given: longest_write_gap(given, gap_limit_us), evidence))
     verdicts.append(_safely(ENOUGH, "effect", enough_writes, evidence))
+    if kills(evidence):
+        verdicts.append(_safely(AIM, "effect", the_leader_was_hit, evidence))
     return tuple(verdicts)
 
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from chaos.checks.lives import forgotten_entries, forgotten_terms
 from chaos.checks.verdict import Evidence, Verdict
-from chaos.checks.words import of_view, proof, seconds
+from chaos.checks.words import of_event, of_view, proof, seconds
 from chaos.model import Event, View
 
 ONE_LEADER, TERMS, COMMIT = "one-leader-a-term", "terms-never-go-back", "commit-never-goes-back"
@@ -35,9 +35,9 @@ def one_leader_a_term(evidence: Evidence) -> Verdict:
     for event in evidence.events:
         leader = _leader_of(event)
         if leader:
-            claims[event.term].setdefault(leader, _of_event(event))
+            claims[event.term].setdefault(leader, of_event(event))
         if leader == event.node and event.kind != "leader":
-            lives[event.term, leader].setdefault(event.boot, _of_event(event))
+            lives[event.term, leader].setdefault(event.boot, of_event(event))
     double = {term: leaders for term, leaders in sorted(claims.items()) if len(leaders) > 1}
     if double:
         term, leaders = next(iter(double.items()))
@@ -84,10 +84,10 @@ def terms_never_go_back(evidence: Evidence) -> Verdict:
                 highest = view
     for before, after in _falling(evidence.events):
         sentences.append(f"{after.node} was in term {before.term} and then in term {after.term}")
-        lines += [_of_event(before), _of_event(after)]
+        lines += [of_event(before), of_event(after)]
     for kept, told in forgotten_terms(evidence, stored):
         sentences.append(f"{kept.name} was in term {kept.term}, started again, and began in term {told.term}")
-        lines += [of_view(kept), _of_event(told)]
+        lines += [of_view(kept), of_event(told)]
     unseen = _unseen(evidence) or _silent(evidence)
     if unseen and not sentences:
         return Verdict(TERMS, "safety", "unknown", f"Whether a term went back is unknown: {unseen}.")
@@ -124,7 +124,7 @@ def commit_never_goes_back(evidence: Evidence) -> Verdict:
     for most, told in forgotten_entries(evidence):
         end = told.detail.get("hint")
         sentences.append(f"{most.name} had applied entry {most.applied}, started again, and its log ended at {end}")
-        lines += [of_view(most), _of_event(told)]
+        lines += [of_view(most), of_event(told)]
     return _verdict(COMMIT, sentences, lines, evidence, "No node's commit index went back")
 
 
@@ -198,13 +198,8 @@ def _votes(events: tuple[Event, ...]) -> dict[tuple[int, str, str], dict[str, st
         voted = event.kind == "vote" and event.detail.get("granted") is True
         candidate = str(event.detail.get("candidate", "")) if voted else event.node if event.kind == "election" else ""
         if candidate and event.boot:
-            found[event.term, event.node, event.boot].setdefault(candidate, _of_event(event))
+            found[event.term, event.node, event.boot].setdefault(candidate, of_event(event))
     return found
-
-
-def _of_event(event: Event) -> str:
-    detail = ", ".join(f"{name} {value}" for name, value in event.detail.items())
-    return f"{seconds(event.at_us)}: {event.node} told of {event.kind!r} in term {event.term} ({detail})"
 
 
 def _verdict(check: str, sentences: list[str], lines: list[str], evidence: Evidence, good: str) -> Verdict:

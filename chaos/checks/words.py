@@ -3,7 +3,7 @@
 Why it exists: a verdict is believed when it shows what contradicts each other. It must not judge.
 """
 
-from chaos.model import View
+from chaos.model import Event, View
 from chaos.workload.history import Op
 
 PROOF_LINES_MAX = 12
@@ -27,6 +27,12 @@ def of_op(op: Op) -> str:
         f"{seconds(op.sent_us)} to {seconds(op.done_us)}: {did} via {op.via}, {op.outcome} {op.code or ''}".rstrip()
         + why
     )
+
+
+def of_event(event: Event) -> str:
+    """One event of a node."""
+    detail = ", ".join(f"{name} {value}" for name, value in event.detail.items())
+    return f"{seconds(event.at_us)}: {event.node} told of {event.kind!r} in term {event.term} ({detail})"
 
 
 def of_view(view: View) -> str:

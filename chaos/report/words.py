@@ -37,6 +37,7 @@ CHECKS: dict[str, str] = {
     "writes-come-back": "Writes came back through every node",
     "longest-write-gap": "Longest time without a write",
     "enough-writes": "Enough writes to tell",
+    "the-leader-was-hit": "Whoever was killed led until then",
 }
 GROUPS = {"safety": "Safety", "recovery": "Recovery", "effect": "Worth of the run"}
 MARKS = {"pass": ("✓", "passed"), "fail": ("✗", "failed"), "unknown": ("?", "unknown")}

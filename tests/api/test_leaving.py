@@ -8,6 +8,7 @@ from tests.api.double import client_of, serving
 from tests.api.leaving import complaints, leave_everywhere
 
 
+@pytest.mark.slowest
 async def test_clients_of_every_route_leave_at_any_moment_and_nothing_is_logged(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -183,6 +183,7 @@ class Killed(BaseException):
     """As kill -9: nobody expects it."""
 
 
+@pytest.mark.slowest
 def test_broken_off_at_any_step_it_is_not_begun_or_is_finished_by_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -96,6 +96,7 @@ def test_what_a_new_file_system_holds_is_no_content(tmp_path: Path) -> None:
     assert opened(tmp_path / "n1", "n1").store.revision == 9
 
 
+@pytest.mark.slowest
 def test_no_byte_of_a_backup_may_be_wrong_or_missing(tmp_path: Path) -> None:
     """In steps of 7, which meet every kind of record."""
     whole = backup_file(tmp_path / "b.snap", *puts(4)).read_bytes()

@@ -98,6 +98,7 @@ async def test_nodes_that_forget_sessions_are_noticed_by_it(tmp_path: Path) -> N
         assert await write_with_losses(cluster, 20) == 30
 
 
+@pytest.mark.slowest
 @pytest.mark.usefixtures("many_snapshots")
 async def test_a_leader_that_is_killed_between_doing_and_answering_leaves_the_write_done_once(tmp_path: Path) -> None:
     """The new leader knows what the old one answered."""

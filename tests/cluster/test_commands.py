@@ -96,6 +96,7 @@ async def cluster(standing: Path) -> AsyncIterator[Cluster]:
         yield cluster
 
 
+@pytest.mark.slowest
 async def test_elections_on_request_and_what_shows(cluster: Cluster) -> None:
     """One cluster, one command after another: none of them needs faults."""
     leader, target, other = await followers(cluster)

@@ -37,6 +37,7 @@ async def test_killing_the_leader_again_and_again_under_load_loses_nothing(tmp_p
         assert not terms.fallen
 
 
+@pytest.mark.slowest
 async def test_a_paused_leader_never_answers_with_an_old_value(tmp_path: Path) -> None:
     async with running_cluster(tmp_path, 3) as cluster:
         paused = await cluster.leader()
@@ -71,6 +72,7 @@ async def test_killing_all_nodes_at_once_under_load_loses_nothing(tmp_path: Path
         assert not terms.fallen
 
 
+@pytest.mark.slowest
 async def test_a_minority_refuses_writes_and_reads_but_serves_stale_ones(tmp_path: Path) -> None:
     async with running_cluster(tmp_path) as cluster:
         leader = await cluster.leader()

@@ -84,6 +84,7 @@ def test_a_disk_that_is_full_at_the_start_is_refused_with_one_sentence(small_dis
     assert [path.name for path in (small_disk / "n1").iterdir() if path.name != "lock"] == []
 
 
+@pytest.mark.slowest
 def test_a_disk_that_fills_up_stops_the_node_and_loses_nothing(small_disk: Path) -> None:
     acknowledged, said, code = _write_until_it_stops(small_disk)
     assert code == 3, said

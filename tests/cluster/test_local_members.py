@@ -34,6 +34,7 @@ async def voters(cluster: Cluster, node: str) -> list[str]:
     return [row["name"] for row in body["voters"]]
 
 
+@pytest.mark.slowest
 async def test_a_local_cluster_grows_loses_its_leader_and_goes_on_as_it_is(tmp_path: Path) -> None:
     async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 2, pause_s=0.05) as load:
         await load.more_acknowledged(50)

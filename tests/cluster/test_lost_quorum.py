@@ -47,6 +47,7 @@ async def write(cluster: Cluster, name: str, key: str) -> int:
         return 0
 
 
+@pytest.mark.slowest
 async def test_two_survivors_of_five_go_on_with_all_that_they_have_and_three_new_disks_are_let_in(
     tmp_path: Path,
 ) -> None:

@@ -160,6 +160,7 @@ async def test_a_lost_disk_heals_although_the_leader_is_none_of_those_that_it_as
         await load.more_acknowledged(20)
 
 
+@pytest.mark.slowest
 async def test_one_that_moved_to_another_port_is_followed_once_the_members_are_told(tmp_path: Path) -> None:
     async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 2) as load:
         async with fourth(cluster, "before.log"):

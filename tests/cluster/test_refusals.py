@@ -132,6 +132,7 @@ async def test_a_port_in_use_is_one_sentence(cluster: Cluster, tmp_path: Path) -
     assert "Traceback" not in said
 
 
+@pytest.mark.slowest
 async def test_a_log_that_fills_refuses_writes_until_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

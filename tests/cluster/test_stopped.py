@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from tests.api.leaving import RESET
 from tests.cluster.harness import Cluster, running_cluster
@@ -41,6 +42,7 @@ async def linked(cluster: Cluster, name: str) -> bool:
     return len(statuses) == len(cluster.nodes) and all(others)
 
 
+@pytest.mark.slowest
 async def test_a_stopped_node_logs_no_traceback_of_those_who_left_meanwhile(tmp_path: Path) -> None:
     """An open page, requests that wait, and peers that dial: all of them have gone when the node goes on."""
     async with running_cluster(tmp_path, 3, "--monitor-port", "0") as cluster:

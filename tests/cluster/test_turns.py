@@ -78,6 +78,7 @@ async def read(port: int) -> int:
     return sum(reader.answers for reader in readers)
 
 
+@pytest.mark.slowest
 def test_hundreds_of_stale_readers_cost_no_leader(tmp_path: Path) -> None:
     with bare_nodes(tmp_path, 3, "--leave-wait-ms", "0") as nodes:
         leader = nodes.leader()

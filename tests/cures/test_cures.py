@@ -108,7 +108,7 @@ def spoil(cluster: LocalCluster, name: str) -> None:
     segment.write_bytes(content)
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 @follows("MEMBER_LOST")
 def test_a_damaged_node_returns_as_a_new_member_on_an_empty_folder(tmp_path: Path) -> None:
     with local_cluster(tmp_path) as cluster:

@@ -92,6 +92,7 @@ def test_a_cluster_that_nobody_could_ever_read_is_not_started(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slowest
 def test_a_cluster_goes_on_where_its_output_is_full_and_says_so_at_its_end(tmp_path: Path) -> None:
     port = free_base_port(3)
     flags = ["--nodes", "3", "--base-port", str(port), "--data-dir", str(tmp_path / "data"), "--no-monitor"]
@@ -122,6 +123,7 @@ def test_a_node_serves_whatever_its_standard_error_is(tmp_path: Path, redirected
             assert os.readlink(f"/proc/{pid}/fd/2") == "/dev/null"
 
 
+@pytest.mark.slowest
 def test_a_node_may_live_in_a_folder_whose_name_is_not_utf8(tmp_path: Path) -> None:
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + NOT_UTF8))
     port = free_base_port(1)
@@ -137,6 +139,7 @@ def test_a_node_may_live_in_a_folder_whose_name_is_not_utf8(tmp_path: Path) -> N
     assert (ran.returncode, ran.stderr) == (0, ""), ran
 
 
+@pytest.mark.slowest
 def test_a_cluster_in_such_a_folder_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     folder = os.fsencode(tmp_path) + b"/" + NOT_UTF8
     os.mkdir(folder)

@@ -1309,8 +1309,8 @@ MUTATIONS = (
     Mutation(
         "believe any word that it was removed",
         "state.py",
-        "return self.told_out > self.log.configuration_position",
-        "return self.told_out > (0, 0)",
+        "return bool(self.told_out[1]) and self.told_out > self.log.configuration_position",
+        "return bool(self.told_out[1])",
     ),
     Mutation(
         "a later index is later, whatever its term",

@@ -109,7 +109,7 @@ def test_what_is_left_of_a_cluster_goes_on_with_all_that_it_knew_and_old_disks_d
 @pytest.mark.parametrize(
     ("seed", "kind"),
     [
-        (2, "world"),
+        pytest.param(2, "world", marks=SLOWEST),
         (7, "members"),
         pytest.param(11, "world", marks=SLOWEST),
         pytest.param(3, "births", marks=SLOWEST),

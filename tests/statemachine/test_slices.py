@@ -91,7 +91,7 @@ def test_slices_and_who_waits_change_neither_state_nor_results(
     assert (sliced.revision, sliced.key_count) == (at_once.revision, at_once.key_count)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.one_of(writes, many_puts_at_once), max_size=12), slices)
 def test_between_slices_every_reader_sees_what_was_before_the_unfinished_entry(
     script: list[StoreWrite], works: list[int]
@@ -111,7 +111,7 @@ def test_between_slices_every_reader_sees_what_was_before_the_unfinished_entry(
             compare_everything_readable(store, model)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(scripts, st.lists(st.one_of(writes, nested()), max_size=6), st.lists(ranges, min_size=1, max_size=4), slices)
 def test_a_read_in_slices_sees_the_revision_at_which_it_began_whatever_is_applied_meanwhile(
     before: list[StoreWrite], meanwhile: list[StoreWrite], wanted: list[Range], works: list[int]

@@ -76,6 +76,7 @@ def test_who_joins_is_no_seed_of_its_own_and_the_others_are(tmp_path: Path) -> N
     assert seeds(entries[0]) == ["n1", "n2", "n3", "n4"]
 
 
+@pytest.mark.slowest
 def test_who_joined_or_left_is_there_or_not_at_the_next_start(cluster: Cluster) -> None:
     cluster.start().until_table()
     added = order(cluster, "add")
@@ -107,6 +108,7 @@ def test_who_joined_or_left_is_there_or_not_at_the_next_start(cluster: Cluster) 
     assert cluster.file["nodes"][3]["url"] == f"http://127.0.0.1:{port}"
 
 
+@pytest.mark.slowest
 def test_a_member_is_not_ended_and_neither_is_anybody_while_nobody_leads(cluster: Cluster) -> None:
     cluster.start().until_table()
     refused = order(cluster, "retire", "n2")

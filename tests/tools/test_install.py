@@ -174,7 +174,7 @@ def test_the_command_that_raft_chaos_names_brings_what_is_missing(
     assert has(project, "helpful")
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_one_that_is_broken_off_leaves_nothing_that_counts_as_done_and_the_next_begins_anew(
     project: Path, held: subprocess.Popen[str]
 ) -> None:
