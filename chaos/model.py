@@ -88,6 +88,13 @@ class Lost(msgspec.Struct, frozen=True):
     to_us: int
 
 
+class Pause(msgspec.Struct, frozen=True):
+    """The tool itself stood still: what it did not see in this time says nothing of the cluster."""
+
+    from_us: int
+    to_us: int
+
+
 class LogLine(msgspec.Struct, frozen=True):
     """One entry of a node's log as `/log` shows it; `checksum` stands for its bytes."""
 

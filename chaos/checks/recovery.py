@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from chaos.checks.minority import majority_of, partitions
 from chaos.checks.verdict import Evidence, Verdict
+from chaos.checks.waits import of_which_paused, within
 from chaos.checks.words import seconds
 from chaos.model import FaultSpan
 from chaos.workload.history import Op
@@ -53,17 +54,20 @@ def recovered_in_time(evidence: Evidence) -> Verdict:
         died = since_us > ended_us
         apart = f" after the process ran again, which took {seconds(since_us - ended_us)}" if died else ""
         if whole_us is None:
-            late = evidence.ended_us - since_us >= limit_us
+            late = within(evidence, since_us, evidence.ended_us + 1, limit_us) == "fail"
             said = f"{fault.title}: not whole {seconds(max(0, evidence.ended_us - since_us))}{apart or ' later'}"
-            (failed if late else unknown).append(said)
+            (failed if late else unknown).append(said + of_which_paused(evidence, since_us, evidence.ended_us))
             continue
         took_us = max(0, whole_us - since_us)
         said = f"{fault.title}: whole {'' if apart else 'after '}{seconds(took_us)}{apart}"
         gap = None if fault.groups else _gap(evidence.history, ended_us, min(whole_us, clients_ended_us(evidence)))
-        if took_us > limit_us:
-            failed.append(said)
-        elif gap is not None and gap[1] - gap[0] > limit_us:
-            failed.append(f"{fault.title}: nobody could write for {seconds(gap[1] - gap[0])}")
+        took = within(evidence, since_us, whole_us, limit_us)
+        silence = "pass" if gap is None else within(evidence, *gap, limit_us)
+        if took != "pass":
+            (failed if took == "fail" else unknown).append(said + of_which_paused(evidence, since_us, whole_us))
+        elif gap is not None and silence != "pass":
+            said = f"{fault.title}: nobody could write for {seconds(gap[1] - gap[0])}{of_which_paused(evidence, *gap)}"
+            (failed if silence == "fail" else unknown).append(said)
         else:
             told.append(said)
     limit = f" (limit {seconds(limit_us)})"
@@ -82,9 +86,10 @@ def longest_write_gap(evidence: Evidence, limit_us: int | None = None) -> Verdic
     if gap is None:
         return Verdict(GAP, "recovery", "unknown", "No writes after the first fault, so there is no gap between two.")
     said = f"The longest time without an acknowledged write was {seconds(gap[1] - gap[0])}, from {seconds(gap[0])} on"
+    said += of_which_paused(evidence, *gap)
     proof = tuple(_majority_gap(evidence, fault) for fault in partitions(evidence.faults))
-    if limit_us is not None and gap[1] - gap[0] > limit_us:
-        return Verdict(GAP, "recovery", "fail", f"{said} (limit {seconds(limit_us)}).", proof)
+    if limit_us is not None and (outcome := within(evidence, *gap, limit_us)) != "pass":
+        return Verdict(GAP, "recovery", outcome, f"{said} (limit {seconds(limit_us)}).", proof)
     return Verdict(GAP, "recovery", "pass", f"{said}.", proof)
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from chaos.model import Event, FaultSpan, LogLine, Lost, View
+from chaos.model import Event, FaultSpan, LogLine, Lost, Pause, View
 from chaos.workload.history import Op, PastRead
 
 Group = Literal["safety", "recovery", "effect"]
@@ -23,7 +23,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     `final_versions`: by key, how often it was written, read with `final`; empty: unknown. `past`: by key, what it held
     at the revisions of its acknowledged writes, read last; what could not be read is left out. `uncertainty_us`: by
     node, how far the times of its events may be off. `lost`: events that could not be kept; `views_dropped`: samples
-    that showed nothing new and were thinned out."""
+    that showed nothing new and were thinned out. `pauses`: when the tool itself stood still."""
 
     voters: tuple[str, ...]
     history: tuple[Op, ...]
@@ -41,6 +41,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     uncertainty_us: Mapping[str, int] = {}
     lost: tuple[Lost, ...] = ()
     views_dropped: int = 0
+    pauses: tuple[Pause, ...] = ()
 
 
 class Verdict(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from chaos.checks.minority import majority_of, partitions
 from chaos.checks.recovery import back_us, clients_ended_us
 from chaos.checks.verdict import Evidence, Outcome, Verdict
+from chaos.checks.waits import of_which_paused, paused_us, within
 from chaos.checks.words import seconds
 from chaos.model import FaultSpan
 from chaos.workload.history import Op
@@ -58,17 +59,17 @@ def _afterwards(evidence: Evidence, fault: FaultSpan, until_us: int) -> Iterable
     for node in evidence.voters:
         writes = [op for op in evidence.history if op.kind == "write" and op.via == node and op.sent_us >= since_us]
         done_us = min((op.done_us for op in writes if op.outcome == "ok"), default=None)
-        waited_us = max(0, until_us - since_us)
-        if done_us is not None and done_us - since_us <= evidence.recovery_limit_us:
+        end_us = max(since_us, until_us) if done_us is None else done_us
+        outcome = within(evidence, since_us, end_us, evidence.recovery_limit_us)
+        waited = seconds(end_us - since_us) + of_which_paused(evidence, since_us, end_us)
+        if done_us is not None and outcome == "pass":
             took[node] = done_us - since_us
         elif done_us is not None:
-            found.append(
-                ("fail", f"{fault.title}: {node} acknowledged a write only after {seconds(done_us - since_us)}")
-            )
-        elif waited_us > evidence.recovery_limit_us and writes:
-            found.append(("fail", f"{fault.title}: {node} acknowledged none of {_of(writes)} in {seconds(waited_us)}"))
+            found.append((outcome, f"{fault.title}: {node} acknowledged a write only after {waited}"))
+        elif outcome == "fail" and writes:
+            found.append(("fail", f"{fault.title}: {node} acknowledged none of {_of(writes)} in {waited}"))
         else:
-            said = f"{node} acknowledged none of {_of(writes)} in the {seconds(waited_us)} that clients went on"
+            said = f"{node} acknowledged none of {_of(writes)} in the {waited} that clients went on"
             found.append(("unknown", f"{fault.title}: {said}"))
     if took:
         last = max(took, key=lambda node: took[node])
@@ -95,7 +96,8 @@ def _meanwhile(evidence: Evidence, fault: FaultSpan) -> Iterable[Finding]:
         return []  # how long it took is told by the longest gap
     none = f"the majority ({side}) acknowledged none of {_of(writes)}"
     said = f"{fault.title}: {none} in {seconds(held_us)} of the cut"
-    long_enough = held_us >= min(MAJORITY_US_MAX, evidence.recovery_limit_us)
+    paused = paused_us(evidence, fault.effective_us, min(ends))
+    long_enough = held_us - paused >= min(MAJORITY_US_MAX, evidence.recovery_limit_us)
     return [("fail" if long_enough and writes else "unknown", said)]
 
 

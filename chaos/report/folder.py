@@ -24,7 +24,7 @@ import msgspec
 
 from chaos.checks.verdict import Evidence
 from chaos.errors import ChaosError, Usage
-from chaos.model import Event, LogLine, Lost, View
+from chaos.model import Event, LogLine, Lost, Pause, View
 from chaos.report.record import VERSION, Kept, RunRecord
 from chaos.workload.history import Op, PastRead
 
@@ -53,6 +53,7 @@ class _Rest(msgspec.Struct, kw_only=True):
     event_boot: tuple[str, ...] = ()
     lost: tuple[Lost, ...] = ()
     views_dropped: int = 0
+    pauses: tuple[Pause, ...] = ()
     history_lines: int | None = None
     views_lines: int | None = None
 
@@ -92,6 +93,7 @@ class RunFolder:
             event_boot=tuple(event.boot for event in evidence.events),
             lost=evidence.lost,
             views_dropped=evidence.views_dropped,
+            pauses=evidence.pauses,
             history_lines=len(evidence.history),
             views_lines=len(evidence.views),
         )
@@ -140,6 +142,7 @@ def load_run(path: Path) -> Kept:
         past=rest.past,
         lost=rest.lost,
         views_dropped=rest.views_dropped,
+        pauses=rest.pauses,
         uncertainty_us={node: off for node, off in record.uncertainty_us.items() if off is not None},
         faults=record.faults,
         recovered_us=record.recovered_us,

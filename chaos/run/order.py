@@ -136,7 +136,7 @@ class _Run:
             for number, fault in enumerate(self.faults):
                 if number:
                     await self.stop.while_working(asyncio.sleep(self.options.every_s))
-                await self.stop.while_working(self._guard_again(fault, scene, first=not number))
+                await self.stop.while_working(self._guard_again(fault, scene, recording, first=not number))
                 after = await self._one(fault, scene, journal, recording)
             await self.stop.while_working(asyncio.sleep(self.options.after_s))
         except Refused as error:  # it says that nothing was changed
@@ -151,9 +151,19 @@ class _Run:
             await asyncio.gather(full, return_exceptions=True)
         return situate(self.target.nodes, scene.fresh()) if self.trouble else after
 
-    async def _guard_again(self, fault: Fault, scene: Scene, first: bool) -> None:
+    async def _until_whole(self, scene: Scene, recording: Recording) -> tuple[int | None, Situation]:
+        """See `until_whole`. What this tool stood still meanwhile is given back: nobody watched then."""
+        left_s = self.options.recovery_limit_s
+        while True:
+            began_us = self.clock.now_us()
+            whole_us, now = await until_whole(scene, left_s)
+            left_s = recording.pauses.seconds_since(began_us)
+            if whole_us is not None or not left_s:
+                return whole_us, now
+
+    async def _guard_again(self, fault: Fault, scene: Scene, recording: Recording, first: bool) -> None:
         """A node may have fallen by itself since anybody looked: in the baseline, or in the pause between faults."""
-        whole_us, now = await until_whole(scene, self.options.recovery_limit_s)
+        whole_us, now = await self._until_whole(scene, recording)
         if whole_us is not None:
             now = await look(self.target, scene.session, self.clock)  # samples may be older than a fall
         elif not first:
@@ -179,7 +189,7 @@ class _Run:
             if why := await take_back(fault, scene, journal):
                 self.unhealed = f"{why}. Run: {self.options.heal_command}"
                 self.say(self.unhealed)
-            self.recovered_us[-1], after = await until_whole(scene, self.options.recovery_limit_s)
+            self.recovered_us[-1], after = await self._until_whole(scene, recording)
             if self.recovered_us[-1] is None:
                 self.say(f"not whole again after {self.options.recovery_limit_s:g} s")
             else:
@@ -200,7 +210,11 @@ class _Run:
         """Nodes that say they are well and acknowledge nothing are not well."""
         limit_s = self.options.recovery_limit_s
         asked = [node for node in self.target.nodes if node in now.voters]
-        silent = await recording.workload.until_written(asked, whole_us, limit_s)
+        left_s, silent = limit_s, asked
+        while silent and left_s:
+            began_us = self.clock.now_us()
+            silent = await recording.workload.until_written(silent, whole_us, left_s)
+            left_s = recording.pauses.seconds_since(began_us)
         if silent and not recording.workload.full:
             raise NotRecovered(
                 f"{guard.capital(self.target.title)} was whole after {fault.span.title}, as its nodes say, and "

@@ -16,6 +16,7 @@ from chaos.clock import Clock
 from chaos.errors import ChaosError, NotEffective
 from chaos.model import FaultSpan, LogLine
 from chaos.observe.nodeapi import fetch_log
+from chaos.observe.pauses import Pauses
 from chaos.observe.sampler import Sampler
 from chaos.observe.traces import Traces
 from chaos.situation import Situation
@@ -38,6 +39,7 @@ class Recording:
         self, target: Target, session: aiohttp.ClientSession, clock: Clock, rng: random.Random, run: str
     ) -> None:
         self.sampler = Sampler(target, session, clock)
+        self.pauses = Pauses(clock)
         self.traces = Traces(target, session, clock)
         self.workload = Workload(target, session, clock, rng, run=run)
         self.notes: list[str] = []
@@ -47,6 +49,7 @@ class Recording:
 
     def start(self) -> None:
         """Begin to record."""
+        self.pauses.start()
         self.sampler.start()
         self.traces.start()
         self.workload.start()
@@ -100,8 +103,15 @@ class Recording:
         await self.workload.stop()
         await self.traces.stop()
         await self.sampler.stop()
+        await self.pauses.stop()
         if self.traces.lost:
             self.notes.append(f"{self.traces.lost} events of the nodes were lost; elections may be missing.")
+        stood_still = sum(pause.to_us - pause.from_us for pause in self.pauses.found) / 1e6
+        if stood_still:
+            times = f"{len(self.pauses.found)} time{'s' if len(self.pauses.found) > 1 else ''}"
+            self.notes.append(
+                f"This tool itself stood still {times}, {stood_still:.1f} s in all: that decides nothing."
+            )
         if self.workload.full:
             self.notes.append(self.workload.full)
 
@@ -131,4 +141,5 @@ class Recording:
             uncertainty_us=dict(self.traces.uncertainty_us),
             lost=tuple(self.traces.gaps),
             views_dropped=self.sampler.dropped,
+            pauses=tuple(self.pauses.found),
         )

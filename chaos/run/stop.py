@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 from chaos.errors import INTERRUPTED, ChaosError
 
 T = TypeVar("T")
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+STOPPERS = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+"""They would have this process stand still, with whatever it has broken."""
 
 
 class Stopped(ChaosError):
@@ -52,6 +54,10 @@ class Stop:
         else:
             self._say(f"{name}: the run ends here; taking back what was done")
 
+    def on_stopper(self, name: str) -> None:
+        """Somebody wants this process to stand still, as with Ctrl-Z."""
+        self._say(f"{name} is not obeyed while a run goes on: nobody would take back what it broke. Ctrl-C ends it")
+
     async def while_working(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`; raises Stopped, the work cancelled or never begun, as soon as the end is requested."""
         reason = self.reason
@@ -76,12 +82,14 @@ class Stop:
 
 @contextlib.contextmanager
 def handling_signals(stop: Stop) -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP (the terminal went away) end the work, where this thread can take them."""
+    """SIGINT, SIGTERM, SIGQUIT and SIGHUP (the terminal went away) end the work, where this thread can take them; what
+    would have it stand still is answered and not obeyed."""
     loop = asyncio.get_running_loop()
     taken = []
-    for number in SIGNALS:
+    answers = [*((number, stop.on_signal) for number in SIGNALS), *((number, stop.on_stopper) for number in STOPPERS)]
+    for number, answer in answers:
         with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):
-            loop.add_signal_handler(number, stop.on_signal, number.name)
+            loop.add_signal_handler(number, answer, number.name)
             taken.append(number)
     try:
         yield

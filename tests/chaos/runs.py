@@ -103,8 +103,11 @@ class Recording:
     def __init__(self, silent: list[str]) -> None:
         self.silent = silent
         self.notes: list[str] = []
-        self.sampler = self.workload = self
+        self.sampler = self.workload = self.pauses = self
         self.full = ""
+
+    def seconds_since(self, _: int) -> float:
+        return 0.0
 
     async def until_written(self, nodes: Collection[str], since_us: int, limit_s: float) -> list[str]:
         return [node for node in nodes if node in self.silent]

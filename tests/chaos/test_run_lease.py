@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from typing import cast
 
 import pytest
@@ -89,3 +90,30 @@ async def test_nobody_is_kept_out_by_a_run_that_was_refused() -> None:
     with pytest.raises(Refused):
         async with locked(cast(Target, door), "r1", Stop(print)):
             raise AssertionError
+
+
+async def test_a_lock_that_is_still_ours_after_this_process_stood_still_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As after Ctrl-Z or a laptop's lid: the timer of the end is due before anybody could renew anything."""
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 0.6)
+    monkeypatch.setattr(lease, "LATE_SECONDS", 0.2)
+    door, stop = Door(None), Stop(print)
+    async with locked(cast(Target, door), "r1", stop):
+        await asyncio.sleep(0.05)
+        time.sleep(1.5)  # noqa: ASYNC251 - the loop is to stand still
+        await asyncio.sleep(0.4)
+        assert stop.reason is None
+        assert len(door.asked) > 1
+
+
+async def test_a_lock_that_another_took_while_this_process_stood_still_ends_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 0.6)
+    monkeypatch.setattr(lease, "LATE_SECONDS", 0.2)
+    door, stop = Door(None, Refused("Run r2 works on it.")), Stop(print)
+    async with locked(cast(Target, door), "r1", stop):
+        time.sleep(1.5)  # noqa: ASYNC251 - the loop is to stand still
+        with pytest.raises(Stopped, match="was lost, so it ends: Run r2"):
+            await stop.while_working(asyncio.sleep(10))

@@ -44,6 +44,25 @@ async def test_a_signal_cancels_the_work_and_a_second_one_is_answered() -> None:
     assert "healing is under way" in said[1]
 
 
+async def test_a_quit_ends_the_work_and_what_would_have_it_stand_still_is_answered_alone() -> None:
+    said: list[str] = []
+    stop = Stop(said.append)
+    with handling_signals(stop):
+        for number in (signal.SIGTSTP, signal.SIGTTOU):
+            os.kill(os.getpid(), number)
+        while len(said) < 2:  # noqa: ASYNC110 - a signal's handler runs when the loop gets to it
+            await asyncio.sleep(0)
+        assert stop.reason is None
+        os.kill(os.getpid(), signal.SIGQUIT)
+        with pytest.raises(Stopped, match="interrupted by SIGQUIT") as ended:
+            await stop.while_working(asyncio.sleep(60))
+    assert ended.value.code == INTERRUPTED
+    assert said[0] == (
+        "SIGTSTP is not obeyed while a run goes on: nobody would take back what it broke. Ctrl-C ends it"
+    )
+    assert signal.getsignal(signal.SIGTSTP) == signal.SIG_DFL
+
+
 async def test_nothing_begins_after_the_end_was_requested() -> None:
     stop, began = Stop(print), []
     stop.request("the lock was lost", TOOL_FAILED)
