@@ -203,22 +203,25 @@ class _Run:
                 f"{guard.capital(self.target.title)} was not whole again {self.options.recovery_limit_s:g} s after "
                 f"{fault.span.title}: see raft-chaos status."
             )
-        await self.stop.while_working(self._until_written(fault, recording, after, self.recovered_us[-1]))
+        asked = [node for node in self.target.nodes if node in after.voters]
+        await self.stop.while_working(self._until_written(asked, self.recovered_us[-1], scene, recording))
         return after
 
-    async def _until_written(self, fault: Fault, recording: Recording, now: Situation, whole_us: int) -> None:
+    async def _until_written(self, asked: list[str], whole_us: int, scene: Scene, recording: Recording) -> None:
         """Nodes that say they are well and acknowledge nothing are not well."""
         limit_s = self.options.recovery_limit_s
-        asked = [node for node in self.target.nodes if node in now.voters]
         left_s, silent = limit_s, asked
         while silent and left_s:
             began_us = self.clock.now_us()
             silent = await recording.workload.until_written(silent, whole_us, left_s)
             left_s = recording.pauses.seconds_since(began_us)
         if silent and not recording.workload.full:
+            whole = f"{guard.capital(self.target.title)} was whole after {self.spans[-1].title}"
+            if fallen := unhealthy(await look(self.target, scene.session, self.clock)):
+                raise NotRecovered(f"{whole}, and is not any more: {fallen}; see raft-chaos status.")
             raise NotRecovered(
-                f"{guard.capital(self.target.title)} was whole after {fault.span.title}, as its nodes say, and "
-                f"{', '.join(silent)} acknowledged no write in {limit_s:g} s: see raft-chaos status."
+                f"{whole}, as its nodes say, and {', '.join(silent)} acknowledged no write in {limit_s:g} s: "
+                "see raft-chaos status."
             )
 
     async def _break(self, fault: Fault, scene: Scene) -> None:

@@ -75,7 +75,7 @@ def test_a_voter_that_falls_between_two_kills_ends_the_run(tool: Tool, monkeypat
     said = tool(*KILL, "--times", "2", "--every", "100ms", "--within", "10s")
     tool.start(fallen[0])
     assert said.code == NOT_RECOVERED, said.err
-    assert f"is not before the next, which was not done: the voter {fallen[0]} does not answer" in said.json["trouble"]
+    assert f"and is not any more: the voter {fallen[0]} does not answer" in said.json["trouble"]
     assert len(said.json["faults"]) == 1
 
 
