@@ -79,7 +79,7 @@ class KillLeader:
     async def prove(self, scene: Scene) -> None:
         """See Fault: the process that led is gone, or another one answers in its place."""
         leader, limit_s = self.span.nodes[0], GONE_SECONDS[self.mode]
-        seen = await _until(limit_s, lambda: self._gone(scene, leader))
+        seen = await _until(scene, limit_s, lambda: self._gone(scene, leader))
         if not seen:
             raise NotEffective(
                 f"{leader} still runs {limit_s:.0f} s after it was told to end ({self.mode}), so nothing was tested: "
@@ -99,7 +99,7 @@ class KillLeader:
                 seen[:] = [f"{now.leader} leads term {now.term}"]
             return bool(seen)
 
-        if await scene.views.until(somebody_leads, scene.limit_s):
+        if await scene.until(somebody_leads, scene.limit_s):
             self._tell(scene, f"as predicted: {seen[0]}")
         else:
             self._tell(scene, f"not as predicted: nobody leads after {scene.limit_s:.0f} s")
@@ -123,7 +123,7 @@ class KillLeader:
             return
         leader = self.span.nodes[0]
         limit_s = BACK_OFF_SECONDS if scene.target.kind == "kubernetes" else scene.limit_s
-        back = await _until(limit_s, lambda: self._back(scene, leader))
+        back = await _until(scene, limit_s, lambda: self._back(scene, leader))
         if not back:
             raise NotRecovered(
                 f"{leader} did not come back within {limit_s:.0f} s after it was killed: "
@@ -161,12 +161,11 @@ class KillLeader:
         scene.say(text)
 
 
-async def _until(limit_s: float, look: Callable[[], Awaitable[str]]) -> str:
+async def _until(scene: Scene, limit_s: float, look: Callable[[], Awaitable[str]]) -> str:
     """The first word that `look` has, empty where it has none in time."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + limit_s
+    end_s = scene.ran_s() + limit_s
     while True:
         seen = await look()
-        if seen or loop.time() >= deadline:
+        if seen or scene.ran_s() >= end_s:
             return seen
         await asyncio.sleep(POLL_SECONDS)

@@ -131,7 +131,7 @@ class Partition:
             silent[:] = proof.silent_within(everybody, scene.fresh(), scene.target.nodes, leader_needed=True)
             return not silent
 
-        if not await scene.views.until(all_hear, limit_s):
+        if not await scene.until(all_hear, limit_s):
             raise NotRecovered(
                 f"The cut was taken back and every pair connects, but after {limit_s:.0f} s {proof.named(silent)} "
                 "still hears nothing: see raft-chaos status"

@@ -43,7 +43,8 @@ class Views(Protocol):
 
 class Scene:
     """Everything that a fault works with. `say` prints a line of progress; `duration_s`: how long the fault shall
-    hold; `limit_s`: the time allowed for what must happen by itself (an election, a recovery)."""
+    hold; `limit_s`: the time allowed for what must happen by itself (an election, a recovery). `paused_s`: how long
+    this tool has stood still itself so far."""
 
     def __init__(
         self,
@@ -58,15 +59,30 @@ class Scene:
         say: Callable[[str], None],
         duration_s: float,
         limit_s: float,
+        paused_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.run, self.target, self.session, self.clock = run, target, session, clock
         self.views, self.journal, self.rng, self.say = views, journal, rng, say
         self.duration_s, self.limit_s = duration_s, limit_s
+        self._paused_s = paused_s
 
     def fresh(self) -> dict[str, View]:
         """The newest view of every node that answered lately."""
         oldest_us = self.clock.now_us() - int(FRESH_SECONDS * 1e6)
         return {name: view for name, view in self.views.latest().items() if view.answered_us >= oldest_us}
+
+    def ran_s(self) -> float:
+        """Seconds of this run in which the tool ran: limits of what is waited for are counted in these, or a tool that
+        stood still would blame the cluster."""
+        return self.clock.now_us() / 1e6 - self._paused_s()
+
+    async def until(self, holds: Callable[[Mapping[str, View]], bool], limit_s: float) -> bool:
+        """Whether that came true of the newest views within so many of these seconds."""
+        end_s = self.ran_s() + limit_s
+        while (left_s := end_s - self.ran_s()) > 0:
+            if await self.views.until(holds, left_s):
+                return True
+        return holds(self.views.latest())
 
     async def look(self, node: str) -> View | None:
         """Ask that node now, past the sampler."""

@@ -49,11 +49,10 @@ async def until_dials_agree(
     scene: Scene, cut: Cut, limit_s: float, healed: bool = False
 ) -> tuple[list[Pair], list[Pair]]:
     """Dial again and again until every pair is as it must be, or the time is over; what still is wrong."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + limit_s
+    end_s = scene.ran_s() + limit_s
     while True:
         wrong = await wrong_dials(scene, cut, healed)
-        if not any(wrong) or loop.time() >= deadline:
+        if not any(wrong) or scene.ran_s() >= end_s:
             return wrong
         await asyncio.sleep(DIAL_EVERY_SECONDS)
 

@@ -119,6 +119,7 @@ class _Run:
             say=self.say,
             duration_s=self.options.duration_s,
             limit_s=self.options.recovery_limit_s,
+            paused_s=lambda: recording.pauses.seconds_since(0),
         )
 
     async def _record_and_break(

@@ -108,9 +108,8 @@ class Recording:
             self.notes.append(f"{self.traces.lost} events of the nodes were lost; elections may be missing.")
         stood_still = sum(pause.to_us - pause.from_us for pause in self.pauses.found) / 1e6
         if stood_still:
-            times = f"{len(self.pauses.found)} time{'s' if len(self.pauses.found) > 1 else ''}"
             self.notes.append(
-                f"This tool itself stood still {times}, {stood_still:.1f} s in all: that decides nothing."
+                f"This tool itself stood still for {stood_still:.1f} s: what that covers decides nothing."
             )
         if self.workload.full:
             self.notes.append(self.workload.full)

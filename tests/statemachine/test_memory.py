@@ -47,7 +47,8 @@ def measured(keys: int, rounds: int, compacted: bool) -> tuple[int, int, int]:
     return once, most, after
 
 
-@pytest.mark.parametrize("keys", [20_000, pytest.param(100_000, marks=pytest.mark.slowest)])
+@pytest.mark.slowest
+@pytest.mark.parametrize("keys", [20_000, 100_000])
 def test_keys_overwritten_ten_times_with_compactions_take_little_more_than_written_once(keys: int) -> None:
     once, most, _ = measured(keys, 11, compacted=True)
     assert most <= 1.3 * once

@@ -148,6 +148,7 @@ def steps(said: str) -> list[str]:
     return [re.sub(r" \(.*|: \d+ MB.*", "", line) for line in told if not line.startswith(" ")]
 
 
+@pytest.mark.slowest
 def test_development_comes_on_top_of_what_a_node_needs(project: Path, empty_env: Path) -> None:
     shutil.copytree(empty_env, project / "env", symlinks=True)
     code, said = finished(begin(project))
