@@ -253,6 +253,11 @@ class Raft:
         """Whether a member has told it that it was removed while it was away."""
         return self._state.left_out
 
+    @property
+    def told_out(self) -> int:
+        """The index of the committed entry at which it was no member, as a member has told it; 0: nobody has."""
+        return self._state.told_out[1]
+
     def entries(self, first: int, count: int) -> tuple[Entry, ...]:
         """At most `count` entries from `first` on; those before the base or not there yet are left out."""
         log = self._state.log

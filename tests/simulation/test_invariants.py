@@ -98,9 +98,30 @@ def test_who_was_told_that_it_is_no_member_is_none() -> None:
     history.disks[Member("n1", "n1")] = "n1"
     without = change(3, 1, of("n2", "n3"))
     safety.appended("n1", without)
-    told: Any = SimpleNamespace(left_out=True, configuration=of("n2", "n3"))
+    told: Any = SimpleNamespace(left_out=True, told_out=3, configuration=of("n2", "n3"))
     with pytest.raises(Violation, match="was told that it is no member"):
         safety.stepped("n1", told)
     history.committed.append(without)
     safety.committed()
     safety.stepped("n1", told)
+
+
+def test_who_was_let_in_again_may_not_know_it_yet_and_was_told_the_truth() -> None:
+    """Seed 96510347167671 (members): the judge compared what was said of one entry with a later configuration."""
+    safety, history = judged(BIRTH, NOOP)
+    history.terms["n1"] += [1]
+    history.disks[Member("n1", "n1")] = "n1"
+    history.terms["n2"] = [0, 1]
+    for entry in (change(3, 1, of("n2", "n3")), change(4, 1, of("n1", "n2", "n3"))):
+        safety.appended("n2", entry)
+        history.committed.append(entry)
+        history.terms["n2"].append(1)
+        safety.committed()
+    told: Any = SimpleNamespace(left_out=True, told_out=3, configuration=of("n2", "n3"))
+    safety.stepped("n1", told)
+    told.told_out = 2
+    with pytest.raises(Violation, match="no member at entry 2"):
+        safety.stepped("n1", told)
+    told.told_out = 4
+    with pytest.raises(Violation, match="no member at entry 4"):
+        safety.stepped("n1", told)

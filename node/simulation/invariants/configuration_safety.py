@@ -23,6 +23,8 @@ class ConfigurationSafety:
         self._looked = 0
         self.last = Configuration(())
         """The latest that is committed."""
+        self._committed: list[tuple[int, Configuration]] = []
+        """All that were, each with its index."""
 
     @property
     def rolled_back(self) -> int:
@@ -39,6 +41,7 @@ class ConfigurationSafety:
         """The cluster begins with these members, at the end of what is committed."""
         self._birth = self.last = configuration
         self._looked = len(self._history.committed)
+        self._committed = [(self._looked, configuration)]
 
     def appended(self, name: str, entry: Entry) -> None:
         """A leader made an entry that nobody had before. Call when it is known what is committed by now."""
@@ -62,14 +65,22 @@ class ConfigurationSafety:
         it is no member is none."""
         if not self._changes:
             return
-        if core.left_out and name in [self._history.disks.get(member) for member in self.last.members]:
-            fail(f"{name} was told that it is no member, and {self.last}, which is committed, has it")
+        if core.left_out:
+            # Not of the latest: it may have been let in again since, and learns that with its log.
+            then = self._in_force(core.told_out)
+            if name in [self._history.disks.get(member) for member in then.members]:
+                fail(f"{name} was told that it is no member at entry {core.told_out}, and {then}, which was, has it")
         terms, latest, expected = self._history.terms[name], 1, self._birth
         for (index, term), configuration in self._changes.items():
             if latest < index <= len(terms) and terms[index - 1] == term:
                 latest, expected = index, configuration
         if core.configuration != expected:
             fail(f"{name} goes by {core.configuration}, but the latest of its log, {latest}, is {expected}")
+
+    def _in_force(self, index: int) -> Configuration:
+        """The committed one by which entry `index` was decided."""
+        place = bisect_left(self._committed, index + 1, key=lambda one: one[0])
+        return self._committed[place - 1][1] if place else Configuration(())
 
     def committed(self) -> None:
         """Something more is committed."""
@@ -79,6 +90,7 @@ class ConfigurationSafety:
                 if self.last.voters and could_decide_apart(self.last, configuration):
                     fail(f"entry {entry.index} changes the members from {self.last} to {configuration} in one step")
                 self.last = configuration
+                self._committed.append((entry.index, configuration))
                 self.done += entry.index > 1
         self._looked = len(self._history.committed)
 
