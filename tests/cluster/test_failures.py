@@ -108,6 +108,7 @@ async def _unready(cluster: Cluster, name: str) -> bool:
         return answer.status == 503
 
 
+@pytest.mark.slowest
 async def test_data_survives_ctrl_c_and_the_next_start(tmp_path: Path) -> None:
     async with running_cluster(tmp_path, 3) as cluster:
         async with cluster.http.put(f"{cluster.url('n2')}/kv/x", data=b"kept") as answer:

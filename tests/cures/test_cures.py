@@ -135,6 +135,7 @@ def test_a_damaged_node_returns_as_a_new_member_on_an_empty_folder(tmp_path: Pat
         assert raft_node("get", "greeting", *where).out == b"hello"
 
 
+@pytest.mark.slowest
 @follows("STOP_OTHER", "OWN_FOLDER")
 def test_a_folder_in_use_or_of_another_node(tmp_path: Path) -> None:
     with running(serve(tmp_path / "n1")):

@@ -119,6 +119,7 @@ def test_all_goes_on_after_one_that_failed_and_tells_the_worst(here: Stage, monk
     assert set(played.of("summary")[-1]["codes"].values()) == {70}
 
 
+@pytest.mark.slowest
 def test_ctrl_c_ends_every_node_and_leaves_no_folder(stage: Stage) -> None:
     process = stage.start("--all", "--json")  # one alone may be over by the time that the signal comes
     assert process.stdout is not None
