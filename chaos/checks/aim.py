@@ -36,8 +36,8 @@ def _judged(evidence: Evidence, fault: FaultSpan) -> tuple[Outcome, str, Event |
     injected_us = fault.injected_us or 0
     for event in sorted(evidence.events, key=lambda event: (event.at_us, event.seq)):
         off_us = evidence.uncertainty_us.get(event.node, 0)
-        if event.at_us - off_us > injected_us:
-            continue
+        if event.at_us > injected_us:
+            continue  # what the kill brought about, most likely
         why = _lost_the_lead(event, leader, term)
         if why and event.at_us + off_us <= injected_us:
             ago = seconds(injected_us - event.at_us)

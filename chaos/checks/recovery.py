@@ -51,8 +51,8 @@ def recovered_in_time(evidence: Evidence) -> Verdict:
         if ended_us is None or since_us is None:
             unknown.append(f"{fault.title}: it never ended")
             continue
-        died = since_us > ended_us
-        apart = f" after the process ran again, which took {seconds(since_us - ended_us)}" if died else ""
+        was_gone = since_us > ended_us
+        apart = f" after the process ran again, which took {seconds(since_us - ended_us)}" if was_gone else ""
         if whole_us is None:
             late = within(evidence, since_us, evidence.ended_us + 1, limit_us) == "fail"
             said = f"{fault.title}: not whole {seconds(max(0, evidence.ended_us - since_us))}{apart or ' later'}"

@@ -25,12 +25,15 @@ class DialledSocket(aiohttp.ClientWebSocketResponse):
         return not self.transport.get_write_buffer_size()
 
     def send_at_once(self, data: bytes) -> None:
-        """`send_bytes`, which waits only while the buffer is over its mark; only where it `takes_at_once`."""
+        """`send_bytes`, which waits only while the buffer is over its mark; only where it `takes_at_once`.
+
+        Raises what that raises, and `ConnectionError` where it would wait all the same: that costs a link, not the node.
+        """
         try:
             self.send_bytes(data).send(None)
         except StopIteration:
             return
-        raise RuntimeError("aiohttp waits although nothing is in the way")
+        raise ConnectionError("aiohttp waits although nothing is in the way")
 
     def abort(self) -> None:
         """Drop the connection now, without goodbye, with whatever its buffer holds."""

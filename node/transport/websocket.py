@@ -131,7 +131,7 @@ class WebSocketCarrier:
 
     def _let_go(self) -> None:
         self._flush_due = None
-        for link in self._outbound.values():
+        for link in tuple(self._outbound.values()):  # whoever hears that one is down may change who the peers are
             link.flush()
 
     def outbound_up(self, peer: str, lane: Lane) -> bool:

@@ -42,7 +42,7 @@ def test_who_had_been_replaced_without_knowing_it_was_not() -> None:
 
 
 def test_what_may_have_been_before_or_after_leaves_it_open() -> None:
-    verdict = judged(event(2, "n2", "won", 4, 5.001), *AFTERWARDS, uncertainty_us=5_000)
+    verdict = judged(event(2, "n2", "won", 4, 4.999), *AFTERWARDS, uncertainty_us=5_000)
     assert verdict.outcome == "unknown"
     assert "n2 won term 4 at about the moment in which n1 was killed" in verdict.sentence
 

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from node.raft.messages import Lane
 from node.transport.dialling import LINK_PATH, DialFailed, Dialler
+from node.transport.framework import DialledSocket
 from node.transport.packing import frames_of
 from node.transport.port import GOODBYE, LOST, REFUSED
 from node.transport.settings import LinkSettings
@@ -454,6 +455,20 @@ class TestLinksInTime:
                     break
                 assert a.send("b", Lane.CONTROL, b"x"), "the loop has not turned, so a has not seen the end"
                 a.flush()
+            assert ("b", Lane.CONTROL, False, LOST) in record.outbound
+            assert a.outbound_up("b", Lane.BULK)
+
+    async def test_a_framework_that_waits_where_nothing_is_in_the_way_costs_the_link_and_no_more(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with _links_that_nobody_reads(bench) as (a, record, _):
+
+            async def waits(_socket: DialledSocket, _data: bytes) -> None:
+                await asyncio.sleep(60)
+
+            monkeypatch.setattr(DialledSocket, "send_bytes", waits)
+            assert a.send("b", Lane.CONTROL, b"1")
+            a.flush()
             assert ("b", Lane.CONTROL, False, LOST) in record.outbound
             assert a.outbound_up("b", Lane.BULK)
 
