@@ -27,7 +27,7 @@ class DialledSocket(aiohttp.ClientWebSocketResponse):
     def send_at_once(self, data: bytes) -> None:
         """`send_bytes`, which waits only while the buffer is over its mark; only where it `takes_at_once`.
 
-        Raises what that raises, and `ConnectionError` where it would wait all the same: that costs a link, not the node.
+        Raises what that raises, and `ConnectionError` where it would wait all the same: a link is lost, not the node.
         """
         try:
             self.send_bytes(data).send(None)
