@@ -204,9 +204,9 @@ def caught_up(system: System, load_seconds: float) -> CaughtUp:
     sent = until(lambda: status(system, leader).get("snapshot", {}).get("sending"), "the snapshot is being sent")
     began, process = time.monotonic(), psutil.Process(system.pid(follower))
     cpu_began = sum(process.cpu_times()[:2])
-    until(lambda: status(system, follower)["snapshot"]["index"], "it is on the disk")
+    until(lambda: status(system, follower).get("snapshot", {}).get("index"), "it is on the disk")
     on_disk = time.monotonic() - began
-    until(lambda: status(system, follower)["applied"], "the store has it")
+    until(lambda: status(system, follower).get("applied"), "the store has it")
     restored, cpu = time.monotonic() - began, sum(process.cpu_times()[:2]) - cpu_began
     held = status(system, leader)["applied"]
     until(lambda: status(system, follower)["applied"] >= held, "it holds what the leader held")

@@ -35,6 +35,9 @@ RESULT_BYTES_BESIDE = 16
 KEY_UNITS = 2
 """What a key costs: it, its version and the value are far from each other in memory, and from those of the next key."""
 
+VERSION_UNITS = 3
+"""What a version of a key with several costs: but for the newest they are bytes, and made into versions first."""
+
 HISTORY_AT_ONCE = 64
 """Versions of one key that are looked up in one go."""
 
@@ -152,6 +155,16 @@ class _Making:
 
     def _history(self, key: bytes) -> Slices[None]:
         """Of a key with several versions: what lived at the compacted revision, then what was written since."""
+        few = self._versions.few(key, HISTORY_AT_ONCE)
+        if few is not None:
+            seen = _seen(few, self._compacted, self._last)
+            self._keys_made += bool(seen)
+            self._meter.left -= VERSION_UNITS * len(few)
+            for kv in seen:
+                self._add(kv)
+                if self._meter.left <= 0:
+                    yield
+            return
         before = self._versions_made + len(self._filling)
         lived = self._versions.at(key, self._compacted)
         if lived is not None:
@@ -161,7 +174,7 @@ class _Making:
             after = found[-1].mod_revision
             for kv in found:
                 self._add(kv)
-                self._meter.left -= 1
+                self._meter.left -= VERSION_UNITS
                 if self._meter.left <= 0:
                     yield
         self._keys_made += self._versions_made + len(self._filling) > before
@@ -182,3 +195,19 @@ class _Making:
         chunk = encode_section(section)
         self._meter.left -= len(chunk) // BYTES_PER_UNIT
         self._chunks.append(chunk)
+
+
+def _seen(versions: list[KeyValue], compacted: int, last: int) -> list[KeyValue]:
+    """Of all versions of a key, oldest first: what lived at `compacted`, then what was written until `last`. Of several
+    of one revision, the last."""
+    seen: list[KeyValue] = []
+    for kv in versions:
+        if kv.mod_revision > last:
+            break
+        if seen and (kv.mod_revision == seen[-1].mod_revision or kv.mod_revision <= compacted):
+            seen[-1] = kv
+        else:
+            seen.append(kv)
+    if seen and seen[0].mod_revision <= compacted and not seen[0].version:
+        del seen[0]
+    return seen

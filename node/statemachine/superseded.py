@@ -77,6 +77,18 @@ class Superseded:
         """The oldest version of `key` in here."""
         return next(self.of(key), None)
 
+    def few(self, key: bytes, count_max: int) -> list[KeyValue] | None:
+        """All versions of `key` in here, oldest first; None where they are more than `count_max`, which must not be
+        above `PIECE_VERSIONS_MAX`."""
+        if self._full and key in self._full:
+            return None
+        last = self._last.part(key).get(key)
+        if last is None:
+            return []
+        addresses = (last,) if isinstance(last, int) else last
+        get = self._packed.get
+        return [get(key, address) for address in addresses] if len(addresses) <= count_max else None
+
     def due(self, revision: int) -> Iterator[tuple[int, bytes]]:
         """See `Packed.due`."""
         return self._packed.due(revision)

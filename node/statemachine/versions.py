@@ -176,6 +176,15 @@ class Versions:
         newest, several = self._newest.some_of(keys), self._older.are_in(keys)
         return [None if others else kv for kv, others in zip(newest, several, strict=True)]
 
+    def few(self, key: bytes, count_max: int) -> list[KeyValue] | None:
+        """All that is kept of `key`, tombstones included, oldest first; None where that is more than a few: `count_max`
+        and the newest."""
+        found = self._older.few(key, count_max)
+        newest = self._newest.part(key).get(key)
+        if found is not None and newest is not None:
+            found.append(newest)
+        return found
+
     def history(self, key: bytes, after: int, until: int, count_max: int) -> list[KeyValue]:
         """What was written to `key` after the revision `after` and not after `until`, tombstones included: the first
         ones, `count_max` at most and not all that there are, oldest first. None: there are none. Of several of one
@@ -191,29 +200,34 @@ class Versions:
         `last` and `compacted` are set."""
         keys = [kv.key for kv in kvs]
         before, new = self._loaded, list[bytes]()
+        load_older, supersede = self._older.load, self._superseding.load
         for kv, key in zip(kvs, keys, strict=True):
             if before is None or before.key != key:
                 new.append(key)
                 if not kv.version:
-                    self._keys.append(new)
-                    new = []
+                    new = self._append(new)
                     self._keys.bury(key)
-                    self._superseding.load(key, kv.mod_revision)
+                    supersede(key, kv.mod_revision)
             else:
-                self._keys.append(new)
-                new = []
-                self._load_newer(before, kv)
+                supersede(load_older(before), kv.mod_revision)
+                if not (kv.version and before.version):
+                    new = self._append(new)
+                    self._changed_life(before, kv)
             before = kv
         self._loaded = before
-        self._keys.append(new)
+        self._append(new)
         self._newest.keep(keys, kvs)
         self.size_bytes += sum(map(len, keys)) + sum(len(kv.value) for kv in kvs) + VERSION_BYTES * len(kvs)
 
-    def _load_newer(self, before: KeyValue, kv: KeyValue) -> None:
-        self._superseding.load(self._older.load(before), kv.mod_revision)
-        if before.version and not kv.version:
+    def _append(self, keys: list[bytes]) -> list[bytes]:
+        """They live; none are left to be appended."""
+        self._keys.append(keys)
+        return []
+
+    def _changed_life(self, before: KeyValue, kv: KeyValue) -> None:
+        if before.version:
             self._keys.bury(kv.key)
-        elif kv.version and not before.version:
+        elif kv.version:
             self._keys.revive(kv.key)
 
     @property
