@@ -1,6 +1,6 @@
 """A driver takes snapshots, sends them, receives them and puts them in the place of its state, step by step."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import pytest
@@ -19,7 +19,7 @@ from node.raft.types import Base, Entry, EntryKind, Member, SnapshotInfo
 from node.runtime.inputs import Arrived
 from node.runtime.snapshot_ports import UnreadableSnapshot
 from node.runtime.snapshot_receiving import AHEAD_BYTES_MAX, Restoring
-from node.runtime.snapshot_sending import ANSWER_US_MAX, WINDOW_BYTES_MAX
+from node.runtime.snapshot_sending import ANSWER_US_MAX, PIECES_AT_ONCE, WINDOW_BYTES_MAX
 from node.runtime.snapshot_taking import RETRY_US, SLICE_EVERY_US, SnapshotSettings
 from tests.runtime.doubles import Bench, Echo
 from tests.runtime.snapshots_in_memory import MemorySnapshots, chunks_of, file_of, info_of
@@ -333,6 +333,25 @@ def test_pitfall_35_no_more_is_on_its_way_than_the_window() -> None:
     answer(story, PIECE_BYTES_MAX)
     story.quiet()
     assert [piece.offset for _, piece in story.pieces()] == [WINDOW_BYTES_MAX]
+
+
+def test_pieces_are_read_and_sent_several_at_a_time_so_that_a_busy_loop_does_not_slow_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    story = ahead_of_n3([CHUNK] * 12)
+    reads: list[int] = []
+    read = story.snapshots.read
+
+    def counted(info: SnapshotInfo, offset: int, bytes_max: int, done: Callable[[bytes], None]) -> None:
+        reads.append(bytes_max)
+        read(info, offset, bytes_max, done)
+
+    monkeypatch.setattr(story.snapshots, "read", counted)
+    story.pieces()
+    answer(story, 0)
+    story.quiet()
+    assert reads == [PIECES_AT_ONCE * PIECE_BYTES_MAX] * (WINDOW_BYTES_MAX // PIECE_BYTES_MAX // PIECES_AT_ONCE)
+    assert {len(piece.data) for _, piece in story.pieces()} == {PIECE_BYTES_MAX}
 
 
 def test_a_follower_that_says_the_same_twice_lacks_a_piece_and_gets_it_again_once() -> None:

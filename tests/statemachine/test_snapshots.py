@@ -228,6 +228,22 @@ def test_of_long_values_a_slice_takes_few(works: int) -> None:
     assert restored(chunks).digest() == store.digest()
 
 
+def test_keys_with_a_past_cost_a_slice_more_than_those_without() -> None:
+    """Their older versions are bytes far away in memory; a slice that counted one unit for each took too long."""
+    versions_per_slice = []
+    for times in (1, 2, 5):
+        store = KeyValueStore()
+        write(store, *(Put(b"%04d" % (i // times), b"v") for i in range(3_000 * times)))
+        slices, job, done = 0, store.begin_snapshot(), False
+        while not done:
+            done, slices = job.run(300), slices + 1
+        versions_per_slice.append(3_000 * times / slices)
+    alone, two, five = versions_per_slice
+    assert 140 < alone < 160
+    assert 60 < two < 80
+    assert 80 < five < 100
+
+
 # --- what holds back, and what is let go -----------------------------------------------------------------------------
 
 
