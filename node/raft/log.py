@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from node.raft.entries import Entries
 from node.raft.errors import InvariantViolation, invariant
 from node.raft.types import ENTRY_OVERHEAD_BYTES, UNBORN, Base, Configuration, Entry, EntryKind, Member
 
@@ -29,13 +30,15 @@ class RaftLog:
         self.base = base
         self.last_index = base.index
         """Of the last entry, or of the base where there is none; a number of its own, since everybody asks for it."""
-        self._entries: list[Entry] = []
+        self._entries = Entries()
+        self._terms = array("q")
+        """Of each entry: searching them unpacks none."""
         self._ends = array("q")
         """The size in bytes of all entries up to and including each one, counted from some entry that is gone."""
         self._gone_bytes = 0
         """What `_ends` counts of entries that are gone."""
-        self._discarded: list[Entry] = []
-        """Of the log before a `begin_anew`: in memory, and for nobody."""
+        self._discarded: list[Entries] = []
+        """Of logs before a `begin_anew`: in memory, and for nobody."""
         self._configurations: list[tuple[int, Configuration]] = []
         """Index and contents of the CONFIGURATION entries, in order: neither append nor truncation looks for them."""
         self.append(entries)
@@ -46,7 +49,7 @@ class RaftLog:
 
     @property
     def last_term(self) -> int:
-        return self._entries[-1].term if self._entries else self.base.term
+        return self._terms[-1] if self._terms else self.base.term
 
     @property
     def last_time_us(self) -> int:
@@ -88,8 +91,8 @@ class RaftLog:
     def term_at(self, index: int) -> int | None:
         """The term of the entry at `index`; None where this log has none (before its base, or beyond its end)."""
         position = index - self.base.index - 1
-        if 0 <= position < len(self._entries):
-            return self._entries[position].term
+        if 0 <= position < len(self._terms):
+            return self._terms[position]
         return self.base.term if position == -1 else None
 
     def entry(self, index: int) -> Entry:
@@ -113,12 +116,12 @@ class RaftLog:
             return ()
         before = self._ends[begin - 1] if begin else self._gone_bytes
         fitting = bisect_right(self._ends, before + bytes_max, begin, end)
-        return tuple(self._entries[begin : max(fitting, begin + 1)])
+        return tuple(self._entries.between(begin, max(fitting, begin + 1)))
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Add entries that follow the last one without a gap; terms never fall along a log."""
         index, term, end = self.last_index, self.last_term, self._gone_bytes + self.size_bytes
-        keep, keep_end = self._entries.append, self._ends.append
+        keep_term, keep_end = self._terms.append, self._ends.append
         for entry in entries:  # no other call per entry: it would double what the loading of a long log takes
             index += 1
             if entry.index != index:
@@ -129,8 +132,9 @@ class RaftLog:
                 self._configurations.append((index, _configuration_of(entry)))
             term = entry.term
             end += ENTRY_OVERHEAD_BYTES + len(entry.data)
-            keep(entry)
+            keep_term(term)
             keep_end(end)
+        self._entries.extend(entries)
         self.last_index = index
 
     def truncate_from(self, index: int) -> int:
@@ -138,7 +142,8 @@ class RaftLog:
         invariant(index > self.base.index, "cannot truncate {} from {}", self, index)
         position = index - self.base.index - 1
         count = max(0, len(self._entries) - position)
-        del self._entries[position:]
+        self._entries.remove_from(position)
+        del self._terms[position:]
         del self._ends[position:]
         self.last_index = self.base.index + len(self._entries)
         while self._configurations and self._configurations[-1][0] >= index:
@@ -157,13 +162,17 @@ class RaftLog:
 
         Who calls it has a snapshot of all of them that is durable (section 7).
         """
-        del self._discarded[max(0, len(self._discarded) - entries_max) :]
+        if self._discarded:
+            self._discarded[-1].remove_first(entries_max)
+            if not self._discarded[-1]:
+                self._discarded.pop()
         last = min(index, self.base.index + entries_max)
         if last <= self.base.index:
             return
         base, count = self.base_at(last), last - self.base.index
         self._gone_bytes = self._ends[count - 1]
-        del self._entries[:count]
+        self._entries.remove_first(count)
+        del self._terms[:count]
         del self._ends[:count]
         while self._configurations and self._configurations[0][0] <= last:
             del self._configurations[0]
@@ -176,12 +185,11 @@ class RaftLog:
 
     def begin_anew(self, base: Base) -> None:
         """Nothing of this log is kept: a snapshot, with this base, stands for all that is before (section 7)."""
-        if self._discarded:
-            self._discarded += self._entries
-        else:
-            self._discarded = self._entries
+        if self._entries:
+            self._discarded.append(self._entries)
         self.base, self.last_index = base, base.index
-        self._entries, self._ends, self._gone_bytes, self._configurations = [], array("q"), 0, []
+        self._entries, self._terms, self._ends = Entries(), array("q"), array("q")
+        self._gone_bytes, self._configurations = 0, []
 
     def first_conflict(self, entries: Sequence[Entry]) -> int | None:
         """The index of the first of `entries` that this log does not hold with that term; None if it holds all.
@@ -204,9 +212,9 @@ class RaftLog:
         """
         kept = min(index, self.last_index) - self.base.index
         if kept >= 0:
-            found = bisect_right(self._entries, term, 0, kept, key=_term_of)
+            found = bisect_right(self._terms, term, 0, kept)
             if found:
-                return self.base.index + found, self._entries[found - 1].term
+                return self.base.index + found, self._terms[found - 1]
             if self.base.term <= term:
                 return self.base.index, self.base.term
         return max(0, min(index, self.base.index - 1)), 0
@@ -217,10 +225,6 @@ class RaftLog:
 
     def __str__(self) -> str:
         return f"log {self.first_index}..{self.last_index} (last term {self.last_term})"
-
-
-def _term_of(entry: Entry) -> int:
-    return entry.term
 
 
 def _index_of(configuration: tuple[int, Configuration]) -> int:

@@ -903,9 +903,9 @@ MUTATIONS = (
     Mutation(
         "a hint walks a term",
         "log.py",
-        "            found = bisect_right(self._entries, term, 0, kept, key=_term_of)\n",
+        "            found = bisect_right(self._terms, term, 0, kept)\n",
         "            found = kept\n"
-        "            while found and self._entries[found - 1].term > term:\n"
+        "            while found and self._terms[found - 1] > term:\n"
         "                found -= 1\n",
     ),
     Mutation("no log limit", "replication.py", "log_bytes + size_bytes > settings.log_bytes_max:", "False:"),
@@ -1101,6 +1101,24 @@ MUTATIONS = (
         "log.py",
         "        last = min(index, self.base.index + entries_max)",
         "        last = index",
+    ),
+    Mutation(
+        "count what is gone of a packed piece as if it were there",
+        "entries.py",
+        "        before = -self._gone\n",
+        "        before = 0\n",
+    ),
+    Mutation(
+        "give back what is gone where a conflict unpacks",
+        "entries.py",
+        "            begin = 0 if self._packed else self._gone\n",
+        "            begin = 0\n",
+    ),
+    Mutation(
+        "keep the newest that a conflict overwrites",
+        "entries.py",
+        "        self._newest, self._unpacked = [], None\n",
+        "        self._unpacked = None\n",
     ),
     Mutation(
         "forget the configuration that compaction removed",
