@@ -11,7 +11,7 @@ else: healing, judging and writing follow in any case. It must not print.
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import aiohttp
 
@@ -23,13 +23,14 @@ from chaos.journal import Header, UndoJournal
 from chaos.model import FaultSpan
 from chaos.observe.nodeapi import fetch_view, new_session
 from chaos.report.folder import RunFolder
+from chaos.run.armed import armed
 from chaos.run.lease import locked
 from chaos.run.options import Options, RunResult
 from chaos.run.outcome import record_of, write_down
 from chaos.run.recording import Recording
 from chaos.run.recovery import until_whole
 from chaos.run.stop import Stop, Stopped, handling_signals, shielded
-from chaos.run.takeback import take_back
+from chaos.run.takeback import INSIST_SECONDS_MAX, take_back
 from chaos.situation import Situation, situate, unhealthy
 from chaos.targets.port import Target
 
@@ -91,7 +92,9 @@ class _Run:
             recording = Recording(self.target, session, self.clock, self.rng, self.name)
             try:
                 scene = self._scene(session, journal, recording)
-                after = await self._record_and_break(scene, journal, recording, before)
+                cuts = self.faults[0].plan(before, self.target).cut is not None
+                async with armed(self.target, self.name, journal, self._seconds_max(), cuts, self.stop) as until_armed:
+                    after = await self._record_and_break(scene, journal, recording, before, until_armed)
                 await self._finish(recording, after)
             finally:
                 await self._stop(recording)
@@ -123,7 +126,12 @@ class _Run:
         )
 
     async def _record_and_break(
-        self, scene: Scene, journal: UndoJournal, recording: Recording, before: Situation
+        self,
+        scene: Scene,
+        journal: UndoJournal,
+        recording: Recording,
+        before: Situation,
+        until_armed: Callable[[], Awaitable[None]],
     ) -> Situation:
         """All faults, one after the other; returns how the cluster stands afterwards."""
         full = asyncio.create_task(self._stop_when_full(recording), name="watch the history")
@@ -133,6 +141,7 @@ class _Run:
             self.say(f"clients write and read through every node for {self.options.baseline_s:g} s before the fault")
             rate = await self.stop.while_working(recording.baseline(self.options.baseline_s))
             self.say(f"{rate:.0f} acknowledged writes per second, {before.leader} leads term {before.term}")
+            await until_armed()
             self.began_faults_us = self.clock.now_us()
             for number, fault in enumerate(self.faults):
                 if number:
@@ -151,6 +160,13 @@ class _Run:
             full.cancel()
             await asyncio.gather(full, return_exceptions=True)
         return situate(self.target.nodes, scene.fresh()) if self.trouble else after
+
+    def _seconds_max(self) -> float:
+        """Generous: how long the faults of this run may go on, with their proofs, recoveries and repetitions."""
+        each_s = (
+            4 * self.options.duration_s + self.options.every_s + 4 * self.options.recovery_limit_s + INSIST_SECONDS_MAX
+        )
+        return self.options.baseline_s + len(self.faults) * each_s
 
     async def _until_whole(self, scene: Scene, recording: Recording) -> tuple[int | None, Situation]:
         """See `until_whole`. What this tool stood still meanwhile is given back: nobody watched then."""

@@ -17,6 +17,8 @@ import aiohttp
 from chaos.errors import ChaosError, Refused
 from chaos.model import Place
 from chaos.observe import nodeapi
+from chaos.switch import process
+from chaos.switch.port import Charge, Switch
 from chaos.targets import clusterfile, localdoctor, localmarks, supervisor
 from chaos.targets.clusterfile import ClusterFile
 from chaos.targets.linkfaults import LinkFaults, describe, undo_cut
@@ -206,6 +208,10 @@ class LocalTarget:
     async def refuse_living(self, dead: Collection[str], say: Callable[[str], None]) -> None:  # noqa: ARG002
         """See `Target`. The lock of a run that died is free; while we hold it none can begin."""
         await self.lock(HEALER, 0)
+
+    async def arm(self, charge: Charge) -> Switch:
+        """See `Target`: a process of its own."""
+        return await process.start(self._data_dir, charge)
 
     async def close(self) -> None:
         """See `Target`."""

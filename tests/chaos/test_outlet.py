@@ -172,7 +172,7 @@ def test_a_terminal_that_was_paused_holds_up_no_healing_and_shows_all_of_it_afte
         run.end()
 
 
-@pytest.mark.slowest
+@pytest.mark.longest
 def test_a_pipe_that_nobody_reads_holds_up_no_healing(tool: Tool) -> None:
     """Both streams; the end gives up then, and the exit code says so."""
     pipe = Pipe()
@@ -195,7 +195,7 @@ def test_a_pipe_that_nobody_reads_holds_up_no_healing(tool: Tool) -> None:
         os.close(pipe.reads)
 
 
-@pytest.mark.slowest
+@pytest.mark.longest
 def test_a_run_in_the_background_of_a_terminal_that_stops_such_writers_goes_on(tool: Tool) -> None:
     master, slave = pty.openpty()
     attributes = termios.tcgetattr(slave)

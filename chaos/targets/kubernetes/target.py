@@ -9,6 +9,7 @@ from typing import Literal
 
 from chaos.errors import ChaosError
 from chaos.model import Place
+from chaos.switch.port import Charge, NoSwitch, Switch
 from chaos.targets.kubernetes.account import open_account
 from chaos.targets.kubernetes.api import Api
 from chaos.targets.kubernetes.doctor import examine
@@ -72,6 +73,9 @@ class KubernetesTarget:
 
     async def refuse_living(self, dead: Collection[str], say: Callable[[str], None]) -> None:
         await self._lock.refuse_living(dead, say)
+
+    async def arm(self, charge: Charge) -> Switch:  # noqa: ARG002
+        return NoSwitch()
 
     async def undo(self, step: UndoStep) -> str:
         if step.do in (DELETE_POLICY, RESTORE_POLICY):
