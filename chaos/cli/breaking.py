@@ -96,6 +96,12 @@ def _partition(
     ] = None,
     within: Within = WITHIN_TEXT,
     allow_quorum_loss: QuorumLoss = False,
+    without_switch: Annotated[
+        bool,
+        typer.Option(
+            "--without-switch", help="also where nothing would heal when this tool is killed", rich_help_panel="The run"
+        ),
+    ] = False,
 ) -> int:
     """Cut the cluster in two (or more), prove that the cut holds, and show what each side did.
 
@@ -117,7 +123,7 @@ def _partition(
     def faults(rng: random.Random) -> list[Fault]:
         return [Partition(shape, rng, lasts_s)]
 
-    return _break(common, "partition", faults, lasts_s, 0.0, seconds(within), allow_quorum_loss)
+    return _break(common, "partition", faults, lasts_s, 0.0, seconds(within), allow_quorum_loss, not without_switch)
 
 
 def _break(
@@ -128,6 +134,7 @@ def _break(
     every_s: float,
     within_s: float,
     allow_quorum_loss: bool,
+    switch: bool = True,
 ) -> int:
     seed = common.seed if common.seed is not None else random.SystemRandom().randrange(SEED_MAX >> 31)
     options = Options(
@@ -140,6 +147,7 @@ def _break(
         every_s=every_s,
         recovery_limit_s=within_s,
         allow_quorum_loss=allow_quorum_loss,
+        switch=switch,
     )
     faults = make(random.Random(seed))
     return execute(common, lambda target: _plan_and_run(common, target, faults, options))

@@ -8,20 +8,18 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from chaos.journal import UndoJournal
 from chaos.run.stop import Stop
-from chaos.switch.port import Charge, Switch
+from chaos.switch.port import Charge, NoSwitch
 from chaos.targets.port import Target
 
 
 @contextlib.asynccontextmanager
 async def armed(
-    target: Target, run: str, journal: UndoJournal, seconds_max: float, cuts: bool, stop: Stop
+    target: Target, charge: Charge, wanted: bool, stop: Stop
 ) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """Await what this yields before the first act: it returns once the switch watches, and raises Refused where it
     cannot."""
-    charge = Charge(run, journal.path, seconds_max, cuts, stop.request)
-    arming = asyncio.create_task(target.arm(charge), name="arm the switch")
+    arming = asyncio.create_task(target.arm(charge) if wanted else _none(), name="arm the switch")
 
     async def until_armed() -> None:
         await asyncio.shield(arming)
@@ -32,11 +30,9 @@ async def armed(
         arming.cancel()
         await asyncio.gather(arming, return_exceptions=True)
         if not arming.cancelled() and arming.exception() is None:
-            await _let_go(arming.result(), journal)
+            switch = arming.result()
+            await (switch.leave() if charge.open_steps() else switch.disarm())
 
 
-async def _let_go(switch: Switch, journal: UndoJournal) -> None:
-    if journal.open_steps:
-        await switch.leave()
-    else:
-        await switch.disarm()
+async def _none() -> NoSwitch:
+    return NoSwitch()

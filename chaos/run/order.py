@@ -32,6 +32,7 @@ from chaos.run.recovery import until_whole
 from chaos.run.stop import Stop, Stopped, handling_signals, shielded
 from chaos.run.takeback import INSIST_SECONDS_MAX, take_back
 from chaos.situation import Situation, situate, unhealthy
+from chaos.switch.port import Charge
 from chaos.targets.port import Target
 
 __all__ = ["Options", "RunResult", "look", "run"]
@@ -92,8 +93,9 @@ class _Run:
             recording = Recording(self.target, session, self.clock, self.rng, self.name)
             try:
                 scene = self._scene(session, journal, recording)
-                cuts = self.faults[0].plan(before, self.target).cut is not None
-                async with armed(self.target, self.name, journal, self._seconds_max(), cuts, self.stop) as until_armed:
+                async with armed(
+                    self.target, self._charge(journal, before), self.options.switch, self.stop
+                ) as until_armed:
                     after = await self._record_and_break(scene, journal, recording, before, until_armed)
                 await self._finish(recording, after)
             finally:
@@ -161,12 +163,18 @@ class _Run:
             await asyncio.gather(full, return_exceptions=True)
         return situate(self.target.nodes, scene.fresh()) if self.trouble else after
 
-    def _seconds_max(self) -> float:
-        """Generous: how long the faults of this run may go on, with their proofs, recoveries and repetitions."""
-        each_s = (
-            4 * self.options.duration_s + self.options.every_s + 4 * self.options.recovery_limit_s + INSIST_SECONDS_MAX
+    def _charge(self, journal: UndoJournal, before: Situation) -> Charge:
+        """What the switch is to watch over. The bound is generous: proofs, recoveries and repetitions take time."""
+        told = self.options
+        each_s = 4 * told.duration_s + told.every_s + 4 * told.recovery_limit_s + INSIST_SECONDS_MAX
+        return Charge(
+            run=self.name,
+            journal=journal.path,
+            seconds_max=told.baseline_s + len(self.faults) * each_s,
+            cuts=any(fault.plan(before, self.target).cut is not None for fault in self.faults),
+            open_steps=lambda: journal.open_steps,
+            ended=self.stop.request,
         )
-        return self.options.baseline_s + len(self.faults) * each_s
 
     async def _until_whole(self, scene: Scene, recording: Recording) -> tuple[int | None, Situation]:
         """See `until_whole`. What this tool stood still meanwhile is given back: nobody watched then."""

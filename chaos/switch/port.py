@@ -4,7 +4,7 @@ Why it exists: the tool heals whatever it can see coming; `kill -9`, a process t
 that is gone it cannot. Something that outlives it must. It must not know what was broken: the undo journal does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -16,13 +16,14 @@ SILENT_SECONDS = 25.0
 
 class Charge(msgspec.Struct, frozen=True):
     """What a switch is to watch over. `journal`: the file; `seconds_max`: no run lasts longer; `cuts`: links are cut,
-    not only processes ended. `ended`: to be called where the run has to end because of the switch, with the reason and
-    the exit code."""
+    not only processes ended. `open_steps`: what is not taken back by now. `ended`: to be called where the run has to
+    end because of the switch, with the reason and the exit code."""
 
     run: str
     journal: Path
     seconds_max: float
     cuts: bool
+    open_steps: Callable[[], Sequence[object]]
     ended: Callable[[str, int], None]
 
 

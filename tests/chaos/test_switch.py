@@ -49,7 +49,7 @@ class Ended:
         self.told: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
 
     def charge(self, folder: Path) -> Charge:
-        return Charge("r", folder / "undo.json", 60.0, True, lambda *told: self.told.put_nowait(told))
+        return Charge("r", folder / "undo.json", 60.0, True, lambda: (), lambda *told: self.told.put_nowait(told))
 
 
 @pytest.mark.parametrize("program", ["/nowhere/python", "/bin/false"])
