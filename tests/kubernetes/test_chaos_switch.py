@@ -56,7 +56,7 @@ def test_who_may_make_no_jobs_is_refused_unless_it_is_meant(raft: Release, tool:
 
 
 def test_a_person_has_an_account_made_for_the_run_that_goes_with_it(raft: Release, tool: Tool, tmp_path: Path) -> None:
-    """The chart of this release made one, so it is taken away first; the last test, for its token is void afterwards."""
+    """The chart of this release made one, so it is taken away first; the last test, for its token is void then."""
     raft.upgrade("--set", "networkPolicy.enabled=true", "--set", "chaos.rbac.create=false")
     admin = Tool(Path(os.environ["KUBECONFIG"]), tmp_path / "admin")
     try:
