@@ -182,6 +182,8 @@ async def _dry_run(common: Common, target: Target, plan: Plan, situation: Situat
         await _guards(target, plan, situation, options)
     except ChaosError as error:
         refusal = str(error)
+    armed = target.arm_plan(plan.cut is not None) if options.switch else ""
+    plan = msgspec.structs.replace(plan, acts=tuple(filter(None, (armed, *plan.acts))))
     if common.json:
         told_of = {"title": plan.title, "acts": plan.acts, "predictions": plan.predictions}
         print_json({"dry_run": True, "target": target.title, "seed": options.seed, **told_of, "refusal": refusal})

@@ -134,6 +134,9 @@ class Target(Protocol):
         """Have something that outlives this tool watch over it, and take back what it did when it is gone: return once
         that watches. Raises Refused, nothing changed, where it cannot."""
 
+    def arm_plan(self, cuts: bool) -> str:
+        """What `arm` would do, exactly (`--dry-run`); empty: nothing."""
+
     async def undo(self, step: UndoStep) -> str:
         """Take back one act of an earlier run, harmless if it is gone already; what was done, as a sentence."""
 

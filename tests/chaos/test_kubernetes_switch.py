@@ -137,6 +137,8 @@ async def test_who_may_make_no_job_is_told_and_a_kill_needs_none(
     ):
         await target.arm(Run().charge())
     await target.arm(Run().charge(cuts=False))
+    assert target.arm_plan(cuts=True).startswith(f"POST {JOBS} raft-chaos-RUN: ")
+    assert target.arm_plan(cuts=False) == ""
     assert await target.leftovers() == []
 
 

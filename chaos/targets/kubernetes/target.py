@@ -12,7 +12,7 @@ from chaos.model import Place
 from chaos.switch.port import Charge, NoSwitch, Switch
 from chaos.targets.kubernetes.account import open_account
 from chaos.targets.kubernetes.api import Api
-from chaos.targets.kubernetes.deadman import DELETE_JOB, DeadMan, delete_job, jobs_left
+from chaos.targets.kubernetes.deadman import DELETE_JOB, DeadMan, delete_job, job_name, jobs_left, jobs_path
 from chaos.targets.kubernetes.doctor import examine
 from chaos.targets.kubernetes.forward import Forwards
 from chaos.targets.kubernetes.inforce import policy_lines
@@ -82,6 +82,10 @@ class KubernetesTarget:
         switch = DeadMan(self._api, self._release, self._lock, self.network, charge)
         await switch.arm()
         return switch
+
+    def arm_plan(self, cuts: bool) -> str:
+        job = f"POST {jobs_path(self.namespace)} {job_name('RUN')}"
+        return f"{job}: the dead man's switch, whose pod heals when this tool is gone" if cuts else ""
 
     async def undo(self, step: UndoStep) -> str:
         if step.do in (DELETE_POLICY, RESTORE_POLICY):
