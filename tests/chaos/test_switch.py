@@ -1,6 +1,7 @@
 """The dead man's switch of a local cluster: whatever becomes of the tool, what it broke is taken back."""
 
 import asyncio
+import functools
 import os
 import random
 import signal
@@ -181,6 +182,13 @@ def moments(number: int, seed: int) -> list[tuple[tuple[str, ...], signal.Signal
     return [(commands[at % 2], ways[at % 3], rng.uniform(0.0, 7.0)) for at in range(number)]
 
 
+def has_answered(run: Process, tool: Tool) -> bool:
+    if run.popen.poll() is not None or "SIGTSTP is not obeyed" in run.output:
+        return True
+    stopped = psutil.Process(run.popen.pid).status() == psutil.STATUS_STOPPED
+    return stopped and not open_steps(tool) and nothing_is_in_force(tool)
+
+
 @pytest.mark.parametrize(
     "seed",
     [pytest.param(1, marks=pytest.mark.slowest), *(pytest.param(at, marks=pytest.mark.longest) for at in range(2, 18))],
@@ -192,6 +200,9 @@ def test_at_whatever_moment_the_tool_is_ended_nothing_is_in_force_a_minute_later
             time.sleep(after_s)  # the moment is what is tried
             run.popen.send_signal(way)
             ended_at = time.monotonic()
+            if way is signal.SIGTSTP:  # obeyed only where nothing is left to do but to print
+                eventually(functools.partial(has_answered, run, tool), f"an answer ({after_s:.2f} s)")
+                run.popen.send_signal(signal.SIGCONT)
             code = run.ends(120.0)
             allowed = {
                 signal.SIGKILL: (-signal.SIGKILL, PASSED),
