@@ -17,7 +17,7 @@ from chaos.errors import NOT_EFFECTIVE, TOOL_FAILED, Refused
 from chaos.switch.port import SILENT_SECONDS, Charge
 
 BEAT_SECONDS = 1.0
-READY_SECONDS_MAX = 30.0
+READY_SECONDS_MAX, LATE_SECONDS = 30.0, 2.0
 END_SECONDS_MAX, END_POLL_SECONDS = 5.0, 0.01
 BEAT, BYE = b".", b"!"
 READY, HEALING = b"ready\n", b"healing\n"
@@ -32,8 +32,7 @@ async def start(data_dir: Path, charge: Charge) -> "HealerProcess":
     except OSError as error:
         raise _refused(error.strerror or str(error)) from None
     try:
-        async with asyncio.timeout(READY_SECONDS_MAX):
-            await made.ready.wait()
+        await made.until_ready()
     except TimeoutError:
         made.give_up()
         raise _refused(f"it was not ready within {READY_SECONDS_MAX:.0f} s") from None
@@ -81,6 +80,16 @@ class HealerProcess:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._hears.fileno(), self._hear)
         self._beats = asyncio.create_task(self._beat(), name="tell the switch that we live")
+
+    async def until_ready(self) -> None:
+        """Raises TimeoutError. Where this tool stood still itself, the answer is there and only not read yet."""
+        for patience_s in (READY_SECONDS_MAX, LATE_SECONDS):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience_s):
+                    await self.ready.wait()
+            if self.ready.is_set():
+                return
+        raise TimeoutError
 
     async def disarm(self) -> None:
         self._stop_watching()

@@ -101,7 +101,9 @@ class DeadMan:
     async def _until_ready(self) -> None:
         loop = asyncio.get_running_loop()
         until, why = loop.time() + READY_SECONDS_MAX, "its pod was not made"
-        while loop.time() < until:
+        late = False
+        while not late:
+            late = loop.time() >= until  # where this tool stood still itself, once more is looked all the same
             for pod in await _pods(self._api, self._release.namespace, self._charge.run):
                 status = pod.get("status") or {}
                 if any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions") or []):
