@@ -6,6 +6,8 @@ Why it exists: a run, and a kept run that is judged again, must come to the same
 
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from chaos.checks.aim import AIM, kills, the_leader_was_hit
 from chaos.checks.logs import LOGS, logs_agree
 from chaos.checks.minority import MINORITY, minority_acknowledges_nothing, partitions
@@ -42,12 +44,27 @@ SAFETY: dict[str, Check] = {
     STALE: no_stale_read,
     REVISIONS: revisions_in_order,
 }
+NEEDS = {
+    ONE_LEADER: "events",
+    TERMS: "events",
+    LOGS: "log",
+    REVISIONS: "revisions",
+    MINORITY: "contact-ages",
+    AIM: "events",
+}
+"""What a check cannot do without, of what not every system shows (systems/port.py)."""
+_LACKS = {
+    "events": "tells of no elections and votes",
+    "log": "shows nobody what its nodes have committed",
+    "revisions": "names no revisions",
+    "contact-ages": "does not show who hears from whom",
+}
 _CODES: dict[Group, int] = {"safety": UNSAFE, "recovery": NOT_RECOVERED, "effect": NOT_EFFECTIVE}
 
 
 def judge(evidence: Evidence, gap_limit_us: int | None = None) -> tuple[Verdict, ...]:
     """Every check that applies: the one about minorities only where nodes were separated, the one about the leader
-    only where one was killed."""
+    only where one was killed. One that this system cannot feed is told as not applicable."""
     verdicts = [_safely(name, "safety", check, evidence) for name, check in SAFETY.items()]
     if partitions(evidence.faults):
         verdicts.append(_safely(MINORITY, "safety", minority_acknowledges_nothing, evidence))
@@ -63,7 +80,7 @@ def judge(evidence: Evidence, gap_limit_us: int | None = None) -> tuple[Verdict,
 
 def exit_code(verdicts: Sequence[Verdict]) -> int:
     """A violated promise weighs most, then a cluster that did not recover, then a run that proves nothing: one
-    without enough writes, or with a check that lacked what it needs."""
+    without enough writes, or with a check that lacked what it needs. What is not applicable weighs nothing."""
     failed = [_CODES[verdict.group] for verdict in verdicts if verdict.outcome == "fail"]
     if failed:
         return min(failed)
@@ -72,6 +89,15 @@ def exit_code(verdicts: Sequence[Verdict]) -> int:
 
 def _safely(name: str, group: Group, check: Check, evidence: Evidence) -> Verdict:
     try:
-        return check(evidence)
+        return _applied(check(evidence), evidence)
     except Exception as error:
         return Verdict(name, group, "unknown", f"This check broke ({type(error).__name__}: {error}): please report it.")
+
+
+def _applied(verdict: Verdict, evidence: Evidence) -> Verdict:
+    """What was found stays found; but without what the check needs nothing else can be said."""
+    need = NEEDS.get(verdict.check, "")
+    if need not in evidence.lacks or verdict.outcome == "fail":
+        return verdict
+    said = f"Not applicable: {evidence.system} {_LACKS[need]}."
+    return msgspec.structs.replace(verdict, outcome="not-applicable", sentence=said, proof=())

@@ -111,7 +111,8 @@ def commit_never_goes_back(evidence: Evidence) -> Verdict:
                     if now < before:
                         sentences.append(f"{view.name} went back from {what} index {before} to {now}")
                         lines += [of_view(highest), of_view(view)]
-            lost = applied is not None and view.last_index < applied.applied
+            shown = "last-index" not in evidence.lacks
+            lost = shown and applied is not None and view.last_index < applied.applied
             if applied is not None and lost and applied.answered_us <= view.asked_us:
                 sentences.append(
                     f"{view.name} had applied entry {applied.applied}, and its log then ended at {view.last_index}"

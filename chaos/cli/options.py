@@ -43,6 +43,7 @@ class Common(msgspec.Struct, frozen=True, kw_only=True):
     release: str | None
     context: str | None
     data_dir: Path | None
+    system: Literal["auto", "raft-node", "etcd"]
     duration: str | None
     seed: int | None
     dry_run: bool
@@ -73,6 +74,7 @@ class Common(msgspec.Struct, frozen=True, kw_only=True):
             "release": self.release,
             "context": self.context,
             "data-dir": self.data_dir,
+            "system": None if self.system == "auto" else self.system,
             "out": self.out,
         }
         return " ".join(["raft-chaos", command, *(f"--{name} {value}" for name, value in flags.items() if value)])
@@ -93,8 +95,12 @@ def _shared(
         str | None, typer.Option(metavar="NAME", help="of the kubeconfig", rich_help_panel=_WHERE)
     ] = None,
     data_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="of a local raft-node cluster", rich_help_panel=_WHERE)
+        Path | None, typer.Option(metavar="DIR", help="of a local raft-node cluster, or lab", rich_help_panel=_WHERE)
     ] = None,
+    system: Annotated[
+        Literal["auto", "raft-node", "etcd"],
+        typer.Option(help="what the nodes are; auto: as the cluster says", rich_help_panel=_WHERE),
+    ] = "auto",
     duration: Annotated[
         str | None, typer.Option(metavar="30s", help="how long the fault lasts", rich_help_panel=_RUN)
     ] = None,

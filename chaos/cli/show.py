@@ -24,7 +24,7 @@ _STATUS = ("node", "role", "term", "commit", "applied", "instance", "runs on", "
 _LEAVE_OUT = ("instance", "restarts", "runs on", "applied", "ready", "commit")
 """In this order, where a terminal is narrow."""
 _COLOURS = {"pass": "green", "ok": "green", "fail": "bold red", "error": "bold red", "unknown": "yellow"}
-_COLOURS["warning"] = "yellow"
+_COLOURS |= {"warning": "yellow", "not-applicable": "dim"}
 _NEXT = {
     1: "Keep the folder of this run: it holds the records that contradict each other, and raft-chaos report judges it.",
     2: "See raft-chaos status; raft-chaos heal --all takes back what may still be in force.",
@@ -221,7 +221,7 @@ def _ending(record: RunRecord, trouble: str) -> str:
         130: "[yellow]Interrupted and healed[/yellow]",
     }
     said = words.get(record.exit_code, "[bold red]The tool failed[/bold red]")
-    doubtful = [f"{one.check} ({one.outcome})" for one in record.verdicts if one.outcome != "pass"]
+    doubtful = [f"{one.check} ({one.outcome})" for one in record.verdicts if one.outcome in ("fail", "unknown")]
     why = trouble or (", ".join(doubtful) if record.exit_code else "")
     then = "" if "raft-chaos" in why else _NEXT.get(record.exit_code, "")
     return f"{said} (exit code {record.exit_code}){f': {escape(why)}' if why else ''}{then and chr(10)}{then}"

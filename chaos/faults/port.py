@@ -13,7 +13,6 @@ import msgspec
 
 from chaos.clock import Clock
 from chaos.model import FaultSpan, View
-from chaos.observe.nodeapi import fetch_view
 from chaos.situation import Situation
 from chaos.targets.port import Cut, Journal, Target
 
@@ -86,7 +85,7 @@ class Scene:
 
     async def look(self, node: str) -> View | None:
         """Ask that node now, past the sampler."""
-        return await fetch_view(self.session, self.target.url(node), self.clock)
+        return await self.target.system.view(self.session, node, self.target.url(node), self.clock)
 
 
 class Fault(Protocol):

@@ -15,7 +15,6 @@ from chaos.faults import proof
 from chaos.faults.patience import patiently
 from chaos.faults.port import Scene
 from chaos.model import View
-from chaos.observe.nodeapi import command
 from chaos.targets.port import Cut, Pair
 
 PROVE_SECONDS = 10.0
@@ -150,7 +149,7 @@ class ProvenCut:
         """At both ends of every blocked pair; one end is enough. What is heard from now on came through."""
         pairs, scene = self.cut.blocked, self._scene
         answers = await asyncio.gather(
-            *(command(scene.session, scene.target.url(a), "reset_links", {"peer": b}) for a, b in pairs)
+            *(scene.target.system.reset_links(scene.session, a, scene.target.url(a), b) for a, b in pairs)
         )
         said = dict(zip(pairs, answers, strict=True))
         for (a, b), answer in said.items():

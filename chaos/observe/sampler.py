@@ -12,7 +12,6 @@ import aiohttp
 
 from chaos.clock import Clock
 from chaos.model import View
-from chaos.observe.nodeapi import fetch_view
 from chaos.targets.port import Target
 
 EVERY_SECONDS = 0.1
@@ -70,7 +69,7 @@ class Sampler:
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + self._every_s
-            view = await fetch_view(self._session, self._target.url(node), self._clock)
+            view = await self._target.system.view(self._session, node, self._target.url(node), self._clock)
             if view is None:
                 self._latest.pop(node, None)
             else:

@@ -11,7 +11,7 @@ import msgspec
 
 from chaos.clock import Clock
 from chaos.model import Event, Lost
-from chaos.observe.nodeapi import STATUS_TIMEOUT_SECONDS, UNREACHABLE, fetch_view
+from chaos.observe.nodeapi import STATUS_TIMEOUT_SECONDS, UNREACHABLE
 from chaos.observe.offsets import Offsets
 from chaos.targets.port import Target
 
@@ -85,6 +85,11 @@ class Traces:
         ]
 
     async def _follow(self, node: str) -> None:
+        told = self._target.system.events(self._session, node, self._target.url(node))
+        if told is not None:
+            async for event in told:
+                self._keep(node, event, 0)
+            return
         wait, stream = RECONNECT_SECONDS_MIN, _Stream()
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=STATUS_TIMEOUT_SECONDS, sock_read=SILENCE_SECONDS_MAX)
         while True:
@@ -105,14 +110,18 @@ class Traces:
 
     def _take(self, node: str, stream: "_Stream", line: bytes) -> None:
         event = stream.take(line)
+        told = msgspec.structs.replace(event, boot=stream.boot) if event is not None else None
+        self._keep(node, told, stream.newly_lost())
+
+    def _keep(self, node: str, event: Event | None, lost: int) -> None:
         full = event is not None and len(self.events) >= self._events_max
-        lost = stream.newly_lost() + full
+        lost += full
         if lost:
             self._lose(node, lost)
         if event is None or full:
             return
-        at_us = self._offsets.on_ours(event.node, stream.boot, event.time_us)
-        self.events.append(msgspec.structs.replace(event, at_us=at_us, boot=stream.boot))
+        at_us = self._offsets.on_ours(event.node, event.boot, event.time_us)
+        self.events.append(msgspec.structs.replace(event, at_us=at_us))
         self._told_us[node] = min(self._clock.now_us(), max(self._told_us[node], at_us))
 
     def _lose(self, node: str, number: int) -> None:
@@ -126,7 +135,7 @@ class Traces:
             self.gaps.append(Lost(node, number, from_us, self._clock.now_us()))
 
     async def _measure_once(self, node: str) -> None:
-        view = await fetch_view(self._session, self._target.url(node), self._clock)
+        view = await self._target.system.view(self._session, node, self._target.url(node), self._clock)
         if view is not None:
             self._offsets.add(view, node)
 

@@ -149,6 +149,8 @@ def load_run(path: Path) -> Kept:
         recovery_limit_us=record.recovery_limit_us,
         began_faults_us=record.began_faults_us,
         ended_us=record.ended_us,
+        system=record.system,
+        lacks=record.lacks,
     )
     return Kept(record=record, evidence=evidence)
 

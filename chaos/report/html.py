@@ -85,7 +85,7 @@ def _header(record: RunRecord) -> Html:
         f"{fault.title} at {fault.injected_us / 1e6:.1f} s" for fault in record.faults if fault.injected_us is not None
     ]
     titles = "; then ".join(done[:3]) + (f"; and {len(done) - 3} more faults" if len(done) > 3 else "")
-    failed = [verdict for verdict in record.verdicts if verdict.outcome != "pass"]
+    failed = [verdict for verdict in record.verdicts if verdict.outcome in ("fail", "unknown")]
     began = datetime.fromtimestamp(record.began_wall_us / 1e6, UTC)
     lasted = f"lasted {record.ended_us / 1e6:.1f} s"
     return el(

@@ -24,7 +24,7 @@ FACTS_MAX = 40
 
 def verdicts(record: RunRecord) -> Html:
     """Failed checks first, with the records that contradict each other; then all of them as a table."""
-    order = {"fail": 0, "unknown": 1, "pass": 2}
+    order = {"fail": 0, "unknown": 1, "pass": 2, "not-applicable": 3}
     ranked = sorted(record.verdicts, key=lambda verdict: order[verdict.outcome])
     if not ranked:
         return el("p", "Nothing was checked: the run ended before there was anything to check.")

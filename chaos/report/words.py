@@ -40,7 +40,12 @@ CHECKS: dict[str, str] = {
     "the-leader-was-hit": "Whoever was killed led until then",
 }
 GROUPS = {"safety": "Safety", "recovery": "Recovery", "effect": "Worth of the run"}
-MARKS = {"pass": ("✓", "passed"), "fail": ("✗", "failed"), "unknown": ("?", "unknown")}
+MARKS = {
+    "pass": ("✓", "passed"),
+    "fail": ("✗", "failed"),
+    "unknown": ("?", "unknown"),
+    "not-applicable": ("–", "not applicable"),
+}
 
 
 def outcome(record: RunRecord) -> tuple[str, str, str]:
@@ -65,4 +70,5 @@ def proved(record: RunRecord) -> str:
         else ""
     )
     writes = f"{count(figures.acknowledged_writes)} acknowledged writes and {count(figures.good_reads)} reads"
-    return f"{passed} of {len(record.verdicts)} checks passed on {writes}.{gap}"
+    applied = sum(verdict.outcome != "not-applicable" for verdict in record.verdicts)
+    return f"{passed} of {applied} checks passed on {writes}.{gap}"

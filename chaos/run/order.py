@@ -21,7 +21,7 @@ from chaos.errors import ChaosError, NotEffective, NotRecovered, Refused
 from chaos.faults.port import Fault, Scene
 from chaos.journal import Header, UndoJournal
 from chaos.model import FaultSpan
-from chaos.observe.nodeapi import fetch_view, new_session
+from chaos.observe.nodeapi import new_session
 from chaos.report.folder import RunFolder
 from chaos.run.lease import locked
 from chaos.run.options import Options, RunResult
@@ -38,7 +38,7 @@ __all__ = ["Options", "RunResult", "look", "run"]
 
 async def look(target: Target, session: aiohttp.ClientSession, clock: Clock) -> Situation:
     """Ask every node once."""
-    views = await asyncio.gather(*(fetch_view(session, target.url(node), clock) for node in target.nodes))
+    views = await asyncio.gather(*(target.system.view(session, node, target.url(node), clock) for node in target.nodes))
     return situate(target.nodes, {node: view for node, view in zip(target.nodes, views, strict=True) if view})
 
 

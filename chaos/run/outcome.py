@@ -46,6 +46,8 @@ def record_of(
         command_line=command_line,
         target_title=target.title,
         target_kind=target.kind,
+        system=evidence.system,
+        lacks=evidence.lacks,
         namespace=target.namespace,
         seed=seed,
         began_wall_us=began_wall_us,

@@ -15,7 +15,6 @@ from chaos.checks.verdict import Evidence
 from chaos.clock import Clock
 from chaos.errors import ChaosError, NotEffective
 from chaos.model import FaultSpan, LogLine
-from chaos.observe.nodeapi import fetch_log
 from chaos.observe.pauses import Pauses
 from chaos.observe.sampler import Sampler
 from chaos.observe.traces import Traces
@@ -83,7 +82,7 @@ class Recording:
             self._final = await self.workload.final_reads(self._target.url(situation.leader))
         else:
             self.notes.append("Nobody led in the end, so what was written could not be read again.")
-        for node in self._target.nodes:
+        for node in self._target.nodes if "log" not in self._target.system.lacks else ():
             try:
                 self._logs[node] = await self._log_of(node)
             except (ChaosError, OSError, aiohttp.ClientError) as error:
@@ -93,10 +92,10 @@ class Recording:
         """A connection that breaks once must not leave a verdict open."""
         for _ in range(LOG_TRIES_MAX - 1):
             try:
-                return await fetch_log(self._session, self._target.url(node))
+                return await self._target.system.log(self._session, self._target.url(node))
             except (ChaosError, OSError, aiohttp.ClientError):
                 await asyncio.sleep(LOG_PAUSE_SECONDS)
-        return await fetch_log(self._session, self._target.url(node))
+        return await self._target.system.log(self._session, self._target.url(node))
 
     async def stop(self) -> None:
         """End everything; what was recorded stays."""
@@ -141,4 +140,6 @@ class Recording:
             lost=tuple(self.traces.gaps),
             views_dropped=self.sampler.dropped,
             pauses=tuple(self.pauses.found),
+            system=self._target.system.name,
+            lacks=tuple(self._target.system.lacks),
         )

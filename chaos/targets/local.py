@@ -1,4 +1,4 @@
-"""A `raft-node cluster` on this machine, as a `Target`: processes, their supervisor, and the link faults of nodes.
+"""A cluster on this machine, as a `Target`: processes, their supervisor, and the link faults of nodes.
 
 Why it exists: every fault can be tried on a laptop first. A signal goes to a process only after it was seen to be
 that node; nothing is started but through the supervisor. It must not decide when or what to break.
@@ -17,6 +17,9 @@ import aiohttp
 from chaos.errors import ChaosError, Refused
 from chaos.model import Place
 from chaos.observe import nodeapi
+from chaos.systems.etcd import Etcd
+from chaos.systems.port import System
+from chaos.systems.raftnode import RAFT_NODE
 from chaos.targets import clusterfile, localdoctor, localmarks, supervisor
 from chaos.targets.clusterfile import ClusterFile
 from chaos.targets.linkfaults import LinkFaults, describe, undo_cut
@@ -40,11 +43,11 @@ async def open_local(data_dir: Path) -> "LocalTarget":
     if found is None:
         raise Refused(f"There is no local cluster in {data_dir}: start one with raft-node cluster, or name --data-dir.")
     if found.state != "running" or found.control is None:
-        raise Refused(f"The local cluster in {data_dir} is not running: start it with raft-node cluster.")
+        raise Refused(f"The local cluster in {data_dir} is not running: start it with {found.starter}.")
     if found.supervisor_pid is None or clusterfile.started(found.supervisor_pid) is None:
         raise Refused(
             f"The supervisor of {data_dir} (process {found.supervisor_pid}) is gone, and its nodes with it: "
-            "start the cluster again with raft-node cluster."
+            f"start the cluster again with {found.starter}."
         )
     return LocalTarget(data_dir, found)
 
@@ -56,11 +59,13 @@ class LocalTarget:
     namespace = ""
 
     def __init__(self, data_dir: Path, cluster: ClusterFile) -> None:
-        self.title = f"the local cluster in {_shown(data_dir)}"
+        self.system = _system_of(cluster)
+        what = "" if self.system is RAFT_NODE else f"{self.system.name} "
+        self.title = f"the local {what}cluster in {_shown(data_dir)}"
         self._data_dir, self._opened = data_dir, cluster
         self._names = tuple(sorted((entry.name for entry in cluster.nodes), key=_natural))
         self._session = nodeapi.new_session()
-        self.faults = LinkFaults(self, self._session)
+        self.faults = LinkFaults(_Links(self), self._session)
         self.network: Network = self.faults
         self._lock: int | None = None
         self._ended: dict[str, tuple[str, Journal, UndoStep]] = {}
@@ -74,6 +79,11 @@ class LocalTarget:
     def url(self, node: str) -> str:
         """See `Target`: a node's own address; link faults cut what goes between nodes, never this."""
         return self._opened.node(node).url
+
+    def links_url(self, node: str) -> str:
+        """Where its links are cut and healed: at the node, or at whoever carries what it says."""
+        entry = self._opened.node(node)
+        return entry.links or entry.url
 
     def instance(self, node: str) -> str:
         """Process id and start time as they are now; empty: it does not run."""
@@ -216,7 +226,7 @@ class LocalTarget:
         """See `Target`."""
         now = self._now()
         about_nodes = await asyncio.gather(
-            *(localdoctor.of_node(self._session, self.url(name), name, self.runs(name)) for name in self._names)
+            *(localdoctor.of_node(self._session, self.links_url(name), name, self.runs(name)) for name in self._names)
         )
         return [await localdoctor.of_supervisor(now), localdoctor.of_disk(self._data_dir), *about_nodes]
 
@@ -236,6 +246,20 @@ class LocalTarget:
                 return answer.status == HTTP_OK
         except nodeapi.UNREACHABLE:
             return False
+
+
+class _Links:
+    """The nodes, asked where their links are cut."""
+
+    def __init__(self, target: LocalTarget) -> None:
+        self.nodes, self.url, self.runs = target.nodes, target.links_url, target.runs
+
+
+def _system_of(cluster: ClusterFile) -> System:
+    if cluster.system == "raft-node":
+        return RAFT_NODE
+    logs = {entry.name: Path(entry.log_file) for entry in cluster.nodes}
+    return Etcd(logs, {entry.name: entry.links for entry in cluster.nodes})
 
 
 def _natural(name: str) -> tuple[str | int, ...]:

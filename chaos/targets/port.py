@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from chaos.model import Place
+from chaos.systems.port import System
 
 Pair = tuple[str, str]
 """(from, to): an ordered pair of nodes."""
@@ -91,6 +92,8 @@ class Target(Protocol):
     """For people: "release raft in namespace default (context kind-raft)", "the local cluster in ./raft-data"."""
     namespace: str
     """Empty for a local one."""
+    system: System
+    """What its nodes are."""
 
     @property
     def network(self) -> Network:

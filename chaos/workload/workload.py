@@ -14,8 +14,6 @@ import aiohttp
 
 from chaos.clock import Clock
 from chaos.errors import ChaosError
-from chaos.observe.nodeapi import get_value
-from chaos.observe.past import fetch_past, fetch_versions
 from chaos.targets.port import Target
 from chaos.workload.client import REQUEST_TIMEOUT_SECONDS, Client, Pinned
 from chaos.workload.history import Op, PastRead
@@ -149,7 +147,7 @@ class Workload:
             if attempt:
                 await asyncio.sleep(FINAL_READ_PAUSE_SECONDS)
             with contextlib.suppress(ChaosError):
-                return await fetch_versions(self._session, leader_url, self._prefix)
+                return await self._target.system.versions(self._session, leader_url, self._prefix)
         return {}
 
     async def _read_past(self, leader_url: str) -> dict[str, tuple[PastRead, ...]]:
@@ -163,7 +161,7 @@ class Workload:
             asked = wanted[first : first + PAST_WRITES_AT_ONCE]
             for url in (urls[part % len(urls)], leader_url):
                 try:
-                    answers = await fetch_past(self._session, url, asked)
+                    answers = await self._target.system.past(self._session, url, asked)
                 except ChaosError:
                     continue
                 for (key, revision), answer in zip(asked, answers, strict=True):
@@ -173,7 +171,7 @@ class Workload:
 
     async def _read_once(self, key: str, node: str, url: str) -> int | None:
         sent_us = self._clock.now_us()
-        reply = await get_value(self._session, url, key, REQUEST_TIMEOUT_SECONDS)
+        reply = await self._target.system.read(self._session, url, key, REQUEST_TIMEOUT_SECONDS)
         self._keep(
             Op(
                 client="final",
@@ -197,6 +195,7 @@ class Workload:
         return [
             Client(
                 Pinned(f"{letter}{number}", node, self._target.url(node), every_s),
+                self._target.system,
                 self._session,
                 self._clock,
                 Random(rng.random()),

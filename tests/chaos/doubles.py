@@ -11,6 +11,7 @@ from aiohttp import web
 
 from chaos.faults.port import Scene
 from chaos.model import View
+from chaos.systems.raftnode import RAFT_NODE
 from chaos.targets.port import Target, UndoStep
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -18,6 +19,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 class Addresses:
     """The part of a target that clients and observers use."""
+
+    system = RAFT_NODE
 
     def __init__(self, urls: dict[str, str]) -> None:
         self._urls = urls

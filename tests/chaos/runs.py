@@ -12,6 +12,7 @@ from chaos.faults.port import Plan, Scene
 from chaos.model import FaultSpan
 from chaos.run import Options, RunResult, order, run
 from chaos.situation import Situation
+from chaos.systems.raftnode import RAFT_NODE
 from chaos.targets.port import Target, UndoStep
 from tests.chaos.evidence import good
 from tests.chaos.situations import healthy
@@ -24,6 +25,7 @@ class Cluster:
 
     kind, namespace, title = "local", "", "the cluster"
     nodes = ("n1", "n2", "n3")
+    system = RAFT_NODE
 
     def __init__(self) -> None:
         self.left: list[UndoStep] = []

@@ -11,8 +11,8 @@ import pytest
 from aiohttp import web
 
 from chaos.clock import Clock
+from chaos.observe import nodeapi
 from chaos.observe.nodeapi import Reply, new_session
-from chaos.workload import client
 from chaos.workload.workload import Workload
 from tests.chaos.doubles import addresses, answering
 
@@ -178,8 +178,8 @@ async def test_a_client_that_meets_an_error_nobody_foresaw_writes_it_down_and_go
     store = Store()
     async with answering(store.handle) as url, new_session() as session:
         work = Workload(addresses(n1=url), session, Clock(), random.Random(1), 1, 1, rate_per_client=400)
-        monkeypatch.setattr(client, "put_value", broken)
-        monkeypatch.setattr(client, "get_value", broken)
+        monkeypatch.setattr(nodeapi, "put_value", broken)
+        monkeypatch.setattr(nodeapi, "get_value", broken)
         work.start()
         while len(work.history) < 6:  # noqa: ASYNC110
             await asyncio.sleep(0.01)

@@ -9,6 +9,8 @@ from typing import Literal
 
 from chaos.errors import ChaosError
 from chaos.model import Place
+from chaos.systems.port import System
+from chaos.systems.raftnode import RAFT_NODE
 from chaos.targets.kubernetes.account import open_account
 from chaos.targets.kubernetes.api import Api
 from chaos.targets.kubernetes.doctor import examine
@@ -26,6 +28,7 @@ class KubernetesTarget:
     """Made by `open_kubernetes`."""
 
     kind: Literal["kubernetes", "local"] = "kubernetes"
+    system: System = RAFT_NODE
 
     def __init__(self, api: Api, release: Release) -> None:
         self.title = release.title
