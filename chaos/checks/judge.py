@@ -95,9 +95,10 @@ def _safely(name: str, group: Group, check: Check, evidence: Evidence) -> Verdic
 
 
 def _applied(verdict: Verdict, evidence: Evidence) -> Verdict:
-    """What was found stays found; but without what the check needs nothing else can be said."""
+    """What was found stays found (but where a leak of a cut could not be told from a lie); without what the check needs
+    nothing else can be said."""
     need = NEEDS.get(verdict.check, "")
-    if need not in evidence.lacks or verdict.outcome == "fail":
+    if need not in evidence.lacks or (verdict.outcome == "fail" and need != "contact-ages"):
         return verdict
     said = f"Not applicable: {evidence.system} {_LACKS[need]}."
     return msgspec.structs.replace(verdict, outcome="not-applicable", sentence=said, proof=())

@@ -165,7 +165,7 @@ class EtcdLab:
             self._write("stopped")
         for runner in runners:
             await runner.cleanup()
-        self.links.end()
+        await self.links.end()
 
     def _write(self, state: str) -> None:
         """`cluster.json`, whenever a process comes or goes."""

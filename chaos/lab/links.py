@@ -47,23 +47,29 @@ class Links:
         """Until when, on the loop's clock: (node, peer, direction) as that node's end of the link."""
         self._open: set[Connection] = set()
         self._servers: list[asyncio.Server] = []
+        self._carrying: set[asyncio.Task[None]] = set()
 
     async def listen(self, node: str, port: int) -> None:
         """Carry what comes to that port to the node. Raises OSError where the port is taken."""
 
         async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if (task := asyncio.current_task()) is not None:
+                self._carrying.add(task)
+                task.add_done_callback(self._carrying.discard)
             with contextlib.suppress(OSError, asyncio.TimeoutError):
                 await self._carry(node, reader, writer)
             writer.transport.abort()
 
         self._servers.append(await asyncio.start_server(carry, "127.0.0.1", port))
 
-    def end(self) -> None:
+    async def end(self) -> None:
         """Listen no more, and close everything."""
         for server in self._servers:
             server.close()
         for connection in list(self._open):
             connection.close()
+        if self._carrying:
+            await asyncio.wait(self._carrying, timeout=DIAL_SECONDS)
 
     def cut(self, node: str, peer: str, directions: tuple[Direction, ...], seconds: float) -> None:
         """At that node's end, for so long at most."""
