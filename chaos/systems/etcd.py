@@ -139,12 +139,12 @@ class Etcd:
         return Reply(outcome, code, reason(code, body))
 
     async def read(self, session: aiohttp.ClientSession, url: str, key: str, timeout_s: float) -> Reply:
-        """See `System`."""
+        """See `System`. "unknown": it was asked and did not answer, as one without a majority does."""
         question = {"key": coded(key), "serializable": self.serializable}
         try:
             code, body = await post_bytes(session, f"{url}/v3/kv/range", question, timeout_s)
         except UNREACHABLE as error:
-            return Reply("fail", 0, said(error))
+            return Reply("fail" if nothing_sent(error) else "unknown", 0, said(error))
         found = decode(body)
         if code != 200 or found is None:
             return Reply("fail", code, reason(code, body))

@@ -44,7 +44,7 @@ class System(Protocol):
         """Write, sent once. "fail" only where provably nothing was written."""
 
     async def read(self, session: aiohttp.ClientSession, url: str, key: str, timeout_s: float) -> Reply:
-        """Read linearizably, sent once."""
+        """Read linearizably, sent once. "fail": it was refused, or nobody was there; "unknown": it was not answered."""
 
     async def versions(self, session: aiohttp.ClientSession, url: str, prefix: str) -> dict[str, int]:
         """How often each key that begins with `prefix` was written. Raises ChaosError."""

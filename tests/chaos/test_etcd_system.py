@@ -1,5 +1,6 @@
 """What an etcd's answers mean to a client, and when a node last heard from another, by what it has received."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -95,6 +96,20 @@ async def test_a_read_asks_the_majority_and_tells_value_and_revision(
         assert await node.system.read(session, url, "k", 1.0) == Reply("ok", 200, "", 5, 6)
         assert await node.system.read(session, url, "k", 1.0) == Reply("ok", 404, value=0)
     assert [question["serializable"] for question in asked] == [False, False]
+
+
+async def test_who_does_not_answer_was_asked_and_who_is_not_there_was_not(
+    node: Node, session: aiohttp.ClientSession
+) -> None:
+    async def hangs(_: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(1.0)
+        return web.Response()
+
+    async with answering(hangs) as url:
+        assert (await node.system.read(session, url, "k", 0.1)).outcome == "unknown"
+        assert (await node.system.write(session, url, "k", 1, 0.1)).outcome == "unknown"
+    assert (await node.system.read(session, url, "k", 0.5)).outcome == "fail"
+    assert (await node.system.write(session, url, "k", 1, 0.5)).outcome == "fail"
 
 
 async def test_a_silence_lasts_since_the_last_count_that_was_lower(node: Node, session: aiohttp.ClientSession) -> None:
