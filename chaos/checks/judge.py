@@ -35,15 +35,21 @@ from chaos.errors import NOT_EFFECTIVE, NOT_RECOVERED, PASSED, UNSAFE
 
 Check = Callable[[Evidence], Verdict]
 
-SAFETY: dict[str, Check] = {
+CLUSTER: dict[str, Check] = {
     ONE_LEADER: one_leader_a_term,
     TERMS: terms_never_go_back,
     COMMIT: commit_never_goes_back,
     LOGS: logs_agree,
-    SURVIVE: acknowledged_writes_survive,
-    STALE: no_stale_read,
-    REVISIONS: revisions_in_order,
 }
+"""What is promised of the nodes, whatever clients do."""
+WORKLOADS: dict[str, dict[str, Check]] = {
+    "registers": {
+        SURVIVE: acknowledged_writes_survive,
+        STALE: no_stale_read,
+        REVISIONS: revisions_in_order,
+    },
+}
+"""What is promised to clients, by what they did (workload/port.py)."""
 NEEDS = {
     ONE_LEADER: "events",
     TERMS: "events",
@@ -65,7 +71,8 @@ _CODES: dict[Group, int] = {"safety": UNSAFE, "recovery": NOT_RECOVERED, "effect
 def judge(evidence: Evidence, gap_limit_us: int | None = None) -> tuple[Verdict, ...]:
     """Every check that applies: the one about minorities only where nodes were separated, the one about the leader
     only where one was killed. One that this system cannot feed is told as not applicable."""
-    verdicts = [_safely(name, "safety", check, evidence) for name, check in SAFETY.items()]
+    checks = CLUSTER | WORKLOADS.get(evidence.workload, {evidence.workload: _nobody_knows})
+    verdicts = [_safely(name, "safety", check, evidence) for name, check in checks.items()]
     if partitions(evidence.faults):
         verdicts.append(_safely(MINORITY, "safety", minority_acknowledges_nothing, evidence))
     if evidence.faults:
@@ -76,6 +83,11 @@ def judge(evidence: Evidence, gap_limit_us: int | None = None) -> tuple[Verdict,
     if kills(evidence):
         verdicts.append(_safely(AIM, "effect", the_leader_was_hit, evidence))
     return tuple(verdicts)
+
+
+def _nobody_knows(evidence: Evidence) -> Verdict:
+    said = f"What clients did ({evidence.workload}) is not known to this raft-chaos: judge it by a newer one."
+    return Verdict(evidence.workload, "safety", "unknown", said)
 
 
 def exit_code(verdicts: Sequence[Verdict]) -> int:

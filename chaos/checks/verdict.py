@@ -24,8 +24,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     `final_versions`: by key, how often it was written, read with `final`; empty: unknown. `past`: by key, what it held
     at the revisions of its acknowledged writes, read last; what could not be read is left out. `uncertainty_us`: by
     node, how far the times of its events may be off. `lost`: events that could not be kept; `views_dropped`: samples
-    that showed nothing new and were thinned out. `pauses`: when the tool itself stood still. `system`: what the nodes
-    are; `lacks`: what such nodes do not show (systems/port.py)."""
+    that showed nothing new and were thinned out. `pauses`: when the tool itself stood still. `workload`: what clients
+    did; `system`: what the nodes are; `lacks`: what such nodes do not show (systems/port.py)."""
 
     voters: tuple[str, ...]
     history: tuple[Op, ...]
@@ -44,6 +44,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     lost: tuple[Lost, ...] = ()
     views_dropped: int = 0
     pauses: tuple[Pause, ...] = ()
+    workload: str = "registers"
     system: str = "raft-node"
     lacks: tuple[str, ...] = ()
 

@@ -30,6 +30,10 @@ class Lab(Protocol):
         """Empty where it was started, else why not."""
         ...
 
+    async def answers(self, node: str) -> bool:
+        """Whether the node itself does."""
+        ...
+
 
 class _Arguments(msgspec.Struct):
     peer: str
@@ -62,7 +66,8 @@ def links_app(lab: Lab) -> web.Application:
         return _json({"faults": [kinds | {"peer": p, "direction": d, "expires_in_ms": s * 1000} for p, d, s in told]})
 
     async def commands(request: web.Request) -> web.Response:
-        _node(lab, request)
+        if not await lab.answers(node := _node(lab, request)):
+            return _json({"error": "no-answer", "message": f"{node} does not answer"}, 503)
         return _json({"enabled_faults": True})
 
     async def cut(node: str, said: _Arguments) -> None:

@@ -29,6 +29,7 @@ PEER_PORT_OFFSET, LINK_PORT_OFFSET, CONTROL_PORT_OFFSET = 20, 40, 60
 """From the base port: where nodes listen for peers, where the links to them begin, where links are cut."""
 READY_SECONDS_MAX = 60.0
 READY_POLL_SECONDS = 0.1
+ANSWER_SECONDS = 1.0
 END_SECONDS = 1.0
 """A leader that is asked to end looks for another one for seconds, and all of them end here: they survive a kill."""
 
@@ -89,6 +90,11 @@ class EtcdLab:
         watcher.add_done_callback(self._watchers.discard)
         return ""
 
+    async def answers(self, node: str) -> bool:
+        """Whether it does, with or without a leader."""
+        async with new_session() as session:
+            return await _is_there(session, f"{self.url(node)}/livez")
+
     def _command(self, node: str) -> list[str]:
         links = {name: f"http://127.0.0.1:{self._port(name, LINK_PORT_OFFSET)}" for name in self.nodes}
         flags = {
@@ -127,7 +133,7 @@ class EtcdLab:
                     while waiting:
                         if (code := self._processes[waiting[0]].returncode) is not None:
                             raise ChaosError(f"{waiting[0]} ended with {code}: see {self._log(waiting[0])}.")
-                        if await _is_ready(session, self.url(waiting[0])):
+                        if await _is_there(session, f"{self.url(waiting[0])}/readyz"):
                             told = await ask(session, self.url(waiting[0]), "maintenance/status", {})
                             self._names[f"{told.header.member_id:x}"] = waiting.pop(0)
                         else:
@@ -217,8 +223,8 @@ def find_program() -> str:
     return program
 
 
-async def _is_ready(session: aiohttp.ClientSession, url: str) -> bool:
+async def _is_there(session: aiohttp.ClientSession, address: str) -> bool:
     try:
-        return (await get_bytes(session, f"{url}/readyz", 1.0))[0] == 200
+        return (await get_bytes(session, address, ANSWER_SECONDS))[0] == 200
     except UNREACHABLE:
         return False

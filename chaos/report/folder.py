@@ -149,6 +149,7 @@ def load_run(path: Path) -> Kept:
         recovery_limit_us=record.recovery_limit_us,
         began_faults_us=record.began_faults_us,
         ended_us=record.ended_us,
+        workload=record.workload,
         system=record.system,
         lacks=record.lacks,
     )

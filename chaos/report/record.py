@@ -40,8 +40,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One run. `run`: its name, which keys and objects carry. `command_line`: as it was typed. `uncertainty_us`: by
     node, half the round trip that put its clock on ours; None: unknown. `notes`: sentences for people (interrupted,
-    what could not be recorded, ...). The last five fields, `system`
-    and `lacks` are those of `Evidence`."""
+    what could not be recorded, ...). The last five fields, `workload`,
+    `system` and `lacks` are those of `Evidence`."""
 
     format: Literal["raft-chaos run"] = FORMAT
     version: int = VERSION
@@ -50,6 +50,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     command_line: str
     target_title: str
     target_kind: Literal["kubernetes", "local"]
+    workload: str = "registers"
     system: str = "raft-node"
     lacks: tuple[str, ...] = ()
     namespace: str = ""

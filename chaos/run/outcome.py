@@ -46,6 +46,7 @@ def record_of(
         command_line=command_line,
         target_title=target.title,
         target_kind=target.kind,
+        workload=evidence.workload,
         system=evidence.system,
         lacks=evidence.lacks,
         namespace=target.namespace,

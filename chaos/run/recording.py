@@ -6,7 +6,7 @@ recovery, and even a failed run ends with evidence. It must not judge.
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import aiohttp
 
@@ -20,7 +20,8 @@ from chaos.observe.sampler import Sampler
 from chaos.observe.traces import Traces
 from chaos.situation import Situation
 from chaos.targets.port import Target
-from chaos.workload.workload import Workload
+from chaos.workload.port import MakeWorkload
+from chaos.workload.registers import Registers
 
 WARM_UP_SECONDS = 1.0
 BASELINE_TRIES = 8
@@ -35,16 +36,22 @@ class Recording:
     """Make it in a running loop, `start` it, and `stop` it whatever happened."""
 
     def __init__(
-        self, target: Target, session: aiohttp.ClientSession, clock: Clock, rng: random.Random, run: str
+        self,
+        target: Target,
+        session: aiohttp.ClientSession,
+        clock: Clock,
+        rng: random.Random,
+        run: str,
+        workload: MakeWorkload = Registers,
     ) -> None:
         self.sampler = Sampler(target, session, clock)
         self.pauses = Pauses(clock)
         self.traces = Traces(target, session, clock)
-        self.workload = Workload(target, session, clock, rng, run=run)
+        self.workload = workload(target, session, clock, rng, run)
         self.notes: list[str] = []
         self._target, self._session, self._clock = target, session, clock
         self._logs: dict[str, tuple[LogLine, ...]] = {}
-        self._final: dict[str, int] = {}
+        self._final: Mapping[str, int] = {}
 
     def start(self) -> None:
         """Begin to record."""
@@ -140,6 +147,7 @@ class Recording:
             lost=tuple(self.traces.gaps),
             views_dropped=self.sampler.dropped,
             pauses=tuple(self.pauses.found),
+            workload=self.workload.name,
             system=self._target.system.name,
             lacks=tuple(self._target.system.lacks),
         )

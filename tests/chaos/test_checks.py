@@ -507,7 +507,7 @@ def test_a_check_that_breaks_says_that_it_does_not_know(monkeypatch: pytest.Monk
     def broken(_: Evidence) -> Verdict:
         raise KeyError("n9")
 
-    monkeypatch.setitem(room.SAFETY, "logs-agree", broken)
+    monkeypatch.setitem(room.CLUSTER, "logs-agree", broken)
     verdicts = judge(good())
     assert [v.sentence for v in verdicts if v.outcome == "unknown"] == [
         "This check broke (KeyError: 'n9'): please report it."

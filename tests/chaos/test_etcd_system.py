@@ -101,13 +101,16 @@ async def test_a_read_asks_the_majority_and_tells_value_and_revision(
 async def test_who_does_not_answer_was_asked_and_who_is_not_there_was_not(
     node: Node, session: aiohttp.ClientSession
 ) -> None:
+    enough = asyncio.Event()
+
     async def hangs(_: web.Request) -> web.StreamResponse:
-        await asyncio.sleep(1.0)
+        await enough.wait()
         return web.Response()
 
     async with answering(hangs) as url:
         assert (await node.system.read(session, url, "k", 0.1)).outcome == "unknown"
         assert (await node.system.write(session, url, "k", 1, 0.1)).outcome == "unknown"
+        enough.set()
     assert (await node.system.read(session, url, "k", 0.5)).outcome == "fail"
     assert (await node.system.write(session, url, "k", 1, 0.5)).outcome == "fail"
 

@@ -59,6 +59,16 @@ def test_each_need_of_a_check_has_its_words(check: str, need: str) -> None:
     assert found.sentence.startswith("Not applicable: other ")
 
 
+def test_each_workload_has_checks_of_its_own_and_one_that_is_not_known_is_not_passed() -> None:
+    registers = {"acknowledged-writes-survive", "no-stale-read", "revisions-in-order"}
+    assert registers <= set(of(judge(good())))
+    other = judge(msgspec.structs.replace(good(), workload="queues"))
+    assert not registers & set(of(other))
+    assert of(other)["one-leader-a-term"] == "pass"
+    assert of(other)["queues"] == "unknown"
+    assert exit_code(other) == 3
+
+
 def test_an_end_of_the_log_that_nobody_shows_is_not_held_against_a_node() -> None:
     blind = tuple(msgspec.structs.replace(view, last_index=0) for view in good().views)
     evidence = msgspec.structs.replace(good(), views=blind)

@@ -1,4 +1,4 @@
-"""The clients of a run, and the history that they write together.
+"""Registers: the clients of a run that write and read single keys, and the history that they make together.
 
 Why it exists: only somebody who was there before, during and after a fault can say what was promised and what was kept.
 Writers own a key each, so that the order of its values is known without asking anybody. It must not judge, and must
@@ -33,9 +33,11 @@ PAST_WRITES_MAX = 50_000
 PAST_WRITES_AT_ONCE = 1280
 
 
-class Workload:
-    """`history`: what every client was told, in that order, bounded by OPS_MAX and HISTORY_BYTES_MAX; `full` is then
-    a sentence and the clients have stopped. `run` names the keys, and must never have been used before."""
+class Registers:
+    """See `Workload`. `history` is bounded by OPS_MAX and HISTORY_BYTES_MAX. `run` names the keys, and must never have
+    been used before."""
+
+    name = "registers"
 
     def __init__(
         self,
@@ -43,10 +45,10 @@ class Workload:
         session: aiohttp.ClientSession,
         clock: Clock,
         rng: Random,
+        run: str = "",
         writers_per_node: int = 1,
         readers_per_node: int = 1,
         rate_per_client: float = RATE_PER_CLIENT,
-        run: str = "",
         ops_max: int = OPS_MAX,
         bytes_max: int = HISTORY_BYTES_MAX,
     ) -> None:
