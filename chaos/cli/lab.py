@@ -12,7 +12,7 @@ from chaos.cli.group import Group
 from chaos.lab.etcd import EtcdLab, find_program
 from chaos.targets.find import ETCD_DATA_DIR
 
-BASE_PORT = 12379
+BASE_PORT = 23790
 
 
 def register(app: typer.Typer) -> None:

@@ -8,6 +8,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -124,6 +125,9 @@ class EtcdLab:
             await web.TCPSite(runners[1], "127.0.0.1", self._base_port + CONTROL_PORT_OFFSET).start()
         except OSError as error:
             raise Refused(f"A port of the lab is taken ({error.strerror}): name another --base-port.") from None
+        for port in (self._port(node, offset) for node in self.nodes for offset in (0, PEER_PORT_OFFSET)):
+            if not _is_free(port):
+                raise Refused(f"Port {port} of the lab is taken: name another --base-port.")
 
     async def _until_ready(self) -> None:
         waiting = list(self.nodes)
@@ -221,6 +225,16 @@ def find_program() -> str:
     if program is None or not os.access(program, os.X_OK):
         raise Refused("There is no etcd to start: put etcd 3.5 or later on PATH, or name the program in ETCD.")
     return program
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 async def _is_there(session: aiohttp.ClientSession, address: str) -> bool:

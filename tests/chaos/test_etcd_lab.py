@@ -7,6 +7,7 @@ import os
 import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -165,3 +166,24 @@ def test_a_lab_ends_with_its_nodes_goes_on_where_it_was_and_is_not_started_twice
         assert lab.file["state"] == "stopped"
         lab.start()
         assert all(node["pid"] for node in lab.file["nodes"])
+
+
+@pytest.mark.parametrize("offset", [0, PEER_PORT_OFFSET, LINK_PORT_OFFSET, CONTROL_PORT_OFFSET])
+def test_a_port_that_is_taken_is_told_before_anything_is_started(tmp_path: Path, offset: int) -> None:
+    base = free_ports()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", base + offset))
+        taken.listen()
+        command = [sys.executable, "-m", "chaos.cli", "lab", "etcd", "--base-port", str(base)]
+        env = {**os.environ, "ETCD": "/bin/true"}
+        told = subprocess.run([*command, "--data-dir", str(tmp_path)], capture_output=True, text=True, env=env)
+    assert (told.returncode, told.stderr.count("\n")) == (4, 1)
+    assert "of the lab is taken" in told.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_an_etcd_it_says_where_to_name_one(tmp_path: Path) -> None:
+    env = {**os.environ, "ETCD": str(tmp_path / "none")}
+    told = subprocess.run([sys.executable, "-m", "chaos.cli", "lab", "etcd"], capture_output=True, text=True, env=env)
+    assert told.returncode == 4
+    assert "There is no etcd to start" in told.stderr

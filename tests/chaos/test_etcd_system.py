@@ -162,6 +162,23 @@ async def test_role_and_term_are_those_of_the_log_and_two_lives_are_not_mixed(
     assert (after.role, after.boot) == ("initial", "n1.2")
 
 
+async def test_two_stores_with_different_pasts_differ_in_their_lines(
+    node: Node, session: aiohttp.ClientSession
+) -> None:
+    def changes(second: str, last: int = 7) -> Any:
+        pairs = [(revision, second if revision == 3 else "MQ==") for revision in range(2, last + 1)]
+        kvs = [{"kv": {"key": "aw==", "value": value, "mod_revision": str(revision)}} for revision, value in pairs]
+        return {"result": {"header": HEADER, "events": kvs}}
+
+    told: list[Any] = [changes("MQ=="), changes("MQ==", last=9), changes("Mg==")]
+    node.says = lambda what, _: (200, told.pop(0) if what == "watch" else {"header": HEADER})
+    async with answering(node.handle) as url:
+        one, longer, other = [await node.system.log(session, url) for _ in range(3)]
+    assert [line.index for line in one] == [2, 3, 4, 5, 6, 7]
+    assert longer == one, "what came after the last revision that was asked for is left out"
+    assert [a.index for a, b in zip(one, other, strict=True) if a != b] == [3]
+
+
 async def test_a_past_that_was_forgotten_is_told_so(node: Node, session: aiohttp.ClientSession) -> None:
     compacted = {"result": {"header": HEADER, "compact_revision": "5", "canceled": True}}
     node.says = lambda what, _: (200, compacted if what == "watch" else {"header": HEADER})
