@@ -76,7 +76,7 @@ def read(data_dir: Path) -> ClusterFile | None:
     try:
         found = msgspec.json.decode(content, type=ClusterFile)
     except msgspec.MsgspecError as error:
-        raise ChaosError(f"{path} is of no local cluster ({error}): name another --data-dir.") from None
+        raise ChaosError(f"{path} was not written by raft-node or a lab ({error}): name another --data-dir.") from None
     if found.version != VERSION:
         raise ChaosError(f"{path} has version {found.version}, this raft-chaos knows {VERSION}: use one that fits.")
     return found
