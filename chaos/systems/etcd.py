@@ -88,15 +88,16 @@ class Etcd:
         except (*UNREACHABLE, ChaosError):
             return None
         log.read_all()
-        if not life or log.life != life:
+        if not log.durable or log.life != life:
             return None
+        term = max(log.durable, status.raftTerm)  # what no kill takes back
         answered_us = clock.now_us()
         voters = [member for member in self._members if not member.isLearner]
         return View(
             name=node,
             role=log.role,
-            term=log.term,
-            leader=log.leader,
+            term=term,
+            leader=log.leader if log.term == term else "",
             commit=status.raftIndex,
             applied=status.raftAppliedIndex,
             cluster_id=f"{status.header.cluster_id:x}",

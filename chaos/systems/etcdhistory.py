@@ -61,6 +61,7 @@ class Answer(msgspec.Struct, frozen=True):
 
     header: _Header = _Header()
     version: str = ""
+    raftTerm: int = 0
     raftIndex: int = 0
     raftAppliedIndex: int = 0
     members: tuple[EtcdMember, ...] = ()

@@ -1,7 +1,8 @@
 """What an etcd writes into its own log about terms, votes and leaders, read while it is written.
 
-Its `/status` shows the term of the last entry that was applied, so after an election the new leader is told with the
-old term for a second and more; the log has both at once. Lines of several lives follow each other in one file.
+Its status shows the term of the last entry that was applied, so after an election the new leader is told with the old
+term for a second and more; the log has both at once. But it tells of a term before that is on the disk. Lines of
+several lives follow each other in one file.
 
 Why it exists: who led which term must be known exactly. It must not ask the node, and not judge.
 """
@@ -43,12 +44,13 @@ _LINE = msgspec.json.Decoder(_Line)
 
 class EtcdLog:
     """One node's log. `life`: which process wrote the last line; empty: none yet. `role`, `term`, `leader`: as Raft
-    itself had them then."""
+    itself had them then. `durable`: a term that surely is on the disk: the one that this life found there, or the last
+    one that it led, having voted for itself."""
 
     def __init__(self, path: Path, node: str, names: Mapping[str, str]) -> None:
         self.life = self.leader = ""
         self.role = "initial"
-        self.term = 0
+        self.term = self.durable = 0
         self.election_timeout_ms: float | None = None
         self._path, self._node, self._names = path, node, names
         self._offset, self._rest, self._lives, self._seq = 0, b"", 0, 0
@@ -83,6 +85,7 @@ class EtcdLog:
         if line.msg == "Running: " and line.args:
             self._lives += 1
             self.life, self.role, self.leader, self.term = f"{self._node}.{self._lives}", "initial", "", 0
+            self.durable = 0
             return [self._told(line, "started")]
         if line.election_timeout:
             self.election_timeout_ms = _milliseconds(line.election_timeout)
@@ -106,6 +109,8 @@ class EtcdLog:
         if not term:
             return []  # before the disk has been read
         before, self.role, self.term = self.role, role, term
+        if role == "leader" or not self.durable:
+            self.durable = term
         self.leader = self._node if role == "leader" else ""
         told = [self._told(line, "role", **{"from": before, "to": role})] if role != before else []
         if role in _PHASES:

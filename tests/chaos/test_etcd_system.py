@@ -33,7 +33,7 @@ class Node:
             STARTED + line("aa became follower at term 2") + line("raft.node: aa elected leader bb at term 2")
         )
         self.says: Answer = lambda what, _: (200, MEMBERS if what == "cluster/member/list" else self.status)
-        self.status = {"header": HEADER, "raftIndex": "9", "raftAppliedIndex": "8", "version": "3.6.8"}
+        self.status = {"header": HEADER, "raftTerm": "2", "raftIndex": "9", "raftAppliedIndex": "8", "version": "3.6.8"}
         self.received, self.counted = 100, 0
         self.system = Etcd({"n1": self.log}, {"n1": ""})
 
@@ -157,9 +157,32 @@ async def test_role_and_term_are_those_of_the_log_and_two_lives_are_not_mixed(
         node.says = dies
         assert await node.system.view(session, "n1", url, Clock()) is None
         node.says = real
+        assert await node.system.view(session, "n1", url, Clock()) is None, "its disk was not read yet"
+        node.log.write_text(node.log.read_text() + line("aa became follower at term 2"))
         after = await node.system.view(session, "n1", url, Clock())
     assert after is not None
-    assert (after.role, after.boot) == ("initial", "n1.2")
+    assert (after.role, after.term, after.leader, after.boot) == ("follower", 2, "", "n1.2")
+
+
+async def test_a_term_is_shown_with_its_leader_once_no_kill_can_take_it_back(
+    node: Node, session: aiohttp.ClientSession
+) -> None:
+    async with answering(node.handle) as url:
+
+        async def shown(*lines: str, applied: int) -> tuple[str, int, str]:
+            node.log.write_text(node.log.read_text() + "".join(map(line, lines)))
+            node.status["raftTerm"] = str(applied)
+            view = await node.system.view(session, "n1", url, Clock())
+            assert view is not None
+            return view.role, view.term, view.leader
+
+        assert await shown(applied=2) == ("follower", 2, "n2")
+        new = "aa became follower at term 3", "raft.node: aa changed leader from bb to cc at term 3"
+        assert await shown(*new, applied=2) == ("follower", 2, "")
+        assert await shown(applied=3) == ("follower", 3, "n3")
+        assert await shown("aa became candidate at term 4", applied=3) == ("candidate", 3, "")
+        assert await shown("aa became leader at term 4", applied=3) == ("leader", 4, "n1")
+        assert await shown("aa became follower at term 5", applied=3) == ("follower", 4, "")
 
 
 async def test_two_stores_with_different_pasts_differ_in_their_lines(
