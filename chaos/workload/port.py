@@ -4,7 +4,7 @@ Why it exists: registers show lost writes and stale reads; other promises need o
 that satisfies this and one entry of `WORKLOADS` in chaos/checks/judge.py. It must not judge.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from random import Random
 from typing import Protocol
 
@@ -20,14 +20,17 @@ class Workload(Protocol):
 
     name: str
     """By it the checks are chosen, also when a kept run is judged again."""
-    history: list[Op]
-    """What every client was told, in that order; bounded."""
     full: str
     """Why nothing more is kept and the clients have stopped; empty: they go on."""
     versions: dict[str, int]
     """By key, how often it was written, known after `final_reads`; empty: nobody says."""
     past: dict[str, tuple[PastRead, ...]]
     """By key, what it held at the revision of each acknowledged write, known after `final_reads`."""
+
+    @property
+    def history(self) -> Sequence[Op]:
+        """What every client was told, in that order; bounded."""
+        ...
 
     def start(self) -> None:
         """Let the clients begin; harmless when they have."""
