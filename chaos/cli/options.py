@@ -15,7 +15,7 @@ import msgspec
 import typer
 
 from chaos.errors import Usage
-from chaos.report.folder import RUNS_FOLDER
+from chaos.evidence.folder import RUNS_FOLDER
 
 RUNS = Path(RUNS_FOLDER)
 DURATION_SECONDS_MAX = 24 * 3600.0

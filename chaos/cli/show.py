@@ -14,9 +14,9 @@ from rich.text import Text
 
 from chaos.anatomy import Failover, Moment
 from chaos.cli import tables
+from chaos.evidence.record import Figures, RunRecord
 from chaos.faults.port import Plan
 from chaos.model import Place
-from chaos.report.record import Figures, RunRecord
 from chaos.situation import Situation
 from chaos.targets.port import Finding
 

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Sequence
 
 from chaos.checks.verdict import Evidence
-from chaos.report.record import Figures
+from chaos.evidence.record import Figures
 from chaos.workload.history import Op
 
 RATE_SPAN_MIN_US = 100_000

@@ -7,11 +7,11 @@ zooming is a choice of the reader's that style sheets understand. It must not de
 
 from collections.abc import Mapping, Sequence
 
+from chaos.evidence.record import RunRecord
 from chaos.model import FaultSpan
 from chaos.report import operations
 from chaos.report.lanes import Segment
 from chaos.report.markup import Html, el, join
-from chaos.report.record import RunRecord
 from chaos.report.scales import Window, lasting, when
 from chaos.workload.history import Op
 

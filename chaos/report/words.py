@@ -5,7 +5,7 @@ not decide an outcome.
 """
 
 from chaos import errors
-from chaos.report.record import RunRecord
+from chaos.evidence.record import RunRecord
 from chaos.report.scales import count, lasting
 
 OUTCOMES: dict[int, tuple[str, str, str]] = {

@@ -18,16 +18,14 @@ from chaos.observe.nodeapi import get_value
 from chaos.observe.past import fetch_past, fetch_versions
 from chaos.targets.port import Target
 from chaos.workload.client import REQUEST_TIMEOUT_SECONDS, Client, Pinned
-from chaos.workload.history import Op, PastRead
+from chaos.workload.history import BYTES_PER_OP, History, Op, PastRead
 
 RATE_PER_CLIENT = 20.0
 """Requests a second that one client sends at most."""
 RATE_TOTAL_MAX = 400.0
 """Requests a second of all clients: with more nodes or clients each is slower."""
-OPS_MAX = 500_000
+OPS_MAX = 2_000_000
 HISTORY_BYTES_MAX = 200 * 1024 * 1024
-OP_BYTES = 300
-"""What an Op is counted with beside its texts."""
 FINAL_READ_ATTEMPTS = 20
 FINAL_READ_PAUSE_SECONDS = 0.25
 PAST_WRITES_MAX = 50_000
@@ -52,7 +50,7 @@ class Workload:
         ops_max: int = OPS_MAX,
         bytes_max: int = HISTORY_BYTES_MAX,
     ) -> None:
-        self.history: list[Op] = []
+        self.history = History()
         self.full = ""
         self.versions: dict[str, int] = {}
         """By key, how often it was written, known after `final_reads`."""
@@ -206,7 +204,7 @@ class Workload:
         ]
 
     def _keep(self, op: Op) -> None:
-        self._bytes += OP_BYTES + len(op.error)
+        self._bytes += BYTES_PER_OP + len(op.error)
         self.history.append(op)
         self._news.set()
         if not self.full and (len(self.history) >= self._ops_max or self._bytes >= self._bytes_max):

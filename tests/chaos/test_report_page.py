@@ -10,11 +10,11 @@ import pytest
 
 from chaos.anatomy import Failover
 from chaos.checks.verdict import Verdict
+from chaos.evidence.record import RunRecord
 from chaos.model import FaultSpan, View
 from chaos.report import figures, html, lanes, operations, scales, timeline, waterfall
 from chaos.report.lanes import Segment
 from chaos.report.markup import el
-from chaos.report.record import RunRecord
 from chaos.report.scales import Window, lasting, window
 from chaos.workload.history import Op
 from tests.chaos import sample_run
