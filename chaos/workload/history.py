@@ -103,6 +103,13 @@ class History(Sequence[Op]):
 
     __hash__ = None  # type: ignore[assignment]  # as lists have none
 
+    def by_key(self) -> Iterator[tuple[str, list[Op]]]:
+        """Of each key its requests, made when they are asked for: not all of a long run at a time."""
+        places: dict[int, array[int]] = {}
+        for place, key in enumerate(self._who[1]):
+            places.setdefault(key, array("I")).append(place)
+        return ((self._texts[key], list(self._made(where))) for key, where in places.items())
+
     def _made(self, places: Sequence[int]) -> Iterator[Op]:
         columns = (*self._who, self._what, self._code, *self._times)
         if not isinstance(places, range) or places.step != 1:
@@ -126,3 +133,8 @@ class History(Sequence[Op]):
             map(text, error),
             revision,
         )
+
+
+def by_key(history: Sequence[Op]) -> Iterator[tuple[str, list[Op]]]:
+    """The requests of each key, in the order of the history."""
+    return (history if isinstance(history, History) else History(history)).by_key()

@@ -28,7 +28,7 @@ OPS_MAX = 2_000_000
 HISTORY_BYTES_MAX = 200 * 1024 * 1024
 FINAL_READ_ATTEMPTS = 20
 FINAL_READ_PAUSE_SECONDS = 0.25
-PAST_WRITES_MAX = 50_000
+PAST_WRITES_MAX = 200_000
 """The last so many acknowledged writes are asked for again by their revisions."""
 PAST_WRITES_AT_ONCE = 1280
 
