@@ -9,6 +9,7 @@ import typer
 from chaos import healing
 from chaos.cli import show, stdout
 from chaos.cli.execute import Interrupted, Progress, execute, print_json
+from chaos.cli.junit import promised
 from chaos.cli.options import Common, with_common
 from chaos.clock import Clock
 from chaos.errors import NOT_RECOVERED, PASSED, Usage
@@ -45,6 +46,7 @@ def _heal(
       raft-chaos heal --all
       raft-chaos heal --all --dry-run
     """
+    common.refuse_junit()
     try:
         return execute(common, lambda target: _do_heal(common, target, everything))
     except Interrupted:
@@ -109,18 +111,21 @@ def _report(
     """
     if run is not None and common.out is not None:
         raise Usage(f"The folder {run} and --out {common.out} exclude each other: give one of the two.")
-    kept = load_run(run or common.runs)
-    folder = reopen(run or common.runs)
-    record = judged_again(kept)
-    if not common.dry_run:
-        folder.write_run(record)
-        evidence = kept.evidence
-        folder.write_report(html.render(record, evidence.history, evidence.views, evidence.events))
-        stdout.done(
-            f"The run was judged again (exit code {record.exit_code}) and its report is {folder.path / 'report.html'}"
-        )
+    with promised(None if common.dry_run else common.junit, "report") as judged:
+        kept = load_run(run or common.runs)
+        folder = reopen(run or common.runs)
+        record = judged_again(kept)
+        if not common.dry_run:
+            folder.write_run(record)
+            evidence = kept.evidence
+            folder.write_report(html.render(record, evidence.history, evidence.views, evidence.events))
+            stdout.done(
+                f"The run was judged again (exit code {record.exit_code}) and its report is "
+                f"{folder.path / 'report.html'}"
+            )
+        code = judged(record)
     if common.json:
         print_json({**msgspec.to_builtins(record), "folder": str(folder.path)})
     else:
         show.run(record, record.failovers, folder.path, "; ".join(record.notes))
-    return record.exit_code
+    return code
