@@ -103,12 +103,20 @@ class History(Sequence[Op]):
 
     __hash__ = None  # type: ignore[assignment]  # as lists have none
 
-    def by_key(self) -> Iterator[tuple[str, list[Op]]]:
-        """Of each key its requests, made when they are asked for: not all of a long run at a time."""
+    def split(self, by: Literal["client", "key", "via"]) -> dict[str, "Part"]:
+        """The requests of each client, key or node, in their order; whoever reads one makes them."""
         places: dict[int, array[int]] = {}
-        for place, key in enumerate(self._who[1]):
-            places.setdefault(key, array("I")).append(place)
-        return ((self._texts[key], list(self._made(where))) for key, where in places.items())
+        for place, text in enumerate(self._who[("client", "key", "via").index(by)]):
+            places.setdefault(text, array("I")).append(place)
+        return {self._texts[text]: Part(self, where) for text, where in places.items()}
+
+    def writes(self) -> "Part":
+        """All writes, in their order."""
+        return Part(self, array("I", (place for place, what in enumerate(self._what) if what < len(_WHAT) // 2)))
+
+    def at(self, places: Sequence[int]) -> Iterator[Op]:
+        """Those in these places."""
+        return self._made(places)
 
     def _made(self, places: Sequence[int]) -> Iterator[Op]:
         columns = (*self._who, self._what, self._code, *self._times)
@@ -135,6 +143,33 @@ class History(Sequence[Op]):
         )
 
 
+class Part(Sequence[Op]):
+    """Some requests of a history, by their places in it."""
+
+    def __init__(self, history: History, places: "array[int]") -> None:
+        self._history, self._places = history, places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[Op]:
+        return self._history.at(self._places)
+
+    @overload
+    def __getitem__(self, place: int) -> Op: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Op]: ...
+    def __getitem__(self, place: int | slice) -> Op | list[Op]:
+        if isinstance(place, slice):
+            return list(self._history.at(self._places[place]))
+        return self._history[self._places[place]]
+
+
+def columns_of(history: Sequence[Op]) -> History:
+    """The same requests as a `History`."""
+    return history if isinstance(history, History) else History(history)
+
+
 def by_key(history: Sequence[Op]) -> Iterator[tuple[str, list[Op]]]:
-    """The requests of each key, in the order of the history."""
-    return (history if isinstance(history, History) else History(history)).by_key()
+    """The requests of each key, in the order of the history; of a long run not all are made at a time."""
+    return ((key, list(part)) for key, part in columns_of(history).split("key").items())
