@@ -118,8 +118,8 @@ class Live:
 
     async def _once(self) -> bool:
         """Whether anything new was written."""
-        work = [*self._record(), *self._history(), *self._trace(), *self._views()]
         try:
+            work = [*self._record(), *self._history(), *self._trace(), *self._views()]
             for write in work:
                 await asyncio.to_thread(write)
         except Exception as error:  # whatever it is, what was recorded stays in memory
