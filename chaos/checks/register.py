@@ -7,7 +7,6 @@ take effect at any later time, once, even after later writes: a value that it ma
 """
 
 from bisect import bisect_left
-from collections import defaultdict
 from math import inf
 
 import msgspec
@@ -55,42 +54,41 @@ def no_stale_read(evidence: Evidence) -> Verdict:
 def contradictions(key: str, ops: list[Op]) -> list[Finding]:
     """Why no order of these requests of one key explains them; empty: there is one."""
     writes = {op.value: op for op in ops if op.kind == "write"}
-    reads: dict[int, list[Op]] = defaultdict(list)
+    first = {op.value: op for op in writes.values() if op.outcome == "ok" and op.value is not None}
+    last: dict[int, Op] = {}
     findings: list[Finding] = []
     for op in ops:
-        if op.kind != "read" or op.outcome != "ok" or op.value is None:
+        value = op.value
+        if op.kind != "read" or op.outcome != "ok" or value is None:
             continue
-        found = _impossible(key, op, writes.get(op.value))
+        found = _impossible(key, op, writes.get(value)) if value else None
         if found:
             findings.append(found)
-        else:
-            reads[op.value].append(op)
-    shown = {value for value, op in writes.items() if op.outcome == "ok" and value is not None} | set(reads)
-    zones = [_zone(value, writes.get(value), reads[value]) for value in sorted(shown)]
+            continue
+        if value not in first or op.done_us < first[value].done_us:
+            first[value] = op
+        if value not in last or op.sent_us > last[value].sent_us:
+            last[value] = op
+    zones = [_zone(value, first[value], writes.get(value), last.get(value)) for value in sorted(first)]
     return findings + [_contradiction(key, a, b) for a, b in _cycles(zones)]
 
 
 def _impossible(key: str, read: Op, write: Op | None) -> Finding | None:
     """A value that cannot have been there."""
-    if read.value == 0:
+    if write is not None and write.outcome != "fail" and read.done_us >= write.sent_us:
         return None
     seen = f"{read.client} read {short(key)} = {read.value} via {read.via} (sent at {seconds(read.sent_us)})"
     if write is None:
         return Finding(f"{seen}, a value that nobody ever wrote ({read.error or key})", (read,))
     if write.outcome == "fail":
         return Finding(f"{seen}, although {write.via} had said that this write did not happen", (write, read))
-    if read.done_us < write.sent_us:
-        return Finding(f"{seen} before that value was sent", (read, write))
-    return None
+    return Finding(f"{seen} before that value was sent", (read, write))
 
 
-def _zone(value: int, write: Op | None, reads: list[Op]) -> Zone:
-    done = [op for op in (write, *reads) if op is not None and op.outcome == "ok"]
-    sent = [op for op in (write, *reads) if op is not None]
-    first = min(done, key=lambda op: op.done_us, default=None)
-    last = max(sent, key=lambda op: op.sent_us, default=None)
-    first_us = -inf if value == 0 else inf if first is None else first.done_us
-    return Zone(value, first_us, -inf if last is None else last.sent_us, first, last)
+def _zone(value: int, first: Op, write: Op | None, read: Op | None) -> Zone:
+    """`first`: the first request to be over that showed the value in place; `read`: the last that was begun."""
+    last = max((op for op in (write, read) if op is not None), key=lambda op: op.sent_us, default=None)
+    return Zone(value, first.done_us if value else -inf, -inf if last is None else last.sent_us, first, last)
 
 
 def _cycles(zones: list[Zone]) -> list[tuple[Zone, Zone]]:

@@ -107,7 +107,9 @@ class History(Sequence[Op]):
         """The requests of each client, key or node, in their order; whoever reads one makes them."""
         places: dict[int, array[int]] = {}
         for place, text in enumerate(self._who[("client", "key", "via").index(by)]):
-            places.setdefault(text, array("I")).append(place)
+            if text not in places:
+                places[text] = array("I")
+            places[text].append(place)
         return {self._texts[text]: Part(self, where) for text, where in places.items()}
 
     def writes(self) -> "Part":
@@ -119,24 +121,23 @@ class History(Sequence[Op]):
         return self._made(places)
 
     def _made(self, places: Sequence[int]) -> Iterator[Op]:
-        columns = (*self._who, self._what, self._code, *self._times)
-        if not isinstance(places, range) or places.step != 1:
-            columns = tuple(array(column.typecode, (column[at] for at in places)) for column in columns)
-        elif len(places) < len(self):
-            columns = tuple(column[places.start : places.stop] for column in columns)
-        client, key, via, error, what, code, number, value, sent_us, done_us, revision = columns
+        """In C, place by place: checks walk over all of it again and again."""
+        columns = (*self._who, self._what, self._what, self._code, *self._times)
+        client, key, via, error, kind, outcome, code, number, value, sent_us, done_us, revision = (
+            column if places == range(len(self)) else map(column.__getitem__, places) for column in columns
+        )
         text = self._texts.__getitem__
-        return map(  # by place, in C: checks walk over all of it again and again
+        return map(
             Op,
             map(text, client),
             number,
-            map(_KIND_OF.__getitem__, what),
+            map(_KIND_OF.__getitem__, kind),
             map(text, key),
             (None if one == _NO_VALUE else one for one in value),
             map(text, via),
             sent_us,
             done_us,
-            map(_OUTCOME_OF.__getitem__, what),
+            map(_OUTCOME_OF.__getitem__, outcome),
             code,
             map(text, error),
             revision,

@@ -33,7 +33,7 @@ def test_what_was_put_in_comes_out_in_its_order() -> None:
     assert [history[1:3], history[-2:], history[::2], history[9:]] == [
         [*OPS[1:3]], [*OPS[-2:]], [*OPS[::2]], []
     ]  # fmt: skip
-    assert list(reversed(history)) == [*OPS[::-1]]
+    assert list(reversed(history)) == history[::-1] == [*OPS[::-1]]
     with pytest.raises(IndexError):
         history[5]
 
