@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import resource
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -279,4 +282,31 @@ def test_what_a_killed_tool_had_recorded_is_judged(tmp_path: Path, capsys: pytes
         assert said.json["faults"][0]["effective_us"]
         assert json.loads((made / "run.json").read_bytes())["finished"] is False
         assert (made / "report.html").exists()
+        assert tool("heal").code == 0
+
+
+FILE_BYTES_MAX = 64 * 1024
+"""The history of a run is longer, its undo journal shorter."""
+
+
+@pytest.mark.slowest
+def test_a_disk_that_gets_full_ends_no_healing_and_hides_no_verdict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with local_cluster(tmp_path) as cluster:
+        tool = Tool(cluster, tmp_path / "chaos-runs", capsys)
+        command = ["kill-leader", "--mode", "sigkill", "--yes", "--duration", "500ms", "--json", *tool.where()]
+        ended = subprocess.run(
+            [sys.executable, "-m", "chaos.cli", *command],
+            capture_output=True,
+            text=True,
+            timeout=100,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES_MAX, FILE_BYTES_MAX)),
+        )
+        assert "what is recorded cannot be put on the disk, and is kept in memory: File too large" in ended.stderr
+        said = json.loads(ended.stdout)
+        assert ended.returncode == said["exit_code"] == 70, ended.stderr
+        assert "fail" not in {verdict["outcome"] for verdict in said["verdicts"]}
+        assert any("history.ndjson cannot be written" in note for note in said["notes"])
+        assert tool.status()["healthy"]
         assert tool("heal").code == 0
