@@ -66,7 +66,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 class Event(msgspec.Struct, frozen=True):
     """One event of a node's trace (`/events`), `time_us` still on the node's wall clock; `at_us` on the tool's. `boot`:
-    of the process that tells it, within which `seq` grows."""
+    of the process that tells it, within which `seq` grows. `off_us`: how far `at_us` may be off where that is more than
+    it is of other events of the node, as beside a step of its clock."""
 
     seq: int
     time_us: int
@@ -77,6 +78,7 @@ class Event(msgspec.Struct, frozen=True):
     detail: dict[str, str | int | bool] = {}
     at_us: int = 0
     boot: str = ""
+    off_us: int = 0
 
 
 class Lost(msgspec.Struct, frozen=True):

@@ -35,8 +35,8 @@ def _judged(evidence: Evidence, fault: FaultSpan) -> tuple[Outcome, str, Event |
     leader, term = fault.acted_on or ("", 0)
     injected_us = fault.injected_us or 0
     for event in sorted(evidence.events, key=lambda event: (event.at_us, event.seq)):
-        off_us = evidence.uncertainty_us.get(event.node, 0)
-        if event.at_us > injected_us:
+        off_us = evidence.off_us(event)
+        if event.at_us - event.off_us > injected_us:
             continue  # what the kill brought about, most likely
         why = _lost_the_lead(event, leader, term)
         if why and event.at_us + off_us <= injected_us:

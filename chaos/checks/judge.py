@@ -19,8 +19,9 @@ from chaos.checks.recovery import (
     longest_write_gap,
     recovered_in_time,
 )
-from chaos.checks.register import STALE, SURVIVE, acknowledged_writes_survive, no_stale_read
+from chaos.checks.register import STALE, no_stale_read
 from chaos.checks.revisions import REVISIONS, revisions_in_order
+from chaos.checks.survival import SURVIVE, acknowledged_writes_survive
 from chaos.checks.terms import (
     COMMIT,
     ONE_LEADER,

@@ -4,7 +4,7 @@ Why it exists: safe and dead is no success, and a fault that nobody felt proves 
 runs again is the kubelet's or the operator's, not the algorithm's: it is told apart. It must not judge safety.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 
 from chaos.checks.minority import majority_of, partitions
@@ -116,8 +116,8 @@ def running_again_us(evidence: Evidence, fault: FaultSpan) -> int | None:
     return min((at_us for at_us in seen if at_us > fault.injected_us), default=None)
 
 
-def _acknowledged(history: Sequence[Op], via: Collection[str] | None = None) -> list[Op]:
-    return [op for op in history if op.kind == "write" and op.outcome == "ok" and (via is None or op.via in via)]
+def _acknowledged(history: Sequence[Op], via: Collection[str] | None = None) -> Iterator[Op]:
+    return (op for op in history if op.kind == "write" and op.outcome == "ok" and (via is None or op.via in via))
 
 
 def clients_ended_us(evidence: Evidence) -> int:

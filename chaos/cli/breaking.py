@@ -14,9 +14,11 @@ import typer
 from chaos import guard
 from chaos.cli import show, stdout
 from chaos.cli.execute import Interrupted, Progress, execute, print_json, spelled
+from chaos.cli.junit import promised
 from chaos.cli.options import SEED_MAX, Common, seconds, with_common
 from chaos.clock import Clock
 from chaos.errors import ChaosError, Refused, Usage
+from chaos.evidence.record import RunRecord
 from chaos.faults.groups import Isolate, Shape, parse_sizes
 from chaos.faults.kill_leader import KillLeader
 from chaos.faults.partition import Partition
@@ -142,10 +144,13 @@ def _break(
         allow_quorum_loss=allow_quorum_loss,
     )
     faults = make(random.Random(seed))
-    return execute(common, lambda target: _plan_and_run(common, target, faults, options))
+    with promised(None if common.dry_run else common.junit, name) as judged:
+        return execute(common, lambda target: _plan_and_run(common, target, faults, options, judged))
 
 
-async def _plan_and_run(common: Common, target: Target, faults: Sequence[Fault], options: Options) -> int:
+async def _plan_and_run(
+    common: Common, target: Target, faults: Sequence[Fault], options: Options, judged: Callable[[RunRecord], int]
+) -> int:
     async with new_session() as session:
         situation = await look(target, session, Clock())
     if not situation.leader:
@@ -164,8 +169,9 @@ async def _plan_and_run(common: Common, target: Target, faults: Sequence[Fault],
                 raise Refused("Nobody can be asked here, so nothing was changed: add --yes.") from None
     result = await run(target, faults, options, Progress(common, show.announce(target.title, plan, options.seed)))
     stdout.done(f"The run is over (exit code {result.exit_code}) and its report is {result.folder / 'report.html'}")
+    code = judged(result.record)
     _show(common, result)
-    return result.exit_code
+    return code
 
 
 async def _dry_run(common: Common, target: Target, plan: Plan, situation: Situation, options: Options) -> None:

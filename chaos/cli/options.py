@@ -15,7 +15,7 @@ import msgspec
 import typer
 
 from chaos.errors import Usage
-from chaos.report.folder import RUNS_FOLDER
+from chaos.evidence.folder import RUNS_FOLDER
 
 RUNS = Path(RUNS_FOLDER)
 DURATION_SECONDS_MAX = 24 * 3600.0
@@ -50,6 +50,7 @@ class Common(msgspec.Struct, frozen=True, kw_only=True):
     as_json: bool
     output: Literal["table", "json"] | None
     out: Path | None
+    junit: Path | None
     yes: bool
 
     @property
@@ -61,6 +62,11 @@ class Common(msgspec.Struct, frozen=True, kw_only=True):
     def runs(self) -> Path:
         """The folder that holds the runs."""
         return self.out or RUNS
+
+    def refuse_junit(self) -> None:
+        """Of a command that judges nothing. Raises Usage."""
+        if self.junit is not None:
+            raise Usage("--junit is for commands that judge a run: status, doctor and heal do not.")
 
     def duration_s(self, default: float) -> float:
         """`--duration` in seconds. Raises Usage."""
@@ -124,6 +130,10 @@ def _shared(
         typer.Option(
             metavar="DIR", help="the folder that holds the runs", rich_help_panel=_HOW, show_default=str(RUNS)
         ),
+    ] = None,
+    junit: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="the verdicts of a run as JUnit XML, for a CI", rich_help_panel=_HOW),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask", rich_help_panel=_RUN)] = False,
 ) -> None:

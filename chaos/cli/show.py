@@ -14,9 +14,10 @@ from rich.text import Text
 
 from chaos.anatomy import Failover, Moment
 from chaos.cli import tables
+from chaos.evidence.record import Figures, RunRecord
 from chaos.faults.port import Plan
 from chaos.model import Place
-from chaos.report.record import Figures, RunRecord
+from chaos.report import words
 from chaos.situation import Situation
 from chaos.targets.port import Finding
 
@@ -118,7 +119,8 @@ def run(record: RunRecord, failovers: Sequence[Failover], folder: Path, trouble:
     rows: list[tuple[tables.Cell, ...]] = []
     for verdict in record.verdicts:
         mark = Text(verdict.outcome, style=_COLOURS[verdict.outcome])
-        rows.append((mark, Text(verdict.check, style="bold"), verdict.sentence))
+        title = "" if verdict.outcome == "pass" else f"{words.check(verdict.check)}: "
+        rows.append((mark, Text(verdict.check, style="bold"), f"{title}{verdict.sentence}"))
         rows += [("", "", Text(line, style="dim")) for line in verdict.proof if verdict.outcome == "fail"]
     print_rich("", "[bold]Verdicts[/bold]", *tables.fitting(rows, prose=2))
     if len(failovers) == 1:

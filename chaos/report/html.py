@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
 
+from chaos.evidence.record import RunRecord
 from chaos.model import Event, View
 from chaos.report import lanes, sections, timeline, waterfall, words
 from chaos.report.markup import Html, el, join
-from chaos.report.record import RunRecord
 from chaos.report.scales import window
 from chaos.report.timeline import ZOOMS, Drawing
 from chaos.workload.history import Op

@@ -15,6 +15,8 @@ from chaos.model import Event, FaultSpan, View
 
 SILENT_US_MIN = 700_000
 """A node that was not heard of for longer (and for five of its usual pauses) did not answer."""
+OFF_US_MAX = 100_000
+"""Of an event that is less sure than this, samples say more."""
 SEGMENTS_MAX = 300
 """Of one lane; when there are more, the shortest are joined to what was before them."""
 
@@ -51,7 +53,7 @@ def tracks(
             sampled[view.name].append(view)
     for event in events:
         point = _point_of(event)
-        if point is not None and event.node in told:
+        if point is not None and event.node in told and event.off_us <= OFF_US_MAX:
             told[event.node].append(point)
     kills = {node: [f.injected_us for f in faults if not f.groups and f.nodes == (node,)] for node in nodes}
     return {

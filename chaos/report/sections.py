@@ -7,11 +7,11 @@ judge and not count.
 from collections.abc import Mapping, Sequence
 
 from chaos.checks.verdict import Verdict
+from chaos.evidence.record import RunRecord
 from chaos.model import FaultSpan
 from chaos.report import words
 from chaos.report.lanes import Segment
 from chaos.report.markup import Html, el, join
-from chaos.report.record import RunRecord
 from chaos.report.scales import count, lasting, when
 from chaos.report.timeline import phases
 from chaos.workload.history import Op

@@ -16,13 +16,15 @@ from collections.abc import Callable, Sequence
 import aiohttp
 
 from chaos import guard
+from chaos.checks.verdict import Evidence
 from chaos.clock import Clock
 from chaos.errors import ChaosError, NotEffective, NotRecovered, Refused
+from chaos.evidence.folder import RunFolder
+from chaos.evidence.record import RunRecord
 from chaos.faults.port import Fault, Scene
 from chaos.journal import Header, UndoJournal
 from chaos.model import FaultSpan
 from chaos.observe.nodeapi import new_session
-from chaos.report.folder import RunFolder
 from chaos.run.lease import locked
 from chaos.run.options import Options, RunResult
 from chaos.run.outcome import record_of, write_down
@@ -89,6 +91,7 @@ class _Run:
             )
             journal = UndoJournal(folder.undo_path, header)
             recording = Recording(self.target, session, self.clock, self.rng, self.name)
+            recording.keep(folder, lambda: self._record(recording.outline(*self._about(before))), self.say)
             try:
                 scene = self._scene(session, journal, recording)
                 after = await self._record_and_break(scene, journal, recording, before)
@@ -247,16 +250,22 @@ class _Run:
             recording.notes.append(f"Recording did not end well: {type(error).__name__}: {error}")
 
     async def _write(self, folder: RunFolder, recording: Recording, before: Situation) -> RunResult:
-        evidence = recording.evidence(
-            before.voters,
-            self.spans,
-            self.recovered_us,
-            int(self.options.recovery_limit_s * 1e6),
-            self.began_faults_us or self.clock.now_us(),
-        )
+        evidence = recording.evidence(*self._about(before))
         trouble = self.trouble or self.stop.reason
-        told = dict.fromkeys(text for text in (str(trouble or ""), self.unhealed) if text)
-        record = record_of(
+        record = self._record(evidence, recording.notes)
+        record, failed = await asyncio.to_thread(
+            write_down, folder, record, evidence, trouble, bool(self.unhealed), recording.on_disk
+        )
+        return RunResult(record.exit_code, record, folder.path, self.unhealed or (str(trouble) if trouble else failed))
+
+    def _about(self, before: Situation) -> tuple[Sequence[str], Sequence[FaultSpan], Sequence[int | None], int, int]:
+        """What evidence says of the run besides what was recorded."""
+        limit_us = int(self.options.recovery_limit_s * 1e6)
+        return before.voters, self.spans, self.recovered_us, limit_us, self.began_faults_us
+
+    def _record(self, evidence: Evidence, notes: Sequence[str] = ()) -> RunRecord:
+        told = dict.fromkeys(text for text in (str(self.trouble or self.stop.reason or ""), self.unhealed) if text)
+        return record_of(
             evidence,
             self.target,
             run=self.name,
@@ -264,7 +273,5 @@ class _Run:
             seed=self.options.seed,
             began_wall_us=self.clock.began_wall_us,
             interrupted=self.stop.interrupted,
-            notes=(*told, *recording.notes),
+            notes=(*told, *notes),
         )
-        record, failed = await asyncio.to_thread(write_down, folder, record, evidence, trouble, bool(self.unhealed))
-        return RunResult(record.exit_code, record, folder.path, self.unhealed or (str(trouble) if trouble else failed))

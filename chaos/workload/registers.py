@@ -16,19 +16,17 @@ from chaos.clock import Clock
 from chaos.errors import ChaosError
 from chaos.targets.port import Target
 from chaos.workload.client import REQUEST_TIMEOUT_SECONDS, Client, Pinned
-from chaos.workload.history import Op, PastRead
+from chaos.workload.history import BYTES_PER_OP, History, Op, PastRead
 
 RATE_PER_CLIENT = 20.0
 """Requests a second that one client sends at most."""
 RATE_TOTAL_MAX = 400.0
 """Requests a second of all clients: with more nodes or clients each is slower."""
-OPS_MAX = 500_000
+OPS_MAX = 2_000_000
 HISTORY_BYTES_MAX = 200 * 1024 * 1024
-OP_BYTES = 300
-"""What an Op is counted with beside its texts."""
 FINAL_READ_ATTEMPTS = 20
 FINAL_READ_PAUSE_SECONDS = 0.25
-PAST_WRITES_MAX = 50_000
+PAST_WRITES_MAX = 200_000
 """The last so many acknowledged writes are asked for again by their revisions."""
 PAST_WRITES_AT_ONCE = 1280
 
@@ -52,7 +50,7 @@ class Registers:
         ops_max: int = OPS_MAX,
         bytes_max: int = HISTORY_BYTES_MAX,
     ) -> None:
-        self.history: list[Op] = []
+        self.history = History()
         self.full = ""
         self.versions: dict[str, int] = {}
         """By key, how often it was written, known after `final_reads`."""
@@ -207,7 +205,7 @@ class Registers:
         ]
 
     def _keep(self, op: Op) -> None:
-        self._bytes += OP_BYTES + len(op.error)
+        self._bytes += BYTES_PER_OP + len(op.error)
         self.history.append(op)
         self._news.set()
         if not self.full and (len(self.history) >= self._ops_max or self._bytes >= self._bytes_max):

@@ -107,6 +107,7 @@ class Recording:
         self.notes: list[str] = []
         self.sampler = self.workload = self.pauses = self
         self.full = ""
+        self.on_disk: frozenset[str] = frozenset()
 
     def seconds_since(self, _: int) -> float:
         return 0.0
@@ -129,6 +130,8 @@ class Recording:
     async def finish(self, _: Situation) -> None: ...
 
     async def stop(self) -> None: ...
+
+    def keep(self, *_: object) -> None: ...
 
     def evidence(self, *_: object) -> Evidence:
         return good()

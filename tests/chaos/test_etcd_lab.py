@@ -18,12 +18,12 @@ import psutil
 import pytest
 
 from chaos.checks.judge import judge
+from chaos.evidence.loading import load_run
 from chaos.faults.groups import Isolate
 from chaos.faults.kill_leader import KillLeader
 from chaos.faults.partition import Partition
 from chaos.faults.port import Fault
 from chaos.lab.etcd import CONTROL_PORT_OFFSET, LINK_PORT_OFFSET, PEER_PORT_OFFSET
-from chaos.report.folder import load_run
 from chaos.run import Options, RunResult, run
 from chaos.targets.find import Choice, open_target
 from tests.cluster.harness import _free

@@ -10,8 +10,8 @@ from aiohttp import web
 
 from chaos import healing, journal
 from chaos.errors import ChaosError
+from chaos.evidence.folder import UNDO_FILE
 from chaos.journal import Header, UndoJournal
-from chaos.report.folder import UNDO_FILE
 from chaos.targets.kubernetes.shape import ORIGINAL, RUN_LABEL
 from chaos.targets.kubernetes.target import KubernetesTarget, open_kubernetes
 from chaos.targets.port import Cut, UndoStep

@@ -8,9 +8,10 @@ import pytest
 from chaos.checks.judge import NEEDS, exit_code, judge
 from chaos.checks.verdict import Evidence, Verdict
 from chaos.cli import show
+from chaos.evidence.folder import RunFolder
+from chaos.evidence.loading import load_run
+from chaos.evidence.record import RunRecord
 from chaos.report import html, words
-from chaos.report.folder import RunFolder, load_run
-from chaos.report.record import RunRecord
 from chaos.run.outcome import judged
 from tests.chaos.evidence import cut, event, good, kill
 
