@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from chaos.checks.aim import AIM, kills, the_leader_was_hit
 from chaos.checks.logs import LOGS, logs_agree
-from chaos.checks.minority import MINORITY, minority_acknowledges_nothing, partitions
+from chaos.checks.minority import MINORITY, minorities, minority_acknowledges_nothing
 from chaos.checks.recovery import (
     ENOUGH,
     GAP,
@@ -46,10 +46,10 @@ _CODES: dict[Group, int] = {"safety": UNSAFE, "recovery": NOT_RECOVERED, "effect
 
 
 def judge(evidence: Evidence, gap_limit_us: int | None = None) -> tuple[Verdict, ...]:
-    """Every check that applies: the one about minorities only where nodes were separated, the one about the leader
-    only where one was killed."""
+    """Every check that applies: the one about minorities only where nodes were cut off from every majority, the one
+    about the leader only where one was killed or paused."""
     verdicts = [_safely(name, "safety", check, evidence) for name, check in SAFETY.items()]
-    if partitions(evidence.faults):
+    if minorities(evidence):
         verdicts.append(_safely(MINORITY, "safety", minority_acknowledges_nothing, evidence))
     if evidence.faults:
         verdicts.append(_safely(RECOVERED, "recovery", recovered_in_time, evidence))

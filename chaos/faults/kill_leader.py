@@ -6,12 +6,11 @@ chaos/run/recovery.py.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 from chaos.errors import NotEffective, NotRecovered, Refused
 from chaos.faults.aim import find_leader
 from chaos.faults.foretell import longest_timeout
-from chaos.faults.patience import patiently
+from chaos.faults.patience import patiently, until_said
 from chaos.faults.port import Plan, Scene
 from chaos.model import FaultSpan, Place, View
 from chaos.situation import Situation, situate
@@ -19,19 +18,21 @@ from chaos.targets.port import KillMode, Target
 
 GONE_SECONDS = {"sigkill": 10.0, "delete": 45.0}
 """How long a process may take to end: one that was asked to leave first hands over and finishes requests."""
-POLL_SECONDS = 0.05
+HAND_OVER = "the leader is asked to leave, so this shows a hand-over; for a failover add --mode sigkill"
 BACK_OFF_SECONDS = 330.0
 """The kubelet starts a container that ended again and again ever later, five minutes at most."""
 
 
 class KillLeader:
-    """Satisfies `Fault`. `again`: this is a later one of several kills."""
+    """Satisfies `Fault`, the `number`th of several. `down_s`: how long the node stays down where that can be chosen;
+    None: as long as the run's faults last."""
 
-    def __init__(self, mode: KillMode, number: int = 1, times: int = 1) -> None:
+    def __init__(self, mode: KillMode, number: int = 1, times: int = 1, down_s: float | None = None) -> None:
         which = f" ({number} of {times})" if times > 1 else ""
         self.mode: KillMode = mode
         self._which = which
-        self.span = FaultSpan(kind="kill-leader", title=f"kill the leader{which}")
+        self.span = FaultSpan(kind="kill-leader", title=f"kill the leader{which}", effect="killed")
+        self._down_s = down_s
         self._boot = ""
         self._place: Place | None = None
         self._brought_back = False
@@ -40,6 +41,7 @@ class KillLeader:
         """See Fault."""
         leader, others = situation.leader, situation.followers
         timeout = longest_timeout(situation)
+        told: tuple[str, ...]
         if self.mode == "sigkill":
             told = (
                 f"{leader} dies without a word; the others find its connections broken or silent for {timeout}",
@@ -48,6 +50,7 @@ class KillLeader:
             )
         else:
             told = (
+                HAND_OVER,
                 f"{leader} hands its lead over before it leaves, so clients see almost no gap",
                 f"one of {', '.join(others)} leads a term above {situation.term} (Raft thesis, section 3.10)",
             )
@@ -75,11 +78,13 @@ class KillLeader:
             self.span.injected_us = None
             raise
         self._tell(scene, f"{done[:1].lower()}{done[1:].rstrip('.')}; {leader} led term {view.term}")
+        if self.mode == "delete":
+            self._tell(scene, HAND_OVER)
 
     async def prove(self, scene: Scene) -> None:
         """See Fault: the process that led is gone, or another one answers in its place."""
         leader, limit_s = self.span.nodes[0], GONE_SECONDS[self.mode]
-        seen = await _until(scene, limit_s, lambda: self._gone(scene, leader))
+        seen = await until_said(scene, limit_s, lambda: self._gone(scene, leader))
         if not seen:
             raise NotEffective(
                 f"{leader} still runs {limit_s:.0f} s after it was told to end ({self.mode}), so nothing was tested: "
@@ -103,7 +108,8 @@ class KillLeader:
             self._tell(scene, f"as predicted: {seen[0]}")
         else:
             self._tell(scene, f"not as predicted: nobody leads after {scene.limit_s:.0f} s")
-        rest_s = scene.duration_s - (scene.clock.now_us() - began) / 1e6
+        down_s = scene.duration_s if self._down_s is None else self._down_s
+        rest_s = down_s - (scene.clock.now_us() - began) / 1e6
         await asyncio.sleep(max(0.0, rest_s))
 
     async def revert(self, scene: Scene) -> None:
@@ -123,7 +129,7 @@ class KillLeader:
             return
         leader = self.span.nodes[0]
         limit_s = BACK_OFF_SECONDS if scene.target.kind == "kubernetes" else scene.limit_s
-        back = await _until(scene, limit_s, lambda: self._back(scene, leader))
+        back = await until_said(scene, limit_s, lambda: self._back(scene, leader))
         if not back:
             raise NotRecovered(
                 f"{leader} did not come back within {limit_s:.0f} s after it was killed: "
@@ -159,13 +165,3 @@ class KillLeader:
     def _tell(self, scene: Scene, text: str) -> None:
         self.span.facts.append(text)
         scene.say(text)
-
-
-async def _until(scene: Scene, limit_s: float, look: Callable[[], Awaitable[str]]) -> str:
-    """The first word that `look` has, empty where it has none in time."""
-    end_s = scene.ran_s() + limit_s
-    while True:
-        seen = await look()
-        if seen or scene.ran_s() >= end_s:
-            return seen
-        await asyncio.sleep(POLL_SECONDS)

@@ -23,7 +23,7 @@ from tests.chaos.test_kubernetes_way_in import stateful_set
 POLICIES = "/apis/networking.k8s.io/v1/namespaces/home/networkpolicies"
 PEERS = f"{POLICIES}/raft-peers"
 OURS = f"{POLICIES}/raft-chaos-r1-g0"
-ISOLATED = Cut((("raft-0",), ("raft-1", "raft-2")))
+ISOLATED = Cut.between((("raft-0",), ("raft-1", "raft-2")))
 LEFT_OUT = {"key": "statefulset.kubernetes.io/pod-name", "operator": "NotIn", "values": ["raft-0"]}
 NEWER = {**LABELS, "tier": "new"}
 

@@ -14,10 +14,11 @@ import pytest
 
 from chaos.checks.judge import judge
 from chaos.checks.verdict import Verdict
-from chaos.faults.groups import Isolate, Shape, Split
+from chaos.faults.groups import Isolate, Split
 from chaos.faults.kill_leader import KillLeader
 from chaos.faults.partition import Partition
 from chaos.faults.port import Fault
+from chaos.faults.shapes import Shape
 from chaos.report.folder import load_run
 from chaos.run.order import Options, RunResult, run
 from chaos.targets.local import open_local

@@ -30,6 +30,9 @@ class Nodes:
     def runs(self, node: str) -> bool:
         return node in self.running
 
+    def stands_still(self, node: str) -> bool:
+        return False
+
 
 @pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
@@ -51,7 +54,9 @@ async def test_a_cut_that_is_under_way_when_the_run_is_ended_is_made_before_the_
 
     async with answering(slow) as url:
         network = LinkFaults(Nodes(url), session)
-        installing = asyncio.ensure_future(network.install(Cut((("n1",), ("n2",))), "r1", 5.0, cast(Journal, Notes())))
+        installing = asyncio.ensure_future(
+            network.install(Cut.between((("n1",), ("n2",))), "r1", 5.0, cast(Journal, Notes()))
+        )
         await arrived.wait()
         installing.cancel()
         await asyncio.wait((installing,))

@@ -14,14 +14,21 @@ from chaos.targets.kubernetes.release import CONTAINER, Release
 
 KILL_SECONDS_MAX = 10.0
 
-KILL_SCRIPT = """\
+_CHILD_SCRIPT = """\
 for folder in /proc/[0-9]*; do
   while read -r key value rest; do
     case $key in PPid:) [ "$value" = 1 ] && children="$children ${folder#/proc/}";; esac
   done 2>/dev/null < $folder/status
 done
 [ -n "$children" ] || { echo "PID 1 has no child" >&2; exit 3; }
-kill -KILL $children
+"""
+KILL_SCRIPT, STOP_SCRIPT, GO_ON_SCRIPT = (
+    f"{_CHILD_SCRIPT}kill -{name} $children\n" for name in ("KILL", "STOP", "CONT")
+)
+STATE_SCRIPT = f"""{_CHILD_SCRIPT}
+for child in $children; do
+  while read -r key value rest; do [ "$key" = State: ] && echo "$value"; done < /proc/$child/status
+done
 """
 """Shell builtins alone. SIGKILL does nothing to PID 1 of a container, so the node must be a child of an init; what exec
 starts has no parent in the container, so it is not hit."""
@@ -98,6 +105,26 @@ async def kill_in_place(api: Api, release: Release, node: str) -> str:
     return f"Sent SIGKILL to the node's process in pod {node} (UID {pod['metadata']['uid']})."
 
 
+async def signal_in_place(api: Api, release: Release, node: str, script: str) -> str:
+    """Have the child of PID 1 stand still (STOP_SCRIPT), go on (GO_ON_SCRIPT), or say its state; what was printed."""
+    await _alive(api, release, node)
+    command = ("sh", "-c", script)
+    ran = await to_its_end(
+        run_in_pod(api, release.namespace, node, CONTAINER, command, KILL_SECONDS_MAX), KILL_SECONDS_MAX
+    )
+    if ran.code != 0:
+        raise ChaosError(
+            f"The node's process in pod {node} could not be signalled: {ran.err.strip() or f'exit code {ran.code}'}. "
+            "See what `raft-chaos doctor` says of PID 1."
+        )
+    return ran.out.strip()
+
+
+def script_request(release: Release, node: str, script: str) -> str:
+    """What running a script in the node's container asks of the API server."""
+    return f"exec in container {CONTAINER}, {release.pod_path(node, 'exec')}: sh -c {script!r}"
+
+
 def kill_request(release: Release, node: str, mode: str) -> str:
     """What the two above ask of the API server."""
     if mode == "delete":
@@ -105,7 +132,7 @@ def kill_request(release: Release, node: str, mode: str) -> str:
             f"DELETE {release.pod_path(node)} with preconditions.uid of the pod that is there in that instant "
             "(grace period: the pod's own)"
         )
-    return f"exec in container {CONTAINER}, {release.pod_path(node, 'exec')}: sh -c {KILL_SCRIPT!r}"
+    return script_request(release, node, KILL_SCRIPT)
 
 
 async def init_of(api: Api, release: Release, node: str) -> str:
