@@ -97,6 +97,8 @@ def _meanwhile(evidence: Evidence, fault: FaultSpan) -> Iterable[Finding]:
     said = f"{fault.title}: {none} in {seconds(held_us)} of the {'cut' if fault.separates else 'pause'}"
     paused = paused_us(evidence, fault.effective_us, min(ends))
     long_enough = held_us - paused >= min(MAJORITY_US_MAX, evidence.recovery_limit_us)
+    if not long_enough and not fault.separates:
+        return []  # shorter than an election takes: nobody had to lead
     return [("fail" if long_enough and writes else "unknown", said)]
 
 

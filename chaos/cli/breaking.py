@@ -80,10 +80,6 @@ def _kill_leader(
 def _pause(
     common: Common,
     who: Annotated[str, typer.Argument(metavar="leader|follower|NODE", help="whose process stands still")] = "leader",
-    lasts: Annotated[
-        str | None,
-        typer.Option("--for", metavar="10s", help="how long; the same as --duration", rich_help_panel=_FAULT),
-    ] = None,
     within: Within = WITHIN_TEXT,
     allow_quorum_loss: QuorumLoss = False,
 ) -> int:
@@ -98,9 +94,7 @@ def _pause(
       raft-chaos pause leader --for 200ms
       raft-chaos pause follower --for 40s --yes
     """
-    if lasts is not None and common.duration is not None:
-        raise Usage("--for and --duration mean the same: give one of the two.")
-    lasts_s = common.duration_s(PAUSE_SECONDS) if lasts is None else seconds(lasts)
+    lasts_s = common.duration_s(PAUSE_SECONDS)
 
     def faults(rng: random.Random) -> list[Fault]:
         return [Pause(who, rng, lasts_s)]

@@ -96,7 +96,8 @@ def _shared(
         Path | None, typer.Option(metavar="DIR", help="of a local raft-node cluster", rich_help_panel=_WHERE)
     ] = None,
     duration: Annotated[
-        str | None, typer.Option(metavar="30s", help="how long the fault lasts", rich_help_panel=_RUN)
+        str | None,
+        typer.Option("--duration", "--for", metavar="30s", help="how long the fault lasts", rich_help_panel=_RUN),
     ] = None,
     seed: Annotated[
         int | None,

@@ -7,13 +7,13 @@ chaos/run/recovery.py.
 
 import asyncio
 
-from chaos.errors import NotEffective, NotRecovered, Refused
-from chaos.faults.aim import find_leader
+from chaos.errors import NotEffective, NotRecovered
 from chaos.faults.foretell import longest_timeout
 from chaos.faults.patience import patiently, until_said
 from chaos.faults.port import Plan, Scene
-from chaos.model import FaultSpan, Place, View
-from chaos.situation import Situation, situate
+from chaos.faults.process import OfOneProcess
+from chaos.model import Place, View
+from chaos.situation import Situation
 from chaos.targets.port import KillMode, Target
 
 GONE_SECONDS = {"sigkill": 10.0, "delete": 45.0}
@@ -23,15 +23,15 @@ BACK_OFF_SECONDS = 330.0
 """The kubelet starts a container that ended again and again ever later, five minutes at most."""
 
 
-class KillLeader:
+class KillLeader(OfOneProcess):
     """Satisfies `Fault`, the `number`th of several. `down_s`: how long the node stays down where that can be chosen;
     None: as long as the run's faults last."""
 
     def __init__(self, mode: KillMode, number: int = 1, times: int = 1, down_s: float | None = None) -> None:
         which = f" ({number} of {times})" if times > 1 else ""
+        super().__init__("kill-leader", f"kill the leader{which}", "killed")
         self.mode: KillMode = mode
         self._which = which
-        self.span = FaultSpan(kind="kill-leader", title=f"kill the leader{which}", effect="killed")
         self._down_s = down_s
         self._boot = ""
         self._place: Place | None = None
@@ -67,19 +67,12 @@ class KillLeader:
     async def inject(self, scene: Scene) -> None:
         """See Fault."""
         places = await patiently(scene.target.places)
-        _, view = await find_leader(scene)
-        leader, self._boot, self._place = view.name, view.boot, places.get(view.name)
-        self.span.nodes, self.span.acted_on = (leader,), (leader, view.term)
-        self.span.title = f"kill the leader {leader} (term {view.term}, {self.mode}){self._which}"
-        self.span.injected_us = scene.clock.now_us()
-        try:
-            done = await scene.target.kill(leader, self.mode, scene.journal)
-        except Refused:  # which says that nothing was done
-            self.span.injected_us = None
-            raise
-        self._tell(scene, f"{done[:1].lower()}{done[1:].rstrip('.')}; {leader} led term {view.term}")
+        view = await self.aim(scene)
+        self._boot, self._place = view.boot, places.get(self.node)
+        self.span.title = f"kill the leader {self.node} (term {view.term}, {self.mode}){self._which}"
+        await self.act(scene, scene.target.kill(self.node, self.mode, scene.journal))
         if self.mode == "delete":
-            self._tell(scene, HAND_OVER)
+            self.tell(scene, HAND_OVER)
 
     async def prove(self, scene: Scene) -> None:
         """See Fault: the process that led is gone, or another one answers in its place."""
@@ -90,24 +83,21 @@ class KillLeader:
                 f"{leader} still runs {limit_s:.0f} s after it was told to end ({self.mode}), so nothing was tested: "
                 "see raft-chaos doctor."
             )
-        self.span.effective_us = scene.clock.now_us()
-        self._tell(scene, f"proven: {seen}")
+        self.proven(scene, seen)
 
     async def hold(self, scene: Scene) -> None:
         """See Fault: until there is a successor, and as long as the node shall stay down."""
-        began, term = self.span.injected_us or 0, (self.span.acted_on or ("", 0))[1]
+        began = self.span.injected_us or 0
         seen: list[str] = []
 
         def somebody_leads(_: object) -> bool:
-            now = situate(scene.target.nodes, scene.fresh())
-            if now.leader and now.term > term:
-                seen[:] = [f"{now.leader} leads term {now.term}"]
-            return bool(seen)
+            seen[:] = [self.successor(scene)]
+            return bool(seen[0])
 
         if await scene.until(somebody_leads, scene.limit_s):
-            self._tell(scene, f"as predicted: {seen[0]}")
+            self.tell(scene, f"as predicted: {seen[0]}")
         else:
-            self._tell(scene, f"not as predicted: nobody leads after {scene.limit_s:.0f} s")
+            self.tell(scene, f"not as predicted: nobody leads after {scene.limit_s:.0f} s")
         down_s = scene.duration_s if self._down_s is None else self._down_s
         rest_s = down_s - (scene.clock.now_us() - began) / 1e6
         await asyncio.sleep(max(0.0, rest_s))
@@ -136,7 +126,7 @@ class KillLeader:
                 "see raft-chaos status, and what it printed last."
             )
         self.span.healed_us = scene.clock.now_us()
-        self._tell(scene, f"{leader} runs{' again' if self.span.effective_us is not None else ''}")
+        self.tell(scene, f"{leader} runs{' again' if self.span.effective_us is not None else ''}")
 
     async def _gone(self, scene: Scene, leader: str) -> str:
         if self._is_another(await scene.look(leader)):
@@ -161,7 +151,3 @@ class KillLeader:
 
     def _is_another(self, view: View | None) -> bool:
         return view is not None and view.boot != self._boot
-
-    def _tell(self, scene: Scene, text: str) -> None:
-        self.span.facts.append(text)
-        scene.say(text)

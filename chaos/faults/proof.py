@@ -67,6 +67,12 @@ def heard_over(cut: Cut, views: Mapping[str, View], since_us: int) -> list[Pair]
     return sorted(found)
 
 
+def heard_from(node: str, views: Mapping[str, View], since_us: int) -> list[str]:
+    """Who certainly heard from it after that."""
+    found = {name: last_heard_us(view, node) for name, view in views.items()}
+    return sorted(name for name, heard in found.items() if heard is not None and heard[0] > since_us)
+
+
 def is_quiet(cut: Cut, views: Mapping[str, View], since_us: int) -> bool:
     """Whether every node that answers has, long enough after `since_us`, heard nothing over the cut."""
     enough_us = since_us + int(quiet_s(views) * 1e6)

@@ -107,8 +107,9 @@ class LocalTarget:
         }
 
     async def policies(self) -> Sequence[str]:
-        """See `Target`: the link faults that are on."""
-        return [describe(node, faults) for node, faults in (await self.faults.active()).items() if faults]
+        """See `Target`: processes that stand still, and the link faults that are on."""
+        still = [f"{node}: its process stands still (SIGSTOP)" for node in self._names if self.stands_still(node)]
+        return still + [describe(node, faults) for node, faults in (await self.faults.active()).items() if faults]
 
     # --- killing and bringing back ------------------------------------------------------------------------------
 
@@ -139,8 +140,13 @@ class LocalTarget:
     async def pause(self, node: str, journal: Journal) -> str:
         """See `Target`."""
         entry = self._now().node(node)
-        journal.will_do(UndoStep(WAKE, {"node": node}))
-        clusterfile.send(entry, signal.SIGSTOP)
+        step = UndoStep(WAKE, {"node": node})
+        journal.will_do(step)
+        try:
+            clusterfile.send(entry, signal.SIGSTOP)
+        except ChaosError:
+            journal.undone(step)
+            raise
         return f"sent SIGSTOP to process {entry.pid} of {node}"
 
     def pause_plan(self, node: str) -> str:
