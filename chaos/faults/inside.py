@@ -10,7 +10,6 @@ its parts do.
 """
 
 import asyncio
-from collections.abc import Sequence
 
 import msgspec
 
@@ -19,6 +18,9 @@ from chaos.faults.port import Fault, Plan, Scene
 from chaos.model import FaultSpan
 from chaos.situation import Situation
 from chaos.targets.port import Target
+
+Together = tuple[tuple[str, ...], ...]
+"""Sets of nodes that talk to each other."""
 
 
 class Inside:
@@ -29,16 +31,23 @@ class Inside:
         self.span = outer.span
 
     def plan(self, situation: Situation, target: Target) -> Plan:
-        """See Fault. The inner one is planned for whoever may lead then: the guards hold for both together."""
+        """See Fault. Each is planned for whoever may lead then: the guards hold for all together."""
+        return self._plan(situation, target, ())
+
+    def _plan(self, situation: Situation, target: Target, before: Together) -> Plan:
+        """`before`: who still talks to each other under what is around these two."""
         first = self.outer.plan(situation, target)
-        then = self.inner.plan(_foreseen(situation, first), target)
+        left = _both(before, first.together)
+        then_led = _foreseen(situation, left)
+        inner = self.inner
+        then = inner._plan(then_led, target, left) if isinstance(inner, Inside) else inner.plan(then_led, target)
         if first.cut is not None and then.cut is not None:
             raise Usage("Two cuts at a time cannot be told from each other: write them as one cut.")
         return Plan(
             title=f"{first.title}, and inside that {then.title}",
             acts=(*first.acts, *then.acts),
             predictions=(*first.predictions, *then.predictions),
-            together=_both(first.together, then.together),
+            together=_both(left, then.together),
             cut=first.cut or then.cut,
         )
 
@@ -94,13 +103,13 @@ def spans_of(fault: Fault) -> tuple[FaultSpan, ...]:
     return (*spans_of(fault.outer), *spans_of(fault.inner)) if isinstance(fault, Inside) else (fault.span,)
 
 
-def _foreseen(situation: Situation, plan: Plan) -> Situation:
-    """With a leader who can still decide under that plan, where there is one."""
-    deciding = max(plan.together, key=lambda group: len(set(group) & set(situation.voters)), default=())
+def _foreseen(situation: Situation, together: Together) -> Situation:
+    """With a leader who can still decide, where there is one."""
+    deciding = max(together, key=lambda group: len(set(group) & set(situation.voters)), default=())
     led = [name for name in (situation.leader, *situation.followers) if name in deciding]
     return msgspec.structs.replace(situation, leader=led[0]) if led else situation
 
 
-def _both(one: Sequence[Sequence[str]], other: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
-    """Who still talks to each other under both."""
-    return tuple(dict.fromkeys(tuple(name for name in a if name in b) for a in one for b in other))
+def _both(one: Together, other: Together) -> Together:
+    """Who still talks to each other under both; nothing before says nothing."""
+    return tuple(dict.fromkeys(tuple(name for name in a if name in b) for a in one for b in other)) if one else other

@@ -27,7 +27,7 @@ KILL_SCRIPT, STOP_SCRIPT, GO_ON_SCRIPT = (
 )
 STATE_SCRIPT = f"""{_CHILD_SCRIPT}
 for child in $children; do
-  while read -r key value rest; do [ "$key" = State: ] && echo "$value"; done < /proc/$child/status
+  while read -r key value rest; do case $key in State:) echo "$value";; esac; done < /proc/$child/status
 done
 """
 """Shell builtins alone. SIGKILL does nothing to PID 1 of a container, so the node must be a child of an init; what exec

@@ -83,7 +83,7 @@ class KubernetesTarget:
         return script_request(self._release, node, STOP_SCRIPT)
 
     async def paused(self, node: str) -> bool:
-        return await signal_in_place(self._api, self._release, node, STATE_SCRIPT) == "T"
+        return set((await signal_in_place(self._api, self._release, node, STATE_SCRIPT)).split()) == {"T"}
 
     async def resume(self, node: str) -> str:
         """A pod that is gone, or goes, has nothing to go on with."""

@@ -1,0 +1,200 @@
+"""A node whose process stands still: what proves it, what ends it, and that it never stays so."""
+
+import os
+import random
+import signal
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+
+from chaos.clock import Clock
+from chaos.errors import PASSED, REFUSED, NotEffective, Refused
+from chaos.faults import pause
+from chaos.faults.pause import Pause
+from chaos.model import View
+from chaos.targets.kubernetes.pods import GO_ON_SCRIPT, STATE_SCRIPT, STOP_SCRIPT
+from tests.chaos.doubles import scene_of
+from tests.chaos.raft_chaos import Tool
+from tests.chaos.situations import healthy, view
+
+
+class Cluster:
+    """Whoever is paused answers nothing, but `wakes` says that its process goes on by itself."""
+
+    kind, title, nodes = "local", "the cluster", ("n1", "n2", "n3")
+
+    def __init__(self) -> None:
+        self.now: dict[str, View] = dict(healthy(3).views)
+        self.clock, self.still, self.wakes = Clock(), set[str](), False
+        self.refuses: Exception | None = None
+
+    def latest(self) -> Mapping[str, View]:
+        return {name: msgspec.structs.replace(one, answered_us=10**12) for name, one in self.now.items()}
+
+    def url(self, node: str) -> str:
+        return f"http://127.0.0.1:1/{node}"
+
+    def pause_plan(self, node: str) -> str:
+        return f"stop {node}"
+
+    async def pause(self, node: str, _: object) -> str:
+        if self.refuses:
+            raise self.refuses
+        self.still.add(node)
+        return f"Stopped {node}."
+
+    async def paused(self, node: str) -> bool:
+        return node in self.still and not self.wakes
+
+    async def resume(self, node: str) -> str:
+        self.still.discard(node)
+        return f"woke {node}"
+
+
+@pytest.fixture(autouse=True)
+def mute(monkeypatch: pytest.MonkeyPatch) -> list[View]:
+    """What a node that should stand still says to the question that proves it: nothing, or this."""
+    said: list[View] = []
+
+    async def fetch_view(*_: object) -> View | None:
+        return said[0] if said else None
+
+    monkeypatch.setattr(pause, "fetch_view", fetch_view)
+    monkeypatch.setattr(pause, "PROVE_SECONDS", 0.2)
+    return said
+
+
+def fault(who: str = "leader", seconds: float = 0.05) -> Pause:
+    return Pause(who, random.Random(1), seconds)
+
+
+async def test_a_pause_is_proven_held_and_taken_back_and_its_span_says_so() -> None:
+    cluster, one = Cluster(), fault()
+    scene = scene_of(cluster)
+    await one.inject(scene)
+    assert (one.span.nodes, one.span.acted_on, cluster.still) == (("n1",), ("n1", 5), {"n1"})
+    assert one.span.title == "pause n1 (the leader of term 5)"
+    await one.prove(scene)
+    await one.hold(scene)
+    await one.revert(scene)
+    await one.revert(scene)
+    await one.prove_healed(scene)
+    assert cluster.still == set()
+    span = one.span
+    assert span.injected_us <= span.effective_us < span.reverting_us <= span.reverted_us <= span.healed_us  # type: ignore[operator]
+    assert (span.in_force, span.hit_the_leader) == (False, True)
+
+
+async def test_a_node_that_still_answers_does_not_stand_still(mute: list[View]) -> None:
+    cluster, one = Cluster(), fault("n2")
+    mute.append(view("n2"))
+    await one.inject(scene_of(cluster))
+    with pytest.raises(NotEffective, match="n2 did not stand still within"):
+        await one.prove(scene_of(cluster))
+    assert one.span.effective_us is None
+
+
+async def test_a_process_that_somebody_else_woke_ends_the_pause_as_not_effective() -> None:
+    cluster, one = Cluster(), fault()
+    await one.inject(scene_of(cluster))
+    await one.prove(scene_of(cluster))
+    cluster.wakes = True
+    with pytest.raises(NotEffective, match="n1 does not stand still any more"):
+        await one.hold(scene_of(cluster))
+
+
+async def test_who_hears_from_a_node_that_should_stand_still_disproves_it() -> None:
+    cluster, one = Cluster(), fault()
+    await one.inject(scene_of(cluster))
+    await one.prove(scene_of(cluster))
+    late = 10**9
+    cluster.now["n2"] = view("n2", voters=3, ages_ms={"n1": 1.0}, at_us=late)
+    with pytest.raises(NotEffective, match="n2 heard from n1 while it should have stood still"):
+        await one.hold(scene_of(cluster))
+
+
+async def test_a_refusal_leaves_nothing_to_take_back() -> None:
+    cluster, one = Cluster(), fault()
+    cluster.refuses = Refused("Pod n1 is being deleted already.")
+    with pytest.raises(Refused):
+        await one.inject(scene_of(cluster))
+    assert one.span.injected_us is None
+    await one.revert(scene_of(cluster))
+    assert one.span.reverted_us is None
+
+
+def test_the_follower_that_is_meant_is_the_same_for_the_same_seed() -> None:
+    chosen = {Pause("follower", random.Random(seed), 1.0).victim(healthy(5)) for seed in range(20)}
+    assert chosen == {"n2", "n3", "n4", "n5"}
+    assert fault("follower").victim(healthy(5)) == fault("follower").victim(healthy(5))
+    assert fault("follower").victim(healthy(3), excused={"n2"}) == "n3"
+
+
+@pytest.mark.parametrize(
+    ("script", "prints"),
+    [(STOP_SCRIPT, "kill -STOP 7"), (GO_ON_SCRIPT, "kill -CONT 7"), (STATE_SCRIPT, "T")],
+)
+def test_in_a_container_the_child_of_the_init_is_meant_and_no_other(script: str, prints: str, tmp_path: Path) -> None:
+    for pid, parent, state in ((1, 0, "S"), (7, 1, "T"), (8, 7, "S"), (9, 0, "R")):
+        (tmp_path / str(pid)).mkdir()
+        status = f"Name:\tnode\nState:\t{state} (so)\nPid:\t{pid}\nPPid:\t{parent}\n"
+        (tmp_path / str(pid) / "status").write_text(status)
+    told = 'kill() { echo "kill $*"; }\n' + script.replace("/proc", str(tmp_path))
+    ran = subprocess.run(["sh", "-c", told], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == prints
+
+
+# --- a real cluster -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slowest
+def test_the_paused_leader_is_replaced_and_not_believed_when_it_wakes(tool: Tool) -> None:
+    leader = tool.status()["leader"]
+    said = tool("pause", "leader", "--for", "2s", "--yes", "-o", "json")
+    assert said.code == PASSED, said.err
+    (fault,) = said.json["faults"]
+    assert (fault["effect"], fault["nodes"]) == ("paused", [leader])
+    assert fault["reverting_us"] - fault["effective_us"] >= 2_000_000
+    assert {verdict["outcome"] for verdict in said.json["verdicts"]} == {"pass"}
+    assert "the-leader-was-hit" in {verdict["check"] for verdict in said.json["verdicts"]}
+    assert tool.status()["in_force"] == []
+
+
+@pytest.mark.slowest
+def test_what_kill_9_of_the_tool_left_asleep_is_told_refused_and_woken(tool: Tool) -> None:
+    with tool.process("pause", "follower", "--for", "60s", "--yes") as run:
+        run.until_says("proven: its process is stopped")
+        run.popen.kill()
+        assert run.ends() == -signal.SIGKILL
+    (told,) = tool.status()["in_force"]
+    node, _, said = told.partition(": ")
+    assert said == "its process stands still (SIGSTOP)"
+    pid = tool.cluster.pid(node)
+    assert pid is not None
+    try:
+        refused = tool("kill-leader", "--yes")
+        assert (refused.code, f"wake {node}" in refused.err) == (REFUSED, True), refused.err
+        healed = tool("heal")
+        assert f"sent SIGCONT to {node}" in healed.out
+        assert psutil.Process(pid).status() != psutil.STATUS_STOPPED
+        assert tool.status()["in_force"] == []
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.longest
+def test_a_one_way_cut_of_the_leaders_words_is_proven_and_judged_by_its_direction(tool: Tool) -> None:
+    leader = tool.status()["leader"]
+    others = [name for name in ("n1", "n2", "n3") if name != leader]
+    said = tool("partition", "--one-way", "leader:others", "--for", "4s", "--yes", "-o", "json")
+    assert said.code == PASSED, said.err
+    (fault,) = said.json["faults"]
+    assert fault["links"] == [[leader, other] for other in others]
+    assert f"as predicted: {leader} has stepped down" in fault["facts"]
+    outcomes = {verdict["check"]: verdict["outcome"] for verdict in said.json["verdicts"]}
+    assert outcomes["minority-acknowledges-nothing"] == "pass"
+    assert tool.status()["in_force"] == []
