@@ -15,7 +15,7 @@ from chaos.errors import Usage
 from chaos.faults.groups import Isolate, parse_sizes
 from chaos.faults.kill_leader import KillLeader
 from chaos.faults.partition import Partition
-from chaos.faults.pause import Pause
+from chaos.faults.pause import PauseNode
 from chaos.faults.port import Fault
 from chaos.faults.shapes import Bridge, Ring, Shape, parse_one_way
 
@@ -97,7 +97,7 @@ def _pause(
     lasts_s = common.duration_s(PAUSE_SECONDS)
 
     def faults(rng: random.Random) -> list[Fault]:
-        return [Pause(who, rng, lasts_s)]
+        return [PauseNode(who, rng, lasts_s)]
 
     return attempt(common, "pause", faults, lasts_s, 0.0, seconds(within), allow_quorum_loss)
 

@@ -1,6 +1,6 @@
 """A fault inside another one: cut the leader off, and kill its successor while the cut holds.
 
-    Inside(Partition(...), KillLeader(...))         more than two: Inside(a, Inside(b, c))
+    Inside(a, b)        more than two: Inside(a, Inside(b, c))
 
 The outer one is done, proven and held; the inner one is done, held, taken back and proven to be gone meanwhile, so they
 are always taken back in reverse order. Each keeps a span of its own, and each aims in its own instant.

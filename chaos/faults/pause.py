@@ -25,7 +25,7 @@ UNDERWAY_US = 700_000
 """What it had said before may still be on its way for so long."""
 
 
-class Pause(OfOneProcess):
+class PauseNode(OfOneProcess):
     """Satisfies `Fault`."""
 
     def __init__(self, who: str, rng: random.Random, seconds: float) -> None:

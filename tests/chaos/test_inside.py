@@ -1,7 +1,12 @@
 """Several faults at a time: each in its own instant, with its own span, and taken back in reverse order."""
 
 import asyncio
+import json
+import os
 import random
+import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +19,7 @@ from chaos.faults.groups import Isolate
 from chaos.faults.inside import Inside, spans_of
 from chaos.faults.kill_leader import KillLeader
 from chaos.faults.partition import Partition
-from chaos.faults.pause import Pause
+from chaos.faults.pause import PauseNode
 from chaos.faults.port import Fault, Scene
 from chaos.faults.shapes import Ring
 from chaos.run import Options, RunResult, run, takeback
@@ -25,6 +30,8 @@ from tests.chaos.local_cluster import local_cluster
 from tests.chaos.runs import World, world_of
 from tests.chaos.situations import healthy
 
+ROOT = Path(__file__).parents[2]
+CHAOS_PAGE = ROOT / "docs" / "chaos.md"
 ALL = ("refuse", "inject", "prove", "hold", "revert", "prove_healed")
 
 
@@ -127,7 +134,7 @@ def test_the_guards_hold_for_both_together() -> None:
     guard.refuse_harm(plan, healthy(5), TARGET, allow_quorum_loss=False)
     with pytest.raises(Refused, match="at most 1 of 3 voters could still talk to each other, and 2 are needed"):
         guard.refuse_harm(both.plan(healthy(3), TARGET), healthy(3), TARGET, allow_quorum_loss=False)
-    three = Inside(isolate(), Inside(Pause("leader", random.Random(1), 2.0), KillLeader("sigkill")))
+    three = Inside(isolate(), Inside(PauseNode("leader", random.Random(1), 2.0), KillLeader("sigkill")))
     with pytest.raises(Refused, match="at most 2 of 5 voters"):
         guard.refuse_harm(three.plan(healthy(5), TARGET), healthy(5), TARGET, allow_quorum_loss=False)
 
@@ -159,17 +166,21 @@ async def broken(folder: Path, fault: Fault) -> RunResult:
 
 
 @pytest.mark.slowest
-async def test_the_leader_is_cut_off_and_its_successor_killed_inside_the_cut(tmp_path: Path) -> None:
-    result = await broken(tmp_path, Inside(isolate(3.0), KillLeader("sigkill")))
-    assert (result.exit_code, result.trouble) == (PASSED, "")
-    cut, kill = result.record.faults
-    assert (cut.effect, kill.effect) == ("cut", "killed")
-    assert cut.groups[0] != kill.nodes
-    assert cut.injected_us < kill.injected_us < kill.healed_us < cut.reverted_us  # type: ignore[operator]
-    assert kill.acted_on is not None
-    assert cut.acted_on is not None
-    assert kill.acted_on[1] > cut.acted_on[1], "the successor of whoever was cut off"
-    verdicts = {verdict.check: verdict.outcome for verdict in result.record.verdicts}
+def test_the_example_of_the_docs_cuts_the_leader_off_and_kills_its_successor_inside_the_cut(tmp_path: Path) -> None:
+    (script,) = re.findall(r"```python\n(.*?)```", CHAOS_PAGE.read_text(), re.DOTALL)
+    with local_cluster(tmp_path, nodes=5) as cluster:
+        shorter = script.replace('"raft-data"', repr(str(cluster.data_dir))).replace("20.0", "2.0")
+        shorter = shorter.replace("duration_s=2.0", "duration_s=0.5, baseline_s=0.5, after_s=0.3")
+        where = {**os.environ, "PYTHONPATH": str(ROOT)}
+        ran = subprocess.run([sys.executable, "-c", shorter], cwd=tmp_path, env=where, capture_output=True, text=True)
+    assert ran.returncode == PASSED, ran.stdout + ran.stderr
+    record = json.loads((tmp_path / "chaos-runs" / "latest" / "run.json").read_bytes())
+    cut, kill = record["faults"]
+    assert (cut["effect"], kill["effect"]) == ("cut", "killed")
+    assert cut["groups"][0] != kill["nodes"]
+    assert cut["injected_us"] < kill["injected_us"] < kill["healed_us"] < cut["reverted_us"]
+    assert kill["acted_on"][1] > cut["acted_on"][1], "the successor of whoever was cut off"
+    verdicts = {verdict["check"]: verdict["outcome"] for verdict in record["verdicts"]}
     assert verdicts["minority-acknowledges-nothing"] == verdicts["the-leader-was-hit"] == "pass"
 
 

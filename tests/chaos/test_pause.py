@@ -14,7 +14,7 @@ import pytest
 from chaos.clock import Clock
 from chaos.errors import PASSED, REFUSED, NotEffective, Refused
 from chaos.faults import pause
-from chaos.faults.pause import Pause
+from chaos.faults.pause import PauseNode
 from chaos.model import View
 from chaos.targets.kubernetes.pods import GO_ON_SCRIPT, STATE_SCRIPT, STOP_SCRIPT
 from tests.chaos.doubles import scene_of
@@ -68,8 +68,8 @@ def mute(monkeypatch: pytest.MonkeyPatch) -> list[View]:
     return said
 
 
-def fault(who: str = "leader", seconds: float = 0.05) -> Pause:
-    return Pause(who, random.Random(1), seconds)
+def fault(who: str = "leader", seconds: float = 0.05) -> PauseNode:
+    return PauseNode(who, random.Random(1), seconds)
 
 
 async def test_a_pause_is_proven_held_and_taken_back_and_its_span_says_so() -> None:
@@ -128,7 +128,7 @@ async def test_a_refusal_leaves_nothing_to_take_back() -> None:
 
 
 def test_the_follower_that_is_meant_is_the_same_for_the_same_seed() -> None:
-    chosen = {Pause("follower", random.Random(seed), 1.0).victim(healthy(5)) for seed in range(20)}
+    chosen = {PauseNode("follower", random.Random(seed), 1.0).victim(healthy(5)) for seed in range(20)}
     assert chosen == {"n2", "n3", "n4", "n5"}
     assert fault("follower").victim(healthy(5)) == fault("follower").victim(healthy(5))
     assert fault("follower").victim(healthy(3), excused={"n2"}) == "n3"
