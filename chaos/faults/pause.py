@@ -61,7 +61,7 @@ class PauseNode(OfOneProcess):
                 return ""
             url, mute_s = scene.target.url(self.node), min(MUTE_SECONDS, self._seconds / 2)
             said = await fetch_view(scene.session, url, scene.clock, mute_s)
-            return "" if said else "its process is stopped, and it answers nothing"
+            return "" if said else "its process is stopped, and it answers nothing; the fault clock starts"
 
         said = await until_said(scene, PROVE_SECONDS, seen)
         if not said:

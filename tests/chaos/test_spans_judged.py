@@ -10,6 +10,7 @@ from chaos.checks.recovery import recovered_in_time
 from chaos.checks.writing import writes_come_back
 from chaos.errors import NOT_RECOVERED, PASSED
 from chaos.model import FaultSpan, Peer
+from chaos.report.figures import fault_spans
 from tests.chaos.evidence import NODES, S, good, kill, view, write
 from tests.chaos.test_writes_come_back import run
 
@@ -82,6 +83,11 @@ def test_of_faults_at_the_same_time_recovery_counts_from_the_end_of_the_last() -
     assert "kill n2: whole 0.500 s after the last fault of that time was over, 3.500 s later" in verdict.proof[0]
     alone = msgspec.structs.replace(both, faults=(inner,), recovered_us=(int(9.5 * S),))
     assert judge.exit_code((recovered_in_time(alone),)) == NOT_RECOVERED
+
+
+def test_time_in_which_two_faults_were_on_counts_once() -> None:
+    both = good(faults=(pause(5, 9, "n1"), pause(6, 7, "n2"), pause(9.5, 9.8, "n3")), recovered_us=(None, None, None))
+    assert fault_spans(both) == ((5 * S, 9 * S), (int(9.5 * S), int(9.8 * S)))
 
 
 def test_where_a_second_fault_took_the_majority_nobody_had_to_acknowledge() -> None:
