@@ -99,3 +99,16 @@ def test_a_follower_that_can_talk_to_its_leader_and_does_not_is_found() -> None:
     assert proof.silent_within(CUT, seen_at(10.0, fine), nodes) == []
     mute = {"n1": {}, "n2": {"n3": 5.0}, "n3": {"n2": 0.05}}
     assert proof.silent_within(CUT, seen_at(10.0, mute), nodes) == [("n2", "n3")]
+
+
+def test_over_a_one_way_cut_only_who_is_blocked_must_be_silent() -> None:
+    """n2 leads; what it says does not reach n1, and what n1 says reaches it."""
+    one_way = Cut(("n1", "n2", "n3"), (("n2", "n1"),), "one way")
+    allowed = {"n1": {"n2": 3.0, "n3": 0.05}, "n2": {"n1": 0.05, "n3": 0.05}, "n3": {"n1": 0.05, "n2": 0.05}}
+    views = seen_at(10.0, allowed)
+    assert proof.is_quiet(one_way, views, since_us=8 * S)
+    assert proof.silent_within(one_way, views, one_way.nodes) == []
+    assert proof.silent_within(one_way, views, one_way.nodes, healed=True) == [("n1", "n2")]
+    leaks = {**allowed, "n1": {"n2": 0.05, "n3": 0.05}}
+    assert proof.heard_over(one_way, seen_at(10.0, leaks), since_us=8 * S) == [("n1", "n2")]
+    assert not proof.is_quiet(one_way, seen_at(10.0, leaks), since_us=8 * S)
