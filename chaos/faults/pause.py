@@ -91,8 +91,3 @@ class PauseNode(OfOneProcess):
         self.span.reverting_us = self.span.reverting_us or scene.clock.now_us()
         scene.say(await scene.target.resume(self.node))
         self.span.reverted_us = scene.clock.now_us()
-
-    async def prove_healed(self, scene: Scene) -> None:
-        """See Fault."""
-        if self.span.injected_us is not None:
-            await self.until_it_answers(scene)

@@ -65,8 +65,10 @@ class OfOneProcess:
         now, term = situate(scene.target.nodes, scene.fresh()), (self.span.acted_on or ("", 0))[1]
         return f"{now.leader} leads term {now.term}" if now.leader and now.term > term else ""
 
-    async def until_it_answers(self, scene: Scene) -> None:
-        """Healed; raises NotRecovered where it does not answer in time."""
+    async def prove_healed(self, scene: Scene) -> None:
+        """See Fault: it answers."""
+        if self.span.injected_us is None:
+            return
 
         async def answers() -> str:
             return "it answers" if await scene.look(self.node) else ""
