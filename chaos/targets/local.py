@@ -8,6 +8,7 @@ import asyncio
 import os
 import re
 import signal
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -139,6 +140,8 @@ class LocalTarget:
 
     async def pause(self, node: str, journal: Journal) -> str:
         """See `Target`."""
+        if not sys.platform.startswith("linux"):
+            raise Refused("Whether a process stands still can only be seen on Linux: nothing was done.")
         entry = self._now().node(node)
         step = UndoStep(WAKE, {"node": node})
         journal.will_do(step)

@@ -10,7 +10,9 @@ from chaos.checks.recovery import recovered_in_time
 from chaos.checks.writing import writes_come_back
 from chaos.errors import NOT_RECOVERED, PASSED
 from chaos.model import FaultSpan, Peer
+from chaos.report import html
 from chaos.report.figures import fault_spans
+from tests.chaos import sample_run
 from tests.chaos.evidence import NODES, S, good, kill, view, write
 from tests.chaos.test_writes_come_back import run
 
@@ -88,6 +90,16 @@ def test_of_faults_at_the_same_time_recovery_counts_from_the_end_of_the_last() -
 def test_time_in_which_two_faults_were_on_counts_once() -> None:
     both = good(faults=(pause(5, 9, "n1"), pause(6, 7, "n2"), pause(9.5, 9.8, "n3")), recovered_us=(None, None, None))
     assert fault_spans(both) == ((5 * S, 9 * S), (int(9.5 * S), int(9.8 * S)))
+
+
+def test_the_page_says_which_ways_were_blocked_where_there_are_no_groups() -> None:
+    given = sample_run.evidence()
+    record = msgspec.structs.replace(
+        sample_run.record(given), faults=(one_way(("n1", "n2"), ("n1", "n3")), pause(9, 10)), recovered_us=(None, None)
+    )
+    page = html.render(record, given.history, given.views, given.events)
+    assert "Nothing got through from n1 to n2, n1 to n3." in page
+    assert "Nobody could talk across the bars" not in page
 
 
 def test_where_a_second_fault_took_the_majority_nobody_had_to_acknowledge() -> None:
