@@ -129,7 +129,8 @@ class Target(Protocol):
         """What `pause` would do, exactly (`--dry-run`)."""
 
     async def paused(self, node: str) -> bool:
-        """Whether the node's process stands still now."""
+        """Whether the node's process stands still now. Where nothing else wakes it when this tool is gone (Kubernetes),
+        it goes on by itself unless this is asked again and again."""
 
     async def resume(self, node: str) -> str:
         """Have it go on (SIGCONT), harmless where it runs; what was done, as a sentence."""

@@ -16,7 +16,7 @@ from chaos.errors import PASSED, REFUSED, NotEffective, Refused
 from chaos.faults import pause
 from chaos.faults.pause import PauseNode
 from chaos.model import View
-from chaos.targets.kubernetes.pods import GO_ON_SCRIPT, STATE_SCRIPT, STOP_SCRIPT
+from chaos.targets.kubernetes.pods import GO_ON_SCRIPT, KILL_SCRIPT, STATE_SCRIPT, STOP_SCRIPT, WAKES_SECONDS
 from tests.chaos.doubles import scene_of
 from tests.chaos.raft_chaos import Tool
 from tests.chaos.situations import healthy, view
@@ -134,18 +134,40 @@ def test_the_follower_that_is_meant_is_the_same_for_the_same_seed() -> None:
     assert fault("follower").victim(healthy(3), excused={"n2"}) == "n3"
 
 
+def process(folder: Path, pid: int, parent: int, name: str, state: str) -> None:
+    (folder / str(pid)).mkdir()
+    status = f"Name:\t{name}\nState:\t{state} (so)\nPid:\t{pid}\nPPid:\t{parent}\n"
+    (folder / str(pid) / "status").write_text(status)
+
+
 @pytest.mark.parametrize(
-    ("script", "prints"),
-    [(STOP_SCRIPT, "kill -STOP 7"), (GO_ON_SCRIPT, "kill -CONT 7"), (STATE_SCRIPT, "T")],
+    ("script", "state", "prints"),
+    [
+        (STOP_SCRIPT, "S", ["kill 8", "wake in 30 s", "kill -STOP 7"]),
+        (GO_ON_SCRIPT, "T", ["kill 8", "kill -CONT 7"]),
+        (STATE_SCRIPT, "T", ["T", "kill 8", "wake in 30 s"]),
+        (STATE_SCRIPT, "S", ["S"]),
+        (KILL_SCRIPT, "S", ["kill -KILL 7"]),
+    ],
 )
-def test_in_a_container_the_child_of_the_init_is_meant_and_no_other(script: str, prints: str, tmp_path: Path) -> None:
-    for pid, parent, state in ((1, 0, "S"), (7, 1, "T"), (8, 7, "S"), (9, 0, "R")):
-        (tmp_path / str(pid)).mkdir()
-        status = f"Name:\tnode\nState:\t{state} (so)\nPid:\t{pid}\nPPid:\t{parent}\n"
-        (tmp_path / str(pid) / "status").write_text(status)
-    told = 'kill() { echo "kill $*"; }\n' + script.replace("/proc", str(tmp_path))
-    ran = subprocess.run(["sh", "-c", told], capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == prints
+def test_in_a_container_the_child_of_the_init_is_meant_and_a_timer_wakes_it(
+    script: str, state: str, prints: list[str], tmp_path: Path
+) -> None:
+    """8 is the timer of the look before; it is armed before the process is stopped, and put off by every look."""
+    for pid, parent, name, its in (
+        (1, 0, "tini", "S"),
+        (7, 1, "raft-node", state),
+        (8, 1, "sh", "S"),
+        (9, 0, "sh", "R"),
+    ):
+        process(tmp_path, pid, parent, name, its)
+    lines = tmp_path / "said"
+    says = f'kill() {{ echo "kill $*" >> {lines}; }}\nsleep() {{ :; }}\n'
+    armed = f"(trap '' HUP; sleep {WAKES_SECONDS}; kill -CONT $children) >/dev/null 2>&1 </dev/null &"
+    told = script.replace(armed, f'echo "wake in {WAKES_SECONDS} s" >> {lines}').replace("2>/dev/null\n", "\n")
+    told = says + told.replace("/proc", str(tmp_path)).replace('echo "$state"', f'echo "$state" >> {lines}')
+    subprocess.run(["sh", "-c", told], check=True)
+    assert lines.read_text().splitlines() == prints
 
 
 # --- a real cluster -------------------------------------------------------------------------------------------------

@@ -110,6 +110,15 @@ def test_what_kill_9_of_the_tool_left_asleep_is_woken_by_its_journal(tool: Tool)
     tool.until_whole()
 
 
+def test_a_node_wakes_by_itself_where_the_tool_is_gone_and_nobody_heals(tool: Tool) -> None:
+    with tool.breaking("pause", "follower", "--for", "120s", "--yes") as run:
+        run.popen.kill()
+        assert run.ends() == -signal.SIGKILL
+    assert tool.status()["healthy"] is False
+    until("a node that woke by itself", lambda: tool.status()["healthy"] or None, 60.0)
+    tool("heal", "--all")
+
+
 def test_status_shows_pods_and_the_policies_in_force(tool: Tool, raft: Release) -> None:
     said = tool("status")
     assert said.code == PASSED, said

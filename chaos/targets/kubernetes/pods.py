@@ -14,24 +14,40 @@ from chaos.targets.kubernetes.release import CONTAINER, Release
 
 KILL_SECONDS_MAX = 10.0
 
-_CHILD_SCRIPT = """\
+_FIND = """\
+children= timers=
 for folder in /proc/[0-9]*; do
+  parent= name=
   while read -r key value rest; do
-    case $key in PPid:) [ "$value" = 1 ] && children="$children ${folder#/proc/}";; esac
+    case $key in Name:) name=$value;; PPid:) parent=$value;; esac
   done 2>/dev/null < $folder/status
+  [ "$parent" = 1 ] || continue
+  case $name in sh|sleep) timers="$timers ${folder#/proc/}";; *) children="$children ${folder#/proc/}";; esac
 done
 [ -n "$children" ] || { echo "PID 1 has no child" >&2; exit 3; }
 """
-KILL_SCRIPT, STOP_SCRIPT, GO_ON_SCRIPT = (
-    f"{_CHILD_SCRIPT}kill -{name} $children\n" for name in ("KILL", "STOP", "CONT")
-)
-STATE_SCRIPT = f"""{_CHILD_SCRIPT}
-for child in $children; do
-  while read -r key value rest; do case $key in State:) echo "$value";; esac; done < /proc/$child/status
-done
-"""
 """Shell builtins alone. SIGKILL does nothing to PID 1 of a container, so the node must be a child of an init; what exec
-starts has no parent in the container, so it is not hit."""
+starts has no parent in the container, so it is not hit, and what that leaves behind is a shell or a sleep."""
+
+WAKES_SECONDS = 30
+"""A paused process goes on by itself so long after it was looked at last: a tool that is gone leaves nothing."""
+
+_WAKE_LATER = f"""\
+[ -z "$timers" ] || kill $timers 2>/dev/null
+(trap '' HUP; sleep {WAKES_SECONDS}; kill -CONT $children) >/dev/null 2>&1 </dev/null &
+"""
+KILL_SCRIPT = f"{_FIND}kill -KILL $children\n"
+STOP_SCRIPT = f"{_FIND}{_WAKE_LATER}kill -STOP $children\n"
+GO_ON_SCRIPT = f'{_FIND}[ -z "$timers" ] || kill $timers 2>/dev/null\nkill -CONT $children\n'
+STATE_SCRIPT = f"""{_FIND}still=
+for child in $children; do
+  while read -r key value rest; do case $key in State:) state=$value;; esac; done < /proc/$child/status
+  echo "$state"
+  [ "$state" != T ] || still=yes
+done
+[ -n "$still" ] || exit 0
+{_WAKE_LATER}"""
+"""Puts the waking off, too."""
 
 INITS = frozenset({"tini", "dumb-init", "docker-init", "catatonit", "s6-svscan", "runit", "systemd", "init", "pause"})
 
