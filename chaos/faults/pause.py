@@ -13,7 +13,6 @@ from chaos.faults.patience import patiently, until_said
 from chaos.faults.port import Plan, Scene
 from chaos.faults.process import OfOneProcess
 from chaos.faults.proof import heard_from
-from chaos.observe.nodeapi import fetch_view
 from chaos.situation import Situation
 from chaos.targets.port import Target
 
@@ -59,9 +58,8 @@ class PauseNode(OfOneProcess):
         async def seen() -> str:
             if not await patiently(lambda: scene.target.paused(self.node)):
                 return ""
-            url, mute_s = scene.target.url(self.node), min(MUTE_SECONDS, self._seconds / 2)
-            said = await fetch_view(scene.session, url, scene.clock, mute_s)
-            return "" if said else "its process is stopped, and it answers nothing; the fault clock starts"
+            mute = await self.is_mute(scene, min(MUTE_SECONDS, self._seconds / 2))
+            return "" if not mute else "its process is stopped, and it answers nothing; the fault clock starts"
 
         said = await until_said(scene, PROVE_SECONDS, seen)
         if not said:

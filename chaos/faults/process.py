@@ -4,6 +4,7 @@ Why it exists: a fault like that is then one file that says what it does and wha
 done to the process.
 """
 
+import asyncio
 import random
 from collections.abc import Collection, Coroutine
 from typing import Any
@@ -64,6 +65,14 @@ class OfOneProcess:
         """Who leads a later term than that of the act, as far as samples tell; empty: nobody."""
         now, term = situate(scene.target.nodes, scene.fresh()), (self.span.acted_on or ("", 0))[1]
         return f"{now.leader} leads term {now.term}" if now.leader and now.term > term else ""
+
+    async def is_mute(self, scene: Scene, seconds: float) -> bool:
+        """Whether it leaves a question open for so long."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await scene.look(self.node) is None
+        except TimeoutError:
+            return True
 
     async def prove_healed(self, scene: Scene) -> None:
         """See Fault: it answers."""
