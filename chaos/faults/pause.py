@@ -79,7 +79,7 @@ class PauseNode(OfOneProcess):
         if loud := heard_from(self.node, scene.fresh(), (self.span.effective_us or 0) + UNDERWAY_US):
             raise NotEffective(f"{', '.join(loud)} heard from {self.node} while it should have stood still.")
         if led := self.successor(scene):
-            self.tell(scene, led)
+            self.tell(scene, f"{'as' if self.span.hit_the_leader else 'not as'} predicted: {led}")
         self.tell(scene, f"stood still for {self._seconds:g} s, seen to the end; nobody heard from it")
 
     async def revert(self, scene: Scene) -> None:
