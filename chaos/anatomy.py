@@ -54,7 +54,7 @@ class Failover(msgspec.Struct, frozen=True, kw_only=True):
 
 def failovers(evidence: Evidence) -> tuple[Failover, ...]:
     """One for each kill whose victim was known to lead."""
-    kills = [(n, fault) for n, fault in enumerate(evidence.faults) if not fault.groups and fault.acted_on is not None]
+    kills = [(n, one) for n, one in enumerate(evidence.faults) if one.effect == "killed" and one.acted_on is not None]
     found = []
     for place, (number, fault) in enumerate(kills):
         if fault.injected_us is not None:

@@ -10,7 +10,7 @@ import msgspec
 
 from chaos.checks.aim import AIM, kills, the_leader_was_hit
 from chaos.checks.logs import LOGS, logs_agree
-from chaos.checks.minority import MINORITY, minority_acknowledges_nothing, partitions
+from chaos.checks.minority import MINORITY, minorities, minority_acknowledges_nothing
 from chaos.checks.recovery import (
     ENOUGH,
     GAP,
@@ -70,11 +70,11 @@ _CODES: dict[Group, int] = {"safety": UNSAFE, "recovery": NOT_RECOVERED, "effect
 
 
 def judge(evidence: Evidence, gap_limit_us: int | None = None) -> tuple[Verdict, ...]:
-    """Every check that applies: the one about minorities only where nodes were separated, the one about the leader
-    only where one was killed. One that this system cannot feed is told as not applicable."""
+    """Every check that applies: the one about minorities only where nodes were cut off from every majority, the one
+    about the leader only where one was killed or paused. One that this system cannot feed is told as not applicable."""
     checks = CLUSTER | WORKLOADS.get(evidence.workload, {evidence.workload: _nobody_knows})
     verdicts = [_safely(name, "safety", check, evidence) for name, check in checks.items()]
-    if partitions(evidence.faults):
+    if minorities(evidence):
         verdicts.append(_safely(MINORITY, "safety", minority_acknowledges_nothing, evidence))
     if evidence.faults:
         verdicts.append(_safely(RECOVERED, "recovery", recovered_in_time, evidence))

@@ -108,7 +108,8 @@ def _shared(
         typer.Option(help="what the nodes are; auto: as the cluster says", rich_help_panel=_WHERE),
     ] = "auto",
     duration: Annotated[
-        str | None, typer.Option(metavar="30s", help="how long the fault lasts", rich_help_panel=_RUN)
+        str | None,
+        typer.Option("--duration", "--for", metavar="30s", help="how long the fault lasts", rich_help_panel=_RUN),
     ] = None,
     seed: Annotated[
         int | None,

@@ -53,16 +53,19 @@ def count(evidence: Evidence) -> Figures:
 
 
 def fault_spans(evidence: Evidence) -> tuple[tuple[int, int], ...]:
-    """When faults were in force, (from, to) by the tool's clock, in order; faults that were never injected are left
-    out, one whose end was not recorded lasts until the recording ended."""
+    """When faults were in force, (from, to) by the tool's clock, in order, those of a time put together; faults that
+    were never injected are left out, one whose end was not recorded lasts until the recording ended."""
     ends = (*evidence.recovered_us, *([None] * len(evidence.faults)))
-    return tuple(
-        sorted(
-            (fault.injected_us, next((t for t in (fault.reverted_us, end) if t is not None), evidence.ended_us))
-            for fault, end in zip(evidence.faults, ends, strict=False)
-            if fault.injected_us is not None
-        )
+    spans = sorted(
+        (fault.injected_us, next((t for t in (fault.reverted_us, end) if t is not None), evidence.ended_us))
+        for fault, end in zip(evidence.faults, ends, strict=False)
+        if fault.injected_us is not None
     )
+    found: list[tuple[int, int]] = []
+    for begin, end in spans:
+        together = bool(found) and begin < found[-1][1]
+        found[-1 if together else len(found) :] = [(found[-1][0], max(found[-1][1], end)) if together else (begin, end)]
+    return tuple(found)
 
 
 def _rate(done_us: Sequence[int], spans: Sequence[tuple[int, int]]) -> float | None:

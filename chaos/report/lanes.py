@@ -45,7 +45,7 @@ def tracks(
     ended_us: int,
 ) -> dict[str, tuple[Segment, ...]]:
     """By node, what it was from the beginning of the run to its end, without holes. A node that was killed (`faults`
-    of one node without groups) was what it was until then, not only until it was last asked."""
+    of one node) was what it was until then, not only until it was last asked."""
     sampled: dict[str, list[View]] = {node: [] for node in nodes}
     told: dict[str, list[_Point]] = {node: [] for node in nodes}
     for view in views:
@@ -55,7 +55,7 @@ def tracks(
         point = _point_of(event)
         if point is not None and event.node in told and event.off_us <= OFF_US_MAX:
             told[event.node].append(point)
-    kills = {node: [f.injected_us for f in faults if not f.groups and f.nodes == (node,)] for node in nodes}
+    kills = {node: [f.injected_us for f in faults if f.effect == "killed" and f.nodes == (node,)] for node in nodes}
     return {
         node: _track(
             sampled[node],

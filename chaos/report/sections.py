@@ -106,7 +106,14 @@ def _fault(number: int, fault: FaultSpan, record: RunRecord) -> Html:
     rows = (el("div", el("dt", name), el("dd", "never" if at is None else when(at))) for name, at in steps)
     aim = f"{fault.acted_on[0]} led term {fault.acted_on[1]} in the instant before. " if fault.acted_on else ""
     groups = " | ".join(" ".join(group) for group in fault.groups)
-    cut = f"Nobody could talk across the bars: {groups}." if groups else ""
+    pairs = ", ".join(f"{a} to {b}" for a, b in fault.links[:FACTS_MAX]) if not groups else ""
+    cut = (
+        f"Nobody could talk across the bars: {groups}."
+        if groups
+        else f"Nothing got through from {pairs}."
+        if pairs
+        else ""
+    )
     facts = [el("li", fact) for fact in fault.facts[:FACTS_MAX]]
     if len(fault.facts) > FACTS_MAX:
         facts.append(el("li", f"and {len(fault.facts) - FACTS_MAX} more in run.json"))

@@ -139,11 +139,8 @@ class Drawing:
         return join(parts)
 
     def _hit(self, fault: FaultSpan) -> set[str]:
-        """Of a partition those on a side without a majority of the voters; else the fault's nodes."""
-        if not fault.groups:
-            return set(fault.nodes)
-        voters = set(self._record.voters)
-        return {name for group in fault.groups if 2 * len(voters.intersection(group)) <= len(voters) for name in group}
+        """Who is cut off from every majority, or at least hears not everybody; else the fault's nodes."""
+        return set(fault.excused(self._record.voters)) or {heard_by for _, heard_by in fault.links}
 
 
 def phases(fault: FaultSpan, ended_us: int) -> list[tuple[int, int, str, str]]:

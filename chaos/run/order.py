@@ -21,6 +21,7 @@ from chaos.clock import Clock
 from chaos.errors import ChaosError, NotEffective, NotRecovered, Refused
 from chaos.evidence.folder import RunFolder
 from chaos.evidence.record import RunRecord
+from chaos.faults.inside import spans_of
 from chaos.faults.port import Fault, Scene
 from chaos.journal import Header, UndoJournal
 from chaos.model import FaultSpan
@@ -123,6 +124,7 @@ class _Run:
             duration_s=self.options.duration_s,
             limit_s=self.options.recovery_limit_s,
             paused_s=lambda: recording.pauses.seconds_since(0),
+            spans=self.spans,
         )
 
     async def _record_and_break(
@@ -180,8 +182,9 @@ class _Run:
 
     async def _one(self, fault: Fault, scene: Scene, journal: UndoJournal, recording: Recording) -> Situation:
         """Inject, prove, hold; in any case revert, prove, wait until whole. Raises what broke it off."""
-        self.spans.append(fault.span)
-        self.recovered_us.append(None)
+        spans = spans_of(fault)
+        self.spans += spans
+        self.recovered_us += [None] * len(spans)
         broke_off: Exception | None = None
         try:
             await self.stop.while_working(self._break(fault, scene))
@@ -193,7 +196,8 @@ class _Run:
             if why := await take_back(fault, scene, journal):
                 self.unhealed = f"{why}. Run: {self.options.heal_command}"
                 self.say(self.unhealed)
-            self.recovered_us[-1], after = await self._until_whole(scene, recording)
+            whole_us, after = await self._until_whole(scene, recording)
+            self.recovered_us[-len(spans) :] = [whole_us] * len(spans)
             if self.recovered_us[-1] is None:
                 self.say(f"not whole again after {self.options.recovery_limit_s:g} s")
             else:

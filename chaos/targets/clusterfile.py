@@ -95,14 +95,24 @@ def started(pid: int) -> str | None:
     that has ended and was not yet waited for does not)."""
     if not sys.platform.startswith("linux"):
         return "?" if _exists(pid) else None
-    try:
-        found = _STATE_AND_AFTER.search(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b" (")[2])
-    except OSError:
-        return None
-    fields = found[1].split() if found else []
+    fields = _stat(pid)
     if len(fields) <= _START or fields[_STATE] in (b"Z", b"X"):
         return None
     return fields[_START].decode()
+
+
+def stands_still(entry: NodeEntry) -> bool:
+    """Whether the node's process was told to (SIGSTOP). False where the system does not tell."""
+    return entry.pid is not None and _stat(entry.pid)[:1] == [b"T"] and belongs(entry)
+
+
+def _stat(pid: int) -> list[bytes]:
+    """What follows the command's name in /proc/PID/stat; nothing where there is no such process."""
+    try:
+        found = _STATE_AND_AFTER.search(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b" (")[2])
+    except OSError:
+        return []
+    return found[1].split() if found else []
 
 
 def belongs(entry: NodeEntry) -> bool:

@@ -8,6 +8,7 @@ import asyncio
 import os
 import re
 import signal
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -33,6 +34,8 @@ END_WAIT_SECONDS = 20.0
 """A killed process is given so long to be gone before it is started again: SIGTERM lets it finish what it does."""
 END_POLL_SECONDS = 0.05
 HTTP_OK = 200
+WAKE = "wake"
+"""The undo step of a pause."""
 _DIGITS = re.compile(r"(\d+)")
 _SIGNALS = {"delete": signal.SIGTERM, "sigkill": signal.SIGKILL}
 
@@ -93,6 +96,10 @@ class LocalTarget:
         """Whether its process is there."""
         return bool(self.instance(node))
 
+    def stands_still(self, node: str) -> bool:
+        """Whether its process is there and was told to stand still."""
+        return clusterfile.stands_still(self._now().node(node))
+
     async def places(self) -> Mapping[str, Place]:
         """See `Target`. `ready`: the node itself says so (`/readyz`)."""
         now = self._now()
@@ -111,8 +118,9 @@ class LocalTarget:
         }
 
     async def policies(self) -> Sequence[str]:
-        """See `Target`: the link faults that are on."""
-        return [describe(node, faults) for node, faults in (await self.faults.active()).items() if faults]
+        """See `Target`: processes that stand still, and the link faults that are on."""
+        still = [f"{node}: its process stands still (SIGSTOP)" for node in self._names if self.stands_still(node)]
+        return still + [describe(node, faults) for node, faults in (await self.faults.active()).items() if faults]
 
     # --- killing and bringing back ------------------------------------------------------------------------------
 
@@ -139,6 +147,35 @@ class LocalTarget:
         entry = self._now().node(node)
         name = _SIGNALS[mode].name
         return f"{name} to process {entry.pid} of {node}, then POST /start/{node} to the supervisor"
+
+    async def pause(self, node: str, journal: Journal) -> str:
+        """See `Target`."""
+        if not sys.platform.startswith("linux"):
+            raise Refused("Whether a process stands still can only be seen on Linux: nothing was done.")
+        entry = self._now().node(node)
+        step = UndoStep(WAKE, {"node": node})
+        journal.will_do(step)
+        try:
+            clusterfile.send(entry, signal.SIGSTOP)
+        except ChaosError:
+            journal.undone(step)
+            raise
+        return f"sent SIGSTOP to process {entry.pid} of {node}"
+
+    def pause_plan(self, node: str) -> str:
+        """See `Target`."""
+        return f"SIGSTOP to process {self._now().node(node).pid} of {node}, and SIGCONT in the end"
+
+    async def paused(self, node: str) -> bool:
+        """See `Target`."""
+        return self.stands_still(node)
+
+    async def resume(self, node: str) -> str:
+        """See `Target`. One that is gone has nothing to go on with."""
+        if not self.runs(node):
+            return f"{node} does not run, so it does not stand still"
+        clusterfile.send(self._now().node(node), signal.SIGCONT)
+        return f"sent SIGCONT to {node}"
 
     async def bring_back(self, node: str) -> None:
         """See `Target`. Waits until the killed process is gone, then has the supervisor start the node; a node that
@@ -174,12 +211,14 @@ class LocalTarget:
             await asyncio.sleep(END_POLL_SECONDS)
 
     async def undo(self, step: UndoStep) -> str:
-        """See `Target`. Knows "heal_link" (node, peer, direction) and "start" (node)."""
+        """See `Target`. Knows "heal_link" (node, peer, direction), WAKE and "start" (node)."""
         node = step.arguments.get("node", "")
         if node not in self._names:
             return f"there is no node {node!r} any more, so there is nothing to undo"
         if step.do == "heal_link":
             return await self.faults.heal(node, step.arguments["peer"], step.arguments.get("direction", "both"))
+        if step.do == WAKE:
+            return await self.resume(node)
         if step.do == "start":
             before = self.instance(node)
             await self._until_it_stays(node)
@@ -188,7 +227,8 @@ class LocalTarget:
         raise ChaosError(f"This raft-chaos cannot undo {step.do!r} on a local cluster: use the one that did it.")
 
     async def leftovers(self) -> Sequence[UndoStep]:
-        """See `Target`: faults of links that are on, and nodes that a run killed and that do not run."""
+        """See `Target`: nodes that stand still, links with faults, and nodes that a run killed and that do not run."""
+        still = [UndoStep(WAKE, {"node": node}) for node in self._names if self.stands_still(node)]
         cuts = {
             (node, fault.peer)
             for node, faults in (await self.faults.certainly_active()).items()
@@ -197,7 +237,7 @@ class LocalTarget:
         }
         killed = localmarks.killed(self._data_dir)
         dead = [UndoStep("start", {"node": node}) for node in self._names if node in killed and not self.runs(node)]
-        return [*(undo_cut(node, peer) for node, peer in sorted(cuts)), *dead]
+        return [*still, *(undo_cut(node, peer) for node, peer in sorted(cuts)), *dead]
 
     # --- one run at a time ---------------------------------------------------------------------------------------
 
@@ -253,6 +293,7 @@ class _Links:
 
     def __init__(self, target: LocalTarget) -> None:
         self.nodes, self.url, self.runs = target.nodes, target.links_url, target.runs
+        self.stands_still = target.stands_still
 
 
 def _system_of(cluster: ClusterFile) -> System:

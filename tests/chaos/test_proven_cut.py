@@ -21,7 +21,7 @@ from tests.chaos.doubles import scene_of
 from tests.chaos.situations import view
 
 NODES = ("n1", "n2", "n3")
-CUT = Cut((("n2", "n3"), ("n1",)))
+CUT = Cut.between((("n2", "n3"), ("n1",)))
 
 
 class Cluster:

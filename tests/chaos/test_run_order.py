@@ -26,7 +26,7 @@ from chaos.run.stop import Stopped
 from chaos.targets.port import Cut, UndoStep
 from tests.chaos.runs import STEP, Act, Fault, Recording, World, world_of
 
-CUT = Cut((("n1",), ("n2", "n3")))
+CUT = Cut.between((("n1",), ("n2", "n3")))
 CUTTING = Plan(title="cut", acts=(), predictions=(), together=CUT.groups, cut=CUT)
 ALL = ["refuse", "inject", "prove", "hold", "revert", "prove_healed"]
 

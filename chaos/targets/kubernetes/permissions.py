@@ -54,6 +54,7 @@ NEEDS: tuple[tuple[str, tuple[Permission, ...]], ...] = (
     ("any fault", LOCKING),
     ("kill-leader --mode delete", DELETING),
     ("kill-leader --mode sigkill", EXEC),
+    ("pause", EXEC),
     ("partition", (*POLICIES, *EXEC)),
 )
 
