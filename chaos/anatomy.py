@@ -54,7 +54,7 @@ class Failover(msgspec.Struct, frozen=True, kw_only=True):
 
 def failovers(evidence: Evidence) -> tuple[Failover, ...]:
     """One for each kill whose victim was known to lead."""
-    kills = [(n, fault) for n, fault in enumerate(evidence.faults) if not fault.groups and fault.acted_on is not None]
+    kills = [(n, one) for n, one in enumerate(evidence.faults) if one.effect == "killed" and one.acted_on is not None]
     found = []
     for place, (number, fault) in enumerate(kills):
         if fault.injected_us is not None:
@@ -66,18 +66,16 @@ def failovers(evidence: Evidence) -> tuple[Failover, ...]:
 def _failover(evidence: Evidence, number: int, fault: FaultSpan, until_us: int) -> Failover:
     killed, old_term = fault.acted_on or ("", 0)
     injected_us = fault.injected_us or 0
-    off = evidence.uncertainty_us
+    off = evidence.off_us
     news = sorted(
         (event for event in evidence.events if event.term >= old_term and event.at_us < until_us),
         key=lambda event: (event.at_us, event.seq),
     )
     won = next((e for e in news if e.kind == "won" and e.term > old_term), None)
-    campaigns = [
-        e for e in news if e.kind == "election" and e.node != killed and e.at_us >= injected_us - off.get(e.node, 0)
-    ]
+    campaigns = [e for e in news if e.kind == "election" and e.node != killed and e.at_us >= injected_us - off(e)]
     if won is not None:
-        campaigns = [e for e in campaigns if e.at_us <= won.at_us + off.get(e.node, 0) + off.get(won.node, 0)]
-    won_us = (won.at_us - off.get(won.node, 0), won.at_us + off.get(won.node, 0)) if won else (injected_us, until_us)
+        campaigns = [e for e in campaigns if e.at_us <= won.at_us + off(e) + off(won)]
+    won_us = (won.at_us - off(won), won.at_us + off(won)) if won else (injected_us, until_us)
     last, success = _around(evidence.history, injected_us, won_us, until_us)
     back_us = running_again_us(evidence, fault)
     return Failover(
@@ -104,7 +102,8 @@ def _failover(evidence: Evidence, number: int, fault: FaultSpan, until_us: int) 
 def _of_event(event: Event, evidence: Evidence) -> Moment:
     detail = ", ".join(f"{name} {value}" for name, value in event.detail.items())
     what = f"{event.kind} in term {event.term} ({detail})" if detail else f"{event.kind} in term {event.term}"
-    return Moment(event.at_us, evidence.uncertainty_us.get(event.node), event.node, what)
+    known = event.off_us or event.node in evidence.uncertainty_us
+    return Moment(event.at_us, evidence.off_us(event) if known else None, event.node, what)
 
 
 def _first_commit(evidence: Evidence, won: Event, until_us: int) -> Moment | None:

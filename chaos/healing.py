@@ -12,9 +12,9 @@ import msgspec
 
 from chaos import journal
 from chaos.errors import ChaosError, NotRecovered, Refused
+from chaos.evidence.folder import UNDO_FILE
 from chaos.guard import describe
 from chaos.journal import Kept, UndoJournal
-from chaos.report.folder import UNDO_FILE
 from chaos.targets.port import Target, UndoStep
 
 TRIES = 3

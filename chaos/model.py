@@ -4,7 +4,16 @@ Why it exists: targets produce these, faults decide by them, checks judge them, 
 microseconds of the tool's clock (clock.py) unless a name says otherwise. It must not talk to anything.
 """
 
+from typing import Literal
+
 import msgspec
+
+from chaos import links
+from chaos.links import Pair
+
+Effect = Literal["", "killed", "paused", "cut"]
+"""What a fault does to its victims: their process ends, stands still, or what links carry is lost. Empty: runs of
+before this was recorded."""
 
 
 class Peer(msgspec.Struct, frozen=True):
@@ -66,7 +75,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 class Event(msgspec.Struct, frozen=True):
     """One event of a node's trace (`/events`), `time_us` still on the node's wall clock; `at_us` on the tool's. `boot`:
-    of the process that tells it, within which `seq` grows."""
+    of the process that tells it, within which `seq` grows. `off_us`: how far `at_us` may be off where that is more than
+    it is of other events of the node, as beside a step of its clock."""
 
     seq: int
     time_us: int
@@ -77,6 +87,7 @@ class Event(msgspec.Struct, frozen=True):
     detail: dict[str, str | int | bool] = {}
     at_us: int = 0
     boot: str = ""
+    off_us: int = 0
 
 
 class Lost(msgspec.Struct, frozen=True):
@@ -106,10 +117,14 @@ class LogLine(msgspec.Struct, frozen=True):
 class FaultSpan(msgspec.Struct, kw_only=True):
     """One fault of a run, filled in as it goes; times None: not reached.
 
+    `kind`: its command. `effect`: what it does; `nodes`: its victims, of a cut all of its nodes; `links`: of a cut, the
+    ordered pairs over which nothing may pass; `groups`: of a cut into groups, who could still talk to whom, the first
+    holds the leader (for people: what a cut means is asked of the span). `acted_on`: (leader, term) of the instant
+    before the act.
+
     `injected_us`: the act was done. `effective_us`: it was proven, the fault clock starts here. `reverting_us`: taking
     it back began, so that it may no longer hold: set it before the first act of reverting. `reverted_us`: taken back.
-    `healed_us`: proven to be gone. `groups`: for partitions, who could still talk to whom; the first holds the leader.
-    `facts`: what was seen, sentences for the report; `acted_on`: (leader, term) of the instant before the act.
+    `healed_us`: proven to be gone. `facts`: what was seen, sentences for the report.
     """
 
     kind: str
@@ -123,3 +138,52 @@ class FaultSpan(msgspec.Struct, kw_only=True):
     reverted_us: int | None = None
     healed_us: int | None = None
     facts: list[str] = []
+    effect: Effect = ""
+    links: tuple[Pair, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Runs that were recorded before say neither effect nor links: groups said both."""
+        self.effect = self.effect or ("cut" if self.groups else "killed")
+        self.links = self.links or links.between(self.groups)
+
+    @property
+    def separates(self) -> bool:
+        """Whether nodes were cut off from each other."""
+        return bool(self.links)
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it is on until it is taken back; else it is over with the act."""
+        return self.effect != "killed"
+
+    @property
+    def in_force(self) -> bool:
+        """Whether it was done and is not proven to be gone."""
+        return self.injected_us is not None and self.healed_us is None
+
+    @property
+    def hit_the_leader(self) -> bool:
+        """Whether it was done to the process of a node that was believed to lead."""
+        led = self.acted_on is not None and self.acted_on[0] in self.nodes
+        return led and self.effect in ("killed", "paused") and self.injected_us is not None
+
+    @property
+    def over_us(self) -> int | None:
+        """When it was over."""
+        return self.reverted_us if self.lasts else self.injected_us
+
+    def excused(self, voters: tuple[str, ...]) -> tuple[str, ...]:
+        """Nodes of which nothing can be asked while it is on: victims that do not run, or who cannot reach a side that
+        decides."""
+        return links.cut_off(voters, self._names(voters), self.links) if self.effect == "cut" else self.nodes
+
+    def serving(self, voters: tuple[str, ...]) -> tuple[str, ...]:
+        """Nodes that must go on to acknowledge while it is on; empty: no majority is left."""
+        if self.effect == "cut":
+            return links.serving(voters, self._names(voters), self.links)
+        left = tuple(name for name in voters if name not in self.nodes)
+        return left if 2 * len(left) > len(voters) else ()
+
+    def _names(self, voters: tuple[str, ...]) -> tuple[str, ...]:
+        """Everybody that is known of."""
+        return tuple(dict.fromkeys((*voters, *self.nodes, *(end for pair in self.links for end in pair))))

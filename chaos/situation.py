@@ -4,7 +4,7 @@ Why it exists: guards, faults, the recovery and `status` must mean the same by "
 functions of values. It must not ask anybody.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -57,10 +57,12 @@ def voters_of(view: View) -> tuple[str, ...]:
     return tuple(member.name for member in view.voters)
 
 
-def unhealthy(situation: Situation) -> str:
+def unhealthy(situation: Situation, excused: Collection[str] = ()) -> str:
     """Why this cluster should not be broken now, or that it is not whole: a sentence without its end; empty: it is
-    healthy."""
+    healthy. `excused`: who is known not to take part."""
     for voter in situation.voters:
+        if voter in excused:
+            continue
         view = situation.views.get(voter)
         if view is None:
             return f"the voter {voter} does not answer"
@@ -72,6 +74,8 @@ def unhealthy(situation: Situation) -> str:
         claims = [view.name for view in situation.views.values() if view.role == "leader"]
         return f"no leader that a majority follows ({' and '.join(claims)} say they lead)" if claims else "no leader"
     for voter in situation.followers:
+        if voter in excused:
+            continue
         view = situation.views[voter]
         if view.leader != situation.leader or view.term != situation.term:
             whom = f"follows {view.leader}" if view.leader else "follows nobody"

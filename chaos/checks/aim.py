@@ -1,4 +1,4 @@
-"""Was the leader the leader when it was killed, by its own last events and by those of whoever won after it?
+"""Was the leader the leader when it was killed or paused, by its own last events and by those of whoever won after it?
 
 Why it exists: samples are up to a second old, and a kill of a node that has just lost the lead tests no failover. It
 must not judge what came of the kill.
@@ -12,13 +12,12 @@ AIM = "the-leader-was-hit"
 
 
 def kills(evidence: Evidence) -> list[FaultSpan]:
-    """Those that were done, of a node that was believed to lead."""
-    done = [fault for fault in evidence.faults if not fault.groups and fault.injected_us is not None]
-    return [fault for fault in done if fault.acted_on is not None and fault.acted_on[0] in fault.nodes]
+    """Kills and pauses that were done, of a node that was believed to lead."""
+    return [fault for fault in evidence.faults if fault.hit_the_leader]
 
 
 def the_leader_was_hit(evidence: Evidence) -> Verdict:
-    """No killed node had said before its end that it leads no more, and nobody had won a later term."""
+    """No victim had said before that it leads no more, and nobody had won a later term."""
     found = [_judged(evidence, fault) for fault in kills(evidence)]
     for outcome in ("fail", "unknown"):
         bad = [(said, event) for of, said, event in found if of == outcome]
@@ -27,7 +26,9 @@ def the_leader_was_hit(evidence: Evidence) -> Verdict:
             lines = proof([of_event(event) for _, event in bad if event is not None])
             return Verdict(AIM, "effect", "fail" if outcome == "fail" else "unknown", f"{begin}{bad[0][0]}.", lines)
     if not found:
-        return Verdict(AIM, "effect", "unknown", "Whether the leader was hit is unknown: no leader was killed.")
+        return Verdict(
+            AIM, "effect", "unknown", "Whether the leader was hit is unknown: no leader was killed or paused."
+        )
     return Verdict(AIM, "effect", "pass", f"{found[0][1]}.", tuple(said for _, said, _ in found[1:]))
 
 
@@ -35,18 +36,18 @@ def _judged(evidence: Evidence, fault: FaultSpan) -> tuple[Outcome, str, Event |
     leader, term = fault.acted_on or ("", 0)
     injected_us = fault.injected_us or 0
     for event in sorted(evidence.events, key=lambda event: (event.at_us, event.seq)):
-        off_us = evidence.uncertainty_us.get(event.node, 0)
-        if event.at_us > injected_us:
+        off_us = evidence.off_us(event)
+        if event.at_us - event.off_us > injected_us:
             continue  # what the kill brought about, most likely
         why = _lost_the_lead(event, leader, term)
         if why and event.at_us + off_us <= injected_us:
             ago = seconds(injected_us - event.at_us)
-            return "fail", f"{leader} was killed {ago} after {why}, so no leader was hit", event
+            return "fail", f"{leader} was {fault.effect} {ago} after {why}, so no leader was hit", event
         if why:
-            return "unknown", f"{why} at about the moment in which {leader} was killed", event
+            return "unknown", f"{why} at about the moment in which {leader} was {fault.effect}", event
     if not any(event.node == leader for event in evidence.events):
         return "unknown", f"no event of {leader} was ever received", None
-    return "pass", f"{leader} led term {term} when it was killed", None
+    return "pass", f"{leader} led term {term} when it was {fault.effect}", None
 
 
 def _lost_the_lead(event: Event, leader: str, term: int) -> str:

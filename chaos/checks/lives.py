@@ -6,7 +6,7 @@ not judge a new disk, which is a new member.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from chaos.checks.verdict import Evidence
 from chaos.model import Event, View
@@ -15,15 +15,12 @@ Forgotten = tuple[View, Event]
 """What the earlier life showed, and what the later one told."""
 
 
-def forgotten_terms(evidence: Evidence, stored: Sequence[View]) -> list[Forgotten]:
-    """Lives that began in a lower term than one of an earlier life that surely was on its disk, which are `stored`;
-    one each."""
+def forgotten_terms(evidence: Evidence) -> list[Forgotten]:
+    """Lives that began in a lower term than an earlier life had shown; one each."""
     found = []
-    surely = {id(view) for view in stored}
     for before, told in _lives(evidence):
-        kept = max((view for view in before if id(view) in surely), key=lambda view: view.term, default=None)
-        if kept is not None:
-            found += [(kept, event) for event in told if event.role != "initial" and event.term < kept.term][:1]
+        kept = max(before, key=lambda view: view.term)
+        found += [(kept, event) for event in told if event.role != "initial" and event.term < kept.term][:1]
     return found
 
 

@@ -20,31 +20,23 @@ NOT_FORWARDED = "not_forwarded"
 """So the error begins where the way to a node (targets/kubernetes/forward) says that a request never reached it."""
 
 
-def partitions(faults: Sequence[FaultSpan]) -> list[FaultSpan]:
-    """Those that separate nodes."""
-    return [fault for fault in faults if len(fault.groups) > 1]
-
-
-def majority_of(fault: FaultSpan, voters: Sequence[str]) -> tuple[str, ...]:
-    """The group that holds more than half of the voters; empty: none does."""
-    for group in fault.groups:
-        if 2 * len(set(group) & set(voters)) > len(voters):
-            return group
-    return ()
+def minorities(evidence: Evidence) -> list[FaultSpan]:
+    """Faults that cut somebody off from every majority."""
+    return [one for one in evidence.faults if one.separates and (not evidence.voters or one.excused(evidence.voters))]
 
 
 def minority_acknowledges_nothing(evidence: Evidence) -> Verdict:
-    """No write and no linearizable read is answered with success by a node outside the majority's group."""
+    """No write and no linearizable read is answered with success by a node that is cut off from every majority."""
     sentences: list[str] = []
     lines: list[str] = []
     unknown: list[str] = []
     asked = 0
-    for fault in partitions(evidence.faults):
+    for fault in minorities(evidence):
         span = _span(fault, evidence.ended_us)
         if span is None or not evidence.voters:
             unknown.append(f"the cut {fault.title!r} was never proven" if span is None else "the voters are unknown")
             continue
-        outside = {name for group in fault.groups for name in group} - set(majority_of(fault, evidence.voters))
+        outside = set(fault.excused(evidence.voters))
         inside = [op for op in evidence.history if op.via in outside and span[0] < op.sent_us and op.done_us < span[1]]
         arrived = sum(map(_arrived, inside))
         asked += arrived
@@ -61,7 +53,7 @@ def minority_acknowledges_nothing(evidence: Evidence) -> Verdict:
             unknown.append(f"{few}, and {REQUESTS_MIN} are needed")
         if late:
             unknown.append(f"no later sample of {late[0].via} shows that the cut {fault.title!r} did not leak")
-        sentences += [_told(op, fault) for op in answered]
+        sentences += [_told(op, sorted(outside)) for op in answered]
         lines += [of_op(op) for op in answered]
     if sentences:
         more = f" ({len(sentences)} answers in all)" if len(sentences) > 1 else ""
@@ -93,13 +85,13 @@ def _clean(span: tuple[int, int], views: Sequence[View]) -> dict[str, int]:
 
 def _leaks(fault: FaultSpan, span: tuple[int, int], views: Sequence[View]) -> list[str]:
     """Where a node heard from across the cut after it was proven, by its own contact ages."""
-    group_of = {name: number for number, group in enumerate(fault.groups) for name in group}
+    blocked = set(fault.links)
     found: dict[tuple[str, str], str] = {}
     for view in views:
-        if view.name not in group_of or not span[0] < view.asked_us <= view.answered_us < span[1]:
+        if not span[0] < view.asked_us <= view.answered_us < span[1]:
             continue
         for peer in view.peers:
-            if peer.last_contact_ms is None or group_of.get(peer.name, group_of[view.name]) == group_of[view.name]:
+            if peer.last_contact_ms is None or (peer.name, view.name) not in blocked:
                 continue
             heard_us = view.asked_us - int(peer.last_contact_ms * 1000)
             if heard_us > span[0]:
@@ -113,7 +105,8 @@ def _arrived(op: Op) -> bool:
     return op.outcome != "fail" or (op.code != 0 and not op.error.startswith(NOT_FORWARDED))
 
 
-def _told(op: Op, fault: FaultSpan) -> str:
-    side = next((group for group in fault.groups if op.via in group), (op.via,))
+def _told(op: Op, outside: Sequence[str]) -> str:
     what = f"acknowledged {short(op.key)} = {op.value}" if op.kind == "write" else f"answered a read of {short(op.key)}"
-    return f"{op.via}, cut off without a majority ({', '.join(side)}), {what} at {seconds(op.done_us)} to {op.client}"
+    return (
+        f"{op.via}, cut off without a majority ({', '.join(outside)}), {what} at {seconds(op.done_us)} to {op.client}"
+    )

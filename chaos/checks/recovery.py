@@ -4,10 +4,9 @@ Why it exists: safe and dead is no success, and a fault that nobody felt proves 
 runs again is the kubelet's or the operator's, not the algorithm's: it is told apart. It must not judge safety.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 
-from chaos.checks.minority import majority_of, partitions
 from chaos.checks.verdict import Evidence, Verdict
 from chaos.checks.waits import of_which_paused, within
 from chaos.checks.words import seconds
@@ -39,20 +38,20 @@ def enough_writes(evidence: Evidence) -> Verdict:
 
 
 def recovered_in_time(evidence: Evidence) -> Verdict:
-    """After every fault the cluster was whole within the limit: counted from when the cut was taken back, or from when
-    the killed process ran again; and after a kill at no time could nobody write for longer, whoever was still down."""
+    """After every fault the cluster was whole within the limit: counted from when it was taken back, or from when the
+    killed process ran again, of faults at the same time from the last of these; and after a kill at no time could
+    nobody write for longer, whoever was still down."""
     failed: list[str] = []
     unknown: list[str] = []
     told: list[str] = []
     limit_us = evidence.recovery_limit_us
     for number, fault in enumerate(evidence.faults):
-        ended_us, since_us = _ended_us(fault), back_us(evidence, fault)
+        ended_us, since_us = fault.over_us, back_us(evidence, fault)
         whole_us = evidence.recovered_us[number] if number < len(evidence.recovered_us) else None
         if ended_us is None or since_us is None:
             unknown.append(f"{fault.title}: it never ended")
             continue
-        was_gone = since_us > ended_us
-        apart = f" after the process ran again, which took {seconds(since_us - ended_us)}" if was_gone else ""
+        apart = _apart(since_us - ended_us, together(evidence, fault))
         if whole_us is None:
             late = within(evidence, since_us, evidence.ended_us + 1, limit_us) == "fail"
             said = f"{fault.title}: not whole {seconds(max(0, evidence.ended_us - since_us))}{apart or ' later'}"
@@ -60,7 +59,7 @@ def recovered_in_time(evidence: Evidence) -> Verdict:
             continue
         took_us = max(0, whole_us - since_us)
         said = f"{fault.title}: whole {'' if apart else 'after '}{seconds(took_us)}{apart}"
-        gap = None if fault.groups else _gap(evidence.history, ended_us, min(whole_us, clients_ended_us(evidence)))
+        gap = None if fault.lasts else _gap(evidence.history, ended_us, min(whole_us, clients_ended_us(evidence)))
         took = within(evidence, since_us, whole_us, limit_us)
         silence = "pass" if gap is None else within(evidence, *gap, limit_us)
         if took != "pass":
@@ -79,6 +78,15 @@ def recovered_in_time(evidence: Evidence) -> Verdict:
     return Verdict(RECOVERED, "recovery", "pass", f"{told[0]}{limit}.", tuple(told[1:]))
 
 
+def _apart(waited_us: int, others: Sequence[FaultSpan]) -> str:
+    """What the recovery is counted from, where it is not the end of the fault."""
+    if not waited_us:
+        return ""
+    if others:
+        return f" after the last fault of that time was over, {seconds(waited_us)} later"
+    return f" after the process ran again, which took {seconds(waited_us)}"
+
+
 def longest_write_gap(evidence: Evidence, limit_us: int | None = None) -> Verdict:
     """The longest time without an acknowledged write, through whichever node, from the first fault to the end."""
     from_us, to_us = evidence.began_faults_us, clients_ended_us(evidence)
@@ -87,22 +95,39 @@ def longest_write_gap(evidence: Evidence, limit_us: int | None = None) -> Verdic
         return Verdict(GAP, "recovery", "unknown", "No writes after the first fault, so there is no gap between two.")
     said = f"The longest time without an acknowledged write was {seconds(gap[1] - gap[0])}, from {seconds(gap[0])} on"
     said += of_which_paused(evidence, *gap)
-    proof = tuple(_majority_gap(evidence, fault) for fault in partitions(evidence.faults))
+    proof = tuple(_majority_gap(evidence, fault) for fault in evidence.faults if fault.lasts)
     if limit_us is not None and (outcome := within(evidence, *gap, limit_us)) != "pass":
         return Verdict(GAP, "recovery", outcome, f"{said} (limit {seconds(limit_us)}).", proof)
     return Verdict(GAP, "recovery", "pass", f"{said}.", proof)
 
 
 def back_us(evidence: Evidence, fault: FaultSpan) -> int | None:
-    """From when on the cluster could be whole: the cut was taken back, the killed process ran again. None: never."""
-    ended_us = _ended_us(fault)
-    if ended_us is None or fault.groups:
-        return ended_us
-    return max(ended_us, running_again_us(evidence, fault) or ended_us)
+    """From when on the cluster could be whole: it, and whatever was on at the same time, was taken back, the killed
+    process ran again. None: never."""
+    ends = [_gone_us(evidence, one) for one in (fault, *together(evidence, fault))]
+    return None if any(end is None for end in ends) else max(end for end in ends if end is not None)
 
 
-def _ended_us(fault: FaultSpan) -> int | None:
-    return fault.reverted_us if fault.groups else fault.injected_us
+def together(evidence: Evidence, fault: FaultSpan) -> list[FaultSpan]:
+    """Other faults that were on at the same time: begun before this one was gone, and gone after it began."""
+    if fault.injected_us is None:
+        return []
+    until_us = _gone_us(evidence, fault)
+    found = []
+    for other in evidence.faults:
+        if other is fault or other.injected_us is None:
+            continue
+        gone_us = _gone_us(evidence, other)
+        if (until_us is None or other.injected_us < until_us) and (gone_us is None or gone_us > fault.injected_us):
+            found.append(other)
+    return found
+
+
+def _gone_us(evidence: Evidence, fault: FaultSpan) -> int | None:
+    """When it was over, and its victim ran again."""
+    if fault.over_us is None or fault.lasts:
+        return fault.over_us
+    return max(fault.over_us, running_again_us(evidence, fault) or fault.over_us)
 
 
 def running_again_us(evidence: Evidence, fault: FaultSpan) -> int | None:
@@ -116,8 +141,8 @@ def running_again_us(evidence: Evidence, fault: FaultSpan) -> int | None:
     return min((at_us for at_us in seen if at_us > fault.injected_us), default=None)
 
 
-def _acknowledged(history: Sequence[Op], via: Collection[str] | None = None) -> list[Op]:
-    return [op for op in history if op.kind == "write" and op.outcome == "ok" and (via is None or op.via in via)]
+def _acknowledged(history: Sequence[Op], via: Collection[str] | None = None) -> Iterator[Op]:
+    return (op for op in history if op.kind == "write" and op.outcome == "ok" and (via is None or op.via in via))
 
 
 def clients_ended_us(evidence: Evidence) -> int:
@@ -136,7 +161,7 @@ def _gap(history: Sequence[Op], from_us: int, to_us: int, via: Collection[str] |
 
 
 def _majority_gap(evidence: Evidence, fault: FaultSpan) -> str:
-    majority = majority_of(fault, evidence.voters)
+    majority = fault.serving(evidence.voters)
     if not majority:
         return f"{fault.title}: no side had a majority"
     if fault.injected_us is None:

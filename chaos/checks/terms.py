@@ -1,8 +1,9 @@
 """What nodes said of themselves: one leader per term, and nothing that was reached is given up.
 
 Why it exists: these promises (Raft figure 3, sections 5.1 and 5.2) can be checked from outside, by what nodes show.
-What a node shows before its disk has it may be gone after a kill, rightly: across a restart only what was surely on
-disk counts. A new disk is a new member. It must not take an earlier answer for a later one.
+A node shows a term in `/status` once it is on its disk, so no restart may go behind one that was shown; its events tell
+of a term when it begins, and count within their process alone. A new disk is a new member. It must not take an
+earlier answer for a later one.
 """
 
 from collections import defaultdict
@@ -15,8 +16,6 @@ from chaos.model import Event, View
 
 ONE_LEADER, TERMS, COMMIT = "one-leader-a-term", "terms-never-go-back", "commit-never-goes-back"
 
-ON_DISK_AFTER_US = 2_000_000
-"""A term that a follower has shown for so long is on its disk; a leader's own term is, as it voted for itself."""
 UNSEEN_US_MAX = 1_000_000
 """Where a node's events were lost, samples so close to each other stand in for them."""
 
@@ -62,30 +61,21 @@ def one_leader_a_term(evidence: Evidence) -> Verdict:
 
 
 def terms_never_go_back(evidence: Evidence) -> Verdict:
-    """No node's term falls: within a process never, across its restarts not below what was on its disk."""
+    """No node's term falls, within a process or across its restarts."""
     lines: list[str] = []
     sentences: list[str] = []
-    stored: list[View] = []
     for views in _by_disk(evidence.views).values():
         highest: View | None = None
-        durable: View | None = None
-        since: dict[tuple[str, int], int] = {}
         for view in views:
-            below = highest if highest is not None and highest.boot == view.boot else durable
-            if below is not None and view.term < below.term and below.answered_us <= view.asked_us:
-                sentences.append(f"{view.name} was in term {below.term} and then in term {view.term}")
-                lines += [of_view(below), of_view(view)]
-            began_us = since.setdefault((view.boot, view.term), view.answered_us)
-            surely = view.role == "leader" or view.asked_us - began_us >= ON_DISK_AFTER_US
-            if surely and (durable is None or view.term > durable.term):
-                durable = view
-                stored.append(view)
-            if highest is None or highest.boot != view.boot or view.term >= highest.term:
+            if highest is not None and view.term < highest.term and highest.answered_us <= view.asked_us:
+                sentences.append(f"{view.name} was in term {highest.term} and then in term {view.term}")
+                lines += [of_view(highest), of_view(view)]
+            if highest is None or view.term >= highest.term:
                 highest = view
     for before, after in _falling(evidence.events):
         sentences.append(f"{after.node} was in term {before.term} and then in term {after.term}")
         lines += [of_event(before), of_event(after)]
-    for kept, told in forgotten_terms(evidence, stored):
+    for kept, told in forgotten_terms(evidence):
         sentences.append(f"{kept.name} was in term {kept.term}, started again, and began in term {told.term}")
         lines += [of_view(kept), of_event(told)]
     unseen = _unseen(evidence) or _silent(evidence)
@@ -111,7 +101,8 @@ def commit_never_goes_back(evidence: Evidence) -> Verdict:
                     if now < before:
                         sentences.append(f"{view.name} went back from {what} index {before} to {now}")
                         lines += [of_view(highest), of_view(view)]
-            lost = applied is not None and view.last_index < applied.applied
+            shown = "last-index" not in evidence.lacks
+            lost = shown and applied is not None and view.last_index < applied.applied
             if applied is not None and lost and applied.answered_us <= view.asked_us:
                 sentences.append(
                     f"{view.name} had applied entry {applied.applied}, and its log then ended at {view.last_index}"

@@ -4,7 +4,7 @@ Why it exists: every check is a pure function of the same evidence, so a kept ru
 check that lacks what it needs says "unknown", never "pass".
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -13,7 +13,8 @@ from chaos.model import Event, FaultSpan, LogLine, Lost, Pause, View
 from chaos.workload.history import Op, PastRead
 
 Group = Literal["safety", "recovery", "effect"]
-Outcome = Literal["pass", "fail", "unknown"]
+Outcome = Literal["pass", "fail", "unknown", "not-applicable"]
+"""not-applicable: this system cannot show what the check needs. It says nothing, and costs a run nothing."""
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,11 +23,13 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     `ended_us`: when the recording ended; `recovered_us`: when the cluster was whole again after each fault's end.
     `final_versions`: by key, how often it was written, read with `final`; empty: unknown. `past`: by key, what it held
     at the revisions of its acknowledged writes, read last; what could not be read is left out. `uncertainty_us`: by
-    node, how far the times of its events may be off. `lost`: events that could not be kept; `views_dropped`: samples
-    that showed nothing new and were thinned out. `pauses`: when the tool itself stood still."""
+    node, how far the times of its events may be off, but for those beside a step of its clock. `lost`: events that
+    could not be kept; `views_dropped`: samples that showed nothing new and were thinned out. `pauses`: when the
+    tool itself stood still. `workload`: what clients did; `system`: what the nodes are; `lacks`: what such nodes do
+    not show (systems/port.py)."""
 
     voters: tuple[str, ...]
-    history: tuple[Op, ...]
+    history: Sequence[Op]
     views: tuple[View, ...]
     events: tuple[Event, ...]
     logs: Mapping[str, tuple[LogLine, ...]]
@@ -42,6 +45,13 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     lost: tuple[Lost, ...] = ()
     views_dropped: int = 0
     pauses: tuple[Pause, ...] = ()
+    workload: str = "registers"
+    system: str = "raft-node"
+    lacks: tuple[str, ...] = ()
+
+    def off_us(self, event: Event) -> int:
+        """How far the time of that event may be off."""
+        return max(event.off_us, self.uncertainty_us.get(event.node, 0))
 
 
 class Verdict(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Do writes come back: through every healed node in time, and during a cut on the side of the majority?
+"""Do writes come back: through every healed node in time, and during a cut or a pause on the side of the majority?
 
 Why it exists: nodes that all say they are well and acknowledge nothing are no cluster that recovered. What counts is
 what clients got. It must not judge safety, nor what nodes say of themselves.
@@ -6,8 +6,7 @@ what clients got. It must not judge safety, nor what nodes say of themselves.
 
 from collections.abc import Iterable, Sequence
 
-from chaos.checks.minority import majority_of, partitions
-from chaos.checks.recovery import back_us, clients_ended_us
+from chaos.checks.recovery import back_us, clients_ended_us, together
 from chaos.checks.verdict import Evidence, Outcome, Verdict
 from chaos.checks.waits import of_which_paused, paused_us, within
 from chaos.checks.words import seconds
@@ -25,13 +24,13 @@ Finding = tuple[Outcome, str]
 
 def writes_come_back(evidence: Evidence) -> Verdict:
     """After each fault every voter acknowledged a write that was sent to it once the fault was taken back, within the
-    limit; and where a cut left a majority, that acknowledged one while it held."""
+    limit; and where a cut or a pause left a majority, that acknowledged one while it held."""
     found: list[Finding] = []
     for number, fault in enumerate(evidence.faults):
         if fault.injected_us is None:
             found.append(("unknown", f"{fault.title}: it was never done"))
             continue
-        if fault in partitions(evidence.faults):
+        if fault.lasts:
             found += _meanwhile(evidence, fault)
         found += _afterwards(evidence, fault, _next_us(evidence, evidence.faults[number + 1 :]))
     failed, unknown, told = ([said for outcome, said in found if outcome == of] for of in ("fail", "unknown", "pass"))
@@ -81,7 +80,7 @@ def _afterwards(evidence: Evidence, fault: FaultSpan, until_us: int) -> Iterable
 
 
 def _meanwhile(evidence: Evidence, fault: FaultSpan) -> Iterable[Finding]:
-    majority = majority_of(fault, evidence.voters)
+    majority = _serving(evidence, fault)
     ends = [end for end in (fault.reverting_us, fault.reverted_us, clients_ended_us(evidence)) if end is not None]
     if not majority or fault.effective_us is None:
         return []
@@ -95,10 +94,21 @@ def _meanwhile(evidence: Evidence, fault: FaultSpan) -> Iterable[Finding]:
     if any(op.outcome == "ok" for op in writes):
         return []  # how long it took is told by the longest gap
     none = f"the majority ({side}) acknowledged none of {_of(writes)}"
-    said = f"{fault.title}: {none} in {seconds(held_us)} of the cut"
+    said = f"{fault.title}: {none} in {seconds(held_us)} of the {'cut' if fault.separates else 'pause'}"
     paused = paused_us(evidence, fault.effective_us, min(ends))
     long_enough = held_us - paused >= min(MAJORITY_US_MAX, evidence.recovery_limit_us)
+    if not long_enough and not fault.separates:
+        return []  # shorter than an election takes: nobody had to lead
     return [("fail" if long_enough and writes else "unknown", said)]
+
+
+def _serving(evidence: Evidence, fault: FaultSpan) -> tuple[str, ...]:
+    """Who must go on to acknowledge while it is on; nobody where another fault took some of them meanwhile, and too few
+    were left."""
+    serving = fault.serving(evidence.voters)
+    gone = {name for other in together(evidence, fault) for name in other.excused(evidence.voters)}
+    left = tuple(name for name in serving if name not in gone)
+    return left if 2 * len(set(left) & set(evidence.voters)) > len(evidence.voters) else ()
 
 
 def _of(writes: Sequence[Op]) -> str:

@@ -1,37 +1,28 @@
-"""`raft-chaos kill-leader` and `partition`: plan, ask, run, show."""
+"""`raft-chaos kill-leader`, `pause` and `partition`: what they take, and the faults that come of it.
 
-import contextlib
+Why it exists: a fault is a file of chaos/faults and a command here; how it is asked about and run is attempt.py's. It
+must not look at the cluster.
+"""
+
 import random
-import shlex
-import signal
-import sys
-from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Literal
 
-import msgspec
 import typer
 
-from chaos import guard
-from chaos.cli import show, stdout
-from chaos.cli.execute import Interrupted, Progress, execute, print_json, spelled
-from chaos.cli.options import SEED_MAX, Common, seconds, with_common
-from chaos.clock import Clock
-from chaos.errors import ChaosError, Refused, Usage
-from chaos.faults.groups import Isolate, Shape, parse_sizes
+from chaos.cli.attempt import attempt
+from chaos.cli.options import Common, seconds, with_common
+from chaos.errors import Usage
+from chaos.faults.groups import Isolate, parse_sizes
 from chaos.faults.kill_leader import KillLeader
 from chaos.faults.partition import Partition
-from chaos.faults.port import Fault, Plan
-from chaos.observe.nodeapi import new_session
-from chaos.run import Options, RunResult, run
-from chaos.run.order import look
-from chaos.situation import Situation
-from chaos.targets.port import Target
+from chaos.faults.pause import PauseNode
+from chaos.faults.port import Fault
+from chaos.faults.shapes import Bridge, Ring, Shape, parse_one_way
 
 TIMES_MAX = 1000
-DOWN_SECONDS, PARTITION_SECONDS = 2.0, 30.0
+DOWN_SECONDS, PARTITION_SECONDS, PAUSE_SECONDS = 2.0, 30.0, 10.0
 EVERY_TEXT, WITHIN_TEXT = "5s", "30s"
 _FAULT = "The fault"
-MakeFaults = Callable[[random.Random], Sequence[Fault]]
 
 Within = Annotated[
     str, typer.Option(metavar="30s", help="how soon the cluster must be whole again", rich_help_panel="The run")
@@ -44,6 +35,7 @@ QuorumLoss = Annotated[
 
 def register(app: typer.Typer) -> None:
     app.command("kill-leader")(with_common(_kill_leader))
+    app.command("pause")(with_common(_pause))
     app.command("partition")(with_common(_partition))
 
 
@@ -82,7 +74,32 @@ def _kill_leader(
     def faults(_: random.Random) -> list[Fault]:
         return [KillLeader(mode, number, times) for number in range(1, times + 1)]
 
-    return _break(common, "kill-leader", faults, down_s, pause_s, seconds(within), allow_quorum_loss)
+    return attempt(common, "kill-leader", faults, down_s, pause_s, seconds(within), allow_quorum_loss)
+
+
+def _pause(
+    common: Common,
+    who: Annotated[str, typer.Argument(metavar="leader|follower|NODE", help="whose process stands still")] = "leader",
+    within: Within = WITHIN_TEXT,
+    allow_quorum_loss: QuorumLoss = False,
+) -> int:
+    """Have a node's process stand still (SIGSTOP), and let it go on (SIGCONT).
+
+    Beyond the election timeout another node leads meanwhile, and the one that
+    wakes up must not be believed. In Kubernetes the liveness probe ends a pause
+    that is too long (80 s by default).
+
+    [bold]Examples[/bold]
+      raft-chaos pause
+      raft-chaos pause leader --for 200ms
+      raft-chaos pause follower --for 40s --yes
+    """
+    lasts_s = common.duration_s(PAUSE_SECONDS)
+
+    def faults(rng: random.Random) -> list[Fault]:
+        return [PauseNode(who, rng, lasts_s)]
+
+    return attempt(common, "pause", faults, lasts_s, 0.0, seconds(within), allow_quorum_loss)
 
 
 def _partition(
@@ -94,6 +111,21 @@ def _partition(
         str | None,
         typer.Option(metavar="2,3", help="sizes of the groups, the leader's first", rich_help_panel=_FAULT),
     ] = None,
+    one_way: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A:B", help="B does not hear A; each leader, follower, others, NODE,...", rich_help_panel=_FAULT
+        ),
+    ] = None,
+    bridge: Annotated[
+        str | None,
+        typer.Option(
+            metavar="leader|follower|NODE", help="two halves, and one voter that talks to both", rich_help_panel=_FAULT
+        ),
+    ] = None,
+    ring: Annotated[
+        bool, typer.Option("--ring", help="each voter talks to two neighbours alone", rich_help_panel=_FAULT)
+    ] = False,
     within: Within = WITHIN_TEXT,
     allow_quorum_loss: QuorumLoss = False,
     without_switch: Annotated[
@@ -103,7 +135,7 @@ def _partition(
         ),
     ] = False,
 ) -> int:
-    """Cut the cluster in two (or more), prove that the cut holds, and show what each side did.
+    """Cut links between nodes, prove that the cut holds, and show what each side did.
 
     Without options it isolates the leader for 30 s. The clock of the fault starts
     only when new connections fail and nobody hears the other side any more; a cut
@@ -113,104 +145,31 @@ def _partition(
       raft-chaos partition
       raft-chaos partition --isolate follower --duration 1m
       raft-chaos partition --split 2,3 --seed 7 --yes
+      raft-chaos partition --one-way leader:follower
       raft-chaos partition --dry-run
     """
-    if isolate is not None and split is not None:
-        raise Usage("--isolate and --split exclude each other: give one of the two.")
-    shape: Shape = parse_sizes(split) if split is not None else Isolate(isolate or "leader")
+    shape = _shape(isolate, split, one_way, bridge, ring)
     lasts_s = common.duration_s(PARTITION_SECONDS)
 
     def faults(rng: random.Random) -> list[Fault]:
         return [Partition(shape, rng, lasts_s)]
 
-    return _break(common, "partition", faults, lasts_s, 0.0, seconds(within), allow_quorum_loss, not without_switch)
+    return attempt(common, "partition", faults, lasts_s, 0.0, seconds(within), allow_quorum_loss, not without_switch)
 
 
-def _break(
-    common: Common,
-    name: str,
-    make: MakeFaults,
-    duration_s: float,
-    every_s: float,
-    within_s: float,
-    allow_quorum_loss: bool,
-    switch: bool = True,
-) -> int:
-    seed = common.seed if common.seed is not None else random.SystemRandom().randrange(SEED_MAX >> 31)
-    options = Options(
-        name=name,
-        seed=seed,
-        out=common.runs,
-        command_line=spelled(shlex.join(["raft-chaos", *sys.argv[1:]])),
-        heal_command=spelled(common.again("heal --all")),
-        duration_s=duration_s,
-        every_s=every_s,
-        recovery_limit_s=within_s,
-        allow_quorum_loss=allow_quorum_loss,
-        switch=switch,
-    )
-    faults = make(random.Random(seed))
-    return execute(common, lambda target: _plan_and_run(common, target, faults, options))
-
-
-async def _plan_and_run(common: Common, target: Target, faults: Sequence[Fault], options: Options) -> int:
-    async with new_session() as session:
-        situation = await look(target, session, Clock())
-    if not situation.leader:
-        await guard.refuse_leftovers(target)
-        guard.refuse_leaderless(situation, target)
-    plan = faults[0].plan(situation, target)
-    if common.dry_run:
-        await _dry_run(common, target, plan, situation, options)
-        return 0
-    if not common.yes:  # before somebody is asked in vain; the run itself looks again, under its lock
-        await _guards(target, plan, situation, options)
-        with _ctrl_c_while_asking():
-            try:
-                guard.confirm(plan, target, sys.stderr, sys.stdin)
-            except (OSError, UnicodeDecodeError):
-                raise Refused("Nobody can be asked here, so nothing was changed: add --yes.") from None
-    result = await run(target, faults, options, Progress(common, show.announce(target.title, plan, options.seed)))
-    stdout.done(f"The run is over (exit code {result.exit_code}) and its report is {result.folder / 'report.html'}")
-    _show(common, result)
-    return result.exit_code
-
-
-async def _dry_run(common: Common, target: Target, plan: Plan, situation: Situation, options: Options) -> None:
-    refusal = ""
-    try:
-        await _guards(target, plan, situation, options)
-    except ChaosError as error:
-        refusal = str(error)
-    armed = target.arm_plan(plan.cut is not None) if options.switch else ""
-    plan = msgspec.structs.replace(plan, acts=tuple(filter(None, (armed, *plan.acts))))
-    if common.json:
-        told_of = {"title": plan.title, "acts": plan.acts, "predictions": plan.predictions}
-        print_json({"dry_run": True, "target": target.title, "seed": options.seed, **told_of, "refusal": refusal})
-    else:
-        show.plan(target.title, plan, options.seed, refusal)
-
-
-async def _guards(target: Target, plan: Plan, situation: Situation, options: Options) -> None:
-    await guard.refuse_leftovers(target)
-    guard.refuse_harm(plan, situation, target, options.allow_quorum_loss)
-    await guard.refuse_objections(plan, target)
-
-
-def _show(common: Common, result: RunResult) -> None:
-    if common.json:
-        print_json({**msgspec.to_builtins(result.record), "folder": str(result.folder), "trouble": result.trouble})
-    else:
-        show.run(result.record, result.record.failovers, result.folder, result.trouble)
-
-
-@contextlib.contextmanager
-def _ctrl_c_while_asking() -> Iterator[None]:
-    """Reading an answer blocks the loop, so Ctrl-C must end it the plain way."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise Interrupted("Interrupted at the question; nothing was changed.") from None
-    finally:
-        signal.signal(signal.SIGINT, before)
+def _shape(isolate: str | None, split: str | None, one_way: str | None, bridge: str | None, ring: bool) -> Shape:
+    """The one that was asked for. Raises Usage."""
+    shapes: dict[str, Shape] = {}
+    if isolate is not None:
+        shapes["--isolate"] = Isolate(isolate)
+    if split is not None:
+        shapes["--split"] = parse_sizes(split)
+    if one_way is not None:
+        shapes["--one-way"] = parse_one_way(one_way)
+    if bridge is not None:
+        shapes["--bridge"] = Bridge(bridge)
+    if ring:
+        shapes["--ring"] = Ring()
+    if len(shapes) > 1:
+        raise Usage(f"{' and '.join(shapes)} exclude each other: give one of them.")
+    return next(iter(shapes.values()), Isolate())

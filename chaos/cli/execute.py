@@ -41,6 +41,7 @@ async def _with_target(common: Common, work: Work) -> int:
             release=common.release,
             context=common.context,
             data_dir=common.data_dir,
+            system=common.system,
         )
     )
     try:

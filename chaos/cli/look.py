@@ -31,6 +31,7 @@ def _status(common: Common) -> int:
       raft-chaos status
       raft-chaos status -n default --release raft -o json
     """
+    common.refuse_junit()
     return execute(common, lambda target: _show_status(common, target))
 
 
@@ -75,6 +76,7 @@ def _doctor(common: Common) -> int:
       raft-chaos doctor
       raft-chaos doctor --dry-run -o json
     """
+    common.refuse_junit()
     return execute(common, lambda target: _show_doctor(common, target))
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from chaos.cli import breaking, look, mending, stdout
+from chaos.cli import breaking, lab, look, mending, stdout
 from chaos.cli.execute import print_json
 from chaos.cli.group import Group
 from chaos.cli.options import READS_JSON
@@ -65,6 +65,7 @@ def _root(
 look.register(app)
 breaking.register(app)
 mending.register(app)
+lab.register(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

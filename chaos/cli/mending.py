@@ -7,18 +7,19 @@ import msgspec
 import typer
 
 from chaos import healing
-from chaos.checks import judge
 from chaos.cli import show, stdout
 from chaos.cli.execute import Interrupted, Progress, execute, print_json
+from chaos.cli.junit import promised
 from chaos.cli.options import Common, with_common
 from chaos.clock import Clock
-from chaos.errors import NOT_RECOVERED, PASSED, UNSAFE, Usage
+from chaos.errors import NOT_RECOVERED, PASSED, Usage
+from chaos.evidence.folder import reopen
+from chaos.evidence.loading import load_run
 from chaos.guard import describe
 from chaos.observe.nodeapi import new_session
 from chaos.report import html
-from chaos.report.folder import load_run, reopen
 from chaos.run.order import look
-from chaos.run.outcome import judged
+from chaos.run.outcome import judged_again
 from chaos.targets.port import Target
 
 
@@ -45,6 +46,7 @@ def _heal(
       raft-chaos heal --all
       raft-chaos heal --all --dry-run
     """
+    common.refuse_junit()
     try:
         return execute(common, lambda target: _do_heal(common, target, everything))
     except Interrupted:
@@ -109,21 +111,21 @@ def _report(
     """
     if run is not None and common.out is not None:
         raise Usage(f"The folder {run} and --out {common.out} exclude each other: give one of the two.")
-    kept = load_run(run or common.runs)
-    folder = reopen(run or common.runs)
-    record = judged(kept.record, kept.evidence)
-    code = judge.exit_code(record.verdicts)
-    broke_off = kept.record.exit_code != judge.exit_code(kept.record.verdicts)
-    record = msgspec.structs.replace(record, exit_code=kept.record.exit_code if broke_off and code != UNSAFE else code)
-    if not common.dry_run:
-        folder.write_run(record)
-        evidence = kept.evidence
-        folder.write_report(html.render(record, evidence.history, evidence.views, evidence.events))
-        stdout.done(
-            f"The run was judged again (exit code {record.exit_code}) and its report is {folder.path / 'report.html'}"
-        )
+    with promised(None if common.dry_run else common.junit, "report") as judged:
+        kept = load_run(run or common.runs)
+        folder = reopen(run or common.runs)
+        record = judged_again(kept)
+        if not common.dry_run:
+            folder.write_run(record)
+            evidence = kept.evidence
+            folder.write_report(html.render(record, evidence.history, evidence.views, evidence.events))
+            stdout.done(
+                f"The run was judged again (exit code {record.exit_code}) and its report is "
+                f"{folder.path / 'report.html'}"
+            )
+        code = judged(record)
     if common.json:
         print_json({**msgspec.to_builtins(record), "folder": str(folder.path)})
     else:
         show.run(record, record.failovers, folder.path, "; ".join(record.notes))
-    return record.exit_code
+    return code

@@ -15,7 +15,7 @@ import msgspec
 import typer
 
 from chaos.errors import Usage
-from chaos.report.folder import RUNS_FOLDER
+from chaos.evidence.folder import RUNS_FOLDER
 
 RUNS = Path(RUNS_FOLDER)
 DURATION_SECONDS_MAX = 24 * 3600.0
@@ -43,12 +43,14 @@ class Common(msgspec.Struct, frozen=True, kw_only=True):
     release: str | None
     context: str | None
     data_dir: Path | None
+    system: Literal["auto", "raft-node", "etcd"]
     duration: str | None
     seed: int | None
     dry_run: bool
     as_json: bool
     output: Literal["table", "json"] | None
     out: Path | None
+    junit: Path | None
     yes: bool
 
     @property
@@ -60,6 +62,11 @@ class Common(msgspec.Struct, frozen=True, kw_only=True):
     def runs(self) -> Path:
         """The folder that holds the runs."""
         return self.out or RUNS
+
+    def refuse_junit(self) -> None:
+        """Of a command that judges nothing. Raises Usage."""
+        if self.junit is not None:
+            raise Usage("--junit is for commands that judge a run: status, doctor and heal do not.")
 
     def duration_s(self, default: float) -> float:
         """`--duration` in seconds. Raises Usage."""
@@ -73,6 +80,7 @@ class Common(msgspec.Struct, frozen=True, kw_only=True):
             "release": self.release,
             "context": self.context,
             "data-dir": self.data_dir,
+            "system": None if self.system == "auto" else self.system,
             "out": self.out,
         }
         return " ".join(["raft-chaos", command, *(f"--{name} {value}" for name, value in flags.items() if value)])
@@ -93,10 +101,15 @@ def _shared(
         str | None, typer.Option(metavar="NAME", help="of the kubeconfig", rich_help_panel=_WHERE)
     ] = None,
     data_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="of a local raft-node cluster", rich_help_panel=_WHERE)
+        Path | None, typer.Option(metavar="DIR", help="of a local raft-node cluster, or lab", rich_help_panel=_WHERE)
     ] = None,
+    system: Annotated[
+        Literal["auto", "raft-node", "etcd"],
+        typer.Option(help="what the nodes are; auto: as the cluster says", rich_help_panel=_WHERE),
+    ] = "auto",
     duration: Annotated[
-        str | None, typer.Option(metavar="30s", help="how long the fault lasts", rich_help_panel=_RUN)
+        str | None,
+        typer.Option("--duration", "--for", metavar="30s", help="how long the fault lasts", rich_help_panel=_RUN),
     ] = None,
     seed: Annotated[
         int | None,
@@ -118,6 +131,10 @@ def _shared(
         typer.Option(
             metavar="DIR", help="the folder that holds the runs", rich_help_panel=_HOW, show_default=str(RUNS)
         ),
+    ] = None,
+    junit: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="the verdicts of a run as JUnit XML, for a CI", rich_help_panel=_HOW),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask", rich_help_panel=_RUN)] = False,
 ) -> None:

@@ -14,9 +14,10 @@ from rich.text import Text
 
 from chaos.anatomy import Failover, Moment
 from chaos.cli import tables
+from chaos.evidence.record import Figures, RunRecord
 from chaos.faults.port import Plan
 from chaos.model import Place
-from chaos.report.record import Figures, RunRecord
+from chaos.report import words
 from chaos.situation import Situation
 from chaos.targets.port import Finding
 
@@ -24,7 +25,7 @@ _STATUS = ("node", "role", "term", "commit", "applied", "instance", "runs on", "
 _LEAVE_OUT = ("instance", "restarts", "runs on", "applied", "ready", "commit")
 """In this order, where a terminal is narrow."""
 _COLOURS = {"pass": "green", "ok": "green", "fail": "bold red", "error": "bold red", "unknown": "yellow"}
-_COLOURS["warning"] = "yellow"
+_COLOURS |= {"warning": "yellow", "not-applicable": "dim"}
 _NEXT = {
     1: "Keep the folder of this run: it holds the records that contradict each other, and raft-chaos report judges it.",
     2: "See raft-chaos status; raft-chaos heal --all takes back what may still be in force.",
@@ -118,7 +119,8 @@ def run(record: RunRecord, failovers: Sequence[Failover], folder: Path, trouble:
     rows: list[tuple[tables.Cell, ...]] = []
     for verdict in record.verdicts:
         mark = Text(verdict.outcome, style=_COLOURS[verdict.outcome])
-        rows.append((mark, Text(verdict.check, style="bold"), verdict.sentence))
+        title = "" if verdict.outcome == "pass" else f"{words.check(verdict.check)}: "
+        rows.append((mark, Text(verdict.check, style="bold"), f"{title}{verdict.sentence}"))
         rows += [("", "", Text(line, style="dim")) for line in verdict.proof if verdict.outcome == "fail"]
     print_rich("", "[bold]Verdicts[/bold]", *tables.fitting(rows, prose=2))
     if len(failovers) == 1:
@@ -221,7 +223,7 @@ def _ending(record: RunRecord, trouble: str) -> str:
         130: "[yellow]Interrupted and healed[/yellow]",
     }
     said = words.get(record.exit_code, "[bold red]The tool failed[/bold red]")
-    doubtful = [f"{one.check} ({one.outcome})" for one in record.verdicts if one.outcome != "pass"]
+    doubtful = [f"{one.check} ({one.outcome})" for one in record.verdicts if one.outcome in ("fail", "unknown")]
     why = trouble or (", ".join(doubtful) if record.exit_code else "")
     then = "" if "raft-chaos" in why else _NEXT.get(record.exit_code, "")
     return f"{said} (exit code {record.exit_code}){f': {escape(why)}' if why else ''}{then and chr(10)}{then}"

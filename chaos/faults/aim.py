@@ -18,7 +18,8 @@ PAUSE_SECONDS = 0.1
 
 
 async def find_leader(scene: Scene) -> tuple[Situation, View]:
-    """The situation, every node asked just now, and what the leader said of itself: it leads, in that term.
+    """The situation, every node asked just now, and what the leader said of itself: it leads, in that term. Whom a
+    fault that is in force has cut off or stopped is neither aimed at nor missed.
 
     Raises NotEffective where nobody keeps the lead, Refused where a voter has fallen; nothing is done then.
     """
@@ -28,13 +29,14 @@ async def find_leader(scene: Scene) -> tuple[Situation, View]:
     while True:
         answers = await asyncio.gather(*(scene.look(node) for node in nodes))
         now = situate(nodes, {node: view for node, view in zip(nodes, answers, strict=True) if view})
-        trouble = unhealthy(now)
-        if not trouble:
+        excused = scene.excused(now.voters)
+        trouble = unhealthy(now, excused)
+        if not trouble and now.leader not in excused:
             return now, now.views[now.leader]
         if loop.time() >= until:
             break
         await asyncio.sleep(PAUSE_SECONDS)
-    if now.leader:
+    if now.leader and trouble:
         raise Refused(
             f"In the instant before the fault the cluster was not healthy any more: {trouble}; nothing was done: "
             "see raft-chaos status."

@@ -4,10 +4,11 @@ Why it exists: a fault whose outcome was said beforehand teaches, and an outcome
 not decide a verdict: see `checks`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from chaos import links
 from chaos.model import View
-from chaos.situation import Situation, majority
+from chaos.situation import Situation
 from chaos.targets.port import Cut
 
 
@@ -17,45 +18,55 @@ def longest_timeout(situation: Situation) -> str:
     return f"about {max(drawn):.0f} ms, its election timeout" if drawn else "its election timeout"
 
 
+def keeps_leading(situation: Situation, cut: Cut) -> bool:
+    """Whether the leader of before still talks to a majority."""
+    return situation.leader in links.may_lead(situation.voters, cut.blocked)
+
+
 def of_a_cut(situation: Situation, cut: Cut) -> tuple[str, ...]:
     """One sentence each."""
-    leader, deciding = situation.leader, deciding_group(situation, cut)
-    if not deciding:
+    leader, leaders = situation.leader, links.may_lead(situation.voters, cut.blocked)
+    if not leaders:
         return ("no group has a majority: nobody can commit anything until the cut is taken back (Raft, section 5.2)",)
     told = []
-    if leader in deciding:
-        told.append(f"{leader} goes on leading term {situation.term}: its side has a majority")
+    if leader in leaders:
+        told.append(f"{leader} goes on leading term {situation.term}: it talks to a majority")
     else:
         told.append(f"{leader} cannot reach a majority: it steps down after {longest_timeout(situation)} (CheckQuorum)")
-        told.append(f"one of {', '.join(deciding)} is elected in a term above {situation.term} (Raft, section 5.2)")
-    minority = ", ".join(name for group in cut.groups if group != deciding for name in group)
-    told.append(f"nothing that is written through {minority} is acknowledged")
-    told.append(f"{minority}: no new term while cut off (PreVote), and all caught up after the heal")
+        told.append(f"one of {', '.join(leaders)} is elected in a term above {situation.term} (Raft, section 5.2)")
+    outside = links.cut_off(situation.voters, cut.nodes, cut.blocked)
+    if outside:
+        told.append(f"nothing that is written through {', '.join(outside)} is acknowledged")
+    if deaf := [name for name in outside if _is_deaf(name, leaders, cut)]:
+        told.append(f"{', '.join(deaf)}: no new term while cut off (PreVote), and all caught up after the heal")
+    without = [b for a, b in cut.blocked if a == leader and leader in leaders and b not in outside]
+    if without:
+        told.append(f"{', '.join(without)}: hears no leader and asks for votes in vain, so the term stays (PreVote)")
     return tuple(told)
 
 
-def deciding_group(situation: Situation, cut: Cut) -> tuple[str, ...]:
-    """The group with a majority of the voters; empty: none."""
-    needed = majority(situation.voters)
-    return next((group for group in cut.groups if len(set(group) & set(situation.voters)) >= needed), ())
-
-
 def seen_at_the_end(situation: Situation, cut: Cut, views: Mapping[str, View]) -> tuple[str, ...]:
-    """What the minority's nodes say of themselves before the heal, against what was said of them. `situation`: as it
+    """What those who are cut off say of themselves before the heal, against what was said of them. `situation`: as it
     was before the cut."""
-    deciding = deciding_group(situation, cut)
-    outside = [views[name] for group in cut.groups if group != deciding for name in group if name in views]
-    if not outside or not deciding:
+    leaders = links.may_lead(situation.voters, cut.blocked)
+    outside = [views[name] for name in links.cut_off(situation.voters, cut.nodes, cut.blocked) if name in views]
+    if not outside or not leaders:
         return ()
     told = []
     leads = [view.name for view in outside if view.role == "leader"]
     if leads:
         told.append(f"not as predicted: {', '.join(leads)} still says that it leads, without a majority")
-    elif situation.leader not in deciding:
+    elif situation.leader not in leaders:
         told.append(f"as predicted: {situation.leader} has stepped down")
-    raised = [f"{view.name} (term {view.term})" for view in outside if view.term > situation.term]
+    deaf = [view for view in outside if _is_deaf(view.name, leaders, cut)]
+    raised = [f"{view.name} (term {view.term})" for view in deaf if view.term > situation.term]
     if raised:
         told.append(f"not as predicted: {', '.join(raised)} raised its term while cut off (it was {situation.term})")
-    else:
-        told.append(f"as predicted: {', '.join(view.name for view in outside)} stayed in term {situation.term}")
+    elif deaf:
+        told.append(f"as predicted: {', '.join(view.name for view in deaf)} stayed in term {situation.term}")
     return tuple(told)
+
+
+def _is_deaf(name: str, leaders: Sequence[str], cut: Cut) -> bool:
+    """Whether it hears of nobody who may lead."""
+    return all((leader, name) in cut.blocked for leader in leaders)

@@ -26,7 +26,7 @@ class Split(msgspec.Struct, frozen=True):
     sizes: tuple[int, ...]
 
 
-Shape = Isolate | Split
+Groups = Isolate | Split
 
 
 def parse_sizes(text: str) -> Split:
@@ -40,7 +40,7 @@ def parse_sizes(text: str) -> Split:
     return Split(sizes)
 
 
-def groups_of(shape: Shape, situation: Situation, order: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+def groups_of(shape: Groups, situation: Situation, order: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     """The groups, the leader's first. `order`: all nodes as chance has put them; it decides who else is where.
 
     Nodes without a vote stay with the biggest group. Raises Usage where the shape does not fit the cluster.
@@ -50,7 +50,7 @@ def groups_of(shape: Shape, situation: Situation, order: Sequence[str]) -> tuple
     if isinstance(shape, Split):
         groups = _split(shape.sizes, leader, chosen, len(voters))
     else:
-        alone = _whom(shape.whom, leader, chosen, situation)
+        alone = whom(shape.whom, chosen, situation)
         rest = tuple(name for name in voters if name != alone)
         if not rest:
             raise Usage(f"{alone} is the only voter: there is nobody to cut it off from.")
@@ -60,6 +60,22 @@ def groups_of(shape: Shape, situation: Situation, order: Sequence[str]) -> tuple
     groups[biggest] = (*groups[biggest], *others)
     place = {name: number for number, name in enumerate(situation.nodes)}
     return tuple(tuple(sorted(group, key=lambda name: place.get(name, len(place)))) for group in groups)
+
+
+def whom(said: str, chosen: Sequence[str], situation: Situation) -> str:
+    """The voter that is meant by "leader", "follower" (the first of `chosen`, as chance put them) or its name. Raises
+    Usage."""
+    if said == LEADER:
+        return situation.leader
+    if said == FOLLOWER:
+        if not chosen:
+            raise Usage(f"{situation.leader} is the only voter: there is no follower.")
+        return chosen[0]
+    if said not in situation.voters:
+        raise Usage(
+            f"There is no voter {said}: the voters are {', '.join(situation.voters)}; leader and follower will do, too."
+        )
+    return said
 
 
 def _split(sizes: tuple[int, ...], leader: str, chosen: Sequence[str], voters: int) -> list[tuple[str, ...]]:
@@ -74,18 +90,3 @@ def _split(sizes: tuple[int, ...], leader: str, chosen: Sequence[str], voters: i
         groups.append(tuple(left[:size]))
         left = left[size:]
     return groups
-
-
-def _whom(whom: str, leader: str, chosen: Sequence[str], situation: Situation) -> str:
-    if whom == LEADER:
-        return leader
-    if whom == FOLLOWER:
-        if not chosen:
-            raise Usage(f"{leader} is the only voter: there is no follower to isolate.")
-        return chosen[0]
-    if whom not in situation.voters:
-        raise Usage(
-            f"There is no voter {whom}: the voters are {', '.join(situation.voters)}; "
-            "--isolate also takes leader and follower."
-        )
-    return whom

@@ -6,32 +6,33 @@ chaos/run/recovery.py.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
-from chaos.errors import NotEffective, NotRecovered, Refused
-from chaos.faults.aim import find_leader
+from chaos.errors import NotEffective, NotRecovered
 from chaos.faults.foretell import longest_timeout
-from chaos.faults.patience import patiently
+from chaos.faults.patience import patiently, until_said
 from chaos.faults.port import Plan, Scene
-from chaos.model import FaultSpan, Place, View
-from chaos.situation import Situation, situate
+from chaos.faults.process import OfOneProcess
+from chaos.model import Place, View
+from chaos.situation import Situation
 from chaos.targets.port import KillMode, Target
 
 GONE_SECONDS = {"sigkill": 10.0, "delete": 45.0}
 """How long a process may take to end: one that was asked to leave first hands over and finishes requests."""
-POLL_SECONDS = 0.05
+HAND_OVER = "the leader is asked to leave, so this shows a hand-over; for a failover add --mode sigkill"
 BACK_OFF_SECONDS = 330.0
 """The kubelet starts a container that ended again and again ever later, five minutes at most."""
 
 
-class KillLeader:
-    """Satisfies `Fault`. `again`: this is a later one of several kills."""
+class KillLeader(OfOneProcess):
+    """Satisfies `Fault`, the `number`th of several. `down_s`: how long the node stays down where that can be chosen;
+    None: as long as the run's faults last."""
 
-    def __init__(self, mode: KillMode, number: int = 1, times: int = 1) -> None:
+    def __init__(self, mode: KillMode, number: int = 1, times: int = 1, down_s: float | None = None) -> None:
         which = f" ({number} of {times})" if times > 1 else ""
+        super().__init__("kill-leader", f"kill the leader{which}", "killed")
         self.mode: KillMode = mode
         self._which = which
-        self.span = FaultSpan(kind="kill-leader", title=f"kill the leader{which}")
+        self._down_s = down_s
         self._boot = ""
         self._place: Place | None = None
         self._brought_back = False
@@ -40,6 +41,7 @@ class KillLeader:
         """See Fault."""
         leader, others = situation.leader, situation.followers
         timeout = longest_timeout(situation)
+        told: tuple[str, ...]
         if self.mode == "sigkill":
             told = (
                 f"{leader} dies without a word; the others find its connections broken or silent for {timeout}",
@@ -48,6 +50,7 @@ class KillLeader:
             )
         else:
             told = (
+                HAND_OVER,
                 f"{leader} hands its lead over before it leaves, so clients see almost no gap",
                 f"one of {', '.join(others)} leads a term above {situation.term} (Raft thesis, section 3.10)",
             )
@@ -64,46 +67,39 @@ class KillLeader:
     async def inject(self, scene: Scene) -> None:
         """See Fault."""
         places = await patiently(scene.target.places)
-        _, view = await find_leader(scene)
-        leader, self._boot, self._place = view.name, view.boot, places.get(view.name)
-        self.span.nodes, self.span.acted_on = (leader,), (leader, view.term)
-        self.span.title = f"kill the leader {leader} (term {view.term}, {self.mode}){self._which}"
-        self.span.injected_us = scene.clock.now_us()
-        try:
-            done = await scene.target.kill(leader, self.mode, scene.journal)
-        except Refused:  # which says that nothing was done
-            self.span.injected_us = None
-            raise
-        self._tell(scene, f"{done[:1].lower()}{done[1:].rstrip('.')}; {leader} led term {view.term}")
+        view = await self.aim(scene)
+        self._boot, self._place = view.boot, places.get(self.node)
+        self.span.title = f"kill the leader {self.node} (term {view.term}, {self.mode}){self._which}"
+        await self.act(scene, scene.target.kill(self.node, self.mode, scene.journal))
+        if self.mode == "delete":
+            self.tell(scene, HAND_OVER)
 
     async def prove(self, scene: Scene) -> None:
         """See Fault: the process that led is gone, or another one answers in its place."""
         leader, limit_s = self.span.nodes[0], GONE_SECONDS[self.mode]
-        seen = await _until(scene, limit_s, lambda: self._gone(scene, leader))
+        seen = await until_said(scene, limit_s, lambda: self._gone(scene, leader))
         if not seen:
             raise NotEffective(
                 f"{leader} still runs {limit_s:.0f} s after it was told to end ({self.mode}), so nothing was tested: "
                 "see raft-chaos doctor."
             )
-        self.span.effective_us = scene.clock.now_us()
-        self._tell(scene, f"proven: {seen}")
+        self.proven(scene, seen)
 
     async def hold(self, scene: Scene) -> None:
         """See Fault: until there is a successor, and as long as the node shall stay down."""
-        began, term = self.span.injected_us or 0, (self.span.acted_on or ("", 0))[1]
+        began = self.span.injected_us or 0
         seen: list[str] = []
 
         def somebody_leads(_: object) -> bool:
-            now = situate(scene.target.nodes, scene.fresh())
-            if now.leader and now.term > term:
-                seen[:] = [f"{now.leader} leads term {now.term}"]
-            return bool(seen)
+            seen[:] = [self.successor(scene)]
+            return bool(seen[0])
 
         if await scene.until(somebody_leads, scene.limit_s):
-            self._tell(scene, f"as predicted: {seen[0]}")
+            self.tell(scene, f"as predicted: {seen[0]}")
         else:
-            self._tell(scene, f"not as predicted: nobody leads after {scene.limit_s:.0f} s")
-        rest_s = scene.duration_s - (scene.clock.now_us() - began) / 1e6
+            self.tell(scene, f"not as predicted: nobody leads after {scene.limit_s:.0f} s")
+        down_s = scene.duration_s if self._down_s is None else self._down_s
+        rest_s = down_s - (scene.clock.now_us() - began) / 1e6
         await asyncio.sleep(max(0.0, rest_s))
 
     async def revert(self, scene: Scene) -> None:
@@ -123,14 +119,14 @@ class KillLeader:
             return
         leader = self.span.nodes[0]
         limit_s = BACK_OFF_SECONDS if scene.target.kind == "kubernetes" else scene.limit_s
-        back = await _until(scene, limit_s, lambda: self._back(scene, leader))
+        back = await until_said(scene, limit_s, lambda: self._back(scene, leader))
         if not back:
             raise NotRecovered(
                 f"{leader} did not come back within {limit_s:.0f} s after it was killed: "
                 "see raft-chaos status, and what it printed last."
             )
         self.span.healed_us = scene.clock.now_us()
-        self._tell(scene, f"{leader} runs{' again' if self.span.effective_us is not None else ''}")
+        self.tell(scene, f"{leader} runs{' again' if self.span.effective_us is not None else ''}")
 
     async def _gone(self, scene: Scene, leader: str) -> str:
         if self._is_another(await scene.look(leader)):
@@ -155,17 +151,3 @@ class KillLeader:
 
     def _is_another(self, view: View | None) -> bool:
         return view is not None and view.boot != self._boot
-
-    def _tell(self, scene: Scene, text: str) -> None:
-        self.span.facts.append(text)
-        scene.say(text)
-
-
-async def _until(scene: Scene, limit_s: float, look: Callable[[], Awaitable[str]]) -> str:
-    """The first word that `look` has, empty where it has none in time."""
-    end_s = scene.ran_s() + limit_s
-    while True:
-        seen = await look()
-        if seen or scene.ran_s() >= end_s:
-            return seen
-        await asyncio.sleep(POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""Cuts the cluster into groups that cannot talk, proves it before it counts, and keeps proving it.
+"""Cuts links between nodes, into groups or otherwise, proves it before it counts, and keeps proving it.
 
 Install; prove (see proven_cut.py); only then the fault clock starts. Whenever something leaks through, or a node is
 another process than before, all is proven anew and the clock starts anew: what a minority acknowledged in between
@@ -10,14 +10,14 @@ know how the network cuts: see the target's `Network`.
 
 import asyncio
 import random
-from collections.abc import Sequence
 
+from chaos import links
 from chaos.errors import NotEffective, NotRecovered, Refused
 from chaos.faults import foretell, proof
 from chaos.faults.aim import find_leader
-from chaos.faults.groups import Shape, groups_of
 from chaos.faults.port import Plan, Scene
 from chaos.faults.proven_cut import LOOK_EVERY_SECONDS, PROVE_SECONDS, ProvenCut
+from chaos.faults.shapes import Shape, cut_of
 from chaos.model import FaultSpan
 from chaos.situation import Situation, situate
 from chaos.targets.port import Cut, Target
@@ -31,7 +31,7 @@ class Partition:
     """Satisfies `Fault`. `shape`: who is cut off from whom; chance decides the rest by `rng`; `seconds`: how long."""
 
     def __init__(self, shape: Shape, rng: random.Random, seconds: float) -> None:
-        self.span = FaultSpan(kind="partition", title="partition")
+        self.span = FaultSpan(kind="partition", title="partition", effect="cut")
         self._shape, self._seconds, self._seed = shape, seconds, rng.random()
         self._before: Situation | None = None
         self._proven: ProvenCut | None = None
@@ -41,15 +41,15 @@ class Partition:
         """See Fault."""
         cut = self._aim(situation)
         return Plan(
-            title=f"cut {between(cut.groups)} for {self._seconds:g} s",
+            title=f"cut {cut.title} for {self._seconds:g} s",
             acts=(
                 *target.network.plan(cut, "RUN", self._seconds),
                 f"dial every pair anew until the {len(cut.blocked)} blocked ones fail and {len(cut.allowed)} pass",
-                f"POST /commands/reset_links at both ends of every blocked pair ({len(cut.blocked)} requests)",
+                f"POST /commands/reset_links at both ends of every blocked pair ({2 * len(cut.apart)} requests)",
                 f"after {self._seconds:g} s: take it back, and dial every pair until all pass",
             ),
             predictions=foretell.of_a_cut(situation, cut),
-            together=cut.groups,
+            together=links.neighbourhoods(cut.nodes, cut.blocked),
             cut=cut,
         )
 
@@ -66,12 +66,11 @@ class Partition:
         cut = self._aim(self._before)
         self._proven = ProvenCut(scene, cut, lambda: self._mend(scene, cut))
         self._proven.remember(self._before.views)
-        self.span.groups, self.span.acted_on = cut.groups, (view.name, view.term)
-        self.span.nodes = tuple(name for group in cut.groups for name in group)
-        self.span.title = f"cut {between(cut.groups)}"
+        self.span.groups, self.span.links, self.span.nodes = cut.groups, cut.blocked, cut.nodes
+        self.span.acted_on, self.span.title = (view.name, view.term), f"cut {cut.title}"
         self.span.injected_us = scene.clock.now_us()
         await scene.target.network.install(cut, scene.run, self._seconds, scene.journal)
-        self._tell(scene, f"cut {between(cut.groups)}; {view.name} led term {view.term}")
+        self._tell(scene, f"cut {cut.title}; {view.name} led term {view.term}")
 
     async def prove(self, scene: Scene) -> None:
         """See Fault."""
@@ -124,11 +123,10 @@ class Partition:
                 f"The cut was taken back, and after {limit_s:.0f} s {proof.named(broken)} still cannot connect: "
                 "see raft-chaos doctor"
             )
-        everybody = (tuple(name for group in cut.groups for name in group),)
         silent: list[tuple[str, str]] = []
 
         def all_hear(_: object) -> bool:
-            silent[:] = proof.silent_within(everybody, scene.fresh(), scene.target.nodes, leader_needed=True)
+            silent[:] = proof.silent_within(cut, scene.fresh(), scene.target.nodes, healed=True)
             return not silent
 
         if not await scene.until(all_hear, limit_s):
@@ -183,7 +181,8 @@ class Partition:
         now = situate(scene.target.nodes, scene.fresh())
         if not self._told_of_leader and now.leader and now.leader != led and now.term > term:
             self._told_of_leader = True
-            self._tell(scene, f"as predicted: {now.leader} leads term {now.term} on the side of the majority")
+            foretold = "" if foretell.keeps_leading(self._the_before, self._the_proven.cut) else "as predicted: "
+            self._tell(scene, f"{foretold}{now.leader} leads term {now.term}")
 
     @property
     def _the_before(self) -> Situation:
@@ -200,13 +199,8 @@ class Partition:
     def _aim(self, situation: Situation) -> Cut:
         order = list(situation.nodes)
         random.Random(self._seed).shuffle(order)
-        return Cut(groups_of(self._shape, situation, order))
+        return cut_of(self._shape, situation, order)
 
     def _tell(self, scene: Scene, text: str) -> None:
         self.span.facts.append(text)
         scene.say(text)
-
-
-def between(groups: Sequence[Sequence[str]]) -> str:
-    """For people: "n1 | n2 n3"."""
-    return " | ".join(" ".join(group) for group in groups)

@@ -9,9 +9,11 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from chaos.errors import ChaosError, Refused
+from chaos.faults.port import Scene
 
 TRIES_MAX = 4
 PAUSE_SECONDS = 1.0
+POLL_SECONDS = 0.05
 T = TypeVar("T")
 
 
@@ -25,3 +27,13 @@ async def patiently(look: Callable[[], Awaitable[T]]) -> T:
         except ChaosError:
             await asyncio.sleep(PAUSE_SECONDS)
     return await look()
+
+
+async def until_said(scene: Scene, limit_s: float, look: Callable[[], Awaitable[str]]) -> str:
+    """The first word that `look` has, empty where it has none in time."""
+    end_s = scene.ran_s() + limit_s
+    while True:
+        seen = await look()
+        if seen or scene.ran_s() >= end_s:
+            return seen
+        await asyncio.sleep(POLL_SECONDS)

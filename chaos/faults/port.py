@@ -5,7 +5,7 @@ new fault is one new file. It must not know Kubernetes or processes: it asks the
 """
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import aiohttp
@@ -13,7 +13,6 @@ import msgspec
 
 from chaos.clock import Clock
 from chaos.model import FaultSpan, View
-from chaos.observe.nodeapi import fetch_view
 from chaos.situation import Situation
 from chaos.targets.port import Cut, Journal, Target
 
@@ -23,8 +22,8 @@ FRESH_SECONDS = 1.5
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a fault would do in this situation. `title`: "kill the leader n3". `acts`: exactly what would be done, a
-    line each; `predictions`: what Raft says will happen. `together`: voters that could still decide with each other
-    while the fault is on. `cut`: for partitions."""
+    line each; `predictions`: what Raft says will happen. `together`: sets of nodes that talk to each other while the
+    fault is on; where none has a majority, nobody can decide. `cut`: for partitions."""
 
     title: str
     acts: tuple[str, ...]
@@ -44,7 +43,7 @@ class Views(Protocol):
 class Scene:
     """Everything that a fault works with. `say` prints a line of progress; `duration_s`: how long the fault shall
     hold; `limit_s`: the time allowed for what must happen by itself (an election, a recovery). `paused_s`: how long
-    this tool has stood still itself so far."""
+    this tool has stood still itself so far. `spans`: the run's faults so far, filled in as they go."""
 
     def __init__(
         self,
@@ -60,16 +59,25 @@ class Scene:
         duration_s: float,
         limit_s: float,
         paused_s: Callable[[], float] = lambda: 0.0,
+        spans: Sequence[FaultSpan] = (),
     ) -> None:
         self.run, self.target, self.session, self.clock = run, target, session, clock
         self.views, self.journal, self.rng, self.say = views, journal, rng, say
         self.duration_s, self.limit_s = duration_s, limit_s
-        self._paused_s = paused_s
+        self._paused_s, self._spans = paused_s, spans
 
     def fresh(self) -> dict[str, View]:
         """The newest view of every node that answered lately."""
         oldest_us = self.clock.now_us() - int(FRESH_SECONDS * 1e6)
         return {name: view for name, view in self.views.latest().items() if view.answered_us >= oldest_us}
+
+    def stopped(self) -> set[str]:
+        """Nodes whose process a fault that is in force has ended or paused."""
+        return {name for span in self._spans if span.in_force and span.effect != "cut" for name in span.nodes}
+
+    def excused(self, voters: tuple[str, ...]) -> set[str]:
+        """Nodes of which nothing can be asked because of faults that are in force."""
+        return {name for span in self._spans if span.in_force for name in span.excused(voters)}
 
     def ran_s(self) -> float:
         """Seconds of this run in which the tool ran: limits of what is waited for are counted in these, or a tool that
@@ -86,7 +94,7 @@ class Scene:
 
     async def look(self, node: str) -> View | None:
         """Ask that node now, past the sampler."""
-        return await fetch_view(self.session, self.target.url(node), self.clock)
+        return await self.target.system.view(self.session, node, self.target.url(node), self.clock)
 
 
 class Fault(Protocol):

@@ -6,7 +6,7 @@ existing connections). It must not change anything.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from chaos.faults.patience import patiently
 from chaos.faults.port import Scene
@@ -60,17 +60,23 @@ async def until_dials_agree(
 def heard_over(cut: Cut, views: Mapping[str, View], since_us: int) -> list[Pair]:
     """Blocked pairs (who heard, from whom) where something certainly was heard after `since_us`."""
     found = []
-    for node, peer in cut.blocked:
+    for peer, node in cut.blocked:
         heard = last_heard_us(views[node], peer) if node in views else None
         if heard is not None and heard[0] > since_us:
             found.append((node, peer))
-    return found
+    return sorted(found)
+
+
+def heard_from(node: str, views: Mapping[str, View], since_us: int) -> list[str]:
+    """Who certainly heard from it after that."""
+    found = {name: last_heard_us(view, node) for name, view in views.items()}
+    return sorted(name for name, heard in found.items() if heard is not None and heard[0] > since_us)
 
 
 def is_quiet(cut: Cut, views: Mapping[str, View], since_us: int) -> bool:
     """Whether every node that answers has, long enough after `since_us`, heard nothing over the cut."""
     enough_us = since_us + int(quiet_s(views) * 1e6)
-    ends = {node for node, _ in cut.blocked if node in views}
+    ends = {node for _, node in cut.blocked if node in views}
     return all(views[node].asked_us >= enough_us for node in ends) and not heard_over(cut, views, since_us)
 
 
@@ -79,22 +85,17 @@ def quiet_s(views: Mapping[str, View]) -> float:
     return max(QUIET_SECONDS, QUIET_TIMEOUTS * pace_s(views))
 
 
-def silent_within(
-    groups: Iterable[Sequence[str]], views: Mapping[str, View], nodes: Sequence[str], leader_needed: bool = False
-) -> list[Pair]:
-    """Pairs (who, of whom) of the leader and its group that can talk and have not lately. A group without a leader
-    has none to be silent, unless `leader_needed`: then whoever should have heard of one."""
-    situation = situate(nodes, views)
+def silent_within(cut: Cut, views: Mapping[str, View], nodes: Sequence[str], healed: bool = False) -> list[Pair]:
+    """Pairs (who, of whom) of the leader and those of the cut's nodes that it talks to both ways, which have not heard
+    from each other lately. Without a leader nobody is silent, unless `healed`: then all talk, and should have one."""
+    leader = situate(nodes, views).leader
+    if leader not in cut.nodes:
+        return [(name, "a leader") for name in cut.nodes] if healed else []
     young_us = int(max(YOUNG_SECONDS, YOUNG_TIMEOUTS * pace_s(views)) * 1e6)
-    found: list[Pair] = []
-    for group in groups:
-        if situation.leader not in group:
-            found += [(name, "a leader") for name in group] if leader_needed else []
-            continue
-        others = [name for name in group if name != situation.leader and name in views]
-        pairs = [(situation.leader, name) for name in others] + [(name, situation.leader) for name in others]
-        found += [pair for pair in pairs if not _is_young(views[pair[0]], pair[1], young_us)]
-    return found
+    apart = () if healed else cut.apart
+    others = [b for b in cut.nodes if b != leader and b in views and (min(leader, b), max(leader, b)) not in apart]
+    pairs = [(leader, name) for name in others] + [(name, leader) for name in others]
+    return [pair for pair in pairs if not _is_young(views[pair[0]], pair[1], young_us)]
 
 
 def pace_s(views: Mapping[str, View]) -> float:

@@ -10,12 +10,12 @@ where a node that was started again has lost its end of it.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
+from chaos import links
 from chaos.errors import ChaosError, NotEffective
 from chaos.faults import proof
 from chaos.faults.patience import patiently
 from chaos.faults.port import Scene
 from chaos.model import View
-from chaos.observe.nodeapi import command
 from chaos.targets.port import Cut, Pair
 
 PROVE_SECONDS = 10.0
@@ -68,7 +68,7 @@ class ProvenCut:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + PROVE_SECONDS
-        ends = sorted({node for node, _ in self.cut.blocked})
+        ends = self._ends()
         while True:
             answers = await asyncio.gather(*(self._scene.look(node) for node in ends))
             missing = [node for node, view in zip(ends, answers, strict=True) if view is None]
@@ -80,6 +80,10 @@ class ProvenCut:
                     "tested is not known: the partition was taken back; see raft-chaos status."
                 )
             await asyncio.sleep(LOOK_EVERY_SECONDS)
+
+    def _ends(self) -> list[str]:
+        """Nodes at an end of the cut whose process no other fault has stopped."""
+        return sorted({node for pair in self.cut.blocked for node in pair} - self._scene.stopped())
 
     async def repair(self, why: str) -> None:
         """Prove it anew after a leak. Raises NotEffective where it cannot be, or not any more."""
@@ -126,7 +130,7 @@ class ProvenCut:
         while True:
             views = self._scene.fresh()
             heard = proof.heard_over(self.cut, views, self._quiet_since_us)
-            silent = proof.silent_within(self.cut.groups, views, self._scene.target.nodes)
+            silent = proof.silent_within(self.cut, views, self._scene.target.nodes)
             ever_heard = heard or ever_heard
             unheard = await self._mute(views)
             if not (heard or silent or unheard) and proof.is_quiet(self.cut, views, self._quiet_since_us):
@@ -140,7 +144,7 @@ class ProvenCut:
 
     async def _mute(self, views: Mapping[str, View]) -> list[str]:
         """Nodes at an end of the cut that answered before it, run, and do not say now what they hear."""
-        missing = sorted({node for node, _ in self.cut.blocked} & set(self._boots) - set(views))
+        missing = sorted(set(self._ends()) & set(self._boots) - set(views))
         if not missing:
             return []
         places = await patiently(self._scene.target.places)
@@ -148,9 +152,9 @@ class ProvenCut:
 
     async def _reset_links(self) -> None:
         """At both ends of every blocked pair; one end is enough. What is heard from now on came through."""
-        pairs, scene = self.cut.blocked, self._scene
+        pairs, scene = links.both_ways(self.cut.blocked), self._scene
         answers = await asyncio.gather(
-            *(command(scene.session, scene.target.url(a), "reset_links", {"peer": b}) for a, b in pairs)
+            *(scene.target.system.reset_links(scene.session, a, scene.target.url(a), b) for a, b in pairs)
         )
         said = dict(zip(pairs, answers, strict=True))
         for (a, b), answer in said.items():

@@ -155,14 +155,14 @@ async def command(
             allow_redirects=False,
         ) as answer:
             body = await _bounded(answer)
-            said = _problem_of(body)
+            problem = _problem_of(body)
             if answer.status == 200:
-                return CommandAnswer(True, "ok", said.message)
-            return CommandAnswer(False, said.error or str(answer.status), said.message or f"HTTP {answer.status}")
+                return CommandAnswer(True, "ok", problem.message)
+            return CommandAnswer(False, problem.error or str(answer.status), problem.message or f"HTTP {answer.status}")
     except _NOTHING_SENT as error:
-        return CommandAnswer(False, "unreachable", _said(error))
+        return CommandAnswer(False, "unreachable", said(error))
     except UNREACHABLE as error:
-        return CommandAnswer(False, "unknown", _said(error))
+        return CommandAnswer(False, "unknown", said(error))
 
 
 async def put_value(session: aiohttp.ClientSession, url: str, key: str, value: int, timeout_s: float) -> Reply:
@@ -177,9 +177,9 @@ async def put_value(session: aiohttp.ClientSession, url: str, key: str, value: i
             outcome: Outcome = "fail" if 400 <= answer.status < 500 or answer.status in (503, 507) else "unknown"
             return Reply(outcome, answer.status, await _reason(answer))
     except _NOTHING_SENT as error:
-        return Reply("fail", 0, _said(error))
+        return Reply("fail", 0, said(error))
     except UNREACHABLE as error:
-        return Reply("unknown", 0, _said(error))
+        return Reply("unknown", 0, said(error))
 
 
 async def get_value(session: aiohttp.ClientSession, url: str, key: str, timeout_s: float) -> Reply:
@@ -196,7 +196,7 @@ async def get_value(session: aiohttp.ClientSession, url: str, key: str, timeout_
             strange = f"the value is {body[:40]!r}" if value == NOT_A_NUMBER else ""
             return Reply("ok", 200, strange, value, _revision_of(answer))
     except UNREACHABLE as error:
-        return Reply("fail", 0, _said(error))
+        return Reply("fail", 0, said(error))
 
 
 def _revision_of(answer: aiohttp.ClientResponse) -> int:
@@ -206,6 +206,27 @@ def _revision_of(answer: aiohttp.ClientResponse) -> int:
 def number_in(text: bytes) -> int:
     """The number that a client wrote, NOT_A_NUMBER where it is none."""
     return int(text) if text.isdigit() and len(text) <= NUMBER_DIGITS_MAX else NOT_A_NUMBER
+
+
+def nothing_sent(error: BaseException) -> bool:
+    """Whether there was no connection, so that the request certainly did not arrive."""
+    return isinstance(error, _NOTHING_SENT)
+
+
+async def get_bytes(session: aiohttp.ClientSession, address: str, timeout_s: float) -> tuple[int, bytes]:
+    """HTTP status and answer, of at most ANSWER_BYTES_MAX. Raises one of UNREACHABLE."""
+    return await _get(session, address, timeout_s)
+
+
+async def post_bytes(
+    session: aiohttp.ClientSession, address: str, question: Mapping[str, object], timeout_s: float
+) -> tuple[int, bytes]:
+    """The same of a POST."""
+    timeout = aiohttp.ClientTimeout(total=timeout_s)
+    async with session.post(
+        address, data=msgspec.json.encode(question), timeout=timeout, allow_redirects=False
+    ) as answer:
+        return answer.status, await _bounded(answer)
 
 
 async def page(session: aiohttp.ClientSession, url: str, what: str, decoder: msgspec.json.Decoder[_Page]) -> _Page:
@@ -225,12 +246,8 @@ async def post_page(
     decoder: msgspec.json.Decoder[_Page],
 ) -> _Page:
     """One answer of a node to a question that takes a POST and changes nothing. Raises ChaosError, as `page` does."""
-    timeout = aiohttp.ClientTimeout(total=PAGE_TIMEOUT_SECONDS)
     try:
-        async with session.post(
-            f"{url}{what}", data=msgspec.json.encode(question), timeout=timeout, allow_redirects=False
-        ) as answer:
-            status, body = answer.status, await _bounded(answer)
+        status, body = await post_bytes(session, f"{url}{what}", question, PAGE_TIMEOUT_SECONDS)
     except UNREACHABLE as error:
         raise _no_answer(url, what, error) from None
     return _decoded(decoder, url, status, body)
@@ -247,13 +264,13 @@ async def _get(session: aiohttp.ClientSession, address: str, timeout_s: float) -
 
 
 def _no_answer(url: str, what: str, error: BaseException) -> ChaosError:
-    return ChaosError(f"{url}{what} gave no answer ({_said(error)}); is the node up?")
+    return ChaosError(f"{url}{what} gave no answer ({said(error)}); is the node up?")
 
 
 def _decoded(decoder: msgspec.json.Decoder[_Page], url: str, status: int, body: bytes) -> _Page:
     if status != 200:
-        said = _problem_of(body)
-        raise ChaosError(f"{url} answered {status} {said.error}: {said.message or 'no reason given'}")
+        problem = _problem_of(body)
+        raise ChaosError(f"{url} answered {status} {problem.error}: {problem.message or 'no reason given'}")
     try:
         return decoder.decode(body)
     except msgspec.MsgspecError as error:
@@ -271,10 +288,10 @@ async def _bounded(answer: aiohttp.ClientResponse) -> bytes:
 
 async def _reason(answer: aiohttp.ClientResponse) -> str:
     try:
-        said = _problem_of(await _bounded(answer))
+        problem = _problem_of(await _bounded(answer))
     except UNREACHABLE:
         return f"HTTP {answer.status}"
-    return f"{said.error}: {said.message}"[:ERROR_CHARACTERS_MAX] if said.error else f"HTTP {answer.status}"
+    return f"{problem.error}: {problem.message}"[:ERROR_CHARACTERS_MAX] if problem.error else f"HTTP {answer.status}"
 
 
 def _problem_of(body: bytes) -> _Problem:
@@ -284,5 +301,6 @@ def _problem_of(body: bytes) -> _Problem:
         return _Problem()
 
 
-def _said(error: BaseException) -> str:
+def said(error: BaseException) -> str:
+    """Why there was no answer, for people."""
     return (str(error) or type(error).__name__)[:ERROR_CHARACTERS_MAX]

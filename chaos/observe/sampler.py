@@ -12,7 +12,6 @@ import aiohttp
 
 from chaos.clock import Clock
 from chaos.model import View
-from chaos.observe.nodeapi import fetch_view
 from chaos.targets.port import Target
 
 EVERY_SECONDS = 0.1
@@ -21,7 +20,8 @@ VIEWS_MAX = 20_000
 
 
 class Sampler:
-    """`views`: in the order in which they were answered, at most VIEWS_MAX. `dropped`: how many were thinned out."""
+    """`views`: in the order in which they were answered, at most VIEWS_MAX. `dropped`: how many were thinned out.
+    `learn` is told of each, and of the node that was asked."""
 
     def __init__(
         self,
@@ -30,11 +30,12 @@ class Sampler:
         clock: Clock,
         every_s: float = EVERY_SECONDS,
         views_max: int = VIEWS_MAX,
+        learn: Callable[[View, str], None] | None = None,
     ) -> None:
         self.views: list[View] = []
         self.dropped = 0
         self._target, self._session, self._clock = target, session, clock
-        self._every_s, self._views_max = every_s, views_max
+        self._every_s, self._views_max, self._learn = every_s, views_max, learn
         self._latest: dict[str, View] = {}
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -70,11 +71,13 @@ class Sampler:
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + self._every_s
-            view = await fetch_view(self._session, self._target.url(node), self._clock)
+            view = await self._target.system.view(self._session, node, self._target.url(node), self._clock)
             if view is None:
                 self._latest.pop(node, None)
             else:
                 self._latest[node] = view
+                if self._learn is not None:
+                    self._learn(view, node)
                 self.views.append(view)
                 if len(self.views) > self._views_max:
                     self.views = thinned(self.views)

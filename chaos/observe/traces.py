@@ -11,15 +11,14 @@ import msgspec
 
 from chaos.clock import Clock
 from chaos.model import Event, Lost
-from chaos.observe.nodeapi import STATUS_TIMEOUT_SECONDS, UNREACHABLE, fetch_view
+from chaos.observe.nodeapi import STATUS_TIMEOUT_SECONDS, UNREACHABLE
 from chaos.observe.offsets import Offsets
 from chaos.targets.port import Target
 
 EVENTS_MAX = 50_000
 """Events that are kept, of all nodes together; later ones are counted in `lost`."""
-MEASURE_EVERY_SECONDS = 1.0
 MEASURE_AT_ONCE = 3
-"""Questions in a row when a stream begins: a process may not live long."""
+"""Questions in a row when a stream begins: a process may not live long. Later samples measure its clock."""
 SILENCE_SECONDS_MAX = 40.0
 """Nodes send a comment every 15 s: a stream that is silent for longer is dead."""
 RECONNECT_SECONDS_MIN, RECONNECT_SECONDS_MAX = 0.05, 0.5
@@ -36,12 +35,15 @@ _LOST = msgspec.json.Decoder(_Frame)
 class Traces:
     """`events`: of each node in its order, all nodes in the order of arrival; what happened before the run began has
     a negative `at_us`. `uncertainty_us`: by node, as far as measured. `lost`: how many events nobody
-    could keep; `gaps`: when, at most one for every event that was kept and one per node."""
+    could keep; `gaps`: when, at most one for every event that was kept and one per node. `arrived_us`: when each
+    event was there. `offsets`: what is known of the nodes' clocks, which others may add to."""
 
     def __init__(
         self, target: Target, session: aiohttp.ClientSession, clock: Clock, events_max: int = EVENTS_MAX
     ) -> None:
         self.events: list[Event] = []
+        self.arrived_us: list[int] = []
+        self.offsets = Offsets(clock.began_wall_us)
         self.gaps: list[Lost] = []
         self._last_gap: dict[str, int] = {}
         """By node, its place in `gaps`."""
@@ -49,7 +51,6 @@ class Traces:
         """By node, when the last event that was kept happened; at first, when we began to follow."""
         self._target, self._session, self._clock = target, session, clock
         self._events_max = events_max
-        self._offsets = Offsets(clock)
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -60,7 +61,7 @@ class Traces:
     def uncertainty_us(self) -> dict[str, int]:
         """Half the round trip by which each node's clock was put on ours; nodes that do not say their time are left
         out."""
-        known = {node: self._offsets.uncertainty_us(node) for node in self._target.nodes}
+        known = {node: self.offsets.uncertainty_us(node) for node in self._target.nodes}
         return {node: value for node, value in known.items() if value is not None}
 
     def start(self) -> None:
@@ -68,9 +69,7 @@ class Traces:
         if not self._tasks:
             self._told_us = dict.fromkeys(self._target.nodes, self._clock.now_us())
             self._tasks = [
-                asyncio.create_task(work(node), name=f"{work.__name__.strip('_')} {node}")
-                for node in self._target.nodes
-                for work in (self._follow, self._measure)
+                asyncio.create_task(self._follow(node), name=f"follow {node}") for node in self._target.nodes
             ]
 
     async def stop(self) -> None:
@@ -80,11 +79,16 @@ class Traces:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self.events = [
-            msgspec.structs.replace(event, at_us=self._offsets.on_ours(event.node, event.boot, event.time_us))
-            for event in self.events
+            placed(event, self.offsets, arrived_us)
+            for event, arrived_us in zip(self.events, self.arrived_us, strict=True)
         ]
 
     async def _follow(self, node: str) -> None:
+        told = self._target.system.events(self._session, node, self._target.url(node))
+        if told is not None:
+            async for event in told:
+                self._keep(node, event, 0)
+            return
         wait, stream = RECONNECT_SECONDS_MIN, _Stream()
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=STATUS_TIMEOUT_SECONDS, sock_read=SILENCE_SECONDS_MAX)
         while True:
@@ -105,15 +109,21 @@ class Traces:
 
     def _take(self, node: str, stream: "_Stream", line: bytes) -> None:
         event = stream.take(line)
+        told = msgspec.structs.replace(event, boot=stream.boot) if event is not None else None
+        self._keep(node, told, stream.newly_lost())
+
+    def _keep(self, node: str, event: Event | None, lost: int) -> None:
         full = event is not None and len(self.events) >= self._events_max
-        lost = stream.newly_lost() + full
+        lost += full
         if lost:
             self._lose(node, lost)
         if event is None or full:
             return
-        at_us = self._offsets.on_ours(event.node, stream.boot, event.time_us)
-        self.events.append(msgspec.structs.replace(event, at_us=at_us, boot=stream.boot))
-        self._told_us[node] = min(self._clock.now_us(), max(self._told_us[node], at_us))
+        now_us = self._clock.now_us()
+        event = placed(event, self.offsets, now_us)
+        self.events.append(event)
+        self.arrived_us.append(now_us)
+        self._told_us[node] = min(now_us, max(self._told_us[node], event.at_us))
 
     def _lose(self, node: str, number: int) -> None:
         """They happened after the last event that was kept, and before now."""
@@ -125,19 +135,17 @@ class Traces:
             self._last_gap[node] = len(self.gaps)
             self.gaps.append(Lost(node, number, from_us, self._clock.now_us()))
 
-    async def _measure_once(self, node: str) -> None:
-        view = await fetch_view(self._session, self._target.url(node), self._clock)
-        if view is not None:
-            self._offsets.add(view, node)
-
     async def _measure_often(self, node: str) -> None:
         for _ in range(MEASURE_AT_ONCE):
-            await self._measure_once(node)
+            view = await self._target.system.view(self._session, node, self._target.url(node), self._clock)
+            if view is not None:
+                self.offsets.add(view, node)
 
-    async def _measure(self, node: str) -> None:
-        while True:
-            await asyncio.sleep(MEASURE_EVERY_SECONDS)
-            await self._measure_once(node)
+
+def placed(event: Event, offsets: Offsets, arrived_us: int) -> Event:
+    """With its time on our clock."""
+    at = offsets.place(event.node, event.boot, event.time_us, arrived_us)
+    return msgspec.structs.replace(event, at_us=at.at_us, off_us=at.off_us)
 
 
 class _Stream:

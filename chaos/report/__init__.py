@@ -1,1 +1,1 @@
-"""What a run leaves behind."""
+"""What a run is told as: its page, its figures, its words."""

@@ -4,11 +4,13 @@ Why it exists: the page, `-o json` and the README quote the same numbers, counte
 """
 
 import itertools
+from array import array
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Sequence
 
 from chaos.checks.verdict import Evidence
-from chaos.report.record import Figures
-from chaos.workload.history import Op
+from chaos.evidence.record import Figures
 
 RATE_SPAN_MIN_US = 100_000
 """A rate over less than this says nothing."""
@@ -18,25 +20,31 @@ def count(evidence: Evidence) -> Figures:
     """Before: until the first fault was injected. During: while a fault was in force (from injected until reverted,
     or until the cluster was whole again where there was nothing to revert), put together. After: from the end of the
     last fault."""
-    writes = [op for op in evidence.history if op.kind == "write"]
-    reads = [op for op in evidence.history if op.kind == "read"]
-    good = sorted((op for op in writes if op.outcome == "ok"), key=lambda op: op.done_us)
-    last_asked_us = max((op.sent_us for op in writes), default=0)
-    gap, gap_from = _longest_gap([op.done_us for op in good], last_asked_us)
-    latencies = sorted(op.done_us - op.sent_us for op in good)
+    counts: Counter[tuple[str, str]] = Counter()
+    done_us, latencies = array("q"), array("q")
+    last_asked_us, first = 0, None
+    for op in evidence.history:
+        counts[op.kind, op.outcome] += 1
+        first = op.sent_us if first is None else min(first, op.sent_us)
+        if op.kind == "write":
+            last_asked_us = max(last_asked_us, op.sent_us)
+            if op.outcome == "ok":
+                done_us.append(op.done_us)
+                latencies.append(op.done_us - op.sent_us)
+    done_us, latencies = array("q", sorted(done_us)), array("q", sorted(latencies))
+    gap, gap_from = _longest_gap(done_us, last_asked_us)
     spans = fault_spans(evidence)
-    first = min((op.sent_us for op in evidence.history), default=0)
     before_until = spans[0][0] if spans else evidence.ended_us
     after_from = spans[-1][1] if spans else evidence.ended_us
     return Figures(
-        acknowledged_writes=len(good),
-        failed_writes=sum(op.outcome == "fail" for op in writes),
-        unknown_writes=sum(op.outcome == "unknown" for op in writes),
-        good_reads=sum(op.outcome == "ok" for op in reads),
-        failed_reads=sum(op.outcome != "ok" for op in reads),
-        writes_per_s_before=_rate(good, ((first, before_until),)),
-        writes_per_s_during=_rate(good, spans),
-        writes_per_s_after=_rate(good, ((after_from, evidence.ended_us),)),
+        acknowledged_writes=counts["write", "ok"],
+        failed_writes=counts["write", "fail"],
+        unknown_writes=counts["write", "unknown"],
+        good_reads=counts["read", "ok"],
+        failed_reads=counts["read", "fail"] + counts["read", "unknown"],
+        writes_per_s_before=_rate(done_us, ((first or 0, before_until),)),
+        writes_per_s_during=_rate(done_us, spans),
+        writes_per_s_after=_rate(done_us, ((after_from, evidence.ended_us),)),
         longest_gap_us=gap,
         gap_from_us=gap_from,
         write_p50_us=_quantile(latencies, 0.50),
@@ -45,33 +53,38 @@ def count(evidence: Evidence) -> Figures:
 
 
 def fault_spans(evidence: Evidence) -> tuple[tuple[int, int], ...]:
-    """When faults were in force, (from, to) by the tool's clock, in order; faults that were never injected are left
-    out, one whose end was not recorded lasts until the recording ended."""
+    """When faults were in force, (from, to) by the tool's clock, in order, those of a time put together; faults that
+    were never injected are left out, one whose end was not recorded lasts until the recording ended."""
     ends = (*evidence.recovered_us, *([None] * len(evidence.faults)))
-    return tuple(
-        sorted(
-            (fault.injected_us, next((t for t in (fault.reverted_us, end) if t is not None), evidence.ended_us))
-            for fault, end in zip(evidence.faults, ends, strict=False)
-            if fault.injected_us is not None
-        )
+    spans = sorted(
+        (fault.injected_us, next((t for t in (fault.reverted_us, end) if t is not None), evidence.ended_us))
+        for fault, end in zip(evidence.faults, ends, strict=False)
+        if fault.injected_us is not None
     )
+    found: list[tuple[int, int]] = []
+    for begin, end in spans:
+        together = bool(found) and begin < found[-1][1]
+        found[-1 if together else len(found) :] = [(found[-1][0], max(found[-1][1], end)) if together else (begin, end)]
+    return tuple(found)
 
 
-def _rate(good: Sequence[Op], spans: Sequence[tuple[int, int]]) -> float | None:
+def _rate(done_us: Sequence[int], spans: Sequence[tuple[int, int]]) -> float | None:
     total = sum(end - begin for begin, end in spans)
     if total < RATE_SPAN_MIN_US:
         return None
-    counted = sum(any(begin <= op.done_us < end for begin, end in spans) for op in good)
+    counted, until_us = 0, None
+    for begin, end in sorted(spans):  # what lies in two of them counts once
+        begin = begin if until_us is None else max(begin, until_us)
+        counted += max(0, bisect_left(done_us, end) - bisect_left(done_us, begin))
+        until_us = end if until_us is None else max(until_us, end)
     return round(counted * 1e6 / total, 1)
 
 
 def _longest_gap(times: Sequence[int], last_asked_us: int) -> tuple[int | None, int | None]:
     """(length, its beginning) of the longest time between neighbours, or from the last of them until nobody asked any
     more: a cluster that never answered again must not look quick."""
-    marks = [*times, last_asked_us] if times and last_asked_us > times[-1] else times
-    if len(marks) < 2:
-        return None, None
-    return max((later - earlier, earlier) for earlier, later in itertools.pairwise(marks))
+    later = itertools.chain(times[1:], [last_asked_us] if times and last_asked_us > times[-1] else [])
+    return max(((after - before, before) for before, after in zip(times, later, strict=False)), default=(None, None))
 
 
 def _quantile(ordered: Sequence[int], share: float) -> int | None:

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
 
+from chaos.evidence.record import RunRecord
 from chaos.model import Event, View
 from chaos.report import lanes, sections, timeline, waterfall, words
 from chaos.report.markup import Html, el, join
-from chaos.report.record import RunRecord
 from chaos.report.scales import window
 from chaos.report.timeline import ZOOMS, Drawing
 from chaos.workload.history import Op
@@ -85,7 +85,7 @@ def _header(record: RunRecord) -> Html:
         f"{fault.title} at {fault.injected_us / 1e6:.1f} s" for fault in record.faults if fault.injected_us is not None
     ]
     titles = "; then ".join(done[:3]) + (f"; and {len(done) - 3} more faults" if len(done) > 3 else "")
-    failed = [verdict for verdict in record.verdicts if verdict.outcome != "pass"]
+    failed = [verdict for verdict in record.verdicts if verdict.outcome in ("fail", "unknown")]
     began = datetime.fromtimestamp(record.began_wall_us / 1e6, UTC)
     lasted = f"lasted {record.ended_us / 1e6:.1f} s"
     return el(

@@ -15,6 +15,8 @@ from chaos.model import Event, FaultSpan, View
 
 SILENT_US_MIN = 700_000
 """A node that was not heard of for longer (and for five of its usual pauses) did not answer."""
+OFF_US_MAX = 100_000
+"""Of an event that is less sure than this, samples say more."""
 SEGMENTS_MAX = 300
 """Of one lane; when there are more, the shortest are joined to what was before them."""
 
@@ -43,7 +45,7 @@ def tracks(
     ended_us: int,
 ) -> dict[str, tuple[Segment, ...]]:
     """By node, what it was from the beginning of the run to its end, without holes. A node that was killed (`faults`
-    of one node without groups) was what it was until then, not only until it was last asked."""
+    of one node) was what it was until then, not only until it was last asked."""
     sampled: dict[str, list[View]] = {node: [] for node in nodes}
     told: dict[str, list[_Point]] = {node: [] for node in nodes}
     for view in views:
@@ -51,9 +53,9 @@ def tracks(
             sampled[view.name].append(view)
     for event in events:
         point = _point_of(event)
-        if point is not None and event.node in told:
+        if point is not None and event.node in told and event.off_us <= OFF_US_MAX:
             told[event.node].append(point)
-    kills = {node: [f.injected_us for f in faults if not f.groups and f.nodes == (node,)] for node in nodes}
+    kills = {node: [f.injected_us for f in faults if f.effect == "killed" and f.nodes == (node,)] for node in nodes}
     return {
         node: _track(
             sampled[node],

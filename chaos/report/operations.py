@@ -5,6 +5,8 @@ operations or half a million. Acknowledged operations stand above the line, all 
 says it, colour only repeats it. It must not count anything that is quoted elsewhere: see figures.py.
 """
 
+import itertools
+from array import array
 from collections.abc import Iterable, Sequence
 
 from chaos.report.markup import Html, el, join
@@ -21,13 +23,19 @@ _SAID = {"ok": "acknowledged", "fail": "refused", "unknown": "outcome unknown"}
 
 def lane(ops: Iterable[Op], shown: Window, height: int) -> Html:
     """The operations of that window in a strip of `height` pixels, as marks or as a density."""
-    there = [op for op in ops if shown.overlaps(op.sent_us, op.done_us + 1)]
-    return _marks(there, shown, height) if len(there) <= MARKS_MAX else density(there, shown, height)
+    few, all_of_it = itertools.tee(op for op in ops if shown.overlaps(op.sent_us, op.done_us + 1))
+    there = list(itertools.islice(few, MARKS_MAX + 1))
+    del few  # or all that the other takes would be kept for it
+    return _marks(there, shown, height) if len(there) <= MARKS_MAX else _density(all_of_it, shown, height)
 
 
-def density(ops: Sequence[Op], shown: Window, height: int) -> Html:
+def density(ops: Iterable[Op], shown: Window, height: int) -> Html:
     """Columns: acknowledged ones up, refused and then unknown ones down; both on the scale of the highest column."""
-    columns = _columns(ops, shown)
+    return _density((op for op in ops if shown.overlaps(op.sent_us, op.done_us + 1)), shown, height)
+
+
+def _density(there: Iterable[Op], shown: Window, height: int) -> Html:
+    columns = _columns(there, shown)
     highest = max((max(sum(column), 1) for column in columns), default=1)
     up, down = height * 0.62, height * 0.38
     paths = dict.fromkeys(_SAID, "")
@@ -48,18 +56,23 @@ def density(ops: Sequence[Op], shown: Window, height: int) -> Html:
 
 def highest_rate(ops: Iterable[Op], shown: Window) -> float:
     """Acknowledged operations a second in the fullest column of their density."""
-    columns = _columns([op for op in ops if shown.overlaps(op.sent_us, op.done_us + 1)], shown)
+    columns = _columns((op for op in ops if shown.overlaps(op.sent_us, op.done_us + 1)), shown)
     return max(column[0] for column in columns) * 1e6 * len(columns) / (shown.to_us - shown.from_us)
 
 
-def _columns(ops: Sequence[Op], shown: Window) -> list[list[int]]:
-    """(acknowledged, refused, unknown) of each column, by when the answer was there."""
-    number = min(COLUMNS_MAX, max(COLUMNS_MIN, len(ops) // OPS_A_COLUMN))
-    columns = [[0, 0, 0] for _ in range(number)]
+def _columns(ops: Iterable[Op], shown: Window) -> list[list[int]]:
+    """(acknowledged, refused, unknown) of each column, by when the answer was there. What is kept meanwhile is nine
+    bytes an operation."""
+    done_us, outcomes = array("q"), array("B")
     place = {"ok": 0, "fail": 1, "unknown": 2}
     for op in ops:
-        if shown.from_us <= op.done_us < shown.to_us:
-            columns[int(shown.share(op.done_us) * number)][place[op.outcome]] += 1
+        done_us.append(op.done_us)
+        outcomes.append(place[op.outcome])
+    number = min(COLUMNS_MAX, max(COLUMNS_MIN, len(done_us) // OPS_A_COLUMN))
+    columns = [[0, 0, 0] for _ in range(number)]
+    for at_us, outcome in zip(done_us, outcomes, strict=True):
+        if shown.from_us <= at_us < shown.to_us:
+            columns[int(shown.share(at_us) * number)][outcome] += 1
     return columns
 
 

@@ -7,11 +7,11 @@ judge and not count.
 from collections.abc import Mapping, Sequence
 
 from chaos.checks.verdict import Verdict
+from chaos.evidence.record import RunRecord
 from chaos.model import FaultSpan
 from chaos.report import words
 from chaos.report.lanes import Segment
 from chaos.report.markup import Html, el, join
-from chaos.report.record import RunRecord
 from chaos.report.scales import count, lasting, when
 from chaos.report.timeline import phases
 from chaos.workload.history import Op
@@ -24,7 +24,7 @@ FACTS_MAX = 40
 
 def verdicts(record: RunRecord) -> Html:
     """Failed checks first, with the records that contradict each other; then all of them as a table."""
-    order = {"fail": 0, "unknown": 1, "pass": 2}
+    order = {"fail": 0, "unknown": 1, "pass": 2, "not-applicable": 3}
     ranked = sorted(record.verdicts, key=lambda verdict: order[verdict.outcome])
     if not ranked:
         return el("p", "Nothing was checked: the run ended before there was anything to check.")
@@ -106,7 +106,14 @@ def _fault(number: int, fault: FaultSpan, record: RunRecord) -> Html:
     rows = (el("div", el("dt", name), el("dd", "never" if at is None else when(at))) for name, at in steps)
     aim = f"{fault.acted_on[0]} led term {fault.acted_on[1]} in the instant before. " if fault.acted_on else ""
     groups = " | ".join(" ".join(group) for group in fault.groups)
-    cut = f"Nobody could talk across the bars: {groups}." if groups else ""
+    pairs = ", ".join(f"{a} to {b}" for a, b in fault.links[:FACTS_MAX]) if not groups else ""
+    cut = (
+        f"Nobody could talk across the bars: {groups}."
+        if groups
+        else f"Nothing got through from {pairs}."
+        if pairs
+        else ""
+    )
     facts = [el("li", fact) for fact in fault.facts[:FACTS_MAX]]
     if len(fault.facts) > FACTS_MAX:
         facts.append(el("li", f"and {len(fault.facts) - FACTS_MAX} more in run.json"))

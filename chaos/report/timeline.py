@@ -7,13 +7,13 @@ zooming is a choice of the reader's that style sheets understand. It must not de
 
 from collections.abc import Mapping, Sequence
 
+from chaos.evidence.record import RunRecord
 from chaos.model import FaultSpan
 from chaos.report import operations
 from chaos.report.lanes import Segment
 from chaos.report.markup import Html, el, join
-from chaos.report.record import RunRecord
 from chaos.report.scales import Window, lasting, when
-from chaos.workload.history import Op
+from chaos.workload.history import Op, columns_of
 
 AXIS_HEIGHT, FAULT_HEIGHT, LEADER_HEIGHT, ROLE_HEIGHT, OPS_HEIGHT, RATE_HEIGHT = 22, 24, 24, 22, 26, 64
 CLOSE_OPS_HEIGHT = 40
@@ -42,11 +42,8 @@ class Drawing:
     ) -> None:
         self._record, self._lanes, self._leads = record, lanes, leads
         self._faults = record.faults[:FAULTS_DRAWN_MAX]
-        self._by_node: dict[str, list[Op]] = {node: [] for node in lanes}
-        for op in history:
-            if op.via in self._by_node:
-                self._by_node[op.via].append(op)
-        self._writes = [op for op in history if op.kind == "write"]
+        columns = columns_of(history)
+        self._by_node, self._writes = columns.split("via"), columns.writes()
 
     def rows(self, shown: Window, *, close: bool = False) -> Html:
         """All rows of that window; `close`: higher ones for the clients of each node, and none of all writes."""
@@ -98,7 +95,7 @@ class Drawing:
                 kind = f"role {segment.role or 'silent'}"
                 boxes.append(_box(shown, segment.from_us, segment.to_us, ROLE_HEIGHT, kind, name, hint))
                 spoken.append(f"{name}, {_stretch(segment)}")
-        strip = operations.lane(self._by_node[node], shown, ops_height)
+        strip = operations.lane(self._by_node.get(node, ()), shown, ops_height)
         below = el("svg", strip, y=ROLE_HEIGHT, width="100%", height=ops_height)
         return _row(node, self._svg(shown, ROLE_HEIGHT + ops_height, [*boxes, below], spoken, node), "node")
 
@@ -142,11 +139,8 @@ class Drawing:
         return join(parts)
 
     def _hit(self, fault: FaultSpan) -> set[str]:
-        """Of a partition those on a side without a majority of the voters; else the fault's nodes."""
-        if not fault.groups:
-            return set(fault.nodes)
-        voters = set(self._record.voters)
-        return {name for group in fault.groups if 2 * len(voters.intersection(group)) <= len(voters) for name in group}
+        """Who is cut off from every majority, or at least hears not everybody; else the fault's nodes."""
+        return set(fault.excused(self._record.voters)) or {heard_by for _, heard_by in fault.links}
 
 
 def phases(fault: FaultSpan, ended_us: int) -> list[tuple[int, int, str, str]]:

@@ -5,7 +5,7 @@ not decide an outcome.
 """
 
 from chaos import errors
-from chaos.report.record import RunRecord
+from chaos.evidence.record import RunRecord
 from chaos.report.scales import count, lasting
 
 OUTCOMES: dict[int, tuple[str, str, str]] = {
@@ -25,22 +25,28 @@ OUTCOMES: dict[int, tuple[str, str, str]] = {
 """By exit code: a word, how it looks, and what it means."""
 
 CHECKS: dict[str, str] = {
-    "one-leader-a-term": "At most one leader per term",
+    "one-leader-a-term": "Split brain: at most one leader per term",
     "terms-never-go-back": "Terms never go back",
-    "commit-never-goes-back": "What is committed stays committed",
-    "logs-agree": "All logs agree",
-    "acknowledged-writes-survive": "Every acknowledged write is still there",
-    "no-stale-read": "No read saw the past",
-    "revisions-in-order": "Revisions rise in the order of the writes",
-    "minority-acknowledges-nothing": "A minority acknowledged nothing",
-    "recovered-in-time": "Recovered in time",
-    "writes-come-back": "Writes came back through every node",
-    "longest-write-gap": "Longest time without a write",
+    "commit-never-goes-back": "Lost entries: what is committed stays committed",
+    "logs-agree": "Diverging logs: all logs agree",
+    "acknowledged-writes-survive": "Lost writes: every acknowledged write is still there",
+    "no-stale-read": "Stale reads, linearizability: no read saw the past",
+    "revisions-in-order": "Linearizability across keys: revisions rise in the order of the writes",
+    "minority-acknowledges-nothing": "Split brain: a minority acknowledged nothing",
+    "recovered-in-time": "Recovery time: the cluster was whole in time",
+    "writes-come-back": "Availability: writes came back through every node",
+    "longest-write-gap": "Downtime: the longest time without a write",
     "enough-writes": "Enough writes to tell",
     "the-leader-was-hit": "Whoever was killed led until then",
 }
+"""By check, what people search for and what was promised."""
 GROUPS = {"safety": "Safety", "recovery": "Recovery", "effect": "Worth of the run"}
-MARKS = {"pass": ("✓", "passed"), "fail": ("✗", "failed"), "unknown": ("?", "unknown")}
+MARKS = {
+    "pass": ("✓", "passed"),
+    "fail": ("✗", "failed"),
+    "unknown": ("?", "unknown"),
+    "not-applicable": ("–", "not applicable"),
+}
 
 
 def outcome(record: RunRecord) -> tuple[str, str, str]:
@@ -65,4 +71,5 @@ def proved(record: RunRecord) -> str:
         else ""
     )
     writes = f"{count(figures.acknowledged_writes)} acknowledged writes and {count(figures.good_reads)} reads"
-    return f"{passed} of {len(record.verdicts)} checks passed on {writes}.{gap}"
+    applied = sum(verdict.outcome != "not-applicable" for verdict in record.verdicts)
+    return f"{passed} of {applied} checks passed on {writes}.{gap}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from chaos.report.record import RunRecord
+from chaos.evidence.record import RunRecord
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):

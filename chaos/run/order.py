@@ -16,13 +16,16 @@ from collections.abc import Awaitable, Callable, Sequence
 import aiohttp
 
 from chaos import guard
+from chaos.checks.verdict import Evidence
 from chaos.clock import Clock
 from chaos.errors import ChaosError, NotEffective, NotRecovered, Refused
+from chaos.evidence.folder import RunFolder
+from chaos.evidence.record import RunRecord
+from chaos.faults.inside import spans_of
 from chaos.faults.port import Fault, Scene
 from chaos.journal import Header, UndoJournal
 from chaos.model import FaultSpan
-from chaos.observe.nodeapi import fetch_view, new_session
-from chaos.report.folder import RunFolder
+from chaos.observe.nodeapi import new_session
 from chaos.run.armed import armed
 from chaos.run.lease import locked
 from chaos.run.options import Options, RunResult
@@ -40,7 +43,7 @@ __all__ = ["Options", "RunResult", "look", "run"]
 
 async def look(target: Target, session: aiohttp.ClientSession, clock: Clock) -> Situation:
     """Ask every node once."""
-    views = await asyncio.gather(*(fetch_view(session, target.url(node), clock) for node in target.nodes))
+    views = await asyncio.gather(*(target.system.view(session, node, target.url(node), clock) for node in target.nodes))
     return situate(target.nodes, {node: view for node, view in zip(target.nodes, views, strict=True) if view})
 
 
@@ -91,6 +94,7 @@ class _Run:
             )
             journal = UndoJournal(folder.undo_path, header)
             recording = Recording(self.target, session, self.clock, self.rng, self.name)
+            recording.keep(folder, lambda: self._record(recording.outline(*self._about(before))), self.say)
             try:
                 scene = self._scene(session, journal, recording)
                 async with armed(
@@ -125,6 +129,7 @@ class _Run:
             duration_s=self.options.duration_s,
             limit_s=self.options.recovery_limit_s,
             paused_s=lambda: recording.pauses.seconds_since(0),
+            spans=self.spans,
         )
 
     async def _record_and_break(
@@ -201,8 +206,9 @@ class _Run:
 
     async def _one(self, fault: Fault, scene: Scene, journal: UndoJournal, recording: Recording) -> Situation:
         """Inject, prove, hold; in any case revert, prove, wait until whole. Raises what broke it off."""
-        self.spans.append(fault.span)
-        self.recovered_us.append(None)
+        spans = spans_of(fault)
+        self.spans += spans
+        self.recovered_us += [None] * len(spans)
         broke_off: Exception | None = None
         try:
             await self.stop.while_working(self._break(fault, scene))
@@ -214,7 +220,8 @@ class _Run:
             if why := await take_back(fault, scene, journal):
                 self.unhealed = f"{why}. Run: {self.options.heal_command}"
                 self.say(self.unhealed)
-            self.recovered_us[-1], after = await self._until_whole(scene, recording)
+            whole_us, after = await self._until_whole(scene, recording)
+            self.recovered_us[-len(spans) :] = [whole_us] * len(spans)
             if self.recovered_us[-1] is None:
                 self.say(f"not whole again after {self.options.recovery_limit_s:g} s")
             else:
@@ -271,16 +278,22 @@ class _Run:
             recording.notes.append(f"Recording did not end well: {type(error).__name__}: {error}")
 
     async def _write(self, folder: RunFolder, recording: Recording, before: Situation) -> RunResult:
-        evidence = recording.evidence(
-            before.voters,
-            self.spans,
-            self.recovered_us,
-            int(self.options.recovery_limit_s * 1e6),
-            self.began_faults_us or self.clock.now_us(),
-        )
+        evidence = recording.evidence(*self._about(before))
         trouble = self.trouble or self.stop.reason
-        told = dict.fromkeys(text for text in (str(trouble or ""), self.unhealed) if text)
-        record = record_of(
+        record = self._record(evidence, recording.notes)
+        record, failed = await asyncio.to_thread(
+            write_down, folder, record, evidence, trouble, bool(self.unhealed), recording.on_disk
+        )
+        return RunResult(record.exit_code, record, folder.path, self.unhealed or (str(trouble) if trouble else failed))
+
+    def _about(self, before: Situation) -> tuple[Sequence[str], Sequence[FaultSpan], Sequence[int | None], int, int]:
+        """What evidence says of the run besides what was recorded."""
+        limit_us = int(self.options.recovery_limit_s * 1e6)
+        return before.voters, self.spans, self.recovered_us, limit_us, self.began_faults_us
+
+    def _record(self, evidence: Evidence, notes: Sequence[str] = ()) -> RunRecord:
+        told = dict.fromkeys(text for text in (str(self.trouble or self.stop.reason or ""), self.unhealed) if text)
+        return record_of(
             evidence,
             self.target,
             run=self.name,
@@ -288,7 +301,5 @@ class _Run:
             seed=self.options.seed,
             began_wall_us=self.clock.began_wall_us,
             interrupted=self.stop.interrupted,
-            notes=(*told, *recording.notes),
+            notes=(*told, *notes),
         )
-        record, failed = await asyncio.to_thread(write_down, folder, record, evidence, trouble, bool(self.unhealed))
-        return RunResult(record.exit_code, record, folder.path, self.unhealed or (str(trouble) if trouble else failed))

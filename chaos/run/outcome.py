@@ -5,21 +5,23 @@ not talk to the cluster.
 """
 
 import contextlib
+import functools
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
 from chaos import anatomy
 from chaos.checks import judge
 from chaos.checks.verdict import Evidence
-from chaos.errors import INTERRUPTED, NOT_RECOVERED, PASSED, TOOL_FAILED, UNSAFE, ChaosError
+from chaos.errors import INTERRUPTED, NOT_EFFECTIVE, NOT_RECOVERED, PASSED, TOOL_FAILED, UNSAFE, ChaosError
+from chaos.evidence.folder import RunFolder
+from chaos.evidence.record import Kept, RunRecord
 from chaos.report import figures, html
-from chaos.report.folder import RunFolder
-from chaos.report.record import RunRecord
 from chaos.targets.port import Target
 
 
+@functools.cache
 def tool_version() -> str:
     """As it was installed; "unknown" from a bare checkout."""
     try:
@@ -46,6 +48,9 @@ def record_of(
         command_line=command_line,
         target_title=target.title,
         target_kind=target.kind,
+        workload=evidence.workload,
+        system=evidence.system,
+        lacks=evidence.lacks,
         namespace=target.namespace,
         seed=seed,
         began_wall_us=began_wall_us,
@@ -59,6 +64,7 @@ def record_of(
         recovery_limit_us=evidence.recovery_limit_us,
         began_faults_us=evidence.began_faults_us,
         ended_us=evidence.ended_us,
+        finished=False,
     )
 
 
@@ -78,19 +84,25 @@ def exit_code_of(verdict_code: int, trouble: ChaosError | None, unhealed: bool) 
 
 
 def write_down(
-    folder: RunFolder, record: RunRecord, evidence: Evidence, trouble: ChaosError | None, unhealed: bool
+    folder: RunFolder,
+    record: RunRecord,
+    evidence: Evidence,
+    trouble: ChaosError | None,
+    unhealed: bool,
+    already: Collection[str] = (),
 ) -> tuple[RunRecord, str]:
     """Judge and write all of it; the record as written, and why something could not be done (empty: nothing).
 
     The record first, not judged yet, while there is room for it; then the evidence: what breaks later, or is killed,
-    can be done again with `raft-chaos report`. A disk that takes nothing hides no verdict.
+    can be done again with `raft-chaos report`. A disk that takes nothing hides no verdict. `already`: files of the
+    evidence that are whole since it came.
     """
     failed: list[str] = []
     verdict_code = PASSED
     with contextlib.suppress(Exception):  # it is written again, and told then
         folder.write_run(record)
     try:
-        folder.write_evidence(evidence)
+        folder.write_evidence(evidence, already)
     except Exception as error:
         failed.append(f"What was recorded could not be written: {_said(error)}")
     try:
@@ -114,7 +126,7 @@ def _ended(record: RunRecord, code: int, failed: Sequence[str]) -> RunRecord:
     """With that exit code, and with what could not be done, which leaves no run a good one."""
     code = TOOL_FAILED if failed and code == PASSED else code
     notes = (*record.notes, *(one for one in failed if one not in record.notes))
-    return msgspec.structs.replace(record, exit_code=code, notes=notes)
+    return msgspec.structs.replace(record, exit_code=code, notes=notes, finished=True)
 
 
 def judged(record: RunRecord, evidence: Evidence) -> RunRecord:
@@ -125,6 +137,18 @@ def judged(record: RunRecord, evidence: Evidence) -> RunRecord:
         failovers=anatomy.failovers(evidence),
         figures=figures.count(evidence),
     )
+
+
+def judged_again(kept: Kept) -> RunRecord:
+    """The record of a kept run as the checks say now. A run that broke off keeps its exit code, unless a promise was
+    broken; one whose tool was gone before its end shows nothing, unless something failed."""
+    record = judged(kept.record, kept.evidence)
+    code, before = judge.exit_code(record.verdicts), kept.record.exit_code
+    if not record.finished:
+        code = code if code in (UNSAFE, NOT_RECOVERED) else NOT_EFFECTIVE
+    elif code != UNSAFE and before != judge.exit_code(kept.record.verdicts):
+        code = before
+    return msgspec.structs.replace(record, exit_code=code)
 
 
 def _said(error: Exception) -> str:

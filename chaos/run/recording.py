@@ -6,22 +6,27 @@ recovery, and even a failed run ends with evidence. It must not judge.
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import aiohttp
+import msgspec
 
 from chaos.checks.recovery import WRITES_PER_SECOND_MIN
 from chaos.checks.verdict import Evidence
 from chaos.clock import Clock
 from chaos.errors import ChaosError, NotEffective
-from chaos.model import FaultSpan, LogLine
-from chaos.observe.nodeapi import fetch_log
+from chaos.evidence.folder import RunFolder
+from chaos.evidence.live import Live
+from chaos.evidence.record import RunRecord
+from chaos.model import Event, FaultSpan, LogLine, Lost, Pause, View
 from chaos.observe.pauses import Pauses
 from chaos.observe.sampler import Sampler
 from chaos.observe.traces import Traces
 from chaos.situation import Situation
 from chaos.targets.port import Target
-from chaos.workload.workload import Workload
+from chaos.workload.history import Op
+from chaos.workload.port import MakeWorkload
+from chaos.workload.registers import Registers
 
 WARM_UP_SECONDS = 1.0
 BASELINE_TRIES = 8
@@ -36,16 +41,30 @@ class Recording:
     """Make it in a running loop, `start` it, and `stop` it whatever happened."""
 
     def __init__(
-        self, target: Target, session: aiohttp.ClientSession, clock: Clock, rng: random.Random, run: str
+        self,
+        target: Target,
+        session: aiohttp.ClientSession,
+        clock: Clock,
+        rng: random.Random,
+        run: str,
+        workload: MakeWorkload = Registers,
     ) -> None:
-        self.sampler = Sampler(target, session, clock)
         self.pauses = Pauses(clock)
         self.traces = Traces(target, session, clock)
-        self.workload = Workload(target, session, clock, rng, run=run)
+        self.sampler = Sampler(target, session, clock, learn=self.traces.offsets.add)
+        self.workload = workload(target, session, clock, rng, run)
         self.notes: list[str] = []
         self._target, self._session, self._clock = target, session, clock
         self._logs: dict[str, tuple[LogLine, ...]] = {}
-        self._final: dict[str, int] = {}
+        self._final: Mapping[str, int] = {}
+        self._live: Live | None = None
+        self.on_disk: frozenset[str] = frozenset()
+        """Files of the run that hold all of theirs, known after `stop`."""
+
+    def keep(self, folder: RunFolder, describe: Callable[[], RunRecord], say: Callable[[str], None]) -> None:
+        """From now on put all of it on the disk as it comes."""
+        self._live = Live(folder, self, describe, say)
+        self._live.start()
 
     def start(self) -> None:
         """Begin to record."""
@@ -83,7 +102,7 @@ class Recording:
             self._final = await self.workload.final_reads(self._target.url(situation.leader))
         else:
             self.notes.append("Nobody led in the end, so what was written could not be read again.")
-        for node in self._target.nodes:
+        for node in self._target.nodes if "log" not in self._target.system.lacks else ():
             try:
                 self._logs[node] = await self._log_of(node)
             except (ChaosError, OSError, aiohttp.ClientError) as error:
@@ -93,10 +112,42 @@ class Recording:
         """A connection that breaks once must not leave a verdict open."""
         for _ in range(LOG_TRIES_MAX - 1):
             try:
-                return await fetch_log(self._session, self._target.url(node))
+                return await self._target.system.log(self._session, self._target.url(node))
             except (ChaosError, OSError, aiohttp.ClientError):
                 await asyncio.sleep(LOG_PAUSE_SECONDS)
-        return await fetch_log(self._session, self._target.url(node))
+        return await self._target.system.log(self._session, self._target.url(node))
+
+    # --- what is put on the disk as it comes (evidence/live.py) ------------------------------------------------------
+
+    @property
+    def history(self) -> Sequence[Op]:
+        return self.workload.history
+
+    @property
+    def views(self) -> Sequence[View]:
+        return self.sampler.views
+
+    @property
+    def views_dropped(self) -> int:
+        return self.sampler.dropped
+
+    @property
+    def events(self) -> Sequence[Event]:
+        return self.traces.events
+
+    @property
+    def arrived_us(self) -> Sequence[int]:
+        return self.traces.arrived_us
+
+    @property
+    def lost(self) -> Sequence[Lost]:
+        return self.traces.gaps
+
+    @property
+    def paused(self) -> Sequence[Pause]:
+        return self.pauses.found
+
+    # -----------------------------------------------------------------------------------------------------------------
 
     async def stop(self) -> None:
         """End everything; what was recorded stays."""
@@ -106,6 +157,9 @@ class Recording:
         await self.pauses.stop()
         if self.traces.lost:
             self.notes.append(f"{self.traces.lost} events of the nodes were lost; elections may be missing.")
+        stepped = [node for node in self._target.nodes if self.traces.offsets.steps(node)]
+        if stepped:
+            self.notes.append(f"The clock of {', '.join(stepped)} was set: events of about then are less sure in time.")
         stood_still = sum(pause.to_us - pause.from_us for pause in self.pauses.found) / 1e6
         if stood_still:
             self.notes.append(
@@ -113,6 +167,8 @@ class Recording:
             )
         if self.workload.full:
             self.notes.append(self.workload.full)
+        if self._live is not None:
+            self.on_disk = await self._live.stop()
 
     def evidence(
         self,
@@ -123,22 +179,44 @@ class Recording:
         began_faults_us: int,
     ) -> Evidence:
         """All of it, for the checks. Call it after `stop`."""
-        return Evidence(
-            voters=tuple(voters),
-            history=tuple(self.workload.history),
+        return msgspec.structs.replace(
+            self.outline(voters, faults, recovered_us, recovery_limit_us, began_faults_us or self._clock.now_us()),
+            history=self.workload.history,
             views=tuple(self.sampler.views),
             events=tuple(self.traces.events),
             logs=dict(self._logs),
             final=dict(self._final),
             final_versions=dict(self.workload.versions),
             past=dict(self.workload.past),
-            faults=tuple(faults),
-            recovered_us=tuple(recovered_us),
-            recovery_limit_us=recovery_limit_us,
-            began_faults_us=began_faults_us,
             ended_us=self._clock.now_us(),
             uncertainty_us=dict(self.traces.uncertainty_us),
             lost=tuple(self.traces.gaps),
             views_dropped=self.sampler.dropped,
             pauses=tuple(self.pauses.found),
+        )
+
+    def outline(
+        self,
+        voters: Sequence[str],
+        faults: Sequence[FaultSpan],
+        recovered_us: Sequence[int | None],
+        recovery_limit_us: int,
+        began_faults_us: int,
+    ) -> Evidence:
+        """The evidence without what is put on the disk as it comes, and without an end."""
+        return Evidence(
+            voters=tuple(voters),
+            history=(),
+            views=(),
+            events=(),
+            logs={},
+            final={},
+            faults=tuple(faults),
+            recovered_us=tuple(recovered_us),
+            recovery_limit_us=recovery_limit_us,
+            began_faults_us=began_faults_us,
+            ended_us=0,
+            workload=self.workload.name,
+            system=self._target.system.name,
+            lacks=tuple(self._target.system.lacks),
         )

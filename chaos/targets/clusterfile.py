@@ -1,4 +1,5 @@
-"""What a local `raft-node cluster` tells other tools: its `cluster.json`, read by the format that it promises.
+"""What a local `raft-node cluster`, or a lab of ours, tells other tools: its `cluster.json`, read by the format that it
+promises.
 
 Why it exists: the file is the only thing that is known of a local cluster, and its process ids decide who gets a
 signal, so it is read anew before each. Own code on purpose: nothing of `node` is imported. It must not change
@@ -17,6 +18,7 @@ import msgspec
 from chaos.errors import ChaosError
 
 CLUSTER_FILE = "cluster.json"
+LAB_FORMAT: Literal["raft-chaos lab"] = "raft-chaos lab"
 VERSION = 1
 _STATE_AND_AFTER = re.compile(rb"\) (.*)", re.DOTALL)
 _STATE, _START = 0, 19
@@ -24,7 +26,8 @@ _STATE, _START = 0, 19
 
 
 class NodeEntry(msgspec.Struct, frozen=True):
-    """One node. `peer`: host:port of its peer links; `pid` None: it does not run."""
+    """One node. `peer`: host:port of its peer links; `pid` None: it does not run. `links`: where its links are cut, as
+    a node of ours is asked for it; empty: at the node itself."""
 
     name: str
     url: str
@@ -32,18 +35,26 @@ class NodeEntry(msgspec.Struct, frozen=True):
     data_dir: str
     log_file: str
     pid: int | None = None
+    links: str = ""
 
 
 class ClusterFile(msgspec.Struct, frozen=True, kw_only=True):
-    """`control`: the supervisor's unix socket; `monitor`: the URL of the page of all nodes."""
+    """`control`: the supervisor's unix socket; `monitor`: the URL of the page of all nodes; `system`: what the nodes
+    are."""
 
-    format: Literal["raft-node cluster"]
+    format: Literal["raft-node cluster", "raft-chaos lab"]
     version: int
+    system: Literal["raft-node", "etcd"] = "raft-node"
     state: Literal["running", "stopped"]
     supervisor_pid: int | None
     control: str | None
     monitor: str | None = None
     nodes: tuple[NodeEntry, ...]
+
+    @property
+    def starter(self) -> str:
+        """What people start it with."""
+        return "raft-node cluster" if self.system == "raft-node" else f"raft-chaos lab {self.system}"
 
     def node(self, name: str) -> NodeEntry:
         """Raises ChaosError where there is none of that name."""
@@ -65,7 +76,7 @@ def read(data_dir: Path) -> ClusterFile | None:
     try:
         found = msgspec.json.decode(content, type=ClusterFile)
     except msgspec.MsgspecError as error:
-        raise ChaosError(f"{path} was not written by raft-node ({error}): name another --data-dir.") from None
+        raise ChaosError(f"{path} was not written by raft-node or a lab ({error}): name another --data-dir.") from None
     if found.version != VERSION:
         raise ChaosError(f"{path} has version {found.version}, this raft-chaos knows {VERSION}: use one that fits.")
     return found
@@ -84,14 +95,24 @@ def started(pid: int) -> str | None:
     that has ended and was not yet waited for does not)."""
     if not sys.platform.startswith("linux"):
         return "?" if _exists(pid) else None
-    try:
-        found = _STATE_AND_AFTER.search(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b" (")[2])
-    except OSError:
-        return None
-    fields = found[1].split() if found else []
+    fields = _stat(pid)
     if len(fields) <= _START or fields[_STATE] in (b"Z", b"X"):
         return None
     return fields[_START].decode()
+
+
+def stands_still(entry: NodeEntry) -> bool:
+    """Whether the node's process was told to (SIGSTOP). False where the system does not tell."""
+    return entry.pid is not None and _stat(entry.pid)[:1] == [b"T"] and belongs(entry)
+
+
+def _stat(pid: int) -> list[bytes]:
+    """What follows the command's name in /proc/PID/stat; nothing where there is no such process."""
+    try:
+        found = _STATE_AND_AFTER.search(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b" (")[2])
+    except OSError:
+        return []
+    return found[1].split() if found else []
 
 
 def belongs(entry: NodeEntry) -> bool:

@@ -19,7 +19,8 @@ from chaos.errors import ChaosError, Refused, Usage
 from chaos.targets import local
 from chaos.targets.port import Target
 
-DEFAULT_DATA_DIR = Path("raft-data")
+DEFAULT_DATA_DIR, ETCD_DATA_DIR = Path("raft-data"), Path("etcd-data")
+"""Where `raft-node cluster` and `raft-chaos lab etcd` put theirs, below the current folder."""
 PROBE_SECONDS_MAX = 10.0
 """Unasked, a Kubernetes that does not answer is given up after this."""
 _POD_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
@@ -38,6 +39,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     release: str | None = None
     context: str | None = None
     data_dir: Path | None = None
+    system: Literal["auto", "raft-node", "etcd"] = "auto"
 
     @property
     def kubernetes_flags(self) -> tuple[str, ...]:
@@ -55,6 +57,8 @@ async def open_target(choice: Choice) -> Target:
         case "kubernetes":
             return await _open_kubernetes(choice)
     found_locally, why_not_local = await _try(_open_local, choice)
+    if isinstance(why_not_local, Usage):
+        raise why_not_local
     found_there: Target | None = None
     why_not_there: ChaosError = Refused("There is no kubeconfig.")
     try:
@@ -85,15 +89,37 @@ def _kind(choice: Choice) -> Literal["auto", "local", "kubernetes"]:
         raise Usage(f"--data-dir means a local cluster and {other} one in Kubernetes: give one of the two.")
     if choice.target == "local" and flags:
         raise Usage(f"{flags[0]} means a cluster in Kubernetes and --target local one here: give one of the two.")
+    if choice.system == "etcd" and (flags or choice.target == "kubernetes"):
+        other = flags[0] if flags else "--target kubernetes"
+        raise Usage(f"{other} means a release in Kubernetes, and an etcd is only known locally: give one of the two.")
     if choice.target != "auto":
         return choice.target
-    if choice.data_dir is not None:
+    if choice.data_dir is not None or choice.system == "etcd":
         return "local"
     return "kubernetes" if flags else "auto"
 
 
 async def _open_local(choice: Choice) -> Target:
-    return await local.open_local(choice.data_dir or DEFAULT_DATA_DIR)
+    """The folder that is named, else those that are usual: where one of them holds a cluster that runs, that one."""
+    usual = {"raft-node": (DEFAULT_DATA_DIR,), "etcd": (ETCD_DATA_DIR,), "auto": (DEFAULT_DATA_DIR, ETCD_DATA_DIR)}
+    found: list[Target] = []
+    why: dict[Path, Refused] = {}
+    for folder in (choice.data_dir,) if choice.data_dir is not None else usual[choice.system]:
+        try:
+            found.append(await local.open_local(folder))
+        except Refused as error:
+            why[folder] = error
+    if not found:
+        raise why[min(why, key=lambda folder: not folder.exists())]
+    for other in found[1:]:
+        await other.close()
+    if len(found) > 1:
+        await found[0].close()
+        raise Usage(f"There are two clusters, {found[0].title} and {found[1].title}: say which with --data-dir.")
+    if choice.system not in ("auto", found[0].system.name):
+        await found[0].close()
+        raise Usage(f"{found[0].title} is no {choice.system}: leave --system out, or name another --data-dir.")
+    return found[0]
 
 
 async def _open_kubernetes(choice: Choice) -> Target:

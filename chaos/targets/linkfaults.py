@@ -1,9 +1,9 @@
 """Partitions of a local cluster: the link faults that its nodes have, at both ends of every blocked pair.
 
 A cut link swallows what goes over it, in the node itself: established connections and new ones alike, so there is
-nothing to reset, and a link stays "up" while it carries nothing. Both ends are cut, both ways, so the partition
-outlasts the restart of either. Every cut is given its end when it is made (at most 600 s away): a tool that dies
-leaves nothing for ever.
+nothing to reset, and a link stays "up" while it carries nothing. What is said over it is cut at both ends, so the
+partition outlasts the restart of either. Every cut is given its end when it is made (at most 600 s away): a tool that
+dies leaves nothing for ever.
 
 Why it exists: the same plan as in Kubernetes, where the network has no policies. It must not prove anything by
 itself: `dial` says what the nodes say of their faults, and a fault must besides be seen in the ages of last contact.
@@ -80,6 +80,7 @@ class Nodes(Protocol):
     def nodes(self) -> tuple[str, ...]: ...
     def url(self, node: str) -> str: ...
     def runs(self, node: str) -> bool: ...
+    def stands_still(self, node: str) -> bool: ...
 
 
 class LinkFaults:
@@ -89,13 +90,14 @@ class LinkFaults:
         self._nodes, self._session = nodes, session
 
     async def certainly_active(self) -> Mapping[str, tuple[LinkFault, ...]]:
-        """The faults of every node that runs. Raises Refused where one does not say, so that nobody takes its silence
-        for health."""
+        """The faults of every node that runs and does not stand still. Raises Refused where one does not say, so that
+        nobody takes its silence for health."""
         loop = asyncio.get_running_loop()
         until = loop.time() + ANSWER_SECONDS_MAX
         while True:
             found = await self.active()
-            mute = [node for node, faults in found.items() if faults is None and self._nodes.runs(node)]
+            asked = [node for node in found if self._nodes.runs(node) and not self._nodes.stands_still(node)]
+            mute = [node for node in asked if found[node] is None]
             if not mute:
                 return {node: faults or () for node, faults in found.items()}
             if loop.time() >= until:
@@ -128,8 +130,8 @@ class LinkFaults:
         lasts = _lasts(seconds)
         return [
             f"POST {self._nodes.url(node)}/commands/cut_link "
-            + msgspec.json.encode(_arguments(peer) | {"seconds": lasts}).decode()
-            for node, peer in cut.blocked
+            + msgspec.json.encode(_arguments(peer, direction) | {"seconds": lasts}).decode()
+            for (node, peer), direction in _ends(cut).items()
         ]
 
     async def install(self, cut: Cut, run: str, seconds: float, journal: Journal) -> None:  # noqa: ARG002 - as above
@@ -138,13 +140,16 @@ class LinkFaults:
         Raises Usage where a fault cannot last that long, NotEffective where neither end of a pair could be cut.
         """
         lasts = _lasts(seconds)
-        for node, peer in cut.blocked:
+        ends = _ends(cut)
+        for node, peer in ends:
             journal.will_do(undo_cut(node, peer))
-        pairs = cut.blocked
         answers = await _to_their_end(
-            [self._command(node, "cut_link", _arguments(peer) | {"seconds": lasts}) for node, peer in pairs]
+            [
+                self._command(node, "cut_link", _arguments(peer, direction) | {"seconds": lasts})
+                for (node, peer), direction in ends.items()
+            ]
         )
-        refused = {pair: said for pair, said in zip(pairs, answers, strict=True) if said}
+        refused = {pair: said for pair, said in zip(ends, answers, strict=True) if said}
         for (node, peer), said in refused.items():
             if self._nodes.runs(node) or (peer, node) in refused:
                 raise NotEffective(f"The link of {node} with {peer} could not be cut at {node}: {said}")
@@ -158,7 +163,7 @@ class LinkFaults:
 
     async def remove(self, cut: Cut, run: str, journal: Journal) -> Sequence[str]:  # noqa: ARG002 - as above
         """See `Network`: heals exactly the links that `install` cut. Raises ChaosError naming what still is cut."""
-        left = await self._each(cut.blocked, lambda node, peer: self.heal(node, peer, "both"), journal)
+        left = await self._each(tuple(_ends(cut)), lambda node, peer: self.heal(node, peer, "both"), journal)
         if left:
             raise ChaosError(
                 f"{'; '.join(left)}; every cut ends by itself within {FAULT_SECONDS_MAX:.0f} s, and "
@@ -222,6 +227,17 @@ def _carries(a: str, b: str, at_a: tuple[LinkFault, ...] | None, at_b: tuple[Lin
     if at_a is None or at_b is None:
         return False
     return not any(fault.stops(b, "out") for fault in at_a) and not any(fault.stops(a, "in") for fault in at_b)
+
+
+def _ends(cut: Cut) -> dict[Pair, str]:
+    """By (node, peer), what that end does not let through: a word is stopped where it is said ("out"), and where it is
+    heard ("in")."""
+    blocked = set(cut.blocked)
+    found = sorted({end for a, b in blocked for end in ((a, b), (b, a))})
+    return {
+        (node, peer): "both" if {(node, peer), (peer, node)} <= blocked else "out" if (node, peer) in blocked else "in"
+        for node, peer in found
+    }
 
 
 def _arguments(peer: str, direction: str = "both") -> dict[str, str | float]:

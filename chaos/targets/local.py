@@ -1,4 +1,4 @@
-"""A `raft-node cluster` on this machine, as a `Target`: processes, their supervisor, and the link faults of nodes.
+"""A cluster on this machine, as a `Target`: processes, their supervisor, and the link faults of nodes.
 
 Why it exists: every fault can be tried on a laptop first. A signal goes to a process only after it was seen to be
 that node; nothing is started but through the supervisor. It must not decide when or what to break.
@@ -8,6 +8,7 @@ import asyncio
 import os
 import re
 import signal
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,9 @@ from chaos.model import Place
 from chaos.observe import nodeapi
 from chaos.switch import process
 from chaos.switch.port import Charge, Switch
+from chaos.systems.etcd import Etcd
+from chaos.systems.port import System
+from chaos.systems.raftnode import RAFT_NODE
 from chaos.targets import clusterfile, localdoctor, localmarks, supervisor
 from chaos.targets.clusterfile import ClusterFile
 from chaos.targets.linkfaults import LinkFaults, describe, undo_cut
@@ -32,6 +36,8 @@ END_WAIT_SECONDS = 20.0
 """A killed process is given so long to be gone before it is started again: SIGTERM lets it finish what it does."""
 END_POLL_SECONDS = 0.05
 HTTP_OK = 200
+WAKE = "wake"
+"""The undo step of a pause."""
 _DIGITS = re.compile(r"(\d+)")
 _SIGNALS = {"delete": signal.SIGTERM, "sigkill": signal.SIGKILL}
 
@@ -42,11 +48,11 @@ async def open_local(data_dir: Path) -> "LocalTarget":
     if found is None:
         raise Refused(f"There is no local cluster in {data_dir}: start one with raft-node cluster, or name --data-dir.")
     if found.state != "running" or found.control is None:
-        raise Refused(f"The local cluster in {data_dir} is not running: start it with raft-node cluster.")
+        raise Refused(f"The local cluster in {data_dir} is not running: start it with {found.starter}.")
     if found.supervisor_pid is None or clusterfile.started(found.supervisor_pid) is None:
         raise Refused(
             f"The supervisor of {data_dir} (process {found.supervisor_pid}) is gone, and its nodes with it: "
-            "start the cluster again with raft-node cluster."
+            f"start the cluster again with {found.starter}."
         )
     return LocalTarget(data_dir, found)
 
@@ -58,11 +64,13 @@ class LocalTarget:
     namespace = ""
 
     def __init__(self, data_dir: Path, cluster: ClusterFile) -> None:
-        self.title = f"the local cluster in {_shown(data_dir)}"
+        self.system = _system_of(cluster)
+        what = "" if self.system is RAFT_NODE else f"{self.system.name} "
+        self.title = f"the local {what}cluster in {_shown(data_dir)}"
         self._data_dir, self._opened = data_dir, cluster
         self._names = tuple(sorted((entry.name for entry in cluster.nodes), key=_natural))
         self._session = nodeapi.new_session()
-        self.faults = LinkFaults(self, self._session)
+        self.faults = LinkFaults(_Links(self), self._session)
         self.network: Network = self.faults
         self._lock: int | None = None
         self._ended: dict[str, tuple[str, Journal, UndoStep]] = {}
@@ -77,6 +85,11 @@ class LocalTarget:
         """See `Target`: a node's own address; link faults cut what goes between nodes, never this."""
         return self._opened.node(node).url
 
+    def links_url(self, node: str) -> str:
+        """Where its links are cut and healed: at the node, or at whoever carries what it says."""
+        entry = self._opened.node(node)
+        return entry.links or entry.url
+
     def instance(self, node: str) -> str:
         """Process id and start time as they are now; empty: it does not run."""
         return clusterfile.instance_of(self._now().node(node))
@@ -84,6 +97,10 @@ class LocalTarget:
     def runs(self, node: str) -> bool:
         """Whether its process is there."""
         return bool(self.instance(node))
+
+    def stands_still(self, node: str) -> bool:
+        """Whether its process is there and was told to stand still."""
+        return clusterfile.stands_still(self._now().node(node))
 
     async def places(self) -> Mapping[str, Place]:
         """See `Target`. `ready`: the node itself says so (`/readyz`)."""
@@ -103,8 +120,9 @@ class LocalTarget:
         }
 
     async def policies(self) -> Sequence[str]:
-        """See `Target`: the link faults that are on."""
-        return [describe(node, faults) for node, faults in (await self.faults.active()).items() if faults]
+        """See `Target`: processes that stand still, and the link faults that are on."""
+        still = [f"{node}: its process stands still (SIGSTOP)" for node in self._names if self.stands_still(node)]
+        return still + [describe(node, faults) for node, faults in (await self.faults.active()).items() if faults]
 
     # --- killing and bringing back ------------------------------------------------------------------------------
 
@@ -131,6 +149,35 @@ class LocalTarget:
         entry = self._now().node(node)
         name = _SIGNALS[mode].name
         return f"{name} to process {entry.pid} of {node}, then POST /start/{node} to the supervisor"
+
+    async def pause(self, node: str, journal: Journal) -> str:
+        """See `Target`."""
+        if not sys.platform.startswith("linux"):
+            raise Refused("Whether a process stands still can only be seen on Linux: nothing was done.")
+        entry = self._now().node(node)
+        step = UndoStep(WAKE, {"node": node})
+        journal.will_do(step)
+        try:
+            clusterfile.send(entry, signal.SIGSTOP)
+        except ChaosError:
+            journal.undone(step)
+            raise
+        return f"sent SIGSTOP to process {entry.pid} of {node}"
+
+    def pause_plan(self, node: str) -> str:
+        """See `Target`."""
+        return f"SIGSTOP to process {self._now().node(node).pid} of {node}, and SIGCONT in the end"
+
+    async def paused(self, node: str) -> bool:
+        """See `Target`."""
+        return self.stands_still(node)
+
+    async def resume(self, node: str) -> str:
+        """See `Target`. One that is gone has nothing to go on with."""
+        if not self.runs(node):
+            return f"{node} does not run, so it does not stand still"
+        clusterfile.send(self._now().node(node), signal.SIGCONT)
+        return f"sent SIGCONT to {node}"
 
     async def bring_back(self, node: str) -> None:
         """See `Target`. Waits until the killed process is gone, then has the supervisor start the node; a node that
@@ -166,12 +213,14 @@ class LocalTarget:
             await asyncio.sleep(END_POLL_SECONDS)
 
     async def undo(self, step: UndoStep) -> str:
-        """See `Target`. Knows "heal_link" (node, peer, direction) and "start" (node)."""
+        """See `Target`. Knows "heal_link" (node, peer, direction), WAKE and "start" (node)."""
         node = step.arguments.get("node", "")
         if node not in self._names:
             return f"there is no node {node!r} any more, so there is nothing to undo"
         if step.do == "heal_link":
             return await self.faults.heal(node, step.arguments["peer"], step.arguments.get("direction", "both"))
+        if step.do == WAKE:
+            return await self.resume(node)
         if step.do == "start":
             before = self.instance(node)
             await self._until_it_stays(node)
@@ -180,7 +229,8 @@ class LocalTarget:
         raise ChaosError(f"This raft-chaos cannot undo {step.do!r} on a local cluster: use the one that did it.")
 
     async def leftovers(self) -> Sequence[UndoStep]:
-        """See `Target`: faults of links that are on, and nodes that a run killed and that do not run."""
+        """See `Target`: nodes that stand still, links with faults, and nodes that a run killed and that do not run."""
+        still = [UndoStep(WAKE, {"node": node}) for node in self._names if self.stands_still(node)]
         cuts = {
             (node, fault.peer)
             for node, faults in (await self.faults.certainly_active()).items()
@@ -189,7 +239,7 @@ class LocalTarget:
         }
         killed = localmarks.killed(self._data_dir)
         dead = [UndoStep("start", {"node": node}) for node in self._names if node in killed and not self.runs(node)]
-        return [*(undo_cut(node, peer) for node, peer in sorted(cuts)), *dead]
+        return [*still, *(undo_cut(node, peer) for node, peer in sorted(cuts)), *dead]
 
     # --- one run at a time ---------------------------------------------------------------------------------------
 
@@ -226,7 +276,7 @@ class LocalTarget:
         """See `Target`."""
         now = self._now()
         about_nodes = await asyncio.gather(
-            *(localdoctor.of_node(self._session, self.url(name), name, self.runs(name)) for name in self._names)
+            *(localdoctor.of_node(self._session, self.links_url(name), name, self.runs(name)) for name in self._names)
         )
         return [await localdoctor.of_supervisor(now), localdoctor.of_disk(self._data_dir), *about_nodes]
 
@@ -246,6 +296,21 @@ class LocalTarget:
                 return answer.status == HTTP_OK
         except nodeapi.UNREACHABLE:
             return False
+
+
+class _Links:
+    """The nodes, asked where their links are cut."""
+
+    def __init__(self, target: LocalTarget) -> None:
+        self.nodes, self.url, self.runs = target.nodes, target.links_url, target.runs
+        self.stands_still = target.stands_still
+
+
+def _system_of(cluster: ClusterFile) -> System:
+    if cluster.system == "raft-node":
+        return RAFT_NODE
+    logs = {entry.name: Path(entry.log_file) for entry in cluster.nodes}
+    return Etcd(logs, {entry.name: entry.links for entry in cluster.nodes})
 
 
 def _natural(name: str) -> tuple[str | int, ...]:

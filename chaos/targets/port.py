@@ -9,11 +9,12 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from chaos import links
 from chaos.model import Place
 from chaos.switch.port import Charge, Switch
+from chaos.systems.port import System
 
-Pair = tuple[str, str]
-"""(from, to): an ordered pair of nodes."""
+Pair = links.Pair
 
 KillMode = Literal["delete", "sigkill"]
 """delete: ask it to leave (SIGTERM; in Kubernetes delete the pod). sigkill: SIGKILL to the node's process, in place."""
@@ -37,24 +38,30 @@ class Journal(Protocol):
 
 
 class Cut(msgspec.Struct, frozen=True):
-    """A partition: nobody in one group may talk to anybody in another. The first group holds the leader."""
+    """Who may not reach whom: of `nodes`, every ordered pair of `blocked`, sorted. `title`: for people. `groups`: where
+    the cut is one between groups; the first holds the leader."""
 
-    groups: tuple[tuple[str, ...], ...]
+    nodes: tuple[str, ...]
+    blocked: tuple[Pair, ...]
+    title: str
+    groups: tuple[tuple[str, ...], ...] = ()
 
-    @property
-    def blocked(self) -> tuple[Pair, ...]:
-        """Every ordered pair that must not be able to talk, sorted."""
-        group_of = {name: number for number, group in enumerate(self.groups) for name in group}
-        return tuple(
-            (a, b) for a in sorted(group_of) for b in sorted(group_of) if a != b and group_of[a] != group_of[b]
-        )
+    @classmethod
+    def between(cls, groups: tuple[tuple[str, ...], ...]) -> "Cut":
+        """Nobody in one group may talk to anybody in another."""
+        nodes = tuple(name for group in groups for name in group)
+        return cls(nodes, links.between(groups), " | ".join(" ".join(group) for group in groups), groups)
 
     @property
     def allowed(self) -> tuple[Pair, ...]:
         """Every other ordered pair, sorted."""
-        names = sorted(name for group in self.groups for name in group)
-        blocked = set(self.blocked)
+        names, blocked = sorted(self.nodes), set(self.blocked)
         return tuple((a, b) for a in names for b in names if a != b and (a, b) not in blocked)
+
+    @property
+    def apart(self) -> tuple[Pair, ...]:
+        """Every two nodes with a blocked pair between them, once, sorted."""
+        return tuple(sorted({(min(pair), max(pair)) for pair in self.blocked}))
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -92,6 +99,8 @@ class Target(Protocol):
     """For people: "release raft in namespace default (context kind-raft)", "the local cluster in ./raft-data"."""
     namespace: str
     """Empty for a local one."""
+    system: System
+    """What its nodes are."""
 
     @property
     def network(self) -> Network:
@@ -116,6 +125,19 @@ class Target(Protocol):
 
     def kill_plan(self, node: str, mode: KillMode) -> str:
         """What `kill` would do, exactly (`--dry-run`)."""
+
+    async def pause(self, node: str, journal: Journal) -> str:
+        """Have the node's process stand still (SIGSTOP); what was done, as a sentence."""
+
+    def pause_plan(self, node: str) -> str:
+        """What `pause` would do, exactly (`--dry-run`)."""
+
+    async def paused(self, node: str) -> bool:
+        """Whether the node's process stands still now. Where nothing else wakes it when this tool is gone (Kubernetes),
+        it goes on by itself unless this is asked again and again."""
+
+    async def resume(self, node: str) -> str:
+        """Have it go on (SIGCONT), harmless where it runs; what was done, as a sentence."""
 
     async def bring_back(self, node: str) -> None:
         """Have a killed node started, where nobody else does it (locally the supervisor is asked)."""

@@ -13,7 +13,8 @@ import aiohttp
 import msgspec
 
 from chaos.clock import Clock
-from chaos.observe.nodeapi import Reply, get_value, put_value
+from chaos.observe.nodeapi import Reply
+from chaos.systems.port import System
 from chaos.workload.history import Op
 
 REQUEST_TIMEOUT_SECONDS = 1.0
@@ -35,9 +36,15 @@ class Client:
     """Asks until `run` is cancelled or `stop` was called; `keep` takes each `Op` when it is done."""
 
     def __init__(
-        self, who: Pinned, session: aiohttp.ClientSession, clock: Clock, rng: Random, keep: Callable[[Op], None]
+        self,
+        who: Pinned,
+        system: System,
+        session: aiohttp.ClientSession,
+        clock: Clock,
+        rng: Random,
+        keep: Callable[[Op], None],
     ) -> None:
-        self.who = who
+        self.who, self._system = who, system
         self._session, self._clock, self._rng, self._keep = session, clock, rng, keep
         self._number = 0
         self._stopping = asyncio.Event()
@@ -76,9 +83,9 @@ class Client:
         reply = Reply("unknown" if kind == "write" else "fail", 0, "the run ended before the answer")
         try:
             if value is None:
-                reply = await get_value(self._session, self.who.url, key, REQUEST_TIMEOUT_SECONDS)
+                reply = await self._system.read(self._session, self.who.url, key, REQUEST_TIMEOUT_SECONDS)
             else:
-                reply = await put_value(self._session, self.who.url, key, value, REQUEST_TIMEOUT_SECONDS)
+                reply = await self._system.write(self._session, self.who.url, key, value, REQUEST_TIMEOUT_SECONDS)
         except Exception as error:  # a client that dies would leave a silence that looks like the cluster's
             reply = Reply(reply.outcome, 0, f"this client failed: {type(error).__name__}: {error}"[:FAILURE_CHARACTERS])
         finally:

@@ -45,7 +45,9 @@ class ApplicantStatus(msgspec.Struct, frozen=True):
 
 
 class CoreStatus(msgspec.Struct, frozen=True):
-    """One server's view. Indexes count entries from 1; sizes are bytes; durations microseconds."""
+    """One server's view. Indexes count entries from 1; sizes are bytes; durations microseconds. `term`: the newest that
+    is on the disk, as whoever has seen it must not see the server go back behind it; `vote` and `leader` are that
+    term's, and empty while a newer one is being written."""
 
     name: str
     incarnation: str
@@ -99,14 +101,16 @@ def status_of(state: State, now: int) -> CoreStatus:
     outside = state.born and state.birth_token is None and state.self_member is None
     removed = state.left_out or (outside and state.log.has_named(state.me))
     log = state.log
+    term = min(state.term, state.disk.durable_term)
+    in_it = term == state.term
     return CoreStatus(
         name=state.identity.name,
         incarnation=state.identity.incarnation,
         cluster_id="" if state.birth_token is not None else state.cluster_id,  # shown once it is durable
         role=state.role,
-        term=state.term,
-        vote=voted_for(state.vote),
-        leader=state.leader,
+        term=term,
+        vote=voted_for(state.vote) if in_it else "",
+        leader=state.leader if in_it else "",
         commit=state.commit,
         applied=state.applied,
         durable=state.disk.durable,

@@ -3,14 +3,15 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, cast
 
 import aiohttp
 from aiohttp import web
 
 from chaos.faults.port import Scene
-from chaos.model import View
+from chaos.model import FaultSpan, View
+from chaos.systems.raftnode import RAFT_NODE
 from chaos.targets.port import Target, UndoStep
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -18,6 +19,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 class Addresses:
     """The part of a target that clients and observers use."""
+
+    system = RAFT_NODE
 
     def __init__(self, urls: dict[str, str]) -> None:
         self._urls = urls
@@ -87,7 +90,7 @@ class _Near(Scene):
         return cast(View | None, cast(Any, self.target).now.get(node))
 
 
-def scene_of(cluster: Any, duration_s: float = 1.0) -> Scene:
+def scene_of(cluster: Any, duration_s: float = 1.0, spans: Sequence[FaultSpan] = ()) -> Scene:
     """A fault's surroundings where `cluster` is target and samples at once; asked itself, a node says `cluster.now`."""
     return _Near(
         run="r",
@@ -100,4 +103,5 @@ def scene_of(cluster: Any, duration_s: float = 1.0) -> Scene:
         say=print,
         duration_s=duration_s,
         limit_s=1.0,
+        spans=spans,
     )

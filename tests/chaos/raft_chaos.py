@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from chaos.cli import breaking, main
+from chaos.cli import attempt, main
 from chaos.run import Options, recording
 from tests.chaos.local_cluster import LocalCluster
 from tests.supervisor.conftest import eventually
@@ -22,7 +22,7 @@ from tests.supervisor.conftest import eventually
 
 def shorten(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs in this process record a little less before and after the fault."""
-    monkeypatch.setattr(breaking, "Options", functools.partial(Options, baseline_s=1.0, after_s=0.3))
+    monkeypatch.setattr(attempt, "Options", functools.partial(Options, baseline_s=1.0, after_s=0.3))
     monkeypatch.setattr(recording, "WARM_UP_SECONDS", 0.3)
 
 

@@ -13,6 +13,7 @@ from chaos.model import FaultSpan
 from chaos.run import Options, RunResult, order, run
 from chaos.situation import Situation
 from chaos.switch.port import Charge, NoSwitch, Switch
+from chaos.systems.raftnode import RAFT_NODE
 from chaos.targets.port import Target, UndoStep
 from tests.chaos.evidence import good
 from tests.chaos.situations import healthy
@@ -25,6 +26,7 @@ class Cluster:
 
     kind, namespace, title = "local", "", "the cluster"
     nodes = ("n1", "n2", "n3")
+    system = RAFT_NODE
 
     def __init__(self) -> None:
         self.left: list[UndoStep] = []
@@ -109,6 +111,7 @@ class Recording:
         self.notes: list[str] = []
         self.sampler = self.workload = self.pauses = self
         self.full = ""
+        self.on_disk: frozenset[str] = frozenset()
 
     def seconds_since(self, _: int) -> float:
         return 0.0
@@ -131,6 +134,8 @@ class Recording:
     async def finish(self, _: Situation) -> None: ...
 
     async def stop(self) -> None: ...
+
+    def keep(self, *_: object) -> None: ...
 
     def evidence(self, *_: object) -> Evidence:
         return good()

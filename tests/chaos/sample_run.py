@@ -8,9 +8,9 @@ from typing import Literal
 
 from chaos.anatomy import Failover, Moment
 from chaos.checks.verdict import Evidence, Verdict
+from chaos.evidence.record import RunRecord
 from chaos.model import Event, FaultSpan, LogLine, Lost, View
 from chaos.report import figures
-from chaos.report.record import RunRecord
 from chaos.workload.history import Op
 
 S = 1_000_000

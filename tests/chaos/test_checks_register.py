@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chaos.checks.register import READS_MIN, acknowledged_writes_survive, contradictions, no_stale_read
+from chaos.checks.register import READS_MIN, contradictions, no_stale_read
+from chaos.checks.survival import acknowledged_writes_survive
 from chaos.workload.history import Op
 from tests.chaos.evidence import good, read, write
 
@@ -80,9 +81,12 @@ def test_reads_that_failed_and_reads_before_the_fault_say_nothing() -> None:
 
 
 def survives(final: int, *ops: Op, versions: int | None = None) -> str:
-    good_writes = sum(op.kind == "write" and op.outcome == "ok" for op in ops)
-    counted = {KEY: good_writes if versions is None else versions}
-    return acknowledged_writes_survive(good(ops, final={KEY: final}, final_versions=counted)).outcome
+    """The outcome where every acknowledged write was read again. `versions`: as many as happened, if not given."""
+    there = [op for op in ops if op.outcome == "ok" or (op.outcome == "unknown" and op.value == final)]
+    counted = {KEY: len(there) if versions is None else versions}
+    named = [revised(op, 10 + (op.value or 0)) if op.outcome == "ok" else op for op in ops]
+    past = {KEY: tuple((op.revision, op.revision, op.value or 0) for op in named if op.outcome == "ok")}
+    return acknowledged_writes_survive(good(named, final={KEY: final}, final_versions=counted, past=past)).outcome
 
 
 def test_an_acknowledged_write_that_is_gone_at_the_end_is_named() -> None:
@@ -133,11 +137,39 @@ def revised(op: Op, revision: int) -> Op:
     return msgspec.structs.replace(op, revision=revision)
 
 
+def test_a_loss_that_an_unknown_write_may_mask_is_unknown_where_the_past_cannot_be_read() -> None:
+    ops = revised(write(1, 0, 1), 11), write(2, 2, 3, "unknown"), revised(write(3, 4, 5), 13)
+    counted = {"final": {KEY: 3}, "final_versions": {KEY: 2}}
+    verdict = acknowledged_writes_survive(good(ops, **counted))
+    assert verdict.outcome == "unknown"
+    assert verdict.sentence == (
+        "Whether acknowledged writes survived is unknown: 2 acknowledged writes of w1 could not be read again at their "
+        "revisions, and up to 1 of unknown outcome may stand in for lost ones."
+    )
+    half = acknowledged_writes_survive(good(ops, **counted, past={KEY: ((11, 11, 1),)}))
+    assert "1 acknowledged writes of w1 could not be read again" in half.sentence
+    for certain in ({KEY: ((11, 11, 1), (13, 13, 3))}, {}):
+        all_happened = counted if certain else counted | {"final_versions": {KEY: 3}}
+        assert acknowledged_writes_survive(good(ops, **all_happened, past=certain)).outcome == "pass"
+
+
+def test_an_unknown_write_that_was_read_does_not_make_up_for_a_lost_one() -> None:
+    ops = write(1, 0, 1, via="n3"), write(2, 2, 3, "unknown"), read(2, 3, 4), write(3, 4, 5)
+    lost = acknowledged_writes_survive(good(ops, final={KEY: 3}, final_versions={KEY: 2}))
+    assert lost.outcome == "fail"
+    assert lost.sentence == (
+        "w1 was written 2 times, although n1, n3 acknowledged 2 writes of it, and 1 of unknown outcome was read: "
+        "1 of them is lost."
+    )
+    last = acknowledged_writes_survive(good(ops[:2], final={KEY: 2}, final_versions={KEY: 1}))
+    assert last.outcome == "fail", "who reads it in the end reads it too"
+    assert acknowledged_writes_survive(good(ops, final={KEY: 3}, final_versions={KEY: 3})).outcome == "pass"
+
+
 def test_an_unknown_write_that_took_effect_does_not_stand_in_for_a_lost_one() -> None:
     lost = revised(write(1, 0, 1, via="n2"), 11)
     ops = lost, write(2, 2, 3, "unknown"), revised(write(3, 4, 5), 13)
     counted = {"final": {KEY: 3}, "final_versions": {KEY: 2}}
-    assert acknowledged_writes_survive(good(ops, **counted)).outcome == "pass"
     verdict = acknowledged_writes_survive(good(ops, **counted, past={KEY: ((11, 0, 0), (13, 13, 3))}))
     assert verdict.outcome == "fail"
     assert verdict.sentence == (

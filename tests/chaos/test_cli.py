@@ -149,7 +149,7 @@ def test_an_error_that_nobody_foresaw_is_a_sentence_and_70(
     def broken(*_: object) -> int:
         raise RuntimeError("the sky fell")
 
-    monkeypatch.setattr(breaking, "_break", broken)
+    monkeypatch.setattr(breaking, "attempt", broken)
     assert main(["partition", "-o", "json"]) == TOOL_FAILED
     said = capsys.readouterr()
     assert json.loads(said.out)["exit_code"] == TOOL_FAILED

@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 from chaos.errors import TOOL_FAILED, ChaosError, Refused, Usage
+from chaos.systems.etcd import Etcd
+from chaos.systems.port import System
+from chaos.systems.raftnode import RAFT_NODE
 from chaos.targets import find, local
 from chaos.targets.find import Choice
 
@@ -23,6 +26,7 @@ async def open_target(choice: Choice) -> object:
 class Opened:
     def __init__(self, title: str) -> None:
         self.title, self.closed = title, False
+        self.system: System = RAFT_NODE
 
     async def close(self) -> None:
         self.closed = True
@@ -34,9 +38,12 @@ class World:
     def __init__(self) -> None:
         self.local: Opened | ChaosError = Opened("the local cluster in ./raft-data")
         self.kubernetes: Opened | ChaosError = Opened("release raft in namespace default (context kind)")
+        self.lab: Opened | ChaosError = Refused("There is no local cluster in etcd-data.")
         self.asked: list[Any] = []
 
     async def open_local(self, data_dir: Path) -> Opened:
+        if data_dir == find.ETCD_DATA_DIR:
+            return self._given(self.lab)
         self.asked.append(data_dir)
         return self._given(self.local)
 
@@ -75,6 +82,27 @@ async def test_two_clusters_are_told_apart_by_the_user_alone(world: World) -> No
     assert world.kubernetes.closed
     assert await open_target(Choice(target="local")) is world.local
     assert await open_target(Choice(target="kubernetes")) is world.kubernetes
+
+
+async def test_a_lab_is_found_where_nothing_else_runs(world: World) -> None:
+    world.lab = Opened("the local etcd cluster in ./etcd-data")
+    world.kubernetes = Refused("No release in context kind.")
+    with pytest.raises(Usage, match=r"two clusters, .* ./raft-data and .* ./etcd-data: say which with --data-dir"):
+        await open_target(Choice())
+    assert world.lab.closed
+    world.local = Refused("There is no local cluster in raft-data.")
+    assert await open_target(Choice()) is world.lab
+
+
+async def test_a_system_that_is_named_is_the_one_that_is_broken(world: World) -> None:
+    world.lab = Opened("the local etcd cluster in ./etcd-data")
+    world.lab.system = Etcd({}, {})
+    assert await open_target(Choice(system="etcd")) is world.lab
+    assert await open_target(Choice(system="raft-node", target="local")) is world.local
+    with pytest.raises(Usage, match=r"\./raft-data is no etcd"):
+        await open_target(Choice(system="etcd", data_dir=Path("raft-data")))
+    with pytest.raises(Usage, match="an etcd is only known locally"):
+        await open_target(Choice(system="etcd", namespace="ops"))
 
 
 async def test_the_only_one_there_is_found(world: World) -> None:

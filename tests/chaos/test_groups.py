@@ -42,19 +42,19 @@ def test_an_unknown_node_is_usage_and_the_voters_are_named() -> None:
 
 
 def test_what_is_foretold_depends_on_where_the_leader_is() -> None:
-    minority = " ".join(foretell.of_a_cut(healthy(), Cut((("n1", "n2"), ("n3", "n4", "n5")))))
+    minority = " ".join(foretell.of_a_cut(healthy(), Cut.between((("n1", "n2"), ("n3", "n4", "n5")))))
     assert "n1 cannot reach a majority: it steps down" in minority
     assert "one of n3, n4, n5 is elected in a term above 5" in minority
-    majority = " ".join(foretell.of_a_cut(healthy(), Cut((("n1", "n2", "n3"), ("n4", "n5")))))
+    majority = " ".join(foretell.of_a_cut(healthy(), Cut.between((("n1", "n2", "n3"), ("n4", "n5")))))
     assert "n1 goes on leading term 5" in majority
     assert "written through n4, n5 is acknowledged" in majority
-    nobody = foretell.of_a_cut(healthy(), Cut((("n1", "n2"), ("n3", "n4"), ("n5",))))
+    nobody = foretell.of_a_cut(healthy(), Cut.between((("n1", "n2"), ("n3", "n4"), ("n5",))))
     assert len(nobody) == 1
     assert "nobody can commit" in nobody[0]
 
 
 def test_what_differs_from_the_prediction_is_said() -> None:
-    before, cut = healthy(3), Cut((("n1",), ("n2", "n3")))
+    before, cut = healthy(3), Cut.between((("n1",), ("n2", "n3")))
     good = {"n1": view("n1", "follower", leader="", voters=3)}
     assert all(line.startswith("as predicted") for line in foretell.seen_at_the_end(before, cut, good))
     still = {"n1": view("n1", "leader", leader="n1", voters=3)}
@@ -63,7 +63,7 @@ def test_what_differs_from_the_prediction_is_said() -> None:
     assert "n1 (term 9) raised its term" in foretell.seen_at_the_end(before, cut, raised)[1]
 
 
-CUT = Cut((("n1",), ("n2", "n3")))
+CUT = Cut.between((("n1",), ("n2", "n3")))
 S = 1_000_000
 
 
@@ -94,8 +94,21 @@ def test_silence_over_the_cut_proves_it_and_one_word_at_either_end_disproves_it(
 
 
 def test_a_follower_that_can_talk_to_its_leader_and_does_not_is_found() -> None:
-    groups, nodes = CUT.groups, ("n1", "n2", "n3")
+    nodes = ("n1", "n2", "n3")
     fine = {"n1": {}, "n2": {"n3": 0.05}, "n3": {"n2": 0.05}}
-    assert proof.silent_within(groups, seen_at(10.0, fine), nodes) == []
+    assert proof.silent_within(CUT, seen_at(10.0, fine), nodes) == []
     mute = {"n1": {}, "n2": {"n3": 5.0}, "n3": {"n2": 0.05}}
-    assert proof.silent_within(groups, seen_at(10.0, mute), nodes) == [("n2", "n3")]
+    assert proof.silent_within(CUT, seen_at(10.0, mute), nodes) == [("n2", "n3")]
+
+
+def test_over_a_one_way_cut_only_who_is_blocked_must_be_silent() -> None:
+    """n2 leads; what it says does not reach n1, and what n1 says reaches it."""
+    one_way = Cut(("n1", "n2", "n3"), (("n2", "n1"),), "one way")
+    allowed = {"n1": {"n2": 3.0, "n3": 0.05}, "n2": {"n1": 0.05, "n3": 0.05}, "n3": {"n1": 0.05, "n2": 0.05}}
+    views = seen_at(10.0, allowed)
+    assert proof.is_quiet(one_way, views, since_us=8 * S)
+    assert proof.silent_within(one_way, views, one_way.nodes) == []
+    assert proof.silent_within(one_way, views, one_way.nodes, healed=True) == [("n1", "n2")]
+    leaks = {**allowed, "n1": {"n2": 0.05, "n3": 0.05}}
+    assert proof.heard_over(one_way, seen_at(10.0, leaks), since_us=8 * S) == [("n1", "n2")]
+    assert not proof.is_quiet(one_way, seen_at(10.0, leaks), since_us=8 * S)

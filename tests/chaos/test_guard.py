@@ -23,7 +23,7 @@ TARGET: Target = Nothing()  # type: ignore[assignment]
 
 
 def plan(*together: tuple[str, ...], title: str = "kill the leader n1") -> Plan:
-    return Plan(title=title, acts=(), predictions=(), together=together, cut=Cut(together))
+    return Plan(title=title, acts=(), predictions=(), together=together, cut=Cut.between(together))
 
 
 def test_a_whole_cluster_is_healthy() -> None:

@@ -9,9 +9,9 @@ from chaos.clock import Clock
 from chaos.errors import NotEffective, Refused
 from chaos.faults import aim, kill_leader
 from chaos.faults.kill_leader import KillLeader
-from chaos.model import Place, View
+from chaos.model import FaultSpan, Place, View
 from tests.chaos.doubles import scene_of
-from tests.chaos.situations import healthy
+from tests.chaos.situations import healthy, view
 
 NODES = ("n1", "n2", "n3")
 
@@ -91,3 +91,31 @@ async def test_a_pod_that_was_told_to_leave_is_not_back_because_it_still_answers
         cluster.now["n1"] = msgspec.structs.replace(cluster.now["n1"], boot="another")
         await fault.prove_healed(scene)
     assert fault.span.healed_us is not None
+
+
+async def test_inside_a_cut_its_victim_is_neither_aimed_at_nor_missed() -> None:
+    """n1 was cut off and still takes itself for the leader; the others follow n2 in a later term."""
+    others = ("n2", "n3", "n4", "n5")
+    after = {name: view(name, "leader" if name == "n2" else "follower", 6, "n2") for name in others}
+    cluster = Cluster({**after, "n1": view("n1", "leader", 5, "n1")})
+    cluster.nodes = ("n1", *others)  # type: ignore[assignment]
+    cluster.at = {name: Place(name=name, where="w", instance=f"{name}/0", ready=True) for name in cluster.nodes}
+    cut = FaultSpan(kind="partition", title="cut", effect="cut", groups=(("n1",), others), injected_us=1)
+    fault = KillLeader("sigkill")
+    await fault.inject(scene_of(cluster, spans=(cut,)))
+    assert (cluster.killed, fault.span.acted_on) == (["n2"], ("n2", 6))
+    cut.healed_us = 2
+    with pytest.raises(Refused, match=r"n1 follows n1 \(term 5\), not n2 \(term 6\)"):
+        await KillLeader("sigkill").inject(scene_of(cluster, spans=(cut,)))
+    alone = {name: view(name, "leader" if name == "n1" else "follower", 5, "n1") for name in cluster.nodes}
+    cut.healed_us, cluster.now = None, dict(alone)
+    with pytest.raises(NotEffective, match="Nobody kept the lead"):
+        await KillLeader("sigkill").inject(scene_of(cluster, spans=(cut,)))
+
+
+async def test_a_leader_that_is_asked_to_leave_shows_a_hand_over_and_the_run_says_so() -> None:
+    for mode, said in (("delete", True), ("sigkill", False)):
+        fault = KillLeader(mode)  # type: ignore[arg-type]
+        cluster = Cluster(healthy(3).views)
+        await fault.inject(scene_of(cluster))
+        assert any("--mode sigkill" in fact and "hand-over" in fact for fact in fault.span.facts) is said

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from chaos import healing, journal
+from chaos import healing, journal, links
 from chaos.errors import ChaosError
+from chaos.evidence.folder import UNDO_FILE
 from chaos.journal import Header, UndoJournal
-from chaos.report.folder import UNDO_FILE
 from chaos.targets.kubernetes.shape import ORIGINAL, RUN_LABEL
 from chaos.targets.kubernetes.target import KubernetesTarget, open_kubernetes
 from chaos.targets.port import Cut, UndoStep
@@ -23,7 +23,7 @@ from tests.chaos.test_kubernetes_way_in import stateful_set
 POLICIES = "/apis/networking.k8s.io/v1/namespaces/home/networkpolicies"
 PEERS = f"{POLICIES}/raft-peers"
 OURS = f"{POLICIES}/raft-chaos-r1-g0"
-ISOLATED = Cut((("raft-0",), ("raft-1", "raft-2")))
+ISOLATED = Cut.between((("raft-0",), ("raft-1", "raft-2")))
 LEFT_OUT = {"key": "statefulset.kubernetes.io/pod-name", "operator": "NotIn", "values": ["raft-0"]}
 NEWER = {**LABELS, "tier": "new"}
 
@@ -77,6 +77,27 @@ async def test_a_partition_is_written_down_and_leaves_no_trace(server: FakeApiSe
     assert selector(server) == before
     assert OURS not in server.objects
     assert unmarked(server)
+
+
+NODES = ("raft-0", "raft-1", "raft-2")
+BRIDGE = Cut(NODES, links.between((("raft-0",), ("raft-1",))), "raft-2 talks to both")
+ONE_WAY = Cut(NODES, links.one_way(("raft-0",), ("raft-1",)), "one way")
+
+
+@pytest.mark.parametrize(("cut", "policies", "types"), [(BRIDGE, 2, ["Ingress", "Egress"]), (ONE_WAY, 1, ["Egress"])])
+async def test_other_cuts_than_between_groups_leave_no_trace_either(
+    server: FakeApiServer, target: KubernetesTarget, cut: Cut, policies: int, types: list[str]
+) -> None:
+    """Who only must not dial is not closed to those who dial it, where nothing closed it before."""
+    for path in [path for path in server.objects if path.startswith(POLICIES)]:
+        del server.objects[path]
+    before, notes = dict(server.objects), Notes()
+    assert await target.network.objections(cut) == []
+    await target.network.install(cut, "r1", 30, notes)
+    made = [one for path, one in server.objects.items() if path.startswith(POLICIES)]
+    assert [sorted(one["spec"]["policyTypes"]) for one in made] == [sorted(types)] * policies
+    assert await target.network.remove(cut, "r1", notes) == []
+    assert (notes.open, server.objects) == ([], before)
 
 
 async def test_every_act_is_written_down_before_it_is_done_and_what_cannot_be_is_not_done(

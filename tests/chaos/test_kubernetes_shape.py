@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from chaos import links
 from chaos.targets.kubernetes.admits import End, Space, admitted
 from chaos.targets.kubernetes.inforce import foreign_policies, policy_lines
 from chaos.targets.kubernetes.release import Release
@@ -15,7 +16,7 @@ from chaos.targets.kubernetes.shape import (
     culprits,
     narrowing_patch,
     partition_of,
-    restricted_sides,
+    sides_of,
     widening_patch,
 )
 from chaos.targets.port import Cut
@@ -24,10 +25,13 @@ from tests.chaos.fake_apiserver import merge_patched
 NODES = ("raft-0", "raft-1", "raft-2", "raft-3", "raft-4")
 LABELS = {"app.kubernetes.io/name": "raft", "app.kubernetes.io/instance": "raft", "app.kubernetes.io/component": "node"}
 HERE = Space("home", {"kubernetes.io/metadata.name": "home"})
-ISOLATED = Cut((("raft-0",), ("raft-1", "raft-2", "raft-3", "raft-4")))
-LEADER_IN_MAJORITY = Cut((("raft-0", "raft-1", "raft-2"), ("raft-3", "raft-4")))
-THREE_WAYS = Cut((("raft-0",), ("raft-1", "raft-2"), ("raft-3", "raft-4")))
-CUTS = [ISOLATED, LEADER_IN_MAJORITY, THREE_WAYS]
+ISOLATED = Cut.between((("raft-0",), ("raft-1", "raft-2", "raft-3", "raft-4")))
+LEADER_IN_MAJORITY = Cut.between((("raft-0", "raft-1", "raft-2"), ("raft-3", "raft-4")))
+THREE_WAYS = Cut.between((("raft-0",), ("raft-1", "raft-2"), ("raft-3", "raft-4")))
+ONE_WAY = Cut(NODES, links.one_way(("raft-0",), ("raft-1", "raft-2")), "one way")
+BRIDGE = Cut(NODES, links.between((("raft-0", "raft-1"), ("raft-3", "raft-4"))), "bridge")
+RING = Cut(NODES, links.ring(NODES), "ring")
+CUTS = [ISOLATED, LEADER_IN_MAJORITY, THREE_WAYS, ONE_WAY, BRIDGE, RING]
 PEER, CLIENT = 9001, 8001
 
 RELEASE = Release(
@@ -125,9 +129,9 @@ def test_without_the_ranges_of_pods_no_block_lets_the_blocked_in_again() -> None
 
 
 def test_the_largest_side_is_left_alone() -> None:
-    assert restricted_sides(ISOLATED) == (("raft-0",),)
-    assert restricted_sides(LEADER_IN_MAJORITY) == (("raft-3", "raft-4"),)
-    assert restricted_sides(THREE_WAYS) == (("raft-0",), ("raft-1", "raft-2"))
+    assert [side.pods for side in sides_of(ISOLATED)] == [("raft-0",)]
+    assert [side.pods for side in sides_of(LEADER_IN_MAJORITY)] == [("raft-3", "raft-4")]
+    assert [side.pods for side in sides_of(THREE_WAYS)] == [("raft-0",), ("raft-1", "raft-2")]
 
 
 def test_both_directions_are_denied_in_one_policy_a_side_and_it_is_labelled() -> None:

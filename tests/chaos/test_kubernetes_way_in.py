@@ -17,8 +17,8 @@ from aiohttp import web
 
 from chaos import healing
 from chaos.errors import ChaosError, Refused, Usage
+from chaos.evidence.folder import UNDO_FILE
 from chaos.journal import Header, UndoJournal
-from chaos.report.folder import UNDO_FILE
 from chaos.targets.kubernetes import account as account_module
 from chaos.targets.kubernetes import api as api_module
 from chaos.targets.kubernetes import dial, lease

@@ -14,11 +14,13 @@ import pytest
 
 from chaos.checks.judge import judge
 from chaos.checks.verdict import Verdict
-from chaos.faults.groups import Isolate, Shape, Split
+from chaos.evidence.loading import load_run
+from chaos.faults.groups import Isolate, Split
 from chaos.faults.kill_leader import KillLeader
 from chaos.faults.partition import Partition
+from chaos.faults.pause import PauseNode
 from chaos.faults.port import Fault
-from chaos.report.folder import load_run
+from chaos.faults.shapes import OneWay, Shape
 from chaos.run.order import Options, RunResult, run
 from chaos.targets.local import open_local
 from tests.chaos.local_cluster import local_cluster
@@ -109,6 +111,15 @@ async def test_honest_nodes_pass(tmp_path: Path, fault: Callable[[], Fault]) -> 
             marks=SLOWEST,
         ),
         pytest.param(
+            "masks_losses",
+            kill,
+            "acknowledged-writes-survive",
+            r"w\d was written \d+ times, although n\d acknowledged \d+ writes of it, and \d+ of unknown outcome "
+            r"(was|were) read: \d+ of them",
+            id="masks-a-loss-by-an-unknown-write",
+            marks=SLOWEST,
+        ),
+        pytest.param(
             "forgets_entries",
             kill,
             "commit-never-goes-back",
@@ -139,6 +150,22 @@ async def test_honest_nodes_pass(tmp_path: Path, fault: Callable[[], Fault]) -> 
             r"n\d, cut off without a majority \(n\d\), answered a read of w\d at [\d.]+ s to r\d",
             id="reads-in-a-minority",
             marks=SLOWEST,
+        ),
+        pytest.param(
+            "commits_alone",
+            cut(OneWay(("others",), ("leader",))),
+            "minority-acknowledges-nothing",
+            r"n\d, cut off without a majority \(n\d\), acknowledged w\d = \d+ at [\d.]+ s to w\d",
+            id="acknowledges-and-hears-nobody",
+            marks=pytest.mark.longest,
+        ),
+        pytest.param(
+            "stale_reads",
+            lambda: PauseNode("leader", random.Random(1), FAULT_SECONDS),
+            "no-stale-read",
+            r"(r\d|final) read w\d = \d+ via n\d, sent at [\d.]+ s, although \d+ had been (acknowledged|read) via n\d",
+            id="reads-without-asking-when-it-wakes",
+            marks=pytest.mark.longest,
         ),
         pytest.param(
             "denies_writes",

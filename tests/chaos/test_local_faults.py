@@ -30,6 +30,9 @@ class Nodes:
     def runs(self, node: str) -> bool:
         return node in self.running
 
+    def stands_still(self, node: str) -> bool:
+        return False
+
 
 @pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
@@ -51,12 +54,48 @@ async def test_a_cut_that_is_under_way_when_the_run_is_ended_is_made_before_the_
 
     async with answering(slow) as url:
         network = LinkFaults(Nodes(url), session)
-        installing = asyncio.ensure_future(network.install(Cut((("n1",), ("n2",))), "r1", 5.0, cast(Journal, Notes())))
+        installing = asyncio.ensure_future(
+            network.install(Cut.between((("n1",), ("n2",))), "r1", 5.0, cast(Journal, Notes()))
+        )
         await arrived.wait()
         installing.cancel()
         await asyncio.wait((installing,))
         assert installing.cancelled()
         assert sorted(happened) == ["/n1/commands/cut_link", "/n2/commands/cut_link"]
+
+
+async def test_a_one_way_cut_stops_what_is_said_where_it_is_said_and_where_it_is_heard(
+    session: aiohttp.ClientSession,
+) -> None:
+    told: list[tuple[str, str, str]] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        order = await request.json()
+        told.append((request.path, order["peer"], order["direction"]))
+        return web.json_response({})
+
+    cut, notes = Cut(("n1", "n2"), (("n1", "n2"),), "one way"), Notes()
+    async with answering(answer) as url:
+        network = LinkFaults(Nodes(url), session)
+        await network.install(cut, "r1", 5.0, cast(Journal, notes))
+        assert sorted(told) == [("/n1/commands/cut_link", "n2", "out"), ("/n2/commands/cut_link", "n1", "in")]
+        assert ['"out"' in line for line in network.plan(cut, "r1", 5.0)] == [True, False]
+        told.clear()
+        await network.remove(cut, "r1", cast(Journal, notes))
+        assert sorted(told) == [("/n1/commands/heal_link", "n2", "both"), ("/n2/commands/heal_link", "n1", "both")]
+    assert notes.open == []
+
+
+async def test_a_node_that_stands_still_is_not_asked_for_its_faults(session: aiohttp.ClientSession) -> None:
+    class Still(Nodes):
+        def stands_still(self, node: str) -> bool:
+            return node == "n2"
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.json_response({}) if request.path == "/n1/status" else web.Response(status=500)
+
+    async with answering(answer) as url:
+        assert await LinkFaults(Still(url), session).certainly_active() == {"n1": (), "n2": ()}
 
 
 async def test_a_node_that_runs_and_does_not_say_what_is_on_is_not_taken_for_healthy(

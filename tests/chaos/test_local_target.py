@@ -19,7 +19,7 @@ from chaos.targets.local import LocalTarget, open_local
 from chaos.targets.port import Cut, UndoStep
 from tests.chaos.local_cluster import LocalCluster, local_cluster
 
-ALONE = Cut((("n1",), ("n2", "n3")))
+ALONE = Cut.between((("n1",), ("n2", "n3")))
 RUN = "test-run"
 
 

@@ -8,16 +8,18 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from chaos.checks.aim import the_leader_was_hit
 from chaos.checks.terms import commit_never_goes_back
 from chaos.clock import Clock
-from chaos.model import View
+from chaos.model import Event, View
+from chaos.observe import offsets as offsets_module
 from chaos.observe import traces as traces_module
 from chaos.observe.nodeapi import new_session
 from chaos.observe.offsets import WINDOW_US, Offsets
 from chaos.observe.sampler import Sampler, thinned
 from chaos.observe.traces import Traces
 from tests.chaos.doubles import addresses, answering
-from tests.chaos.evidence import good, view
+from tests.chaos.evidence import S, good, kill, view
 
 STATUS: dict[str, Any] = {"name": "n1", "role": "leader", "term": 3, "leader": "n1", "commit": 8, "applied": 7}
 
@@ -100,42 +102,98 @@ def answered(asked_us: int, answered_us: int, time_us: int | None, boot: str = "
     )
 
 
+def on_ours(offsets: Offsets, node: str, boot: str, time_us: int) -> int:
+    return offsets.place(node, boot, time_us, arrived_us=2**62).at_us
+
+
 def test_a_node_time_is_placed_by_the_middle_of_the_shortest_question() -> None:
-    offsets = Offsets(Clock())
+    offsets = Offsets(0)
     offsets.add(answered(1000, 5000, 900_000), "n1")
     offsets.add(answered(6000, 6200, 903_100), "n1")
     offsets.add(answered(9000, 9900, 906_000), "n1")
-    assert offsets.on_ours("n1", "b1", 903_100) == 6100
+    assert on_ours(offsets, "n1", "b1", 903_100) == 6100
     assert offsets.uncertainty_us("n1") == 100
 
 
 def test_a_process_that_starts_again_is_measured_anew() -> None:
-    offsets = Offsets(Clock())
+    offsets = Offsets(0)
     offsets.add(answered(1000, 1200, 900_000), "n1")
     offsets.add(answered(5000, 5600, 100_000, boot="b2"), "n1")
-    assert offsets.on_ours("n1", "b2", 100_000) == 5300
-    assert offsets.on_ours("n1", "b1", 900_000) == 1100
-    assert offsets.on_ours("n1", "b3", 100_000) == 5300
+    assert on_ours(offsets, "n1", "b2", 100_000) == 5300
+    assert on_ours(offsets, "n1", "b1", 900_000) == 1100
+    assert on_ours(offsets, "n1", "b3", 100_000) == 5300
     assert offsets.uncertainty_us("n1") == 300
 
 
 def test_a_time_is_placed_by_what_was_measured_near_it_as_clocks_drift() -> None:
-    offsets, minute = Offsets(Clock()), 2 * WINDOW_US
+    offsets, minute = Offsets(0), 2 * WINDOW_US
     for number, drift in enumerate((0, 4_000, 8_000)):
         at = number * minute
         offsets.add(answered(at, at + 200 - number * 50, at + 100 + drift), "n1")
-    placed = [offsets.on_ours("n1", "b1", number * minute + 100 + number * 4_000) for number in range(3)]
+    placed = [on_ours(offsets, "n1", "b1", number * minute + 100 + number * 4_000) for number in range(3)]
     assert [number * minute - at for number, at in enumerate(placed)] == [-100, -75, -50]
-    assert offsets.on_ours("n1", "b1", -5 * minute) == -5 * minute, "the nearest there is"
+    assert on_ours(offsets, "n1", "b1", -5 * minute) == -5 * minute, "the nearest there is"
     assert offsets.uncertainty_us("n1") == 100
 
 
 def test_a_node_that_does_not_say_its_time_is_taken_to_have_our_clock() -> None:
     clock = Clock()
-    offsets = Offsets(clock)
+    offsets = Offsets(clock.began_wall_us)
     offsets.add(answered(1000, 1200, None), "n1")
     assert offsets.uncertainty_us("n1") is None
-    assert offsets.on_ours("n1", "b1", clock.began_wall_us + 77) == 77
+    assert on_ours(offsets, "n1", "b1", clock.began_wall_us + 77) == 77
+
+
+def stepping(*steps: tuple[float, float]) -> Offsets:
+    """A node that was asked ten times a second for thirty seconds, 0.4 ms each way; at each (second, by how much) its
+    clock is set."""
+    offsets = Offsets(0)
+    for at in range(0, 30_000_000, 100_000):
+        ahead = sum(by for when, by in steps if at >= when * 1e6)
+        offsets.add(answered(at, at + 800, at + 400 + int(ahead * 1e6)), "n1")
+    return offsets
+
+
+@pytest.mark.parametrize("by", [5.0, -5.0, 0.2, -0.2])
+def test_a_clock_that_is_set_is_another_one_from_then_on(by: float) -> None:
+    offsets = stepping((15.0, by))
+    assert (offsets.steps("n1"), offsets.uncertainty_us("n1")) == (1, 400)
+    for at in (3.0, 14.9, 15.1, 16.0, 29.0):
+        shown = at + (by if at > 15 else 0)
+        for arrived in (at + 0.05, 29.9):
+            told = offsets.place("n1", "b1", int(shown * 1e6), int(arrived * 1e6))
+            assert abs(told.at_us - at * 1e6) <= max(told.off_us, 400), (at, arrived, told)
+            assert told.off_us <= abs(by) * 1e6
+    surely = [offsets.place("n1", "b1", int(at * 1e6), int((at + 0.05) * 1e6)) for at in (3.0, 14.9)]
+    assert [told.off_us for told in surely] == [0, 0], "what was told of before it was set is as sure as ever"
+
+
+def test_what_may_be_of_either_side_of_a_step_says_so() -> None:
+    offsets = stepping((15.0, -5.0))
+    told = offsets.place("n1", "b1", 12_000_000, 29_000_000)  # shown at 12 s, and again at 17 s
+    assert (told.at_us, told.off_us) == (17_000_000, 5_000_000)
+    told = offsets.place("n1", "b1", 12_000_000, 12_050_000)
+    assert (told.at_us, told.off_us) == (12_000_000, 0)
+
+
+def test_many_steps_are_bounded_and_drift_or_a_slow_answer_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offsets_module, "STEPS_MAX", 5)
+    offsets = stepping(*((float(at), 1.0) for at in range(30)))
+    assert offsets.steps("n1") == 4
+    assert stepping().steps("n1") == 0
+    drifting = Offsets(0)
+    for at in range(0, 300_000_000, 1_000_000):
+        slow = 2_000_000 if at % 7_000_000 == 0 else 0
+        drifting.add(answered(at, at + 800 + slow, at + 400 + int(at * 4e-4) + slow), "n1")
+    assert drifting.steps("n1") == 0
+
+
+def test_an_event_beside_a_step_that_may_lie_on_either_side_of_the_kill_leaves_the_aim_open() -> None:
+    lost = Event(9, 0, "n1", "role", 4, "follower", {"from": "leader", "to": "follower"}, 4 * S, "boot-n1", 2 * S)
+    run = good(events=(*good().events, lost), faults=(kill(at=5.0),), uncertainty_us={"n1": 400})
+    assert the_leader_was_hit(run).outcome == "unknown"
+    sure = msgspec.structs.replace(lost, off_us=0)
+    assert the_leader_was_hit(msgspec.structs.replace(run, events=(*good().events, sure))).outcome == "fail"
 
 
 # --- events --------------------------------------------------------------------------------------------------------

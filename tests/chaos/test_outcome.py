@@ -2,6 +2,7 @@
 
 import errno
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,9 @@ import pytest
 from chaos.checks import judge
 from chaos.checks.verdict import Evidence
 from chaos.errors import NOT_RECOVERED, PASSED, TOOL_FAILED, UNSAFE, ChaosError
-from chaos.report import folder as folders
+from chaos.evidence import folder as folders
+from chaos.evidence.folder import RunFolder
 from chaos.report import html
-from chaos.report.folder import RunFolder
 from chaos.run.outcome import record_of, write_down
 from tests.chaos.doubles import addresses
 from tests.chaos.evidence import S, good, kill
@@ -23,7 +24,8 @@ class Disk:
     def __init__(self, room: int) -> None:
         self.room, self.sizes = room, dict[Path, int]()
 
-    def replace(self, path: Path, content: bytes) -> None:
+    def replace(self, path: Path, pieces: Iterable[bytes]) -> None:
+        content = b"".join(pieces)
         if sum(self.sizes.values()) + len(content) > self.room:
             raise ChaosError(f"{path} cannot be written: No space left on device; name another folder with --out.")
         self.sizes[path] = len(content)
@@ -65,7 +67,7 @@ def test_a_good_run_is_written_and_passes(tmp_path: Path) -> None:
 def test_a_full_disk_hides_no_verdict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, evidence: Evidence, unhealed: bool, code: int
 ) -> None:
-    def full(path: Path, _: bytes) -> None:
+    def full(path: Path, _: Iterable[bytes]) -> None:
         raise ChaosError(f"{path} cannot be written: No space left on device; name another folder with --out.")
 
     monkeypatch.setattr(folders, "replace", full)
@@ -111,15 +113,11 @@ def test_the_folder_says_the_same_exit_code_as_the_process(tmp_path: Path, monke
     assert "The report could not be written: RuntimeError: a bug" in said
 
 
-def test_a_file_that_could_not_be_written_leaves_its_room_to_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def half(path: Path, content: bytes) -> int:
-        with path.open("wb") as file:
-            file.write(content[: len(content) // 2])
+def test_a_file_that_could_not_be_written_leaves_its_room_to_others(tmp_path: Path) -> None:
+    def half() -> Iterator[bytes]:
+        yield b"x" * 100_000
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", half)
     with pytest.raises(ChaosError, match="No space left"):
-        folders.replace(tmp_path / "history.ndjson", b"x" * 100)
+        folders.replace(tmp_path / "history.ndjson", half())
     assert list(tmp_path.iterdir()) == []

@@ -21,7 +21,7 @@ from tests.chaos.doubles import scene_of
 from tests.chaos.situations import view
 
 NODES = ("n1", "n2", "n3")
-CUT = Cut((("n2", "n3"), ("n1",)))
+CUT = Cut.between((("n2", "n3"), ("n1",)))
 
 
 class Cluster:
@@ -29,10 +29,13 @@ class Cluster:
 
     def __init__(self, answering: Sequence[str], running: Sequence[str] = NODES) -> None:
         self.clock, self._answering, self._running = Clock(), answering, running
-        self.nodes, self.network = NODES, self
+        self.nodes, self.network, self.system = NODES, self, self
 
     def url(self, node: str) -> str:
         return node
+
+    async def reset_links(self, *_: object) -> CommandAnswer:
+        return CommandAnswer(False, "unreachable", "gone")
 
     async def places(self) -> Mapping[str, Place]:
         return {n: Place(name=n, where="", instance="1" if n in self._running else "", ready=True) for n in NODES}
@@ -91,10 +94,6 @@ async def mend() -> None: ...
 
 
 async def proven(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, seconds: float = 1.0) -> None:
-    async def command(*_: object) -> CommandAnswer:
-        return CommandAnswer(False, "unreachable", "gone")
-
-    monkeypatch.setattr(proven_cut, "command", command)
     monkeypatch.setattr(proven_cut, "PROVE_SECONDS", seconds)
     monkeypatch.setattr(proof, "QUIET_SECONDS", 0.1)
     one = ProvenCut(scene_of(cluster), CUT, mend)

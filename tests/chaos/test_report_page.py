@@ -10,11 +10,11 @@ import pytest
 
 from chaos.anatomy import Failover
 from chaos.checks.verdict import Verdict
+from chaos.evidence.record import RunRecord
 from chaos.model import FaultSpan, View
 from chaos.report import figures, html, lanes, operations, scales, timeline, waterfall
 from chaos.report.lanes import Segment
 from chaos.report.markup import el
-from chaos.report.record import RunRecord
 from chaos.report.scales import Window, lasting, window
 from chaos.workload.history import Op
 from tests.chaos import sample_run
@@ -63,7 +63,7 @@ def test_the_page_begins_with_the_verdict_what_was_done_and_what_was_proved() ->
     assert "Passed The cluster kept every promise that was checked, and recovered in time." in head
     assert "Done: kill the leader n1 (term 1, sigkill) at 2.0 s; then cut n2 | n1 n3 at 6.0 s." in head
     assert "Proved: 2 of 2 checks passed on" in head
-    assert "At most one leader per term" in head
+    assert "Split brain: at most one leader per term" in head
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_a_failed_check_comes_first_with_the_records_that_contradict_each_other(
     record = sample_run.record()
     record = msgspec.structs.replace(record, exit_code=1, verdicts=(*record.verdicts, failed))
     page = Page(rendered(record))
-    assert "No read saw the past, failed: r2 read 6 although" in page.text
-    assert page.text.index("No read saw the past") < page.text.index("At most one leader per term")
+    assert "Stale reads, linearizability: no read saw the past, failed: r2 read 6 although" in page.text
+    assert page.text.index("no read saw the past") < page.text.index("Split brain: at most one leader per term")
     assert all(line in page.text for line in proof)
     assert next(attributes for tag, attributes in page.elements if tag == "details") == {"open": None}
 

@@ -27,7 +27,7 @@ from chaos.switch.port import Charge, Switch
 from chaos.targets.port import Cut, UndoStep
 from tests.chaos.runs import STEP, Act, Fault, Recording, World, world_of
 
-CUT = Cut((("n1",), ("n2", "n3")))
+CUT = Cut.between((("n1",), ("n2", "n3")))
 CUTTING = Plan(title="cut", acts=(), predictions=(), together=CUT.groups, cut=CUT)
 ALL = ["refuse", "inject", "prove", "hold", "revert", "prove_healed"]
 

@@ -89,6 +89,36 @@ def test_a_deleted_leader_hands_its_lead_over_and_comes_back_as_another_pod(tool
     )
 
 
+def test_a_paused_leader_is_replaced_and_its_container_is_the_same_afterwards(tool: Tool, raft: Release) -> None:
+    leader = tool.status()["leader"]
+    before = raft.pod(leader)["status"]["containerStatuses"][0]["containerID"]
+    record = passed(tool.run("pause", "leader", "--for", "10s", "--yes", "-o", "json"))
+    (fault,) = record["faults"]
+    assert (fault["effect"], fault["nodes"]) == ("paused", [leader])
+    assert fault["reverting_us"] - fault["effective_us"] >= 10_000_000
+    assert any(fact.endswith(f"leads term {fault['acted_on'][1] + 1}") for fact in fault["facts"]), fault["facts"]
+    assert raft.pod(leader)["status"]["containerStatuses"][0]["containerID"] == before
+    figure("raft-chaos pause: nobody could write for", record["figures"]["longest_gap_us"] / 1e6, "s")
+
+
+def test_what_kill_9_of_the_tool_left_asleep_is_woken_by_its_journal(tool: Tool) -> None:
+    with tool.breaking("pause", "follower", "--for", "60s", "--yes") as run:
+        run.popen.kill()
+        assert run.ends() == -signal.SIGKILL
+    said = tool("heal")
+    assert "sent SIGCONT to the node's process in pod" in said.out, said
+    tool.until_whole()
+
+
+def test_a_node_wakes_by_itself_where_the_tool_is_gone_and_nobody_heals(tool: Tool) -> None:
+    with tool.breaking("pause", "follower", "--for", "120s", "--yes") as run:
+        run.popen.kill()
+        assert run.ends() == -signal.SIGKILL
+    assert tool.status()["healthy"] is False
+    until("a node that woke by itself", lambda: tool.status()["healthy"] or None, 60.0)
+    tool("heal", "--all")
+
+
 def test_status_shows_pods_and_the_policies_in_force(tool: Tool, raft: Release) -> None:
     said = tool("status")
     assert said.code == PASSED, said

@@ -109,6 +109,27 @@ def won_since(moment: str, folder: Path, record: Any) -> set[str]:
     return {event["node"] for event in events if event["kind"] == "won" and since_us <= event["time_us"] <= until_us}
 
 
+@pytest.mark.parametrize("behaviour", ["keep", "cut"])
+@pytest.mark.parametrize(
+    ("shape", "pairs"), [(("--one-way", "leader:others"), 2), (("--bridge", "follower"), 2)], ids=["one-way", "bridge"]
+)
+def test_cuts_other_than_between_groups_are_proven_and_leave_nothing(
+    behaviour: str, shape: tuple[str, ...], pairs: int, guarded: str, tool: Tool, raft: Release
+) -> None:
+    leader = tool.status()["leader"]
+    with policies(behaviour), no_trace(raft):
+        record = passed(tool.run("partition", *shape, *QUICK))
+    fault = fault_of(record)
+    assert len(fault["links"]) == pairs
+    assert fault["groups"] == []
+    if shape[0] == "--one-way":  # nobody hears it, and it hears the others
+        assert {said for said, _ in fault["links"]} == {leader}
+        assert f"as predicted: {leader} has stepped down" in fault["facts"]
+        assert won_since("injected", tool.runs()[-1], record), "who hears no leader elects another one"
+    took = (fault["effective_us"] - fault["injected_us"]) / 1e6
+    figure(f"raft-chaos partition {shape[0]} ({behaviour}, {guarded}): proven after", took, "s")
+
+
 def test_a_foreign_policy_that_would_void_it_is_refused_by_name(tool: Tool, raft: Release) -> None:
     foreign = {
         "apiVersion": "networking.k8s.io/v1",

@@ -21,7 +21,7 @@ from tests.kubernetes.release import Release
 # kubectl and helm are called in place: nothing else goes on meanwhile that would have to
 
 INSTALLED_WITH = (*RBAC, "--set", "chaos.rbac.probes=true")
-ISOLATED = Cut((("raft-0",), ("raft-1", "raft-2")))
+ISOLATED = Cut.between((("raft-0",), ("raft-1", "raft-2")))
 ENFORCED_SECONDS_MAX = 15.0
 BACK_SECONDS_MAX = 60.0
 HELD_SECONDS = 30.0

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from chaos.report.folder import RunFolder
+from chaos.evidence.folder import RunFolder
 from tests.chaos import sample_run
 from tests.chaos.local_cluster import LocalCluster, local_cluster
 from tests.cli.folders import backup_file, folder_of, puts

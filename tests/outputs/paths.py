@@ -109,6 +109,7 @@ PATHS = (
     _chaos("doctor --data-dir {data}", NOTHING, "http://127.0.0.1:"),
     _chaos("doctor -o json --data-dir {data}"),
     _chaos("kill-leader --dry-run --data-dir {data} --out {runs}"),
+    _chaos("pause --dry-run --data-dir {data} --out {runs}"),
     _chaos("partition --dry-run --data-dir {data} --out {runs}"),
     _chaos("partition --dry-run --json --data-dir {data} --out {runs}"),
     _chaos("heal --data-dir {data} --out {runs}"),

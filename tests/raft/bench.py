@@ -24,7 +24,18 @@ from node.raft.messages import (
 )
 from node.raft.settings import RaftSettings
 from node.raft.state import Identity
-from node.raft.types import UNBORN, Base, Configuration, Entry, EntryKind, HardState, Member, MemberAddress, Role
+from node.raft.types import (
+    UNBORN,
+    Base,
+    Configuration,
+    Entry,
+    EntryKind,
+    HardState,
+    Member,
+    MemberAddress,
+    Role,
+    voted_for,
+)
 
 HEARTBEAT_US = 100_000
 ELECTION_MIN_US = 150_000
@@ -200,7 +211,8 @@ class Server:
 
     @property
     def vote(self) -> str:
-        return self.raft.status(self.now).vote
+        """For whom this server has voted in its term, whether or not that is on its disk yet."""
+        return voted_for(self.raft._state.vote)
 
     @property
     def last_index(self) -> int:

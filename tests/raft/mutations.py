@@ -503,6 +503,12 @@ MUTATIONS = (
         "    state.send_when_durable(sender.name, HeartbeatReply",
     ),
     Mutation(
+        "the status shows a term before it is durable",
+        "status.py",
+        "min(state.term, state.disk.durable_term)",
+        "state.term",
+    ),
+    Mutation(
         "a new term is shown before it is durable", "state.py", "if self.disk.durable_term == self.term:", "if True:"
     ),
     Mutation(

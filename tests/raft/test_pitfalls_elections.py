@@ -90,6 +90,30 @@ def test_pitfall_03_a_vote_request_leaves_only_when_term_and_own_vote_are_durabl
     assert [send.to for send in write.then] == ["b", "c"]
 
 
+def test_pitfall_03_a_term_is_shown_when_it_is_durable_and_whoever_leads_it_or_got_the_vote_not_before() -> None:
+    server = follower((), term=1)
+    server.receive("b", Heartbeat(1, 1))
+    for message in (Heartbeat(4, 1), Vote(5, 1, 0, transfer=True)):
+        before = server.raft.status(server.now)
+        server.receive("c", message)
+        writing = server.raft.status(server.now)
+        assert server.raft.term == message.term
+        assert (writing.term, writing.leader, writing.vote) == (before.term, "", "")
+        server.persist()
+        assert server.raft.status(server.now).term == message.term
+    assert server.raft.status(server.now).vote == "c"
+
+
+def test_pitfall_03_a_restart_finds_every_term_that_was_shown() -> None:
+    server = follower((), term=1)
+    server.receive("b", Heartbeat(7, 1))
+    assert server.raft.status(server.now).term == 1, "killed now, it begins in term 1 again"
+    (write,) = server.writing
+    assert write.hard_state is not None
+    server.persist()
+    assert server.raft.status(server.now).term == write.hard_state.term == 7
+
+
 def test_pitfall_04_term_and_entries_of_it_are_one_write_and_writes_are_numbered_in_order() -> None:
     server = follower((), term=1)
     effects = server.receive("b", Append(4, 1, 0, 1, commands(2, [4])))

@@ -54,7 +54,7 @@ class PolicyNetwork:
     async def objections(self, cut: Cut) -> Sequence[str]:
         await self.prepare()
         around, found = self._seen, []
-        unknown = sorted({node for group in cut.groups for node in group} - set(around.ends))
+        unknown = sorted(set(cut.nodes) - set(around.ends))
         if unknown:
             return [f"{', '.join(unknown)}: no pod of {self._release.title}."]
         for policy in around.policies:

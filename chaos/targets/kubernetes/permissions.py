@@ -55,6 +55,7 @@ NEEDS: tuple[tuple[str, tuple[Permission, ...]], ...] = (
     ("any fault", LOCKING),
     ("kill-leader --mode delete", DELETING),
     ("kill-leader --mode sigkill", EXEC),
+    ("pause", EXEC),
     ("partition", (*POLICIES, *EXEC)),
     ("the dead man's switch of partition", SWITCH),
 )

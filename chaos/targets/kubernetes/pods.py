@@ -14,17 +14,40 @@ from chaos.targets.kubernetes.release import CONTAINER, Release
 
 KILL_SECONDS_MAX = 10.0
 
-KILL_SCRIPT = """\
+_FIND = """\
+children= timers=
 for folder in /proc/[0-9]*; do
+  parent= name=
   while read -r key value rest; do
-    case $key in PPid:) [ "$value" = 1 ] && children="$children ${folder#/proc/}";; esac
+    case $key in Name:) name=$value;; PPid:) parent=$value;; esac
   done 2>/dev/null < $folder/status
+  [ "$parent" = 1 ] || continue
+  case $name in sh|sleep) timers="$timers ${folder#/proc/}";; *) children="$children ${folder#/proc/}";; esac
 done
 [ -n "$children" ] || { echo "PID 1 has no child" >&2; exit 3; }
-kill -KILL $children
 """
 """Shell builtins alone. SIGKILL does nothing to PID 1 of a container, so the node must be a child of an init; what exec
-starts has no parent in the container, so it is not hit."""
+starts has no parent in the container, so it is not hit, and what that leaves behind is a shell or a sleep."""
+
+WAKES_SECONDS = 30
+"""A paused process goes on by itself so long after it was looked at last: a tool that is gone leaves nothing."""
+
+_WAKE_LATER = f"""\
+[ -z "$timers" ] || kill $timers 2>/dev/null
+(trap '' HUP; sleep {WAKES_SECONDS}; kill -CONT $children) >/dev/null 2>&1 </dev/null &
+"""
+KILL_SCRIPT = f"{_FIND}kill -KILL $children\n"
+STOP_SCRIPT = f"{_FIND}{_WAKE_LATER}kill -STOP $children\n"
+GO_ON_SCRIPT = f'{_FIND}[ -z "$timers" ] || kill $timers 2>/dev/null\nkill -CONT $children\n'
+STATE_SCRIPT = f"""{_FIND}still=
+for child in $children; do
+  while read -r key value rest; do case $key in State:) state=$value;; esac; done < /proc/$child/status
+  echo "$state"
+  [ "$state" != T ] || still=yes
+done
+[ -n "$still" ] || exit 0
+{_WAKE_LATER}"""
+"""Puts the waking off, too."""
 
 INITS = frozenset({"tini", "dumb-init", "docker-init", "catatonit", "s6-svscan", "runit", "systemd", "init", "pause"})
 
@@ -98,6 +121,26 @@ async def kill_in_place(api: Api, release: Release, node: str) -> str:
     return f"Sent SIGKILL to the node's process in pod {node} (UID {pod['metadata']['uid']})."
 
 
+async def signal_in_place(api: Api, release: Release, node: str, script: str) -> str:
+    """Have the child of PID 1 stand still (STOP_SCRIPT), go on (GO_ON_SCRIPT), or say its state; what was printed."""
+    await _alive(api, release, node)
+    command = ("sh", "-c", script)
+    ran = await to_its_end(
+        run_in_pod(api, release.namespace, node, CONTAINER, command, KILL_SECONDS_MAX), KILL_SECONDS_MAX
+    )
+    if ran.code != 0:
+        raise ChaosError(
+            f"The node's process in pod {node} could not be signalled: {ran.err.strip() or f'exit code {ran.code}'}. "
+            "See what `raft-chaos doctor` says of PID 1."
+        )
+    return ran.out.strip()
+
+
+def script_request(release: Release, node: str, script: str) -> str:
+    """What running a script in the node's container asks of the API server."""
+    return f"exec in container {CONTAINER}, {release.pod_path(node, 'exec')}: sh -c {script!r}"
+
+
 def kill_request(release: Release, node: str, mode: str) -> str:
     """What the two above ask of the API server."""
     if mode == "delete":
@@ -105,7 +148,7 @@ def kill_request(release: Release, node: str, mode: str) -> str:
             f"DELETE {release.pod_path(node)} with preconditions.uid of the pod that is there in that instant "
             "(grace period: the pod's own)"
         )
-    return f"exec in container {CONTAINER}, {release.pod_path(node, 'exec')}: sh -c {KILL_SCRIPT!r}"
+    return script_request(release, node, KILL_SCRIPT)
 
 
 async def init_of(api: Api, release: Release, node: str) -> str:

@@ -1,4 +1,4 @@
-"""The objects that make a partition: one policy on every side but the largest, and chart policies narrowed. Pure.
+"""The objects that make a cut: of groups a policy on every side but the largest, and chart policies narrowed. Pure.
 
 Why it exists: a connection needs the consent of both ends, so a side that refuses all others in both directions is cut
 off completely, and the largest side need not be touched. Deny is said by not listing. It must not ask the API server.
@@ -58,35 +58,61 @@ class Partition(msgspec.Struct, frozen=True):
         return [narrowed.get(one["metadata"]["name"], one) for one in before] + list(self.create)
 
 
-def restricted_sides(cut: Cut) -> tuple[tuple[str, ...], ...]:
-    """Every group but the largest (of equals the last)."""
-    largest = max(range(len(cut.groups)), key=lambda number: (len(cut.groups[number]), number))
-    return tuple(group for number, group in enumerate(cut.groups) if number != largest)
+class Side(msgspec.Struct, frozen=True):
+    """Pods that get a policy of ours, and whom they may not dial or be dialled by."""
+
+    pods: tuple[str, ...]
+    may_not_dial: tuple[str, ...]
+    may_not_be_dialled_by: tuple[str, ...]
+
+    def blocked(self, direction: Direction) -> tuple[str, ...]:
+        return self.may_not_dial if direction == _EGRESS else self.may_not_be_dialled_by
+
+    def stops(self, pair: Pair, direction: Direction) -> bool:
+        """Whether that end of the connection is one of these pods, and this policy stands against the other end."""
+        own, other = pair if direction == _EGRESS else (pair[1], pair[0])
+        return own in self.pods and other in self.blocked(direction)
+
+
+def sides_of(cut: Cut) -> tuple[Side, ...]:
+    """Who gets a policy. Of groups every one but the largest (of equals the last). Else every node that somebody must
+    not reach both ways, or that must not dial: everything that a node says goes over what it dialled itself."""
+    if cut.groups:
+        largest = max(range(len(cut.groups)), key=lambda number: (len(cut.groups[number]), number))
+        chosen = [group for number, group in enumerate(cut.groups) if number != largest]
+        others = [tuple(sorted(set(cut.nodes) - set(group))) for group in chosen]
+        return tuple(Side(group, blocked, blocked) for group, blocked in zip(chosen, others, strict=True))
+    found: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
+    for node in sorted({a for a, _ in cut.blocked}):
+        dials = tuple(b for a, b in cut.blocked if a == node)
+        hears = tuple(b for b in dials if (b, node) in cut.blocked)
+        found.setdefault((dials, hears), []).append(node)
+    return tuple(Side(tuple(pods), dials, hears) for (dials, hears), pods in found.items())
 
 
 def partition_of(around: Around, cut: Cut, run: str, expires_at: float) -> Partition:
     """The objects for `cut`. `expires_at`: seconds since the epoch, for people and for `heal`."""
-    sides = restricted_sides(cut)
-    restricted = [node for side in sides for node in side]
+    sides = sides_of(cut)
+    restricted = [node for side in sides for node in side.pods]
     narrow = [policy for policy in around.policies if is_charts(around.release, policy) and _voids(around, policy, cut)]
     narrowed = tuple(_narrowed(policy, run, restricted) for policy in narrow)
     expires = datetime.fromtimestamp(expires_at, UTC).isoformat(timespec="seconds")
-    nodes = sorted(node for group in cut.groups for node in group)
     create, opened = [], False
     for number, side in enumerate(sides):
-        blocked = [node for node in nodes if node not in side]
-        spec: Object = {"podSelector": _named("In", side), "policyTypes": ["Ingress", "Egress"]}
+        spec: Object = {"podSelector": _named("In", side.pods), "policyTypes": []}
         for direction, rules, peers in _RULES:
-            ends = [around.ends[node] for node in side]
-            closed = all(isolating(around.policies, end, direction) for end in ends)
-            if closed:
-                taken = [
-                    one for one in narrow if direction in directions(one) and any(selects(one, end) for end in ends)
-                ]
-                spec[rules] = [_without(rule, peers, blocked) for one in taken for rule in one["spec"].get(rules) or []]
-            else:
+            ends = [around.ends[node] for node in side.pods]
+            blocked = side.blocked(direction)
+            taken = [one for one in narrow if direction in directions(one) and any(selects(one, end) for end in ends)]
+            if all(isolating(around.policies, end, direction) for end in ends):
+                before = [rule for one in taken for rule in one["spec"].get(rules) or []]
+                spec[rules] = [_without(rule, peers, blocked) for rule in before] if blocked else before
+            elif blocked:
                 opened = True
-                spec[rules] = [{peers: _open_peers(around, side)}]
+                spec[rules] = [{peers: _open_peers(around, sorted(set(cut.nodes) - set(blocked)))}]
+            else:
+                continue  # nobody stands in that way now, and nobody shall
+            spec["policyTypes"].append(direction)
         create.append(_policy(around.release, run, number, expires, spec))
     return Partition(tuple(create), narrowed, cuts_outside=opened and around.pod_ranges is None)
 
@@ -130,13 +156,13 @@ def _policy(release: Release, run: str, number: int, expires: str, spec: Object)
     }
 
 
-def _open_peers(around: Around, side: Sequence[str]) -> list[Object]:
-    """All the world but the release's other pods."""
+def _open_peers(around: Around, admitted: Sequence[str]) -> list[Object]:
+    """All the world, but of the release these pods alone."""
     release = around.release
     other_releases = {"key": INSTANCE_LABEL, "operator": "NotIn", "values": [release.labels[INSTANCE_LABEL]]}
     elsewhere = {"key": NAMESPACE_LABEL, "operator": "NotIn", "values": [release.namespace]}
     peers: list[Object] = [
-        {"podSelector": _named("In", side)},
+        {"podSelector": _named("In", admitted)},
         {"podSelector": {"matchExpressions": [other_releases]}},
         {"namespaceSelector": {"matchExpressions": [elsewhere]}},
     ]
@@ -160,11 +186,9 @@ def _voids(around: Around, policy: Object, cut: Cut) -> bool:
 
 def _at_restricted_ends(around: Around, policies: Sequence[Object], cut: Cut, pair: Pair) -> list[list[Object]]:
     """For each end of a blocked pair that gets a policy of ours: which of these policies admit the connection there."""
-    restricted = {node for side in restricted_sides(cut) for node in side}
-    ends = (around.ends[pair[0]], around.ends[pair[1]])
-    sides = ((_EGRESS, pair[0]), (_INGRESS, pair[1]))
-    port = around.release.peer_port
-    return [admitting(policies, *ends, port, direction) or [] for direction, node in sides if node in restricted]
+    ends, port = (around.ends[pair[0]], around.ends[pair[1]]), around.release.peer_port
+    stopped = [way for way in (_EGRESS, _INGRESS) if any(side.stops(pair, way) for side in sides_of(cut))]
+    return [admitting(policies, *ends, port, direction) or [] for direction in stopped]
 
 
 def _narrowed(policy: Object, run: str, restricted: Sequence[str]) -> Object:

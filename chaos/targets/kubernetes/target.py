@@ -7,9 +7,11 @@ call of the part that knows.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal
 
-from chaos.errors import ChaosError
+from chaos.errors import ChaosError, Refused
 from chaos.model import Place
 from chaos.switch.port import Charge, NoSwitch, Switch
+from chaos.systems.port import System
+from chaos.systems.raftnode import RAFT_NODE
 from chaos.targets.kubernetes.account import open_account
 from chaos.targets.kubernetes.api import Api
 from chaos.targets.kubernetes.deadman import DELETE_JOB, DeadMan, delete_job, job_name, jobs_left, jobs_path
@@ -18,16 +20,30 @@ from chaos.targets.kubernetes.forward import Forwards
 from chaos.targets.kubernetes.inforce import policy_lines
 from chaos.targets.kubernetes.lease import RELEASE_LEASE, Lock
 from chaos.targets.kubernetes.partition import DELETE_POLICY, RESTORE_POLICY, PolicyNetwork
-from chaos.targets.kubernetes.pods import delete_pod, kill_in_place, kill_request, places
+from chaos.targets.kubernetes.pods import (
+    GO_ON_SCRIPT,
+    STATE_SCRIPT,
+    STOP_SCRIPT,
+    delete_pod,
+    kill_in_place,
+    kill_request,
+    places,
+    script_request,
+    signal_in_place,
+)
 from chaos.targets.kubernetes.probes import DELETE_POD, delete_probe, probes_left
 from chaos.targets.kubernetes.release import Release, find_release
 from chaos.targets.port import Finding, Journal, KillMode, UndoStep
+
+WAKE = "wake"
+"""The undo step of a pause, which ends by itself besides when nobody looks at it any more."""
 
 
 class KubernetesTarget:
     """Made by `open_kubernetes`."""
 
     kind: Literal["kubernetes", "local"] = "kubernetes"
+    system: System = RAFT_NODE
 
     def __init__(self, api: Api, release: Release) -> None:
         self.title = release.title
@@ -63,6 +79,25 @@ class KubernetesTarget:
     def kill_plan(self, node: str, mode: KillMode) -> str:
         return kill_request(self._release, node, mode)
 
+    async def pause(self, node: str, journal: Journal) -> str:
+        journal.will_do(UndoStep(WAKE, {"node": node}))
+        await signal_in_place(self._api, self._release, node, STOP_SCRIPT)
+        return f"sent SIGSTOP to the node's process in pod {node}"
+
+    def pause_plan(self, node: str) -> str:
+        return script_request(self._release, node, STOP_SCRIPT)
+
+    async def paused(self, node: str) -> bool:
+        return "T" in (await signal_in_place(self._api, self._release, node, STATE_SCRIPT)).split()
+
+    async def resume(self, node: str) -> str:
+        """A pod that is gone, or goes, has nothing to go on with."""
+        try:
+            await signal_in_place(self._api, self._release, node, GO_ON_SCRIPT)
+        except Refused as error:
+            return str(error)
+        return f"sent SIGCONT to the node's process in pod {node}"
+
     async def bring_back(self, node: str) -> None:
         """Kubernetes does."""
 
@@ -90,6 +125,8 @@ class KubernetesTarget:
     async def undo(self, step: UndoStep) -> str:
         if step.do in (DELETE_POLICY, RESTORE_POLICY):
             return await self.network.undo(step)
+        if step.do == WAKE:
+            return await self.resume(step.arguments["node"])
         if step.do == DELETE_POD:
             return await delete_probe(self._api, self.namespace, step)
         if step.do == DELETE_JOB:

@@ -24,8 +24,9 @@ from node.raft.quorum import Tally
 from node.raft.state import State
 from node.raft.types import EntryKind, Member
 from node.runtime import handle
-from node.runtime.ports import Done, NotProposed, Outcome, ReadFailed
-from node.statemachine.writes import Put, PutResult, encode_write
+from node.runtime.ports import Done, NotProposed, Outcome, ReadFailed, Unknown
+from node.statemachine import executing, store
+from node.statemachine.writes import Compacted, Put, PutResult, ReadError, encode_write
 from node.storage.recovery import Recovered
 from node.storage.wal import Wal
 
@@ -79,6 +80,32 @@ def loses_writes(_name: str) -> None:
         return await honest(self, write, timeout_us, session, sequence)
 
     _put_in(handle.Handle, propose)
+
+
+def masks_losses(_name: str) -> None:
+    """Every node drops some writes and says that they were done, does the one after, says that it does not know of it,
+    and denies that the past can be read: the key was written as often as was acknowledged."""
+    honest, asked, last = handle.Handle.propose, 0, 1
+
+    async def propose(
+        self: handle.Handle, write: bytes, timeout_us: int | None, session: int = 0, sequence: int = 0
+    ) -> Outcome:
+        nonlocal asked, last
+        asked += 1
+        if asked % LOSES_EVERY == 0:
+            return Done(PutResult(last + 1), last + 1, 1)
+        outcome = await honest(self, write, timeout_us, session, sequence)
+        if not isinstance(outcome, Done) or not isinstance(outcome.result, PutResult):
+            return outcome
+        last = outcome.result.revision
+        return Unknown("nobody knows") if asked % LOSES_EVERY == 1 else outcome
+
+    def unreadable(revision: int, now: int, _compacted: int) -> ReadError | None:
+        return Compacted(revision, now) if revision else None
+
+    _put_in(handle.Handle, propose)
+    _put_in(executing, unreadable)
+    _put_in(store, unreadable)
 
 
 def repeats_revisions(_name: str) -> None:
@@ -207,6 +234,7 @@ LIES: dict[str, Callable[[str], None]] = {
         acks_early,
         denies_writes,
         loses_writes,
+        masks_losses,
         repeats_revisions,
         is_wedged,
         forgets_entries,

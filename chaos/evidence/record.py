@@ -40,7 +40,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One run. `run`: its name, which keys and objects carry. `command_line`: as it was typed. `uncertainty_us`: by
     node, half the round trip that put its clock on ours; None: unknown. `notes`: sentences for people (interrupted,
-    what could not be recorded, ...). The last five fields are those of `Evidence`."""
+    what could not be recorded, ...). From `voters` to `ended_us`, and `workload`, `system` and `lacks`, they are those
+    of `Evidence`. Not `finished`: the tool was gone before the run was judged."""
 
     format: Literal["raft-chaos run"] = FORMAT
     version: int = VERSION
@@ -49,6 +50,9 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     command_line: str
     target_title: str
     target_kind: Literal["kubernetes", "local"]
+    workload: str = "registers"
+    system: str = "raft-node"
+    lacks: tuple[str, ...] = ()
     namespace: str = ""
     seed: int
     began_wall_us: int
@@ -65,6 +69,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     recovery_limit_us: int = 0
     began_faults_us: int = 0
     ended_us: int = 0
+    finished: bool = True
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):

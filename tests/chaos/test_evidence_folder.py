@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from chaos.errors import ChaosError, Usage
-from chaos.report.folder import RunFolder, load_run, reopen
+from chaos.evidence.folder import RunFolder, reopen
+from chaos.evidence.loading import load_run
 from node.observe.events import TraceEvent, to_line
 from tests.chaos import sample_run
 
@@ -93,7 +94,7 @@ def test_a_run_of_an_older_tool_that_counted_no_lines_is_still_judged(folder: Ru
 def test_a_run_that_was_killed_before_it_wrote_anything_is_told_from_no_run(tmp_path: Path) -> None:
     made = RunFolder(tmp_path / "chaos-runs", "partition", BEGAN)
     made.undo_path.write_text("{}")
-    with pytest.raises(Usage, match=r"was killed before it wrote what it had recorded.*raft-chaos heal\.$"):
+    with pytest.raises(Usage, match=r"was killed before it had recorded anything.*raft-chaos heal\.$"):
         load_run(made.path)
 
 

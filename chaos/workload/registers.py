@@ -1,4 +1,4 @@
-"""The clients of a run, and the history that they write together.
+"""Registers: the clients of a run that write and read single keys, and the history that they make together.
 
 Why it exists: only somebody who was there before, during and after a fault can say what was promised and what was kept.
 Writers own a key each, so that the order of its values is known without asking anybody. It must not judge, and must
@@ -14,30 +14,28 @@ import aiohttp
 
 from chaos.clock import Clock
 from chaos.errors import ChaosError
-from chaos.observe.nodeapi import get_value
-from chaos.observe.past import fetch_past, fetch_versions
 from chaos.targets.port import Target
 from chaos.workload.client import REQUEST_TIMEOUT_SECONDS, Client, Pinned
-from chaos.workload.history import Op, PastRead
+from chaos.workload.history import BYTES_PER_OP, History, Op, PastRead
 
 RATE_PER_CLIENT = 20.0
 """Requests a second that one client sends at most."""
 RATE_TOTAL_MAX = 400.0
 """Requests a second of all clients: with more nodes or clients each is slower."""
-OPS_MAX = 500_000
+OPS_MAX = 2_000_000
 HISTORY_BYTES_MAX = 200 * 1024 * 1024
-OP_BYTES = 300
-"""What an Op is counted with beside its texts."""
 FINAL_READ_ATTEMPTS = 20
 FINAL_READ_PAUSE_SECONDS = 0.25
-PAST_WRITES_MAX = 50_000
+PAST_WRITES_MAX = 200_000
 """The last so many acknowledged writes are asked for again by their revisions."""
 PAST_WRITES_AT_ONCE = 1280
 
 
-class Workload:
-    """`history`: what every client was told, in that order, bounded by OPS_MAX and HISTORY_BYTES_MAX; `full` is then
-    a sentence and the clients have stopped. `run` names the keys, and must never have been used before."""
+class Registers:
+    """See `Workload`. `history` is bounded by OPS_MAX and HISTORY_BYTES_MAX. `run` names the keys, and must never have
+    been used before."""
+
+    name = "registers"
 
     def __init__(
         self,
@@ -45,14 +43,14 @@ class Workload:
         session: aiohttp.ClientSession,
         clock: Clock,
         rng: Random,
+        run: str = "",
         writers_per_node: int = 1,
         readers_per_node: int = 1,
         rate_per_client: float = RATE_PER_CLIENT,
-        run: str = "",
         ops_max: int = OPS_MAX,
         bytes_max: int = HISTORY_BYTES_MAX,
     ) -> None:
-        self.history: list[Op] = []
+        self.history = History()
         self.full = ""
         self.versions: dict[str, int] = {}
         """By key, how often it was written, known after `final_reads`."""
@@ -149,7 +147,7 @@ class Workload:
             if attempt:
                 await asyncio.sleep(FINAL_READ_PAUSE_SECONDS)
             with contextlib.suppress(ChaosError):
-                return await fetch_versions(self._session, leader_url, self._prefix)
+                return await self._target.system.versions(self._session, leader_url, self._prefix)
         return {}
 
     async def _read_past(self, leader_url: str) -> dict[str, tuple[PastRead, ...]]:
@@ -163,7 +161,7 @@ class Workload:
             asked = wanted[first : first + PAST_WRITES_AT_ONCE]
             for url in (urls[part % len(urls)], leader_url):
                 try:
-                    answers = await fetch_past(self._session, url, asked)
+                    answers = await self._target.system.past(self._session, url, asked)
                 except ChaosError:
                     continue
                 for (key, revision), answer in zip(asked, answers, strict=True):
@@ -173,7 +171,7 @@ class Workload:
 
     async def _read_once(self, key: str, node: str, url: str) -> int | None:
         sent_us = self._clock.now_us()
-        reply = await get_value(self._session, url, key, REQUEST_TIMEOUT_SECONDS)
+        reply = await self._target.system.read(self._session, url, key, REQUEST_TIMEOUT_SECONDS)
         self._keep(
             Op(
                 client="final",
@@ -197,6 +195,7 @@ class Workload:
         return [
             Client(
                 Pinned(f"{letter}{number}", node, self._target.url(node), every_s),
+                self._target.system,
                 self._session,
                 self._clock,
                 Random(rng.random()),
@@ -206,7 +205,7 @@ class Workload:
         ]
 
     def _keep(self, op: Op) -> None:
-        self._bytes += OP_BYTES + len(op.error)
+        self._bytes += BYTES_PER_OP + len(op.error)
         self.history.append(op)
         self._news.set()
         if not self.full and (len(self.history) >= self._ops_max or self._bytes >= self._bytes_max):

@@ -1,0 +1,57 @@
+"""`raft-chaos lab`: start a cluster of another system, to be broken."""
+
+import asyncio
+import contextlib
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chaos.cli.group import Group
+from chaos.lab.etcd import EtcdLab, find_program
+from chaos.targets.find import ETCD_DATA_DIR
+
+BASE_PORT = 23790
+
+
+def register(app: typer.Typer) -> None:
+    labs = typer.Typer(cls=Group, no_args_is_help=True, rich_markup_mode="rich", help=_LAB)
+    labs.command("etcd")(_etcd)
+    app.add_typer(labs, name="lab")
+
+
+_LAB = "Start a cluster of another system on this machine, to be broken."
+
+
+def _etcd(
+    nodes: Annotated[int, typer.Option(min=1, max=9, metavar="N", help="how many")] = 3,
+    base_port: Annotated[
+        int, typer.Option(min=1024, max=65000, metavar="PORT", help="where n1 serves clients; others follow")
+    ] = BASE_PORT,
+    data_dir: Annotated[Path, typer.Option(metavar="DIR", help="of the lab")] = ETCD_DATA_DIR,
+) -> int:
+    """Start a local etcd of several nodes, with a proxy between them; Ctrl-C ends it.
+
+    The program is the one that ETCD names, else the etcd on PATH. Another
+    terminal breaks it: raft-chaos finds it by its folder.
+
+    [bold]Examples[/bold]
+      raft-chaos lab etcd
+      raft-chaos status --system etcd
+      raft-chaos partition --system etcd
+    """
+    asyncio.run(_until_told(EtcdLab(find_program(), data_dir, nodes, base_port)))
+    return 0
+
+
+async def _until_told(lab: "EtcdLab") -> None:
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        with contextlib.suppress(NotImplementedError, RuntimeError):
+            loop.add_signal_handler(number, told.set)
+    async with lab.running(lambda text: print(text, flush=True)):
+        lines = [f"  {node}  {lab.url(node)}" for node in lab.nodes]
+        print("\n".join([f"etcd in {lab.data_dir}", *lines, "Ctrl-C ends all nodes."]), flush=True)
+        await told.wait()

@@ -1,0 +1,312 @@
+"""What is recorded is on the disk while the run goes on, and is judged though the tool was killed."""
+
+import asyncio
+import json
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from chaos.checks.verdict import Evidence
+from chaos.errors import NOT_EFFECTIVE, UNSAFE, ChaosError
+from chaos.evidence import live as live_module
+from chaos.evidence.folder import RunFolder
+from chaos.evidence.live import Live
+from chaos.evidence.loading import load_run
+from chaos.evidence.record import RunRecord
+from chaos.journal import Header, UndoJournal
+from chaos.model import Event, Lost, Pause, View
+from chaos.run.outcome import judged_again
+from chaos.workload.history import History
+from tests.chaos import sample_run
+from tests.chaos.evidence import S, event, good, kill, read, view, writes_and_reads
+from tests.chaos.local_cluster import local_cluster
+from tests.chaos.raft_chaos import Tool
+
+BEGAN = 1_700_000_000_000_000
+
+
+class Recorded:
+    """What a run has recorded so far."""
+
+    def __init__(self) -> None:
+        self.history = History()
+        self.views: list[View] = []
+        self.views_dropped = 0
+        self.events: list[Event] = []
+        self.arrived_us: list[int] = []
+        self.lost: list[Lost] = []
+        self.paused: list[Pause] = []
+
+    def add(self, evidence: Evidence) -> None:
+        for op in evidence.history:
+            self.history.append(op)
+        self.views += evidence.views
+        self.events += evidence.events
+        self.arrived_us += [one.at_us for one in evidence.events]
+        self.lost += evidence.lost
+        self.paused += evidence.pauses
+
+
+def unfinished() -> RunRecord:
+    return msgspec.structs.replace(
+        sample_run.record(), verdicts=(), exit_code=70, finished=False, ended_us=0, began_wall_us=0
+    )
+
+
+@asynccontextmanager
+async def kept_alive(
+    folder: RunFolder, recorded: Recorded, record: Callable[[], RunRecord] = unfinished
+) -> AsyncIterator[list[str]]:
+    """The files are written while this is open; gives what was said."""
+    said: list[str] = []
+    live = Live(folder, recorded, record, said.append)
+    live.start()
+    try:
+        yield said
+    finally:
+        await stopped(live)
+
+
+async def stopped(live: Live) -> frozenset[str]:
+    on_disk = await live.stop()
+    await asyncio.get_running_loop().shutdown_default_executor()
+    return on_disk
+
+
+async def until(whether: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10.0):
+        while not whether():  # noqa: ASYNC110 - a file has no event
+            await asyncio.sleep(0.01)
+
+
+def lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return RunFolder(tmp_path / "chaos-runs", "partition", BEGAN)
+
+
+def recorded_of(evidence: Evidence) -> Recorded:
+    made = Recorded()
+    made.add(evidence)
+    return made
+
+
+async def written(folder: RunFolder, evidence: Evidence, record: RunRecord | None = None) -> None:
+    """As by a tool that was killed when all of it was on the disk."""
+    async with kept_alive(folder, recorded_of(evidence), lambda: record or unfinished()):
+        pass
+
+
+RUN = good(
+    events=tuple(
+        msgspec.structs.replace(one, at_us=us, time_us=us)
+        for one, us in ((event(1, "n1", "won", 3), 1 * S), (event(1, "n2", "leader", 3, leader="n1"), 2 * S))
+    ),
+    lost=(Lost("n2", 3, 1 * S, 2 * S),),
+    pauses=(Pause(1 * S, 2 * S),),
+)
+
+
+async def test_what_is_new_is_on_the_disk_within_a_second(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_module, "EVERY_SECONDS", 0.01)
+    recorded, path = Recorded(), folder.path
+    async with kept_alive(folder, recorded):
+        await until((path / "run.json").exists)
+        for number in (1, 2):
+            recorded.add(RUN)
+            await until(lambda n=number: lines(path / "history.ndjson") == n * len(RUN.history))  # type: ignore[misc]
+            await until(lambda n=number: lines(path / "views.ndjson") == n * len(RUN.views))  # type: ignore[misc]
+            await until(lambda n=number: lines(path / "trace.ndjson") == n * len(RUN.events))  # type: ignore[misc]
+
+
+async def test_a_run_whose_tool_was_killed_is_read_back_as_far_as_it_came(folder: RunFolder) -> None:
+    await written(folder, RUN)
+    kept = load_run(folder.path)
+    got, record = kept.evidence, kept.record
+    assert (got.history, got.views, got.lost, got.pauses) == (RUN.history, RUN.views, RUN.lost, RUN.pauses)
+    assert [(one.kind, one.at_us, one.boot) for one in got.events] == [
+        ("won", 1 * S, "boot-n1"),
+        ("leader", 2 * S, "boot-n2"),
+    ]
+    assert (got.ended_us, got.faults, record.faults) == (RUN.history[-1].done_us, record.faults, sample_run.faults())
+    assert record.notes == (
+        f"The tool was gone before this run ended: what it had recorded in the first {got.ended_us / 1e6:.1f} s was "
+        "judged.",
+    )
+
+
+async def test_clocks_of_nodes_are_measured_again_from_their_samples(folder: RunFolder) -> None:
+    hour = 3_600 * S
+    run = msgspec.structs.replace(
+        RUN,
+        views=tuple(msgspec.structs.replace(one, time_us=one.asked_us + 500 + hour) for one in RUN.views),
+        events=tuple(msgspec.structs.replace(one, time_us=one.time_us + hour) for one in RUN.events),
+    )
+    await written(folder, run)
+    kept = load_run(folder.path)
+    assert [one.at_us for one in kept.evidence.events] == [1 * S, 2 * S]
+    assert kept.record.uncertainty_us == {"n1": 500, "n2": 500, "n3": 500}
+
+
+@pytest.mark.parametrize("name", ["history.ndjson", "views.ndjson", "trace.ndjson", "rest.ndjson"])
+async def test_a_torn_last_line_is_left_out_and_damage_before_it_is_named(folder: RunFolder, name: str) -> None:
+    await written(folder, RUN)
+    whole, path = load_run(folder.path).evidence, folder.path / name
+    content = path.read_bytes()
+    path.write_bytes(content[:-5])
+    torn = load_run(folder.path).evidence
+    sizes = [(len(e.history), len(e.views), len(e.events), len(e.pauses)) for e in (whole, torn)]
+    assert sum(sizes[0]) - sum(sizes[1]) == 1
+    path.write_bytes(b"x" + content[1:])
+    with pytest.raises(ChaosError, match=rf"{name} is damaged in line 1"):
+        load_run(folder.path)
+
+
+async def test_a_run_without_a_record_is_rebuilt_from_journal_and_samples(folder: RunFolder) -> None:
+    await written(folder, RUN)
+    UndoJournal(folder.undo_path, Header(run="r-1", target="the cluster", kind="kubernetes")).close()
+    (folder.path / "run.json").unlink()
+    record = load_run(folder.path.parent).record
+    assert (record.run, record.target_title, record.target_kind) == ("r-1", "the cluster", "kubernetes")
+    assert (record.voters, record.began_wall_us, record.finished) == (("n1", "n2", "n3"), BEGAN, False)
+
+
+async def test_a_run_that_goes_on_is_not_judged(folder: RunFolder) -> None:
+    await written(folder, RUN)
+    journal = UndoJournal(folder.undo_path, Header(run="r-1", target="the cluster", kind="local"))
+    with pytest.raises(ChaosError, match="still goes on"):
+        load_run(folder.path)
+    journal.close()
+    load_run(folder.path)
+
+
+STALE = (*writes_and_reads(10.0), read(3, 9.99, 9.995))
+
+
+@pytest.mark.parametrize(("history", "code"), [(writes_and_reads(10.0), NOT_EFFECTIVE), (STALE, UNSAFE)])
+async def test_an_unfinished_run_shows_nothing_unless_something_failed(
+    folder: RunFolder, history: tuple[object, ...], code: int
+) -> None:
+    record = msgspec.structs.replace(unfinished(), faults=(kill(),), recovered_us=(6 * S,), began_faults_us=5 * S)
+    await written(folder, msgspec.structs.replace(RUN, history=history), record)
+    assert judged_again(load_run(folder.path)).exit_code == code
+
+
+async def test_a_disk_that_takes_nothing_is_told_once_and_all_is_written_when_it_does(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_module, "EVERY_SECONDS", 0.01)
+    evidence = sample_run.evidence()
+    recorded, path = recorded_of(evidence), folder.path / "history.ndjson"
+    path.symlink_to("/dev/full")
+    said: list[str] = []
+    live = Live(folder, recorded, unfinished, said.append)
+    live.start()
+    await until(lambda: bool(said))
+    on_disk = await stopped(live)
+    assert said == ["what is recorded cannot be put on the disk, and is kept in memory: No space left on device"]
+    assert "history.ndjson" not in on_disk
+    folder.write_evidence(evidence, on_disk)
+    folder.write_run(sample_run.record())
+    assert load_run(folder.path).evidence == evidence
+
+
+async def test_what_came_while_the_disk_was_full_is_appended_when_it_has_room_again(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_module, "EVERY_SECONDS", 0.01)
+    recorded, path = recorded_of(RUN), folder.path / "history.ndjson"
+    path.symlink_to("/dev/full")
+    async with kept_alive(folder, recorded) as said:
+        await until(lambda: bool(said))
+        path.unlink()
+        await until(lambda: lines(path) == len(RUN.history))
+    assert len(said) == 1
+    assert load_run(folder.path).evidence.history == RUN.history
+
+
+async def test_samples_that_were_thinned_out_are_gone_from_the_disk_too(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_module, "EVERY_SECONDS", 0.01)
+    recorded, path = recorded_of(RUN), folder.path / "views.ndjson"
+    async with kept_alive(folder, recorded):
+        await until(lambda: lines(path) == len(RUN.views))
+        recorded.views, recorded.views_dropped = [*RUN.views[::2], view("n1", 20.0)], 150
+        await until(lambda: lines(path) == len(RUN.views) // 2 + 1)
+    got = load_run(folder.path).evidence
+    assert (list(got.views), got.views_dropped) == (recorded.views, 150)
+
+
+async def test_a_run_that_ended_has_its_evidence_in_one_place(folder: RunFolder) -> None:
+    evidence = sample_run.evidence()
+    live = Live(folder, recorded_of(evidence), unfinished, print)
+    live.start()
+    on_disk = await stopped(live)
+    assert on_disk == {"history.ndjson", "views.ndjson", "trace.ndjson"}
+    folder.write_evidence(evidence, on_disk)
+    folder.write_run(sample_run.record())
+    assert not (folder.path / "rest.ndjson").exists()
+    assert load_run(folder.path).evidence == evidence
+
+
+@pytest.mark.slowest
+def test_what_a_killed_tool_had_recorded_is_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with local_cluster(tmp_path) as cluster:
+        tool = Tool(cluster, tmp_path / "chaos-runs", capsys)
+        with tool.process("partition", "--yes", "--duration", "60s") as running:
+            running.until_says("proven")
+            (made,) = (path for path in tool.runs.iterdir() if not path.is_symlink())
+            before = lines(made / "history.ndjson")
+            asyncio.run(until(lambda: lines(made / "history.ndjson") > before + 100))
+            assert tool("report", str(made)).code == 70, "it goes on"
+            running.popen.send_signal(signal.SIGKILL)
+            running.ends()
+        said = tool("report", str(made), "-o", "json")
+        assert said.code == said.json["exit_code"] == 3, said.err
+        outcomes = {verdict["check"]: verdict["outcome"] for verdict in said.json["verdicts"]}
+        assert outcomes["no-stale-read"] == outcomes["minority-acknowledges-nothing"] == "pass"
+        assert outcomes["one-leader-a-term"] == outcomes["enough-writes"] == "pass"
+        assert outcomes["logs-agree"] == outcomes["acknowledged-writes-survive"] == "unknown"
+        assert said.json["notes"][-1].startswith("The tool was gone before this run ended")
+        assert said.json["faults"][0]["effective_us"]
+        assert json.loads((made / "run.json").read_bytes())["finished"] is False
+        assert (made / "report.html").exists()
+        assert tool("heal").code == 0
+
+
+FILE_BYTES_MAX = 64 * 1024
+"""The history of a run is longer, its undo journal shorter."""
+
+
+@pytest.mark.slowest
+def test_a_disk_that_gets_full_ends_no_healing_and_hides_no_verdict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with local_cluster(tmp_path) as cluster:
+        tool = Tool(cluster, tmp_path / "chaos-runs", capsys)
+        command = ["kill-leader", "--mode", "sigkill", "--yes", "--duration", "500ms", "--json", *tool.where()]
+        ended = subprocess.run(
+            [sys.executable, "-m", "chaos.cli", *command],
+            capture_output=True,
+            text=True,
+            timeout=100,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES_MAX, FILE_BYTES_MAX)),
+        )
+        assert "what is recorded cannot be put on the disk, and is kept in memory: File too large" in ended.stderr
+        said = json.loads(ended.stdout)
+        assert ended.returncode == said["exit_code"] == 70, ended.stderr
+        assert "fail" not in {verdict["outcome"] for verdict in said["verdicts"]}
+        assert any("history.ndjson cannot be written" in note for note in said["notes"])
+        assert tool.status()["healthy"]
+        assert tool("heal").code == 0
