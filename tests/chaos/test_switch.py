@@ -23,6 +23,7 @@ from tests.chaos.raft_chaos import Process, Tool
 from tests.supervisor.conftest import eventually
 
 KILL = ("kill-leader", "--mode", "sigkill", "--duration", "60s", "--yes")
+PAUSE = ("pause", "leader", "--duration", "60s", "--yes")
 CUT = ("partition", "--duration", "60s", "--yes")
 GONE_SECONDS = 60.0
 """What is promised."""
@@ -108,6 +109,7 @@ def nothing_is_in_force(tool: Tool) -> bool:
     [
         pytest.param(KILL, "as predicted", marks=pytest.mark.slowest),
         pytest.param(CUT, "the fault clock starts", marks=pytest.mark.longest),
+        pytest.param(PAUSE, "proven: ", marks=pytest.mark.longest),
     ],
 )
 def test_what_kill_9_of_the_tool_left_is_taken_back_by_its_switch(
