@@ -38,8 +38,9 @@ def attempt(
     every_s: float,
     within_s: float,
     allow_quorum_loss: bool,
+    switch: bool = True,
 ) -> int:
-    """Its exit code. `make`: the faults, by chance."""
+    """Its exit code. `make`: the faults, by chance. `switch`: whether a dead man's switch stands ready."""
     seed = common.seed if common.seed is not None else random.SystemRandom().randrange(SEED_MAX >> 31)
     options = Options(
         name=name,
@@ -51,6 +52,7 @@ def attempt(
         every_s=every_s,
         recovery_limit_s=within_s,
         allow_quorum_loss=allow_quorum_loss,
+        switch=switch,
     )
     faults = make(random.Random(seed))
     with promised(None if common.dry_run else common.junit, name) as judged:
@@ -89,6 +91,8 @@ async def _dry_run(common: Common, target: Target, plan: Plan, situation: Situat
         await _guards(target, plan, situation, options)
     except ChaosError as error:
         refusal = str(error)
+    armed = target.arm_plan(plan.cut is not None) if options.switch else ""
+    plan = msgspec.structs.replace(plan, acts=tuple(filter(None, (armed, *plan.acts))))
     if common.json:
         told_of = {"title": plan.title, "acts": plan.acts, "predictions": plan.predictions}
         print_json({"dry_run": True, "target": target.title, "seed": options.seed, **told_of, "refusal": refusal})

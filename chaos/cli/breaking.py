@@ -128,6 +128,12 @@ def _partition(
     ] = False,
     within: Within = WITHIN_TEXT,
     allow_quorum_loss: QuorumLoss = False,
+    without_switch: Annotated[
+        bool,
+        typer.Option(
+            "--without-switch", help="also where nothing would heal when this tool is killed", rich_help_panel="The run"
+        ),
+    ] = False,
 ) -> int:
     """Cut links between nodes, prove that the cut holds, and show what each side did.
 
@@ -148,7 +154,7 @@ def _partition(
     def faults(rng: random.Random) -> list[Fault]:
         return [Partition(shape, rng, lasts_s)]
 
-    return attempt(common, "partition", faults, lasts_s, 0.0, seconds(within), allow_quorum_loss)
+    return attempt(common, "partition", faults, lasts_s, 0.0, seconds(within), allow_quorum_loss, not without_switch)
 
 
 def _shape(isolate: str | None, split: str | None, one_way: str | None, bridge: str | None, ring: bool) -> Shape:

@@ -51,8 +51,8 @@ async def _with_target(common: Common, work: Work) -> int:
 
 
 class Progress:
-    """Lines with the time since the first one, which `heading` precedes; a reader who went away must not end a run
-    that has to heal."""
+    """Lines with the time since the first one, which `heading` precedes; a reader who went away, or reads nothing, must
+    not end or hold up a run that has to heal (see `stdout.prepared`)."""
 
     def __init__(self, common: Common, heading: str = "") -> None:
         self._heading = heading

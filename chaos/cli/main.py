@@ -1,5 +1,6 @@
 """Puts the commands together and turns every way they can end into a sentence and an exit code."""
 
+import contextlib
 import errno
 import os
 import sys
@@ -71,10 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line (`sys.argv` where `arguments` is None); return the exit code, raise nothing."""
     with stdout.prepared():
         code = _ended(sys.argv[1:] if arguments is None else arguments)
-    if sentence := stdout.lost():
-        stdout.complain(f"raft-chaos: {sentence}")
-        return code or OUTPUT_LOST
-    return code
+        if sentence := stdout.lost():
+            stdout.complain(f"raft-chaos: {sentence}")
+            return code or OUTPUT_LOST
+        return code
 
 
 def _ended(given: Sequence[str]) -> int:
@@ -135,5 +136,7 @@ def _fail(error: BaseException, sentence: str, code: int) -> int:
     sentence = " ".join(sentence.split())
     if READS_JSON in getattr(error, "__notes__", ()):
         print_json({"error": sentence, "exit_code": code})
+    with contextlib.suppress(KeyboardInterrupt):
+        stdout.settle()  # on a terminal, what was printed before stands before
     stdout.complain(f"raft-chaos: {sentence}")
     return code

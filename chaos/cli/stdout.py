@@ -1,8 +1,9 @@
 """Standard input, output and error of one command, whatever they are: closed, a broken pipe, a full disk, ASCII alone.
 
 Why it exists: a run that has broken something must go on and heal it, whether or not anybody can still read; so output
-that cannot be written is never an error where it happens. It is remembered, and told at the end in one sentence with
-what was done. What the encoding does not know is written with backslashes. It must not decide what is printed.
+that cannot be written is never an error where it happens, and holds nobody up. It is remembered, and told at the end in
+one sentence with what was done. What the encoding does not know is written with backslashes. It must not decide what is
+printed.
 """
 
 import codecs
@@ -10,11 +11,16 @@ import contextlib
 import errno
 import io
 import os
-import select
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import TextIO
 
+from chaos.cli.outlet import Outlet, open_as
+
+PATIENCE_SECONDS = 30.0
+"""Whoever takes nothing at all for so long is not waited for any longer, when all is done."""
+ERROR_PATIENCE_SECONDS, HURRIED_SECONDS = 5.0, 0.5
+"""The same of standard error: it says little, and may be the same terminal, which was waited for already."""
 NOTHING = "Nothing was changed"
 ESCAPED = "raft-json-escapes"
 """What is done with characters that the encoding of standard output does not know."""
@@ -27,10 +33,10 @@ _WHY = {
 
 
 class _Ended:
-    """What the command has done so far, as the beginning of a sentence; and the first failure to print."""
+    """What the command has done so far, as the beginning of a sentence; and where it prints."""
 
     words = NOTHING
-    error: OSError | None = None
+    out: Outlet | None = None
 
 
 def done(words: str) -> None:
@@ -38,12 +44,25 @@ def done(words: str) -> None:
     _Ended.words = words
 
 
+def settle() -> None:
+    """Wait until all is printed, for as long as somebody takes it. Not for those who hold a fault."""
+    if _Ended.out is not None:
+        sys.stdout.flush()
+        _Ended.out.settle(PATIENCE_SECONDS)
+
+
 def lost() -> str:
     """The sentence for output that could not be written; empty where all was."""
-    error = _Ended.error
+    if _Ended.out is None:
+        return ""
+    try:
+        settle()
+    except KeyboardInterrupt:
+        return f"{_Ended.words}; not all of it was printed."
+    error = _Ended.out.error
     if error is None:
         return ""
-    reason = _WHY.get(error.errno or 0, error.strerror or "it takes nothing")
+    reason = _WHY.get(error.errno or 0, error.strerror or str(error) or "it takes nothing")
     return f"{_Ended.words}, but standard output cannot be written: {reason}."
 
 
@@ -58,54 +77,44 @@ def _escape(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error(ESCAPED, _escape)
 
 
-class _Door(io.RawIOBase):
-    """Writes to `target`; after the first failure, to nowhere."""
-
-    def __init__(self, target: Any) -> None:
-        super().__init__()
-        self._target = target
-
-    def writable(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        found: int = self._target.fileno()
-        return found
-
-    def isatty(self) -> bool:
-        return bool(self._target.isatty())
-
-    def write(self, data: Any) -> int:
-        if _Ended.error is not None:
-            return len(data)
-        try:
-            while (written := self._target.write(data)) is None:  # somebody who shares it made it non-blocking
-                select.select([], [self._target], [], 1.0)
-            return int(written)
-        except OSError as error:
-            _Ended.error = error
-            return len(data)
-
-
 @contextlib.contextmanager
 def prepared() -> Iterator[None]:
-    """Standard output by the door, and none of the three closed: a number that is free would be given to a socket or
-    a file of the run, and the next word on standard error would be written into that."""
-    _Ended.words, _Ended.error = NOTHING, None
+    """Standard output and error that never hold anybody up (see `Outlet`), and none of the three closed: a number that
+    is free would be given to a socket or a file of the run, and the next word on standard error would be written into
+    that."""
+    _Ended.words, _Ended.out = NOTHING, None
     _fill_closed()
-    before = sys.stdout
-    buffer = getattr(before, "buffer", None)
-    if buffer is None:  # no file at all, such as in a test
-        yield
-        return
-    before.flush()
-    door = _Door(getattr(buffer, "raw", buffer))
-    sys.stdout = io.TextIOWrapper(io.BufferedWriter(door), before.encoding, ESCAPED, line_buffering=before.isatty())
+    before = sys.stdout, sys.stderr
+    err = None
     try:
+        sys.stdout, _Ended.out = _by_outlet(sys.stdout, ESCAPED)
+        sys.stderr, err = _by_outlet(sys.stderr, "backslashreplace")
         yield
     finally:
         sys.stdout.flush()
-        sys.stdout = before
+        sys.stderr.flush()
+        sys.stdout, sys.stderr = before
+        gave_up = _end(_Ended.out, PATIENCE_SECONDS)
+        _end(err, HURRIED_SECONDS if gave_up else ERROR_PATIENCE_SECONDS)
+
+
+def _by_outlet(stream: TextIO, errors: str) -> tuple[TextIO, Outlet | None]:
+    """The stream by an outlet; as it is, and None, where it is no file at all, such as in a test."""
+    buffer = getattr(stream, "buffer", None)
+    if buffer is None:
+        return stream, None
+    stream.flush()
+    outlet = Outlet(getattr(buffer, "raw", buffer))
+    return io.TextIOWrapper(outlet, stream.encoding, errors, line_buffering=stream.isatty()), outlet  # type: ignore[type-var]
+
+
+def _end(outlet: Outlet | None, patience_s: float) -> bool:
+    """Whether it was waited for in vain."""
+    if outlet is None:
+        return False
+    with contextlib.suppress(KeyboardInterrupt):  # whoever is in a hurry
+        outlet.end(patience_s)
+    return isinstance(outlet.error, TimeoutError)
 
 
 def _fill_closed() -> None:
@@ -123,24 +132,12 @@ def _stand_in(number: int, how: int) -> int:
     try:
         os.fstat(number)
     except OSError:
-        _open_as(number, how)
+        open_as(number, how)
         return number
     return os.open(os.devnull, how)
 
 
-def _open_as(number: int, how: int) -> None:
-    opened = os.open(os.devnull, how)
-    if opened != number:
-        os.dup2(opened, number)
-        os.close(opened)
-
-
 def complain(text: str) -> None:
     """Text on standard error; where nobody takes it, the exit code alone must do."""
-    try:
+    with contextlib.suppress(OSError, ValueError):
         print(text, file=sys.stderr, flush=True)
-    except (OSError, ValueError):
-        with contextlib.suppress(
-            OSError, ValueError
-        ):  # or the interpreter tries again at its end, and changes the code
-            _open_as(sys.stderr.fileno(), os.O_WRONLY)

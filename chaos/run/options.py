@@ -12,7 +12,8 @@ from chaos.evidence.record import RunRecord
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """`name`: of the command, a part of the folder's name. `every_s`: pause between faults. `recovery_limit_s`: within
-    which the cluster must be whole again. `heal_command`: what people type when healing failed."""
+    which the cluster must be whole again. `heal_command`: what people type when healing failed. `switch`: whether a
+    dead man's switch stands ready."""
 
     name: str
     seed: int
@@ -25,6 +26,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     baseline_s: float = 2.0
     after_s: float = 2.0
     allow_quorum_loss: bool = False
+    switch: bool = True
 
 
 class RunResult(msgspec.Struct, frozen=True):

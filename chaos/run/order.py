@@ -11,7 +11,7 @@ else: healing, judging and writing follow in any case. It must not print.
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import aiohttp
 
@@ -26,14 +26,16 @@ from chaos.faults.port import Fault, Scene
 from chaos.journal import Header, UndoJournal
 from chaos.model import FaultSpan
 from chaos.observe.nodeapi import new_session
+from chaos.run.armed import armed
 from chaos.run.lease import locked
 from chaos.run.options import Options, RunResult
 from chaos.run.outcome import record_of, write_down
 from chaos.run.recording import Recording
 from chaos.run.recovery import until_whole
 from chaos.run.stop import Stop, Stopped, handling_signals, shielded
-from chaos.run.takeback import take_back
+from chaos.run.takeback import INSIST_SECONDS_MAX, take_back
 from chaos.situation import Situation, situate, unhealthy
+from chaos.switch.port import Charge
 from chaos.targets.port import Target
 
 __all__ = ["Options", "RunResult", "look", "run"]
@@ -95,7 +97,10 @@ class _Run:
             recording.keep(folder, lambda: self._record(recording.outline(*self._about(before))), self.say)
             try:
                 scene = self._scene(session, journal, recording)
-                after = await self._record_and_break(scene, journal, recording, before)
+                async with armed(
+                    self.target, self._charge(journal, before), self.options.switch, self.stop
+                ) as until_armed:
+                    after = await self._record_and_break(scene, journal, recording, before, until_armed)
                 await self._finish(recording, after)
             finally:
                 await self._stop(recording)
@@ -128,7 +133,12 @@ class _Run:
         )
 
     async def _record_and_break(
-        self, scene: Scene, journal: UndoJournal, recording: Recording, before: Situation
+        self,
+        scene: Scene,
+        journal: UndoJournal,
+        recording: Recording,
+        before: Situation,
+        until_armed: Callable[[], Awaitable[None]],
     ) -> Situation:
         """All faults, one after the other; returns how the cluster stands afterwards."""
         full = asyncio.create_task(self._stop_when_full(recording), name="watch the history")
@@ -138,6 +148,7 @@ class _Run:
             self.say(f"clients write and read through every node for {self.options.baseline_s:g} s before the fault")
             rate = await self.stop.while_working(recording.baseline(self.options.baseline_s))
             self.say(f"{rate:.0f} acknowledged writes per second, {before.leader} leads term {before.term}")
+            await until_armed()
             self.began_faults_us = self.clock.now_us()
             for number, fault in enumerate(self.faults):
                 if number:
@@ -156,6 +167,19 @@ class _Run:
             full.cancel()
             await asyncio.gather(full, return_exceptions=True)
         return situate(self.target.nodes, scene.fresh()) if self.trouble else after
+
+    def _charge(self, journal: UndoJournal, before: Situation) -> Charge:
+        """What the switch is to watch over. The bound is generous: proofs, recoveries and repetitions take time."""
+        told = self.options
+        each_s = 4 * told.duration_s + told.every_s + 4 * told.recovery_limit_s + INSIST_SECONDS_MAX
+        return Charge(
+            run=self.name,
+            journal=journal.path,
+            seconds_max=told.baseline_s + len(self.faults) * each_s,
+            cuts=any(fault.plan(before, self.target).cut is not None for fault in self.faults),
+            open_steps=lambda: journal.open_steps,
+            ended=self.stop.request,
+        )
 
     async def _until_whole(self, scene: Scene, recording: Recording) -> tuple[int | None, Situation]:
         """See `until_whole`. What this tool stood still meanwhile is given back: nobody watched then."""

@@ -18,6 +18,8 @@ import aiohttp
 from chaos.errors import ChaosError, Refused
 from chaos.model import Place
 from chaos.observe import nodeapi
+from chaos.switch import process
+from chaos.switch.port import Charge, Switch
 from chaos.systems.etcd import Etcd
 from chaos.systems.port import System
 from chaos.systems.raftnode import RAFT_NODE
@@ -256,6 +258,14 @@ class LocalTarget:
     async def refuse_living(self, dead: Collection[str], say: Callable[[str], None]) -> None:  # noqa: ARG002
         """See `Target`. The lock of a run that died is free; while we hold it none can begin."""
         await self.lock(HEALER, 0)
+
+    async def arm(self, charge: Charge) -> Switch:
+        """See `Target`: a process of its own."""
+        return await process.start(self._data_dir, charge)
+
+    def arm_plan(self, cuts: bool) -> str:  # noqa: ARG002
+        """See `Target`."""
+        return "start the dead man's switch, a process that heals by the undo journal when this tool is gone"
 
     async def close(self) -> None:
         """See `Target`."""

@@ -11,6 +11,7 @@ import msgspec
 
 from chaos import links
 from chaos.model import Place
+from chaos.switch.port import Charge, Switch
 from chaos.systems.port import System
 
 Pair = links.Pair
@@ -150,6 +151,13 @@ class Target(Protocol):
     async def refuse_living(self, dead: Collection[str], say: Callable[[str], None]) -> None:
         """Return when no run is alive here, having waited in bounds to see it where nothing tells at once; `Refused`
         names the one that is. `dead`: runs that are known to have ended."""
+
+    async def arm(self, charge: Charge) -> Switch:
+        """Have something that outlives this tool watch over it, and take back what it did when it is gone: return once
+        that watches. Raises Refused, nothing changed, where it cannot."""
+
+    def arm_plan(self, cuts: bool) -> str:
+        """What `arm` would do, exactly (`--dry-run`); empty: nothing."""
 
     async def undo(self, step: UndoStep) -> str:
         """Take back one act of an earlier run, harmless if it is gone already; what was done, as a sentence."""

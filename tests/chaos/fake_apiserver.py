@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-COLLECTIONS = frozenset({"daemonsets", "leases", "networkpolicies", "nodes", "pods", "statefulsets"})
+COLLECTIONS = frozenset({"daemonsets", "jobs", "leases", "networkpolicies", "nodes", "pods", "statefulsets"})
 CHANNELS = "v4.channel.k8s.io"
 
 
@@ -103,7 +103,10 @@ class FakeApiServer:
                 return web.json_response(self.objects[path])
             case "PATCH":
                 there = self.objects[path]
-                if body["metadata"].get("resourceVersion", "") not in ("", there["metadata"]["resourceVersion"]):
+                if body.get("metadata", {}).get("resourceVersion", "") not in (
+                    "",
+                    there["metadata"]["resourceVersion"],
+                ):
                     return status(409, "the object has been modified")
                 self.put(path, merge_patched(there, body))
                 return web.json_response(self.objects[path])

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from chaos.cli import attempt, main
@@ -93,6 +95,14 @@ class Process:
             assert self.popen.poll() is None, self.output
             assert time.monotonic() < deadline, self.output
             time.sleep(0.02)
+
+    def kill_with_its_switch(self) -> None:
+        """As a machine that goes down: nobody is left who would take anything back."""
+        self.popen.send_signal(signal.SIGSTOP)
+        for child in psutil.Process(self.popen.pid).children():
+            child.kill()
+        self.popen.kill()
+        self.popen.wait(10.0)
 
     def ends(self, seconds: float = 60.0) -> int:
         return self.popen.wait(seconds)

@@ -12,6 +12,7 @@ from chaos.faults.port import Plan, Scene
 from chaos.model import FaultSpan
 from chaos.run import Options, RunResult, order, run
 from chaos.situation import Situation
+from chaos.switch.port import Charge, NoSwitch, Switch
 from chaos.systems.raftnode import RAFT_NODE
 from chaos.targets.port import Target, UndoStep
 from tests.chaos.evidence import good
@@ -54,6 +55,9 @@ class Cluster:
         self.held = ""
 
     async def refuse_living(self, dead: Collection[str], say: Callable[[str], None]) -> None: ...
+
+    async def arm(self, charge: Charge) -> Switch:
+        return NoSwitch()
 
 
 async def _nothing(_: Scene) -> None: ...

@@ -193,7 +193,7 @@ def test_ctrl_c_in_mid_fault_heals_and_a_second_one_says_so(tool: Tool) -> None:
     assert json.loads((folder / "run.json").read_bytes())["interrupted"] is True
 
 
-def test_what_kill_9_of_the_tool_left_is_refused_and_healed(tool: Tool) -> None:
+def test_what_a_dead_tool_and_its_dead_switch_left_is_refused_and_healed(tool: Tool) -> None:
     with tool.process("partition", "--isolate", "follower", "--duration", "60s", "--yes") as run:
         run.until_says("the fault clock starts")
         said = tool("heal")
@@ -206,8 +206,7 @@ def test_what_kill_9_of_the_tool_left_is_refused_and_healed(tool: Tool) -> None:
         assert f"process {run.popen.pid}" in said.err
         assert len(tool.status()["in_force"]) == 3
         tool.runs = here
-        run.popen.kill()
-        assert run.ends() == -signal.SIGKILL
+        run.kill_with_its_switch()
     said = tool("kill-leader", *QUICK)
     assert said.code == REFUSED
     assert "raft-chaos heal --all" in said.err
@@ -222,8 +221,7 @@ def test_what_kill_9_of_the_tool_left_is_refused_and_healed(tool: Tool) -> None:
 def test_without_any_journal_the_cluster_itself_shows_what_is_left(tool: Tool) -> None:
     with tool.process("kill-leader", "--mode", "sigkill", "--duration", "60s", "--yes") as run:
         run.until_says("as predicted")
-        run.popen.kill()
-        run.ends()
+        run.kill_with_its_switch()
     here, tool.runs = tool.runs, tool.runs.parent / "elsewhere"
     said = tool("heal")
     assert said.code == NOT_RECOVERED, "something is still in force"

@@ -47,7 +47,10 @@ def stateful_set(name: str = "raft", namespace: str = "home", **labels: str) -> 
         "spec": {
             "replicas": 3,
             "selector": {"matchLabels": own},
-            "template": {"metadata": {"labels": own}, "spec": {"containers": [{"name": "node", "ports": ports}]}},
+            "template": {
+                "metadata": {"labels": own},
+                "spec": {"containers": [{"name": "node", "image": "raft:test", "ports": ports}]},
+            },
         },
     }
 

@@ -23,6 +23,7 @@ from chaos.errors import (
 from chaos.faults.port import Plan, Scene
 from chaos.run import takeback
 from chaos.run.stop import Stopped
+from chaos.switch.port import Charge, Switch
 from chaos.targets.port import Cut, UndoStep
 from tests.chaos.runs import STEP, Act, Fault, Recording, World, world_of
 
@@ -236,3 +237,39 @@ async def test_a_last_look_that_fails_once_is_made_again(world: World) -> None:
     world.cluster.leftovers = leftovers  # type: ignore[method-assign,assignment]
     assert (await world(fault)).exit_code == PASSED
     assert len(looks) == 2
+
+
+async def test_a_run_whose_switch_does_not_watch_does_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def arm(_: Charge) -> Switch:
+        raise Refused("No switch; nothing was changed.")
+
+    monkeypatch.setattr(world.cluster, "arm", arm)
+    fault = Fault()
+    result = await world(fault)
+    assert (result.exit_code, result.trouble, fault.did) == (REFUSED, "No switch; nothing was changed.", [])
+
+
+@pytest.mark.parametrize("heals", [True, False])
+async def test_a_switch_is_let_go_only_where_all_is_taken_back(
+    world: World, monkeypatch: pytest.MonkeyPatch, heals: bool
+) -> None:
+    did: list[str] = []
+
+    class Watching:
+        async def disarm(self) -> None:
+            did.append("disarm")
+
+        async def leave(self) -> None:
+            did.append("leave")
+
+    async def arm(charge: Charge) -> Switch:
+        did.append(f"arm for {charge.journal.name}")
+        return Watching()
+
+    async def inject(_: Scene) -> None:
+        did.append("inject")
+
+    monkeypatch.setattr(world.cluster, "arm", arm)
+    parts = {} if heals else {"revert": raising(OSError("no"))}
+    await world(Fault(inject=inject, **parts))
+    assert did == ["arm for undo.json", "inject", "disarm" if heals else "leave"]

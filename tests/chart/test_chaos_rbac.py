@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chaos.targets.kubernetes.permissions import NEEDS, NODES, TRYING, Permission
+from chaos.targets.kubernetes.permissions import NEEDS, NODES, SWITCH, TRYING, Permission
 from tests.chart.kubernetes_schema import NEWEST, OLDEST, check
 from tests.chart.rendering import Values, render
 
@@ -36,6 +36,11 @@ def test_the_role_grants_what_the_tool_needs_and_no_more() -> None:
     role = render(rbac()).named("Role", "raft-chaos")
     assert set(granted(role)) == {one for _, needed in NEEDS for one in needed}
     assert not {item["kind"] for item in render(rbac()).all} & {"ClusterRole", "ClusterRoleBinding"}
+
+
+def test_the_jobs_of_the_dead_mans_switch_are_a_permission_that_can_be_refused() -> None:
+    less = set(granted(render(rbac(switch=False)).named("Role", "raft-chaos")))
+    assert set(granted(render(rbac()).named("Role", "raft-chaos"))) - less == set(SWITCH)
 
 
 def test_throw_away_pods_are_a_permission_of_their_own() -> None:

@@ -166,7 +166,7 @@ def policy_specs(raft: Release) -> dict[str, Any]:
 
 def left_by_label(namespace: Namespace) -> list[str]:
     """Whatever in this namespace carries a label of the tool."""
-    kinds = "networkpolicies,leases,pods"
+    kinds = "networkpolicies,leases,pods,jobs,serviceaccounts,roles,rolebindings"
     found = [
         *namespace.get(kinds, "--selector=raft-chaos/run")["items"],
         *namespace.get(kinds, "--selector=app.kubernetes.io/managed-by=raft-chaos")["items"],

@@ -33,7 +33,14 @@ class Lock:
         self._release = release
         self._folder = f"/apis/coordination.k8s.io/v1/namespaces/{release.namespace}/leases"
         self.name = f"raft-chaos-{release.name}"
-        self._run = ""
+        self._run, self._seconds = "", 0.0
+        self.owner: Object | None = None
+        """The Lease goes with this object, where there is one."""
+
+    async def renew(self) -> None:
+        """Now, where it is held: with or without the owner that it is to have from now on."""
+        if self._run:
+            await self.take(self._run, self._seconds)
 
     async def take(self, run: str, seconds: float) -> None:
         """Raises `Refused` while it names another run, alive or dead."""
@@ -46,7 +53,10 @@ class Lock:
                     f"Run {holder} works on {self._release.title} (it holds the Lease {self.name}): wait for its end, "
                     "or take back what it did with `raft-chaos heal --all` where it is dead."
                 )
-            self._run = run  # before it is asked for: a request that is broken off may still be done
+            self._run, self._seconds = (
+                run,
+                seconds,
+            )  # before it is asked for: a request that is broken off may still be done
             try:
                 return await self._write(there, self._lease(run, seconds, there if holder == run else None))
             except ApiError as error:
@@ -119,10 +129,13 @@ class Lock:
 
     def _lease(self, run: str, seconds: float, mine: Object | None) -> Object:
         now = datetime.fromtimestamp(self._wall(), UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        metadata: Object = {"name": self.name, "labels": {MANAGED_BY_LABEL: MANAGER, RUN_LABEL: run}}
+        if self.owner is not None:
+            metadata["ownerReferences"] = [self.owner]
         return {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
-            "metadata": {"name": self.name, "labels": {MANAGED_BY_LABEL: MANAGER, RUN_LABEL: run}},
+            "metadata": metadata,
             "spec": {
                 "holderIdentity": run,
                 "leaseDurationSeconds": max(1, round(seconds)),

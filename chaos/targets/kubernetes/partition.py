@@ -44,6 +44,8 @@ class PolicyNetwork:
         self._release = release
         self._wall = wall
         self._around: Around | None = None
+        self.owner: Object | None = None
+        """What is made goes with this object, where there is one."""
 
     async def prepare(self) -> None:
         """Look at the pods and policies that there are."""
@@ -172,6 +174,8 @@ class PolicyNetwork:
         return partition_of(around, cut, run, self._wall() + seconds)
 
     async def _create(self, policy: Object) -> None:
+        if self.owner is not None:
+            policy = {**policy, "metadata": {**policy["metadata"], "ownerReferences": [self.owner]}}
         try:
             await self._api.create(policies_path(self._release.namespace), policy)
         except ApiError as error:

@@ -42,6 +42,7 @@ LOCKING = _all("coordination.k8s.io", "leases", "get", "create", "update", "dele
 EXEC = _all("", "pods/exec", "get", "create")
 DELETING = _all("", "pods", "delete")
 POLICIES = _all("networking.k8s.io", "networkpolicies", "get", "list", "create", "patch", "delete")
+SWITCH = _all("batch", "jobs", "get", "list", "create", "delete")
 TRYING = (
     *_all("", "pods", "create", "delete"),
     *_all("networking.k8s.io", "networkpolicies", "create", "delete"),
@@ -56,6 +57,7 @@ NEEDS: tuple[tuple[str, tuple[Permission, ...]], ...] = (
     ("kill-leader --mode sigkill", EXEC),
     ("pause", EXEC),
     ("partition", (*POLICIES, *EXEC)),
+    ("the dead man's switch of partition", SWITCH),
 )
 
 

@@ -7,7 +7,6 @@ Where a side's pods are isolated by policies already, such as the chart's own, a
 them to the world; then the new policy repeats those of the chart's rules that it takes away, without the blocked nodes.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -15,14 +14,19 @@ import msgspec
 
 from chaos.targets.kubernetes.admits import NAMESPACE_LABEL, Direction, End, admitting, directions, isolating, selects
 from chaos.targets.kubernetes.api import Object
+from chaos.targets.kubernetes.narrowing import MANAGED_BY_LABEL as MANAGED_BY_LABEL
+from chaos.targets.kubernetes.narrowing import MANAGER as MANAGER
+from chaos.targets.kubernetes.narrowing import ORIGINAL as ORIGINAL
+from chaos.targets.kubernetes.narrowing import RUN_LABEL as RUN_LABEL
+from chaos.targets.kubernetes.narrowing import fields_after as fields_after
+from chaos.targets.kubernetes.narrowing import is_as_narrowed as is_as_narrowed
+from chaos.targets.kubernetes.narrowing import is_narrowed as is_narrowed
+from chaos.targets.kubernetes.narrowing import original_of as original_of
+from chaos.targets.kubernetes.narrowing import widening_patch as widening_patch
 from chaos.targets.kubernetes.release import INSTANCE_LABEL, POD_NAME_LABEL, Release
 from chaos.targets.port import Cut, Pair
 
-MANAGED_BY_LABEL, MANAGER = "app.kubernetes.io/managed-by", "raft-chaos"
-RUN_LABEL = "raft-chaos/run"
 EXPIRES = "raft-chaos/expires-at"
-ORIGINAL = "raft-chaos/original"
-"""Annotation of a narrowed policy: what it was, as JSON."""
 POLICY_API = "networking.k8s.io/v1"
 ANYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 _INGRESS: Direction = "Ingress"
@@ -126,12 +130,6 @@ def culprits(around: Around, cut: Cut, partition: Partition) -> dict[str, list[P
     return dict(sorted(found.items()))
 
 
-def original_of(policy: Object) -> str:
-    """What is kept of a policy that is narrowed: its selector, and who owned which of its fields."""
-    metadata, selector = policy["metadata"], policy["spec"].get("podSelector") or {}
-    return json.dumps({"podSelector": selector, "managedFields": metadata.get("managedFields") or []}, sort_keys=True)
-
-
 def narrowing_patch(policy: Object, narrowed: Object) -> Object:
     """A merge patch from the one to the other, refused by the API server where somebody else was faster."""
     return {
@@ -142,57 +140,6 @@ def narrowing_patch(policy: Object, narrowed: Object) -> Object:
         },
         "spec": {"podSelector": {"matchExpressions": narrowed["spec"]["podSelector"]["matchExpressions"]}},
     }
-
-
-def widening_patch(policy: Object, original: str) -> Object:
-    """The way back from `policy` as it is now: what was added is taken out, and what others changed meanwhile stays."""
-    return {
-        "metadata": {
-            "resourceVersion": policy["metadata"]["resourceVersion"],
-            "labels": {RUN_LABEL: None},
-            "annotations": {ORIGINAL: None},
-        },
-        "spec": {"podSelector": {"matchExpressions": _widened(policy, original).get("matchExpressions")}},
-    }
-
-
-def is_narrowed(policy: Object, original: str) -> bool:
-    """Whether its selector still leaves out what a run added to it."""
-    return bool((policy["spec"].get("podSelector") or {}) != _widened(policy, original))
-
-
-def is_as_narrowed(policy: Object, original: str) -> bool:
-    """Whether its selector is what the narrowing made of it: nobody changed it since."""
-    before = {key: value for key, value in (_kept(original).get("podSelector") or {}).items() if value}
-    return is_narrowed(policy, original) and _widened(policy, original) == before
-
-
-def fields_after(policy: Object, original: str) -> list[Object]:
-    """Who shall own which field of a widened policy: whoever did before, or where others changed it, they and not this
-    tool; empty: it is not known."""
-    if is_as_narrowed(policy, original):
-        return list(_kept(original).get("managedFields") or [])
-    return [one for one in policy["metadata"].get("managedFields") or [] if one.get("manager") != MANAGER]
-
-
-def _widened(policy: Object, original: str) -> Object:
-    """Its selector as it is now, without what was added."""
-    selector = policy["spec"].get("podSelector") or {}
-    own = (_kept(original).get("podSelector") or {}).get("matchExpressions") or []
-    left = [one for one in selector.get("matchExpressions") or [] if one in own or not _is_added(one)]
-    return {key: value for key, value in {**selector, "matchExpressions": left}.items() if value}
-
-
-def _is_added(expression: Object) -> bool:
-    return (expression.get("key"), expression.get("operator")) == (POD_NAME_LABEL, "NotIn")
-
-
-def _kept(original: str) -> Object:
-    """What `original_of` wrote; nothing where somebody spoilt it."""
-    try:
-        return dict(json.loads(original))
-    except (ValueError, TypeError):
-        return {}
 
 
 def _policy(release: Release, run: str, number: int, expires: str, spec: Object) -> Object:

@@ -9,10 +9,12 @@ from typing import Literal
 
 from chaos.errors import ChaosError, Refused
 from chaos.model import Place
+from chaos.switch.port import Charge, NoSwitch, Switch
 from chaos.systems.port import System
 from chaos.systems.raftnode import RAFT_NODE
 from chaos.targets.kubernetes.account import open_account
 from chaos.targets.kubernetes.api import Api
+from chaos.targets.kubernetes.deadman import DELETE_JOB, DeadMan, delete_job, job_name, jobs_left, jobs_path
 from chaos.targets.kubernetes.doctor import examine
 from chaos.targets.kubernetes.forward import Forwards
 from chaos.targets.kubernetes.inforce import policy_lines
@@ -108,6 +110,18 @@ class KubernetesTarget:
     async def refuse_living(self, dead: Collection[str], say: Callable[[str], None]) -> None:
         await self._lock.refuse_living(dead, say)
 
+    async def arm(self, charge: Charge) -> Switch:
+        """Only cuts would stay: a killed pod is brought back by Kubernetes."""
+        if not charge.cuts:
+            return NoSwitch()
+        switch = DeadMan(self._api, self._release, self._lock, self.network, charge)
+        await switch.arm()
+        return switch
+
+    def arm_plan(self, cuts: bool) -> str:
+        job = f"POST {jobs_path(self.namespace)} {job_name('RUN')}"
+        return f"{job}: the dead man's switch, whose pod heals when this tool is gone" if cuts else ""
+
     async def undo(self, step: UndoStep) -> str:
         if step.do in (DELETE_POLICY, RESTORE_POLICY):
             return await self.network.undo(step)
@@ -115,6 +129,8 @@ class KubernetesTarget:
             return await self.resume(step.arguments["node"])
         if step.do == DELETE_POD:
             return await delete_probe(self._api, self.namespace, step)
+        if step.do == DELETE_JOB:
+            return await delete_job(self._api, self.namespace, step.arguments["name"])
         if step.do == RELEASE_LEASE:
             run = step.arguments["run"]
             held = await self._lock.clear(run)
@@ -122,9 +138,12 @@ class KubernetesTarget:
         raise ChaosError(f"This version does not know how to undo {step.do!r}.")
 
     async def leftovers(self) -> Sequence[UndoStep]:
-        """Chart policies first, then ours, then the Lease: nobody else may begin before all is undone."""
+        """Chart policies first, then ours, then the switch, then the Lease: nobody else may begin before all is undone.
+        A switch that watches over this very process is none."""
         found = await self.network.leftovers()
         found += await probes_left(self._api, self.namespace)
+        switches = await jobs_left(self._api, self.namespace)
+        found += [step for step in switches if not self._lock.is_ours(step.arguments["run"])]
         holder = await self._lock.holder()
         if holder and not self._lock.is_ours(holder):
             found.append(UndoStep(RELEASE_LEASE, {"name": self._lock.name, "run": holder}))
