@@ -40,7 +40,7 @@ def attempt(
     allow_quorum_loss: bool,
     switch: bool = True,
 ) -> int:
-    """Its exit code. `make`: the faults, by chance."""
+    """Its exit code. `make`: the faults, by chance. `switch`: whether a dead man's switch stands ready."""
     seed = common.seed if common.seed is not None else random.SystemRandom().randrange(SEED_MAX >> 31)
     options = Options(
         name=name,
