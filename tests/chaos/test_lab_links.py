@@ -1,6 +1,7 @@
 """The links of a lab: carried, cut both ways or one way, healed, and healed by themselves; other links go on."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -46,10 +47,11 @@ class World:
         self.links = Links(self.behind, NAMES)
         self._servers: list[asyncio.Server] = []
         self._open: list[Dialer] = []
+        self._echoing: set[asyncio.StreamWriter] = set()
 
     async def start(self) -> None:
         for node, port in self.behind.items():
-            self._servers.append(await asyncio.start_server(_echo, "127.0.0.1", port))
+            self._servers.append(await asyncio.start_server(self._echo, "127.0.0.1", port))
             await self.links.listen(node, self.before[node])
 
     async def end(self) -> None:
@@ -58,6 +60,9 @@ class World:
         await self.links.end()
         for server in self._servers:
             server.close()
+        for writer in list(self._echoing):
+            writer.transport.abort()
+            await asyncio.gather(writer.wait_closed(), return_exceptions=True)
 
     async def dial(self, who: str, node: str) -> Dialer:
         made = Dialer(*await asyncio.open_connection("127.0.0.1", self.before[node]))
@@ -66,14 +71,15 @@ class World:
         await made.say(f"GET /raft/stream HTTP/1.1\r\nX-Server-From: {number}\r\n\r\n")
         return made
 
+    async def _echo(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._echoing.add(writer)
+        with contextlib.suppress(ConnectionError):
+            while piece := await reader.read(1000):
+                writer.write(piece)
+        writer.close()
+
     async def carries(self, who: str, node: str) -> bool:
         return await (await self.dial(who, node)).say("hello") == "hello"
-
-
-async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while piece := await reader.read(1000):
-        writer.write(piece)
-    writer.close()
 
 
 @pytest.fixture
