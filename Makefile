@@ -63,7 +63,7 @@ test: $(CACHE)/helm.stamp $(STAMP) ## the whole suite, on two cores
 	$(BIN)/python -m tests.halves
 
 test-slow: browser $(STAMP) ## what takes long: a browser, more scenarios and worlds, runs of raft-chaos, thousands of generated requests
-	$(BIN)/python -m pytest -m slowest
+	$(BIN)/python -m pytest -m "slowest and not longest"
 
 test-long: $(STAMP) ## what takes longer still, a quarter of an hour and more: every scenario and variation, a busy machine, mutations
 	$(BIN)/python -m pytest -m longest

@@ -197,10 +197,12 @@ def _measure_sizes(report: Report, parts: list[str], folder: Path, backup: Path 
                 report.filled.append(sizes.filled(system, plan.large_keys, backup))
         with running("ours", folder / "large", NODES, backup=backup) as system:
             report.large.append(sizes.large(system, plan.large_keys, plan.tail))
+            out.print("ours: a follower without its disk ...", style="dim")
+            report.caught_up.append(sizes.caught_up(system, plan.snapshot_seconds, "keys without a past"))
             out.print("ours: snapshots while 64 clients write ...", style="dim")
             report.meanwhile.append(sizes.meanwhile(system, plan.large_keys, plan.snapshot_seconds, plan.rounds))
-            out.print("ours: a follower without its disk ...", style="dim")
-            report.caught_up.append(sizes.caught_up(system, plan.snapshot_seconds))
+            out.print("ours: a follower without its disk, again ...", style="dim")
+            report.caught_up.append(sizes.caught_up(system, plan.snapshot_seconds, "written to since"))
 
 
 if __name__ == "__main__":

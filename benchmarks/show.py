@@ -174,6 +174,7 @@ def _meanwhile(report: "Report") -> Table:
 
 def _caught_up(report: "Report") -> Table:
     columns = (
+        "store",
         "snapshot MiB",
         "on disk s",
         "in the store s",
@@ -186,7 +187,7 @@ def _caught_up(report: "Report") -> Table:
     for row in report.caught_up:
         times = (f"{row.on_disk_seconds:.1f}", f"{row.restored_seconds:.1f}", f"{row.cpu_seconds:.1f}")
         ends = (f"{row.mb_per_second:.0f}", f"{row.caught_up_seconds:.1f}", f"{row.writes_per_second:,.0f}")
-        table.add_row(f"{row.snapshot_mib:.0f}", *times, *ends)
+        table.add_row(row.store, f"{row.snapshot_mib:.0f}", *times, *ends)
     return table
 
 

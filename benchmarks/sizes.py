@@ -97,6 +97,8 @@ class CaughtUp(msgspec.Struct):
     """A follower on a new disk while 64 clients write. From when the leader begins to send it the snapshot: until that
     is on its disk, until its store has it, and until it holds what the leader held by then."""
 
+    store: str
+    """Whether keys have older versions as well, which are found one by one."""
     snapshot_mib: float
     on_disk_seconds: float
     restored_seconds: float
@@ -187,7 +189,7 @@ def meanwhile(system: System, keys: int, seconds: float, rounds: int) -> Meanwhi
     return result
 
 
-def caught_up(system: System, load_seconds: float) -> CaughtUp:
+def caught_up(system: System, load_seconds: float, store: str) -> CaughtUp:
     """Of a system that is filled: take a follower's disk away, let the new one in, wait until it holds everything."""
     leader, follower = leader_of(system), follower_of(system)
     name, port = f"n{follower + 1}", system.ports[leader]
@@ -213,6 +215,7 @@ def caught_up(system: System, load_seconds: float) -> CaughtUp:
     holds = time.monotonic() - began
     load.join()
     return CaughtUp(
+        store=store,
         snapshot_mib=round(sent[0]["of_bytes"] / MIB, 1),
         on_disk_seconds=round(on_disk, 2),
         restored_seconds=round(restored, 2),

@@ -21,7 +21,7 @@ from node.runtime.snapshot_ports import SnapshotJob, Snapshots, SnapshotWriter
 SNAPSHOT_WORK_PER_TURN_MAX = 1_000
 """Units of work (see `Job`) in one turn of the loop, beside those of applying."""
 
-SLICE_EVERY_US = 4_000
+SLICE_EVERY_US = 6_000
 """From one slice to the next, at least: a quarter of the time is spent on it. A node that works without a pause waits
 for its turn on the processor as all do that work so, with whatever clients ask of it; one that sleeps is let in when it
 wakes."""

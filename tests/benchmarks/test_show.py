@@ -25,7 +25,7 @@ def report() -> Report:
     made.filled = [sizes.Filled(1_000_000, 61.0, 700.0, 800.0)]
     made.large = [sizes.Large(1_000_000, [600.0], [700.0], 300.0, 50_000, 9.0, 8.0)]
     made.meanwhile = [sizes.Meanwhile(1_000_000, [TALLY], [TALLY], {}, {"driver": 2}, [9.0])]
-    made.caught_up = [sizes.CaughtUp(300.0, 4.0, 10.0, 11.0, 7.0, 3_000.0)]
+    made.caught_up = [sizes.CaughtUp("keys without a past", 300.0, 4.0, 10.0, 11.0, 7.0, 3_000.0)]
     return made
 
 
@@ -54,7 +54,7 @@ def test_every_row_is_one_line_and_nothing_is_cut(console: dict[str, object], mo
     assert sum("of this checkout" in line and "3.6.8" in line for line in lines) == 1
     for cells in (
         ["100,000", "140 150", "10", "500 500", "168 165", "1.20"],
-        ["300", "4.0", "10.0", "7.0", "31", "11.0"],
+        ["keys without a past", "300", "4.0", "10.0", "7.0", "31", "11.0"],
     ):
         assert sum([cell.strip() for cell in line.split("│")[1:-1]][: len(cells)] == cells for line in lines) == 1
     assert sum("2 x driver" in line for line in lines) == 1

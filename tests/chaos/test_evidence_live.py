@@ -289,7 +289,7 @@ FILE_BYTES_MAX = 64 * 1024
 """The history of a run is longer, its undo journal shorter."""
 
 
-@pytest.mark.slowest
+@pytest.mark.longest
 def test_a_disk_that_gets_full_ends_no_healing_and_hides_no_verdict(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -130,7 +130,7 @@ def test_what_kill_9_of_the_tool_left_is_taken_back_by_its_switch(
     tool.until_healthy()
 
 
-@pytest.mark.slowest
+@pytest.mark.longest
 def test_a_tool_that_stands_still_is_healed_for_and_says_so_when_it_wakes(
     tool: Tool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -181,7 +181,7 @@ async def test_the_page_outlives_its_server_and_comes_back_with_it(tmp_path: Pat
             await here.behaved()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.longest)])
 async def test_axe_finds_nothing(standing: Path, scheme: str) -> None:
     async with visiting(standing) as cluster, chromium() as browser:
         follower, leader = (await followers(cluster))[0], await cluster.leader()

@@ -89,7 +89,7 @@ async def test_a_leader_that_is_cut_from_two_is_seen_so_by_hub_headline_links_an
                 )
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("look", [LOOKS[0], *(pytest.param(look, marks=pytest.mark.longest) for look in LOOKS[1:])])
 async def test_labels_of_the_ring_do_not_overlap(standing: Path, look: tuple[int, str]) -> None:
     """Of three to seven nodes in every role, with faults and with long names."""
     async with visiting(standing) as cluster, chromium() as browser, looking(browser, cluster.url("n1"), look) as here:
