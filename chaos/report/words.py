@@ -37,7 +37,7 @@ CHECKS: dict[str, str] = {
     "writes-come-back": "Availability: writes came back through every node",
     "longest-write-gap": "Downtime: the longest time without a write",
     "enough-writes": "Enough writes to tell",
-    "the-leader-was-hit": "Whoever was killed led until then",
+    "the-leader-was-hit": "Whoever was killed or paused led until then",
 }
 """By check, what people search for and what was promised."""
 GROUPS = {"safety": "Safety", "recovery": "Recovery", "effect": "Worth of the run"}
