@@ -4,11 +4,15 @@ import asyncio
 import contextlib
 import signal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from chaos.cli.execute import print_json
 from chaos.cli.group import Group
+from chaos.cli.options import READS_JSON
+from chaos.cli.stdout import complain
+from chaos.errors import Usage
 from chaos.lab.etcd import EtcdLab, find_program
 from chaos.targets.find import ETCD_DATA_DIR
 
@@ -30,6 +34,10 @@ def _etcd(
         int, typer.Option(min=1024, max=65000, metavar="PORT", help="where n1 serves clients; others follow")
     ] = BASE_PORT,
     data_dir: Annotated[Path, typer.Option(metavar="DIR", help="of the lab")] = ETCD_DATA_DIR,
+    as_json: Annotated[bool, typer.Option("--json", help="one object on stdout, progress on stderr")] = False,
+    output: Annotated[
+        Literal["table", "json"] | None, typer.Option("--output", "-o", help="json: the same as --json")
+    ] = None,
 ) -> int:
     """Start a local etcd of several nodes, with a proxy between them; Ctrl-C ends it.
 
@@ -41,17 +49,29 @@ def _etcd(
       raft-chaos status --system etcd
       raft-chaos partition --system etcd
     """
-    asyncio.run(_until_told(EtcdLab(find_program(), data_dir, nodes, base_port)))
+    if as_json and output == "table":
+        raise Usage("--json and -o table exclude each other: give one of the two.")
+    as_json = as_json or output == "json"
+    try:
+        asyncio.run(_until_told(EtcdLab(find_program(), data_dir, nodes, base_port), as_json))
+    except BaseException as error:
+        if as_json:
+            error.add_note(READS_JSON)
+        raise
     return 0
 
 
-async def _until_told(lab: "EtcdLab") -> None:
+async def _until_told(lab: "EtcdLab", as_json: bool) -> None:
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         with contextlib.suppress(NotImplementedError, RuntimeError):
             loop.add_signal_handler(number, told.set)
-    async with lab.running(lambda text: print(text, flush=True)):
-        lines = [f"  {node}  {lab.url(node)}" for node in lab.nodes]
-        print("\n".join([f"etcd in {lab.data_dir}", *lines, "Ctrl-C ends all nodes."]), flush=True)
+    async with lab.running(complain if as_json else lambda text: print(text, flush=True)):
+        if as_json:
+            nodes = [{"name": node, "url": lab.url(node)} for node in lab.nodes]
+            print_json({"system": "etcd", "data_dir": str(lab.data_dir), "nodes": nodes})
+        else:
+            lines = [f"  {node}  {lab.url(node)}" for node in lab.nodes]
+            print("\n".join([f"etcd in {lab.data_dir}", *lines, "Ctrl-C ends all nodes."]), flush=True)
         await told.wait()

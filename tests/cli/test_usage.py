@@ -20,13 +20,13 @@ BAD = {
     "--nodes": "two", "--base-port": "99999", "--monitor-port": "-2", "--log-format": "xml", "--output": "yaml",
     "--speed": "warp", "--if-match": "newest", "--url": "ftp://n1", "--target": "mars", "--duration": "soon",
     "--seed": "-1", "--times": "0", "--every": "soon", "--mode": "softly", "--within": "soon", "--split": "half",
-    "--kind": "flat",
+    "--kind": "flat", "--system": "consul", "--one-way": "leader",
     "--without": "everything", "--peer": "n3", "--client-url": "n3:8003",
 }  # fmt: skip
 """By option, a value that no command takes."""
 FREE = {
     "--data-dir", "--heartbeat-ms", "--election-timeout-ms", "--namespace", "--release", "--context", "--out",
-    "--isolate", "--config", "--trace", "--token", "--survivor", "--members",
+    "--isolate", "--bridge", "--junit", "--config", "--trace", "--token", "--survivor", "--members",
 }  # fmt: skip
 """Texts: what is wrong with one is found by whoever uses it, and told in tests of its own."""
 CONTRADICTIONS = (
@@ -41,6 +41,10 @@ CONTRADICTIONS = (
     "raft-node demo-scenario --all --list",
     "raft-node serve --json",
     "raft-chaos partition --isolate leader --split 2,3",
+    "raft-chaos partition --bridge leader --ring",
+    "raft-chaos partition --one-way n1:n2 --isolate n1",
+    "raft-chaos lab etcd --json -o table",
+    "raft-chaos status --junit file.xml",
     "raft-chaos status --json -o table",
     "raft-chaos status --target local -n default",
     "raft-chaos status --target local --release raft",
