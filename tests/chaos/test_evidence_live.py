@@ -3,7 +3,6 @@
 import asyncio
 import json
 import resource
-import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -270,8 +269,7 @@ def test_what_a_killed_tool_had_recorded_is_judged(tmp_path: Path, capsys: pytes
             before = lines(made / "history.ndjson")
             asyncio.run(until(lambda: lines(made / "history.ndjson") > before + 100))
             assert tool("report", str(made)).code == 70, "it goes on"
-            running.popen.send_signal(signal.SIGKILL)
-            running.ends()
+            running.kill_with_its_switch()  # or it is being healed, and not judged meanwhile
         said = tool("report", str(made), "-o", "json")
         assert said.code == said.json["exit_code"] == 3, said.err
         outcomes = {verdict["check"]: verdict["outcome"] for verdict in said.json["verdicts"]}
