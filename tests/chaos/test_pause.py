@@ -181,11 +181,10 @@ def test_the_paused_leader_is_replaced_and_not_believed_when_it_wakes(tool: Tool
 
 
 @pytest.mark.slowest
-def test_what_kill_9_of_the_tool_left_asleep_is_told_refused_and_woken(tool: Tool) -> None:
+def test_what_a_dead_tool_and_its_dead_switch_left_asleep_is_told_refused_and_woken(tool: Tool) -> None:
     with tool.process("pause", "follower", "--for", "60s", "--yes") as run:
         run.until_says("proven: its process is stopped")
-        run.popen.kill()
-        assert run.ends() == -signal.SIGKILL
+        run.kill_with_its_switch()
     (told,) = tool.status()["in_force"]
     node, _, said = told.partition(": ")
     assert said == "its process stands still (SIGSTOP)"
