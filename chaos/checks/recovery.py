@@ -4,31 +4,36 @@ Why it exists: safe and dead is no success, and a fault that nobody felt proves 
 runs again is the kubelet's or the operator's, not the algorithm's: it is told apart. It must not judge safety.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
+from typing import Literal
 
 from chaos.checks.verdict import Evidence, Verdict
 from chaos.checks.waits import of_which_paused, within
 from chaos.checks.words import seconds
 from chaos.model import FaultSpan
-from chaos.workload.history import Op
+from chaos.workload.history import Op, columns_of
 
 RECOVERED, GAP, ENOUGH = "recovered-in-time", "longest-write-gap", "enough-writes"
 
 WRITES_PER_SECOND_MIN = 10.0
 """With fewer acknowledged writes before the fault, a gap or a loss would not be seen."""
+_KINDS: tuple[Literal["write", "read"], ...] = ("write", "read")
 BASELINE_US_MAX = 2_000_000
 """Of the time before the first fault the last so much counts."""
 
 
 def enough_writes(evidence: Evidence) -> Verdict:
     """At least WRITES_PER_SECOND_MIN acknowledged writes per second before the first fault."""
-    began_us = min((op.sent_us for op in evidence.history), default=evidence.began_faults_us)
+    history = columns_of(evidence.history)
+    sent_us = [moment for kind in _KINDS for moment in history.moments("sent_us", kind)]
+    began_us = min(sent_us, default=evidence.began_faults_us)
     from_us = max(began_us, evidence.began_faults_us - BASELINE_US_MAX)
     lasted_us = evidence.began_faults_us - from_us
     if lasted_us <= 0:
         return Verdict(ENOUGH, "effect", "fail", "No client wrote before the first fault, so the run proves nothing.")
-    count = sum(from_us <= op.done_us <= evidence.began_faults_us for op in _acknowledged(evidence.history))
+    done_us = history.moments("done_us", "write", "ok")
+    count = sum(from_us <= moment <= evidence.began_faults_us for moment in done_us)
     rate = count * 1e6 / lasted_us
     said = f"{rate:.0f} acknowledged writes per second before the first fault"
     if rate < WRITES_PER_SECOND_MIN:
@@ -141,18 +146,14 @@ def running_again_us(evidence: Evidence, fault: FaultSpan) -> int | None:
     return min((at_us for at_us in seen if at_us > fault.injected_us), default=None)
 
 
-def _acknowledged(history: Sequence[Op], via: Collection[str] | None = None) -> Iterator[Op]:
-    return (op for op in history if op.kind == "write" and op.outcome == "ok" and (via is None or op.via in via))
-
-
 def clients_ended_us(evidence: Evidence) -> int:
     """When the last write was begun: afterwards silence means nothing."""
-    return max((op.sent_us for op in evidence.history if op.kind == "write"), default=evidence.ended_us)
+    return max(columns_of(evidence.history).moments("sent_us", "write"), default=evidence.ended_us)
 
 
 def _gap(history: Sequence[Op], from_us: int, to_us: int, via: Collection[str] | None = None) -> tuple[int, int] | None:
     """The longest stretch between two acknowledged writes that reaches into the time given; None: there were none."""
-    times = sorted(op.done_us for op in _acknowledged(history, via))
+    times = sorted(columns_of(history).moments("done_us", "write", "ok", via))
     if not times or to_us <= from_us:
         return None
     marks = [min(times[0], from_us), *times, max(to_us, times[-1])]

@@ -11,7 +11,7 @@ from chaos.checks.verdict import Evidence, Outcome, Verdict
 from chaos.checks.waits import of_which_paused, paused_us, within
 from chaos.checks.words import seconds
 from chaos.model import FaultSpan
-from chaos.workload.history import Op
+from chaos.workload.history import columns_of
 
 BACK = "writes-come-back"
 
@@ -55,9 +55,11 @@ def _afterwards(evidence: Evidence, fault: FaultSpan, until_us: int) -> Iterable
         return [("unknown", f"{fault.title}: it never ended")]
     found: list[Finding] = []
     took: dict[str, int] = {}
+    history = columns_of(evidence.history)
     for node in evidence.voters:
-        writes = [op for op in evidence.history if op.kind == "write" and op.via == node and op.sent_us >= since_us]
-        done_us = min((op.done_us for op in writes if op.outcome == "ok"), default=None)
+        writes = sum(sent >= since_us for sent in history.moments("sent_us", "write", via=(node,)))
+        acknowledged = history.spans("write", "ok", (node,))
+        done_us = min((done for sent, done in acknowledged if sent >= since_us), default=None)
         end_us = max(since_us, until_us) if done_us is None else done_us
         outcome = within(evidence, since_us, end_us, evidence.recovery_limit_us)
         waited = seconds(end_us - since_us) + of_which_paused(evidence, since_us, end_us)
@@ -86,13 +88,11 @@ def _meanwhile(evidence: Evidence, fault: FaultSpan) -> Iterable[Finding]:
         return []
     held_us = max(0, min(ends) - fault.effective_us)
     side = ", ".join(majority)
-    writes = [
-        op
-        for op in evidence.history
-        if op.kind == "write" and op.via in majority and fault.effective_us <= op.sent_us and op.done_us <= min(ends)
-    ]
-    if any(op.outcome == "ok" for op in writes):
+    history = columns_of(evidence.history)
+    since_us, until_us = fault.effective_us, min(ends)
+    if any(since_us <= sent and done <= until_us for sent, done in history.spans("write", "ok", majority)):
         return []  # how long it took is told by the longest gap
+    writes = sum(since_us <= sent and done <= until_us for sent, done in history.spans("write", via=majority))
     none = f"the majority ({side}) acknowledged none of {_of(writes)}"
     said = f"{fault.title}: {none} in {seconds(held_us)} of the {'cut' if fault.separates else 'pause'}"
     paused = paused_us(evidence, fault.effective_us, min(ends))
@@ -111,5 +111,5 @@ def _serving(evidence: Evidence, fault: FaultSpan) -> tuple[str, ...]:
     return left if 2 * len(set(left) & set(evidence.voters)) > len(evidence.voters) else ()
 
 
-def _of(writes: Sequence[Op]) -> str:
-    return f"{len(writes)} write{'s' if len(writes) != 1 else ''}"
+def _of(writes: int) -> str:
+    return f"{writes} write{'s' if writes != 1 else ''}"

@@ -34,7 +34,9 @@ def refuse_living(folder: Path) -> None:
         with (folder / UNDO_FILE).open("rb") as held:
             fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise ChaosError(f"The run in {folder} still goes on, or is being healed: judge it when that has ended.") from None
+        raise ChaosError(
+            f"The run in {folder} still goes on, or is being healed: judge it when that has ended."
+        ) from None
     except OSError:
         return  # no journal, so nobody holds it
 

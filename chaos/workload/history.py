@@ -5,8 +5,8 @@ for ever, and a run of hours must fit into memory. It must not judge: see `check
 """
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import product
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import compress, product
 from typing import Literal, overload
 
 import msgspec
@@ -46,6 +46,7 @@ _WHAT: tuple[tuple[Literal["write", "read"], Literal["ok", "fail", "unknown"]], 
 )
 _KIND_OF, _OUTCOME_OF = tuple(kind for kind, _ in _WHAT), tuple(outcome for _, outcome in _WHAT)
 _NO_VALUE = -(2**63)
+_WHEN: tuple[Literal["sent_us", "done_us"], ...] = ("sent_us", "done_us")
 
 
 class History(Sequence[Op]):
@@ -115,6 +116,36 @@ class History(Sequence[Op]):
     def writes(self) -> "Part":
         """All writes, in their order."""
         return Part(self, array("I", (place for place, what in enumerate(self._what) if what < len(_WHAT) // 2)))
+
+    def places(
+        self, kind: Literal["write", "read"], outcome: Literal["ok", "fail", "unknown"] | None = None
+    ) -> Iterator[int]:
+        """Of all requests of that kind, and of that outcome where one is named: none of them is made."""
+        wanted = [number for number, (one, told) in enumerate(_WHAT) if one == kind and outcome in (None, told)]
+        return compress(range(len(self)), map(set(wanted).__contains__, self._what))
+
+    def moments(
+        self,
+        when: Literal["sent_us", "done_us"],
+        kind: Literal["write", "read"],
+        outcome: Literal["ok", "fail", "unknown"] | None = None,
+        via: Collection[str] | None = None,
+    ) -> list[int]:
+        """When those were sent, or done, in the order of the history; `via`: of these nodes alone."""
+        column, places = self._times[2 if when == "sent_us" else 3], self.places(kind, outcome)
+        if via is None:
+            return [column[place] for place in places]
+        nodes, known = self._who[2], {self._number_of[node] for node in via if node in self._number_of}
+        return [column[place] for place in places if nodes[place] in known]
+
+    def spans(
+        self,
+        kind: Literal["write", "read"],
+        outcome: Literal["ok", "fail", "unknown"] | None = None,
+        via: Collection[str] | None = None,
+    ) -> Iterator[tuple[int, int]]:
+        """When each of those was sent and done."""
+        return zip(*(self.moments(when, kind, outcome, via) for when in _WHEN), strict=True)
 
     def at(self, places: Sequence[int]) -> Iterator[Op]:
         """Those in these places."""
