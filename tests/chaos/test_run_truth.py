@@ -17,8 +17,8 @@ from chaos.errors import INTERRUPTED, NOT_EFFECTIVE, NOT_RECOVERED, PASSED, REFU
 from chaos.faults import partition, patience, proven_cut
 from chaos.faults.partition import Partition
 from chaos.faults.port import Scene
-from chaos.observe import nodeapi
 from chaos.run import lease, recording, takeback
+from chaos.systems.raftnode import RaftNode
 from chaos.targets.find import Choice, open_target
 from chaos.targets.linkfaults import LinkFaults
 from chaos.targets.local import LocalTarget
@@ -140,11 +140,11 @@ def test_a_partition_that_is_none_is_taken_back_and_proves_nothing(
 
 def test_links_are_reset_only_after_new_connections_fail(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
     happened: list[str] = []
-    real = nodeapi.command
+    real = RaftNode.reset_links
 
-    async def command(session: Any, url: str, name: str, arguments: Any) -> Any:
-        happened.append(name)
-        return await real(session, url, name, arguments)
+    async def reset_links(node: RaftNode, *given: Any) -> Any:
+        happened.append("reset_links")
+        return await real(node, *given)
 
     class Slow(Honest):
         """Enforced some dials after it was installed."""
@@ -166,7 +166,7 @@ def test_links_are_reset_only_after_new_connections_fail(tool: Tool, monkeypatch
             happened.append("remove")
             return await super().remove(cut, run, journal)
 
-    monkeypatch.setattr(proven_cut, "command", command)
+    monkeypatch.setattr(RaftNode, "reset_links", reset_links)
     bend(monkeypatch, Slow)
     assert tool(*CUT, "--duration", "2s").code == PASSED
     assert happened[:4] == ["install", "dial passes", "dial passes", "dial fails"]
@@ -252,7 +252,7 @@ def test_what_cannot_be_healed_is_2_with_the_command_to_heal_it(tool: Tool, monk
             raise OSError("connection lost")
 
     bend(monkeypatch, Gone)
-    said = tool(*CUT, "--duration", "500ms", "--within", "1s")
+    said = tool(*CUT, "--duration", "500ms", "--within", "1s", "--without-switch")
     assert said.code == NOT_RECOVERED
     heal = f"raft-chaos heal --all --data-dir {tool.cluster.data_dir} --out {tool.runs}"
     assert heal in said.out.replace("\n", "")
