@@ -36,6 +36,7 @@ SKIPPED = {"make test": "the suite that this test is a part of"}
 DRY = {
     "raft-chaos kill-leader --mode sigkill --times 3": "asks, and takes a minute; tests/chaos runs it",
     "raft-chaos partition --split 2,3": "asks, and takes a minute; tests/chaos runs it",
+    "raft-chaos pause leader --for 5s": "asks, and refuses within the 10 s of the cut link above; tests/chaos runs it",
 }
 """Run with --dry-run: everything but the acts."""
 ENDLESS = {
