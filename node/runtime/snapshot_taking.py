@@ -17,6 +17,7 @@ from node.raft.messages import PIECE_BYTES_MAX
 from node.raft.types import Base, SnapshotInfo
 from node.runtime.ports import StateMachine, TraceSink
 from node.runtime.snapshot_ports import SnapshotJob, Snapshots, SnapshotWriter
+from node.runtime.snapshot_sending import PIECES_AT_ONCE
 
 SNAPSHOT_WORK_PER_TURN_MAX = 1_000
 """Units of work (see `Job`) in one turn of the loop, beside those of applying."""
@@ -41,13 +42,14 @@ class SnapshotSettings(msgspec.Struct, frozen=True):
     """A snapshot is due when so much was applied since the last: `entries`, or `size_bytes` of them. Of a store that is
     larger than `size_bytes` it takes as many times more: what a snapshot costs grows with the store, and is to stay a
     fraction of what the writes cost. `tail_entries` before it stay in the log, if they take no more than a part of it
-    (`TAIL_SHARE`), and `piece_bytes` of it are one message.
+    (`TAIL_SHARE`), and `piece_bytes` of it are one message; `pieces_at_once` of these are read and sent in one go.
     """
 
     entries: int = 100_000
     size_bytes: int = 64 * 1024 * 1024
     tail_entries: int = 10_000
     piece_bytes: int = PIECE_BYTES_MAX
+    pieces_at_once: int = PIECES_AT_ONCE
 
 
 SNAPSHOT_DEFAULTS = SnapshotSettings()
