@@ -11,7 +11,7 @@ unpacked.
 """
 
 import mmap
-from collections import deque
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import overload
 
@@ -31,13 +31,14 @@ _DECODE = msgspec.msgpack.Decoder(list[Entry]).decode
 
 
 class _Piece:
-    """So many entries, in memory that is the operating system's again once this is let go."""
+    """So many entries, in memory that is the operating system's again once this is let go. `begin`: the place of the
+    first one, counted from the first that the log ever had."""
 
-    __slots__ = ("_memory", "count")
+    __slots__ = ("_memory", "begin", "count")
 
-    def __init__(self, entries: list[Entry]) -> None:
+    def __init__(self, begin: int, entries: list[Entry]) -> None:
         packed = _ENCODE(entries)
-        self.count = len(entries)
+        self.begin, self.count = begin, len(entries)
         self._memory = mmap.mmap(-1, len(packed), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self._memory[:] = packed
 
@@ -46,20 +47,22 @@ class _Piece:
 
 
 class Entries(Sequence[Entry]):
-    """A list of entries that grows at its end, and shrinks at both."""
+    """A list of entries that grows at its end, and shrinks at both. A position counts from the first that is there, a
+    place from the first that ever was."""
 
     def __init__(self) -> None:
-        self._packed: deque[_Piece] = deque()
-        self._gone = 0
-        """Entries at the beginning of the first piece that are removed."""
-        self._packed_count = 0
-        """Entries in all pieces, those not counted that are removed."""
+        self._removed = 0
+        """Entries that were removed at the beginning: the place of the first that is there."""
+        self._packed: list[_Piece] = []
+        """In order, without a gap."""
         self._newest: list[Entry] = []
+        self._newest_begin = 0
+        """The place of the first of them, where the last piece ends. What is kept first may begin before `_removed`."""
         self._unpacked: tuple[_Piece, list[Entry]] | None = None
         """The piece that was looked at last."""
 
     def __len__(self) -> int:
-        return self._packed_count + len(self._newest)
+        return self._newest_begin - self._removed + len(self._newest)
 
     @overload
     def __getitem__(self, at: int) -> Entry: ...
@@ -70,18 +73,17 @@ class Entries(Sequence[Entry]):
         if isinstance(at, slice):
             begin, end, _ = at.indices(len(self))
             return self.between(begin, end)
-        packed = self._packed_count
-        if at >= packed:
-            return self._newest[at - packed]
-        position = at if at >= 0 else at + len(self)
-        return self._newest[position - packed] if position >= packed else self._unpack(position, position + 1)[0]
+        place = at + self._removed if at >= 0 else at + self._newest_begin + len(self._newest)
+        if place >= self._newest_begin:
+            return self._newest[place - self._newest_begin]
+        return self._unpack(place, place + 1)[0]
 
     def between(self, begin: int, end: int) -> list[Entry]:
         """Those of the positions `begin` to `end`, that one left out; both are there, or one beyond the last."""
-        packed = self._packed_count
-        if begin >= packed:
-            return self._newest[begin - packed : end - packed]
-        return self._unpack(begin, min(end, packed)) + self._newest[: max(0, end - packed)]
+        newest = self._newest_begin - self._removed
+        if begin >= newest:
+            return self._newest[begin - newest : end - newest]
+        return self._unpack(begin + self._removed, end + self._removed) + self._newest[: max(0, end - newest)]
 
     def extend(self, entries: Sequence[Entry]) -> None:
         """Add them at the end; pack about as many of the others."""
@@ -91,51 +93,49 @@ class Entries(Sequence[Entry]):
 
     def remove_first(self, count: int) -> None:
         """As many as there are, at most."""
-        from_packed = min(count, self._packed_count)
-        self._packed_count -= from_packed
-        self._gone += from_packed
-        while self._packed and self._gone >= self._packed[0].count:
-            self._gone -= self._packed.popleft().count
-        del self._newest[: count - from_packed]
+        self._removed += min(count, len(self))
         self._unpacked = None
+        del self._packed[: bisect_right(self._packed, self._removed, key=_end_of)]
+        if self._removed > self._newest_begin:
+            del self._newest[: self._removed - self._newest_begin]
+            self._newest_begin = self._removed
 
     def remove_from(self, position: int) -> None:
         """That one and all after it."""
-        if position >= self._packed_count:
-            del self._newest[position - self._packed_count :]
+        place = position + self._removed
+        if place >= self._newest_begin:
+            del self._newest[place - self._newest_begin :]
             return
-        self._newest, self._unpacked = [], None
-        while self._packed_count > position:
-            piece = self._packed.pop()
-            self._packed_count -= piece.count - (0 if self._packed else self._gone)
-        if self._packed_count < position:  # the piece in which it stands is not packed any more
-            begin = 0 if self._packed else self._gone
-            self._newest = piece.entries()[begin : begin + position - self._packed_count]
-        if not self._packed:
-            self._gone = 0
+        first = bisect_right(self._packed, place, key=_end_of)
+        piece = self._packed[first]
+        self._newest_begin, self._newest = piece.begin, piece.entries()[: place - piece.begin]
+        self._unpacked = None
+        del self._packed[first:]
 
     def _pack(self) -> None:
         end = size_bytes = 0
         while end < PACKED_ENTRIES_MAX and size_bytes < PACKED_BYTES_MAX:
             size_bytes += len(self._newest[end].data)
             end += 1
-        self._packed.append(_Piece(self._newest[:end]))
-        self._packed_count += end
+        self._packed.append(_Piece(self._newest_begin, self._newest[:end]))
+        self._newest_begin += end
         del self._newest[:end]
 
     def _unpack(self, begin: int, end: int) -> list[Entry]:
-        """Likewise, of what is packed."""
+        """Those of the places `begin` to `end`, that one left out, as far as they are packed."""
         found: list[Entry] = []
-        before = -self._gone
-        for piece in self._packed:
-            if before >= end:
+        for number in range(bisect_right(self._packed, begin, key=_end_of), len(self._packed)):
+            piece = self._packed[number]
+            if piece.begin >= end:
                 break
-            if before + piece.count > begin:
-                found += self._entries_of(piece)[max(0, begin - before) : end - before]
-            before += piece.count
+            found += self._entries_of(piece)[max(0, begin - piece.begin) : end - piece.begin]
         return found
 
     def _entries_of(self, piece: _Piece) -> list[Entry]:
         if self._unpacked is None or self._unpacked[0] is not piece:
             self._unpacked = piece, piece.entries()
         return self._unpacked[1]
+
+
+def _end_of(piece: _Piece) -> int:
+    return piece.begin + piece.count

@@ -44,8 +44,7 @@ class _Transfer(msgspec.Struct):
 
 
 class SnapshotSending:
-    """`send`: the links'; False where they do not take it. `piece_bytes`: of one message; `pieces_at_once` of them are
-    read and sent in one go."""
+    """`send`: the links'; False where they do not take it. `piece_bytes`: of one message."""
 
     def __init__(
         self,
@@ -54,14 +53,12 @@ class SnapshotSending:
         send: Callable[[str, Message], bool],
         trace: TraceSink,
         piece_bytes: int = PIECE_BYTES_MAX,
-        pieces_at_once: int = PIECES_AT_ONCE,
     ) -> None:
         self._core = core
         self._snapshots = snapshots
         self._send = send
         self._trace = trace
         self._piece_bytes = piece_bytes
-        self._pieces_at_once = pieces_at_once
         self._window_bytes = WINDOW_BYTES_MAX // PIECE_BYTES_MAX * piece_bytes
         self._transfers: dict[Member, _Transfer] = {}
         self._turns: list[Member] = []
@@ -142,7 +139,7 @@ class SnapshotSending:
         wanted, size = transfer.wanted, transfer.info.size_bytes
         if wanted is None or transfer.reading or transfer.sent >= size:
             return
-        pieces = min(self._pieces_at_once, (self._window_bytes - (transfer.sent - wanted)) // self._piece_bytes)
+        pieces = min(PIECES_AT_ONCE, (self._window_bytes - (transfer.sent - wanted)) // self._piece_bytes)
         if pieces <= 0:
             return
         transfer.reading = True

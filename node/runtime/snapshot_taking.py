@@ -17,13 +17,12 @@ from node.raft.messages import PIECE_BYTES_MAX
 from node.raft.types import Base, SnapshotInfo
 from node.runtime.ports import StateMachine, TraceSink
 from node.runtime.snapshot_ports import SnapshotJob, Snapshots, SnapshotWriter
-from node.runtime.snapshot_sending import PIECES_AT_ONCE
 
 SNAPSHOT_WORK_PER_TURN_MAX = 1_000
 """Units of work (see `Job`) in one turn of the loop, beside those of applying."""
 
 SLICE_EVERY_US = 6_000
-"""From one slice to the next, at least: a quarter of the time is spent on it. A node that works without a pause waits
+"""From one slice to the next, at least: a fifth of the time is spent on it. A node that works without a pause waits
 for its turn on the processor as all do that work so, with whatever clients ask of it; one that sleeps is let in when it
 wakes."""
 
@@ -42,14 +41,13 @@ class SnapshotSettings(msgspec.Struct, frozen=True):
     """A snapshot is due when so much was applied since the last: `entries`, or `size_bytes` of them. Of a store that is
     larger than `size_bytes` it takes as many times more: what a snapshot costs grows with the store, and is to stay a
     fraction of what the writes cost. `tail_entries` before it stay in the log, if they take no more than a part of it
-    (`TAIL_SHARE`), and `piece_bytes` of it are one message; `pieces_at_once` of these are read and sent in one go.
+    (`TAIL_SHARE`), and `piece_bytes` of it are one message.
     """
 
     entries: int = 100_000
     size_bytes: int = 64 * 1024 * 1024
     tail_entries: int = 10_000
     piece_bytes: int = PIECE_BYTES_MAX
-    pieces_at_once: int = PIECES_AT_ONCE
 
 
 SNAPSHOT_DEFAULTS = SnapshotSettings()

@@ -40,7 +40,7 @@ class Snapshotting:
         self._wake = wake
         self._idle = False
         """Whether the last `run` found nothing to do, and nothing was asked for since."""
-        self.sending = SnapshotSending(core, snapshots, send, trace, settings.piece_bytes, settings.pieces_at_once)
+        self.sending = SnapshotSending(core, snapshots, send, trace, settings.piece_bytes)
         self._taking = SnapshotTaking(
             core, machine, snapshots, trace, self._stir, settings, lambda: self.sending.needed_index
         )

@@ -45,7 +45,7 @@ PORT = 9_000
 SEGMENT_BYTES = 16 * 1024
 """Small, so that a log of a few seconds has several."""
 
-SNAPSHOTS = SnapshotSettings(entries=12, size_bytes=8_000, tail_entries=4, piece_bytes=700, pieces_at_once=1)
+SNAPSHOTS = SnapshotSettings(entries=12, size_bytes=8_000, tail_entries=4, piece_bytes=700)
 """Several in a world of a few hundred writes, each sent in several pieces, and a tail that a server outlives which was
 down for a second."""
 

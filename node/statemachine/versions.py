@@ -205,24 +205,21 @@ class Versions:
             if before is None or before.key != key:
                 new.append(key)
                 if not kv.version:
-                    new = self._append(new)
+                    self._keys.append(new)
+                    new = []
                     self._keys.bury(key)
                     supersede(key, kv.mod_revision)
             else:
                 supersede(load_older(before), kv.mod_revision)
                 if not (kv.version and before.version):
-                    new = self._append(new)
+                    self._keys.append(new)
+                    new = []
                     self._changed_life(before, kv)
             before = kv
         self._loaded = before
-        self._append(new)
+        self._keys.append(new)
         self._newest.keep(keys, kvs)
         self.size_bytes += sum(map(len, keys)) + sum(len(kv.value) for kv in kvs) + VERSION_BYTES * len(kvs)
-
-    def _append(self, keys: list[bytes]) -> list[bytes]:
-        """They live; none are left to be appended."""
-        self._keys.append(keys)
-        return []
 
     def _changed_life(self, before: KeyValue, kv: KeyValue) -> None:
         if before.version:

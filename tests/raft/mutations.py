@@ -1111,20 +1111,20 @@ MUTATIONS = (
     Mutation(
         "count what is gone of a packed piece as if it were there",
         "entries.py",
-        "        before = -self._gone\n",
-        "        before = 0\n",
+        "            found += self._entries_of(piece)[max(0, begin - piece.begin) : end - piece.begin]\n",
+        "            found += self._entries_of(piece)[max(0, begin - self._removed) : end - self._removed]\n",
     ),
     Mutation(
-        "give back what is gone where a conflict unpacks",
+        "let an entry that is there go with those before it",
         "entries.py",
-        "            begin = 0 if self._packed else self._gone\n",
-        "            begin = 0\n",
+        "        self._removed += min(count, len(self))\n",
+        "        self._removed += min(count + 1, len(self))\n",
     ),
     Mutation(
-        "keep the newest that a conflict overwrites",
+        "keep packed what a conflict overwrites",
         "entries.py",
-        "        self._newest, self._unpacked = [], None\n",
-        "        self._unpacked = None\n",
+        "        del self._packed[first:]\n",
+        "",
     ),
     Mutation(
         "forget the configuration that compaction removed",

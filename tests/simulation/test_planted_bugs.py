@@ -306,7 +306,7 @@ NOTICED_BY: dict[Plant, int] = {
     vote_and_acknowledge_before_the_disk: 6,
     follow_the_commit_index_too_far: 27,
     append_without_comparing: 20,
-    read_without_a_quorum: 1014,
+    read_without_a_quorum: 1016,
     vote_for_a_log_that_is_behind: 1,
     believe_frames_whatever_their_checksum_says: 7,
     lead_on_with_a_silent_disk: 6,
