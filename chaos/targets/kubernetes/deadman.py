@@ -16,8 +16,9 @@ from chaos.switch.port import SILENT_SECONDS, Charge
 from chaos.targets.kubernetes import deadman_account, deadman_pod, narrowing
 from chaos.targets.kubernetes.api import Api, Forbidden, Object
 from chaos.targets.kubernetes.lease import Lock
+from chaos.targets.kubernetes.ownpods import pod_spec
 from chaos.targets.kubernetes.partition import PolicyNetwork
-from chaos.targets.kubernetes.release import CONTAINER, Release
+from chaos.targets.kubernetes.release import Release
 from chaos.targets.kubernetes.shape import MANAGED_BY_LABEL, MANAGER, RUN_LABEL
 from chaos.targets.port import UndoStep
 
@@ -184,31 +185,8 @@ def _owner(job: Object) -> Object:
 
 
 def _job(release: Release, charge: Charge, lease: str, account: str, suspend: bool) -> Object:
-    """With the node's image, user and place, passing the *restricted* standard, of no release."""
-    spec = release.template["spec"]
-    node = next(one for one in spec["containers"] if one["name"] == CONTAINER)
-    copied = {key: spec[key] for key in ("imagePullSecrets", "nodeSelector", "tolerations") if spec.get(key)}
-    user = (spec.get("securityContext") or {}).get("runAsUser")
-    security: Object = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     sources = json.dumps({module.__name__: inspect.getsource(module) for module in (narrowing, deadman_pod)})
     told = [release.namespace, lease, charge.run, f"{SILENT_SECONDS:g}", READY_FILE]
-    container: Object = {
-        "name": CONTAINER,
-        "image": node["image"],
-        "imagePullPolicy": node.get("imagePullPolicy", "IfNotPresent"),
-        "command": ["python", "-c", LOADER, sources, *told],
-        "readinessProbe": {"exec": {"command": ["test", "-e", READY_FILE]}, "periodSeconds": 1},
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
-        "resources": {
-            "requests": {"cpu": "10m", "memory": "32Mi"},
-            "limits": {"cpu": "200m", "memory": "64Mi"},
-        },
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-    }
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -220,17 +198,16 @@ def _job(release: Release, charge: Charge, lease: str, account: str, suspend: bo
             "ttlSecondsAfterFinished": KEPT_SECONDS,
             "template": {
                 "metadata": {"labels": {MANAGED_BY_LABEL: MANAGER, SWITCH_LABEL: charge.run}},
-                "spec": {
-                    **copied,
-                    "serviceAccountName": account,
-                    "automountServiceAccountToken": True,
-                    "restartPolicy": "OnFailure",
-                    "terminationGracePeriodSeconds": 0,
-                    "enableServiceLinks": False,
-                    "securityContext": {**security, **({"runAsUser": user} if user is not None else {})},
-                    "containers": [container],
-                    "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "1Mi"}}],
-                },
+                "spec": pod_spec(
+                    release,
+                    ["python", "-c", LOADER, sources, *told],
+                    {"exec": {"command": ["test", "-e", READY_FILE]}},
+                    container={"volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}]},
+                    volumes=[{"name": "tmp", "emptyDir": {"sizeLimit": "1Mi"}}],
+                    restartPolicy="OnFailure",
+                    serviceAccountName=account,
+                    automountServiceAccountToken=True,
+                ),
             },
         },
     }

@@ -17,6 +17,7 @@ from chaos.errors import ChaosError
 from chaos.targets.kubernetes.api import Api, ApiError, Object
 from chaos.targets.kubernetes.around import policies_path
 from chaos.targets.kubernetes.execute import lines_from_pod
+from chaos.targets.kubernetes.ownpods import pod_spec
 from chaos.targets.kubernetes.release import CONTAINER, Release
 from chaos.targets.kubernetes.shape import MANAGED_BY_LABEL, MANAGER, POLICY_API, RUN_LABEL
 from chaos.targets.port import UndoStep
@@ -163,43 +164,18 @@ async def _running(api: Api, path: str) -> str:
 
 
 def _pod(release: Release, run: str, which: str) -> Object:
-    """With the node's image, user and place, passing the *restricted* standard, of no release."""
-    spec = release.template["spec"]
-    node = next(one for one in spec["containers"] if one["name"] == CONTAINER)
-    copied = {key: spec[key] for key in ("imagePullSecrets", "nodeSelector", "tolerations") if spec.get(key)}
-    user = (spec.get("securityContext") or {}).get("runAsUser")
-    security: Object = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": f"raft-chaos-{run}-{which}", "labels": _labels(run, which)},
-        "spec": {
-            **copied,
-            "restartPolicy": "Never",
-            "activeDeadlineSeconds": LIVE_SECONDS_MAX,
-            "terminationGracePeriodSeconds": 0,
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
-            "securityContext": {**security, **({"runAsUser": user} if user is not None else {})},
-            "containers": [
-                {
-                    "name": CONTAINER,
-                    "image": node["image"],
-                    "imagePullPolicy": node.get("imagePullPolicy", "IfNotPresent"),
-                    "command": ["python", "-c", LISTEN_SCRIPT],
-                    "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 1},
-                    "resources": {
-                        "requests": {"cpu": "10m", "memory": "32Mi"},
-                        "limits": {"cpu": "200m", "memory": "64Mi"},
-                    },
-                    "securityContext": {
-                        "allowPrivilegeEscalation": False,
-                        "readOnlyRootFilesystem": True,
-                        "capabilities": {"drop": ["ALL"]},
-                    },
-                }
-            ],
-        },
+        "spec": pod_spec(
+            release,
+            ["python", "-c", LISTEN_SCRIPT],
+            {"tcpSocket": {"port": PORT}},
+            restartPolicy="Never",
+            activeDeadlineSeconds=LIVE_SECONDS_MAX,
+            automountServiceAccountToken=False,
+        ),
     }
 
 
