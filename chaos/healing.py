@@ -73,23 +73,26 @@ async def heal(target: Target, found: Found, everything: bool, say: Callable[[st
     """Of runs that were there before anybody made sure that none is alive: what begins later is not ours to undo."""
     undone: list[str] = []
     failed: list[str] = []
+    noted: list[tuple[UndoJournal, list[UndoStep]]] = []
     try:
         if opened or (everything and found.leftovers):
             await target.refuse_living({one.header.run for one in opened}, say)
         for one in opened:
             if one.open_steps:
                 say(f"{one.header.run} left {acts(len(one.open_steps))} to take back")
-            for step in reversed(one.open_steps):
-                if await _undo(target, step, undone, failed, say):
-                    one.undone(step)
+            done = [step for step in reversed(one.open_steps) if await undo(target, step, undone, failed, say)]
+            noted.append((one, done))
         left = []
         for step in await _shown(target, failed):
             run = step.arguments.get("run")
             if run in found.runs or (everything and run in seen):
-                await _undo(target, step, undone, failed, say)
+                await undo(target, step, undone, failed, say)
             else:
                 left.append(describe(step))
     finally:
+        for one, done in noted:  # last: a disk that hangs must not stand between two steps
+            for step in done:
+                one.undone(step)
         for one in opened:
             one.close()
     return Healed(tuple(undone), tuple(failed), tuple(left), found.notes)
@@ -131,8 +134,8 @@ def _open(journals: Sequence[Kept]) -> list[UndoJournal]:
             one = UndoJournal.reopen(kept.path)
             if one is None:
                 raise Refused(
-                    f"The run {kept.header.run} still goes on and heals by itself: end it with Ctrl-C; "
-                    "nothing was changed."
+                    f"The run {kept.header.run} still goes on, or is just being healed: end it with Ctrl-C, or try "
+                    "again in a minute; nothing was changed."
                 )
             opened.append(one)
     except ChaosError:
@@ -142,9 +145,10 @@ def _open(journals: Sequence[Kept]) -> list[UndoJournal]:
     return opened
 
 
-async def _undo(
+async def undo(
     target: Target, step: UndoStep, undone: list[str], failed: list[str], say: Callable[[str], None]
 ) -> bool:
+    """One step, tried some times; whether it was taken back, which `undone` or `failed` tells. Never raises."""
     why = ""
     for number in range(TRIES):
         if number:

@@ -130,9 +130,7 @@ def _partition(
     allow_quorum_loss: QuorumLoss = False,
     without_switch: Annotated[
         bool,
-        typer.Option(
-            "--without-switch", help="also where nothing would heal when this tool is killed", rich_help_panel="The run"
-        ),
+        typer.Option("--without-switch", help="go on without a dead man's switch", rich_help_panel="The run"),
     ] = False,
 ) -> int:
     """Cut links between nodes, prove that the cut holds, and show what each side did.

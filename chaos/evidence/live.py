@@ -24,6 +24,8 @@ from chaos.workload.history import Op
 EVERY_SECONDS = 0.25
 LINES_AT_ONCE_MAX = 4000
 """Of each file: they are encoded in the loop that has a fault to hold."""
+SILENT_SECONDS = 5.0
+"""A disk that does not answer for so long is told."""
 LAST_SECONDS_MAX = 10.0
 """At the end a disk that hangs is waited for so long."""
 _T = TypeVar("_T")
@@ -121,14 +123,19 @@ class Live:
         try:
             work = [*self._record(), *self._history(), *self._trace(), *self._views()]
             for write in work:
-                await asyncio.to_thread(write)
+                writing = asyncio.ensure_future(asyncio.to_thread(write))
+                if not (await asyncio.wait((writing,), timeout=SILENT_SECONDS))[0]:
+                    self._tell(f"the disk has not answered for {SILENT_SECONDS:g} s")
+                await writing
         except Exception as error:  # whatever it is, what was recorded stays in memory
-            if not self._told:
-                self._told = True
-                why = getattr(error, "strerror", None) or str(error).partition(";")[0]
-                self._say(f"what is recorded cannot be put on the disk, and is kept in memory: {why}")
+            self._tell(getattr(error, "strerror", None) or str(error).partition(";")[0])
             return False
         return bool(work)
+
+    def _tell(self, why: str) -> None:
+        if not self._told:
+            self._told = True
+            self._say(f"what is recorded cannot be put on the disk, and is kept in memory: {why}")
 
     # --- what there is to write; whoever has written it takes it down ------------------------------------------------
 

@@ -49,6 +49,7 @@ class Inside:
             predictions=(*first.predictions, *then.predictions),
             together=_both(left, then.together),
             cut=first.cut or then.cut,
+            lasts_s=first.lasts_s + then.lasts_s,
         )
 
     async def inject(self, scene: Scene) -> None:

@@ -51,6 +51,7 @@ class Partition:
             predictions=foretell.of_a_cut(situation, cut),
             together=links.neighbourhoods(cut.nodes, cut.blocked),
             cut=cut,
+            lasts_s=self._seconds,
         )
 
     async def inject(self, scene: Scene) -> None:

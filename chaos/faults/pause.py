@@ -43,7 +43,8 @@ class PauseNode(OfOneProcess):
                 f"{node} then goes on as the leader of a term that is over, and nothing that it says is believed",
             )
         title = f"pause {node}{' (it leads)' if node == leader else ''} for {self._seconds:g} s"
-        return Plan(title=title, acts=(target.pause_plan(node),), predictions=told, together=(left,))
+        acts = (target.pause_plan(node),)
+        return Plan(title=title, acts=acts, predictions=told, together=(left,), lasts_s=self._seconds)
 
     async def inject(self, scene: Scene) -> None:
         """See Fault."""

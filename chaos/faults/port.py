@@ -23,13 +23,15 @@ FRESH_SECONDS = 1.5
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a fault would do in this situation. `title`: "kill the leader n3". `acts`: exactly what would be done, a
     line each; `predictions`: what Raft says will happen. `together`: sets of nodes that talk to each other while the
-    fault is on; where none has a majority, nobody can decide. `cut`: for partitions."""
+    fault is on; where none has a majority, nobody can decide. `cut`: for partitions. `lasts_s`: how long it holds; 0:
+    it does not."""
 
     title: str
     acts: tuple[str, ...]
     predictions: tuple[str, ...]
     together: tuple[tuple[str, ...], ...]
     cut: Cut | None = None
+    lasts_s: float = 0.0
 
 
 class Views(Protocol):

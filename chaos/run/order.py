@@ -170,13 +170,13 @@ class _Run:
 
     def _charge(self, journal: UndoJournal, before: Situation) -> Charge:
         """What the switch is to watch over. The bound is generous: proofs, recoveries and repetitions take time."""
-        told = self.options
-        each_s = 4 * told.duration_s + told.every_s + 4 * told.recovery_limit_s + INSIST_SECONDS_MAX
+        told, plans = self.options, [fault.plan(before, self.target) for fault in self.faults]
+        beside_s = 4 * told.duration_s + told.every_s + 4 * told.recovery_limit_s + 5 * INSIST_SECONDS_MAX
         return Charge(
             run=self.name,
             journal=journal.path,
-            seconds_max=told.baseline_s + len(self.faults) * each_s,
-            cuts=any(fault.plan(before, self.target).cut is not None for fault in self.faults),
+            seconds_max=told.baseline_s + sum(4 * plan.lasts_s + beside_s for plan in plans),
+            cuts=any(plan.cut is not None for plan in plans),
             open_steps=lambda: journal.open_steps,
             ended=self.stop.request,
         )

@@ -13,9 +13,11 @@ import contextlib
 import os
 import select
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Literal
 
 from chaos import healing, journal
@@ -30,6 +32,7 @@ GRACE_SECONDS = 2.0
 """Where this process stood still as well, the tool's next sign of life is on its way."""
 HEAL_SECONDS_MAX = 300.0
 PAUSE_SECONDS = 1.0
+LOG_SECONDS_MAX = 2.0
 LOG_FILE = "switch.log"
 """Beside the journal, once there is something to tell."""
 IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
@@ -41,23 +44,46 @@ def main(arguments: Sequence[str]) -> int:
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
     _tell(READY)
-
-    def say(text: str) -> None:
-        with contextlib.suppress(OSError), path.with_name(LOG_FILE).open("a") as log:
-            log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {text}\n")
-
+    say = Log(path.with_name(LOG_FILE))
     while True:
         end = watch(0, silent_s)
         if end == "bye":
             return 0
         alive = end == "silent"
         if not alive or _open_steps(path):
-            say("the tool gives no sign of life" if alive else "the tool is gone")
             _tell(HEALING)
+            say("the tool gives no sign of life" if alive else "the tool is gone")
             asyncio.run(take_back(data_dir, path, alive, say))
         if not alive:
+            say.end()
             return 0
         select.select([0], [], [])  # until it wakes, or is gone as well
+
+
+class Log:
+    """Lines with the time, appended by a thread: the disk that holds them may be what the tool hangs on."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lines: SimpleQueue[str | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def __call__(self, text: str) -> None:
+        self._lines.put(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {text}\n")
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._write, name="switch log", daemon=True)
+            self._thread.start()
+
+    def end(self) -> None:
+        """Wait for what was told, in bounds."""
+        self._lines.put(None)
+        if self._thread is not None:
+            self._thread.join(LOG_SECONDS_MAX)
+
+    def _write(self) -> None:
+        while (line := self._lines.get()) is not None:
+            with contextlib.suppress(OSError), self._path.open("a") as log:
+                log.write(line)
 
 
 def watch(beats: int, silent_s: float) -> Literal["bye", "gone", "silent"]:
@@ -85,15 +111,15 @@ async def take_back(data_dir: Path, path: Path, alive: bool, say: Say) -> None:
         except Refused as error:
             say(f"{error} So nothing is in force any more.")
             return
-        except ChaosError as error:
-            say(str(error))
+        except Exception as error:  # whatever it is, it is tried again: nobody else would
+            say(str(error) or type(error).__name__)
         else:
             try:
                 if await _taken_back(target, path, alive, say):
                     say("nothing is left in force")
                     return
-            except ChaosError as error:
-                say(str(error))
+            except Exception as error:
+                say(str(error) or type(error).__name__)
             finally:
                 await target.close()
         await asyncio.sleep(PAUSE_SECONDS)
@@ -101,17 +127,18 @@ async def take_back(data_dir: Path, path: Path, alive: bool, say: Say) -> None:
 
 
 async def _taken_back(target: LocalTarget, path: Path, alive: bool, say: Say) -> bool:
-    if alive:
+    if alive:  # which has the locks
+        failed: list[str] = []
         for step in reversed(_open_steps(path)):
-            say(await target.undo(step))
-        return True
+            await healing.undo(target, step, [], failed, say)
+        return not failed
     kept = _read(path, say)
-    if kept is None or kept.damaged:  # what it would say only the cluster can
-        found = Found((), tuple(await target.leftovers()), ())
-        return not (await healing.heal(target, found, True, say)).failed
-    if not kept.open_steps:
+    sound = kept is not None and not kept.damaged  # else what it would say only the cluster can
+    if kept is not None and sound and not kept.open_steps:
         return True
-    return not (await healing.heal(target, Found((kept,), (), ()), False, say)).failed
+    # Nobody else may have begun here since: what is left is of this run, also what was on its way when the tool died
+    found = Found((kept,) if kept is not None and sound else (), tuple(await target.leftovers()), ())
+    return not (await healing.heal(target, found, True, say)).failed
 
 
 def _read(path: Path, say: Say) -> Kept | None:

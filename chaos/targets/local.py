@@ -320,5 +320,8 @@ def _natural(name: str) -> tuple[str | int, ...]:
 
 def _shown(path: Path) -> str:
     """As people would type it: relative where it lies below the current folder."""
-    absolute, here = path.absolute(), Path.cwd()
+    try:
+        absolute, here = path.absolute(), Path.cwd()
+    except OSError:  # the current folder is gone
+        return str(path)
     return f"./{absolute.relative_to(here)}" if absolute.is_relative_to(here) and absolute != here else str(absolute)

@@ -83,7 +83,8 @@ class Jobs:
             status = {"conditions": [{"type": "Ready", "status": "True"}]}
             self.server.put(pod, {**self.server.objects[pod], "status": status})
             if await process.wait() == 0:
-                self.server.put(path, {**job, "status": {"succeeded": 1}})
+                ended = {"succeeded": 1, "conditions": [{"type": "Complete", "status": "True"}]}
+                self.server.put(path, {**job, "status": ended})
                 await asyncio.sleep(KEPT_SECONDS)
                 del self.server.objects[path]
                 self._collect(owner["uid"])

@@ -11,7 +11,7 @@ import inspect
 import json
 from contextlib import suppress
 
-from chaos.errors import NOT_EFFECTIVE, ChaosError, Refused
+from chaos.errors import NOT_EFFECTIVE, TOOL_FAILED, ChaosError, Refused
 from chaos.switch.port import SILENT_SECONDS, Charge
 from chaos.targets.kubernetes import deadman_account, deadman_pod, narrowing
 from chaos.targets.kubernetes.api import Api, Forbidden, Object
@@ -118,19 +118,30 @@ class DeadMan:
         )
 
     async def _until_ended(self) -> None:
-        """It ends by itself only where it healed, or after its deadline."""
-        while True:
+        """It ends well only where it healed. Its pods may fail and be made anew; it may be deleted, or past its end."""
+        healed: bool | None = None
+        while healed is None:
             await asyncio.sleep(WATCH_SECONDS)
             with suppress(ChaosError):
-                job = await self._api.find(self._path)
-                status = (job or {}).get("status") or {}
-                if job is None or status.get("succeeded") or status.get("failed") or status.get("completionTime"):
-                    break
-        self._charge.ended(
-            f"the dead man's switch (Job {job_name(self._charge.run)}) has ended, for it saw no sign of life of this "
-            "tool, and took back what it had done; the run proves nothing",
-            NOT_EFFECTIVE,
-        )
+                healed = _has_healed(await self._api.find(self._path))
+        self._lock.owner = self._network.owner = None
+        with suppress(
+            ChaosError
+        ):  # what a Job that is gone owns goes as well, and the lock is needed until all is healed
+            await self._lock.renew()
+        switch = f"the dead man's switch (Job {job_name(self._charge.run)})"
+        if healed:
+            why = "saw no sign of life of this tool, and took back what it had done; the run proves nothing"
+            self._charge.ended(f"{switch} {why}", NOT_EFFECTIVE)
+        else:
+            self._charge.ended(f"{switch} is gone, so the run ends", TOOL_FAILED)
+
+
+def _has_healed(job: Object | None) -> bool | None:
+    """Whether it ended because all is taken back, or for another reason; None: it goes on."""
+    conditions = ((job or {}).get("status") or {}).get("conditions") or []
+    ended = {one["type"] for one in conditions if one["status"] == "True"} & {"Complete", "Failed"}
+    return "Complete" in ended if ended or job is None else None
 
 
 def job_name(run: str) -> str:

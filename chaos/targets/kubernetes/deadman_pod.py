@@ -7,6 +7,7 @@ clock; no two clocks are compared. It is sent to the pod as source, together wit
 of the nodes' image: it must import nothing else. It heals what carries the run's label, and ends with exit code 0.
 """
 
+import http.client
 import json
 import os
 import ssl
@@ -30,6 +31,8 @@ from chaos.targets.kubernetes.narrowing import (
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 LOOK_SECONDS = 1.0
 REQUEST_SECONDS_MAX = 10.0
+FAILURES = (OSError, ValueError, http.client.HTTPException)
+"""What a request raises that came to nothing: it is made again."""
 
 
 class Api:
@@ -45,7 +48,7 @@ class Api:
         self._host = f"http{'s' if self._tls else ''}://{f'[{host}]' if ':' in host else host}:{port}"
 
     def ask(self, verb: str, path: str, body: Object | None = None) -> Object:
-        """Raises OSError, and `HTTPError` of it where the answer is a refusal."""
+        """Raises OSError, and `HTTPError` of it where the answer is a refusal, or another of `FAILURES`."""
         headers = {"Authorization": f"Bearer {(self.account / 'token').read_text().strip()}"}  # read anew: it rotates
         if body is not None:
             headers["Content-Type"] = "application/merge-patch+json" if verb == "PATCH" else "application/json"
@@ -65,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
             if take_back(api, f"/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies", run):
                 say("nothing of it is in force any more")
                 return 0
-        except (OSError, ValueError) as error:
+        except FAILURES as error:
             say(f"it is tried again: {error}")
         time.sleep(LOOK_SECONDS)
 
@@ -74,19 +77,22 @@ def watch(api: Api, path: str, run: str, silent_s: float, ready: Path) -> None:
     """Return when the Lease was seen for so long without being renewed by this run, or gone. Time in which the API
     server cannot be asked does not count: the tool may have renewed it."""
     seen: Object | None = None
-    since = time.monotonic()
+    silent, looked_at = 0.0, time.monotonic()
+    failed = False
     while True:
         try:
             now = _lease(api, path)
-        except (OSError, ValueError) as error:
+        except FAILURES as error:
             say(f"the Lease cannot be looked at: {error}")
-            seen = None
+            failed = True
         else:
             ready.touch()
             if seen is None or (now != seen and now.get("holderIdentity") == run):
-                since = time.monotonic()
-            seen = now
-            if time.monotonic() - since >= silent_s:
+                silent = 0.0
+            elif not failed:
+                silent += time.monotonic() - looked_at
+            seen, looked_at, failed = now, time.monotonic(), False
+            if silent >= silent_s:
                 return
         time.sleep(LOOK_SECONDS)
 
