@@ -1,8 +1,9 @@
 """Puts what is recorded on the disk while a run goes on.
 
 Why it exists: what is in the memory of a tool that is killed is lost. A few times a second all that is new is appended
-to the run's files, by a thread, so that a disk that hangs or is full holds up nobody: it all stays in memory as well,
-and what could not be appended is tried again, and written as a whole in the end. It must not decide what is recorded.
+to the run's files, by a thread (evidence/disk.py), so that a disk that hangs or is full holds up nobody: it all stays
+in memory as well, and what could not be appended is tried again, and written as a whole in the end. It must not decide
+what is recorded.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
+from chaos.evidence.disk import Disk
 from chaos.evidence.folder import HISTORY_FILE, REST_FILE, TRACE_FILE, VIEWS_FILE, RunFolder, replace
 from chaos.evidence.lines import RestLine, encoded, of_events
 from chaos.evidence.record import RunRecord
@@ -78,9 +80,15 @@ class Live:
     `say` is told once, when the disk takes nothing."""
 
     def __init__(
-        self, folder: RunFolder, recorded: Recorded, describe: Callable[[], RunRecord], say: Callable[[str], None]
+        self,
+        folder: RunFolder,
+        recorded: Recorded,
+        describe: Callable[[], RunRecord],
+        say: Callable[[str], None],
+        disk: Disk,
     ) -> None:
         self._folder, self._recorded, self._describe, self._say = folder, recorded, describe, say
+        self._disk = disk
         self._files = {name: _File(folder.path / name) for name in (HISTORY_FILE, TRACE_FILE, VIEWS_FILE, REST_FILE)}
         self._described: RunRecord | None = None
         self._dropped = 0
@@ -123,7 +131,7 @@ class Live:
         try:
             work = [*self._record(), *self._history(), *self._trace(), *self._views()]
             for write in work:
-                writing = asyncio.ensure_future(asyncio.to_thread(write))
+                writing = self._disk.do(write)
                 if not (await asyncio.wait((writing,), timeout=SILENT_SECONDS))[0]:
                     self._tell(f"the disk has not answered for {SILENT_SECONDS:g} s")
                 await writing

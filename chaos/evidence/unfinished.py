@@ -6,6 +6,7 @@ the end (logs, the keys, the store's past) is missing, and checks say "unknown" 
 """
 
 import fcntl
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,7 +45,12 @@ def refuse_living(folder: Path) -> None:
 def load(folder: Path, record: RunRecord | None) -> Kept:
     """What there is of it, with a record rebuilt where its own was never written. Raises ChaosError naming file and
     line where one is damaged elsewhere than at its end."""
-    history = History(_lines(folder / HISTORY_FILE, Op))
+    history = History()
+    try:
+        for op in _lines(folder / HISTORY_FILE, Op):
+            history.append(op)
+    except OverflowError as error:
+        raise ChaosError(f"{folder / HISTORY_FILE} is damaged in line {len(history) + 1}: {error}.") from None
     views = list(_lines(folder / VIEWS_FILE, View))
     rest = list(_lines(folder / REST_FILE, RestLine))
     record = record or _rebuilt(folder, views)
@@ -52,11 +58,13 @@ def load(folder: Path, record: RunRecord | None) -> Kept:
     for view in views:
         offsets.add(view, view.name)
     told = {line.event[0]: line.event[1:] for line in rest if line.event is not None}
+    traced = list(_lines(folder / TRACE_FILE, Event))
     events = tuple(
         placed(msgspec.structs.replace(event, boot=told[number][0]), offsets, told[number][1])
-        for number, event in enumerate(_lines(folder / TRACE_FILE, Event))
+        for number, event in enumerate(traced)
         if number in told
     )
+    untold = Counter(event.node for number, event in enumerate(traced) if number not in told)
     ended_us = max(
         (
             *(op.done_us for op in history[-1:]),
@@ -75,7 +83,7 @@ def load(folder: Path, record: RunRecord | None) -> Kept:
         events=events,
         logs={},
         final={},
-        lost=_losses(rest),
+        lost=(*_losses(rest), *(Lost(node, count, 0, ended_us) for node, count in sorted(untold.items()))),
         views_dropped=max((line.dropped for line in rest), default=0),
         pauses=_pauses(rest),
         uncertainty_us={node: us for node, us in off.items() if us is not None},
@@ -84,6 +92,9 @@ def load(folder: Path, record: RunRecord | None) -> Kept:
         recovery_limit_us=record.recovery_limit_us,
         began_faults_us=record.began_faults_us or ended_us,
         ended_us=ended_us,
+        workload=record.workload,
+        system=record.system,
+        lacks=record.lacks,
     )
     note = (
         f"The tool was gone before this run ended: what it had recorded in the first {ended_us / 1e6:.1f} s was judged."
@@ -130,6 +141,7 @@ def _rebuilt(folder: Path, views: list[View]) -> RunRecord:
         began_wall_us=int(began.timestamp() * 1e6),
         exit_code=TOOL_FAILED,
         voters=next((tuple(member.name for member in view.voters) for view in views if view.voters), ()),
+        lacks=() if any(view.last_index for view in views) else ("last-index", "raft-log"),
         finished=False,
     )
 

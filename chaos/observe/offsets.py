@@ -40,7 +40,8 @@ class _Steady:
     """What was measured of one clock that nobody set meanwhile, from `from_us` to `until_us` by the tool's clock."""
 
     def __init__(self, view: View, first: Offset) -> None:
-        self.from_us, self.until_us = view.asked_us, view.answered_us
+        # When it was surely this clock: set it may have been as late as the answer, and again as soon as the question
+        self.from_us, self.until_us = view.answered_us, view.asked_us
         self._last, self._last_us = first, view.asked_us
         self._windows = {view.asked_us // WINDOW_US: first}
 
@@ -54,7 +55,7 @@ class _Steady:
             if apart_us > found.uncertainty_us + one.uncertainty_us + DRIFT * since_us:
                 return False
         self._last, self._last_us = found, view.asked_us
-        self.until_us = max(self.until_us, view.answered_us)
+        self.until_us = max(self.until_us, view.asked_us)
         if window not in self._windows or found.uncertainty_us <= self._windows[window].uncertainty_us:
             self._windows[window] = found
         if len(self._windows) > WINDOWS_MAX:
@@ -103,7 +104,8 @@ class Offsets:
     def place(self, node: str, boot: str, time_us: int, arrived_us: int) -> Placed:
         """A time of that process on the tool's clock, told of at `arrived_us`. Unmeasured: as the node's last measured
         process; never measured: as though it had our wall clock. What may be of either side of a step is placed by the
-        later one, and may be off by as much as lies between."""
+        later one, and may be off by as much as lies between. Two steps between two answers, or one in the last moments
+        of a process, nobody can see."""
         clocks = self._clocks.get((node, boot)) or self._clocks.get((node, self._last_boot.get(node, "")))
         if not clocks:
             return Placed(time_us - self._began_wall_us)
@@ -117,7 +119,7 @@ class Offsets:
         if not found:  # while it was being set: nobody measured that clock
             at_us = min((clock.on_ours(time_us) for clock in clocks), key=lambda at_us: abs(at_us - arrived_us))
             return Placed(min(at_us, arrived_us), abs(arrived_us - at_us))
-        return Placed(found[-1], found[-1] - min(found))
+        return Placed(found[-1], max(abs(found[-1] - one) for one in found))
 
     def steps(self, node: str) -> int:
         """How often the clock of that node was set while it was watched."""

@@ -281,9 +281,12 @@ class _Run:
         evidence = recording.evidence(*self._about(before))
         trouble = self.trouble or self.stop.reason
         record = self._record(evidence, recording.notes)
-        record, failed = await asyncio.to_thread(
-            write_down, folder, record, evidence, trouble, bool(self.unhealed), recording.on_disk
-        )
+        try:
+            record, failed = await write_down(
+                recording.disk, folder, record, evidence, trouble, bool(self.unhealed), recording.on_disk
+            )
+        finally:
+            recording.disk.end()
         return RunResult(record.exit_code, record, folder.path, self.unhealed or (str(trouble) if trouble else failed))
 
     def _about(self, before: Situation) -> tuple[Sequence[str], Sequence[FaultSpan], Sequence[int | None], int, int]:

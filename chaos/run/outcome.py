@@ -4,6 +4,7 @@ Why it exists: a run that is broken off has the most to tell. The evidence is wr
 not talk to the cluster.
 """
 
+import asyncio
 import contextlib
 import functools
 import importlib.metadata
@@ -15,10 +16,15 @@ from chaos import anatomy
 from chaos.checks import judge
 from chaos.checks.verdict import Evidence
 from chaos.errors import INTERRUPTED, NOT_EFFECTIVE, NOT_RECOVERED, PASSED, TOOL_FAILED, UNSAFE, ChaosError
+from chaos.evidence.disk import Disk
 from chaos.evidence.folder import RunFolder
 from chaos.evidence.record import Kept, RunRecord
 from chaos.report import figures, html
 from chaos.targets.port import Target
+
+DISK_SECONDS_MAX = 120.0
+"""A disk that has not answered for so long is given up, and the verdict is told without it. The largest history takes
+some seconds to encode and to write."""
 
 
 @functools.cache
@@ -83,7 +89,8 @@ def exit_code_of(verdict_code: int, trouble: ChaosError | None, unhealed: bool) 
     return trouble.code if trouble is not None else verdict_code
 
 
-def write_down(
+async def write_down(
+    disk: Disk,
     folder: RunFolder,
     record: RunRecord,
     evidence: Evidence,
@@ -94,32 +101,37 @@ def write_down(
     """Judge and write all of it; the record as written, and why something could not be done (empty: nothing).
 
     The record first, not judged yet, while there is room for it; then the evidence: what breaks later, or is killed,
-    can be done again with `raft-chaos report`. A disk that takes nothing hides no verdict. `already`: files of the
-    evidence that are whole since it came.
+    can be done again with `raft-chaos report`. A disk that takes nothing, or does not answer, hides no verdict.
+    `already`: files of the evidence that are whole since it came.
     """
     failed: list[str] = []
     verdict_code = PASSED
     with contextlib.suppress(Exception):  # it is written again, and told then
-        folder.write_run(record)
+        await disk.within(DISK_SECONDS_MAX, lambda: folder.write_run(record))
     try:
-        folder.write_evidence(evidence, already)
+        await disk.within(DISK_SECONDS_MAX, lambda: folder.write_evidence(evidence, already))
     except Exception as error:
         failed.append(f"What was recorded could not be written: {_said(error)}")
     try:
-        record = judged(record, evidence)
+        record = await asyncio.to_thread(judged, record, evidence)
         verdict_code = judge.exit_code(record.verdicts)
     except Exception as error:
         failed.append(f"Judging broke off: {_said(error)}")
     record = _ended(record, exit_code_of(verdict_code, trouble, unhealed), failed)
     try:
-        folder.write_run(record)
-        folder.write_report(html.render(record, evidence.history, evidence.views, evidence.events))
+        page = await asyncio.to_thread(html.render, record, evidence.history, evidence.views, evidence.events)
+        await disk.within(DISK_SECONDS_MAX, functools.partial(_write_judged, folder, record, page))
     except Exception as error:
         failed.append(f"The report could not be written: {_said(error)}")
         record = _ended(record, record.exit_code, failed)
         with contextlib.suppress(Exception):  # the folder must not say another exit code than the process
-            folder.write_run(record)
+            await disk.within(DISK_SECONDS_MAX, lambda: folder.write_run(record))
     return record, failed[0] if failed else ""
+
+
+def _write_judged(folder: RunFolder, record: RunRecord, page: str) -> None:
+    folder.write_run(record)
+    folder.write_report(page)
 
 
 def _ended(record: RunRecord, code: int, failed: Sequence[str]) -> RunRecord:

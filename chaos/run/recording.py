@@ -15,6 +15,7 @@ from chaos.checks.recovery import WRITES_PER_SECOND_MIN
 from chaos.checks.verdict import Evidence
 from chaos.clock import Clock
 from chaos.errors import ChaosError, NotEffective
+from chaos.evidence.disk import Disk
 from chaos.evidence.folder import RunFolder
 from chaos.evidence.live import Live
 from chaos.evidence.record import RunRecord
@@ -58,12 +59,13 @@ class Recording:
         self._logs: dict[str, tuple[LogLine, ...]] = {}
         self._final: Mapping[str, int] = {}
         self._live: Live | None = None
+        self.disk = Disk()
         self.on_disk: frozenset[str] = frozenset()
         """Files of the run that hold all of theirs, known after `stop`."""
 
     def keep(self, folder: RunFolder, describe: Callable[[], RunRecord], say: Callable[[str], None]) -> None:
         """From now on put all of it on the disk as it comes."""
-        self._live = Live(folder, self, describe, say)
+        self._live = Live(folder, self, describe, say, self.disk)
         self._live.start()
 
     def start(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from chaos.checks.verdict import Evidence
+from chaos.evidence.disk import Disk
 from chaos.faults.port import Plan, Scene
 from chaos.model import FaultSpan
 from chaos.run import Options, RunResult, order, run
@@ -72,7 +73,7 @@ class Fault:
         self.did: list[str] = []
 
     def plan(self, situation: Situation, target: Target) -> Plan:
-        return Plan(title="break something", acts=(), predictions=(), together=(("n1", "n2", "n3"),))
+        return Plan(title="break something", acts=(), predictions=())
 
     async def _do(self, name: str, scene: Scene) -> None:
         self.did.append(name)
@@ -112,6 +113,7 @@ class Recording:
         self.sampler = self.workload = self.pauses = self
         self.full = ""
         self.on_disk: frozenset[str] = frozenset()
+        self.disk = Disk()
 
     def seconds_since(self, _: int) -> float:
         return 0.0

@@ -1,7 +1,9 @@
 """What is recorded is on the disk while the run goes on, and is judged though the tool was killed."""
 
 import asyncio
+import fcntl
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -15,13 +17,15 @@ import pytest
 from chaos.checks.verdict import Evidence
 from chaos.errors import NOT_EFFECTIVE, UNSAFE, ChaosError
 from chaos.evidence import live as live_module
+from chaos.evidence.disk import Disk
 from chaos.evidence.folder import RunFolder
 from chaos.evidence.live import Live
 from chaos.evidence.loading import load_run
 from chaos.evidence.record import RunRecord
 from chaos.journal import Header, UndoJournal
 from chaos.model import Event, Lost, Pause, View
-from chaos.run.outcome import judged_again
+from chaos.run import outcome
+from chaos.run.outcome import judged_again, write_down
 from chaos.workload.history import History
 from tests.chaos import sample_run
 from tests.chaos.evidence import S, event, good, kill, read, view, writes_and_reads
@@ -65,17 +69,17 @@ async def kept_alive(
 ) -> AsyncIterator[list[str]]:
     """The files are written while this is open; gives what was said."""
     said: list[str] = []
-    live = Live(folder, recorded, record, said.append)
+    live = Live(folder, recorded, record, said.append, disk := Disk())
     live.start()
     try:
         yield said
     finally:
-        await stopped(live)
+        await stopped(live, disk)
 
 
-async def stopped(live: Live) -> frozenset[str]:
+async def stopped(live: Live, disk: Disk) -> frozenset[str]:
     on_disk = await live.stop()
-    await asyncio.get_running_loop().shutdown_default_executor()
+    await disk.do(disk.end)
     return on_disk
 
 
@@ -157,6 +161,44 @@ async def test_clocks_of_nodes_are_measured_again_from_their_samples(folder: Run
     assert kept.record.uncertainty_us == {"n1": 500, "n2": 500, "n3": 500}
 
 
+async def test_events_of_which_nobody_knows_which_process_told_them_are_lost(folder: RunFolder) -> None:
+    await written(folder, RUN)
+    rest = folder.path / "rest.ndjson"
+    rest.write_bytes(b"".join(line for line in rest.read_bytes().splitlines(True) if b'"event":[1,' not in line))
+    kept = load_run(folder.path).evidence
+    assert len(kept.events) == len(RUN.events) - 1
+    assert [(lost.node, lost.events, lost.to_us) for lost in kept.lost[len(RUN.lost) :]] == [
+        (RUN.events[1].node, 1, kept.ended_us)
+    ]
+
+
+@pytest.mark.parametrize("with_record", [True, False])
+async def test_an_unfinished_run_of_another_system_is_judged_by_what_that_shows(
+    folder: RunFolder, with_record: bool
+) -> None:
+    """An etcd does not show where its log ends: that is not a log that lost something."""
+    record = msgspec.structs.replace(unfinished(), system="etcd", lacks=("log", "raft-log", "last-index"))
+    views = tuple(
+        msgspec.structs.replace(one, last_index=0, boot="b2" if one.asked_us > S else "b1") for one in RUN.views
+    )
+    await written(folder, msgspec.structs.replace(RUN, views=views), record)
+    if not with_record:
+        (folder.path / "run.json").unlink()
+    kept = load_run(folder.path)
+    assert "last-index" in kept.evidence.lacks
+    failed = {one.check for one in judged_again(kept).verdicts if one.outcome == "fail"}
+    assert "commit-never-goes-back" not in failed
+
+
+async def test_a_number_that_no_run_has_is_damage_and_named(folder: RunFolder) -> None:
+    await written(folder, RUN)
+    path = folder.path / "history.ndjson"
+    with path.open("ab") as history:
+        history.write(path.read_bytes().splitlines()[0].replace(b'"number":1', b'"number":9300000000000000000') + b"\n")
+    with pytest.raises(ChaosError, match=rf"history.ndjson is damaged in line {len(RUN.history) + 1}"):
+        load_run(folder.path)
+
+
 @pytest.mark.parametrize("name", ["history.ndjson", "views.ndjson", "trace.ndjson", "rest.ndjson"])
 async def test_a_torn_last_line_is_left_out_and_damage_before_it_is_named(folder: RunFolder, name: str) -> None:
     await written(folder, RUN)
@@ -209,15 +251,42 @@ async def test_a_disk_that_takes_nothing_is_told_once_and_all_is_written_when_it
     recorded, path = recorded_of(evidence), folder.path / "history.ndjson"
     path.symlink_to("/dev/full")
     said: list[str] = []
-    live = Live(folder, recorded, unfinished, said.append)
+    live = Live(folder, recorded, unfinished, said.append, disk := Disk())
     live.start()
     await until(lambda: bool(said))
-    on_disk = await stopped(live)
+    on_disk = await stopped(live, disk)
     assert said == ["what is recorded cannot be put on the disk, and is kept in memory: No space left on device"]
     assert "history.ndjson" not in on_disk
     folder.write_evidence(evidence, on_disk)
     folder.write_run(sample_run.record())
     assert load_run(folder.path).evidence == evidence
+
+
+async def test_a_disk_that_hangs_is_told_and_its_end_is_not_waited_for(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What hung is written, when it is, before what is written in the end and never over it."""
+    for name, seconds in (("EVERY_SECONDS", 0.01), ("SILENT_SECONDS", 0.05), ("LAST_SECONDS_MAX", 0.1)):
+        monkeypatch.setattr(live_module, name, seconds)
+    monkeypatch.setattr(outcome, "DISK_SECONDS_MAX", 0.1)
+    said, disk, path = list[str](), Disk(), folder.path / "history.ndjson"
+    os.mkfifo(path)
+    live = Live(folder, recorded_of(RUN), unfinished, said.append, disk)
+    live.start()
+    await until(lambda: bool(said))
+    assert said[0].endswith("the disk has not answered for 0.05 s")
+    on_disk = await live.stop()
+    assert "history.ndjson" not in on_disk
+    record, failed = await write_down(disk, folder, unfinished(), RUN, None, False, on_disk)
+    assert "the disk has not answered for 0.1 s" in failed
+    assert record.verdicts
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # the disk answers again
+    fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 1 << 20)
+    await disk.do(disk.end)
+    os.close(reader)
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert load_run(folder.path).record == record
+    assert load_run(folder.path).evidence.history == RUN.history
 
 
 async def test_what_came_while_the_disk_was_full_is_appended_when_it_has_room_again(
@@ -249,9 +318,9 @@ async def test_samples_that_were_thinned_out_are_gone_from_the_disk_too(
 
 async def test_a_run_that_ended_has_its_evidence_in_one_place(folder: RunFolder) -> None:
     evidence = sample_run.evidence()
-    live = Live(folder, recorded_of(evidence), unfinished, print)
+    live = Live(folder, recorded_of(evidence), unfinished, print, disk := Disk())
     live.start()
-    on_disk = await stopped(live)
+    on_disk = await stopped(live, disk)
     assert on_disk == {"history.ndjson", "views.ndjson", "trace.ndjson"}
     folder.write_evidence(evidence, on_disk)
     folder.write_run(sample_run.record())

@@ -1,5 +1,6 @@
 """What comes of a run when something goes wrong at its very end."""
 
+import asyncio
 import errno
 import json
 from collections.abc import Iterable, Iterator
@@ -10,6 +11,7 @@ import pytest
 from chaos.checks import judge
 from chaos.checks.verdict import Evidence
 from chaos.errors import NOT_RECOVERED, PASSED, TOOL_FAILED, UNSAFE, ChaosError
+from chaos.evidence import disk
 from chaos.evidence import folder as folders
 from chaos.evidence.folder import RunFolder
 from chaos.report import html
@@ -46,7 +48,11 @@ def end(path: Path, evidence: Evidence, unhealed: bool = False) -> tuple[int, in
         interrupted=False,
         notes=(),
     )
-    record, said = write_down(RunFolder(path, "kill", 1), record, evidence, None, unhealed)
+    files = disk.Disk()
+    try:
+        record, said = asyncio.run(write_down(files, RunFolder(path, "kill", 1), record, evidence, None, unhealed))
+    finally:
+        files.end()
     return record.exit_code, len(record.verdicts), said
 
 
