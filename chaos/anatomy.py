@@ -5,6 +5,7 @@ far its time may be off; commits are seen by samples alone, so they are later th
 must not judge.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -13,7 +14,7 @@ import msgspec
 from chaos.checks.recovery import running_again_us
 from chaos.checks.verdict import Evidence
 from chaos.model import Event, FaultSpan, View
-from chaos.workload.history import Op
+from chaos.workload.history import Op, columns_of
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -129,16 +130,20 @@ def _around(
 ) -> tuple[Moment | None, Moment | None]:
     """The acknowledged writes before and after the longest pause in which the election was won, between those two
     moments: nobody acknowledges anything between the kill and that. Another is the machine's, however long."""
-    good = sorted((op for op in history if op.kind == "write" and op.outcome == "ok"), key=lambda op: op.done_us)
+    columns = columns_of(history)
+    places, moments = list(columns.places("write", "ok")), columns.moments("done_us", "write", "ok")
+    good = sorted(zip(moments, places, strict=True))
+    began_us = max(from_us, won_us[0])
+    first, last = bisect_right(good, (began_us, len(history))), bisect_left(good, (until_us, -1))
     pauses = [
-        (before, after)
-        for before, after in pairwise(good)
-        if max(from_us, won_us[0]) < after.done_us < until_us and before.done_us <= won_us[1]
+        (after_us - before_us, before, after)
+        for (before_us, before), (after_us, after) in pairwise(good[max(0, first - 1) : last])
+        if before_us <= won_us[1]
     ]
     if not pauses:
         return None, None
-    before, after = max(pauses, key=lambda pair: pair[1].done_us - pair[0].done_us)
-    return _of_op(before), _of_op(after)
+    _, before, after = max(pauses, key=lambda pause: pause[0])
+    return _of_op(columns[before]), _of_op(columns[after])
 
 
 def _of_op(op: Op) -> Moment:

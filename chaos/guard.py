@@ -26,9 +26,8 @@ def refuse_leaderless(situation: Situation, target: Target) -> None:
 
 def refuse_harm(plan: Plan, situation: Situation, target: Target, allow_quorum_loss: bool) -> None:
     """Refuse where nobody could decide any more, or where the cluster is not healthy to begin with."""
-    up = set(situation.views)
-    together = [tuple(name for name in group if name in up) for group in plan.together]
-    lost = quorum_lost(situation.voters, together)
+    up = situation.views
+    lost = quorum_lost(situation.voters, plan.together([name for name in situation.voters if name in up]))
     if lost and not allow_quorum_loss:
         down = [name for name in situation.voters if name not in up]
         already = f" ({', '.join(down)} already down)" if down else ""

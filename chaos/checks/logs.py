@@ -11,6 +11,7 @@ from itertools import pairwise
 from chaos.checks.verdict import Evidence, Verdict
 from chaos.checks.words import proof
 from chaos.model import LogLine
+from chaos.workload.history import columns_of
 
 LOGS = "logs-agree"
 
@@ -62,7 +63,7 @@ def _short(evidence: Evidence) -> str:
     read: a clause; empty: nobody's."""
     if "raft-log" in evidence.lacks:
         return ""  # what stands in for it has another count, and is read to its end or not at all
-    clients_ended_us = max((op.sent_us for op in evidence.history if op.kind == "write"), default=0)
+    clients_ended_us = max(columns_of(evidence.history).moments("sent_us", "write"), default=0)
     views = sorted((v for v in evidence.views if v.answered_us <= clients_ended_us), key=lambda view: view.asked_us)
     disk = {view.name: view.incarnation for view in views}
     for node, log in sorted(evidence.logs.items()):

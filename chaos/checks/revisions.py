@@ -60,7 +60,6 @@ def revisions_in_order(evidence: Evidence) -> Verdict:
             place = found.get(op.value)
             if place is None:
                 found[op.value] = place = written.add(op, sent_us[op.value])
-            written.done_us[place] = min(written.done_us[place], op.done_us)
             if written.revision[place] != op.revision:
                 first = next(one for one in ops if (one.value, one.revision) == (op.value, written.revision[place]))
                 said = f"has revision {first.revision} by {first.via} and revision {op.revision} by {op.via}"

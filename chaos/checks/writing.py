@@ -4,7 +4,9 @@ Why it exists: nodes that all say they are well and acknowledge nothing are no c
 what clients got. It must not judge safety, nor what nodes say of themselves.
 """
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 
 from chaos.checks.recovery import back_us, clients_ended_us, together
 from chaos.checks.verdict import Evidence, Outcome, Verdict
@@ -26,13 +28,17 @@ def writes_come_back(evidence: Evidence) -> Verdict:
     """After each fault every voter acknowledged a write that was sent to it once the fault was taken back, within the
     limit; and where a cut or a pause left a majority, that acknowledged one while it held."""
     found: list[Finding] = []
+    history = columns_of(evidence.history)
+    done_and_sent = {
+        node: sorted((done, sent) for sent, done in history.spans("write", "ok", (node,))) for node in evidence.voters
+    }
     for number, fault in enumerate(evidence.faults):
         if fault.injected_us is None:
             found.append(("unknown", f"{fault.title}: it was never done"))
             continue
         if fault.lasts:
             found += _meanwhile(evidence, fault)
-        found += _afterwards(evidence, fault, _next_us(evidence, evidence.faults[number + 1 :]))
+        found += _afterwards(evidence, done_and_sent, fault, _next_us(evidence, evidence.faults[number + 1 :]))
     failed, unknown, told = ([said for outcome, said in found if outcome == of] for of in ("fail", "unknown", "pass"))
     limit = f" (limit {seconds(evidence.recovery_limit_us)})"
     if failed:
@@ -49,17 +55,20 @@ def _next_us(evidence: Evidence, later: Sequence[FaultSpan]) -> int:
     return min([*begun, clients_ended_us(evidence)])
 
 
-def _afterwards(evidence: Evidence, fault: FaultSpan, until_us: int) -> Iterable[Finding]:
+def _afterwards(
+    evidence: Evidence, done_and_sent: Mapping[str, Sequence[tuple[int, int]]], fault: FaultSpan, until_us: int
+) -> Iterable[Finding]:
+    """`done_and_sent`: of each voter's acknowledged writes, in order."""
     since_us = back_us(evidence, fault)
     if since_us is None:
         return [("unknown", f"{fault.title}: it never ended")]
     found: list[Finding] = []
     took: dict[str, int] = {}
-    history = columns_of(evidence.history)
     for node in evidence.voters:
-        writes = sum(sent >= since_us for sent in history.moments("sent_us", "write", via=(node,)))
-        acknowledged = history.spans("write", "ok", (node,))
-        done_us = min((done for sent, done in acknowledged if sent >= since_us), default=None)
+        acknowledged = done_and_sent[node]
+        first = bisect_left(acknowledged, (since_us, 0))  # what was sent since was done since
+        done_us = next((done for done, sent in islice(acknowledged, first, None) if sent >= since_us), None)
+        writes = 0 if done_us is not None else _sent_since(evidence, node, since_us)
         end_us = max(since_us, until_us) if done_us is None else done_us
         outcome = within(evidence, since_us, end_us, evidence.recovery_limit_us)
         waited = seconds(end_us - since_us) + of_which_paused(evidence, since_us, end_us)
@@ -109,6 +118,10 @@ def _serving(evidence: Evidence, fault: FaultSpan) -> tuple[str, ...]:
     gone = {name for other in together(evidence, fault) for name in other.excused(evidence.voters)}
     left = tuple(name for name in serving if name not in gone)
     return left if 2 * len(set(left) & set(evidence.voters)) > len(evidence.voters) else ()
+
+
+def _sent_since(evidence: Evidence, node: str, since_us: int) -> int:
+    return sum(sent >= since_us for sent in columns_of(evidence.history).moments("sent_us", "write", via=(node,)))
 
 
 def _of(writes: int) -> str:

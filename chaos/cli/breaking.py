@@ -29,7 +29,7 @@ Within = Annotated[
 ]
 QuorumLoss = Annotated[
     bool,
-    typer.Option("--allow-quorum-loss", help="also where nobody could decide any more", rich_help_panel="The run"),
+    typer.Option("--allow-quorum-loss", help="break it even where no majority is left", rich_help_panel="The run"),
 ]
 
 
@@ -114,13 +114,15 @@ def _partition(
     one_way: Annotated[
         str | None,
         typer.Option(
-            metavar="A:B", help="B does not hear A; each leader, follower, others, NODE,...", rich_help_panel=_FAULT
+            metavar="A:B", help="A's words do not reach B: leader, follower, others or NODE,...", rich_help_panel=_FAULT
         ),
     ] = None,
     bridge: Annotated[
         str | None,
         typer.Option(
-            metavar="leader|follower|NODE", help="two halves, and one voter that talks to both", rich_help_panel=_FAULT
+            metavar="leader|follower|NODE",
+            help="one voter talks to two halves that cannot talk to each other",
+            rich_help_panel=_FAULT,
         ),
     ] = None,
     ring: Annotated[
@@ -136,7 +138,7 @@ def _partition(
     """Cut links between nodes, prove that the cut holds, and show what each side did.
 
     Without options it isolates the leader for 30 s. The clock of the fault starts
-    only when new connections fail and nobody hears the other side any more; a cut
+    only when new connections fail and nothing is heard over a blocked link; a cut
     that cannot be proven is taken back, exit code 3.
 
     [bold]Examples[/bold]

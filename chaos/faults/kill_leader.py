@@ -61,7 +61,7 @@ class KillLeader(OfOneProcess):
                 f"(whoever leads in the instant before the act; now it is {leader}, term {situation.term})",
             ),
             predictions=(*told, f"no acknowledged write is lost; {leader} returns as a follower and catches up"),
-            together=(others,),
+            stopped=(leader,),
         )
 
     async def inject(self, scene: Scene) -> None:

@@ -11,7 +11,6 @@ know how the network cuts: see the target's `Network`.
 import asyncio
 import random
 
-from chaos import links
 from chaos.errors import NotEffective, NotRecovered, Refused
 from chaos.faults import foretell, proof
 from chaos.faults.aim import find_leader
@@ -49,7 +48,6 @@ class Partition:
                 f"after {self._seconds:g} s: take it back, and dial every pair until all pass",
             ),
             predictions=foretell.of_a_cut(situation, cut),
-            together=links.neighbourhoods(cut.nodes, cut.blocked),
             cut=cut,
             lasts_s=self._seconds,
         )

@@ -44,7 +44,7 @@ class PauseNode(OfOneProcess):
             )
         title = f"pause {node}{' (it leads)' if node == leader else ''} for {self._seconds:g} s"
         acts = (target.pause_plan(node),)
-        return Plan(title=title, acts=acts, predictions=told, together=(left,), lasts_s=self._seconds)
+        return Plan(title=title, acts=acts, predictions=told, stopped=(node,), lasts_s=self._seconds)
 
     async def inject(self, scene: Scene) -> None:
         """See Fault."""
@@ -74,13 +74,14 @@ class PauseNode(OfOneProcess):
             await asyncio.sleep(min(LOOK_EVERY_SECONDS, rest_s))
             if not await patiently(lambda: scene.target.paused(self.node)):
                 raise NotEffective(
-                    f"{self.node} does not stand still any more: somebody woke it, or it was started anew (in "
+                    f"{self.node} does not stand still any more: it died, somebody woke it, or it was started anew (in "
                     "Kubernetes the liveness probe ends a pause that is too long): a shorter --for may do."
                 )
         if loud := heard_from(self.node, scene.fresh(), (self.span.effective_us or 0) + UNDERWAY_US):
             raise NotEffective(f"{', '.join(loud)} heard from {self.node} while it should have stood still.")
         if led := self.successor(scene):
-            self.tell(scene, f"{'as' if self.span.hit_the_leader else 'not as'} predicted: {led}")
+            unforeseen = "not as predicted: " if scene.alone(self.span) else ""
+            self.tell(scene, f"{'as predicted: ' if self.span.hit_the_leader else unforeseen}{led}")
         self.tell(scene, f"stood still for {self._seconds:g} s, seen to the end; nobody heard from it")
 
     async def revert(self, scene: Scene) -> None:

@@ -11,6 +11,7 @@ from typing import Protocol
 import aiohttp
 import msgspec
 
+from chaos import links
 from chaos.clock import Clock
 from chaos.model import FaultSpan, View
 from chaos.situation import Situation
@@ -22,16 +23,20 @@ FRESH_SECONDS = 1.5
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a fault would do in this situation. `title`: "kill the leader n3". `acts`: exactly what would be done, a
-    line each; `predictions`: what Raft says will happen. `together`: sets of nodes that talk to each other while the
-    fault is on; where none has a majority, nobody can decide. `cut`: for partitions. `lasts_s`: how long it holds; 0:
-    it does not."""
+    line each; `predictions`: what Raft says will happen. `stopped`: nodes whose process does not run while it is on;
+    `cut`: for partitions. `lasts_s`: how long it holds; 0: it does not."""
 
     title: str
     acts: tuple[str, ...]
     predictions: tuple[str, ...]
-    together: tuple[tuple[str, ...], ...]
+    stopped: tuple[str, ...] = ()
     cut: Cut | None = None
     lasts_s: float = 0.0
+
+    def together(self, nodes: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+        """Of these: each that still runs, with those it can talk to. Where no set has a majority, nobody can decide."""
+        running = [name for name in nodes if name not in self.stopped]
+        return links.neighbourhoods(running, self.cut.blocked if self.cut is not None else ())
 
 
 class Views(Protocol):
@@ -76,6 +81,10 @@ class Scene:
     def stopped(self) -> set[str]:
         """Nodes whose process a fault that is in force has ended or paused."""
         return {name for span in self._spans if span.in_force and span.effect != "cut" for name in span.nodes}
+
+    def alone(self, span: FaultSpan) -> bool:
+        """Whether no other fault of this run may be why something happened."""
+        return all(other is span or other.injected_us is None for other in self._spans)
 
     def excused(self, voters: tuple[str, ...]) -> set[str]:
         """Nodes of which nothing can be asked because of faults that are in force."""

@@ -115,7 +115,7 @@ class History(Sequence[Op]):
 
     def writes(self) -> "Part":
         """All writes, in their order."""
-        return Part(self, array("I", (place for place, what in enumerate(self._what) if what < len(_WHAT) // 2)))
+        return Part(self, array("I", self.places("write")))
 
     def places(
         self, kind: Literal["write", "read"], outcome: Literal["ok", "fail", "unknown"] | None = None

@@ -23,7 +23,9 @@ TARGET: Target = Nothing()  # type: ignore[assignment]
 
 
 def plan(*together: tuple[str, ...], title: str = "kill the leader n1") -> Plan:
-    return Plan(title=title, acts=(), predictions=(), together=together, cut=Cut.between(together))
+    """Who is in none of these groups is stopped."""
+    stopped = tuple(f"n{n}" for n in range(1, 6) if not any(f"n{n}" in group for group in together))
+    return Plan(title=title, acts=(), predictions=(), stopped=stopped, cut=Cut.between(together))
 
 
 def test_a_whole_cluster_is_healthy() -> None:

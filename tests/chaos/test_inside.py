@@ -7,7 +7,7 @@ import random
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,13 +15,14 @@ import pytest
 
 from chaos import guard
 from chaos.errors import NOT_EFFECTIVE, PASSED, NotEffective, Refused, Usage
+from chaos.faults import inside
 from chaos.faults.groups import Isolate
 from chaos.faults.inside import Inside, spans_of
 from chaos.faults.kill_leader import KillLeader
 from chaos.faults.partition import Partition
 from chaos.faults.pause import PauseNode
 from chaos.faults.port import Fault, Scene
-from chaos.faults.shapes import Ring
+from chaos.faults.shapes import Bridge, Ring, parse_one_way
 from chaos.run import Options, RunResult, run, takeback
 from chaos.targets.local import open_local
 from chaos.targets.port import Cut, Target
@@ -54,6 +55,10 @@ class Planned:
 
 
 TARGET = cast(Target, Planned())
+
+
+def pause(who: str) -> PauseNode:
+    return PauseNode(who, random.Random(1), 2.0)
 
 
 def isolate(seconds: float = 8.0) -> Partition:
@@ -108,6 +113,50 @@ async def test_where_the_inner_one_breaks_off_both_are_taken_back_the_inner_one_
     assert did[-4:] == after
 
 
+async def test_the_outer_one_is_held_and_proven_until_the_inner_one_is_gone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inside, "AGAIN_SECONDS", 0.01)
+    did: list[str] = []
+    outer, inner = noted(did, "outer"), noted(did, "inner")
+    outer.span.effect = "cut"
+
+    async def held(_: Scene) -> None:
+        did.append("outer hold")
+
+    async def until_held_often(_: Scene) -> None:
+        for _tries in range(300):
+            if did.count("outer hold") >= 5:
+                return
+            await asyncio.sleep(0.01)
+        raise NotEffective("Nobody held the outer one meanwhile.")
+
+    outer.parts["hold"], inner.parts["hold"] = held, until_held_often
+    assert (await world(cast(Any, Inside(outer, inner)))).exit_code == PASSED
+    assert did.index("inner prove_healed") > did.index("outer hold")
+
+
+@pytest.mark.parametrize(
+    ("voters", "both"),
+    [
+        (3, lambda: Inside(Partition(Bridge("leader"), random.Random(1), 8.0), KillLeader("sigkill"))),
+        (5, lambda: Inside(Partition(Bridge("leader"), random.Random(1), 8.0), KillLeader("sigkill"))),
+        (5, lambda: Inside(Partition(Bridge("leader"), random.Random(1), 8.0), pause("leader"))),
+        (3, lambda: Inside(Partition(parse_one_way("n1:n2"), random.Random(1), 8.0), pause("n3"))),
+        (3, lambda: Inside(Partition(parse_one_way("n2:n3"), random.Random(1), 8.0), KillLeader("sigkill"))),
+    ],
+)
+def test_who_only_talks_to_a_majority_through_a_stopped_node_has_none(voters: int, both: Callable[[], Inside]) -> None:
+    situation = healthy(voters)
+    with pytest.raises(Refused, match="could still talk to each other"):
+        guard.refuse_harm(both().plan(situation, TARGET), situation, TARGET, allow_quorum_loss=False)
+
+
+def test_a_cut_goes_around_what_stops_a_node_and_not_into_it() -> None:
+    with pytest.raises(Usage, match="put the cut around the other fault"):
+        Inside(pause("follower"), isolate()).plan(healthy(5), TARGET)
+
+
 async def test_where_the_outer_one_stops_working_the_inner_one_is_taken_back_too(world: World) -> None:
     did: list[str] = []
     inner = noted(did, "inner")
@@ -129,7 +178,7 @@ async def test_an_inner_one_that_is_refused_proves_nothing_and_the_outer_one_is_
 def test_the_guards_hold_for_both_together() -> None:
     both = Inside(isolate(), KillLeader("sigkill"))
     plan = both.plan(healthy(5), TARGET)
-    assert max(map(len, plan.together)) == 3
+    assert max(map(len, plan.together(healthy(5).voters))) == 3
     assert plan.title == "cut n1 | n2 n3 n4 n5 for 8 s, and inside that kill the leader n2"
     guard.refuse_harm(plan, healthy(5), TARGET, allow_quorum_loss=False)
     with pytest.raises(Refused, match="at most 1 of 3 voters could still talk to each other, and 2 are needed"):

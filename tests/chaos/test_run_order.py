@@ -28,7 +28,7 @@ from chaos.targets.port import Cut, UndoStep
 from tests.chaos.runs import STEP, Act, Fault, Recording, World, world_of
 
 CUT = Cut.between((("n1",), ("n2", "n3")))
-CUTTING = Plan(title="cut", acts=(), predictions=(), together=CUT.groups, cut=CUT)
+CUTTING = Plan(title="cut", acts=(), predictions=(), cut=CUT)
 ALL = ["refuse", "inject", "prove", "hold", "revert", "prove_healed"]
 
 
