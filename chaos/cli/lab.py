@@ -13,7 +13,7 @@ from chaos.cli.group import Group
 from chaos.cli.options import READS_JSON
 from chaos.cli.stdout import complain
 from chaos.errors import Usage
-from chaos.lab.etcd import EtcdLab, find_program
+from chaos.lab.etcd import NODES_MAX, EtcdLab, find_program
 from chaos.targets.find import ETCD_DATA_DIR
 
 BASE_PORT = 23790
@@ -29,11 +29,11 @@ _LAB = "Start a cluster of another system on this machine, to be broken."
 
 
 def _etcd(
-    nodes: Annotated[int, typer.Option(min=1, max=9, metavar="N", help="how many")] = 3,
+    nodes: Annotated[int, typer.Option(min=1, max=NODES_MAX, metavar="N", help="how many nodes")] = 3,
     base_port: Annotated[
         int, typer.Option(min=1024, max=65000, metavar="PORT", help="where n1 serves clients; others follow")
     ] = BASE_PORT,
-    data_dir: Annotated[Path, typer.Option(metavar="DIR", help="of the lab")] = ETCD_DATA_DIR,
+    data_dir: Annotated[Path, typer.Option(metavar="DIR", help="where the lab keeps its nodes' data")] = ETCD_DATA_DIR,
     as_json: Annotated[bool, typer.Option("--json", help="one object on stdout, progress on stderr")] = False,
     output: Annotated[
         Literal["table", "json"] | None, typer.Option("--output", "-o", help="json: the same as --json")
@@ -41,8 +41,8 @@ def _etcd(
 ) -> int:
     """Start a local etcd of several nodes, with a proxy between them; Ctrl-C ends it.
 
-    The program is the one that ETCD names, else the etcd on PATH. Another
-    terminal breaks it: raft-chaos finds it by its folder.
+    The program is the one that ETCD names, else the etcd on PATH. It is broken
+    from another terminal: run raft-chaos in the same folder, or name --data-dir.
 
     [bold]Examples[/bold]
       raft-chaos lab etcd
@@ -67,6 +67,17 @@ async def _until_told(lab: "EtcdLab", as_json: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         with contextlib.suppress(NotImplementedError, RuntimeError):
             loop.add_signal_handler(number, told.set)
+    work = asyncio.create_task(_serve(lab, as_json, told), name="the lab")
+    asked = asyncio.create_task(told.wait(), name="wait for the end")
+    await asyncio.wait((work, asked), return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    if not work.done() and not lab.ready:
+        work.cancel()  # while it starts
+    with contextlib.suppress(asyncio.CancelledError):
+        await work
+
+
+async def _serve(lab: "EtcdLab", as_json: bool, told: asyncio.Event) -> None:
     async with lab.running(complain if as_json else lambda text: print(text, flush=True)):
         if as_json:
             nodes = [{"name": node, "url": lab.url(node)} for node in lab.nodes]

@@ -49,7 +49,7 @@ class EtcdLab:
         self._names: dict[str, str] = {}
         """Of nodes, by their numbers as members, in hexadecimal."""
         self._control = ""
-        self._ending = False
+        self.ready = self._ending = False
         self.links = Links({node: self._port(node, PEER_PORT_OFFSET) for node in self._numbers}, self._names)
 
     @property
@@ -74,6 +74,7 @@ class EtcdLab:
                 await self.start(node)
             say(f"{len(self.nodes)} processes of {self._program} run; waiting until they have a leader")
             await self._until_ready()
+            self.ready = True
             yield
         finally:
             await self._end(runners)
@@ -143,8 +144,9 @@ class EtcdLab:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(READY_SECONDS_MAX):
                     while waiting:
-                        if (code := self._processes[waiting[0]].returncode) is not None:
-                            raise ChaosError(f"{waiting[0]} ended with {code}: see {self._log(waiting[0])}.")
+                        for node, process in self._processes.items():
+                            if process.returncode is not None:
+                                raise ChaosError(f"{node} ended with {process.returncode}: see {self._log(node)}.")
                         if await _is_there(session, f"{self.url(waiting[0])}/readyz"):
                             told = await ask(session, self.url(waiting[0]), "maintenance/status", {})
                             self._names[f"{told.header.member_id:x}"] = waiting.pop(0)
@@ -165,8 +167,7 @@ class EtcdLab:
             (n, self.url(n)) for n in self.nodes
         ]:
             raise Refused(another)
-        pids = [found.supervisor_pid, *(entry.pid for entry in found.nodes if clusterfile.instance_of(entry))]
-        alive = [pid for pid in pids if pid is not None and clusterfile.started(pid) is not None]
+        alive = [entry.pid for entry in found.nodes if clusterfile.instance_of(entry)]
         if alive and found.state == "running":
             raise Refused(f"Process {alive[0]} of the lab in {self.data_dir} still runs: end it first.")
 

@@ -19,6 +19,7 @@ Direction = Literal["out", "in"]
 CHUNK_BYTES = 64 * 1024
 CONNECTIONS_MAX = 1000
 DIAL_SECONDS = 5.0
+_ASKS_TO_HEAR = re.compile(rb"GET /raft/stream/")
 _SENDER = re.compile(rb"\r\nX-Server-From: ([0-9a-f]+)\r\n", re.IGNORECASE)
 
 
@@ -126,7 +127,10 @@ class Links:
             others = (connection.dialer,) if connection.dialer else tuple(self._ports)
             if any(self._is_cut(other, connection.node) and self._is_cut(connection.node, other) for other in others):
                 return
-            if not await self._pass_on(connection, connection.dialer, connection.node, piece, writer):
+            if connection.dialer and _ASKS_TO_HEAR.match(piece):
+                writer.write(piece)  # a member dials to hear the other one: the question is of that way, not of its own
+                await writer.drain()
+            elif not await self._pass_on(connection, connection.dialer, connection.node, piece, writer):
                 return
 
     async def _back(self, connection: Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

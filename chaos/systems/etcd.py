@@ -95,7 +95,7 @@ class Etcd:
         voters = [member for member in self._members if not member.isLearner]
         return View(
             name=node,
-            role=log.role,
+            role=log.role if log.term >= term else "follower",
             term=term,
             leader=log.leader if log.term == term else "",
             commit=status.raftIndex,

@@ -18,8 +18,6 @@ from chaos.model import Event
 
 READ_BYTES_MAX = 1024 * 1024
 """Of the file at a time."""
-BEHIND_BYTES_MAX = 32 * 1024 * 1024
-"""A file that has so much more is read from there on: what came before is of older runs."""
 
 _BECAME = re.compile(r"[0-9a-f]+ became (follower|pre-candidate|candidate|leader) at term (\d+)")
 _KNOWS = re.compile(
@@ -60,8 +58,8 @@ class EtcdLog:
         try:
             with self._path.open("rb") as file:
                 size = file.seek(0, 2)
-                if size - self._offset > BEHIND_BYTES_MAX:
-                    self._offset, self._rest = size - BEHIND_BYTES_MAX, b"\n"
+                if size < self._offset:  # it was begun anew, as a rotation does
+                    self._offset, self._rest = 0, b""
                 file.seek(self._offset)
                 content = file.read(READ_BYTES_MAX)
         except OSError:

@@ -103,11 +103,11 @@ async def _open_local(choice: Choice) -> Target:
     """The folder that is named, else those that are usual: where one of them holds a cluster that runs, that one."""
     usual = {"raft-node": (DEFAULT_DATA_DIR,), "etcd": (ETCD_DATA_DIR,), "auto": (DEFAULT_DATA_DIR, ETCD_DATA_DIR)}
     found: list[Target] = []
-    why: dict[Path, Refused] = {}
+    why: dict[Path, ChaosError] = {}
     for folder in (choice.data_dir,) if choice.data_dir is not None else usual[choice.system]:
         try:
             found.append(await local.open_local(folder))
-        except Refused as error:
+        except ChaosError as error:
             why[folder] = error
     if not found:
         raise why[min(why, key=lambda folder: not folder.exists())]

@@ -88,6 +88,23 @@ def test_an_event_has_the_time_of_its_line(log: Log, tmp_path: Path) -> None:
     assert (event.time_us % 1_000_000, event.node, event.boot) == (250, "n1", "n1.1")
 
 
+def test_a_file_that_is_begun_anew_is_read_from_its_beginning(log: Log, tmp_path: Path) -> None:
+    log.add(STARTED, line("aa became follower at term 1"), line("aa became leader at term 2"))
+    (tmp_path / "n1.log").write_text("")
+    assert log.add() == []
+    assert log.add(line("aa became follower at term 3"))[0][:2] == ("role", 3)
+    assert (log.read.role, log.read.life) == ("follower", "n1.1")
+
+
+def test_a_life_that_began_far_back_in_a_long_file_is_known(log: Log, tmp_path: Path) -> None:
+    log.add(STARTED, line("aa became follower at term 4"))
+    with (tmp_path / "n1.log").open("a") as file:
+        file.write(line("compacted", "mvcc") * 500_000)
+    log.read.read_all()
+    assert (tmp_path / "n1.log").stat().st_size > 40_000_000
+    assert (log.read.life, log.read.durable) == ("n1.1", 4)
+
+
 def test_a_file_that_is_not_there_tells_nothing(tmp_path: Path) -> None:
     nobody = EtcdLog(tmp_path / "none.log", "n1", NAMES)
     assert nobody.read_on() == []

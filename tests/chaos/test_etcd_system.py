@@ -164,6 +164,22 @@ async def test_role_and_term_are_those_of_the_log_and_two_lives_are_not_mixed(
     assert (after.role, after.term, after.leader, after.boot) == ("follower", 2, "", "n1.2")
 
 
+async def test_a_node_whose_log_falls_behind_does_not_lead_a_term_of_which_its_log_knows_nothing(
+    node: Node, session: aiohttp.ClientSession
+) -> None:
+    with node.log.open("a") as log:
+        log.write(line("aa became leader at term 3"))
+    async with answering(node.handle) as url:
+        node.status["raftTerm"] = "3"
+        leading = await node.system.view(session, "n1", url, Clock())
+        node.status["raftTerm"] = "4"
+        behind = await node.system.view(session, "n1", url, Clock())
+    assert leading is not None
+    assert (leading.role, leading.term, leading.leader) == ("leader", 3, "n1")
+    assert behind is not None
+    assert (behind.role, behind.term, behind.leader) == ("follower", 4, "")
+
+
 async def test_a_term_is_shown_with_its_leader_once_no_kill_can_take_it_back(
     node: Node, session: aiohttp.ClientSession
 ) -> None:

@@ -47,6 +47,8 @@ class World:
         self.links = Links(self.behind, NAMES)
         self._servers: list[asyncio.Server] = []
         self._open: list[Dialer] = []
+        self.heard = dict.fromkeys(self.behind, "")
+        """What reached each node."""
         self._echoing: set[asyncio.StreamWriter] = set()
 
     async def start(self) -> None:
@@ -74,7 +76,9 @@ class World:
     async def _echo(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._echoing.add(writer)
         with contextlib.suppress(ConnectionError):
+            node = next(name for name, port in self.behind.items() if port == writer.get_extra_info("sockname")[1])
             while piece := await reader.read(1000):
+                self.heard[node] += piece.decode()
                 writer.write(piece)
         writer.close()
 
@@ -117,13 +121,25 @@ async def test_what_both_ends_cut_is_carried_once_both_have_healed_it(world: Wor
 
 
 async def test_a_cut_one_way_swallows_that_way_and_the_torn_connection_ends_when_it_is_healed(world: World) -> None:
-    there = await world.dial("n1", "n2")
+    there, back = await world.dial("n1", "n2"), await world.dial("n2", "n1")
     world.links.cut("n1", "n2", ("out",), 60.0)
     assert await there.say("lost") == ""
+    await back.say("this way is open")
+    assert "this way is open" in world.heard["n1"]
+    assert "lost" not in world.heard["n2"]
     world.links.heal("n1", "n2", ("out",))
     assert await there.say("after") == ""
     assert await there.is_closed()
     assert await world.carries("n1", "n2")
+
+
+async def test_a_member_that_cannot_say_anything_may_ask_to_hear(world: World) -> None:
+    """An etcd dials to be told: what comes back over that connection is not what it says itself."""
+    world.links.cut("n1", "n2", ("out",), 60.0)
+    asking = Dialer(*await asyncio.open_connection("127.0.0.1", world.before["n2"]))
+    assert await asking.say("GET /raft/stream/msgapp/bb HTTP/1.1\r\nX-Server-From: a1\r\n\r\n") != ""
+    assert await asking.say("anything else") == ""
+    asking.writer.close()
 
 
 async def test_a_cut_ends_by_itself(world: World) -> None:

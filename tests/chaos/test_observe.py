@@ -176,6 +176,18 @@ def test_what_may_be_of_either_side_of_a_step_says_so() -> None:
     assert (told.at_us, told.off_us) == (12_000_000, 0)
 
 
+@pytest.mark.parametrize("by", [0.2, -0.2, 1.0])
+def test_an_event_in_a_long_time_without_an_answer_in_which_the_clock_was_set_is_as_unsure_as_the_step(
+    by: float,
+) -> None:
+    offsets = Offsets(0)
+    for at in (*range(0, 10_000_000, 100_000), *range(11_600_000, 20_000_000, 100_000)):
+        offsets.add(answered(at, at + 800, at + 400 + (int(by * 1e6) if at > 11_000_000 else 0)), "n1")
+    for at, step in ((10.5, 0.0), (11.3, by)):  # it was set between the two
+        told = offsets.place("n1", "b1", int((at + step) * 1e6), 11_700_000)
+        assert abs(told.at_us - at * 1e6) <= max(told.off_us, 400), (at, told)
+
+
 def test_many_steps_are_bounded_and_drift_or_a_slow_answer_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offsets_module, "STEPS_MAX", 5)
     offsets = stepping(*((float(at), 1.0) for at in range(30)))

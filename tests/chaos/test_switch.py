@@ -14,11 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from chaos import journal
+from chaos import healing, journal
 from chaos.errors import INTERRUPTED, NOT_EFFECTIVE, PASSED, TOOL_FAILED, Refused
 from chaos.switch import healer, process
 from chaos.switch.port import Charge
 from chaos.targets.local import open_local
+from chaos.targets.port import UndoStep
 from tests.chaos.raft_chaos import Process, Tool
 from tests.supervisor.conftest import eventually
 
@@ -73,6 +74,58 @@ async def test_one_that_dies_ends_the_run_and_one_that_is_let_go_ends(tmp_path: 
     await kept.disarm()
     assert ended.told.empty()
     assert not psutil.pid_exists(kept.pid)
+
+
+class Stuck:
+    """A cluster on which one step can never be undone."""
+
+    def __init__(self) -> None:
+        self.undone: list[str] = []
+
+    async def undo(self, step: UndoStep) -> str:
+        if step.do == "heal-link":
+            raise OSError("no answer")
+        self.undone.append(step.do)
+        return f"{step.do} is done."
+
+    async def close(self) -> None: ...
+
+
+async def test_a_step_that_cannot_be_taken_back_does_not_keep_others_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(healing, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(healer, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(healer, "HEAL_SECONDS_MAX", 0.05)
+    stuck, told = Stuck(), list[str]()
+
+    async def opened(_: Path) -> Stuck:
+        return stuck
+
+    monkeypatch.setattr(healer, "open_local", opened)
+    open_journal = journal.UndoJournal(tmp_path / "undo.json", journal.Header(run="r", target="t", kind="local"))
+    for do in ("wake", "heal-link"):
+        open_journal.will_do(UndoStep(do, {"node": "n1"}))
+    await healer.take_back(tmp_path, tmp_path / "undo.json", True, told.append)
+    open_journal.close()
+    assert "wake" in stuck.undone
+    assert told[-1].startswith("given up after")
+    assert "nothing is left in force" not in told
+
+
+def test_what_it_tells_waits_for_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(healer, "LOG_SECONDS_MAX", 0.05)
+    os.mkfifo(tmp_path / "hangs")
+    hanging = healer.Log(tmp_path / "hangs")
+    hanging("the tool is gone")
+    hanging.end()
+    with (tmp_path / "hangs").open() as reader:
+        assert reader.readline().endswith("the tool is gone\n")
+    log = healer.Log(tmp_path / "switch.log")
+    log("one")
+    log("two")
+    log.end()
+    assert [line.split()[-1] for line in (tmp_path / "switch.log").read_text().splitlines()] == ["one", "two"]
 
 
 # --- with everything real ---------------------------------------------------------------------------------------------
