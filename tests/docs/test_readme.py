@@ -27,6 +27,7 @@ FOLLOWED = (
     "raft-node command n1",
     "raft-chaos status",
     "import asyncio",
+    "from raftclient.blocking import RaftClient",
     "SESSION=$(curl -X POST localhost:8001/sessions | cut -d'\"' -f4)",
     "curl http://127.0.0.1:8080/",
 )
@@ -57,6 +58,7 @@ SAYS = {
     'curl -X POST localhost:8001/v3/kv/range -d \'{"key":"Zm9v"}\'': "YmFy",
     "from etcd3gw import Etcd3Client": r"\[b'hello'\]\nTrue\n",
     "import asyncio": r"^Value\(value=b'goodbye', revision=\d+\)$",
+    "from raftclient.blocking import RaftClient": r"^Value\(value=b'hello', revision=\d+\)$",
     "curl -X PUT localhost:8002/kv/a -d 1 -H \"Raft-Session: $SESSION\" -H 'Raft-Sequence: 1'": r'"revision":\d+',
     "raft-chaos partition --dry-run": "(?i)heal",
 }

@@ -1,0 +1,123 @@
+"""The client for programs without asyncio: the same names and errors, and calls that wait.
+
+Why it exists: most programs that want a lock or a flag have no event loop. One thread of the client's own has one, and
+any number of threads may call. It must not know how a call is made: each is the call of the same name in client.py.
+
+    from raftclient.blocking import RaftClient
+
+    with RaftClient(["http://127.0.0.1:8001", "http://127.0.0.1:8002"]) as client:
+        revision = client.put("greeting", "hello")
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import CancelledError, Future
+from typing import Any, Self, TypeVar
+
+from raftclient import client as by_asyncio
+from raftclient.arguments import Text
+from raftclient.client import Value
+
+ENDING_SECONDS_MAX = 2.0
+"""When the client is closed, calls under way in other threads have so long to say what became of them."""
+
+_T = TypeVar("_T")
+
+
+class RaftClient:
+    """See `raftclient.RaftClient` for the arguments, the calls and what they raise. A call that is interrupted
+    (Ctrl-C) is given up: a write may have happened."""
+
+    def __init__(self, endpoints: Sequence[str], *, timeout_s: float = 15.0, exactly_once: bool = True) -> None:
+        self._client = by_asyncio.RaftClient(endpoints, timeout_s=timeout_s, exactly_once=exactly_once)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closing = asyncio.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        opened: Future[None] = Future()
+        self._closing = asyncio.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._live(opened)), name="raftclient", daemon=True)
+        self._thread.start()
+        try:
+            opened.result()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Writes under way in other threads end as `OutcomeUnknown`."""
+        loop, thread = self._loop, self._thread
+        self._loop = self._thread = None
+        if loop is not None:
+            loop.call_soon_threadsafe(self._closing.set)
+        if thread is not None:
+            thread.join()
+
+    @property
+    def attempts(self) -> int:
+        """Requests for keys so far."""
+        return self._client.attempts
+
+    @property
+    def retries(self) -> int:
+        """Those after a call's first."""
+        return self._client.retries
+
+    @property
+    def longest_stall_s(self) -> float:
+        """The longest that a call took."""
+        return self._client.longest_stall_s
+
+    def get(self, key: Text, *, stale: bool = False) -> Value | None:
+        """The value; None: no such key."""
+        return self._wait_for(lambda: self._client.get(key, stale=stale))
+
+    def put(self, key: Text, value: Text) -> int:
+        """Set a value; the revision of the write."""
+        return self._wait_for(lambda: self._client.put(key, value))
+
+    def compare_and_set(self, key: Text, value: Text, expect_revision: int) -> int:
+        """Set a value only where the key is still at that revision (0: where there is none); the new revision."""
+        return self._wait_for(lambda: self._client.compare_and_set(key, value, expect_revision))
+
+    def delete(self, key: Text, *, expect_revision: int | None = None) -> int | None:
+        """Remove a key; the revision of the write, None where there was no such key."""
+        return self._wait_for(lambda: self._client.delete(key, expect_revision=expect_revision))
+
+    def status(self) -> dict[str, dict[str, Any] | None]:
+        """`/status` of every endpoint, None where there was no answer."""
+        return self._wait_for(self._client.status)
+
+    # --- the thread ------------------------------------------------------------------------------------------
+
+    def _wait_for(self, call: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        loop = self._loop
+        if loop is None:
+            raise RuntimeError("the client is not open: use it as `with RaftClient(...) as client`")
+        result = asyncio.run_coroutine_threadsafe(call(), loop)
+        try:
+            return result.result()
+        except CancelledError:
+            raise RuntimeError("the client was closed in the middle of this call: a write may have happened") from None
+        except BaseException:
+            result.cancel()  # Ctrl-C came while it waited; harmless where the call has ended
+            raise
+
+    async def _live(self, opened: Future[None]) -> None:
+        """Until the client is closed."""
+        try:
+            async with self._client:
+                self._loop = asyncio.get_running_loop()
+                opened.set_result(None)
+                await self._closing.wait()
+        except BaseException as error:
+            if opened.done():
+                raise
+            opened.set_exception(error)
+            return
+        calls = asyncio.all_tasks() - {asyncio.current_task()}
+        if calls:
+            await asyncio.wait(calls, timeout=ENDING_SECONDS_MAX)
