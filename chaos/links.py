@@ -14,6 +14,11 @@ Pair = tuple[str, str]
 """(from, to): an ordered pair of nodes."""
 
 
+def majority(voters: Collection[str]) -> int:
+    """How many of them decide."""
+    return len(voters) // 2 + 1
+
+
 def between(groups: Sequence[Sequence[str]]) -> tuple[Pair, ...]:
     """Both ways between any two groups, sorted."""
     return both_ways((a, b) for one, other in combinations(groups, 2) for a in one for b in other)
@@ -42,7 +47,7 @@ def neighbourhoods(nodes: Sequence[str], blocked: Collection[Pair]) -> tuple[tup
 
 def may_lead(voters: Sequence[str], blocked: Collection[Pair]) -> tuple[str, ...]:
     """Voters that talk both ways to a majority, themselves counted: only they can commit anything."""
-    return tuple(a for a in voters if 2 * sum(_talk(a, b, blocked) for b in voters) > len(voters))
+    return tuple(a for a in voters if sum(_talk(a, b, blocked) for b in voters) >= majority(voters))
 
 
 def cut_off(voters: Sequence[str], nodes: Sequence[str], blocked: Collection[Pair]) -> tuple[str, ...]:
@@ -52,13 +57,14 @@ def cut_off(voters: Sequence[str], nodes: Sequence[str], blocked: Collection[Pai
 
 
 def serving(voters: Sequence[str], nodes: Sequence[str], blocked: Collection[Pair]) -> tuple[str, ...]:
-    """The largest set of nodes with a majority of the voters in which everybody talks to everybody; empty: none.
+    """A set of nodes with a majority of the voters in which everybody talks to everybody; empty: there is none. Of
+    those that a bare majority and all who talk to all of it make, the one with most nodes.
 
     These must go on to acknowledge. Of a ring no such set is left, and Raft promises nothing about how soon its nodes
     agree on a leader, although a node may reach a majority.
     """
     best: tuple[str, ...] = ()
-    for core in combinations(voters, len(voters) // 2 + 1):
+    for core in combinations(voters, majority(voters)):
         if all(_talk(a, b, blocked) for a, b in combinations(core, 2)):
             chosen = list(core)
             chosen += [a for a in nodes if a not in core and all(_talk(a, b, blocked) for b in core)]

@@ -182,7 +182,7 @@ class FaultSpan(msgspec.Struct, kw_only=True):
         if self.effect == "cut":
             return links.serving(voters, self._names(voters), self.links)
         left = tuple(name for name in voters if name not in self.nodes)
-        return left if 2 * len(left) > len(voters) else ()
+        return left if len(left) >= links.majority(voters) else ()
 
     def _names(self, voters: tuple[str, ...]) -> tuple[str, ...]:
         """Everybody that is known of."""

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
+from chaos.links import majority
 from chaos.model import View
 
 
@@ -31,11 +32,6 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
         """What the nodes call their cluster; empty where nobody answers."""
         newest = max(self.views.values(), key=lambda view: view.term, default=None)
         return newest.cluster_id if newest else ""
-
-
-def majority(voters: Sequence[str]) -> int:
-    """How many of them decide."""
-    return len(voters) // 2 + 1
 
 
 def situate(nodes: Sequence[str], views: Mapping[str, View]) -> Situation:

@@ -12,6 +12,7 @@ from chaos.checks.recovery import back_us, clients_ended_us, together
 from chaos.checks.verdict import Evidence, Outcome, Verdict
 from chaos.checks.waits import of_which_paused, paused_us, within
 from chaos.checks.words import seconds
+from chaos.links import majority
 from chaos.model import FaultSpan
 from chaos.workload.history import columns_of
 
@@ -117,7 +118,7 @@ def _serving(evidence: Evidence, fault: FaultSpan) -> tuple[str, ...]:
     serving = fault.serving(evidence.voters)
     gone = {name for other in together(evidence, fault) for name in other.excused(evidence.voters)}
     left = tuple(name for name in serving if name not in gone)
-    return left if 2 * len(set(left) & set(evidence.voters)) > len(evidence.voters) else ()
+    return left if len(set(left) & set(evidence.voters)) >= majority(evidence.voters) else ()
 
 
 def _sent_since(evidence: Evidence, node: str, since_us: int) -> int:

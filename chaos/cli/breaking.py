@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from chaos.cli.attempt import attempt
+from chaos.cli.group import Bare
 from chaos.cli.options import Common, seconds, with_common
 from chaos.errors import Usage
 from chaos.faults.groups import Isolate, parse_sizes
@@ -36,7 +37,7 @@ QuorumLoss = Annotated[
 def register(app: typer.Typer) -> None:
     app.command("kill-leader")(with_common(_kill_leader))
     app.command("pause")(with_common(_pause))
-    app.command("partition")(with_common(_partition))
+    app.command("partition", cls=Bare)(with_common(_partition))
 
 
 def _kill_leader(
@@ -105,7 +106,8 @@ def _pause(
 def _partition(
     common: Common,
     isolate: Annotated[
-        str | None, typer.Option(metavar="leader|follower|NODE", help="cut one node off", rich_help_panel=_FAULT)
+        str | None,
+        typer.Option(metavar="leader|follower|NODE", help="cut one node off; bare: the leader", rich_help_panel=_FAULT),
     ] = None,
     split: Annotated[
         str | None,
@@ -121,7 +123,7 @@ def _partition(
         str | None,
         typer.Option(
             metavar="leader|follower|NODE",
-            help="one voter talks to two halves that cannot talk to each other",
+            help="one voter (bare: the leader) talks to two halves that cannot talk to each other",
             rich_help_panel=_FAULT,
         ),
     ] = None,
@@ -146,6 +148,7 @@ def _partition(
       raft-chaos partition --isolate follower --duration 1m
       raft-chaos partition --split 2,3 --seed 7 --yes
       raft-chaos partition --one-way leader:follower
+      raft-chaos partition --bridge
       raft-chaos partition --dry-run
     """
     shape = _shape(isolate, split, one_way, bridge, ring)

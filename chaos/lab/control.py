@@ -14,8 +14,8 @@ import msgspec
 from aiohttp import web
 
 from chaos.lab.links import Direction, Links
+from chaos.targets.linkfaults import FAULT_SECONDS_MAX
 
-FAULT_SECONDS_MAX = 600.0
 _DIRECTIONS: dict[str, tuple[Direction, ...]] = {"both": ("out", "in"), "out": ("out",), "in": ("in",)}
 
 

@@ -11,7 +11,6 @@ import shutil
 import signal
 import socket
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from aiohttp import web
 from chaos.errors import ChaosError, Refused
 from chaos.lab.control import links_app, supervisor_app
 from chaos.lab.links import Links
+from chaos.lab.room import room
 from chaos.observe.nodeapi import UNREACHABLE, get_bytes, new_session
 from chaos.systems.etcdhistory import ask
 from chaos.targets import clusterfile
@@ -65,20 +65,19 @@ class EtcdLab:
         """From the first process until the last. Raises Refused where a port or the folder is taken, ChaosError where
         the nodes do not come up."""
         self._refuse_taken()
-        folder = tempfile.mkdtemp(prefix="raft-chaos-lab-")  # the path of a unix socket must be short
-        self._control = f"{folder}/control.sock"
         runners: list[web.AppRunner] = []
-        try:
-            await self._listen(runners)
-            for node in self.nodes:
-                await self.start(node)
-            say(f"{len(self.nodes)} processes of {self._program} run; waiting until they have a leader")
-            await self._until_ready()
-            self.ready = True
-            yield
-        finally:
-            await self._end(runners)
-            shutil.rmtree(folder, ignore_errors=True)
+        with room() as folder:
+            self._control = str(folder / "control.sock")
+            try:
+                await self._listen(runners)
+                for node in self.nodes:
+                    await self.start(node)
+                say(f"{len(self.nodes)} processes of {self._program} run; waiting until they have a leader")
+                await self._until_ready()
+                self.ready = True
+                yield
+            finally:
+                await self._end(runners)
 
     async def start(self, node: str) -> str:
         """Start it with what it had; empty, or why not."""

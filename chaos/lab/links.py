@@ -2,8 +2,9 @@
 
 Every node names the proxy's port as its own, so all connections come here. Who dialled is told by the first request
 that names its sender, as a member of etcd does in all that it says of Raft. A link that is cut both ways is closed, and
-every new dial with it; one that is cut one way goes on the other way, and is closed once it is healed, because what was
-swallowed is missing from its middle.
+every new dial with it. Of one that is cut one way only what is said that way is swallowed: a dial still gets through,
+and so does the question of a member that dials to hear the other one, as it belongs to the way that is open. A
+connection of which something was swallowed is closed at the first word after the cut is healed: its middle is missing.
 
 Why it exists: a system that has no faults of its own is cut from outside, as a network would. It must not
 change what it carries.

@@ -54,7 +54,24 @@ class ClusterFile(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def starter(self) -> str:
         """What people start it with."""
-        return "raft-node cluster" if self.system == "raft-node" else f"raft-chaos lab {self.system}"
+        return "raft-node cluster" if self._is_ours else f"raft-chaos lab {self.system}"
+
+    @property
+    def again(self) -> str:
+        """What people do where its processes are not what they should be."""
+        return f"start the cluster again with {self.starter}" if self._is_ours else self._lab_again
+
+    def start_node(self, node: str) -> str:
+        """What people do to have a node run that does not."""
+        return f"start it with raft-node start {node}" if self._is_ours else self._lab_again
+
+    @property
+    def _is_ours(self) -> bool:
+        return self.system == "raft-node"
+
+    @property
+    def _lab_again(self) -> str:
+        return f"end the lab and start it again with {self.starter}"
 
     def node(self, name: str) -> NodeEntry:
         """Raises ChaosError where there is none of that name."""
@@ -127,9 +144,10 @@ def belongs(entry: NodeEntry) -> bool:
     return os.fsencode(entry.name) in words and os.fsencode(entry.data_dir) in words
 
 
-def send(entry: NodeEntry, number: signal.Signals) -> None:
-    """Signal the node's process and no other: where the system can, the process is held by a descriptor while it is
+def send(cluster: ClusterFile, node: str, number: signal.Signals) -> None:
+    """Signal that node's process and no other: where the system can, the process is held by a descriptor while it is
     looked at, so that its number cannot pass to a stranger in between. Raises ChaosError where it is not the node."""
+    entry = cluster.node(node)
     pid = entry.pid
     gone = f"{entry.name} does not run (process {pid} is gone), so nothing was done."
     if pid is None or started(pid) is None:
@@ -142,7 +160,7 @@ def send(entry: NodeEntry, number: signal.Signals) -> None:
         if not belongs(entry):
             raise ChaosError(
                 f"Process {pid} is not {entry.name} (its command line does not name {entry.data_dir}), "
-                "so nothing was done: start the cluster again with raft-node cluster."
+                f"so nothing was done: {cluster.again}."
             )
         if descriptor is None:
             os.kill(pid, number)

@@ -21,7 +21,7 @@ from chaos.observe import nodeapi
 from chaos.targets.port import Cut, Journal, Pair, UndoStep
 
 FAULT_SECONDS_MAX = 600.0
-"""No node holds a fault for longer."""
+"""No node holds a fault for longer, and no lab a cut."""
 MARGIN_SECONDS = 30.0
 """A cut ends by itself so much later than it is meant to be taken back."""
 STATUS_TIMEOUT_SECONDS = 1.0
@@ -30,6 +30,7 @@ ANSWER_SECONDS_MAX = 10.0
 LOOK_AGAIN_SECONDS = 0.1
 COMMAND_TIMEOUT_SECONDS = 5.0
 TOTAL_LOSS_PERCENT = 100.0
+HEAL_ALL = "raft-chaos heal --all"
 
 
 class LinkFault(msgspec.Struct, frozen=True):
@@ -61,6 +62,11 @@ def describe(node: str, faults: Sequence[LinkFault]) -> str:
         said = [_link(*link, directions) for link, directions in links.items()]
     seconds = max(fault.expires_in_ms for fault in faults) / 1000
     return f"{node}: {', '.join(said)} (ends by itself in {seconds:.0f} s)"
+
+
+def _cure(node: str, faults: Sequence[LinkFault]) -> str:
+    """`heal` ends what is on over links; only the node itself, one of ours, can play dead."""
+    return f"raft-node command {node} recover" if any(fault.kind == "failure" for fault in faults) else HEAL_ALL
 
 
 def _link(kind: str, value: float, peer: str, directions: Sequence[str]) -> str:
@@ -119,10 +125,7 @@ class LinkFaults:
             if faults is None and self._nodes.runs(node):
                 found.append(f"{node} runs and does not answer at {self._nodes.url(node)}")
             elif faults:
-                found.append(
-                    f"a fault is on already, {describe(node, faults)}: end it with raft-chaos heal --all, or with "
-                    f"raft-node command {node} recover"
-                )
+                found.append(f"a fault is on already, {describe(node, faults)}: end it with {_cure(node, faults)}")
         return found
 
     def plan(self, cut: Cut, run: str, seconds: float) -> Sequence[str]:  # noqa: ARG002 - nodes do not label faults

@@ -129,14 +129,15 @@ class LocalTarget:
     async def kill(self, node: str, mode: KillMode, journal: Journal) -> str:
         """See `Target`. The process id is read in the instant before, and the process is seen to be the node."""
         step = UndoStep("start", {"node": node})
-        entry = self._now().node(node)
+        now = self._now()
+        entry = now.node(node)
         instance = clusterfile.instance_of(entry)
         if not instance:
             raise ChaosError(f"{node} does not run, so there is nothing to kill.")
         journal.will_do(step)
         localmarks.note_killed(self._data_dir, node, True)
         try:
-            clusterfile.send(entry, _SIGNALS[mode])
+            clusterfile.send(now, node, _SIGNALS[mode])
         except ChaosError:
             localmarks.note_killed(self._data_dir, node, False)
             journal.undone(step)
@@ -154,15 +155,15 @@ class LocalTarget:
         """See `Target`."""
         if not sys.platform.startswith("linux"):
             raise Refused("Whether a process stands still can only be seen on Linux: nothing was done.")
-        entry = self._now().node(node)
+        now = self._now()
         step = UndoStep(WAKE, {"node": node})
         journal.will_do(step)
         try:
-            clusterfile.send(entry, signal.SIGSTOP)
+            clusterfile.send(now, node, signal.SIGSTOP)
         except ChaosError:
             journal.undone(step)
             raise
-        return f"sent SIGSTOP to process {entry.pid} of {node}"
+        return f"sent SIGSTOP to process {now.node(node).pid} of {node}"
 
     def pause_plan(self, node: str) -> str:
         """See `Target`."""
@@ -176,7 +177,7 @@ class LocalTarget:
         """See `Target`. One that is gone has nothing to go on with."""
         if not self.runs(node):
             return f"{node} does not run, so it does not stand still"
-        clusterfile.send(self._now().node(node), signal.SIGCONT)
+        clusterfile.send(self._now(), node, signal.SIGCONT)
         return f"sent SIGCONT to {node}"
 
     async def bring_back(self, node: str) -> None:
@@ -276,7 +277,10 @@ class LocalTarget:
         """See `Target`."""
         now = self._now()
         about_nodes = await asyncio.gather(
-            *(localdoctor.of_node(self._session, self.links_url(name), name, self.runs(name)) for name in self._names)
+            *(
+                localdoctor.of_node(self._session, self.links_url(name), name, self.runs(name), now)
+                for name in self._names
+            )
         )
         return [await localdoctor.of_supervisor(now), localdoctor.of_disk(self._data_dir), *about_nodes]
 

@@ -27,7 +27,7 @@ async def of_supervisor(cluster: ClusterFile) -> Finding:
     """It is the parent of all nodes, and starts killed ones again."""
     pid = cluster.supervisor_pid
     if pid is None or clusterfile.started(pid) is None:
-        return Finding("error", "supervisor", f"process {pid} is gone: start the cluster again with raft-node cluster")
+        return Finding("error", "supervisor", f"process {pid} is gone: {cluster.again}")
     if not await supervisor.answers(cluster):
         return Finding("error", "supervisor", f"process {pid} does not answer, so a killed node would stay down")
     page = f", all nodes are on {cluster.monitor}" if cluster.monitor else ""
@@ -46,10 +46,10 @@ def of_disk(data_dir: Path) -> Finding:
     return Finding("ok", "disk", f"{free // _MIB} MiB are free where {data_dir} lies")
 
 
-async def of_node(session: aiohttp.ClientSession, url: str, node: str, runs: bool) -> Finding:
+async def of_node(session: aiohttp.ClientSession, url: str, node: str, runs: bool, cluster: ClusterFile) -> Finding:
     """It runs, answers, and takes faults."""
     if not runs:
-        return Finding("warning", node, f"does not run: start it with raft-node start {node}")
+        return Finding("warning", node, f"does not run: {cluster.start_node(node)}")
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     try:
         async with session.get(f"{url}/commands", timeout=timeout) as answer:

@@ -40,7 +40,7 @@ async def answers(cluster: ClusterFile) -> bool:
 
 async def _ask(cluster: ClusterFile, method: str, path: str, kind: type[_T]) -> _T:
     if cluster.control is None:
-        raise ChaosError("The local cluster was stopped: start it again with raft-node cluster.")
+        raise ChaosError(f"The local cluster was stopped: start it again with {cluster.starter}.")
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     try:
         async with (
@@ -52,6 +52,5 @@ async def _ask(cluster: ClusterFile, method: str, path: str, kind: type[_T]) -> 
             return msgspec.json.decode(await answer.read(), type=kind)
     except (*nodeapi.UNREACHABLE, msgspec.MsgspecError):
         raise ChaosError(
-            f"The supervisor of the local cluster (process {cluster.supervisor_pid}) does not answer: "
-            "start the cluster again with raft-node cluster."
+            f"The supervisor of the local cluster (process {cluster.supervisor_pid}) does not answer: {cluster.again}."
         ) from None

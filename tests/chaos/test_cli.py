@@ -1,15 +1,20 @@
 """The command line before it meets a cluster: help, wrong usage, nothing there; never a traceback."""
 
 import json
+import random
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from chaos.cli import breaking, execute, main
-from chaos.cli.options import seconds
+from chaos.cli.options import Common, seconds
 from chaos.errors import INTERRUPTED, OUTPUT_LOST, REFUSED, TOOL_FAILED, USAGE, Usage
+from chaos.faults.groups import Isolate
+from chaos.faults.partition import Partition
+from chaos.faults.shapes import Bridge, Ring, Shape
 
 COMMANDS = ("status", "doctor", "kill-leader", "partition", "heal", "report")
 GLOBAL = ("--target", "--namespace", "--release", "--context", "--data-dir", "--duration", "--seed", "--dry-run",
@@ -63,6 +68,33 @@ def test_wrong_usage_is_one_sentence_and_64(
     assert sentence in said.err
     assert said.err.count("\n") == 1
     assert said.out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shape"),
+    [
+        (["--bridge"], Bridge("leader")),
+        (["--bridge", "--duration", "5s"], Bridge("leader")),
+        (["--yes", "--bridge", "follower"], Bridge("follower")),
+        (["--bridge=n2", "--yes"], Bridge("n2")),
+        (["--isolate", "--yes"], Isolate("leader")),
+        (["--isolate", "n2"], Isolate("n2")),
+        (["--ring"], Ring()),
+        ([], Isolate("leader")),
+    ],
+)
+def test_a_shape_whose_node_is_left_out_means_the_leader(
+    arguments: list[str], shape: Shape, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Shape] = []
+
+    def attempt(_: Common, __: str, faults: Callable[[random.Random], list[Partition]], *___: object) -> int:
+        made.extend(fault._shape for fault in faults(random.Random(1)))
+        return 0
+
+    monkeypatch.setattr(breaking, "attempt", attempt)
+    assert main(["partition", *arguments]) == 0
+    assert made == [shape]
 
 
 def test_no_arguments_print_the_help_and_are_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

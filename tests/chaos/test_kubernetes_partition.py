@@ -12,7 +12,7 @@ from chaos import healing, journal, links
 from chaos.errors import ChaosError
 from chaos.evidence.folder import UNDO_FILE
 from chaos.journal import Header, UndoJournal
-from chaos.targets.kubernetes.shape import ORIGINAL, RUN_LABEL
+from chaos.targets.kubernetes.narrowing import ORIGINAL, RUN_LABEL
 from chaos.targets.kubernetes.target import KubernetesTarget, open_kubernetes
 from chaos.targets.port import Cut, UndoStep
 from tests.chaos.doubles import Notes

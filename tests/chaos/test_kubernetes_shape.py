@@ -8,16 +8,14 @@ import pytest
 from chaos import links
 from chaos.targets.kubernetes.admits import End, Space, admitted
 from chaos.targets.kubernetes.inforce import foreign_policies, policy_lines
+from chaos.targets.kubernetes.narrowing import ORIGINAL, RUN_LABEL, widening_patch
 from chaos.targets.kubernetes.release import Release
 from chaos.targets.kubernetes.shape import (
-    ORIGINAL,
-    RUN_LABEL,
     Around,
     culprits,
     narrowing_patch,
     partition_of,
     sides_of,
-    widening_patch,
 )
 from chaos.targets.port import Cut
 from tests.chaos.fake_apiserver import merge_patched

@@ -1,16 +1,20 @@
 """The link faults of local nodes where nodes are slow or silent."""
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import aiohttp
 import pytest
 from aiohttp import web
 
-from chaos.errors import Refused
-from chaos.targets import linkfaults, local
+from chaos.errors import ChaosError, Refused
+from chaos.targets import clusterfile, linkfaults, local, localdoctor, supervisor
 from chaos.targets.clusterfile import ClusterFile, NodeEntry
 from chaos.targets.linkfaults import LinkFaults
 from chaos.targets.local import LocalTarget
@@ -124,20 +128,79 @@ async def test_a_node_that_runs_and_does_not_say_what_is_on_is_not_taken_for_hea
         assert found["n2"] == ()
 
 
-def target_of(folder: Path) -> LocalTarget:
-    entry = NodeEntry("n1", "http://127.0.0.1:1", "127.0.0.1:1", str(folder), "")
-    kind = "raft-node cluster"
-    return LocalTarget(
-        folder,
-        ClusterFile(
-            format=kind,  # type: ignore[arg-type]
-            version=1,
-            state="running",
-            supervisor_pid=1,
-            control="",
-            nodes=(entry,),
-        ),
+def file_of(folder: Path, system: Literal["raft-node", "etcd"] = "raft-node", pid: int | None = None) -> ClusterFile:
+    return ClusterFile(
+        format="raft-node cluster" if system == "raft-node" else "raft-chaos lab",
+        version=1,
+        system=system,
+        state="running",
+        supervisor_pid=None,
+        control=str(folder / "nobody.sock"),
+        nodes=(NodeEntry("n1", "http://127.0.0.1:1", "127.0.0.1:1", str(folder), "", pid),),
     )
+
+
+def target_of(folder: Path) -> LocalTarget:
+    return LocalTarget(folder, file_of(folder))
+
+
+@pytest.mark.parametrize(
+    ("system", "again", "start"),
+    [
+        ("raft-node", "start the cluster again with raft-node cluster", "start it with raft-node start n1"),
+        ("etcd", "end the lab and start it again with raft-chaos lab etcd", None),
+    ],
+)
+async def test_every_cure_is_one_of_that_system(
+    tmp_path: Path,
+    session: aiohttp.ClientSession,
+    system: Literal["raft-node", "etcd"],
+    again: str,
+    start: str | None,
+) -> None:
+    stranger = file_of(tmp_path, system, os.getpid())
+    assert (await localdoctor.of_supervisor(stranger)).sentence.endswith(again)
+    down = await localdoctor.of_node(session, "http://127.0.0.1:1", "n1", False, stranger)
+    assert down.sentence == f"does not run: {start or again}"
+    with pytest.raises(ChaosError, match=f"does not answer: {again}"):
+        await supervisor.start(stranger, "n1")
+    with pytest.raises(ChaosError, match=f"is not n1 .*: {again}"):
+        clusterfile.send(stranger, "n1", signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("fault", "cure"),
+    [
+        ({"kind": "cut", "peer": "n2", "direction": "out"}, "raft-chaos heal --all"),
+        ({"kind": "failure"}, "raft-node command n1 recover"),
+    ],
+)
+async def test_a_fault_that_is_on_already_is_told_with_what_ends_it(
+    session: aiohttp.ClientSession, fault: dict[str, str], cure: str
+) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"faults": [fault] if request.path == "/n1/status" else []})
+
+    async with answering(answer) as url:
+        (said,) = await LinkFaults(Nodes(url), session).objections(Cut.between((("n1",), ("n2",))))
+    assert said.endswith(f"end it with {cure}")
+
+
+def test_whoever_stands_still_under_the_number_of_a_node_is_not_the_node(tmp_path: Path) -> None:
+    """And has to be stopped by a signal: one that only waits does not stand still."""
+    program = [sys.executable, "-c", "import time; time.sleep(60)"]
+    stranger, node = subprocess.Popen(program), subprocess.Popen([*program, "n1", str(tmp_path)])
+    try:
+        entries = [file_of(tmp_path, "raft-node", process.pid).node("n1") for process in (stranger, node)]
+        assert not any(map(clusterfile.stands_still, entries))
+        for process in (stranger, node):
+            process.send_signal(signal.SIGSTOP)
+            os.waitpid(process.pid, os.WUNTRACED)
+        assert list(map(clusterfile.stands_still, entries)) == [False, True]
+    finally:
+        for process in (stranger, node):
+            process.kill()
+            process.wait(10.0)
 
 
 @pytest.mark.parametrize(("ends", "ready"), [(True, False), (False, True), (False, False)])

@@ -217,7 +217,7 @@ async def test_a_stranger_under_the_number_of_a_node_gets_no_signal(tmp_path: Pa
             with pytest.raises(ChaosError, match="n1 does not run"):
                 await target.kill("n1", "sigkill", journal)
             with pytest.raises(ChaosError, match=f"Process {stranger.pid} is not n1"):
-                clusterfile.send(target._now().node("n1"), signal.SIGKILL)
+                clusterfile.send(target._now(), "n1", signal.SIGKILL)
             assert psutil.Process(stranger.pid).status() != psutil.STATUS_ZOMBIE
             assert journal.open == []
             assert (await target.places())["n1"].instance == ""
@@ -255,7 +255,7 @@ async def test_a_healthy_cluster_gets_a_clean_bill(target: LocalTarget) -> None:
     findings = await target.doctor()
     assert [finding.about for finding in findings] == ["supervisor", "disk", "n1", "n2", "n3"]
     assert {finding.level for finding in findings} == {"ok"}
-    down = await localdoctor.of_node(target._session, target.url("n1"), "n1", runs=False)
+    down = await localdoctor.of_node(target._session, target.url("n1"), "n1", False, target._now())
     assert down.sentence == "does not run: start it with raft-node start n1"
 
 

@@ -8,8 +8,9 @@ import asyncio
 
 from chaos.targets.kubernetes.admits import End, Space
 from chaos.targets.kubernetes.api import Api, Forbidden, Object
+from chaos.targets.kubernetes.narrowing import POD_NAME_LABEL
 from chaos.targets.kubernetes.pods import pods_by_node
-from chaos.targets.kubernetes.release import POD_NAME_LABEL, Release
+from chaos.targets.kubernetes.release import Release
 from chaos.targets.kubernetes.shape import Around
 
 

@@ -16,10 +16,10 @@ from chaos.switch.port import SILENT_SECONDS, Charge
 from chaos.targets.kubernetes import deadman_account, deadman_pod, narrowing
 from chaos.targets.kubernetes.api import Api, Forbidden, Object
 from chaos.targets.kubernetes.lease import Lock
+from chaos.targets.kubernetes.narrowing import MANAGED_BY_LABEL, MANAGER, RUN_LABEL
 from chaos.targets.kubernetes.ownpods import pod_spec
 from chaos.targets.kubernetes.partition import PolicyNetwork
 from chaos.targets.kubernetes.release import Release
-from chaos.targets.kubernetes.shape import MANAGED_BY_LABEL, MANAGER, RUN_LABEL
 from chaos.targets.port import UndoStep
 
 DELETE_JOB = "delete-job"
@@ -125,9 +125,7 @@ class DeadMan:
             with suppress(ChaosError):
                 healed = _has_healed(await self._api.find(self._path))
         self._lock.owner = self._network.owner = None
-        with suppress(
-            ChaosError
-        ):  # what a Job that is gone owns goes as well, and the lock is needed until all is healed
+        with suppress(ChaosError):  # what a Job that is gone owns goes too, and the lock is needed until all is healed
             await self._lock.renew()
         switch = f"the dead man's switch (Job {job_name(self._charge.run)})"
         if healed:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from chaos.targets.kubernetes.admits import directions, selects
 from chaos.targets.kubernetes.api import Object
-from chaos.targets.kubernetes.shape import EXPIRES, MANAGED_BY_LABEL, MANAGER, RUN_LABEL, Around, is_charts
+from chaos.targets.kubernetes.narrowing import MANAGED_BY_LABEL, MANAGER, RUN_LABEL
+from chaos.targets.kubernetes.shape import EXPIRES, Around, is_charts
 
 
 def policy_lines(around: Around) -> Sequence[str]:

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 
 from chaos.errors import Refused
 from chaos.targets.kubernetes.api import Api, ApiError, Object
+from chaos.targets.kubernetes.narrowing import MANAGED_BY_LABEL, MANAGER, RUN_LABEL
 from chaos.targets.kubernetes.release import Release
-from chaos.targets.kubernetes.shape import MANAGED_BY_LABEL, MANAGER, RUN_LABEL
 
 RELEASE_LEASE = "delete-lease"
 LOOK_AGAIN_SECONDS = 0.5
@@ -53,10 +53,8 @@ class Lock:
                     f"Run {holder} works on {self._release.title} (it holds the Lease {self.name}): wait for its end, "
                     "or take back what it did with `raft-chaos heal --all` where it is dead."
                 )
-            self._run, self._seconds = (
-                run,
-                seconds,
-            )  # before it is asked for: a request that is broken off may still be done
+            # Before it is asked for: a request that is broken off may still be done
+            self._run, self._seconds = run, seconds
             try:
                 return await self._write(there, self._lease(run, seconds, there if holder == run else None))
             except ApiError as error:

@@ -12,22 +12,18 @@ from chaos.errors import ChaosError, Refused
 from chaos.targets.kubernetes.api import Api, ApiError, Object
 from chaos.targets.kubernetes.around import look_around, policies_path
 from chaos.targets.kubernetes.dial import dial
-from chaos.targets.kubernetes.release import Release
-from chaos.targets.kubernetes.shape import (
+from chaos.targets.kubernetes.narrowing import (
     MANAGED_BY_LABEL,
     MANAGER,
     ORIGINAL,
     RUN_LABEL,
-    Around,
-    Partition,
-    culprits,
     fields_after,
     is_as_narrowed,
     is_narrowed,
-    narrowing_patch,
-    partition_of,
     widening_patch,
 )
+from chaos.targets.kubernetes.release import Release
+from chaos.targets.kubernetes.shape import Around, Partition, culprits, narrowing_patch, partition_of
 from chaos.targets.port import Cut, Journal, Pair, UndoStep
 
 DELETE_POLICY, RESTORE_POLICY = "delete-policy", "restore-policy"

@@ -17,9 +17,10 @@ from chaos.errors import ChaosError
 from chaos.targets.kubernetes.api import Api, ApiError, Object
 from chaos.targets.kubernetes.around import policies_path
 from chaos.targets.kubernetes.execute import lines_from_pod
+from chaos.targets.kubernetes.narrowing import MANAGED_BY_LABEL, MANAGER, RUN_LABEL
 from chaos.targets.kubernetes.ownpods import pod_spec
 from chaos.targets.kubernetes.release import CONTAINER, Release
-from chaos.targets.kubernetes.shape import MANAGED_BY_LABEL, MANAGER, POLICY_API, RUN_LABEL
+from chaos.targets.kubernetes.shape import POLICY_API
 from chaos.targets.port import UndoStep
 
 DELETE_POD = "delete-pod"

@@ -14,16 +14,15 @@ import msgspec
 
 from chaos.targets.kubernetes.admits import NAMESPACE_LABEL, Direction, End, admitting, directions, isolating, selects
 from chaos.targets.kubernetes.api import Object
-from chaos.targets.kubernetes.narrowing import MANAGED_BY_LABEL as MANAGED_BY_LABEL
-from chaos.targets.kubernetes.narrowing import MANAGER as MANAGER
-from chaos.targets.kubernetes.narrowing import ORIGINAL as ORIGINAL
-from chaos.targets.kubernetes.narrowing import RUN_LABEL as RUN_LABEL
-from chaos.targets.kubernetes.narrowing import fields_after as fields_after
-from chaos.targets.kubernetes.narrowing import is_as_narrowed as is_as_narrowed
-from chaos.targets.kubernetes.narrowing import is_narrowed as is_narrowed
-from chaos.targets.kubernetes.narrowing import original_of as original_of
-from chaos.targets.kubernetes.narrowing import widening_patch as widening_patch
-from chaos.targets.kubernetes.release import INSTANCE_LABEL, POD_NAME_LABEL, Release
+from chaos.targets.kubernetes.narrowing import (
+    MANAGED_BY_LABEL,
+    MANAGER,
+    ORIGINAL,
+    POD_NAME_LABEL,
+    RUN_LABEL,
+    original_of,
+)
+from chaos.targets.kubernetes.release import INSTANCE_LABEL, Release
 from chaos.targets.port import Cut, Pair
 
 EXPIRES = "raft-chaos/expires-at"
