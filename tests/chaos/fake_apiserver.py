@@ -83,6 +83,14 @@ class FakeApiServer:
             case _:
                 return await self.answer_change(request, body)
 
+    def apply(self, method: str, path: str, body: dict[str, Any], manager: str) -> None:
+        """That change, as whoever may make it."""
+        if method == "DELETE":
+            del self.objects[path]
+        else:
+            there = self.objects[path]
+            self.put(path, _owned(there, merge_patched(there, body), body, manager))
+
     async def answer_change(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
         path = request.path
         match request.method:
@@ -108,7 +116,7 @@ class FakeApiServer:
                     there["metadata"]["resourceVersion"],
                 ):
                     return status(409, "the object has been modified")
-                self.put(path, merge_patched(there, body))
+                self.apply("PATCH", path, body, request.query.get("fieldManager", ""))
                 return web.json_response(self.objects[path])
             case "DELETE":
                 uid = (body.get("preconditions") or {}).get("uid")
@@ -116,7 +124,7 @@ class FakeApiServer:
                     return status(404, "not found")
                 if uid not in (None, self.objects[path]["metadata"]["uid"]):
                     return status(409, "the UID in the precondition does not match")
-                del self.objects[path]
+                self.apply("DELETE", path, body, "")
                 return web.json_response({"status": "Success"})
         return status(405, "no such method")
 
@@ -154,6 +162,15 @@ class FakeApiServer:
         with suppress(OSError):
             await writer.wait_closed()
         return websocket
+
+
+def _owned(there: dict[str, Any], patched: dict[str, Any], patch: dict[str, Any], manager: str) -> dict[str, Any]:
+    """Whoever changes the selector takes it from its owner, unless the same request says who owns what."""
+    before = there["metadata"].get("managedFields")
+    if not before or "managedFields" in patch.get("metadata", {}) or there.get("spec") == patched.get("spec"):
+        return patched
+    others = [{**one, "lost": "its selector"} for one in before if one["manager"] != manager]
+    return {**patched, "metadata": {**patched["metadata"], "managedFields": [*others, {"manager": manager}]}}
 
 
 def merge_patched(there: Any, patch: Any) -> Any:

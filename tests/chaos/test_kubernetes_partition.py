@@ -25,6 +25,7 @@ PEERS = f"{POLICIES}/raft-peers"
 OURS = f"{POLICIES}/raft-chaos-r1-g0"
 ISOLATED = Cut.between((("raft-0",), ("raft-1", "raft-2")))
 LEFT_OUT = {"key": "statefulset.kubernetes.io/pod-name", "operator": "NotIn", "values": ["raft-0"]}
+HELM = {"manager": "helm", "time": "1"}
 NEWER = {**LABELS, "tier": "new"}
 
 
@@ -126,12 +127,13 @@ async def test_every_act_is_written_down_before_it_is_done_and_what_cannot_be_is
     await target.network.install(ISOLATED, "r1", 30, Strict(2))
 
 
-@pytest.mark.parametrize("changes", range(5))
+@pytest.mark.parametrize("changes", range(6))
 @pytest.mark.parametrize("done", [False, True], ids=["the request is lost", "its answer is lost"])
 async def test_wherever_the_tool_dies_its_journal_heals(
     server: FakeApiServer, target: KubernetesTarget, tmp_path: Path, changes: int, done: bool
 ) -> None:
     """So many changes are made, by installing and by removing again, and the next one is the last that it tries."""
+    server.objects[PEERS]["metadata"]["managedFields"] = [HELM]
     before = {path: one["spec"] for path, one in server.objects.items() if path.startswith(POLICIES)}
     folder = tmp_path / "runs" / "one"
     folder.mkdir(parents=True)
@@ -158,6 +160,7 @@ async def test_wherever_the_tool_dies_its_journal_heals(
     assert (done_by.failed, done_by.left) == ((), ())
     assert {path: one["spec"] for path, one in server.objects.items() if path.startswith(POLICIES)} == before
     assert unmarked(server)
+    assert server.objects[PEERS]["metadata"]["managedFields"] == [HELM]
     assert journal.read(folder / UNDO_FILE).open_steps == ()
 
 
@@ -200,10 +203,10 @@ async def test_an_upgrade_in_mid_partition_is_left_as_it_is_but_for_what_the_run
 async def test_who_owns_a_field_is_put_back_as_it_was_and_after_an_upgrade_only_this_tool_is_taken_out(
     server: FakeApiServer, target: KubernetesTarget
 ) -> None:
-    helm, newer = {"manager": "helm", "time": "1"}, {"manager": "helm", "time": "2"}
+    newer = {"manager": "helm", "time": "2"}
     own = {"manager": "raft-chaos", "time": "3"}
-    for change, fields in (({}, [helm]), ({"matchLabels": NEWER}, [newer])):
-        server.objects[PEERS]["metadata"]["managedFields"] = [helm]
+    for change, fields in (({}, [HELM]), ({"matchLabels": NEWER}, [newer])):
+        server.objects[PEERS]["metadata"]["managedFields"] = [HELM]
         await target.network.install(ISOLATED, "r1", 30, Notes())
         upgraded(server, change)
         server.objects[PEERS]["metadata"]["managedFields"] = [newer, own]

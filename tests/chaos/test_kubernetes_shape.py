@@ -8,7 +8,7 @@ import pytest
 from chaos import links
 from chaos.targets.kubernetes.admits import End, Space, admitted
 from chaos.targets.kubernetes.inforce import foreign_policies, policy_lines
-from chaos.targets.kubernetes.narrowing import ORIGINAL, RUN_LABEL, widening_patch
+from chaos.targets.kubernetes.narrowing import ORIGINAL, RUN_LABEL, finishing_patch, widening_patch
 from chaos.targets.kubernetes.release import Release
 from chaos.targets.kubernetes.shape import (
     Around,
@@ -150,7 +150,9 @@ def test_the_chart_s_policy_is_narrowed_and_comes_back_exactly() -> None:
     there = merge_patched(before, narrowing_patch(before, narrowed))
     assert there == narrowed
     original = there["metadata"]["annotations"][ORIGINAL]
-    back = merge_patched(there, widening_patch(there, original))
+    widened = merge_patched(there, widening_patch(there, original))
+    assert RUN_LABEL in widened["metadata"]["labels"], "what is not finished is found by it"
+    back = merge_patched(widened, finishing_patch(there, widened, original))
     assert back["spec"] == before["spec"]
     assert back["metadata"]["labels"] == LABELS
     assert not back["metadata"].get("annotations")

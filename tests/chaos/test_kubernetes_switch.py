@@ -1,6 +1,7 @@
 """The dead man's switch in Kubernetes: a Job whose pod takes back what a tool that is gone has left."""
 
 import asyncio
+import contextlib
 import http.client
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -17,16 +18,21 @@ from tests.chaos.doubles import Notes
 from tests.chaos.fake_apiserver import FakeApiServer
 from tests.chaos.fake_jobs import JOBS, PODS, Jobs
 from tests.chaos.test_kubernetes_partition import (  # noqa: F401
+    HELM,
     ISOLATED,
+    NEWER,
     OURS,
     PEERS,
+    POLICIES,
     healed,
     selector,
     server,
     target,
     unmarked,
+    upgraded,
 )
 
+LATER = {"manager": "helm", "time": "2"}
 JOB = f"{JOBS}/raft-chaos-r1"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/home/leases/raft-chaos-raft"
 ROLE = "/apis/rbac.authorization.k8s.io/v1/namespaces/home/roles/raft-chaos-r1"
@@ -153,6 +159,51 @@ def test_an_answer_that_is_lost_now_and_then_does_not_make_the_pod_begin_anew(
     looks = Looks()
     deadman_pod.watch(cast(Any, looks), "/lease", "r1", 0.08, tmp_path / "ready")
     assert looks.asked > 8, "what happened while nothing was seen does not count"
+
+
+class OfAPod:
+    """The API server as the pod of the switch reaches it, which is ended after so many changes."""
+
+    def __init__(self, server: FakeApiServer, changes: int) -> None:  # noqa: F811
+        self.server, self.left = server, changes
+
+    def ask(self, verb: str, path: str, body: Any = None) -> dict[str, Any]:
+        path = path.partition("?")[0]
+        if verb == "GET":
+            found = [
+                one for one in self.server.objects.values() if "raft-chaos/run" in one["metadata"].get("labels", {})
+            ]
+            return {"items": found}
+        if not self.left:
+            raise SystemExit("the pod is ended")
+        self.left -= 1
+        self.server.apply(verb, path, body, "raft-chaos")
+        return self.server.objects.get(path, {})
+
+
+@pytest.mark.parametrize("changed", [False, True], ids=["as it was narrowed", "changed by an upgrade"])
+@pytest.mark.parametrize("changes", range(4))
+async def test_a_pod_that_is_ended_between_two_of_its_requests_leaves_what_heal_finds_and_does(
+    server: FakeApiServer,  # noqa: F811
+    target: KubernetesTarget,  # noqa: F811
+    changes: int,
+    changed: bool,
+) -> None:
+    server.objects[PEERS]["metadata"]["managedFields"] = [HELM]
+    before = selector(server)
+    await target.network.install(ISOLATED, "r1", 30.0, Notes())
+    if changed:
+        before = {**before, "matchLabels": NEWER}
+        upgraded(server, {"matchLabels": NEWER})
+        server.objects[PEERS]["metadata"]["managedFields"] = [LATER, {"manager": "raft-chaos"}]
+    with contextlib.suppress(SystemExit):
+        deadman_pod.take_back(cast(Any, OfAPod(server, changes)), POLICIES, "r1")
+    assert (OURS in server.objects) == (changes < 3)
+    await healed(target)
+    assert selector(server) == before
+    assert unmarked(server)
+    upgrades = {**LATER, "lost": "its selector"} if changes == 1 else LATER
+    assert server.objects[PEERS]["metadata"]["managedFields"] == [upgrades if changed else HELM]
 
 
 async def test_a_switch_that_does_not_get_ready_is_a_refusal_that_says_why_and_leaves_nothing(

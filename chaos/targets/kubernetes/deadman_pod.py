@@ -24,7 +24,7 @@ from chaos.targets.kubernetes.narrowing import (
     ORIGINAL,
     RUN_LABEL,
     Object,
-    fields_after,
+    finishing_patch,
     widening_patch,
 )
 
@@ -131,10 +131,8 @@ def _is_ours(policy: Object) -> bool:
 def _widen(api: Api, path: str, policy: Object) -> None:
     """As `PolicyNetwork` does it."""
     original = str((policy["metadata"].get("annotations") or {}).get(ORIGINAL, ""))
-    restored = api.ask("PATCH", path, widening_patch(policy, original))
-    if fields := fields_after(policy, original):
-        version = restored["metadata"]["resourceVersion"]
-        api.ask("PATCH", path, {"metadata": {"resourceVersion": version, "managedFields": fields}})
+    widened = api.ask("PATCH", path, widening_patch(policy, original))
+    api.ask("PATCH", path, finishing_patch(policy, widened, original))
 
 
 def say(text: str) -> None:

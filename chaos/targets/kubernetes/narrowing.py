@@ -1,5 +1,9 @@
 """How a policy of the chart that a run narrowed is widened again. Pure, and of the standard library alone.
 
+    widening_patch      the selector, and the mark that says so
+    finishing_patch     all marks, and who owns which field: at once, or whoever ends between the two leaves nothing
+                        that tells what is still to do
+
 Why it exists: the tool does it, and where the tool is gone its dead man's switch (`deadman_pod.py`), a pod with the
 image of the nodes, which is sent this very source. It must import nothing that is not in every Python.
 """
@@ -12,6 +16,9 @@ MANAGED_BY_LABEL, MANAGER = "app.kubernetes.io/managed-by", "raft-chaos"
 RUN_LABEL = "raft-chaos/run"
 ORIGINAL = "raft-chaos/original"
 """Annotation of a narrowed policy: what it was, as JSON."""
+WIDENED = "raft-chaos/widened"
+"""Annotation of one that is widened and not finished: whether it was as this tool had narrowed it."""
+_AS_NARROWED, _CHANGED = "as-narrowed", "changed"
 POD_NAME_LABEL = "statefulset.kubernetes.io/pod-name"
 
 
@@ -26,11 +33,23 @@ def widening_patch(policy: Object, original: str) -> Object:
     return {
         "metadata": {
             "resourceVersion": policy["metadata"]["resourceVersion"],
-            "labels": {RUN_LABEL: None},
-            "annotations": {ORIGINAL: None},
+            "annotations": {WIDENED: _AS_NARROWED if is_as_narrowed(policy, original) else _CHANGED},
         },
         "spec": {"podSelector": {"matchExpressions": _widened(policy, original).get("matchExpressions")}},
     }
+
+
+def finishing_patch(policy: Object, widened: Object, original: str) -> Object:
+    """What follows where `policy` was widened. Else this tool would own the selector for ever, and the next
+    `helm upgrade` that changes it would fail; and who owns what cannot be said in the request that changes it."""
+    metadata: Object = {
+        "resourceVersion": widened["metadata"]["resourceVersion"],
+        "labels": {RUN_LABEL: None},
+        "annotations": {ORIGINAL: None, WIDENED: None},
+    }
+    if fields := _fields_after(policy, original):
+        metadata["managedFields"] = fields
+    return {"metadata": metadata}
 
 
 def is_narrowed(policy: Object, original: str) -> bool:
@@ -39,12 +58,14 @@ def is_narrowed(policy: Object, original: str) -> bool:
 
 
 def is_as_narrowed(policy: Object, original: str) -> bool:
-    """Whether its selector is what the narrowing made of it: nobody changed it since."""
+    """Whether its selector is what the narrowing made of it, or the widening since: nobody else changed it."""
     before = {key: value for key, value in (_kept(original).get("podSelector") or {}).items() if value}
-    return is_narrowed(policy, original) and _widened(policy, original) == before
+    mark = (policy["metadata"].get("annotations") or {}).get(WIDENED)
+    ours = mark == _AS_NARROWED if mark else is_narrowed(policy, original)
+    return ours and _widened(policy, original) == before
 
 
-def fields_after(policy: Object, original: str) -> list[Object]:
+def _fields_after(policy: Object, original: str) -> list[Object]:
     """Who shall own which field of a widened policy: whoever did before, or where others changed it, they and not this
     tool; empty: it is not known."""
     if is_as_narrowed(policy, original):

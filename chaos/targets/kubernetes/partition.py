@@ -17,7 +17,7 @@ from chaos.targets.kubernetes.narrowing import (
     MANAGER,
     ORIGINAL,
     RUN_LABEL,
-    fields_after,
+    finishing_patch,
     is_as_narrowed,
     is_narrowed,
     widening_patch,
@@ -188,11 +188,8 @@ class PolicyNetwork:
 
     async def _widen(self, path: str, policy: Object, step: UndoStep) -> str:
         name, run, original = step.arguments["name"], step.arguments["run"], step.arguments["original"]
-        restored = await self._api.patch(path, widening_patch(policy, original))
-        if fields := fields_after(policy, original):
-            # Else this tool would own the selector for ever, and the next `helm upgrade` that changes it would fail
-            version = restored["metadata"]["resourceVersion"]
-            await self._api.patch(path, {"metadata": {"resourceVersion": version, "managedFields": fields}})
+        widened = await self._api.patch(path, widening_patch(policy, original))
+        await self._api.patch(path, finishing_patch(policy, widened, original))
         if is_as_narrowed(policy, original):
             return f"Restored the selector of NetworkPolicy {name}."
         return f"NetworkPolicy {name} {CHANGED} run {run} narrowed it: that stays, and only what the run added is gone."
