@@ -35,7 +35,7 @@ PLUGINS = {
 
 async def examine(api: Api, release: Release, network: PolicyNetwork, probe: bool = True) -> Sequence[Finding]:
     """Bounded in time; about ten seconds where policies are enforced. Without `probe` nothing is made or run."""
-    found, may_try, _ = await reviewed(api, release.namespace)
+    found, may_try, _ = await reviewed(api, release)
     parts = [_plugin(api), _foreign(api, release), *([_inits(api, release)] if probe else [])]
     for part in (*parts, _left(api, release, network)):
         try:

@@ -9,11 +9,14 @@ from collections.abc import Sequence
 
 import msgspec
 
+from chaos.targets.kubernetes import deadman_account
 from chaos.targets.kubernetes.api import Api
+from chaos.targets.kubernetes.release import Release
 from chaos.targets.port import Finding
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 CURE = "the chart's Role has it (chaos.rbac.create=true)"
+CURE_ACCOUNT = "the chart installs an account for it, so that none has to be made (chaos.rbac.create=true)"
 
 
 class Permission(msgspec.Struct, frozen=True):
@@ -43,6 +46,14 @@ EXEC = _all("", "pods/exec", "get", "create")
 DELETING = _all("", "pods", "delete")
 POLICIES = _all("networking.k8s.io", "networkpolicies", "get", "list", "create", "patch", "delete")
 SWITCH = _all("batch", "jobs", "get", "list", "create", "delete")
+_RBAC = "rbac.authorization.k8s.io"
+ACCOUNT = (
+    *_all("", "serviceaccounts", "create"),
+    *_all(_RBAC, "roles", "create"),
+    *_all(_RBAC, "rolebindings", "create"),
+    *_all("batch", "jobs", "patch"),
+)
+"""Where no account is there as which the switch may work: one is made, while the Job waits for it."""
 TRYING = (
     *_all("", "pods", "create", "delete"),
     *_all("networking.k8s.io", "networkpolicies", "create", "delete"),
@@ -57,16 +68,18 @@ NEEDS: tuple[tuple[str, tuple[Permission, ...]], ...] = (
     ("kill-leader --mode sigkill", EXEC),
     ("pause", EXEC),
     ("partition", (*POLICIES, *EXEC)),
-    ("the dead man's switch of partition", SWITCH),
 )
+THE_SWITCH = "the dead man's switch of partition"
 
 
-async def reviewed(api: Api, namespace: str) -> tuple[list[Finding], bool, bool]:
+async def reviewed(api: Api, release: Release) -> tuple[list[Finding], bool, bool]:
     """(what `doctor` says of it, whether policies may be tried on throw-away pods, whether nodes may be listed)."""
-    wanted = sorted({one for _, needed in NEEDS for one in needed} | {*TRYING, *NODES}, key=str)
+    namespace = release.namespace
+    needs = (*NEEDS, (THE_SWITCH, SWITCH if await deadman_account.there_is(api, release) else (*SWITCH, *ACCOUNT)))
+    wanted = sorted({one for _, needed in needs for one in needed} | {*TRYING, *NODES}, key=str)
     answers = await asyncio.gather(*(_may(api, namespace, one) for one in wanted))
     allowed = {one for one, may in zip(wanted, answers, strict=True) if may}
-    found = [_finding(namespace, what, [one for one in needed if one not in allowed]) for what, needed in NEEDS]
+    found = [_finding(namespace, what, [one for one in needed if one not in allowed]) for what, needed in needs]
     if NODES[0] not in allowed:
         found.append(
             Finding(
@@ -83,7 +96,8 @@ def _finding(namespace: str, what: str, missing: Sequence[Permission]) -> Findin
     if not missing:
         return Finding("ok", "permissions", f"{what}: allowed in namespace {namespace}.")
     named = ", ".join(map(str, missing))
-    return Finding("error", "permissions", f"{what}: not allowed in namespace {namespace}: {named}; {CURE}.")
+    cure = CURE_ACCOUNT if any(one in ACCOUNT for one in missing) else CURE
+    return Finding("error", "permissions", f"{what}: not allowed in namespace {namespace}: {named}; {cure}.")
 
 
 async def _may(api: Api, namespace: str, permission: Permission) -> bool:
