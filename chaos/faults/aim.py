@@ -6,11 +6,13 @@ act.
 """
 
 import asyncio
+from collections.abc import Collection
 
 from chaos.errors import NotEffective, Refused
 from chaos.faults.port import Scene
 from chaos.model import View
 from chaos.situation import Situation, situate, unhealthy
+from chaos.targets.port import Pair
 
 AIM_SECONDS = 5.0
 """So long is waited for a leader whom everybody follows."""
@@ -45,3 +47,15 @@ async def find_leader(scene: Scene) -> tuple[Situation, View]:
         f"Nobody kept the lead for {AIM_SECONDS:.0f} s, so there was no leader to aim at: "
         "nothing was done; see raft-chaos status."
     )
+
+
+def refuse_quorum_loss(
+    scene: Scene, now: Situation, stopped: Collection[str] = (), blocked: Collection[Pair] = ()
+) -> None:
+    """Refuse where that would leave nobody who decides. The guards asked for whoever would be hit as things stood then:
+    another one may lead now, and what else is in force may have hit others."""
+    if lost := scene.quorum_lost(now.voters, stopped, blocked):
+        raise Refused(
+            f"In the instant before the fault, {now.leader} leading, it would have stopped the cluster altogether: "
+            f"{lost}; nothing was done. If that is what you want, add --allow-quorum-loss."
+        )

@@ -13,7 +13,7 @@ import random
 
 from chaos.errors import NotEffective, NotRecovered, Refused
 from chaos.faults import foretell, proof
-from chaos.faults.aim import find_leader
+from chaos.faults.aim import find_leader, refuse_quorum_loss
 from chaos.faults.port import Plan, Scene
 from chaos.faults.proven_cut import LOOK_EVERY_SECONDS, PROVE_SECONDS, ProvenCut
 from chaos.faults.shapes import Shape, cut_of
@@ -63,6 +63,7 @@ class Partition:
             )
         self._before, view = await find_leader(scene)
         cut = self._aim(self._before)
+        refuse_quorum_loss(scene, self._before, blocked=cut.blocked)
         self._proven = ProvenCut(scene, cut, lambda: self._mend(scene, cut))
         self._proven.remember(self._before.views)
         self.span.groups, self.span.links, self.span.nodes = cut.groups, cut.blocked, cut.nodes

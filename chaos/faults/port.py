@@ -5,7 +5,7 @@ new fault is one new file. It must not know Kubernetes or processes: it asks the
 """
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 import aiohttp
@@ -14,8 +14,8 @@ import msgspec
 from chaos import links
 from chaos.clock import Clock
 from chaos.model import FaultSpan, View
-from chaos.situation import Situation
-from chaos.targets.port import Cut, Journal, Target
+from chaos.situation import Situation, quorum_lost
+from chaos.targets.port import Cut, Journal, Pair, Target
 
 FRESH_SECONDS = 1.5
 """A view that is older says nothing of now."""
@@ -50,7 +50,8 @@ class Views(Protocol):
 class Scene:
     """Everything that a fault works with. `say` prints a line of progress; `duration_s`: how long the fault shall
     hold; `limit_s`: the time allowed for what must happen by itself (an election, a recovery). `paused_s`: how long
-    this tool has stood still itself so far. `spans`: the run's faults so far, filled in as they go."""
+    this tool has stood still itself so far. `spans`: the run's faults so far, filled in as they go.
+    `allow_quorum_loss`: whether the cluster may be broken even where no majority is left."""
 
     def __init__(
         self,
@@ -67,11 +68,13 @@ class Scene:
         limit_s: float,
         paused_s: Callable[[], float] = lambda: 0.0,
         spans: Sequence[FaultSpan] = (),
+        allow_quorum_loss: bool = False,
     ) -> None:
         self.run, self.target, self.session, self.clock = run, target, session, clock
         self.views, self.journal, self.rng, self.say = views, journal, rng, say
         self.duration_s, self.limit_s = duration_s, limit_s
         self._paused_s, self._spans = paused_s, spans
+        self._allow_quorum_loss = allow_quorum_loss
 
     def fresh(self) -> dict[str, View]:
         """The newest view of every node that answered lately."""
@@ -89,6 +92,13 @@ class Scene:
     def excused(self, voters: tuple[str, ...]) -> set[str]:
         """Nodes of which nothing can be asked because of faults that are in force."""
         return {name for span in self._spans if span.in_force for name in span.excused(voters)}
+
+    def quorum_lost(self, voters: Sequence[str], stopped: Collection[str], blocked: Collection[Pair] = ()) -> str:
+        """Why nobody could decide any more if that came to the faults that are in force; empty where somebody could, or
+        where that is allowed."""
+        running = [name for name in voters if name not in self.stopped().union(stopped)]
+        cut = {pair for span in self._spans if span.in_force for pair in span.links}.union(blocked)
+        return "" if self._allow_quorum_loss else quorum_lost(voters, links.neighbourhoods(running, cut))
 
     def ran_s(self) -> float:
         """Seconds of this run in which the tool ran: limits of what is waited for are counted in these, or a tool that

@@ -10,7 +10,7 @@ from collections.abc import Collection, Coroutine
 from typing import Any
 
 from chaos.errors import NotRecovered, Refused
-from chaos.faults.aim import find_leader
+from chaos.faults.aim import find_leader, refuse_quorum_loss
 from chaos.faults.groups import LEADER, whom
 from chaos.faults.patience import until_said
 from chaos.faults.port import Scene
@@ -42,6 +42,7 @@ class OfOneProcess:
         node = self.victim(now, scene.excused(now.voters))
         if node not in now.views:
             raise Refused(f"{node} does not answer, so nothing was done to it: see raft-chaos status.")
+        refuse_quorum_loss(scene, now, stopped=(node,))
         self.span.nodes, self.span.acted_on = (node,), (leader.name, leader.term)
         return now.views[node]
 

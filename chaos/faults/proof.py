@@ -86,16 +86,26 @@ def quiet_s(views: Mapping[str, View]) -> float:
 
 
 def silent_within(cut: Cut, views: Mapping[str, View], nodes: Sequence[str], healed: bool = False) -> list[Pair]:
-    """Pairs (who, of whom) of the leader and those of the cut's nodes that it talks to both ways, which have not heard
-    from each other lately. Without a leader nobody is silent, unless `healed`: then all talk, and should have one."""
-    leader = situate(nodes, views).leader
+    """Pairs (who, of whom) of the leader and others of the cut's nodes, over a way that is open, where nothing was
+    heard lately. Without a leader nobody is silent, unless `healed`: then all talk, and should have one.
+
+    A way whose way back is blocked carries as well: who does not hear the leader asks for votes, and whom it does not
+    hear it goes on to address. Between two followers nothing is said.
+    """
+    now = situate(nodes, views)
+    leader = now.leader
     if leader not in cut.nodes:
         return [(name, "a leader") for name in cut.nodes] if healed else []
     young_us = int(max(YOUNG_SECONDS, YOUNG_TIMEOUTS * pace_s(views)) * 1e6)
-    apart = () if healed else cut.apart
-    others = [b for b in cut.nodes if b != leader and b in views and (min(leader, b), max(leader, b)) not in apart]
-    pairs = [(leader, name) for name in others] + [(name, leader) for name in others]
-    return [pair for pair in pairs if not _is_young(views[pair[0]], pair[1], young_us)]
+    blocked = () if healed else cut.blocked
+    others = [name for name in cut.nodes if name != leader and name in views]
+    pairs = [(leader, name) for name in others if name in now.voters or (leader, name) not in blocked]
+    pairs += [(name, leader) for name in others]
+    return [
+        (node, peer)
+        for node, peer in pairs
+        if (peer, node) not in blocked and not _is_young(views[node], peer, young_us)
+    ]
 
 
 def pace_s(views: Mapping[str, View]) -> float:

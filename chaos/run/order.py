@@ -130,6 +130,7 @@ class _Run:
             limit_s=self.options.recovery_limit_s,
             paused_s=lambda: recording.pauses.seconds_since(0),
             spans=self.spans,
+            allow_quorum_loss=self.options.allow_quorum_loss,
         )
 
     async def _record_and_break(

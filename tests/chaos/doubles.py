@@ -90,7 +90,9 @@ class _Near(Scene):
         return cast(View | None, cast(Any, self.target).now.get(node))
 
 
-def scene_of(cluster: Any, duration_s: float = 1.0, spans: Sequence[FaultSpan] = ()) -> Scene:
+def scene_of(
+    cluster: Any, duration_s: float = 1.0, spans: Sequence[FaultSpan] = (), allow_quorum_loss: bool = False
+) -> Scene:
     """A fault's surroundings where `cluster` is target and samples at once; asked itself, a node says `cluster.now`."""
     return _Near(
         run="r",
@@ -104,4 +106,5 @@ def scene_of(cluster: Any, duration_s: float = 1.0, spans: Sequence[FaultSpan] =
         duration_s=duration_s,
         limit_s=1.0,
         spans=spans,
+        allow_quorum_loss=allow_quorum_loss,
     )

@@ -6,7 +6,7 @@ from chaos.errors import Usage
 from chaos.faults import foretell, proof
 from chaos.faults.groups import Isolate, Split, groups_of, parse_sizes
 from chaos.model import View
-from chaos.targets.port import Cut
+from chaos.targets.port import Cut, Pair
 from tests.chaos.situations import healthy, view
 
 ORDER = ("n4", "n2", "n5", "n1", "n3")
@@ -112,3 +112,30 @@ def test_over_a_one_way_cut_only_who_is_blocked_must_be_silent() -> None:
     leaks = {**allowed, "n1": {"n2": 0.05, "n3": 0.05}}
     assert proof.heard_over(one_way, seen_at(10.0, leaks), since_us=8 * S) == [("n1", "n2")]
     assert not proof.is_quiet(one_way, seen_at(10.0, leaks), since_us=8 * S)
+
+
+@pytest.mark.parametrize(
+    ("blocked", "ear", "mouth"),
+    [(("n2", "n1"), "n2", "n1"), (("n1", "n2"), "n1", "n2")],
+    ids=["the leader is not heard", "the leader does not hear"],
+)
+def test_the_open_way_of_a_one_way_cut_must_carry(blocked: Pair, ear: str, mouth: str) -> None:
+    """n2 leads. Who does not hear it asks for votes, and whom it does not hear it addresses: both are heard of."""
+    one_way = Cut(("n1", "n2", "n3"), (blocked,), "one way")
+    ages = {"n1": {"n2": 0.05, "n3": 0.05}, "n2": {"n1": 0.05, "n3": 0.05}, "n3": {"n1": 0.05, "n2": 0.05}}
+    ages[mouth][ear] = 3.0
+    assert proof.silent_within(one_way, seen_at(10.0, ages), one_way.nodes) == []
+    ages[ear][mouth] = 3.0
+    assert proof.silent_within(one_way, seen_at(10.0, ages), one_way.nodes) == [(ear, mouth)]
+
+
+def test_a_learner_that_hears_no_leader_asks_for_no_votes_and_followers_say_nothing_to_each_other() -> None:
+    ages = {"n1": {"n3": 9.0}, "n2": {"n3": 0.05, "n4": 9.0}, "n3": {"n1": 9.0, "n2": 0.05}, "n4": {"n2": 9.0}}
+    nodes = ("n1", "n2", "n3", "n4")
+    views = seen_at(10.0, ages)
+    learner = Cut(nodes[1:], (("n2", "n4"),), "one way")
+    assert proof.silent_within(learner, views, nodes) == []
+    talks = {**ages, "n4": {"n2": 0.05}}
+    assert proof.silent_within(Cut(nodes[1:], (), "none"), seen_at(10.0, talks), nodes) == [("n2", "n4")]
+    followers = Cut(("n1", "n3"), (("n1", "n3"),), "one way")
+    assert proof.silent_within(followers, views, nodes) == []

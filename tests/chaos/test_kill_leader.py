@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import msgspec
 import pytest
 
+from chaos import links
 from chaos.clock import Clock
 from chaos.errors import NotEffective, Refused
 from chaos.faults import aim, kill_leader
@@ -14,6 +15,7 @@ from tests.chaos.doubles import scene_of
 from tests.chaos.situations import healthy, view
 
 NODES = ("n1", "n2", "n3")
+FIVE = (*NODES, "n4", "n5")
 
 
 class Cluster:
@@ -111,6 +113,38 @@ async def test_inside_a_cut_its_victim_is_neither_aimed_at_nor_missed() -> None:
     cut.healed_us, cluster.now = None, dict(alone)
     with pytest.raises(NotEffective, match="Nobody kept the lead"):
         await KillLeader("sigkill").inject(scene_of(cluster, spans=(cut,)))
+
+
+def cluster_of_five(leader: str) -> Cluster:
+    cluster = Cluster(healthy(5, leader=leader).views)
+    cluster.nodes = FIVE  # type: ignore[assignment]
+    cluster.at = {name: Place(name=name, where="w", instance=f"{name}/0", ready=True) for name in FIVE}
+    return cluster
+
+
+async def test_who_leads_by_now_is_not_killed_where_the_faults_that_are_on_would_leave_no_majority() -> None:
+    """The guards asked before the outer fault: n1 led then, and now n3 does, the bridge of two halves."""
+    halves = links.between((("n1", "n2"), ("n4", "n5")))
+    bridge = FaultSpan(kind="partition", title="cut", effect="cut", links=halves, nodes=FIVE, injected_us=1)
+    cluster, fault = cluster_of_five("n3"), KillLeader("sigkill")
+    with pytest.raises(Refused, match=r"n3 leading, .* at most 2 of 5 voters could still talk to each other"):
+        await fault.inject(scene_of(cluster, spans=(bridge, fault.span)))
+    assert (cluster.killed, fault.span.injected_us) == ([], None)
+    await KillLeader("sigkill").inject(scene_of(cluster, spans=(bridge,), allow_quorum_loss=True))
+    assert cluster.killed == ["n3"]
+    at_its_end = cluster_of_five("n1")
+    await KillLeader("sigkill").inject(scene_of(at_its_end, spans=(bridge,)))
+    assert at_its_end.killed == ["n1"]
+
+
+async def test_who_stands_still_already_counts_as_well() -> None:
+    still = [FaultSpan(kind="pause", title="p", effect="paused", nodes=(name,), injected_us=1) for name in ("n4", "n5")]
+    cluster = cluster_of_five("n1")
+    with pytest.raises(Refused, match="at most 2 of 5 voters"):
+        await KillLeader("sigkill").inject(scene_of(cluster, spans=still))
+    still[0].healed_us = 2
+    await KillLeader("sigkill").inject(scene_of(cluster, spans=still))
+    assert cluster.killed == ["n1"]
 
 
 async def test_a_leader_that_is_asked_to_leave_shows_a_hand_over_and_the_run_says_so() -> None:

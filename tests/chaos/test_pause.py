@@ -203,6 +203,14 @@ def test_what_a_dead_tool_and_its_dead_switch_left_asleep_is_told_refused_and_wo
 
 
 @pytest.mark.longest
+@pytest.mark.parametrize("ends", ["leader:follower", "follower:leader", "others:leader"])
+def test_a_cut_one_way_is_proven_to_leave_the_other_way_open_whoever_leads(tool: Tool, ends: str) -> None:
+    said = tool("partition", "--one-way", ends, "--for", "4s", "--yes", "-o", "json")
+    assert said.code == PASSED, said.err
+    assert said.json["faults"][0]["effective_us"]
+
+
+@pytest.mark.longest
 def test_a_one_way_cut_of_the_leaders_words_is_proven_and_judged_by_its_direction(tool: Tool) -> None:
     leader = tool.status()["leader"]
     others = [name for name in ("n1", "n2", "n3") if name != leader]

@@ -8,12 +8,12 @@ import msgspec
 import pytest
 
 from chaos.clock import Clock
-from chaos.errors import NotEffective
+from chaos.errors import NotEffective, Refused
 from chaos.faults import proof, proven_cut
 from chaos.faults.groups import Isolate
 from chaos.faults.partition import Partition
 from chaos.faults.proven_cut import ProvenCut
-from chaos.model import Place, View
+from chaos.model import FaultSpan, Place, View
 from chaos.observe.nodeapi import CommandAnswer
 from chaos.situation import situate
 from chaos.targets.port import Cut, Pair
@@ -156,6 +156,20 @@ async def test_a_node_that_is_dead_while_it_should_be_cut_off_leaves_it_open_wha
     with pytest.raises(NotEffective, match="n1 did not answer while it should be cut off and nothing else"):
         await (fault.prove(scene) if step == "prove" else fault.hold(scene))
     assert fault.span.effective_us is None
+
+
+async def test_a_cut_is_not_made_where_what_is_on_already_would_leave_no_majority(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def agree(*_: object, **__: object) -> tuple[list[Pair], list[Pair]]:
+        return [], []
+
+    monkeypatch.setattr(proof, "until_dials_agree", agree)
+    still = FaultSpan(kind="pause", title="p", effect="paused", nodes=("n3",), injected_us=1)
+    fault = Partition(Isolate("leader"), random.Random(1), 0.01)
+    with pytest.raises(Refused, match="at most 1 of 3 voters could still talk to each other, and 2 are needed"):
+        await fault.inject(scene_of(Cluster(NODES), spans=(still,)))
+    assert fault.span.injected_us is None
 
 
 async def test_a_node_that_answers_again_in_time_is_not_absent(monkeypatch: pytest.MonkeyPatch) -> None:
