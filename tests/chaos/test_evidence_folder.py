@@ -31,6 +31,18 @@ def test_a_run_is_read_back_as_it_was_recorded(folder: RunFolder) -> None:
     assert kept.evidence == sample_run.evidence()
 
 
+def test_an_event_keeps_how_far_its_time_may_be_off_and_who_told_it(tmp_path: Path) -> None:
+    evidence = sample_run.evidence()
+    events = tuple(
+        msgspec.structs.replace(one, boot=f"boot-{number}", off_us=70 + number)
+        for number, one in enumerate(evidence.events)
+    )
+    made = RunFolder(tmp_path / "chaos-runs", "kill-leader", BEGAN)
+    made.write_evidence(msgspec.structs.replace(evidence, events=events))
+    made.write_run(sample_run.record())
+    assert load_run(made.path).evidence.events == events
+
+
 def test_a_folder_is_named_after_time_and_name_and_the_newest_is_linked(folder: RunFolder) -> None:
     out = folder.path.parent
     assert folder.path.name == "20231114T221320Z-kill-leader"

@@ -1,6 +1,7 @@
 """What is recorded is on the disk while the run goes on, and is judged though the tool was killed."""
 
 import asyncio
+import errno
 import fcntl
 import json
 import os
@@ -10,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -190,6 +192,30 @@ async def test_an_unfinished_run_of_another_system_is_judged_by_what_that_shows(
     assert "commit-never-goes-back" not in failed
 
 
+async def test_what_only_the_record_and_the_samples_tell_is_read_back_of_an_unfinished_run(folder: RunFolder) -> None:
+    """n1 alone tells its clock, half of whose answer's way is the uncertainty; the second fault was not over yet."""
+    views = tuple(
+        msgspec.structs.replace(one, time_us=one.asked_us + 500 if one.name == "n1" else None) for one in RUN.views
+    )
+    second = msgspec.structs.replace(kill(at=9.0), reverted_us=None)
+    record = msgspec.structs.replace(
+        unfinished(), faults=(kill(), second), recovered_us=(6 * S,), began_faults_us=5 * S
+    )
+    await written(folder, msgspec.structs.replace(RUN, views=views), record)
+    kept = load_run(folder.path)
+    assert kept.evidence.recovered_us == kept.record.recovered_us == (6 * S, None)
+    assert kept.evidence.uncertainty_us == {"n1": 500}
+    assert kept.record.uncertainty_us == {"n1": 500, "n2": None, "n3": None}
+    assert kept.evidence.began_faults_us == 5 * S
+
+
+async def test_of_a_run_that_was_killed_before_its_first_fault_all_is_of_before_it(folder: RunFolder) -> None:
+    record = msgspec.structs.replace(unfinished(), faults=(), recovered_us=(), began_faults_us=0)
+    await written(folder, RUN, record)
+    got = load_run(folder.path).evidence
+    assert got.began_faults_us == got.ended_us == RUN.history[-1].done_us
+
+
 async def test_a_number_that_no_run_has_is_damage_and_named(folder: RunFolder) -> None:
     await written(folder, RUN)
     path = folder.path / "history.ndjson"
@@ -241,6 +267,97 @@ async def test_an_unfinished_run_shows_nothing_unless_something_failed(
     record = msgspec.structs.replace(unfinished(), faults=(kill(),), recovered_us=(6 * S,), began_faults_us=5 * S)
     await written(folder, msgspec.structs.replace(RUN, history=history), record)
     assert judged_again(load_run(folder.path)).exit_code == code
+
+
+def test_what_is_torn_on_a_full_disk_is_taken_back_and_swallows_no_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.write
+
+    def fills(descriptor: int, content: bytes) -> int:
+        if len(content) <= 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, content[:-2])
+
+    file = live_module._File(tmp_path / "history.ndjson")
+    file.append(b"the first line\n")
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", fills)
+        with pytest.raises(OSError, match="No space left"):
+            file.append(b"the second line\n")
+    file.append(b"the third line\n")
+    assert file.path.read_bytes() == b"the first line\nthe third line\n"
+
+
+async def test_no_event_is_on_the_disk_before_it_is_known_who_told_it(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or it would count as one that nobody kept."""
+    monkeypatch.setattr(live_module, "EVERY_SECONDS", 0.01)
+    rest, trace = folder.path / "rest.ndjson", folder.path / "trace.ndjson"
+    rest.symlink_to("/dev/full")
+    async with kept_alive(folder, recorded_of(RUN)) as said:
+        await until(lambda: bool(said))
+        assert lines(trace) == 0
+        rest.unlink()
+        await until(lambda: lines(trace) == len(RUN.events))
+    got = load_run(folder.path).evidence
+    assert ([one.boot for one in got.events], got.lost) == (["boot-n1", "boot-n2"], RUN.lost)
+
+
+async def test_so_many_lines_of_each_file_are_encoded_at_once_and_no_more(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_module, "LINES_AT_ONCE_MAX", 7)
+    appended: list[int] = []
+    real = live_module._File.append
+
+    def noted(file: Any, content: bytes) -> None:
+        appended.append(content.count(b"\n"))
+        real(file, content)
+
+    monkeypatch.setattr(live_module._File, "append", noted)
+    many = tuple(msgspec.structs.replace(RUN.events[0], seq=seq) for seq in range(1, 30))
+    await written(folder, msgspec.structs.replace(RUN, events=many, lost=(), pauses=()))
+    assert max(appended) == 7
+    got = load_run(folder.path).evidence
+    assert (len(got.history), len(got.views), len(got.events)) == (len(RUN.history), len(RUN.views), 29)
+
+
+async def test_samples_that_were_thinned_out_and_not_written_anew_are_not_taken_for_written(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as before, and others."""
+    monkeypatch.setattr(live_module, "EVERY_SECONDS", 0.01)
+    recorded, disk = recorded_of(RUN), Disk()
+    live = Live(folder, recorded, unfinished, print, disk)
+    live.start()
+    await until(lambda: lines(folder.path / "views.ndjson") == len(RUN.views))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(live_module, "replace", full)
+    recorded.views, recorded.views_dropped = [view("n1", at) for at in range(len(RUN.views))], 150
+    assert await stopped(live, disk) == {"history.ndjson", "trace.ndjson"}
+
+
+async def test_a_fault_that_goes_on_is_on_the_disk_as_it_goes(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its span is one object that is filled in: what was written is told from what it is now."""
+    monkeypatch.setattr(live_module, "EVERY_SECONDS", 0.01)
+    span = msgspec.structs.replace(kill(), reverted_us=None)
+    record = msgspec.structs.replace(unfinished(), faults=(span,))
+
+    def reverted_us() -> int | None:
+        path = folder.path / "run.json"
+        return msgspec.json.decode(path.read_bytes(), type=RunRecord).faults[0].reverted_us if path.exists() else -1
+
+    async with kept_alive(folder, Recorded(), lambda: record):
+        await until(lambda: reverted_us() is None)
+        span.reverted_us = 6 * S
+        await until(lambda: reverted_us() == 6 * S)
 
 
 async def test_a_disk_that_takes_nothing_is_told_once_and_all_is_written_when_it_does(
