@@ -37,7 +37,8 @@ class Jobs:
         answer = await self._real(request, body)
         if answer.status < 400 and path.startswith(JOBS):
             if request.method == "DELETE":
-                await self.delete(path)
+                if body.get("propagationPolicy") in ("Background", "Foreground"):  # else it leaves its pods behind
+                    await self.delete(path)
             else:
                 self._start(path if request.method == "PATCH" else f"{path}/{body['metadata']['name']}")
         return answer

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 from chaos.checks.verdict import Evidence
-from chaos.errors import NOT_EFFECTIVE, UNSAFE, ChaosError
+from chaos.errors import NOT_EFFECTIVE, NOT_RECOVERED, UNSAFE, ChaosError
 from chaos.evidence import live as live_module
 from chaos.evidence.disk import Disk
 from chaos.evidence.folder import RunFolder
@@ -30,7 +30,7 @@ from chaos.run import outcome
 from chaos.run.outcome import judged_again, write_down
 from chaos.workload.history import History
 from tests.chaos import sample_run
-from tests.chaos.evidence import S, event, good, kill, read, view, writes_and_reads
+from tests.chaos.evidence import S, event, good, kill, read, view, write, writes_and_reads
 from tests.chaos.local_cluster import local_cluster
 from tests.chaos.raft_chaos import Tool
 
@@ -258,13 +258,18 @@ async def test_a_run_that_goes_on_is_not_judged(folder: RunFolder) -> None:
 
 
 STALE = (*writes_and_reads(10.0), read(3, 9.99, 9.995))
+SILENT = (*writes_and_reads(5.0), *(write(50 + n, n / 10, n / 10 + 0.01, "fail", via="n2") for n in range(51, 100)))
+"""From the fault on nobody acknowledges a write."""
 
 
-@pytest.mark.parametrize(("history", "code"), [(writes_and_reads(10.0), NOT_EFFECTIVE), (STALE, UNSAFE)])
+@pytest.mark.parametrize(
+    ("history", "code"), [(writes_and_reads(10.0), NOT_EFFECTIVE), (STALE, UNSAFE), (SILENT, NOT_RECOVERED)]
+)
 async def test_an_unfinished_run_shows_nothing_unless_something_failed(
     folder: RunFolder, history: tuple[object, ...], code: int
 ) -> None:
     record = msgspec.structs.replace(unfinished(), faults=(kill(),), recovered_us=(6 * S,), began_faults_us=5 * S)
+    record = msgspec.structs.replace(record, recovery_limit_us=3 * S)
     await written(folder, msgspec.structs.replace(RUN, history=history), record)
     assert judged_again(load_run(folder.path)).exit_code == code
 

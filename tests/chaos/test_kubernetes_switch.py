@@ -241,10 +241,12 @@ async def test_heal_takes_the_switch_of_a_dead_run_away(
     server: FakeApiServer,  # noqa: F811
     target: KubernetesTarget,  # noqa: F811
     jobs: Jobs,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    metadata = {"name": "raft-chaos-r1", "labels": {"raft-chaos/run": "r1", "raft-chaos/switch": "r1"}}
-    server.put(JOB, {"metadata": metadata, "spec": {"suspend": True}})
+    monkeypatch.setattr(deadman, "SILENT_SECONDS", 60.0)  # it has not noticed yet
+    switch = await target.arm(Run().charge())
+    await switch.leave()
+    assert f"{PODS}/raft-chaos-r1-x" in server.objects
     assert [step.do for step in await target.leftovers()] == [DELETE_JOB]
     assert await healed(target) == ("Deleted Job raft-chaos-r1",)
     assert of_the_run(server) == []
-    assert not [path for path in server.objects if path.startswith(f"{PODS}/raft-chaos")]

@@ -92,6 +92,16 @@ async def test_a_node_that_still_answers_does_not_stand_still() -> None:
     assert one.span.effective_us is None
 
 
+async def test_a_node_that_only_does_not_answer_does_not_stand_still() -> None:
+    cluster, one = Cluster(), fault()
+    cluster.wakes = True
+    await one.inject(scene_of(cluster))
+    assert "n1" not in cluster.now
+    with pytest.raises(NotEffective, match="n1 did not stand still within"):
+        await one.prove(scene_of(cluster))
+    assert one.span.effective_us is None
+
+
 async def test_a_process_that_somebody_else_woke_ends_the_pause_as_not_effective() -> None:
     cluster, one = Cluster(), fault()
     await one.inject(scene_of(cluster))

@@ -50,7 +50,7 @@ def test_writes_that_were_under_way_together_may_have_either_order() -> None:
 
 
 def test_a_fall_is_found_whatever_lies_between() -> None:
-    between = [told(write(n, 0.1, 1.9, key=f"chaos/t/{n}"), n + 20) for n in range(2, 9)]
+    between = [told(write(n, 0.1, 2.9, key=f"chaos/t/{n}"), n + 20) for n in range(2, 9)]
     assert judged(told(write(1, 0, 1, key=W1), 40), *between, told(write(9, 2, 3, key=W2), 10)).outcome == "fail"
 
 

@@ -13,6 +13,7 @@ from aiohttp import web
 from chaos.clock import Clock
 from chaos.observe import nodeapi
 from chaos.observe.nodeapi import Reply, new_session
+from chaos.workload import registers
 from chaos.workload.registers import Registers
 from tests.chaos.doubles import addresses, answering
 
@@ -26,6 +27,7 @@ class Store:
         self.past: dict[int, tuple[str, int]] = {}
         """By revision: the key that was written, and its value."""
         self.past_refused = False
+        self.past_asked: list[int] = []
         self.under_way: Counter[tuple[str, str]] = Counter()
         self.most_under_way = 0
         self.status = 200
@@ -62,6 +64,7 @@ class Store:
 
     def _at(self, asked: Any) -> dict[str, object]:
         reads = [one["request_range"] for one in asked["success"]]
+        self.past_asked += [int(read["revision"]) for read in reads if int(read["revision"])]  # 0 asks for now
         return {"responses": [{"response_range": self._range(int(read["revision"]))} for read in reads]}
 
     def _range(self, revision: int) -> dict[str, object]:
@@ -167,6 +170,26 @@ async def test_a_past_that_one_node_does_not_tell_is_asked_of_the_leader_and_els
         two.past_refused = True
         await work.final_reads(b)
         assert work.past == {}
+
+
+async def test_the_past_is_asked_of_every_node_in_turn_and_of_so_many_writes_at_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The newest ones; a node that told the past of all would vouch for itself alone."""
+    monkeypatch.setattr(registers, "PAST_WRITES_AT_ONCE", 4)
+    monkeypatch.setattr(registers, "PAST_WRITES_MAX", 10)
+    one, two = Store(), Store()
+    two.values, two.versions, two.past = one.values, one.versions, one.past
+    async with answering(one.handle) as a, answering(two.handle) as b, new_session() as session:
+        work = Registers(addresses(n1=a, n2=b), session, Clock(), random.Random(1), rate_per_client=200, run="t")
+        work.start()
+        while len(one.past) < 20:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await work.stop()
+        await work.final_reads(a)
+    told = [op.revision for op in work.history if op.kind == "write" and op.outcome == "ok"]
+    assert (one.past_asked, two.past_asked) == ([*told[-10:-6], *told[-2:]], told[-6:-2])
+    assert sorted(read[0] for reads in work.past.values() for read in reads) == sorted(told[-10:])
 
 
 async def test_a_client_that_meets_an_error_nobody_foresaw_writes_it_down_and_goes_on(

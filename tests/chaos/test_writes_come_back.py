@@ -80,6 +80,15 @@ def test_clients_that_ended_too_early_leave_it_open() -> None:
     assert "n2 acknowledged none of 40 writes in the 1.950 s that clients went on" in verdict.sentence
 
 
+def test_silence_after_a_fault_means_nothing_once_the_next_fault_has_come() -> None:
+    """n2 is silent from the first one on: that was for a second when n3 was killed, and for five from there."""
+    evidence = run(kill("n3", at=5), ("n2", 4, 99))
+    both = msgspec.structs.replace(evidence, faults=(kill("n2", at=4), *evidence.faults), recovered_us=(None, 6 * S))
+    verdict = writes_come_back(both)
+    assert verdict.sentence == "kill n3: n2 acknowledged none of 100 writes in 4.950 s (limit 3.000 s)."
+    assert verdict.proof == ()
+
+
 def test_a_fault_that_was_not_done_or_never_ended_leaves_it_open() -> None:
     never = msgspec.structs.replace(cut(SEVERED, 5, 7), reverted_us=None)
     assert judged(never).outcome == "unknown"
