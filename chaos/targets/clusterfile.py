@@ -54,7 +54,7 @@ class ClusterFile(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def starter(self) -> str:
         """What people start it with."""
-        return "raft-node cluster" if self._is_ours else f"raft-chaos lab {self.system}"
+        return starter_of(self.system)
 
     @property
     def again(self) -> str:
@@ -79,6 +79,11 @@ class ClusterFile(msgspec.Struct, frozen=True, kw_only=True):
             if entry.name == name:
                 return entry
         raise ChaosError(f"There is no node {name}: the nodes are {', '.join(entry.name for entry in self.nodes)}.")
+
+
+def starter_of(system: str) -> str:
+    """The command that starts a cluster of that system here."""
+    return "raft-node cluster" if system == "raft-node" else f"raft-chaos lab {system}"
 
 
 def read(data_dir: Path) -> ClusterFile | None:

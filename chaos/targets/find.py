@@ -106,7 +106,8 @@ async def _open_local(choice: Choice) -> Target:
     why: dict[Path, ChaosError] = {}
     for folder in (choice.data_dir,) if choice.data_dir is not None else usual[choice.system]:
         try:
-            found.append(await local.open_local(folder))
+            is_lab = choice.system == "etcd" or folder == ETCD_DATA_DIR
+            found.append(await local.open_local(folder, "etcd" if is_lab else "raft-node"))
         except ChaosError as error:
             why[folder] = error
     if not found:

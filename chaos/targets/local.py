@@ -42,11 +42,12 @@ _DIGITS = re.compile(r"(\d+)")
 _SIGNALS = {"delete": signal.SIGTERM, "sigkill": signal.SIGKILL}
 
 
-async def open_local(data_dir: Path) -> "LocalTarget":
-    """The running cluster of that folder. Raises Refused where there is none."""
+async def open_local(data_dir: Path, system: str = RAFT_NODE.name) -> "LocalTarget":
+    """The running cluster of that folder. Raises Refused where there is none, saying how one of `system` is started."""
     found = clusterfile.read(data_dir)
     if found is None:
-        raise Refused(f"There is no local cluster in {data_dir}: start one with raft-node cluster, or name --data-dir.")
+        start = clusterfile.starter_of(system)
+        raise Refused(f"There is no local cluster in {data_dir}: start one with {start}, or name --data-dir.")
     if found.state != "running" or found.control is None:
         raise Refused(f"The local cluster in {data_dir} is not running: start it with {found.starter}.")
     if found.supervisor_pid is None or clusterfile.started(found.supervisor_pid) is None:

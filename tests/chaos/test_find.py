@@ -41,7 +41,7 @@ class World:
         self.lab: Opened | ChaosError = Refused("There is no local cluster in etcd-data.")
         self.asked: list[Any] = []
 
-    async def open_local(self, data_dir: Path) -> Opened:
+    async def open_local(self, data_dir: Path, _: str) -> Opened:
         if data_dir == find.ETCD_DATA_DIR:
             return self._given(self.lab)
         self.asked.append(data_dir)
@@ -103,6 +103,22 @@ async def test_a_system_that_is_named_is_the_one_that_is_broken(world: World) ->
         await open_target(Choice(system="etcd", data_dir=Path("raft-data")))
     with pytest.raises(Usage, match="an etcd is only known locally"):
         await open_target(Choice(system="etcd", namespace="ops"))
+
+
+@pytest.mark.parametrize(
+    ("choice", "starter"),
+    [
+        (Choice(system="etcd"), "raft-chaos lab etcd"),
+        (Choice(system="etcd", data_dir=Path("elsewhere")), "raft-chaos lab etcd"),
+        (Choice(data_dir=Path("elsewhere")), "raft-node cluster"),
+    ],
+)
+async def test_where_there_is_none_the_command_is_named_that_starts_one_of_that_system(
+    choice: Choice, starter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Refused, match=f"There is no local cluster in .*: start one with {starter}, or name"):
+        await find.open_target(choice)
 
 
 async def test_the_only_one_there_is_found(world: World) -> None:

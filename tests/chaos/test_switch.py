@@ -231,7 +231,7 @@ def moments(number: int, seed: int) -> list[tuple[tuple[str, ...], signal.Signal
     switch, goes on for longer than what is promised: it ends by itself half a minute after it was meant to."""
     rng = random.Random(seed)
     ways = (signal.SIGKILL, signal.SIGQUIT, signal.SIGTSTP)
-    found = []
+    found: list[tuple[tuple[str, ...], signal.Signals, float]] = []
     for at in range(number):
         way = ways[at % 3]
         kill = (*KILL[:-3], "--duration", "2s", "--yes")
