@@ -23,6 +23,7 @@ from chaos.faults.groups import Isolate
 from chaos.faults.kill_leader import KillLeader
 from chaos.faults.partition import Partition
 from chaos.faults.port import Fault
+from chaos.faults.shapes import parse_one_way
 from chaos.lab.etcd import CONTROL_PORT_OFFSET, LINK_PORT_OFFSET, PEER_PORT_OFFSET
 from chaos.run import Options, RunResult, run
 from chaos.targets.find import Choice, open_target
@@ -143,6 +144,17 @@ async def test_an_honest_etcd_passes_the_isolation_of_its_leader(lab: Lab, tmp_p
     facts = " ".join(result.record.faults[0].facts)
     assert "4 blocked pairs cannot connect" in facts
     assert "has stepped down" in facts
+
+
+@pytest.mark.longest
+@pytest.mark.parametrize("ends", ["leader:follower", "others:leader"])
+async def test_a_cut_one_way_is_proven_to_block_one_way_and_to_leave_the_other_open(
+    lab: Lab, tmp_path: Path, ends: str
+) -> None:
+    result = await played(lab, tmp_path, Partition(parse_one_way(ends), random.Random(1), CUT_SECONDS))
+    assert result.trouble == ""
+    assert result.record.faults[0].effective_us is not None
+    assert [verdict.check for verdict in result.record.verdicts if verdict.outcome == "fail"] == []
 
 
 async def test_reads_of_the_past_that_are_sold_as_linearizable_are_caught_by_name(lab: Lab, tmp_path: Path) -> None:
