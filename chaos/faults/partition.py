@@ -131,8 +131,8 @@ class Partition:
 
         if not await scene.until(all_hear, limit_s):
             raise NotRecovered(
-                f"The cut was taken back and every pair connects, but after {limit_s:.0f} s {proof.named(silent)} "
-                "still hears nothing: see raft-chaos status"
+                f"The cut was taken back and every pair connects, but after {limit_s:.0f} s "
+                f"{proof.named(silent, 'still does not hear')}: see raft-chaos status"
             )
         self.span.healed_us = scene.clock.now_us()
         took_s = (self.span.healed_us - (self.span.reverted_us or 0)) / 1e6

@@ -22,10 +22,10 @@ YOUNG_SECONDS, YOUNG_TIMEOUTS = 1.0, 3.0
 PAIRS_NAMED_MAX = 4
 
 
-def named(pairs: Sequence[Pair]) -> str:
-    """For people: "n1 to n2, n2 to n1 and 3 more"."""
+def named(pairs: Sequence[Pair], between: str = "to") -> str:
+    """For people: "n1 to n2, n2 to n1 and 3 more"; of who heard whom "n1 hears n2"."""
     more = f" and {len(pairs) - PAIRS_NAMED_MAX} more" if len(pairs) > PAIRS_NAMED_MAX else ""
-    return ", ".join(f"{a} to {b}" for a, b in pairs[:PAIRS_NAMED_MAX]) + more
+    return ", ".join(f"{a} {between} {b}" for a, b in pairs[:PAIRS_NAMED_MAX]) + more
 
 
 async def wrong_dials(scene: Scene, cut: Cut, healed: bool = False) -> tuple[list[Pair], list[Pair]]:

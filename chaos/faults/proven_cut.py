@@ -51,7 +51,7 @@ class ProvenCut:
         changed = self.remember(views)
         wrong = [f"{' and '.join(changed)} is another process than before"] if changed else []
         heard = proof.heard_over(self.cut, views, self._quiet_since_us)
-        wrong += [f"something came over the cut ({proof.named(heard)})"] if heard else []
+        wrong += [f"something came over the cut ({proof.named(heard, 'heard')})"] if heard else []
         return "; ".join(wrong)
 
     async def dial_again(self) -> str:
@@ -173,10 +173,11 @@ def _not_quiet(heard: list[Pair], silent: list[Pair], unheard: list[str]) -> str
             "cannot be known, and it was taken back: see raft-chaos status."
         )
     if silent and not heard:
-        return f"The partition cuts too much: {proof.named(silent)} hears nothing and should, so it was taken back."
+        deaf = proof.named(silent, "does not hear")
+        return f"The partition cuts too much: {deaf}, although that way is open, so it was taken back."
     if not heard:
         return f"Silence over the cut could not be seen to last within {PROVE_SECONDS:.0f} s, so it was taken back."
     return (
-        f"The partition leaks: {proof.named(heard)} still hears the other side although new connections "
+        f"The partition leaks: {proof.named(heard, 'still hears')} although new connections "
         f"fail and links were reset for {PROVE_SECONDS:.0f} s, so it was taken back."
     )
