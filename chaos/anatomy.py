@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import msgspec
 
-from chaos.checks.recovery import running_again_us
+from chaos.checks.ends import Ends
 from chaos.checks.verdict import Evidence
 from chaos.model import Event, FaultSpan, View
 from chaos.workload.history import Op, columns_of
@@ -56,29 +56,42 @@ class Failover(msgspec.Struct, frozen=True, kw_only=True):
 def failovers(evidence: Evidence) -> tuple[Failover, ...]:
     """One for each kill whose victim was known to lead."""
     kills = [(n, one) for n, one in enumerate(evidence.faults) if one.effect == "killed" and one.acted_on is not None]
-    found = []
+    shown, found = _Shown(evidence), []
     for place, (number, fault) in enumerate(kills):
         if fault.injected_us is not None:
             later = [other.injected_us for _, other in kills[place + 1 :] if other.injected_us is not None]
-            found.append(_failover(evidence, number, fault, min(later, default=evidence.ended_us)))
+            found.append(_failover(shown, number, fault, min(later, default=evidence.ended_us)))
     return tuple(found)
 
 
-def _failover(evidence: Evidence, number: int, fault: FaultSpan, until_us: int) -> Failover:
+class _Shown:
+    """What nodes showed, put in order once: a run may have a thousand kills. `news`: who campaigned and won; `begins`:
+    by term, the index of its first entry in the logs."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self.evidence, self.ends = evidence, Ends(evidence)
+        told = (event for event in evidence.events if event.kind in ("won", "election"))
+        self.news = sorted(told, key=lambda event: (event.at_us, event.seq))
+        self.views = sorted(evidence.views, key=lambda view: view.answered_us)
+        self.begins: dict[int, int] = {}
+        for log in evidence.logs.values():
+            for line in log:
+                if line.index < self.begins.get(line.term, line.index + 1):
+                    self.begins[line.term] = line.index
+
+
+def _failover(shown: _Shown, number: int, fault: FaultSpan, until_us: int) -> Failover:
     killed, old_term = fault.acted_on or ("", 0)
     injected_us = fault.injected_us or 0
-    off = evidence.off_us
-    news = sorted(
-        (event for event in evidence.events if event.term >= old_term and event.at_us < until_us),
-        key=lambda event: (event.at_us, event.seq),
-    )
+    evidence, off = shown.evidence, shown.evidence.off_us
+    news = [event for event in shown.news if event.term >= old_term and event.at_us < until_us]
     won = next((e for e in news if e.kind == "won" and e.term > old_term), None)
     campaigns = [e for e in news if e.kind == "election" and e.node != killed and e.at_us >= injected_us - off(e)]
     if won is not None:
         campaigns = [e for e in campaigns if e.at_us <= won.at_us + off(e) + off(won)]
     won_us = (won.at_us - off(won), won.at_us + off(won)) if won else (injected_us, until_us)
     last, success = _around(evidence.history, injected_us, won_us, until_us)
-    back_us = running_again_us(evidence, fault)
+    back_us = shown.ends.running_again_us(fault)
     return Failover(
         fault=number,
         title=fault.title,
@@ -89,7 +102,7 @@ def _failover(evidence: Evidence, number: int, fault: FaultSpan, until_us: int) 
         last_acknowledged=last,
         suspicion=_of_event(campaigns[0], evidence) if campaigns else None,
         won=_of_event(won, evidence) if won else None,
-        first_commit=_first_commit(evidence, won, until_us) if won else None,
+        first_commit=_first_commit(shown, won, until_us) if won else None,
         first_success=success,
         new_leader=won.node if won else "",
         new_term=won.term if won else None,
@@ -107,21 +120,19 @@ def _of_event(event: Event, evidence: Evidence) -> Moment:
     return Moment(event.at_us, evidence.off_us(event) if known else None, event.node, what)
 
 
-def _first_commit(evidence: Evidence, won: Event, until_us: int) -> Moment | None:
+def _first_commit(shown: _Shown, won: Event, until_us: int) -> Moment | None:
     """The first sample that shows an entry of the new term committed, by where the logs say that the term begins."""
-    firsts = [line.index for log in evidence.logs.values() for line in log if line.term == won.term]
-    if not firsts:
+    index, views = shown.begins.get(won.term), shown.views
+    if index is None:
         return None
-    index = min(firsts)
-    before: dict[str, View] = {}
-    for view in sorted(evidence.views, key=lambda view: view.answered_us):
+    for place in range(bisect_right(views, won.at_us, key=lambda view: view.answered_us), len(views)):
+        view = views[place]
         if view.answered_us >= until_us:
             break
-        if view.term >= won.term and view.commit >= index and view.answered_us > won.at_us:
-            earlier = before.get(view.name)
+        if view.term >= won.term and view.commit >= index:
+            earlier = next((views[one] for one in range(place - 1, -1, -1) if views[one].name == view.name), None)
             off_us = view.answered_us - max(won.at_us, earlier.asked_us if earlier else won.at_us)
             return Moment(view.answered_us, off_us, view.name, f"entry {index} of term {won.term} committed")
-        before[view.name] = view
     return None
 
 
@@ -131,19 +142,17 @@ def _around(
     """The acknowledged writes before and after the longest pause in which the election was won, between those two
     moments: nobody acknowledges anything between the kill and that. Another is the machine's, however long."""
     columns = columns_of(history)
-    places, moments = list(columns.places("write", "ok")), columns.moments("done_us", "write", "ok")
-    good = sorted(zip(moments, places, strict=True))
-    began_us = max(from_us, won_us[0])
-    first, last = bisect_right(good, (began_us, len(history))), bisect_left(good, (until_us, -1))
+    good = columns.ordered("write", "ok")
+    first = max(0, bisect_right(good.done_us, max(from_us, won_us[0])) - 1)
+    last = min(bisect_left(good.done_us, until_us), bisect_right(good.done_us, won_us[1]) + 1)
     pauses = [
-        (after_us - before_us, before, after)
-        for (before_us, before), (after_us, after) in pairwise(good[max(0, first - 1) : last])
-        if before_us <= won_us[1]
+        (after_us - before_us, place)
+        for place, (before_us, after_us) in enumerate(pairwise(good.done_us[first:last]), first)
     ]
     if not pauses:
         return None, None
-    _, before, after = max(pauses, key=lambda pause: pause[0])
-    return _of_op(columns[before]), _of_op(columns[after])
+    _, place = max(pauses, key=lambda pause: pause[0])
+    return _of_op(columns[good.places[place]]), _of_op(columns[good.places[place + 1]])
 
 
 def _of_op(op: Op) -> Moment:

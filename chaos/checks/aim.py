@@ -4,6 +4,8 @@ Why it exists: samples are up to a second old, and a kill of a node that has jus
 must not judge what came of the kill.
 """
 
+from collections.abc import Collection, Sequence
+
 from chaos.checks.verdict import Evidence, Outcome, Verdict
 from chaos.checks.words import of_event, proof, seconds
 from chaos.model import Event, FaultSpan
@@ -18,7 +20,10 @@ def kills(evidence: Evidence) -> list[FaultSpan]:
 
 def the_leader_was_hit(evidence: Evidence) -> Verdict:
     """No victim had said before that it leads no more, and nobody had won a later term."""
-    found = [_judged(evidence, fault) for fault in kills(evidence)]
+    told = [event for event in evidence.events if event.kind in ("won", "role")]
+    told.sort(key=lambda event: (event.at_us, event.seq))
+    heard = {event.node for event in evidence.events}
+    found = [_judged(evidence, fault, told, heard) for fault in kills(evidence)]
     for outcome in ("fail", "unknown"):
         bad = [(said, event) for of, said, event in found if of == outcome]
         if bad:
@@ -32,10 +37,13 @@ def the_leader_was_hit(evidence: Evidence) -> Verdict:
     return Verdict(AIM, "effect", "pass", f"{found[0][1]}.", tuple(said for _, said, _ in found[1:]))
 
 
-def _judged(evidence: Evidence, fault: FaultSpan) -> tuple[Outcome, str, Event | None]:
+def _judged(
+    evidence: Evidence, fault: FaultSpan, told: Sequence[Event], heard: Collection[str]
+) -> tuple[Outcome, str, Event | None]:
+    """`told`: what may say against it, in the order of time; `heard`: who told of anything."""
     leader, term = fault.acted_on or ("", 0)
     injected_us = fault.injected_us or 0
-    for event in sorted(evidence.events, key=lambda event: (event.at_us, event.seq)):
+    for event in told:
         off_us = evidence.off_us(event)
         if event.at_us - event.off_us > injected_us:
             continue  # what the kill brought about, most likely
@@ -45,7 +53,7 @@ def _judged(evidence: Evidence, fault: FaultSpan) -> tuple[Outcome, str, Event |
             return "fail", f"{leader} was {fault.effect} {ago} after {why}, so no leader was hit", event
         if why:
             return "unknown", f"{why} at about the moment in which {leader} was {fault.effect}", event
-    if not any(event.node == leader for event in evidence.events):
+    if leader not in heard:
         return "unknown", f"no event of {leader} was ever received", None
     return "pass", f"{leader} led term {term} when it was {fault.effect}", None
 

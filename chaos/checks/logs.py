@@ -4,7 +4,6 @@ Why it exists: this is what Raft is for (figure 3: log matching, state machine s
 looks at committed entries alone, so no two nodes may differ anywhere.
 """
 
-from collections import defaultdict
 from collections.abc import Mapping
 from itertools import pairwise
 
@@ -24,19 +23,25 @@ def logs_agree(evidence: Evidence) -> Verdict:
     never fall. No log may end before what its node showed as committed, or it was not read whole."""
     sentences, lines = _unsound(evidence.logs)
     first: dict[int, tuple[str, LogLine]] = {}
-    holders: dict[int, int] = defaultdict(int)
+    shared: set[int] = set()
     compared: set[str] = set()
     for node, log in sorted(evidence.logs.items()):
+        others: set[str] = set()
         for line in log:
-            holders[line.index] += 1
-            other, theirs = first.setdefault(line.index, (node, line))
-            compared |= {node, other} if other != node else set()
+            if line.index not in first:
+                first[line.index] = node, line
+                continue
+            other, theirs = first[line.index]
+            if other != node:
+                shared.add(line.index)
+                others.add(other)
             if (line.term, line.checksum) != (theirs.term, theirs.checksum):
                 kind = "another entry of the same term" if line.term == theirs.term else f"an entry of term {line.term}"
                 sentences.append(
                     f"{node} has {kind} committed at index {line.index} where {other} has one of term {theirs.term}"
                 )
                 lines += [_told(other, theirs), _told(node, line)]
+        compared |= {node, *others} if others else others
     if sentences:
         more = f" ({len(sentences)} differences in all)" if len(sentences) > 1 else ""
         return Verdict(LOGS, "safety", "fail", f"{sentences[0]}{more}.", proof(lines))
@@ -47,14 +52,13 @@ def logs_agree(evidence: Evidence) -> Verdict:
     short = _short(evidence)
     if short:
         return Verdict(LOGS, "safety", "unknown", f"Whether the logs agree is unknown: {short}.")
-    shared = sum(count > 1 for count in holders.values())
-    if shared < SHARED_SHARE_MIN * len(first):
-        said = f"only {shared} of {len(first)} entries are in the logs of two nodes"
+    if len(shared) < SHARED_SHARE_MIN * len(first):
+        said = f"only {len(shared)} of {len(first)} entries are in the logs of two nodes"
         return Verdict(LOGS, "safety", "unknown", f"Whether the logs agree is unknown: {said}.")
-    alone = len(first) - shared
+    alone = len(first) - len(shared)
     apart = f"; {alone} {'is' if alone == 1 else 'are'} in the log of one node alone" if alone else ""
     both = " that two or more of them have" if alone else ""
-    said = f"The logs of {len(compared)} nodes agree in all {shared} entries{both}{apart}."
+    said = f"The logs of {len(compared)} nodes agree in all {len(shared)} entries{both}{apart}."
     return Verdict(LOGS, "safety", "pass", said)
 
 
@@ -63,7 +67,7 @@ def _short(evidence: Evidence) -> str:
     read: a clause; empty: nobody's."""
     if "raft-log" in evidence.lacks:
         return ""  # what stands in for it has another count, and is read to its end or not at all
-    clients_ended_us = max(columns_of(evidence.history).moments("sent_us", "write"), default=0)
+    clients_ended_us = columns_of(evidence.history).last_sent_us("write") or 0
     views = sorted((v for v in evidence.views if v.answered_us <= clients_ended_us), key=lambda view: view.asked_us)
     disk = {view.name: view.incarnation for view in views}
     for node, log in sorted(evidence.logs.items()):

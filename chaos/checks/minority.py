@@ -5,12 +5,12 @@ sent after the cut was proven and answered before it began to be taken back, and
 leaked and a later sample of that node shows none: what came before, or through a leak, was rightly answered.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from chaos.checks.verdict import Evidence, Verdict
 from chaos.checks.words import of_op, of_view, proof, seconds, short
 from chaos.model import FaultSpan, View
-from chaos.workload.history import Op
+from chaos.workload.history import Op, columns_of
 
 MINORITY = "minority-acknowledges-nothing"
 REQUESTS_MIN = 3
@@ -37,7 +37,7 @@ def minority_acknowledges_nothing(evidence: Evidence) -> Verdict:
             unknown.append(f"the cut {fault.title!r} was never proven" if span is None else "the voters are unknown")
             continue
         outside = set(fault.excused(evidence.voters))
-        inside = [op for op in evidence.history if op.via in outside and span[0] < op.sent_us and op.done_us < span[1]]
+        inside = _inside(evidence, outside, span)
         arrived = sum(map(_arrived, inside))
         asked += arrived
         clean = _clean(span, evidence.views)
@@ -72,6 +72,13 @@ def _span(fault: FaultSpan, ended_us: int) -> tuple[int, int] | None:
         return None
     ends = [end for end in (fault.reverting_us, fault.reverted_us, ended_us) if end is not None]
     return fault.effective_us, min(ends)
+
+
+def _inside(evidence: Evidence, outside: Collection[str], span: tuple[int, int]) -> list[Op]:
+    """What was sent to these nodes and done while the cut held, in the order of the history."""
+    history = columns_of(evidence.history)
+    done = [place for node in outside for place in history.ordered(via=node).between(span[0] + 1, span[1] - 1)]
+    return list(history.at([place for place in sorted(done) if history.sent_us[place] > span[0]]))
 
 
 def _clean(span: tuple[int, int], views: Sequence[View]) -> dict[str, int]:

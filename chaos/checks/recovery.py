@@ -4,10 +4,11 @@ Why it exists: safe and dead is no success, and a fault that nobody felt proves 
 runs again is the kubelet's or the operator's, not the algorithm's: it is told apart. It must not judge safety.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Sequence
 from itertools import pairwise
-from typing import Literal
 
+from chaos.checks.ends import Ends
 from chaos.checks.verdict import Evidence, Verdict
 from chaos.checks.waits import of_which_paused, within
 from chaos.checks.words import seconds
@@ -18,7 +19,6 @@ RECOVERED, GAP, ENOUGH = "recovered-in-time", "longest-write-gap", "enough-write
 
 WRITES_PER_SECOND_MIN = 10.0
 """With fewer acknowledged writes before the fault, a gap or a loss would not be seen."""
-_KINDS: tuple[Literal["write", "read"], ...] = ("write", "read")
 BASELINE_US_MAX = 2_000_000
 """Of the time before the first fault the last so much counts."""
 
@@ -26,14 +26,12 @@ BASELINE_US_MAX = 2_000_000
 def enough_writes(evidence: Evidence) -> Verdict:
     """At least WRITES_PER_SECOND_MIN acknowledged writes per second before the first fault."""
     history = columns_of(evidence.history)
-    sent_us = [moment for kind in _KINDS for moment in history.moments("sent_us", kind)]
-    began_us = min(sent_us, default=evidence.began_faults_us)
+    began_us = min(history.sent_us, default=evidence.began_faults_us)
     from_us = max(began_us, evidence.began_faults_us - BASELINE_US_MAX)
     lasted_us = evidence.began_faults_us - from_us
     if lasted_us <= 0:
         return Verdict(ENOUGH, "effect", "fail", "No client wrote before the first fault, so the run proves nothing.")
-    done_us = history.moments("done_us", "write", "ok")
-    count = sum(from_us <= moment <= evidence.began_faults_us for moment in done_us)
+    count = len(history.ordered("write", "ok").between(from_us, evidence.began_faults_us))
     rate = count * 1e6 / lasted_us
     said = f"{rate:.0f} acknowledged writes per second before the first fault"
     if rate < WRITES_PER_SECOND_MIN:
@@ -49,14 +47,14 @@ def recovered_in_time(evidence: Evidence) -> Verdict:
     failed: list[str] = []
     unknown: list[str] = []
     told: list[str] = []
-    limit_us = evidence.recovery_limit_us
+    ends, limit_us = Ends(evidence), evidence.recovery_limit_us
     for number, fault in enumerate(evidence.faults):
-        ended_us, since_us = fault.over_us, back_us(evidence, fault)
+        ended_us, since_us = fault.over_us, ends.back_us(number)
         whole_us = evidence.recovered_us[number] if number < len(evidence.recovered_us) else None
         if ended_us is None or since_us is None:
             unknown.append(f"{fault.title}: it never ended")
             continue
-        apart = _apart(since_us - ended_us, together(evidence, fault))
+        apart = _apart(since_us - ended_us, ends.together(number))
         if whole_us is None:
             late = within(evidence, since_us, evidence.ended_us + 1, limit_us) == "fail"
             said = f"{fault.title}: not whole {seconds(max(0, evidence.ended_us - since_us))}{apart or ' later'}"
@@ -106,59 +104,27 @@ def longest_write_gap(evidence: Evidence, limit_us: int | None = None) -> Verdic
     return Verdict(GAP, "recovery", "pass", f"{said}.", proof)
 
 
-def back_us(evidence: Evidence, fault: FaultSpan) -> int | None:
-    """From when on the cluster could be whole: it, and whatever was on at the same time, was taken back, the killed
-    process ran again. None: never."""
-    ends = [_gone_us(evidence, one) for one in (fault, *together(evidence, fault))]
-    return None if any(end is None for end in ends) else max(end for end in ends if end is not None)
-
-
-def together(evidence: Evidence, fault: FaultSpan) -> list[FaultSpan]:
-    """Other faults that were on at the same time: begun before this one was gone, and gone after it began."""
-    if fault.injected_us is None:
-        return []
-    until_us = _gone_us(evidence, fault)
-    found = []
-    for other in evidence.faults:
-        if other is fault or other.injected_us is None:
-            continue
-        gone_us = _gone_us(evidence, other)
-        if (until_us is None or other.injected_us < until_us) and (gone_us is None or gone_us > fault.injected_us):
-            found.append(other)
-    return found
-
-
-def _gone_us(evidence: Evidence, fault: FaultSpan) -> int | None:
-    """When it was over, and its victim ran again."""
-    if fault.over_us is None or fault.lasts:
-        return fault.over_us
-    return max(fault.over_us, running_again_us(evidence, fault) or fault.over_us)
-
-
-def running_again_us(evidence: Evidence, fault: FaultSpan) -> int | None:
-    """When the killed node's next process was first seen; None: it was not, or which was killed is unknown."""
-    if fault.injected_us is None or len(fault.nodes) != 1:
-        return None
-    node = fault.nodes[0]
-    before = {view.boot for view in evidence.views if view.name == node and view.answered_us <= fault.injected_us}
-    seen = [view.answered_us for view in evidence.views if before and view.name == node and view.boot not in before]
-    seen += [event.at_us for event in evidence.events if event.node == node and event.kind == "started"]
-    return min((at_us for at_us in seen if at_us > fault.injected_us), default=None)
-
-
 def clients_ended_us(evidence: Evidence) -> int:
     """When the last write was begun: afterwards silence means nothing."""
-    return max(columns_of(evidence.history).moments("sent_us", "write"), default=evidence.ended_us)
+    last_us = columns_of(evidence.history).last_sent_us("write")
+    return evidence.ended_us if last_us is None else last_us
 
 
 def _gap(history: Sequence[Op], from_us: int, to_us: int, via: Collection[str] | None = None) -> tuple[int, int] | None:
     """The longest stretch between two acknowledged writes that reaches into the time given; None: there were none."""
-    times = sorted(columns_of(history).moments("done_us", "write", "ok", via))
-    if not times or to_us <= from_us:
+    columns = columns_of(history)
+    nodes: Sequence[str | None] = (None,) if via is None else tuple(dict.fromkeys(via))
+    acknowledged = [times for node in nodes if (times := columns.ordered("write", "ok", node).done_us)]
+    if not acknowledged or to_us <= from_us:
         return None
-    marks = [min(times[0], from_us), *times, max(to_us, times[-1])]
-    touching = [(a, b) for a, b in pairwise(marks) if b > from_us and a < to_us]
-    return max(touching, key=lambda pair: pair[1] - pair[0], default=None)
+    before, after, inside = list[int](), list[int](), list[int]()
+    for times in acknowledged:
+        first, last = bisect_right(times, from_us), bisect_left(times, to_us)
+        before += times[first - 1 : first]
+        inside += times[first:last]
+        after += times[last : last + 1]
+    marks = [max(before, default=from_us), *sorted(inside), min(after, default=to_us)]
+    return max(pairwise(marks), key=lambda pair: pair[1] - pair[0])
 
 
 def _majority_gap(evidence: Evidence, fault: FaultSpan) -> str:

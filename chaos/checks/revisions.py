@@ -7,10 +7,11 @@ must not judge what a key holds: see register.py.
 
 from array import array
 from collections.abc import Iterator, Sequence
+from math import inf
 
 from chaos.checks.verdict import Evidence, Verdict
 from chaos.checks.words import PROOF_LINES_MAX, of_op, proof, seconds, short
-from chaos.workload.history import Op, by_key
+from chaos.workload.history import NO_VALUE, History, Part, by_key, columns_of
 
 REVISIONS = "revisions-in-order"
 
@@ -18,91 +19,104 @@ NAMED_SHARE_MIN = 0.5
 """Of the acknowledged writes, so many must have been told with a revision: with fewer this says little."""
 
 
+Wanted = tuple[str, int]
+"""A key and a value: of a write, who told of it."""
+
+
 class _Written:
-    """Every write whose revision was told, by its acknowledgement or by who read it, as columns: a long run has half a
-    million. `sent_us`: of the write itself; `done_us`: when the first request was over that showed it in place."""
+    """Every write whose revision was told, by its acknowledgement or by who read it, as places in the history: a long
+    run has half a million. `told`: the first request to be over that showed it in place; `sent`: the write itself."""
 
-    def __init__(self) -> None:
-        self.keys: list[str] = []
-        self.revision, self.value = array("q"), array("q")
-        self.sent_us, self.done_us = array("q"), array("q")
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self.told, self.sent = array("I"), array("I")
+        self.twice: list[tuple[int, int]] = []
+        """Requests that name different revisions of one write: the first that told of it, and the other."""
 
-    def add(self, op: Op, sent_us: int) -> int:
-        """Told by `op` first of all; its place."""
-        self.keys.append(op.key)
-        for column, number in (
-            (self.revision, op.revision),
-            (self.value, op.value or 0),
-            (self.sent_us, sent_us),
-            (self.done_us, op.done_us),
-        ):
-            column.append(number)
-        return len(self.keys) - 1
+    def add(self, ops: Part) -> None:
+        """Those of one key."""
+        value, revision = self.history.value, self.history.revision
+        writes = {value[place]: place for place in ops.places("write") if value[place] != NO_VALUE}
+        found: dict[int, int] = {}
+        good = array("I", ops.places(outcome="ok"))
+        columns = (map(column.__getitem__, good) for column in (value, revision))
+        for place, held, named in zip(good, *columns, strict=True):
+            if not named or held not in writes:
+                continue  # what nobody wrote another check names
+            if held not in found:
+                found[held] = place
+                self.told.append(place)
+                self.sent.append(writes[held])
+            elif revision[found[held]] != named:
+                self.twice.append((found[held], place))
+
+    def wanted(self, place: int) -> Wanted:
+        """Of the write that this request told of."""
+        return self.history.key(place), self.history.value[place]
 
     def named(self, place: int) -> str:
-        return f"{short(self.keys[place])} = {self.value[place]}"
+        return f"{short(self.history.key(place))} = {self.history.value[place]}"
 
 
 def revisions_in_order(evidence: Evidence) -> Verdict:
     """Whoever tells of a write names the same revision for it; no two writes have the same; and a write that was sent
     after another was done has a higher one."""
-    written, sentences, wanted = _Written(), list[str](), list[tuple[str, int]]()
-    acknowledged = named = 0
-    for key, ops in by_key(evidence.history):
-        sent_us = {op.value: op.sent_us for op in ops if op.kind == "write"}
-        found: dict[int, int] = {}
-        for op in ops:
-            good = op.outcome == "ok"
-            acknowledged += good and op.kind == "write"
-            named += good and op.kind == "write" and bool(op.revision)
-            if not good or not op.revision or op.value is None or op.value not in sent_us:
-                continue  # what nobody wrote another check names
-            place = found.get(op.value)
-            if place is None:
-                found[op.value] = place = written.add(op, sent_us[op.value])
-            if written.revision[place] != op.revision:
-                first = next(one for one in ops if (one.value, one.revision) == (op.value, written.revision[place]))
-                said = f"has revision {first.revision} by {first.via} and revision {op.revision} by {op.via}"
-                sentences.append(f"{short(key)} = {op.value} {said}")
-                wanted.append((key, op.value))
+    history = columns_of(evidence.history)
+    written, sentences, wanted = _Written(history), list[str](), list[Wanted]()
+    for ops in by_key(history).values():
+        written.add(ops)
+    for first, other in written.twice:
+        said = (
+            f"has revision {history.revision[first]} by {history.via(first)} "
+            f"and revision {history.revision[other]} by {history.via(other)}"
+        )
+        sentences.append(f"{written.named(first)} {said}")
+        wanted.append(written.wanted(first))
     for before, now, why in _disorder(written):
         sentences.append(why)
-        wanted += [(written.keys[place], written.value[place]) for place in (before, now)]
+        wanted += [written.wanted(before), written.wanted(now)]
     if sentences:
         more = f" ({len(sentences)} such findings in all)" if len(sentences) > 1 else ""
-        return Verdict(REVISIONS, "safety", "fail", f"{sentences[0]}{more}.", _proof(evidence.history, wanted))
+        return Verdict(REVISIONS, "safety", "fail", f"{sentences[0]}{more}.", _proof(history, wanted))
+    acknowledged = history.number_of("write", "ok")
+    named = sum(map(bool, map(history.revision.__getitem__, history.places("write", "ok"))))
     if not named or named < NAMED_SHARE_MIN * acknowledged:
         said = f"{named} of {acknowledged} acknowledged writes were told with a revision"
         return Verdict(REVISIONS, "safety", "unknown", f"Whether revisions are in order is unknown: {said}.")
-    said = f"The revisions of {len(written.keys)} writes are all different, and in the order in which they were made."
+    said = f"The revisions of {len(written.told)} writes are all different, and in the order in which they were made."
     return Verdict(REVISIONS, "safety", "pass", said)
 
 
 def _disorder(written: _Written) -> Iterator[tuple[int, int, str]]:
     """By rising revision, beside the write that was sent last of all that are lower: that one must not have been sent
-    after this one was done."""
-    before = latest = None
-    revision, sent_us, done_us = written.revision, written.sent_us, written.done_us
-    for now in sorted(range(len(revision)), key=revision.__getitem__):
-        if before is not None and revision[before] == revision[now]:
-            both = f"{written.named(before)} and {written.named(now)}"
-            yield before, now, f"{both} were both given revision {revision[now]}"
-        elif latest is not None and done_us[now] < sent_us[latest]:
+    after this one was done. Places of who told of both, and why they cannot be."""
+    history, before, latest = written.history, -1, -1
+    revisions = array("q", map(history.revision.__getitem__, written.told))
+    last_sent_us, last_revision = -inf, 0
+    order = sorted(range(len(revisions)), key=revisions.__getitem__)
+    told, sent = (array("I", map(places.__getitem__, order)) for places in (written.told, written.sent))
+    times = map(history.sent_us.__getitem__, sent), map(history.done_us.__getitem__, told)
+    for now, revision, sent_us, done_us in zip(told, map(revisions.__getitem__, order), *times, strict=True):
+        if revision == last_revision:
+            yield before, now, f"{written.named(before)} and {written.named(now)} were both given revision {revision}"
+        elif done_us < last_sent_us:
             yield (
                 now,
                 latest,
-                f"{written.named(latest)}, sent at {seconds(sent_us[latest])}, has revision {revision[latest]}, "
-                f"although {written.named(now)} was done at {seconds(done_us[now])} with revision {revision[now]}",
+                f"{written.named(latest)}, sent at {seconds(int(last_sent_us))}, "
+                f"has revision {history.revision[latest]}, "
+                f"although {written.named(now)} was done at {seconds(done_us)} with revision {revision}",
             )
-        if latest is None or sent_us[now] > sent_us[latest]:
-            latest = now
-        before = now
+        if sent_us > last_sent_us:
+            latest, last_sent_us = now, sent_us
+        before, last_revision = now, revision
 
 
-def _proof(history: Sequence[Op], wanted: Sequence[tuple[str, int]]) -> tuple[str, ...]:
+def _proof(history: History, wanted: Sequence[Wanted]) -> tuple[str, ...]:
     """Who told of these writes with a revision, write by write."""
-    told: dict[tuple[str, int | None], list[str]] = {one: [] for one in wanted[:PROOF_LINES_MAX]}
-    for op in history:
-        if op.outcome == "ok" and op.revision and (op.key, op.value) in told:
-            told[op.key, op.value].append(of_op(op))
-    return proof([line for one in dict.fromkeys(wanted[:PROOF_LINES_MAX]) for line in told[one]])
+    parts = by_key(history)
+    lines = []
+    for key, value in dict.fromkeys(wanted[:PROOF_LINES_MAX]):
+        told = (place for place in parts[key].places(outcome="ok") if history.value[place] == value)
+        lines += [of_op(history[place]) for place in told if history.revision[place]]
+    return proof(lines)

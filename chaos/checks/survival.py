@@ -6,12 +6,12 @@ unknown outcome that took effect must not stand in for a lost one: where it coul
 nobody knows. It must not judge reads: see register.py.
 """
 
-from collections.abc import Set
+from collections.abc import Sequence
 
 from chaos.checks.findings import Finding, failed
 from chaos.checks.verdict import Evidence, Verdict
 from chaos.checks.words import seconds, short
-from chaos.workload.history import Op, by_key
+from chaos.workload.history import Op, Part, PastRead, by_key
 
 SURVIVE = "acknowledged-writes-survive"
 
@@ -24,24 +24,21 @@ def acknowledged_writes_survive(evidence: Evidence) -> Verdict:
     unread: list[str] = []
     masked: list[str] = []
     acknowledged = again = 0
-    for key, ops in by_key(evidence.history):
-        writes = [op for op in ops if op.kind == "write"]
-        good = [op for op in writes if op.outcome == "ok"]
+    for key, ops in by_key(evidence.history).items():
+        happened = _Happened(key, ops)
+        good = happened.good
         acknowledged += len(good)
         if key in evidence.final:
-            findings += _last_value(key, writes, evidence.final[key])
-        elif writes:
+            findings += happened.last_value(evidence.final[key])
+        elif happened.writes:
             unread.append(key)
-        past = {asked: (revision, value) for asked, revision, value in evidence.past.get(key, ())}
-        asked = [op for op in good if op.revision in past]
-        findings += [_not_there(op, *past[op.revision]) for op in asked if past[op.revision] != (op.revision, op.value)]
-        again += len(asked)
+        lost, asked = happened.not_there(evidence.past.get(key, ()))
+        findings += lost
+        again += asked
         if evidence.final_versions:
-            seen = {op.value for op in ops if op.kind == "read" and op.outcome == "ok"}
-            seen |= {evidence.final.get(key)}
-            counted = _Counted(key, writes, seen, evidence.final_versions.get(key, 0))
-            findings += counted.findings()
-            masked += counted.masked(len(good) - len(asked))
+            version = evidence.final_versions.get(key, 0)
+            findings += happened.miscounted(version, evidence.final.get(key))
+            masked += happened.masked(version, len(good) - asked)
     if findings:
         return failed(SURVIVE, findings)
     if unread or not acknowledged or not evidence.final_versions:
@@ -59,60 +56,72 @@ def acknowledged_writes_survive(evidence: Evidence) -> Verdict:
     return Verdict(SURVIVE, "safety", "pass", said)
 
 
-class _Counted:
-    """How often a key was written by the store's count (`version`), against what clients were told. `seen`: the values
-    that somebody read, so that those writes happened, whatever became of their answers."""
+class _Happened:
+    """What clients were told of the writes of one key, against what the store holds of it: places in the history, of
+    which few are ever looked at closer."""
 
-    def __init__(self, key: str, writes: list[Op], seen: Set[int | None], version: int) -> None:
-        self._key, self._version = key, version
-        self._good = [op for op in writes if op.outcome == "ok"]
-        unknown = [op for op in writes if op.outcome == "unknown"]
-        self._unknown = len(unknown)
-        self._read = [op for op in unknown if op.value in seen]
+    def __init__(self, key: str, ops: Part) -> None:
+        self.key, self.history = key, ops.history
+        self.writes, self.good = list(ops.places("write")), list(ops.places("write", "ok"))
+        self._unknown = list(ops.places("write", "unknown"))
+        self._reads = ops.places("read", "ok")
 
-    def findings(self) -> list[Finding]:
-        """Fewer than surely happened, or more than can have."""
-        good, read = len(self._good), len(self._read)
-        said = f"{short(self._key)} was written {self._version} times, although"
-        proof = tuple(self._good[-1:] + self._read[-1:])
-        if self._version < good + read:
-            lost = good + read - self._version
-            via = ", ".join(sorted({op.via for op in self._good}))
+    def last_value(self, final: int) -> list[Finding]:
+        """What it ended as is older than what was acknowledged, or cannot be there."""
+        value = self.history.value
+        last = max(self.good, key=value.__getitem__, default=None)
+        newest = 0 if last is None else max(0, value[last])
+        write = next((place for place in self.writes if value[place] == final), None)
+        if final and write is None:
+            said = f"{short(self.key)} ended as {final}, a value that nobody ever wrote"
+            return [Finding(said, () if last is None else (self.history[last],))]
+        if write is not None and self.history.outcome(write) == "fail":
+            via = self.history.via(write)
+            said = f"{short(self.key)} ended as {final}, although {via} had said that this write did not happen"
+            return [Finding(said, (self.history[write],))]
+        if last is None or newest <= final or (write is not None and self.history.outcome(write) == "unknown"):
+            return []
+        ended = f"ended as {final}" if final else "is gone"
+        said = f"although {self.history.via(last)} had acknowledged {newest} at {seconds(self.history.done_us[last])}"
+        return [Finding(f"{short(self.key)} {ended}, {said}", (self.history[last],))]
+
+    def not_there(self, past: Sequence[PastRead]) -> tuple[list[Finding], int]:
+        """Acknowledged writes that were not there at their revision; and how many were asked for."""
+        revision, value = self.history.revision, self.history.value
+        held = {one[0]: one for one in past}
+        asked = [place for place in self.good if revision[place] in held]
+        gone = [place for place in asked if held[revision[place]][1:] != (revision[place], value[place])]
+        return [_not_there(self.history[place], *held[revision[place]][1:]) for place in gone], len(asked)
+
+    def miscounted(self, version: int, final: int | None) -> list[Finding]:
+        """It was written less often than surely happened, or more often than can have. `version`: the store's count.
+        What somebody read, in the end too, happened, whatever became of the answer to the write."""
+        value = self.history.value
+        seen = {value[place] for place in self._unknown}
+        seen &= {final, *filter(seen.__contains__, map(value.__getitem__, self._reads))}
+        read_again = [place for place in self._unknown if value[place] in seen]
+        good, read = len(self.good), len(read_again)
+        said = f"{short(self.key)} was written {version} times, although"
+        proof = tuple(self.history[place] for place in self.good[-1:] + read_again[-1:])
+        if version < good + read:
+            lost = good + read - version
+            via = ", ".join(sorted(set(map(self.history.via, self.good))))
             also = f", and {read} of unknown outcome {'was' if read == 1 else 'were'} read" if read else ""
             gone = f"{lost} of them {'is' if lost == 1 else 'are'} lost"
             return [Finding(f"{said} {via} acknowledged {good} writes of it{also}: {gone}", proof)]
-        if self._version > good + self._unknown:
-            said = f"{said} only {good} writes of it were acknowledged and {self._unknown} are of unknown outcome"
-            return [Finding(f"{said}: something was written twice", tuple(self._good[-1:]))]
+        if version > good + len(self._unknown):
+            said = f"{said} only {good} writes of it were acknowledged and {len(self._unknown)} are of unknown outcome"
+            return [Finding(f"{said}: something was written twice", proof[: len(self.good[-1:])])]
         return []
 
-    def masked(self, not_again: int) -> list[str]:
+    def masked(self, version: int, not_again: int) -> list[str]:
         """How many lost writes the count cannot show, as unknown ones may stand in for them: a clause. `not_again`: of
         the acknowledged ones that were not read again at their revision."""
-        most = min(len(self._good) + self._unknown - self._version, not_again)
+        most = min(len(self.good) + len(self._unknown) - version, not_again)
         if most <= 0:
             return []
-        some = f"{not_again} acknowledged writes of {short(self._key)} could not be read again at their revisions"
+        some = f"{not_again} acknowledged writes of {short(self.key)} could not be read again at their revisions"
         return [f"{some}, and up to {most} of unknown outcome may stand in for lost ones"]
-
-
-def _last_value(key: str, writes: list[Op], final: int) -> list[Finding]:
-    last = max((op for op in writes if op.outcome == "ok"), key=lambda op: op.value or 0, default=None)
-    write = next((op for op in writes if op.value == final), None)
-    if final and write is None:
-        return [Finding(f"{short(key)} ended as {final}, a value that nobody ever wrote", (last,) if last else ())]
-    if write is not None and write.outcome == "fail":
-        said = f"{short(key)} ended as {final}, although {write.via} had said that this write did not happen"
-        return [Finding(said, (write,))]
-    if last is None or (last.value or 0) <= final or (write is not None and write.outcome == "unknown"):
-        return []
-    ended = f"ended as {final}" if final else "is gone"
-    return [
-        Finding(
-            f"{short(key)} {ended}, although {last.via} had acknowledged {last.value} at {seconds(last.done_us)}",
-            (last,),
-        )
-    ]
 
 
 def _not_there(op: Op, revision: int, value: int) -> Finding:

@@ -5,10 +5,11 @@ what clients got. It must not judge safety, nor what nodes say of themselves.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
-from chaos.checks.recovery import back_us, clients_ended_us, together
+from chaos.checks.ends import Ends
+from chaos.checks.recovery import clients_ended_us
 from chaos.checks.verdict import Evidence, Outcome, Verdict
 from chaos.checks.waits import of_which_paused, paused_us, within
 from chaos.checks.words import seconds
@@ -29,17 +30,14 @@ def writes_come_back(evidence: Evidence) -> Verdict:
     """After each fault every voter acknowledged a write that was sent to it once the fault was taken back, within the
     limit; and where a cut or a pause left a majority, that acknowledged one while it held."""
     found: list[Finding] = []
-    history = columns_of(evidence.history)
-    done_and_sent = {
-        node: sorted((done, sent) for sent, done in history.spans("write", "ok", (node,))) for node in evidence.voters
-    }
+    ends = Ends(evidence)
     for number, fault in enumerate(evidence.faults):
         if fault.injected_us is None:
             found.append(("unknown", f"{fault.title}: it was never done"))
             continue
         if fault.lasts:
-            found += _meanwhile(evidence, fault)
-        found += _afterwards(evidence, done_and_sent, fault, _next_us(evidence, evidence.faults[number + 1 :]))
+            found += _meanwhile(evidence, fault, ends.together(number))
+        found += _afterwards(evidence, fault, ends.back_us(number), _next_us(evidence, evidence.faults[number + 1 :]))
     failed, unknown, told = ([said for outcome, said in found if outcome == of] for of in ("fail", "unknown", "pass"))
     limit = f" (limit {seconds(evidence.recovery_limit_us)})"
     if failed:
@@ -56,19 +54,14 @@ def _next_us(evidence: Evidence, later: Sequence[FaultSpan]) -> int:
     return min([*begun, clients_ended_us(evidence)])
 
 
-def _afterwards(
-    evidence: Evidence, done_and_sent: Mapping[str, Sequence[tuple[int, int]]], fault: FaultSpan, until_us: int
-) -> Iterable[Finding]:
-    """`done_and_sent`: of each voter's acknowledged writes, in order."""
-    since_us = back_us(evidence, fault)
+def _afterwards(evidence: Evidence, fault: FaultSpan, since_us: int | None, until_us: int) -> Iterable[Finding]:
+    """`since_us`: from when on writes could come back; None: never."""
     if since_us is None:
         return [("unknown", f"{fault.title}: it never ended")]
     found: list[Finding] = []
     took: dict[str, int] = {}
     for node in evidence.voters:
-        acknowledged = done_and_sent[node]
-        first = bisect_left(acknowledged, (since_us, 0))  # what was sent since was done since
-        done_us = next((done for done, sent in islice(acknowledged, first, None) if sent >= since_us), None)
+        done_us = _acknowledged_us(evidence, node, since_us)
         writes = 0 if done_us is not None else _sent_since(evidence, node, since_us)
         end_us = max(since_us, until_us) if done_us is None else done_us
         outcome = within(evidence, since_us, end_us, evidence.recovery_limit_us)
@@ -91,18 +84,17 @@ def _afterwards(
     return found
 
 
-def _meanwhile(evidence: Evidence, fault: FaultSpan) -> Iterable[Finding]:
-    majority = _serving(evidence, fault)
+def _meanwhile(evidence: Evidence, fault: FaultSpan, others: Sequence[FaultSpan]) -> Iterable[Finding]:
+    majority = _serving(evidence, fault, others)
     ends = [end for end in (fault.reverting_us, fault.reverted_us, clients_ended_us(evidence)) if end is not None]
     if not majority or fault.effective_us is None:
         return []
     held_us = max(0, min(ends) - fault.effective_us)
     side = ", ".join(majority)
-    history = columns_of(evidence.history)
     since_us, until_us = fault.effective_us, min(ends)
-    if any(since_us <= sent and done <= until_us for sent, done in history.spans("write", "ok", majority)):
+    if any(_sent_and_done(evidence, node, "ok", since_us, until_us) for node in majority):
         return []  # how long it took is told by the longest gap
-    writes = sum(since_us <= sent and done <= until_us for sent, done in history.spans("write", via=majority))
+    writes = sum(_sent_and_done(evidence, node, None, since_us, until_us) for node in set(majority))
     none = f"the majority ({side}) acknowledged none of {_of(writes)}"
     said = f"{fault.title}: {none} in {seconds(held_us)} of the {'cut' if fault.separates else 'pause'}"
     paused = paused_us(evidence, fault.effective_us, min(ends))
@@ -112,17 +104,35 @@ def _meanwhile(evidence: Evidence, fault: FaultSpan) -> Iterable[Finding]:
     return [("fail" if long_enough and writes else "unknown", said)]
 
 
-def _serving(evidence: Evidence, fault: FaultSpan) -> tuple[str, ...]:
+def _serving(evidence: Evidence, fault: FaultSpan, others: Sequence[FaultSpan]) -> tuple[str, ...]:
     """Who must go on to acknowledge while it is on; nobody where another fault took some of them meanwhile, and too few
     were left."""
     serving = fault.serving(evidence.voters)
-    gone = {name for other in together(evidence, fault) for name in other.excused(evidence.voters)}
+    gone = {name for other in others for name in other.excused(evidence.voters)}
     left = tuple(name for name in serving if name not in gone)
     return left if len(set(left) & set(evidence.voters)) >= majority(evidence.voters) else ()
 
 
+def _acknowledged_us(evidence: Evidence, node: str, since_us: int) -> int | None:
+    """When it first acknowledged a write that was sent since then; None: never."""
+    history = columns_of(evidence.history)
+    done_us, places = (acknowledged := history.ordered("write", "ok", node)).done_us, acknowledged.places
+    later = range(bisect_left(done_us, since_us), len(places))  # what was sent since was done since
+    return next((done_us[one] for one in later if history.sent_us[places[one]] >= since_us), None)
+
+
 def _sent_since(evidence: Evidence, node: str, since_us: int) -> int:
-    return sum(sent >= since_us for sent in columns_of(evidence.history).moments("sent_us", "write", via=(node,)))
+    """How many writes were sent to it since then."""
+    history = columns_of(evidence.history)
+    done = history.ordered("write", via=node)
+    return sum(history.sent_us[place] >= since_us for place in done.places[bisect_left(done.done_us, since_us) :])
+
+
+def _sent_and_done(evidence: Evidence, node: str, outcome: Literal["ok"] | None, since_us: int, until_us: int) -> int:
+    """How many writes of that outcome it was sent, and was done with, in that time."""
+    history = columns_of(evidence.history)
+    done = history.ordered("write", outcome, node).between(since_us, until_us)
+    return sum(history.sent_us[place] >= since_us for place in done)
 
 
 def _of(writes: int) -> str:

@@ -6,11 +6,12 @@ Why it exists: the page, `-o json` and the README quote the same numbers, counte
 import itertools
 from array import array
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Sequence
+from operator import sub
 
 from chaos.checks.verdict import Evidence
 from chaos.evidence.record import Figures
+from chaos.workload.history import columns_of
 
 RATE_SPAN_MIN_US = 100_000
 """A rate over less than this says nothing."""
@@ -20,29 +21,23 @@ def count(evidence: Evidence) -> Figures:
     """Before: until the first fault was injected. During: while a fault was in force (from injected until reverted,
     or until the cluster was whole again where there was nothing to revert), put together. After: from the end of the
     last fault."""
-    counts: Counter[tuple[str, str]] = Counter()
-    done_us, latencies = array("q"), array("q")
-    last_asked_us, first = 0, None
-    for op in evidence.history:
-        counts[op.kind, op.outcome] += 1
-        first = op.sent_us if first is None else min(first, op.sent_us)
-        if op.kind == "write":
-            last_asked_us = max(last_asked_us, op.sent_us)
-            if op.outcome == "ok":
-                done_us.append(op.done_us)
-                latencies.append(op.done_us - op.sent_us)
-    done_us, latencies = array("q", sorted(done_us)), array("q", sorted(latencies))
+    history = columns_of(evidence.history)
+    acknowledged = history.ordered("write", "ok")
+    done_us, sent_us = acknowledged.done_us, map(history.sent_us.__getitem__, acknowledged.places)
+    latencies = array("q", sorted(map(sub, done_us, sent_us)))
+    last_asked_us = max(0, history.last_sent_us("write") or 0)
+    first = min(history.sent_us, default=0)
     gap, gap_from = _longest_gap(done_us, last_asked_us)
     spans = fault_spans(evidence)
     before_until = spans[0][0] if spans else evidence.ended_us
     after_from = spans[-1][1] if spans else evidence.ended_us
     return Figures(
-        acknowledged_writes=counts["write", "ok"],
-        failed_writes=counts["write", "fail"],
-        unknown_writes=counts["write", "unknown"],
-        good_reads=counts["read", "ok"],
-        failed_reads=counts["read", "fail"] + counts["read", "unknown"],
-        writes_per_s_before=_rate(done_us, ((first or 0, before_until),)),
+        acknowledged_writes=history.number_of("write", "ok"),
+        failed_writes=history.number_of("write", "fail"),
+        unknown_writes=history.number_of("write", "unknown"),
+        good_reads=history.number_of("read", "ok"),
+        failed_reads=history.number_of("read", "fail") + history.number_of("read", "unknown"),
+        writes_per_s_before=_rate(done_us, ((first, before_until),)),
         writes_per_s_during=_rate(done_us, spans),
         writes_per_s_after=_rate(done_us, ((after_from, evidence.ended_us),)),
         longest_gap_us=gap,
@@ -84,7 +79,7 @@ def _longest_gap(times: Sequence[int], last_asked_us: int) -> tuple[int | None, 
     """(length, its beginning) of the longest time between neighbours, or from the last of them until nobody asked any
     more: a cluster that never answered again must not look quick."""
     later = itertools.chain(times[1:], [last_asked_us] if times and last_asked_us > times[-1] else [])
-    return max(((after - before, before) for before, after in zip(times, later, strict=False)), default=(None, None))
+    return max(zip(map(sub, later, times), times, strict=False), default=(None, None))
 
 
 def _quantile(ordered: Sequence[int], share: float) -> int | None:

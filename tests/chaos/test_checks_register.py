@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chaos.checks.findings import Finding
 from chaos.checks.register import READS_MIN, contradictions, no_stale_read
 from chaos.checks.survival import acknowledged_writes_survive
-from chaos.workload.history import Op
+from chaos.workload.history import Op, by_key
 from tests.chaos.evidence import good, read, write
 
 KEY = "chaos/t/w1"
@@ -19,6 +20,10 @@ KEY = "chaos/t/w1"
 
 OTHER_READS = tuple(read(0, 9 + number / 100, 9.005 + number / 100, key="chaos/t/w9") for number in range(READS_MIN))
 """Of another key, so that there are enough to tell."""
+
+
+def contradicting(ops: list[Op]) -> list[Finding]:
+    return contradictions(KEY, by_key(ops)[KEY])
 
 
 def stale(*ops: Op) -> str:
@@ -243,7 +248,7 @@ def histories(draw: st.DrawFn) -> list[Op]:
 @settings(max_examples=250, deadline=None)
 @given(histories())
 def test_a_history_is_called_contradictory_exactly_when_no_order_explains_it(ops: list[Op]) -> None:
-    assert (not contradictions(KEY, ops)) == explained(ops)
+    assert (not contradicting(ops)) == explained(ops)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -271,6 +276,6 @@ def test_what_an_honest_register_answers_is_never_called_stale(seed: int) -> Non
         ops.append(
             read(max((one for one in applied if one[0] <= moment), key=lambda one: one[0])[1], sent, sent + took)
         )
-    assert contradictions(KEY, ops) == []
+    assert contradicting(ops) == []
     first = next(op.value for op in ops if op.outcome == "ok" and op.value)
-    assert contradictions(KEY, [*ops, read(first, at + 100, at + 101)])
+    assert contradicting([*ops, read(first, at + 100, at + 101)])

@@ -1,0 +1,89 @@
+"""What it takes to judge a long run: processor time, and memory."""
+
+import resource
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from chaos.checks.verdict import Evidence
+from chaos.evidence.record import RunRecord
+from chaos.run.outcome import judged
+from chaos.workload.history import History
+from tests.chaos import long_run
+
+PASSES_MAX = 14
+"""Judging may take as long as so many plain passes over the same history; it takes eight or nine."""
+FAULTS_MAX_FACTOR = 2
+"""A run with many faults may take so many times what one with few takes."""
+SECONDS_MAX = 5.0
+MEGABYTES_RECORDED, MEGABYTES_JUDGED = 150, 300
+
+
+def record() -> RunRecord:
+    return RunRecord(
+        tool_version="0", run="long", command_line="", target_title="", target_kind="local", seed=1, began_wall_us=0,
+        exit_code=0,
+    )  # fmt: skip
+
+
+def cpu_seconds(work: Callable[[Evidence], object], evidence: Evidence, rounds: int = 3) -> float:
+    """The least of some rounds, each over a history that nobody has asked anything: others on this machine make it only
+    longer."""
+    times = []
+    for _ in range(rounds):
+        asked = msgspec.structs.replace(evidence, history=History(evidence.history))
+        began = time.process_time()
+        work(asked)
+        times.append(time.process_time() - began)
+    return min(times)
+
+
+def pass_over(evidence: Evidence) -> None:
+    deque(evidence.history, maxlen=0)
+
+
+def judge(evidence: Evidence) -> None:
+    found = {verdict.check: verdict.outcome for verdict in judged(record(), evidence).verdicts}
+    assert set(found.values()) == {"pass"}, found
+
+
+def test_judging_takes_as_long_as_some_plain_passes_over_the_history() -> None:
+    """A request that is made anew for each check that looks at it costs thirty of them."""
+    evidence = long_run.evidence(20_000, views=1000, events=1000, entries=1000)
+    assert cpu_seconds(judge, evidence) < PASSES_MAX * cpu_seconds(pass_over, evidence)
+
+
+def test_many_faults_make_judging_little_longer() -> None:
+    """What nodes and clients told is not walked over again for each."""
+    few, many = (long_run.evidence(12_000, kills, 1000, 2000, 1000) for kills in (1, 60))
+    assert cpu_seconds(judge, many) < FAULTS_MAX_FACTOR * cpu_seconds(judge, few)
+
+
+@pytest.mark.longest
+def test_half_a_million_requests_are_judged_in_five_seconds() -> None:
+    assert cpu_seconds(judge, long_run.evidence(500_000), rounds=1) < SECONDS_MAX
+
+
+def main(requests: int) -> None:
+    """What the process of the test below does."""
+    evidence = long_run.evidence(requests)
+    recorded = megabytes()
+    judge(evidence)
+    print(recorded, megabytes())
+
+
+def megabytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000
+
+
+@pytest.mark.longest
+def test_a_million_requests_are_recorded_and_judged_in_bounded_memory() -> None:
+    command = [sys.executable, "-c", "from tests.chaos.test_judging_time import main; main(1_000_000)"]
+    ended = subprocess.run(command, check=True, capture_output=True, text=True, timeout=400)
+    recorded, judged = map(int, ended.stdout.split())
+    print(f"{recorded} MB recorded, {judged} MB judged")
