@@ -8,7 +8,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from itertools import compress
+from itertools import compress, product
 from typing import Literal, overload
 
 import msgspec
@@ -47,14 +47,7 @@ BYTES_PER_OP = 61
 """What a request takes in a `History`, beside texts that no other has."""
 NO_VALUE = -(2**63)
 """What stands in the column of values for None."""
-_WHAT: tuple[tuple[Kind, Outcome], ...] = (
-    ("write", "ok"),
-    ("write", "fail"),
-    ("write", "unknown"),
-    ("read", "ok"),
-    ("read", "fail"),
-    ("read", "unknown"),
-)
+_WHAT: tuple[tuple[Kind, Outcome], ...] = tuple(product(("write", "read"), ("ok", "fail", "unknown")))
 _KIND_OF, _OUTCOME_OF = tuple(kind for kind, _ in _WHAT), tuple(outcome for _, outcome in _WHAT)
 
 

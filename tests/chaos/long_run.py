@@ -1,5 +1,6 @@
 """A long run that went well, made without a cluster: what its judging takes is measured on it."""
 
+from collections import Counter, deque
 from collections.abc import Iterator
 
 import msgspec
@@ -48,11 +49,16 @@ def evidence(count: int, kills: int = 1, views: int = 20_000, events: int = 50_0
     deaths = [began + number * (cut_at - 2 - began) / kills for number in range(kills)]
     faults: list[FaultSpan] = [kill(NODES[number % 3], at) for number, at in enumerate(deaths)]
     faults.append(cut((("n2", "n3"), ("n1",)), cut_at, cut_at + CUT_SECONDS))
-    happened = [op for op in history.writes() if op.outcome != "fail"]
-    final = {op.key: op.value or 0 for op in happened}
-    past: dict[str, list[PastRead]] = {key: [] for key in final}
-    for op in [op for op in happened if op.revision][-PAST_WRITES_MAX:]:
-        past[op.key].append((op.revision, op.revision, op.value or 0))
+    final: dict[str, int] = {}
+    versions: Counter[str] = Counter()
+    named: deque[tuple[str, PastRead]] = deque(maxlen=PAST_WRITES_MAX)
+    for op in history.writes():
+        if op.outcome != "fail":
+            versions[op.key] += 1
+            final[op.key] = op.value or 0
+        if op.revision:
+            named.append((op.key, (op.revision, op.revision, op.value or 0)))
+    past = {key: tuple(told for of, told in named if of == key) for key in final}
     entry = count // 2
     return Evidence(
         voters=NODES,
@@ -64,8 +70,8 @@ def evidence(count: int, kills: int = 1, views: int = 20_000, events: int = 50_0
         ),
         logs={node: tuple(LogLine(entry + n, 3, f"{n:08x}") for n in range(entries)) for node in NODES},
         final=final,
-        final_versions={key: sum(op.key == key for op in happened) for key in final},
-        past={key: tuple(told) for key, told in past.items()},
+        final_versions=versions,
+        past=past,
         faults=tuple(faults),
         recovered_us=tuple((fault.reverted_us or 0) + S // 2 for fault in faults),
         recovery_limit_us=3 * S,
