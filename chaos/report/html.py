@@ -15,7 +15,7 @@ from importlib.resources import files
 
 from chaos.evidence.record import RunRecord
 from chaos.model import Event, View
-from chaos.report import lanes, sections, timeline, waterfall, words
+from chaos.report import lanes, legend, sections, waterfall, words
 from chaos.report.markup import Html, el, join
 from chaos.report.scales import window
 from chaos.report.timeline import ZOOMS, Drawing
@@ -50,7 +50,7 @@ def render(record: RunRecord, history: Sequence[Op], views: Sequence[View], even
             ),
         ),
         _footer(record),
-        timeline.patterns(),
+        legend.patterns(),
     )
     style, script = _resource("page.css"), _resource("page.js")
     return "<!doctype html>\n" + el(
@@ -146,7 +146,7 @@ def _timeline(record: RunRecord, drawing: Drawing) -> Html:
             "p", "Everything on one clock, that of the tool; times count from the beginning of the run.", class_="quiet"
         ),
         el("fieldset", el("legend", "Zoom"), *zooms, hint, rows, class_="zooming"),
-        timeline.legend(),
+        legend.legend(drawing.lanes),
         class_="card",
         id="timeline",
     )

@@ -178,7 +178,7 @@ def happenings(record: RunRecord, lanes: Mapping[str, Sequence[Segment]], leads:
         found.append((segment.from_us, "cluster", f"{said}, for {lasting(segment.to_us - segment.from_us)}"))
     for node, segments in lanes.items():
         for segment in segments:
-            said = f"{segment.role} in term {segment.term}" if segment.role else "does not answer"
+            said = f"{words.role(segment.role)} in term {segment.term}" if segment.role else "does not answer"
             found.append((segment.from_us, node, f"{said}, for {lasting(segment.to_us - segment.from_us)}"))
     found.sort()
     rows = [

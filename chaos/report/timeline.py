@@ -1,15 +1,16 @@
 """The drawing of a run, or of a part of it: faults, who led, what every node was, and what its clients were told.
 
 Rows of the same stretch of time under each other, each its own SVG that is as wide as the screen leaves it. Colour
-repeats what is written or what the form says already. Without a script everything is there: hints are `<title>`s,
-zooming is a choice of the reader's that style sheets understand. It must not derive anything: lanes.py does.
+repeats what is written or what the form says already; roles and terms look as on the dashboard. Without a script
+everything is there: hints are `<title>`s, zooming is a choice of the reader's that style sheets understand. It must not
+derive anything: lanes.py does.
 """
 
 from collections.abc import Mapping, Sequence
 
 from chaos.evidence.record import RunRecord
 from chaos.model import FaultSpan
-from chaos.report import operations
+from chaos.report import operations, words
 from chaos.report.lanes import Segment
 from chaos.report.markup import Html, el, join
 from chaos.report.scales import Window, lasting, when
@@ -21,6 +22,8 @@ TEXT_PIXELS, WIDTH_PIXELS = 6.8, 1150
 """Of a letter, and of an unzoomed drawing on a desk: what decides whether a name fits its stretch."""
 ZOOMS = (1, 2, 4, 8, 16)
 FAULTS_DRAWN_MAX = 40
+TERM_COLOURS, TERM_HEIGHT = 8, 4
+"""How many the style sheet has, as many as the dashboard; and of the line along the top of a stretch."""
 SPOKEN_MAX = 8
 """Segments of a lane that its description names; the table has them all."""
 _PHASES = (
@@ -40,7 +43,7 @@ class Drawing:
         lanes: Mapping[str, Sequence[Segment]],
         leads: Sequence[Segment],
     ) -> None:
-        self._record, self._lanes, self._leads = record, lanes, leads
+        self._record, self.lanes, self._leads = record, lanes, leads
         self._faults = record.faults[:FAULTS_DRAWN_MAX]
         columns = columns_of(history)
         self._by_node, self._writes = columns.split("via"), columns.writes()
@@ -48,7 +51,7 @@ class Drawing:
     def rows(self, shown: Window, *, close: bool = False) -> Html:
         """All rows of that window; `close`: higher ones for the clients of each node, and none of all writes."""
         rows = [self._axis(shown), self._fault_row(shown), self._leader_row(shown)]
-        rows += [self._node_row(node, shown, CLOSE_OPS_HEIGHT if close else OPS_HEIGHT) for node in self._lanes]
+        rows += [self._node_row(node, shown, CLOSE_OPS_HEIGHT if close else OPS_HEIGHT) for node in self.lanes]
         if not close:
             rows.append(self._rate_row(shown))
         return el("div", *rows, class_="rows")
@@ -81,19 +84,18 @@ class Drawing:
             if shown.overlaps(segment.from_us, segment.to_us):
                 name = f"{segment.role} · term {segment.term}" if segment.role else "nobody led"
                 hint = f"{name}, {_stretch(segment)}"
-                kind = "role leader" if segment.role else "role nobody"
-                boxes.append(_box(shown, segment.from_us, segment.to_us, LEADER_HEIGHT, kind, name, hint))
+                look = "leader" if segment.role else "nobody"
+                boxes.append(_role_box(shown, segment, LEADER_HEIGHT, look, name, hint))
                 spoken.append(hint)
         return _row("Leader", self._svg(shown, LEADER_HEIGHT, boxes, spoken))
 
     def _node_row(self, node: str, shown: Window, ops_height: int) -> Html:
         boxes, spoken = [], []
-        for segment in self._lanes[node]:
+        for segment in self.lanes[node]:
             if shown.overlaps(segment.from_us, segment.to_us):
-                name = f"{segment.role}, term {segment.term}" if segment.role else "no answer"
+                name = words.role(segment.role) + (f", term {segment.term}" if segment.role else "")
                 hint = f"{node}: {name}, {_stretch(segment)}"
-                kind = f"role {segment.role or 'silent'}"
-                boxes.append(_box(shown, segment.from_us, segment.to_us, ROLE_HEIGHT, kind, name, hint))
+                boxes.append(_role_box(shown, segment, ROLE_HEIGHT, segment.role or "unknown", name, hint))
                 spoken.append(f"{name}, {_stretch(segment)}")
         strip = operations.lane(self._by_node.get(node, ()), shown, ops_height)
         below = el("svg", strip, y=ROLE_HEIGHT, width="100%", height=ops_height)
@@ -158,56 +160,53 @@ def phases(fault: FaultSpan, ended_us: int) -> list[tuple[int, int, str, str]]:
     return found
 
 
-def legend() -> Html:
-    """What forms and colours mean."""
-    entries = (
-        ("role leader", "leader"),
-        ("role follower", "follower"),
-        ("role candidate", "candidate, pre-candidate"),
-        ("role silent", "no answer"),
-        ("b-wait", "fault done or taken back, not yet proven"),
-        ("b-on", "fault proven"),
-        ("o-ok", "acknowledged (upwards; close up: writes over reads)"),
-        ("o-fail", "refused (downwards)"),
-        ("o-unknown", "outcome unknown (downwards)"),
-    )
-    keys = (
-        el(
-            "li",
-            el(
-                "svg", el("rect", width="100%", height="100%", class_=kind), width="18", height="12", aria_hidden="true"
-            ),
-            text,
-        )
-        for kind, text in entries
-    )
-    return el("ul", join(keys), class_="legend")
-
-
-def patterns() -> Html:
-    """Hatches that drawings of the page refer to."""
-    stripes = el("path", d="M0 6L6 0M-1 1L1 -1M5 7L7 5", class_="hatch")
-    pattern = el("pattern", stripes, id="hatch", width="6", height="6", patternUnits="userSpaceOnUse")
-    return el("svg", el("defs", pattern), width="0", height="0", aria_hidden="true", class_="defs")
-
-
 def _row(label: str, drawing: Html, kind: str = "") -> Html:
     return el("div", el("div", label, class_="label"), el("div", drawing, class_="draw"), class_=f"row {kind}".strip())
 
 
-def _box(shown: Window, begin: int, end: int, height: int, kind: str, label: str, hint: str) -> Html:
-    """A stretch with its name in it, cut off where it is too short; its hint tells all."""
-    text = el("text", label, x="5", y=f"{height / 2 + 4:g}", class_=_fit(shown, begin, end, label)) if label else None
+def _role_box(shown: Window, segment: Segment, height: int, look: str, label: str, hint: str) -> Html:
+    """A stretch in which a node was something, or someone led; along its top a line in the colour of the term."""
+    if not segment.role:
+        return _box(shown, segment.from_us, segment.to_us, height, "shape", label, hint, look)
+    colour = (segment.term - 1) % TERM_COLOURS + 1 if segment.term > 0 else 0
+    line = el("rect", width="100%", height=TERM_HEIGHT, class_="term")
+    return _box(shown, segment.from_us, segment.to_us, height, "shape", label, hint, f"{look} c{colour}", line)
+
+
+def _box(
+    shown: Window,
+    begin: int,
+    end: int,
+    height: int,
+    kind: str,
+    label: str,
+    hint: str,
+    look: str = "",
+    more: Html | None = None,
+) -> Html:
+    """A stretch with its name in it, cut off where it is too short; its hint tells all. `look`: of all in it."""
+    text = (
+        el(
+            "text",
+            label,
+            x="5",
+            y=f"{height / 2 + (4 if more is None else 6):g}",
+            class_=_fit(shown, begin, end, label),
+        )
+        if label
+        else None
+    )
     inside = el("rect", width="100%", height=height, class_=kind)
     return el(
         "svg",
         el("title", hint),
         inside,
+        more,
         text,
         x=shown.at(begin),
         width=shown.width(begin, end),
         height=height,
-        class_="box",
+        class_=f"box {look}".rstrip(),
     )
 
 

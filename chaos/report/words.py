@@ -1,4 +1,4 @@
-"""What outcomes and checks are called for people.
+"""What outcomes, checks and roles are called for people.
 
 Why it exists: the first line of a report must say what a run means to somebody who never heard of exit codes. It must
 not decide an outcome.
@@ -40,6 +40,15 @@ CHECKS: dict[str, str] = {
     "the-leader-was-hit": "Whoever was killed or paused led until then",
 }
 """By check, what people search for and what was promised."""
+ROLES: dict[str, tuple[str, str]] = {
+    "leader": ("leader", "leads its term"),
+    "follower": ("follower", "follows a leader, or waits to hear one"),
+    "learner": ("learner", "gets the log, has no vote and counts nowhere"),
+    "pre-candidate": ("pre-candidate", "asks whether it could win, in no new term yet"),
+    "candidate": ("candidate", "stands for election in a term of its own"),
+    "initial": ("waiting", "has no vote and waits, for birth or because its disk was lost"),
+}
+"""By role, what people call it and what it means: made by `make generated`, the same as on the dashboard."""
 GROUPS = {"safety": "Safety", "recovery": "Recovery", "effect": "Worth of the run"}
 MARKS = {
     "pass": ("✓", "passed"),
@@ -52,6 +61,11 @@ MARKS = {
 def outcome(record: RunRecord) -> tuple[str, str, str]:
     """Word, look and meaning of how the run ended."""
     return OUTCOMES.get(record.exit_code, (f"Exit code {record.exit_code}", "warn", "this page does not know it."))
+
+
+def role(name: str) -> str:
+    """A role in words; empty: it did not answer. Its name where a newer node has more roles."""
+    return ROLES.get(name, (name, ""))[0] if name else "no answer"
 
 
 def check(name: str) -> str:

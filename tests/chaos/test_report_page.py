@@ -149,6 +149,32 @@ def test_every_drawing_has_its_words_and_its_table() -> None:
     assert "n2 leads term 2" in table
 
 
+def test_every_role_and_term_that_is_drawn_has_a_look() -> None:
+    given = sample_run.evidence()
+    some = [("leader", 1), ("candidate", 8), ("learner", 9), ("initial", 0), ("", 3)]
+    views = tuple(
+        View(name="n1", role=role, term=term, leader="", commit=1, applied=1, asked_us=at, answered_us=at)
+        for number, (role, term) in enumerate(some)
+        if role
+        for at in range(number * 2 * S, (number + 1) * 2 * S, S // 10)
+    )
+    content = html.render(sample_run.record(given), (), views, ())
+    drawn = [set(str(a["class"]).split()) - {"box"} for t, a in Page(content).elements if t == "svg" and "class" in a]
+    assert {"leader", "c1"} in drawn
+    assert {"candidate", "c8"} in drawn
+    assert {"learner", "c1"} in drawn
+    assert {"initial", "c0"} in drawn
+    assert {"unknown"} in drawn
+    style = re.findall(r"(?m)(?:^|} )\.([a-z0-9-]+)(?: \.shape \{| \{ --term: )", content)
+    assert {look for looks in drawn for look in looks} - {"defs"} <= {*style, "follower"}
+
+
+def test_the_legend_explains_the_roles_that_were_seen_in_the_words_of_the_dashboard() -> None:
+    text = Page(rendered()).text
+    assert "pre-candidate: asks whether it could win, in no new term yet" in text
+    assert "waiting: has no vote" not in text
+
+
 def test_an_empty_run_has_a_page_too() -> None:
     record = msgspec.structs.replace(
         sample_run.record(),

@@ -18,6 +18,8 @@ from tests.outputs import paths
 ROOT = Path(__file__).parents[2]
 HELM = Path("deploy/helm")
 WORDS = Path("node/dashboard/static/words.js")
+LOOK = Path("node/dashboard/static/look.css")
+REPORT = Path("chaos/report")
 
 
 class Piece(NamedTuple):
@@ -54,6 +56,10 @@ def _schema() -> str:
     return "\n".join(inside)
 
 
+def _look() -> str:
+    return (ROOT / LOOK).read_text().rstrip("\n")
+
+
 PIECES = (
     Piece(Path("README.md"), "<!-- settings -->", "<!-- /settings -->", markdown_table),
     Piece(Path("README.md"), "<!-- commands -->", "<!-- /commands -->", markdown_list),
@@ -62,7 +68,10 @@ PIECES = (
     Piece(WORDS, "export const KINDS = {", "};", words.kinds),
     Piece(WORDS, "export const FAULTS = {", "};", words.faults),
     Piece(WORDS, "export const LOOKS = {", "};", words.looks),
+    Piece(WORDS, "export const ROLES = {", "};", words.roles),
     Piece(WORDS, "export const DOING = {", "};", words.doing),
+    Piece(REPORT / "words.py", "ROLES: dict[str, tuple[str, str]] = {", "}", words.roles_of_reports),
+    Piece(REPORT / "page.css", "/* --- look.css --- */", "/* --- of the report alone --- */", _look),
     Piece(HELM / "values.yaml", "settings:", "\n# Where nodes listen", chart.values),
     Piece(HELM / "values.schema.json", '    "settings": {', "    }", _schema),
     Piece(HELM / "templates/_refusals.tpl", '{{- define "raft.sizeBounds" -}}', "{{- end -}}", chart.size_bounds),

@@ -1,4 +1,4 @@
-"""What the page takes from the tables of the code, as JavaScript: kinds of events, faults, messages, work.
+"""What the page takes from the tables of the code, as JavaScript: kinds of events, faults, messages, roles, work.
 
 Why it exists: the page loads no more than its own files, so their words are written into one of them
 (`node/dashboard/static/words.js`). It must not add a word of its own.
@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from node.observe.events import KINDS
 from node.observe.messages import LOOKS, type_name
+from node.observe.roles import ROLES
 from node.observe.turns import DOING
 from node.runtime.commands import COMMANDS
 
@@ -33,6 +34,18 @@ def faults() -> str:
 def looks() -> str:
     """By the name of the message."""
     return _object({type_name(kind): _without_defaults(look) for kind, look in LOOKS.items()})
+
+
+def roles() -> str:
+    """By the role, for the page."""
+    return _object({role: words._asdict() for role, words in ROLES.items()})
+
+
+def roles_of_reports() -> str:
+    """The same for the report of `raft-chaos`, which is written in Python and imports nothing of a node."""
+    return "\n".join(
+        f"    {json.dumps(role)}: ({json.dumps(name)}, {json.dumps(means)})," for role, (name, means) in ROLES.items()
+    )
 
 
 def doing() -> str:

@@ -3,15 +3,20 @@
  * this table, and a test holds it against what the views, the tables and the style sheet know.
  */
 
+import { ROLES } from "./words.js";
+
+/** A role: its form, what it means, and what more the ring says of it. */
+const role = (name, form, more = "") => [name, ROLES[name].name, `${form}: ${ROLES[name].means}${more}`];
+
 /** By where it is drawn: `[look, name, meaning]`. `look` is the class, or the sign itself, that the views use. */
 export const MARKS = {
   node: [
-    ["leader", "leader", "hexagon with a glow: leads its term; \"stale\" where a higher term is known"],
-    ["follower", "follower", "circle"],
-    ["learner", "learner", "dashed pentagon: gets the log, has no vote and counts nowhere; below it what it lacks"],
-    ["pre-candidate", "pre-candidate", "dashed diamond: asks whether it could win, in no new term yet"],
-    ["candidate", "candidate", "diamond: stands for election in a term of its own"],
-    ["initial", "waits", "dashed square: has no vote and waits, for birth or because its disk was lost"],
+    role("leader", "hexagon with a glow", "; \"stale\" where a higher term is known"),
+    role("follower", "circle"),
+    role("learner", "dashed pentagon", "; below it what it lacks"),
+    role("pre-candidate", "dashed diamond"),
+    role("candidate", "diamond"),
+    role("initial", "dashed square"),
     ["unknown", "unknown or dead", "dotted circle, greyed: not heard. It is called dead only where its parent process says so"],
   ],
   around: [

@@ -1,17 +1,10 @@
 /** Events and states in words that a person would use. Pure; it must not format for the document. */
 
 import { filled, specOf } from "./trace.js";
-import { DOING, KINDS } from "./words.js";
+import { DOING, KINDS, ROLES } from "./words.js";
 
-export const ROLE_WORDS = {
-  leader: "leader",
-  follower: "follower",
-  learner: "learner",
-  candidate: "candidate",
-  "pre-candidate": "pre-candidate",
-  initial: "waiting for birth",
-  unknown: "unknown",
-};
+/** A role's name; its own word where a newer node has one more. */
+export const roleName = (role) => ROLES[role]?.name ?? role;
 
 const phase = (detail) => (detail.phase === "pre-vote" ? "pre-vote" : "vote");
 const because = (detail) => (detail.reason ? `: ${detail.reason}` : "");
@@ -19,7 +12,7 @@ const because = (detail) => (detail.reason ? `: ${detail.reason}` : "");
 /** Of the kinds that need more than a template, and of this page's own. */
 const SENTENCES = {
   leaving: (e) => `was asked to stop: it is not ready any more, hands its lead over${e.detail.wait_ms ? ` and serves on for ${duration(e.detail.wait_ms)}` : ""}`,
-  role: (e) => `became ${ROLE_WORDS[e.detail.to] ?? e.detail.to}, was ${ROLE_WORDS[e.detail.from] ?? e.detail.from}${because(e.detail)}`,
+  role: (e) => `became ${roleName(e.detail.to)}, was ${roleName(e.detail.from)}${because(e.detail)}`,
   term: (e) => `moved from term ${e.detail.from} to ${e.detail.to ?? e.term}`,
   leader: (e) => (e.detail.leader ? `follows ${e.detail.leader === e.node ? "nobody: it leads itself" : e.detail.leader}` : "knows no leader any more"),
   election: (e) => (e.detail.phase === "pre-vote" ? "hears no leader and asks whether it could win an election" : `stands for election in term ${e.term}`),
@@ -35,7 +28,7 @@ const SENTENCES = {
 
 function seenWords({ detail }) {
   const whose = `, as ${detail.by || "this page"} sees it`;
-  if (detail.what === "role") return `is ${ROLE_WORDS[detail.to] ?? detail.to} now, was ${ROLE_WORDS[detail.from] ?? detail.from}${whose}`;
+  if (detail.what === "role") return `is ${roleName(detail.to)} now, was ${roleName(detail.from)}${whose}`;
   if (detail.what === "reachable") return `is heard again${whose}`;
   if (detail.what === "unknown") return `is not heard: unknown, not necessarily dead${whose}`;
   return `${detail.what === "restarted" ? "has restarted" : `is ${detail.what}`}${whose}`;

@@ -47,6 +47,16 @@ export const FAULTS = {
   "corrupt_link": {"kind": "corrupt", "noun": "damage to {value} % of the frames", "note": "{value} % damaged", "stops": false},
 };
 
+/** Roles (node/observe/roles.py): what people call them, and what they mean. */
+export const ROLES = {
+  "leader": {"name": "leader", "means": "leads its term"},
+  "follower": {"name": "follower", "means": "follows a leader, or waits to hear one"},
+  "learner": {"name": "learner", "means": "gets the log, has no vote and counts nowhere"},
+  "pre-candidate": {"name": "pre-candidate", "means": "asks whether it could win, in no new term yet"},
+  "candidate": {"name": "candidate", "means": "stands for election in a term of its own"},
+  "initial": {"name": "waiting", "means": "has no vote and waits, for birth or because its disk was lost"},
+};
+
 /** Messages in flight (node/observe/messages.py). */
 export const LOOKS = {
   "pre-vote": {"style": "vote", "letter": "P", "rare": true},

@@ -4,10 +4,12 @@ import { test } from "node:test";
 
 import { LINK_STATES } from "../../../node/dashboard/static/connections.js";
 import { IN_LEGEND, MARKS, PLACES } from "../../../node/dashboard/static/marks.js";
-import { LOOKS } from "../../../node/dashboard/static/words.js";
+import { LOOKS, ROLES } from "../../../node/dashboard/static/words.js";
+import { termColour } from "../../../node/dashboard/static/trace.js";
 import { SHAPES } from "../../../node/dashboard/static/view/ring.js";
 
-const STYLE = readFileSync(new URL("../../../node/dashboard/static/style.css", import.meta.url), "utf8");
+const read = (name) => readFileSync(new URL(`../../../node/dashboard/static/${name}.css`, import.meta.url), "utf8");
+const [LOOK, STYLE] = ["look", "style"].map(read);
 const looks = (place) => MARKS[place].map(([look]) => look);
 
 /** Classes that the style sheet knows beside `of`, as in `.link.cut`. */
@@ -16,6 +18,18 @@ const styled = (of) => [...new Set([...STYLE.matchAll(new RegExp(`(?<![\\w-])\\.
 test("every shape of a node is named", () => {
   assert.deepEqual(looks("node").toSorted(), Object.keys(SHAPES).toSorted());
   assert.deepEqual(styled("node").filter((look) => !looks("node").includes(look)), []);
+});
+
+test("every role has words, a form and a look of its own, and a follower's is the plain one", () => {
+  assert.deepEqual(looks("node"), [...Object.keys(ROLES), "unknown"]);
+  const shapes = [...LOOK.matchAll(/^\.([a-z-]+) \.shape /gm)].map(([, look]) => look);
+  assert.deepEqual([...shapes, "follower"].toSorted(), looks("node").toSorted());
+});
+
+test("every term has a colour, which the style sheet knows", () => {
+  const colours = new Set(Array.from({ length: 40 }, (_, term) => termColour(term)));
+  const styled = [...LOOK.matchAll(/\.c(\d+) \{ --term: /g)].map(([, colour]) => Number(colour));
+  assert.deepEqual([...colours].toSorted(), styled.toSorted());
 });
 
 test("every state of a link is named, and so is the leader's", () => {

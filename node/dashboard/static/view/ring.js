@@ -5,7 +5,7 @@
  */
 import { groupsOf, linksOf, quorumOf } from "../connections.js";
 import { filled, highestTerm, leaderOf, nodesOf, specOf } from "../trace.js";
-import { ROLE_WORDS, duration, faultWords, grouped, short, whole } from "../sentences.js";
+import { duration, faultWords, grouped, roleName, short, whole } from "../sentences.js";
 import { keyed, s, say, set } from "./dom.js";
 
 const R = 33;
@@ -256,8 +256,8 @@ function inside(view, x, width) {
 }
 
 export function roleWords(node) {
-  if (node.reachable && node.role === "initial") return "waits, no vote";
-  if (node.reachable) return (node.stale ? "stale leader" : (ROLE_WORDS[node.role] ?? node.role)) + (node.status.leaving ? ", leaving" : "");
+  if (node.reachable && node.role === "initial") return `${roleName(node.role)}, no vote`;
+  if (node.reachable) return (node.stale ? "stale leader" : roleName(node.role)) + (node.status.leaving ? ", leaving" : "");
   return { unknown: "unknown", stopped: "stopped", dead: "dead" }[node.state] ?? node.state;
 }
 
