@@ -14,7 +14,7 @@ AXE_VERSION := 4.14.1
 AXE_SHA256 := 29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
 
 .DEFAULT_GOAL := help
-.PHONY: help demo scenarios test test-slow test-long test-life bench check fix generated record-etcd clean browser image helm
+.PHONY: help demo scenarios test test-slow test-long test-life bench check fix generated pictures record-etcd clean browser image helm
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -95,6 +95,9 @@ fix: $(STAMP) ## format and repair what ruff can repair
 
 generated: $(STAMP) ## write what README, docs and chart take from the tables in the code
 	$(BIN)/python -m tests.generated
+
+pictures: $(CACHE)/browser.stamp $(STAMP) ## take the pictures of README and docs anew; RUN=FOLDER of a run on Kubernetes for that one, too
+	$(BIN)/python -m tests.pictures $(RUN)
 
 clean: ## remove the virtual environment and caches; data folders stay
 	rm -rf $(VENV) $(CACHE) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

@@ -6,7 +6,7 @@ term are drawn as two.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from statistics import median
 
 import msgspec
@@ -17,6 +17,8 @@ SILENT_US_MIN = 700_000
 """A node that was not heard of for longer (and for five of its usual pauses) did not answer."""
 OFF_US_MAX = 100_000
 """Of an event that is less sure than this, samples say more."""
+BLINK_US = 500
+"""A node tells of a new term and of its role in it one after the other: what it was in between, it never was."""
 SEGMENTS_MAX = 300
 """Of one lane; when there are more, the shortest are joined to what was before them."""
 
@@ -89,7 +91,9 @@ def _track(
     found: list[Segment] = []
     first = points[0] if points and 0 <= points[0].at_us <= silent_us and told[:1] != points[:1] else None
     role, term, seen_us = (first.role, first.term, 0) if first else ("", 0, 0)  # so it was when it was first asked
-    for point in points:
+    for point, after in zip_longest(points, points[1:]):
+        if after is not None and after.at_us - point.at_us < BLINK_US:
+            continue
         at_us = min(max(point.at_us, 0), ended_us)
         if at_us - seen_us > silent_us:
             died_us = next((kill for kill in kills if seen_us < kill < at_us), seen_us)
@@ -102,15 +106,29 @@ def _track(
 
 
 def _not_contradicted(views: Sequence[View], told: Sequence[_Point], off_us: int) -> list[_Point]:
-    """Samples, without those during which the node itself told of a change."""
-    found, next_told = [], 0
+    """Samples, without those during which the node itself told of a change. A node tells of a new term at once, and
+    shows it only when its disk has it: a sample of the older term in between is late, if the new one is seen later."""
+    found: list[_Point] = []
+    late: list[_Point] = []
+    next_told, last = 0, _Point(0, "", 0)
     for view in views:
         while next_told < len(told) and told[next_told].at_us < view.asked_us - off_us:
+            found += late if told[next_told].term < last.term else _as_told(late, last)
+            late, last = [], told[next_told]
             next_told += 1
         if next_told < len(told) and told[next_told].at_us <= view.answered_us + off_us:
             continue
-        found.append(_Point(view.answered_us, view.role, view.term))
-    return found
+        point = _Point(view.answered_us, view.role, view.term)
+        if view.term < last.term:
+            late.append(point)
+            continue
+        found += [*_as_told(late, last), point]
+        late = []
+    return found + late
+
+
+def _as_told(late: Iterable[_Point], told: _Point) -> list[_Point]:
+    return [_Point(point.at_us, told.role, told.term) for point in late]
 
 
 def _point_of(event: Event) -> _Point | None:

@@ -13,6 +13,7 @@ from chaos.checks.verdict import Verdict
 from chaos.report import html
 from tests.chaos import sample_run
 from tests.dashboard.browser import AXE, chromium
+from tests.generated.pieces import LOOK, ROOT
 
 pytestmark = [pytest.mark.slowest, pytest.mark.timeout(300)]
 
@@ -80,6 +81,20 @@ async def test_the_page_obeys_its_own_policy_and_tells_the_time_under_the_pointe
         await expect(page.locator("#timeline .cursor")).to_be_visible()
         said = await page.locator("#timeline .cursor span").inner_text()
         assert float(said.removesuffix(" s")) == pytest.approx(6.0, abs=0.1)
+
+
+async def test_a_role_looks_as_on_the_dashboard_whatever_rules_the_report_adds(report: Path) -> None:
+    """Of each role that the run has: fill, edge and dashes, by the report's whole style sheet and by look.css alone."""
+    alone = "<style>" + (ROOT / LOOK).read_text() + "</style>"
+    drawn = "(e) => { const s = getComputedStyle(e); return [s.fill, s.stroke, s.strokeDasharray]; }"
+    async with opened(report, bypass_csp=True) as (page, _):
+        for role in ("leader", "follower", "pre-candidate", "unknown"):
+            seen = await page.locator(f"#timeline svg.{role} .shape").first.evaluate(drawn)
+            frame = f"<svg class='{role}'><rect class='shape'></rect></svg>"
+            plain = await page.context.new_page()
+            await plain.set_content(alone + frame)
+            assert seen == await plain.locator(".shape").evaluate(drawn), role
+            await plain.close()
 
 
 async def test_the_page_can_be_zoomed_and_read_without_any_script(report: Path) -> None:

@@ -279,6 +279,34 @@ def test_a_late_sample_does_not_take_back_what_the_node_told() -> None:
     assert track[-1] == Segment(1000, 10_000, "leader", 2)
 
 
+def follower(at: int, term: int) -> View:
+    """A sample of n1."""
+    return View(
+        name="n1", role="follower", term=term, leader="", commit=1, applied=1, asked_us=at - 1000, answered_us=at
+    )
+
+
+def test_a_term_that_a_node_told_of_is_not_taken_back_by_a_disk_that_has_it_later() -> None:
+    def drawn(*samples: tuple[int, int]) -> list[tuple[int, int]]:
+        views = [follower(at, term) for at, term in samples]
+        told = [sample_run.event(1, S, "n1", "term", 2, "follower", **{"from": 1, "to": 2})]
+        return [(s.from_us, s.term) for s in lanes.tracks(["n1"], views, told, {}, (), 2 * S)["n1"]]
+
+    before = [(at, 1) for at in range(0, S, S // 10)]
+    assert drawn(*before, (1_200_000, 1), (1_500_000, 1), (1_800_000, 2)) == [(0, 1), (S, 2)]
+    assert drawn(*before, (1_200_000, 1), (1_500_000, 1), (1_800_000, 1)) == [(0, 1), (S, 2), (1_200_000, 1)]
+
+
+def test_two_changes_that_a_node_tells_of_at_once_are_one() -> None:
+    views = [follower(at, 1) for at in range(0, S, S // 10)]
+    told = [
+        sample_run.event(1, S, "n1", "term", 2, "follower", **{"from": 1, "to": 2}),
+        sample_run.event(2, S + 40, "n1", "role", 2, "candidate", **{"from": "follower", "to": "candidate"}),
+    ]
+    drawn = lanes.tracks(["n1"], views, told, {}, (), 2 * S - 500_000)["n1"]
+    assert [(s.role, s.term) for s in drawn] == [("follower", 1), ("candidate", 2)]
+
+
 def test_of_two_that_take_themselves_for_the_leader_the_later_term_counts() -> None:
     both = {
         "n1": (Segment(0, 5, "leader", 1), Segment(5, 9, "follower", 2)),
