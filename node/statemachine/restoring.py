@@ -9,8 +9,10 @@ from collections import deque
 from collections.abc import Callable
 
 from node.raft.errors import InvariantViolation, invariant
+from node.statemachine.changes import ChangesLoading
 from node.statemachine.results import decode
 from node.statemachine.sections import (
+    ChangesSection,
     ClosingSection,
     SessionRowsSection,
     SessionsSection,
@@ -120,6 +122,7 @@ class _Loading:
         self._before: KeyValue | None = None
         self._keys_loaded = 0
         self._versions_loaded = 0
+        self._changes = ChangesLoading(versions, meter)
 
     def load(self, chunk: bytes) -> Slices[None]:
         """The next one; raises `ValueError` where it is none, or not the next."""
@@ -135,9 +138,12 @@ class _Loading:
             self._announce(section)
         else:
             self._check_sessions()
-            if isinstance(section, VersionsSection):
+            if isinstance(section, ChangesSection):
+                yield from self._changes.load(section)
+            elif isinstance(section, VersionsSection):
                 yield from self._load_versions(section.versions)
             else:
+                self._changes.end()
                 self._end(section)
 
     def check_whole(self) -> None:
@@ -185,6 +191,8 @@ class _Loading:
             )
 
     def _load_versions(self, kvs: list[KeyValue]) -> Slices[None]:
+        if self._changes.begun:
+            raise ValueError("the chunks of the snapshot are not in order: its versions, then what changed when")
         for at in range(0, len(kvs), LOADED_AT_ONCE):
             some = kvs[at : at + LOADED_AT_ONCE]
             self._check(some)

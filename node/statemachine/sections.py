@@ -62,6 +62,21 @@ class VersionsSection(_Section, frozen=True, tag="versions"):
     versions: Annotated[list[KeyValue], msgspec.Meta(min_length=1, max_length=CHUNK_VERSIONS_MAX)]
 
 
+class ChangedKeys(_Section, frozen=True, gc=False):
+    """A row of the section that follows: keys, in the order in which `revision` changed them."""
+
+    revision: Natural
+    keys: Annotated[list[bytes], msgspec.Meta(min_length=1)]
+
+
+class ChangesSection(_Section, frozen=True, tag="changes"):
+    """What the versions before it do not tell of the history by revision: the keys of revisions that changed them in
+    another order than theirs, and of the compacted one, where it deleted some. One that does not fit in a chunk has a
+    row in each that it takes."""
+
+    changes: Annotated[list[ChangedKeys], msgspec.Meta(min_length=1, max_length=CHUNK_ROWS_MAX)]
+
+
 class ClosingSection(_Section, frozen=True, tag="end", gc=False):
     """The last chunk: how many keys and versions there were."""
 
@@ -69,7 +84,7 @@ class ClosingSection(_Section, frozen=True, tag="end", gc=False):
     versions: Natural
 
 
-Section = StoreSection | SessionsSection | SessionRowsSection | VersionsSection | ClosingSection
+Section = StoreSection | SessionsSection | SessionRowsSection | VersionsSection | ChangesSection | ClosingSection
 
 _SECTIONS: msgspec.msgpack.Decoder[Section] = msgspec.msgpack.Decoder(Section)
 _ENCODER = msgspec.msgpack.Encoder()

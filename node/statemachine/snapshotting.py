@@ -8,6 +8,7 @@ purged. It must not know where chunks go.
 import msgspec
 
 from node.raft.errors import InvariantViolation
+from node.statemachine.changes import telling
 from node.statemachine.sections import (
     CHUNK_BYTES,
     CHUNK_ROWS_MAX,
@@ -116,6 +117,7 @@ class _Making:
                     yield  # what is written meanwhile is later than what is wanted: `soles` stay right
             meter.left -= 1
         self._end_versions()
+        yield from telling(self._versions, compacted, last, meter, self._end)
         self._end(ClosingSection(self._keys_made, self._versions_made))
 
     def _everybody(self) -> Slices[None]:

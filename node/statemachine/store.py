@@ -126,6 +126,15 @@ class KeyValueStore:
         now = self.revision
         return unreadable(revision, now, self._versions.compacted) or self._versions.at(key, revision or now)
 
+    def changed(self, revision: int) -> Sequence[bytes]:
+        """The keys that `revision` changed, in the order in which it did; it lies from `compact_revision` to
+        `revision`. One that it changed twice may be there twice."""
+        return self._versions.changes.changed(revision)
+
+    def version(self, key: bytes, revision: int) -> KeyValue | None:
+        """The version that lived at such a revision."""
+        return self._versions.at(key, revision)
+
     def begin_read(self, wanted: Range) -> ReadJob:
         """Read what `wanted` describes, as it is now. Begin it after the barrier, and close it."""
         versions, now = self._versions, self.revision

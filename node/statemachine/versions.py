@@ -19,6 +19,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from node.statemachine.bykey import ByKey
+from node.statemachine.history import History
 from node.statemachine.ordered import OrderedKeys
 from node.statemachine.superseded import Superseded
 from node.statemachine.superseding import Superseding
@@ -51,6 +52,8 @@ class Versions:
         self._keys = OrderedKeys(lambda key: self._newest.part(key)[key].version != 0)
         self._older = Superseded()
         self._superseding = Superseding()
+        self.changes = History()
+        """Which keys each revision from `compacted` on changed."""
         self._loaded: KeyValue | None = None
         """The last one that was loaded."""
         self._held: WeakKeyDictionary[object, int] = WeakKeyDictionary()
@@ -76,6 +79,7 @@ class Versions:
         if previous is None:
             newest[key] = KeyValue(key, value, revision, revision, 1, lease)
             self._keys.add(key)
+            self.changes.add(revision, key)
             return None
         if previous.version:
             kv = KeyValue(previous.key, value, previous.create_revision, revision, previous.version + 1, lease)
@@ -84,6 +88,7 @@ class Versions:
             self._keys.revive(key)
         newest[key] = kv
         self._older.add(previous, revision)
+        self.changes.add(revision, previous.key)
         return previous if previous.version else None
 
     def delete(
@@ -96,8 +101,10 @@ class Versions:
         if doomed:
             self.last = revision
             tombstones = [KeyValue(kv.key, b"", 0, revision, 0) for kv in doomed]
+            changed = self.changes.add
             for kv, tombstone in zip(doomed, tombstones, strict=True):
                 self._older.add(kv, revision)
+                changed(revision, kv.key)
                 self._newest.part(kv.key)[kv.key] = tombstone
             self.size_bytes += sum(len(kv.key) for kv in tombstones) + VERSION_BYTES * len(tombstones)
             self._keys.bury(doomed[0].key, len(doomed))
@@ -148,6 +155,8 @@ class Versions:
                 steps += self._purge(at, key, unseen)
                 if steps >= steps_max:
                     break
+        if steps < steps_max:
+            steps += self.changes.cut(unseen, steps_max - steps)
         return steps
 
     def _purge(self, address: int | None, key: bytes, unseen: int) -> int:
@@ -201,6 +210,7 @@ class Versions:
         keys = [kv.key for kv in kvs]
         before, new = self._loaded, list[bytes]()
         load_older, supersede = self._older.load, self._superseding.load
+        compacted, changed = self.compacted, self.changes.add
         for kv, key in zip(kvs, keys, strict=True):
             if before is None or before.key != key:
                 new.append(key)
@@ -215,6 +225,8 @@ class Versions:
                     self._keys.append(new)
                     new = []
                     self._changed_life(before, kv)
+            if kv.mod_revision >= compacted:
+                changed(kv.mod_revision, kv.key)
             before = kv
         self._loaded = before
         self._keys.append(new)
@@ -236,6 +248,7 @@ class Versions:
         """Let everything go, piece by piece, and tell for each in how many steps. Nobody may read in here any more."""
         while self._superseding.pop(sys.maxsize) is not None:
             yield 1
+        yield from self.changes.emptying()
         for freed_bytes in self._older.emptying():
             yield 1 + freed_bytes // FREED_BYTES_PER_STEP
         for part in self._newest.parts:
