@@ -6,6 +6,7 @@ at the very revision that was compacted, of which no version is left. It must no
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 
 from node.statemachine.sections import CHUNK_BYTES, CHUNK_ROWS_MAX, ChangedKeys, ChangesSection
 from node.statemachine.versions import Versions
@@ -56,7 +57,7 @@ def _needs_telling(
 ) -> Slices[bool]:
     for start in range(0, len(keys), KEYS_PER_PIECE):
         piece = keys[start : start + KEYS_PER_PIECE + 1]
-        if any(key > following for key, following in zip(piece, piece[1:], strict=False)):
+        if any(key > following for key, following in pairwise(piece)):
             return True
         if revision == compacted and any(versions.at(key, revision) is None for key in piece):
             return True

@@ -73,7 +73,7 @@ class History:
         return [revision for revision in self._unordered if after < revision <= until]
 
     def cut(self, revision: int, steps_max: int) -> int:
-        """Let go a part of what lies before `revision`. Returns the steps, as `Versions.purge` does; blocks go whole."""
+        """Let go a part of what lies before `revision`, block by block. Returns the steps, as `Versions.purge` does."""
         steps = 0
         while steps < steps_max and self._blocks:
             if self._lowest is None:

@@ -61,7 +61,7 @@ def test_each_revision_tells_what_it_changed(steps: list[StoreWrite | str]) -> N
         for at, keys in told.items():
             for key in keys:
                 found, cell = store.version(key, at), model.history[at].get(key)
-                assert (found.value, found.mod_revision) == cell[:1] + (at,) if found and cell else found == cell
+                assert (found.value, found.mod_revision) == (*cell[:1], at) if found and cell else found == cell
 
 
 def test_the_order_inside_a_revision_and_a_delete_at_the_compacted_one_outlive_a_restore() -> None:

@@ -1,0 +1,1 @@
+"""Who follows the store's changes, and what they are told."""
