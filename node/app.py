@@ -248,9 +248,10 @@ class _Node:
             faults_enabled=settings.enable_faults,
             failing=failing,
             quota=quota,
+            hub=core.hub,
         )
         add_dashboard(app, settings.name)
-        etcd = EtcdApi(handle, store, metrics, lambda: trace.term, quota=quota)
+        etcd = EtcdApi(handle, store, metrics, lambda: trace.term, quota=quota, hub=core.hub)
         routes = EtcdExpress(etcd, handle, store, metrics).routes()
         express = Express(routes, settings.allowed_hosts, failing)
         return ApiRunner(

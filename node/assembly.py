@@ -37,6 +37,8 @@ from node.statemachine.store import KeyValueStore
 from node.transport.links import OnLink, PeerLinks
 from node.transport.settings import LinkSettings
 from node.transport.websocket import WebSocketCarrier
+from node.watch_timers import WatchTimers
+from node.watching.hub import WatchHub
 
 
 class Core(NamedTuple):
@@ -48,6 +50,7 @@ class Core(NamedTuple):
     carrier: WebSocketCarrier
     looking: Looking
     handle: Handle
+    hub: WatchHub
     begin_to_let_in: Callable[[], None]
     """Call once, when the shell runs: see `AutoMembers`."""
 
@@ -108,8 +111,10 @@ def assemble(
         membership.adopt(change.configuration, change.leaving)
         links.set_cluster_id(change.cluster_id)
 
+    hub = WatchHub(opened.store, shell.wake)
     hooks = Hooks(
         wake=shell.wake,
+        applied=hub.advance,
         configuration=configured,
         report=looking.on_report,
         report_wanted=looking.on_report_wanted,
@@ -128,7 +133,15 @@ def assemble(
     )
     shell.attach(driver)
     handle = Handle(shell, looking, obeying, opened.snapshots)
-    return Core(opened.store, driver, links, carrier, looking, handle, _letting_in(settings, shell, looking, obeying))
+    WatchTimers(
+        hub,
+        shell.later,
+        lambda: bool(driver.core.leader),
+        settings.watch_progress_ms / 1000,
+        settings.election_timeout_ms.high / 1000,
+    ).start()
+    letting_in = _letting_in(settings, shell, looking, obeying)
+    return Core(opened.store, driver, links, carrier, looking, handle, hub, letting_in)
 
 
 def _letting_in(settings: Settings, shell: Shell, looking: Looking, obeying: Obeying) -> Callable[[], None]:

@@ -20,6 +20,7 @@ from node.api.inputs import (
     too_large,
 )
 from node.api.kv_answers import missing, named, result_of, row, session_refused, store_full, unexpected, unreadable
+from node.api.kv_watch import KeyWatch
 from node.api.once import Numbers, OwnCluster, encoded
 from node.api.pages import next_page
 from node.api.quota import Quota
@@ -57,7 +58,7 @@ LIST_KEYS_MAX = 1000
 
 _PREFIX = "/kv/"
 _READ = ("consistency", "revision", "timeout_ms")
-_LIST = ("prefix", "from", "limit", *_READ)
+_LIST = ("prefix", "from", "limit", "watch", *_READ)
 _CONSISTENCY = ("linearizable", "stale")
 
 
@@ -80,7 +81,13 @@ class KeyValueApi:
     """Handlers of `/kv`."""
 
     def __init__(
-        self, handle: NodeHandle, store: StoreView, metrics: Metrics, slices: Slices, quota: Quota | None = None
+        self,
+        handle: NodeHandle,
+        store: StoreView,
+        metrics: Metrics,
+        slices: Slices,
+        quota: Quota | None,
+        watch: KeyWatch,
     ) -> None:
         self._handle = handle
         self._cluster = OwnCluster(handle)
@@ -88,6 +95,7 @@ class KeyValueApi:
         self._store = store
         self._metrics = metrics
         self._slices = slices
+        self._watch = watch
 
     def routes(self) -> list[web.RouteDef]:
         """For the router."""
@@ -99,7 +107,7 @@ class KeyValueApi:
         ]
 
     async def get(self, request: web.Request) -> web.StreamResponse:
-        """A value, or with an empty key a list."""
+        """A value, or with an empty key a list, which with `watch=1` goes on with every change."""
         _, path, query_text = target_of(request)
         if path in ("/kv", _PREFIX):
             return await self._list(request, Query(query_text, _LIST))
@@ -151,6 +159,9 @@ class KeyValueApi:
         return json_answer({"revision": result.revision, "deleted": result.deleted, **named(key)})
 
     async def _list(self, request: web.Request, query: Query) -> web.StreamResponse:
+        if query.number("watch", 0, 0, 1):
+            await self._barrier(query)
+            return await self._watch.follow(request, query)
         prefix, start = query.bytes("prefix"), query.bytes("from")
         limit, revision = query.number("limit", LIST_KEYS_DEFAULT, 1, LIST_KEYS_MAX), query.number("revision", 0)
         await self._barrier(query)

@@ -20,11 +20,13 @@ from node.api.etcd.calls import ReadableStore
 from node.api.etcd.routes import EtcdApi
 from node.api.events import EventsApi
 from node.api.express import Express
+from node.api.following import Following
 from node.api.framework import FrameworkRunner, FrameworkSite, answer_as_http_1_1, http_major, remade
 from node.api.gate import Gate
 from node.api.guard import from_aiohttp, make_guard
 from node.api.inputs import REQUEST_LINE_BYTES_MAX
 from node.api.kv import KeyValueApi, StoreView
+from node.api.kv_watch import KeyWatch
 from node.api.listening import Listener, bound_sockets
 from node.api.members import MembersApi
 from node.api.openapi import openapi
@@ -39,6 +41,8 @@ from node.observe.stats import Stats
 from node.observe.trace import Trace
 from node.runtime.ports import NodeHandle
 from node.statemachine.writes import VALUE_BYTES_MAX
+from node.watching.hub import WatchHub
+from node.watching.port import WatchedStore
 
 HEADERS_MAX = 64
 KEEPALIVE_SECONDS = 75.0
@@ -57,7 +61,7 @@ ACCEPTING_QUIET_TURNS = 4
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-class Store(StoreView, ReadableStore, Protocol):
+class Store(StoreView, ReadableStore, WatchedStore, Protocol):
     """What the whole API sees of the store."""
 
 
@@ -75,13 +79,14 @@ def build_app(
     faults_enabled: bool = False,
     failing: Callable[[], bool] | None = None,
     quota: Quota | None = None,
+    hub: WatchHub | None = None,
 ) -> web.Application:
     """All routes of a node. Call it inside a running event loop.
 
     `allowed_hosts`: names, without ports, that `Host` may be beside IP literals and localhost. `events` replaces the
     usual event streams, of which there are `streams_max` at a time. `with_index` False leaves `/` to the caller.
     `stats` None: no `/stats`. `failing`: whether a simulated failure keeps clients out now (`/kv`, `/sessions`, `/v3`).
-    `quota` None: the store may grow without a limit.
+    `quota` None: the store may grow without a limit. `hub` None: one of its own, which somebody must tell of writes.
     """
     middlewares = [make_guard(allowed_hosts)]
     if failing is not None:
@@ -89,9 +94,10 @@ def build_app(
     app = web.Application(middlewares=middlewares, client_max_size=VALUE_BYTES_MAX)
     slices = Slices()
     streams = events or EventsApi(trace, streams_max=streams_max, slices=slices)
-    app.router.add_routes(KeyValueApi(handle, store, metrics, slices, quota).routes())
+    hub, following = hub or WatchHub(store), Following(slices)
+    app.router.add_routes(KeyValueApi(handle, store, metrics, slices, quota, KeyWatch(hub, following)).routes())
     app.router.add_routes(SessionsApi(handle, metrics).routes())
-    app.router.add_routes(EtcdApi(handle, store, metrics, lambda: trace.term, slices, quota).routes())
+    app.router.add_routes(EtcdApi(handle, store, metrics, lambda: trace.term, slices, quota, hub, following).routes())
     app.router.add_routes(OperationsApi(handle, metrics, stats, slices).routes())
     app.router.add_routes(MembersApi(handle).routes())
     app.router.add_routes(BackupApi(handle).routes())
@@ -101,6 +107,7 @@ def build_app(
     if with_index:
         app.router.add_get("/", index)
     app.on_shutdown.append(streams.stop)
+    app.on_shutdown.append(following.stop)
     return app
 
 

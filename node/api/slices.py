@@ -62,7 +62,7 @@ class Slices:
     async def finish(self, steps: Steps[T]) -> T:
         """The value of `steps`, slice by slice."""
         try:
-            await self._begin()
+            await self.begin()
             done, most = 0, SMALL_WORK_MAX
             while True:
                 done += next(steps)
@@ -78,7 +78,7 @@ class Slices:
     async def read(self, job: ReadJob) -> object:
         """The result of `job`, slice by slice; it is closed however this ends."""
         try:
-            await self._begin()
+            await self.begin()
             finished = job.run(SMALL_WORK_MAX)
             while not finished:
                 await self.next()
@@ -87,7 +87,8 @@ class Slices:
         finally:
             job.close()
 
-    async def _begin(self) -> None:
+    async def begin(self) -> None:
+        """Return when the caller may do `SMALL_WORK_MAX` units: mostly at once."""
         if self._begun >= BEGINNINGS_PER_TURN_MAX:
             await self.next()
             return

@@ -315,6 +315,7 @@ class Driver:
             self._execute(self.core.step_all(events, now))
         else:
             self._flush()
+        self._hooks.applied()
         works = self.applying.under_way or self._snapshotting.has_work
         if self._durable_token or self.core.unfinished or works:
             self._hooks.wake()

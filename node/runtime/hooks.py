@@ -20,6 +20,8 @@ class Hooks(msgspec.Struct, frozen=True):
     wake: Callable[[], None]
     configuration: Callable[[ConfigChanged], None]
     report: Callable[[Member, bytes], None]
+    applied: Callable[[], None] = lambda: None
+    """The state machine may hold more than before: called in every turn, so it must cost nothing where it does not."""
     report_wanted: Callable[[str], None] = lambda _peer: None
     """A peer asks for this node's Report."""
     command: Callable[[str, bytes, CommandReplied], None] = lambda name, _arguments, reply: reply(

@@ -135,6 +135,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         _meta("Limits", "or when the store is so many revisions further; 0: never by number", ge=0, le=10**12),
     ] = 0
+    watch_progress_ms: Annotated[
+        int,
+        _meta(
+            "Limits",
+            "a watch that asked for it, and was told of no change for so long, is told how far it has come",
+            ge=100,
+            le=86_400_000,
+        ),
+    ] = 600_000
     max_uncommitted_bytes: Annotated[
         int, _meta("Limits", "a leader refuses writes while this much waits to be committed", ge=2 * MIB, le=4 * GIB)
     ] = 32 * MIB

@@ -17,7 +17,16 @@ class Event:
     """What one revision did to one key. `kv`: the version that it wrote, or of a delete only key and revision. The
     other slots are for doors: what they made of it, without and with the version before."""
 
-    __slots__ = ("_previous", "is_delete", "json", "json_with_previous", "kv", "protobuf", "protobuf_with_previous")
+    __slots__ = (
+        "_previous",
+        "is_delete",
+        "json",
+        "json_with_previous",
+        "kv",
+        "protobuf",
+        "protobuf_with_previous",
+        "text",
+    )
 
     def __init__(self, kv: KeyValue, *, is_delete: bool) -> None:
         self.kv = kv
@@ -27,6 +36,7 @@ class Event:
         self.json_with_previous: bytes | None = None
         self.protobuf: bytes | None = None
         self.protobuf_with_previous: bytes | None = None
+        self.text: bytes | None = None
 
     def load_previous(self, store: WatchedStore) -> None:
         """Look up what lived before it, unless that was done; what is compacted is left out."""

@@ -16,6 +16,7 @@ from node.raft.types import Base, Entry, EntryKind, SnapshotInfo
 from node.runtime.ports import CommandOutcome, Done, LogLine, Outcome, PeerView, ReadFailed, Readiness, Status
 from node.statemachine.store import KeyValueStore
 from node.statemachine.writes import Write, encode_write
+from node.watching.hub import WatchHub
 from tests.observe.status import node_status
 
 
@@ -43,6 +44,7 @@ class ScriptedNode:
 
     def __init__(self) -> None:
         self.store = KeyValueStore()
+        self.hub = WatchHub(self.store)
         self.outcome: Outcome | None = None
         self.read_failure: ReadFailed | None = None
         self.proposed: list[bytes] = []
@@ -69,11 +71,13 @@ class ScriptedNode:
         self.proposed.append(write)
         index = len(self.proposed)
         (result,) = self.store.apply([Entry(index, 1, EntryKind.WRITE, write, 0, session, sequence)])
+        self.hub.advance()
         return Done(result, index, 1)
 
     def do(self, *commands: Write) -> None:
         """Apply without a request."""
         self.store.apply([Entry(1, 1, EntryKind.WRITE, encode_write(c)) for c in commands])
+        self.hub.advance()
 
     async def read_barrier(self, timeout_us: int | None) -> ReadFailed | None:
         await asyncio.sleep(0)
@@ -150,7 +154,9 @@ async def serving(
     metrics = Metrics(node.status, trace, node.loop_age_us, node.store)
     events = events or EventsApi(trace)
     quota = Quota(node.store, quota_bytes)
-    app = build_app(node, node.store, trace, metrics, allowed_hosts=["raft.example"], events=events, quota=quota)
+    app = build_app(
+        node, node.store, trace, metrics, allowed_hosts=["raft.example"], events=events, quota=quota, hub=node.hub
+    )
     runner = ApiRunner(app)
     await runner.setup()
     try:

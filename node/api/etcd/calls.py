@@ -7,7 +7,7 @@ It must not retry, and not read the store before the barrier.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
 import msgspec
@@ -38,6 +38,7 @@ from node.statemachine.writes import (
     CompactResult,
     DeleteResult,
     FutureRevision,
+    KeyValue,
     PutResult,
     Range,
     RangeResult,
@@ -66,6 +67,8 @@ class ReadableStore(Protocol):
     def size_bytes(self) -> int: ...
     @property
     def compact_revision(self) -> int: ...
+    def changed(self, revision: int) -> Sequence[bytes]: ...
+    def version(self, key: bytes, revision: int) -> KeyValue | None: ...
     def read(self, wanted: Range) -> RangeResult | ReadError: ...
     def begin_read(self, wanted: Range) -> ReadJob: ...
     def begin_read_txn(self, txn: Txn) -> ReadJob: ...

@@ -133,18 +133,18 @@ def _parts(answer: Answered, header: Header) -> Iterator[str]:
 def _plain(result: PutResult | DeleteResult | RangeResult) -> Iterator[str]:
     """What follows the header, with the closing brace."""
     if isinstance(result, PutResult):
-        yield f',"prev_kv":{_kv(result.prev)}}}' if result.prev is not None else "}"
+        yield f',"prev_kv":{kv_text(result.prev)}}}' if result.prev is not None else "}"
     elif isinstance(result, DeleteResult):
         yield f',"deleted":"{result.deleted}"' if result.deleted else ""
         if result.prev:
             yield ',"prev_kvs":['
-            yield from _joined(map(_kv, result.prev))
+            yield from _joined(map(kv_text, result.prev))
             yield "]"
         yield "}"
     else:
         if result.kvs:
             yield ',"kvs":['
-            yield from _joined(map(_kv, result.kvs))
+            yield from _joined(map(kv_text, result.kvs))
             yield "]"
         yield (',"more":true' if result.more else "") + (f',"count":"{result.count}"}}' if result.count else "}")
 
@@ -178,7 +178,8 @@ def _joined(texts: Iterable[str]) -> Iterator[str]:
         separator = ","
 
 
-def _kv(kv: KeyValue) -> str:
+def kv_text(kv: KeyValue) -> str:
+    """A version of a key."""
     value = f',"value":"{b64encode(kv.value).decode()}"' if kv.value else ""
     lease = f',"lease":"{kv.lease}"' if kv.lease else ""
     return (

@@ -17,14 +17,18 @@ from node.api.etcd.maintenance import MaintenanceCalls
 from node.api.etcd.maintenance_door import routes_of
 from node.api.etcd.member_calls import MemberCalls
 from node.api.etcd.rendering import CLUSTER_VERSION, SPOKEN_VERSION
+from node.api.etcd.watch_calls import WatchCalls
+from node.api.etcd.watch_door import WatchDoor
+from node.api.following import Following
 from node.api.quota import Quota
 from node.api.slices import Slices
 from node.observe.metrics import Metrics
 from node.runtime.ports import NodeHandle
+from node.watching.hub import WatchHub
 
 UNSUPPORTED = (
     *("lease/grant", "lease/revoke", "lease/keepalive", "lease/timetolive", "lease/leases"),
-    *("kv/lease/revoke", "kv/lease/timetolive", "kv/lease/leases", "watch"),
+    *("kv/lease/revoke", "kv/lease/timetolive", "kv/lease/leases"),
     "maintenance/downgrade",
     *("auth/authenticate", "auth/enable", "auth/disable", "auth/status"),
     *(f"auth/user/{verb}" for verb in ("add", "get", "list", "delete", "changepw", "grant", "revoke")),
@@ -37,7 +41,7 @@ UNSUPPORTED = (
 
 class EtcdApi:
     """Etcd's routes. `term`: the node's current one. `slices` None: shared with no other routes. `quota` None: the
-    store may grow without a limit."""
+    store may grow without a limit. `hub`, `following` None: watches of its own."""
 
     def __init__(
         self,
@@ -47,12 +51,16 @@ class EtcdApi:
         term: Callable[[], int],
         slices: Slices | None = None,
         quota: Quota | None = None,
+        hub: WatchHub | None = None,
+        following: Following | None = None,
     ) -> None:
         slices = slices or Slices()
         self.calls = EtcdCalls(handle, store, metrics, term, slices, quota or Quota(store))
         self.members = MemberCalls(handle, self.calls)
         self.door = JsonDoor(self.calls, slices)
         self.maintenance = MaintenanceCalls(handle, store, self.calls, slices)
+        self.watches = WatchCalls(handle, hub or WatchHub(store))
+        self._watch_door = WatchDoor(self.watches, self.calls.header, slices, following or Following(slices))
 
     def routes(self) -> list[web.RouteDef]:
         """For the router; the last one under `/v3` takes what the others do not."""
@@ -69,6 +77,7 @@ class EtcdApi:
             "/v3/cluster/member/promote": door.members("MemberPromoteRequest", members.promote),
             "/v3/cluster/member/remove": door.members("MemberRemoveRequest", members.remove),
             "/v3/cluster/member/update": door.members("MemberUpdateRequest", members.update),
+            "/v3/watch": self._watch_door.watch,
             **routes_of(self.maintenance, door),
             **{f"/v3/{path}": _unsupported for path in UNSUPPORTED},
         }

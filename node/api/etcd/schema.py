@@ -15,6 +15,7 @@ ENUMS: dict[str, dict[str, int]] = {
     "CompareResult": {"EQUAL": 0, "GREATER": 1, "LESS": 2, "NOT_EQUAL": 3},
     "CompareTarget": {"VERSION": 0, "CREATE": 1, "MOD": 2, "VALUE": 3, "LEASE": 4},
     "AlarmAction": {"GET": 0, "ACTIVATE": 1, "DEACTIVATE": 2},
+    "FilterType": {"NOPUT": 0, "NODELETE": 1},
     "AlarmType": {"NONE": 0, "NOSPACE": 1, "CORRUPT": 2},
 }
 
@@ -37,6 +38,7 @@ class Field(NamedTuple):
 
 
 _TARGET = "etcdserverpb.Compare.target_union"
+_WATCH = "etcdserverpb.WatchRequest.request_union"
 _REQUEST = "etcdserverpb.RequestOp.request"
 
 MESSAGES: dict[str, tuple[Field, ...]] = {
@@ -91,6 +93,23 @@ MESSAGES: dict[str, tuple[Field, ...]] = {
         Field("failure", 3, "RequestOp", repeated=True),
     ),
     "CompactionRequest": (Field("revision", 1, "int64"), Field("physical", 2, "bool")),
+    "WatchRequest": (
+        Field("create_request", 1, "WatchCreateRequest", oneof=_WATCH),
+        Field("cancel_request", 2, "WatchCancelRequest", oneof=_WATCH),
+        Field("progress_request", 3, "WatchProgressRequest", oneof=_WATCH),
+    ),
+    "WatchCreateRequest": (
+        Field("key", 1, "bytes"),
+        Field("range_end", 2, "bytes"),
+        Field("start_revision", 3, "int64"),
+        Field("progress_notify", 4, "bool"),
+        Field("filters", 5, "FilterType", repeated=True),
+        Field("prev_kv", 6, "bool"),
+        Field("watch_id", 7, "int64"),
+        Field("fragment", 8, "bool"),
+    ),
+    "WatchCancelRequest": (Field("watch_id", 1, "int64"),),
+    "WatchProgressRequest": (),
     "AlarmRequest": (
         Field("action", 1, "AlarmAction"),
         Field("memberID", 2, "uint64"),
