@@ -166,6 +166,7 @@ class _Node:
             self._turns,
             lambda: self._lines.lost,
             clients,
+            core.hub,
         )
         self._watch(core, opened)
         syncs.tell(metrics.fsync)

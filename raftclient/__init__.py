@@ -5,6 +5,16 @@ It must import nothing of `node` or `chaos`, and neither imports it: it needs th
 """
 
 from raftclient.client import RaftClient, Value
-from raftclient.errors import ClientError, NotDone, OutcomeUnknown, RevisionMismatch
+from raftclient.errors import ClientError, HistoryGone, NotDone, OutcomeUnknown, RevisionMismatch
+from raftclient.watching import Change
 
-__all__ = ["ClientError", "NotDone", "OutcomeUnknown", "RaftClient", "RevisionMismatch", "Value"]
+__all__ = [
+    "Change",
+    "ClientError",
+    "HistoryGone",
+    "NotDone",
+    "OutcomeUnknown",
+    "RaftClient",
+    "RevisionMismatch",
+    "Value",
+]

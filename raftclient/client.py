@@ -16,7 +16,7 @@ After `OutcomeUnknown`, read the key: what is there settles a write that was mad
 import asyncio
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
@@ -26,6 +26,7 @@ from yarl import URL  # aiohttp's own: the only way to hand it a path that it le
 from raftclient.answers import Answer, Failed, Request, SessionGone, failed, send_once, settled
 from raftclient.arguments import Text, endpoints_of, flag_of, key_of, revision_of, seconds_of, session_of, text_of
 from raftclient.errors import NotDone, OutcomeUnknown
+from raftclient.watching import Change, Followed, changes
 from raftclient.windows import Window
 
 CONNECT_SECONDS_MAX = 2.0
@@ -134,6 +135,31 @@ class RaftClient:
         answer = await self._write("DELETE", key_of(key), None, demanded)
         return None if answer.status == 404 else answer.revision()
 
+    async def watch(self, prefix: Text, revision: int = 0) -> AsyncIterator[Change]:
+        """Every change of keys that begin with `prefix`, in order and each once, from `revision` on (0: from now on).
+
+        It goes on at another node by itself where one fails. Raises `HistoryGone` where changes that are still to come
+        were compacted, `NotDone` where no node could be watched for `timeout_s`: go on after the last revision."""
+        followed = Followed(text_of("prefix", prefix), revision_of(revision))
+        loop, wait = asyncio.get_running_loop(), BACKOFF_SECONDS_MIN
+        until = loop.time() + self._timeout_s
+        while True:
+            endpoint, reason = self._endpoints[self._current], "the node ended the watch"
+            followed.begin()
+            try:
+                async with contextlib.aclosing(changes(self._http(), endpoint, followed)) as found:
+                    async for change in found:
+                        yield change
+            except Failed as error:
+                reason = str(error)
+            if followed.began:
+                until, wait = loop.time() + self._timeout_s, BACKOFF_SECONDS_MIN
+            elif loop.time() >= until:
+                raise NotDone("WATCH", followed.prefix, endpoint, reason)
+            self._move_on(endpoint)
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, BACKOFF_SECONDS_MAX)
+
     async def status(self) -> dict[str, dict[str, Any] | None]:
         """`/status` of every endpoint, None where there was no answer."""
         return dict(zip(self._endpoints, await asyncio.gather(*map(self._status, self._endpoints)), strict=True))
@@ -216,6 +242,11 @@ class RaftClient:
             self._move_on(endpoint)
         return answer
 
+    def _http(self) -> aiohttp.ClientSession:
+        if self._session is None or not self._is_open:
+            raise RuntimeError("the client is not open: use it as `async with RaftClient(...) as client`")
+        return self._session
+
     async def _session_for(self, request: Request, until: float) -> Window | None:
         """A session with room for one write more; None: without one. Raises `NotDone` where there is none in time."""
         endpoint = self._endpoints[self._current]
@@ -239,15 +270,14 @@ class RaftClient:
 
     async def _send(self, method: str, url: str, limit_s: float, body: bytes | None, headers: dict[str, str]) -> Answer:
         """One request, sent at most once."""
-        if self._session is None or not self._is_open:
-            raise RuntimeError("the client is not open: use it as `async with RaftClient(...) as client`")
+        session = self._http()
         options: dict[str, Any] = {"data": body, "headers": {"Accept-Encoding": "identity", **headers}}
         # The threshold is where aiohttp begins to round limits up to whole seconds.
         limits = {"total": limit_s, "connect": min(CONNECT_SECONDS_MAX, limit_s / 2), "ceil_threshold": math.inf}
         options["timeout"] = aiohttp.ClientTimeout(**limits)
         options |= {"allow_redirects": False, "raise_for_status": False, "middlewares": (send_once,)}
         try:
-            async with self._session.request(method, URL(url, encoded=True), **options) as answer:
+            async with session.request(method, URL(url, encoded=True), **options) as answer:
                 content = bytearray()
                 async for piece in answer.content.iter_any():
                     content += piece

@@ -26,6 +26,17 @@ class RevisionMismatch(NotDone):
     """The key was not at the revision that the write demanded. `revision`: where it is, 0 for no such key."""
 
 
+class HistoryGone(ClientError):
+    """Changes that a watch had still to tell were compacted. `compact_revision`: the first that is left; read the keys,
+    then watch on from the revision after that of what was read."""
+
+    cure = "read the keys, and watch from there on"
+
+    def __init__(self, method: str, key: bytes, endpoint: str, reason: str, compact_revision: int) -> None:
+        super().__init__(method, key, endpoint, reason)
+        self.compact_revision = compact_revision
+
+
 class OutcomeUnknown(ClientError):
     """The write may have happened, or may happen yet."""
 

@@ -156,11 +156,22 @@ _LIST = (
     _CONSISTENCY,
     _TIMEOUT,
 )
+_WATCH = (
+    _number("watch", 0, 1),
+    _parameter("Last-Event-ID", TEXT, "header", "of a watch: the revision up to which all was heard"),
+)
 _EVENT_STREAM: Schema = {"text/event-stream": {"schema": TEXT}}
 _ARGUMENTS: Schema = {"application/json": {"schema": {"type": "object"}}}
 
 _KV: dict[str, dict[str, Operation]] = {
-    path: {"get": _operation("list keys", {200: _json("KeyList")}, errors=_READ_ERRORS, parameters=_LIST)}
+    path: {
+        "get": _operation(
+            "list keys; with `watch=1` their changes, from now on or from `revision` on, as server-sent events",
+            {200: {**_json("KeyList"), **_EVENT_STREAM}},
+            errors=_READ_ERRORS,
+            parameters=(*_LIST, *_WATCH),
+        )
+    }
     for path in ("/kv", "/kv/")
 }
 
@@ -251,6 +262,7 @@ PATHS: dict[str, dict[str, Operation]] = {
     "/v3/kv/compaction": {
         "post": _etcd("forget old revisions", "CompactionRequest", "CompactionResponse", writes=True)
     },
+    "/v3/watch": {"post": _etcd("follow changes: a line for each response", "WatchRequest", "WatchResponse")},
     "/v3/maintenance/status": {"post": _etcd("this member", "StatusRequest", "StatusResponse")},
     "/v3/maintenance/alarm": {"post": _etcd("is the store full?", "AlarmRequest", "AlarmResponse")},
     "/v3/maintenance/defragment": {"post": _etcd("nothing to do", "DefragmentRequest", "DefragmentResponse")},

@@ -183,6 +183,14 @@ def _etcd() -> dict[str, Schema]:
     delete: dict[str, Schema] = {"deleted": INT64, "prev_kvs": kvs}
     put: dict[str, Schema] = {"prev_kv": ref("EtcdKeyValue")}
     txn: dict[str, Schema] = {"succeeded": {"const": True}, "responses": items(ref("EtcdResponse"))}
+    event = record({"kv": record({"key": BASE64, "mod_revision": INT64})}, type=TEXT, prev_kv=ref("EtcdKeyValue"))
+    watched = record(
+        {"header": _HEADER},
+        **dict.fromkeys(("watch_id", "compact_revision"), INT64),
+        **dict.fromkeys(("created", "canceled", "fragment"), FLAG),
+        cancel_reason=TEXT,
+        events=items(event),
+    )
     part = {
         "response_range": record({"header": _PART_HEADER}, **range_),
         "response_put": record({"header": _PART_HEADER}, **put),
@@ -215,6 +223,7 @@ def _etcd() -> dict[str, Schema]:
         "HashKVResponse": record({"header": _HEADER}, hash=COUNT, compact_revision=INT64, hash_revision=INT64),
         "SnapshotResponse": record({"result": record({"version": TEXT}, remaining_bytes=INT64, blob=BASE64)}),
         "MoveLeaderResponse": record(),
+        "WatchResponse": either(record({"result": watched}), record({"error": record({"message": TEXT}, code=COUNT)})),
         "StatusResponse": record({"header": _HEADER, "version": TEXT}, leader=INT64, errors=items(TEXT), **numbers),
         "MemberListResponse": record({"header": _HEADER}, members=items(member)),
         "MemberAddResponse": record({"header": _HEADER}, member=member, members=items(member)),

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from node import __version__
-from node.cli import backup, cluster, command, demo, kv, log, members, restore, serve, simulate, status
+from node.cli import backup, cluster, command, demo, kv, log, members, restore, serve, simulate, status, watch
 from node.cli.failure import EXIT_CODES
 from node.cli.group import Group
 
@@ -48,6 +48,7 @@ serve.register(app)
 cluster.register(app)
 status.register(app)
 kv.register(app)
+watch.register(app)
 command.register(app)
 demo.register(app)
 simulate.register(app)

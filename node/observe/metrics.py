@@ -5,7 +5,7 @@ read when Prometheus asks, and the hot path pays nothing. Only what nobody else 
 client requests and the time of fsync. Its registry is its own, so that two nodes can live in one process.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sized
 from itertools import accumulate
 from typing import Protocol, cast
 
@@ -90,6 +90,19 @@ class ClientsView(Protocol):
     def refused(self) -> int: ...
 
 
+class WatchesView(Protocol):
+    """What metrics read of those who watch; see `node.watching.hub`."""
+
+    @property
+    def watches(self) -> int: ...
+    @property
+    def streams(self) -> Sized: ...
+    @property
+    def events_sent(self) -> int: ...
+    @property
+    def fell_behind(self) -> int: ...
+
+
 class Metrics:
     """Everything `/metrics` says. Callables are asked at each scrape, on the event loop's thread. `lines_lost`: lines
     of the log that nobody read in time."""
@@ -104,6 +117,7 @@ class Metrics:
         turns: Turns | None = None,
         lines_lost: Callable[[], int] = int,
         clients: ClientsView | None = None,
+        watches: WatchesView | None = None,
     ) -> None:
         self.proposals: dict[str, int] = {}
         """Client writes by outcome: "done", "done-untold", "unknown", or the code of a refusal."""
@@ -121,6 +135,7 @@ class Metrics:
         self._turns = turns
         self._lines_lost = lines_lost
         self._clients = clients
+        self._watches = watches
         ProcessCollector(registry=self.registry)
         self.registry.register(self)
 
@@ -174,6 +189,9 @@ class Metrics:
             refused: dict[tuple[str, ...], int] = {(): clients.refused}
             yield _counter("raft_clients_closed_for_others", "Idle connections closed for new ones.", [], idle)
             yield _counter("raft_clients_refused", "Connections refused: none was idle.", [], refused)
+        watches = self._watches
+        if watches is not None:
+            yield from _watch_metrics(watches)
         yield _gauge("raft_uptime_seconds", "Time since the process started.", view.uptime_us / 1e6)
         yield _gauge("raft_loop_age_seconds", "Time since the driver's loop last ran.", loop_age_us() / 1e6)
         yield _gauge("raft_kv_revision", "Revision of the key-value store.", store.revision)
@@ -240,6 +258,15 @@ def _session_metrics(sessions: SessionsView) -> Iterator[Metric]:
     yield _counter("raft_sessions_ended", "Sessions forgotten: idle for too long, or to make room.", ["why"], ended)
     repeats: dict[tuple[str, ...], int] = {(): sessions.repeats}
     yield _counter("raft_writes_repeated", "Writes in a session that came again, and were not done again.", [], repeats)
+
+
+def _watch_metrics(watches: WatchesView) -> Iterator[Metric]:
+    yield _gauge("raft_watches", "Watches of clients.", watches.watches)
+    yield _gauge("raft_watch_streams", "Streams of clients that watch.", len(watches.streams))
+    sent: dict[tuple[str, ...], int] = {(): watches.events_sent}
+    yield _counter("raft_watch_events_sent", "Events told to watches.", [], sent)
+    behind: dict[tuple[str, ...], int] = {(): watches.fell_behind}
+    yield _counter("raft_watches_fell_behind", "Watches that were too slow, and had to read the history.", [], behind)
 
 
 def _peer_metrics(view: NodeView) -> Iterator[Metric]:

@@ -1,7 +1,8 @@
 """Record anew what etcd answers: `make record-etcd`, then read the diff.
 
 Why it exists: where no etcd is at hand, the suite judges by these files. `cases.ndjson`: the answers to `cases()`, in
-order; `generated.ndjson`: requests of the generator and their answers; `members.ndjson`: to those of `member_story`.
+order; `generated.ndjson`: requests of the generator and their answers; `members.ndjson`: to those of `member_story`;
+`watches.ndjson`: what it said in each step of `watch_story`.
 """
 
 import json
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from tests.etcd import member_story
+from tests.etcd import member_story, watch_story
 from tests.etcd.cases import cases
 from tests.etcd.comparison import Answer, Client
 from tests.etcd.generator import Generator, Request
@@ -59,6 +60,14 @@ def recorded_members() -> list[Exchange]:
     ]
 
 
+def recorded_watches() -> list[list[Any]]:
+    """What was said in each step of `watch_story`; raises where a step changed since."""
+    lines = _lines("watches")
+    if [repr(step) for step in watch_story.STEPS] != [line["step"] for line in lines]:
+        raise AssertionError("the steps are not those that were recorded: make record-etcd")
+    return [line["said"] for line in lines]
+
+
 def main() -> int:
     """Start an etcd for each file and write it; 1 where there is no etcd."""
     program = etcd_program()
@@ -71,7 +80,14 @@ def main() -> int:
             written = [json.dumps(line, separators=(",", ":")) for line in exchanges(etcd)]
         (FOLDER / f"{name}.ndjson").write_text("\n".join(written) + "\n")
         print(f"{name}: {len(written)} answers")
+    with tempfile.TemporaryDirectory() as folder, running_etcd(program, Path(folder)) as port:
+        _write_watches(watch_story.said(port))
     return 0
+
+
+def _write_watches(said: list[list[Any]]) -> None:
+    rows = ({"step": repr(step), "said": lines} for step, lines in zip(watch_story.STEPS, said, strict=True))
+    (FOLDER / "watches.ndjson").write_text("".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows))
 
 
 def _ask_cases(etcd: Client) -> Iterator[dict[str, Any]]:

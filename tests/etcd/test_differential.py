@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.etcd import member_story
+from tests.etcd import member_story, watch_story
 from tests.etcd.cases import cases
 from tests.etcd.comparison import Client
 from tests.etcd.generator import Generator
@@ -60,6 +60,14 @@ def test_a_node_and_etcd_answer_alike_about_members(etcd: str, tmp_path: Path) -
         told = zip(member_story.requests(), member_story.answers(reference), member_story.answers(own), strict=True)
         for request, expected, answer in told:
             assert answer == expected, request
+
+
+def test_a_node_and_etcd_tell_watches_alike(etcd: str, tmp_path: Path) -> None:
+    with running_etcd(etcd, tmp_path) as port, running_node(tmp_path) as own_port:
+        for step, expected, own in zip(
+            watch_story.STEPS, watch_story.said(port), watch_story.said(own_port), strict=True
+        ):
+            assert own == expected, step
 
 
 @pytest.mark.slowest

@@ -8,10 +8,10 @@ import aiohttp
 import pytest
 
 from tests.api.double import client_of, serving
-from tests.etcd import member_story
+from tests.etcd import member_story, watch_story
 from tests.etcd.comparison import Client, comparable
 from tests.etcd.processes import running_node
-from tests.etcd.record import Exchange, recorded_cases, recorded_generated, recorded_members
+from tests.etcd.record import Exchange, recorded_cases, recorded_generated, recorded_members, recorded_watches
 
 
 @pytest.mark.parametrize("recorded", [recorded_cases, recorded_generated], ids=["edges", "generated"])
@@ -32,6 +32,12 @@ def test_a_node_answers_about_members_as_etcd_did(tmp_path: Path) -> None:
     with running_node(tmp_path) as port, Client(port) as own:
         for (request, expected), answer in zip(recorded_members(), member_story.answers(own), strict=True):
             assert answer == expected, request
+
+
+def test_a_node_tells_watches_what_etcd_did(tmp_path: Path) -> None:
+    with running_node(tmp_path) as port:
+        for step, expected, own in zip(watch_story.STEPS, recorded_watches(), watch_story.said(port), strict=True):
+            assert own == expected, step
 
 
 async def test_what_is_recorded_reaches_every_kind_of_answer() -> None:

@@ -20,6 +20,11 @@ class _Clients:
     count = most = made_room = refused = 0
 
 
+class _Watches:
+    watches = events_sent = fell_behind = 0
+    streams = ()
+
+
 class _Store:
     revision = key_count = size_bytes = 0
     sessions = Sessions()
@@ -31,7 +36,14 @@ def table() -> str:
     stats = Stats(trace, {}, lambda: LatencySummary((), None, None, 0))
     turns = Turns(lambda: 0.0, lambda: 0.0, 1.0)
     metrics = Metrics(
-        lambda: node_status(role=Role.LEADER), trace, lambda: 0, _Store(), stats, turns, clients=_Clients()
+        lambda: node_status(role=Role.LEADER),
+        trace,
+        lambda: 0,
+        _Store(),
+        stats,
+        turns,
+        clients=_Clients(),
+        watches=_Watches(),
     )
     rows = ["| Metric | Labels | What it says |", "|---|---|---|", *sorted(_rows(metrics.registry))]
     return "\n".join(rows)

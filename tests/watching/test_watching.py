@@ -248,7 +248,9 @@ def test_filters_and_the_version_before() -> None:
 def test_all_watchers_of_a_write_share_its_event() -> None:
     store, hub, client = hub_of()
     others = [Client(hub) for _ in range(3)]
-    for each, (start, end) in zip([client, *others], [(b"a", b""), (b"a", b"b"), (b"a", b"b"), (b"", b"\0")], strict=True):
+    for each, (start, end) in zip(
+        [client, *others], [(b"a", b""), (b"a", b"b"), (b"a", b"b"), (b"", b"\0")], strict=True
+    ):
         each.stream.create(start, end)
         each.take_all()
     write(store, Put(b"a", b"1"))
@@ -331,7 +333,7 @@ def test_nothing_is_left_of_streams_that_closed() -> None:
     hub.advance()
     client.stream.close()
     assert (hub.watches, len(hub.streams), bool(hub.interests)) == (0, 0, False)
-    assert not (hub.interests._prefixes or hub.interests._exact or hub.interests._ranges)
+    assert not any((hub.interests._prefixes, hub.interests._exact, hub.interests._ranges))
     write(store, Put(b"a", b"2"))
     hub.advance()
     assert hub.revision == 3

@@ -23,7 +23,7 @@ class WatchCalls:
         self._hub = hub
 
     def open(self, on_ready: Callable[[], None], *, needs_leader: bool = False) -> WatchStream:
-        """A client's stream. `needs_leader`: it asked for that (`hasleader`); raises `EtcdError` where there is none."""
+        """A client's stream. `needs_leader`: it asked for one (`hasleader`); raises `EtcdError` where there is none."""
         if needs_leader and not self._handle.status().core.leader:
             raise EtcdError(Code.UNAVAILABLE, NO_LEADER)
         return WatchStream(self._hub, on_ready, needs_leader=needs_leader)
