@@ -1,4 +1,4 @@
-"""Watches over HTTP: etcd's lines and server-sent events, as clients see them; and the client that resumes by itself."""
+"""Watches over HTTP: etcd's lines and server-sent events, as clients see them; and the client that resumes."""
 
 import asyncio
 import json
@@ -73,8 +73,9 @@ async def test_a_line_comes_for_each_write_and_nothing_is_left_of_a_client_that_
                 assert [event["kv"]["mod_revision"] for event in line["events"]] == [str(number + 2)]
             assert server.node.hub.watches == 1
         server.node.do(Put(b"a", b"last"))
-        while server.node.hub.watches:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(10):
+            while server.node.hub.watches:  # noqa: ASYNC110 - nobody tells when a server has seen its client leave
+                await asyncio.sleep(0.01)
 
 
 async def test_streams_end_with_the_reason_where_the_leader_is_gone_and_the_client_asked() -> None:

@@ -81,6 +81,10 @@ READING: dict[str, Case] = {
     ),
     "POST /v3/kv/range": Case(post("/v3/kv/range", EVERYTHING)),
     "POST /v3/kv/txn": Case(post("/v3/kv/txn", _txn())),
+    "POST /v3/watch": Case(
+        post("/v3/watch", {"create_request": {**EVERYTHING, "start_revision": "2", "prev_kv": True}}),
+        until=b'"mod_revision":"1500',
+    ),
     "POST /v3/maintenance/status": Case(post("/v3/maintenance/status", {}, padded=True)),
     "POST /v3/maintenance/alarm": Case(post("/v3/maintenance/alarm", {}, padded=True)),
     "POST /v3/maintenance/defragment": Case(post("/v3/maintenance/defragment", {}, padded=True)),
@@ -136,6 +140,7 @@ BESIDE: dict[str, Case] = {
         post("/v3/kv/range", {**EVERYTHING, "revision": "100000", "limit": "1"}),
     ),
     "many compares": Case(ask("POST", "/v3/kv/txn", b'{"compare":[' + b"{}," * 1_300_000 + b"{}]}"), (429,)),
+    "a watch of everything that was": Case(ask("GET", "/kv?watch=1&revision=2"), until=b'"revision":1500'),
     "a log of long entries": Case(ask("GET", "/log?limit=1000")),
     "a long target": Case(ask("GET", "/kv/" + "%41" * (REQUEST_LINE_BYTES_MAX // 3 - 2)), (404,)),
     "a long query": Case(ask("GET", "/kv?prefix=" + "%41" * (REQUEST_LINE_BYTES_MAX // 3 - 4))),

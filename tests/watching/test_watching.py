@@ -16,8 +16,8 @@ from node.watching.hub import WatchHub
 from node.watching.stream import WatchStream
 from tests.statemachine.model import inside
 from tests.statemachine.snapshots import restore, snapshot, tidied, write
-from tests.statemachine.test_history import Recording
 from tests.statemachine.test_against_a_naive_model import writes
+from tests.statemachine.test_history import Recording
 
 EVERYTHING = 10**9
 RANGES = st.sampled_from(
@@ -259,7 +259,7 @@ def test_all_watchers_of_a_write_share_its_event() -> None:
 
 
 def test_progress_waits_until_every_watch_of_the_stream_has_caught_up() -> None:
-    store, hub, client = hub_of(*(Put(b"a", b"%d" % number) for number in range(50)))
+    store, _, client = hub_of(*(Put(b"a", b"%d" % number) for number in range(50)))
     client.stream.create(b"a", revision=2)
     client.stream.create(b"b")
     client.stream.progress()
