@@ -27,6 +27,7 @@ FOLLOWED = (
     "raft-node command n1",
     "raft-chaos status",
     "import asyncio",
+    "from asyncio import run",
     "from raftclient.blocking import RaftClient",
     "SESSION=$(curl -X POST localhost:8001/sessions | cut -d'\"' -f4)",
     "curl http://127.0.0.1:8080/",
@@ -42,6 +43,9 @@ DRY = {
 """Run with --dry-run: everything but the acts."""
 ENDLESS = {
     "curl -N http://127.0.0.1:8001/events": "data:",
+    "curl -N 'http://127.0.0.1:8004/kv/?prefix=a&watch=1'": "watching",
+    "raft-node watch a --revision 1": "put",
+    'curl -N -X POST localhost:8001/v3/watch -d \'{"create_request":{"key":"Zm9v","start_revision":"1"}}\'': "created",
     "curl -N 'http://127.0.0.1:8080/events?messages=1&rate=20'": "data:",
     "raft-node cluster --heartbeat-ms 1000 --election-timeout-ms 3000-6000": "Try it:",
 }
@@ -58,6 +62,7 @@ SAYS = {
     'curl -X POST localhost:8001/v3/kv/range -d \'{"key":"Zm9v"}\'': "YmFy",
     "from etcd3gw import Etcd3Client": r"\[b'hello'\]\nTrue\n",
     "import asyncio": r"^Value\(value=b'goodbye', revision=\d+\)$",
+    "from asyncio import run": r"^Change\(key=b'jobs/1', value=b'begin', revision=\d+\)$",
     "from raftclient.blocking import RaftClient": r"^Value\(value=b'hello', revision=\d+\)$",
     "curl -X PUT localhost:8002/kv/a -d 1 -H \"Raft-Session: $SESSION\" -H 'Raft-Sequence: 1'": r'"revision":\d+',
     "raft-chaos partition --dry-run": "(?i)heal",
