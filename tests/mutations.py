@@ -14,6 +14,7 @@ from tests.mutating import Mutation
 from tests.raft.mutations import MUTATIONS as OF_RAFT
 from tests.statemachine.mutations import MUTATIONS as OF_THE_STORE
 from tests.storage.mutations import MUTATIONS as OF_STORAGE
+from tests.watching.mutations import MUTATIONS as OF_WATCHES
 
 FILES = {
     "snapshots": ("restoring.py", "spool.py", "continuity.py"),
@@ -35,6 +36,8 @@ THE_REST = "the paper's algorithm, birth, bounds"
 
 def area_of(mutation: Mutation) -> str:
     """What it is about."""
+    if mutation in OF_WATCHES:
+        return "watches"
     for area, files in FILES.items():
         if mutation.file in files:
             return area
@@ -48,7 +51,7 @@ def area_of(mutation: Mutation) -> str:
 
 def by_area() -> dict[str, list[Mutation]]:
     """Every mutation there is."""
-    found: dict[str, list[Mutation]] = {area: [] for area in (*WORDS, THE_REST)}
+    found: dict[str, list[Mutation]] = {area: [] for area in (*WORDS, "watches", THE_REST)}
     for mutation in everything():
         found[area_of(mutation)].append(mutation)
     return found
@@ -59,6 +62,7 @@ def everything() -> Iterator[Mutation]:
     yield from OF_RAFT
     yield from OF_STORAGE
     yield from OF_THE_STORE
+    yield from OF_WATCHES
 
 
 def main(wanted: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""The tests of sessions and of snapshots on disk notice the mistakes they are for: each mutation fails one of them.
+"""The tests of sessions, snapshots on disk and watches notice the mistakes that they are for: each fails one of them.
 
 Those of the algorithm are many, and run side by side: tests/raft/test_mutations.py.
 """
@@ -10,8 +10,9 @@ import pytest
 from tests.mutating import Mutation, anchors
 from tests.statemachine import mutations as of_the_store
 from tests.storage import mutations as of_storage
+from tests.watching import mutations as of_watches
 
-LISTS = (of_the_store, of_storage)
+LISTS = (of_the_store, of_storage, of_watches)
 
 
 @pytest.mark.longest

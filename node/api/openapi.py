@@ -164,15 +164,15 @@ _EVENT_STREAM: Schema = {"text/event-stream": {"schema": TEXT}}
 _ARGUMENTS: Schema = {"application/json": {"schema": {"type": "object"}}}
 
 _KV: dict[str, dict[str, Operation]] = {
-    path: {
+    "/kv": {"get": _operation("list keys", {200: _json("KeyList")}, errors=_READ_ERRORS, parameters=_LIST)},
+    "/kv/": {
         "get": _operation(
             "list keys; with `watch=1` their changes, from now on or from `revision` on, as server-sent events",
             {200: {**_json("KeyList"), **_EVENT_STREAM}},
             errors=_READ_ERRORS,
             parameters=(*_LIST, *_WATCH),
         )
-    }
-    for path in ("/kv", "/kv/")
+    },
 }
 
 PATHS: dict[str, dict[str, Operation]] = {

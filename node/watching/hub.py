@@ -18,7 +18,8 @@ from node.watching.interest import Group, Interests
 from node.watching.port import WatchedStore
 
 if TYPE_CHECKING:
-    from node.watching.stream import Watch, WatchStream
+    from node.watching.stream import WatchStream
+    from node.watching.watch import Watch
 
 WORK_PER_TURN_MAX = 1_000
 """Look-ups, events and watches that are told in one turn of the loop; 1 to 2 ms."""

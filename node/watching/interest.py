@@ -15,7 +15,7 @@ from node.statemachine.writes import prefix_end
 from node.watching.events import Event
 
 if TYPE_CHECKING:
-    from node.watching.stream import Watch
+    from node.watching.watch import Watch
 
 Told = tuple[int, list[Event]]
 """A revision and what of it a group wants."""

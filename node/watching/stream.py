@@ -6,11 +6,11 @@ history. So nothing is stored for a client that does not read. It must not know 
 them calls `take` after `on_ready`, until `more` is False.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 
-from node.watching.events import Event, Response, distinct, event_of
+from node.watching.events import Event, Response
 from node.watching.hub import WATCHES_MAX, WatchHub
-from node.watching.interest import Group
+from node.watching.watch import Budget, Watch, fragments
 
 TAKE_WORK_MAX = 1_000
 """Keys of the history that are looked at, and events that are made, in one `take`; 1 to 2 ms."""
@@ -18,65 +18,11 @@ TAKE_WORK_MAX = 1_000
 RESPONSE_REVISIONS_MAX = 1_000
 """Revisions in one response, as in etcd."""
 
-FRAGMENT_BYTES_MAX = 2 * 1024 * 1024
-"""A longer response is told in several, where the client takes fragments: etcd's 1.5 MiB, and half a one beside."""
-
-LOOK_UNITS = 3
-"""What an event costs that is made from the history."""
-
 INVALID_ID = -1
 DUPLICATE_ID = "mvcc: duplicate watch ID provided on the WatchStream"
 EMPTY_RANGE = "mvcc: watcher range is empty"
 COMPACTED = "etcdserver: mvcc: required revision has been compacted"
 TOO_MANY = "etcdserver: too many watches on this member"
-
-
-class Watch:
-    """`next`: the first revision of which nothing was told. `walk`, `partial`: the keys of it that the history still
-    has, and the events that it had so far."""
-
-    __slots__ = (
-        "fragment",
-        "group",
-        "id",
-        "next",
-        "no_delete",
-        "no_put",
-        "partial",
-        "prev_kv",
-        "progress",
-        "quiet",
-        "stream",
-        "walk",
-        "was_synced",
-    )
-
-    def __init__(self, stream: "WatchStream", id: int, group: Group, next: int) -> None:
-        self.stream = stream
-        self.id = id
-        self.group = group
-        self.next = next
-        self.prev_kv = self.no_put = self.no_delete = self.fragment = self.progress = False
-        self.quiet = True
-        """Whether nothing was told since the last tick."""
-        self.was_synced = False
-        self.walk: Iterator[bytes] | None = None
-        self.partial: list[Event] | None = None
-
-    def wants(self, event: Event) -> bool:
-        """Whether its filters let it through."""
-        return not (self.no_delete if event.is_delete else self.no_put)
-
-
-class _Budget:
-    __slots__ = ("bytes", "work")
-
-    def __init__(self, bytes_max: int, work_max: int) -> None:
-        self.bytes = bytes_max
-        self.work = work_max
-
-    def __bool__(self) -> bool:
-        return self.bytes > 0 and self.work > 0
 
 
 class WatchStream:
@@ -241,7 +187,7 @@ class WatchStream:
         be nothing although there is `more`."""
         self._told = False
         said, self._said = self._said, []
-        budget = _Budget(bytes_max, work_max)
+        budget = Budget(bytes_max, work_max)
         while self._due and budget:
             watch = next(iter(self._due))
             del self._due[watch]
@@ -251,75 +197,31 @@ class WatchStream:
             self._tell_progress(said)
         return said
 
-    def _serve(self, watch: Watch, said: list[Response], budget: _Budget) -> bool:
+    def _serve(self, watch: Watch, said: list[Response], budget: Budget) -> bool:
         """Whether there is more for it."""
         hub, group = self.hub, watch.group
         events: list[Event] = []
         until = min(hub.revision, watch.next + RESPONSE_REVISIONS_MAX - 1)
         while watch.next <= until and budget:
             if watch.next >= group.since and watch.walk is None:
-                self._from_recent(watch, until, events, budget)
+                watch.from_recent(until, events, budget)
             elif watch.next < hub.store.compact_revision:
                 self._answer(watch, events, said)
                 self._drop(watch)
                 said.append(Response(watch.id, 0, canceled=True, compact_revision=hub.store.compact_revision))
                 return False
             else:
-                self._from_history(watch, events, budget)
+                watch.from_history(events, budget)
         self._answer(watch, events, said)
         watch.was_synced = watch.next > hub.revision
         return not watch.was_synced
-
-    def _from_recent(self, watch: Watch, until: int, events: list[Event], budget: _Budget) -> None:
-        recent = watch.group.recent or ()
-        for at in range(watch.group.after(watch.next - 1), len(recent)):
-            revision, changed = recent[at]
-            if revision > until:
-                break
-            if not budget:
-                return
-            for event in changed:
-                self._take(watch, event, events, budget)
-            watch.next = revision + 1
-        watch.next = until + 1
-
-    def _take(self, watch: Watch, event: Event, events: list[Event], budget: _Budget) -> None:
-        budget.work -= 1
-        if watch.wants(event):
-            events.append(event)
-            budget.bytes -= event.size_bytes
-            if watch.prev_kv:
-                event.load_previous(self.hub.store)
-                budget.work -= LOOK_UNITS
-
-    def _from_history(self, watch: Watch, events: list[Event], budget: _Budget) -> None:
-        """Look at a part of the revision `next`; its events are told once all of them are there."""
-        store, revision, group = self.hub.store, watch.next, watch.group
-        if watch.was_synced:
-            watch.was_synced = False
-            self.hub.fell_behind += 1
-        if watch.walk is None:
-            watch.walk, watch.partial = distinct(store.changed(revision)), []
-            budget.work -= 1
-        partial = watch.partial or []
-        for key in watch.walk:
-            budget.work -= 1
-            if group.contains(key):
-                budget.work -= LOOK_UNITS
-                self._take(watch, event_of(store, key, revision), partial, budget)
-            if budget.work <= 0:
-                watch.partial = partial
-                return
-        events += partial
-        watch.walk = watch.partial = None
-        watch.next = revision + 1
 
     def _answer(self, watch: Watch, events: list[Event], said: list[Response]) -> None:
         if not events:
             return
         watch.quiet = False
         self.hub.events_sent += len(events)
-        pieces = _fragments(events) if watch.fragment else [events]
+        pieces = fragments(events) if watch.fragment else [events]
         for at, piece in enumerate(pieces, 1):
             fragment = at < len(pieces)
             told = Response(watch.id, watch.next - 1, piece, fragment=fragment, with_previous=watch.prev_kv)
@@ -329,39 +231,11 @@ class WatchStream:
         """Only after all that came before: a client drops what is not later than what progress told."""
         revision = self.hub.revision
         if INVALID_ID in self._asked:
-            if not all(map(self._is_synced, self._watches.values())):
+            if not all(each.is_synced() for each in self._watches.values()):
                 return
             said.append(Response(INVALID_ID, revision))
         for watch_id in self._asked:
             watch = self._watches.get(watch_id)
-            if watch is not None and self._is_synced(watch):
+            if watch is not None and watch.is_synced():
                 said.append(Response(watch_id, revision))
         self._asked.clear()
-
-    def _is_synced(self, watch: Watch) -> bool:
-        """Whether it was told all that there is; passed over what it does not want is told, too."""
-        revision, group = self.hub.revision, watch.group
-        if watch.next > revision:
-            return True
-        if watch in self._due or watch.walk is not None or watch.next < group.since:
-            return False
-        recent = group.recent or ()
-        at = group.after(watch.next - 1)
-        if at < len(recent) and recent[at][0] <= revision:
-            return False
-        watch.next = revision + 1
-        return True
-
-
-def _fragments(events: Sequence[Event]) -> list[Sequence[Event]]:
-    """In pieces that are not too long, unless one event is."""
-    pieces: list[Sequence[Event]] = []
-    begin = size = 0
-    for at, event in enumerate(events):
-        event_bytes = event.size_bytes + (len(event.previous.value) if event.previous is not None else 0)
-        if size and size + event_bytes > FRAGMENT_BYTES_MAX:
-            pieces.append(events[begin:at])
-            begin, size = at, 0
-        size += event_bytes
-    pieces.append(events[begin:])
-    return pieces

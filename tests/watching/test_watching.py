@@ -352,3 +352,60 @@ def test_one_turn_does_a_bounded_part_however_much_was_applied() -> None:
         hub.advance(30)
     assert 3 <= len(woken) <= 20
     assert len(client.take_all()[0].events) == 100
+
+
+def test_a_watch_that_begins_in_the_middle_of_a_revision_misses_nothing_of_it() -> None:
+    store, hub, client = hub_of(*(Put(b"a%d" % number, b"") for number in range(20)))
+    client.stream.create(b"a", b"b")
+    client.take_all()
+    write(store, DeleteRange(b"a", b"b"))
+    hub.advance(10)
+    late = Client(hub)
+    late.stream.create(b"a", b"\0")
+    while hub.revision < store.revision or hub._to_tell:
+        hub.advance(10)
+    late.take_all()
+    assert [key for key, _, _ in late.events(0)] == sorted(b"a%d" % number for number in range(20))
+
+
+def test_the_version_before_is_told_where_it_is_the_oldest_that_is_kept() -> None:
+    store, _, client = hub_of(Put(b"a", b"1"), Put(b"a", b"2"), Put(b"a", b"3"), Compact(3))
+    client.stream.create(b"a", revision=3, prev_kv=True)
+    told = [(event.kv.value, event.previous and event.previous.value) for event in client.take_all()[1].events]
+    assert told == [(b"2", None), (b"3", b"2")]
+    assert store.compact_revision == 3
+
+
+def test_of_two_changes_of_a_key_in_one_revision_the_last_is_told_once() -> None:
+    store, hub, client = hub_of(Put(b"a", b"0"))
+    client.stream.create(b"a")
+    client.stream.create(b"a", revision=2)
+    write(store, Txn((), (Put(b"a", b"1"), DeleteRange(b"a", b"\0")), ()))
+    hub.advance()
+    client.take_all()
+    assert client.events(0) == [(b"a", 3, None)]
+    assert client.events(1) == [(b"a", 2, b"0"), (b"a", 3, None)]
+
+
+def test_after_a_jump_as_by_a_restore_everybody_reads_on_from_the_history() -> None:
+    store, hub, client = hub_of()
+    client.stream.create(b"a")
+    client.take_all()
+    with narrow():
+        write(store, *(Put(b"a", b"%d" % number) for number in range(20)))
+        restore(store, snapshot(store))
+        hub.advance()
+    assert client.ready == 2
+    client.take_all()
+    assert [at for _, at, _ in client.events(0)] == [*range(2, 22)]
+
+
+def test_progress_by_itself_does_not_come_while_there_are_events_to_tell() -> None:
+    _, hub, client = hub_of(*(Put(b"a", b"%d" % number) for number in range(50)))
+    client.stream.create(b"a", revision=2, progress=True)
+    client.take(EVERYTHING, 20)
+    for _ in range(2 * hub_module.TICK_PARTS):
+        hub.tick()
+    assert all(said.events for said in client.take(EVERYTHING, 20))
+    client.take_all()
+    assert [at for _, at, _ in client.events(0)] == [*range(2, 52)]
