@@ -34,6 +34,11 @@ class OrderedKeys:
     def __len__(self) -> int:
         return sum(map(len, self._blocks))
 
+    @property
+    def first(self) -> bytes | None:
+        """The first of all; None: there is none."""
+        return self._blocks[0][0] if self._blocks else None
+
     def add(self, key: bytes) -> None:
         """A key that is not in here yet, and lives."""
         self.living += 1
