@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from tests.mutating import Mutation
 from tests.raft.mutations import MUTATIONS as OF_RAFT
+from tests.statemachine.lease_mutations import MUTATIONS as OF_LEASES
 from tests.statemachine.mutations import MUTATIONS as OF_THE_STORE
 from tests.storage.mutations import MUTATIONS as OF_STORAGE
 
@@ -35,6 +36,8 @@ THE_REST = "the paper's algorithm, birth, bounds"
 
 def area_of(mutation: Mutation) -> str:
     """What it is about."""
+    if mutation in OF_LEASES:
+        return "leases"
     for area, files in FILES.items():
         if mutation.file in files:
             return area
@@ -48,7 +51,7 @@ def area_of(mutation: Mutation) -> str:
 
 def by_area() -> dict[str, list[Mutation]]:
     """Every mutation there is."""
-    found: dict[str, list[Mutation]] = {area: [] for area in (*WORDS, THE_REST)}
+    found: dict[str, list[Mutation]] = {area: [] for area in (*WORDS, "leases", THE_REST)}
     for mutation in everything():
         found[area_of(mutation)].append(mutation)
     return found
@@ -59,6 +62,7 @@ def everything() -> Iterator[Mutation]:
     yield from OF_RAFT
     yield from OF_STORAGE
     yield from OF_THE_STORE
+    yield from OF_LEASES
 
 
 def main(wanted: list[str]) -> int:

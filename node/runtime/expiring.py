@@ -1,9 +1,9 @@
 """Proposes what ends things by their time, as leader: the state machine says when, and what to propose.
 
-Why it exists: that something's time is over is known to the log's clock alone, and only an entry can say so to everybody.
-The leader knows log time at any moment. One proposal is under way at a time; while the state machine still has something
-that is due, the next follows at once. An entry that comes too late or twice does no harm, for it looks at its own log
-time. It must not know what ends.
+Why it exists: that something's time is over is known to the log's clock alone, and only an entry can say so to
+everybody. The leader knows log time at any moment. One proposal is under way at a time; while the state machine still
+has something that is due, the next follows at once. An entry that comes too late or twice does no harm, for it looks at
+its own log time. It must not know what ends.
 
 It also tells log time between two entries to those who only look: a follower has no clock of the log but the last entry
 that it applied, and its own clock since.

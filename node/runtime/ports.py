@@ -343,3 +343,7 @@ class NodeHandle(Protocol):
 
     def loop_age_us(self) -> int:
         """Microseconds since the driver's loop last ran: what `/livez` judges, never quorum."""
+
+    def log_time_us(self) -> int:
+        """Log time now: exactly where this node leads; else counted by its own clock from the last entry that it
+        applied."""

@@ -112,7 +112,7 @@ class ApplyJob:
         elif isinstance(write, Register):
             self._end(entry, self._sessions.register(entry.index, write.idle_us, entry.time_us))
         else:
-            self._pause(doing(self._versions, self._leases, write, entry.time_us, meter, wanted))
+            self._pause(doing(self._versions, self._leases, write, entry, meter, wanted))
 
     def _pause(self, slices: Slices[Result | None]) -> None:
         self.half_done = HalfDone(self._versions.last, self._versions.living)
@@ -153,7 +153,7 @@ def _doing_bytes(versions: Versions, leases: Leases, entry: Entry, data: bytes, 
         return _malformed(entry, error)
     if isinstance(write, InSession | Register):
         return Refused("malformed", f"entry {entry.index} holds a session in a session")
-    return (yield from doing(versions, leases, write, entry.time_us, meter, wanted=True))
+    return (yield from doing(versions, leases, write, entry, meter, wanted=True))
 
 
 def _doing_long(
@@ -164,7 +164,7 @@ def _doing_long(
         write, parts = yield from decoding(data, meter)
     except msgspec.MsgspecError as error:
         return _malformed(entry, error)
-    result = yield from doing(versions, leases, write, entry.time_us, meter, wanted)
+    result = yield from doing(versions, leases, write, entry, meter, wanted)
     while parts:
         part = parts.pop()
         meter.left -= 1 + (len(part.compare) + len(part.success) + len(part.failure)) // DROPPED_PER_UNIT

@@ -9,6 +9,7 @@ readers read at `now` and see none of it; the write's own later reads see its ea
 
 from collections.abc import Iterator
 
+from node.raft.types import Entry
 from node.statemachine.comparing import holding
 from node.statemachine.leases import Leases
 from node.statemachine.leasing import lease_not_found, leasing
@@ -45,10 +46,9 @@ OUTERMOST = -1
 
 
 def doing(
-    versions: Versions, leases: Leases, write: StoreWrite, time_us: int, meter: Meter, wanted: bool
+    versions: Versions, leases: Leases, write: StoreWrite, entry: Entry, meter: Meter, wanted: bool
 ) -> Slices[Result | None]:
-    """Do `write`, whose turn in the log it is; `time_us`: log time of its entry. The result, if it is `wanted`; None
-    otherwise."""
+    """Do `write`, whose turn in the log it is: that of `entry`. The result, if it is `wanted`; None otherwise."""
     if isinstance(write, Put):
         return put(versions, leases, write, wanted)
     if isinstance(write, Compact):
@@ -61,7 +61,7 @@ def doing(
         return refusal or (
             yield from _deleting(versions, leases, write, versions.last, versions.last + 1, meter, wanted)
         )
-    return (yield from leasing(versions, leases, write, time_us, meter))
+    return (yield from leasing(versions, leases, write, entry, meter))
 
 
 def put(versions: Versions, leases: Leases, write: Put, wanted: bool) -> PutResult | Refused | None:

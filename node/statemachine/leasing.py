@@ -5,6 +5,7 @@ in their order; no reader sees a part of them gone, nor the lease gone before th
 deleted, in the last slice of the entry. It must not make a result depend on anything but the state and the entry.
 """
 
+from node.raft.types import Entry
 from node.statemachine.leases import ENDED_KEYS_MAX, LEASES_MAX, Leases
 from node.statemachine.versions import Versions
 from node.statemachine.work import Meter, Slices
@@ -14,9 +15,9 @@ from node.statemachine.writes import (
     LeaseGranted,
     LeaseKeepAlive,
     LeaseKept,
-    LeaseRevoke,
     LeaseRevoked,
     LeasesExpired,
+    LeaseWrite,
     Refused,
     Result,
 )
@@ -27,18 +28,18 @@ LEASE_UNITS = 4
 KEY_UNITS = 3
 """What a key costs that is deleted with its lease."""
 
-LeaseWrite = LeaseGrant | LeaseRevoke | LeaseKeepAlive | LeaseExpire
+_MASK = (1 << 64) - 1
 
 
-def leasing(versions: Versions, leases: Leases, write: LeaseWrite, time_us: int, meter: Meter) -> Slices[Result]:
-    """Do `write`, whose entry has that log time."""
+def leasing(versions: Versions, leases: Leases, write: LeaseWrite, entry: Entry, meter: Meter) -> Slices[Result]:
+    """Do `write`, which stands in `entry`."""
     if isinstance(write, LeaseExpire):
-        return (yield from _expiring(versions, leases, time_us, meter))
-    meter.left -= LEASE_UNITS + leases.prepare(write.id)
+        return (yield from _expiring(versions, leases, entry.time_us, meter))
     if isinstance(write, LeaseGrant):
-        return _grant(versions, leases, write, time_us)
+        return _grant(versions, leases, write, entry, meter)
+    meter.left -= LEASE_UNITS + leases.prepare(write.id)
     if isinstance(write, LeaseKeepAlive):
-        kept = leases.keep(write.id, time_us)
+        kept = leases.keep(write.id, entry.time_us)
         return LeaseKept(versions.last, write.id, 0 if kept is None else kept.ttl_s)
     if write.id not in leases:
         return lease_not_found(write.id)
@@ -52,15 +53,28 @@ def lease_not_found(number: int) -> Refused:
     return Refused("lease-not-found", f"there is no lease {number}")
 
 
-def _grant(versions: Versions, leases: Leases, write: LeaseGrant, time_us: int) -> Result:
-    if not write.id:
-        return Refused("malformed", "0 is the number of no lease")
-    if write.id in leases:
-        return Refused("lease-exists", f"there is a lease {write.id} already")
+def _grant(versions: Versions, leases: Leases, write: LeaseGrant, entry: Entry, meter: Meter) -> Result:
+    number = write.id or _made_number(leases, entry)
+    meter.left -= LEASE_UNITS + leases.prepare(number)
+    if number in leases:
+        return Refused("lease-exists", f"there is a lease {number} already")
     if len(leases) >= LEASES_MAX:
         return Refused("too-many-leases", f"there are {LEASES_MAX} leases, and no more may be: revoke some")
-    lease = leases.grant(write.id, write.ttl_s, time_us)
+    lease = leases.grant(number, write.ttl_s, entry.time_us)
     return LeaseGranted(versions.last, lease.id, lease.ttl_s)
+
+
+def _made_number(leases: Leases, entry: Entry) -> int:
+    """A positive one that is free. It looks like chance, so that it meets none that somebody chose; and it is made from
+    the entry alone, so that all nodes make the same, and a write that comes twice in a session is still the same."""
+    at = entry.index ^ entry.time_us << 20
+    while True:
+        at = (at + 0x9E3779B97F4A7C15) & _MASK
+        mixed = (at ^ at >> 30) * 0xBF58476D1CE4E5B9 & _MASK  # splitmix64
+        mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB & _MASK
+        number = (mixed ^ mixed >> 31) >> 1
+        if number and number not in leases:
+            return number
 
 
 def _expiring(versions: Versions, leases: Leases, time_us: int, meter: Meter) -> Slices[Result]:

@@ -198,7 +198,7 @@ class InSession(_Part, frozen=True, tag="i", gc=False):
 
 
 class LeaseGrant(_Part, frozen=True, tag="g", gc=False):
-    """Begin a lease of that number, which lives for `ttl_s` seconds of log time from this entry on."""
+    """Begin a lease of that number (0: one is made), which lives for `ttl_s` seconds of log time from this entry on."""
 
     id: Integer
     ttl_s: Integer
@@ -221,7 +221,9 @@ class LeaseExpire(_Part, frozen=True, tag="x", gc=False):
     proposes it; where it comes too early, it does nothing."""
 
 
-StoreWrite = Put | DeleteRange | Txn | Compact | LeaseGrant | LeaseRevoke | LeaseKeepAlive | LeaseExpire
+KeyWrite = Put | DeleteRange | Txn | Compact
+LeaseWrite = LeaseGrant | LeaseRevoke | LeaseKeepAlive | LeaseExpire
+StoreWrite = KeyWrite | LeaseWrite
 """What may be done in a session or without one."""
 
 Write = StoreWrite | Register | InSession

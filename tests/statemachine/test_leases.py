@@ -155,11 +155,11 @@ def test_what_ends_first_is_what_is_due_first_however_often_it_is_kept(log: Log)
     log.do(LeaseGrant(-1, 30))
     log.do(LeaseGrant(2, 20))
     log.do(LeaseGrant(3, 10))
-    assert (log.store.due_us, numbers(log.store)) == (10 * SECOND, (3, 2, -1))
+    assert [log.store.due_us, numbers(log.store)] == [10 * SECOND, (3, 2, -1)]
     log.at_s = 5
     log.do(LeaseKeepAlive(3))
     log.do(LeaseRevoke(2))
-    assert (log.store.due_us, numbers(log.store)) == (15 * SECOND, (3, -1))
+    assert [log.store.due_us, numbers(log.store)] == [15 * SECOND, (3, -1)]
 
 
 def test_one_entry_ends_a_bounded_number_and_the_next_ones_the_rest(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,13 +264,25 @@ def test_compares_see_the_lease_of_a_key(log: Log) -> None:
         assert result.succeeded is holds
 
 
-def test_a_number_that_is_taken_or_is_zero_is_not_granted(log: Log) -> None:
+def test_a_number_that_is_taken_is_not_granted(log: Log) -> None:
     log.do(LeaseGrant(5, 10))
-    for number, code in ((5, "lease-exists"), (0, "malformed")):
-        refused = log.do(LeaseGrant(number, 20))
-        assert isinstance(refused, Refused)
-        assert refused.code == code
+    refused = log.do(LeaseGrant(5, 20))
+    assert isinstance(refused, Refused)
+    assert refused.code == "lease-exists"
     assert look(log.store, 5).ttl_s == 10
+
+
+def test_a_number_that_nobody_chose_is_made_from_the_entry_and_is_free(log: Log) -> None:
+    made, other = log.do(LeaseGrant(0, 10)), Log()
+    assert isinstance(made, LeaseGranted)
+    assert 0 < made.id < 2**63
+    other.do(LeaseGrant(made.id, 10))
+    other._index = 0
+    next_best = other.do(LeaseGrant(0, 10))
+    assert isinstance(next_best, LeaseGranted)
+    assert next_best.id not in (made.id, 0)
+    many = {log.do(LeaseGrant(0, 10)) for _ in range(200)}
+    assert len(many) == 200
 
 
 @pytest.mark.parametrize("number", [2**63 - 1, -(2**63), -1, 1])
