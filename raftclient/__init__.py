@@ -5,6 +5,7 @@ It must import nothing of `node` or `chaos`, and neither imports it: it needs th
 """
 
 from raftclient.client import RaftClient, Value
-from raftclient.errors import ClientError, NotDone, OutcomeUnknown, RevisionMismatch
+from raftclient.errors import ClientError, LeaseLost, NotDone, OutcomeUnknown, RevisionMismatch
+from raftclient.leases import Lease
 
-__all__ = ["ClientError", "NotDone", "OutcomeUnknown", "RaftClient", "RevisionMismatch", "Value"]
+__all__ = ["ClientError", "Lease", "LeaseLost", "NotDone", "OutcomeUnknown", "RaftClient", "RevisionMismatch", "Value"]

@@ -202,7 +202,7 @@ PATHS: dict[str, dict[str, Operation]] = {
             "write the body",
             {200: _json("Written")},
             errors=_WRITE_ERRORS,
-            parameters=(_KEY, _TIMEOUT, *_CONDITIONS, *_SESSION),
+            parameters=(_KEY, _number("lease"), _TIMEOUT, *_CONDITIONS, *_SESSION),
             body=_OCTETS,
         ),
         "delete": _operation(

@@ -5,6 +5,7 @@ from base64 import b64encode
 from typing import Any
 
 import aiohttp
+import pytest
 
 from node.api.etcd.lease_door import KEEP_ALIVES_MAX, STREAM_BYTES_MAX
 from node.runtime.ports import NotProposed, ReadFailed, Unknown
@@ -58,7 +59,9 @@ async def test_failures_of_writes_are_told_as_of_every_write() -> None:
                 assert (answered, body["code"]) == (status, code), path
 
 
-async def test_a_stream_of_keep_alives_that_fails_later_ends_with_an_error_in_its_last_line() -> None:
+async def test_a_stream_of_keep_alives_that_fails_later_ends_with_an_error_in_its_last_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async with serving() as server, client_of(server) as http:
         server.node.do(LeaseGrant(5, 10))
         propose, asked = server.node.propose, 0
@@ -68,7 +71,7 @@ async def test_a_stream_of_keep_alives_that_fails_later_ends_with_an_error_in_it
             asked += 1
             return NotProposed("no-leader", "nobody leads") if asked > 1 else await propose(*arguments)
 
-        server.node.propose = failing  # type: ignore[method-assign]
+        monkeypatch.setattr(server.node, "propose", failing)
         async with http.post("/v3/lease/keepalive", data=b'{"ID":5}{"ID":5}{"ID":5}') as answer:
             lines = [json.loads(line) for line in (await answer.read()).splitlines()]
         assert lines[0]["result"]["TTL"] == "10"
@@ -107,7 +110,7 @@ async def test_a_full_store_grants_no_lease_but_keeps_alive_and_revokes() -> Non
         assert (await post(http, "revoke", {"ID": 5}))[0] == 200
 
 
-async def test_more_leases_than_there_may_be_are_refused_with_a_sentence(monkeypatch: Any) -> None:
+async def test_more_leases_than_there_may_be_are_refused_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leasing, "LEASES_MAX", 1)
     async with serving() as server, client_of(server) as http:
         assert (await post(http, "grant", {"TTL": 10}))[0] == 200
