@@ -175,6 +175,10 @@ class KeyValueStore:
         leases = self._leases
         return ReadJob(versions, now, None, lambda meter: _reading(versions, leases, txn, now, compacted, meter))
 
+    def lease(self, number: int) -> Lease | None:
+        """The lease of that number, now; None: there is none (any more)."""
+        return self._leases.get(number)
+
     def begin_read_lease(self, number: int, *, keys: bool) -> ReadJob:
         """What there is of a lease, with its `keys` if they are wanted: the result is a `LeaseView`. Likewise."""
         versions, leases, now = self._versions, self._leases, self.revision

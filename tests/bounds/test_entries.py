@@ -17,6 +17,7 @@ from node.runtime.ports import Done, Outcome
 from node.runtime.snapshot_receiving import RESTORE_WORK_PER_TURN_MAX
 from node.runtime.snapshot_taking import SNAPSHOT_WORK_PER_TURN_MAX
 from node.runtime.snapshotting import TIDY_WORK_PER_TURN_MAX
+from node.statemachine.leases import Lease
 from node.statemachine.sessions import (
     IDLE_US_MAX,
     RESULT_BYTES_MAX,
@@ -37,6 +38,10 @@ from node.statemachine.writes import (
     DeleteRange,
     InSession,
     KeyValue,
+    LeaseExpire,
+    LeaseGrant,
+    LeaseKeepAlive,
+    LeaseRevoke,
     Nested,
     Put,
     PutResult,
@@ -108,15 +113,12 @@ REMOVING: dict[str, Write] = {
 """They do not; in this order."""
 
 
-def lease(store: KeyValueStore) -> None:
-    """Many leases, all of which are over at once, and one that has many keys."""
+def lease(store: KeyValueStore, ends_us: int) -> None:
+    """Many leases, and one that has many keys and does not end."""
     for number in range(1, LEASES + 1):
-        store._leases.grant(number, 60, 0)
-    entries = [
-        entry(LeaseGrant(LEASES + 1, 10**6)),
-        *(entry(Put(b"leased-%d" % i, b"", LEASES + 1)) for i in range(LEASED_KEYS)),
-    ]
-    store.apply(entries)
+        store._leases.load(Lease(number, 60, ends_us))
+    puts = (Put(b"leased-%d" % number, b"", LEASES + 1) for number in range(LEASED_KEYS))
+    store.apply([entry(LeaseGrant(LEASES + 1, 10**6)), *map(entry, puts)])
 
 
 def fill(sessions: Sessions) -> None:
@@ -140,7 +142,7 @@ def fill(sessions: Sessions) -> None:
 def store() -> KeyValueStore:
     store = full_store()
     fill(store.sessions)
-    lease(store)
+    lease(store, 10**12)
     return store
 
 
@@ -206,7 +208,7 @@ def test_commands_that_empty_the_store(
     walk: Callable[[KeyValueStore, str, Write, pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = full_store()
-    lease(store)
+    lease(store, 0)
     for name, command in REMOVING.items():
         walk(store, name, command, monkeypatch)
     assert store.key_count == 0

@@ -21,7 +21,7 @@ class _Clients:
 
 
 class _Store:
-    revision = key_count = size_bytes = 0
+    revision = key_count = size_bytes = lease_count = 0
     sessions = Sessions()
 
 
