@@ -118,7 +118,7 @@ class Leases:
             return None
         lease = Lease(number, before.ttl_s, now_us + before.ttl_s * 1_000_000)
         self._own(number)[number] = lease
-        self._forget_expiry(before)
+        self._by_expiry.drop(_expiry_key(before))
         self._by_expiry.add(_expiry_key(lease))
         return lease
 
@@ -138,13 +138,17 @@ class Leases:
         first = self._by_expiry.first
         return None if first is None else int.from_bytes(first[:8])
 
+    def ending(self, number: int) -> None:
+        """Its keys are deleted, and it will end with this entry: until then it is there to whoever looks."""
+        self._by_expiry.drop(_expiry_key(self._parts[_part_of(number)][number]))
+        if self.has_keys and self._keys_from(number, b"", 1)[0]:
+            self._stale.append(_range_of(number))
+
     def end(self, numbers: Sequence[int]) -> None:
-        """These are no more. Their keys are deleted already."""
+        """These, of all of which `ending` was told, are no more: all at once."""
         for number in numbers:
-            self._forget_expiry(self._own(number).pop(number))
-            self._count -= 1
-            if self._keys_from(number, b"", 1)[0]:
-                self._stale.append(_range_of(number))
+            del self._own(number)[number]
+        self._count -= len(numbers)
 
     # --- keys ------------------------------------------------------------------------------------------------
 
@@ -186,8 +190,7 @@ class Leases:
             entries, following = self._index.piece(start, end, steps_max - steps)
             for entry in entries:
                 if not self._is_true(entry, self._versions.last):
-                    self._index.bury(entry)
-                    self._index.remove(entry)
+                    self._index.drop(entry)
             if following is not None:
                 self._stale.appendleft((following, end))
             steps += 1 + len(entries)
@@ -231,11 +234,6 @@ class Leases:
             self._parts[at] = dict(self._parts[at])
             self._shared[at] = 0
         return self._parts[at]
-
-    def _forget_expiry(self, lease: Lease) -> None:
-        key = _expiry_key(lease)
-        self._by_expiry.bury(key)
-        self._by_expiry.remove(key)
 
 
 def in_order(parts: Sequence[Part], meter: Meter, *, by_expiry: bool = False) -> Slices[list[Lease]]:

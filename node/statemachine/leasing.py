@@ -23,9 +23,12 @@ from node.statemachine.writes import (
 )
 
 LEASE_UNITS = 4
-"""What it costs to begin a lease, to change when it ends, or to end it."""
+"""What it costs to begin a lease, or to change when it ends."""
 
-KEY_UNITS = 3
+ENDING_UNITS = 12
+"""What it costs to end one."""
+
+KEY_UNITS = 5
 """What a key costs that is deleted with its lease."""
 
 _MASK = (1 << 64) - 1
@@ -44,6 +47,7 @@ def leasing(versions: Versions, leases: Leases, write: LeaseWrite, entry: Entry,
     if write.id not in leases:
         return lease_not_found(write.id)
     yield from _deleting_keys_of(versions, leases, write.id, meter)
+    leases.ending(write.id)
     leases.end((write.id,))
     return LeaseRevoked(versions.last)
 
@@ -83,8 +87,9 @@ def _expiring(versions: Versions, leases: Leases, time_us: int, meter: Meter) ->
     keys = 0
     for number in leases.due(time_us):
         keys += yield from _deleting_keys_of(versions, leases, number, meter)
+        leases.ending(number)
         ended.append(number)
-        meter.left -= LEASE_UNITS + leases.prepare(number)
+        meter.left -= ENDING_UNITS + leases.prepare(number)
         if meter.left <= 0:
             yield
         if keys >= ENDED_KEYS_MAX:

@@ -21,7 +21,7 @@ MUTATIONS = (
         "if before is None or before.expiry_us <= now_us:",
         "if before is None:",
     ),
-    Mutation("a keep-alive leaves the old end", "leases.py", "        self._forget_expiry(before)\n", ""),
+    Mutation("a keep-alive leaves the old end", "leases.py", "        self._by_expiry.drop(_expiry_key(before))\n", ""),
     Mutation("no least time to live", "leases.py", "max(ttl_s, TTL_S_MIN)", "ttl_s"),
     Mutation("no longest time to live", "leases.py", "min(max(ttl_s, TTL_S_MIN), TTL_S_MAX)", "max(ttl_s, TTL_S_MIN)"),
     Mutation(
@@ -40,15 +40,18 @@ MUTATIONS = (
     Mutation(
         "the index keeps the keys of the dead",
         "leases.py",
-        "                self._stale.append(_range_of",
-        "                str(_range_of",
+        "            self._stale.append(_range_of",
+        "            str(_range_of",
     ),
     Mutation("a walk sees later leases", "leases.py", '        self._shared[:] = b"\\1" * PARTS\n', ""),
     Mutation(
         "a lease is gone before its keys",
         "leasing.py",
-        "    yield from _deleting_keys_of(versions, leases, write.id, meter)\n    leases.end((write.id,))\n",
+        "    yield from _deleting_keys_of(versions, leases, write.id, meter)\n"
+        "    leases.ending(write.id)\n"
+        "    leases.end((write.id,))\n",
         "    keys = _deleting_keys_of(versions, leases, write.id, meter)\n"
+        "    leases.ending(write.id)\n"
         "    leases.end((write.id,))\n"
         "    yield from keys\n",
     ),
