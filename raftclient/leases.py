@@ -48,24 +48,24 @@ class Lease:
         self._send = send
         self._timeout_s = timeout_s
         self._ends_at = 0.0
+        self._time: Callable[[], float] = lambda: 0.0
         self._alarm: asyncio.TimerHandle | None = None
         self._beating: asyncio.Task[None] | None = None
 
     @property
     def alive(self) -> bool:
-        """Whether it certainly lives at this moment."""
-        return not self.lost.is_set() and asyncio.get_running_loop().time() < self._ends_at
+        """Whether it certainly lives at this moment. Any thread may ask."""
+        return not self.lost.is_set() and self._time() < self._ends_at
 
     def check(self) -> None:
         """Raises `LeaseLost` unless it certainly lives."""
         if not self.alive:
-            self.lost.set()
             raise LeaseLost(self.id)
 
     async def __aenter__(self) -> Self:
         """Raises `NotDone` where no node grants it in time."""
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        self._time = asyncio.get_running_loop().time
+        began = self._time()
         answer = await self._ask("grant", {"TTL": self.ttl_s}, began + self._timeout_s)
         self.id, self.ttl_s = int(answer["ID"]), int(answer["TTL"])
         self._lives_on(began)

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -10,6 +11,7 @@ from node.runtime.ports import NotProposed, Outcome
 from node.statemachine.writes import LeaseRevoke, LeaseView
 from raftclient import LeaseLost, NotDone, RaftClient
 from raftclient import leases as module
+from raftclient.blocking import RaftClient as Blocking
 from tests.api.double import Server, serving
 
 NOBODY = NotProposed("no-leader", "nobody leads")
@@ -31,7 +33,7 @@ def look(server: Server, number: int) -> LeaseView:
 async def test_keys_of_a_lease_are_there_while_it_is_held_and_go_when_it_is_left() -> None:
     async with serving() as server, client_of(server) as client:
         async with client.lease(10) as lease:
-            assert lease.alive
+            lease.check()
             await client.put("worker/1", b"here", lease=lease)
             assert look(server, lease.id).keys == (b"worker/1",)
             assert await client.get("worker/1") is not None
@@ -124,6 +126,34 @@ async def test_a_put_with_a_lease_that_is_gone_is_refused_by_the_cluster() -> No
         with pytest.raises(NotDone, match=f"there is no lease {lease.id}") as refused:
             await client.put("k", b"v", lease=lease)
         assert refused.value.status == 404
+
+
+async def test_the_blocking_face_holds_a_lease_and_is_told_of_its_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BEATS_PER_TTL", 40)
+
+    def hold(url: str, revoke: Callable[[int], None]) -> None:
+        with Blocking([url]) as client:
+            with client.lease(2) as lease:
+                client.put("k", b"v", lease=lease)
+                assert (lease.alive, lease.ttl_s, lease.lost.is_set()) == (True, 2, False)
+                revoke(lease.id)
+                assert lease.lost.wait(1.5)
+                with pytest.raises(LeaseLost):
+                    lease.check()
+            with client.lease(2):
+                pass
+            with pytest.raises(TypeError, match="lease is a lease"):
+                client.put("k", b"v", lease=7)  # type: ignore[arg-type]
+
+    async with serving() as server:
+        loop = asyncio.get_running_loop()
+
+        def revoke(number: int) -> None:
+            loop.call_soon_threadsafe(server.node.do, LeaseRevoke(number))
+
+        with ThreadPoolExecutor(1) as pool:
+            await loop.run_in_executor(pool, hold, server.url, revoke)
+        assert server.node.store.lease_count == server.node.store.key_count == 0
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 1.5, True, "10", None, 9_000_000_001])
