@@ -18,19 +18,19 @@ from typing import Any, Self, TypeVar
 from raftclient import client as by_asyncio
 from raftclient.arguments import Text
 from raftclient.client import Value
+from raftclient.leases import Lease as Held
 
 ENDING_SECONDS_MAX = 2.0
 """When the client is closed, calls under way in other threads have so long to say what became of them."""
 
 _T = TypeVar("_T")
+_WaitFor = Callable[[Callable[[], Coroutine[Any, Any, Any]]], Any]
 
 
 class Lease:
     """See `raftclient.Lease`; here `lost` is an event of `threading`."""
 
-    def __init__(
-        self, held: by_asyncio.Lease, wait_for: Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
-    ) -> None:
+    def __init__(self, held: Held, wait_for: "_WaitFor") -> None:
         self.held = held
         self.lost = threading.Event()
         self._wait_for = wait_for
