@@ -5,13 +5,16 @@ It must import nothing of `node` or `chaos`, and neither imports it: it needs th
 """
 
 from raftclient.client import RaftClient, Value
-from raftclient.errors import ClientError, HistoryGone, NotDone, OutcomeUnknown, RevisionMismatch
+from raftclient.errors import ClientError, HistoryGone, LeaseLost, NotDone, OutcomeUnknown, RevisionMismatch
+from raftclient.leases import Lease
 from raftclient.watching import Change
 
 __all__ = [
     "Change",
     "ClientError",
     "HistoryGone",
+    "Lease",
+    "LeaseLost",
     "NotDone",
     "OutcomeUnknown",
     "RaftClient",

@@ -105,7 +105,7 @@ def settled(request: Request, endpoint: str, answer: Answer, uncertain: bool) ->
             raise OutcomeUnknown(method, key, endpoint, message)
         raise SessionGone
     if 400 <= answer.status < 500 or answer.status == 507:
-        if uncertain and answer.status != 412:
+        if uncertain and answer.status != 412 and code != "lease-not-found":
             raise Failed(f"answered {answer.status}: {message}", safe=True)
         refused = (RevisionMismatch if answer.status == 412 else NotDone)(method, key, endpoint, message)
         refused.status, refused.revision = answer.status, answer.revision()

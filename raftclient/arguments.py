@@ -12,6 +12,8 @@ from contextlib import suppress
 import aiohttp
 from yarl import URL
 
+from raftclient.leases import TTL_SECONDS_MAX, Lease
+
 Text = str | bytes
 """Keys and values are bytes; a string stands for its UTF-8."""
 
@@ -42,6 +44,13 @@ def revision_of(given: object) -> int:
     return given
 
 
+def lease_of(given: object) -> Lease | None:
+    """A lease of this client's, or none."""
+    if given is not None and not isinstance(given, Lease):
+        raise _wrong("lease", "a lease that client.lease() gave", given)
+    return given
+
+
 def flag_of(name: str, given: object) -> bool:
     """A switch."""
     if not isinstance(given, bool):
@@ -55,6 +64,15 @@ def seconds_of(name: str, given: object) -> float:
         raise _wrong(name, "a number of seconds", given)
     if not 0 < given < math.inf:
         raise ValueError(f"{name} is above 0 and finite, not {given}")
+    return given
+
+
+def ttl_of(given: object) -> int:
+    """A time to live, in whole seconds."""
+    if not isinstance(given, int) or isinstance(given, bool):
+        raise _wrong("ttl_s", "a whole number of seconds", given)
+    if not 1 <= given <= TTL_SECONDS_MAX:
+        raise ValueError(f"ttl_s is from 1 to {TTL_SECONDS_MAX}, not {given}")
     return given
 
 

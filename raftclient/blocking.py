@@ -18,11 +18,60 @@ from typing import Any, Self, TypeVar
 from raftclient import client as by_asyncio
 from raftclient.arguments import Text
 from raftclient.client import Value
+from raftclient.leases import Lease as Held
 
 ENDING_SECONDS_MAX = 2.0
 """When the client is closed, calls under way in other threads have so long to say what became of them."""
 
 _T = TypeVar("_T")
+_WaitFor = Callable[[Callable[[], Coroutine[Any, Any, Any]]], Any]
+
+
+class Lease:
+    """See `raftclient.Lease`; here `lost` is an event of `threading`."""
+
+    def __init__(self, held: Held, wait_for: "_WaitFor") -> None:
+        self.held = held
+        self.lost = threading.Event()
+        self._wait_for = wait_for
+        self._watching: asyncio.Task[None] | None = None
+
+    @property
+    def id(self) -> int:
+        """Its number."""
+        return self.held.id
+
+    @property
+    def ttl_s(self) -> int:
+        """How long it lives after the last keep-alive."""
+        return self.held.ttl_s
+
+    @property
+    def alive(self) -> bool:
+        """Whether it certainly lives at this moment."""
+        return self.held.alive
+
+    def check(self) -> None:
+        """Raises `LeaseLost` unless it certainly lives."""
+        self.held.check()
+
+    def __enter__(self) -> Self:
+        self._wait_for(self._begin)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """It is revoked where that can be done in time; else it ends by itself."""
+        self._wait_for(lambda: self.held.__aexit__(None, None, None))
+
+    async def _begin(self) -> None:
+        await self.held.__aenter__()
+        self._watching = asyncio.create_task(self._tell(), name=f"watch lease {self.id}")
+
+    async def _tell(self) -> None:
+        try:
+            await self.held.lost.wait()
+        finally:
+            self.lost.set()
 
 
 class RaftClient:
@@ -75,9 +124,10 @@ class RaftClient:
         """The value; None: no such key."""
         return self._wait_for(lambda: self._client.get(key, stale=stale))
 
-    def put(self, key: Text, value: Text) -> int:
-        """Set a value; the revision of the write."""
-        return self._wait_for(lambda: self._client.put(key, value))
+    def put(self, key: Text, value: Text, *, lease: "Lease | None" = None) -> int:
+        """Set a value; the revision of the write. With a `lease` the key goes when that ends."""
+        held = lease.held if isinstance(lease, Lease) else lease
+        return self._wait_for(lambda: self._client.put(key, value, lease=held))
 
     def compare_and_set(self, key: Text, value: Text, expect_revision: int) -> int:
         """Set a value only where the key is still at that revision (0: where there is none); the new revision."""
@@ -86,6 +136,10 @@ class RaftClient:
     def delete(self, key: Text, *, expect_revision: int | None = None) -> int | None:
         """Remove a key; the revision of the write, None where there was no such key."""
         return self._wait_for(lambda: self._client.delete(key, expect_revision=expect_revision))
+
+    def lease(self, ttl_s: int) -> "Lease":
+        """`with client.lease(10) as lease:` is a lease that is kept alive."""
+        return Lease(self._client.lease(ttl_s), self._wait_for)
 
     def status(self) -> dict[str, dict[str, Any] | None]:
         """`/status` of every endpoint, None where there was no answer."""

@@ -24,8 +24,20 @@ import aiohttp
 from yarl import URL  # aiohttp's own: the only way to hand it a path that it leaves as it is
 
 from raftclient.answers import Answer, Failed, Request, SessionGone, failed, send_once, settled
-from raftclient.arguments import Text, endpoints_of, flag_of, key_of, revision_of, seconds_of, session_of, text_of
+from raftclient.arguments import (
+    Text,
+    endpoints_of,
+    flag_of,
+    key_of,
+    lease_of,
+    revision_of,
+    seconds_of,
+    session_of,
+    text_of,
+    ttl_of,
+)
 from raftclient.errors import NotDone, OutcomeUnknown
+from raftclient.leases import Lease
 from raftclient.watching import Change, Followed, changes
 from raftclient.windows import Window
 
@@ -119,9 +131,13 @@ class RaftClient:
         answer = await self._call(Request("GET", given, _path_of(given), query))
         return None if answer.status == 404 else Value(answer.body, answer.revision())
 
-    async def put(self, key: Text, value: Text) -> int:
-        """Set a value; the revision of the write."""
-        return (await self._write("PUT", key_of(key), text_of("value", value))).revision()
+    async def put(self, key: Text, value: Text, *, lease: Lease | None = None) -> int:
+        """Set a value; the revision of the write. With a `lease` the key goes when that ends; raises `LeaseLost`
+        where it is lost already."""
+        held = lease_of(lease)
+        if held is not None:
+            held.check()
+        return (await self._write("PUT", key_of(key), text_of("value", value), None, held)).revision()
 
     async def compare_and_set(self, key: Text, value: Text, expect_revision: int) -> int:
         """Set a value only where the key is still at that revision (0: where there is none); the new revision.
@@ -134,6 +150,11 @@ class RaftClient:
         demanded = None if expect_revision is None else revision_of(expect_revision)
         answer = await self._write("DELETE", key_of(key), None, demanded)
         return None if answer.status == 404 else answer.revision()
+
+    def lease(self, ttl_s: int) -> Lease:
+        """`async with client.lease(10) as lease:` is a lease that is kept alive, and tells when it was lost; it lives
+        at least `ttl_s` seconds longer than the last keep-alive. See `Lease`."""
+        return Lease(self._post, ttl_of(ttl_s), self._timeout_s)
 
     async def watch(self, prefix: Text, revision: int = 0) -> AsyncIterator[Change]:
         """Every change of keys that begin with `prefix`, in order and each once, from `revision` on (0: from now on).
@@ -166,9 +187,24 @@ class RaftClient:
 
     # --- one call --------------------------------------------------------------------------------------------
 
-    async def _write(self, method: str, key: bytes, body: bytes | None, revision: int | None = None) -> Answer:
+    async def _write(
+        self, method: str, key: bytes, body: bytes | None, revision: int | None = None, lease: Lease | None = None
+    ) -> Answer:
         demand = {} if revision is None else {"If-Match": f'"{revision}"'} if revision else {"If-None-Match": "*"}
-        return await self._call(Request(method, key, _path_of(key), "", body, demand))
+        query = "" if lease is None else f"lease={lease.id}&"
+        return await self._call(Request(method, key, _path_of(key), query, body, demand))
+
+    async def _post(self, path: str, body: bytes, limit_s: float) -> tuple[str, Answer]:
+        """One attempt at the endpoint that is asked now; after a failure others are."""
+        endpoint = self._endpoints[self._current]
+        try:
+            answer = await self._send("POST", endpoint + path, limit_s, body, {})
+        except Failed:
+            self._move_on(endpoint)
+            raise
+        if answer.status >= 500:
+            self._move_on(endpoint)
+        return endpoint, answer
 
     async def _call(self, request: Request) -> Answer:
         """Attempt after attempt, and where it writes session after session, until an answer settles the matter."""

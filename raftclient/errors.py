@@ -37,6 +37,14 @@ class HistoryGone(ClientError):
         self.compact_revision = compact_revision
 
 
+class LeaseLost(Exception):
+    """The lease may have ended, and with it the keys that were put with it. `lease`: its number."""
+
+    def __init__(self, lease: int) -> None:
+        super().__init__(f"lease {lease} was lost: its keys may be gone, and somebody else may hold what it held")
+        self.lease = lease
+
+
 class OutcomeUnknown(ClientError):
     """The write may have happened, or may happen yet."""
 

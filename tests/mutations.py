@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from tests.mutating import Mutation
 from tests.raft.mutations import MUTATIONS as OF_RAFT
+from tests.statemachine.lease_mutations import MUTATIONS as OF_LEASES
 from tests.statemachine.mutations import MUTATIONS as OF_THE_STORE
 from tests.storage.mutations import MUTATIONS as OF_STORAGE
 from tests.watching.mutations import MUTATIONS as OF_WATCHES
@@ -38,6 +39,8 @@ def area_of(mutation: Mutation) -> str:
     """What it is about."""
     if mutation in OF_WATCHES:
         return "watches"
+    if mutation in OF_LEASES:
+        return "leases"
     for area, files in FILES.items():
         if mutation.file in files:
             return area
@@ -51,7 +54,7 @@ def area_of(mutation: Mutation) -> str:
 
 def by_area() -> dict[str, list[Mutation]]:
     """Every mutation there is."""
-    found: dict[str, list[Mutation]] = {area: [] for area in (*WORDS, "watches", THE_REST)}
+    found: dict[str, list[Mutation]] = {area: [] for area in (*WORDS, "leases", "watches", THE_REST)}
     for mutation in everything():
         found[area_of(mutation)].append(mutation)
     return found
@@ -63,6 +66,7 @@ def everything() -> Iterator[Mutation]:
     yield from OF_STORAGE
     yield from OF_THE_STORE
     yield from OF_WATCHES
+    yield from OF_LEASES
 
 
 def main(wanted: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""The tests of sessions, snapshots on disk and watches notice the mistakes that they are for: each fails one of them.
+"""The tests of sessions, leases, snapshots on disk and watches notice the mistakes that they are for: each fails one of them.
 
 Those of the algorithm are many, and run side by side: tests/raft/test_mutations.py.
 """
@@ -8,11 +8,12 @@ from types import ModuleType
 import pytest
 
 from tests.mutating import Mutation, anchors
+from tests.statemachine import lease_mutations as of_leases
 from tests.statemachine import mutations as of_the_store
 from tests.storage import mutations as of_storage
 from tests.watching import mutations as of_watches
 
-LISTS = (of_the_store, of_storage, of_watches)
+LISTS = (of_the_store, of_leases, of_storage, of_watches)
 
 
 @pytest.mark.longest
@@ -25,13 +26,13 @@ def test_a_mistake_fails_a_test(of: ModuleType, mutation: Mutation) -> None:
 
 
 @pytest.mark.longest
-@pytest.mark.parametrize("of", LISTS, ids=lambda of: of.ROOM)
+@pytest.mark.parametrize("of", LISTS, ids=lambda of: of.__name__)
 def test_an_unchanged_copy_passes(of: ModuleType) -> None:
     """Else the mutations would prove nothing: the copy might fail for another reason."""
     assert of.survives(None)
 
 
-@pytest.mark.parametrize("of", LISTS, ids=lambda of: of.ROOM)
+@pytest.mark.parametrize("of", LISTS, ids=lambda of: of.__name__)
 def test_every_mutation_still_finds_its_line(of: ModuleType) -> None:
     for mutation in of.MUTATIONS:
         assert anchors(mutation, of.ROOM) == 1, f"{mutation.name}: {anchors(mutation, of.ROOM)} anchors"

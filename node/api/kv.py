@@ -133,11 +133,12 @@ class KeyValueApi:
     async def put(self, request: web.Request) -> web.Response:
         """Set a value, with `If-Match` only where the key is still at that revision."""
         _, path, query_text = target_of(request)
-        key, query = _key_of(path), Query(query_text, ("timeout_ms",))
+        key, query = _key_of(path), Query(query_text, ("timeout_ms", "lease"))
         if len(key) > KEY_BYTES_MAX:
             raise too_large("key", KEY_BYTES_MAX, "POST /v3/kv/put takes a longer one")
         timeout_us, demanded, numbers = query.timeout_us(), precondition(request), session_of(request)
-        put = Put(key, await _body(request, timeout_us))
+        lease = query.number("lease", 0)
+        put = Put(key, await _body(request, timeout_us), lease)
         if self._quota.exceeded:
             self._metrics.proposal("store-full")
             raise store_full(self._quota.bytes_max)

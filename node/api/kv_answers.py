@@ -100,7 +100,7 @@ def _untold(reason: str, index: int) -> Problem:
 def unexpected(result: Result) -> Problem:
     """What the store refused although the API had checked it: nothing was written."""
     if isinstance(result, Refused):
-        return Problem(400, result.code, result.message)
+        return Problem(404 if result.code == "lease-not-found" else 400, result.code, result.message)
     if isinstance(result, (Compacted, FutureRevision)):
         return unreadable(result)
     message = "the write was done, but its answer is of another kind; look before you repeat it"

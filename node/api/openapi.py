@@ -133,6 +133,16 @@ _MEMBER_CHANGES = {
 }
 
 
+_LEASES = {
+    "grant": _etcd("begin a lease", "LeaseGrantRequest", "LeaseGrantResponse", writes=True),
+    "revoke": _etcd("end a lease, with its keys", "LeaseRevokeRequest", "LeaseRevokeResponse", writes=True),
+    "keepalive": _etcd("its time anew: a line for each message", "LeaseKeepAliveRequest", "LeaseKeepAliveResponse"),
+    "timetolive": _etcd("what is left of it", "LeaseTimeToLiveRequest", "LeaseTimeToLiveResponse"),
+    "leases": _etcd("all leases", "LeaseLeasesRequest", "LeaseLeasesResponse"),
+}
+_OLD_LEASE_PATHS = ("revoke", "timetolive", "leases")
+
+
 def _change_of_member(verb: str, says: str) -> Operation:
     return _etcd(says, f"Member{verb.title()}Request", "MemberListResponse")
 
@@ -203,7 +213,7 @@ PATHS: dict[str, dict[str, Operation]] = {
             "write the body",
             {200: _json("Written")},
             errors=_WRITE_ERRORS,
-            parameters=(_KEY, _TIMEOUT, *_CONDITIONS, *_SESSION),
+            parameters=(_KEY, _number("lease"), _TIMEOUT, *_CONDITIONS, *_SESSION),
             body=_OCTETS,
         ),
         "delete": _operation(
@@ -262,6 +272,8 @@ PATHS: dict[str, dict[str, Operation]] = {
     "/v3/kv/compaction": {
         "post": _etcd("forget old revisions", "CompactionRequest", "CompactionResponse", writes=True)
     },
+    **{f"/v3/lease/{verb}": {"post": operation} for verb, operation in _LEASES.items()},
+    **{f"/v3/kv/lease/{verb}": {"post": _LEASES[verb]} for verb in _OLD_LEASE_PATHS},
     "/v3/watch": {"post": _etcd("follow changes: a line for each response", "WatchRequest", "WatchResponse")},
     "/v3/maintenance/status": {"post": _etcd("this member", "StatusRequest", "StatusResponse")},
     "/v3/maintenance/alarm": {"post": _etcd("is the store full?", "AlarmRequest", "AlarmResponse")},

@@ -217,6 +217,13 @@ def _etcd() -> dict[str, Schema]:
         "DeleteRangeResponse": record({"header": _HEADER}, **delete),
         "TxnResponse": record({"header": _HEADER}, **txn),
         "CompactionResponse": record({"header": _HEADER}),
+        "LeaseGrantResponse": record({"header": _HEADER, "ID": INT64, "TTL": INT64}),
+        "LeaseRevokeResponse": record({"header": _HEADER}),
+        "LeaseKeepAliveResponse": record({}, result=record({"header": _HEADER}, ID=INT64, TTL=INT64), error=record()),
+        "LeaseTimeToLiveResponse": record(
+            {"header": _HEADER}, ID=INT64, TTL=INT64, grantedTTL=INT64, keys=items(BASE64)
+        ),
+        "LeaseLeasesResponse": record({"header": _HEADER}, leases=items(record({"ID": INT64}))),
         "AlarmResponse": record({"header": _HEADER}, alarms=items(record({"memberID": INT64, "alarm": TEXT}))),
         "DefragmentResponse": record(),
         "HashResponse": record({"header": _HEADER}, hash=COUNT),

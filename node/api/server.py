@@ -17,6 +17,7 @@ from node.api.clients import CLIENTS_MAX, Clients
 from node.api.commands import CommandsApi
 from node.api.connection import ENDING_SECONDS_MAX, Connection, Server
 from node.api.etcd.calls import ReadableStore
+from node.api.etcd.lease_calls import LeaseStore
 from node.api.etcd.routes import EtcdApi
 from node.api.events import EventsApi
 from node.api.express import Express
@@ -61,7 +62,7 @@ ACCEPTING_QUIET_TURNS = 4
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-class Store(StoreView, ReadableStore, WatchedStore, Protocol):
+class Store(StoreView, ReadableStore, LeaseStore, WatchedStore, Protocol):
     """What the whole API sees of the store."""
 
 

@@ -28,6 +28,7 @@ class Kind(StrEnum):
     BIRTHS = "births"
     MEMBERS = "members"
     SESSIONS = "sessions"
+    LEASES = "leases"
     SURVIVORS = "survivors"
 
 
@@ -41,7 +42,7 @@ def _simulate(
         Kind,
         typer.Option(
             help="births: the first start alone; members: these change meanwhile; sessions: writes come again; "
-            "survivors: a majority of disks is lost for good"
+            "leases: keys live by them; survivors: a majority of disks is lost for good"
         ),
     ] = Kind.WORLD,
     trace: Annotated[Path | None, typer.Option(help="write everything that happened there, one line an event")] = None,

@@ -60,6 +60,8 @@ class StoreSize(Protocol):
     @property
     def size_bytes(self) -> int: ...
     @property
+    def lease_count(self) -> int: ...
+    @property
     def sessions(self) -> "SessionsView": ...
 
 
@@ -172,6 +174,7 @@ class Metrics:
         yield _gauge("raft_snapshot_index", "Entry up to which the latest snapshot goes; 0: none.", view.snapshot.index)
         yield _gauge("raft_snapshot_bytes", "Size of the latest snapshot.", view.snapshot.size_bytes)
         yield _gauge("raft_store_bytes", "Size of all keys, values and versions in the store.", store.size_bytes)
+        yield _gauge("raft_leases", "Leases that were granted and have not ended.", store.lease_count)
         yield from _session_metrics(store.sessions)
         yield from _peer_metrics(view)
         yield from _trace_metrics(trace, view.core.role)

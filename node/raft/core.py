@@ -309,6 +309,10 @@ class Raft:
         """A copy of what this server knows."""
         return status_of(self._state, now)
 
+    def log_time_us(self, now: int) -> int:
+        """Log time, as far as this server can know it (`Entry.time_us`)."""
+        return self._state.log_time_us(now)
+
     def timers(self, now: int) -> dict[str, int]:
         """Microseconds until each timer that runs is due, by name."""
         return {name: max(0, at - now) for name, at in self._state.timers().items() if at is not None}

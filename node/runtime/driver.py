@@ -53,6 +53,7 @@ from node.raft.types import Base, Entry, Member, Role
 from node.runtime.answers import Answers
 from node.runtime.applying import Applying
 from node.runtime.deadlines import earliest
+from node.runtime.expiring import Expiring
 from node.runtime.forwarding import Forwarding
 from node.runtime.hooks import Hooks
 from node.runtime.inputs import Arrived, Input, WantOrder, WantRead, WantRelay, WantWrite
@@ -119,6 +120,7 @@ class Driver:
         """Who said something last under each name; links let a bounded number of names come (`GUEST_NAMES_MAX`)."""
         self.applying = Applying(machine, self._pending.waits_for, self._apply)
         self._snapshotting = Snapshotting(core, machine, snapshots, self._send, trace, hooks.wake, snapshot_settings)
+        self.expiring = Expiring(core, machine, self._pending.add_write)
         self._leader = ""
         self._unflushed = False
         """Whether storage was given something since it was last asked to begin."""
@@ -133,6 +135,7 @@ class Driver:
     def start(self, now: int) -> None:
         """Call once, before the first `handle`."""
         self._now = self._answers.now = now
+        self.expiring.applied(self.core.base.time_us, now)
         self._execute(self.core.start(now))
         self._settle(now)
 
@@ -163,6 +166,7 @@ class Driver:
                     events.append(item)
                 case Deadline() | PeerUp():
                     events.append(item)
+        self.expiring.look(now, proposals)
         if self._between.held and self._requests.waits_for_leader and (self._has_leader or self._may_win(events)):
             self._requests.offer(proposals)
         if proposals:
@@ -285,6 +289,7 @@ class Driver:
 
     def _apply(self, entry: Entry, results: dict[int, object]) -> None:
         """`entry` is applied: answer who waited for it."""
+        self.expiring.applied(entry.time_us, self._now)
         waiting = self._pending.applied(entry.index)
         if waiting is None:
             return
@@ -357,6 +362,7 @@ class Driver:
         self.applying.stop()
         self._pending.begun_anew()
         self._snapshotting.restore(base)
+        self.expiring.applied(base.time_us, self._now)
 
     # --- outcomes ----------------------------------------------------------------------------------------------
 
@@ -380,7 +386,9 @@ class Driver:
         more_to_tell = self._requests.tell()
         if more_to_send or more_to_tell:
             self._hooks.wake()
-        self._parts_due = earliest(requests_due, commands_due, self._answers.deadline, self._snapshotting.deadline)
+        self._parts_due = earliest(
+            requests_due, commands_due, self._answers.deadline, self._snapshotting.deadline, self.expiring.deadline
+        )
 
     def _lost_answers(self, peer: str, count: int) -> None:
         self._trace.transition("answers-lost", self.core.term, self.core.role.value, {"peer": peer, "count": count})

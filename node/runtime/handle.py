@@ -30,6 +30,7 @@ class Handle:
         self.log = looking.log
         self.readiness = looking.readiness
         self.loop_age_us = looking.loop_age_us
+        self.log_time_us = shell.log_time_us
 
     async def propose(self, write: bytes, timeout_us: int | None, session: int = 0, sequence: int = 0) -> Outcome:
         """See NodeHandle."""

@@ -49,6 +49,14 @@ class StateMachine(Protocol):
     def begin_restore(self) -> RestoreJob:
         """Take over the state that such a job gave. Nothing of it is seen before it is finished."""
 
+    @property
+    def due_us(self) -> int | None:
+        """The log time from which on `due_write` does something; None: nothing ends by itself. Asked in every turn."""
+
+    @property
+    def due_write(self) -> bytes:
+        """What a leader proposes then. Where an entry of it comes too early, it changes nothing."""
+
     def tidy(self, work_max: int) -> bool:
         """Let go of what nobody can read any more, in one slice; True: nothing is left."""
 
@@ -335,3 +343,7 @@ class NodeHandle(Protocol):
 
     def loop_age_us(self) -> int:
         """Microseconds since the driver's loop last ran: what `/livez` judges, never quorum."""
+
+    def log_time_us(self) -> int:
+        """Log time now: exactly where this node leads; else counted by its own clock from the last entry that it
+        applied."""

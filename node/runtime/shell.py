@@ -224,6 +224,10 @@ class Shell:
         """Microseconds since the driver last ran. An idle one runs with every Report."""
         return monotonic_us() - self._ran_us
 
+    def log_time_us(self) -> int:
+        """See `NodeHandle`."""
+        return self._driver.expiring.log_time_us(monotonic_us())
+
     def _arm(self) -> None:
         """Keep exactly one timer, at the driver's deadline. An earlier timer than needed is left to fire in vain:
         deadlines move with every heartbeat, and re-arming each time costs more."""

@@ -11,6 +11,7 @@ import msgspec
 from node.raft.errors import InvariantViolation
 from node.simulation.births import Births
 from node.simulation.invariants import Violation
+from node.simulation.leasing import Leasing
 from node.simulation.members import Members
 from node.simulation.repeating import Repeating
 from node.simulation.survivors import Survivors
@@ -21,6 +22,7 @@ KINDS: dict[str, type[World]] = {
     "births": Births,
     "members": Members,
     "sessions": Repeating,
+    "leases": Leasing,
     "survivors": Survivors,
 }
 """What a seed can be played as."""

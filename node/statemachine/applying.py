@@ -13,6 +13,7 @@ import msgspec
 from node.raft.types import Entry, EntryKind
 from node.statemachine.decoding import decoding, is_long
 from node.statemachine.executing import doing, put
+from node.statemachine.leases import Leases
 from node.statemachine.sessions import Sessions
 from node.statemachine.versions import Versions
 from node.statemachine.work import BYTES_PER_UNIT, Meter, Slices, Work
@@ -46,6 +47,7 @@ class ApplyJob:
     def __init__(
         self,
         versions: Versions,
+        leases: Leases,
         sessions: Sessions,
         entries: Sequence[Entry],
         wanted: Callable[[int], bool],
@@ -56,6 +58,7 @@ class ApplyJob:
         self.finished = 0
         self.half_done: HalfDone | None = None
         self._versions = versions
+        self._leases = leases
         self._sessions = sessions
         self._entries = entries
         self._wanted = wanted
@@ -95,7 +98,7 @@ class ApplyJob:
         wanted = self._waited_for = self._wanted(entry.index)
         if is_long(data):
             meter.left += len(data) // BYTES_PER_UNIT
-            self._pause(_doing_long(self._versions, entry, data, meter, wanted))
+            self._pause(_doing_long(self._versions, self._leases, entry, data, meter, wanted))
             return
         try:
             write = decode_write(data)
@@ -103,13 +106,13 @@ class ApplyJob:
             self._end(entry, _malformed(entry, error))
             return
         if isinstance(write, Put):
-            self._end(entry, put(self._versions, write, wanted))
+            self._end(entry, put(self._versions, self._leases, write, wanted))
         elif isinstance(write, InSession):
-            self._pause(_doing_once(self._versions, self._sessions, entry, write, meter))
+            self._pause(_doing_once(self._versions, self._leases, self._sessions, entry, write, meter))
         elif isinstance(write, Register):
             self._end(entry, self._sessions.register(entry.index, write.idle_us, entry.time_us))
         else:
-            self._pause(doing(self._versions, write, meter, wanted))
+            self._pause(doing(self._versions, self._leases, write, entry, meter, wanted))
 
     def _pause(self, slices: Slices[Result | None]) -> None:
         self.half_done = HalfDone(self._versions.last, self._versions.living)
@@ -129,37 +132,39 @@ class ApplyJob:
 
 
 def _doing_once(
-    versions: Versions, sessions: Sessions, entry: Entry, write: InSession, meter: Meter
+    versions: Versions, leases: Leases, sessions: Sessions, entry: Entry, write: InSession, meter: Meter
 ) -> Slices[Result | None]:
     """Do what is in a session, unless it was done before. Its result is made in any case: every node keeps it."""
     checksum = crc32(write.write)
     result: Result | None = sessions.known(entry, write.answered, checksum)
     if result is None:
-        result = yield from _doing_bytes(versions, entry, write.write, meter)
+        result = yield from _doing_bytes(versions, leases, entry, write.write, meter)
         sessions.keep(entry, checksum, result)
     return result
 
 
-def _doing_bytes(versions: Versions, entry: Entry, data: bytes, meter: Meter) -> Slices[Result | None]:
+def _doing_bytes(versions: Versions, leases: Leases, entry: Entry, data: bytes, meter: Meter) -> Slices[Result | None]:
     if is_long(data):
         meter.left -= len(data) // BYTES_PER_UNIT
-        return (yield from _doing_long(versions, entry, data, meter, wanted=True))
+        return (yield from _doing_long(versions, leases, entry, data, meter, wanted=True))
     try:
         write = decode_write(data)
     except msgspec.MsgspecError as error:
         return _malformed(entry, error)
     if isinstance(write, InSession | Register):
         return Refused("malformed", f"entry {entry.index} holds a session in a session")
-    return (yield from doing(versions, write, meter, wanted=True))
+    return (yield from doing(versions, leases, write, entry, meter, wanted=True))
 
 
-def _doing_long(versions: Versions, entry: Entry, data: bytes, meter: Meter, wanted: bool) -> Slices[Result | None]:
+def _doing_long(
+    versions: Versions, leases: Leases, entry: Entry, data: bytes, meter: Meter, wanted: bool
+) -> Slices[Result | None]:
     """Decode in slices, do it, and let go in slices what was decoded."""
     try:
         write, parts = yield from decoding(data, meter)
     except msgspec.MsgspecError as error:
         return _malformed(entry, error)
-    result = yield from doing(versions, write, meter, wanted)
+    result = yield from doing(versions, leases, write, entry, meter, wanted)
     while parts:
         part = parts.pop()
         meter.left -= 1 + (len(part.compare) + len(part.success) + len(part.failure)) // DROPPED_PER_UNIT

@@ -9,7 +9,19 @@ import msgspec
 
 from node.raft.types import Configuration, Entry, EntryKind
 from node.statemachine.decoding import is_long
-from node.statemachine.writes import Compact, DeleteRange, InSession, Put, Register, Txn, Write
+from node.statemachine.writes import (
+    Compact,
+    DeleteRange,
+    InSession,
+    LeaseExpire,
+    LeaseGrant,
+    LeaseKeepAlive,
+    LeaseRevoke,
+    Put,
+    Register,
+    Txn,
+    Write,
+)
 
 KEY_CHARACTERS_MAX = 40
 
@@ -43,14 +55,22 @@ def _write(write: Write | int) -> str:
     match write:
         case int():
             return f"transaction of {write} bytes"
-        case Put(key, value):
-            return f"put {_key(key)} ({len(value)} bytes)"
+        case Put(key, value, lease):
+            return f"put {_key(key)} ({len(value)} bytes)" + (f" with lease {lease}" if lease else "")
         case DeleteRange(key, range_end):
             return f"delete {_key(key)}" + (f" to {_key(range_end)}" if range_end else "")
         case Txn(compare, success, failure):
             return f"transaction: {len(compare)} compares, {len(success)} or {len(failure)} operations"
         case Compact(revision):
             return f"compact to revision {revision}"
+        case LeaseGrant(number, ttl_s):
+            return f"grant lease {number} for {ttl_s} s"
+        case LeaseKeepAlive(number):
+            return f"keep lease {number} alive"
+        case LeaseRevoke(number):
+            return f"revoke lease {number}"
+        case LeaseExpire():
+            return "end the leases whose time is over"
         case Register(idle_us):
             return f"register a session that may be idle for {idle_us / 1e6:g} s"
         case InSession():

@@ -9,7 +9,10 @@ readers read at `now` and see none of it; the write's own later reads see its ea
 
 from collections.abc import Iterator
 
+from node.raft.types import Entry
 from node.statemachine.comparing import holding
+from node.statemachine.leases import Leases
+from node.statemachine.leasing import lease_not_found, leasing
 from node.statemachine.ranges import end_of, ranging
 from node.statemachine.transactions import refusal_of_operations, refusing
 from node.statemachine.untracked import untracked
@@ -42,28 +45,35 @@ OUTERMOST = -1
 """Where other transactions have their place in `nested`."""
 
 
-def doing(versions: Versions, write: StoreWrite, meter: Meter, wanted: bool) -> Slices[Result | None]:
-    """Do `write`, whose turn in the log it is. The result, if it is `wanted`; None otherwise."""
+def doing(
+    versions: Versions, leases: Leases, write: StoreWrite, entry: Entry, meter: Meter, wanted: bool
+) -> Slices[Result | None]:
+    """Do `write`, whose turn in the log it is: that of `entry`. The result, if it is `wanted`; None otherwise."""
     if isinstance(write, Put):
-        return put(versions, write, wanted)
+        return put(versions, leases, write, wanted)
     if isinstance(write, Compact):
         return _compact(versions, write.revision)
     if isinstance(write, Txn):
-        return (yield from transacting(versions, write, versions.last, versions.compacted, meter, wanted, True))
-    refusal = refusal_of_operations((write,))
-    return refusal or (yield from _deleting(versions, write, versions.last, versions.last + 1, meter, wanted))
+        now, compacted = versions.last, versions.compacted
+        return (yield from transacting(versions, leases, write, now, compacted, meter, wanted, True))
+    if isinstance(write, DeleteRange):
+        refusal = refusal_of_operations((write,))
+        return refusal or (
+            yield from _deleting(versions, leases, write, versions.last, versions.last + 1, meter, wanted)
+        )
+    return (yield from leasing(versions, leases, write, entry, meter))
 
 
-def put(versions: Versions, write: Put, wanted: bool) -> PutResult | Refused | None:
+def put(versions: Versions, leases: Leases, write: Put, wanted: bool) -> PutResult | Refused | None:
     """Do a put that is a write by itself."""
-    refusal = refusal_of_operations((write,)) or _no_lease(write) or _nothing_to_keep(versions, write)
+    refusal = refusal_of_operations((write,)) or _no_lease(leases, write) or _nothing_to_keep(versions, write)
     if refusal is not None:
         return refusal
-    return _put(versions, write, versions.last + 1, wanted)
+    return _put(versions, leases, write, versions.last + 1, wanted)
 
 
 def transacting(
-    versions: Versions, txn: Txn, now: int, compacted: int, meter: Meter, wanted: bool, may_write: bool
+    versions: Versions, leases: Leases, txn: Txn, now: int, compacted: int, meter: Meter, wanted: bool, may_write: bool
 ) -> Slices[Result | None]:
     """Do `txn`. `compacted`: revisions below it cannot be read. Raises `ValueError` where it writes and may not."""
     refusal = yield from refusing(txn, meter)
@@ -71,7 +81,7 @@ def transacting(
         return refusal
     taken = yield from _branches_taken(versions, txn, now, meter)
     for operation in _leaves(taken, txn):
-        impossible = _impossible(versions, operation, now, compacted)
+        impossible = _impossible(versions, leases, operation, now, compacted)
         if impossible is not None:
             return impossible
         if not (may_write or isinstance(operation, Range)):
@@ -79,7 +89,7 @@ def transacting(
         meter.left -= 1
         if meter.left <= 0:
             yield
-    return (yield from _Doing(versions, txn, taken, now, meter, wanted).branch(txn, OUTERMOST))
+    return (yield from _Doing(versions, leases, txn, taken, now, meter, wanted).branch(txn, OUTERMOST))
 
 
 def unreadable(revision: int, now: int, compacted: int) -> ReadError | None:
@@ -95,9 +105,17 @@ class _Doing:
     """The part of a transaction that cannot fail any more."""
 
     def __init__(
-        self, versions: Versions, txn: Txn, taken: dict[int, bool], now: int, meter: Meter, wanted: bool
+        self,
+        versions: Versions,
+        leases: Leases,
+        txn: Txn,
+        taken: dict[int, bool],
+        now: int,
+        meter: Meter,
+        wanted: bool,
     ) -> None:
         self._versions = versions
+        self._leases = leases
         self._nested = txn.nested
         self._taken = taken
         self._now = now
@@ -127,14 +145,16 @@ class _Doing:
             return (yield from ranging(self._versions, operation, self._now, self._meter))
         if isinstance(operation, Put):
             self._now = self._next
-            return _put(self._versions, operation, self._next, self._wanted)
-        deleting = _deleting(self._versions, operation, self._now, self._next, self._meter, self._wanted)
-        deleted = yield from deleting
+            return _put(self._versions, self._leases, operation, self._next, self._wanted)
+        now, following = self._now, self._next
+        deleted = yield from _deleting(
+            self._versions, self._leases, operation, now, following, self._meter, self._wanted
+        )
         self._now = self._versions.last
         return deleted
 
 
-def _put(versions: Versions, operation: Put, revision: int, wanted: bool) -> PutResult | None:
+def _put(versions: Versions, leases: Leases, operation: Put, revision: int, wanted: bool) -> PutResult | None:
     value, lease = operation.value, operation.lease
     if operation.ignore_value or operation.ignore_lease:
         kept = versions.at(operation.key, revision)
@@ -142,11 +162,17 @@ def _put(versions: Versions, operation: Put, revision: int, wanted: bool) -> Put
             value = kept.value if operation.ignore_value else value
             lease = kept.lease if operation.ignore_lease else lease
     before = versions.put(operation.key, value, lease, revision)
+    previous = before.lease if before is not None else 0
+    if previous != lease:
+        if previous:
+            leases.detach(previous, operation.key)
+        if lease:
+            leases.attach(lease, operation.key)
     return PutResult(revision, before if operation.prev_kv else None) if wanted else None
 
 
 def _deleting(
-    versions: Versions, operation: DeleteRange, now: int, revision: int, meter: Meter, wanted: bool
+    versions: Versions, leases: Leases, operation: DeleteRange, now: int, revision: int, meter: Meter, wanted: bool
 ) -> Slices[DeleteResult | None]:
     """Delete, at `revision`; where there is nothing to delete the revision stays `now`."""
     deleted = 0
@@ -156,6 +182,10 @@ def _deleting(
     while start is not None:
         doomed, start, seen = versions.delete(start, end, revision, max(1, meter.left))
         deleted += len(doomed)
+        if leases.has_keys:
+            for kv in doomed:
+                if kv.lease:
+                    leases.detach(kv.lease, kv.key)
         if wanted and operation.prev_kv:
             previous += doomed
         meter.left -= 1 + len(doomed) + seen // KEYS_SEEN_PER_UNIT
@@ -199,11 +229,11 @@ def _leaves(taken: dict[int, bool], txn: Txn) -> Iterator[Put | DeleteRange | Ra
 
 
 def _impossible(
-    versions: Versions, operation: Put | DeleteRange | Range, now: int, compacted: int
+    versions: Versions, leases: Leases, operation: Put | DeleteRange | Range, now: int, compacted: int
 ) -> Refused | ReadError | None:
     """Why the present state rules this operation out."""
     if isinstance(operation, Put):
-        return _nothing_to_keep(versions, operation) or _no_lease(operation)
+        return _nothing_to_keep(versions, operation) or _no_lease(leases, operation)
     if isinstance(operation, Range):
         return unreadable(operation.revision, now, compacted)
     return None
@@ -215,10 +245,10 @@ def _nothing_to_keep(versions: Versions, operation: Put) -> Refused | None:
     return None
 
 
-def _no_lease(operation: Operation) -> Refused | None:
-    """Leases do not exist yet. Of a put alone etcd looks at the lease first, inside a transaction at the key."""
-    if isinstance(operation, Put) and operation.lease:
-        return Refused("lease-not-found", f"there is no lease {operation.lease}")
+def _no_lease(leases: Leases, operation: Put) -> Refused | None:
+    """Of a put alone etcd looks at the lease first, inside a transaction at the key."""
+    if operation.lease and operation.lease not in leases:
+        return lease_not_found(operation.lease)
     return None
 
 

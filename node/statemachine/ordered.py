@@ -34,6 +34,11 @@ class OrderedKeys:
     def __len__(self) -> int:
         return sum(map(len, self._blocks))
 
+    @property
+    def first(self) -> bytes | None:
+        """The first of all; None: there is none."""
+        return self._blocks[0][0] if self._blocks else None
+
     def add(self, key: bytes) -> None:
         """A key that is not in here yet, and lives."""
         self.living += 1
@@ -72,9 +77,18 @@ class OrderedKeys:
             self._living[-1] += len(some)
             at += len(some)
 
+    def drop(self, key: bytes) -> None:
+        """Forget a key that is in here and lives."""
+        at = bisect_left(self._lasts, key)
+        self.living -= 1
+        self._living[at] -= 1
+        self._forget(at, key)
+
     def remove(self, key: bytes) -> None:
         """Forget a key that is in here and does not live."""
-        at = bisect_left(self._lasts, key)
+        self._forget(bisect_left(self._lasts, key), key)
+
+    def _forget(self, at: int, key: bytes) -> None:
         block = self._blocks[at]
         del block[bisect_left(block, key)]
         if block:

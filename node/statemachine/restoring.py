@@ -10,10 +10,13 @@ from collections.abc import Callable
 
 from node.raft.errors import InvariantViolation, invariant
 from node.statemachine.changes import ChangesLoading
+from node.statemachine.leases import Lease, Leases
 from node.statemachine.results import decode
 from node.statemachine.sections import (
     ChangesSection,
     ClosingSection,
+    LeaseRowsSection,
+    LeasesSection,
     SessionRowsSection,
     SessionsSection,
     StoreSection,
@@ -26,6 +29,9 @@ from node.statemachine.versions import FIRST_REVISION, Versions
 from node.statemachine.work import BYTES_PER_UNIT, Meter, Slices, Work
 from node.statemachine.writes import KeyValue
 
+LEASE_UNITS = 3
+"""What it costs to load a lease."""
+
 LOADED_AT_ONCE = 64
 """Versions that are checked and loaded in one go."""
 
@@ -35,14 +41,17 @@ class RestoreJob:
     in slices. `feed`, `run` and `finish` raise `ValueError` for what is no snapshot; after `run` did, all do."""
 
     def __init__(
-        self, install: Callable[[Versions, Sessions], None], discard: Callable[[Versions | Sessions], None]
+        self,
+        install: Callable[[Versions, Leases, Sessions], None],
+        discard: Callable[[Versions | Leases | Sessions], None],
     ) -> None:
         self._install = install
         self._discard = discard
         self._versions: Versions | None = Versions()
+        self._leases = Leases(self._versions)
         self._sessions = Sessions()
         self._meter = Meter()
-        self._loading = _Loading(self._versions, self._sessions, self._meter)
+        self._loading = _Loading(self._versions, self._leases, self._sessions, self._meter)
         self._chunks: deque[bytes] = deque()
         self._work: Work[None] | None = None
         self._refusal = ""
@@ -76,7 +85,7 @@ class RestoreJob:
         versions = self._loaded()
         invariant(not self._chunks and self._work is None, "a restore was to finish before all of it was loaded")
         self._loading.check_whole()
-        self._install(versions, self._sessions)
+        self._install(versions, self._leases, self._sessions)
         self._versions = None
 
     def close(self) -> None:
@@ -85,6 +94,7 @@ class RestoreJob:
         self._chunks.clear()
         if versions is not None:
             self._discard(versions)
+            self._discard(self._leases)
             self._discard(self._sessions)
 
     def _loaded(self) -> Versions:
@@ -109,8 +119,11 @@ def _check_results(session: Session) -> None:
 class _Loading:
     """Takes chunks in order, and checks that they are a snapshot."""
 
-    def __init__(self, versions: Versions, sessions: Sessions, meter: Meter) -> None:
+    def __init__(self, versions: Versions, leases: Leases, sessions: Sessions, meter: Meter) -> None:
         self._versions = versions
+        self._leases = leases
+        self._leases_wanted: int | None = None
+        self._last_lease: Lease | None = None
         self._sessions = sessions
         self._meter = meter
         self._announced: SessionsSection | None = None
@@ -136,8 +149,13 @@ class _Loading:
             self._begin(section)
         elif isinstance(section, SessionsSection):
             self._announce(section)
+        elif isinstance(section, LeasesSection):
+            self._announce_leases(section)
+        elif isinstance(section, LeaseRowsSection):
+            yield from self._load_leases(section.rows)
         else:
             self._check_sessions()
+            self._check_leases()
             if isinstance(section, ChangesSection):
                 yield from self._changes.load(section)
             elif isinstance(section, VersionsSection):
@@ -158,7 +176,8 @@ class _Loading:
         self._versions.last, self._versions.compacted = section.last, section.compacted
 
     def _announce(self, section: SessionsSection) -> None:
-        if self._announced is not None or self._before is not None or not section.sessions:
+        late = self._before is not None or self._leases_wanted is not None
+        if self._announced is not None or late or not section.sessions:
             raise ValueError("the chunks of the snapshot are not in order: its sessions come once, before its versions")
         self._announced = section
 
@@ -179,6 +198,36 @@ class _Loading:
             self._meter.left -= 1 + 2 * len(row.results)
             if self._meter.left <= 0:
                 yield
+
+    def _announce_leases(self, section: LeasesSection) -> None:
+        if self._leases_wanted is not None or self._before is not None or not section.leases:
+            raise ValueError("the chunks of the snapshot are not in order: its leases come once, before its versions")
+        self._leases_wanted = section.leases
+
+    def _load_leases(self, rows: list[Lease]) -> Slices[None]:
+        if self._leases_wanted is None or self._before is not None:
+            raise ValueError("the chunks of the snapshot are not in order: its leases come before its versions")
+        for lease in rows:
+            if self._last_lease is not None and lease.id <= self._last_lease.id:
+                raise ValueError(f"lease {lease.id} stands in the snapshot where it cannot, or twice")
+            self._leases.load(lease)
+            self._last_lease = lease
+            self._meter.left -= LEASE_UNITS
+            if self._meter.left <= 0:
+                yield
+
+    def _check_leases(self) -> None:
+        wanted = self._leases_wanted or 0
+        if wanted != len(self._leases):
+            raise ValueError(f"the snapshot should hold {wanted} leases, and holds {len(self._leases)}")
+
+    def _attach(self, newest: KeyValue) -> None:
+        """Nothing follows of this key: if it lives, it has a lease or none."""
+        if newest.lease and newest.version:
+            if newest.lease not in self._leases:
+                raise ValueError(f"the key {newest.key[:40]!r} has lease {newest.lease}, which is not in the snapshot")
+            self._leases.attach(newest.lease, newest.key)
+            self._meter.left -= 1
 
     def _check_sessions(self) -> None:
         wanted = self._announced
@@ -209,6 +258,8 @@ class _Loading:
             key, revision, version = kv.key, kv.mod_revision, kv.version
             if before is None or key > before.key:
                 self._keys_loaded += 1
+                if before is not None and before.lease:
+                    self._attach(before)
                 follows = bool(key) and (version > 0 or revision > compacted)
             else:
                 follows = key == before.key and revision > max(before.mod_revision, compacted)
@@ -224,4 +275,6 @@ class _Loading:
                 f"the snapshot should hold {section.versions} versions of {section.keys} keys, "
                 f"and holds {self._versions_loaded} of {self._keys_loaded}: a part of it is missing"
             )
+        if self._before is not None:
+            self._attach(self._before)
         self._ended = True

@@ -12,6 +12,7 @@ from typing import Annotated, get_args
 
 import msgspec
 
+from node.statemachine.leases import Lease
 from node.statemachine.sessions import Session
 from node.statemachine.writes import Integer, KeyValue, Natural
 
@@ -54,6 +55,18 @@ class SessionRowsSection(_Section, frozen=True, tag="session-rows"):
     rows: Annotated[list[Session], msgspec.Meta(min_length=1, max_length=CHUNK_ROWS_MAX)]
 
 
+class LeasesSection(_Section, frozen=True, tag="leases", gc=False):
+    """Before the versions, where there are leases: how many follow."""
+
+    leases: Natural
+
+
+class LeaseRowsSection(_Section, frozen=True, tag="lease-rows"):
+    """Leases in the order of their numbers. Which keys they have is what the versions say."""
+
+    rows: Annotated[list[Lease], msgspec.Meta(min_length=1, max_length=CHUNK_VERSIONS_MAX)]
+
+
 class VersionsSection(_Section, frozen=True, tag="versions"):
     """All that a reader of any readable revision can see, in the order of keys, those of a key oldest first. Of a key
     that did not live at `compacted`, tombstones included that came later; of several versions that one transaction
@@ -84,7 +97,16 @@ class ClosingSection(_Section, frozen=True, tag="end", gc=False):
     versions: Natural
 
 
-Section = StoreSection | SessionsSection | SessionRowsSection | VersionsSection | ChangesSection | ClosingSection
+Section = (
+    StoreSection
+    | SessionsSection
+    | SessionRowsSection
+    | LeasesSection
+    | LeaseRowsSection
+    | VersionsSection
+    | ChangesSection
+    | ClosingSection
+)
 
 _SECTIONS: msgspec.msgpack.Decoder[Section] = msgspec.msgpack.Decoder(Section)
 _ENCODER = msgspec.msgpack.Encoder()

@@ -5,15 +5,20 @@ sees the revision at which it was begun: what is written meanwhile is stepped ov
 purged. It must not know where chunks go.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from node.raft.errors import InvariantViolation
 from node.statemachine.changes import telling
+from node.statemachine.leases import Leases, Part, in_order
 from node.statemachine.sections import (
     CHUNK_BYTES,
     CHUNK_ROWS_MAX,
     CHUNK_VERSIONS_MAX,
     ClosingSection,
+    LeaseRowsSection,
+    LeasesSection,
     Section,
     SessionRowsSection,
     SessionsSection,
@@ -39,6 +44,9 @@ KEY_UNITS = 2
 VERSION_UNITS = 3
 """What a version of a key with several costs: but for the newest they are bytes, and made into versions first."""
 
+LEASES_PER_UNIT = 4
+"""Leases that are encoded for one unit."""
+
 HISTORY_AT_ONCE = 64
 """Versions of one key that are looked up in one go."""
 
@@ -47,12 +55,12 @@ class SnapshotJob:
     """One snapshot under way. Whoever began it calls `close`, in a `finally`; one that is forgotten holds nothing back
     once it is garbage. `revision`: the store's, which it sees."""
 
-    def __init__(self, versions: Versions, sessions: Sessions) -> None:
+    def __init__(self, versions: Versions, leases: Leases, sessions: Sessions) -> None:
         self.revision = versions.last
         self._versions = versions
         self._chunks: list[bytes] = []
         meter = Meter()
-        making = _Making(versions, sessions.all(), self._chunks, meter)
+        making = _Making(versions, leases.view() if len(leases) else (), sessions.all(), self._chunks, meter)
         self._work: Work[None] | None = Work(making.everything(), meter)
         self._done = False
         versions.hold(self)
@@ -85,9 +93,17 @@ class SnapshotJob:
 class _Making:
     """The walk, and the chunk that is being filled."""
 
-    def __init__(self, versions: Versions, sessions: list[Session], chunks: list[bytes], meter: Meter) -> None:
+    def __init__(
+        self,
+        versions: Versions,
+        leases: Sequence[Part],
+        sessions: list[Session],
+        chunks: list[bytes],
+        meter: Meter,
+    ) -> None:
         """`sessions` is emptied on the way: what is not there any more elsewhere is let go in slices, too."""
         self._versions = versions
+        self._leases = leases
         self._sessions = sessions
         self._last, self._compacted = versions.last, versions.compacted
         self._chunks = chunks
@@ -102,6 +118,8 @@ class _Making:
         self._end(StoreSection(self._last, self._compacted))
         if self._sessions:
             yield from self._everybody()
+        if self._leases:
+            yield from self._all_leases()
         meter, last, compacted = self._meter, self._last, self._compacted
         start: bytes | None = b""
         while start is not None:
@@ -147,6 +165,18 @@ class _Making:
                 yield
         if rows:
             self._end_rows(before, rows)
+
+    def _all_leases(self) -> Slices[None]:
+        """Values likewise, as they were when the walk began."""
+        leases = yield from in_order(self._leases, self._meter)
+        self._leases = ()
+        self._end(LeasesSection(len(leases)))
+        for at in range(0, len(leases), CHUNK_VERSIONS_MAX):
+            rows = leases[at : at + CHUNK_VERSIONS_MAX]
+            self._end(LeaseRowsSection(rows))
+            self._meter.left -= len(rows) // LEASES_PER_UNIT
+            if self._meter.left <= 0:
+                yield
 
     def _end_rows(self, before: int, rows: list[Session]) -> int:
         """How many rows there are now."""

@@ -19,6 +19,7 @@ from node.raft.errors import InvariantViolation
 from node.raft.types import Entry
 from node.statemachine.applying import ApplyJob
 from node.statemachine.executing import transacting, unreadable
+from node.statemachine.leases import Lease, Leases, Part, in_order
 from node.statemachine.leftovers import Leftovers
 from node.statemachine.ranges import count_now, one_key, ranging
 from node.statemachine.reading import ReadJob
@@ -26,9 +27,21 @@ from node.statemachine.restoring import RestoreJob
 from node.statemachine.results import decode, encode_bounded
 from node.statemachine.sessions import Sessions
 from node.statemachine.snapshotting import SnapshotJob
+from node.statemachine.untracked import untracked
 from node.statemachine.versions import Versions
-from node.statemachine.work import EVERYTHING, Meter, Slices
-from node.statemachine.writes import KeyValue, Range, RangeResult, ReadError, Result, Txn
+from node.statemachine.work import EVERYTHING, Meter, Slices, at_once
+from node.statemachine.writes import (
+    KeyValue,
+    LeaseExpire,
+    LeaseNumbers,
+    LeaseView,
+    Range,
+    RangeResult,
+    ReadError,
+    Result,
+    Txn,
+    encode_write,
+)
 
 
 class KeyValueStore:
@@ -36,10 +49,11 @@ class KeyValueStore:
 
     def __init__(self) -> None:
         self._versions = Versions()
+        self._leases = Leases(self._versions)
         self.sessions = Sessions()
         """To look at, between entries."""
         self._leftovers = Leftovers()
-        self._job = ApplyJob(self._versions, self.sessions, (), lambda _index: False, self._tidy)
+        self._job = ApplyJob(self._versions, self._leases, self.sessions, (), lambda _index: False, self._tidy)
 
     @property
     def revision(self) -> int:
@@ -61,8 +75,13 @@ class KeyValueStore:
     @property
     def size_bytes(self) -> int:
         """About what all kept versions take in memory: keys, values, and a constant for each. It grows with every
-        write, and shrinks once a compaction is through."""
-        return self._versions.size_bytes
+        write, and shrinks once a compaction is through. Leases count, too."""
+        return self._versions.size_bytes + self._leases.size_bytes
+
+    @property
+    def lease_count(self) -> int:
+        """Leases that were granted and did not end."""
+        return len(self._leases)
 
     # --- the log ---------------------------------------------------------------------------------------------
 
@@ -72,7 +91,7 @@ class KeyValueStore:
         `wanted(index)`: whether somebody waits for the result of that entry. Only those are made."""
         if not self._job.done:
             raise InvariantViolation("entries were to be applied while earlier ones still are")
-        self._job = ApplyJob(self._versions, self.sessions, entries, wanted, self._tidy)
+        self._job = ApplyJob(self._versions, self._leases, self.sessions, entries, wanted, self._tidy)
         return self._job
 
     def apply(self, entries: Sequence[Entry]) -> list[Result | None]:
@@ -97,7 +116,20 @@ class KeyValueStore:
 
     def _tidy(self, steps_max: int) -> int:
         steps = self._versions.purge(steps_max)
+        steps += self._leases.purge(steps_max - steps)
         return steps + self._leftovers.free(steps_max - steps)
+
+    # --- what ends by itself -----------------------------------------------------------------------------------
+
+    @property
+    def due_us(self) -> int | None:
+        """From which log time on `due_write` has something to do; None: nothing ends by itself."""
+        return self._leases.next_expiry_us
+
+    @property
+    def due_write(self) -> bytes:
+        """What a leader proposes then; again, while there is more."""
+        return _EXPIRE
 
     # --- snapshots -------------------------------------------------------------------------------------------
 
@@ -105,19 +137,20 @@ class KeyValueStore:
         """Write down the whole state, as it is now. Begin it between entries, and close it."""
         if self._job.half_done is not None:
             raise InvariantViolation("a snapshot was to begin while an entry was half done")
-        return SnapshotJob(self._versions, self.sessions)
+        return SnapshotJob(self._versions, self._leases, self.sessions)
 
     def begin_restore(self) -> RestoreJob:
         """Replace the whole state by that of a snapshot, once all of it is there. Close it."""
         return RestoreJob(self._replace, self._leftovers.add)
 
-    def _replace(self, versions: Versions, sessions: Sessions) -> None:
+    def _replace(self, versions: Versions, leases: Leases, sessions: Sessions) -> None:
         """Whatever was being applied is void with the state that it changed."""
         self._leftovers.add(self._versions)
+        self._leftovers.add(self._leases)
         self._leftovers.add(self.sessions)
         sessions.count_on(self.sessions)
-        self._versions, self.sessions = versions, sessions
-        self._job = ApplyJob(versions, sessions, (), lambda _index: False, self._tidy)
+        self._versions, self._leases, self.sessions = versions, leases, sessions
+        self._job = ApplyJob(versions, leases, sessions, (), lambda _index: False, self._tidy)
 
     # --- reads -----------------------------------------------------------------------------------------------
 
@@ -148,7 +181,27 @@ class KeyValueStore:
         """Do a transaction that only reads, without putting it through the log; likewise. `run` raises `ValueError`
         where it writes."""
         versions, now, compacted = self._versions, self.revision, self._versions.compacted
-        return ReadJob(versions, now, None, lambda meter: _reading(versions, txn, now, compacted, meter))
+        leases = self._leases
+        return ReadJob(versions, now, None, lambda meter: _reading(versions, leases, txn, now, compacted, meter))
+
+    def lease(self, number: int) -> Lease | None:
+        """The lease of that number, now; None: there is none (any more)."""
+        return self._leases.get(number)
+
+    def begin_read_lease(self, number: int, *, keys: bool) -> ReadJob:
+        """What there is of a lease, with its `keys` if they are wanted: the result is a `LeaseView`. Likewise."""
+        versions, leases, now = self._versions, self._leases, self.revision
+        lease = leases.get(number)
+        if lease is None:
+            return ReadJob(versions, now, LeaseView(now, number, -1, 0))
+        if not keys:
+            return ReadJob(versions, now, LeaseView(now, number, lease.ttl_s, lease.expiry_us))
+        return ReadJob(versions, now, None, lambda meter: _looking_at(leases, lease, now, meter))
+
+    def begin_read_leases(self) -> ReadJob:
+        """Numbers of all leases, the one that ends first coming first: the result is `LeaseNumbers`. Likewise."""
+        versions, now, parts = self._versions, self.revision, self._leases.view()
+        return ReadJob(versions, now, None, lambda meter: _listing(parts, now, meter))
 
     def read(self, wanted: Range) -> RangeResult | ReadError:
         """What `wanted` describes, at once: for one key (without `range_end`), and for tests."""
@@ -178,14 +231,37 @@ class KeyValueStore:
         return self.read(Range(key, range_end, revision, limit, keys_only, count_only))
 
     def digest(self) -> str:
-        """A hash (hex) of everything readable and of all sessions, for comparing nodes in tests; takes time in the size
-        of the store."""
+        """A hash (hex) of everything readable, of all sessions and leases, for comparing nodes in tests; takes time in
+        the size of the store."""
         sessions = self.sessions.all()
-        return self._versions.digest() + (f" {crc32(encode(sessions)):08x}" if sessions else "")
+        leases = at_once(in_order(self._leases.view(), meter := Meter()), meter)
+        beside = [found for found in (sessions, leases) if found]
+        return " ".join((self._versions.digest(), *(f"{crc32(encode(found)):08x}" for found in beside)))
 
 
-def _reading(versions: Versions, txn: Txn, now: int, compacted: int, meter: Meter) -> Slices[Result]:
-    result = yield from transacting(versions, txn, now, compacted, meter, wanted=True, may_write=False)
+_EXPIRE = encode_write(LeaseExpire())
+
+
+def _looking_at(leases: Leases, lease: Lease, now: int, meter: Meter) -> Slices[LeaseView]:
+    """A lease with its keys."""
+    found: list[bytes] = untracked([])
+    start: bytes | None = b""
+    while start is not None:
+        some, start = leases.keys(lease.id, start, now, meter.keys())
+        found += some
+        meter.left -= 1 + len(some)
+        if meter.left <= 0:
+            yield
+    return LeaseView(now, lease.id, lease.ttl_s, lease.expiry_us, untracked(tuple(found)))
+
+
+def _listing(parts: Sequence[Part], now: int, meter: Meter) -> Slices[LeaseNumbers]:
+    found = yield from in_order(parts, meter, by_expiry=True)
+    return LeaseNumbers(now, tuple(lease.id for lease in found))
+
+
+def _reading(versions: Versions, leases: Leases, txn: Txn, now: int, compacted: int, meter: Meter) -> Slices[Result]:
+    result = yield from transacting(versions, leases, txn, now, compacted, meter, wanted=True, may_write=False)
     if result is None:
         raise InvariantViolation("a read has no result")
     return result

@@ -1,7 +1,7 @@
 """What the log may ask of the store, and what the store answers: tagged msgpack unions, versioned by their tags.
 
 Why it exists: a write is in the log for ever, so its form must outlive this code. It follows etcd's model (put,
-delete-range, a transaction of compares and two branches, compaction), so that etcd's API and, later, leases fit
+delete-range, a transaction of compares and two branches, compaction, leases), so that etcd's API fits
 without another log format: a new write is a new tag, a new field goes to the end and has a default. It must not
 know the store.
 
@@ -197,7 +197,33 @@ class InSession(_Part, frozen=True, tag="i", gc=False):
     write: bytes
 
 
-StoreWrite = Put | DeleteRange | Txn | Compact
+class LeaseGrant(_Part, frozen=True, tag="g", gc=False):
+    """Begin a lease of that number (0: one is made), which lives for `ttl_s` seconds of log time from this entry on."""
+
+    id: Integer
+    ttl_s: Integer
+
+
+class LeaseRevoke(_Part, frozen=True, tag="v", gc=False):
+    """End it now, and delete its keys."""
+
+    id: Integer
+
+
+class LeaseKeepAlive(_Part, frozen=True, tag="k", gc=False):
+    """Its time to live begins anew with this entry."""
+
+    id: Integer
+
+
+class LeaseExpire(_Part, frozen=True, tag="x", gc=False):
+    """End leases whose time is over at the log time of this entry: the longest over first, a bounded number. A leader
+    proposes it; where it comes too early, it does nothing."""
+
+
+KeyWrite = Put | DeleteRange | Txn | Compact
+LeaseWrite = LeaseGrant | LeaseRevoke | LeaseKeepAlive | LeaseExpire
+StoreWrite = KeyWrite | LeaseWrite
 """What may be done in a session or without one."""
 
 Write = StoreWrite | Register | InSession
@@ -246,6 +272,52 @@ class CompactResult(_Answer, frozen=True, tag="c"):
     revision: int
 
 
+class LeaseGranted(_Answer, frozen=True, tag="g", gc=False):
+    """`ttl_s`: as it is, which may be more than was asked for."""
+
+    revision: int
+    id: int
+    ttl_s: int
+
+
+class LeaseRevoked(_Answer, frozen=True, tag="v", gc=False):
+    """`revision`: of its keys' deletion, where it had keys."""
+
+    revision: int
+
+
+class LeaseKept(_Answer, frozen=True, tag="k", gc=False):
+    """`ttl_s`: how long it lives now; 0: there is no such lease (any more)."""
+
+    revision: int
+    id: int
+    ttl_s: int
+
+
+class LeasesExpired(_Answer, frozen=True, tag="l", gc=False):
+    """How many were ended."""
+
+    revision: int
+    ended: int
+
+
+class LeaseView(_Answer, frozen=True, tag="w"):
+    """What a read found of a lease. `ttl_s` -1: there is none. `expiry_us`: log time."""
+
+    revision: int
+    id: int
+    ttl_s: int
+    expiry_us: int
+    keys: tuple[bytes, ...] = ()
+
+
+class LeaseNumbers(_Answer, frozen=True, tag="m"):
+    """Which leases a read found."""
+
+    revision: int
+    ids: tuple[int, ...]
+
+
 class Registered(_Answer, frozen=True, tag="s", gc=False):
     """The number of the session, and how long it may be idle."""
 
@@ -273,8 +345,9 @@ class FutureRevision(_Answer, frozen=True, tag="f", gc=False):
 
 class Refused(_Answer, frozen=True, tag="e", gc=False):
     """The write is in the log but cannot be done, and changed nothing. `code` is for programs: "malformed",
-    "empty-key", "too-large", "too-many-operations", "duplicate-key", "key-not-found", "lease-not-found"; and those of
-    `SESSION_REFUSALS`, which do not say what became of the same write when it came before."""
+    "empty-key", "too-large", "too-many-operations", "duplicate-key", "key-not-found", "lease-not-found",
+    "lease-exists", "too-many-leases"; and those of `SESSION_REFUSALS`, which do not say what became of the same write
+    when it came before."""
 
     code: str
     message: str
@@ -286,7 +359,18 @@ SEQUENCE_REUSED = "sequence-reused"
 SESSION_REFUSALS = (SESSION_EXPIRED, SEQUENCE_ANSWERED, SEQUENCE_REUSED)
 
 ReadError = Compacted | FutureRevision
-StoreResult = PutResult | DeleteResult | RangeResult | TxnResult | CompactResult | Compacted | FutureRevision | Refused
+LeaseResult = LeaseGranted | LeaseRevoked | LeaseKept | LeasesExpired | LeaseView | LeaseNumbers
+StoreResult = (
+    PutResult
+    | DeleteResult
+    | RangeResult
+    | TxnResult
+    | CompactResult
+    | LeaseResult
+    | Compacted
+    | FutureRevision
+    | Refused
+)
 Result = StoreResult | Registered | Untold
 
 _WRITES: msgspec.msgpack.Decoder[Write] = msgspec.msgpack.Decoder(Write)

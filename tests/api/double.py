@@ -52,6 +52,7 @@ class ScriptedNode:
         self.sessions: list[tuple[int, int]] = []
         self.barriers = 0
         self.loop_age = 1000
+        self.log_time = 0
         self.own_status = node_status()
         self.own_readiness = Readiness()
         self.error: Exception | None = None
@@ -70,7 +71,7 @@ class ScriptedNode:
             return self.outcome
         self.proposed.append(write)
         index = len(self.proposed)
-        (result,) = self.store.apply([Entry(index, 1, EntryKind.WRITE, write, 0, session, sequence)])
+        (result,) = self.store.apply([Entry(index, 1, EntryKind.WRITE, write, self.log_time, session, sequence)])
         self.hub.advance()
         return Done(result, index, 1)
 
@@ -115,6 +116,9 @@ class ScriptedNode:
 
     def loop_age_us(self) -> int:
         return self.loop_age
+
+    def log_time_us(self) -> int:
+        return self.log_time
 
 
 class Server:

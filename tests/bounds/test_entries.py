@@ -17,6 +17,7 @@ from node.runtime.ports import Done, Outcome
 from node.runtime.snapshot_receiving import RESTORE_WORK_PER_TURN_MAX
 from node.runtime.snapshot_taking import SNAPSHOT_WORK_PER_TURN_MAX
 from node.runtime.snapshotting import TIDY_WORK_PER_TURN_MAX
+from node.statemachine.leases import Lease
 from node.statemachine.sessions import (
     IDLE_US_MAX,
     RESULT_BYTES_MAX,
@@ -37,6 +38,10 @@ from node.statemachine.writes import (
     DeleteRange,
     InSession,
     KeyValue,
+    LeaseExpire,
+    LeaseGrant,
+    LeaseKeepAlive,
+    LeaseRevoke,
     Nested,
     Put,
     PutResult,
@@ -75,6 +80,9 @@ def wide() -> Txn:
 NOTHING_BUT_COMPARES = Txn((), (), (), tuple(Branches((TRUE_OF_ONE,) * TXN_OPERATIONS_MAX) for _ in range(700)))
 """90,000 compares in 1.6 MB, which are decoded, and then refused: those who have no place in the tree."""
 
+LEASES, LEASED_KEYS = 100_000, 20_000
+"""Leases in the store, each but the last without a key."""
+
 MINE = 10**9
 """The session of what is an `InSession`; `SEQUENCES`: of one after the other."""
 
@@ -88,6 +96,8 @@ KEEPING: dict[str, Write] = {
     "Txn that reads every key": Txn((), (Put(b"k", b"v"), EVERYTHING)),
     "Txn that reads many limited ranges": Txn((), (Put(b"k", b"v"), *(Range(b"\0", b"\0", limit=100),) * 127)),
     "Register where there are as many as there may be": Register(IDLE_US_MAX),
+    "LeaseGrant where there are many": LeaseGrant(0, 60),
+    "LeaseKeepAlive where there are many": LeaseKeepAlive(7),
     "InSession of the most operations": InSession(0, encode_write(wide())),
     "InSession that reads every key": InSession(0, encode_write(Txn((), (Put(b"k", b"v"), EVERYTHING)))),
     "InSession that makes room": InSession(0, encode_write(Txn((), (Put(b"long", LONG), Range(b"long"))))),
@@ -95,10 +105,20 @@ KEEPING: dict[str, Write] = {
 """They leave the store's keys as they are."""
 
 REMOVING: dict[str, Write] = {
+    "LeaseRevoke of a lease with very many keys": LeaseRevoke(LEASES + 1),
+    "LeaseExpire of many leases": LeaseExpire(),
     "DeleteRange of every key": DeleteRange(b"\0", b"\0", prev_kv=True),
     "Compact of every key": Compact(KEYS),
 }
 """They do not; in this order."""
+
+
+def lease(store: KeyValueStore, ends_us: int) -> None:
+    """Many leases, and one that has many keys and does not end."""
+    for number in range(1, LEASES + 1):
+        store._leases.load(Lease(number, 60, ends_us))
+    puts = (Put(b"leased-%d" % number, b"", LEASES + 1) for number in range(LEASED_KEYS))
+    store.apply([entry(LeaseGrant(LEASES + 1, 10**6)), *map(entry, puts)])
 
 
 def fill(sessions: Sessions) -> None:
@@ -122,6 +142,7 @@ def fill(sessions: Sessions) -> None:
 def store() -> KeyValueStore:
     store = full_store()
     fill(store.sessions)
+    lease(store, 10**12)
     return store
 
 
@@ -187,6 +208,7 @@ def test_commands_that_empty_the_store(
     walk: Callable[[KeyValueStore, str, Write, pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = full_store()
+    lease(store, 0)
     for name, command in REMOVING.items():
         walk(store, name, command, monkeypatch)
     assert store.key_count == 0

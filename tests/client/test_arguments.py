@@ -21,10 +21,12 @@ RIGHT: dict[str, Any] = {
     "timeout_s": 3.0,
     "session": None,
     "exactly_once": True,
+    "lease": None,
+    "ttl_s": 10,
 }
 """A right value of every parameter that any public call has."""
 
-MAY_BE_NONE = {("delete", "expect_revision"), ("__init__", "session")}
+MAY_BE_NONE = {("delete", "expect_revision"), ("__init__", "session"), ("put", "lease")}
 
 ANYTHING: dict[str, Any] = {
     "None": None,
@@ -55,6 +57,8 @@ RIGHT_TYPES: dict[str, tuple[str, ...]] = {
     "timeout_s": ("an int", "a float"),
     "session": (),
     "exactly_once": ("True",),
+    "lease": (),
+    "ttl_s": ("an int",),
 }
 """What of ANYTHING is of the parameter's own type. A list of no URL is a ValueError of its own."""
 
@@ -106,9 +110,11 @@ async def test_an_argument_of_the_right_type_is_taken(method: str, parameter: st
             call(None, method, **{parameter: RIGHT[parameter]})
             return
         async with RaftClient([server.url], timeout_s=5) as client:
-            async with asyncio.timeout(5):
-                await call(client, method, **{parameter: RIGHT[parameter]})
-        assert len(server.requests) == 1
+            found = call(client, method, **{parameter: RIGHT[parameter]})
+            if inspect.isawaitable(found):
+                async with asyncio.timeout(5):
+                    await found
+        assert len(server.requests) == inspect.isawaitable(found), "a lease asks when it is entered"
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """Record anew what etcd answers: `make record-etcd`, then read the diff.
 
 Why it exists: where no etcd is at hand, the suite judges by these files. `cases.ndjson`: the answers to `cases()`, in
-order; `generated.ndjson`: requests of the generator and their answers; `members.ndjson`: to those of `member_story`;
-`watches.ndjson`: what it said in each step of `watch_story`.
+order; `generated.ndjson`: requests of the generator and their answers; `members.ndjson` and `leases.ndjson`: to those
+of `member_story` and `lease_story`; `watches.ndjson`: what it said in each step of `watch_story`.
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from tests.etcd import member_story, watch_story
+from tests.etcd import lease_story, member_story, watch_story
 from tests.etcd.cases import cases
 from tests.etcd.comparison import Answer, Client
 from tests.etcd.generator import Generator, Request
@@ -52,7 +52,16 @@ def recorded_generated() -> list[Exchange]:
 
 def recorded_members() -> list[Exchange]:
     """What `member_story` asks now, with what was answered; raises where one changed since."""
-    lines, asked = _lines("members"), member_story.requests()
+    return _recorded_story("members", member_story.requests())
+
+
+def recorded_leases() -> list[Exchange]:
+    """What `lease_story` asks likewise."""
+    return _recorded_story("leases", lease_story.requests())
+
+
+def _recorded_story(name: str, asked: list[Request]) -> list[Exchange]:
+    lines = _lines(name)
     if [(request.path, request.body.decode()) for request in asked] != [(line["path"], line["body"]) for line in lines]:
         raise AssertionError("the requests are not those that were recorded: make record-etcd")
     return [
@@ -75,7 +84,7 @@ def main() -> int:
         print("no etcd: put one on PATH, or name it in ETCD", file=sys.stderr)
         return 1
     FOLDER.mkdir(exist_ok=True)
-    for name, exchanges in (("cases", _ask_cases), ("generated", _ask_generated), ("members", _ask_members)):
+    for name, exchanges in _ASKED.items():
         with tempfile.TemporaryDirectory() as folder, running_etcd(program, Path(folder)) as port, Client(port) as etcd:
             written = [json.dumps(line, separators=(",", ":")) for line in exchanges(etcd)]
         (FOLDER / f"{name}.ndjson").write_text("\n".join(written) + "\n")
@@ -110,6 +119,15 @@ def _ask_members(etcd: Client) -> Iterator[dict[str, Any]]:
     for request, answer in zip(member_story.requests(), member_story.answers(etcd), strict=True):
         body = request.body.decode()
         yield {"path": request.path, "body": body, "status": answer.status, "answer": answer.body}
+
+
+def _ask_leases(etcd: Client) -> Iterator[dict[str, Any]]:
+    for request, answer in zip(lease_story.requests(), lease_story.answers(etcd), strict=True):
+        body = request.body.decode()
+        yield {"path": request.path, "body": body, "status": answer.status, "answer": answer.body}
+
+
+_ASKED = {"cases": _ask_cases, "generated": _ask_generated, "members": _ask_members, "leases": _ask_leases}
 
 
 def _lines(name: str) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.etcd import member_story, watch_story
+from tests.etcd import lease_story, member_story, watch_story
 from tests.etcd.cases import cases
 from tests.etcd.comparison import Client
 from tests.etcd.generator import Generator
@@ -58,6 +58,13 @@ def test_a_node_and_etcd_answer_alike_at_the_edges(etcd: str, tmp_path: Path) ->
 def test_a_node_and_etcd_answer_alike_about_members(etcd: str, tmp_path: Path) -> None:
     with both(etcd, tmp_path) as (reference, own):
         told = zip(member_story.requests(), member_story.answers(reference), member_story.answers(own), strict=True)
+        for request, expected, answer in told:
+            assert answer == expected, request
+
+
+def test_a_node_and_etcd_answer_alike_about_leases(etcd: str, tmp_path: Path) -> None:
+    with both(etcd, tmp_path) as (reference, own):
+        told = zip(lease_story.requests(), lease_story.answers(reference), lease_story.answers(own), strict=True)
         for request, expected, answer in told:
             assert answer == expected, request
 

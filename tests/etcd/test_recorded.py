@@ -8,10 +8,17 @@ import aiohttp
 import pytest
 
 from tests.api.double import client_of, serving
-from tests.etcd import member_story, watch_story
+from tests.etcd import lease_story, member_story, watch_story
 from tests.etcd.comparison import Client, comparable
 from tests.etcd.processes import running_node
-from tests.etcd.record import Exchange, recorded_cases, recorded_generated, recorded_members, recorded_watches
+from tests.etcd.record import (
+    Exchange,
+    recorded_cases,
+    recorded_generated,
+    recorded_leases,
+    recorded_members,
+    recorded_watches,
+)
 
 
 @pytest.mark.parametrize("recorded", [recorded_cases, recorded_generated], ids=["edges", "generated"])
@@ -31,6 +38,12 @@ def test_a_node_answers_about_members_as_etcd_did(tmp_path: Path) -> None:
     """A real cluster of one: ids and addresses are its own."""
     with running_node(tmp_path) as port, Client(port) as own:
         for (request, expected), answer in zip(recorded_members(), member_story.answers(own), strict=True):
+            assert answer == expected, request
+
+
+def test_a_node_answers_about_leases_as_etcd_did(tmp_path: Path) -> None:
+    with running_node(tmp_path) as port, Client(port) as own:
+        for (request, expected), answer in zip(recorded_leases(), lease_story.answers(own), strict=True):
             assert answer == expected, request
 
 

@@ -26,7 +26,7 @@ class _Watches:
 
 
 class _Store:
-    revision = key_count = size_bytes = 0
+    revision = key_count = size_bytes = lease_count = 0
     sessions = Sessions()
 
 

@@ -100,6 +100,9 @@ class Echo:
         """The work of one."""
         self.slices: list[int] = []
         """How many units were done in each."""
+        self.due_us: int | None = None
+        """When something ends by itself, in log time."""
+        self.due_write = b"due"
         self.tidied = 0
         """How often it was asked to let go of what nobody can read."""
 

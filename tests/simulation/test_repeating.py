@@ -11,6 +11,7 @@ from node.raft.types import Entry
 from node.simulation.invariants import Violation
 from node.simulation.repeating import Repeating
 from node.statemachine import sessions
+from node.statemachine.leases import Leases
 from node.statemachine.sessions import Sessions
 from node.statemachine.snapshotting import SnapshotJob
 from node.statemachine.versions import Versions
@@ -67,8 +68,8 @@ def do_again_what_comes_again(patch: pytest.MonkeyPatch) -> None:
 def leave_sessions_out_of_snapshots(patch: pytest.MonkeyPatch) -> None:
     begin = SnapshotJob.__init__
 
-    def without(self: SnapshotJob, versions: Versions, _sessions: Sessions) -> None:
-        begin(self, versions, Sessions())
+    def without(self: SnapshotJob, versions: Versions, leases: Leases, _sessions: Sessions) -> None:
+        begin(self, versions, leases, Sessions())
 
     patch.setattr(SnapshotJob, "__init__", without)
 

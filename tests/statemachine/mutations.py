@@ -74,8 +74,8 @@ MUTATIONS = (
     Mutation(
         "a result is made only where somebody waits",
         "applying.py",
-        "    return (yield from doing(versions, write, meter, wanted=True))\n",
-        "    return (yield from doing(versions, write, meter, wanted=False))\n",
+        "    return (yield from doing(versions, leases, write, entry, meter, wanted=True))\n",
+        "    return (yield from doing(versions, leases, write, entry, meter, wanted=False))\n",
     ),
     Mutation(
         "numbers without a session count", "applying.py", "elif isinstance(write, InSession):", "elif entry.session:"
@@ -84,14 +84,14 @@ MUTATIONS = (
     Mutation(
         "a snapshot without sessions",
         "store.py",
-        "SnapshotJob(self._versions, self.sessions)",
-        "SnapshotJob(self._versions, Sessions())",
+        "SnapshotJob(self._versions, self._leases, self.sessions)",
+        "SnapshotJob(self._versions, self._leases, Sessions())",
     ),
     Mutation(
         "a restore keeps the old sessions",
         "store.py",
-        "self._versions, self.sessions = versions, sessions",
-        "self._versions = versions",
+        "self._versions, self._leases, self.sessions = versions, leases, sessions",
+        "self._versions, self._leases = versions, leases",
     ),
     Mutation(
         "a walk sees later sessions",
@@ -129,6 +129,24 @@ MUTATIONS = (
         "restoring.py",
         "        if isinstance(section, StoreSection) is self._begun or self._ended:",
         "        if isinstance(section, StoreSection) is self._begun:",
+    ),
+    Mutation(
+        "leases of a snapshot are not counted",
+        "restoring.py",
+        "        if wanted != len(self._leases):",
+        "        if False:",
+    ),
+    Mutation(
+        "a key may have a lease that is not in the snapshot",
+        "restoring.py",
+        "            if newest.lease not in self._leases:",
+        "            if False:",
+    ),
+    Mutation(
+        "leases of a snapshot come in any order",
+        "restoring.py",
+        "            if self._last_lease is not None and lease.id <= self._last_lease.id:",
+        "            if False:",
     ),
     Mutation("take over what was refused", "restoring.py", "        if self._refusal:", "        if False:"),
     Mutation(

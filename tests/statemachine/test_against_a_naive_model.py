@@ -13,6 +13,7 @@ from node.statemachine.writes import (
     DeleteResult,
     FutureRevision,
     KeyValue,
+    KeyWrite,
     Put,
     PutResult,
     Range,
@@ -21,7 +22,6 @@ from node.statemachine.writes import (
     Registered,
     Relation,
     Result,
-    StoreWrite,
     Target,
     Txn,
     TxnResult,
@@ -50,7 +50,7 @@ txns = st.builds(Txn, st.lists(st.one_of(number_compares, value_compares), max_s
 writes = st.one_of(puts, puts, deletes, txns, txns, st.builds(Compact, st.integers(0, 7)))
 
 
-def run(store: KeyValueStore, *given_commands: StoreWrite) -> list[Result]:
+def run(store: KeyValueStore, *given_commands: KeyWrite) -> list[Result]:
     entries = [Entry(i, 1, EntryKind.WRITE, encode_write(c)) for i, c in enumerate(given_commands, 1)]
     results = store.apply(entries)
     assert None not in results
@@ -84,7 +84,7 @@ def compare_everything_readable(store: KeyValueStore, model: Model) -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.lists(writes, max_size=20), KEYS, ENDS, st.integers(0, 3))
 def test_every_revision_reads_as_the_naive_history_says(
-    script: list[StoreWrite], start: bytes, end: bytes, limit: int
+    script: list[KeyWrite], start: bytes, end: bytes, limit: int
 ) -> None:
     store, model = KeyValueStore(), Model()
     for write in script:
@@ -107,7 +107,7 @@ def test_every_revision_reads_as_the_naive_history_says(
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(writes, max_size=20))
-def test_batches_and_single_entries_give_equal_state_and_results(script: list[StoreWrite]) -> None:
+def test_batches_and_single_entries_give_equal_state_and_results(script: list[KeyWrite]) -> None:
     one, other = KeyValueStore(), KeyValueStore()
     assert run(one, *script) == [run(other, write)[0] for write in script]
     assert one.digest() == other.digest()

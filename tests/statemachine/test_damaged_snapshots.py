@@ -12,6 +12,8 @@ from node.statemachine.store import KeyValueStore
 from node.statemachine.writes import Put
 from tests.statemachine.small import small_pieces
 from tests.statemachine.snapshots import restore, restored, snapshot, write
+from tests.statemachine.test_leases import GOLDEN as OF_LEASES
+from tests.statemachine.test_leases import small_store as store_with_leases
 from tests.statemachine.test_sessions import GOLDEN as OF_SESSIONS
 from tests.statemachine.test_sessions import small_store as store_with_sessions
 from tests.statemachine.test_snapshots import GOLDEN, small_store
@@ -47,7 +49,7 @@ def split(store: KeyValueStore) -> list[bytes]:
 
 
 @pytest.mark.parametrize("flip", [0x01, 0x80, 0xFF])
-@pytest.mark.parametrize("whole", [GOLDEN, OF_SESSIONS], ids=["versions", "sessions"])
+@pytest.mark.parametrize("whole", [GOLDEN, OF_SESSIONS, OF_LEASES], ids=["versions", "sessions", "leases"])
 def test_every_byte_flipped_is_refused_or_gives_a_state_that_a_snapshot_can_be_made_of(
     whole: list[bytes], flip: int
 ) -> None:
@@ -65,7 +67,7 @@ def test_every_byte_flipped_is_refused_or_gives_a_state_that_a_snapshot_can_be_m
     assert said > sum(map(len, whole)) // 3
 
 
-@pytest.mark.parametrize("whole", [GOLDEN, OF_SESSIONS], ids=["versions", "sessions"])
+@pytest.mark.parametrize("whole", [GOLDEN, OF_SESSIONS, OF_LEASES], ids=["versions", "sessions", "leases"])
 def test_every_length_cut_is_refused(whole: list[bytes], store: KeyValueStore) -> None:
     for number, chunk in enumerate(whole):
         for length in range(len(chunk)):
@@ -73,7 +75,11 @@ def test_every_length_cut_is_refused(whole: list[bytes], store: KeyValueStore) -
             assert refused(store, [*whole[:number], chunk[:length]])
 
 
-@pytest.mark.parametrize(("of", "count"), [(small_store, 9), (store_with_sessions, 7)], ids=["versions", "sessions"])
+@pytest.mark.parametrize(
+    ("of", "count"),
+    [(small_store, 9), (store_with_sessions, 7), (store_with_leases, 6)],
+    ids=["versions", "sessions", "leases"],
+)
 def test_a_chunk_that_is_missing_doubled_or_in_another_place_is_refused(
     of: Callable[[], KeyValueStore], count: int, store: KeyValueStore
 ) -> None:
@@ -107,7 +113,7 @@ VERSION = [b"k", b"v", 2, 2, 1, 0]
         ([], "cut short"),
         ([b""], "no chunk"),
         ([b"\x00" * (CHUNK_BYTES_MAX + 1)], f"at most {CHUNK_BYTES_MAX} bytes"),
-        ([GOLDEN[0], encode(["leases", 1, 2])], "a section 'leases', which this version does not know"),
+        ([GOLDEN[0], encode(["locks", 1, 2])], "a section 'locks', which this version does not know"),
         ([encode(["store", 9, 4, 1])], "damaged"),
         ([encode(["store", 0, -1])], "no store is at revision 0"),
         ([encode(["store", 9, 10])], "compacted to 10"),
@@ -145,6 +151,17 @@ VERSION = [b"k", b"v", 2, 2, 1, 0]
         ([*OF_SESSIONS[:2], rows([7, 1, 1, 0, []], [7, 1, 1, 0, []])], "results of session 7 stand"),
         ([*OF_SESSIONS[:2], rows([7, 1, 1, 0, [[2, 0, b""]]], [7, 1, 1, 0, [[2, 0, b""]]])], "results of session 7"),
         ([*OF_SESSIONS[:2], rows([7, 1, 1, 0, [[2, 0, b""]]], [7, 1, 2, 0, [[3, 0, b""]]])], "results of session 7"),
+        ([*OF_LEASES[:2], OF_LEASES[1]], "its leases come once, before its versions"),
+        ([OF_LEASES[0], encode(["leases", 0])], "its leases come once"),
+        ([OF_LEASES[0], OF_LEASES[2]], "its leases come before its versions"),
+        ([*OF_LEASES[:2], OF_LEASES[3]], "should hold 2 leases, and holds 0"),
+        ([*OF_LEASES[:2], encode(["lease-rows", []])], "damaged"),
+        ([*OF_LEASES[:2], encode(["lease-rows", [[6, 9, 9], [6, 9, 9]]])], "lease 6 stands"),
+        ([*OF_LEASES[:2], encode(["lease-rows", [[0, 9, 9]]])], "lease 0 stands"),
+        ([*OF_LEASES[:2], encode(["lease-rows", [[6, 1, 9]]])], "lease 6 stands"),
+        ([*OF_LEASES[:2], encode(["lease-rows", [[6, 9, 2**63]]])], "damaged"),
+        ([*OF_LEASES[:2], OF_SESSIONS[1]], "its sessions come once"),
+        ([OF_LEASES[0], *OF_LEASES[3:]], "has lease 5, which is not in the snapshot"),
         ([*OF_SESSIONS[:2], rows([7, 1, 1, 0, [[2, 0, b"\xc1"]]])], "result of write 2 of session 7 is damaged"),
     ],
 )
@@ -167,6 +184,6 @@ def test_a_refused_restore_stays_refused(store: KeyValueStore) -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.one_of(st.binary(max_size=40), st.sampled_from(GOLDEN + OF_SESSIONS)), max_size=5))
+@given(st.lists(st.one_of(st.binary(max_size=40), st.sampled_from(GOLDEN + OF_SESSIONS + OF_LEASES)), max_size=5))
 def test_no_bytes_make_it_fail_otherwise(chunks: list[bytes]) -> None:
     refused(KeyValueStore(), chunks)

@@ -8,13 +8,13 @@ from node.statemachine.store import KeyValueStore
 from node.statemachine.writes import (
     Branches,
     Compact,
+    KeyWrite,
     Nested,
     Operation,
     Put,
     Range,
     SortOrder,
     SortTarget,
-    StoreWrite,
     Txn,
     encode_write,
 )
@@ -68,14 +68,14 @@ def nested(draw: st.DrawFn) -> Txn:
 scripts = st.tuples(many_puts, st.lists(st.one_of(writes, nested()), max_size=8)).map(lambda both: [*both[0], *both[1]])
 
 
-def entries_of(script: list[StoreWrite]) -> list[Entry]:
+def entries_of(script: list[KeyWrite]) -> list[Entry]:
     return [Entry(i, 1, EntryKind.WRITE, encode_write(write)) for i, write in enumerate(script, 1)]
 
 
 @settings(max_examples=150, deadline=None)
 @given(scripts, slices, st.lists(st.booleans(), min_size=20, max_size=20))
 def test_slices_and_who_waits_change_neither_state_nor_results(
-    script: list[StoreWrite], works: list[int], waiting: list[bool]
+    script: list[KeyWrite], works: list[int], waiting: list[bool]
 ) -> None:
     entries = entries_of(script)
     at_once = KeyValueStore()
@@ -94,7 +94,7 @@ def test_slices_and_who_waits_change_neither_state_nor_results(
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.one_of(writes, many_puts_at_once), max_size=12), slices)
 def test_between_slices_every_reader_sees_what_was_before_the_unfinished_entry(
-    script: list[StoreWrite], works: list[int]
+    script: list[KeyWrite], works: list[int]
 ) -> None:
     store, model = KeyValueStore(), Model()
     with small_pieces():
@@ -114,7 +114,7 @@ def test_between_slices_every_reader_sees_what_was_before_the_unfinished_entry(
 @settings(max_examples=100, deadline=None)
 @given(scripts, st.lists(st.one_of(writes, nested()), max_size=6), st.lists(ranges, min_size=1, max_size=4), slices)
 def test_a_read_in_slices_sees_the_revision_at_which_it_began_whatever_is_applied_meanwhile(
-    before: list[StoreWrite], meanwhile: list[StoreWrite], wanted: list[Range], works: list[int]
+    before: list[KeyWrite], meanwhile: list[KeyWrite], wanted: list[Range], works: list[int]
 ) -> None:
     still, store = KeyValueStore(), KeyValueStore()
     still.apply(entries_of(before))

@@ -23,10 +23,10 @@ from node.statemachine.writes import (
     Compacted,
     DeleteRange,
     KeyValue,
+    KeyWrite,
     Put,
     Range,
     RangeResult,
-    StoreWrite,
     Txn,
     encode_write,
 )
@@ -40,7 +40,7 @@ from tests.statemachine.test_slices import nested, scripts, slices
 @settings(max_examples=100, deadline=None)
 @given(scripts, st.lists(st.one_of(writes, nested()), max_size=8), slices)
 def test_a_restored_store_is_the_store_of_the_moment_whatever_was_written_during_the_walk(
-    before: list[StoreWrite], meanwhile: list[StoreWrite], works: list[int]
+    before: list[KeyWrite], meanwhile: list[KeyWrite], works: list[int]
 ) -> None:
     store, still, other = KeyValueStore(), KeyValueStore(), KeyValueStore()
     write(still, *before)
@@ -73,7 +73,7 @@ def test_a_restored_store_is_the_store_of_the_moment_whatever_was_written_during
 @settings(max_examples=100, deadline=None)
 @given(st.lists(writes, max_size=20), st.lists(writes, max_size=5))
 def test_every_revision_of_a_restored_store_reads_as_the_naive_history_says(
-    before: list[StoreWrite], after: list[StoreWrite]
+    before: list[KeyWrite], after: list[KeyWrite]
 ) -> None:
     store, model = KeyValueStore(), Model()
     with small_pieces():
@@ -90,7 +90,7 @@ def test_random_writes_deletes_transactions_and_compactions_between_any_two_slic
     chance, work = random.Random(seed), (1, 7, 60, 300)[seed % 4]
     store = KeyValueStore()
 
-    def some() -> StoreWrite:
+    def some() -> KeyWrite:
         key, kind = b"%03d" % chance.randrange(300), chance.random()
         if kind < 0.7:
             return Put(key, chance.randbytes(chance.choice((0, 5, 400))))
@@ -337,7 +337,7 @@ def test_what_a_restored_store_kept_of_the_past_goes_with_the_next_compactions()
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(writes, max_size=20))
-def test_the_size_of_a_store_is_that_of_all_versions_in_memory(script: list[StoreWrite]) -> None:
+def test_the_size_of_a_store_is_that_of_all_versions_in_memory(script: list[KeyWrite]) -> None:
     store = KeyValueStore()
     assert store.size_bytes == 0
     with small_pieces():

@@ -18,6 +18,7 @@ from node.statemachine.writes import (
     Compare,
     DeleteRange,
     KeyValue,
+    KeyWrite,
     Nested,
     Put,
     PutResult,
@@ -27,7 +28,6 @@ from node.statemachine.writes import (
     Relation,
     SortOrder,
     SortTarget,
-    StoreWrite,
     Target,
     Txn,
     TxnResult,
@@ -90,7 +90,7 @@ def test_entries_that_are_not_commands_have_no_result_and_change_nothing() -> No
         (Compact(2**63), "malformed"),
     ],
 )
-def test_a_command_that_cannot_be_done_is_refused_and_changes_nothing(write: StoreWrite, code: str) -> None:
+def test_a_command_that_cannot_be_done_is_refused_and_changes_nothing(write: KeyWrite, code: str) -> None:
     store = KeyValueStore()
     (result,) = run(store, write)
     assert isinstance(result, Refused)
@@ -128,7 +128,7 @@ def test_the_log_format_does_not_change() -> None:
         ("94a174909197a172c4016bc4000000c2c290", Txn((), (Range(b"k"),))),
     ],
 )
-def test_what_the_first_version_wrote_is_still_read(written: str, means: StoreWrite) -> None:
+def test_what_the_first_version_wrote_is_still_read(written: str, means: KeyWrite) -> None:
     assert decode_write(bytes.fromhex(written)) == means
 
 

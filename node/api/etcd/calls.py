@@ -39,6 +39,7 @@ from node.statemachine.writes import (
     DeleteResult,
     FutureRevision,
     KeyValue,
+    LeaseResult,
     PutResult,
     Range,
     RangeResult,
@@ -124,7 +125,7 @@ class EtcdCalls:
         wanted = range_of(message)
         if wanted.revision < 0:
             wanted = msgspec.structs.replace(wanted, revision=0)  # outside a transaction any negative one is "now"
-        await self._barrier(message.get("serializable", False))
+        await self.barrier(message.get("serializable", False))
         if not wanted.range_end:
             return answered(self._store.read(wanted))
         return answered(cast(Result, await self._slices.read(self._store.begin_read(wanted))))
@@ -133,7 +134,7 @@ class EtcdCalls:
         """A PutRequest."""
         put = put_of(message)
         check_write_size(message_bytes)
-        self._require_room()
+        self.require_room()
         return await self._write(put, numbers)
 
     async def delete_range(self, message: Message, message_bytes: int, numbers: Numbers = NO_SESSION) -> Answered:
@@ -146,11 +147,11 @@ class EtcdCalls:
         """A TxnRequest."""
         txn = await self._slices.finish(txn_of(message))
         if only_reads(txn):
-            await self._barrier(is_serializable(message))
+            await self.barrier(is_serializable(message))
             return answered(cast(Result, await self._slices.read(self._store.begin_read_txn(txn))))
         check_write_size(message_bytes)
         if self.quota.exceeded and grows(txn):
-            self._require_room()
+            self.require_room()
         return await self._write(txn, numbers)
 
     async def compact(self, message: Message, _message_bytes: int, numbers: Numbers = NO_SESSION) -> Answered:
@@ -195,7 +196,8 @@ class EtcdCalls:
             self._ids = ids
         return ids
 
-    async def _barrier(self, serializable: bool) -> None:
+    async def barrier(self, serializable: bool = False) -> None:
+        """Wait until the store may be read; raises `EtcdError` where it may not."""
         if serializable:
             self._metrics.read("stale")
             return
@@ -207,31 +209,38 @@ class EtcdCalls:
         if failed is not None:
             raise EtcdError(Code.UNAVAILABLE, _unavailable(failed))
 
-    def _require_room(self) -> None:
+    def require_room(self) -> None:
         """Nothing that grows is proposed while the store is full."""
         if self.quota.exceeded:
             self._metrics.proposal("store-full")
             raise EtcdError(Code.RESOURCE_EXHAUSTED, errors.NO_SPACE)
 
     async def _write(self, command: StoreWrite, numbers: Numbers) -> Answered:
+        return self.written(await self.propose(command, numbers))
+
+    async def propose(self, command: StoreWrite, numbers: Numbers) -> Outcome:
+        """What became of a write; raises `EtcdError` where its session is of another cluster."""
         foreign = self._cluster.refusal(numbers)
         if foreign is not None:
             self._metrics.proposal(foreign.code)
-            return answered(foreign)
+            answered(foreign)
         try:
             data = encoded(command, numbers)
-            outcome = await self._handle.propose(data, None, numbers.session, numbers.sequence)
+            return await self._handle.propose(data, None, numbers.session, numbers.sequence)
         except Exception:
             _LOG.exception("a write failed in the node")
-            outcome = Unknown("this node made a mistake while it wrote; its log says which")
-        return self.written(outcome)
+            return Unknown("this node made a mistake while it wrote; its log says which")
 
     def written(self, outcome: Outcome) -> Answered:
+        """The answer to a write of keys, or an `EtcdError`."""
+        return answered(self.result_of(outcome))
+
+    def result_of(self, outcome: Outcome) -> Result:
         """What the store said, or an `EtcdError` that says what became of the write."""
         if isinstance(outcome, Done):
             result = cast(Result, outcome.result)
             self._metrics.proposal(count_of(result))
-            return answered(result)
+            return result
         if isinstance(outcome, DoneUntold):
             self._metrics.proposal("done-untold")
             raise EtcdError(Code.DEADLINE_EXCEEDED, f"etcdserver: the write was done, but {outcome.reason}")
@@ -262,12 +271,16 @@ def answered(result: Result) -> Answered:
         raise EtcdError(Code.DEADLINE_EXCEEDED, reason)
     if isinstance(result, Registered):
         raise EtcdError(Code.INTERNAL, "etcdserver: a session was registered instead")
+    if isinstance(result, LeaseResult):
+        raise EtcdError(Code.INTERNAL, "etcdserver: this answer is one about leases")
     return result
 
 
 _REFUSALS = {
     "key-not-found": (Code.INVALID_ARGUMENT, errors.KEY_NOT_FOUND),
     "lease-not-found": (Code.NOT_FOUND, errors.LEASE_NOT_FOUND),
+    "lease-exists": (Code.FAILED_PRECONDITION, errors.LEASE_EXISTS),
+    "too-many-leases": (Code.RESOURCE_EXHAUSTED, errors.TOO_MANY_LEASES),
     "duplicate-key": (Code.INVALID_ARGUMENT, errors.DUPLICATE_KEY),
     "empty-key": (Code.INVALID_ARGUMENT, errors.EMPTY_KEY),
     "too-many-operations": (Code.INVALID_ARGUMENT, errors.TOO_MANY_OPERATIONS),

@@ -66,14 +66,19 @@ class JsonDoor:
 
     def writes(self, message: str, call: WriteCall) -> Handler:
         """The same of one that may write, in a session where the request's headers name one."""
+        return self.in_session(
+            lambda numbers: self.handler(message, lambda found, size: call(found, size, numbers), self._render)
+        )
+
+    def in_session(self, handler_of: Callable[[Numbers], Handler]) -> Handler:
+        """Of what writes: `handler_of` makes the handler of one request, from the numbers in its headers."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
             try:
                 numbers = session_of(request)
             except Problem as problem:
                 return error_answer(invalid(f"etcdserver: {problem}"))
-            in_session = self.handler(message, lambda found, size: call(found, size, numbers), self._render)
-            return await in_session(request)
+            return await handler_of(numbers)(request)
 
         return handle
 

@@ -5,6 +5,7 @@ more than the table of them: `calls` does what they ask for, `json_door` speaks.
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
 from aiohttp import web
 
@@ -13,6 +14,8 @@ from node.api.etcd import errors
 from node.api.etcd.calls import EtcdCalls, ReadableStore
 from node.api.etcd.errors import Code, EtcdError
 from node.api.etcd.json_door import Handler, JsonDoor, error_answer
+from node.api.etcd.lease_calls import LeaseCalls, LeaseStore
+from node.api.etcd.lease_door import LeaseDoor
 from node.api.etcd.maintenance import MaintenanceCalls
 from node.api.etcd.maintenance_door import routes_of
 from node.api.etcd.member_calls import MemberCalls
@@ -27,8 +30,6 @@ from node.runtime.ports import NodeHandle
 from node.watching.hub import WatchHub
 
 UNSUPPORTED = (
-    *("lease/grant", "lease/revoke", "lease/keepalive", "lease/timetolive", "lease/leases"),
-    *("kv/lease/revoke", "kv/lease/timetolive", "kv/lease/leases"),
     "maintenance/downgrade",
     *("auth/authenticate", "auth/enable", "auth/disable", "auth/status"),
     *(f"auth/user/{verb}" for verb in ("add", "get", "list", "delete", "changepw", "grant", "revoke")),
@@ -39,6 +40,10 @@ UNSUPPORTED = (
 """What etcd has and this node has not (yet): 501, code 12."""
 
 
+class Store(ReadableStore, LeaseStore, Protocol):
+    """What all these calls see of the store."""
+
+
 class EtcdApi:
     """Etcd's routes. `term`: the node's current one. `slices` None: shared with no other routes. `quota` None: the
     store may grow without a limit. `hub`, `following` None: watches of its own."""
@@ -46,7 +51,7 @@ class EtcdApi:
     def __init__(
         self,
         handle: NodeHandle,
-        store: ReadableStore,
+        store: Store,
         metrics: Metrics,
         term: Callable[[], int],
         slices: Slices | None = None,
@@ -58,6 +63,8 @@ class EtcdApi:
         self.calls = EtcdCalls(handle, store, metrics, term, slices, quota or Quota(store))
         self.members = MemberCalls(handle, self.calls)
         self.door = JsonDoor(self.calls, slices)
+        self.leases = LeaseCalls(self.calls, store, slices, handle.log_time_us)
+        self.lease_door = LeaseDoor(self.leases, self.calls, self.door, slices)
         self.maintenance = MaintenanceCalls(handle, store, self.calls, slices)
         self.watches = WatchCalls(handle, hub or WatchHub(store))
         self._watch_door = WatchDoor(self.watches, self.calls.header, slices, following or Following(slices))
@@ -79,6 +86,7 @@ class EtcdApi:
             "/v3/cluster/member/update": door.members("MemberUpdateRequest", members.update),
             "/v3/watch": self._watch_door.watch,
             **routes_of(self.maintenance, door),
+            **self.lease_door.routes(),
             **{f"/v3/{path}": _unsupported for path in UNSUPPORTED},
         }
         return [

@@ -93,6 +93,11 @@ MESSAGES: dict[str, tuple[Field, ...]] = {
         Field("failure", 3, "RequestOp", repeated=True),
     ),
     "CompactionRequest": (Field("revision", 1, "int64"), Field("physical", 2, "bool")),
+    "LeaseGrantRequest": (Field("TTL", 1, "int64"), Field("ID", 2, "int64")),
+    "LeaseRevokeRequest": (Field("ID", 1, "int64"),),
+    "LeaseKeepAliveRequest": (Field("ID", 1, "int64"),),
+    "LeaseTimeToLiveRequest": (Field("ID", 1, "int64"), Field("keys", 2, "bool")),
+    "LeaseLeasesRequest": (),
     "WatchRequest": (
         Field("create_request", 1, "WatchCreateRequest", oneof=_WATCH),
         Field("cancel_request", 2, "WatchCancelRequest", oneof=_WATCH),
