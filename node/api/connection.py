@@ -83,7 +83,7 @@ class Connection(FrameworkConnection):
         self._queued = False
         """Whether what is held waits at the gate."""
         self._held = b""
-        self._at_end: Callable[[], None] | None = None
+        self._at_end: Callable[[], object] | None = None
         self._body: StreamReader | None = None
         """Of the last request that the framework began."""
         self.client_ended = False
@@ -104,6 +104,8 @@ class Connection(FrameworkConnection):
         ):  # a way that timed out, say: it is lost all the same
             exc = ConnectionResetError(str(exc))
         super().connection_lost(exc)
+        if self._at_end is not None:
+            self._at_end()
 
     async def start(self) -> None:
         server, task = self.server, asyncio.current_task()
@@ -171,8 +173,8 @@ class Connection(FrameworkConnection):
         answer was given before its body came, is not."""
         return (self._body is None or self._body.is_eof()) and self.serves_on()
 
-    def when_client_ends(self, call: Callable[[], None]) -> None:
-        """Call it then. For an answer without end, which waits for something to say."""
+    def when_client_ends(self, call: Callable[[], object]) -> None:
+        """Call it then, and when the connection is lost. For an answer that waits for something to say."""
         self._at_end = call
 
     def request_begins(self, body: StreamReader) -> None:

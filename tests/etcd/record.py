@@ -2,7 +2,8 @@
 
 Why it exists: where no etcd is at hand, the suite judges by these files. `cases.ndjson`: the answers to `cases()`, in
 order; `generated.ndjson`: requests of the generator and their answers; `members.ndjson` and `leases.ndjson`: to those
-of `member_story` and `lease_story`; `watches.ndjson`: what it said in each step of `watch_story`.
+of `member_story` and `lease_story`; `watches.ndjson`: what it said in each step of `watch_story`, and
+`turns.ndjson` of `turn_story`.
 """
 
 import json
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from tests.etcd import lease_story, member_story, watch_story
+from tests.etcd import lease_story, member_story, turn_story, watch_story
 from tests.etcd.cases import cases
 from tests.etcd.comparison import Answer, Client
 from tests.etcd.generator import Generator, Request
@@ -77,6 +78,11 @@ def recorded_watches() -> list[list[Any]]:
     return [line["said"] for line in lines]
 
 
+def recorded_turns() -> list[Any]:
+    """What was answered in `turn_story`."""
+    return [line["said"] for line in _lines("turns")]
+
+
 def main() -> int:
     """Start an etcd for each file and write it; 1 where there is no etcd."""
     program = etcd_program()
@@ -91,12 +97,18 @@ def main() -> int:
         print(f"{name}: {len(written)} answers")
     with tempfile.TemporaryDirectory() as folder, running_etcd(program, Path(folder)) as port:
         _write_watches(watch_story.said(port))
+    with tempfile.TemporaryDirectory() as folder, running_etcd(program, Path(folder)) as port:
+        _write_turns(turn_story.said(port))
     return 0
 
 
 def _write_watches(said: list[list[Any]]) -> None:
     rows = ({"step": repr(step), "said": lines} for step, lines in zip(watch_story.STEPS, said, strict=True))
     (FOLDER / "watches.ndjson").write_text("".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows))
+
+
+def _write_turns(said: list[Any]) -> None:
+    (FOLDER / "turns.ndjson").write_text("".join(json.dumps({"said": one}) + "\n" for one in said))
 
 
 def _ask_cases(etcd: Client) -> Iterator[dict[str, Any]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.etcd import lease_story, member_story, watch_story
+from tests.etcd import lease_story, member_story, turn_story, watch_story
 from tests.etcd.cases import cases
 from tests.etcd.comparison import Client
 from tests.etcd.generator import Generator
@@ -81,3 +81,9 @@ def test_a_node_and_etcd_tell_watches_alike(etcd: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", SEEDS_SLOWEST)
 def test_a_node_and_etcd_answer_alike_for_long(etcd: str, tmp_path: Path, seed: int) -> None:
     assert compare(etcd, tmp_path, seed, 5000) == []
+
+
+def test_a_node_and_etcd_answer_alike_about_locks_and_elections(etcd: str, tmp_path: Path) -> None:
+    with running_etcd(etcd, tmp_path) as port, running_node(tmp_path) as own_port:
+        for expected, own in zip(turn_story.said(port), turn_story.said(own_port), strict=True):
+            assert own == expected

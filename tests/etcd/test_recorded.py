@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from tests.api.double import client_of, serving
-from tests.etcd import lease_story, member_story, watch_story
+from tests.etcd import lease_story, member_story, turn_story, watch_story
 from tests.etcd.comparison import Client, comparable
 from tests.etcd.processes import running_node
 from tests.etcd.record import (
@@ -17,6 +17,7 @@ from tests.etcd.record import (
     recorded_generated,
     recorded_leases,
     recorded_members,
+    recorded_turns,
     recorded_watches,
 )
 
@@ -66,3 +67,9 @@ async def test_what_is_recorded_reaches_every_kind_of_answer() -> None:
 async def _post(http: aiohttp.ClientSession, exchange: Exchange) -> object:
     async with http.post(exchange.request.path, data=BytesIO(exchange.request.body)) as answer:
         return comparable(answer.status, await answer.read())
+
+
+def test_a_node_answers_about_locks_and_elections_as_etcd_did(tmp_path: Path) -> None:
+    with running_node(tmp_path) as port:
+        for expected, own in zip(recorded_turns(), turn_story.said(port), strict=True):
+            assert own == expected

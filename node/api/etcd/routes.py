@@ -12,14 +12,18 @@ from aiohttp import web
 from node.api.answers import json_answer
 from node.api.etcd import errors
 from node.api.etcd.calls import EtcdCalls, ReadableStore
+from node.api.etcd.election_calls import ElectionCalls
 from node.api.etcd.errors import Code, EtcdError
 from node.api.etcd.json_door import Handler, JsonDoor, error_answer
 from node.api.etcd.lease_calls import LeaseCalls, LeaseStore
 from node.api.etcd.lease_door import LeaseDoor
+from node.api.etcd.lock_calls import LockCalls
 from node.api.etcd.maintenance import MaintenanceCalls
 from node.api.etcd.maintenance_door import routes_of
 from node.api.etcd.member_calls import MemberCalls
 from node.api.etcd.rendering import CLUSTER_VERSION, SPOKEN_VERSION
+from node.api.etcd.turns import Turns
+from node.api.etcd.turns_door import TurnsDoor
 from node.api.etcd.watch_calls import WatchCalls
 from node.api.etcd.watch_door import WatchDoor
 from node.api.following import Following
@@ -34,8 +38,6 @@ UNSUPPORTED = (
     *("auth/authenticate", "auth/enable", "auth/disable", "auth/status"),
     *(f"auth/user/{verb}" for verb in ("add", "get", "list", "delete", "changepw", "grant", "revoke")),
     *(f"auth/role/{verb}" for verb in ("add", "get", "list", "delete", "grant", "revoke")),
-    *("election/campaign", "election/proclaim", "election/leader", "election/observe", "election/resign"),
-    *("lock/lock", "lock/unlock"),
 )
 """What etcd has and this node has not (yet): 501, code 12."""
 
@@ -66,7 +68,11 @@ class EtcdApi:
         self.leases = LeaseCalls(self.calls, store, slices, handle.log_time_us)
         self.lease_door = LeaseDoor(self.leases, self.calls, self.door, slices)
         self.maintenance = MaintenanceCalls(handle, store, self.calls, slices)
-        self.watches = WatchCalls(handle, hub or WatchHub(store))
+        hub = hub or WatchHub(store)
+        self.watches = WatchCalls(handle, hub)
+        turns = Turns(self.calls, self.leases, hub)
+        self.locks, self.elections = LockCalls(turns), ElectionCalls(turns)
+        self._turns_door = TurnsDoor(self.calls, self.door, self.locks, self.elections)
         self._watch_door = WatchDoor(self.watches, self.calls.header, slices, following or Following(slices))
 
     def routes(self) -> list[web.RouteDef]:
@@ -87,6 +93,7 @@ class EtcdApi:
             "/v3/watch": self._watch_door.watch,
             **routes_of(self.maintenance, door),
             **self.lease_door.routes(),
+            **self._turns_door.routes(),
             **{f"/v3/{path}": _unsupported for path in UNSUPPORTED},
         }
         return [

@@ -98,6 +98,18 @@ MESSAGES: dict[str, tuple[Field, ...]] = {
     "LeaseKeepAliveRequest": (Field("ID", 1, "int64"),),
     "LeaseTimeToLiveRequest": (Field("ID", 1, "int64"), Field("keys", 2, "bool")),
     "LeaseLeasesRequest": (),
+    "LockRequest": (Field("name", 1, "bytes"), Field("lease", 2, "int64")),
+    "UnlockRequest": (Field("key", 1, "bytes"),),
+    "LeaderKey": (
+        Field("name", 1, "bytes"),
+        Field("key", 2, "bytes"),
+        Field("rev", 3, "int64"),
+        Field("lease", 4, "int64"),
+    ),
+    "CampaignRequest": (Field("name", 1, "bytes"), Field("lease", 2, "int64"), Field("value", 3, "bytes")),
+    "ProclaimRequest": (Field("leader", 1, "LeaderKey"), Field("value", 2, "bytes")),
+    "ResignRequest": (Field("leader", 1, "LeaderKey"),),
+    "LeaderRequest": (Field("name", 1, "bytes"),),
     "WatchRequest": (
         Field("create_request", 1, "WatchCreateRequest", oneof=_WATCH),
         Field("cancel_request", 2, "WatchCancelRequest", oneof=_WATCH),

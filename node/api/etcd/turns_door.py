@@ -1,0 +1,137 @@
+"""Etcd's Lock and Election services in JSON.
+
+Why it exists: beside `json_door`. These calls wait, for as long as their clients stay. It must not know what they
+do.
+"""
+
+import asyncio
+from base64 import b64encode
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from typing import Protocol, TypeVar
+
+from aiohttp import web
+
+from node.api.answers import json_text
+from node.api.connection import Connection
+from node.api.etcd.calls import EtcdCalls
+from node.api.etcd.election_calls import Campaigned, ElectionCalls, Told
+from node.api.etcd.errors import EtcdError
+from node.api.etcd.json_door import Call, Handler, JsonDoor
+from node.api.etcd.lock_calls import LockCalls, Locked
+from node.api.etcd.rendering import header_text, kv_text
+from node.api.etcd.schema import Message
+from node.api.streaming import WRITE_SECONDS_MAX
+
+T = TypeVar("T")
+
+_STREAM_HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+class Revised(Protocol):
+    """An answer of which the header says all."""
+
+    @property
+    def revision(self) -> int: ...
+
+
+class TurnsDoor:
+    """Makes handlers of calls."""
+
+    def __init__(self, calls: EtcdCalls, door: JsonDoor, locks: LockCalls, elections: ElectionCalls) -> None:
+        self._calls = calls
+        self._door = door
+        self._locks = locks
+        self._elections = elections
+
+    def routes(self) -> dict[str, Handler]:
+        """By path, all of them POST."""
+        locks, elections = self._locks, self._elections
+        return {
+            "/v3/lock/lock": self._waiting("LockRequest", locks.lock, self._locked),
+            "/v3/lock/unlock": self._door.plain("UnlockRequest", locks.unlock, self._done),
+            "/v3/election/campaign": self._waiting("CampaignRequest", elections.campaign, self._campaigned),
+            "/v3/election/proclaim": self._door.plain("ProclaimRequest", elections.proclaim, self._done),
+            "/v3/election/resign": self._door.plain("ResignRequest", elections.resign, self._done),
+            "/v3/election/leader": self._door.plain("LeaderRequest", elections.leader, self._told),
+            "/v3/election/observe": self._door.handler("LeaderRequest", self._observing, self._observe),
+        }
+
+    def _waiting(self, name: str, call: Call[T], body_of: Callable[[T], bytes]) -> Handler:
+        """Of a call that is given up when its client goes."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            return await _while_client_stays(request, self._door.plain(name, call, body_of)(request))
+
+        return handle
+
+    def _head(self, revision: int) -> str:
+        return f'{{"header":{{{header_text(self._calls.header(revision))}}}'
+
+    def _done(self, answer: Revised) -> bytes:
+        return f"{self._head(answer.revision)}}}\n".encode()
+
+    def _locked(self, answer: Locked) -> bytes:
+        return f'{self._head(answer.revision)},"key":"{_base64(answer.key)}"}}\n'.encode()
+
+    def _campaigned(self, answer: Campaigned) -> bytes:
+        leader = answer.leader
+        name = f'"name":"{_base64(leader.name)}",' if leader.name else ""
+        text = f'{{{name}"key":"{_base64(leader.key)}","rev":"{leader.rev}","lease":"{leader.lease}"}}'
+        return f'{self._head(answer.revision)},"leader":{text}}}\n'.encode()
+
+    def _told(self, answer: Told) -> bytes:
+        return f'{self._head(answer.revision)},"kv":{kv_text(answer.kv)}}}\n'.encode()
+
+    async def _observing(self, message: Message, _message_bytes: int) -> Message:
+        """What is observed is asked for while it is answered."""
+        return message
+
+    async def _observe(self, request: web.Request, message: Message) -> web.StreamResponse:
+        """A line for each, until the client leaves."""
+        response = web.StreamResponse(headers=_STREAM_HEADERS)
+        response.force_close()
+        if request.version >= (1, 1):
+            response.enable_chunked_encoding()
+
+        async def tell() -> None:
+            await response.prepare(request)
+            try:
+                async with aclosing(self._elections.observe(message)) as news:
+                    async for told in news:
+                        await _write(response, b'{"result":' + self._told(told)[:-1] + b"}\n")
+            except EtcdError as error:
+                said = {"code": int(error.code), "message": error.message, "details": []}
+                await _write(response, b'{"error":%s}\n' % json_text(said))
+
+        try:
+            await _while_client_stays(request, tell())
+        except (ConnectionError, TimeoutError):
+            if request.transport is not None:
+                request.transport.abort()
+        return response
+
+
+async def _write(response: web.StreamResponse, line: bytes) -> None:
+    async with asyncio.timeout(WRITE_SECONDS_MAX):
+        await response.write(line)
+
+
+async def _while_client_stays(request: web.Request, work: Awaitable[T]) -> T:
+    """Its result; it is cancelled when the client goes, of which `ConnectionResetError` is raised."""
+    task = asyncio.ensure_future(work)
+    if isinstance(request.protocol, Connection):
+        request.protocol.when_client_ends(task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        current = asyncio.current_task()
+        if current is not None and current.cancelling():
+            raise
+        raise ConnectionResetError("the client left while it waited") from None
+    finally:
+        task.cancel()
+
+
+def _base64(value: bytes) -> str:
+    return b64encode(value).decode()
