@@ -140,6 +140,15 @@ _LEASES = {
     "timetolive": _etcd("what is left of it", "LeaseTimeToLiveRequest", "LeaseTimeToLiveResponse"),
     "leases": _etcd("all leases", "LeaseLeasesRequest", "LeaseLeasesResponse"),
 }
+_TURNS = {
+    "lock/lock": _etcd("wait until the lock is held", "LockRequest", "LockResponse"),
+    "lock/unlock": _etcd("let it go", "UnlockRequest", "UnlockResponse"),
+    "election/campaign": _etcd("wait until it leads", "CampaignRequest", "CampaignResponse"),
+    "election/proclaim": _etcd("another value of who leads", "ProclaimRequest", "ProclaimResponse"),
+    "election/resign": _etcd("lead no more", "ResignRequest", "ResignResponse"),
+    "election/leader": _etcd("who leads", "LeaderRequest", "LeaderResponse"),
+    "election/observe": _etcd("who leads, a line for each news", "LeaderRequest", "ObserveResponse"),
+}
 _OLD_LEASE_PATHS = ("revoke", "timetolive", "leases")
 
 
@@ -274,6 +283,7 @@ PATHS: dict[str, dict[str, Operation]] = {
     },
     **{f"/v3/lease/{verb}": {"post": operation} for verb, operation in _LEASES.items()},
     **{f"/v3/kv/lease/{verb}": {"post": _LEASES[verb]} for verb in _OLD_LEASE_PATHS},
+    **{f"/v3/{path}": {"post": operation} for path, operation in _TURNS.items()},
     "/v3/watch": {"post": _etcd("follow changes: a line for each response", "WatchRequest", "WatchResponse")},
     "/v3/maintenance/status": {"post": _etcd("this member", "StatusRequest", "StatusResponse")},
     "/v3/maintenance/alarm": {"post": _etcd("is the store full?", "AlarmRequest", "AlarmResponse")},

@@ -224,6 +224,17 @@ def _etcd() -> dict[str, Schema]:
             {"header": _HEADER}, ID=INT64, TTL=INT64, grantedTTL=INT64, keys=items(BASE64)
         ),
         "LeaseLeasesResponse": record({"header": _HEADER}, leases=items(record({"ID": INT64}))),
+        "LockResponse": record({"header": _HEADER, "key": BASE64}),
+        "UnlockResponse": record({"header": _HEADER}),
+        "CampaignResponse": record(
+            {"header": _HEADER, "leader": record({"key": BASE64, "rev": INT64, "lease": INT64}, name=BASE64)}
+        ),
+        "ProclaimResponse": record({"header": _HEADER}),
+        "ResignResponse": record({"header": _HEADER}),
+        "LeaderResponse": record({"header": _HEADER, "kv": ref("EtcdKeyValue")}),
+        "ObserveResponse": either(
+            record({"result": ref("LeaderResponse")}), record({"error": record({"message": TEXT}, code=COUNT)})
+        ),
         "AlarmResponse": record({"header": _HEADER}, alarms=items(record({"memberID": INT64, "alarm": TEXT}))),
         "DefragmentResponse": record(),
         "HashResponse": record({"header": _HEADER}, hash=COUNT),
