@@ -65,6 +65,29 @@ _READ = {
 _READ |= {path: Case(ask("GET", path)) for path in ("/metrics", "/livez", "/readyz", "/startupz", "/health")}
 _READ |= {path: Case(ask("GET", path)) for path in ("/version", "/source.json", "/csp-report", "/")}
 
+LEASE, LEASED_KEYS, LEASES = 7, 20_000, 50_000
+"""A lease with so many keys, and how many others there are, each without a key."""
+
+_ONE = {"ID": str(LEASE), "keys": True}
+_LEASE: dict[str, Case] = {
+    "lease/grant": Case(post("/v3/lease/grant", {"TTL": "600"}, padded=True)),
+    "lease/keepalive": Case(ask("POST", "/v3/lease/keepalive", b'{"ID":9}' * 64)),
+    **{f"{path}lease/timetolive": Case(post(f"/v3/{path}lease/timetolive", _ONE, padded=True)) for path in ("", "kv/")},
+    **{f"{path}lease/leases": Case(post(f"/v3/{path}lease/leases", {}, padded=True)) for path in ("", "kv/")},
+}
+_VOTE = {"name": text_of(b"vote"), "value": text_of(b"v" * 1_400_000)}
+_CAMPAIGN = {**_VOTE, "lease": "9"}
+_LEADER = {"leader": {"key": text_of(b"vote/9"), "rev": "1"}}
+_TURNS: dict[str, Case] = {
+    "lock/lock": Case(post("/v3/lock/lock", {"name": text_of(b"n" * 8_000), "lease": "9"}, padded=True)),
+    "lock/unlock": Case(post("/v3/lock/unlock", {"key": text_of(b"n" * 8_000)}, padded=True)),
+    "election/campaign": Case(post("/v3/election/campaign", _CAMPAIGN)),
+    "election/leader": Case(post("/v3/election/leader", {"name": text_of(b"vote")}, padded=True)),
+    "election/observe": Case(post("/v3/election/observe", {"name": text_of(b"vote")}, padded=True), until=b"}}\n"),
+    "election/proclaim": Case(post("/v3/election/proclaim", {**_LEADER, "value": _VOTE["value"]}), (500,)),
+    "election/resign": Case(post("/v3/election/resign", _LEADER, padded=True)),
+}
+
 READING: dict[str, Case] = {
     **{f"GET {path}": case for path, case in _READ.items()},
     "GET /log": Case(ask("GET", "/log?limit=1000")),
@@ -94,6 +117,7 @@ READING: dict[str, Case] = {
     "POST /v3/maintenance/transfer-leadership": Case(
         post("/v3/maintenance/transfer-leadership", {"targetID": "1"}, padded=True), (400,)
     ),
+    **{f"POST /v3/{path}": case for path, case in (_LEASE | _TURNS).items()},
     "GET /backup": Case(ask("GET", "/backup")),
     "POST /v3/cluster/member/list": Case(post("/v3/cluster/member/list", {}, padded=True)),
     "POST /v3/cluster/member/add": Case(post("/v3/cluster/member/add", {"peerURLs": URLS}, padded=True), (400,)),
@@ -105,6 +129,8 @@ READING: dict[str, Case] = {
 """By method and path as the router has them."""
 
 CHANGING: dict[str, Case] = {
+    "POST /v3/lease/revoke": Case(post("/v3/lease/revoke", {"ID": str(LEASE)}, padded=True)),
+    "POST /v3/kv/lease/revoke": Case(post("/v3/kv/lease/revoke", {"ID": "10"}, padded=True)),
     "POST /v3/kv/deleterange": Case(post("/v3/kv/deleterange", EVERYTHING)),
     "POST /v3/kv/compaction": Case(post("/v3/kv/compaction", {"revision": "200000"})),
 }
