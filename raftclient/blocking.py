@@ -11,14 +11,15 @@ any number of threads may call. It must not know how a call is made: each is the
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from raftclient import client as by_asyncio
 from raftclient.arguments import Text
 from raftclient.client import Value
 from raftclient.leases import Lease as Held
+from raftclient.watching import Change
 
 ENDING_SECONDS_MAX = 2.0
 """When the client is closed, calls under way in other threads have so long to say what became of them."""
@@ -141,6 +142,21 @@ class RaftClient:
         """`with client.lease(10) as lease:` is a lease that is kept alive."""
         return Lease(self._client.lease(ttl_s), self._wait_for)
 
+    def watch(self, prefix: Text, revision: int = 0) -> Iterator[Change]:
+        """Every change of keys that begin with `prefix`, in order and each once, from `revision` on (0: from now on). It
+        waits for the next one; Ctrl-C, and leaving the loop, end it."""
+        changes = cast(AsyncGenerator[Change, None], self._client.watch(prefix, revision))
+
+        async def following() -> Change:
+            return await anext(changes)
+
+        try:
+            while True:
+                yield self._wait_for(following)
+        finally:
+            if self._loop is not None:
+                self._wait_for(lambda: _closed(changes))
+
     def status(self) -> dict[str, dict[str, Any] | None]:
         """`/status` of every endpoint, None where there was no answer."""
         return self._wait_for(self._client.status)
@@ -175,3 +191,7 @@ class RaftClient:
         calls = asyncio.all_tasks() - {asyncio.current_task()}
         if calls:
             await asyncio.wait(calls, timeout=ENDING_SECONDS_MAX)
+
+
+async def _closed(changes: AsyncGenerator[Change, None]) -> None:
+    await changes.aclose()

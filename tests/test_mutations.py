@@ -1,4 +1,4 @@
-"""The tests of sessions, leases, snapshots on disk and watches notice the mistakes they are for: each fails one of them.
+"""Tests of sessions, leases, snapshots on disk and watches notice the mistakes they are for: each fails one of them.
 
 Those of the algorithm are many, and run side by side: tests/raft/test_mutations.py.
 """

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from raftclient import NotDone, OutcomeUnknown, RevisionMismatch, Value
+from raftclient import Change, NotDone, OutcomeUnknown, RevisionMismatch, Value
 from raftclient import RaftClient as Awaited
 from raftclient.blocking import RaftClient
 from tests.client.breaking import DONE, Breaking, answer, breaking, problem
@@ -61,6 +61,22 @@ async def test_calls_wait_for_their_answers_and_count_them() -> None:
         assert server.requests == ["PUT /kv/k", "PUT /kv/k", "DELETE /kv/k"]
     async with breaking(VALUE) as server:
         assert await in_a_thread(server, lambda client: client.get("k")) == Value(b"hi", 9)
+
+
+async def test_changes_are_followed_until_the_loop_is_left() -> None:
+    event = 'event: put\ndata: {"key_base64":"aw==","value_base64":"djE=","revision":%d}\n\n'
+    said = "".join(f"id: {revision}\n{event % revision}" for revision in (5, 6)).encode()
+    stream = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nid: 4\nevent: watching\ndata: {}\n\n" + said
+
+    def use(client: RaftClient) -> list[Change]:
+        changes = client.watch("k", 5)
+        got = [next(changes), next(changes)]
+        changes.close()  # type: ignore[attr-defined]  # it is a generator
+        return got
+
+    async with breaking(stream) as server:
+        assert await in_a_thread(server, use) == [Change(b"k", b"v1", 5), Change(b"k", b"v1", 6)]
+        assert server.requests == ["GET /kv/"]
 
 
 async def test_errors_are_those_of_the_other_face() -> None:
