@@ -143,8 +143,8 @@ class RaftClient:
         return Lease(self._client.lease(ttl_s), self._wait_for)
 
     def watch(self, prefix: Text, revision: int = 0) -> Iterator[Change]:
-        """Every change of keys that begin with `prefix`, in order and each once, from `revision` on (0: from now on). It
-        waits for the next one; Ctrl-C, and leaving the loop, end it."""
+        """Every change of keys that begin with `prefix`, in order and each once, from `revision` on (0: from now on).
+        It waits for the next one; Ctrl-C, and leaving the loop, end it."""
         changes = cast(AsyncGenerator[Change, None], self._client.watch(prefix, revision))
 
         async def following() -> Change:
