@@ -241,6 +241,10 @@ class KeyValueStore:
 
 _EXPIRE = encode_write(LeaseExpire())
 
+LISTED_AT_ONCE = 1024
+LISTED_PER_UNIT = 16
+"""Numbers of leases that are listed in one go, and for one unit."""
+
 
 def _looking_at(leases: Leases, lease: Lease, now: int, meter: Meter) -> Slices[LeaseView]:
     """A lease with its keys."""
@@ -257,7 +261,13 @@ def _looking_at(leases: Leases, lease: Lease, now: int, meter: Meter) -> Slices[
 
 def _listing(parts: Sequence[Part], now: int, meter: Meter) -> Slices[LeaseNumbers]:
     found = yield from in_order(parts, meter, by_expiry=True)
-    return LeaseNumbers(now, tuple(lease.id for lease in found))
+    numbers: list[int] = untracked([])
+    for at in range(0, len(found), LISTED_AT_ONCE):
+        numbers += [lease.id for lease in found[at : at + LISTED_AT_ONCE]]
+        meter.left -= LISTED_AT_ONCE // LISTED_PER_UNIT
+        if meter.left <= 0:
+            yield
+    return LeaseNumbers(now, untracked(tuple(numbers)))
 
 
 def _reading(versions: Versions, leases: Leases, txn: Txn, now: int, compacted: int, meter: Meter) -> Slices[Result]:

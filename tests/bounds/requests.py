@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from node.api.etcd.bodies import BODY_BYTES_MAX
+from node.api.etcd.lease_door import KEEP_ALIVES_MAX
 from node.api.etcd.routes import UNSUPPORTED
 from node.api.inputs import REQUEST_LINE_BYTES_MAX
 from node.runtime.commands import COMMANDS
 from node.statemachine.writes import VALUE_BYTES_MAX
+from tests.bounds.store import LEASES
 
 EVERYTHING = {"key": "AA==", "range_end": "AA=="}
 LONG_KEY = b"w" + b"k" * 8_000
@@ -65,16 +67,6 @@ _READ = {
 _READ |= {path: Case(ask("GET", path)) for path in ("/metrics", "/livez", "/readyz", "/startupz", "/health")}
 _READ |= {path: Case(ask("GET", path)) for path in ("/version", "/source.json", "/csp-report", "/")}
 
-LEASE, LEASED_KEYS, LEASES = 7, 20_000, 50_000
-"""A lease with so many keys, and how many others there are, each without a key."""
-
-_ONE = {"ID": str(LEASE), "keys": True}
-_LEASE: dict[str, Case] = {
-    "lease/grant": Case(post("/v3/lease/grant", {"TTL": "600"}, padded=True)),
-    "lease/keepalive": Case(ask("POST", "/v3/lease/keepalive", b'{"ID":9}' * 64)),
-    **{f"{path}lease/timetolive": Case(post(f"/v3/{path}lease/timetolive", _ONE, padded=True)) for path in ("", "kv/")},
-    **{f"{path}lease/leases": Case(post(f"/v3/{path}lease/leases", {}, padded=True)) for path in ("", "kv/")},
-}
 _VOTE = {"name": text_of(b"vote"), "value": text_of(b"v" * 1_400_000)}
 _CAMPAIGN = {**_VOTE, "lease": "9"}
 _LEADER = {"leader": {"key": text_of(b"vote/9"), "rev": "1"}}
@@ -108,6 +100,19 @@ READING: dict[str, Case] = {
         post("/v3/watch", {"create_request": {**EVERYTHING, "start_revision": "2", "prev_kv": True}}),
         until=b'"mod_revision":"1500',
     ),
+    **{
+        f"POST {path}": Case(post(path, message, padded=True), status)
+        for path, message, status in (
+            ("/v3/lease/grant", {"TTL": "60"}, (200,)),
+            ("/v3/lease/revoke", {"ID": "7"}, (200,)),
+            ("/v3/kv/lease/revoke", {"ID": "7"}, (404,)),
+            ("/v3/lease/timetolive", {"ID": LEASES + 1, "keys": True}, (200,)),
+            ("/v3/kv/lease/timetolive", {"ID": LEASES + 1, "keys": True}, (200,)),
+            ("/v3/lease/leases", {}, (200,)),
+            ("/v3/kv/lease/leases", {}, (200,)),
+        )
+    },
+    "POST /v3/lease/keepalive": Case(ask("POST", "/v3/lease/keepalive", b'{"ID":"8"}' * KEEP_ALIVES_MAX)),
     "POST /v3/maintenance/status": Case(post("/v3/maintenance/status", {}, padded=True)),
     "POST /v3/maintenance/alarm": Case(post("/v3/maintenance/alarm", {}, padded=True)),
     "POST /v3/maintenance/defragment": Case(post("/v3/maintenance/defragment", {}, padded=True)),
@@ -117,7 +122,7 @@ READING: dict[str, Case] = {
     "POST /v3/maintenance/transfer-leadership": Case(
         post("/v3/maintenance/transfer-leadership", {"targetID": "1"}, padded=True), (400,)
     ),
-    **{f"POST /v3/{path}": case for path, case in (_LEASE | _TURNS).items()},
+    **{f"POST /v3/{path}": case for path, case in _TURNS.items()},
     "GET /backup": Case(ask("GET", "/backup")),
     "POST /v3/cluster/member/list": Case(post("/v3/cluster/member/list", {}, padded=True)),
     "POST /v3/cluster/member/add": Case(post("/v3/cluster/member/add", {"peerURLs": URLS}, padded=True), (400,)),
@@ -129,8 +134,6 @@ READING: dict[str, Case] = {
 """By method and path as the router has them."""
 
 CHANGING: dict[str, Case] = {
-    "POST /v3/lease/revoke": Case(post("/v3/lease/revoke", {"ID": str(LEASE)}, padded=True)),
-    "POST /v3/kv/lease/revoke": Case(post("/v3/kv/lease/revoke", {"ID": "10"}, padded=True)),
     "POST /v3/kv/deleterange": Case(post("/v3/kv/deleterange", EVERYTHING)),
     "POST /v3/kv/compaction": Case(post("/v3/kv/compaction", {"revision": "200000"})),
 }

@@ -17,7 +17,6 @@ from node.runtime.ports import Done, Outcome
 from node.runtime.snapshot_receiving import RESTORE_WORK_PER_TURN_MAX
 from node.runtime.snapshot_taking import SNAPSHOT_WORK_PER_TURN_MAX
 from node.runtime.snapshotting import TIDY_WORK_PER_TURN_MAX
-from node.statemachine.leases import Lease
 from node.statemachine.sessions import (
     IDLE_US_MAX,
     RESULT_BYTES_MAX,
@@ -57,7 +56,7 @@ from node.statemachine.writes import (
 )
 from tests.bounds.member import Member, member
 from tests.bounds.meter import TURN_US_MAX, Meter
-from tests.bounds.store import KEYS, entry, full_store
+from tests.bounds.store import KEYS, LEASES, entry, full_store, lease
 from tests.bounds.test_messages import last_index, wide_configuration
 
 pytestmark = pytest.mark.timeout(300)
@@ -79,9 +78,6 @@ def wide() -> Txn:
 
 NOTHING_BUT_COMPARES = Txn((), (), (), tuple(Branches((TRUE_OF_ONE,) * TXN_OPERATIONS_MAX) for _ in range(700)))
 """90,000 compares in 1.6 MB, which are decoded, and then refused: those who have no place in the tree."""
-
-LEASES, LEASED_KEYS = 100_000, 20_000
-"""Leases in the store, each but the last without a key."""
 
 MINE = 10**9
 """The session of what is an `InSession`; `SEQUENCES`: of one after the other."""
@@ -111,14 +107,6 @@ REMOVING: dict[str, Write] = {
     "Compact of every key": Compact(KEYS),
 }
 """They do not; in this order."""
-
-
-def lease(store: KeyValueStore, ends_us: int) -> None:
-    """Many leases, and one that has many keys and does not end."""
-    for number in range(1, LEASES + 1):
-        store._leases.load(Lease(number, 60, ends_us))
-    puts = (Put(b"leased-%d" % number, b"", LEASES + 1) for number in range(LEASED_KEYS))
-    store.apply([entry(LeaseGrant(LEASES + 1, 10**6)), *map(entry, puts)])
 
 
 def fill(sessions: Sessions) -> None:

@@ -7,23 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from node.statemachine.writes import LeaseGrant, Put
+from node.statemachine.writes import Put
 from tests.bounds.cluster_of_one import ClusterOfOne, running
 from tests.bounds.meter import TURN_US_MAX
-from tests.bounds.requests import (
-    BESIDE,
-    CHANGING,
-    COMMAND_CASES,
-    LEASE,
-    LEASED_KEYS,
-    LEASES,
-    LIKE_ANOTHER,
-    LONG_KEY,
-    READING,
-    Case,
-    ask,
-)
-from tests.bounds.store import entry, full_store
+from tests.bounds.requests import BESIDE, CHANGING, COMMAND_CASES, LIKE_ANOTHER, LONG_KEY, READING, Case, ask
+from tests.bounds.store import entry, full_store, lease
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -31,9 +19,8 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterOfOne]:
     store = full_store()
+    lease(store, 10**15)
     store.apply([entry(Put(LONG_KEY + b"%04d" % i, b"v")) for i in range(1000)])
-    store.apply([entry(LeaseGrant(number, 10**6)) for number in range(LEASE, LEASE + LEASES)])
-    store.apply([entry(Put(b"leased-%05d" % i, b"", LEASE)) for i in range(LEASED_KEYS)])
     with running(tmp_path_factory.mktemp("walk"), store) as cluster:
         cluster.request(ask("GET", "/backup"))  # the thread of its disk work stays as long as the node
         yield cluster
