@@ -7,7 +7,7 @@ until the last of them is there: a stream that breaks between them is as if none
 import base64
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -76,7 +76,7 @@ def _change(said: dict[str, Any], *, deleted: bool) -> Change:
     return Change(base64.b64decode(said["key_base64"]), value, int(said["revision"]))
 
 
-async def blocks(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def blocks(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     """The events of a stream. Raises `Failed` for one that is too long."""
     waiting = bytearray()
     async for piece in pieces:
@@ -90,7 +90,7 @@ async def blocks(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             raise Failed(f"an event is longer than {BLOCK_BYTES_MAX} bytes", safe=True)
 
 
-async def changes(session: aiohttp.ClientSession, endpoint: str, followed: Followed) -> AsyncIterator[Change]:
+async def changes(session: aiohttp.ClientSession, endpoint: str, followed: Followed) -> AsyncGenerator[Change, None]:
     """What one node says, until it says no more. Raises `Failed`."""
     url = f"{endpoint}/kv/?prefix={quote(followed.prefix, safe='')}&watch=1&revision={followed.next}"
     times = aiohttp.ClientTimeout(None, CONNECT_SECONDS_MAX, SILENCE_SECONDS, CONNECT_SECONDS_MAX)

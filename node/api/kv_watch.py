@@ -79,7 +79,7 @@ def _resumed(request: web.Request) -> int | None:
 class _Blocks:
     """An event of the stream for each event, in order."""
 
-    silence_seconds = SILENCE_SECONDS
+    silence_seconds: float | None = SILENCE_SECONDS
 
     def __init__(self, first: int) -> None:
         self._first = first

@@ -47,14 +47,14 @@ async def tokens(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WorkPerTurn]:
 async def kvs(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WorkPerTurn]:
     """Bytes of rendered keys between two turns."""
     async with counting() as work:
-        render = rendering._kv
+        render = rendering.kv_text
 
         def counted(kv: KeyValue) -> str:
             text = render(kv)
             work.did(len(text))
             return text
 
-        monkeypatch.setattr(rendering, "_kv", counted)
+        monkeypatch.setattr(rendering, "kv_text", counted)
         yield work
 
 

@@ -76,10 +76,10 @@ MUTATIONS = (
         "self.no_put if event.is_delete else self.no_delete",
     ),
     Mutation(
-        "a part of a revision is told twice",
+        "a part of a revision that takes two turns is lost",
         "watching/watch.py",
-        "        self.walk = self.partial = None\n",
-        "        self.walk = None\n",
+        "                self.partial = partial\n",
+        "",
     ),
     Mutation(
         "what lived at the compacted revision is not told as the version before",

@@ -126,7 +126,7 @@ def _play(given_steps: list[StoreWrite | tuple[object, ...]]) -> None:
                 pass
             case command:
                 write(store, command)
-                model.apply(command)  # type: ignore[arg-type]
+                model.apply(command)
     while hub.revision < store.revision or hub._to_tell:
         hub.advance(2)
     for at, (client, start, end, after) in enumerate(watches):
@@ -409,3 +409,16 @@ def test_progress_by_itself_does_not_come_while_there_are_events_to_tell() -> No
     assert all(said.events for said in client.take(EVERYTHING, 20))
     client.take_all()
     assert [at for _, at, _ in client.events(0)] == [*range(2, 52)]
+
+
+def test_a_key_that_is_itself_a_prefix_is_told_once_to_those_who_watch_it() -> None:
+    store, hub, client = hub_of()
+    for prefix in (b"ab", b"abcde", b"a"):
+        client.stream.create(prefix, prefix_end(prefix))
+    client.stream.create(b"ab")
+    client.stream.create(b"aa", b"ac")
+    client.take_all()
+    write(store, Put(b"ab", b"1"))
+    hub.advance()
+    client.take_all()
+    assert [len(client.events(watch_id)) for watch_id in range(5)] == [1, 0, 1, 1, 1]

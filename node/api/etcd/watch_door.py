@@ -95,7 +95,7 @@ def one_by_one(body: bytes) -> Iterator[bytes]:
 class _Lines:
     """A line for each response, as the gateway writes it."""
 
-    silence_seconds = None
+    silence_seconds: float | None = None
 
     def __init__(self, header: Callable[[int], Header]) -> None:
         self._header = header
