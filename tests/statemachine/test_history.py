@@ -7,12 +7,15 @@ from hypothesis import strategies as st
 from node.statemachine.history import KEYS_AT_ONCE, REVISIONS_PER_BLOCK, History
 from node.statemachine.sections import ChangedKeys, ChangesSection, decode_section, encode_section
 from node.statemachine.store import KeyValueStore
-from node.statemachine.writes import Branches, Compact, DeleteRange, KeyValue, Nested, Put, Range, StoreWrite, Txn
+from node.statemachine.writes import Branches, Compact, DeleteRange, KeyValue, Nested, Put, Range, Txn
 from tests.statemachine.model import Found, Model, inside
 from tests.statemachine.snapshots import restored, snapshot, tidied, write
 from tests.statemachine.test_against_a_naive_model import writes
 
 STEPS = st.lists(st.one_of(writes, writes, writes, st.sampled_from(["restore", "tidy"])), max_size=25)
+
+
+KeyWrite = Put | DeleteRange | Txn | Compact
 
 
 class Recording(Model):
@@ -28,7 +31,7 @@ class Recording(Model):
         self._touched += found
         super().write(state, op, revision)
 
-    def apply(self, write: Put | DeleteRange | Txn | Compact) -> str:
+    def apply(self, write: KeyWrite) -> str:
         self._touched = []
         said = super().apply(write)
         if self._touched and said == "done":
@@ -44,7 +47,7 @@ def changes(store: KeyValueStore) -> dict[int, list[bytes]]:
 
 @given(STEPS)
 @settings(max_examples=150, deadline=None)
-def test_each_revision_tells_what_it_changed(steps: list[StoreWrite | str]) -> None:
+def test_each_revision_tells_what_it_changed(steps: list[KeyWrite | str]) -> None:
     store, model = KeyValueStore(), Recording()
     for step in steps:
         if step == "restore":

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.statemachine.store import KeyValueStore
-from node.statemachine.writes import Compact, DeleteRange, KeyValue, Put, StoreWrite, Txn, prefix_end
+from node.statemachine.writes import Compact, DeleteRange, KeyValue, Put, Txn, prefix_end
 from node.watching import hub as hub_module
 from node.watching import stream as stream_module
 from node.watching.events import Response
@@ -17,7 +17,7 @@ from node.watching.stream import WatchStream
 from tests.statemachine.model import inside
 from tests.statemachine.snapshots import restore, snapshot, tidied, write
 from tests.statemachine.test_against_a_naive_model import writes
-from tests.statemachine.test_history import Recording
+from tests.statemachine.test_history import KeyWrite, Recording
 
 EVERYTHING = 10**9
 RANGES = st.sampled_from(
@@ -89,12 +89,12 @@ steps = st.one_of(
 
 @given(st.lists(steps, max_size=50))
 @settings(max_examples=100, deadline=None)
-def test_each_watch_gets_its_events_and_no_others_in_order(given_steps: list[StoreWrite | tuple[object, ...]]) -> None:
+def test_each_watch_gets_its_events_and_no_others_in_order(given_steps: list[KeyWrite | tuple[object, ...]]) -> None:
     with narrow():
         _play(given_steps)
 
 
-def _play(given_steps: list[StoreWrite | tuple[object, ...]]) -> None:
+def _play(given_steps: list[KeyWrite | tuple[object, ...]]) -> None:
     store, model = KeyValueStore(), Recording()
     hub = WatchHub(store)
     clients: list[Client] = []
@@ -163,7 +163,7 @@ def _before(client: Client, said: Response) -> list[object]:
     return [event for each in client.answers[:at] for event in each.events]
 
 
-def hub_of(*commands: StoreWrite) -> tuple[KeyValueStore, WatchHub, Client]:
+def hub_of(*commands: KeyWrite) -> tuple[KeyValueStore, WatchHub, Client]:
     store = KeyValueStore()
     write(store, *commands)
     hub = WatchHub(store)
