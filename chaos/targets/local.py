@@ -183,7 +183,8 @@ class LocalTarget:
 
     async def bring_back(self, node: str) -> None:
         """See `Target`. Waits until the killed process is gone, then has the supervisor start the node; a node that
-        runs (again) is left alone. Raises ChaosError where the process does not end or the supervisor refuses."""
+        runs (again) is left alone, and so is a process that serves on as if it had been told nothing. Raises ChaosError
+        where another one does not end, or the supervisor refuses."""
         old = self._ended[node][0] if node in self._ended else None
         said = ""
         try:
@@ -200,7 +201,8 @@ class LocalTarget:
                     await asyncio.sleep(END_POLL_SECONDS)
         except TimeoutError:
             why = said or f"its process {old} did not end"
-            raise ChaosError(f"{node} could not be started again within {END_WAIT_SECONDS:.0f} s: {why}") from None
+            if self.instance(node) != old or not await self._ready(node):
+                raise ChaosError(f"{node} could not be started again within {END_WAIT_SECONDS:.0f} s: {why}") from None
         localmarks.note_killed(self._data_dir, node, False)
         if node in self._ended:
             _, journal, step = self._ended.pop(node)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import http.client
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, cast
@@ -120,10 +121,12 @@ async def test_a_switch_that_is_gone_ends_the_run_and_one_whose_pod_failed_does_
     target: KubernetesTarget,  # noqa: F811
     jobs: Jobs,
     status: dict[str, Any] | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run = Run()
     await target.lock("r1", 15.0)
     switch = await target.arm(run.charge())
+    monkeypatch.setattr(deadman, "SILENT_SECONDS", 60.0)
     server.put(JOB, {**server.objects[JOB], "status": {"failed": 1}})
     await asyncio.sleep(4 * deadman.WATCH_SECONDS)  # it is looked at, and nothing comes of that
     assert run.told == []
@@ -134,6 +137,27 @@ async def test_a_switch_that_is_gone_ends_the_run_and_one_whose_pod_failed_does_
     await until(lambda: run.told)
     ((why, code),) = run.told
     assert (why, code) == ("the dead man's switch (Job raft-chaos-r1) is gone, so the run ends", TOOL_FAILED)
+    await switch.disarm()
+    await target.unlock()
+
+
+async def test_a_switch_that_healed_and_was_deleted_while_the_tool_stood_still_is_told_so(
+    server: FakeApiServer,  # noqa: F811
+    target: KubernetesTarget,  # noqa: F811
+    jobs: Jobs,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = Run()
+    await target.lock("r1", 15.0)
+    switch = await target.arm(run.charge())
+    monkeypatch.setattr(deadman, "SILENT_SECONDS", 0.3)
+    await asyncio.sleep(2 * deadman.WATCH_SECONDS)  # it is looked at
+    del server.objects[JOB]
+    time.sleep(0.3)  # noqa: ASYNC251 - this tool stands still
+    await until(lambda: run.told)
+    ((why, code),) = run.told
+    assert code == NOT_EFFECTIVE
+    assert "saw no sign of life of this tool, and took back what it had done" in why
     await switch.disarm()
     await target.unlock()
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from chaos.errors import ChaosError, Refused, Usage
-from chaos.targets import clusterfile, localdoctor
+from chaos.targets import clusterfile, local, localdoctor
 from chaos.targets.local import LocalTarget, open_local
 from chaos.targets.port import Cut, UndoStep
 from tests.chaos.local_cluster import LocalCluster, local_cluster
@@ -180,6 +180,26 @@ async def test_a_killed_node_comes_back_as_another_process(target: LocalTarget, 
     assert journal.open == [UndoStep("start", {"node": "n2"})]
     await target.bring_back("n2")
     assert target.instance("n2") not in ("", before)
+    assert journal.open == []
+    assert await target.leftovers() == []
+
+
+async def test_a_process_that_serves_on_as_if_told_nothing_is_left_alone_and_a_wedged_one_is_told(
+    target: LocalTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "END_WAIT_SECONDS", 0.5)
+    await until_ready(target)
+    before, journal = target.instance("n2"), Written()
+    with monkeypatch.context() as patch:
+        patch.setattr(clusterfile, "send", lambda *_: None)
+        await target.kill("n2", "sigkill", journal)
+    with monkeypatch.context() as patch:
+        patch.setattr(local, "READY_TIMEOUT_SECONDS", 0.0001)
+        with pytest.raises(ChaosError, match=r"n2 could not be started again within 0 s: its process .* did not end"):
+            await target.bring_back("n2")
+    assert journal.open == [UndoStep("start", {"node": "n2"})]
+    await target.bring_back("n2")
+    assert target.instance("n2") == before
     assert journal.open == []
     assert await target.leftovers() == []
 

@@ -8,7 +8,7 @@ import pytest
 from chaos.errors import NOT_EFFECTIVE
 from chaos.faults import kill_leader, proven_cut
 from chaos.faults.proven_cut import ProvenCut
-from chaos.targets import clusterfile
+from chaos.targets import clusterfile, local
 from tests.chaos.raft_chaos import Tool
 from tests.chaos.test_run_truth import Ignores, KeepsOldConnections, bend
 
@@ -20,6 +20,7 @@ Sabotage = Callable[[pytest.MonkeyPatch], None]
 
 def the_signal_goes_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clusterfile, "send", lambda *_: None)
+    monkeypatch.setattr(local, "END_WAIT_SECONDS", 2.0)
     monkeypatch.setattr(kill_leader, "GONE_SECONDS", {"sigkill": 2.0, "delete": 2.0})
 
 

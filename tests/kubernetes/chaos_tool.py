@@ -97,14 +97,14 @@ class Tool:
         return sorted(path for path in kept.iterdir() if not path.is_symlink()) if kept.is_dir() else []
 
     @contextlib.contextmanager
-    def breaking(self, *arguments: str) -> Iterator["Process"]:
-        """The command beside the test, its fault proven; it has ended when this is left, healed where it could. Made
-        again where the machine was too busy for it."""
+    def breaking(self, *arguments: str, says: str = CLOCK_STARTS) -> Iterator["Process"]:
+        """The command beside the test, its fault proven (or `says`); it has ended when this is left, healed where it
+        could. Made again where the machine was too busy for it."""
         for tries_left in reversed(range(TRIES_MAX)):
             made = Process(self._command(arguments), self.folder, self._environment())
             try:
-                made.until_says(CLOCK_STARTS, or_says=TOO_BUSY if tries_left else None)
-                if CLOCK_STARTS in made.output:
+                made.until_says(says, or_says=TOO_BUSY if tries_left else None)
+                if says in made.output:
                     yield made
                     return
                 made.ends()
@@ -162,6 +162,15 @@ def policy_specs(raft: Release) -> dict[str, Any]:
     items = raft.namespace.get("networkpolicies", "--show-managed-fields")["items"]
     kept = ("labels", "annotations", "managedFields")
     return {one["metadata"]["name"]: (one["spec"], *(one["metadata"].get(key) for key in kept)) for one in items}
+
+
+@contextlib.contextmanager
+def no_trace(raft: Release) -> Iterator[dict[str, Any]]:
+    """What policies there are before and after is the same to the byte, and nothing else is left."""
+    before = policy_specs(raft)
+    yield before
+    assert policy_specs(raft) == before
+    assert left_by_label(raft.namespace) == []
 
 
 def left_by_label(namespace: Namespace) -> list[str]:

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests.kubernetes import figures
-from tests.kubernetes.chaos_account import kubeconfig_of
+from tests.kubernetes.chaos_account import RBAC, kubeconfig_of
 from tests.kubernetes.chaos_tool import Tool
 from tests.kubernetes.doors import PortForward, Proxy, kubectl_proxy, port_forward
 from tests.kubernetes.kube import Namespace, namespace, run
 from tests.kubernetes.release import IMAGE_VARIABLE, Release, release
 
 HERE = Path(__file__).parent
+GUARDED = {"chart policies off": "networkPolicy.enabled=false", "chart policies on": "networkPolicy.enabled=true"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -64,8 +65,9 @@ def space(cluster: None, request: pytest.FixtureRequest) -> Iterator[Namespace]:
 
 @pytest.fixture(scope="module")
 def raft(space: Namespace, proxy: Proxy, request: pytest.FixtureRequest) -> Iterator[Release]:
-    """This module's release, three nodes; `INSTALLED_WITH` of the module: more flags of `helm install`."""
-    with release(space, proxy, *getattr(request.module, "INSTALLED_WITH", ())) as installed:
+    """This module's release; `INSTALLED_WITH` of the module: flags of `helm install`, `NODES`: how many, else 3."""
+    flags, nodes = getattr(request.module, "INSTALLED_WITH", ()), getattr(request.module, "NODES", 3)
+    with release(space, proxy, *flags, nodes=nodes) as installed:
         yield installed
 
 
@@ -73,6 +75,13 @@ def raft(space: Namespace, proxy: Proxy, request: pytest.FixtureRequest) -> Iter
 def account(raft: Release, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The kubeconfig of the account that this module's release has for raft-chaos."""
     return kubeconfig_of(raft, tmp_path_factory.mktemp("account"))
+
+
+@pytest.fixture(scope="module", params=GUARDED)
+def guarded(raft: Release, request: pytest.FixtureRequest) -> str:
+    """Whether the chart's own policies are on."""
+    raft.upgrade(*RBAC, "--set", GUARDED[request.param])
+    return str(request.param)
 
 
 @pytest.fixture

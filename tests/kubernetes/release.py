@@ -38,22 +38,23 @@ def nothing() -> None:
 class Release:
     """One installed release. Use `release` or `install`."""
 
-    def __init__(self, namespace: Namespace, name: str, proxy: Proxy, replicas: int = 3) -> None:
+    def __init__(self, namespace: Namespace, name: str, proxy: Proxy, nodes: int = 3) -> None:
         self.namespace = namespace
         self.name = name
         self.fullname = name if "raft" in name else f"{name}-raft"
-        self.nodes = [f"{self.fullname}-{ordinal}" for ordinal in range(replicas)]
+        self.nodes = [f"{self.fullname}-{ordinal}" for ordinal in range(nodes)]
         self.selector = f"app.kubernetes.io/instance={name},app.kubernetes.io/component=node"
+        self._values = (*image_values(), "--set", f"replicaCount={nodes}")
         self._proxy = proxy
 
     def install(self, *options: str, wait: bool = True) -> None:
         waiting = ("--wait", f"--timeout={INSTALL_SECONDS_MAX}s") if wait else ()
-        words = ("install", self.name, str(CHART), *image_values(), *waiting, *options)
+        words = ("install", self.name, str(CHART), *self._values, *waiting, *options)
         self.namespace.helm(*words, timeout_s=INSTALL_SECONDS_MAX + 20)
 
     def upgrade(self, *options: str, meanwhile: Callable[[], None] = nothing) -> None:
         """Wait until every pod runs what was asked for; `meanwhile` is called again and again."""
-        words = ("upgrade", self.name, str(CHART), *image_values(), "--wait", f"--timeout={INSTALL_SECONDS_MAX}s")
+        words = ("upgrade", self.name, str(CHART), *self._values, "--wait", f"--timeout={INSTALL_SECONDS_MAX}s")
         with ThreadPoolExecutor(1) as pool:
             done = pool.submit(self.namespace.helm, *words, *options, timeout_s=INSTALL_SECONDS_MAX + 20)
             while not done.done():
@@ -199,10 +200,10 @@ def is_ready(pod: dict[str, Any]) -> bool:
 
 @contextmanager
 def release(
-    namespace: Namespace, proxy: Proxy, *options: str, name: str = "raft", wait: bool = True
+    namespace: Namespace, proxy: Proxy, *options: str, name: str = "raft", wait: bool = True, nodes: int = 3
 ) -> Iterator[Release]:
     """`helm install`, and `helm uninstall` with the volumes afterwards; a failure shows pods, events and logs."""
-    made = Release(namespace, name, proxy)
+    made = Release(namespace, name, proxy, nodes)
     try:
         made.install(*options, wait=wait)
         yield made

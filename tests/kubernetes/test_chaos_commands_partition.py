@@ -2,8 +2,6 @@
 chart and of others, and with pods that are made again meanwhile."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,33 +9,16 @@ import pytest
 
 from chaos.errors import NOT_EFFECTIVE, PASSED, REFUSED
 from tests.kubernetes.chaos_account import RBAC, policies
-from tests.kubernetes.chaos_tool import CLOCK_STARTS, Tool, is_complete, left_by_label, passed, policy_specs
+from tests.kubernetes.chaos_tool import CLOCK_STARTS, Tool, is_complete, no_trace, passed
 from tests.kubernetes.doors import PortForward
 from tests.kubernetes.figures import figure
 from tests.kubernetes.release import Release
-from tests.kubernetes.witness import nothing_passes_between
+from tests.kubernetes.witness import acknowledges_nothing, nothing_passes_between, nothing_passes_over, writes_through
 
 INSTALLED_WITH = RBAC
 QUICK = ("--duration", "10s", "--yes", "-o", "json")
 WITNESSED = ("--duration", "30s", "--yes")
 HELD = "proven to the end"
-GUARDED = {"chart policies off": "networkPolicy.enabled=false", "chart policies on": "networkPolicy.enabled=true"}
-
-
-@pytest.fixture(scope="module", params=GUARDED)
-def guarded(raft: Release, request: pytest.FixtureRequest) -> str:
-    """Whether the chart's own policies are on."""
-    raft.upgrade(*RBAC, "--set", GUARDED[request.param])
-    return str(request.param)
-
-
-@contextmanager
-def no_trace(raft: Release) -> Iterator[dict[str, Any]]:
-    """What policies there are before and after is the same to the byte, and nothing else is left."""
-    before = policy_specs(raft)
-    yield before
-    assert policy_specs(raft) == before
-    assert left_by_label(raft.namespace) == []
 
 
 def fault_of(record: Any) -> Any:
@@ -111,23 +92,54 @@ def won_since(moment: str, folder: Path, record: Any) -> set[str]:
 
 @pytest.mark.parametrize("behaviour", ["keep", "cut"])
 @pytest.mark.parametrize(
-    ("shape", "pairs"), [(("--one-way", "leader:others"), 2), (("--bridge", "follower"), 2)], ids=["one-way", "bridge"]
+    ("shape", "pairs"),
+    [
+        (("--one-way", "leader:others"), {("leader", "a"), ("leader", "b")}),
+        (("--one-way", "others:leader"), {("a", "leader"), ("b", "leader")}),
+        (("--bridge", "leader"), {("a", "b"), ("b", "a")}),
+    ],
+    ids=["leader to others", "others to leader", "bridge"],
 )
 def test_cuts_other_than_between_groups_are_proven_and_leave_nothing(
-    behaviour: str, shape: tuple[str, ...], pairs: int, guarded: str, tool: Tool, raft: Release
+    behaviour: str,
+    shape: tuple[str, ...],
+    pairs: set[tuple[str, str]],
+    guarded: str,
+    tool: Tool,
+    raft: Release,
+    doors: dict[str, PortForward],
 ) -> None:
     leader = tool.status()["leader"]
-    with policies(behaviour), no_trace(raft):
-        record = passed(tool.run("partition", *shape, *QUICK))
+    said = dict(zip(("leader", "a", "b"), (leader, *(node for node in raft.nodes if node != leader)), strict=True))
+    blocked = {(said[a], said[b]) for a, b in pairs}
+    with policies(behaviour), no_trace(raft), tool.breaking("partition", *shape, *WITNESSED) as run:
+        heard = nothing_passes_over(doors, blocked)
+        assert {(b, a) for a, b in blocked} <= heard | blocked, "the other way is cut as well"
+        writes_through(doors, leader if shape[0] == "--bridge" else said["a"])
+        if shape[0] == "--one-way":
+            acknowledges_nothing(doors, [leader])
+        assert HELD not in run.output, "the cut was over while it was looked at"
+        assert run.ends() == PASSED, run.output
+    record = passed(tool("report", str(tool.runs()[-1]), "-o", "json"))
     fault = fault_of(record)
-    assert len(fault["links"]) == pairs
+    assert {(a, b) for a, b in fault["links"]} == blocked
     assert fault["groups"] == []
-    if shape[0] == "--one-way":  # nobody hears it, and it hears the others
-        assert {said for said, _ in fault["links"]} == {leader}
+    if shape[0] == "--one-way":
         assert f"as predicted: {leader} has stepped down" in fault["facts"]
-        assert won_since("injected", tool.runs()[-1], record), "who hears no leader elects another one"
+        assert won_since("injected", tool.runs()[-1], record), "a majority without its leader elects another one"
     took = (fault["effective_us"] - fault["injected_us"]) / 1e6
-    figure(f"raft-chaos partition {shape[0]} ({behaviour}, {guarded}): proven after", took, "s")
+    figure(f"raft-chaos partition {' '.join(shape)} ({behaviour}, {guarded}): proven after", took, "s")
+
+
+@pytest.mark.parametrize("shape", [("--one-way", "leader:others"), ("--bridge", "leader")], ids=["one-way", "bridge"])
+def test_such_a_cut_where_policies_are_ignored_tested_nothing_and_is_taken_back(
+    shape: tuple[str, ...], guarded: str, tool: Tool, raft: Release
+) -> None:
+    with policies("ignore"), no_trace(raft):
+        said = tool.run("partition", *shape, *QUICK)
+    assert said.code == NOT_EFFECTIVE, said
+    assert "The partition is not enforced" in said.json["trouble"]
+    assert CLOCK_STARTS not in said.err
 
 
 def test_a_foreign_policy_that_would_void_it_is_refused_by_name(tool: Tool, raft: Release) -> None:

@@ -5,7 +5,7 @@ used here: the nodes say when they heard of whom, and writes show who can still 
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -26,16 +26,34 @@ def nothing_passes_between(doors: Doors, minority: Sequence[str]) -> None:
     """For a while nobody hears the other side, the majority's side talks and writes, and the minority acknowledges
     nothing. Ask while the cut holds, for some seconds more."""
     majority = [node for node in doors if node not in minority]
-    refused = [doors[node].ask(KEY, "PUT", b"minority") for node in minority]
-    assert not [answer for answer in refused if answer is not None and answer.status < 400], "the minority acknowledged"
+    acknowledges_nothing(doors, minority)
+    blocked = [(a, b) for a in doors for b in doors if (a in minority) != (b in minority)]
+    heard = nothing_passes_over(doors, blocked)
+    assert [pair for pair in heard if set(pair) <= set(majority)], f"the majority {majority} does not talk"
+    writes_through(doors, majority[0])
+
+
+def nothing_passes_over(doors: Doors, blocked: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    """For a while nobody hears over the blocked pairs (who says, who would hear it); the pairs over which something was
+    heard meanwhile."""
     before = _last_heard(doors)
     time.sleep(QUIET_SECONDS)  # that nothing happens has no event
     after = _last_heard(doors)
-    heard = [pair for pair, moment in after.items() if abs(moment - before[pair]) > SAME_SECONDS]
-    crossing = [pair for pair in heard if (pair[0] in minority) != (pair[1] in minority)]
+    heard = {(said, who) for (who, said), at in after.items() if abs(at - before[who, said]) > SAME_SECONDS}
+    crossing = sorted(heard & set(blocked))
     assert not crossing, f"heard over the cut: {crossing}"
-    assert [pair for pair in heard if set(pair) <= set(majority)], f"the majority {majority} does not talk"
-    until("a write through the majority", lambda: _writes(doors[majority[0]]), LEADER_SECONDS_MAX)
+    return heard
+
+
+def acknowledges_nothing(doors: Doors, cut_off: Sequence[str]) -> None:
+    """A write through each of them comes to nothing."""
+    refused = [doors[node].ask(KEY, "PUT", b"minority") for node in cut_off]
+    assert not [answer for answer in refused if answer is not None and answer.status < 400], "the minority acknowledged"
+
+
+def writes_through(doors: Doors, node: str) -> None:
+    """Soon, for there may be an election first."""
+    until(f"a write through {node}", lambda: _writes(doors[node]), LEADER_SECONDS_MAX)
 
 
 def _last_heard(doors: Doors) -> dict[tuple[str, str], float]:

@@ -9,6 +9,7 @@ that it owns. It must not heal by itself.
 import asyncio
 import inspect
 import json
+import time
 from contextlib import suppress
 
 from chaos.errors import NOT_EFFECTIVE, TOOL_FAILED, ChaosError, Refused
@@ -120,10 +121,12 @@ class DeadMan:
     async def _until_ended(self) -> None:
         """It ends well only where it healed. Its pods may fail and be made anew; it may be deleted, or past its end."""
         healed: bool | None = None
+        seen_at = time.time()  # not a monotonic clock: those stand still with a laptop whose lid is closed
         while healed is None:
             await asyncio.sleep(WATCH_SECONDS)
             with suppress(ChaosError):
-                healed = _has_healed(await self._api.find(self._path))
+                job = await self._api.find(self._path)
+                healed, seen_at = _has_healed(job, time.time() - seen_at), time.time()
         self._lock.owner = self._network.owner = None
         with suppress(ChaosError):  # what a Job that is gone owns goes too, and the lock is needed until all is healed
             await self._lock.renew()
@@ -135,11 +138,14 @@ class DeadMan:
             self._charge.ended(f"{switch} is gone, so the run ends", TOOL_FAILED)
 
 
-def _has_healed(job: Object | None) -> bool | None:
-    """Whether it ended because all is taken back, or for another reason; None: it goes on."""
-    conditions = ((job or {}).get("status") or {}).get("conditions") or []
+def _has_healed(job: Object | None, unseen_s: float) -> bool | None:
+    """Whether it ended because all is taken back, or for another reason; None: it goes on. `unseen_s`: for how long
+    this tool did not look. One that is gone since has healed and was deleted for that, where it was long enough."""
+    if job is None:
+        return unseen_s >= SILENT_SECONDS
+    conditions = (job.get("status") or {}).get("conditions") or []
     ended = {one["type"] for one in conditions if one["status"] == "True"} & {"Complete", "Failed"}
-    return "Complete" in ended if ended or job is None else None
+    return "Complete" in ended if ended else None
 
 
 def job_name(run: str) -> str:

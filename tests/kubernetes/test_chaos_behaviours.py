@@ -1,0 +1,72 @@
+"""Every fault of `raft-chaos` under each way in which networks treat policies, with the chart's own policies on and the
+least account: what a process suffers is the same everywhere, and a tool that is gone leaves no cut in force."""
+
+import signal
+import time
+
+import pytest
+
+from tests.kubernetes.chaos_account import RBAC, policies
+from tests.kubernetes.chaos_tool import CLOCK_STARTS, Tool, left_by_label, passed, policy_specs
+from tests.kubernetes.figures import figure
+from tests.kubernetes.kube import until
+from tests.kubernetes.release import Release
+
+INSTALLED_WITH = (*RBAC, "--set", "networkPolicy.enabled=true")
+GONE_SECONDS = 60.0
+"""What is promised."""
+INSTALLED = "led term"
+"""What the tool says when its policies are there and not proven yet."""
+
+
+@pytest.mark.parametrize("behaviour", ["keep", "cut", "ignore"])
+@pytest.mark.parametrize(
+    ("command", "effect"),
+    [
+        (("kill-leader",), "killed"),
+        (("kill-leader", "--mode", "sigkill"), "killed"),
+        (("pause", "leader", "--for", "10s"), "paused"),
+        (("pause", "follower", "--for", "10s"), "paused"),
+    ],
+    ids=["hand-over", "kill", "pause of the leader", "pause of a follower"],
+)
+def test_what_a_process_suffers_is_the_same_whatever_the_network_does_with_policies(
+    behaviour: str, command: tuple[str, ...], effect: str, tool: Tool, raft: Release
+) -> None:
+    before, leader = policy_specs(raft), tool.status()["leader"]
+    with policies(behaviour):
+        record = passed(tool.run(*command, "--yes", "-o", "json"))
+    (fault,) = record["faults"]
+    assert fault["effect"] == effect
+    assert (fault["nodes"] == [leader]) is ("follower" not in command)
+    assert policy_specs(raft) == before
+    assert left_by_label(raft.namespace) == []
+    figure(f"{' '.join(command)} ({behaviour}): nobody wrote for", record["figures"]["longest_gap_us"] / 1e6, "s")
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "shape", "moment"),
+    [
+        ("cut", ("--isolate", "leader"), CLOCK_STARTS),
+        ("keep", ("--one-way", "leader:others"), CLOCK_STARTS),
+        ("cut", ("--one-way", "others:leader"), CLOCK_STARTS),
+        ("keep", ("--bridge", "follower"), CLOCK_STARTS),
+        ("ignore", ("--isolate", "leader"), INSTALLED),
+    ],
+    ids=["all of it", "one way, connections kept", "one way, connections cut", "bridge", "policies ignored"],
+)
+def test_no_policy_is_in_force_a_minute_after_kill_9_of_the_tool(
+    behaviour: str, shape: tuple[str, ...], moment: str, tool: Tool, raft: Release
+) -> None:
+    before = policy_specs(raft)
+    with policies(behaviour), tool.breaking("partition", *shape, "--duration", "240s", "--yes", says=moment) as run:
+        assert policy_specs(raft) != before
+        run.popen.kill()
+        run.ends()
+        began = time.monotonic()
+        until("nothing is in force", lambda: policy_specs(raft) == before, GONE_SECONDS)
+        took = time.monotonic() - began
+        until("no trace of the run", lambda: left_by_label(raft.namespace) == [], GONE_SECONDS)
+    assert run.popen.returncode == -signal.SIGKILL
+    tool.until_whole()
+    figure(f"partition {' '.join(shape)} ({behaviour}), kill -9: all policies as before after", took, "s")
