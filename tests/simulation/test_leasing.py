@@ -17,7 +17,7 @@ from node.statemachine.snapshotting import SnapshotJob
 from tests.simulation.batch import play_worlds, replay
 
 FIXED_WORLDS = 12
-FEW_WORLDS = 4
+FEW_WORLDS = 2
 WORLDS_MAX = 30
 COVERED = (
     "leases kept alive",
