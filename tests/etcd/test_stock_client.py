@@ -27,7 +27,16 @@ def test_a_stock_client_works_unchanged(tmp_path: Path) -> None:
             assert not client.replace("a/1", "one", "due")
             assert client.delete("a/2")
             assert [value for value, _ in client.get_all()] == [b"uno"]
-            with pytest.raises(Etcd3Exception, match="Not Implemented"):
-                client.lease(ttl=5)
+            lease = client.lease(ttl=30)
+            assert client.put("held", "x", lease=lease)
+            assert lease.keys() == [b"held"]
+            assert 0 < lease.ttl() <= lease.refresh() == 30
+            assert lease.revoke()
+            assert (lease.ttl(), lease.refresh(), client.get("held")) == (-1, -1, [])
+            with pytest.raises(Etcd3Exception, match="Not Found"):
+                client.put("k", "v", lease=lease)
+            with client.lock("name", ttl=30) as lock:
+                assert lock.is_acquired()
+                assert not client.lock("name", ttl=30).acquire()
         finally:
             client.session.close()
