@@ -18,6 +18,7 @@ MAINS: dict[str, Callable[[list[str]], int]] = {"raft-node": node.cli.main, "raf
 APPS = {"raft-node": node.cli.commands.app, "raft-chaos": sys.modules["chaos.cli.main"].app}
 BAD = {
     "--nodes": "two", "--base-port": "99999", "--monitor-port": "-2", "--log-format": "xml", "--output": "yaml",
+    "--revision": "new", "--count": "many",
     "--speed": "warp", "--if-match": "newest", "--url": "ftp://n1", "--target": "mars", "--duration": "soon",
     "--seed": "-1", "--times": "0", "--every": "soon", "--mode": "softly", "--within": "soon", "--split": "half",
     "--kind": "flat", "--system": "consul", "--one-way": "leader",

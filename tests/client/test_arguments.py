@@ -66,6 +66,8 @@ RIGHT_TYPES: dict[str, tuple[str, ...]] = {
 def calls() -> Iterator[tuple[str, str]]:
     """(method, parameter) of all that a caller can hand over."""
     for method, function in inspect.getmembers(RaftClient, inspect.isfunction):
+        if method == "watch":
+            continue  # it is followed, not awaited: tests/api/test_watch.py
         if method == "__init__" or not method.startswith("_"):
             for parameter in list(inspect.signature(function).parameters)[1:]:
                 yield method, parameter
