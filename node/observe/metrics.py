@@ -90,6 +90,23 @@ class ClientsView(Protocol):
     def refused(self) -> int: ...
 
 
+class Http2View(Protocol):
+    """What metrics read of the connections that speak HTTP/2; see `node.api.http2.counts`."""
+
+    @property
+    def connections(self) -> int: ...
+    @property
+    def streams(self) -> int: ...
+    @property
+    def held_bytes(self) -> int: ...
+    @property
+    def requests(self) -> int: ...
+    @property
+    def refused(self) -> int: ...
+    @property
+    def faults(self) -> Mapping[str, int]: ...
+
+
 class Metrics:
     """Everything `/metrics` says. Callables are asked at each scrape, on the event loop's thread. `lines_lost`: lines
     of the log that nobody read in time."""
@@ -104,6 +121,7 @@ class Metrics:
         turns: Turns | None = None,
         lines_lost: Callable[[], int] = int,
         clients: ClientsView | None = None,
+        http2: Http2View | None = None,
     ) -> None:
         self.proposals: dict[str, int] = {}
         """Client writes by outcome: "done", "done-untold", "unknown", or the code of a refusal."""
@@ -121,6 +139,7 @@ class Metrics:
         self._turns = turns
         self._lines_lost = lines_lost
         self._clients = clients
+        self._http2 = http2
         ProcessCollector(registry=self.registry)
         self.registry.register(self)
 
@@ -174,6 +193,8 @@ class Metrics:
             refused: dict[tuple[str, ...], int] = {(): clients.refused}
             yield _counter("raft_clients_closed_for_others", "Idle connections closed for new ones.", [], idle)
             yield _counter("raft_clients_refused", "Connections refused: none was idle.", [], refused)
+        if self._http2 is not None:
+            yield from _http2_metrics(self._http2)
         yield _gauge("raft_uptime_seconds", "Time since the process started.", view.uptime_us / 1e6)
         yield _gauge("raft_loop_age_seconds", "Time since the driver's loop last ran.", loop_age_us() / 1e6)
         yield _gauge("raft_kv_revision", "Revision of the key-value store.", store.revision)
@@ -291,6 +312,23 @@ def _stats_metrics(stats: Stats) -> Iterator[Metric]:
     )
     refused = _single(dict(stats.frames_refused()))
     yield _counter("raft_frames_refused", "Frames between nodes not taken or not sent, by why.", ["why"], refused)
+
+
+def _http2_metrics(http2: Http2View) -> Iterator[Metric]:
+    yield _gauge("raft_http2_connections", "Connections of clients that speak HTTP/2.", http2.connections)
+    yield _gauge("raft_http2_streams", "Requests and streams of gRPC that are open.", http2.streams)
+    held = "Bytes held for clients of HTTP/2: requests that are not whole, answers that they do not take."
+    yield _gauge("raft_http2_held_bytes", held, http2.held_bytes)
+    begun: dict[tuple[str, ...], int] = {(): http2.requests}
+    refused: dict[tuple[str, ...], int] = {(): http2.refused}
+    yield _counter("raft_http2_requests", "Requests that began over HTTP/2.", [], begun)
+    yield _counter("raft_http2_refused", "Requests over HTTP/2 that were not begun: too much at once.", [], refused)
+    yield _counter(
+        "raft_http2_faults",
+        "Streams and connections of HTTP/2 that were ended for what their client did.",
+        ["why"],
+        _single(dict(http2.faults)),
+    )
 
 
 def _turn_metrics(turns: Turns) -> Iterator[Metric]:

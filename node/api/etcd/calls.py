@@ -1,6 +1,6 @@
 """The calls of etcd's v3 API: a decoded message in, a value out, or an `EtcdError`.
 
-Why it exists: this is what etcd's API does, whatever it is spoken in. A door (JSON here; gRPC comes) decodes a message
+Why it exists: this is what etcd's API does, whatever it is spoken in. A door (JSON or gRPC) decodes a message
 into a dict of `schema`'s fields, calls, and writes down the answer. Nothing here may know JSON, HTTP or a protocol's
 bytes. A write whose outcome is not known is DEADLINE_EXCEEDED, never UNAVAILABLE, because the latter may be repeated.
 It must not retry, and not read the store before the barrier.
@@ -36,8 +36,10 @@ from node.statemachine.writes import (
     SESSION_EXPIRED,
     Compacted,
     CompactResult,
+    DeleteRange,
     DeleteResult,
     FutureRevision,
+    Put,
     PutResult,
     Range,
     RangeResult,
@@ -128,16 +130,24 @@ class EtcdCalls:
 
     async def put(self, message: Message, message_bytes: int, numbers: Numbers = NO_SESSION) -> Answered:
         """A PutRequest."""
+        return await self._write(self.checked_put(message, message_bytes), numbers)
+
+    def checked_put(self, message: Message, message_bytes: int) -> Put:
+        """The write of a PutRequest, if it may be proposed."""
         put = put_of(message)
         check_write_size(message_bytes)
         self._require_room()
-        return await self._write(put, numbers)
+        return put
 
     async def delete_range(self, message: Message, message_bytes: int, numbers: Numbers = NO_SESSION) -> Answered:
         """A DeleteRangeRequest."""
+        return await self._write(self.checked_delete(message, message_bytes), numbers)
+
+    def checked_delete(self, message: Message, message_bytes: int) -> DeleteRange:
+        """The write of a DeleteRangeRequest, if it may be proposed."""
         delete = delete_of(message)
         check_write_size(message_bytes)
-        return await self._write(delete, numbers)
+        return delete
 
     async def txn(self, message: Message, message_bytes: int, numbers: Numbers = NO_SESSION) -> Answered:
         """A TxnRequest."""
@@ -145,10 +155,14 @@ class EtcdCalls:
         if only_reads(txn):
             await self._barrier(is_serializable(message))
             return answered(cast(Result, await self._slices.read(self._store.begin_read_txn(txn))))
+        self.check_txn(txn, message_bytes)
+        return await self._write(txn, numbers)
+
+    def check_txn(self, txn: Txn, message_bytes: int) -> None:
+        """Whether a transaction that writes may be proposed."""
         check_write_size(message_bytes)
         if self.quota.exceeded and grows(txn):
             self._require_room()
-        return await self._write(txn, numbers)
 
     async def compact(self, message: Message, _message_bytes: int, numbers: Numbers = NO_SESSION) -> Answered:
         """A CompactionRequest."""

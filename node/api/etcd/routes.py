@@ -48,7 +48,7 @@ class EtcdApi:
         slices: Slices | None = None,
         quota: Quota | None = None,
     ) -> None:
-        slices = slices or Slices()
+        self.slices = slices = slices or Slices()
         self.calls = EtcdCalls(handle, store, metrics, term, slices, quota or Quota(store))
         self.members = MemberCalls(handle, self.calls)
         self.door = JsonDoor(self.calls, slices)
