@@ -76,7 +76,7 @@ def decoding(data: bytes, name: str) -> Steps[Message]:
         fields += 1
         if not fields % FIELDS_PER_STEP:
             yield FIELDS_PER_STEP * WORK_PER_FIELD
-            if fields > FIELDS_MAX:
+            if fields >= FIELDS_MAX:
                 raise _too_many()
         tag, at = _varint(data, at, end)
         known = table.get(tag >> 3)

@@ -8,9 +8,10 @@ import asyncio
 
 from node.api.clients import Clients
 from node.api.gate import Gate
-from node.api.http2.connection import Http2Connection, Serve, Serving
+from node.api.http2.connection import Http2Connection, Serving
 from node.api.http2.counts import Counts
 from node.api.http2.frames import PREFACE
+from node.api.http2.streams import Serve, Shared
 
 BEGINNING = PREFACE[:16]
 """No request of HTTP/1.1 begins so."""
@@ -29,8 +30,9 @@ class Http2:
 
     def begin(self, transport: asyncio.Transport, data: bytes, clients: Clients | None) -> None:
         """Take over a transport, with what has come on it."""
-        serving = Serving(self._serve, self._counts, self._gate, clients, self._ended)
-        connection = Http2Connection(serving, transport, asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        serving = Serving(Shared(self._serve, self._counts, loop.time), self._gate, clients, self._ended)
+        connection = Http2Connection(serving, transport, loop)
         self._open[connection] = None
         transport.set_protocol(connection)
         connection.begin(data)
@@ -47,7 +49,7 @@ class Http2:
         """Retire all, and end those that are not done by then. Streams without end are ended at once."""
         self.retire()
         for connection in list(self._open):
-            connection.end_endless()
+            connection.stop_endless()
         if self._open:
             self._all_ended = asyncio.get_running_loop().create_future()
             await asyncio.wait((self._all_ended,), timeout=seconds_max)

@@ -32,6 +32,10 @@ IDLE = Allowance("idle-frames", 10_000, 1000, 2, ErrorCode.ENHANCE_YOUR_CALM, "t
 """Window updates, priorities, empty data, frames of unknown types."""
 
 
+BLOCKS = Allowance("header-blocks", 0, 0, 0, ErrorCode.ENHANCE_YOUR_CALM, "a header block is too long")
+"""None at all: this only names it."""
+
+
 class Floods:
     """Of one connection. `now` of a call: seconds."""
 
