@@ -64,6 +64,15 @@ class QuickNode(ScriptedNode):
             asyncio.get_running_loop().call_soon(answer)
 
 
+async def until(is_so: Callable[[], object]) -> None:
+    """Wait for it, 20 s at most."""
+    for _ in range(10_000):
+        if is_so():
+            return
+        await asyncio.sleep(0.002)
+    raise AssertionError("it did not come to that")
+
+
 class Serving:
     """What runs."""
 

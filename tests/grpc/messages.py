@@ -49,9 +49,9 @@ def _file() -> descriptor_pb2.FileDescriptorProto:
         field = messages[message].field.add(name=name, number=int(number), json_name=name)
         field.label = 3 if "repeated" in more else 1
         if kind in _PLAIN:
-            field.type = _PLAIN[kind]  # type: ignore[assignment]
+            field.type = _PLAIN[kind]
         else:
-            field.type, field.type_name = 14 if kind in _VALUES else 11, f".t.{kind}"  # type: ignore[assignment]
+            field.type, field.type_name = 14 if kind in _VALUES else 11, f".t.{kind}"
         groups = [one for one in more if one != "repeated"]
         if groups:
             known = [one.name for one in messages[message].oneof_decl]
@@ -64,7 +64,7 @@ def _file() -> descriptor_pb2.FileDescriptorProto:
 
 
 _POOL = descriptor_pool.DescriptorPool()
-_POOL.Add(_file())  # type: ignore[no-untyped-call]
+_POOL.Add(_file())
 
 
 def message(name: str) -> Any:

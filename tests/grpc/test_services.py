@@ -1,6 +1,7 @@
 """etcd's services and gRPC's health, asked by Google's client."""
 
 import asyncio
+from typing import Any
 
 import grpc
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from node.runtime.ports import NotProposed, ReadFailed, Readiness, Unknown
 from node.statemachine.writes import Put
 from tests.grpc.client import KV, Client, client
-from tests.grpc.double import Serving, serving
+from tests.grpc.double import Serving, serving, until
 from tests.grpc.messages import message, new
 
 
@@ -47,7 +48,7 @@ async def test_a_transaction_takes_the_branch_that_holds() -> None:
         assert again.responses[0].response_range.kvs[0].value == b"v"
 
 
-def create_if_missing(key: bytes, value: bytes) -> dict[str, object]:
+def create_if_missing(key: bytes, value: bytes) -> dict[str, Any]:
     return {
         "compare": [new("Compare", key=key, target=2, mod_revision=0)],
         "success": [new("RequestOp", request_put=new("PutRequest", key=key, value=value))],
@@ -86,7 +87,7 @@ async def test_a_full_store_takes_no_more_but_lets_go() -> None:
     async with serving(quota_bytes=1000) as served, client(served.target) as ask:
         await ask.put(b"a", bytes(900))
         assert await refused(ask.put(b"b", b"1")) == (8, "etcdserver: mvcc: database space exceeded")
-        txn = {"success": [new("RequestOp", request_put=new("PutRequest", key=b"b"))]}
+        txn: dict[str, Any] = {"success": [new("RequestOp", request_put=new("PutRequest", key=b"b"))]}
         refusal = await refused(ask.ask(f"{KV}/Txn", ("TxnRequest", "TxnResponse"), **txn))
         assert refusal == (8, "etcdserver: mvcc: database space exceeded")
         gone = await ask.ask(f"{KV}/DeleteRange", ("DeleteRangeRequest", "DeleteRangeResponse"), key=b"a")
@@ -220,12 +221,10 @@ async def test_a_cancelled_call_is_let_go(served_and_asked: "tuple[Serving, Clie
     served, ask = served_and_asked
     served.node.holding = True
     call = asyncio.ensure_future(ask.put(b"a", b"1"))
-    while not served.node.held:
-        await asyncio.sleep(0.001)
+    await until(lambda: served.node.held)
     assert served.counts.streams == 1
     call.cancel()
-    while served.counts.streams:
-        await asyncio.sleep(0.001)
+    await until(lambda: not served.counts.streams)
     served.node.let_go()  # its answer finds nobody
     assert (await ask.range(b"a")).kvs[0].value == b"1"
     assert served.counts.held_bytes == 0

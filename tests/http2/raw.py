@@ -6,7 +6,7 @@ Why it exists: faults and floods are made frame by frame. It reads with code of 
 import asyncio
 import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
 from hpack import Decoder, Encoder
@@ -121,7 +121,5 @@ async def raw(port: int, settings: bytes = b"", hello: bool = True) -> AsyncIter
         yield client
     finally:
         writer.close()
-        try:
+        with suppress(ConnectionError):
             await writer.wait_closed()
-        except ConnectionError:
-            pass

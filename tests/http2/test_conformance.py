@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from tests.grpc.double import serving
+from tests.grpc.double import serving, until
 
 PASSED_MIN = 144
 """The one that is left sends what no HTTP/2 begins with: HTTP/1.1 answers it, and says that it cannot be parsed."""
@@ -26,6 +26,5 @@ async def test_h2spec_passes() -> None:
         found = re.search(r"145 tests, (\d+) passed", text)
         assert found is not None, text[-2000:]
         assert int(found[1]) >= PASSED_MIN, text[text.find("Failures") :][:4000]
-        while served.counts.connections:
-            await asyncio.sleep(0.01)
+        await until(lambda: not served.counts.connections)
         assert (served.counts.streams, served.counts.held_bytes) == (0, 0)

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from node.statemachine.writes import Put
-from tests.grpc.double import serving
+from tests.grpc.double import serving, until
 from tests.http2.raw import (
     DATA,
     GOAWAY,
@@ -151,8 +151,7 @@ async def test_who_is_asked_to_leave_is_answered_first() -> None:
     async with serving() as served, raw(served.port) as client:
         served.node.holding = True
         client.send(client.ask(1))
-        while not served.node.held:
-            await asyncio.sleep(0.001)
+        await until(lambda: served.node.held)
         served.runner.retire_connections()
         went = await client.until(GOAWAY)
         assert (went.code, int.from_bytes(went.payload[:4], "big")) == (0, 1)
@@ -167,11 +166,9 @@ async def test_a_client_that_ends_its_side_is_answered() -> None:
     async with serving() as served, raw(served.port) as client:
         served.node.holding = True
         client.send(client.ask(1), frame(HEADERS, 4, 3, client.block()))
-        while not served.node.held:
-            await asyncio.sleep(0.001)
+        await until(lambda: served.node.held)
         client.writer.write_eof()
-        while served.counts.streams > 1:
-            await asyncio.sleep(0.001)
+        await until(lambda: served.counts.streams <= 1)
         served.node.let_go()
         assert (await client.answer(1))[0][b"grpc-status"] == b"0"
         await client.end()
@@ -217,8 +214,7 @@ async def test_whatever_comes_ends_its_connection_at_most(caplog: pytest.LogCapt
         async with raw(served.port) as client:
             client.send(client.ask(1))
             assert (await client.answer(1))[0][b"grpc-status"] == b"0"
-        while served.counts.connections > 1:
-            await asyncio.sleep(0.001)
+        await until(lambda: served.counts.connections <= 1)
         assert (served.counts.streams, served.counts.held_bytes) == (0, 0)
         assert served.counts.faults
     assert not caplog.records

@@ -27,6 +27,7 @@ from node.api.http2.counts import Counts
 from node.api.operations import ready
 from node.observe.metrics import Metrics
 from node.runtime.ports import NodeHandle
+from node.trailer import Trailer
 
 
 class QuickNode(NodeHandle, Submitter, Protocol):
@@ -69,15 +70,17 @@ def maintenance(api: EtcdApi) -> Methods:
 
 
 def snapshot(calls: MaintenanceCalls, around: Around) -> Methods:
-    """The Maintenance service's stream: the file of `/backup`, which `raft-node restore` takes."""
+    """The Maintenance service's stream: the file of `/backup` and its trailer, which `raft-node restore` takes."""
 
     async def read(message: Message) -> AsyncGenerator[bytes, None]:
-        backup = await calls.snapshot(message, 0)
+        backup, trailer = await calls.snapshot(message, 0), Trailer()
         try:
             remaining = backup.info.size_bytes
             async for piece in pieces_of(backup, BLOB_BYTES):
+                trailer.add(piece)
                 remaining -= len(piece)
                 yield answers.snapshot(remaining, piece)
+            yield answers.snapshot(0, trailer.end())
         finally:
             backup.close()
 

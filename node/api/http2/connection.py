@@ -59,6 +59,8 @@ class Http2Connection(asyncio.Protocol):
         self._pumping = False
         self._full = False
         """Whether the socket takes nothing now."""
+        self._said_all = False
+        """Whether the client sends no more."""
         self._closing = False
         self._ended = False
         """Whether the last of ours was written."""
@@ -141,7 +143,9 @@ class Http2Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client sends no more: what it asked for whole is answered."""
         self._receiving.retiring = True
+        self._said_all = True
         self._streams.lose(keep_whole=True)
+        self._pump()
         if len(self._streams) and not self._closing:
             return True
         self._closing = True
@@ -221,6 +225,8 @@ class Http2Connection(asyncio.Protocol):
 
     def _pump(self) -> None:
         more = self._streams.pump()
+        if self._said_all and not more and not self.blocked:
+            self._streams.lose_waiting()
         self._flush()
         if more and not self._pumping:
             self._pumping = True

@@ -63,6 +63,7 @@ class Stream:
     """See the module. `send_window`: what the client takes of it now."""
 
     __slots__ = (
+        "_enough",
         "_last_queued",
         "_queue",
         "_sender",
@@ -94,6 +95,8 @@ class Stream:
         self.body_left: int | None = None
         """What must come still, where the client said it."""
         self.queued_bytes = 0
+        self._enough = False
+        """Whether its receiver was told to send no more."""
         self._last_queued = False
         self._queue: deque[tuple[int, int, bytes]] = deque()
 
@@ -190,7 +193,14 @@ class Stream:
     @property
     def wants_more(self) -> bool:
         """Whether its receiver may send more."""
-        return self.receiver is not None and not self._last_queued and self.queued_bytes <= QUEUED_BYTES_LOW
+        return not (self.done or self._last_queued or self._enough)
+
+    def has_room_again(self) -> bool:
+        """Whether its receiver, who was told to send no more, may go on; asked once."""
+        if not self._enough or self.queued_bytes > QUEUED_BYTES_LOW:
+            return False
+        self._enough = False
+        return self.wants_more
 
     def _free(self) -> bool:
         return not (self._queue or self.done or self._sender.blocked)
@@ -209,6 +219,7 @@ class Stream:
         self._queue.append((kind, flags, payload))
         self._hold(len(payload))
         self.pump(PUT_BYTES_MAX)
+        self._enough = self.queued_bytes > QUEUED_BYTES_LOW
 
     def _hold(self, size: int) -> None:
         self.queued_bytes += size

@@ -148,6 +148,12 @@ class Streams:
                 self._forget(stream)
                 stream.lost()
 
+    def lose_waiting(self) -> None:
+        """No window grows any more: what waits for one is not sent."""
+        for stream in list(self._waiting):
+            self._forget(stream)
+            stream.lost()
+
     # --- time ------------------------------------------------------------------------------------------------
 
     def tend(self, now: float) -> None:
@@ -208,7 +214,7 @@ class Streams:
                     moved += written
                     stream.moved = self._now()
                     self._floods.sent(1)
-                    if stream.wants_more and stream.receiver is not None:
+                    if stream.has_room_again() and stream.receiver is not None:
                         stream.receiver.drained()
             left -= moved
             if not moved:
