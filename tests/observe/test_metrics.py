@@ -103,7 +103,7 @@ def test_two_nodes_in_one_process_do_not_share_metrics() -> None:
 
 def test_every_alarm_that_operators_are_told_of_asks_for_a_metric_that_is_there() -> None:
     page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text().partition("## Alarms")[2]
-    asked = set(re.findall(r"\braft_[a-z_]+", page))
+    asked = set(re.findall(r"\braft_[a-z0-9_]+", page))
     trace = Trace("n1", "b", lambda: 0)
     stats = Stats(trace, {}, lambda: LatencySummary((), None, None, 0))
     turns = Turns(lambda: 0.0, lambda: 0.0, 1.0)
