@@ -178,7 +178,7 @@ class EtcdCalls:
         return StatusAnswer(
             self.header(self._store.revision),
             0 if leader is None else member_number(leader),
-            self._store.size_bytes,
+            max(1, self._store.size_bytes),  # etcdctl divides by it
             self.quota.bytes_max,
             self.quota.exceeded,
             core.commit,

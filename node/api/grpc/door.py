@@ -24,6 +24,8 @@ from node.api.http2.stream import Receiver, Stream
 from node.api.outage import MESSAGE
 from node.api.slices import Slices
 
+PATH_CHARS_QUOTED = 256
+
 NO_LEADER = EtcdError(Code.UNAVAILABLE, "etcdserver: no leader")
 _FAILING = EtcdError(Code.UNAVAILABLE, MESSAGE)
 
@@ -125,7 +127,9 @@ class GrpcDoor:
 
     def _unknown(self, path: str) -> EtcdError:
         """In grpc-go's words."""
-        service, _, method = path[1:].rpartition("/")
+        service, slash, method = path[1:].rpartition("/")
+        if not slash:
+            return EtcdError(Code.UNIMPLEMENTED, f'malformed method name: "{path[:PATH_CHARS_QUOTED]}"')
         if f"/{service}" in self._services:
             return EtcdError(Code.UNIMPLEMENTED, f"unknown method {method} for service {service}")
         return EtcdError(Code.UNIMPLEMENTED, f"unknown service {service}")
