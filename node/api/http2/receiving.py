@@ -29,7 +29,9 @@ from node.api.http2.streams import STREAM_WINDOW, Streams
 CONNECTION_WINDOW = 1024 * 1024
 """What a client may send of all streams before we have looked at it."""
 
-REQUESTS_PER_PIECE_MAX = 64
+REQUESTS_PER_PIECE_MAX = 68
+"""Of one read; two such pieces are what the gate lets in in a turn."""
+
 FRAMES_PER_PIECE_MAX = 512
 """Of one read; the rest of it comes in when it is its turn again."""
 
