@@ -2,10 +2,13 @@
 
 import asyncio
 import struct
+import time
 from random import Random
 
 import pytest
 
+from node.api.gate import Gate
+from node.observe.turns import Turns
 from node.statemachine.writes import Put
 from tests.grpc.double import serving, until
 from tests.http2.raw import (
@@ -218,3 +221,24 @@ async def test_whatever_comes_ends_its_connection_at_most(caplog: pytest.LogCapt
         assert (served.counts.streams, served.counts.held_bytes) == (0, 0)
         assert served.counts.faults
     assert not caplog.records
+
+
+async def test_what_waits_at_the_gate_is_not_read_further() -> None:
+    turns = Turns(time.perf_counter, time.thread_time, 1.0)
+    gate = Gate(turns, asyncio.get_running_loop().call_soon)
+    async with serving(gate) as served, raw(served.port) as client:
+        client.send(client.ask(1))
+        await client.answer(1)
+        gate.shut(True)
+        client.send(frame(PING, 0, 0, bytes(8)), *(frame(99, 0, 0, bytes(16_000)) for _ in range(600)))
+        http2 = served.runner._http2
+        assert http2 is not None
+        (connection,) = http2._open
+        await until(lambda: connection._receiving.waiting_bytes)
+        for _ in range(50):
+            await asyncio.sleep(0.002)
+        assert connection._receiving.waiting_bytes <= 1024 * 1024
+        gate.shut(False)
+        assert (await client.until(PING)).flags == 1
+        client.send(client.ask(3))
+        assert (await client.answer(3))[0][b"grpc-status"] == b"0"
