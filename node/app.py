@@ -26,8 +26,12 @@ from node.api.etcd.express import EtcdExpress
 from node.api.etcd.routes import EtcdApi
 from node.api.express import Express
 from node.api.gate import Gate
+from node.api.grpc.services import Beside, grpc_door
+from node.api.http2.connections import Http2
+from node.api.http2.counts import Counts
 from node.api.quota import Quota
 from node.api.server import ApiRunner, build_app
+from node.api.slices import Slices
 from node.assembly import Core, assemble
 from node.compacting import AutoCompaction
 from node.dashboard.routes import add_dashboard
@@ -156,7 +160,7 @@ class _Node:
             self._turns,
             core.links.counters.by_reason,
         )
-        clients = Clients(files.clients, loop)
+        clients, http2 = Clients(files.clients, loop), Counts()
         metrics = Metrics(
             core.looking.status,
             trace,
@@ -167,6 +171,7 @@ class _Node:
             lambda: self._lines.lost,
             clients,
             core.hub,
+            http2,
         )
         self._watch(core, opened)
         syncs.tell(metrics.fsync)
@@ -186,7 +191,7 @@ class _Node:
         core.begin_to_let_in()
         stack.callback(self._turns.stop)
         self._turns.start(loop)
-        server = self._make_server(core, trace, metrics, stats, faults, clients, files.streams)
+        server = self._make_server(core, trace, metrics, stats, faults, clients, http2, files.streams)
         await self._serve(server, stack, shell)
         return _Running(shell, core.handle, server)
 
@@ -232,11 +237,12 @@ class _Node:
         stats: Stats,
         faults: FaultControl | None,
         clients: Clients,
+        http2: Counts,
         streams_max: int,
     ) -> ApiRunner:
         settings, handle, store = self._settings, core.handle, core.store
         failing = faults.failing if faults is not None else None
-        quota = Quota(store, settings.quota_bytes)
+        quota, slices = Quota(store, settings.quota_bytes), Slices()
         app = build_app(
             handle,
             store,
@@ -250,16 +256,20 @@ class _Node:
             failing=failing,
             quota=quota,
             hub=core.hub,
+            slices=slices,
         )
         add_dashboard(app, settings.name)
-        etcd = EtcdApi(handle, store, metrics, lambda: trace.term, quota=quota, hub=core.hub)
+        etcd = EtcdApi(handle, store, metrics, lambda: trace.term, slices, quota, core.hub)
         routes = EtcdExpress(etcd, handle, store, metrics).routes()
         express = Express(routes, settings.allowed_hosts, failing)
+        beside = Beside(http2, self._gate, failing or bool, settings.request_timeout_ms * 1000)
+        door = grpc_door(etcd, handle, store, metrics, beside)
         return ApiRunner(
             app,
             express,
             gate=self._gate,
             clients=clients,
+            http2=Http2(door.serve, http2, self._gate),
             drain_seconds_max=settings.request_timeout_ms / 1000 + ANSWER_S,
         )
 

@@ -20,6 +20,7 @@ from node.storage.files import OsFiles, prepare_folder
 from node.storage.founding import disk_number, found, new_base, require_empty
 from node.storage.opening import lock
 from node.storage.snapshot_files import SnapshotFile
+from node.trailer import length_before
 
 T = TypeVar("T")
 
@@ -91,7 +92,14 @@ def _identity(file: Path) -> str:
 
 
 def _open(file: Path) -> SnapshotFile:
-    return _reading(file, lambda: SnapshotFile(OsFiles(file.parent), file.name, cures.OTHER_BACKUP))
+    """With or without what etcd's tools need to follow it."""
+    files, name = OsFiles(file.parent), file.name
+
+    def opened() -> SnapshotFile:
+        size = length_before(lambda offset, most: files.read_range(name, offset, most), files.size(name))
+        return SnapshotFile(files, name, cures.OTHER_BACKUP, size)
+
+    return _reading(file, opened)
 
 
 def _checked(opened: SnapshotFile, store: KeyValueStore, file: Path) -> Iterator[bytes]:

@@ -48,6 +48,8 @@ class Connected(Protocol):
     def unread_bytes(self) -> int: ...
     def force_close(self) -> None: ...
     def abort(self) -> None: ...
+    def tend(self, now: float) -> None:
+        """Called every few seconds: give up what lasts too long inside of it."""
 
 
 class Clients:
@@ -128,6 +130,7 @@ class Clients:
             elif now - seen[1] >= UNREAD_SECONDS_MAX:
                 connection.abort()
                 continue
+            connection.tend(now)
             if connection.body_is_missing and now - connection.request_began >= BODY_SECONDS_MAX:
                 connection.abort()
 

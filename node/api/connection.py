@@ -1,4 +1,4 @@
-"""One client's connection: the framework's, with the express lane in front and errors in JSON.
+"""One client's connection: the framework's, with the express lane in front and errors in JSON; or HTTP/2's.
 
 Why it exists: what the framework answers by itself must look like the rest of this API, and what the express lane
 takes must never meet what the framework has under way. Both get what comes through one gate. It must not know a route.
@@ -6,7 +6,8 @@ takes must never meet what the framework has under way. Both get what comes thro
 A client may close its sending side once it has asked: what it asked for whole is answered before the connection ends.
 
 The lane is open only while the framework is at rest and stands between two requests; one piece that is not exactly
-one whole request gives the connection to the framework for good.
+one whole request gives the connection to the framework for good. What begins with HTTP/2's preface is handed on at
+once: one port serves both.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from node.api.clients import UNREAD_SECONDS_MAX, Clients
 from node.api.express import Express, rendered
 from node.api.framework import FrameworkConnection, FrameworkServer, answer_as_http_1_1
 from node.api.gate import Gate
+from node.api.http2.connections import BEGINNING, Http2
 from node.api.unparsed import unparsed
 
 ENDING_SECONDS_MAX = 0.25
@@ -38,12 +40,13 @@ _LOG = logging.getLogger("node.api")
 class Server(FrameworkServer):
     """Makes the connections. `tasks`: those of all connections; `express` None: no express lane; `gate` None: all
     comes in at once; `clients` None: any number may come. `retiring`: each connection ends with its next answer, which
-    says so. `accepted`: connections since the start."""
+    says so. `accepted`: connections since the start. `http2` None: HTTP/1.1 alone."""
 
     tasks: "set[asyncio.Task[None]]"
     express: Express | None = None
     gate: Gate | None = None
     clients: Clients | None = None
+    http2: Http2 | None = None
     retiring = False
     accepted = 0
 
@@ -63,6 +66,8 @@ class Connection(FrameworkConnection):
         "_body",
         "_clients",
         "_express",
+        "_first",
+        "_fresh",
         "_gate",
         "_held",
         "_queued",
@@ -75,6 +80,9 @@ class Connection(FrameworkConnection):
         self._express = manager.express
         self._gate = manager.gate
         self._clients = manager.clients
+        self._fresh = manager.http2 is not None
+        """Whether nothing has come that tells HTTP/2 from HTTP/1.1."""
+        self._first = b""
         self._aligned = True
         """Whether all that came so far were whole requests."""
         self._answering = False
@@ -108,6 +116,8 @@ class Connection(FrameworkConnection):
             self._at_end()
 
     async def start(self) -> None:
+        if self.server is None:
+            return  # it was handed on before its task began
         server, task = self.server, asyncio.current_task()
         if task is not None and isinstance(server, Server):
             server.tasks.add(task)
@@ -155,6 +165,9 @@ class Connection(FrameworkConnection):
         if self.transport is not None:
             self.transport.abort()
 
+    def tend(self, now: float) -> None:
+        """There is nothing inside."""
+
     # --- the client's end ---------------------------------------------------------------------------------------
 
     def eof_received(self) -> bool:  # type: ignore[override]  # the framework's keeps nothing open
@@ -199,6 +212,10 @@ class Connection(FrameworkConnection):
 
     def data_received(self, data: bytes) -> None:
         """Also called by the framework itself, without data."""
+        if data and self._fresh:
+            data = self._hand_on(data)
+            if not data:
+                return
         gate = self._gate
         if not data:
             super().data_received(data)
@@ -213,6 +230,24 @@ class Connection(FrameworkConnection):
             self._hold(data)
             self._queued = True
             gate.wait(self._come_in)
+
+    def _hand_on(self, data: bytes) -> bytes:
+        """Of what came first what is for HTTP/1.1. What begins as HTTP/2 does is another's from now on; what is too
+        short to tell waits for more."""
+        data = self._first + data
+        self._first = b""
+        if len(data) < len(BEGINNING) and BEGINNING.startswith(data):
+            self._first = data
+            return b""
+        self._fresh = False
+        server, transport = self.server, self.transport
+        if not (data.startswith(BEGINNING) and isinstance(server, Server) and server.http2 and transport is not None):
+            return data
+        if self._clients is not None:
+            self._clients.closed(self)
+        self.let_go()
+        server.http2.begin(transport, data, self._clients)
+        return b""
 
     def _come_in(self) -> None:
         """It is our turn at the gate."""

@@ -134,6 +134,11 @@ class FrameworkConnection(web.RequestHandler):
         if not self._held_back:
             super()._resume_transport_reading()
 
+    def let_go(self) -> None:
+        """End, but leave the transport open: it is another's."""
+        self.transport = None  # else it would be closed
+        web.RequestHandler.connection_lost(self, None)
+
     def keep_open(self) -> None:
         """As the framework does after an answer: the connection may now be idle for a while."""
         close_time = self._loop.time() + self._keepalive_timeout

@@ -28,6 +28,9 @@ EXPRESS_SECONDS = 0.00006
 BYTE_SECONDS = 2e-9
 """And of each byte of it and of its answer, which may be a value of a megabyte."""
 
+PIECE_SECONDS = 0.00001
+"""Price of a piece of HTTP/2, whatever is in it."""
+
 HANDOVER_SECONDS = 0.0001
 """Price of a piece of a request that the framework gets, and of the task that it wakes."""
 
@@ -87,6 +90,11 @@ class Gate:
         else:
             self._turns.add("http", took)
             self._spend(HANDOVER_SECONDS + size_bytes * BYTE_SECONDS)
+
+    def frames_came_in(self, requests: int, began: float, size_bytes: int) -> None:
+        """A piece of HTTP/2 of so many bytes, in which so many requests began, was taken from `began` until now."""
+        self._turns.add("express", self.clock() - began)
+        self._spend(requests * EXPRESS_SECONDS + size_bytes * BYTE_SECONDS + PIECE_SECONDS)
 
     def answered(self, size_bytes: int) -> None:
         """The express lane wrote an answer of so many bytes."""

@@ -116,17 +116,7 @@ class OperationsApi:
 
     async def readyz(self, _request: web.Request) -> web.Response:
         """200 or 503: should this node get traffic?"""
-        now = self._handle.readiness()
-        return _verdict(
-            readyz(
-                self._handle.status().core,
-                caught_up=now.caught_up,
-                leaderless_us=now.leaderless_us,
-                election_timeout_us=now.election_timeout_us,
-                leaving=now.leaving,
-                disk_silent_us=self._handle.status().core.disk_silent_us,
-            )
-        )
+        return _verdict(ready(self._handle))
 
     async def startupz(self, _request: web.Request) -> web.Response:
         """200 or 503: has the start come to its end?"""
@@ -136,6 +126,19 @@ class OperationsApi:
         """Prometheus text."""
         pieces = in_pieces(self._metrics.families(), METRICS_PIECE_BYTES)
         return await answer_in_pieces(request, pieces, self._slices, {"Content-Type": CONTENT_TYPE})
+
+
+def ready(handle: NodeHandle) -> Verdict:
+    """Should this node get traffic?"""
+    now, core = handle.readiness(), handle.status().core
+    return readyz(
+        core,
+        caught_up=now.caught_up,
+        leaderless_us=now.leaderless_us,
+        election_timeout_us=now.election_timeout_us,
+        leaving=now.leaving,
+        disk_silent_us=core.disk_silent_us,
+    )
 
 
 async def index(_request: web.Request) -> web.Response:

@@ -25,6 +25,7 @@ from node.api.following import Following
 from node.api.framework import FrameworkRunner, FrameworkSite, answer_as_http_1_1, http_major, remade
 from node.api.gate import Gate
 from node.api.guard import from_aiohttp, make_guard
+from node.api.http2.connections import Http2
 from node.api.inputs import REQUEST_LINE_BYTES_MAX
 from node.api.kv import KeyValueApi, StoreView
 from node.api.kv_watch import KeyWatch
@@ -81,6 +82,7 @@ def build_app(
     failing: Callable[[], bool] | None = None,
     quota: Quota | None = None,
     hub: WatchHub | None = None,
+    slices: Slices | None = None,
 ) -> web.Application:
     """All routes of a node. Call it inside a running event loop.
 
@@ -88,12 +90,13 @@ def build_app(
     usual event streams, of which there are `streams_max` at a time. `with_index` False leaves `/` to the caller.
     `stats` None: no `/stats`. `failing`: whether a simulated failure keeps clients out now (`/kv`, `/sessions`, `/v3`).
     `quota` None: the store may grow without a limit. `hub` None: one of its own, which somebody must tell of writes.
+    `slices` None: nobody else has long work.
     """
     middlewares = [make_guard(allowed_hosts)]
     if failing is not None:
         middlewares.append(make_outage(failing))
     app = web.Application(middlewares=middlewares, client_max_size=VALUE_BYTES_MAX)
-    slices = Slices()
+    slices = slices or Slices()
     streams = events or EventsApi(trace, streams_max=streams_max, slices=slices)
     hub, following = hub or WatchHub(store), Following(slices)
     app.router.add_routes(KeyValueApi(handle, store, metrics, slices, quota, KeyWatch(hub, following)).routes())
@@ -116,7 +119,7 @@ class ApiRunner(FrameworkRunner):
     """An `AppRunner` with this project's limits; used as any other: `setup()`, then `listen`, then `cleanup()`.
 
     `express` None: no express lane. `gate` None: all requests come in at once. `clients` None: as many connections as
-    a node takes that may open files without number.
+    a node takes that may open files without number. `http2` None: HTTP/1.1 alone.
     """
 
     def __init__(
@@ -126,6 +129,7 @@ class ApiRunner(FrameworkRunner):
         *,
         gate: Gate | None = None,
         clients: Clients | None = None,
+        http2: Http2 | None = None,
         drain_seconds_max: float = SHUTDOWN_SECONDS_MAX,
     ) -> None:
         super().__init__(
@@ -142,6 +146,7 @@ class ApiRunner(FrameworkRunner):
         self.serve_with = self._our_server
         self._express = express
         self._gate = gate
+        self._http2 = http2
         self._connection_tasks: set[asyncio.Task[None]] = set()
         self._retiring = False
 
@@ -154,6 +159,8 @@ class ApiRunner(FrameworkRunner):
         """From now on every answer says `Connection: close` and ends its connection: clients that keep theirs open
         come again elsewhere, before this server stops. Requests are taken as ever."""
         self._retiring = True
+        if self._http2 is not None:
+            self._http2.retire()
         if isinstance(self.server, Server):
             self.server.retiring = True
 
@@ -162,12 +169,18 @@ class ApiRunner(FrameworkRunner):
         if isinstance(self.server, Server):
             took_s = await _accept_all(self.server)
             self.shutdown_seconds = max(0.0, self.shutdown_seconds - took_s)
+        http2 = asyncio.ensure_future(self._end_http2(self.shutdown_seconds))
         await super().cleanup()
+        await http2
         left = set(self._connection_tasks)
         for task in left:  # the framework does not wait for those it cancels, and leaves those of lost connections
             task.cancel()
         if left:
             await asyncio.wait(left, timeout=ENDING_SECONDS_MAX)
+
+    async def _end_http2(self, seconds_max: float) -> None:
+        if self._http2 is not None:
+            await self._http2.shut_down(seconds_max)
 
     def _our_server(self, made: web.Server) -> Server:
         handler = _outermost(made.request_handler, lambda: self._retiring, self._gate)
@@ -176,6 +189,7 @@ class ApiRunner(FrameworkRunner):
         server.express = self._express
         server.gate = self._gate
         server.clients = self.clients
+        server.http2 = self._http2
         return server
 
 

@@ -105,6 +105,23 @@ class WatchesView(Protocol):
     def fell_behind(self) -> int: ...
 
 
+class Http2View(Protocol):
+    """What metrics read of the connections that speak HTTP/2; see `node.api.http2.counts`."""
+
+    @property
+    def connections(self) -> int: ...
+    @property
+    def streams(self) -> int: ...
+    @property
+    def held_bytes(self) -> int: ...
+    @property
+    def requests(self) -> int: ...
+    @property
+    def refused(self) -> int: ...
+    @property
+    def faults(self) -> Mapping[str, int]: ...
+
+
 class Metrics:
     """Everything `/metrics` says. Callables are asked at each scrape, on the event loop's thread. `lines_lost`: lines
     of the log that nobody read in time."""
@@ -120,6 +137,7 @@ class Metrics:
         lines_lost: Callable[[], int] = int,
         clients: ClientsView | None = None,
         watches: WatchesView | None = None,
+        http2: Http2View | None = None,
     ) -> None:
         self.proposals: dict[str, int] = {}
         """Client writes by outcome: "done", "done-untold", "unknown", or the code of a refusal."""
@@ -138,6 +156,7 @@ class Metrics:
         self._lines_lost = lines_lost
         self._clients = clients
         self._watches = watches
+        self._http2 = http2
         ProcessCollector(registry=self.registry)
         self.registry.register(self)
 
@@ -195,6 +214,8 @@ class Metrics:
         watches = self._watches
         if watches is not None:
             yield from _watch_metrics(watches)
+        if self._http2 is not None:
+            yield from _http2_metrics(self._http2)
         yield _gauge("raft_uptime_seconds", "Time since the process started.", view.uptime_us / 1e6)
         yield _gauge("raft_loop_age_seconds", "Time since the driver's loop last ran.", loop_age_us() / 1e6)
         yield _gauge("raft_kv_revision", "Revision of the key-value store.", store.revision)
@@ -321,6 +342,23 @@ def _stats_metrics(stats: Stats) -> Iterator[Metric]:
     )
     refused = _single(dict(stats.frames_refused()))
     yield _counter("raft_frames_refused", "Frames between nodes not taken or not sent, by why.", ["why"], refused)
+
+
+def _http2_metrics(http2: Http2View) -> Iterator[Metric]:
+    yield _gauge("raft_http2_connections", "Connections of clients that speak HTTP/2.", http2.connections)
+    yield _gauge("raft_http2_streams", "Requests and streams of gRPC that are open.", http2.streams)
+    held = "Bytes held for clients of HTTP/2: requests that are not whole, answers that they do not take."
+    yield _gauge("raft_http2_held_bytes", held, http2.held_bytes)
+    begun: dict[tuple[str, ...], int] = {(): http2.requests}
+    refused: dict[tuple[str, ...], int] = {(): http2.refused}
+    yield _counter("raft_http2_requests", "Requests that began over HTTP/2.", [], begun)
+    yield _counter("raft_http2_refused", "Requests over HTTP/2 that were not begun: too much at once.", [], refused)
+    yield _counter(
+        "raft_http2_faults",
+        "Streams and connections of HTTP/2 that were ended for what their client did.",
+        ["why"],
+        _single(dict(http2.faults)),
+    )
 
 
 def _turn_metrics(turns: Turns) -> Iterator[Metric]:

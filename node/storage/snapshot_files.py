@@ -61,13 +61,16 @@ class SnapshotsFound(msgspec.Struct, frozen=True):
 
 class SnapshotFile:
     """A snapshot that is read in order, each chunk verified. Methods raise `StorageError`, with `cure`, for damage, and
-    `OSError`."""
+    `OSError`. `size_bytes`: how much of the file it is; None: all."""
 
-    def __init__(self, files: FilePort, name: str, cure: str = cures.MEMBER_LOST) -> None:
+    def __init__(
+        self, files: FilePort, name: str, cure: str = cures.MEMBER_LOST, size_bytes: int | None = None
+    ) -> None:
         self._path = f"{files.folder}/{name}"
         self._cure = cure
         try:
-            self._reader = SnapshotReader(lambda offset, size: files.read_range(name, offset, size), files.size(name))
+            size = files.size(name) if size_bytes is None else size_bytes
+            self._reader = SnapshotReader(lambda offset, most: files.read_range(name, offset, most), size)
         except Malformed as error:
             raise damaged(self._path, 0, str(error), cure) from error
 

@@ -31,12 +31,16 @@ class One:
         self.unread_bytes = 0
         self.closed = False
         self.aborted = False
+        self.tended = 0.0
 
     def force_close(self) -> None:
         self.closed = True
 
     def abort(self) -> None:
         self.aborted = True
+
+    def tend(self, now: float) -> None:
+        self.tended = now
 
 
 class Clock:

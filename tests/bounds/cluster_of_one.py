@@ -61,7 +61,8 @@ class ClusterOfOne:
         }
 
     def request(self, data: bytes, until: bytes = b"") -> tuple[int, int, Work]:
-        """Send `data`, read to the end of the connection, or to `until`. Status, bytes of the answer, longest turn."""
+        """Send `data`, read to the end of the connection, or to `until`. Status (of HTTP/2:
+        200), bytes of the answer, longest turn."""
         self._settle()
         self.meter.reset()
         status, length = self._exchange(data, until)
@@ -77,7 +78,7 @@ class ClusterOfOne:
             while got := connection.recv_into(room):
                 if not length:
                     self.answer = bytes(room[: min(got, 1000)])
-                    status = int(self.answer[9:12])
+                    status = int(self.answer[9:12]) if self.answer.startswith(b"HTTP/") else 200
                 length += got
                 if until and until in bytes(room[:got]):
                     break

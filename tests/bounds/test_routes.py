@@ -9,6 +9,7 @@ import pytest
 
 from node.statemachine.writes import Put
 from tests.bounds.cluster_of_one import ClusterOfOne, running
+from tests.bounds.grpc_calls import CALLS
 from tests.bounds.meter import TURN_US_MAX
 from tests.bounds.requests import BESIDE, CHANGING, COMMAND_CASES, LIKE_ANOTHER, LONG_KEY, READING, Case, ask
 from tests.bounds.store import entry, full_store, lease
@@ -46,3 +47,8 @@ def test_a_command(cluster: ClusterOfOne, name: str) -> None:
 @pytest.mark.parametrize("name", [*READING, *BESIDE, *CHANGING])
 def test_a_request(cluster: ClusterOfOne, name: str) -> None:
     check(cluster, name, {**READING, **BESIDE, **CHANGING}[name])
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_of_grpc(cluster: ClusterOfOne, name: str) -> None:
+    check(cluster, name, CALLS[name])

@@ -6,6 +6,7 @@ words than `/metrics` does.
 
 from prometheus_client import CollectorRegistry
 
+from node.api.http2.counts import Counts
 from node.observe.metrics import Metrics
 from node.observe.stats import Stats
 from node.observe.trace import Trace
@@ -35,8 +36,9 @@ def table() -> str:
     trace = Trace("n1", "boot-1", lambda: 0)
     stats = Stats(trace, {}, lambda: LatencySummary((), None, None, 0))
     turns = Turns(lambda: 0.0, lambda: 0.0, 1.0)
+    status = node_status(role=Role.LEADER)
     metrics = Metrics(
-        lambda: node_status(role=Role.LEADER),
+        lambda: status,
         trace,
         lambda: 0,
         _Store(),
@@ -44,6 +46,7 @@ def table() -> str:
         turns,
         clients=_Clients(),
         watches=_Watches(),
+        http2=Counts(),
     )
     rows = ["| Metric | Labels | What it says |", "|---|---|---|", *sorted(_rows(metrics.registry))]
     return "\n".join(rows)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from node.api.http2.counts import Counts
 from node.observe.metrics import Metrics
 from node.observe.stats import Stats
 from node.observe.trace import Trace
@@ -102,12 +103,12 @@ def test_two_nodes_in_one_process_do_not_share_metrics() -> None:
 
 def test_every_alarm_that_operators_are_told_of_asks_for_a_metric_that_is_there() -> None:
     page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text().partition("## Alarms")[2]
-    asked = set(re.findall(r"\braft_[a-z_]+", page))
+    asked = set(re.findall(r"\braft_[a-z0-9_]+", page))
     trace = Trace("n1", "b", lambda: 0)
     stats = Stats(trace, {}, lambda: LatencySummary((), None, None, 0))
     turns = Turns(lambda: 0.0, lambda: 0.0, 1.0)
     clients = SimpleNamespace(count=1, most=4, made_room=2, refused=3)
-    metrics = Metrics(node_status, trace, lambda: 0, KeyValueStore(), stats, turns, lambda: 0, clients)
+    metrics = Metrics(node_status, trace, lambda: 0, KeyValueStore(), stats, turns, lambda: 0, clients, Counts())
     families = {family.name: family for family in text_string_to_metric_families(metrics.render().decode())}
     counters = {f"{name}_total" for name, family in families.items() if family.type == "counter"}
     buckets = {f"{name}_bucket" for name, family in families.items() if family.type == "histogram"}

@@ -1,6 +1,6 @@
 """The calls of etcd's v3 API: a decoded message in, a value out, or an `EtcdError`.
 
-Why it exists: this is what etcd's API does, whatever it is spoken in. A door (JSON here; gRPC comes) decodes a message
+Why it exists: this is what etcd's API does, whatever it is spoken in. A door (JSON or gRPC) decodes a message
 into a dict of `schema`'s fields, calls, and writes down the answer. Nothing here may know JSON, HTTP or a protocol's
 bytes. A write whose outcome is not known is DEADLINE_EXCEEDED, never UNAVAILABLE, because the latter may be repeated.
 It must not retry, and not read the store before the barrier.
@@ -36,10 +36,12 @@ from node.statemachine.writes import (
     SESSION_EXPIRED,
     Compacted,
     CompactResult,
+    DeleteRange,
     DeleteResult,
     FutureRevision,
     KeyValue,
     LeaseResult,
+    Put,
     PutResult,
     Range,
     RangeResult,
@@ -132,16 +134,24 @@ class EtcdCalls:
 
     async def put(self, message: Message, message_bytes: int, numbers: Numbers = NO_SESSION) -> Answered:
         """A PutRequest."""
+        return await self._write(self.checked_put(message, message_bytes), numbers)
+
+    def checked_put(self, message: Message, message_bytes: int) -> Put:
+        """The write of a PutRequest, if it may be proposed."""
         put = put_of(message)
         check_write_size(message_bytes)
         self.require_room()
-        return await self._write(put, numbers)
+        return put
 
     async def delete_range(self, message: Message, message_bytes: int, numbers: Numbers = NO_SESSION) -> Answered:
         """A DeleteRangeRequest."""
+        return await self._write(self.checked_delete(message, message_bytes), numbers)
+
+    def checked_delete(self, message: Message, message_bytes: int) -> DeleteRange:
+        """The write of a DeleteRangeRequest, if it may be proposed."""
         delete = delete_of(message)
         check_write_size(message_bytes)
-        return await self._write(delete, numbers)
+        return delete
 
     async def txn(self, message: Message, message_bytes: int, numbers: Numbers = NO_SESSION) -> Answered:
         """A TxnRequest."""
@@ -149,10 +159,14 @@ class EtcdCalls:
         if only_reads(txn):
             await self.barrier(is_serializable(message))
             return answered(cast(Result, await self._slices.read(self._store.begin_read_txn(txn))))
+        self.check_txn(txn, message_bytes)
+        return await self._write(txn, numbers)
+
+    def check_txn(self, txn: Txn, message_bytes: int) -> None:
+        """Whether a transaction that writes may be proposed."""
         check_write_size(message_bytes)
         if self.quota.exceeded and grows(txn):
             self.require_room()
-        return await self._write(txn, numbers)
 
     async def compact(self, message: Message, _message_bytes: int, numbers: Numbers = NO_SESSION) -> Answered:
         """A CompactionRequest."""
@@ -168,7 +182,7 @@ class EtcdCalls:
         return StatusAnswer(
             self.header(self._store.revision),
             0 if leader is None else member_number(leader),
-            self._store.size_bytes,
+            max(1, self._store.size_bytes),  # etcdctl divides by it
             self.quota.bytes_max,
             self.quota.exceeded,
             core.commit,

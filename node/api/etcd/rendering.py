@@ -81,7 +81,7 @@ def status_body(answer: StatusAnswer) -> bytes:
         "raftIndex": str(answer.commit),
         "raftTerm": str(answer.term),
         "raftAppliedIndex": str(answer.applied),
-        "errors": _problems(answer),
+        "errors": problems(answer),
         "dbSizeInUse": str(answer.store_bytes),
         "isLearner": answer.is_learner,
         "storageVersion": CLUSTER_VERSION,
@@ -92,7 +92,7 @@ def status_body(answer: StatusAnswer) -> bytes:
     return f'{{"header":{{{header_text(answer.header)}}},{_json(present)[1:]}\n'.encode()
 
 
-def _problems(answer: StatusAnswer) -> list[str]:
+def problems(answer: StatusAnswer) -> list[str]:
     """In etcd's words, the blank at the end included."""
     leaderless = [] if answer.leader else ["etcdserver: no leader"]
     return leaderless + ([f"memberID:{answer.header.member_id} alarm:NOSPACE "] if answer.full else [])

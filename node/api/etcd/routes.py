@@ -61,7 +61,7 @@ class EtcdApi:
         hub: WatchHub | None = None,
         following: Following | None = None,
     ) -> None:
-        slices = slices or Slices()
+        self.slices = slices = slices or Slices()
         self.calls = EtcdCalls(handle, store, metrics, term, slices, quota or Quota(store))
         self.members = MemberCalls(handle, self.calls)
         self.door = JsonDoor(self.calls, slices)

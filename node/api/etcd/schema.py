@@ -1,7 +1,7 @@
-"""The messages that etcd's API takes: fields, numbers and types, as in etcd's `rpc.proto`.
+"""The messages that etcd's API takes and answers: fields, numbers and types, as in etcd's `rpc.proto`.
 
-Why it exists: decoding, size limits and the description in `/openapi.json` are made from this one table. It must
-hold facts only.
+Why it exists: decoding of JSON and of protobuf, size limits, the description in `/openapi.json` and what gRPC writes
+are made from this one table. It must hold facts only.
 """
 
 from typing import Any, NamedTuple
@@ -17,12 +17,13 @@ ENUMS: dict[str, dict[str, int]] = {
     "AlarmAction": {"GET": 0, "ACTIVATE": 1, "DEACTIVATE": 2},
     "FilterType": {"NOPUT": 0, "NODELETE": 1},
     "AlarmType": {"NONE": 0, "NOSPACE": 1, "CORRUPT": 2},
+    "ServingStatus": {"UNKNOWN": 0, "SERVING": 1, "NOT_SERVING": 2, "SERVICE_UNKNOWN": 3},
 }
 
 
 class Field(NamedTuple):
-    """`type`: bytes, string, int64, uint64, bool, or the name of an enum or message. `oneof`: the full name of its
-    group."""
+    """`type`: bytes, string, int64, uint64, uint32, bool, or the name of an enum or message. `oneof`: the full name of
+    its group."""
 
     name: str
     number: int
@@ -144,6 +145,97 @@ MESSAGES: dict[str, tuple[Field, ...]] = {
     "MemberRemoveRequest": (Field("ID", 1, "uint64"),),
     "MemberUpdateRequest": (Field("ID", 1, "uint64"), Field("peerURLs", 2, "string", repeated=True)),
 }
+
+GRPC_MESSAGES: dict[str, tuple[Field, ...]] = {
+    "AuthStatusRequest": (),
+    "HealthCheckRequest": (Field("service", 1, "string"),),
+}
+"""What is asked over gRPC alone; the last one is gRPC's own (`grpc.health.v1`)."""
+
+_RESPONSE = "etcdserverpb.ResponseOp.response"
+_HEADER = Field("header", 1, "ResponseHeader")
+_MEMBERS = (_HEADER, Field("members", 2, "Member", repeated=True))
+
+ANSWERS: dict[str, tuple[Field, ...]] = {
+    "ResponseHeader": (
+        Field("cluster_id", 1, "uint64"),
+        Field("member_id", 2, "uint64"),
+        Field("revision", 3, "int64"),
+        Field("raft_term", 4, "uint64"),
+    ),
+    "KeyValue": (
+        Field("key", 1, "bytes"),
+        Field("create_revision", 2, "int64"),
+        Field("mod_revision", 3, "int64"),
+        Field("version", 4, "int64"),
+        Field("value", 5, "bytes"),
+        Field("lease", 6, "int64"),
+    ),
+    "RangeResponse": (
+        _HEADER,
+        Field("kvs", 2, "KeyValue", repeated=True),
+        Field("more", 3, "bool"),
+        Field("count", 4, "int64"),
+    ),
+    "PutResponse": (_HEADER, Field("prev_kv", 2, "KeyValue")),
+    "DeleteRangeResponse": (_HEADER, Field("deleted", 2, "int64"), Field("prev_kvs", 3, "KeyValue", repeated=True)),
+    "ResponseOp": (
+        Field("response_range", 1, "RangeResponse", oneof=_RESPONSE),
+        Field("response_put", 2, "PutResponse", oneof=_RESPONSE),
+        Field("response_delete_range", 3, "DeleteRangeResponse", oneof=_RESPONSE),
+        Field("response_txn", 4, "TxnResponse", oneof=_RESPONSE),
+    ),
+    "TxnResponse": (_HEADER, Field("succeeded", 2, "bool"), Field("responses", 3, "ResponseOp", repeated=True)),
+    "CompactionResponse": (_HEADER,),
+    "AlarmMember": (Field("memberID", 1, "uint64"), Field("alarm", 2, "AlarmType")),
+    "AlarmResponse": (_HEADER, Field("alarms", 2, "AlarmMember", repeated=True)),
+    "DowngradeInfo": (Field("enabled", 1, "bool"), Field("targetVersion", 2, "string")),
+    "StatusResponse": (
+        _HEADER,
+        Field("version", 2, "string"),
+        Field("dbSize", 3, "int64"),
+        Field("leader", 4, "uint64"),
+        Field("raftIndex", 5, "uint64"),
+        Field("raftTerm", 6, "uint64"),
+        Field("raftAppliedIndex", 7, "uint64"),
+        Field("errors", 8, "string", repeated=True),
+        Field("dbSizeInUse", 9, "int64"),
+        Field("isLearner", 10, "bool"),
+        Field("storageVersion", 11, "string"),
+        Field("dbSizeQuota", 12, "int64"),
+        Field("downgradeInfo", 13, "DowngradeInfo"),
+    ),
+    "DefragmentResponse": (_HEADER,),
+    "MoveLeaderResponse": (_HEADER,),
+    "HashResponse": (_HEADER, Field("hash", 2, "uint32")),
+    "HashKVResponse": (
+        _HEADER,
+        Field("hash", 2, "uint32"),
+        Field("compact_revision", 3, "int64"),
+        Field("hash_revision", 4, "int64"),
+    ),
+    "SnapshotResponse": (
+        _HEADER,
+        Field("remaining_bytes", 2, "uint64"),
+        Field("blob", 3, "bytes"),
+        Field("version", 4, "string"),
+    ),
+    "Member": (
+        Field("ID", 1, "uint64"),
+        Field("name", 2, "string"),
+        Field("peerURLs", 3, "string", repeated=True),
+        Field("clientURLs", 4, "string", repeated=True),
+        Field("isLearner", 5, "bool"),
+    ),
+    "MemberListResponse": _MEMBERS,
+    "MemberAddResponse": (_HEADER, Field("member", 2, "Member"), Field("members", 3, "Member", repeated=True)),
+    "MemberPromoteResponse": _MEMBERS,
+    "MemberRemoveResponse": _MEMBERS,
+    "MemberUpdateResponse": _MEMBERS,
+    "AuthStatusResponse": (_HEADER, Field("enabled", 2, "bool"), Field("authRevision", 3, "uint64")),
+    "HealthCheckResponse": (Field("status", 1, "ServingStatus"),),
+}
+"""What gRPC answers; JSON writes the same fields. The last one is gRPC's own (`grpc.health.v1`)."""
 
 BY_NAME: dict[str, dict[str, Field]] = {
     message: {name: field for field in fields for name in (field.name, field.json_name)}

@@ -1,0 +1,224 @@
+"""One call that streams: messages in as they come, answers out as its client takes them; it has no task.
+
+Why it exists: watches and keep-alives live for hours, and there are many. What is queued for a client that does not
+read is for its handler to bound: `send` says when it is enough. It must not know what a message means.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+
+from node.api.etcd.errors import Code, EtcdError
+from node.api.etcd.schema import Message
+from node.api.grpc import status
+from node.api.grpc.methods import Call, StreamHandler, StreamMethod
+from node.api.grpc.status import HEAD, OK, PREFIX_BYTES, prefixed
+from node.api.grpc.unary import MISTAKE, Around, check_plain
+from node.api.grpc.wire import decoded_quickly
+from node.api.http2.stream import Stream
+from node.api.streaming import WRITE_SECONDS_MAX, Broken
+
+STREAM_MESSAGE_BYTES_MAX = 64 * 1024
+"""Of one message of a stream: a watch names two keys at most."""
+
+STOPPING = EtcdError(Code.UNAVAILABLE, "etcdserver: server stopped")
+"""Clients go on with another node."""
+
+_LOG = logging.getLogger("node.api")
+
+
+class StreamCall:
+    """A `Receiver`, and a `Call` to its handler."""
+
+    __slots__ = ("_around", "_begun", "_body", "_ended", "_handler", "_method", "_stream", "_timer", "needs_leader")
+
+    endless = True
+
+    def __init__(
+        self, around: Around, stream: Stream, method: StreamMethod, timeout_us: int | None, needs_leader: bool
+    ) -> None:
+        self.needs_leader = needs_leader
+        self._around = around
+        self._stream = stream
+        self._method = method
+        self._body = b""
+        self._begun = False
+        self._ended = False
+        self._handler: StreamHandler | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        if timeout_us is not None:
+            self._timer = asyncio.get_running_loop().call_later(timeout_us / 1e6, self._too_late)
+
+    # --- what its handler does -------------------------------------------------------------------------------
+
+    def send(self, message: bytes) -> bool:
+        """See `Call`."""
+        if self._stream.done:
+            return False
+        self._begin()
+        self._stream.send(prefixed(message))
+        return self._stream.wants_more
+
+    def end(self, error: EtcdError | None = None) -> None:
+        """See `Call`."""
+        self._settle()
+        self._handler = None
+        if error is None:
+            self._begin()
+            self._stream.end(OK)
+        else:
+            self._stream.end(status.trailers(error) if self._begun else status.only_trailers(error))
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self._begun = True
+            self._stream.begin(HEAD)
+
+    # --- what comes ------------------------------------------------------------------------------------------
+
+    def data(self, piece: bytes) -> None:
+        """See `Receiver`."""
+        self._guarded(lambda: self._read(self._body + piece if self._body else piece))
+
+    def whole(self) -> None:
+        """See `Receiver`."""
+        self._guarded(self._half_close)
+
+    def _half_close(self) -> None:
+        if self._body:
+            raise EtcdError(Code.INTERNAL, "grpc: the last message is cut short")
+        if self._handler is None:
+            self._open()
+        if self._handler is not None:
+            self._handler.half_closed()
+
+    def drained(self) -> None:
+        """See `Receiver`."""
+        if self._handler is not None:
+            self._guarded(self._handler.drained)
+
+    def gone(self) -> None:
+        """See `Receiver`."""
+        self._settle()
+        handler, self._handler = self._handler, None
+        if handler is not None:
+            handler.gone()
+
+    def stop(self) -> None:
+        """See `Receiver`."""
+        self._fail(STOPPING)
+
+    def _read(self, body: bytes) -> None:
+        at = 0
+        while len(body) - at >= PREFIX_BYTES and not self._stream.done:
+            size = int.from_bytes(body[at + 1 : at + PREFIX_BYTES], "big")
+            if size > STREAM_MESSAGE_BYTES_MAX:
+                sentence = f"grpc: received message larger than max ({size} vs. {STREAM_MESSAGE_BYTES_MAX})"
+                raise EtcdError(Code.RESOURCE_EXHAUSTED, sentence)
+            check_plain(body[at])
+            end = at + PREFIX_BYTES + size
+            if len(body) < end:
+                break
+            self._message(body[at + PREFIX_BYTES : end])
+            at = end
+        self._body = body[at:]
+
+    def _message(self, payload: bytes) -> None:
+        message = decoded_quickly(payload, self._method.request)
+        if message is None:
+            raise EtcdError(Code.RESOURCE_EXHAUSTED, "etcdserver: a message of a stream has too many fields")
+        if self._handler is None:
+            self._open()
+        if self._handler is not None:
+            self._handler.message(message)
+
+    def _open(self) -> None:
+        refusal = self._around.refusal(self.needs_leader)
+        if refusal is not None:
+            raise refusal
+        handler = self._method.open(self)
+        if not self._ended:
+            self._handler = handler
+
+    def _guarded(self, action: Callable[[], None]) -> None:
+        """What fails ends the call, and its handler learns of it."""
+        try:
+            action()
+            return
+        except EtcdError as error:
+            failed = error
+        except Exception:
+            _LOG.exception("a stream of gRPC failed in the node")
+            failed = MISTAKE
+        self._fail(failed)
+
+    def _fail(self, error: EtcdError) -> None:
+        handler = self._handler
+        self.end(error)
+        if handler is not None:
+            handler.gone()
+
+    def _too_late(self) -> None:
+        self._fail(status.DEADLINE)
+
+    def _settle(self) -> None:
+        self._ended = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+class GeneratedStream:
+    """A `StreamHandler` for one message and many answers that are waited for: of a file, say. `answers` makes them."""
+
+    def __init__(
+        self, call: Call, around: Around, answers: Callable[[Message], AsyncGenerator[bytes, None]], seconds_max: float
+    ) -> None:
+        self._call = call
+        self._around = around
+        self._answers = answers
+        self._seconds_max = seconds_max
+        self._task: asyncio.Task[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+
+    def message(self, message: Message) -> None:
+        """See `StreamHandler`."""
+        if self._task is not None:
+            raise EtcdError(Code.INTERNAL, "grpc: this method takes one message")
+        self._task = self._around.spawn(self._run(message))
+
+    def half_closed(self) -> None:
+        """See `StreamHandler`."""
+        if self._task is None:
+            raise EtcdError(Code.INTERNAL, "grpc: the request holds no message")
+
+    def drained(self) -> None:
+        """See `StreamHandler`."""
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    def gone(self) -> None:
+        """See `StreamHandler`."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self, message: Message) -> None:
+        try:
+            async with asyncio.timeout(self._seconds_max):
+                async with aclosing(self._answers(message)) as answers:
+                    async for answer in answers:
+                        if not self._call.send(answer):
+                            await self._taken()
+            self._call.end()
+        except EtcdError as error:
+            self._call.end(error)
+        except (TimeoutError, Broken):
+            self._call.end(EtcdError(Code.UNAVAILABLE, "etcdserver: the answer broke off"))
+        except Exception:
+            _LOG.exception("a stream of gRPC failed in the node")
+            self._call.end(MISTAKE)
+
+    async def _taken(self) -> None:
+        self._room = asyncio.get_running_loop().create_future()
+        async with asyncio.timeout(WRITE_SECONDS_MAX):
+            await self._room

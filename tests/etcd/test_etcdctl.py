@@ -1,0 +1,107 @@
+"""etcd's own command-line client, unchanged, against a real node. Where it is not there, that is said."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.etcd.processes import running_node
+
+SECONDS_MAX = 20.0
+
+
+class Ctl:
+    """Runs it."""
+
+    def __init__(self, program: str, port: int) -> None:
+        self.command = [program, "--endpoints", f"127.0.0.1:{port}", f"--command-timeout={SECONDS_MAX:.0f}s"]
+
+    def fails(self, *arguments: str, given: str = "") -> tuple[int, str, str]:
+        done = subprocess.run(
+            [*self.command, *arguments], input=given, capture_output=True, text=True, timeout=2 * SECONDS_MAX
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    def __call__(self, *arguments: str, given: str = "") -> str:
+        code, output, errors = self.fails(*arguments, given=given)
+        assert code == 0, (arguments, output, errors)
+        return output
+
+
+@pytest.fixture(scope="module")
+def ctl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ctl]:
+    program = os.environ.get("ETCDCTL") or shutil.which("etcdctl")
+    if program is None:
+        pytest.skip("no etcdctl: put that of etcd 3.6 on PATH, or name it in ETCDCTL")
+    with running_node(tmp_path_factory.mktemp("node")) as port:
+        yield Ctl(program, port)
+
+
+def test_an_empty_member_has_a_status(ctl: Ctl) -> None:
+    (status,) = json.loads(ctl("endpoint", "status", "-w", "json"))
+    assert status["Status"]["version"].startswith("3.6.")
+    assert "127.0.0.1" in ctl("endpoint", "status", "-w", "table")  # it divides by the size of the store
+
+
+def test_keys_are_put_read_changed_and_deleted(ctl: Ctl) -> None:
+    assert ctl("put", "greeting", "hello") == "OK\n"
+    assert ctl("get", "greeting") == "greeting\nhello\n"
+    assert ctl("put", "greeting", "bye", "--prev-kv") == "OK\ngreeting\nhello\n"
+    ctl("put", "green", "1")
+    assert ctl("get", "gre", "--prefix", "--keys-only") == "green\n\ngreeting\n\n"
+    assert ctl("get", "gre", "--prefix", "--count-only", "-w", "fields").count('"Count" : 2') == 1
+    assert (
+        ctl("get", "gre", "--prefix", "--limit", "1", "--sort-by", "VALUE", "--order", "DESCEND") == "greeting\nbye\n"
+    )
+    assert ctl("get", "", "--from-key", "--keys-only").count("\n\n") >= 2
+    assert ctl("del", "gre", "--prefix") == "2\n"
+
+
+def test_a_transaction_compares_and_sets(ctl: Ctl) -> None:
+    given = 'mod("t") = "0"\n\nput t 1\n\nget t\n\n'
+    assert ctl("txn", given=given) == "SUCCESS\n\nOK\n"
+    assert ctl("txn", given=given) == "FAILURE\n\nt\n1\n"
+
+
+def test_what_was_compacted_is_refused_as_etcd_refuses_it(ctl: Ctl) -> None:
+    for value in "123":
+        ctl("put", "c", value)
+    revision = json.loads(ctl("get", "c", "-w", "json"))["header"]["revision"]
+    assert ctl("compaction", str(revision)) == f"compacted revision {revision}\n"
+    code, _, errors = ctl.fails("get", "c", "--rev", str(revision - 1))
+    assert (code, "etcdserver: mvcc: required revision has been compacted" in errors) == (1, True)
+
+
+def test_members_health_alarms_and_hashes_are_told(ctl: Ctl) -> None:
+    assert ", started, n1, http://127.0.0.1:" in ctl("member", "list")
+    code, output, errors = ctl.fails("endpoint", "health")
+    assert (code, "is healthy" in output + errors) == (0, True)
+    assert ctl("alarm", "list") == ""
+    assert "HASH" in ctl("endpoint", "hashkv", "-w", "table")
+    assert "Finished defragmenting" in ctl("defrag")
+    assert ctl.fails("auth", "status")[1].startswith("Authentication Status: false")
+
+
+def test_a_snapshot_that_it_saves_is_restored(ctl: Ctl, tmp_path: Path) -> None:
+    ctl("put", "kept", "yes")
+    saved = tmp_path / "saved.snap"
+    ctl("snapshot", "save", str(saved))
+    command = [sys.executable, "-m", "node.cli", "restore", str(saved), "--data-dir", str(tmp_path / "n1")]
+    restored = subprocess.run(
+        [*command, "--name=n1", "--members=n1=127.0.0.1:9001", "--json"], capture_output=True, text=True, timeout=60
+    )
+    assert restored.returncode == 0, restored.stderr
+    assert json.loads(restored.stdout)["backup"]["keys"] >= 1
+    bent = bytearray(saved.read_bytes())
+    bent[-1] ^= 1
+    saved.write_bytes(bent)
+    command[-1] = str(tmp_path / "n2")
+    refused = subprocess.run(
+        [*command, "--name=n1", "--members=n1=127.0.0.1:9001"], capture_output=True, text=True, timeout=60
+    )
+    assert (refused.returncode, "data behind the closing record" in refused.stderr) == (3, True)
