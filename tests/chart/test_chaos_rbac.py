@@ -34,7 +34,7 @@ def test_unless_it_is_created_nobody_is_granted_anything(values: Values) -> None
 
 def test_the_role_grants_what_the_tool_needs_and_no_more() -> None:
     role = render(rbac()).named("Role", "raft-chaos")
-    assert set(granted(role)) == {one for _, needed in NEEDS for one in needed}
+    assert set(granted(role)) == {one for _, needed in NEEDS for one in needed} | set(SWITCH)
     assert not {item["kind"] for item in render(rbac()).all} & {"ClusterRole", "ClusterRoleBinding"}
 
 

@@ -30,7 +30,6 @@ def public(kind: type) -> dict[str, list[str]]:
 
 def test_it_has_every_call_of_the_other_face_with_the_same_arguments() -> None:
     blocking, awaited = public(RaftClient), public(Awaited)
-    del awaited["watch"]  # which is followed, not waited for
     assert {name: blocking[name] for name in awaited} == awaited
     counters = {name for name, value in vars(RaftClient).items() if isinstance(value, property)}
     assert counters <= vars(Awaited(["http://127.0.0.1:1"])).keys()

@@ -33,7 +33,10 @@ FOLLOWED = (
     "curl http://127.0.0.1:8080/",
 )
 """First lines of the blocks that the test below follows, in the README's order."""
-NOT_FOLLOWED = {"docker build -t raft:0.1.0 .": "needs Docker and Kubernetes; tests/kubernetes and tests/image do it"}
+NOT_FOLLOWED = {
+    "export ETCDCTL_ENDPOINTS=127.0.0.1:8001": "needs etcdctl; tests/etcd/test_etcdctl.py does it",
+    "docker build -t raft:0.1.0 .": "needs Docker and Kubernetes; tests/kubernetes and tests/image do it",
+}
 SKIPPED = {"make test": "the suite that this test is a part of"}
 DRY = {
     "raft-chaos kill-leader --mode sigkill --times 3": "asks, and takes a minute; tests/chaos runs it",

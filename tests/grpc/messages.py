@@ -28,6 +28,12 @@ _VALUES = {
 _HEALTH = ("HealthCheckRequest 1 service string", "HealthCheckResponse 1 status ServingStatus")
 
 
+_EMPTY = (
+    *("StatusRequest", "DefragmentRequest", "HashRequest", "SnapshotRequest", "AuthStatusRequest"),
+    *("WatchProgressRequest", "LeaseLeasesRequest"),
+)
+
+
 def facts() -> Iterator[list[str]]:
     """The lines of the file, and gRPC's own health service."""
     for line in (*FIELDS.read_text().splitlines(), *_HEALTH):
@@ -41,7 +47,7 @@ def _file() -> descriptor_pb2.FileDescriptorProto:
         file.enum_type.append(descriptor_pb2.EnumDescriptorProto(name=name, value=values))
     rows = list(facts())
     messages = {name: descriptor_pb2.DescriptorProto(name=name) for name, *_ in rows}
-    for name in ("StatusRequest", "DefragmentRequest", "HashRequest", "SnapshotRequest", "AuthStatusRequest"):
+    for name in _EMPTY:
         messages.setdefault(name, descriptor_pb2.DescriptorProto(name=name))
     for message, number, name, kind, *more in rows:
         if kind not in _PLAIN and kind not in _VALUES and kind not in messages:

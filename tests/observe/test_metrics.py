@@ -16,6 +16,7 @@ from node.raft.messages import AppendReply, Heartbeat
 from node.raft.types import Role
 from node.runtime.latency import LatencySummary
 from node.statemachine.store import KeyValueStore
+from node.watching.hub import WatchHub
 from tests.observe.status import node_status
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -108,7 +109,18 @@ def test_every_alarm_that_operators_are_told_of_asks_for_a_metric_that_is_there(
     stats = Stats(trace, {}, lambda: LatencySummary((), None, None, 0))
     turns = Turns(lambda: 0.0, lambda: 0.0, 1.0)
     clients = SimpleNamespace(count=1, most=4, made_room=2, refused=3)
-    metrics = Metrics(node_status, trace, lambda: 0, KeyValueStore(), stats, turns, lambda: 0, clients, http2=Counts())
+    metrics = Metrics(
+        node_status,
+        trace,
+        lambda: 0,
+        KeyValueStore(),
+        stats,
+        turns,
+        lambda: 0,
+        clients,
+        WatchHub(KeyValueStore()),
+        Counts(),
+    )
     families = {family.name: family for family in text_string_to_metric_families(metrics.render().decode())}
     counters = {f"{name}_total" for name, family in families.items() if family.type == "counter"}
     buckets = {f"{name}_bucket" for name, family in families.items() if family.type == "histogram"}

@@ -65,6 +65,8 @@ PATHS = (
     _node("put schlüssel wert --json --data-dir {data}", _PUT),
     _node("get schlüssel --data-dir {data}"),
     _node("get schlüssel -o json --data-dir {data}"),
+    _node("watch schl --revision 1 --count 1 --data-dir {data}"),
+    _node("watch schl --revision 1 --count 1 --json --data-dir {data}"),
     _node("delete weg --data-dir {data}", _DELETED),
     _node("status --data-dir {data}", NOTHING, "n1", "n2", "n3", "follower"),
     _node("status --json --data-dir {data}", NOTHING, '"headline"'),

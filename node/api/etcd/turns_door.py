@@ -13,17 +13,20 @@ from typing import Protocol, TypeVar
 from aiohttp import web
 
 from node.api.answers import json_text
-from node.api.connection import Connection
+from node.api.connection import Connection, client_is_gone
 from node.api.etcd.calls import EtcdCalls
 from node.api.etcd.election_calls import Campaigned, ElectionCalls, Told
-from node.api.etcd.errors import EtcdError
-from node.api.etcd.json_door import Call, Handler, JsonDoor
+from node.api.etcd.errors import Code, EtcdError
+from node.api.etcd.json_door import Call, Handler, JsonDoor, error_answer
 from node.api.etcd.lock_calls import LockCalls, Locked
 from node.api.etcd.rendering import header_text, kv_text
 from node.api.etcd.schema import Message
 from node.api.streaming import WRITE_SECONDS_MAX
 
 T = TypeVar("T")
+
+HALF_CLOSED_SECONDS = 1.0
+"""Who sends no more may be gone, or wait for an answer: nobody can tell, so it gets what comes within so long."""
 
 _STREAM_HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
@@ -94,7 +97,7 @@ class TurnsDoor:
         if request.version >= (1, 1):
             response.enable_chunked_encoding()
 
-        async def tell() -> None:
+        async def tell() -> web.StreamResponse:
             await response.prepare(request)
             try:
                 async with aclosing(self._elections.observe(message)) as news:
@@ -103,13 +106,15 @@ class TurnsDoor:
             except EtcdError as error:
                 said = {"code": int(error.code), "message": error.message, "details": []}
                 await _write(response, b'{"error":%s}\n' % json_text(said))
+            except (ConnectionError, TimeoutError):
+                if request.transport is not None:
+                    request.transport.abort()
+            except asyncio.CancelledError:  # the client sends no more: all that there was, it has
+                if request.transport is None or request.transport.is_closing():
+                    raise
+            return response
 
-        try:
-            await _while_client_stays(request, tell())
-        except (ConnectionError, TimeoutError):
-            if request.transport is not None:
-                request.transport.abort()
-        return response
+        return await _while_client_stays(request, tell())
 
 
 async def _write(response: web.StreamResponse, line: bytes) -> None:
@@ -117,18 +122,29 @@ async def _write(response: web.StreamResponse, line: bytes) -> None:
         await response.write(line)
 
 
-async def _while_client_stays(request: web.Request, work: Awaitable[T]) -> T:
-    """Its result; it is cancelled when the client goes, of which `ConnectionResetError` is raised."""
+async def _while_client_stays(request: web.Request, work: Awaitable[web.StreamResponse]) -> web.StreamResponse:
+    """Its answer; what still waits is given up when the client goes. One that only sends no more waits for what comes
+    soon, as everywhere."""
     task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+
+    def ended() -> None:
+        if request.transport is None or request.transport.is_closing():
+            task.cancel()
+        else:
+            loop.call_later(HALF_CLOSED_SECONDS, task.cancel)
+
     if isinstance(request.protocol, Connection):
-        request.protocol.when_client_ends(task.cancel)
+        request.protocol.when_client_ends(ended)
+    if client_is_gone(request):  # it went before it was listened to
+        ended()
     try:
         return await task
     except asyncio.CancelledError:
         current = asyncio.current_task()
         if current is not None and current.cancelling():
             raise
-        raise ConnectionResetError("the client left while it waited") from None
+        return error_answer(EtcdError(Code.CANCELLED, "context canceled"))
     finally:
         task.cancel()
 
