@@ -10,7 +10,7 @@ many units it has done since it yielded last, in small steps, and returns its va
 
 import asyncio
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Protocol, TypeVar
 
 SLICE_WORK_MAX = 1_000
@@ -89,12 +89,29 @@ class Slices:
 
     async def begin(self) -> None:
         """Return when the caller may do `SMALL_WORK_MAX` units: mostly at once."""
-        if self._begun >= BEGINNINGS_PER_TURN_MAX:
+        if not self.may_begin():
             await self.next()
-            return
+
+    def may_begin(self) -> bool:
+        """`begin` for who has no task: whether `SMALL_WORK_MAX` units may be done now; else ask for a slice."""
+        if self._begun >= BEGINNINGS_PER_TURN_MAX:
+            return False
         if not self._begun:
             asyncio.get_running_loop().call_soon(self._turn)
         self._begun += 1
+        return True
+
+    def call_next(self, call: Callable[[], None]) -> None:
+        """`next` for who has no task: call it, at once or later, when one slice may be done."""
+        loop = asyncio.get_running_loop()
+        if not self._taken:
+            self._taken = True
+            loop.call_soon(self._grant)
+            call()
+            return
+        granted: asyncio.Future[None] = loop.create_future()
+        granted.add_done_callback(lambda _granted: call())
+        self._waiting.append(granted)
 
     def _turn(self) -> None:
         self._begun = 0

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -105,3 +106,45 @@ def test_a_snapshot_that_it_saves_is_restored(ctl: Ctl, tmp_path: Path) -> None:
         [*command, "--name=n1", "--members=n1=127.0.0.1:9001"], capture_output=True, text=True, timeout=60
     )
     assert (refused.returncode, "data behind the closing record" in refused.stderr) == (3, True)
+
+
+def test_a_watch_tells_what_was_and_what_comes(ctl: Ctl) -> None:
+    revision = json.loads(ctl("put", "watched", "1", "-w", "json"))["header"]["revision"]
+    with subprocess.Popen(
+        [*ctl.command, "watch", "watched", "--rev", str(revision)], stdout=subprocess.PIPE, text=True
+    ) as watching:
+        assert watching.stdout is not None
+        try:
+            assert [watching.stdout.readline() for _ in range(3)] == ["PUT\n", "watched\n", "1\n"]
+            ctl("del", "watched")
+            assert [watching.stdout.readline() for _ in range(2)] == ["DELETE\n", "watched\n"]
+        finally:
+            watching.terminate()
+
+
+def test_a_lease_is_granted_kept_alive_and_revoked_with_its_keys(ctl: Ctl) -> None:
+    lease = ctl("lease", "grant", "300").split()[1]
+    ctl("put", "leased", "x", f"--lease={lease}")
+    assert f"lease {lease} granted with TTL(300s)" in ctl("lease", "timetolive", lease, "--keys")
+    assert ctl("lease", "keep-alive", "--once", lease) == f"lease {lease} keepalived with TTL(300)\n"
+    assert lease in ctl("lease", "list")
+    assert ctl("lease", "revoke", lease) == f"lease {lease} revoked\n"
+    assert ctl("get", "leased") == ""
+
+
+def test_a_command_runs_while_a_lock_is_held_and_an_election_is_won(ctl: Ctl) -> None:
+    assert ctl("lock", "deploy", "echo", "alone") == "alone\n"
+    with subprocess.Popen([*ctl.command, "elect", "chief", "me"], stdout=subprocess.PIPE, text=True) as leading:
+        assert leading.stdout is not None
+        try:
+            key = leading.stdout.readline()
+            assert leading.stdout.readline() == "me\n"
+            with subprocess.Popen(
+                [*ctl.command, "elect", "-l", "chief"], stdout=subprocess.PIPE, text=True
+            ) as listening:
+                assert listening.stdout is not None
+                assert [listening.stdout.readline() for _ in range(2)] == [key, "me\n"]
+                listening.terminate()
+        finally:
+            leading.send_signal(signal.SIGINT)
+    assert ctl("get", "chief", "--prefix") == ""

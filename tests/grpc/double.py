@@ -40,7 +40,8 @@ class QuickNode(ScriptedNode):
                 return
             self.proposed.append(write)
             index = len(self.proposed)
-            (result,) = self.store.apply([Entry(index, 1, EntryKind.WRITE, write, 0)])
+            (result,) = self.store.apply([Entry(index, 1, EntryKind.WRITE, write, self.log_time)])
+            self.hub.advance()
             reply(Done(result, index, 1))
 
         self._later(answer)
@@ -97,8 +98,8 @@ async def serving(
     counts = Counts()
     metrics = Metrics(node.status, trace, node.loop_age_us, node.store, http2=counts)
     slices, quota = Slices(), Quota(node.store, quota_bytes)
-    app = build_app(node, node.store, trace, metrics, quota=quota, slices=slices)
-    api = EtcdApi(node, node.store, metrics, lambda: 7, slices, quota)
+    app = build_app(node, node.store, trace, metrics, quota=quota, slices=slices, hub=node.hub)
+    api = EtcdApi(node, node.store, metrics, lambda: 7, slices, quota, node.hub)
     served: list[Serving] = []
     beside = Beside(counts, gate, lambda: bool(served and served[0].failing), REQUEST_TIMEOUT_US)
     door = grpc_door(api, node, node.store, metrics, beside)

@@ -15,16 +15,21 @@ from node.api.etcd.maintenance_door import BLOB_BYTES
 from node.api.etcd.member_calls import MemberCalls
 from node.api.etcd.routes import EtcdApi
 from node.api.etcd.schema import Message
+from node.api.etcd.watch_calls import WatchCalls
 from node.api.gate import Gate
 from node.api.grpc import answers
 from node.api.grpc.door import GrpcDoor, Now
 from node.api.grpc.health import Health
+from node.api.grpc.leases import leases
 from node.api.grpc.methods import Call, KeysMethod, Methods, PlainMethod, StreamMethod
 from node.api.grpc.quick import QuickCalls, Submitter
 from node.api.grpc.streaming import GeneratedStream
+from node.api.grpc.turns import turns
 from node.api.grpc.unary import Around
+from node.api.grpc.watches import WatchedCall
 from node.api.http2.counts import Counts
 from node.api.operations import ready
+from node.api.slices import Slices
 from node.observe.metrics import Metrics
 from node.runtime.ports import NodeHandle
 from node.trailer import Trailer
@@ -99,6 +104,15 @@ def auth(calls: EtcdCalls) -> Methods:
     return {"/etcdserverpb.Auth/AuthStatus": PlainMethod("AuthStatusRequest", status, bytes)}
 
 
+def watches(found: WatchCalls, calls: EtcdCalls, slices: Slices) -> Methods:
+    """The Watch service."""
+
+    def open_stream(call: Call) -> WatchedCall:
+        return WatchedCall(call, found, calls.header, slices)
+
+    return {"/etcdserverpb.Watch/Watch": StreamMethod("WatchRequest", open_stream)}
+
+
 class Beside(NamedTuple):
     """What else of the node gRPC has to do with. `gate` None: all comes in at once. `failing`: whether a simulated
     failure keeps clients out now. `request_timeout_us`: how long a request may wait that names no time."""
@@ -120,6 +134,8 @@ def grpc_door(api: EtcdApi, node: QuickNode, store: ReadableStore, metrics: Metr
     door = GrpcDoor(now, api.slices, beside.counts, beside.gate)
     quick = QuickCalls(calls, node, store, metrics)
     methods = {**keys(calls, quick), **cluster(api.members), **maintenance(api), **auth(calls)}
+    methods |= leases(api.leases, calls, node, api.slices) | watches(api.watches, calls, api.slices)
+    methods |= turns(api.locks, api.elections, calls, door)
     services = {path[1:].rpartition("/")[0] for path in methods}
     door.add({**methods, **snapshot(api.maintenance, door), **Health(lambda: ready(node).ok, services).methods()})
     return door

@@ -169,10 +169,15 @@ class StreamCall:
 
 
 class GeneratedStream:
-    """A `StreamHandler` for one message and many answers that are waited for: of a file, say. `answers` makes them."""
+    """A `StreamHandler` for one message and many answers that are waited for: of a file, say. `answers` makes them,
+    for `seconds_max` (None: as long as the client stays)."""
 
     def __init__(
-        self, call: Call, around: Around, answers: Callable[[Message], AsyncGenerator[bytes, None]], seconds_max: float
+        self,
+        call: Call,
+        around: Around,
+        answers: Callable[[Message], AsyncGenerator[bytes, None]],
+        seconds_max: float | None,
     ) -> None:
         self._call = call
         self._around = around
