@@ -97,9 +97,12 @@ class History:
             if isinstance(slot, list) and len(slot) > KEYS_AT_ONCE:
                 del slot[-KEYS_AT_ONCE:]
                 steps += KEYS_AT_ONCE // SLOTS_PER_STEP
-                continue
-            steps += len(block) % SLOTS_PER_STEP == 0 or isinstance(slot, list)
-            block.pop()
+            elif list in map(type, block[-SLOTS_PER_STEP:]):
+                block.pop()
+                steps += 1
+            else:
+                del block[-SLOTS_PER_STEP:]
+                steps += 1
         return steps
 
     def emptying(self) -> Iterator[int]:

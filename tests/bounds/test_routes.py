@@ -21,6 +21,7 @@ pytestmark = pytest.mark.timeout(300)
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterOfOne]:
     store = full_store()
     lease(store, 10**15)
+    store.apply([entry(Put(b"vote/9", b"v", 9))])  # who leads the election that the cases are about
     store.apply([entry(Put(LONG_KEY + b"%04d" % i, b"v")) for i in range(1000)])
     with running(tmp_path_factory.mktemp("walk"), store) as cluster:
         cluster.request(ask("GET", "/backup"))  # the thread of its disk work stays as long as the node

@@ -97,11 +97,14 @@ class TurnsDoor:
         if request.version >= (1, 1):
             response.enable_chunked_encoding()
 
+        told_any: list[bool] = []
+
         async def tell() -> web.StreamResponse:
             await response.prepare(request)
             try:
                 async with aclosing(self._elections.observe(message)) as news:
                     async for told in news:
+                        told_any.append(True)
                         await _write(response, b'{"result":' + self._told(told)[:-1] + b"}\n")
             except EtcdError as error:
                 said = {"code": int(error.code), "message": error.message, "details": []}
@@ -114,7 +117,7 @@ class TurnsDoor:
                     raise
             return response
 
-        return await _while_client_stays(request, tell())
+        return await _while_client_stays(request, tell(), lambda: bool(told_any))
 
 
 async def _write(response: web.StreamResponse, line: bytes) -> None:
@@ -122,14 +125,16 @@ async def _write(response: web.StreamResponse, line: bytes) -> None:
         await response.write(line)
 
 
-async def _while_client_stays(request: web.Request, work: Awaitable[web.StreamResponse]) -> web.StreamResponse:
+async def _while_client_stays(
+    request: web.Request, work: Awaitable[web.StreamResponse], has_all: Callable[[], bool] = bool
+) -> web.StreamResponse:
     """Its answer; what still waits is given up when the client goes. One that only sends no more waits for what comes
-    soon, as everywhere."""
+    soon, as everywhere, unless it `has_all` that there is."""
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
 
     def ended() -> None:
-        if request.transport is None or request.transport.is_closing():
+        if request.transport is None or request.transport.is_closing() or has_all():
             task.cancel()
         else:
             loop.call_later(HALF_CLOSED_SECONDS, task.cancel)
