@@ -22,7 +22,7 @@ ELECTION = "/v3electionpb.Election/"
 
 
 def framed(said: Any) -> bytes:
-    data = said.SerializeToString()
+    data: bytes = said.SerializeToString()
     return b"\x00" + struct.pack(">I", len(data)) + data
 
 
