@@ -13,6 +13,8 @@ RETRY_AFTER_SECONDS = 1
 """What `Retry-After` says where a request may be repeated: about one election."""
 
 JSON_HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+STREAM_HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+"""Of lines of JSON that come one by one."""
 
 _ENCODER = msgspec.json.Encoder()
 

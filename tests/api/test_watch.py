@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import socket
+import struct
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -73,6 +75,19 @@ async def test_a_line_comes_for_each_write_and_nothing_is_left_of_a_client_that_
                 assert [event["kv"]["mod_revision"] for event in line["events"]] == [str(number + 2)]
             assert server.node.hub.watches == 1
         server.node.do(Put(b"a", b"last"))
+        async with asyncio.timeout(10):
+            while server.node.hub.watches:  # noqa: ASYNC110 - nobody tells when a server has seen its client leave
+                await asyncio.sleep(0.01)
+
+
+async def test_a_watch_that_hears_nothing_ends_with_a_connection_that_is_reset() -> None:
+    body = f'{{"create_request":{{"key":"{A}"}}}}'.encode()
+    async with serving() as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"POST /v3/watch HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        await reader.readuntil(b'"created":true')
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
         async with asyncio.timeout(10):
             while server.node.hub.watches:  # noqa: ASYNC110 - nobody tells when a server has seen its client leave
                 await asyncio.sleep(0.01)

@@ -9,7 +9,7 @@ as well. It must not keep any state: what a node forgets when it ends are its wa
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from node.api.etcd.calls import EtcdCalls
 from node.api.etcd.errors import Code, EtcdError
@@ -33,6 +33,13 @@ _BY_CREATION = ENUMS["SortTarget"]["CREATE"]
 _DESCEND = ENUMS["SortOrder"]["DESCEND"]
 
 Operation = Mapping[str, Any]
+
+
+class Revised(Protocol):
+    """An answer as of a revision, which its header tells."""
+
+    @property
+    def revision(self) -> int: ...
 
 
 class Turn(NamedTuple):

@@ -8,11 +8,11 @@ import asyncio
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from aiohttp import web
 
-from node.api.answers import json_text
+from node.api.answers import STREAM_HEADERS, json_text
 from node.api.connection import Connection, client_is_gone
 from node.api.etcd.calls import EtcdCalls
 from node.api.etcd.election_calls import Campaigned, ElectionCalls, Told
@@ -21,21 +21,13 @@ from node.api.etcd.json_door import Call, Handler, JsonDoor, error_answer
 from node.api.etcd.lock_calls import LockCalls, Locked
 from node.api.etcd.rendering import header_text, kv_text
 from node.api.etcd.schema import Message
+from node.api.etcd.turns import Revised
 from node.api.streaming import WRITE_SECONDS_MAX
 
 T = TypeVar("T")
 
 HALF_CLOSED_SECONDS = 1.0
 """Who sends no more may be gone, or wait for an answer: nobody can tell, so it gets what comes within so long."""
-
-_STREAM_HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-
-
-class Revised(Protocol):
-    """An answer of which the header says all."""
-
-    @property
-    def revision(self) -> int: ...
 
 
 class TurnsDoor:
@@ -92,7 +84,7 @@ class TurnsDoor:
 
     async def _observe(self, request: web.Request, message: Message) -> web.StreamResponse:
         """A line for each, until the client leaves."""
-        response = web.StreamResponse(headers=_STREAM_HEADERS)
+        response = web.StreamResponse(headers=STREAM_HEADERS)
         response.force_close()
         if request.version >= (1, 1):
             response.enable_chunked_encoding()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from aiohttp import web
 
-from node.api.answers import json_text
+from node.api.answers import STREAM_HEADERS, json_text
 from node.api.etcd.bodies import read_body
 from node.api.etcd.calls import Header
 from node.api.etcd.decoding import decoding
@@ -29,7 +29,6 @@ BODY_BYTES_MAX = 64 * 1024
 """A longer body asks for more than anybody watches over one connection."""
 
 _NOTHING = "etcdserver: this body asks for no watch: send a create_request"
-_HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _MARKS = re.compile(rb'[{}\[\]]|"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
@@ -59,7 +58,7 @@ class WatchDoor:
                     self._calls.ask(stream, message)
                 return stream
 
-            response = web.StreamResponse(headers=_HEADERS)
+            response = web.StreamResponse(headers=STREAM_HEADERS)
             if request.version >= (1, 1):
                 response.enable_chunked_encoding()
             return await self._following.serve(request, response, begin, self._words)

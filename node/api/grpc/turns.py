@@ -5,25 +5,18 @@ Why it exists: as `services`, for calls that wait as long as their clients do. I
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from node.api.etcd.calls import EtcdCalls, Header
 from node.api.etcd.election_calls import ElectionCalls
 from node.api.etcd.lock_calls import LockCalls
 from node.api.etcd.schema import Message
+from node.api.etcd.turns import Revised
 from node.api.grpc import news
 from node.api.grpc.answers import header_bytes
 from node.api.grpc.methods import Call, Methods, PlainMethod, StreamMethod
 from node.api.grpc.streaming import GeneratedStream
 from node.api.grpc.unary import Around
-
-
-class Revised(Protocol):
-    """An answer as of a revision."""
-
-    @property
-    def revision(self) -> int: ...
-
 
 T = TypeVar("T", bound=Revised)
 
