@@ -20,10 +20,11 @@ from rich.console import Console
 from benchmarks import show, sizes
 from benchmarks.failover import Failover, Handover, failover, handover
 from benchmarks.measure import Figure, Footprint, ceiling, fill, footprint, loads
+from benchmarks.stock import StockFigure, find_program, stock
 from benchmarks.systems import LOCAL_TIMING, BenchmarkError, find_etcd, running
 
 CLIENTS = (1, 64, 256)
-PARTS = ("failover", "handover", "writes", "reads", "footprint", "overwritten", "large")
+PARTS = ("failover", "handover", "writes", "reads", "grpc", "footprint", "overwritten", "large")
 NODES = 3
 FAILOVER_NODES = (5, 3)
 WARM_KEYS = 10_000
@@ -82,6 +83,7 @@ class Report(msgspec.Struct):
     target: str
     ceiling: list[Figure] = []
     loads: list[Figure] = []
+    stock: list[StockFigure] = []
     failover: list[Failover] = []
     handover: list[Handover] = []
     footprint: list[Footprint] = []
@@ -116,7 +118,8 @@ def main(
     backup: Annotated[Path | None, typer.Option(help="what the large store begins with, instead of writing it")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="where the nodes' disks are; must be a real disk")] = None,
 ) -> None:
-    """Measure this cluster, and etcd beside it where the variable ETCD or PATH names one.
+    """Measure this cluster, and etcd beside it where the variable ETCD or PATH names one. Part `grpc` needs etcd's own
+    `benchmark`, on PATH or named by BENCHMARK.
 
     Default settings on both sides, fsync on, everything on this machine. Systems that are compared run at the same
     time and are loaded in turns, so that a noisy machine is noisy to all of them.
@@ -153,16 +156,23 @@ def _measure(
         return running(kind, folder / f"{part}-{kind}", nodes, *flags, **(source if kind == "other" else {}))
 
     loaded = ["write"] * ("writes" in parts) + ["linearizable", "stale"] * ("reads" in parts)
+    by_grpc = "grpc" in parts and find_program() is not None
+    if "grpc" in parts and not by_grpc:
+        out.print("no benchmark of etcd on PATH or in BENCHMARK: nothing is measured over gRPC", style="dim")
     if loaded:
         out.print("load generator alone ...", style="dim")
         report.ceiling = ceiling(CLIENTS, min(plan.load_seconds, 2.0))
-        out.print(f"{' and '.join(kinds)}: {', '.join(loaded)} ...", style="dim")
+    if loaded or by_grpc:
+        out.print(f"{' and '.join(kinds)}: {', '.join([*loaded, *['gRPC'] * by_grpc])} ...", style="dim")
         with ExitStack() as stack:
             systems = [stack.enter_context(fresh(kind, "loads", NODES)) for kind in kinds]
             for system in systems:
                 report.versions[system.label] = f"{system.version} over {system.api}"
                 fill(system, WARM_KEYS)
-            report.loads = loads(systems, loaded, CLIENTS, plan.load_seconds, plan.rounds, spread)
+            if loaded:
+                report.loads = loads(systems, loaded, CLIENTS, plan.load_seconds, plan.rounds, spread)
+            if by_grpc:
+                report.stock = stock(systems, CLIENTS, plan.load_seconds, plan.rounds)
     for kind in kinds:
         if "failover" in parts:
             out.print(f"{kind}: {plan.kills} leaders die, again and again ...", style="dim")

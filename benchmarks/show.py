@@ -39,6 +39,8 @@ def all_tables(console: Console, report: "Report") -> None:
         console.print(note, soft_wrap=True)
     if report.loads:
         _print(console, _loads(report))
+    if report.stock:
+        _print(console, _stock(report))
     if report.failover:
         _print(console, _failover(report))
         _print(console, _timeline(report))
@@ -89,6 +91,24 @@ def _load_row(figure: Figure) -> tuple[str, ...]:
         str(figure.leader_changes),
         errors or "none",
     )
+
+
+def _stock(report: "Report") -> Table:
+    columns = ("load", "clients", "system", "a second", "p50 ms", "p99 ms", "CPU us each", "ours/etcd", "CPU ours/etcd")
+    table = _table("etcd's benchmark over gRPC; CPU of all nodes; watch: 100 watchers, times of events", *columns)
+    by_key = {(figure.load, figure.clients, figure.system): figure for figure in report.stock}
+    for figure in report.stock:
+        etcd = by_key.get((figure.load, figure.clients, "etcd"))
+        medians = [figure.median(name) for name in ("per_second", "p50_ms", "p99_ms", "cpu_us")]
+        ratios = ["", ""]
+        if figure.system != "etcd" and etcd:
+            speed = (
+                etcd.median("p50_ms") / medians[1] if figure.load == "watch" else medians[0] / etcd.median("per_second")
+            )
+            ratios = [f"{speed:.2f}", f"{medians[3] / etcd.median('cpu_us'):.2f}"]
+        cells = (f"{medians[0]:,.0f}", f"{medians[1]:.2f}", f"{medians[2]:.2f}", f"{medians[3]:,.0f}")
+        table.add_row(figure.load, str(figure.clients), figure.system, *cells, *ratios)
+    return table
 
 
 def _failover(report: "Report") -> Table:

@@ -11,6 +11,7 @@ from benchmarks.__main__ import QUICK, Report
 from benchmarks.failover import Failover
 from benchmarks.load import Tally
 from benchmarks.measure import Figure, Footprint
+from benchmarks.stock import Round, StockFigure
 
 MACHINE = {"cores": 2, "memory_gib": 7.8, "filesystem": "ext4", "python": "3.13.9", "load_average": [0.51, 1.0, 1.2]}
 TALLY = Tally(26_004, 2.0, 13_002.0, 1.25, 2.5, 9.0, {"503 Service Unavailable": 12, "closed": 3}, 0.2)
@@ -19,6 +20,8 @@ TALLY = Tally(26_004, 2.0, 13_002.0, 1.25, 2.5, 9.0, {"503 Service Unavailable":
 def report() -> Report:
     made = Report(MACHINE, QUICK, {"ours": "0.1.0 over /v3/kv/put, of this checkout", "etcd": "3.6.8 over gRPC"}, "all")
     made.loads = [Figure(system, "linearizable", 256, [TALLY]) for system in ("ours", "etcd")]
+    made.stock = [StockFigure("ours", load, 1, [Round(1_001.0, 1.5, 9.0, 800.0)]) for load in ("put", "watch")]
+    made.stock += [StockFigure("etcd", load, 1, [Round(2_002.0, 3.0, 9.0, 400.0)]) for load in ("put", "watch")]
     made.failover = [Failover("ours", 5, [197.0, 406.0])]
     made.footprint = [Footprint("ours", [0.017, 0.01, 0.01], 0, [40.0] * 3, [145.0] * 3, 100_000)]
     made.overwritten = [sizes.Overwritten(100_000, 10, [140.0, 150.0], [500.0] * 2, [168.0, 165.0])]
@@ -54,6 +57,8 @@ def test_every_row_is_one_line_and_nothing_is_cut(console: dict[str, object], mo
     assert sum("of this checkout" in line and "3.6.8" in line for line in lines) == 1
     for cells in (
         ["100,000", "140 150", "10", "500 500", "168 165", "1.20"],
+        ["put", "1", "ours", "1,001", "1.50", "9.00", "800", "0.50", "2.00"],
+        ["watch", "1", "ours", "1,001", "1.50", "9.00", "800", "2.00", "2.00"],
         ["keys without a past", "300", "4.0", "10.0", "7.0", "31", "11.0"],
     ):
         assert sum([cell.strip() for cell in line.split("│")[1:-1]][: len(cells)] == cells for line in lines) == 1
