@@ -138,16 +138,16 @@ class Leases:
         first = self._by_expiry.first
         return None if first is None else int.from_bytes(first[:8])
 
-    def ending(self, number: int) -> None:
-        """Its keys are deleted, and it will end with this entry: until then it is there to whoever looks."""
-        self._by_expiry.drop(_expiry_key(self._parts[_part_of(number)][number]))
-        if self.has_keys and self._keys_from(number, b"", 1)[0]:
-            self._stale.append(_range_of(number))
+    def revoked(self, number: int) -> None:
+        """This one, whose keys are deleted, is no more."""
+        self._by_expiry.drop(_expiry_key(self._own(number).pop(number)))
+        self._count -= 1
 
-    def end(self, numbers: Sequence[int]) -> None:
-        """These, of all of which `ending` was told, are no more: all at once."""
+    def expired(self, numbers: Sequence[int]) -> None:
+        """These, the first that are `due`, whose keys are deleted, are no more: all at once."""
         for number in numbers:
             del self._own(number)[number]
+        self._by_expiry.drop_first(len(numbers))
         self._count -= len(numbers)
 
     # --- keys ------------------------------------------------------------------------------------------------
@@ -171,10 +171,19 @@ class Leases:
     def keys(self, number: int, start: bytes, revision: int, keys_max: int) -> tuple[list[bytes], bytes | None]:
         """The first of its keys from `start` on, in order, as of `revision`, after looking at `keys_max` at most. And
         where to go on, None: that was all."""
-        entries, following = self._keys_from(number, start, keys_max)
+        entries, following = self._entries(number, start, keys_max)
         return [e[8:] for e in entries if self._is_true(e, revision)], None if following is None else following[8:]
 
-    def _keys_from(self, number: int, start: bytes, keys_max: int) -> tuple[list[bytes], bytes | None]:
+    def named(self, number: int, start: bytes, keys_max: int) -> tuple[list[bytes], bytes | None]:
+        """The same of what the index names, true or not."""
+        entries, following = self._entries(number, start, keys_max)
+        return [entry[8:] for entry in entries], None if following is None else following[8:]
+
+    def void(self, number: int) -> None:
+        """What the index names of it is not true any more."""
+        self._stale.append(_range_of(number))
+
+    def _entries(self, number: int, start: bytes, keys_max: int) -> tuple[list[bytes], bytes | None]:
         first, end = _range_of(number)
         return self._index.piece(first + start, end, keys_max)
 

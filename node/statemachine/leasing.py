@@ -25,10 +25,13 @@ from node.statemachine.writes import (
 LEASE_UNITS = 4
 """What it costs to begin a lease, or to change when it ends."""
 
-ENDING_UNITS = 12
+ENDING_UNITS = 3
 """What it costs to end one."""
 
-KEY_UNITS = 5
+NAMED_UNITS = 4
+"""What it costs to look for a piece of its keys."""
+
+KEY_UNITS = 4
 """What a key costs that is deleted with its lease."""
 
 _MASK = (1 << 64) - 1
@@ -47,8 +50,7 @@ def leasing(versions: Versions, leases: Leases, write: LeaseWrite, entry: Entry,
     if write.id not in leases:
         return lease_not_found(write.id)
     yield from _deleting_keys_of(versions, leases, write.id, meter)
-    leases.ending(write.id)
-    leases.end((write.id,))
+    leases.revoked(write.id)
     return LeaseRevoked(versions.last)
 
 
@@ -87,27 +89,29 @@ def _expiring(versions: Versions, leases: Leases, time_us: int, meter: Meter) ->
     keys = 0
     for number in leases.due(time_us):
         keys += yield from _deleting_keys_of(versions, leases, number, meter)
-        leases.ending(number)
         ended.append(number)
         meter.left -= ENDING_UNITS + leases.prepare(number)
         if meter.left <= 0:
             yield
         if keys >= ENDED_KEYS_MAX:
             break
-    leases.end(ended)
+    leases.expired(ended)
     return LeasesExpired(versions.last, len(ended))
 
 
 def _deleting_keys_of(versions: Versions, leases: Leases, number: int, meter: Meter) -> Slices[int]:
     """All of them, at one revision; how many there were."""
-    before, deleted = versions.last, 0
+    if not leases.has_keys:
+        return 0
+    revision, deleted, named = versions.last + 1, 0, 0
     start: bytes | None = b""
     while start is not None:
-        keys, start = leases.keys(number, start, before, max(1, meter.left // KEY_UNITS))
-        for key in keys:
-            versions.delete(key, key + b"\0", before + 1, 1)
-        deleted += len(keys)
-        meter.left -= 1 + KEY_UNITS * len(keys)
+        keys, start = leases.named(number, start, max(1, meter.left // KEY_UNITS))
+        named += len(keys)
+        deleted += versions.delete_leased(keys, number, revision)
+        meter.left -= NAMED_UNITS + KEY_UNITS * len(keys)
         if meter.left <= 0:
             yield
+    if named:
+        leases.void(number)
     return deleted

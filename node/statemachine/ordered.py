@@ -84,6 +84,17 @@ class OrderedKeys:
         self._living[at] -= 1
         self._forget(at, key)
 
+    def drop_first(self, count: int) -> None:
+        """Forget the first `count` keys, all of which live: there are as many."""
+        self.living -= count
+        while count:
+            some = min(count, len(self._blocks[0]))
+            count -= some
+            self._living[0] -= some
+            del self._blocks[0][:some]
+            if len(self._blocks[0]) < BLOCK_KEYS_MIN:
+                self._drop_small_first()
+
     def remove(self, key: bytes) -> None:
         """Forget a key that is in here and does not live."""
         self._forget(bisect_left(self._lasts, key), key)
@@ -150,6 +161,12 @@ class OrderedKeys:
         if self._living[at] in (0, len(block)):
             return before + (within if self._living[at] else 0)
         return before + sum(map(self._lives, block[:within]))
+
+    def _drop_small_first(self) -> None:
+        if self._blocks[0]:
+            self._shrunk(0)
+        else:
+            del self._blocks[0], self._lasts[0], self._living[0]
 
     def _split(self, at: int) -> None:
         block = self._blocks[at]

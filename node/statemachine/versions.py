@@ -99,16 +99,31 @@ class Versions:
         keys, following = self._keys.piece(start, end, keys_max, living=True)
         doomed = [kv for kv in self._newest.of(keys) if kv.version]
         if doomed:
-            self.last = revision
-            tombstones = [KeyValue(kv.key, b"", 0, revision, 0) for kv in doomed]
-            changed = self.changes.add
-            for kv, tombstone in zip(doomed, tombstones, strict=True):
-                self._older.add(kv, revision)
-                changed(revision, kv.key)
-                self._newest.part(kv.key)[kv.key] = tombstone
-            self.size_bytes += sum(len(kv.key) for kv in tombstones) + VERSION_BYTES * len(tombstones)
+            self._bury(doomed, revision)
             self._keys.bury(doomed[0].key, len(doomed))
         return doomed, following, len(keys)
+
+    def delete_leased(self, keys: Sequence[bytes], lease: int, revision: int) -> int:
+        """Delete those of `keys` that live and have that lease; how many did."""
+        doomed = [kv for kv in self._newest.some_of(keys) if kv is not None and kv.version and kv.lease == lease]
+        if doomed:
+            self._bury(doomed, revision)
+            for kv in doomed:
+                self._keys.bury(kv.key)
+        return len(doomed)
+
+    def _bury(self, doomed: Sequence[KeyValue], revision: int) -> None:
+        """All but what `_keys` knows of it."""
+        self.last = revision
+        changed, supersede, part_of = self.changes.add, self._older.add, self._newest.part
+        key_bytes = 0
+        for kv in doomed:
+            key = kv.key
+            supersede(kv, revision)
+            changed(revision, key)
+            part_of(key)[key] = KeyValue(key, b"", 0, revision, 0)
+            key_bytes += len(key)
+        self.size_bytes += key_bytes + VERSION_BYTES * len(doomed)
 
     def look(
         self, start: bytes, end: bytes | None, revision: int, keys_max: int

@@ -40,22 +40,21 @@ MUTATIONS = (
     Mutation(
         "the index keeps the keys of the dead",
         "leases.py",
-        "            self._stale.append(_range_of",
-        "            str(_range_of",
+        "        self._stale.append(_range_of",
+        "        str(_range_of",
     ),
     Mutation("a walk sees later leases", "leases.py", '        self._shared[:] = b"\\1" * PARTS\n', ""),
     Mutation(
         "a lease is gone before its keys",
         "leasing.py",
-        "    yield from _deleting_keys_of(versions, leases, write.id, meter)\n"
-        "    leases.ending(write.id)\n"
-        "    leases.end((write.id,))\n",
+        "    yield from _deleting_keys_of(versions, leases, write.id, meter)\n    leases.revoked(write.id)\n",
         "    keys = _deleting_keys_of(versions, leases, write.id, meter)\n"
-        "    leases.ending(write.id)\n"
-        "    leases.end((write.id,))\n"
+        "    leases.revoked(write.id)\n"
         "    yield from keys\n",
     ),
-    Mutation("a revision for each key", "leasing.py", "before + 1, 1)", "versions.last + 1, 1)"),
+    Mutation("a revision for each key", "leasing.py", "number, revision)", "number, versions.last + 1)"),
+    Mutation("keys of another lease go too", "versions.py", " and kv.lease == lease]", "]"),
+    Mutation("what ended ends again", "ordered.py", "            del self._blocks[0][:some]\n", "            break\n"),
     Mutation(
         "a number that is taken is granted again",
         "leasing.py",

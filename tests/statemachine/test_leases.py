@@ -30,6 +30,7 @@ from node.statemachine.writes import (
     LeaseView,
     Put,
     PutResult,
+    Range,
     RangeResult,
     Refused,
     Relation,
@@ -203,6 +204,29 @@ def test_a_revoked_lease_takes_all_its_keys_at_one_revision(log: Log) -> None:
     refused = log.do(LeaseRevoke(7))
     assert isinstance(refused, Refused)
     assert refused.code == "lease-not-found"
+
+
+def test_keys_of_many_pieces_go_at_one_revision(log: Log) -> None:
+    with small_pieces():
+        log.do(LeaseGrant(7, 10))
+        for number in range(20):
+            log.do(Put(b"%02d" % number, b"v", 7))
+        assert log.do(LeaseRevoke(7)) == LeaseRevoked(22)
+        assert log.keys() == []
+
+
+def test_a_key_that_has_left_its_lease_outlives_it_although_the_index_still_names_it(log: Log) -> None:
+    log.do(LeaseGrant(1, 10))
+    for key in (b"moved", b"left", b"kept"):
+        log.do(Put(key, b"v", 1))
+    past = log.store.begin_read(Range(*EVERYTHING))  # while somebody reads the index forgets nothing
+    log.do(LeaseGrant(2, 100))
+    log.do(Put(b"moved", b"v", 2))
+    log.do(Put(b"left", b"v"))
+    log.at_s = 10
+    assert log.expire() == 1
+    assert log.keys() == [b"left", b"moved"]
+    past.close()
 
 
 def test_leases_that_end_together_have_a_revision_each_and_those_without_keys_none(log: Log) -> None:
