@@ -5,16 +5,21 @@ It must import nothing of `node` or `chaos`, and neither imports it: it needs th
 """
 
 from raftclient.client import RaftClient, Value
+from raftclient.elections import Election, Leader
 from raftclient.errors import ClientError, HistoryGone, LeaseLost, NotDone, OutcomeUnknown, RevisionMismatch
 from raftclient.leases import Lease
+from raftclient.locks import Lock
 from raftclient.watching import Change
 
 __all__ = [
     "Change",
     "ClientError",
+    "Election",
     "HistoryGone",
+    "Leader",
     "Lease",
     "LeaseLost",
+    "Lock",
     "NotDone",
     "OutcomeUnknown",
     "RaftClient",

@@ -67,6 +67,11 @@ def seconds_of(name: str, given: object) -> float:
     return given
 
 
+def wait_of(given: object) -> float | None:
+    """How long others may be waited for; 0: not at all, None: without end."""
+    return given if given is None or (given == 0 and not isinstance(given, bool)) else seconds_of("wait_s", given)
+
+
 def ttl_of(given: object) -> int:
     """A time to live, in whole seconds."""
     if not isinstance(given, int) or isinstance(given, bool):

@@ -35,9 +35,13 @@ from raftclient.arguments import (
     session_of,
     text_of,
     ttl_of,
+    wait_of,
 )
+from raftclient.elections import Election
 from raftclient.errors import NotDone, OutcomeUnknown
 from raftclient.leases import Lease
+from raftclient.locks import TTL_SECONDS, Lock
+from raftclient.turns import Ways
 from raftclient.watching import Change, Followed, changes
 from raftclient.windows import Window
 
@@ -156,6 +160,23 @@ class RaftClient:
         at least `ttl_s` seconds longer than the last keep-alive. See `Lease`."""
         return Lease(self._post, ttl_of(ttl_s), self._timeout_s)
 
+    def lock(self, name: Text, *, ttl_s: int = TTL_SECONDS, wait_s: float | None = None) -> Lock:
+        """`async with client.lock("deploy") as lock:` holds the lock of that name, alone among all who ask for it, also
+        by `etcdctl lock`. Whoever asked first has it first. `ttl_s`: whole seconds that it lives after the last
+        keep-alive, so a holder that dies holds it for so long; it is kept alive while it is held.
+
+        To wait for others has no end of its own, whatever `timeout_s` is, for that is of single requests: give `wait_s`
+        (seconds; 0: not at all; then TimeoutError), or cancel it, as `asyncio.timeout` does. See `Lock`.
+
+        A name that another one continues after a slash ("a" and "a/b") is a queue with that one's keys in it, as in
+        etcd: take no such names."""
+        return Lock(self._ways(), key_of(name), ttl_of(ttl_s), wait_of(wait_s))
+
+    def election(self, name: Text, *, ttl_s: int = TTL_SECONDS) -> Election:
+        """`async with client.election("chief") as election: await election.campaign("http://10.0.0.7")` leads, alone
+        among all who campaign under that name, also by `etcdctl elect`. `ttl_s` as in `lock`. See `Election`."""
+        return Election(self._ways(), key_of(name), ttl_of(ttl_s))
+
     async def watch(self, prefix: Text, revision: int = 0) -> AsyncIterator[Change]:
         """Every change of keys that begin with `prefix`, in order and each once, from `revision` on (0: from now on).
 
@@ -184,6 +205,9 @@ class RaftClient:
     async def status(self) -> dict[str, dict[str, Any] | None]:
         """`/status` of every endpoint, None where there was no answer."""
         return dict(zip(self._endpoints, await asyncio.gather(*map(self._status, self._endpoints)), strict=True))
+
+    def _ways(self) -> Ways:
+        return Ways(self._post, self.watch, self.lease, self._timeout_s)
 
     # --- one call --------------------------------------------------------------------------------------------
 

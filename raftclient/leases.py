@@ -7,28 +7,17 @@ the cluster does. It must not decide what follows from a loss.
 
 import asyncio
 import contextlib
-import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from raftclient.answers import Answer, Failed
+from raftclient.asking import Send, ask
 from raftclient.errors import ClientError, LeaseLost, NotDone
 
 BEATS_PER_TTL = 3
 """A lease is kept alive so often in its time: two may get lost."""
 
-ATTEMPT_SECONDS_MAX = 2.0
-"""One attempt: a node that is paused takes connections and does not answer, and another one would."""
-
-PAUSE_SECONDS = 0.1
-"""Between attempts."""
-
 TTL_SECONDS_MAX = 9_000_000_000
-
-Send = Callable[[str, bytes, float], Awaitable[tuple[str, Answer]]]
-"""Post a body to a path of whichever node is asked now, within so many seconds: which it was, and its answer. Raises
-`Failed`, and the next call asks another."""
 
 
 class Lease:
@@ -110,22 +99,5 @@ class Lease:
         self._alarm = loop.call_at(self._ends_at, self.lost.set)
 
     async def _ask(self, verb: str, message: dict[str, int], until: float) -> dict[str, Any]:
-        """Node after node, until one says what is. All of it may be asked twice: a lease that was granted in vain ends
-        by itself. Raises `NotDone`."""
-        loop = asyncio.get_running_loop()
-        body, reason, endpoint = json.dumps(message).encode(), "no time", ""
-        while (left := until - loop.time()) > 0:
-            try:
-                endpoint, answer = await self._send(f"/v3/lease/{verb}", body, min(left, ATTEMPT_SECONDS_MAX))
-                said = answer.said()
-                if answer.status == 200:
-                    result = said.get("result", said)
-                    if isinstance(result, dict) and "header" in result:
-                        return result
-                reason = f"answered {answer.status}: {said.get('message', '')}"
-                if 400 <= answer.status < 500:
-                    break
-            except Failed as error:
-                reason = str(error)
-            await asyncio.sleep(min(PAUSE_SECONDS, max(0.0, until - loop.time())))
-        raise NotDone("lease", b"%d" % self.id, endpoint, f"{verb} failed: {reason}")
+        """All of it may be asked twice: a lease that was granted in vain ends by itself. Raises `NotDone`."""
+        return await ask(self._send, f"/v3/lease/{verb}", message, until, ("lease", b"%d" % self.id))
