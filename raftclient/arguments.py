@@ -35,6 +35,14 @@ def key_of(given: object) -> bytes:
     return key
 
 
+def name_of(given: object) -> bytes:
+    """What a lock or an election is called: at least one byte."""
+    name = text_of("name", given)
+    if not name:
+        raise ValueError("a name has at least one byte")
+    return name
+
+
 def revision_of(given: object) -> int:
     """A revision; 0 stands for no such key."""
     if not isinstance(given, int) or isinstance(given, bool):

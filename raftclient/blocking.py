@@ -11,68 +11,22 @@ any number of threads may call. It must not know how a call is made: each is the
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from typing import Any, Self, TypeVar, cast
 
 from raftclient import client as by_asyncio
 from raftclient.arguments import Text
 from raftclient.client import Value
-from raftclient.leases import Lease as Held
+from raftclient.locks import TTL_SECONDS
+from raftclient.threads import Election, Lease, Lock
 from raftclient.watching import Change
 
 ENDING_SECONDS_MAX = 2.0
-"""When the client is closed, calls under way in other threads have so long to say what became of them."""
+"""When the client is closed, calls under way in other threads have so long to say what became of them, and a call that
+is interrupted has so long to give back what it held, such as a place in the queue for a lock."""
 
 _T = TypeVar("_T")
-_WaitFor = Callable[[Callable[[], Coroutine[Any, Any, Any]]], Any]
-
-
-class Lease:
-    """See `raftclient.Lease`; here `lost` is an event of `threading`."""
-
-    def __init__(self, held: Held, wait_for: "_WaitFor") -> None:
-        self.held = held
-        self.lost = threading.Event()
-        self._wait_for = wait_for
-        self._watching: asyncio.Task[None] | None = None
-
-    @property
-    def id(self) -> int:
-        """Its number."""
-        return self.held.id
-
-    @property
-    def ttl_s(self) -> int:
-        """How long it lives after the last keep-alive."""
-        return self.held.ttl_s
-
-    @property
-    def alive(self) -> bool:
-        """Whether it certainly lives at this moment."""
-        return self.held.alive
-
-    def check(self) -> None:
-        """Raises `LeaseLost` unless it certainly lives."""
-        self.held.check()
-
-    def __enter__(self) -> Self:
-        self._wait_for(self._begin)
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        """It is revoked where that can be done in time; else it ends by itself."""
-        self._wait_for(lambda: self.held.__aexit__(None, None, None))
-
-    async def _begin(self) -> None:
-        await self.held.__aenter__()
-        self._watching = asyncio.create_task(self._tell(), name=f"watch lease {self.id}")
-
-    async def _tell(self) -> None:
-        try:
-            await self.held.lost.wait()
-        finally:
-            self.lost.set()
 
 
 class RaftClient:
@@ -125,7 +79,7 @@ class RaftClient:
         """The value; None: no such key."""
         return self._wait_for(lambda: self._client.get(key, stale=stale))
 
-    def put(self, key: Text, value: Text, *, lease: "Lease | None" = None) -> int:
+    def put(self, key: Text, value: Text, *, lease: Lease | None = None) -> int:
         """Set a value; the revision of the write. With a `lease` the key goes when that ends."""
         held = lease.held if isinstance(lease, Lease) else lease
         return self._wait_for(lambda: self._client.put(key, value, lease=held))
@@ -138,24 +92,23 @@ class RaftClient:
         """Remove a key; the revision of the write, None where there was no such key."""
         return self._wait_for(lambda: self._client.delete(key, expect_revision=expect_revision))
 
-    def lease(self, ttl_s: int) -> "Lease":
+    def lease(self, ttl_s: int) -> Lease:
         """`with client.lease(10) as lease:` is a lease that is kept alive."""
         return Lease(self._client.lease(ttl_s), self._wait_for)
+
+    def lock(self, name: Text, *, ttl_s: int = TTL_SECONDS, wait_s: float | None = None) -> Lock:
+        """`with client.lock("deploy") as lock:` holds the lock of that name, alone. Without `wait_s` it waits without
+        end."""
+        return Lock(self._client.lock(name, ttl_s=ttl_s, wait_s=wait_s), self._wait_for)
+
+    def election(self, name: Text, *, ttl_s: int = TTL_SECONDS) -> Election:
+        """`with client.election("chief") as election: election.campaign("http://10.0.0.7")` leads, alone."""
+        return Election(self._client.election(name, ttl_s=ttl_s), self._wait_for, self._follow)
 
     def watch(self, prefix: Text, revision: int = 0) -> Iterator[Change]:
         """Every change of keys that begin with `prefix`, in order and each once, from `revision` on (0: from now on).
         It waits for the next one; Ctrl-C, and leaving the loop, end it."""
-        changes = cast(AsyncGenerator[Change, None], self._client.watch(prefix, revision))
-
-        async def following() -> Change:
-            return await anext(changes)
-
-        try:
-            while True:
-                yield self._wait_for(following)
-        finally:
-            if self._loop is not None:
-                self._wait_for(lambda: _closed(changes))
+        yield from self._follow(self._client.watch(prefix, revision))
 
     def status(self) -> dict[str, dict[str, Any] | None]:
         """`/status` of every endpoint, None where there was no answer."""
@@ -163,17 +116,39 @@ class RaftClient:
 
     # --- the thread ------------------------------------------------------------------------------------------
 
+    def _follow(self, source: AsyncIterator[_T]) -> Iterator[_T]:
+        told = cast(AsyncGenerator[_T, None], source)
+
+        async def following() -> _T:
+            return await anext(told)
+
+        try:
+            while True:
+                yield self._wait_for(following)
+        finally:
+            if self._loop is not None:
+                self._wait_for(lambda: _closed(told))
+
     def _wait_for(self, call: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         loop = self._loop
         if loop is None:
             raise RuntimeError("the client is not open: use it as `with RaftClient(...) as client`")
-        result = asyncio.run_coroutine_threadsafe(call(), loop)
+        ended = threading.Event()
+
+        async def calling() -> _T:
+            try:
+                return await call()
+            finally:
+                ended.set()
+
+        result = asyncio.run_coroutine_threadsafe(calling(), loop)
         try:
             return result.result()
         except CancelledError:
             raise RuntimeError("the client was closed in the middle of this call: a write may have happened") from None
         except BaseException:
-            result.cancel()  # Ctrl-C came while it waited; harmless where the call has ended
+            if result.cancel():  # Ctrl-C came while it waited
+                ended.wait(ENDING_SECONDS_MAX)
             raise
 
     async def _live(self, opened: Future[None]) -> None:
@@ -193,5 +168,5 @@ class RaftClient:
             await asyncio.wait(calls, timeout=ENDING_SECONDS_MAX)
 
 
-async def _closed(changes: AsyncGenerator[Change, None]) -> None:
-    await changes.aclose()
+async def _closed(source: AsyncGenerator[Any, None]) -> None:
+    await source.aclose()

@@ -30,6 +30,7 @@ from raftclient.arguments import (
     flag_of,
     key_of,
     lease_of,
+    name_of,
     revision_of,
     seconds_of,
     session_of,
@@ -170,12 +171,12 @@ class RaftClient:
 
         A name that another one continues after a slash ("a" and "a/b") is a queue with that one's keys in it, as in
         etcd: take no such names."""
-        return Lock(self._ways(), key_of(name), ttl_of(ttl_s), wait_of(wait_s))
+        return Lock(self._ways(), name_of(name), ttl_of(ttl_s), wait_of(wait_s))
 
     def election(self, name: Text, *, ttl_s: int = TTL_SECONDS) -> Election:
         """`async with client.election("chief") as election: await election.campaign("http://10.0.0.7")` leads, alone
         among all who campaign under that name, also by `etcdctl elect`. `ttl_s` as in `lock`. See `Election`."""
-        return Election(self._ways(), key_of(name), ttl_of(ttl_s))
+        return Election(self._ways(), name_of(name), ttl_of(ttl_s))
 
     async def watch(self, prefix: Text, revision: int = 0) -> AsyncIterator[Change]:
         """Every change of keys that begin with `prefix`, in order and each once, from `revision` on (0: from now on).

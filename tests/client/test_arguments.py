@@ -23,10 +23,12 @@ RIGHT: dict[str, Any] = {
     "exactly_once": True,
     "lease": None,
     "ttl_s": 10,
+    "name": "deploy",
+    "wait_s": 3.0,
 }
 """A right value of every parameter that any public call has."""
 
-MAY_BE_NONE = {("delete", "expect_revision"), ("__init__", "session"), ("put", "lease")}
+MAY_BE_NONE = {("delete", "expect_revision"), ("__init__", "session"), ("put", "lease"), ("lock", "wait_s")}
 
 ANYTHING: dict[str, Any] = {
     "None": None,
@@ -59,6 +61,8 @@ RIGHT_TYPES: dict[str, tuple[str, ...]] = {
     "exactly_once": ("True",),
     "lease": (),
     "ttl_s": ("an int",),
+    "name": ("a str", "bytes", "one URL"),
+    "wait_s": ("an int", "a float"),
 }
 """What of ANYTHING is of the parameter's own type. A list of no URL is a ValueError of its own."""
 
@@ -116,7 +120,9 @@ async def test_an_argument_of_the_right_type_is_taken(method: str, parameter: st
             if inspect.isawaitable(found):
                 async with asyncio.timeout(5):
                     await found
-        assert len(server.requests) == inspect.isawaitable(found), "a lease asks when it is entered"
+        assert len(server.requests) == inspect.isawaitable(found), (
+            "a lease, a lock or an election asks when it is entered"
+        )
 
 
 @pytest.mark.parametrize(
@@ -127,6 +133,9 @@ async def test_an_argument_of_the_right_type_is_taken(method: str, parameter: st
         *((method, {"key": empty}) for method in ("get", "put", "compare_and_set", "delete") for empty in ("", b"")),
         ("put", {"value": "\ud800"}),
         ("get", {"key": "\ud800"}),
+        *((method, {"name": ""}) for method in ("lock", "election")),
+        *(("lock", {"wait_s": seconds}) for seconds in (-1, float("nan"), float("inf"))),
+        ("lock", {"ttl_s": 0}),
         ("__init__", {"endpoints": []}),
         *(("__init__", {"timeout_s": seconds}) for seconds in (0, -1, float("nan"), float("inf"))),
     ],
