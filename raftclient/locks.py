@@ -37,6 +37,12 @@ class Lock:
         return self._place.token
 
     @property
+    def revision(self) -> int:
+        """As of which it was had, which `etcdctl lock` calls ETCD_LOCK_REV: it grows with every holder, too, and is the
+        token to take where some of them are etcdctl's; 0 before it was held."""
+        return self._place.had_at
+
+    @property
     def key(self) -> bytes:
         """The key that stands for it; empty before it was asked for."""
         return self._place.key

@@ -61,11 +61,13 @@ class Found(NamedTuple):
 
 
 class Place:
-    """One key in the queue called `name`. `token`: its revision of creation; 0: it is not there yet."""
+    """One key in the queue called `name`. `token`: its revision of creation; 0: it is not there yet. `had_at`: the
+    revision as of which it was found to be the first."""
 
     def __init__(self, ways: Ways, name: bytes, ttl_s: int) -> None:
         self.key = b""
         self.token = 0
+        self.had_at = 0
         self.lease = ways.lease(ttl_s)
         self._ways = ways
         self._name = name
@@ -129,7 +131,7 @@ class Place:
             self.token = self._modified = _revision(answer)
         elif (there := _found(answer, 0)) is not None:
             self.token, self._modified = there.created, there.modified
-        first = _found(answer, 1)
+        first, self.had_at = _found(answer, 1), _revision(answer)
         return None if first is None or first.created == self.token else first
 
     async def _after(self, before: Found) -> Found | None:
@@ -145,6 +147,7 @@ class Place:
             return before
         if not answer.get("succeeded"):
             raise self._gone()
+        self.had_at = _revision(answer)
         return _found(answer, 0)
 
     async def _txn(

@@ -5,7 +5,22 @@ from typing import Annotated
 import typer
 
 from node import __version__
-from node.cli import backup, cluster, command, demo, kv, log, members, restore, serve, simulate, status, watch
+from node.cli import (
+    backup,
+    cluster,
+    command,
+    demo,
+    elect,
+    kv,
+    lock,
+    log,
+    members,
+    restore,
+    serve,
+    simulate,
+    status,
+    watch,
+)
 from node.cli.failure import EXIT_CODES
 from node.cli.group import Group
 
@@ -49,6 +64,8 @@ cluster.register(app)
 status.register(app)
 kv.register(app)
 watch.register(app)
+lock.register(app)
+elect.register(app)
 command.register(app)
 demo.register(app)
 simulate.register(app)

@@ -11,6 +11,8 @@ UNKNOWN_OUTCOME = 5
 """The write may have happened, may happen yet, or may never happen."""
 COMPARE_FAILED = 6
 """--if-match named a revision that is not the key's any more; nothing was written."""
+LOST = 7
+"""A lock, or the lead, that was held is lost: somebody else may hold it."""
 USAGE = 64
 """A flag, a setting or an argument is wrong; nothing was done. EX_USAGE, as in raft-chaos: 2 is another thing there,
 and of `serve` itself."""
