@@ -51,7 +51,7 @@ async def test_one_leads_until_it_resigns_and_then_the_next_who_campaigned() -> 
 
 
 async def test_who_observes_hears_who_leads_and_what_it_says() -> None:
-    async with clients(3) as (server, (one, two, three)), aclosing(observed(three, "chief")) as told:
+    async with clients(3) as (_server, (one, two, three)), aclosing(observed(three, "chief")) as told:
         nobody = asyncio.ensure_future(anext(told))
         async with one.election("chief") as first, two.election("chief") as second:
             await first.campaign("a")
@@ -69,7 +69,7 @@ async def test_who_observes_hears_who_leads_and_what_it_says() -> None:
 
 
 async def test_what_is_proclaimed_is_said_once_though_it_is_sent_twice() -> None:
-    async with clients(1) as (server, (client,)):
+    async with clients(1) as (_server, (client,)):
         losing = Losing(client, "MOD")
         async with client.election("chief") as election:
             await election.campaign("a")
@@ -136,6 +136,7 @@ async def test_a_patience_is_a_number_of_seconds(wrong: object) -> None:
     election = RaftClient(["http://127.0.0.1:1"]).election("chief")
     with pytest.raises((TypeError, ValueError), match="wait_s is"):
         await election.campaign("a", wait_s=wrong)  # type: ignore[arg-type]
-    for call in (election.campaign, election.proclaim):
-        with pytest.raises(TypeError, match="value is bytes"):
-            await call(7)  # type: ignore[operator]
+    with pytest.raises(TypeError, match="value is bytes"):
+        await election.campaign(7)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="value is bytes"):
+        await election.proclaim(7)  # type: ignore[arg-type]
