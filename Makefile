@@ -14,7 +14,7 @@ AXE_VERSION := 4.14.1
 AXE_SHA256 := 29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
 
 .DEFAULT_GOAL := help
-.PHONY: help demo scenarios test test-slow test-long test-life bench check fix generated pictures record-etcd clean browser image helm
+.PHONY: help demo scenarios test test-slow test-long test-life test-judges bench check fix generated pictures record-etcd clean browser image helm
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -63,10 +63,10 @@ test: $(CACHE)/helm.stamp $(STAMP) ## the whole suite, on two cores
 	$(BIN)/python -m tests.halves
 
 test-slow: browser $(STAMP) ## what takes long: a browser, more scenarios and worlds, runs of raft-chaos, thousands of generated requests
-	$(BIN)/python -m pytest -m "slowest and not longest"
+	$(BIN)/python -m pytest -m "slowest and not longest and not judges"
 
 test-long: $(STAMP) ## what takes longer still, a quarter of an hour and more: every scenario and variation, a busy machine, mutations
-	$(BIN)/python -m pytest -m longest
+	$(BIN)/python -m pytest -m "longest and not judges"
 
 test-life: $(STAMP) ## half an hour of kills, lost disks and changes of members under load; LIFE_SECONDS=600 for less
 	LIFE_SECONDS=$(or $(LIFE_SECONDS),1800) $(BIN)/python -m pytest -s -m slowest tests/cluster/test_long_life.py
@@ -76,6 +76,9 @@ image: ## the container image of a node; IMAGE=raft:dev names it otherwise
 
 test-kubernetes: $(CACHE)/browser.stamp $(CACHE)/helm.stamp $(STAMP) ## on kind, or with KUBECONFIG=FILE IMAGE=NAME:TAG on a cluster that is there; PART=ci for a part
 	tests/kubernetes/run
+
+test-judges: $(STAMP) ## programs that nobody here wrote, on our nodes: kube-apiserver, clients of etcd; tests/judges/__init__.py says where each comes from
+	$(BIN)/python -m pytest tests/judges -m judges $(PYTEST_OPTIONS)
 
 bench: $(STAMP) ## figures, beside etcd where there is one; BENCH=--quick for a short try
 	$(BIN)/python -m benchmarks $(BENCH)

@@ -1,0 +1,13 @@
+"""Programs that nobody here wrote judge our nodes: `make test-judges`.
+
+Why it exists: a client that we write asks what we thought of. Kubernetes' API server and the clients of etcd in other
+languages ask what they need, in their own words, and expect of the answers what their authors learnt from etcd. They
+are large, and some take minutes to get: none of them is a dependency of this project. Each is looked for in an
+environment variable, then on PATH; a test whose judge is not there is skipped and says which one it missed.
+
+    KUBE_APISERVER  kube-apiserver 1.36 or newer, beside KUBECTL, kubectl of the same version
+    CLUSTER         a program that starts a whole Kubernetes whose state is kept where CLUSTER_STORE says:
+                    docs/kubernetes-on-raft.md says what it must obey; PYTEST_OPTIONS=-s shows what happens meanwhile
+
+Rule: a judge runs in a process of its own, and is asked only for its verdict; no judge is ever told to expect less.
+"""
