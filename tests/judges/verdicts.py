@@ -1,0 +1,124 @@
+"""What an API server listed beside what its store holds, and what its log may say: pure functions.
+
+Why it exists: these decide whether a judge was content, so they are tested themselves (test_judging.py).
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+INTERNAL = (
+    "/registry/ranges/",  # bitmaps of addresses and ports that were given away
+    "/registry/masterleases/",
+    "/registry/peerserverleases/",
+)
+"""Keys that the API server keeps for itself: no resource shows them."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One key of the store."""
+
+    key: str
+    revision: int
+    value: bytes
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One object as the API showed it."""
+
+    resource: str
+    namespace: str
+    name: str
+    revision: int
+
+    def is_at(self, key: str) -> bool:
+        """Whether that key may be this object's. What stands before the last names differs, for historic reasons."""
+        return key.endswith(f"/{self.namespace}/{self.name}" if self.namespace else f"/{self.name}")
+
+
+def unlike(stored: Iterable[Stored], listed: Iterable[Listed]) -> list[str]:
+    """Every difference, as a sentence. A revision names one key, for the API server writes one key at a time."""
+    by_revision = {one.revision: one for one in stored}
+    wrong = []
+    seen = set()
+    for shown in listed:
+        seen.add(shown.revision)
+        held = by_revision.get(shown.revision)
+        if held is None:
+            wrong.append(f"{shown} was listed: no key has that revision")
+        elif not shown.is_at(held.key):
+            wrong.append(f"{shown} was listed: that revision is of {held.key}")
+    for revision, held in by_revision.items():
+        if revision not in seen and not held.key.startswith(INTERNAL):
+            wrong.append(f"{held.key} of revision {revision} was not listed")
+    return wrong
+
+
+@dataclass(frozen=True)
+class Window:
+    """A time in which a node was away, or had just come back: seconds since 1970."""
+
+    begin: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the log at level W, E or F."""
+
+    at: float
+    level: str
+    text: str
+
+
+_KLOG = re.compile(r"^([IWEF])(\d\d)(\d\d) (\d\d):(\d\d):(\d\d)\.(\d{6}) +\d+ (.*)$")
+
+
+def _any_of(*patterns: str) -> re.Pattern[str]:
+    return re.compile("|".join(patterns), re.IGNORECASE)
+
+
+_STORAGE = _any_of(
+    *("etcd", "grpc", "rpc error", "storage", "cacher", "reflector", "watch", "compact", "lease", "interceptor"),
+    *(r"logging\.go", "context deadline", "timeout"),
+)
+_OF_A_LOST_NODE = _any_of(
+    *("code = Unavailable", "code = Canceled", "code = DeadlineExceeded", "connection refused", "connection reset"),
+    *("error reading from server", "createTransport failed", "broken pipe", "EOF", "transport is closing"),
+    *("leader changed", "no leader", "timeout", "timed out", "context deadline exceeded", "context canceled"),
+)
+_NEVER = _any_of(
+    *("panic", "Unimplemented", "code = Internal", "code = Unknown", "code = DataLoss", "future revision"),
+    *("decode", "unmarshal", "corrupt"),
+)
+
+
+def lines(log: str, year: int) -> list[Line]:
+    """Of klog in UTC: warnings and worse."""
+    found = []
+    for text in log.splitlines():
+        match = _KLOG.match(text)
+        if match and match[1] != "I":
+            month, day, hour, minute, second, micros = map(int, match.groups()[1:7])
+            at = datetime(year, month, day, hour, minute, second, micros, tzinfo=UTC).timestamp()
+            found.append(Line(at, match[1], text))
+    return found
+
+
+def storage_errors(found: Sequence[Line], windows: Sequence[Window]) -> list[str]:
+    """The lines that nothing excuses.
+
+    Of its store a log may speak at level W or worse only within a window, and only of a node that cannot be reached, of
+    requests that were under way to it, or of time that ran out. What says that an answer was wrong is never excused.
+    """
+    wrong = []
+    for line in found:
+        if not _STORAGE.search(line.text) and line.level != "F" and not _NEVER.search(line.text):
+            continue
+        meanwhile = any(window.begin <= line.at <= window.end for window in windows)
+        if line.level == "F" or _NEVER.search(line.text) or not (meanwhile and _OF_A_LOST_NODE.search(line.text)):
+            wrong.append(line.text)
+    return wrong
