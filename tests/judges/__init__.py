@@ -6,8 +6,8 @@ are large, and some take minutes to get: none of them is a dependency of this pr
 environment variable, then on PATH; a test whose judge is not there is skipped and says which one it missed.
 
     KUBE_APISERVER  kube-apiserver 1.36 or newer, beside KUBECTL, kubectl of the same version
-    CLUSTER         a program that starts a whole Kubernetes whose state is kept where CLUSTER_STORE says:
-                    docs/kubernetes-on-raft.md says what it must obey; PYTEST_OPTIONS=-s shows what happens meanwhile
+    CLUSTER         a program that starts a whole Kubernetes which keeps its state where CLUSTER_STORE says: whole.py
+                    lists what it must obey; PYTEST_OPTIONS=-s prints what docs/kubernetes-on-raft.md tells
 
 Rule: a judge runs in a process of its own, and is asked only for its verdict; no judge is ever told to expect less.
 """
