@@ -52,6 +52,9 @@ class Sender(Protocol):
         """Whether the socket takes nothing now."""
 
     def write(self, data: bytes) -> None: ...
+    def sent(self) -> None:
+        """One more frame of an answer went out, to which the client may react: by a ping, by a larger window."""
+
     def hold(self, stream: "Stream", size: int) -> None:
         """So many more bytes wait (or fewer)."""
 
@@ -179,6 +182,7 @@ class Stream:
             else:
                 queue.popleft()
             sender.write(frames.head(kind, flags, self.id, size) + payload)
+            sender.sent()
             written += size + frames.HEAD_BYTES
             self._hold(-size)
             if flags & END_STREAM:

@@ -185,6 +185,10 @@ class Streams:
         """See `Output`."""
         self._output.write(data)
 
+    def sent(self) -> None:
+        """See `Sender`."""
+        self._floods.sent(1)
+
     def hold(self, stream: Stream, size: int) -> None:
         """So many more bytes of it wait, or fewer."""
         self._held += size
@@ -213,7 +217,6 @@ class Streams:
                 if written:
                     moved += written
                     stream.moved = self._now()
-                    self._floods.sent(1)
                     if stream.has_room_again() and stream.receiver is not None:
                         stream.receiver.drained()
             left -= moved
