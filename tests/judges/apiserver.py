@@ -20,6 +20,8 @@ import aiohttp
 READY_SECONDS_MAX = 60.0
 END_SECONDS_MAX = 30.0
 POLL_SECONDS = 0.1
+TRIES_MAX = 10
+COME_AGAIN_SECONDS = 1.0
 KUBECTL_SECONDS_MAX = 60.0
 TOKEN = "of-the-judge"
 EVENT_TTL_SECONDS = 10
@@ -93,9 +95,16 @@ class Api:
         return ran.out
 
     async def get(self, path: str, **parameters: str) -> Any:
-        async with self.http.get(f"{self.url}{path}", params=parameters) as answer:
-            assert answer.status == 200, f"GET {path} {parameters}: {answer.status}\n{await answer.text()}"
-            return await answer.json()
+        """What is there. "Come again", as a kind says that was defined a moment ago, is obeyed as every client does."""
+        for tries_left in reversed(range(TRIES_MAX)):
+            async with self.http.get(f"{self.url}{path}", params=parameters) as answer:
+                if answer.status == 200:
+                    return await answer.json()
+                said = f"GET {path} {parameters}: {answer.status}\n{await answer.text()}"
+                assert answer.status == 429, said
+                assert tries_left, said
+            await asyncio.sleep(COME_AGAIN_SECONDS)
+        return None
 
     @property
     def environment(self) -> dict[str, str]:

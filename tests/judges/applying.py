@@ -60,6 +60,11 @@ def value_of(found: dict[str, Any]) -> str:
     return str((found.get("data") or found.get("spec") or {}).get("value"))
 
 
+def seen(items: Sequence[dict[str, Any]]) -> dict[str, tuple[str, str]]:
+    """By name: revision and value."""
+    return {one["metadata"]["name"]: (one["metadata"]["resourceVersion"], value_of(one)) for one in items}
+
+
 @dataclass
 class Told:
     """What is known of one object: its last acknowledged value, and those tried since, whose outcome nobody knows."""
@@ -123,14 +128,14 @@ class Watcher:
 
     def __init__(self, api: Api, path: str, kind: str) -> None:
         self._api, self.path, self.kind = api, path, kind
-        self.objects: dict[str, dict[str, Any]] = {}
+        self.objects: dict[str, tuple[str, str]] = {}
         self.revisions: list[int] = []
         self.streams = 0
         self._revision = ""
 
     async def begin(self) -> None:
         found = await self._api.get(self.path)
-        self.objects = {one["metadata"]["name"]: one for one in found["items"]}
+        self.objects = seen(found["items"])
         self._revision = found["metadata"]["resourceVersion"]
 
     async def follow(self) -> None:
@@ -156,4 +161,4 @@ class Watcher:
         if kind == "DELETED":
             del self.objects[name]
         else:
-            self.objects[name] = found
+            self.objects |= seen([found])

@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from tests.cluster.harness import Cluster, running_cluster
 from tests.judges.apiserver import Api, Programs, programs, running_apiserver
 from tests.judges.applying import DEFINITION, GROUP
@@ -16,20 +18,31 @@ WHY_NOT = FOUND if isinstance(FOUND, str) else ""
 """Why the tests that need an API server are skipped; empty: they are not."""
 
 SPACE = "judged"
+PROGRESS_MS = 5000
+"""As Kubernetes sets an etcd of its own (kubeadm: `--watch-progress-notify-interval=5s`). A watch of what never changes
+is to know how far it has come, or it finds its place compacted when it goes on at another node."""
 
 
 @asynccontextmanager
 async def judged(folder: Path) -> AsyncIterator[tuple[Cluster, Api]]:
     """Three nodes, and an API server on them that has a namespace to work in and a kind of objects of ours."""
-    assert isinstance(FOUND, Programs)
-    (folder / "nodes").mkdir()
-    async with running_cluster(folder / "nodes", 3) as cluster:
-        urls = [cluster.url(name) for name in cluster.nodes]
-        async with running_apiserver(FOUND, folder / "kube", urls) as api:
-            await api.did("create", "namespace", SPACE)
-            await api.did("apply", "-f", "-", given=DEFINITION)
-            await api.did("wait", "--for=condition=Established", f"crd/verdicts.{GROUP}", "--timeout=30s")
+    nodes = folder / "nodes"
+    nodes.mkdir()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RAFT_WATCH_PROGRESS_MS", str(PROGRESS_MS))
+        async with running_cluster(nodes, 3) as cluster, _ready(cluster, folder / "kube") as api:
             yield cluster, api
+
+
+@asynccontextmanager
+async def _ready(cluster: Cluster, home: Path) -> AsyncIterator[Api]:
+    assert isinstance(FOUND, Programs)
+    urls = [cluster.url(name) for name in cluster.nodes]
+    async with running_apiserver(FOUND, home, urls) as api:
+        await api.did("create", "namespace", SPACE)
+        await api.did("apply", "-f", "-", given=DEFINITION)
+        await api.did("wait", "--for=condition=Established", f"crd/verdicts.{GROUP}", "--timeout=30s")
+        yield api
 
 
 async def everything_agrees(cluster: Cluster, api: Api) -> int:

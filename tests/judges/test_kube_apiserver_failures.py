@@ -9,7 +9,7 @@ import pytest
 
 from tests.cluster.harness import Cluster
 from tests.judges.apiserver import Api
-from tests.judges.applying import GROUP, Applies, Watcher, loop, value_of
+from tests.judges.applying import GROUP, Applies, Watcher, loop, seen
 from tests.judges.judged import SPACE, WHY_NOT, everything_agrees, judged, log_is_clean
 from tests.judges.verdicts import Window
 
@@ -86,8 +86,8 @@ async def _struck(cluster: Cluster, name: str, number: signal.Signals) -> Window
 
 async def _nothing_is_lost(api: Api, watcher: Watcher, applies: Applies) -> None:
     """Every acknowledged apply is there, and who watched was told the same, each change once."""
-    found = {one["metadata"]["name"]: one for one in (await api.get(watcher.path))["items"]}
-    lost = applies.lost({name: value_of(one) for name, one in found.items()}, watcher.kind)
+    found = seen((await api.get(watcher.path))["items"])
+    lost = applies.lost({name: value for name, (_, value) in found.items()}, watcher.kind)
     assert not lost, "\n".join(lost)
     async with asyncio.timeout(AGREE_SECONDS_MAX):
         while watcher.objects != found:  # noqa: ASYNC110 - it tells nobody
