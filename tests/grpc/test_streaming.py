@@ -187,11 +187,22 @@ async def test_a_stream_that_wants_a_leader_is_not_opened_without_one() -> None:
         client.send(begun(client, hasleader="true"), frame(DATA, 0, 1, framed(b"one")))
         await client.until(DATA)
         assert opened[0].call.needs_leader
-        served.node.own_readiness = Readiness(leaderless_us=1)
-        client.send(begun(client, 3, hasleader="true"), frame(DATA, 0, 3, framed(b"one")))
-        fields, _ = await client.answer(3)
-        assert (fields[b"grpc-status"], fields[b"grpc-message"]) == (b"14", b"etcdserver: no leader")
+        for number, leaderless_us in ((3, 3001), (5, None)):
+            served.node.own_readiness = Readiness(leaderless_us=leaderless_us, election_timeout_us=1000)
+            client.send(begun(client, number, hasleader="true"), frame(DATA, 0, number, framed(b"one")))
+            fields, _ = await client.answer(number)
+            assert (fields[b"grpc-status"], fields[b"grpc-message"]) == (b"14", b"etcdserver: no leader")
         assert len(opened) == 1
+
+
+async def test_an_election_refuses_no_stream_that_wants_a_leader() -> None:
+    """Whoever watched through the node that died comes in the midst of it."""
+    async with serving() as served, raw(served.port) as client:
+        opened = echoing(served)
+        served.node.own_readiness = Readiness(leaderless_us=3000, election_timeout_us=1000)
+        client.send(begun(client, hasleader="true"), frame(DATA, 0, 1, framed(b"one")))
+        await client.until(DATA)
+        assert opened[0].call.needs_leader
 
 
 async def test_streams_end_when_the_node_stops_and_their_clients_may_go_on_elsewhere() -> None:

@@ -31,10 +31,12 @@ _FAILING = EtcdError(Code.UNAVAILABLE, MESSAGE)
 
 
 class Now(NamedTuple):
-    """What a door asks of its node. `request_timeout_us`: how long a request may wait that names no time."""
+    """What a door asks of its node. `leaderless`: whether there has been no leader for so long that streams end that
+    want one. `request_timeout_us`: how long a request may wait that names no time."""
 
     header: Callable[[int], Header]
     has_leader: Callable[[], bool]
+    leaderless: Callable[[], bool]
     failing: Callable[[], bool]
     request_timeout_us: int
 
@@ -89,6 +91,11 @@ class GrpcDoor:
         if self._now.failing():
             return _FAILING
         return NO_LEADER if needs_leader and not self._now.has_leader() else None
+
+    def stream_refusal(self, needs_leader: bool) -> EtcdError | None:
+        """Why no stream is opened now. What those that are open outlast, a new one does: whoever watched through a node
+        that died comes here amid the election, and for etcd's clients a watch that is told "no leader" is over."""
+        return self.refusal(needs_leader and self._now.leaderless())
 
     def wait_us(self, timeout_us: int | None) -> int | None:
         """How long it may take in the node, which has a limit of its own; None: that."""

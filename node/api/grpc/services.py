@@ -34,6 +34,9 @@ from node.observe.metrics import Metrics
 from node.runtime.ports import NodeHandle
 from node.trailer import Trailer
 
+STREAM_LEADERLESS_TIMEOUTS = 3
+"""As with streams that are open (see watch_timers.py), and as with etcd's: of the longest election timeout."""
+
 
 class QuickNode(NodeHandle, Submitter, Protocol):
     """A node that answers tasks and calls."""
@@ -130,7 +133,12 @@ def grpc_door(api: EtcdApi, node: QuickNode, store: ReadableStore, metrics: Metr
     def has_leader() -> bool:
         return node.readiness().leaderless_us == 0
 
-    now = Now(calls.header, has_leader, beside.failing, beside.request_timeout_us)
+    def leaderless() -> bool:
+        found = node.readiness()
+        limit_us = STREAM_LEADERLESS_TIMEOUTS * found.election_timeout_us
+        return found.leaderless_us is None or found.leaderless_us > limit_us
+
+    now = Now(calls.header, has_leader, leaderless, beside.failing, beside.request_timeout_us)
     door = GrpcDoor(now, api.slices, beside.counts, beside.gate)
     quick = QuickCalls(calls, node, store, metrics)
     methods = {**keys(calls, quick), **cluster(api.members), **maintenance(api), **auth(calls)}

@@ -134,7 +134,7 @@ class StreamCall:
             self._handler.message(message)
 
     def _open(self) -> None:
-        refusal = self._around.refusal(self.needs_leader)
+        refusal = self._around.stream_refusal(self.needs_leader)
         if refusal is not None:
             raise refusal
         handler = self._method.open(self)
