@@ -82,6 +82,7 @@ class Applies:
     acknowledged: int = 0
     failures: list[tuple[float, float, str]] = field(default_factory=list)
     longest_s: float = 0.0
+    """Of one apply, that of kubectl and of a busy machine with it."""
 
     def lost(self, found: dict[str, str], kind: str) -> list[str]:
         """The objects of that kind that do not hold what was acknowledged; `found`: value by name."""

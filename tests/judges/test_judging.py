@@ -3,11 +3,11 @@
 import pytest
 
 from tests.judges.applying import Applies, Told
-from tests.judges.verdicts import Listed, Stored, Window, lines, storage_errors, unlike
+from tests.judges.verdicts import Listed, Span, Stored, Window, lines, storage_errors, unlike
 
 REFUSED = 'W1129 10:00:05.000000   77 logging.go:55] [core] addrConn.createTransport failed: "connection refused"'
 ROUTINE = "W1129 10:00:00.000000   77 registry.go:12] an alpha version is served"
-KEYS = (
+HELD = (
     Stored("/registry/configmaps/a/one", 5, b""),
     Stored("/registry/minions/n", 6, b""),
     Stored("/registry/ranges/serviceips", 7, b""),
@@ -16,8 +16,13 @@ OBJECTS = (Listed("configmaps", "a", "one", 5), Listed("nodes", "", "n", 6))
 AT_FIVE_SECONDS = 1795946405.0
 
 
+def span(*after: Stored) -> Span:
+    """From HELD to those."""
+    return Span({one.key: one for one in HELD}, {one.key: one for one in after or HELD}, 9)
+
+
 def test_equal_lists_are_alike_whatever_the_paths_are_called_and_however_many_versions_show_an_object() -> None:
-    assert unlike(KEYS, (*OBJECTS, OBJECTS[0])) == []
+    assert unlike(span(), (*OBJECTS, OBJECTS[0])) == []
 
 
 @pytest.mark.parametrize(
@@ -31,7 +36,20 @@ def test_equal_lists_are_alike_whatever_the_paths_are_called_and_however_many_ve
     ids=["left out", "too many", "an older state", "another's revision"],
 )
 def test_a_list_that_differs_is_told(shown: tuple[Listed, ...], said: str) -> None:
-    assert said in "\n".join(unlike(KEYS, shown))
+    assert said in "\n".join(unlike(span(), shown))
+
+
+def test_what_was_written_meanwhile_may_be_shown_as_before_or_after_and_not_as_earlier() -> None:
+    meanwhile = span(
+        Stored("/registry/configmaps/a/one", 9, b""), HELD[1], Stored("/registry/configmaps/a/new", 8, b"")
+    )
+    for revision in (5, 9):
+        assert unlike(meanwhile, (Listed("configmaps", "a", "one", revision), OBJECTS[1])) == []
+    assert unlike(meanwhile, (*OBJECTS, Listed("configmaps", "a", "new", 8))) == []
+    for revision in (4, 10):
+        said = "\n".join(unlike(meanwhile, (Listed("configmaps", "a", "one", revision), OBJECTS[1])))
+        assert "no key has that revision" in said
+        assert "/registry/configmaps/a/one of revision 9 was not listed" in said
 
 
 def test_a_node_that_is_away_excuses_what_is_said_of_it_meanwhile_and_at_no_other_time() -> None:

@@ -39,21 +39,45 @@ class Listed:
         return key.endswith(f"/{self.namespace}/{self.name}" if self.namespace else f"/{self.name}")
 
 
-def unlike(stored: Iterable[Stored], listed: Iterable[Listed]) -> list[str]:
-    """Every difference, as a sentence. A revision names one key, for the API server writes one key at a time."""
-    by_revision = {one.revision: one for one in stored}
+@dataclass(frozen=True)
+class Span:
+    """What the store held just before a list was asked for, and just after, as of `revision`."""
+
+    before: dict[str, Stored]
+    after: dict[str, Stored]
+    revision: int
+
+    def resting(self) -> dict[int, Stored]:
+        """By revision, which names one key: those that nobody wrote meanwhile."""
+        return {held.revision: held for key, held in self.before.items() if self.after.get(key) == held}
+
+    def moving(self) -> dict[str, range]:
+        """By key, for those that somebody wrote: the revisions that a list may have shown of it."""
+        keys = {key for key in self.before.keys() | self.after.keys() if self.before.get(key) != self.after.get(key)}
+        first = min((held.revision for held in self.before.values()), default=0)
+        return {
+            key: range(self.before[key].revision if key in self.before else first, self.revision + 1) for key in keys
+        }
+
+
+def unlike(span: Span, listed: Iterable[Listed]) -> list[str]:
+    """Every difference, as a sentence. What was written meanwhile may be shown as before, as after or as in between."""
+    resting, moving = span.resting(), span.moving()
     wrong = []
     seen = set()
     for shown in listed:
-        seen.add(shown.revision)
-        held = by_revision.get(shown.revision)
-        if held is None:
-            wrong.append(f"{shown} was listed: no key has that revision")
-        elif not shown.is_at(held.key):
+        held = resting.get(shown.revision)
+        if held is not None and shown.is_at(held.key):
+            seen.add(held.key)
+        elif held is not None:
             wrong.append(f"{shown} was listed: that revision is of {held.key}")
-    for revision, held in by_revision.items():
-        if revision not in seen and not held.key.startswith(INTERNAL):
-            wrong.append(f"{held.key} of revision {revision} was not listed")
+        elif fitting := [key for key, may in moving.items() if shown.is_at(key) and shown.revision in may]:
+            seen.update(fitting)
+        else:
+            wrong.append(f"{shown} was listed: no key has that revision")
+    for key in span.before.keys() & span.after.keys() - seen:
+        if not key.startswith(INTERNAL):
+            wrong.append(f"{key} of revision {span.after[key].revision} was not listed")
     return wrong
 
 
