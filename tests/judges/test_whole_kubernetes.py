@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ import pytest
 from tests.cluster.harness import standing_cluster
 from tests.judges.apiserver import Api
 from tests.judges.comparing import agree
+from tests.judges.judged import PROGRESS_MS
+from tests.judges.verdicts import Window, lines, storage_errors
 from tests.judges.weighing import Program, node_metrics, weigh
-from tests.judges.whole import VARIABLE, program, proxy, unready, whole_kubernetes
+from tests.judges.whole import VARIABLE, log_of_the_api_server, program, proxy, unready, whole_kubernetes
 from tests.kubernetes.chaos_tool import Tool
 from tests.kubernetes.kube import Namespace, run, until
 
@@ -38,6 +41,8 @@ SPACE = Namespace("judged")
 REST_SECONDS = float(os.environ.get("REST_SECONDS", "60"))
 INSTALL_SECONDS_MAX = 240
 WELL_SECONDS_MAX = 120.0
+GRACE_SECONDS = 30.0
+"""After the node is back, the API server's client may still wait to dial it again, and say so."""
 KILL = ("kill-leader", "--mode", "sigkill", "--times", "2", "--within", "90s", "--yes", "--namespace", SPACE.name)
 
 
@@ -82,7 +87,8 @@ def told(what: str) -> Iterator[None]:
     print(f"{what}: {time.monotonic() - begin:.1f} s", flush=True)
 
 
-def test_a_whole_kubernetes_outlives_the_leader_of_its_store(tmp_path: Path) -> None:
+def test_a_whole_kubernetes_outlives_the_leader_of_its_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAFT_WATCH_PROGRESS_MS", str(PROGRESS_MS))
     with standing_cluster(tmp_path, 3) as folder:
         store = Store(folder)
         with whole_kubernetes(store.urls) as took_s:
@@ -91,10 +97,12 @@ def test_a_whole_kubernetes_outlives_the_leader_of_its_store(tmp_path: Path) -> 
             _weigh(store, "at rest")
             with proxy(tmp_path) as api:
                 asyncio.run(_everything_agrees(api, tmp_path, store.urls))
-                _break(store, tmp_path)
+                window = _break(store, tmp_path)
                 _works_as_before()
                 asyncio.run(_everything_agrees(api, tmp_path, store.urls))
             _weigh(store, "at rest, at the end")
+            wrong = storage_errors(lines(log_of_the_api_server(), datetime.now(UTC).year), [window])
+            assert not wrong, "\n".join(wrong[:20])
 
 
 def _install() -> None:
@@ -112,16 +120,19 @@ def _weigh(store: Store, when: str) -> None:
     print(f"{when}, {store.leader()['name']} leads:", *lines, sep="\n  ", flush=True)
 
 
-def _break(store: Store, folder: Path) -> None:
+def _break(store: Store, folder: Path) -> Window:
     """The nodes in Kubernetes lose their leader, twice, and Kubernetes loses the leader of its store meanwhile."""
     tool = Tool(Path(os.environ["KUBECONFIG"]), folder / "chaos")
     with tool.breaking(*KILL, says="led term") as kills:
+        begin = time.time()
         print(f"{store.kill_leader_and_start_it_again()} was killed and started again", flush=True)
+        window = Window(begin, time.time() + GRACE_SECONDS)
         assert kills.ends() == 0, kills.output
     print(kills.output, flush=True)
     verdicts = json.loads((tool.runs()[-1] / "run.json").read_bytes())["verdicts"]
     lost = [one for one in verdicts if one["check"] == "acknowledged-writes-survive"]
     assert [one["outcome"] for one in lost] == ["pass"], verdicts
+    return window
 
 
 def _works_as_before() -> None:

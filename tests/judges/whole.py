@@ -33,7 +33,7 @@ def program() -> str:
 def whole_kubernetes(store: Sequence[str]) -> Iterator[float]:
     """It is up, and is what kubectl and helm of this process mean; seconds that took. Down afterwards."""
     before = dict(os.environ)
-    os.environ["CLUSTER_STORE"] = ",".join(store)
+    os.environ |= {"CLUSTER_STORE": ",".join(store), "TZ": "UTC"}
     begin = time.monotonic()
     try:
         run(program(), "up", timeout_s=COMMAND_SECONDS_MAX)
@@ -63,6 +63,12 @@ def proxy(folder: Path) -> Iterator[str]:
             "kubectl proxy", lambda: re.search(r"on (127\.0\.0\.1:\d+)", output.read_text()), PROXY_SECONDS_MAX
         )
         yield f"http://{found[1]}"
+
+
+def log_of_the_api_server() -> str:
+    """What stands beside KUBECONFIG as logs/kube-apiserver.log; empty where that is elsewhere."""
+    log = Path(os.environ["KUBECONFIG"]).parent / "logs" / "kube-apiserver.log"
+    return log.read_text() if log.exists() else ""
 
 
 def unready() -> list[str]:
