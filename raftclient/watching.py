@@ -50,8 +50,8 @@ class Followed:
         self._held.clear()
 
     def take(self, block: bytes) -> list[Change]:
-        """One event of the stream; the changes that are whole by now. Raises `HistoryGone`, or `Failed` where no node
-        says so."""
+        """One event of the stream; the changes that are whole by now. Raises `HistoryGone`, or `Failed` where another
+        node may say more: this one has no leader, or says what no node says."""
         fields = dict(line.partition(b": ")[::2] for line in block.split(b"\n"))
         kind = fields.get(b"event", b"")
         try:
@@ -63,6 +63,8 @@ class Followed:
                 self._held.append(_change(said, deleted=kind == b"delete"))
         except (KeyError, TypeError, ValueError) as error:
             raise Failed(f"an event that no node sends ({type(error).__name__})", safe=True) from None
+        if kind == b"no-leader":
+            raise Failed(str(said.get("message", "it knows no leader")), safe=True, elsewhere=True)
         self.began = self.began or kind == b"watching"
         if heard_until is None:
             return []

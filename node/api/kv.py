@@ -162,7 +162,7 @@ class KeyValueApi:
     async def _list(self, request: web.Request, query: Query) -> web.StreamResponse:
         if query.number("watch", 0, 0, 1):
             await self._barrier(query)
-            return await self._watch.follow(request, query)
+            return await self._watch.follow(request, query, stale=_is_stale(query))
         prefix, start = query.bytes("prefix"), query.bytes("from")
         limit, revision = query.number("limit", LIST_KEYS_DEFAULT, 1, LIST_KEYS_MAX), query.number("revision", 0)
         await self._barrier(query)
@@ -184,7 +184,7 @@ class KeyValueApi:
 
     async def _barrier(self, query: Query) -> None:
         timeout_us = query.timeout_us()
-        if query.choice("consistency", _CONSISTENCY) == "stale":
+        if _is_stale(query):
             self._metrics.read("stale")
             return
         failed = await self._handle.read_barrier(timeout_us)
@@ -223,6 +223,10 @@ class KeyValueApi:
             revision=current,
             **named(key),
         )
+
+
+def _is_stale(query: Query) -> bool:
+    return query.choice("consistency", _CONSISTENCY) == "stale"
 
 
 def _key_of(path: str) -> bytes:

@@ -1,8 +1,9 @@
 """`GET /kv/?prefix=a&watch=1`: changes of keys as server-sent events, for people with curl and for browsers.
 
 Why it exists: it is the same stream of watches as etcd's API has, in the words of `/kv`. Each revision's last event has
-the revision as its id, so whoever comes back with `Last-Event-ID` misses nothing and hears nothing twice. It must not
-know how changes are found.
+the revision as its id, so whoever comes back with `Last-Event-ID` misses nothing and hears nothing twice. A node that
+has no leader for too long can tell nothing new, so it says that and ends the stream: the client goes on at another one.
+Whoever asks with `consistency=stale` takes what this node has, and stays. It must not know how changes are found.
 """
 
 from base64 import b64encode
@@ -16,7 +17,7 @@ from node.api.inputs import Query
 from node.api.kv_answers import named, unreadable
 from node.statemachine.writes import Compacted, prefix_end
 from node.watching.events import Event, Response
-from node.watching.hub import WatchHub
+from node.watching.hub import NO_LEADER, WatchHub
 from node.watching.stream import WatchStream
 
 SILENCE_SECONDS = 15.0
@@ -28,6 +29,7 @@ _HEADERS = {
     "X-Accel-Buffering": "no",
     "X-Content-Type-Options": "nosniff",
 }
+_LEADERLESS = "this node has known no leader for three election timeouts, so it hears of no changes: ask another"
 _BESIDE_A_WATCH = ("from", "limit")
 
 
@@ -38,8 +40,9 @@ class KeyWatch:
         self._hub = hub
         self._following = following
 
-    async def follow(self, request: web.Request, query: Query) -> web.StreamResponse:
-        """Stream until the client leaves. Call it after the barrier."""
+    async def follow(self, request: web.Request, query: Query, *, stale: bool) -> web.StreamResponse:
+        """Stream until the client leaves; unless `stale`, until there is no leader for too long. Call it after the
+        barrier."""
         for name in _BESIDE_A_WATCH:
             if name in query:
                 raise malformed(
@@ -51,7 +54,7 @@ class KeyWatch:
         self._check(first)
 
         def begin(on_ready: Callable[[], None]) -> WatchStream:
-            stream = WatchStream(self._hub, on_ready)
+            stream = WatchStream(self._hub, on_ready, needs_leader=not stale)
             stream.create(prefix or b"\0", prefix_end(prefix), first)
             return stream
 
@@ -101,6 +104,8 @@ class _Blocks:
         return b""
 
     def end(self, reason: str) -> bytes:
+        if reason == NO_LEADER:
+            return b"event: no-leader\ndata: %s\n\n" % json_text({"message": _LEADERLESS})
         return b": %s\n\n" % reason.encode()
 
 

@@ -105,6 +105,8 @@ class _Following:
         if kind == b"compacted":
             reason = str(said.get("message", "history is gone"))
             raise Failure(f"{reason[:1].upper()}{reason[1:]}: read the keys, and watch from there on.", FAILED)
+        if kind == b"no-leader":
+            raise _Ended(str(said.get("message", "it knows no leader")))
         if kind == b"watching":
             self.began = True
         elif kind in (b"put", b"delete"):

@@ -13,9 +13,12 @@ import pytest
 from node.api import following as following_module
 from node.api import kv_watch
 from node.api.etcd.watch_door import one_by_one
+from node.raft.types import Role
+from node.runtime.ports import ReadFailed
 from node.statemachine.writes import Compact, Put, Txn
 from raftclient import Change, HistoryGone, NotDone, RaftClient
 from tests.api.double import Server, client_of, serving
+from tests.observe.status import node_status
 
 A = "YQ=="
 
@@ -103,6 +106,43 @@ async def test_streams_end_with_the_reason_where_the_leader_is_gone_and_the_clie
                 "error": {"code": 14, "message": "etcdserver: no leader"}
             }
             assert await answer.content.read() == b""
+
+
+async def test_a_stream_of_events_ends_with_the_reason_where_the_leader_is_gone_unless_it_may_be_stale() -> None:
+    async with serving() as server, client_of(server) as http:
+        async with http.get("/kv/?watch=1") as fresh, http.get("/kv/?watch=1&consistency=stale") as stale:
+            assert await heard(fresh, 1) == await heard(stale, 1) == [("watching", "1", "")]
+            server.node.do(Put(b"a", b"1"))
+            server.node.hub.no_leader()
+            assert await heard(fresh, 3) == [
+                ("put", "2", "a"),
+                ("no-leader", "", ""),
+            ]  # all that there was, and the end
+            server.node.do(Put(b"a", b"2"))
+            assert await heard(stale, 2) == [("put", "2", "a"), ("put", "3", "a")]
+        server.node.read_failure = ReadFailed("no-leader", "no leader is known")
+        async with http.get("/kv/?watch=1") as fresh, http.get("/kv/?watch=1&consistency=stale") as stale:
+            assert (fresh.status, stale.status) == (503, 200)
+
+
+async def test_the_client_goes_on_at_another_node_where_the_leader_is_gone() -> None:
+    async with (
+        serving() as first,
+        serving() as second,
+        RaftClient([first.url, second.url], exactly_once=False, timeout_s=5) as client,
+    ):
+        watch = client.watch("a", 2)
+        for server in (first, second):
+            server.node.do(Put(b"a", b"1"))
+        assert (await anext(watch)).revision == 2
+        here, there = (first, second) if first.node.hub.watches else (second, first)
+        here.node.read_failure = ReadFailed("no-leader", "no leader is known")
+        here.node.own_status = node_status(role=Role.FOLLOWER, leader="")
+        here.node.hub.no_leader()
+        there.node.do(Put(b"a", b"2"))
+        async with asyncio.timeout(10):
+            assert (await anext(watch)).revision == 3
+        await watch.aclose()  # type: ignore[attr-defined]
 
 
 async def test_only_so_many_clients_watch_over_http(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,9 @@
 import asyncio
 import json
 import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -45,6 +48,72 @@ async def test_a_watch_goes_through_leader_kills_and_restarts_without_loss_or_re
                     await asyncio.sleep(0.05)
             following.cancel()
         assert heard == written
+
+
+LASTING_SECONDS = 120
+"""Of a cut: none may end by itself while a test looks at it."""
+
+AT_ONCE_SECONDS = 12.0
+"""Three election timeouts of 1 s, the follower's own before them, and a slow machine. Silence alone takes 20 s."""
+
+
+async def _cut_off(cluster: Cluster, one: str) -> None:
+    for peer in set(cluster.nodes) - {one}:
+        words = {"peer": peer, "seconds": LASTING_SECONDS}
+        async with cluster.http.post(f"{cluster.url(one)}/commands/cut_link", json=words) as answer:
+            assert answer.status == 200, await answer.text()
+
+
+@pytest.mark.parametrize("at", ["leader", "follower"])
+async def test_a_watch_at_a_node_that_is_cut_off_goes_on_at_another_one(tmp_path: Path, at: str) -> None:
+    async with running_cluster(tmp_path, 3, "--election-timeout-ms", "500-1000") as cluster:
+        leader = await cluster.leader()
+        cut = leader if at == "leader" else next(name for name in cluster.nodes if name != leader)
+        others = [cluster.url(name) for name in cluster.nodes if name != cut]
+        reader = RaftClient([cluster.url(cut), *others], timeout_s=30)
+        async with RaftClient(others, timeout_s=30) as writer, reader:
+            reader._current = 0  # a client prefers who leads
+            first = await writer.put("w/0", "0")
+            watch = reader.watch("w/", first)
+            heard = [await anext(watch)]
+            written = [Change(b"w/0", b"0", first)]
+            async with _watching(cluster, cut, others, first) as command, asyncio.timeout(AT_ONCE_SECONDS):
+                await _cut_off(cluster, cut)
+                for number in range(1, 31):
+                    written.append(Change(b"w/1", b"%d" % number, await writer.put("w/1", str(number))))
+                while len(heard) < len(written):
+                    heard.append(await anext(watch))
+                told, _ = await command.communicate()
+            await watch.aclose()  # type: ignore[attr-defined]
+        assert heard == written
+        assert [int(line.split()[0]) for line in told.splitlines()] == [change.revision for change in written]
+        async with cluster.http.get(f"{cluster.url(cut)}/kv/?watch=1&timeout_ms=2000") as answer:
+            assert answer.status == 503
+        async with cluster.http.get(f"{cluster.url(cut)}/kv/?watch=1&consistency=stale") as answer:
+            assert (answer.status, await answer.content.readline()) == (200, b"retry: 1000\n")
+
+
+@asynccontextmanager
+async def _watching(
+    cluster: Cluster, cut: str, others: list[str], first: int
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`raft-node watch` as a process, which watches at that node."""
+    urls = [word for url in (cluster.url(cut), *others) for word in ("--url", url)]
+    words = ("watch", "w/", "--revision", str(first), "--count", "31", *urls)
+    pipe = asyncio.subprocess.PIPE
+    command = await asyncio.create_subprocess_exec(sys.executable, "-m", "node.cli", *words, stdout=pipe)
+
+    async def both_watch() -> bool:
+        async with cluster.http.get(f"{cluster.url(cut)}/metrics") as answer:
+            return "raft_watches 2.0" in await answer.text()
+
+    try:
+        await cluster.until(both_watch, "two watches")
+        yield command
+    finally:
+        if command.returncode is None:
+            command.kill()
+            await command.wait()
 
 
 async def _victim(cluster: Cluster, *, leader: bool) -> str:
