@@ -30,6 +30,7 @@ from node.runtime.hooks import Hooks
 from node.runtime.looking import About, Looking
 from node.runtime.membership import Membership
 from node.runtime.obeying import Obeying
+from node.runtime.ports import StoreSummary
 from node.runtime.shell import Shell, monotonic_us
 from node.settings import Settings
 from node.statemachine.describe import describe
@@ -104,14 +105,15 @@ def assemble(
     links.open_door(network)
     stack.callback(network.close)
 
-    looking = Looking(about, shell, membership, links, faults, describe)
+    hub = WatchHub(opened.store, shell.wake)
+    summary = _summing_up(opened.store, hub, settings.quota_bytes)
+    looking = Looking(about, shell, membership, links, faults, describe, summary)
     obeying = Obeying(about.name, shell, membership, Commander(about.name, membership, looking, network, faults))
 
     def configured(change: ConfigChanged) -> None:
         membership.adopt(change.configuration, change.leaving)
         links.set_cluster_id(change.cluster_id)
 
-    hub = WatchHub(opened.store, shell.wake)
     hooks = Hooks(
         wake=shell.wake,
         applied=hub.advance,
@@ -142,6 +144,21 @@ def assemble(
     ).start()
     letting_in = _letting_in(settings, shell, looking, obeying)
     return Core(opened.store, driver, links, carrier, looking, handle, hub, letting_in)
+
+
+def _summing_up(store: KeyValueStore, hub: WatchHub, quota_bytes: int) -> Callable[[], StoreSummary]:
+    def summary() -> StoreSummary:
+        return StoreSummary(
+            store.revision,
+            store.key_count,
+            store.size_bytes,
+            quota_bytes,
+            store.lease_count,
+            hub.watches,
+            len(hub.streams),
+        )
+
+    return summary
 
 
 def _letting_in(settings: Settings, shell: Shell, looking: Looking, obeying: Obeying) -> Callable[[], None]:

@@ -187,7 +187,7 @@ _KV: dict[str, dict[str, Operation]] = {
     "/kv/": {
         "get": _operation(
             "list keys; with `watch=1` their changes, from now on or from `revision` on, as server-sent events: "
-            "`watching`, `put` and `delete`; and before the end `compacted` or, unless `consistency=stale`, `no-leader`",
+            "`watching`, `put`, `delete`; before the end `compacted` or, unless `consistency=stale`, `no-leader`",
             {200: {**_json("KeyList"), **_EVENT_STREAM}},
             errors=_READ_ERRORS,
             parameters=(*_LIST, *_WATCH),

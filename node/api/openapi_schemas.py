@@ -5,6 +5,7 @@ an answer may gain fields, but has those that are required here.
 """
 
 from node.api.etcd.schema import ENUMS, MESSAGES, Field
+from node.observe.alarms import ALARMS
 
 Schema = dict[str, object]
 
@@ -67,6 +68,7 @@ _ARGUMENT = record({"name": TEXT, "type": TEXT, "required": FLAG, "default": {},
 def _operations() -> dict[str, Schema]:
     counted = ("commit", "applied", "durable", "first_index", "last_index", "last_term", "log_bytes", "log_limit_bytes")
     texts = ("name", "incarnation", "cluster_id", "vote", "leader", "waiting_for", "boot", "version", "client_url")
+    held = ("revision", "keys", "bytes", "quota_bytes", "leases", "watches", "watch_streams")
     roles: Schema = {"enum": ["initial", "follower", "pre-candidate", "candidate", "leader"]}
     status = record(
         {
@@ -83,6 +85,8 @@ def _operations() -> dict[str, Schema]:
             "peers": items(record({"name": TEXT, "last_contact_ms": either(DURATION, NULL), "link_up": FLAG})),
             "faults": items(_FAULT),
             "snapshot": record({"index": COUNT, "bytes": COUNT, "taking": FLAG, "receiving": FLAG, "restoring": FLAG}),
+            "store": either(record(dict.fromkeys(held, COUNT)), NULL),
+            "alarms": items(record({"alarm": {"enum": [alarm.name for alarm in ALARMS]}, "message": TEXT})),
         }
     )
     node: dict[str, Schema] = {

@@ -12,12 +12,13 @@ from node.api.answers import JSON_HEADERS, json_answer, json_text
 from node.api.inputs import Query, target_of
 from node.api.slices import Slices
 from node.api.streaming import answer_in_pieces, in_pieces, listed
+from node.observe.alarms import alarms_of
 from node.observe.health import Verdict, livez, readyz, startupz
 from node.observe.metrics import CONTENT_TYPE, Metrics
 from node.observe.stats import Stats, faults_body
 from node.raft.status import CoreStatus, PeerStatus
 from node.raft.types import Member
-from node.runtime.ports import LogLine, NodeHandle, PeerView, SnapshotView, Status
+from node.runtime.ports import LogLine, NodeHandle, PeerView, SnapshotView, Status, StoreSummary
 
 LOG_LINES_DEFAULT = 100
 LOG_LINES_MAX = 1000
@@ -184,6 +185,20 @@ def status_body(status: Status) -> dict[str, object]:
         "leaving": status.leaving,
         "snapshot": _snapshot(status.snapshot),
         "faults": faults_body(status.faults),
+        "store": None if status.store is None else _store(status.store),
+        "alarms": [{"alarm": alarm.name, "message": alarm.message} for alarm in alarms_of(status)],
+    }
+
+
+def _store(summary: StoreSummary) -> dict[str, int]:
+    return {
+        "revision": summary.revision,
+        "keys": summary.keys,
+        "bytes": summary.size_bytes,
+        "quota_bytes": summary.quota_bytes,
+        "leases": summary.leases,
+        "watches": summary.watches,
+        "watch_streams": summary.watch_streams,
     }
 
 

@@ -1,6 +1,6 @@
 """`raft-node status`: the cluster as its nodes see it, in one table."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +12,7 @@ from node.cli.targets import DataDirOption, targets
 
 if TYPE_CHECKING:
     from node.observe.headline import Seen
-    from node.supervisor.watch import NodeStatus
+    from node.supervisor.watch import NodeStatus, StoreLine
 
 
 def register(app: typer.Typer) -> None:
@@ -25,7 +25,8 @@ def _status(
     as_json: Annotated[bool, typer.Option("--json", help="for programs: one JSON object")] = False,
 ) -> int:
     """Say what the cluster can do now, then show every node: role, term, leader,
-    commit, applied, last contact, lag.
+    commit, applied, last contact, lag; below the table what the store holds,
+    who watches where, and what somebody must act on.
 
     A node that does not answer is shown as unknown: from here nobody can tell
     a dead one from one that is cut off, unless it should run on this machine
@@ -54,6 +55,8 @@ def _status(
     else:
         print(sentence)
         _print(rows)
+        for line in _below([view for view in views.values() if view], views.get(leader)):
+            print(line)
     return OK if leader else FAILED
 
 
@@ -108,7 +111,40 @@ def _row(
         "lag": max(0, lead.commit - view.applied) if lead else None,
         "waiting_for": view.waiting_for or None,
         "fatal": view.fatal or None,
+        "store": view.store,
+        "alarms": view.alarms,
     }
+
+
+def _below(views: "Sequence[NodeStatus]", lead: "NodeStatus | None") -> Iterator[str]:
+    """The store as the leader has it, else whoever has applied most: all that have applied as much have the same."""
+    held = [view for view in views if view.store]
+    if held:
+        best = lead if lead is not None and lead.store else max(held, key=lambda view: view.applied)
+        if best.store:
+            yield f"Store: {_store(best.store)}."
+        yield f"Watches: {', '.join(f'{view.name} {view.store.watches:,}' for view in held if view.store)}."
+    for view in views:
+        for alarm in view.alarms:
+            yield f"Alarm of {view.name}: {alarm.alarm}, {alarm.message}."
+
+
+def _store(store: "StoreLine") -> str:
+    keys, leases = _count(store.keys, "key"), _count(store.leases, "lease")
+    of = f" of {_size(store.quota_bytes)}" if store.quota_bytes else ""
+    return f"{keys}, {_size(store.bytes)}{of}, {leases}"
+
+
+def _count(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def _size(size_bytes: float) -> str:
+    for unit in ("bytes", "KiB", "MiB"):
+        if size_bytes < 1024:
+            return f"{size_bytes:.0f} {unit}" if unit == "bytes" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1024
+    return f"{size_bytes:,.1f} GiB"
 
 
 def _print(rows: list[dict[str, Any]]) -> None:

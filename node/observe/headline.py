@@ -12,6 +12,8 @@ import msgspec
 
 FULL_BYTES = 1024
 """A log that has no room for so much is full: writes are refused."""
+STORE_IS_FULL = "NOSPACE"
+"""The alarm of a store that refuses puts, by etcd's name."""
 _NUMBERS = ("none", "one", "two", "three", "four")
 
 
@@ -25,6 +27,12 @@ class Kind(msgspec.Struct, frozen=True):
     """A fault, by its kind."""
 
     kind: str
+
+
+class Alarmed(msgspec.Struct, frozen=True):
+    """An alarm that is raised, by its name; see `node.observe.alarms`."""
+
+    alarm: str
 
 
 class Words(msgspec.Struct, frozen=True):
@@ -41,6 +49,7 @@ class Words(msgspec.Struct, frozen=True):
     fatal: str = ""
     log_bytes: int = 0
     log_limit_bytes: int = 0
+    alarms: tuple[Alarmed, ...] = ()
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -65,6 +74,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     leader: str
     leader_is: Literal["", "heard", "silent", "down"]
     log_full: bool
+    store_full: bool = False
 
     @property
     def majority(self) -> int:
@@ -97,7 +107,16 @@ def facts_of(nodes: Sequence[Seen]) -> Facts:
         state = states.get(leader) or _state(there, leader, term, born)
         leader_is = "heard" if state == "following" else "silent" if state == "silent" else "down"
     full = lead_words is not None and 0 < lead_words.log_limit_bytes < lead_words.log_bytes + FULL_BYTES
-    return Facts(born=born, voters=len(voters), leader=leader, leader_is=leader_is, log_full=full, **counts)
+    store_full = lead_words is not None and any(one.alarm == STORE_IS_FULL for one in lead_words.alarms)
+    return Facts(
+        born=born,
+        voters=len(voters),
+        leader=leader,
+        leader_is=leader_is,
+        log_full=full,
+        store_full=store_full,
+        **counts,
+    )
 
 
 def _belongs(words: Words) -> bool:
@@ -140,7 +159,13 @@ def headline(facts: Facts) -> str:
     if able + facts.silent < facts.majority:
         return _sentence("No quorum: writes and linearizable reads wait", others)
     if facts.serves:
-        what = "Serves reads, refuses writes (the log is full)" if facts.log_full else "Serves reads and writes"
+        what = (
+            "Serves reads and deletes, refuses puts (the store is full)"
+            if facts.store_full
+            else "Serves reads and writes"
+        )
+        if facts.log_full:
+            what = "Serves reads, refuses writes (the log is full)"
         return _sentence(what, [*all_up, _can_lose(facts.following - facts.majority, bool(others))])
     if facts.leader_is == "silent" and facts.following >= facts.majority:
         return f"Unknown: {facts.following} of {facts.voters} follow {facts.leader}, which is not heard."

@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.utils import floatToGoString
 
+from node.observe.alarms import ALARMS, Holding
 from node.observe.messages import type_name
 from node.observe.stats import Stats
 from node.observe.trace import Trace
@@ -48,6 +49,8 @@ class NodeView(Protocol):
     def links_up(self) -> tuple[str, ...]: ...
     @property
     def snapshot(self) -> SnapshotView: ...
+    @property
+    def store(self) -> Holding | None: ...
 
 
 class StoreSize(Protocol):
@@ -193,6 +196,13 @@ class Metrics:
         yield _gauge("raft_snapshot_index", "Entry up to which the latest snapshot goes; 0: none.", view.snapshot.index)
         yield _gauge("raft_snapshot_bytes", "Size of the latest snapshot.", view.snapshot.size_bytes)
         yield _gauge("raft_store_bytes", "Size of all keys, values and versions in the store.", store.size_bytes)
+        if view.store is not None:
+            limit = view.store.quota_bytes
+            yield _gauge("raft_store_limit_bytes", "Size at which puts are refused; 0: there is no limit.", limit)
+        alarms = GaugeMetricFamily("raft_alarm", "1 while the alarm of that name is raised, else 0.", labels=["alarm"])
+        for alarm in ALARMS:
+            alarms.add_metric([alarm.name], float(alarm.rings(view)))
+        yield alarms
         yield _gauge("raft_leases", "Leases that were granted and have not ended.", store.lease_count)
         yield from _session_metrics(store.sessions)
         yield from _peer_metrics(view)

@@ -13,7 +13,7 @@ from node.raft.messages import Report
 from node.raft.status import CoreStatus
 from node.raft.types import Entry, Member
 from node.runtime.membership import Membership
-from node.runtime.ports import Faults, Links, LogLine, PeerView, Readiness, Status
+from node.runtime.ports import Faults, Links, LogLine, PeerView, Readiness, Status, StoreSummary
 from node.runtime.shell import Shell, monotonic_us, wall_us
 from node.runtime.views import Views, encode_report
 
@@ -34,7 +34,8 @@ class About(msgspec.Struct, frozen=True):
 
 
 class Looking:
-    """The looking half of `NodeHandle`. `faults` None: not enabled. `describe`: an entry in a few words."""
+    """The looking half of `NodeHandle`. `faults` None: not enabled. `describe`: an entry in a few words. `store`: what
+    it holds now; asked often, so it must cost no walk."""
 
     def __init__(
         self,
@@ -44,6 +45,7 @@ class Looking:
         links: Links,
         faults: Faults | None,
         describe: Callable[[Entry], str],
+        store: Callable[[], StoreSummary],
     ) -> None:
         self._about = about
         self._shell = shell
@@ -51,6 +53,7 @@ class Looking:
         self._links = links
         self._faults = faults
         self._describe = describe
+        self._store = store
         self._views = Views(about.name, membership)
 
     # --- of itself ---------------------------------------------------------------------------------------------
@@ -71,6 +74,7 @@ class Looking:
             time_us=wall_us(),
             leaving=shell.readiness().leaving,
             snapshot=shell.snapshot_view(),
+            store=self._store(),
         )
 
     def _with_contacts(self, core: CoreStatus, now: int) -> CoreStatus:

@@ -226,6 +226,20 @@ class SnapshotView(msgspec.Struct, frozen=True):
     sending: tuple[SendingView, ...] = ()
 
 
+class StoreSummary(msgspec.Struct, frozen=True):
+    """What the store of a node holds, as it has applied it, and who follows it there. `size_bytes`: of all keys,
+    values, versions and leases, as counted against `quota_bytes` (0: there is no quota). `watches`: of clients of this
+    node, on so many streams."""
+
+    revision: int = 0
+    keys: int = 0
+    size_bytes: int = 0
+    quota_bytes: int = 0
+    leases: int = 0
+    watches: int = 0
+    watch_streams: int = 0
+
+
 class Status(msgspec.Struct, frozen=True):
     """One node's own view, as `/status` shows it and as peers tell each other in `Report`.
 
@@ -246,6 +260,8 @@ class Status(msgspec.Struct, frozen=True):
     leaving: bool = False
     """It was asked to stop, and serves until those who send requests have noticed."""
     snapshot: SnapshotView = SnapshotView()
+    store: StoreSummary | None = None
+    """None: not known, of a node of before this was told."""
 
 
 class Address(msgspec.Struct, frozen=True):

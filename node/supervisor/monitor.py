@@ -39,6 +39,7 @@ ROUTES = {
     "GET /cluster": "every node as it answers here, and its process",
     "GET /events?messages=1&rate=": "the live traces of all nodes as one stream; resumes by Last-Event-ID",
     "GET, PUT, DELETE /kv/{key}": "the store, through a node that answers",
+    "GET /kv/?watch=1": "changes of keys, through a node that takes the watch",
     "GET /nodes/{name}/status|log|stats|commands|members|events": "what that node says",
     "GET, PUT, DELETE /nodes/{name}/kv/{key}": "the store, through that node",
     "POST /nodes/{name}/commands/{command}": "carry a command out on that node",
@@ -146,17 +147,22 @@ class Monitor:
         cursors = parse_cursors(request.headers.get("Last-Event-ID", ""))
         return await self._streams.merged(request, self._entries, rate if messages else 0, cursors)
 
-    async def node_store(self, request: web.Request) -> web.Response:
+    async def node_store(self, request: web.Request) -> web.StreamResponse:
         """The store through one node."""
         entry, target, query = self._target(request)
+        if _is_watch(request, query):
+            return await self._streams.watch(request, [entry], _whole(target, query))
         body = await body_of(request, VALUE_BYTES_MAX)
         seconds = seconds_for(query, self._door.request_seconds)
         return await self._forwarder.send(request, entry, _whole(target, query), seconds, body or None)
 
-    async def store(self, request: web.Request) -> web.Response:
+    async def store(self, request: web.Request) -> web.StreamResponse:
         """The store through a node that answers. Another is tried where the first never saw the request, or where
         its connection broke under a read; what may have been sent and changes something is never sent again."""
         _, target, query = target_of(request)
+        if _is_watch(request, query):
+            await self._overview.look()
+            return await self._streams.watch(request, list(self._overview.who_may_serve()), _whole(target, query))
         body = await body_of(request, VALUE_BYTES_MAX)
         seconds = seconds_for(query, self._door.request_seconds)
         await self._overview.look()
@@ -244,6 +250,11 @@ def _told(answer: Answer, name: str) -> web.Response:
     if not answer.ok:
         raise Problem(409, "refused", answer.text, ok=False, node=name, pid=answer.pid)
     return json_answer({"ok": True, "node": name, "message": answer.text, "pid": answer.pid})
+
+
+def _is_watch(request: web.Request, query: str) -> bool:
+    """Its answer has no end."""
+    return request.method == "GET" and "watch=1" in query.split("&")
 
 
 def _whole(path: str, query: str) -> str:

@@ -1,4 +1,4 @@
-"""Live events through the monitor: one node's stream passed on as it is, or those of all nodes as one.
+"""Live events through the monitor: one node's stream passed on as it is, or those of all nodes as one; and watches.
 
 Why it exists: the page has one server, and a dead node must not end everybody's stream. Nothing is kept here: a
 reader that is slow holds the nodes back, whose rings forget the oldest and say how many, so a stream costs a bounded
@@ -12,7 +12,7 @@ Between nodes, events come in the order of arrival; `time_us` says when they hap
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import aiohttp
@@ -28,7 +28,7 @@ from node.supervisor.layout import NodeEntry
 from node.supervisor.watch import STATUS_TIMEOUT_SECONDS, UNREACHABLE, read_bounded
 
 STREAMS_MAX = 32
-"""Streams at a time, of one node each."""
+"""Streams at a time, of one node each: of its events, or a watch."""
 MERGED_STREAMS_MAX = 8
 """Merged streams at a time; each reads all nodes."""
 QUEUE_EVENTS_MAX = 256
@@ -58,7 +58,7 @@ class Block(NamedTuple):
 
 
 class Streams:
-    """Handlers' work for `/nodes/{name}/events` and `/events`."""
+    """Handlers' work for `/nodes/{name}/events`, `/events` and `/kv/?watch=1`."""
 
     def __init__(
         self,
@@ -72,16 +72,37 @@ class Streams:
     async def relay(self, request: web.Request, entry: NodeEntry, query: str) -> web.StreamResponse:
         """One node's stream, byte for byte, until either end leaves."""
         with self._slot("one", STREAMS_MAX):
-            upstream = await self._subscribe(entry, query, request.headers.get("Last-Event-ID", ""))
-            try:
-                if upstream.status != 200:
-                    return await _refused(entry.name, upstream)
-                response = await _begin(request)
-                with contextlib.suppress(*UNREACHABLE):  # the node's end is the stream's: readers come again
-                    await self._copy(request, response, upstream)
-                return response
-            finally:
-                upstream.close()
+            upstream = await self._subscribe(entry, _events(query), request.headers.get("Last-Event-ID", ""))
+            return await self._pass_on(request, entry, upstream)
+
+    async def watch(self, request: web.Request, entries: Sequence[NodeEntry], target: str) -> web.StreamResponse:
+        """Changes of keys, likewise, through the first of `entries` that takes the watch; it asks nobody twice."""
+        with self._slot("one", STREAMS_MAX):
+            for left, entry in zip(reversed(range(len(entries))), entries, strict=True):
+                try:
+                    upstream = await self._subscribe(entry, target, request.headers.get("Last-Event-ID", ""))
+                except Problem:
+                    if not left:
+                        raise
+                    continue
+                if upstream.status == 503 and left:
+                    upstream.close()
+                    continue
+                return await self._pass_on(request, entry, upstream)
+            raise try_again("no-node", "no node of the cluster takes requests")
+
+    async def _pass_on(
+        self, request: web.Request, entry: NodeEntry, upstream: aiohttp.ClientResponse
+    ) -> web.StreamResponse:
+        try:
+            if upstream.status != 200:
+                return await _refused(entry.name, upstream)
+            response = await _begin(request)
+            with contextlib.suppress(*UNREACHABLE):  # the node's end is the stream's: readers come again
+                await self._copy(request, response, upstream)
+            return response
+        finally:
+            upstream.close()
 
     async def merged(
         self, request: web.Request, entries: Callable[[], tuple[NodeEntry, ...]], rate: int, cursors: dict[str, str]
@@ -123,14 +144,14 @@ class Streams:
         finally:
             self._open[kind] -= 1
 
-    async def _subscribe(self, entry: NodeEntry, query: str, last_id: str) -> aiohttp.ClientResponse:
+    async def _subscribe(self, entry: NodeEntry, target: str, last_id: str) -> aiohttp.ClientResponse:
         if self._process(entry.name).state == "ended":
             raise self._forwarder.not_sent(entry.name)
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
         if last_id:
             headers["Last-Event-ID"] = last_id
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=STATUS_TIMEOUT_SECONDS, sock_read=SILENCE_SECONDS_MAX)
-        url = URL(f"{entry.url}/events{'?' if query else ''}{query}", encoded=True)
+        url = URL(entry.url + target, encoded=True)
         try:
             async with asyncio.timeout(LOOK_SECONDS_MAX):
                 return await self._session.get(url, headers=headers, timeout=timeout, allow_redirects=False)
@@ -197,7 +218,7 @@ class Streams:
         wait = RECONNECT_SECONDS_MIN
         while True:
             with contextlib.suppress(Problem):
-                upstream = await self._subscribe(entry, query, cursor)
+                upstream = await self._subscribe(entry, _events(query), cursor)
                 try:
                     if upstream.status == 200:
                         wait = RECONNECT_SECONDS_MIN
@@ -221,6 +242,10 @@ class Streams:
                     await queue.put(block)
         await queue.put(_told(name, connected=False))
         return cursor
+
+
+def _events(query: str) -> str:
+    return f"/events{'?' if query else ''}{query}"
 
 
 async def _begin(request: web.Request) -> web.StreamResponse:

@@ -11,7 +11,7 @@ import aiohttp
 import msgspec
 
 from node.observe.events import TraceEvent
-from node.observe.headline import Named, Words
+from node.observe.headline import Alarmed, Named, Words
 
 STATUS_TIMEOUT_SECONDS = 1.0
 STATUS_BYTES_MAX = 1024 * 1024
@@ -26,6 +26,22 @@ class PeerLine(Named, frozen=True):
     last_contact_ms: float | None
 
 
+class StoreLine(msgspec.Struct, frozen=True):
+    """What its store holds, and how many watches of clients it has."""
+
+    keys: int
+    bytes: int
+    quota_bytes: int
+    leases: int
+    watches: int
+
+
+class AlarmLine(Alarmed, frozen=True):
+    """What somebody must act on, in a sentence."""
+
+    message: str
+
+
 class NodeStatus(Words, frozen=True, kw_only=True):
     """The part of `/status` that the commands use; what else a newer node says is passed over."""
 
@@ -34,6 +50,8 @@ class NodeStatus(Words, frozen=True, kw_only=True):
     peers: tuple[PeerLine, ...]
     waiting_for: str = ""
     learners: tuple[Named, ...] = ()
+    store: StoreLine | None = None
+    alarms: tuple[AlarmLine, ...] = ()
 
 
 _STATUS = msgspec.json.Decoder(NodeStatus)

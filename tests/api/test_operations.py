@@ -4,7 +4,7 @@ import pytest
 
 from node.observe.health import LIVE_LOOP_AGE_US_MAX
 from node.raft.types import Role
-from node.runtime.ports import Readiness
+from node.runtime.ports import Readiness, StoreSummary
 from tests.api.double import client_of, serving
 from tests.observe.status import node_status
 
@@ -17,6 +17,24 @@ async def test_status_is_readable_and_in_milliseconds() -> None:
     assert [peer["last_contact_ms"] for peer in body["peers"]] == [1.5, None]
     assert [peer["link_up"] for peer in body["peers"]] == [True, False]
     assert [peer["lag_entries"] for peer in body["peers"]] == [0, 9]
+    held = {"revision": 7, "keys": 3, "bytes": 900, "quota_bytes": 1 << 20, "leases": 2, "watches": 5}
+    assert (body["store"], body["alarms"]) == ({**held, "watch_streams": 4}, [])
+
+
+async def test_status_and_metrics_say_what_somebody_must_act_on() -> None:
+    async with serving() as server, client_of(server) as client:
+        server.node.own_status = node_status(store=StoreSummary(size_bytes=9, quota_bytes=9))
+        async with client.get("/status") as answer:
+            (alarm,) = (await answer.json())["alarms"]
+        assert (alarm["alarm"], "puts are refused" in alarm["message"]) == ("NOSPACE", True)
+        async with client.get("/metrics") as answer:
+            text = await answer.text()
+        assert '\nraft_alarm{alarm="NOSPACE"} 1.0\nraft_alarm{alarm="LOG_FULL"} 0.0\n' in text
+        assert "\nraft_store_limit_bytes 9.0\n" in text
+        server.node.own_status = node_status(store=None)
+        async with client.get("/status") as answer:
+            body = await answer.json()
+        assert (body["store"], body["alarms"]) == (None, [])
 
 
 async def test_a_node_that_is_not_heard_of_is_unknown_not_dead() -> None:

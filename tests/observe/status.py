@@ -6,8 +6,9 @@ import msgspec
 
 from node.raft.status import CoreStatus, PeerStatus
 from node.raft.types import Member, Role
-from node.runtime.ports import Status
+from node.runtime.ports import Status, StoreSummary
 
+STORE = StoreSummary(7, 3, 900, 1 << 20, 2, 5, 4)
 MEMBERS = tuple(Member(f"n{i}", f"i{i}") for i in (1, 2, 3))
 
 
@@ -26,5 +27,5 @@ def core_status(**changes: Any) -> CoreStatus:
 
 def node_status(**changes: Any) -> Status:
     own = {key: changes.pop(key) for key in list(changes) if key in Status.__struct_fields__}
-    base = Status(core_status(**changes), "boot-1", "0.1.0", 7_000_000, "http://127.0.0.1:8001", ("n2",))
+    base = Status(core_status(**changes), "boot-1", "0.1.0", 7_000_000, "http://127.0.0.1:8001", ("n2",), store=STORE)
     return msgspec.structs.replace(base, **own)

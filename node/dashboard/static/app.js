@@ -289,6 +289,7 @@ async function main(source) {
     else pick(name);
   });
   document.addEventListener("visibilitychange", () => {
+    kv.seen(!document.hidden);
     if (document.hidden) return;
     lookCluster.soon();
     lookNode.soon();

@@ -8,6 +8,7 @@
 import { FAULTS } from "./words.js";
 
 const ROOM_BYTES = 1024;
+const STORE_IS_FULL = "NOSPACE";
 const WORDS = ["no", "one", "two", "three", "four"];
 
 const isHeard = (node) => node.state === "reachable" && Boolean(node.status);
@@ -60,6 +61,7 @@ export function factsOf(nodes) {
     leader: name,
     leader_is: leading ? "heard" : !name ? "" : lost ? "down" : "silent",
     log_full: Boolean(leading) && leading.status.log_bytes + ROOM_BYTES > (leading.status.log_limit_bytes || Infinity),
+    store_full: Boolean(leading) && (leading.status.alarms ?? []).some(({ alarm }) => alarm === STORE_IS_FULL),
   };
 }
 
@@ -78,7 +80,8 @@ export function sentenceOf(facts) {
     const not = [...missing, ...part(looking, "follows no leader", "follow no leader")];
     const spare = following - majority;
     const lose = not.length ? `${WORDS[spare] ?? spare} more` : spare ? (WORDS[spare] ?? spare) : "none";
-    return said(facts.log_full ? "Serves reads, refuses writes (the log is full)" : "Serves reads and writes", not.length ? not : [`all ${voters} up`], `can lose ${lose}`);
+    const what = facts.store_full ? "Serves reads and deletes, refuses puts (the store is full)" : "Serves reads and writes";
+    return said(facts.log_full ? "Serves reads, refuses writes (the log is full)" : what, not.length ? not : [`all ${voters} up`], `can lose ${lose}`);
   }
   if (following + looking >= majority) return said("No leader yet: writes and linearizable reads wait for an election", allUp);
   if (following + looking + silent < majority) return said("No quorum: writes and linearizable reads wait", missing);

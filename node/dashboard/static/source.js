@@ -102,6 +102,20 @@ class Source {
     return json(`/kv/?prefix=${encodeURIComponent(prefix)}&limit=${limit}`);
   }
 
+  /**
+   * Changes of keys from `revision` on; `on` has open, change(kind, data, id), ended(message) where the server says why,
+   * and lost(closed): it goes on by itself, unless `closed`, at another node where there is one. Returns what ends it.
+   * (A browser has six connections to a server: a page that nobody sees must end this one.)
+   */
+  watch(prefix, revision, on) {
+    const feed = new EventSource(`/kv/?prefix=${encodeURIComponent(prefix)}&watch=1&revision=${revision}`);
+    feed.addEventListener("watching", () => on.open());
+    for (const kind of ["put", "delete"]) feed.addEventListener(kind, ({ data, lastEventId }) => on.change(kind, data, lastEventId));
+    for (const kind of ["compacted", "no-leader"]) feed.addEventListener(kind, ({ data }) => on.ended(JSON.parse(data).message));
+    feed.onerror = () => on.lost(feed.readyState === EventSource.CLOSED);
+    return () => feed.close();
+  }
+
   /** {bytes, revision} */
   async get(keyPath) {
     const answer = await ask(`/kv/${keyPath}`);

@@ -1,10 +1,10 @@
 /** Reading and writing the store through the server of this page. It says what became of every write, also "unknown". */
-import { bytes, duration, whole as digits } from "../sentences.js";
+import { KeyFeed } from "../keyfeed.js";
+import { noteOf } from "../keys.js";
+import { bytes } from "../sentences.js";
 import { h, keyed, say, set } from "./dom.js";
 
-const KEYS_SHOWN = 50;
 const VALUE_SHOWN_BYTES = 4096;
-const FOLLOW_MS_MIN = 1000;
 
 /** A key as a path: every byte that is not plain is percent-encoded, so that slashes and control bytes survive. */
 export function keyPath(octets) {
@@ -13,6 +13,15 @@ export function keyPath(octets) {
     return /[A-Za-z0-9_~-]/.test(letter) ? letter : `%${octet.toString(16).padStart(2, "0").toUpperCase()}`;
   }).join("").replace(/%2E/g, ".");
 }
+
+const AROUND = {
+  now: () => Date.now(),
+  later: (run, ms) => {
+    const timer = setTimeout(run, ms);
+    return () => clearTimeout(timer);
+  },
+  frame: (run) => requestAnimationFrame(run),
+};
 
 const octetsOf = (text) => new TextEncoder().encode(text);
 const fromBase64 = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
@@ -49,19 +58,23 @@ export function makeKeyValue(card, box, note, { source }) {
     set(whole, "hidden", null);
     return `revision ${found.revision}, ${bytes(found.bytes.length)}`;
   };
-  let loaded = null; // what the list shows: {at, revision, seen}
-  let asking = false;
-  const list = async () => {
-    const found = await source.list(prefix.value, KEYS_SHOWN);
-    keyed(keys, found.keys, (one) => one.key_base64, row, (tr, one) => {
-      say(tr.children[1], bytes(one.value_bytes));
-      say(tr.children[2], String(one.mod_revision));
+  const feed = new KeyFeed(source, AROUND, (now) => {
+    keyed(keys, now.rows, (one) => one.key_base64, row, (tr, one) => {
+      say(tr.children[1], bytes(one.bytes));
+      say(tr.children[2], String(one.revision));
       say(tr.children[3], String(one.version));
     });
-    loaded = { at: Date.now(), revision: found.revision, words: `${digits(found.count)} key${found.count === 1 ? "" : "s"}${found.more ? `, the first ${KEYS_SHOWN} shown` : ""}, revision ${found.revision}` };
-    say(note, loaded.words);
-    set(note, "class", "muted");
-    return `${found.keys.length} listed`;
+    tell();
+  });
+  let away = ""; // why the server of the page is not to be had
+  function tell() {
+    const { words, trouble } = noteOf(away ? { ...feed.keys, phase: "lost", why: away } : feed.keys, Date.now());
+    say(note, words);
+    set(note, "class", trouble ? "trouble" : "muted");
+  }
+  const list = async () => {
+    await feed.follow(prefix.value);
+    return `${feed.keys.rows.length} listed`;
   };
   const row = (one) => {
     const name = one.key ?? `base64 ${one.key_base64}`;
@@ -88,13 +101,11 @@ export function makeKeyValue(card, box, note, { source }) {
 
   const put = async () => {
     const answer = await source.put(path(octetsOf(key.value)), value.value);
-    await list().catch(() => {});
     return `done, revision ${answer.revision}`;
   };
   const remove = async () => {
     const answer = await source.remove(path(octetsOf(key.value)));
     set(whole, "hidden", "");
-    await list().catch(() => {});
     return `done, revision ${answer.revision}`;
   };
   const enter = (run) => (event) => {
@@ -112,39 +123,26 @@ export function makeKeyValue(card, box, note, { source }) {
       h("div", { class: "keys", tabindex: "0", role: "region", "aria-label": "Keys" },
         h("table", {}, h("thead", {}, h("tr", {}, ["Key", "Size", "Revision", "Version"].map((name, i) => h("th", { scope: "col", class: i ? "num" : null }, name)))), keys))),
   );
-  /** Says that the list is not what is there, and since when; it is tried again. */
-  function failed(error) {
-    const old = loaded ? `; what is listed is ${duration(Date.now() - loaded.at)} old, revision ${loaded.revision}` : "";
-    say(note, `Could not load the keys: ${error.message}${old}. Trying again.`);
-    set(note, "class", "trouble");
-  }
-
-  let seen = -1;
-  let tried = 0;
+  let begun = false;
   return {
-    /** Keys that are listed follow what is applied, at most once in a while; a list that failed is tried again. */
-    async follow(state) {
-      const applied = Math.max(0, ...(state.cluster?.nodes ?? []).map((node) => (node.state === "reachable" ? (node.status?.applied ?? 0) : 0)));
-      const off = Boolean(state.clusterError);
-      for (const button of box.querySelectorAll("button")) set(button, "disabled", off ? "" : null);
-      if (off) {
-        seen = -1;
-        return failed(new Error(state.clusterError));
+    /** The list follows by itself; here only whether there is anybody to ask. */
+    follow(state) {
+      away = state.clusterError;
+      for (const button of box.querySelectorAll("button")) set(button, "disabled", away ? "" : null);
+      if (!begun && state.cluster) {
+        begun = true;
+        begin();
       }
-      if (asking || !state.cluster || applied === seen || Date.now() - tried < FOLLOW_MS_MIN) return undefined;
-      asking = true;
-      tried = Date.now();
-      try {
-        await list();
-        seen = applied;
-      } catch (error) {
-        if (error.status === 404) set(card, "hidden", "");
-        failed(error);
-        seen = -1;
-      } finally {
-        asking = false;
-      }
-      return undefined;
+      tell();
+    },
+    /** Whether anybody sees the page. */
+    seen(yes) {
+      if (!yes) feed.stop();
+      else if (begun) begin();
     },
   };
+
+  function begin() {
+    feed.follow(prefix.value).catch((error) => error.status === 404 && set(card, "hidden", ""));
+  }
 }

@@ -1,6 +1,7 @@
 /** The node that is picked: its own figures, and what can be done to it, with what became of it. */
 import { nodesOf, faultsOf, ownStatus } from "../trace.js";
 import { bytes, duration, faultWords, grouped, pageOf } from "../sentences.js";
+import { storeFacts } from "../store.js";
 import { clock, h, keyed, say, set } from "./dom.js";
 import { roleWords } from "./ring.js";
 
@@ -205,6 +206,7 @@ function factsOf(node) {
     ["leader", status.leader || "none known"],
     ["log", `${status.first_index} to ${status.last_index}, ${bytes(status.log_bytes)}`],
     ["committed", `${status.commit}, applied ${status.applied}, durable ${status.durable}`],
+    ...storeFacts(status),
     ["election timer", node.timer ? `${duration(node.timer.left)} of ${duration(node.timer.total)} left when told` : "none"],
     ["links up", `${status.peers.filter((peer) => peer.link_up).length} of ${status.peers.length}`],
     ["up for", duration(status.uptime_ms)],

@@ -2,6 +2,7 @@
 import { cutsOf, quorumOf, seenBy } from "../connections.js";
 import { factsOf, sentenceOf } from "../headline.js";
 import { awayWords, cutWords, duration, faultWords, grouped, headline, pageOf, waiting } from "../sentences.js";
+import { alarmLines } from "../store.js";
 import { faultsOf, leaderOf, nodesOf, ownStatus, specOf } from "../trace.js";
 import { at, clock, h, keyed, say, set } from "./dom.js";
 
@@ -25,6 +26,7 @@ export function makeTop(source) {
     drawConnection(state, nodes);
     document.title = `${leader.name ? `${leader.name} leads term ${leader.term}` : known ? "no leader" : "…"} · ${source.name || "Raft cluster"}`;
     drawLost(state, nodes, age);
+    drawAlarms(nodes);
     drawFaults(state, nodes);
     drawWaiting(nodes);
   };
@@ -59,6 +61,12 @@ export function makeTop(source) {
     const lines = [...(cut ? [["cut", `✕ ${cut}`]] : []), ...rest.map((fault) => [`${fault.node}/${fault.kind}/${fault.value}/${fault.direction}`, words(fault)])];
     set(at("faults"), "hidden", lines.length ? null : "");
     keyed(at("faults"), lines, (line) => line[0], () => h("span"), (span, line) => say(span, line[1]));
+  }
+
+  function drawAlarms(nodes) {
+    const lines = alarmLines(nodes);
+    set(at("alarms"), "hidden", lines.length ? null : "");
+    keyed(at("alarms"), lines, (line) => line.alarm, () => h("span"), (span, line) => say(span, `⚠ ${line.words}`));
   }
 
   function drawWaiting(nodes) {
