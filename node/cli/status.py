@@ -12,7 +12,7 @@ from node.cli.targets import DataDirOption, targets
 
 if TYPE_CHECKING:
     from node.observe.headline import Seen
-    from node.supervisor.watch import NodeStatus, StoreLine
+    from node.supervisor.watch import AlarmLine, NodeStatus, StoreLine
 
 
 def register(app: typer.Typer) -> None:
@@ -124,9 +124,12 @@ def _below(views: "Sequence[NodeStatus]", lead: "NodeStatus | None") -> Iterator
         if best.store:
             yield f"Store: {_store(best.store)}."
         yield f"Watches: {', '.join(f'{view.name} {view.store.watches:,}' for view in held if view.store)}."
+    alarms: dict[AlarmLine, list[str]] = {}
     for view in views:
         for alarm in view.alarms:
-            yield f"Alarm of {view.name}: {alarm.alarm}, {alarm.message}."
+            alarms.setdefault(alarm, []).append(view.name)
+    for alarm, names in alarms.items():
+        yield f"Alarm of {', '.join(names)}: {alarm.alarm}, {alarm.message}."
 
 
 def _store(store: "StoreLine") -> str:

@@ -57,7 +57,7 @@ def _disk_is_silent(seen: Seen) -> bool:
 ALARMS = (
     Alarm(
         STORE_IS_FULL,
-        "the store holds its quota (quota_bytes), so puts are refused: delete keys and compact, or raise it",
+        "the store holds its quota (quota_bytes), so puts are refused: delete keys and compact, or raise the quota",
         _store_is_full,
     ),
     Alarm(

@@ -22,14 +22,14 @@ def test_the_store_is_the_leaders_and_watches_are_each_nodes_own() -> None:
     views = [
         view("n1", 9, StoreLine(1234, 3 << 20, 2 << 30, 1, 5)),
         view("n2", 7, StoreLine(1, 10, 0, 0, 1200), AlarmLine("NOSPACE", "the store is full")),
-        view("n3", 8, None),
+        view("n3", 8, None, AlarmLine("NOSPACE", "the store is full")),
     ]
-    watches, alarm = "Watches: n1 5, n2 1,200.", "Alarm of n2: NOSPACE, the store is full."
+    watches, alarm = "Watches: n1 5, n2 1,200.", "Alarm of n2, n3: NOSPACE, the store is full."
     most = "Store: 1,234 keys, 3.0 MiB of 2.0 GiB, 1 lease."
     assert list(_below(views, views[1])) == ["Store: 1 key, 10 bytes, 0 leases.", watches, alarm]
     assert list(_below(views, None)) == [most, watches, alarm]
     assert list(_below(views, views[2])) == [most, watches, alarm]
-    assert list(_below([views[2]], None)) == []
+    assert list(_below([views[2]], None)) == ["Alarm of n3: NOSPACE, the store is full."]
 
 
 def test_sizes_are_in_base_units() -> None:

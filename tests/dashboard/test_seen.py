@@ -233,6 +233,7 @@ async def test_the_keys_follow_changes_and_say_when_they_could_not_be_loaded(sta
 
         here.expected.add("503")
         await here.page.route("**/kv/?*", refuse)
+        await here.page.get_by_role("button", name="list", exact=True).click()
         async with cluster.http.delete(f"{cluster.url('n1')}/kv/from-elsewhere") as answer:
             assert answer.status == 200
         await expect(note).to_contain_text(

@@ -344,6 +344,29 @@ async def test_one_nodes_stream_is_its_own_and_resumes(monitor: Monitor) -> None
     assert (await monitor.ask("/nodes/n3/events?rate=0"))[0] == 400
 
 
+async def test_a_watch_goes_through_whoever_takes_it_and_resumes_at_another_node(monitor: Monitor) -> None:
+    leader, path = await monitor.leader(), "/kv/?prefix=watched&watch=1"
+    async with monitor.stream(path) as stream:
+        await stream.until(event="watching")
+        assert (await monitor.ask("/kv/watched", "PUT", data=b"1"))[0] == 200
+        first = (await stream.until(event="put", key="watched"))["revision"]
+        await monitor.kill(leader)  # through whom it goes
+        with pytest.raises(EOFError):
+            await stream.until(event="never")
+        last_id = stream.last_id
+    await monitor.leader()
+    assert (await monitor.ask("/kv/watched", "PUT", data=b"2"))[0] == 200
+    async with monitor.stream(path, last_id) as stream:
+        assert (await stream.until(event="put"))["revision"] == first + 1
+    async with monitor.stream(f"/nodes/{next(name for name in NAMES if name != leader)}{path}") as stream:
+        assert (await stream.until(event="watching"))["revision"] >= first + 1
+    status, body = await monitor.ask(f"/nodes/{leader}{path}")
+    assert (status, body["error"]) == (502, "unreachable")
+    assert (await monitor.ask(f"{path}&limit=3"))[0] == 400
+    await monitor.start(leader)
+    await monitor.all_reachable()
+
+
 async def test_the_end_of_a_nodes_output_is_shown_and_filtered(monitor: Monitor) -> None:
     log = (monitor.folder / "data" / "n2" / "node.log").read_text().splitlines()
     status, body = await monitor.ask("/nodes/n2/output?tail=3")
