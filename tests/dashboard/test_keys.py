@@ -8,10 +8,10 @@ from base64 import b64encode
 from pathlib import Path
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.cluster.harness import Cluster, running_cluster
-from tests.dashboard.browser import chromium, tab
+from tests.dashboard.browser import WAIT_MS, chromium, tab
 from tests.dashboard.test_browser import CALM, axe
 
 pytestmark = [pytest.mark.slowest, pytest.mark.timeout(300)]
@@ -56,6 +56,42 @@ async def test_a_burst_of_changes_holds_the_page_up_at_no_time_and_ends_in_what_
         assert shown == [
             [one["key"], "1", "B", str(one["mod_revision"]), str(one["version"])] for one in listed["keys"]
         ]
+        await here.behaved()
+
+
+def said(revision: int) -> str:
+    """A change, as a node tells it."""
+    key = f"burst-{revision % 300:03}"
+    about = {"key": key, "key_base64": b64encode(key.encode()).decode(), "revision": revision}
+    about |= {"value": "v", "value_base64": "dg==", "create_revision": 2, "version": revision}
+    return f"id: {revision}\nevent: put\ndata: {json.dumps(about)}\n\n"
+
+
+async def test_changes_that_come_faster_than_any_cluster_makes_them_hold_the_page_up_at_no_time(tmp_path: Path) -> None:
+    """Twenty thousand in one piece, and again with each new attempt."""
+    told = 0
+
+    async def answer(route: Route) -> None:
+        nonlocal told
+        told += 1
+        body = "event: watching\ndata: {}\n\n" + "".join(said(revision) for revision in range(2, 20_002))
+        await route.fulfill(status=200, content_type="text/event-stream", body=body)
+
+    async with (
+        running_cluster(tmp_path, 3, *CALM) as cluster,
+        chromium() as browser,
+        tab(browser, cluster.url("n1"), traced=True) as here,
+    ):
+        note, again = here.page.locator("#kv-note"), here.page.get_by_role("button", name="list", exact=True)
+        await expect(note).to_contain_text("live")
+        await here.page.route("**/kv/?*watch=1*", answer)
+        await again.click()
+        async with asyncio.timeout(WAIT_MS / 1000):
+            while told < 3:  # noqa: ASYNC110 - the page tells nobody
+                await asyncio.sleep(0.05)
+        await here.page.unroute_all(behavior="wait")
+        await again.click()
+        await expect(note).to_have_text("0 keys, revision 1, live")
         await here.behaved()
 
 

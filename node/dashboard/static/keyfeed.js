@@ -97,20 +97,15 @@ export class KeyFeed {
   }
 
   watch(revision) {
-    let broken = false;
     this.end = this.source.watch(this.keys.prefix, revision, {
       open: () => {
-        broken = false;
         if (this.listing && this.waiting.length) this.forget(true); // a part of a revision comes again as a whole
         this.take();
         this.dispatch({ type: "watching" });
       },
       change: (kind, data, id) => this.heard(kind, data, id),
       ended: (message) => this.lose(message), // history or leader are gone
-      lost: (closed) => {
-        if (closed || broken) this.lose("the connection broke");
-        broken = true;
-      },
+      lost: (again) => again && this.lose("the connection broke"),
     });
   }
 

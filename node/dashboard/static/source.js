@@ -4,6 +4,8 @@
  * Why it exists: the views do not care which; only paths and abilities differ. It must not keep state of the cluster.
  */
 
+import { follow } from "./watch.js";
+
 const TIMEOUT_MS = 6000;
 const COMMAND_TIMEOUT_MS = 15_000;
 const RETRY_MS = 2000;
@@ -103,17 +105,13 @@ class Source {
   }
 
   /**
-   * Changes of keys from `revision` on; `on` has open, change(kind, data, id), ended(message) where the server says why,
-   * and lost(closed): it goes on by itself, unless `closed`, at another node where there is one. Returns what ends it.
-   * (A browser has six connections to a server: a page that nobody sees must end this one.)
+   * Changes of keys from `revision` on, for `on` as `follow` has it; returns what ends it. (A browser has six connections
+   * to a server, this is one of them: a page that nobody sees must end it.)
    */
   watch(prefix, revision, on) {
-    const feed = new EventSource(`/kv/?prefix=${encodeURIComponent(prefix)}&watch=1&revision=${revision}`);
-    feed.addEventListener("watching", () => on.open());
-    for (const kind of ["put", "delete"]) feed.addEventListener(kind, ({ data, lastEventId }) => on.change(kind, data, lastEventId));
-    for (const kind of ["compacted", "no-leader"]) feed.addEventListener(kind, ({ data }) => on.ended(JSON.parse(data).message));
-    feed.onerror = () => on.lost(feed.readyState === EventSource.CLOSED);
-    return () => feed.close();
+    const path = `/kv/?prefix=${encodeURIComponent(prefix)}&watch=1`;
+    const ask = (from, signal) => fetch(`${path}&revision=${from}`, { cache: "no-store", signal });
+    return follow(ask, setTimeout, revision, on);
   }
 
   /** {bytes, revision} */

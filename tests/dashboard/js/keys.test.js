@@ -3,6 +3,7 @@ import { test } from "node:test";
 
 import { KeyFeed, LIST_MS_MIN, WAITING_MAX } from "../../../node/dashboard/static/keyfeed.js";
 import { HELD_MAX, initialKeys, KEYS_SHOWN, noteOf, reduceKeys } from "../../../node/dashboard/static/keys.js";
+import { follow } from "../../../node/dashboard/static/watch.js";
 import { alarmLines, storeFacts } from "../../../node/dashboard/static/store.js";
 
 const base64 = (text) => Buffer.from(text).toString("base64");
@@ -235,7 +236,7 @@ test("what was dropped while the list was read is read with the next one", async
 });
 
 test("where history or leader are gone, or the connection, it lists anew and goes on", async () => {
-  for (const how of [(on) => on.ended("gone"), (on) => on.lost(true), (on) => [on.lost(false), on.lost(false)]]) {
+  for (const how of [(on) => on.ended("gone"), (on) => [on.lost(false), on.lost(true)]]) {
     const store = new Store();
     const here = await live(store);
     how(here.at.watches[0].on);
@@ -276,6 +277,62 @@ test("a page that nobody sees holds nothing, and another prefix begins anew", as
   assert.equal(here.at.watches.length, 1);
   await here.answer();
   assert.equal(here.at.watches.at(-1).prefix, "c");
+});
+
+/** Answers of a server, each a list of pieces, and what was asked. */
+function answering(...answers) {
+  const asked = [];
+  const heard = [];
+  let waiting = [];
+  const settle = () => new Promise((go) => setTimeout(go, 5));
+  const ask = async (revision) => {
+    asked.push(revision);
+    const next = answers.shift();
+    if (!next) throw new Error("refused");
+    if (next instanceof Response) return next;
+    return new Response(ReadableStream.from(next.map((piece) => new TextEncoder().encode(piece))));
+  };
+  const on = {
+    open: () => heard.push("open"),
+    change: (kind, data, id) => heard.push([kind, data, id]),
+    ended: (message) => heard.push(["ended", message]),
+    lost: (again) => heard.push(["lost", again]),
+  };
+  const end = follow(ask, (run) => waiting.push(run), 5, on);
+  return { asked, heard, end, settle, pass: () => waiting.splice(0).forEach((run) => run()) };
+}
+
+test("a watch is read in pieces of any size, and goes on after what it has heard", async () => {
+  const body = 'retry: 1000\nid: 4\nevent: watching\ndata: {}\n\nevent: put\ndata: {"a":"\u00e9"}\n\nid: 7\nevent: delete\ndata: {"b":2}\n\n: still here\nid: 9\n\nevent: put\nda';
+  for (const size of [1, 7, 10_000]) {
+    const pieces = body.match(new RegExp(`[^]{1,${size}}`, "g"));
+    const here = answering(pieces, ["event: watching\ndata: {}\n\n"]);
+    await here.settle();
+    assert.deepEqual(here.heard, ["open", ["put", '{"a":"\u00e9"}', ""], ["delete", '{"b":2}', "7"], ["lost", false]]);
+    here.pass();
+    await here.settle();
+    assert.deepEqual([here.asked, here.heard.slice(4)], [[5, 10], ["open", ["lost", false]]]);
+    here.pass();
+    await here.settle();
+    here.pass();
+    await here.settle();
+    assert.deepEqual(here.heard.slice(6), [["lost", true], ["lost", true]]);
+    here.end();
+    here.pass();
+    await here.settle();
+    assert.equal(here.asked.length, 4);
+  }
+});
+
+test("a watch ends where the server says why, in an event or in its refusal, and says no more", async () => {
+  const refusal = new Response('{"error":"no-leader","message":"no leader is known"}', { status: 503 });
+  for (const [answer, why] of [[['event: no-leader\ndata: {"message":"gone"}\n\nevent: put\ndata: {}\n\n'], "gone"], [refusal, "no leader is known"], [new Response("", { status: 500 }), "HTTP 500"]]) {
+    const here = answering(answer);
+    await here.settle();
+    here.pass();
+    await here.settle();
+    assert.deepEqual([here.heard, here.asked], [[["ended", why]], [5]]);
+  }
 });
 
 test("a node's store, leases and watches are facts, and alarms are lines", () => {
