@@ -13,8 +13,10 @@ from node.api.answers import JSON_HEADERS, json_body
 from node.api.etcd.routes import UNSUPPORTED
 from node.api.inputs import SESSION_HEADERS
 from node.api.openapi_schemas import SCHEMAS, TEXT, Schema, ref
+from node.api.openapi_streams import STREAM_SCHEMAS, TRACE_EVENTS, WATCH_EVENTS, event_stream, lines_of
 
 Operation = dict[str, object]
+Parameters = tuple[Schema, ...]
 
 _OCTETS: Schema = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 
@@ -117,13 +119,18 @@ def _look(summary: str, schema: str, *parameters: Schema, also: tuple[int, ...] 
     return _operation(summary, answers, parameters=parameters)
 
 
-def _etcd(summary: str, request: str, response: str, writes: bool = False) -> Operation:
-    responses: dict[str, Schema] = {"200": {"description": "done", "content": _json(response)}}
+def _etcd(
+    summary: str, request: str, response: str, writes: bool = False, lines: bool = False, also: Parameters = ()
+) -> Operation:
+    """`lines`: it answers as often as there is something to say."""
+    description = lines_of(response) if lines else "done"
+    responses: dict[str, Schema] = {"200": {"description": description, "content": _json(response)}}
     for status, text in _ETCD_ERRORS.items():
         own = {"anyOf": [ref("EtcdError"), ref("Error")]}
         responses[str(status)] = {"description": text, "content": {"application/json": {"schema": own}}}
-    parameters = {"parameters": list(_SESSION)} if writes else {}
-    return {"summary": summary, **parameters, "requestBody": {"content": _json(request)}, "responses": responses}
+    parameters = (*also, *(_SESSION if writes else ()))
+    taken = {"parameters": list(parameters)} if parameters else {}
+    return {"summary": summary, **taken, "requestBody": {"content": _json(request)}, "responses": responses}
 
 
 _MEMBER_CHANGES = {
@@ -147,7 +154,7 @@ _TURNS = {
     "election/proclaim": _etcd("another value of who leads", "ProclaimRequest", "ProclaimResponse"),
     "election/resign": _etcd("lead no more", "ResignRequest", "ResignResponse"),
     "election/leader": _etcd("who leads", "LeaderRequest", "LeaderResponse"),
-    "election/observe": _etcd("who leads, a line for each news", "LeaderRequest", "ObserveResponse"),
+    "election/observe": _etcd("who leads, a line for each news", "LeaderRequest", "ObserveResponse", lines=True),
 }
 _OLD_LEASE_PATHS = ("revoke", "timetolive", "leases")
 
@@ -179,7 +186,9 @@ _WATCH = (
     _number("watch", 0, 1),
     _parameter("Last-Event-ID", TEXT, "header", "of a watch: the revision up to which all was heard"),
 )
-_EVENT_STREAM: Schema = {"text/event-stream": {"schema": TEXT}}
+_HAS_LEADER = _parameter(
+    "Grpc-Metadata-hasleader", TEXT, "header", "`true`: refuse, or end, where no leader is known for too long"
+)
 _ARGUMENTS: Schema = {"application/json": {"schema": {"type": "object"}}}
 
 _KV: dict[str, dict[str, Operation]] = {
@@ -188,7 +197,7 @@ _KV: dict[str, dict[str, Operation]] = {
         "get": _operation(
             "list keys; with `watch=1` their changes, from now on or from `revision` on, as server-sent events: "
             "`watching`, `put`, `delete`; before the end `compacted` or, unless `consistency=stale`, `no-leader`",
-            {200: {**_json("KeyList"), **_EVENT_STREAM}},
+            {200: {**_json("KeyList"), **event_stream(WATCH_EVENTS)}},
             errors=_READ_ERRORS,
             parameters=(*_LIST, *_WATCH),
         )
@@ -258,9 +267,13 @@ PATHS: dict[str, dict[str, Operation]] = {
     "/events": {
         "get": _operation(
             "the live trace",
-            {200: _EVENT_STREAM},
+            {200: event_stream(TRACE_EVENTS)},
             errors=(503,),
-            parameters=(_number("messages", 0, 1), _parameter("Last-Event-ID", TEXT, "header")),
+            parameters=(
+                _number("messages", 0, 1),
+                _number("rate", 1, 1000),
+                _parameter("Last-Event-ID", TEXT, "header"),
+            ),
         )
     },
     "/commands": {"get": _look("what a node can be told to do", "Commands")},
@@ -285,7 +298,15 @@ PATHS: dict[str, dict[str, Operation]] = {
     **{f"/v3/lease/{verb}": {"post": operation} for verb, operation in _LEASES.items()},
     **{f"/v3/kv/lease/{verb}": {"post": _LEASES[verb]} for verb in _OLD_LEASE_PATHS},
     **{f"/v3/{path}": {"post": operation} for path, operation in _TURNS.items()},
-    "/v3/watch": {"post": _etcd("follow changes: a line for each response", "WatchRequest", "WatchResponse")},
+    "/v3/watch": {
+        "post": _etcd(
+            "follow changes: a line for each response",
+            "WatchRequest",
+            "WatchResponse",
+            lines=True,
+            also=(_HAS_LEADER,),
+        )
+    },
     "/v3/maintenance/status": {"post": _etcd("this member", "StatusRequest", "StatusResponse")},
     "/v3/maintenance/alarm": {"post": _etcd("is the store full?", "AlarmRequest", "AlarmResponse")},
     "/v3/maintenance/defragment": {"post": _etcd("nothing to do", "DefragmentRequest", "DefragmentResponse")},
@@ -305,7 +326,7 @@ PATHS: dict[str, dict[str, Operation]] = {
 def document() -> dict[str, object]:
     """The whole description, OpenAPI 3.1."""
     info = {"title": "raft-node", "version": __version__, "description": "One node of a Raft cluster."}
-    return {"openapi": "3.1.0", "info": info, "paths": PATHS, "components": {"schemas": SCHEMAS}}
+    return {"openapi": "3.1.0", "info": info, "paths": PATHS, "components": {"schemas": {**SCHEMAS, **STREAM_SCHEMAS}}}
 
 
 @cache
