@@ -181,8 +181,9 @@ class RaftClient:
     async def watch(self, prefix: Text, revision: int = 0) -> AsyncIterator[Change]:
         """Every change of keys that begin with `prefix`, in order and each once, from `revision` on (0: from now on).
 
-        It goes on at another node by itself where one fails. Raises `HistoryGone` where changes that are still to come
-        were compacted, `NotDone` where no node could be watched for `timeout_s`: go on after the last revision."""
+        It goes on at another node by itself where one fails, or is cut off. Raises `HistoryGone` where changes that are
+        still to come were compacted, `NotDone` where no node could be watched for `timeout_s`: go on after the last
+        revision."""
         followed = Followed(text_of("prefix", prefix), revision_of(revision))
         loop, wait = asyncio.get_running_loop(), BACKOFF_SECONDS_MIN
         until = loop.time() + self._timeout_s

@@ -26,7 +26,7 @@ def _watch(
 ) -> int:
     """Print every change of keys that begin with PREFIX, in order and each once.
 
-    It goes on at another node by itself where one fails. Ctrl-C ends it.
+    It goes on at another node by itself where one fails, or is cut off. Ctrl-C ends it.
 
     [bold]Examples[/bold]
       raft-node watch ''                     all keys
