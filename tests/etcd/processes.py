@@ -32,7 +32,9 @@ def running_etcd(program: str, folder: Path) -> Iterator[int]:
     command = [program, "--name=e1", f"--data-dir={folder / 'etcd'}", "--unsafe-no-fsync", "--log-level=error"]
     command += [f"--listen-client-urls={client}", f"--advertise-client-urls={client}", f"--listen-peer-urls={peer}"]
     command += [f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=e1={peer}"]
-    with _running(command, folder / "etcd.log", f"{client}/health"):
+    log = folder / "etcd.log"
+    with running(command, log) as process:
+        await_ready(process, f"{client}/health", log)
         yield port
 
 
@@ -42,22 +44,25 @@ def running_node(folder: Path) -> Iterator[int]:
     port, peer_port = _free_ports()
     command = [sys.executable, "-m", "node.cli", "serve", "--name=n1", f"--seeds=n1=127.0.0.1:{peer_port}"]
     command += [f"--port={port}", f"--data-dir={folder / 'n1'}"]
-    with _running(command, folder / "node.log", f"http://127.0.0.1:{port}/readyz"):
+    log = folder / "node.log"
+    with running(command, log) as process:
+        await_ready(process, f"http://127.0.0.1:{port}/readyz", log)
         yield port
 
 
 @contextmanager
-def _running(command: list[str], log: Path, ready_url: str) -> Iterator[None]:
+def running(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """That program, which is ended afterwards."""
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
         try:
-            _await_ready(process, ready_url, log)
-            yield
+            yield process
         finally:
             process.terminate()
             process.wait(START_SECONDS_MAX)
 
 
-def _await_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+def await_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    """Wait until it answers 200 there; the failure says what it logged."""
     deadline = time.monotonic() + START_SECONDS_MAX
     while time.monotonic() < deadline and process.poll() is None:
         try:
