@@ -54,6 +54,11 @@ class Client:
     ) -> None:
         self._connection.close()
 
+    def post_whole(self, request: Request) -> Any:
+        """The JSON of an answer, with ids and terms."""
+        self._connection.request("POST", request.path, request.body)
+        return json.loads(self._connection.getresponse().read())
+
     def post(self, request: Request) -> Answer:
         """Send it and read the answer."""
         self._connection.request("POST", request.path, request.body)

@@ -3,7 +3,7 @@
 Why it exists: where no etcd is at hand, the suite judges by these files. `cases.ndjson`: the answers to `cases()`, in
 order; `generated.ndjson`: requests of the generator and their answers; `members.ndjson` and `leases.ndjson`: to those
 of `member_story` and `lease_story`; `watches.ndjson`: what it said in each step of `watch_story`, and
-`turns.ndjson` of `turn_story`.
+`turns.ndjson` of `turn_story`; `etcdctl.ndjson`: what etcdctl printed in each step of `ctl_story`, where there is one.
 """
 
 import json
@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from tests.etcd import lease_story, member_story, turn_story, watch_story
+from tests.etcd import ctl_story, lease_story, member_story, turn_story, watch_story
 from tests.etcd.cases import cases
 from tests.etcd.comparison import Answer, Client
+from tests.etcd.ctl import Ctl, Said, ctl_program
 from tests.etcd.generator import Generator, Request
 from tests.etcd.processes import etcd_program, running_etcd
 
@@ -83,6 +84,14 @@ def recorded_turns() -> list[Any]:
     return [line["said"] for line in _lines("turns")]
 
 
+def recorded_ctl() -> list[list[Said]]:
+    """What etcdctl printed in each step of `ctl_story`; raises where a step changed since."""
+    lines = _lines("etcdctl")
+    if [repr(step) for step in ctl_story.STEPS] != [line["step"] for line in lines]:
+        raise AssertionError("the steps are not those that were recorded: make record-etcd")
+    return [[Said(*said) for said in line["said"]] for line in lines]
+
+
 def main() -> int:
     """Start an etcd for each file and write it; 1 where there is no etcd."""
     program = etcd_program()
@@ -99,7 +108,18 @@ def main() -> int:
         _write_watches(watch_story.said(port))
     with tempfile.TemporaryDirectory() as folder, running_etcd(program, Path(folder)) as port:
         _write_turns(turn_story.said(port))
+    ctl = ctl_program()
+    if ctl is None:
+        print("no etcdctl: what it prints is not recorded; put it on PATH, or name it in ETCDCTL", file=sys.stderr)
+        return 1
+    with tempfile.TemporaryDirectory() as folder, running_etcd(program, Path(folder)) as port:
+        _write_ctl(Ctl(ctl, port, Path(folder)))
     return 0
+
+
+def _write_ctl(ctl: Ctl) -> None:
+    rows = ({"step": repr(step), "said": ctl.said(step)} for step in ctl_story.STEPS)
+    (FOLDER / "etcdctl.ndjson").write_text("".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows))
 
 
 def _write_watches(said: list[list[Any]]) -> None:

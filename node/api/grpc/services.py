@@ -98,11 +98,11 @@ def snapshot(calls: MaintenanceCalls, around: Around) -> Methods:
     return {"/etcdserverpb.Maintenance/Snapshot": StreamMethod("SnapshotRequest", open_stream)}
 
 
-def auth(calls: EtcdCalls) -> Methods:
+def auth(calls: EtcdCalls, store: ReadableStore) -> Methods:
     """Of the Auth service the one method that clients ask for unasked: there are no users here."""
 
     async def status(_message: Message, _message_bytes: int) -> bytes:
-        return answers.auth_status(calls.header(0))
+        return answers.auth_status(calls.header(store.revision))
 
     return {"/etcdserverpb.Auth/AuthStatus": PlainMethod("AuthStatusRequest", status, bytes)}
 
@@ -141,7 +141,7 @@ def grpc_door(api: EtcdApi, node: QuickNode, store: ReadableStore, metrics: Metr
     now = Now(calls.header, has_leader, leaderless, beside.failing, beside.request_timeout_us)
     door = GrpcDoor(now, api.slices, beside.counts, beside.gate)
     quick = QuickCalls(calls, node, store, metrics)
-    methods = {**keys(calls, quick), **cluster(api.members), **maintenance(api), **auth(calls)}
+    methods = {**keys(calls, quick), **cluster(api.members), **maintenance(api), **auth(calls, store)}
     methods |= leases(api.leases, calls, node, api.slices) | watches(api.watches, calls, api.slices)
     methods |= turns(api.locks, api.elections, calls, door)
     services = {path[1:].rpartition("/")[0] for path in methods}
