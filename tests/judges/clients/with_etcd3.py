@@ -8,7 +8,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import etcd3
@@ -126,16 +125,16 @@ def upkeep(client: Any) -> None:
     shown("cluster and maintenance: members, status, hash, alarms, defragment, snapshot")
 
 
-def main() -> Iterator[None]:
+def main() -> None:
     host, port = sys.argv[1].rsplit(":", 1)
     with etcd3.client(host, int(port)) as client, etcd3.client(host, int(port)) as other:
-        yield keys(client)
-        yield transactions(client)
-        yield watches(client)
-        yield leases(client)
-        yield locks(client, other)
-        yield upkeep(client)
+        keys(client)
+        transactions(client)
+        watches(client)
+        leases(client)
+        locks(client, other)
+        upkeep(client)
 
 
 if __name__ == "__main__":
-    list(main())
+    main()
