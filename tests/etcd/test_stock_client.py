@@ -6,7 +6,7 @@ import pytest
 from etcd3gw import Etcd3Client
 from etcd3gw.exceptions import Etcd3Exception
 
-from tests.etcd.processes import running_node
+from tests.etcd.processes import etcd_program, running_etcd, running_node
 
 
 def test_a_stock_client_works_unchanged(tmp_path: Path) -> None:
@@ -38,5 +38,49 @@ def test_a_stock_client_works_unchanged(tmp_path: Path) -> None:
             with client.lock("name", ttl=30) as lock:
                 assert lock.is_acquired()
                 assert not client.lock("name", ttl=30).acquire()
+        finally:
+            client.session.close()
+
+
+@pytest.mark.parametrize("kind", ["node", "etcd"])
+def test_a_stock_client_watches_compares_and_locks(kind: str, tmp_path: Path) -> None:
+    """The same against etcd, which shows that it is right."""
+    program = etcd_program()
+    if kind == "etcd" and program is None:
+        pytest.skip("no etcd: put etcd 3.6 on PATH, or name it in ETCD")
+    with running_node(tmp_path) if kind == "node" else running_etcd(program or "", tmp_path) as port:
+        client = Etcd3Client(host="127.0.0.1", port=port, timeout=20)
+        try:
+            # It takes each piece that it reads for one line, so nothing here makes two that could arrive as one.
+            events, cancel = client.watch_prefix("w/", prev_kv=True)
+            client.put("w/a", "1")
+            assert next(events)["kv"]["value"] == b"1"
+            client.put("w/a", "2")
+            assert next(events)["prev_kv"]["value"] == "MQ=="
+            client.delete("w/a")
+            assert next(events)["type"] == "DELETE"
+            cancel()
+            only, cancel = client.watch("w/a", filters=["NOPUT"])
+            client.put("w/a", "4")
+            client.delete("w/a")
+            assert next(only)["type"] == "DELETE"
+            cancel()
+            client.put("w/a", "4")
+            with client.lock("name", ttl=30) as lock:
+                assert lock.refresh() == 30
+                assert lock.lease is not None
+                assert lock.lease.keys() == [lock.key.encode()]
+            assert not lock.is_acquired()
+            inner = {"compare": [], "success": [{"request_range": {"key": "dy9h"}}], "failure": []}
+            done = client.transaction(
+                {
+                    "compare": [{"key": "dy9h", "range_end": "dy9j", "target": "VERSION", "result": "GREATER"}],
+                    "success": [{"request_put": {"key": "dA==", "value": "MQ=="}}, {"request_txn": inner}],
+                    "failure": [],
+                }
+            )
+            (put, nested) = done["responses"]
+            assert (done["succeeded"], "response_put" in put) == (True, True)
+            assert nested["response_txn"]["responses"][0]["response_range"]["kvs"][0]["value"] == "NA=="
         finally:
             client.session.close()
