@@ -1,7 +1,8 @@
 """The client that applications import: `from raftclient import OutcomeUnknown, RaftClient`. See client.py.
 
 It has a name of its own because an application has one site-packages for everything, and `node` says nothing there.
-It must import nothing of `node` or `chaos`, and neither imports it: it needs the standard library and aiohttp alone.
+It must import nothing of `node` or `chaos`: it needs the standard library and aiohttp alone. Neither imports it, but
+for the commands `raft-node lock` and `elect`.
 """
 
 from raftclient.client import RaftClient, Value

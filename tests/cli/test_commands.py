@@ -21,7 +21,21 @@ from tests.storage.snapshotting import base_at
 Make = Callable[[], FakeNode]
 SEEDS = "n1=127.0.0.1:9001,n2=127.0.0.1:9002,n3=127.0.0.1:9003"
 SERVE = ("serve", "--name", "n1", "--seeds", SEEDS, "--data-dir", "d")
-COMMANDS = ["serve", "cluster", "start", "status", "get", "put", "delete", "command", "log", "log dump", "log verify"]
+COMMANDS = [
+    "serve",
+    "cluster",
+    "start",
+    "status",
+    "get",
+    "put",
+    "delete",
+    "lock",
+    "elect",
+    "command",
+    "log",
+    "log dump",
+    "log verify",
+]
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])

@@ -22,7 +22,7 @@ BAD = {
     "--speed": "warp", "--if-match": "newest", "--url": "ftp://n1", "--target": "mars", "--duration": "soon",
     "--seed": "-1", "--times": "0", "--every": "soon", "--mode": "softly", "--within": "soon", "--split": "half",
     "--kind": "flat", "--system": "consul", "--one-way": "leader",
-    "--without": "everything", "--peer": "n3", "--client-url": "n3:8003",
+    "--ttl": "long", "--wait": "soon", "--without": "everything", "--peer": "n3", "--client-url": "n3:8003",
 }  # fmt: skip
 """By option, a value that no command takes."""
 FREE = {
@@ -41,6 +41,12 @@ CONTRADICTIONS = (
     "raft-node demo-scenario split-vote --list",
     "raft-node demo-scenario --all --list",
     "raft-node serve --json",
+    "raft-node lock deploy --json --url http://127.0.0.1:1 -- echo",
+    "raft-node lock deploy --ttl 0 --url http://127.0.0.1:1",
+    "raft-node lock  --url http://127.0.0.1:1",
+    "raft-node elect chief --url http://127.0.0.1:1",
+    "raft-node elect chief me --listen --url http://127.0.0.1:1",
+    "raft-node elect chief me --count 1 --url http://127.0.0.1:1",
     "raft-chaos partition --isolate leader --split 2,3",
     "raft-chaos partition --bridge leader --ring",
     "raft-chaos partition --one-way n1:n2 --isolate n1",

@@ -5,15 +5,29 @@ import inspect
 import signal
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import pytest
 
-from raftclient import Change, NotDone, OutcomeUnknown, RevisionMismatch, Value
+from node.statemachine.writes import LeaseRevoke
+from raftclient import (
+    Change,
+    Election,
+    Leader,
+    LeaseLost,
+    Lock,
+    NotDone,
+    OutcomeUnknown,
+    RevisionMismatch,
+    Value,
+    leases,
+)
 from raftclient import RaftClient as Awaited
 from raftclient.blocking import RaftClient
+from tests.api.double import Server, serving
 from tests.client.breaking import DONE, Breaking, answer, breaking, problem
 
 _T = TypeVar("_T")
@@ -34,6 +48,16 @@ def test_it_has_every_call_of_the_other_face_with_the_same_arguments() -> None:
     counters = {name for name, value in vars(RaftClient).items() if isinstance(value, property)}
     assert counters <= vars(Awaited(["http://127.0.0.1:1"])).keys()
     assert set(blocking) == set(awaited) | counters
+
+
+@pytest.mark.parametrize(("blocking", "awaited"), [(threads.Lock, Lock), (threads.Election, Election)])
+def test_what_is_held_has_every_call_of_the_other_face_with_the_same_arguments(blocking: type, awaited: type) -> None:
+    mine = public(blocking)
+    inherited = {name for base in blocking.__mro__ for name in vars(base) if not name.startswith("_")}
+    assert {name: mine[name] for name in public(awaited) if name in mine} == {
+        name: parameters for name, parameters in public(awaited).items() if name in mine
+    }
+    assert public(awaited).keys() - inherited == {"lost"}, "an event that is there once it is made"
 
 
 async def aside(work: Callable[[], _T]) -> _T:
@@ -95,10 +119,10 @@ async def test_errors_are_those_of_the_other_face() -> None:
 async def test_many_threads_share_one_client() -> None:
     def use(client: RaftClient) -> set[int]:
         got: list[int] = []
-        threads = [threading.Thread(target=lambda: got.append(client.put("k", "v"))) for _ in range(20)]
-        for thread in threads:
+        started = [threading.Thread(target=lambda: got.append(client.put("k", "v"))) for _ in range(20)]
+        for thread in started:
             thread.start()
-        for thread in threads:
+        for thread in started:
             thread.join()
         assert len(got) == 20
         return set(got)
@@ -161,3 +185,95 @@ def test_ctrl_c_ends_a_call_and_the_client_can_be_used_again() -> None:
         assert client.put("k", "v") == 7
     ended.set()
     thread.join()
+
+
+def test_a_lock_and_an_election_are_held_by_threads_and_tell_of_their_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "BEATS_PER_TTL", 40)
+    with node_aside() as (url, do), RaftClient([url]) as one, RaftClient([url]) as two:
+        with one.lock("q", ttl_s=2) as lock:
+            lock.check()
+            assert (lock.alive, lock.lost.is_set(), lock.key.startswith(b"q/")) == (True, False, True)
+            with pytest.raises(TimeoutError, match="others were before"):
+                two.lock("q", wait_s=0.1).__enter__()
+            do(lambda server: server.node.do(LeaseRevoke(int(lock.key[2:], 16))))
+            assert lock.lost.wait(1.5)
+            with pytest.raises(LeaseLost):
+                lock.check()
+        with two.lock("q") as later:
+            assert later.token > lock.token
+            assert later.revision >= later.token
+        with one.election("chief") as election:
+            election.campaign("a")
+            observing = two.election("chief").observe()
+            assert next(observing).value == b"a"
+            said = election.proclaim("b")
+            assert next(observing) == Leader(election.key, b"b", election.token, said)
+            observing.close()  # type: ignore[attr-defined]  # it is a generator
+            election.resign()
+            assert not election.alive
+            assert election.lost.wait(1.5)
+        assert do(lambda server: server.node.store.lease_count) == 0
+
+
+def test_two_threads_count_and_no_count_is_lost() -> None:
+    with node_aside() as (url, _do), RaftClient([url]) as client:
+
+        def count() -> None:
+            for _ in range(20):
+                with client.lock("counting"):
+                    found = client.get("count")
+                    client.put("count", str(int(found.value) + 1 if found else 1))
+
+        started = [threading.Thread(target=count) for _ in range(2)]
+        for thread in started:
+            thread.start()
+        for thread in started:
+            thread.join()
+        found = client.get("count")
+        assert found is not None
+        assert found.value == b"40"
+
+
+def test_ctrl_c_leaves_the_queue_before_it_is_raised() -> None:
+    with node_aside() as (url, do), RaftClient([url]) as one, RaftClient([url]) as two, one.lock("q"):
+
+        def press() -> None:
+            while do(lambda server: server.node.store.key_count) < 2:
+                time.sleep(0.01)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+        thread = threading.Thread(target=press)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            two.lock("q").__enter__()
+        assert do(lambda server: server.node.store.key_count) == 1
+        assert do(lambda server: server.node.store.lease_count) == 1
+        thread.join()
+
+
+@contextmanager
+def node_aside() -> Iterator[tuple[str, Callable[[Callable[[Server], Any]], Any]]]:
+    """A node in a thread of its own: its URL, and how something is done with it there."""
+    begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event, Server]] = Future()
+
+    async def live() -> None:
+        async with serving() as server:
+            ended = asyncio.Event()
+            begun.set_result((asyncio.get_running_loop(), ended, server))
+            await ended.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(live()))
+    thread.start()
+    loop, ended, server = begun.result(10.0)
+
+    def do(what: Callable[[Server], Any]) -> Any:
+        async def doing() -> Any:
+            return what(server)
+
+        return asyncio.run_coroutine_threadsafe(doing(), loop).result(10.0)
+
+    try:
+        yield server.url, do
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        thread.join()
