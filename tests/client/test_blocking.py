@@ -24,6 +24,7 @@ from raftclient import (
     RevisionMismatch,
     Value,
     leases,
+    threads,
 )
 from raftclient import RaftClient as Awaited
 from raftclient.blocking import RaftClient

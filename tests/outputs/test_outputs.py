@@ -16,8 +16,8 @@ from tests.cli.test_usage import commands
 from tests.outputs.conftest import Bench
 from tests.outputs.paths import OUTPUT, PATHS, WHY, OutputPath
 
-OF_THEIR_OWN = ("cluster", "start", "members add", "members remove", "members replace", "lab etcd")
-"""See test_processes.py, and tests/chaos/test_etcd_lab.py. Those of members would change
+OF_THEIR_OWN = ("cluster", "start", "lock", "elect", "members add", "members remove", "members replace", "lab etcd")
+"""See test_processes.py, tests/cli/test_lock.py and tests/chaos/test_etcd_lab.py. Those of members would change
 the cluster that all tests here share: see tests/cli."""
 FEW = (
     "put schlüssel wert --data-dir {data}",
