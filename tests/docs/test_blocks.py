@@ -56,6 +56,7 @@ def wrong_with(command: str) -> str:
         if rest[0] not in known.commands:
             return f"{known.name} has no command {rest[0]}"
         known, rest = known.commands[rest[0]], rest[1:]
+    rest = rest[: rest.index("--")] if "--" in rest else rest  # what follows is another program's
     options = {name for parameter in known.params for name in (*parameter.opts, *parameter.secondary_opts)}
     options |= {"--help", "-h"}
     unknown = [word for word in rest if word.startswith("-") and word.partition("=")[0] not in options]
@@ -102,6 +103,8 @@ def exists(values: Any, key: str) -> bool:
 def test_what_does_not_exist_is_noticed() -> None:
     assert wrong_with("raft-node cluster --nodes 5 | head") == ""
     assert wrong_with("raft-node cluster --knots 5") == "cluster has no option ['--knots']"
+    assert wrong_with("raft-node lock x --knots 5 -- echo") == "lock has no option ['--knots']"
+    assert wrong_with("raft-node lock x -- echo --knots 5") == ""
     assert wrong_with("raft-node log verity x") == "log has no command verity"
     assert wrong_with("raft-chaos split") == "raft-chaos has no command split"
     assert wrong_with("make demmo") == "no target ['demmo']"
