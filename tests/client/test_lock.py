@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -32,11 +32,13 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 class Losing:
-    """Stands before a client's way to the nodes: the answer to the next request that holds `words` is lost."""
+    """Stands before a client's way to the nodes: the answer to the next request that holds `words` is lost, and what is
+    `between` happens before it is sent again."""
 
     def __init__(self, client: RaftClient, words: str) -> None:
         self.bodies: list[bytes] = []
         self.left = 1
+        self.between: Callable[[], Awaitable[object]] | None = None
         self._post, self._words = client._post, words
         client._post = self.post  # type: ignore[method-assign]
 
@@ -46,6 +48,8 @@ class Losing:
             self.bodies.append(body)
             if self.left:
                 self.left -= 1
+                if self.between is not None:
+                    await self.between()
                 raise Failed("the answer was lost", safe=False)
         return answered
 
@@ -177,10 +181,11 @@ async def test_a_loss_is_told_to_the_holder(monkeypatch: pytest.MonkeyPatch) -> 
 async def test_a_key_whose_making_was_not_answered_is_known_as_its_own() -> None:
     async with clients() as (server, (one, two)):
         losing = Losing(one, "CREATE")
+        losing.between = lambda: two.put("other", "v")
         async with one.lock("q") as lock:
             assert len(losing.bodies) == 2
             assert losing.bodies[0] == losing.bodies[1]
-            assert (server.node.store.key_count, lock.token) == (1, 2), "made once, by the first attempt"
+            assert (server.node.store.key_count, lock.token) == (2, 2), "made once, by the first attempt"
         losing = Losing(two, "CREATE")
         async with one.lock("q"):
             with pytest.raises(TimeoutError):
