@@ -29,6 +29,7 @@ class Kind(StrEnum):
     MEMBERS = "members"
     SESSIONS = "sessions"
     LEASES = "leases"
+    WATCHES = "watches"
     SURVIVORS = "survivors"
 
 
@@ -42,7 +43,7 @@ def _simulate(
         Kind,
         typer.Option(
             help="births: the first start alone; members: these change meanwhile; sessions: writes come again; "
-            "leases: keys live by them; survivors: a majority of disks is lost for good"
+            "leases: keys live by them; watches: others follow what is written; survivors: a majority of disks is lost for good"
         ),
     ] = Kind.WORLD,
     trace: Annotated[Path | None, typer.Option(help="write everything that happened there, one line an event")] = None,

@@ -12,7 +12,7 @@ from node.simulation.chance import Chance
 from node.simulation.invariants import Invariants, Violation
 from node.simulation.scheduler import Scheduler
 from node.simulation.server import Server
-from node.statemachine.writes import Put, encode_write
+from node.statemachine.writes import Put, Result, StoreWrite, encode_write
 
 TIMEOUT_US = 1_000_000
 LONG_EVERY = 3
@@ -96,6 +96,28 @@ class Client:
 
         command = encode_write(Put(self.key, value + padding))
         server.post(WantWrite(command, self._scheduler.now() + TIMEOUT_US, reply))
+
+    def _post(self, server: Server, write: StoreWrite, told: Callable[[Result, int, int], None]) -> None:
+        """Ask for any write, once; `told` what was answered, when it was asked for, and by the entry of which index."""
+        asked_us = self._scheduler.now()
+
+        def reply(outcome: Outcome) -> None:
+            what = type(write).__name__.encode()
+            self._report(b"%d %s %s %r" % (self._scheduler.now(), self.key, what, type(outcome).__name__))
+            if isinstance(outcome, Done):
+                self._invariants.acknowledged(outcome.index, outcome.term)
+                self._tallies.writes_done += 1
+                self._tallies.written_us = self._scheduler.now()
+                self._tallies.seen_index = max(self._tallies.seen_index, outcome.index)
+                self.acknowledged.append(what)
+                told(outcome.result, asked_us, outcome.index)  # type: ignore[arg-type]
+            elif isinstance(outcome, NotProposed):
+                self._tallies.writes_refused += 1
+            else:
+                self._tallies.writes_unknown += 1
+            self.begin()
+
+        server.post(WantWrite(encode_write(write), asked_us + TIMEOUT_US, reply))
 
     def _read(self, server: Server) -> None:
         at_least = self._tallies.seen_index

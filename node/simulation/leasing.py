@@ -5,13 +5,10 @@ from snapshots) for as long as its client was told, and no longer than a moment 
 """
 
 from collections import Counter
-from collections.abc import Callable
 
 from node.raft.core import Raft
-from node.runtime.inputs import WantWrite
-from node.runtime.ports import Done, NotProposed, Outcome
 from node.simulation.chance import pick, up_to
-from node.simulation.clients import TIMEOUT_US, Client
+from node.simulation.clients import Client
 from node.simulation.invariants.lease_time import LeaseTime
 from node.simulation.invariants.violation import fail
 from node.simulation.server import Server
@@ -27,8 +24,6 @@ from node.statemachine.writes import (
     PutResult,
     Refused,
     Result,
-    StoreWrite,
-    encode_write,
 )
 
 TTLS_S = (2, 2, 3, 4)
@@ -74,27 +69,6 @@ class LeasingClient(Client):
             else:
                 self._counts["leases that were left alone"] += 1
                 self.begin()
-
-    def _post(self, server: Server, write: StoreWrite, told: Callable[[Result, int, int], None]) -> None:
-        asked_us = self._scheduler.now()
-
-        def reply(outcome: Outcome) -> None:
-            what = type(write).__name__.encode()
-            self._report(b"%d %s %s %r" % (self._scheduler.now(), self.key, what, type(outcome).__name__))
-            if isinstance(outcome, Done):
-                self._invariants.acknowledged(outcome.index, outcome.term)
-                self._tallies.writes_done += 1
-                self._tallies.written_us = self._scheduler.now()
-                self._tallies.seen_index = max(self._tallies.seen_index, outcome.index)
-                self.acknowledged.append(what)
-                told(outcome.result, asked_us, outcome.index)  # type: ignore[arg-type]
-            elif isinstance(outcome, NotProposed):
-                self._tallies.writes_refused += 1
-            else:
-                self._tallies.writes_unknown += 1
-            self.begin()
-
-        server.post(WantWrite(encode_write(write), asked_us + TIMEOUT_US, reply))
 
     def _granted(self, result: Result, asked_us: int, index: int) -> None:
         if not isinstance(result, LeaseGranted):

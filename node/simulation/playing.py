@@ -15,6 +15,7 @@ from node.simulation.leasing import Leasing
 from node.simulation.members import Members
 from node.simulation.repeating import Repeating
 from node.simulation.survivors import Survivors
+from node.simulation.watching import Watching
 from node.simulation.world import World
 
 KINDS: dict[str, type[World]] = {
@@ -23,6 +24,7 @@ KINDS: dict[str, type[World]] = {
     "members": Members,
     "sessions": Repeating,
     "leases": Leasing,
+    "watches": Watching,
     "survivors": Survivors,
 }
 """What a seed can be played as."""

@@ -39,6 +39,7 @@ from node.storage.recovery import Recovered
 from node.storage.snapshots import Snapshots
 from node.storage.wal import open_wal
 from node.transport.links import PeerLinks
+from node.watching.hub import WatchHub
 
 PORT = 9_000
 
@@ -48,6 +49,12 @@ SEGMENT_BYTES = 16 * 1024
 SNAPSHOTS = SnapshotSettings(entries=12, size_bytes=8_000, tail_entries=4, piece_bytes=700)
 """Several in a world of a few hundred writes, each sent in several pieces, and a tail that a server outlives which was
 down for a second."""
+
+RECENT_EVENTS_MAX = 8
+BEHIND_REVISIONS_MAX = 6
+WATCH_WORK_PER_TURN_MAX = 12
+"""Of watches: so few that in a world of a few hundred writes those who are slow read the history, and that a revision
+takes more than one turn to be told."""
 
 OWN_ORDER_US = 5_000_000
 """How long a server waits for what became of its own order."""
@@ -94,6 +101,8 @@ class Server:
         self.disk = FragileDisk(name)
         self.driver: Driver | None = None
         self.machine = KeyValueStore()
+        self.hub = WatchHub(self.machine)
+        """Of the present process, as the store is: who follows it there."""
         self.boots = 0
         self.incarnations = 0
         self.incarnation = ""
@@ -151,6 +160,8 @@ class Server:
             self.disk, worker, latest=recovered.snapshot, partial=recovered.partial, compact=storage.compact
         )
         self.machine, applied = restored(snapshots)
+        hub = self.hub = WatchHub(self.machine, self._wake)
+        hub.recent_events_max, hub.behind_revisions_max = RECENT_EVENTS_MAX, BEHIND_REVISIONS_MAX
         membership = Membership(self.name, [_address(seed) for seed in self._seeds])
         address = _address(self.name)
         identity = Identity(self.name, recovered.incarnation, boot, self._seeds, address)
@@ -178,7 +189,7 @@ class Server:
             membership.adopt(change.configuration, change.leaving)
             links.set_cluster_id(change.cluster_id)
 
-        hooks = Hooks(self._wake, configured, lambda *_: None)
+        hooks = Hooks(self._wake, configured, lambda *_: None, lambda: hub.advance(WATCH_WORK_PER_TURN_MAX))
         self.driver = Driver(
             core,
             boot,
@@ -222,6 +233,11 @@ class Server:
             action()
         self._network.resume(self.label)
         self._wake()
+
+    def later(self, in_us: int, action: Callable[[], None]) -> None:
+        """Do it in the process that runs now, unless that is gone by then."""
+        run = self._in_process(self.boot)
+        self._scheduler.schedule(self._scheduler.now() + in_us, lambda: run(action))
 
     def reset_links(self) -> None:
         """Every connection of this server breaks."""

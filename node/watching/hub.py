@@ -49,6 +49,9 @@ class WatchHub:
         self.revision = store.revision
         self.interests = Interests()
         self.watches = 0
+        self.recent_events_max = RECENT_EVENTS_MAX
+        self.behind_revisions_max = BEHIND_REVISIONS_MAX
+        """Fewer in simulated worlds, so that what is rare happens."""
         self.events_sent = 0
         """To clients, each of them counted."""
         self.fell_behind = 0
@@ -79,7 +82,7 @@ class WatchHub:
             if target != self.revision:
                 self._pass_over(target)
             return
-        if target - self.revision > BEHIND_REVISIONS_MAX or self.revision + 1 < self.store.compact_revision:
+        if target - self.revision > self.behind_revisions_max or self.revision + 1 < self.store.compact_revision:
             everybody = (watch for group in list(self.interests) for watch in list(group.watches))
             self._to_tell.append((self.revision + 1, everybody))
             self._pass_over(target)
@@ -142,7 +145,7 @@ class WatchHub:
             self._recent_bytes += size
             self._to_tell.append((revision, iter(list(group.watches))))
         self._touched = {}
-        while self._recent_events > RECENT_EVENTS_MAX or self._recent_bytes > RECENT_BYTES_MAX:
+        while self._recent_events > self.recent_events_max or self._recent_bytes > RECENT_BYTES_MAX:
             self._let_go_oldest()
 
     def _let_go_oldest(self) -> None:
