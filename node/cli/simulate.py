@@ -29,6 +29,7 @@ class Kind(StrEnum):
     MEMBERS = "members"
     SESSIONS = "sessions"
     LEASES = "leases"
+    LOCKS = "locks"
     WATCHES = "watches"
     SURVIVORS = "survivors"
 
@@ -43,7 +44,8 @@ def _simulate(
         Kind,
         typer.Option(
             help="births: the first start alone; members: these change meanwhile; sessions: writes come again; "
-            "leases: keys live by them; watches: others follow what is written; survivors: a majority of disks is lost for good"
+            "leases: keys live by them; locks: clients take turns; watches: they follow what is written; "
+            "survivors: a majority of disks is lost for good"
         ),
     ] = Kind.WORLD,
     trace: Annotated[Path | None, typer.Option(help="write everything that happened there, one line an event")] = None,

@@ -97,7 +97,7 @@ class Client:
         command = encode_write(Put(self.key, value + padding))
         server.post(WantWrite(command, self._scheduler.now() + TIMEOUT_US, reply))
 
-    def _post(self, server: Server, write: StoreWrite, told: Callable[[Result, int, int], None]) -> None:
+    def _ask(self, server: Server, write: StoreWrite, told: Callable[[Result, int, int], None]) -> None:
         """Ask for any write, once; `told` what was answered, when it was asked for, and by the entry of which index."""
         asked_us = self._scheduler.now()
 

@@ -55,17 +55,17 @@ class LeasingClient(Client):
     def _write(self, server: Server) -> None:
         number, chance = self._lease, self._rng.random()
         if not number:
-            self._post(server, LeaseGrant(0, pick(self._rng, TTLS_S)), self._granted)
+            self._ask(server, LeaseGrant(0, pick(self._rng, TTLS_S)), self._granted)
         elif chance < 0.5:
             self._value += 1
-            self._post(server, Put(self.key, b"%d" % self._value, number), self._put)
+            self._ask(server, Put(self.key, b"%d" % self._value, number), self._put)
         elif chance < 0.9:
-            self._post(server, LeaseKeepAlive(number), self._kept)
+            self._ask(server, LeaseKeepAlive(number), self._kept)
         else:
             self._judge.left(number)
             self._lease = 0
             if chance < 0.95:
-                self._post(server, LeaseRevoke(number), self._revoked)
+                self._ask(server, LeaseRevoke(number), self._revoked)
             else:
                 self._counts["leases that were left alone"] += 1
                 self.begin()

@@ -12,6 +12,7 @@ from node.raft.errors import InvariantViolation
 from node.simulation.births import Births
 from node.simulation.invariants import Violation
 from node.simulation.leasing import Leasing
+from node.simulation.locking import Locking
 from node.simulation.members import Members
 from node.simulation.repeating import Repeating
 from node.simulation.survivors import Survivors
@@ -24,6 +25,7 @@ KINDS: dict[str, type[World]] = {
     "members": Members,
     "sessions": Repeating,
     "leases": Leasing,
+    "locks": Locking,
     "watches": Watching,
     "survivors": Survivors,
 }

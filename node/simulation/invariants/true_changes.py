@@ -5,7 +5,7 @@ Why it exists: watches are judged by it, so it must not ask the code that they r
 changed nor for what lived at an earlier one. It must not judge.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from node.raft.types import Entry, EntryKind
 from node.statemachine.store import KeyValueStore
@@ -24,7 +24,8 @@ from node.statemachine.writes import (
 
 
 class TrueChanges:
-    """`follow` what is committed, from the first entry on; one entry makes one revision at most, or leases end."""
+    """`follow` what is committed, from the first entry on. Where several leases end with one entry, all that goes with
+    them is said to go at the last of its revisions: who watches must not be judged by that."""
 
     def __init__(self) -> None:
         self.compacted = 0
@@ -41,9 +42,8 @@ class TrueChanges:
         """The last."""
         return self._store.revision
 
-    def follow(self, committed: Sequence[Entry]) -> list[int]:
-        """Take what is committed beyond what was; the revisions that it made."""
-        before = self.revision
+    def follow(self, committed: Sequence[Entry], taken: Callable[[], None] = lambda: None) -> None:
+        """Take what is committed beyond what was; `taken` after each entry."""
         while self._entries < len(committed):
             entry = committed[self._entries]
             self._entries += 1
@@ -51,7 +51,7 @@ class TrueChanges:
             if entry.kind is EntryKind.WRITE:
                 write = decode_write(entry.data)
                 self._compare(write, results[0])
-        return list(range(before + 1, self.revision + 1))
+            taken()
 
     def changes(self, revision: int) -> Sequence[KeyValue]:
         """All that it changed, in order."""

@@ -2,10 +2,10 @@
 
 Ordered: revisions never go down, and the changes of one revision come in the order in which it made them. Unique: no
 event comes twice, over all that a watcher resumed. Atomic: the events of one revision come in one response, or in
-fragments of one. Reliable: between what came first and last nothing is missing. Resumable: whoever resumes at a revision
-gets all from there on, or is told that it was compacted, and that only where it was. Bookmarkable: once it was said how
-far all has come, nothing of before comes. And events are true: they match what was asked for, and so does what lived
-before them.
+fragments of one. Reliable: between what came first and last nothing is missing. Resumable: whoever resumes at a
+revision gets all from there on, or is told that it was compacted, and that only where it was. Bookmarkable: once it was
+said how far all has come, nothing of before comes. And events are true: they match what was asked for and what was
+done, and so does what is said to have lived before.
 
 Why it exists: simulated worlds and recorded histories of real processes are judged by one judge, which knows neither
 hub nor streams nor history. The truth comes from elsewhere; see `true_changes.py` for worlds. It must not ask a node.
