@@ -28,6 +28,9 @@ FaultsNeed = tuple[
     int,
 ]
 
+PAUSE_US_MAX = 600_000
+"""Between two faults, beside a tenth of a second."""
+
 SILENCE_US_MAX = 6_000_000
 """How long a disk is silent; one of three stays so until peace."""
 IN_THE_MIDDLE = 0.5
@@ -57,6 +60,8 @@ class Faults:
         self.lost = ""
         """Whose disk was lost; empty: nobody's. At most one in a world: a majority keeps everything."""
         self.refused_damage = 0
+        self.pause_us_max = PAUSE_US_MAX
+        """Longer where clients must get something done between them."""
         self._servers = servers
         self._network = network
         self._scheduler = scheduler
@@ -144,7 +149,7 @@ class Faults:
         if self._scheduler.now() >= self._ends_us:
             return
         self.acts.strike(pick(self._rng, self.what_may_fail()))
-        wait_us = 100_000 + int(self._rng.random() * 600_000)
+        wait_us = 100_000 + int(self._rng.random() * self.pause_us_max)
         self._scheduler.schedule(self._scheduler.now() + wait_us, self._next_fault)
 
     @property

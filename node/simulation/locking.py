@@ -13,6 +13,7 @@ from node.runtime.inputs import WantRead
 from node.runtime.ports import ReadFailed
 from node.simulation.chance import up_to
 from node.simulation.clients import TIMEOUT_US, Client
+from node.simulation.faults import Faults
 from node.simulation.holding import HoldingClient
 from node.simulation.invariants.lock_order import LockOrder
 from node.simulation.invariants.true_changes import TrueChanges
@@ -40,7 +41,8 @@ from node.watching.stream import WatchStream
 
 PREFIX = b"lock/"
 GUARDED = b"guarded"
-HOLDS_US_MAX = 700_000
+PAUSE_US_MAX = 2_000_000
+HOLDS_US_MAX = 500_000
 WAITS_US_MAX = 500_000
 """After so long who waits looks again, whatever the watch says: its node may be gone."""
 
@@ -217,6 +219,11 @@ class Locking(World):
     """`run()` raises Violation. An ordinary world, but that its clients want one thing, and that it lasts longer."""
 
     safety_us = 12_000_000
+
+    def _faults(self) -> Faults:
+        faults = super()._faults()
+        faults.pause_us_max = PAUSE_US_MAX
+        return faults
 
     def _clients(self, first: int = 0) -> list[Client]:
         self._truth = TrueChanges()
