@@ -101,6 +101,26 @@ async def test_a_grant_that_is_answered_after_its_time_is_lost_from_the_start(mo
         monkeypatch.setattr(lease, "_send", slow)
         async with lease:
             assert not lease.alive
+            assert lease.lost.is_set()
+
+
+async def test_a_lease_is_counted_from_before_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving() as server, client_of(server) as client:
+        lease = client.lease(100)
+        real, late = asyncio.get_running_loop().time, [0.0]
+        monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: real() + late[0], raising=False)
+        send = lease._send
+
+        async def slow(path: str, body: bytes, limit_s: float) -> object:
+            answer = await send(path, body, limit_s)
+            late[0] += 60.0
+            return answer
+
+        monkeypatch.setattr(lease, "_send", slow)
+        async with lease:
+            assert lease.alive
+            late[0] = 100.0
+            assert not lease.alive
 
 
 async def test_another_node_is_asked_where_one_does_not_answer() -> None:

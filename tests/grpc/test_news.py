@@ -10,7 +10,7 @@ import pytest
 
 from node.api.grpc import leases as lease_module
 from node.api.grpc import watches as watch_module
-from node.statemachine.writes import DeleteRange, Put
+from node.statemachine.writes import Compact, DeleteRange, Put
 from tests.grpc.client import Client, client
 from tests.grpc.double import Serving, serving, until
 from tests.grpc.messages import message, new
@@ -76,6 +76,36 @@ async def test_a_watch_is_told_what_was_and_what_comes_in_order() -> None:
         assert await watching.stream.read() == grpc.aio.EOF
         assert await watching.stream.code() == grpc.StatusCode.OK
         assert (served.node.hub.watches, len(served.node.hub.streams)) == (0, 0)
+
+
+async def test_who_did_not_ask_for_what_lived_before_is_not_told() -> None:
+    async with serving() as served, client(served.target) as ask:
+        served.node.do(Put(b"a", b"1"))
+        curious, other = Watching(ask), Watching(ask)
+        for watching, wants in ((curious, True), (other, False)):
+            watching.create(key=b"a", prev_kv=wants)
+            assert (await watching.hear()).created
+        for value in (b"2", b"3"):
+            served.node.do(Put(b"a", value))
+            (event,) = (await curious.hear()).events
+            assert int(event.prev_kv.value) == int(value) - 1
+            (event,) = (await other.hear()).events
+            assert (event.kv.value, event.HasField("prev_kv")) == (value, False)
+        curious.stream.cancel()
+        other.stream.cancel()
+        await until(lambda: not served.node.hub.streams)
+
+
+async def test_who_asks_for_what_was_compacted_is_told_from_where_on_all_is_kept() -> None:
+    async with serving() as served, client(served.target) as ask:
+        served.node.do(Put(b"a", b"1"), Put(b"a", b"2"), Put(b"a", b"3"), Compact(4))
+        watching = Watching(ask)
+        watching.create(key=b"a", start_revision=3)
+        assert (await watching.hear()).created
+        told_so = await watching.hear()
+        assert (told_so.canceled, told_so.created, told_so.compact_revision) == (True, False, 4)
+        watching.stream.cancel()
+        await until(lambda: not served.node.hub.streams)
 
 
 async def test_a_long_history_comes_whole_to_a_client_that_takes_it_slowly() -> None:
