@@ -34,9 +34,20 @@ def anchors(mutation: Mutation, room: str) -> int:
     return (ROOT / room / mutation.file).read_text().count(mutation.right)
 
 
-def passes(mutation: Mutation | None, room: str, tests: str, files: Iterable[str], beside: Iterable[str] = ()) -> str:
+ASYNC = ("-p", "pytest_asyncio.plugin", "-p", "pytest_timeout", "-o", "asyncio_mode=auto", "-o", "timeout=30")
+"""For tests that run on a loop, and may wait for ever for what a mistake keeps from happening."""
+
+
+def passes(
+    mutation: Mutation | None,
+    room: str,
+    tests: str,
+    files: Iterable[str],
+    beside: Iterable[str] = (),
+    options: Iterable[str] = (),
+) -> str:
     """Run `files` of the folder `tests` on a copy with `mutation` in the folder `room` (None: an unchanged copy).
-    `beside`: other folders of tests that these need.
+    `beside`: other folders of tests that these need; `options`: of pytest, as `ASYNC`.
 
     Returns what pytest said where all tests passed, an empty string where a test failed or did not end; raises
     RuntimeError where the copy could not be tested at all.
@@ -44,7 +55,8 @@ def passes(mutation: Mutation | None, room: str, tests: str, files: Iterable[str
     no_caches = shutil.ignore_patterns("__pycache__", "test_mutations.py")
     with tempfile.TemporaryDirectory(prefix="raft-mutation-") as folder:
         copy = Path(folder)
-        shutil.copytree(ROOT / "node", copy / "node", ignore=no_caches)
+        for package in ("node", "raftclient"):
+            shutil.copytree(ROOT / package, copy / package, ignore=no_caches)
         for folder_of_tests in (tests, *beside):
             shutil.copytree(ROOT / folder_of_tests, copy / folder_of_tests, ignore=no_caches)
         (copy / "tests" / "__init__.py").touch()
@@ -56,7 +68,7 @@ def passes(mutation: Mutation | None, room: str, tests: str, files: Iterable[str
         alone = {"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": folder}
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "pytest", *PYTEST, *(f"{tests}/{file}" for file in files)],
+                [sys.executable, "-m", "pytest", *PYTEST, *options, *(f"{tests}/{file}" for file in files)],
                 cwd=copy,
                 env={**os.environ, **alone},
                 capture_output=True,

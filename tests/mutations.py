@@ -10,6 +10,8 @@ not have to count three files.
 import sys
 from collections.abc import Iterator
 
+from tests.grpc.mutations import MUTATIONS as OF_DOORS
+from tests.grpc.mutations import OF_GRPC, OF_HTTP2, OF_THE_CLIENT, OF_TURNS
 from tests.mutating import Mutation
 from tests.raft.mutations import MUTATIONS as OF_RAFT
 from tests.statemachine.lease_mutations import MUTATIONS as OF_LEASES
@@ -32,6 +34,12 @@ WORDS = {
     "failover": ("evidence", "stickiness", "hand", "silent disk", "pre-vote", "target"),
 }  # fmt: skip
 """Of a name, in this order; what none of them says is of the algorithm as the paper has it."""
+BY_DOOR = {
+    "locks and elections": OF_TURNS,
+    "gRPC": OF_GRPC,
+    "HTTP/2": OF_HTTP2,
+    "the client's watches and leases": OF_THE_CLIENT,
+}
 THE_REST = "the paper's algorithm, birth, bounds"
 
 
@@ -41,6 +49,9 @@ def area_of(mutation: Mutation) -> str:
         return "watches"
     if mutation in OF_LEASES:
         return "leases"
+    for area, doors in BY_DOOR.items():
+        if mutation in doors:
+            return area
     for area, files in FILES.items():
         if mutation.file in files:
             return area
@@ -54,7 +65,7 @@ def area_of(mutation: Mutation) -> str:
 
 def by_area() -> dict[str, list[Mutation]]:
     """Every mutation there is."""
-    found: dict[str, list[Mutation]] = {area: [] for area in (*WORDS, "leases", "watches", THE_REST)}
+    found: dict[str, list[Mutation]] = {area: [] for area in (*WORDS, "leases", "watches", *BY_DOOR, THE_REST)}
     for mutation in everything():
         found[area_of(mutation)].append(mutation)
     return found
@@ -67,6 +78,7 @@ def everything() -> Iterator[Mutation]:
     yield from OF_THE_STORE
     yield from OF_WATCHES
     yield from OF_LEASES
+    yield from OF_DOORS
 
 
 def main(wanted: list[str]) -> int:
