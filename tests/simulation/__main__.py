@@ -17,7 +17,10 @@ from node.simulation.playing import KINDS, Played
 from tests.simulation.batch import play_worlds, replay, short_story
 
 PROGRESS_S = 2.0
-MIXED = ("world", "members", "sessions", "members", "world", "members", "survivors", "members")
+MIXED = (
+    *("world", "members", "sessions", "members", "watches", "members", "survivors", "members"),
+    *("world", "members", "locks", "members", "leases", "members"),
+)
 
 
 def main() -> int:

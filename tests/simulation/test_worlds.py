@@ -114,6 +114,8 @@ def test_what_is_left_of_a_cluster_goes_on_with_all_that_it_knew_and_old_disks_d
         pytest.param(11, "world", marks=SLOWEST),
         pytest.param(3, "births", marks=SLOWEST),
         pytest.param(7, "survivors", marks=SLOWEST),
+        pytest.param(2, "watches", marks=SLOWEST),
+        pytest.param(2, "locks", marks=SLOWEST),
     ],
 )
 def test_the_same_seed_gives_the_same_bytes_in_another_process(seed: int, kind: str) -> None:
