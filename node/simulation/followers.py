@@ -161,9 +161,8 @@ class Follower:
         bytes_max, work_max = 1 + up_to(self._rng, TAKE_BYTES_MAX), 1 + up_to(self._rng, TAKE_WORK_MAX)
         compacted = self._truth().compacted
         for response in stream.take(bytes_max, work_max):
-            said = b"%d %s %d" % (response.watch_id, b"and more" if response.fragment else b"", response.revision)
-            line = b"%d %s heard %s %d" % (self._scheduler.now(), self._name.encode(), said, len(response.events))
-            self._report(line)
+            said = (response.watch_id, response.revision, len(response.events), int(response.fragment))
+            self._report(b"%d %s heard %d %d %d %d" % (self._scheduler.now(), self._name.encode(), *said))
             self._hear(stream, response, compacted)
 
     def _hear(self, stream: WatchStream, response: Response, compacted: int) -> None:

@@ -11,6 +11,7 @@ from node.statemachine.writes import Put
 from tests.grpc.client import KV, Client, client
 from tests.grpc.double import Serving, serving, until
 from tests.grpc.messages import message, new
+from tests.http2.raw import DATA, HEADERS, frame, raw
 
 
 async def refused(call: object) -> tuple[int, str]:
@@ -215,6 +216,31 @@ async def test_a_message_that_cannot_be_read_is_an_error_of_its_client() -> None
         assert await refused(ask.raw(f"{KV}/Range", b"\x08\x01")) == wrong
         cut = (13, "grpc: error unmarshalling request: unexpected EOF")
         assert await refused(ask.raw(f"{KV}/Range", b"\x0a\x05a")) == cut
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "sentence"),
+    [
+        (b"\x01\x00\x00\x00\x00", b"12", b"grpc: this server takes no compressed messages"),
+        (b"\x00\x00\x00\x00\x03\x0a\x01a\x00\x00\x00\x00\x00", b"13", b"the request does not hold one whole message"),
+        (b"\x00\x00\x00\x00\x04\x0a\x01a", b"13", b"grpc: the request does not hold one whole message"),
+        (b"\x00\x00", b"13", b"grpc: the request holds no message"),
+    ],
+)
+async def test_a_body_holds_one_whole_message(body: bytes, code: bytes, sentence: bytes) -> None:
+    async with serving() as served, raw(served.port) as client:
+        client.send(frame(HEADERS, 4, 1, client.block(f"{KV}/Range")), frame(DATA, 1, 1, body))
+        fields, _ = await client.answer(1)
+        assert fields[b"grpc-status"] == code
+        assert fields[b"grpc-message"].endswith(sentence)
+
+
+async def test_a_read_asks_the_others_unless_it_may_be_stale() -> None:
+    async with serving() as served, client(served.target) as ask:
+        await ask.range(b"a")
+        assert served.node.barriers == 1
+        await ask.range(b"a", serializable=True)
+        assert served.node.barriers == 1
 
 
 async def test_a_cancelled_call_is_let_go(served_and_asked: "tuple[Serving, Client]") -> None:

@@ -139,6 +139,16 @@ async def test_several_messages_may_come_in_one_piece_and_one_in_many() -> None:
         assert body == b"".join(b"\x00" + struct.pack(">I", len(one)) + one for one in (b"a", b"b" * 300, b"c"))
 
 
+async def test_a_last_message_that_is_cut_short_ends_its_call() -> None:
+    async with serving() as served, raw(served.port) as client:
+        opened = echoing(served)
+        client.send(begun(client), frame(DATA, 1, 1, framed(b"one") + framed(b"two")[:-1]))
+        fields, body = await client.answer(1)
+        assert (fields[b"grpc-status"], fields[b"grpc-message"]) == (b"13", b"grpc: the last message is cut short")
+        assert body == b"\x00\x00\x00\x00\x03one"
+        assert opened[0].happened == ["gone"]
+
+
 async def test_a_handler_is_told_when_to_stop_and_when_to_go_on() -> None:
     async with serving() as served, raw(served.port) as client:
         opened = echoing(served)

@@ -155,6 +155,7 @@ async def test_who_observes_is_told_of_one_leader_after_the_other() -> None:
                 return value
 
         assert await heard() == b"one"
+        assert not waiting.done()
         await resign(ask, one)
         assert await heard() == b"two"
         assert (await waiting).key == b"e/8"
