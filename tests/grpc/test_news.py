@@ -180,6 +180,20 @@ async def test_keep_alives_that_are_not_answered_are_bounded(monkeypatch: pytest
         served.node.let_go()
 
 
+async def test_keep_alives_that_were_asked_for_are_answered_before_their_stream_ends() -> None:
+    asked = b"".join(framed(new("LeaseKeepAliveRequest", ID=number)) for number in (7, 8))
+    async with serving() as served, raw(served.port) as client:
+        served.node.holding = True
+        client.send(frame(HEADERS, 4, 1, client.block(f"{LEASE}LeaseKeepAlive")), frame(DATA, 1, 1, asked))
+        await until(lambda: len(served.node.held) == 2)
+        served.node.let_go()
+        fields, body = await client.answer(1)
+        kept = message("LeaseKeepAliveResponse")
+        first = 5 + int.from_bytes(body[1:5], "big")
+        assert [kept.FromString(one).ID for one in (body[5:first], body[first + 5 :])] == [7, 8]
+        assert fields[b"grpc-status"] == b"0"
+
+
 async def lock(ask: Client, lease: int) -> bytes:
     answer = await ask.ask("/v3lockpb.Lock/Lock", ("LockRequest", "LockResponse"), name=b"m", lease=lease)
     key: bytes = answer.key

@@ -294,10 +294,10 @@ def test_a_long_response_comes_in_fragments_where_the_client_takes_them() -> Non
 
 
 def test_a_client_that_does_not_read_costs_nothing_and_misses_nothing() -> None:
-    store, hub, client = hub_of()
-    client.stream.create(b"a", b"b")
-    client.take_all()
     with narrow():
+        store, hub, client = hub_of()
+        client.stream.create(b"a", b"b")
+        client.take_all()
         for number in range(100):
             write(store, Put(b"a", b"%d" % number))
             hub.advance()
