@@ -41,15 +41,16 @@ asyncio.run(main())
 
 
 def example() -> str:
+    """The whole block."""
     (block,) = [block for block in blocks("README.md") if "class TooLate" in block.text]
     assert block.text.endswith(RUNS)
-    return block.text.removesuffix(RUNS)
+    return block.text
 
 
 async def test_a_holder_that_was_stopped_past_its_lease_is_refused_by_its_token_and_learns_of_its_loss(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "example.py").write_text(example())
+    (tmp_path / "example.py").write_text(example().removesuffix(RUNS))
     (tmp_path / "holder.py").write_text(HOLDER)
     async with running_cluster(tmp_path, 3) as cluster:
         urls = [cluster.url(name) for name in cluster.nodes]
@@ -66,7 +67,7 @@ async def test_a_holder_that_was_stopped_past_its_lease_is_refused_by_its_token_
                 async with client.lock("reports", wait_s=20) as lock:
                     assert lock.token > old
                     written: dict[str, object] = {}
-                    exec(compile(example(), "README.md", "exec"), written)
+                    exec(compile(example().removesuffix(RUNS), "README.md", "exec"), written)
                     await written["write"](client, "report", b"new", lock.token)  # type: ignore[operator]
                 holder.send_signal(signal.SIGCONT)
                 said, _ = await asyncio.wait_for(holder.communicate(b"\n"), 20)
@@ -78,3 +79,18 @@ async def test_a_holder_that_was_stopped_past_its_lease_is_refused_by_its_token_
             if holder.returncode is None:
                 holder.kill()
                 await holder.wait()
+
+
+async def test_the_example_runs_as_it_stands(tmp_path: Path) -> None:
+    nodes = '["http://127.0.0.1:8001", "http://127.0.0.1:8002"]'
+    assert nodes in example()
+    async with running_cluster(tmp_path, 3) as cluster:
+        urls = [cluster.url(name) for name in cluster.nodes]
+        (tmp_path / "example.py").write_text(example().replace(nodes, repr(urls)))
+        environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+        for _ in range(2):
+            running = await asyncio.create_subprocess_exec(
+                sys.executable, str(tmp_path / "example.py"), stdout=-1, stderr=-1, env=environ
+            )
+            said, errors = await asyncio.wait_for(running.communicate(), 30)
+            assert (running.returncode, said, errors) == (0, b"b'http://10.0.0.7:80'\n", b"")
