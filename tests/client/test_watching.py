@@ -32,7 +32,7 @@ def test_a_revision_that_broke_off_is_heard_once() -> None:
     followed = Followed(b"", 3)
     followed.take(event(b"a", 4, last=False))
     followed.begin()
-    followed.take(b"id: 2\nevent: watching\ndata: {}")
+    assert followed.take(b"id: 2\nevent: watching\ndata: {}") == []
     assert followed.began
     assert followed.next == 3
     followed.take(event(b"a", 4, last=False))

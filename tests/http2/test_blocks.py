@@ -63,6 +63,22 @@ def test_trailers_and_blocks_that_are_passed_over_change_the_table_too() -> None
         blocks.head(b"\xff\xff\xff\xff\x7f")
 
 
+def test_trailers_change_what_a_remembered_block_means() -> None:
+    encoder, blocks = Encoder(), Blocks()
+
+    def sent(value: str) -> bytes:
+        block: bytes = encoder.encode([(":method", "POST"), (":scheme", "http"), (":path", "/"), ("x-t", value)])
+        assert blocks.head(block).fields[b"x-t"] == value.encode()
+        return block
+
+    sent("one")
+    indexes = sent("one")
+    blocks.trailers(encoder.encode([("x-t", "two")]))
+    assert sent("two") == indexes
+    blocks.skip(encoder.encode([("x-t", "three")]))
+    assert sent("three") == indexes
+
+
 def test_what_we_write_every_table_reads() -> None:
     fields = ((b":status", b"200"), (b"grpc-message", b"x" * 500), (b"a", b""))
     for before in ([], [("a", "b")] * 3):

@@ -158,7 +158,8 @@ async def test_who_is_asked_to_leave_is_answered_first() -> None:
         served.runner.retire_connections()
         went = await client.until(GOAWAY)
         assert (went.code, int.from_bytes(went.payload[:4], "big")) == (0, 1)
-        client.send(client.ask(3))
+        client.send(client.ask(3), frame(PING, 0, 0, bytes(8)))
+        await client.until(PING)  # what came before it was looked at
         served.node.let_go()
         assert (await client.answer(1))[0][b"grpc-status"] == b"0"
         assert await client.end() == 0
