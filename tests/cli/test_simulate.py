@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from node.cli.simulate import Kind
 from node.simulation.invariants import Violation
+from node.simulation.playing import KINDS
 from node.simulation.world import World
 from tests.cli.conftest import raft_node
 
@@ -24,6 +26,10 @@ def test_a_world_is_told_in_tables_and_its_trace_is_written(tmp_path: Path) -> N
     again = json.loads(raft_node("simulate", "--seed", "7", "--json").out)
     assert again["lines"] == trace.read_bytes().count(b"\n")
     assert again["digest"][:16] in told
+
+
+def test_every_kind_of_world_can_be_named() -> None:
+    assert {kind.value for kind in Kind} == set(KINDS)
 
 
 def test_a_violation_is_exit_code_1_and_says_what_did_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:

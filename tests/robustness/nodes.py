@@ -25,9 +25,13 @@ from tests.cluster.harness import PEER_PORT_OFFSET, free_base_port
 KEEPER = "n1"
 """Takes no snapshot, and is never away for so long that it is sent one."""
 NAMES = (KEEPER, "n2", "n3")
-OFTEN = ("--snapshot-entries", "30", "--snapshot-tail", "5")
+TAIL = 150
+"""Entries that the others keep. The keeper is never so many behind; whoever was killed is, before it comes back."""
+OFTEN = ("--snapshot-entries", "30", "--snapshot-tail", str(TAIL))
 NEVER = ("--snapshot-entries", "1000000")
 WAIT_SECONDS = 40.0
+AWAY_SECONDS_MAX = 6.0
+"""On a busy machine who was killed comes back before it is as far behind as that."""
 
 
 class Nodes:
@@ -144,12 +148,16 @@ async def breaking(nodes: Nodes, http: aiohttp.ClientSession, chance: Random, un
 
 
 async def _kill(nodes: Nodes, http: aiohttp.ClientSession, chance: Random) -> None:
-    """Away for so long that it is sent a snapshot, if the one that leads has none of what it needs."""
+    """Away until what it needs is in a snapshot only, for one of those leads which take any."""
     victim, other = chance.sample(NAMES[1:], 2)
     for name in NAMES:
         await nodes.command(http, name, "transfer_leadership", {"target": other})
     await nodes.kill(victim)
-    await asyncio.sleep(1 + chance.random())
+    behind = await nodes.applied(http, other) + TAIL + 50
+    with suppress(TimeoutError):
+        async with asyncio.timeout(AWAY_SECONDS_MAX):
+            while await nodes.applied(http, other) < behind:  # noqa: ASYNC110 - a process has no event
+                await asyncio.sleep(0.05)
     nodes.start(victim)
     await asyncio.sleep(1.5)
 
