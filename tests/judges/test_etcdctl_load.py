@@ -1,4 +1,4 @@
-"""etcdctl's own checks and its mirror run on a node. Their figures are those of the machine: nothing judges them here."""
+"""etcdctl's own checks and its mirror run on a node. Their figures are those of the machine, and nobody judges them."""
 
 import re
 import signal
