@@ -3,7 +3,9 @@
 Why it exists: hypothesis does not see which bytes lead further; in an hour this one does. It must not judge: see
 `fuzzing.sent`.
 
-    pip install atheris; python -m tests.http2.fuzz SECONDS [FOLDER]       FOLDER keeps what led further
+    python -m tests.http2.fuzz SECONDS [FOLDER]
+
+atheris must be installed beside. FOLDER keeps what led further.
 """
 
 import asyncio
