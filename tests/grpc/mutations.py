@@ -269,7 +269,7 @@ OF_THE_CLIENT = (
     ),
     Mutation("the last revision is heard again", _WATCHING, "heard_until + 1)", "heard_until)"),
     Mutation(
-        "a revision is told before all of it is there",
+        "the client tells a revision before all of it is there",
         _WATCHING,
         "        if heard_until is None:\n            return []\n",
         "        if heard_until is None:\n            return [self._held.pop()] if self._held else []\n",

@@ -393,10 +393,11 @@ class TestLinksInTime:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         a, record = await bench.carrier("a", {"b": [runner.addresses[0][:2]]}, settings=LinkSettings())
         await bench.until(lambda: len(record.outbound) == 2)
-        for _ in range(100):
-            a.send("b", Lane.BULK, bytes(1024 * 1024))
+        refused = 0  # the kernel takes some, and now and then some more
+        for _ in range(200):
+            refused += not a.send("b", Lane.BULK, bytes(1024 * 1024))
             await asyncio.sleep(0)
-        assert not a.send("b", Lane.BULK, bytes(1024 * 1024))
+        assert refused > 50
         started = time.monotonic()
         await a.close()
         assert time.monotonic() - started < 2
