@@ -190,6 +190,8 @@ def over_events(nodes: Nodes, http: aiohttp.ClientSession) -> Stream:
                     yield Told("gone", said["compact_revision"], 0)
                 elif kind == b"watching":
                     yield Told("created", int(fields[b"id"]), 0)
+                elif kind == b"no-leader":
+                    return  # it hears of nothing: somebody else is asked
                 elif kind:
                     held.append(Heard(_sse_kv(said, deleted=kind == b"delete")))
                     if b"id" in fields:
