@@ -225,8 +225,9 @@ class CarrierSuite:
     async def test_a_peer_that_dies_is_lost_and_then_refused(self, harness: Harness) -> None:
         await both_up(harness)
         await harness.kill("b")
+        # A dial that met the closing port may have failed in another way before.
         await harness.until(
-            lambda: all(len(harness.heard("a").reasons("b", x)) == 2 for x in Lane), "the failed redials"
+            lambda: all(harness.heard("a").reasons("b", x)[-1:] == [REFUSED] for x in Lane), "the failed redials"
         )
         for lane in Lane:
             assert harness.heard("a").reasons("b", lane) == [LOST, REFUSED], harness.heard("a").outbound
@@ -242,8 +243,9 @@ class CarrierSuite:
         await harness.kill("b")
         await harness.until(lambda: harness.heard("a").gone != [], "the end of b")
         assert not any(harness.carrier("a").outbound_up("b", lane) for lane in Lane)
+        # A dial that met the closing port may have failed in another way before.
         await harness.until(
-            lambda: all(len(harness.heard("a").reasons("b", x)) == 2 for x in Lane), "the failed redials"
+            lambda: all(harness.heard("a").reasons("b", x)[-1:] == [REFUSED] for x in Lane), "the failed redials"
         )
         assert harness.heard("a").gone == ["boot-1"]
 
@@ -276,8 +278,9 @@ class CarrierSuite:
         await both_up(harness)
         harness.heard("a").processes.hello(Member("b", "disk"), "boot-1")
         await harness.leave("b")
+        # A dial that met the closing port may have failed in another way before.
         await harness.until(
-            lambda: all(len(harness.heard("a").reasons("b", x)) == 2 for x in Lane), "the failed redials"
+            lambda: all(harness.heard("a").reasons("b", x)[-1:] == [REFUSED] for x in Lane), "the failed redials"
         )
         for lane in Lane:
             assert harness.heard("a").reasons("b", lane) == [GOODBYE, REFUSED]
