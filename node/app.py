@@ -49,6 +49,7 @@ from node.recovering import Opened, Surroundings, SyncClock, client_url, recover
 from node.runtime.handle import Handle
 from node.runtime.looking import About
 from node.runtime.shell import Shell, monotonic_us, wall_us
+from node.securing import Secured, secure
 from node.settings import Settings, remarks
 
 ANSWER_S = 0.25
@@ -137,6 +138,7 @@ class _Node:
         peers = sum(seed.name != settings.name for seed in settings.seeds)
         files = file_limits.divide(file_limits.raise_limit(), file_limits.used_now(), peers)
         _LOG.info(files.words())
+        secured = secure(settings, trace, self._gate, wall_us)
         timeouts_us = settings.request_timeout_ms * 1000, settings.election_timeout_ms.high * 1000
         shell = Shell(loop, self._fail, *timeouts_us, deadline_is_due=self._gate.shut)
         syncs = SyncClock(time.perf_counter)
@@ -146,8 +148,11 @@ class _Node:
         stack.callback(opened.close)
         gc.freeze()  # modules, and the list of the log's entries: nothing of it is ever garbage
         faults = FaultControl(trace, loop) if settings.enable_faults else None
-        about = About(settings.name, self._boot, __version__, client_url(settings))
-        core = assemble(settings, about, opened, shell, trace, faults, self._chance, files.half_open, stack)
+        scheme = "https" if settings.peer_tls_dial == "tls" else "http"
+        about = About(settings.name, self._boot, __version__, client_url(settings), scheme)
+        core = assemble(
+            settings, about, opened, shell, trace, faults, self._chance, files.half_open, stack, secured.peers
+        )
         stats = Stats(
             trace,
             core.links.traffic,
@@ -172,6 +177,7 @@ class _Node:
             clients,
             core.hub,
             http2,
+            secured.counts,
         )
         self._watch(core, opened)
         syncs.tell(metrics.fsync)
@@ -191,7 +197,9 @@ class _Node:
         core.begin_to_let_in()
         stack.callback(self._turns.stop)
         self._turns.start(loop)
-        server = self._make_server(core, trace, metrics, stats, faults, clients, http2, files.streams)
+        server = self._make_server(core, trace, metrics, stats, faults, clients, http2, files.streams, secured)
+        stack.callback(secured.watcher.stop)
+        secured.watcher.start()
         await self._serve(server, stack, shell)
         return _Running(shell, core.handle, server)
 
@@ -239,6 +247,7 @@ class _Node:
         clients: Clients,
         http2: Counts,
         streams_max: int,
+        secured: Secured,
     ) -> ApiRunner:
         settings, handle, store = self._settings, core.handle, core.store
         failing = faults.failing if faults is not None else None
@@ -270,6 +279,7 @@ class _Node:
             gate=self._gate,
             clients=clients,
             http2=Http2(door.serve, http2, self._gate),
+            doorway=secured.clients,
             drain_seconds_max=settings.request_timeout_ms / 1000 + ANSWER_S,
         )
 

@@ -6,7 +6,7 @@ every concrete class and must not decide anything.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -35,6 +35,7 @@ from node.runtime.shell import Shell, monotonic_us
 from node.settings import Settings
 from node.statemachine.describe import describe
 from node.statemachine.store import KeyValueStore
+from node.tls.peers import PeerTls
 from node.transport.links import OnLink, PeerLinks
 from node.transport.settings import LinkSettings
 from node.transport.websocket import WebSocketCarrier
@@ -66,8 +67,10 @@ def assemble(
     chance: Chance,
     half_open_max: int,
     stack: contextlib.AsyncExitStack,
+    secured: Callable[[Callable[[], Mapping[str, str]]], PeerTls] | None = None,
 ) -> Core:
-    """`shell` gets its driver here. What must be closed is pushed on `stack`; the carrier is its starter's to close."""
+    """`shell` gets its driver here. What must be closed is pushed on `stack`; the carrier is its starter's to close.
+    `secured` None: links are plain; else it is told where members are reached."""
     membership = Membership(about.name, [MemberAddress(seed.name, seed.host, seed.port) for seed in settings.seeds])
     discovery = StaticDiscovery(membership.addresses())
     stack.push_async_callback(discovery.close)
@@ -94,6 +97,7 @@ def assemble(
         receiver=faulty or links,
         chance=chance,
         settings=LinkSettings(half_open_max=half_open_max, guests_max=guests_max),
+        tls=None if secured is None else secured(lambda: {name: at[0] for name, at in membership.addresses().items()}),
     )
     links.attach(faulty or carrier)
     if faulty is not None:

@@ -11,11 +11,14 @@ from node.raft.errors import InvariantViolation
 from node.runtime.snapshot_ports import UnreadableSnapshot
 from node.settings import Settings
 from node.storage.errors import StorageError
+from node.tls.files import TlsError
 
 EXIT_STOPPED = 0
 EXIT_ADDRESS = 2
 EXIT_LIMIT = 2
 EXIT_STORAGE = 3
+EXIT_SETTINGS = 64
+"""As for settings that are refused before anything is made: files of certificates are read later."""
 EXIT_INVARIANT = 70
 """EX_SOFTWARE: the node found itself in a state that Raft excludes, and stopped rather than go on."""
 
@@ -34,6 +37,8 @@ def exit_of(failure: Exception | None, settings: Settings) -> tuple[int, str]:
                 f"cannot listen on {settings.host}:{settings.port} and {settings.peer_host}:{settings.peer_port} "
                 f"({failure.strerror or failure}): {cures.OTHER_PORTS}"
             )
+        case TlsError():
+            return EXIT_SETTINGS, str(failure)
         case TooFewFiles():
             return EXIT_LIMIT, str(failure)
         case InvariantViolation():

@@ -187,7 +187,8 @@ def own_address(settings: Settings) -> MemberAddress | None:
 def client_url(settings: Settings) -> str:
     """Where this node serves clients, where nobody says otherwise."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return settings.client_url or f"http://{host}:{settings.port}"
+    scheme = "https" if settings.tls_accept == "tls" else "http"
+    return settings.client_url or f"{scheme}://{host}:{settings.port}"
 
 
 def raft_settings(settings: Settings) -> RaftSettings:

@@ -7,6 +7,7 @@ settles a first attempt may say nothing of an earlier one that was not answered.
 import contextlib
 import json
 import re
+import ssl
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ SESSION_GONE = ("session-expired", "sequence-answered", "sequence-reused")
 """Codes of refusals that are about the session, not about the write: nothing was done now."""
 
 
+_OF_HANDSHAKES = re.compile("CERTIFICATE|UNKNOWN_CA|HANDSHAKE_FAILURE|PROTOCOL_VERSION")
 _SESSION = re.compile("[0-9A-Za-z-]{1,64}")
 
 
@@ -74,8 +76,19 @@ def failed(error: Exception) -> Failed:
     """What an error of the HTTP library means."""
     if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
         return Failed(f"no connection ({error})", safe=True, elsewhere=True)
+    if alert := _refused_handshake(error):
+        return Failed(f"the node does not take this client's certificate ({alert})", safe=True, elsewhere=True)
     why = "silence" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
     return Failed(f"the request was sent, and no whole answer came ({why})", safe=False, elsewhere=True)
+
+
+def _refused_handshake(error: BaseException | None) -> str:
+    """What TLS said of this client, where it did not let it in; empty: it did. With TLS 1.3 that is heard after the
+    request was sent, which no node reads before it has judged the certificate."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    reason = (error.reason or "") if error is not None else ""
+    return reason.lower().replace("_", " ") if "ALERT" in reason and _OF_HANDSHAKES.search(reason) else ""
 
 
 async def send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

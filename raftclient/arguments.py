@@ -6,6 +6,7 @@ ValueError. It must not convert anything but a string into its UTF-8.
 """
 
 import math
+import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -107,6 +108,13 @@ def session_of(given: object) -> aiohttp.ClientSession | None:
     """A session of the caller's, or none."""
     if given is not None and not isinstance(given, aiohttp.ClientSession):
         raise _wrong("session", "an aiohttp.ClientSession", given)
+    return given
+
+
+def tls_of(given: object) -> ssl.SSLContext | None:
+    """What https is spoken with; none: the system's authorities are trusted, and no certificate is shown."""
+    if given is not None and not isinstance(given, ssl.SSLContext):
+        raise _wrong("tls", "an ssl.SSLContext", given)
     return given
 
 

@@ -10,6 +10,7 @@ any number of threads may call. It must not know how a call is made: each is the
 """
 
 import asyncio
+import ssl
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
@@ -33,8 +34,15 @@ class RaftClient:
     """See `raftclient.RaftClient` for the arguments, the calls and what they raise. A call that is interrupted
     (Ctrl-C) is given up: a write may have happened."""
 
-    def __init__(self, endpoints: Sequence[str], *, timeout_s: float = 15.0, exactly_once: bool = True) -> None:
-        self._client = by_asyncio.RaftClient(endpoints, timeout_s=timeout_s, exactly_once=exactly_once)
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        *,
+        timeout_s: float = 15.0,
+        exactly_once: bool = True,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._client = by_asyncio.RaftClient(endpoints, timeout_s=timeout_s, exactly_once=exactly_once, tls=tls)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = asyncio.Event()
         self._thread: threading.Thread | None = None

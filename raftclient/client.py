@@ -16,6 +16,7 @@ After `OutcomeUnknown`, read the key: what is there settles a write that was mad
 import asyncio
 import contextlib
 import math
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote
@@ -35,6 +36,7 @@ from raftclient.arguments import (
     seconds_of,
     session_of,
     text_of,
+    tls_of,
     ttl_of,
     wait_of,
 )
@@ -82,6 +84,9 @@ class RaftClient:
     `exactly_once` False: no session of the cluster. A write is then repeated only where it was provably never proposed,
     and `OutcomeUnknown` otherwise; so it is with nodes that know no sessions.
 
+    `tls`: for https endpoints, whom to trust and what to show, as `ssl.create_default_context(cafile=...)` with
+    `load_cert_chain`; None: the system's authorities, and nothing. Of no effect on a `session` that is given.
+
     Arguments of a wrong type are a TypeError, before anything is sent."""
 
     def __init__(
@@ -91,10 +96,12 @@ class RaftClient:
         timeout_s: float = 15.0,
         session: aiohttp.ClientSession | None = None,
         exactly_once: bool = True,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._endpoints, self._timeout_s = endpoints_of(endpoints), seconds_of("timeout_s", timeout_s)
         self._session, self._is_own = session_of(session), session is None
         self._exactly_once = flag_of("exactly_once", exactly_once)
+        self._tls = tls_of(tls)
         self._window: Window | None = None
         self._registering = asyncio.Lock()
         self._is_open = False
@@ -107,7 +114,9 @@ class RaftClient:
     async def __aenter__(self) -> Self:
         if self._session is None:
             # Addresses are looked up for each connection: in Kubernetes a name outlives its address.
-            connector = aiohttp.TCPConnector(limit=0, use_dns_cache=False, keepalive_timeout=IDLE_SECONDS_MAX)
+            connector = aiohttp.TCPConnector(
+                limit=0, use_dns_cache=False, keepalive_timeout=IDLE_SECONDS_MAX, ssl=self._tls or True
+            )
             self._session = aiohttp.ClientSession(connector=connector, trust_env=False)
         self._is_open = True
         try:

@@ -47,6 +47,7 @@ class Connected(Protocol):
     @property
     def unread_bytes(self) -> int: ...
     def force_close(self) -> None: ...
+    def make_room(self) -> None: ...
     def abort(self) -> None: ...
     def tend(self, now: float) -> None:
         """Called every few seconds: give up what lasts too long inside of it."""
@@ -113,7 +114,7 @@ class Clients:
             return False
         self.made_room += 1
         self.closed(longest)
-        longest.force_close()
+        longest.make_room()
         return True
 
     def _sweep(self) -> None:
@@ -133,6 +134,18 @@ class Clients:
             connection.tend(now)
             if connection.body_is_missing and now - connection.request_began >= BODY_SECONDS_MAX:
                 connection.abort()
+
+
+def is_tls(transport: asyncio.BaseTransport) -> bool:
+    """Whether what it carries is encrypted."""
+    return transport.get_extra_info("sslcontext") is not None
+
+
+def abort_soon(loop: asyncio.AbstractEventLoop, transport: asyncio.Transport | None) -> None:
+    """Abort it once what was just written has left: an end of TLS waits for the other side's, and holds a descriptor
+    that is another's already. In the second turn from now: in the first one it is written."""
+    if transport is not None:
+        loop.call_soon(loop.call_soon, transport.abort)
 
 
 def refusal() -> bytes:

@@ -20,7 +20,7 @@ from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from node.api.answers import Problem
-from node.api.clients import UNREAD_SECONDS_MAX, Clients
+from node.api.clients import UNREAD_SECONDS_MAX, Clients, abort_soon, is_tls
 from node.api.express import Express, rendered
 from node.api.framework import FrameworkConnection, FrameworkServer, answer_as_http_1_1
 from node.api.gate import Gate
@@ -71,6 +71,7 @@ class Connection(FrameworkConnection):
         "_gate",
         "_held",
         "_queued",
+        "_tls",
         "client_ended",
         "request_began",
     )
@@ -94,6 +95,7 @@ class Connection(FrameworkConnection):
         self._at_end: Callable[[], object] | None = None
         self._body: StreamReader | None = None
         """Of the last request that the framework began."""
+        self._tls = False
         self.client_ended = False
         """Whether the client sends no more. It may be gone, or wait for its answers: nobody can tell."""
         self.request_began = 0.0
@@ -101,6 +103,7 @@ class Connection(FrameworkConnection):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self._tls = is_tls(transport)
         if self._clients is not None:
             self._clients.opened(self)
 
@@ -154,6 +157,11 @@ class Connection(FrameworkConnection):
     def _unsent_bytes(self) -> int:
         return self.transport.get_write_buffer_size() if self.transport is not None else 0
 
+    def make_room(self) -> None:
+        """End it for another's sake, as it is idle: its descriptor is to be free one turn later."""
+        self.force_close()
+        abort_soon(self.loop, self.transport if self._tls else None)
+
     def force_close(self) -> None:
         """End it once what waits to be sent is sent; a client that takes nothing is not waited for longer than that."""
         if self.transport is not None and self._unsent_bytes:
@@ -176,9 +184,9 @@ class Connection(FrameworkConnection):
         self.client_ended = True
         if self._at_end is not None:
             self._at_end()
-        if self._answering or self._queued or self._serves_on():
+        if not self._tls and (self._answering or self._queued or self._serves_on()):
             return True
-        self._give_up()
+        self._give_up()  # with TLS nothing more can be said once the other side has ended it
         return False
 
     def _serves_on(self) -> bool:

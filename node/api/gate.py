@@ -42,6 +42,9 @@ PRICE_RISES, PRICE_FALLS = 1.5, 0.9
 one that was interrupted counts no more than one that was not. Where requests for long lists come, one begins in a turn,
 which costs a moment for each turn and no more."""
 
+HANDSHAKE_SECONDS = 0.002
+"""Price of a handshake of TLS: the processor time of both of its turns, the client's certificate included."""
+
 UNMARKED_SECONDS = TURN_SECONDS_MAX / 2
 """Below this, the end of the turn is not waited for: few clients must not pay for a wake-up with each request. What
 they spent counts until then, so that a crowd that comes next may find half of a turn."""
@@ -127,6 +130,11 @@ class Gate:
 
         self.wait(come_in)
         await mine
+
+    async def handshake(self) -> None:
+        """Return when a handshake of TLS may begin."""
+        await self.turn()
+        self._spend(HANDSHAKE_SECONDS)
 
     def _stepped(self, seconds: float) -> None:
         self._turns.add("http", seconds)

@@ -14,6 +14,7 @@ from contextlib import suppress
 from aiohttp import web
 
 from node.api.clients import Clients, refusal
+from node.tls.doorway import Doorway
 
 ACCEPT_BACKLOG = 1024
 ACCEPTS_PER_TURN_MAX = 8
@@ -31,12 +32,15 @@ _LOG = logging.getLogger("node.api")
 
 
 class Listener:
-    """Listens on `sockets`, which are bound; `server` makes connections."""
+    """Listens on `sockets`, which are bound; `server` makes connections. `doorway` None: all are plain."""
 
-    def __init__(self, sockets: list[socket.socket], server: web.Server, clients: Clients) -> None:
+    def __init__(
+        self, sockets: list[socket.socket], server: web.Server, clients: Clients, doorway: Doorway | None = None
+    ) -> None:
         self.sockets = sockets
         self._server = server
         self._clients = clients
+        self._doorway = doorway
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._refused: deque[socket.socket] = deque()
@@ -56,6 +60,8 @@ class Listener:
             self._loop.remove_reader(each.fileno())
             each.close()
         self.sockets = []
+        if self._doorway is not None:
+            self._doorway.close()
         while self._refused:
             self._refused.popleft().close()
 
@@ -83,10 +89,15 @@ class Listener:
 
     async def _connect(self, accepted: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(self._server, accepted)
-        except OSError:
+            if self._doorway is None:
+                await self._loop.connect_accepted_socket(self._server, accepted)
+            else:
+                await self._doorway.connect(accepted, self._server)
+        except (OSError, asyncio.CancelledError) as error:
             accepted.close()
             self._clients.gone()
+            if isinstance(error, asyncio.CancelledError):
+                raise
 
     def _pause(self, listener: socket.socket, error: OSError) -> None:
         if not self._warned:
@@ -102,6 +113,9 @@ class Listener:
         self._pauses.add(pause)
 
     def _refuse(self, accepted: socket.socket) -> None:
+        if self._doorway is not None and self._doorway.accepts == "tls":
+            accepted.close()  # no answer could be read
+            return
         accepted.setblocking(False)
         with suppress(OSError):
             accepted.send(self._refusal)

@@ -43,6 +43,7 @@ from node.observe.stats import Stats
 from node.observe.trace import Trace
 from node.runtime.ports import NodeHandle
 from node.statemachine.writes import VALUE_BYTES_MAX
+from node.tls.doorway import Doorway
 from node.watching.hub import WatchHub
 from node.watching.port import WatchedStore
 
@@ -59,6 +60,9 @@ ACCEPTING_SECONDS_MAX = 1.0
 
 ACCEPTING_QUIET_TURNS = 4
 """Turns of the loop without a new connection after which none waits: one takes it, the next ones read its request."""
+
+SHAKING_LOOK_SECONDS = 0.005
+"""Between two looks at handshakes under way, which take round trips."""
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -119,7 +123,7 @@ class ApiRunner(FrameworkRunner):
     """An `AppRunner` with this project's limits; used as any other: `setup()`, then `listen`, then `cleanup()`.
 
     `express` None: no express lane. `gate` None: all requests come in at once. `clients` None: as many connections as
-    a node takes that may open files without number. `http2` None: HTTP/1.1 alone.
+    a node takes that may open files without number. `http2` None: HTTP/1.1 alone. `doorway` None: no TLS.
     """
 
     def __init__(
@@ -130,6 +134,7 @@ class ApiRunner(FrameworkRunner):
         gate: Gate | None = None,
         clients: Clients | None = None,
         http2: Http2 | None = None,
+        doorway: Doorway | None = None,
         drain_seconds_max: float = SHUTDOWN_SECONDS_MAX,
     ) -> None:
         super().__init__(
@@ -147,13 +152,18 @@ class ApiRunner(FrameworkRunner):
         self._express = express
         self._gate = gate
         self._http2 = http2
+        self._doorway = doorway
         self._connection_tasks: set[asyncio.Task[None]] = set()
         self._retiring = False
 
     async def listen(self, host: str, port: int) -> None:
         """Take connections to that address, after `setup()`. Raises OSError where it is not to be had."""
         sockets = await bound_sockets(host, port)
-        await FrameworkSite(self, f"http://{host}:{port}", lambda to: Listener(sockets, to, self.clients)).start()
+
+        def made(to: web.Server) -> Listener:
+            return Listener(sockets, to, self.clients, self._doorway)
+
+        await FrameworkSite(self, f"http://{host}:{port}", made).start()
 
     def retire_connections(self) -> None:
         """From now on every answer says `Connection: close` and ends its connection: clients that keep theirs open
@@ -167,7 +177,7 @@ class ApiRunner(FrameworkRunner):
     async def cleanup(self) -> None:
         """Stop serving; when it returns, no task of a connection is left."""
         if isinstance(self.server, Server):
-            took_s = await _accept_all(self.server)
+            took_s = await _accept_all(self.server, self._doorway)
             self.shutdown_seconds = max(0.0, self.shutdown_seconds - took_s)
         http2 = asyncio.ensure_future(self._end_http2(self.shutdown_seconds))
         await super().cleanup()
@@ -193,7 +203,7 @@ class ApiRunner(FrameworkRunner):
         return server
 
 
-async def _accept_all(server: Server) -> float:
+async def _accept_all(server: Server, doorway: Doorway | None) -> float:
     """Take what waits to be accepted, or at the gate: as the listener closes, the kernel would reset it with the
     request that it may have sent, and its client could not know that nothing was done. The seconds that it took."""
     loop = asyncio.get_running_loop()
@@ -202,6 +212,9 @@ async def _accept_all(server: Server) -> float:
     while quiet < ACCEPTING_QUIET_TURNS and loop.time() < began + ACCEPTING_SECONDS_MAX:
         await asyncio.sleep(0)
         still = server.accepted == seen and (server.gate is None or not server.gate.waiting)
+        if doorway is not None and doorway.shaking:
+            still = False
+            await asyncio.sleep(SHAKING_LOOK_SECONDS)
         quiet = quiet + 1 if still else 0
         seen = server.accepted
     return loop.time() - began

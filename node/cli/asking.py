@@ -19,7 +19,8 @@ import msgspec
 from yarl import URL
 
 from node.cli.failure import UNAVAILABLE, UNKNOWN_OUTCOME, Failure
-from node.supervisor.watch import UNREACHABLE, new_session, read_bounded
+from node.cli.identity import asking_session, trouble
+from node.supervisor.watch import UNREACHABLE, read_bounded
 
 REQUEST_TIMEOUT_SECONDS = 15.0
 """For all attempts together, and beyond the nodes' own request timeout: they give a better answer than silence."""
@@ -196,8 +197,11 @@ class Asking:
                 return Answer(response.status, response.headers, content, address)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             refused = isinstance(error, OSError) and error.errno == errno.ECONNREFUSED
-            raise NotSent(f"{address} {'refuses connections' if refused else 'cannot be reached'}") from None
+            said = trouble(error) or ("refuses connections" if refused else "cannot be reached")
+            raise NotSent(f"{address} {said}") from None
         except (*UNREACHABLE, ValueError) as error:
+            if wrong := trouble(error):
+                raise NotSent(f"{address} {wrong}") from None
             raise NoAnswer(f"{address} took the request and did not answer ({type(error).__name__})") from None
 
     def _left(self) -> float:
@@ -236,6 +240,6 @@ async def asked(
     headers: Mapping[str, str],
 ) -> Answer:
     """The answer that settles it; raises Failure where there is none."""
-    async with new_session() as http:
+    async with asking_session() as http:
         asking = Asking(http, method, key, addresses)
         return await (asking.read(query) if method == "GET" else asking.write(body, headers))

@@ -124,18 +124,20 @@ async def _fetch(url: str, out: BinaryIO) -> None:
     import aiohttp
     import msgspec
 
-    from node.supervisor.watch import UNREACHABLE, new_session, read_bounded
+    from node.cli.identity import asking_session, trouble
+    from node.supervisor.watch import UNREACHABLE, read_bounded
 
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=2.0, sock_read=SILENCE_SECONDS_MAX)
     try:
-        async with new_session() as session, session.get(f"{url}/backup", timeout=timeout) as answer:
+        async with asking_session() as session, session.get(f"{url}/backup", timeout=timeout) as answer:
             if answer.status != 200:
                 body = await read_bounded(answer, 64 * 1024)
                 said = msgspec.json.decode(body, type=dict[str, object]).get("message", f"status {answer.status}")
                 raise Failure(f"{url} gives no backup: {str(said).rstrip('.')}.", UNAVAILABLE)
             async for piece in answer.content.iter_any():
                 out.write(piece)
-    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-        raise Failure(f"{url} cannot be reached; is the node running?", UNAVAILABLE) from None
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        said = trouble(error) or "cannot be reached; is the node running?"
+        raise Failure(f"{url} {said.removesuffix('.')}{'' if said.endswith('?') else '.'}", UNAVAILABLE) from None
     except (*UNREACHABLE, ValueError) as error:
         raise Failure(f"{url} broke off ({type(error).__name__}); no backup was made.", UNAVAILABLE) from None

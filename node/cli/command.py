@@ -95,14 +95,15 @@ async def ask(method: str, url: str, arguments: dict[str, str] | None) -> tuple[
     import msgspec
     from yarl import URL
 
-    from node.supervisor.watch import UNREACHABLE, new_session, read_bounded
+    from node.cli.identity import asking_session, trouble
+    from node.supervisor.watch import UNREACHABLE, read_bounded
 
     timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS, sock_connect=2.0)
     body = None if arguments is None else msgspec.json.encode(arguments)
     base = "/".join(url.split("/")[:3])
     try:
         async with (
-            new_session() as session,
+            asking_session() as session,
             session.request(
                 method, URL(url, encoded=True), data=body, timeout=timeout, allow_redirects=False
             ) as response,
@@ -111,9 +112,11 @@ async def ask(method: str, url: str, arguments: dict[str, str] | None) -> tuple[
             return response.status, msgspec.json.decode(content, type=dict[str, Any])
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
         refused = isinstance(error, OSError) and error.errno == errno.ECONNREFUSED
-        said = "refuses connections" if refused else "cannot be reached"
+        said = trouble(error) or ("refuses connections" if refused else "cannot be reached")
         raise Failure(f"{base} {said}, so nothing happened; is the node running?", UNAVAILABLE) from None
     except (*UNREACHABLE, ValueError) as error:
+        if wrong := trouble(error):
+            raise Failure(f"{base} {wrong}; nothing happened.", UNAVAILABLE) from None
         raise Failure(
             f"Unknown outcome: {base} took the command and gave no answer that can be read ({type(error).__name__}).",
             UNKNOWN_OUTCOME,

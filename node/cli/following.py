@@ -16,8 +16,9 @@ import msgspec
 from yarl import URL
 
 from node.cli.failure import FAILED, UNAVAILABLE, USAGE, Failure
+from node.cli.identity import asking_session, trouble
 from node.cli.stdout import complain
-from node.supervisor.watch import UNREACHABLE, new_session, read_bounded
+from node.supervisor.watch import UNREACHABLE, read_bounded
 
 GIVE_UP_SECONDS = 30.0
 """So long no node may be had before the command ends."""
@@ -36,7 +37,7 @@ class _Ended(Exception):
 
 async def follow(prefix: bytes, addresses: list[str], revision: int, count: int, as_json: bool) -> None:
     """Print until `count` changes were told (0: for ever). Raises Failure."""
-    async with new_session() as http:
+    async with asking_session() as http:
         following = _Following(http, prefix, revision, count, as_json)
         loop = asyncio.get_running_loop()
         until = loop.time() + GIVE_UP_SECONDS
@@ -50,7 +51,8 @@ async def follow(prefix: bytes, addresses: list[str], revision: int, count: int,
             except _Ended as error:
                 reason = str(error)
             except (*UNREACHABLE, ValueError) as error:
-                reason = f"it cannot be reached ({type(error).__name__})"
+                wrong = trouble(error)
+                reason = f"it {wrong}" if wrong else f"it cannot be reached ({type(error).__name__})"
             if following.began:
                 until = loop.time() + GIVE_UP_SECONDS
                 complain(f"{address}: {reason}; going on elsewhere.")

@@ -13,7 +13,9 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
+from node.cli import identity
 from node.cli.failure import USAGE, Failure
+from node.cli.targets import DataDirOption
 
 Form = Annotated[
     Literal["table", "json"] | None, typer.Option("--output", "-o", help="json: the same as --json", show_default=False)
@@ -41,17 +43,25 @@ def unknown(path: str, name: str, known: list[str]) -> str:
 
 
 def for_programs(command: Callable[..., int]) -> Callable[..., int]:
-    """The command, which takes `as_json`, with `-o json` beside `--json`."""
+    """The command, which takes `as_json`, with `-o json` beside `--json`; where it asks nodes, with what TLS needs."""
+    signature = inspect.signature(command)
+    data_dir = signature.parameters.get("data_dir")
+    asks_nodes = data_dir is not None and data_dir.annotation == DataDirOption
 
     @functools.wraps(command)
     def merged(*, output: str | None = None, **given: Any) -> int:
+        if asks_nodes:
+            identity.use(*(given.pop(name) for name in identity.OPTIONS))
         if given["as_json"] and output == "table":
             raise Failure("--json and -o table exclude each other: give one of the two.", USAGE)
         return command(**{**given, "as_json": given["as_json"] or output == "json"})
 
-    signature = inspect.signature(command)
     own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in signature.parameters.values()]
-    added = inspect.Parameter("output", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Form)
-    merged.__signature__ = signature.replace(parameters=[*own, added])  # type: ignore[attr-defined]
-    merged.__annotations__ = {p.name: p.annotation for p in (*own, added)}
+    options = {**(identity.OPTIONS if asks_nodes else {}), "output": Form}
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        for name, annotation in options.items()
+    ]
+    merged.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
+    merged.__annotations__ = {p.name: p.annotation for p in (*own, *added)}
     return merged

@@ -8,6 +8,7 @@ import typer
 from node.cli.failure import FAILED, OK
 from node.cli.group import for_programs
 from node.cli.show import print_object, print_table
+from node.cli.stdout import complain
 from node.cli.targets import DataDirOption, targets
 
 if TYPE_CHECKING:
@@ -64,18 +65,24 @@ async def _ask_all(names: Mapping[str, str]) -> "dict[str, tuple[Seen, NodeStatu
     """By address: as the headline counts it, and what it said. Who did not answer is called as it was asked."""
     import asyncio
 
+    from node.cli.identity import asking_session, trouble
     from node.observe.headline import Seen
-    from node.supervisor.watch import Refused, ask_status, new_session
+    from node.supervisor.watch import Refused, ask_status
 
     async def ask(address: str) -> "tuple[Seen, NodeStatus | None]":
         try:
-            view = await ask_status(session, address)
+            view = await ask_status(session, address, lambda error: _tell(address, trouble(error)))
         except Refused:
             return Seen(names[address], "down" if _is_here(address) else "silent"), None
         return Seen(view.name, "heard", view) if view else Seen(names[address], "silent"), view
 
-    async with new_session() as session:
+    async with asking_session() as session:
         return dict(zip(names, await asyncio.gather(*map(ask, names)), strict=True))
+
+
+def _tell(address: str, wrong: str) -> None:
+    if wrong:
+        complain(f"{address} {wrong}.")
 
 
 def _is_here(address: str) -> bool:

@@ -25,7 +25,7 @@ def targets(given: Sequence[str], data_dir: Path | None) -> dict[str, str]:
             raise Failure(
                 f"The URL {given[0]} and --data-dir {data_dir} exclude each other: give one of the two.", USAGE
             )
-        return {checked: checked.removeprefix("http://") for checked in map(_checked, given)}
+        return {checked: checked.partition("://")[2] for checked in map(_checked, given)}
     from node.supervisor import layout
 
     folder = data_dir or DEFAULT_DATA_DIR
@@ -40,7 +40,7 @@ def targets(given: Sequence[str], data_dir: Path | None) -> dict[str, str]:
 
 
 def _checked(url: str) -> str:
-    """http://HOST:PORT of a node. Whatever else stands in a URL would be passed over, so it is refused."""
+    """http(s)://HOST:PORT of a node. Whatever else stands in a URL would be passed over, so it is refused."""
     from yarl import URL
 
     try:
@@ -48,13 +48,9 @@ def _checked(url: str) -> str:
         host, port = found.host, found.port
     except ValueError:
         host, port, found = None, None, URL()
-    if found.scheme == "https":
-        raise Failure(
-            f"{url} asks for TLS, which no node speaks yet: give the http:// URL of a node, or of a proxy before it.",
-            USAGE,
-        )
-    if not host or not port or found.scheme != "http" or any(letter.isspace() for letter in url):
+    if not host or not port or found.scheme not in ("http", "https") or any(letter.isspace() for letter in url):
         raise Failure(f"{url!r} is not a node's URL such as http://127.0.0.1:8001.", USAGE)
+    base = f"{found.scheme}://{found.host_port_subcomponent}"
     parts = {
         "a user": found.user or found.password,
         "a path": found.path.strip("/"),
@@ -63,7 +59,5 @@ def _checked(url: str) -> str:
     }
     for what, there in parts.items():
         if there:
-            raise Failure(
-                f"{url} has {what}, which a node's URL has not: give http://{found.host_port_subcomponent}.", USAGE
-            )
-    return f"http://{found.host_port_subcomponent}"
+            raise Failure(f"{url} has {what}, which a node's URL has not: give {base}.", USAGE)
+    return base

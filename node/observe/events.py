@@ -127,6 +127,21 @@ KINDS: dict[str, EventKind] = {
         "links",
         counted=("peer", "direction", "up"),
     ),
+    "tls-refused": EventKind(
+        "connections were not let in; detail: port (client or peer), why, reason, count (since this was told last)",
+        "links",
+        "refused {count} at the {port} port: {reason}",
+    ),
+    "tls-renewed": EventKind(
+        "a new certificate is in force; detail: for (client or peer), not_after_s (seconds since the epoch)",
+        "life",
+        "shows a new certificate to each {for}",
+    ),
+    "tls-not-renewed": EventKind(
+        "a certificate or its files are of no use, and what was in force stays; detail: for (client or peer), reason",
+        "life",
+        "keeps its certificate for each {for}{because}",
+    ),
     "transfer": EventKind("a leader hands over; detail: target, phase (begun, told, done or failed)", "elections"),
     "fault": EventKind("a fault was injected or ended; detail: kind, peer, direction, value, on, reason", "faults"),
     "stalled": EventKind(

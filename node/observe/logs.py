@@ -20,7 +20,7 @@ from node.observe.turns import stall_words
 LINE_FIELD_CHARACTERS_MAX = 16_384
 """Messages and tracebacks are cut here."""
 
-_LEVELS = {"stalled": logging.WARNING}
+_LEVELS = dict.fromkeys(("stalled", "tls-refused", "tls-not-renewed"), logging.WARNING)
 """Of transitions that are more than INFO."""
 
 _ENCODER = msgspec.json.Encoder()

@@ -125,6 +125,28 @@ class Http2View(Protocol):
     def faults(self) -> Mapping[str, int]: ...
 
 
+class CertificateView(Protocol):
+    """What metrics read of a certificate in force."""
+
+    @property
+    def not_after_s(self) -> int: ...
+
+
+class TlsView(Protocol):
+    """What metrics read of handshakes and certificates; see `node.tls.counts`."""
+
+    @property
+    def handshakes(self) -> Mapping[str, int]: ...
+    @property
+    def plain(self) -> Mapping[str, int]: ...
+    @property
+    def refused(self) -> Mapping[tuple[str, str], int]: ...
+    @property
+    def reloads(self) -> Mapping[tuple[str, str], int]: ...
+    @property
+    def certificates(self) -> Mapping[str, CertificateView]: ...
+
+
 class Metrics:
     """Everything `/metrics` says. Callables are asked at each scrape, on the event loop's thread. `lines_lost`: lines
     of the log that nobody read in time."""
@@ -141,6 +163,7 @@ class Metrics:
         clients: ClientsView | None = None,
         watches: WatchesView | None = None,
         http2: Http2View | None = None,
+        tls: TlsView | None = None,
     ) -> None:
         self.proposals: dict[str, int] = {}
         """Client writes by outcome: "done", "done-untold", "unknown", or the code of a refusal."""
@@ -160,6 +183,7 @@ class Metrics:
         self._clients = clients
         self._watches = watches
         self._http2 = http2
+        self._tls = tls
         ProcessCollector(registry=self.registry)
         self.registry.register(self)
 
@@ -226,6 +250,8 @@ class Metrics:
             yield from _watch_metrics(watches)
         if self._http2 is not None:
             yield from _http2_metrics(self._http2)
+        if self._tls is not None:
+            yield from _tls_metrics(self._tls)
         yield _gauge("raft_uptime_seconds", "Time since the process started.", view.uptime_us / 1e6)
         yield _gauge("raft_loop_age_seconds", "Time since the driver's loop last ran.", loop_age_us() / 1e6)
         yield _gauge("raft_kv_revision", "Revision of the key-value store.", store.revision)
@@ -369,6 +395,26 @@ def _http2_metrics(http2: Http2View) -> Iterator[Metric]:
         ["why"],
         _single(dict(http2.faults)),
     )
+
+
+def _tls_metrics(tls: TlsView) -> Iterator[Metric]:
+    expiry = GaugeMetricFamily(
+        "raft_tls_certificate_expiry_timestamp_seconds",
+        "When the certificate in force ends, seconds since the epoch.",
+        labels=["for"],
+    )
+    for purpose, certificate in tls.certificates.items():
+        expiry.add_metric([purpose], certificate.not_after_s)
+    yield expiry
+    yield _counter("raft_tls_handshakes", "Connections that came with TLS.", ["port"], _single(dict(tls.handshakes)))
+    plain = "Connections that came without TLS where both are accepted."
+    yield _counter("raft_tls_plain_connections", plain, ["port"], _single(dict(tls.plain)))
+    refused: dict[tuple[str, ...], int] = {(port, reason): count for (port, reason), count in tls.refused.items()}
+    why = "Connections not let in: their handshake failed, or their certificate does not prove their name."
+    yield _counter("raft_tls_handshakes_refused", why, ["port", "why"], refused)
+    reloads: dict[tuple[str, ...], int] = {(of, result): count for (of, result), count in tls.reloads.items()}
+    what = "New files of certificates: taken, or refused while the old ones stay in force."
+    yield _counter("raft_tls_reloads", what, ["for", "result"], reloads)
 
 
 def _turn_metrics(turns: Turns) -> Iterator[Metric]:

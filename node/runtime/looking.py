@@ -31,6 +31,7 @@ class About(msgspec.Struct, frozen=True):
     boot: str
     version: str
     client_url: str
+    peer_scheme: str = "http"
 
 
 class Looking:
@@ -75,6 +76,7 @@ class Looking:
             leaving=shell.readiness().leaving,
             snapshot=shell.snapshot_view(),
             store=self._store(),
+            peer_scheme=about.peer_scheme,
         )
 
     def _with_contacts(self, core: CoreStatus, now: int) -> CoreStatus:

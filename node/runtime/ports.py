@@ -262,6 +262,8 @@ class Status(msgspec.Struct, frozen=True):
     snapshot: SnapshotView = SnapshotView()
     store: StoreSummary | None = None
     """None: not known, of a node of before this was told."""
+    peer_scheme: str = "http"
+    """How it dials its peers: https with TLS."""
 
 
 class Address(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ meant is remarked on. It must not judge one value alone: its row in the table do
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from node.settings.table import BY_KEY, Settings
 from node.settings.values import ANY_ADDRESS, SettingsError
@@ -52,17 +52,44 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
             refuse(
                 (small, large), f"{small} {show(low)} exceeds {large} {show(high)}: raise the second or lower the first"
             )
+    _check_tls(settings, refuse)
     if settings.port and settings.port == settings.peer_port and settings.host == settings.peer_host:
         refuse(
             ("port", "peer_port"), f"port and peer_port are both {settings.port}: clients and peers need a port each"
         )
 
 
+def _check_tls(settings: Settings, refuse: Callable[[tuple[str, ...], str], None]) -> None:
+    if settings.tls_accept != "plain":
+        for key in ("tls_cert", "tls_key"):
+            if not getattr(settings, key):
+                refuse(("tls_accept",), f"tls_accept {settings.tls_accept} needs {key}: name the file")
+    peers = f"peer_tls_accept {settings.peer_tls_accept} and peer_tls_dial {settings.peer_tls_dial}"
+    if settings.peer_tls_accept != "plain" or settings.peer_tls_dial != "plain":
+        for key in ("peer_tls_cert", "peer_tls_key", "peer_tls_ca"):
+            if not getattr(settings, key):
+                refuse(("peer_tls_accept", "peer_tls_dial"), f"{peers} need {key}: name the file")
+    if settings.peer_tls_accept == "tls" and settings.peer_tls_dial == "plain":
+        refuse(
+            ("peer_tls_accept", "peer_tls_dial"),
+            f"{peers} would have this node refuse peers that dial as it does itself: dial tls first",
+        )
+
+
 def remarks(settings: Settings) -> tuple[str, ...]:
     """What is allowed and may well be a mistake, one sentence each; nothing where all is as usual."""
-    if settings.own_seed is not None:
-        return ()
-    return (f"{_no_seed(settings)}: until it is a member, it waits to be let in",)
+    found = []
+    if settings.own_seed is None:
+        found.append(f"{_no_seed(settings)}: until it is a member, it waits to be let in")
+    if settings.tls_accept == "plain" and settings.tls_client_ca:
+        found.append(
+            "tls_client_ca demands nothing of clients, while tls_accept is plain: nobody can show a certificate"
+        )
+    if settings.tls_accept == "both" and settings.tls_client_ca:
+        found.append("tls_accept both lets clients in that show no certificate, as long as they speak no TLS")
+    if settings.peer_tls_accept == "both":
+        found.append("peer_tls_accept both lets in whoever says that it is a peer, as long as it speaks no TLS")
+    return tuple(found)
 
 
 def _no_seed(settings: Settings) -> str:

@@ -60,10 +60,34 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         _meta("Addresses", "host:port where peers reach this node; empty: as seeds say, else PEER_HOST:PEER_PORT"),
     ] = ""
-    client_url: Annotated[str, _meta("Addresses", "how clients reach this node; empty: http://HOST:PORT")] = ""
+    client_url: Annotated[
+        str, _meta("Addresses", "how clients reach this node; empty: http://HOST:PORT, https where only TLS is")
+    ] = ""
     allowed_hosts: Annotated[
         tuple[str, ...], _meta("Addresses", "names accepted in Host beside localhost and IP literals: a,b,...")
     ] = ()
+
+    tls_cert: Annotated[
+        str, _meta("TLS", "certificate shown to clients, with its issuers, PEM; a new file is taken up as it comes")
+    ] = ""
+    tls_key: Annotated[str, _meta("TLS", "its key, PEM, without a password")] = ""
+    tls_client_ca: Annotated[
+        str, _meta("TLS", "clients must show a certificate that one of these authorities signed, PEM; empty: none")
+    ] = ""
+    tls_accept: Annotated[
+        Literal["plain", "both", "tls"], _meta("TLS", "what clients may speak; both: on the way from one to the other")
+    ] = "plain"
+    peer_tls_cert: Annotated[
+        str, _meta("TLS", "certificate that proves this node's name to peers, whoever dials, with its issuers, PEM")
+    ] = ""
+    peer_tls_key: Annotated[str, _meta("TLS", "its key, PEM, without a password")] = ""
+    peer_tls_ca: Annotated[str, _meta("TLS", "authorities that sign the peers' certificates, PEM")] = ""
+    peer_tls_accept: Annotated[
+        Literal["plain", "both", "tls"], _meta("TLS", "what peers may dial; both: on the way from one to the other")
+    ] = "plain"
+    peer_tls_dial: Annotated[
+        Literal["plain", "tls"], _meta("TLS", "how peers are dialled; tls only where all accept it")
+    ] = "plain"
 
     auto_members: Annotated[
         tuple[str, ...],

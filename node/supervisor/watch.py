@@ -5,7 +5,7 @@ Why it exists: the supervisor and the commands ask nodes the same things. It mus
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 import msgspec
@@ -104,8 +104,10 @@ async def fetch_status(session: aiohttp.ClientSession, url: str) -> NodeStatus |
         return None
 
 
-async def ask_status(session: aiohttp.ClientSession, url: str) -> NodeStatus | None:
-    """As `fetch_status`; raises Refused where the connection is refused."""
+async def ask_status(
+    session: aiohttp.ClientSession, url: str, told: Callable[[Exception], None] = lambda _error: None
+) -> NodeStatus | None:
+    """As `fetch_status`; raises Refused where the connection is refused. `told` hears what else went wrong."""
     timeout = aiohttp.ClientTimeout(total=STATUS_TIMEOUT_SECONDS)
     try:
         async with session.get(f"{url}/status", timeout=timeout, allow_redirects=False) as answer:
@@ -115,8 +117,10 @@ async def ask_status(session: aiohttp.ClientSession, url: str) -> NodeStatus | N
     except aiohttp.ClientConnectorError as error:
         if error.errno == errno.ECONNREFUSED:
             raise Refused from None
+        told(error)
         return None
-    except (*UNREACHABLE, msgspec.MsgspecError, ValueError):
+    except (*UNREACHABLE, msgspec.MsgspecError, ValueError) as error:
+        told(error)
         return None
 
 

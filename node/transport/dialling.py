@@ -7,12 +7,14 @@ name that nobody knows. It must not repeat anything.
 import asyncio
 import errno
 import socket
+import ssl
 from typing import Protocol
 
 import aiohttp
 from yarl import URL
 
 from node.raft.messages import Lane
+from node.tls.peers import PeerTls
 from node.transport.framework import DialledSocket
 from node.transport.port import REFUSED
 from node.transport.settings import LinkSettings
@@ -39,7 +41,7 @@ class DialFailed(Exception):
 
 
 class Dialler:
-    """Dials one lane of `peer`."""
+    """Dials one lane of `peer`. `tls` None: plain."""
 
     def __init__(
         self,
@@ -49,7 +51,9 @@ class Dialler:
         session: aiohttp.ClientSession,
         resolver: Resolver,
         settings: LinkSettings,
+        tls: PeerTls | None = None,
     ) -> None:
+        self._tls = tls
         self._query = {"from": name, "to": peer, "lane": lane.name.lower()}
         self._peer = peer
         self._session = session
@@ -85,13 +89,18 @@ class Dialler:
         raise DialFailed("; ".join(reasons) or f"the name {self._peer} has no address")
 
     async def _connect(self, host: str, port: int) -> DialledSocket:
-        url = URL.build(scheme="http", host=host, port=port, path=LINK_PATH, query=self._query)
+        context = self._tls.dial if self._tls is not None else None
+        url = URL.build(scheme="https" if context else "http", host=host, port=port, path=LINK_PATH, query=self._query)
         timeout = aiohttp.ClientWSTimeout(ws_close=self._settings.close_timeout_s)
         dialled = await self._session.ws_connect(
-            url, timeout=timeout, autoping=False, compress=0, max_msg_size=ANSWER_BYTES_MAX
+            url, timeout=timeout, autoping=False, compress=0, max_msg_size=ANSWER_BYTES_MAX, ssl=context or False
         )
         if not isinstance(dialled, DialledSocket):
             raise TypeError("the client session must make DialledSocket objects")
+        doubt = self._tls.doubt(self._peer, dialled.transport) if self._tls is not None else ""
+        if doubt:
+            dialled.abort()
+            raise ValueError(doubt)
         return dialled
 
 
@@ -110,4 +119,18 @@ def _dial_reason(error: Exception) -> str:
         said = error.headers.get(REFUSAL_HEADER, "")[:REFUSAL_CHARS_MAX] if error.headers else ""
         sentence = f"the peer's port answered HTTP {error.status} instead of opening a link"
         return f"{sentence}: {said}" if said.isprintable() and said else sentence
+    tls = _tls_error(error)
+    if isinstance(tls, ssl.SSLCertVerificationError):
+        return f"the dial failed: the peer's certificate is of no use here ({tls.verify_message})"
+    if tls is not None:
+        words = (tls.reason or "unknown").lower().replace("_", " ")
+        whose = "the peer refuses this node's certificate" if "alert" in words else "no handshake of TLS"
+        return f"the dial failed: {whose} ({words})"
     return f"the dial failed: {error}"
+
+
+def _tls_error(error: BaseException | None) -> ssl.SSLError | None:
+    """What is behind an error of aiohttp's."""
+    while error is not None and (isinstance(error, aiohttp.ClientError) or not isinstance(error, ssl.SSLError)):
+        error = error.__cause__
+    return error

@@ -15,6 +15,7 @@ import aiohttp
 from aiohttp import web
 
 from node.raft.messages import Lane
+from node.tls.peers import PeerTls
 from node.transport.dialling import LINK_PATH, REFUSAL_HEADER
 from node.transport.packing import PACK_BYTES_MAX, PREFIX_BYTES, PackError, frames_of
 from node.transport.port import GOODBYE, LOST, NO_PEER, Receiver
@@ -56,13 +57,24 @@ class InboundLink:
 
 
 class Acceptor:
-    """The server of a `WebSocketCarrier`. `start` binds, `close` says goodbye to every peer."""
+    """The server of a `WebSocketCarrier`. `start` binds, `close` says goodbye to every peer. `tls` None: plain."""
 
-    def __init__(self, *, name: str, peers: tuple[str, ...], receiver: Receiver, settings: LinkSettings) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        peers: tuple[str, ...],
+        receiver: Receiver,
+        settings: LinkSettings,
+        tls: PeerTls | None = None,
+    ) -> None:
         self._name = name
         self._peers = peers
         self._receiver = receiver
         self._settings = settings
+        self._tls = tls
+        self._coming: dict[asyncio.Task[None], None] = {}
+        """Accepted, and on their way through the door of TLS."""
         self._loop = asyncio.get_running_loop()
         self._links: dict[tuple[str, Lane], InboundLink] = {}
         self._half_open: dict[asyncio.Transport, float] = {}
@@ -99,10 +111,11 @@ class Acceptor:
         task.add_done_callback(lambda task: self._goodbyes.pop(task, None))
 
     async def close(self) -> None:
-        for task in self._tasks:
+        tasks = [*self._tasks, *self._coming]
+        for task in tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if tasks:
+            await asyncio.wait(tasks)
         if self._listener is not None:
             self._listener.close()
         links = list(self._links.values())
@@ -132,14 +145,27 @@ class Acceptor:
                 continue
             accepted.setblocking(False)
             self._forget_closed()
-            if len(self._half_open) >= self._settings.half_open_max:
+            if len(self._half_open) + len(self._coming) >= self._settings.half_open_max:
                 accepted.close()
-                continue
-            try:
+            elif self._tls is None:
+                await self._come_in(accepted)
+            else:  # others do not wait for its handshake
+                task = asyncio.create_task(self._come_in(accepted), name=f"links to {self._name}: one comes")
+                self._coming[task] = None
+                task.add_done_callback(lambda task: self._coming.pop(task, None))
+
+    async def _come_in(self, accepted: socket.socket) -> None:
+        try:
+            if self._tls is None:
                 transport, _ = await self._loop.connect_accepted_socket(self._server, accepted)
-            except OSError:
-                accepted.close()
-                continue
+            else:
+                transport = await self._tls.doorway.connect(accepted, self._server)
+        except OSError:
+            accepted.close()
+        except asyncio.CancelledError:
+            accepted.close()
+            raise
+        else:
             self._half_open[transport] = self._loop.time() + self._settings.handshake_timeout_s
 
     async def _connection_waits(self, listener: socket.socket) -> None:
@@ -227,6 +253,10 @@ class Acceptor:
         dialler = query.get("from", "")
         if dialler not in self._peers and not self._has_room_for(dialler):
             return f"the dialler is no member as far as {self._name} knows, so its links are not accepted"
+        doubt = self._tls.doubt(dialler, request.transport) if self._tls and request.transport else ""
+        if self._tls and doubt:
+            self._tls.refused(doubt)
+            return doubt
         if query.get("lane") not in _LANES:
             return "the lane is neither control nor bulk"
         return ""

@@ -12,6 +12,7 @@ from typing import Protocol
 import aiohttp
 
 from node.raft.messages import Lane
+from node.tls.peers import PeerTls
 from node.transport.dialling import DialFailed, Dialler, Resolver
 from node.transport.framework import DialledSocket
 from node.transport.packing import take_pack
@@ -39,11 +40,12 @@ class OutboundLink:
         receiver: Receiver,
         chance: Chance,
         settings: LinkSettings,
+        tls: PeerTls | None = None,
     ) -> None:
         self.up = False
         self._peer = peer
         self._lane = lane
-        self._dialler = Dialler(name, peer, lane, session, resolver, settings)
+        self._dialler = Dialler(name, peer, lane, session, resolver, settings, tls)
         self._receiver = receiver
         self._chance = chance
         self._settings = settings

@@ -8,6 +8,7 @@ import asyncio
 import aiohttp
 
 from node.raft.messages import Lane
+from node.tls.peers import PeerTls
 from node.transport.dialling import Resolver
 from node.transport.framework import DialledSocket
 from node.transport.inbound import Acceptor
@@ -21,7 +22,7 @@ class WebSocketCarrier:
 
     `peers` are the other nodes' names: links are dialled to all of them and accepted from none else, until `set_peers`
     names others. `host` and `port` are where this node listens (port 0: any free one, see `bound_port`). `chance`
-    staggers dials and ages. Before `start` and after `close` every `send` is refused.
+    staggers dials and ages. `tls` None: all is plain. Before `start` and after `close` every `send` is refused.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class WebSocketCarrier:
         receiver: Receiver,
         chance: Chance,
         settings: LinkSettings | None = None,
+        tls: PeerTls | None = None,
     ) -> None:
         self._name = name
         self._peers = tuple(peer for peer in peers if peer != name)
@@ -44,6 +46,7 @@ class WebSocketCarrier:
         self._receiver = receiver
         self._chance = chance
         self._settings = settings or LinkSettings()
+        self._tls = tls
         self._loop = asyncio.get_running_loop()
         self._flush_due: asyncio.Handle | None = None
         self._acceptor: Acceptor | None = None
@@ -60,7 +63,11 @@ class WebSocketCarrier:
     async def start(self) -> None:
         """Listen, and dial every peer. Raises OSError where the address cannot be bound; nothing runs then."""
         acceptor = Acceptor(
-            name=self._name, peers=self._peers, receiver=_Nudging(self._receiver, self), settings=self._settings
+            name=self._name,
+            peers=self._peers,
+            receiver=_Nudging(self._receiver, self),
+            settings=self._settings,
+            tls=self._tls,
         )
         acceptor.start(self._host, self._port)
         self._acceptor = acceptor
@@ -84,6 +91,7 @@ class WebSocketCarrier:
                 receiver=self._receiver,
                 chance=self._chance,
                 settings=self._settings,
+                tls=self._tls,
             )
 
     def set_peers(self, peers: tuple[str, ...]) -> None:

@@ -36,6 +36,9 @@ class One:
     def force_close(self) -> None:
         self.closed = True
 
+    def make_room(self) -> None:
+        self.force_close()
+
     def abort(self) -> None:
         self.aborted = True
 

@@ -14,6 +14,7 @@ from node.observe.turns import Turns
 from node.raft.types import Role
 from node.runtime.latency import LatencySummary
 from node.statemachine.sessions import Sessions
+from node.tls.counts import TlsCounts
 from tests.observe.status import node_status
 
 
@@ -47,6 +48,7 @@ def table() -> str:
         clients=_Clients(),
         watches=_Watches(),
         http2=Counts(),
+        tls=TlsCounts(lambda _kind, _detail: None, lambda: 0.0),
     )
     rows = ["| Metric | Labels | What it says |", "|---|---|---|", *sorted(_rows(metrics.registry))]
     return "\n".join(rows)

@@ -129,7 +129,8 @@ class MemberCalls:
         for applicant, address in asking:
             if host_and_port(address) in reached:
                 return applicant
-        known = ", ".join(sorted({f"http://{host_and_port(address)}" for _, address in asking})) or "nobody"
+        scheme = self._handle.status().peer_scheme
+        known = ", ".join(sorted({f"{scheme}://{host_and_port(address)}" for _, address in asking})) or "nobody"
         sentence = (
             f"etcdserver: no node at {', '.join(sorted(reached))} asks to be let in (asking: {known}): start it "
             "first, on an empty disk, with the members as its seeds"
@@ -172,20 +173,27 @@ class MemberCalls:
         return self._answer(without)
 
     def _answer(self, without: Member | None = None) -> MembersAnswer:
-        core = self._handle.status().core
+        status = self._handle.status()
+        core = status.core
         told = {view.name: view.status.client_url for view in self._handle.views() if view.status is not None}
         reached = {address.name: address for address in core.addresses}
         members = tuple(
-            _view(member, reached.get(member.name), told.get(member.name, ""), member in core.learners)
+            _view(
+                member,
+                status.peer_scheme,
+                reached.get(member.name),
+                told.get(member.name, ""),
+                member in core.learners,
+            )
             for member in (*core.voters, *core.learners)
             if member != without
         )
         return MembersAnswer(self._calls.header(0), members)
 
 
-def _view(member: Member, address: MemberAddress | None, client_url: str, is_learner: bool) -> MemberView:
-    """`client_url`: its own word, which counts more than the configuration's."""
-    peer_url = f"http://{host_and_port(address)}" if address is not None else ""
+def _view(member: Member, scheme: str, address: MemberAddress | None, client_url: str, is_learner: bool) -> MemberView:
+    """`scheme`: how peers are dialled. `client_url`: its own word, which counts more than the configuration's."""
+    peer_url = f"{scheme}://{host_and_port(address)}" if address is not None else ""
     client_url = client_url or (address.client_url if address is not None else "")
     return MemberView(member_number(member), member.name, peer_url, client_url, is_learner)
 
@@ -202,7 +210,9 @@ def _hosts_and_ports(message: Message) -> set[str]:
             host, port = url.hostname, url.port
         except ValueError:
             host = port = None
-        if not host or not port or url.scheme != "http" or url.path or url.query or url.fragment or "@" in url.netloc:
+        if not host or not port or url.path or url.query or url.fragment or "@" in url.netloc:
+            raise invalid(errors.BAD_MEMBER_URLS)
+        if url.scheme not in ("http", "https"):
             raise invalid(errors.BAD_MEMBER_URLS)
         found.add(host_and_port(MemberAddress("", host, port)))
     if not found:

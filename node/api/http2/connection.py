@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
-from node.api.clients import UNREAD_SECONDS_MAX, Clients
+from node.api.clients import UNREAD_SECONDS_MAX, Clients, abort_soon, is_tls
 from node.api.gate import Gate
 from node.api.http2 import frames
 from node.api.http2.blocks import LIST_BYTES_MAX
@@ -48,6 +48,7 @@ class Http2Connection(asyncio.Protocol):
         shared, self._gate, self._clients, self._on_ended = serving
         self._counts = shared.counts
         self._transport = transport
+        self._tls = is_tls(transport)
         self._loop = loop
         allowances = Floods()
         self._streams = Streams(shared, self, allowances)
@@ -109,6 +110,11 @@ class Http2Connection(asyncio.Protocol):
         """End it now; what is sent already arrives."""
         self._close(ErrorCode.NO_ERROR, "")
 
+    def make_room(self) -> None:
+        """As `force_close`, for another's sake: its descriptor is to be free one turn later."""
+        self.force_close()
+        abort_soon(self._loop, self._transport if self._tls else None)
+
     def abort(self) -> None:
         """End it, with whatever waits."""
         self._transport.abort()
@@ -146,9 +152,9 @@ class Http2Connection(asyncio.Protocol):
         self._said_all = True
         self._streams.lose(keep_whole=True)
         self._pump()
-        if len(self._streams) and not self._closing:
+        if len(self._streams) and not (self._closing or self._tls):
             return True
-        self._closing = True
+        self._closing = True  # with TLS nothing more can be said once the other side has ended it
         return False
 
     def connection_lost(self, exc: BaseException | None) -> None:  # noqa: ARG002  # every loss is alike here

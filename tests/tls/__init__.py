@@ -1,0 +1,1 @@
+"""TLS of nodes: contexts, names, the door, renewal; with real processes it is tested in tests/cluster."""
