@@ -77,7 +77,7 @@ def validity(path: str) -> tuple[int, int]:
         if begin < 0 or end < begin:
             raise ValueError("no certificate in PEM")
         return _validity(ssl.PEM_cert_to_DER_cert(text[begin : end + len(ssl.PEM_FOOTER)]))
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, StopIteration):
         raise TlsError(f"{path} holds no certificate in PEM form: give one, its issuers after it") from None
 
 

@@ -2,6 +2,8 @@
 
 import http.client
 import os
+import shlex
+import shutil
 import signal
 import socket
 import ssl
@@ -17,9 +19,11 @@ from typing import Any
 import pytest
 import trustme
 
+from node.healthcheck import check
 from raftclient.blocking import RaftClient
 from tests.cluster.harness import raft_node
 from tests.cluster.secure import LOCAL, Secure, secure_nodes
+from tests.docs.blocks import blocks
 from tests.tls.certificates import EXPIRED, NOT_YET, Mounted, trusting
 
 NAMES = ("n1", "n2", "n3")
@@ -197,6 +201,14 @@ def test_commands_and_raft_chaos_speak_tls_by_the_environment(standing: Secure, 
         timeout=60,
     )
     assert chaos.stdout == "n3\n", chaos.stderr
+
+
+def test_the_health_check_of_a_container_speaks_tls(standing: Secure) -> None:
+    files = standing.mounted["n1"]
+    environment = {"RAFT_PORT": str(standing.ports["n1"]), "RAFT_TLS_ACCEPT": "tls", "RAFT_TLS_CLIENT_CA": files.ca}
+    assert check("livez", {**environment, "RAFT_TLS_CERT": files.cert, "RAFT_TLS_KEY": files.key}) == ""
+    assert "certificate required" in check("livez", {**environment, "RAFT_TLS_CLIENT_CA": ""}).replace("_", " ").lower()
+    assert "use https://" in check("livez", {**environment, "RAFT_TLS_ACCEPT": "plain"})
 
 
 def test_the_client_for_applications_speaks_tls(standing: Secure) -> None:
@@ -436,3 +448,30 @@ def test_a_running_cluster_goes_from_plain_text_to_mutual_tls_without_a_failed_w
         nodes.trust()
         for name in NAMES:
             assert _sample(nodes, 'raft_tls_handshakes_total{port="peer"}', name) >= 4, name
+
+
+def test_the_commands_of_the_page_make_a_cluster_with_tls(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl on PATH, by which the page makes its certificates")
+    page = [block.text for block in blocks("docs/operations.md") if block.language == "sh"]
+    (made,) = (text for text in page if "openssl req -x509" in text)
+    (serve,) = (text for text in page if "--peer-tls-dial tls" in text)
+    done = subprocess.run(["bash", "-euc", made], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    with secure_nodes(tmp_path) as nodes:
+        for number, (name, port) in enumerate(nodes.ports.items(), 1):
+            certs = tmp_path / "certs"
+            nodes.client.cert, nodes.client.key, nodes.client.ca = (
+                str(certs / file) for file in ("client.crt", "client.key", "ca.crt")
+            )
+            assert f"900{number}" in serve
+            mine = serve.replace("\\\n", " ").replace("certs/n1.", f"certs/{name}.")
+            words = shlex.split(mine.replace("certs/", f"{certs}/"))
+            given = dict(zip(words[2::2], words[3::2], strict=True))
+            given |= {"--name": name, "--seeds": nodes.seeds, "--port": str(port), "--data-dir": str(tmp_path / name)}
+            nodes.start(name, [word for pair in given.items() for word in pair])
+        nodes.trust()
+        nodes.until(nodes.leader, "all nodes know a leader")
+        nodes.put("n1", "k", b"v")
+        assert nodes.ask("n2", "/kv/k") == (200, b"v")
+        assert nodes.ask_with(trusting(nodes.client, shows=False), "n1", "/status") == (0, b"")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.secure import secure_nodes
 from tests.etcd.processes import running_node
 
 SECONDS_MAX = 20.0
@@ -41,6 +42,29 @@ def ctl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ctl]:
         pytest.skip("no etcdctl: put that of etcd 3.6 on PATH, or name it in ETCDCTL")
     with running_node(tmp_path_factory.mktemp("node")) as port:
         yield Ctl(program, port)
+
+
+def test_it_speaks_tls_and_shows_its_certificate(tmp_path: Path) -> None:
+    program = os.environ.get("ETCDCTL") or shutil.which("etcdctl")
+    if program is None:
+        pytest.skip("no etcdctl: put that of etcd 3.6 on PATH, or name it in ETCDCTL")
+    with secure_nodes(tmp_path) as nodes:
+        for name in nodes.ports:
+            nodes.start(name, nodes.flags(name, "tls", "tls", "tls", client_ca=True))
+        nodes.trust()
+        nodes.until(nodes.leader, "all nodes know a leader")
+        secure = Ctl(program, 0)
+        files = nodes.client
+        urls = ",".join(nodes.url(name) for name in nodes.ports)
+        secure.command = [program, "--endpoints", urls, "--cacert", files.ca, f"--command-timeout={SECONDS_MAX:.0f}s"]
+        shows = ("--cert", files.cert, "--key", files.key)
+        assert secure("put", "greeting", "hello", *shows) == "OK\n"
+        assert secure("get", "greeting", *shows) == "greeting\nhello\n"
+        assert secure("endpoint", "health", *shows).count("is healthy") == 3
+        members = secure("member", "list", *shows)
+        assert (members.count("https://127.0.0.1"), members.count("http://")) == (6, 0)  # of peers and of clients
+        secure.command[-1] = "--command-timeout=2s"
+        assert secure.fails("get", "greeting")[0] != 0
 
 
 def test_an_empty_member_has_a_status(ctl: Ctl) -> None:
