@@ -73,7 +73,7 @@ class Acceptor:
         self._receiver = receiver
         self._settings = settings
         self._tls = tls
-        self._coming: dict[asyncio.Task[None], None] = {}
+        self._coming: dict[asyncio.Task[None], socket.socket] = {}
         """Accepted, and on their way through the door of TLS."""
         self._loop = asyncio.get_running_loop()
         self._links: dict[tuple[str, Lane], InboundLink] = {}
@@ -111,11 +111,14 @@ class Acceptor:
         task.add_done_callback(lambda task: self._goodbyes.pop(task, None))
 
     async def close(self) -> None:
-        tasks = [*self._tasks, *self._coming]
+        coming = dict(self._coming)
+        tasks = [*self._tasks, *coming]
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        for accepted in coming.values():  # of those that had not begun nobody else would
+            accepted.close()
         if self._listener is not None:
             self._listener.close()
         links = list(self._links.values())
@@ -151,7 +154,7 @@ class Acceptor:
                 await self._come_in(accepted)
             else:  # others do not wait for its handshake
                 task = asyncio.create_task(self._come_in(accepted), name=f"links to {self._name}: one comes")
-                self._coming[task] = None
+                self._coming[task] = accepted
                 task.add_done_callback(lambda task: self._coming.pop(task, None))
 
     async def _come_in(self, accepted: socket.socket) -> None:

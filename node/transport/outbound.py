@@ -242,7 +242,7 @@ class OutboundLink:
             due_at = self._loop.time() + interval_s
             await asyncio.sleep(interval_s)
             now = self._loop.time()
-            buffered = socket.transport.get_write_buffer_size()
+            buffered = socket.unsent_bytes
             if buffered < buffered_before or now > due_at + interval_s:
                 self._heard_at = now
             buffered_before = buffered

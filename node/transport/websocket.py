@@ -10,7 +10,7 @@ import aiohttp
 from node.raft.messages import Lane
 from node.tls.peers import PeerTls
 from node.transport.dialling import Resolver
-from node.transport.framework import DialledSocket
+from node.transport.framework import DialledConnector, DialledSocket
 from node.transport.inbound import Acceptor
 from node.transport.outbound import Chance, OutboundLink
 from node.transport.port import NO_PEER, Receiver
@@ -72,7 +72,7 @@ class WebSocketCarrier:
         acceptor.start(self._host, self._port)
         self._acceptor = acceptor
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, force_close=True, use_dns_cache=False),
+            connector=DialledConnector(limit=0, force_close=True, use_dns_cache=False),
             cookie_jar=aiohttp.DummyCookieJar(),
             ws_response_class=DialledSocket,
             timeout=aiohttp.ClientTimeout(total=None),

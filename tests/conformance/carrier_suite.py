@@ -416,6 +416,7 @@ class CarrierSuite:
         await both_up(harness)
         harness.carrier("a").set_peers(())
         harness.carrier("a").set_peers(("b",))
+        await harness.until(lambda: all(harness.heard("b").reasons("a", lane) for lane in Lane), "the goodbyes")
         await harness.until(
             lambda: links_are_up(harness, "a", "b") and links_are_up(harness, "b", "a"), "links up again"
         )

@@ -33,7 +33,7 @@ class _End(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.held += data
         if self.lane is None and self.other is None:
-            self.lane = Lane.BULK if b"lane=bulk" in data else Lane.CONTROL
+            self.lane = Lane.BULK if b"lane=bulk" in data or b"bulk.lane" in data else Lane.CONTROL
             self._relay.connect_onward(self)
         self.flow()
 

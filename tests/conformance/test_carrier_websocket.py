@@ -7,6 +7,7 @@ from random import Random
 import pytest
 
 from node.raft.messages import Lane
+from node.tls.peers import PeerTls
 from node.transport.port import Carrier, Receiver
 from node.transport.settings import LinkSettings
 from node.transport.websocket import WebSocketCarrier
@@ -76,6 +77,7 @@ class WebSocketHarness:
                 receiver=self._receiver(name),
                 chance=Random(1),
                 settings=SETTINGS,
+                tls=self._tls(name),
             )
             await self._carriers[name].start()
             for source in ALL:
@@ -84,6 +86,10 @@ class WebSocketHarness:
                 self._old_relays.append(relay)
                 self._relays[source, name] = relay
         ready.set()
+
+    def _tls(self, name: str) -> PeerTls | None:
+        """How it speaks TLS; none here."""
+        return None
 
     def _receiver(self, name: str) -> Receiver:
         """Whom the carrier tells; a wrapper puts itself here."""
