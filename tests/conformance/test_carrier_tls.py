@@ -75,6 +75,6 @@ class TestTlsCarrier(CarrierSuite):
         await harness.close()
         assert all(not counts.refused.get(("peer", "name")) for counts in harness.counts.values())
 
-    async def test_all_links_are_of_tls(self, harness: TlsHarness) -> None:  # type: ignore[override]
+    async def test_all_links_are_of_tls(self, harness: TlsHarness) -> None:
         await both_up(harness)
         assert [harness.counts[name].handshakes for name in ("a", "b")] == [{"peer": 2}, {"peer": 2}]
