@@ -20,6 +20,7 @@ RIGHT: dict[str, Any] = {
     "endpoints": ["http://127.0.0.1:8001"],
     "timeout_s": 3.0,
     "session": None,
+    "tls": None,
     "exactly_once": True,
     "lease": None,
     "ttl_s": 10,
@@ -28,7 +29,13 @@ RIGHT: dict[str, Any] = {
 }
 """A right value of every parameter that any public call has."""
 
-MAY_BE_NONE = {("delete", "expect_revision"), ("__init__", "session"), ("put", "lease"), ("lock", "wait_s")}
+MAY_BE_NONE = {
+    ("delete", "expect_revision"),
+    ("__init__", "session"),
+    ("__init__", "tls"),
+    ("put", "lease"),
+    ("lock", "wait_s"),
+}
 
 ANYTHING: dict[str, Any] = {
     "None": None,
@@ -58,6 +65,7 @@ RIGHT_TYPES: dict[str, tuple[str, ...]] = {
     "endpoints": (),
     "timeout_s": ("an int", "a float"),
     "session": (),
+    "tls": (),
     "exactly_once": ("True",),
     "lease": (),
     "ttl_s": ("an int",),
