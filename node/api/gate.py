@@ -42,8 +42,11 @@ PRICE_RISES, PRICE_FALLS = 1.5, 0.9
 one that was interrupted counts no more than one that was not. Where requests for long lists come, one begins in a turn,
 which costs a moment for each turn and no more."""
 
-HANDSHAKE_SECONDS = 0.002
+HANDSHAKE_SECONDS = 0.001
 """Price of a handshake of TLS: the processor time of both of its turns, the client's certificate included."""
+HANDSHAKES_PER_TURN_MAX = 2
+"""Handshakes that begin in one turn. They stand in a queue of their own: a crowd that comes, or pretends to, must not
+stand before the requests of those who are there."""
 
 UNMARKED_SECONDS = TURN_SECONDS_MAX / 2
 """Below this, the end of the turn is not waited for: few clients must not pay for a wake-up with each request. What
@@ -65,6 +68,7 @@ class Gate:
         self._shut = False
         self._price = HANDLER_SECONDS
         self._waiting: deque[Callable[[], None]] = deque()
+        self._handshakes: deque[asyncio.Future[None]] = deque()
 
     @property
     def waiting(self) -> int:
@@ -132,9 +136,22 @@ class Gate:
         await mine
 
     async def handshake(self) -> None:
-        """Return when a handshake of TLS may begin."""
-        await self.turn()
-        self._spend(HANDSHAKE_SECONDS)
+        """Return when a handshake of TLS may begin, in a turn to come."""
+        mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._handshakes.append(mine)
+        self._mark()
+        await mine
+
+    def _begin_handshakes(self) -> None:
+        begun = 0
+        while self._handshakes and begun < HANDSHAKES_PER_TURN_MAX and not self._shut:
+            first = self._handshakes.popleft()
+            if not first.done():  # its client may have gone meanwhile
+                first.set_result(None)
+                self._spend(HANDSHAKE_SECONDS)
+                begun += 1
+        if self._handshakes:
+            self._mark()
 
     def _stepped(self, seconds: float) -> None:
         self._turns.add("http", seconds)
@@ -158,6 +175,7 @@ class Gate:
     def _next_turn(self) -> None:
         self._marked = False
         self._spent = 0.0
+        self._begin_handshakes()
         waiting = self._waiting
         try:
             while waiting and not self._shut and self._spent < TURN_SECONDS_MAX:

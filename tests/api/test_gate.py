@@ -312,3 +312,30 @@ async def test_what_waits_at_the_gate_when_the_server_ends_is_answered() -> None
 
 def test_prices_are_below_a_turn() -> None:
     assert EXPRESS_SECONDS < HANDOVER_SECONDS < HANDLER_SECONDS < TURN_SECONDS_MAX / 4
+
+
+async def test_handshakes_begin_two_in_a_turn_and_no_request_waits_behind_them(loop: Loop) -> None:
+    begun: list[int] = []
+
+    async def begin(number: int) -> None:
+        await loop.gate.handshake()
+        begun.append(number)
+
+    tasks = [asyncio.create_task(begin(number)) for number in range(7)]
+    await asyncio.sleep(0)
+    tasks[1].cancel()  # its client left
+    for expected in (2, 4):
+        loop.turn()
+        await asyncio.sleep(0)
+        assert len(begun) == expected
+        loop.come(expected)
+        assert loop.done[-1] == expected  # at once: the price of two leaves room
+    loop.gate.shut(True)
+    loop.turn()
+    await asyncio.sleep(0)
+    assert len(begun) == 4  # a deadline is due
+    loop.gate.shut(False)
+    loop.turn()
+    await asyncio.sleep(0)
+    assert begun == [0, 2, 3, 4, 5, 6]
+    await asyncio.wait(tasks)
