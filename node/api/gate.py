@@ -42,7 +42,7 @@ PRICE_RISES, PRICE_FALLS = 1.5, 0.9
 one that was interrupted counts no more than one that was not. Where requests for long lists come, one begins in a turn,
 which costs a moment for each turn and no more."""
 
-HANDSHAKE_SECONDS = 0.001
+HANDSHAKE_SECONDS = 0.002
 """Price of a handshake of TLS: the processor time of both of its turns, the client's certificate included."""
 HANDSHAKES_PER_TURN_MAX = 2
 """Handshakes that begin in one turn. They stand in a queue of their own: a crowd that comes, or pretends to, must not

@@ -1,8 +1,8 @@
 """From an accepted socket to a connection: plain or TLS, as the first byte says, bounded in number, time and work.
 
-Why it exists: a handshake costs a millisecond of the processor before anybody has said who they are. So one begins when
-its client has begun to speak and it is its turn, and whoever says nothing gives way. The clients' port and the peers'
-port let their connections in by the same rules. It must not know what is spoken afterwards.
+Why it exists: a handshake costs one or two milliseconds of the processor before anybody has said who they are. So one
+begins when its client has begun to speak and it is its turn, and whoever says nothing gives way. The clients' port and
+the peers' port let their connections in by the same rules. It must not know what is spoken afterwards.
 """
 
 import asyncio
