@@ -94,13 +94,14 @@ class Secure(Bare):
             return self.metric(name, sample)
         return 0
 
-    def events(self, name: str, kind: str) -> list[Mapping[str, Any]]:
-        """Details of all events of that kind, oldest first, of all processes: each is a line of the log, too."""
+    def told(self, name: str, kind: str, **detail: object) -> list[Mapping[str, Any]]:
+        """Details of all events of that kind and detail, oldest first, of all its processes: each is a line of the log,
+        which comes a moment after what it tells of."""
         found = []
         for line in (self.folder / f"{name}.log").read_text().splitlines():
             with suppress(ValueError):
                 event = json.loads(line)
-                if event.get("kind") == kind:
+                if event.get("kind") == kind and detail.items() <= event["detail"].items():
                     found.append(event["detail"])
         return found
 

@@ -89,7 +89,7 @@ def test_a_client_with_a_wrong_certificate_is_refused_counted_and_told(
         _asked(connection)
     connection.close()
     standing.until(lambda: standing.refused("n1", "client", why) == before + 1, "it is counted")
-    assert any(event["port"] == "client" and event["why"] == why for event in standing.events("n1", "tls-refused"))
+    standing.until(lambda: standing.told("n1", "tls-refused", port="client", why=why), "it is told")
 
 
 def test_a_client_without_a_certificate_is_refused_where_one_is_demanded(standing: Secure) -> None:
@@ -247,14 +247,18 @@ def test_a_peer_that_does_not_prove_its_name_is_not_let_in(
         nodes.until(lambda: nodes.status("n3"), "n3 runs")
         for name in ("n1", "n2"):
             nodes.until(partial(nodes.refused, name, "peer", why), f"{name} refuses n3 and counts it")
-        assert any(event["port"] == "peer" and event["why"] == why for event in nodes.events("n1", "tls-refused"))
+        nodes.until(lambda: nodes.told("n1", "tls-refused", port="peer", why=why), "it is told")
         nodes.put("n1", "k", b"v")
         assert nodes.status("n3")["leader"] == ""
-        reasons = {str(event["reason"]) for event in nodes.events("n1", "link") if event["peer"] == "n3"}
-        assert any("certificate" in reason for reason in reasons), reasons  # whoever dials it says so, too
+        nodes.until(partial(_says, nodes, "n1", "n3", "certificate"), "whoever dials it says so, too")
         wrong.put("n3", by=nodes.ca)  # a renewal mends it, without a restart
         nodes.until(lambda: nodes.status("n3").get("leader"), "n3 belongs to it again")
         nodes.until(lambda: _sample(nodes, 'raft_link_up{peer="n1"}', "n3"), "whom it dials takes it")
+
+
+def _says(nodes: Secure, name: str, of: str, word: str) -> bool:
+    """Whether that node gave such a reason for a link with another."""
+    return any(event["peer"] == of and word in str(event["reason"]) for event in nodes.told(name, "link"))
 
 
 def test_a_leader_that_dies_is_replaced_as_fast_with_tls(tmp_path: Path) -> None:
@@ -265,8 +269,7 @@ def test_a_leader_that_dies_is_replaced_as_fast_with_tls(tmp_path: Path) -> None
         nodes.stop(leader, signal.SIGKILL)
         del nodes.ports[leader]
         nodes.until(lambda: nodes.leader() in others, "another leads")
-        waited = [nodes.events(name, "leader-gone") for name in others]
-        assert any(waited), "it was elected by silence, not by evidence"
+        nodes.until(lambda: any(nodes.told(name, "leader-gone") for name in others), "evidence, and not silence")
 
 
 # --- renewal --------------------------------------------------------------------------------------------------------
@@ -331,7 +334,7 @@ def test_certificates_and_authorities_are_renewed_under_load(tmp_path: Path) -> 
             _renew(nodes, by=nodes.ca)
             for name in NAMES:
                 nodes.until(partial(_shows_another, nodes, name, before[name]), f"{name} shows the new one")
-                assert [event["for"] for event in nodes.events(name, "tls-renewed")].count("peer") == 1
+                nodes.until(partial(_renewed_once, nodes, name), "it tells so, once for each port")
             # Another authority: trusted beside the old one, then used, then alone.
             other = trustme.CA()
             _renew(nodes, by=nodes.ca, trusted=(nodes.ca, other))
@@ -376,7 +379,8 @@ def test_a_broken_renewal_leaves_the_old_certificate_in_force_and_is_told(tmp_pa
         mounted.put("n1", *LOCAL, by=nodes.ca, **EXPIRED)
         nodes.until(lambda: _sample(nodes, sample) == 4, "one that has expired is refused as well")
         assert nodes.metric("n1", expiry) == ends
-        reasons = [str(event["reason"]) for event in nodes.events("n1", "tls-not-renewed") if event["for"] == "client"]
+        nodes.until(lambda: len(nodes.told("n1", "tls-not-renewed", **{"for": "client"})) == 4, "each is told")
+        reasons = [str(event["reason"]) for event in nodes.told("n1", "tls-not-renewed", **{"for": "client"})]
         assert ["is not the key" in reasons[0], "no certificate" in reasons[1], "expired" in reasons[3]] == [True] * 3
         mounted.put("n1", *LOCAL, by=nodes.ca)
         nodes.until(lambda: _shown(nodes, "n1") != before, "a good one is taken")
@@ -404,6 +408,12 @@ def _sample(nodes: Secure, sample: str, name: str = "n1") -> float:
 
 def _has_counted(nodes: Secure, sample: str, count: int, name: str = "n1") -> bool:
     return _sample(nodes, sample, name) >= count
+
+
+def _renewed_once(nodes: Secure, name: str) -> bool:
+    purposes = sorted(str(event["for"]) for event in nodes.told(name, "tls-renewed"))
+    assert purposes.count("client") <= 1
+    return purposes == ["client", "peer"]
 
 
 def _shows_another(nodes: Secure, name: str, before: int) -> bool:
