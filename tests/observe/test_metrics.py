@@ -16,6 +16,7 @@ from node.raft.messages import AppendReply, Heartbeat
 from node.raft.types import Role
 from node.runtime.latency import LatencySummary
 from node.statemachine.store import KeyValueStore
+from node.tls.counts import TlsCounts
 from node.watching.hub import WatchHub
 from tests.observe.status import node_status
 
@@ -120,6 +121,7 @@ def test_every_alarm_that_operators_are_told_of_asks_for_a_metric_that_is_there(
         clients,
         WatchHub(KeyValueStore()),
         Counts(),
+        TlsCounts(lambda _kind, _detail: None, lambda: 0.0),
     )
     families = {family.name: family for family in text_string_to_metric_families(metrics.render().decode())}
     counters = {f"{name}_total" for name, family in families.items() if family.type == "counter"}

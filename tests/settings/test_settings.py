@@ -70,6 +70,20 @@ def test_an_unknown_variable_is_never_ignored(environ: dict[str, str], said: str
     assert said in refused(BASE, environ)
 
 
+def test_what_commands_show_to_nodes_may_stand_in_the_same_shell() -> None:
+    environ = {"RAFT_CACERT": "ca.crt", "RAFT_CERT": "client.crt", "RAFT_KEY": "client.key"}
+    assert load(BASE, environ).settings == load(BASE, {}).settings
+
+
+def test_what_lets_plain_text_in_is_remarked_on() -> None:
+    files = {"tls_cert": "c", "tls_key": "k", "peer_tls_cert": "c", "peer_tls_key": "k", "peer_tls_ca": "a"}
+    given = BASE | files | {"tls_accept": "both", "tls_client_ca": "a", "peer_tls_accept": "both"}
+    both = remarks(load(given, {}).settings)
+    assert ["as long as they speak no TLS" in both[0], "as long as it speaks no TLS" in both[1]] == [True, True]
+    (plain,) = remarks(load(BASE | {"tls_client_ca": "a"}, {}).settings)
+    assert "while tls_accept is plain" in plain
+
+
 def test_an_empty_variable_counts_as_not_set() -> None:
     assert load(BASE, {"RAFT_PORT": ""}).origins["port"] == "default"
 
@@ -141,6 +155,13 @@ def test_what_is_required_and_missing_is_told_with_the_three_ways_to_give_it(key
         ({"election_timeout_ms": "300-150"}, "too narrow"),
         ({"max_append_bytes": "2MiB", "inflight_bytes": "1MiB"}, "max_append_bytes 2MiB exceeds inflight_bytes 1MiB"),
         ({"port": "9001"}, "both 9001"),
+        ({"tls_accept": "tls"}, "tls_accept tls needs tls_cert: name the file"),
+        ({"tls_accept": "both", "tls_cert": "c"}, "tls_accept both needs tls_key"),
+        ({"peer_tls_dial": "tls", "peer_tls_cert": "c", "peer_tls_key": "k"}, "need peer_tls_ca"),
+        (
+            {"peer_tls_accept": "tls", "peer_tls_cert": "c", "peer_tls_key": "k", "peer_tls_ca": "a"},
+            "would have this node refuse peers that dial as it does itself: dial tls first",
+        ),
     ],
 )
 def test_impossible_combinations_are_refused(flags: dict[str, str], said: str) -> None:
