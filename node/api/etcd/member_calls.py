@@ -67,7 +67,7 @@ class MemberCalls:
 
     async def add(self, message: Message, _message_bytes: int) -> MembersAnswer:
         """A MemberAddRequest: let in who asks for it at that peer URL; as a voter once it has caught up."""
-        reached = _hosts_and_ports(message)
+        reached = _hosts_and_ports(message, self._handle.status().peer_scheme)
         core = await self._now()
         if not reached.isdisjoint(map(host_and_port, core.addresses)):
             raise EtcdError(Code.FAILED_PRECONDITION, errors.PEER_URL_EXISTS)
@@ -97,7 +97,7 @@ class MemberCalls:
     async def update(self, message: Message, _message_bytes: int) -> MembersAnswer:
         """A MemberUpdateRequest: another peer URL."""
         core, member = await self._meant(message)
-        reached = _hosts_and_ports(message)
+        reached = _hosts_and_ports(message, self._handle.status().peer_scheme)
         if len(reached) > 1:
             raise invalid("etcdserver: a member of this cluster has one peer URL")
         if any(one.name != member.name and host_and_port(one) in reached for one in core.addresses):
@@ -198,9 +198,9 @@ def _view(member: Member, scheme: str, address: MemberAddress | None, client_url
     return MemberView(member_number(member), member.name, peer_url, client_url, is_learner)
 
 
-def _hosts_and_ports(message: Message) -> set[str]:
-    """Of a request's peer URLs, as `host_and_port` writes them; raises `EtcdError` where etcd would, and for a scheme
-    that no node speaks."""
+def _hosts_and_ports(message: Message, scheme: str) -> set[str]:
+    """Of a request's peer URLs, as `host_and_port` writes them; raises `EtcdError` where etcd would, and for https
+    where peers are not dialled so (`scheme`)."""
     found, given = set(), message.get("peerURLs", ())
     if len(given) > PEER_URLS_MAX or max(map(len, given), default=0) > PEER_URL_CHARS_MAX:
         raise invalid(errors.BAD_MEMBER_URLS)
@@ -212,7 +212,7 @@ def _hosts_and_ports(message: Message) -> set[str]:
             host = port = None
         if not host or not port or url.path or url.query or url.fragment or "@" in url.netloc:
             raise invalid(errors.BAD_MEMBER_URLS)
-        if url.scheme not in ("http", "https"):
+        if url.scheme not in ("http", scheme):
             raise invalid(errors.BAD_MEMBER_URLS)
         found.add(host_and_port(MemberAddress("", host, port)))
     if not found:
