@@ -136,6 +136,7 @@ def assemble(
         hooks,
         opened.snapshots,
         snapshot_settings=snapshot_settings(settings),
+        leaderless_wait_us=settings.leaderless_wait_ms * 1000,
     )
     shell.attach(driver)
     handle = Handle(shell, looking, obeying, opened.snapshots)

@@ -52,6 +52,7 @@ from node.raft.messages import (
 from node.raft.types import Base, Entry, Member, Role
 from node.runtime.answers import Answers
 from node.runtime.applying import Applying
+from node.runtime.between_leaders import HELD_US
 from node.runtime.deadlines import earliest
 from node.runtime.expiring import Expiring
 from node.runtime.forwarding import Forwarding
@@ -86,6 +87,7 @@ class Driver:
         snapshots: Snapshots,
         pending_requests_max: int = PENDING_REQUESTS_MAX,
         snapshot_settings: SnapshotSettings = SNAPSHOT_DEFAULTS,
+        leaderless_wait_us: int = HELD_US,
     ) -> None:
         self.core = core
         self._storage = storage
@@ -111,6 +113,7 @@ class Driver:
             self._member,
             lambda: core.leader,
             self._silent_disk,
+            leaderless_wait_us,
         )
         self._between = self._requests.between
         self._forwarding.not_taken = self._requests.not_taken
@@ -167,8 +170,8 @@ class Driver:
                 case Deadline() | PeerUp():
                     events.append(item)
         self.expiring.look(now, proposals)
-        if self._between.held and self._requests.waits_for_leader and (self._has_leader or self._may_win(events)):
-            self._requests.offer(proposals)
+        if self._between.any and self._requests.waits_for_leader and (self._has_leader or self._may_win(events)):
+            self._requests.offer(proposals, reads)
         if proposals:
             events.append(Propose(tuple(proposals)))
         if reads:
@@ -328,7 +331,7 @@ class Driver:
             self._leader = self.core.leader
             if self._leader:
                 self._requests.leader_changed(self._leader, now)
-        if self._between.held and self._requests.waits_for_leader and self._has_leader:
+        if self._between.any and self._requests.waits_for_leader and self._has_leader:
             self._hooks.wake()
 
     @property

@@ -76,6 +76,10 @@ class Pending:
             self._deadlines.discard(request)
         return read
 
+    def reads_among(self, requests: Sequence[int]) -> list[int]:
+        """Those of `requests` that are reads, and still wait."""
+        return [request for request in requests if request in self._reads]
+
     def answers_to_reads(
         self, requests: Sequence[int], failed: ReadFailed | None
     ) -> Iterator[tuple[ReadReply, ReadFailed | None]]:

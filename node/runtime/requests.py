@@ -13,7 +13,7 @@ from node.raft.events import Proposal
 from node.raft.messages import PROPOSAL_BYTES_MAX
 from node.raft.types import Member
 from node.runtime.answers import Answers
-from node.runtime.between_leaders import BetweenLeaders
+from node.runtime.between_leaders import HELD_US, BetweenLeaders
 from node.runtime.deadlines import earliest
 from node.runtime.forwarding import Forwarding
 from node.runtime.inputs import WantRead, WantWrite
@@ -42,6 +42,7 @@ class Requests:
         member: Callable[[str], Member | None],
         leader: Callable[[], str],
         silent_disk: Callable[[], str] = str,
+        leaderless_wait_us: int = HELD_US,
     ) -> None:
         self._requests_max = requests_max
         self._room = 0
@@ -51,7 +52,7 @@ class Requests:
         self._pending = pending
         self._forwarding = forwarding
         self._replies = Replies()
-        self.between = BetweenLeaders()
+        self.between = BetweenLeaders(leaderless_wait_us)
         self._parts: tuple[Sized, ...] = (pending, forwarding, answers, self._replies, self.between)
         self._now = 0
         self._member = member
@@ -111,7 +112,8 @@ class Requests:
         writes = self._pending.take_writes(requests)
         if len(writes) < len(requests):
             failed = ReadFailed(refusal.code, refusal.reason, refusal.leader)
-            self._replies.add_all(self._pending.answers_to_reads(requests, failed))
+            if not self.between.hold_reads(requests, failed, self._now):
+                self._replies.add_all(self._pending.answers_to_reads(requests, failed))
         leader = self._member(reason.leader) if isinstance(reason, NotLeader) else None
         for write in writes:
             if leader is None or not write.may_forward:
@@ -131,12 +133,13 @@ class Requests:
 
     @property
     def waits_for_leader(self) -> bool:
-        """Whether a write waits that may be offered to a leader now."""
+        """Whether something waits that may be offered to a leader now."""
         return self.between.may_be_offered(self._now)
 
-    def offer(self, proposals: list[Proposal]) -> None:
-        """Propose what waited for a leader."""
-        proposals += map(self._proposal, self.between.take_all())
+    def offer(self, proposals: list[Proposal], reads: list[int]) -> None:
+        """Propose and ask what waited for a leader, before what came after it."""
+        proposals[:0] = map(self._proposal, self.between.take_writes())
+        reads[:0] = self._pending.reads_among(self.between.take_reads())
 
     def leader_changed(self, leader: str, now: int) -> None:
         """Another leads: whoever led before answers soon, or never."""
@@ -153,8 +156,11 @@ class Requests:
         why = (self._silent_disk() if writes else "") or "no quorum confirmed it in time"
         for write in writes:
             write.reply(interrupted(write, why))
-        for write, refusal in self.between.expired(now):
+        refused, unread = self.between.expired(now)
+        for write, refusal in refused:
             write.reply(refusal)
+        for held in unread:
+            self._replies.add_all(self._pending.answers_to_reads(held.requests, held.failed))
         for _, read in reads:
             self._replies.add(read, ReadFailed("timeout", "no quorum confirmed a leader in time", self._leader()))
         for asked in self._forwarding.expired(now, EXPIRED_PER_TURN_MAX):

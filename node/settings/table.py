@@ -105,6 +105,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     request_timeout_ms: Annotated[
         int, _meta("Timing", "a client's request is answered by then, or its outcome is unknown", ge=10, le=600_000)
     ] = 5000
+    leaderless_wait_ms: Annotated[
+        int,
+        _meta(
+            "Timing",
+            "while no leader is known, requests that were certainly not begun wait for one so long at most, then they "
+            "are refused at once; 0: always at once",
+            ge=0,
+            le=600_000,
+        ),
+    ] = 3000
     leave_wait_ms: Annotated[
         int,
         _meta(

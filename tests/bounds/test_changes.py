@@ -2,10 +2,10 @@
 
 import pytest
 
-from node.raft.messages import Append, AppendReply, Forward, Heartbeat
+from node.raft.messages import Append, AppendReply, Forward, Heartbeat, ReadIndex
 from node.raft.settings import RaftSettings
 from node.raft.types import Entry, EntryKind
-from node.runtime.between_leaders import HELD_WRITES_MAX
+from node.runtime.between_leaders import HELD_READS_MAX, HELD_US, HELD_WRITES_MAX
 from node.runtime.inputs import WantRead, WantWrite
 from node.runtime.ports import Outcome, ReadFailed, Unknown
 from node.runtime.requests import PENDING_REQUESTS_MAX
@@ -102,6 +102,28 @@ def test_as_many_writes_as_may_wait_for_a_leader_are_offered_to_the_next(monkeyp
             else:
                 check("another leads", node, lambda: node.hear(Heartbeat(1, 1)))
                 assert sum(len(forward.proposals) for forward in node.said(Forward)) == HELD_WRITES_MAX
+
+
+def test_as_many_reads_as_may_wait_for_a_leader_are_asked_of_the_next_or_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for leads in (True, False):
+        with member(monkeypatch) as node:
+            outcomes: list[ReadFailed | None] = []
+            for _ in range(PENDING_REQUESTS_MAX):
+                node.shell.post(WantRead(node.now + 10_000_000, outcomes.append))
+            check("they wait", node, node.turns)
+            assert outcomes == []
+            if leads:
+                check("another leads", node, lambda: node.hear(Heartbeat(1, 1)))
+                assert node.said(ReadIndex)
+                check("and another", node, lambda: node.hear(Heartbeat(2, 1), sender=3))
+                assert node.said(ReadIndex)
+                assert outcomes == []
+            else:
+                check("nobody leads", node, lambda: node.pass_time(HELD_US))
+                assert len(outcomes) == HELD_READS_MAX
+                assert {failed.code for failed in outcomes if failed} == {"no-leader"}
 
 
 def wait_for_writes(node: Member) -> list[Outcome]:

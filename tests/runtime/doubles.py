@@ -23,6 +23,7 @@ from node.raft.messages import (
 from node.raft.settings import RaftSettings
 from node.raft.state import Identity
 from node.raft.types import Configuration, Entry, EntryKind, HardState, Member, Role
+from node.runtime.between_leaders import HELD_US
 from node.runtime.driver import Driver
 from node.runtime.hooks import CommandReplied, Hooks
 from node.runtime.inputs import Arrived, Input, WantRead, WantWrite
@@ -236,6 +237,7 @@ class Bench:
         snapshots: Snapshots | None = None,
         snapshot_settings: SnapshotSettings = SNAPSHOT_DEFAULTS,
         raft_settings: RaftSettings | None = None,
+        leaderless_wait_us: int = HELD_US,
     ) -> None:
         birth = Entry(1, 0, EntryKind.CONFIGURATION, Configuration(MEMBERS).encode())
         identity = Identity("n1", "n1-disk", BOOT, ("n1", "n2", "n3"))
@@ -266,6 +268,7 @@ class Bench:
             snapshots or MemorySnapshots(),
             pending_requests_max=pending_requests_max,
             snapshot_settings=snapshot_settings,
+            leaderless_wait_us=leaderless_wait_us,
         )
         self.driver.start(self.now)
 

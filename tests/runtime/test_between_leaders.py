@@ -1,4 +1,4 @@
-"""Writes that nobody took wait for the next leader, and only those: not long, not many, and never twice in a log."""
+"""What nobody took waits for the next leader, and only that: not long, not many, and no write twice in a log."""
 
 import pytest
 
@@ -10,20 +10,34 @@ from node.raft.messages import (
     ForwardedAnswer,
     ForwardedProposal,
     ForwardReply,
+    Heartbeat,
+    HeartbeatReply,
     PreVote,
     PreVoteReply,
+    ReadIndex,
+    ReadIndexReply,
     TimeoutNow,
     Vote,
     VoteReply,
 )
 from node.raft.types import EntryKind
-from node.runtime.between_leaders import AGAIN_US, HELD_BYTES_MAX, HELD_US, HELD_WRITES_MAX, BetweenLeaders
+from node.runtime.between_leaders import (
+    AGAIN_US,
+    HELD_BYTES_MAX,
+    HELD_READS_MAX,
+    HELD_US,
+    HELD_WRITES_MAX,
+    BetweenLeaders,
+)
 from node.runtime.inputs import WantOrder
 from node.runtime.pending import PendingWrite
-from node.runtime.ports import CommandOutcome, Done, NotProposed, Outcome, Unknown
+from node.runtime.ports import CommandOutcome, Done, NotProposed, Outcome, ReadFailed, Unknown
 from tests.runtime.doubles import BOOT, MEMBERS, TIMEOUT_US, Bench, from_a_peer, to_a_peer
 
 NOBODY = NotProposed("no-leader", "nobody leads")
+UNREAD = ReadFailed("no-leader", "nobody leads")
+LONG_US = 10 * HELD_US
+"""Longer than anything is held."""
 
 
 def forwarded(bench: Bench) -> list[tuple[str, Forward]]:
@@ -87,16 +101,26 @@ def test_one_that_does_not_win_keeps_what_waits() -> None:
 
 def test_without_a_leader_for_too_long_it_is_refused_and_so_is_at_once_what_comes_then() -> None:
     bench = Bench()
-    answers, later = bench.write(), bench.write()
+    answers, later, read = bench.write(timeout_us=LONG_US), bench.write(timeout_us=LONG_US), bench.read(LONG_US)
     bench.pass_time(HELD_US - 10_000)
-    assert (answers, later) == ([], [])
+    assert (answers, later, read) == ([], [], [])
     bench.pass_time(10_000)
     assert codes(answers) == codes(later) == ["no-leader"], "both were there when the first had waited long enough"
+    assert [failed and failed.code for failed in read] == ["no-leader"]
     assert codes(bench.write()) == ["no-leader"]
+    assert [failed and failed.code for failed in bench.read()] == ["no-leader"]
     bench.follow()
     bench.follow(leader=3, term=2)
     bench.wire.cut.append("n3")
     assert bench.write() == [], "another led meanwhile, so this is another election"
+
+
+def test_who_is_to_wait_for_nobody_is_refused_at_once() -> None:
+    bench = Bench(leaderless_wait_us=0)
+    assert codes(bench.write()) == ["no-leader"]
+    assert [failed and failed.code for failed in bench.read()] == ["no-leader"]
+    bench.take()
+    assert bench.driver.deadline == bench.driver.core.deadline, "nothing waits"
 
 
 def test_a_write_that_cannot_wait_so_long_is_refused_when_its_own_time_is_up() -> None:
@@ -223,27 +247,131 @@ def test_what_waits_has_its_place_among_all_requests() -> None:
     assert [codes(bench.write()) for _ in range(3)] == [[], [], ["overloaded"]]
 
 
-def write(size_bytes: int = 1) -> PendingWrite:
-    return PendingWrite(b"x" * size_bytes, lambda _outcome: None, True, TIMEOUT_US)
+def test_a_read_waits_for_whoever_leads_next_and_is_confirmed_by_that_one() -> None:
+    bench = Bench()
+    answers = bench.read()
+    assert (answers, bench.wire.take(ReadIndex)) == ([], [])
+    bench.follow()
+    bench.turn()
+    ((to, asked),) = bench.wire.take(ReadIndex)
+    assert (to, answers) == ("n2", []), "that somebody leads does not answer it: what is here may be old"
+    assert isinstance(asked, ReadIndex)
+    bench.hear(2, ReadIndexReply(1, asked.context, 1))
+    assert answers == [None]
+
+
+def test_a_read_waits_for_the_round_of_the_node_that_wins() -> None:
+    bench = Bench()
+    answers = bench.read()
+    bench.pass_time(400_000)
+    pre_vote = bench.wire.take(PreVote)[0][1]
+    assert isinstance(pre_vote, PreVote)
+    bench.hear(2, PreVoteReply(pre_vote.term, True, pre_vote.campaign))
+    vote = bench.wire.take(Vote)[0][1]
+    assert isinstance(vote, Vote)
+    bench.hear(2, VoteReply(vote.term, True))
+    assert answers == [], "nothing of this term is committed yet"
+    bench.acknowledge()
+    ((_, beat),) = [(to, beat) for to, beat in bench.wire.take(Heartbeat) if to == "n2"]
+    assert isinstance(beat, Heartbeat)
+    assert answers == [], "a quorum has not confirmed it"
+    bench.hear(2, HeartbeatReply(bench.driver.core.term, beat.context))
+    assert answers == [None]
+
+
+def test_a_read_that_was_asked_of_a_leader_that_leads_no_more_goes_to_the_next() -> None:
+    bench = Bench()
+    bench.follow()
+    answers = bench.read()
+    ((_, first),) = bench.wire.take(ReadIndex)
+    bench.follow(leader=3, term=2)
+    bench.turn()
+    ((to, again),) = bench.wire.take(ReadIndex)
+    assert (to, answers) == ("n3", [])
+    assert isinstance(first, ReadIndex)
+    assert isinstance(again, ReadIndex)
+    bench.hear(2, ReadIndexReply(2, first.context, 1))
+    assert answers == [], "the former leader's late answer says nothing of what the next one took"
+    bench.hear(3, ReadIndexReply(2, again.context, 1))
+    assert answers == [None]
+
+
+def test_a_read_whose_own_time_is_up_is_answered_then_and_is_asked_of_nobody_later() -> None:
+    bench = Bench()
+    hasty, patient = bench.read(50_000), bench.read()
+    bench.pass_time(50_000)
+    assert [failed and failed.code for failed in hasty] == ["timeout"]
+    assert patient == []
+    bench.follow()
+    bench.turn()
+    ((_, asked),) = bench.wire.take(ReadIndex)
+    assert isinstance(asked, ReadIndex)
+    bench.hear(2, ReadIndexReply(1, asked.context, 1))
+    assert patient == [None]
+    assert len(hasty) == 1
+
+
+def test_what_waited_is_proposed_before_what_comes_with_the_next_leader() -> None:
+    bench = Bench()
+    bench.write(b"first")
+    bench.follow()
+    bench.woken = 0
+    bench.write(b"second")
+    ((_, forward),) = forwarded(bench)
+    assert [proposal.data for proposal in forward.proposals] == [b"first", b"second"]
+
+
+def test_a_node_that_stops_answers_reads_that_wait() -> None:
+    bench = Bench()
+    answers = bench.read()
+    bench.driver.stop()
+    assert [failed and failed.code for failed in answers] == ["stopping"]
+
+
+def write(size_bytes: int = 1, deadline_us: int = LONG_US) -> PendingWrite:
+    return PendingWrite(b"x" * size_bytes, lambda _outcome: None, True, deadline_us)
 
 
 def test_only_so_many_wait_and_only_so_many_bytes() -> None:
     between = BetweenLeaders()
     assert [between.hold(write(), NOBODY, 0) for _ in range(HELD_WRITES_MAX + 1)] == [*[True] * HELD_WRITES_MAX, False]
-    assert len(between.take_all()) == HELD_WRITES_MAX
+    assert len(between.take_writes()) == HELD_WRITES_MAX
     half = write(HELD_BYTES_MAX // 2)
     assert [between.hold(half, NOBODY, 0) for _ in range(3)] == [True, True, False]
-    assert len(between.take_all()) == 2
+    assert len(between.take_writes()) == 2
     assert between.hold(write(HELD_BYTES_MAX + 1), NOBODY, 0)
     assert not between.hold(write(), NOBODY, 0)
+
+
+def test_only_so_many_reads_wait_and_room_comes_back() -> None:
+    between = BetweenLeaders()
+    many = tuple(range(HELD_READS_MAX - 1))
+    assert between.hold_reads(many, UNREAD, 0)
+    assert not between.hold_reads((1, 2), UNREAD, 0)
+    assert between.hold_reads((1,), UNREAD, 0)
+    assert between.take_reads() == [*many, 1]
+    assert between.hold_reads(many, UNREAD, 0)
+    assert sum(len(held.requests) for held in between.expired(HELD_US)[1]) == len(many)
+    assert not between.any
+    between.leader_changed()
+    assert between.hold_reads(many, UNREAD, HELD_US)
+
+
+def test_room_of_bytes_comes_back_when_writes_run_out_of_time() -> None:
+    between = BetweenLeaders()
+    large = write(HELD_BYTES_MAX, deadline_us=1000)
+    assert between.hold(large, NOBODY, 0)
+    assert between.deadline == 1000
+    assert not between.hold(write(), NOBODY, 0)
+    assert len(between.expired(1000)[0]) == 1
+    assert between.hold(write(HELD_BYTES_MAX), NOBODY, 1000)
 
 
 def test_where_nobody_asked_for_long_the_next_waits_again() -> None:
     between = BetweenLeaders()
     assert between.hold(write(), NOBODY, 0)
-    assert len(between.expired(HELD_US)) == 1
+    assert len(between.expired(HELD_US)[0]) == 1
     assert not between.hold(write(), NOBODY, HELD_US)
     assert not between.hold(write(), NOBODY, 2 * HELD_US)
-    later = PendingWrite(b"x", lambda _outcome: None, True, 10 * HELD_US)
-    assert between.hold(later, NOBODY, 3 * HELD_US + 1)
+    assert between.hold(write(), NOBODY, 3 * HELD_US + 1)
     assert between.deadline == 4 * HELD_US + 1

@@ -193,7 +193,11 @@ class EtcdCalls:
 
     async def health(self, serializable: bool) -> str:
         """Why no linearizable read is possible (`serializable`: why this node does not answer); empty: one is."""
-        failed = None if serializable else await self._handle.read_barrier(None)
+        if serializable:
+            return ""
+        if not self._handle.status().core.leader:
+            return "RAFT NO LEADER"  # at once: who asks for health does not want to wait until it is better
+        failed = await self._handle.read_barrier(None)
         if failed is None:
             return ""
         return "RAFT NO LEADER" if failed.code == "no-leader" else f"QGET ERROR:{failed.reason}"

@@ -148,6 +148,9 @@ class MemberCalls:
     async def _command(self, command: str, name: str, more: Mapping[str, str], seconds: float) -> CommandOutcome:
         leader = self._handle.status().core.leader
         if not leader:
+            await self._calls.barrier()  # it waits for the next leader, as every read does
+            leader = self._handle.status().core.leader
+        if not leader:
             raise EtcdError(Code.UNAVAILABLE, "etcdserver: no leader")
         return await self._handle.command(command, {"name": name, **more}, int(seconds * 1e6), leader)
 
