@@ -97,7 +97,7 @@ def endpoints_of(given: object) -> tuple[str, ...]:
     for url in given:
         if not isinstance(url, str):
             raise _wrong("each of endpoints", "a str, such as http://127.0.0.1:8001", url)
-        if not _is_base_url(url):
+        if not is_base_url(url):
             raise ValueError(f"{url!r} is no URL of a node; one is http://127.0.0.1:8001")
     if not given:
         raise ValueError("endpoints names no node; one is http://127.0.0.1:8001")
@@ -118,7 +118,8 @@ def tls_of(given: object) -> ssl.SSLContext | None:
     return given
 
 
-def _is_base_url(text: str) -> bool:
+def is_base_url(text: str) -> bool:
+    """Whether it is a URL of a node."""
     with suppress(ValueError):
         url = URL(text)
         return url.scheme in ("http", "https") and bool(url.host and url.port) and not url.query_string

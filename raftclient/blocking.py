@@ -40,9 +40,12 @@ class RaftClient:
         *,
         timeout_s: float = 15.0,
         exactly_once: bool = True,
+        discover: bool = True,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._client = by_asyncio.RaftClient(endpoints, timeout_s=timeout_s, exactly_once=exactly_once, tls=tls)
+        self._client = by_asyncio.RaftClient(
+            endpoints, timeout_s=timeout_s, exactly_once=exactly_once, discover=discover, tls=tls
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = asyncio.Event()
         self._thread: threading.Thread | None = None
@@ -119,7 +122,7 @@ class RaftClient:
         yield from self._follow(self._client.watch(prefix, revision))
 
     def status(self) -> dict[str, dict[str, Any] | None]:
-        """`/status` of every endpoint, None where there was no answer."""
+        """`/status` of every node that may be asked, by URL; None where there was no answer."""
         return self._wait_for(self._client.status)
 
     # --- the thread ------------------------------------------------------------------------------------------

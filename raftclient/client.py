@@ -44,16 +44,18 @@ from raftclient.elections import Election
 from raftclient.errors import NotDone, OutcomeUnknown
 from raftclient.leases import Lease
 from raftclient.locks import TTL_SECONDS, Lock
+from raftclient.nodes import Nodes
 from raftclient.turns import Ways
 from raftclient.watching import Change, Followed, changes
 from raftclient.windows import Window
 
 CONNECT_SECONDS_MAX = 2.0
-READ_SECONDS_MAX = 2.0
-"""One attempt of a read: a node that is paused takes connections and does not answer, and another one would."""
+READ_SECONDS_MAX = 1.0
+"""The first attempt of a read: a node that is paused takes connections and does not answer, one that is cut off waits
+for a leader, and another one would answer. Twice as long for each that follows, since it may be the cluster that is
+slow, and not one node."""
 WRITE_SECONDS_MAX = 2.0
-"""The first attempt of a write in a session likewise; twice as long for each that follows, since it may be the cluster
-that is slow, and not one node."""
+"""Of a write in a session likewise: to send it again costs more."""
 STATUS_SECONDS_MAX = 0.5
 SILENCE_SECONDS = 1.0
 """A node that has not answered a call for so long is left by new calls, unless it still says that it leads. The attempt
@@ -62,8 +64,6 @@ ATTEMPT_SECONDS_MIN = 0.25
 """With less time than this left, nothing is sent again: too late to be answered, it would make an unknown outcome."""
 BACKOFF_SECONDS_MIN, BACKOFF_SECONDS_MAX = 0.02, 0.2
 """Between attempts; doubles from the first to the second. Where a node is gone, the others are tried before it."""
-LEAVING_SECONDS = 5.0
-"""How long a node that closed the connection after its answer is the last choice: it is about to end."""
 IDLE_SECONDS_MAX = 2.0
 """A connection idle for longer is not used again: a leaving node lingers longer, so none is used as it closes."""
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
@@ -84,6 +84,10 @@ class RaftClient:
     `exactly_once` False: no session of the cluster. A write is then repeated only where it was provably never proposed,
     and `OutcomeUnknown` otherwise; so it is with nodes that know no sessions.
 
+    `discover`: ask the cluster for its members' own addresses, and prefer those that answer; what was given stays the
+    way back. One name of a Service is enough then. False: only what was given is ever asked (a proxy that must see
+    everything, say).
+
     `tls`: for https endpoints, whom to trust and what to show, as `ssl.create_default_context(cafile=...)` with
     `load_cert_chain`; None: the system's authorities, and nothing. Of no effect on a `session` that is given.
 
@@ -96,18 +100,17 @@ class RaftClient:
         timeout_s: float = 15.0,
         session: aiohttp.ClientSession | None = None,
         exactly_once: bool = True,
+        discover: bool = True,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._endpoints, self._timeout_s = endpoints_of(endpoints), seconds_of("timeout_s", timeout_s)
+        self._nodes = Nodes(endpoints_of(endpoints), flag_of("discover", discover), self._look)
+        self._timeout_s = seconds_of("timeout_s", timeout_s)
         self._session, self._is_own = session_of(session), session is None
         self._exactly_once = flag_of("exactly_once", exactly_once)
         self._tls = tls_of(tls)
         self._window: Window | None = None
         self._registering = asyncio.Lock()
         self._is_open = False
-        self._current = 0
-        self._leaving_until: dict[str, float] = {}
-        self._search: asyncio.Task[None] | None = None
         self.attempts = self.retries = 0
         self.longest_stall_s = 0.0
 
@@ -120,7 +123,7 @@ class RaftClient:
             self._session = aiohttp.ClientSession(connector=connector, trust_env=False)
         self._is_open = True
         try:
-            await self._find_leader()
+            await self._nodes.look()
         except BaseException:  # cancelled: nobody will call __aexit__
             await self.__aexit__()
             raise
@@ -130,9 +133,7 @@ class RaftClient:
         """Writes under way end as `OutcomeUnknown`."""
         self._is_open = False
         try:
-            if self._search is not None:
-                self._search.cancel()
-                await asyncio.wait([self._search])
+            await self._nodes.close()
         finally:
             if self._is_own and self._session is not None:
                 await self._session.close()
@@ -197,7 +198,7 @@ class RaftClient:
         loop, wait = asyncio.get_running_loop(), BACKOFF_SECONDS_MIN
         until = loop.time() + self._timeout_s
         while True:
-            endpoint, reason = self._endpoints[self._current], "the node ended the watch"
+            endpoint, reason = self._nodes.current, "the node ended the watch"
             followed.begin()
             try:
                 async with contextlib.aclosing(changes(self._http(), endpoint, followed)) as found:
@@ -209,13 +210,15 @@ class RaftClient:
                 until, wait = loop.time() + self._timeout_s, BACKOFF_SECONDS_MIN
             elif loop.time() >= until:
                 raise NotDone("WATCH", followed.prefix, endpoint, reason)
-            self._move_on(endpoint)
+            self._nodes.move_on(endpoint)
             await asyncio.sleep(wait)
             wait = min(wait * 2, BACKOFF_SECONDS_MAX)
 
     async def status(self) -> dict[str, dict[str, Any] | None]:
-        """`/status` of every endpoint, None where there was no answer."""
-        return dict(zip(self._endpoints, await asyncio.gather(*map(self._status, self._endpoints)), strict=True))
+        """`/status` of every node that may be asked, given or found, by URL; None where there was no answer."""
+        self._http()
+        urls = self._nodes.urls
+        return dict(zip(urls, await asyncio.gather(*(self._look(f"{url}/status") for url in urls)), strict=True))
 
     def _ways(self) -> Ways:
         return Ways(self._post, self.watch, self.lease, self._timeout_s)
@@ -231,18 +234,20 @@ class RaftClient:
 
     async def _post(self, path: str, body: bytes, limit_s: float) -> tuple[str, Answer]:
         """One attempt at the endpoint that is asked now; after a failure others are."""
-        endpoint = self._endpoints[self._current]
+        self._nodes.refresh()
+        endpoint = self._nodes.current
         try:
             answer = await self._send("POST", endpoint + path, limit_s, body, {})
         except Failed:
-            self._move_on(endpoint)
+            self._nodes.move_on(endpoint)
             raise
         if answer.status >= 500:
-            self._move_on(endpoint)
+            self._nodes.move_on(endpoint)
         return endpoint, answer
 
     async def _call(self, request: Request) -> Answer:
         """Attempt after attempt, and where it writes session after session, until an answer settles the matter."""
+        self._nodes.refresh()
         loop = asyncio.get_running_loop()
         began = loop.time()
         until = began + self._timeout_s
@@ -271,31 +276,31 @@ class RaftClient:
             BACKOFF_SECONDS_MIN,
             "no time",
         )
-        attempts, uncertain, endpoint = 0, False, self._endpoints[self._current]
+        attempts, uncertain, endpoint = 0, False, self._nodes.current
         tried: dict[str, None] = {}
         while (left := until - loop.time()) > (ATTEMPT_SECONDS_MIN if attempts else 0) and (
             self._is_open or not attempts
         ):
-            endpoint = self._endpoints[self._current]
+            endpoint = self._nodes.current
             attempts += 1
             if method != "POST":
                 self.attempts, self.retries = self.attempts + 1, self.retries + (attempts > 1)
             limit = min(left, patience) if may_repeat else left
-            silence = loop.call_later(SILENCE_SECONDS, self._move_on, endpoint)
+            silence = loop.call_later(SILENCE_SECONDS, self._nodes.move_on, endpoint)
             try:
                 numbers = window.headers(sequence) if window is not None else {}
                 return settled(request, endpoint, await self._ask(request, endpoint, limit, numbers), uncertain)
             except Failed as error:
                 reason, elsewhere = str(error), error.elsewhere
                 tried[endpoint] = None
-                self._move_on(endpoint)
+                self._nodes.move_on(endpoint)
                 uncertain = uncertain or not (error.safe or method in ("GET", "POST"))
                 if uncertain and not may_repeat:
                     break
             finally:
                 silence.cancel()
-            patience = patience if method == "GET" else 2 * patience
-            if not (elsewhere and self._endpoints[self._current] not in tried):
+            patience *= 2
+            if not (elsewhere and self._nodes.current not in tried):
                 tried.clear()
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, BACKOFF_SECONDS_MAX)
@@ -309,8 +314,7 @@ class RaftClient:
         headers = {**request.headers, **numbers}
         answer = await self._send(request.method, f"{endpoint}{request.path}?{query}", limit, request.body, headers)
         if answer.headers.get("Connection", "").lower() == "close":
-            self._leaving_until[endpoint] = asyncio.get_running_loop().time() + LEAVING_SECONDS
-            self._move_on(endpoint)
+            self._nodes.leaving(endpoint)
         return answer
 
     def _http(self) -> aiohttp.ClientSession:
@@ -320,7 +324,7 @@ class RaftClient:
 
     async def _session_for(self, request: Request, until: float) -> Window | None:
         """A session with room for one write more; None: without one. Raises `NotDone` where there is none in time."""
-        endpoint = self._endpoints[self._current]
+        endpoint = self._nodes.current
         try:
             async with asyncio.timeout_at(until), self._registering:
                 if not self._exactly_once:
@@ -358,36 +362,12 @@ class RaftClient:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise failed(error) from None
 
-    # --- which node ------------------------------------------------------------------------------------------
-
-    def _move_on(self, endpoint: str) -> None:
-        """To another endpoint, unless another call has moved on already; meanwhile look who leads."""
-        count = len(self._endpoints)
-        if self._endpoints[self._current] != endpoint or count == 1:
-            return
-        others = [*range(self._current + 1, count), *range(self._current)]
-        self._current = next((number for number in others if not self._leaves(number)), others[0])
-        if self._is_open and (self._search is None or self._search.done()):
-            self._search = asyncio.create_task(self._find_leader(), name="find the leader")
-
-    def _leaves(self, number: int) -> bool:
-        return self._leaving_until.get(self._endpoints[number], 0.0) > asyncio.get_running_loop().time()
-
-    async def _find_leader(self) -> None:
-        """Prefer the endpoint that leads in the highest term: it saves a hop. Any node will do, so nothing fails."""
-        found = await asyncio.gather(*map(self._status, self._endpoints))
-        leaders = [
-            (status["term"], number)
-            for number, status in enumerate(found)
-            if status and status.get("role") == "leader" and isinstance(status.get("term"), int)
-        ]
-        if leaders and not self._leaves(max(leaders)[1]):
-            self._current = max(leaders)[1]
-
-    async def _status(self, endpoint: str) -> dict[str, Any] | None:
-        with contextlib.suppress(Failed):
-            answer = await self._send("GET", f"{endpoint}/status", STATUS_SECONDS_MAX, None, {})
-            return answer.said() or None if answer.status == 200 else None
+    async def _look(self, url: str) -> dict[str, Any] | None:
+        """The JSON object there, if a node gives one soon."""
+        if self._is_open:
+            with contextlib.suppress(Failed):
+                answer = await self._send("GET", url, STATUS_SECONDS_MAX, None, {})
+                return answer.said() or None if answer.status == 200 else None
         return None
 
 

@@ -343,7 +343,8 @@ async def under_way(client: RaftClient, server: Breaking) -> AsyncIterator[async
 
 async def moved_on(client: RaftClient) -> None:
     """The client has left a node, and its search for the leader is over."""
-    while client._search is None or not client._search.done():  # noqa: ASYNC110 - nor has this
+    nodes = client._nodes
+    while nodes._looking is None or not nodes._looking.done():  # noqa: ASYNC110 - nor has this
         await asyncio.sleep(0.01)
 
 

@@ -47,7 +47,7 @@ async def row(cluster: Cluster, key: str) -> dict[str, Any]:
 async def write_with_losses(cluster: Cluster, writes: int) -> int:
     """So many puts of one key, of which every second loses its first answer; how often the key was written."""
     loses: list[Lost] = []
-    async with losing(urls(cluster), loses) as ways, RaftClient(ways) as client:
+    async with losing(urls(cluster), loses) as ways, RaftClient(ways, discover=False) as client:
         for number in range(writes):
             loses += [nothing] * (number % 2)
             revision = await client.put("k", str(number))
@@ -111,13 +111,13 @@ async def test_a_leader_that_is_killed_between_doing_and_answering_leaves_the_wr
             killed.append(name)
 
         loses: list[Lost] = []
-        async with losing(urls(cluster), loses) as ways, RaftClient(ways, timeout_s=30) as client:
+        async with losing(urls(cluster), loses) as ways, RaftClient(ways, timeout_s=30, discover=False) as client:
             expected = 0
             for turn in range(KILLS):
                 for _ in range(25):
                     expected = await client.compare_and_set("counter", str(expected), expected)
                 leader = await cluster.leader()
-                async with RaftClient([ways[list(cluster.nodes).index(leader)]]) as straight:
+                async with RaftClient([ways[list(cluster.nodes).index(leader)]], discover=False) as straight:
                     await straight.put("warm", "up")
                 loses.append(kill)
                 expected = await client.compare_and_set("counter", "killed", expected)
@@ -140,7 +140,7 @@ async def test_a_paused_node_holds_up_no_write_and_does_none_behind_the_back_of_
     async with running_cluster(tmp_path, 3, *CALM) as cluster, RaftClient(urls(cluster)) as client:
         await client.put("k", "before")
         leader = await cluster.leader()
-        async with RaftClient([cluster.url(leader)]) as straight:
+        async with RaftClient([cluster.url(leader)], discover=False) as straight:
             await straight.put("own", "session")
             cluster.signal(leader, signal.SIGSTOP)
             late = asyncio.create_task(straight.put("k", "late"))

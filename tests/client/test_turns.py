@@ -58,10 +58,10 @@ async def _has_token(lock: object) -> bool:
 
 async def test_who_waits_at_a_node_that_is_left_behind_has_its_turn(tmp_path: Path) -> None:
     async with running_cluster(tmp_path, 3) as cluster, AsyncExitStack() as stack:
-        one, two = [await stack.enter_async_context(RaftClient(urls(cluster))) for _ in range(2)]
+        one, two = [await stack.enter_async_context(RaftClient(urls(cluster), discover=False)) for _ in range(2)]
         leader = await cluster.leader()
         left = next(name for name in cluster.nodes if name != leader)
-        two._current = list(cluster.nodes).index(left)
+        two._nodes.current = cluster.url(left)
         waiting = two.lock("q")
         async with one.lock("q"):
             entering = asyncio.create_task(waiting.__aenter__())

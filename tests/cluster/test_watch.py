@@ -72,7 +72,7 @@ async def test_a_watch_at_a_node_that_is_cut_off_goes_on_at_another_one(tmp_path
         others = [cluster.url(name) for name in cluster.nodes if name != cut]
         reader = RaftClient([cluster.url(cut), *others], timeout_s=30)
         async with RaftClient(others, timeout_s=30) as writer, reader:
-            reader._current = 0  # a client prefers who leads
+            reader._nodes.current = cluster.url(cut)  # a client prefers who leads
             first = await writer.put("w/0", "0")
             watch = reader.watch("w/", first)
             heard = [await anext(watch)]
