@@ -34,7 +34,7 @@ _ERRORS = {
     417: "Expect can only be 100-continue",
     503: "provably nothing happened; try again",
     504: "nobody knows whether it happened; or (`done-untold`) it was done, but its answer cannot be given",
-    507: "the log is full; nothing happened",
+    507: "the store or the log is full; nothing happened",
 }
 
 _ETCD_ERRORS = {
@@ -44,7 +44,7 @@ _ETCD_ERRORS = {
     408: "code 1: the body did not arrive in time; nothing was done",
     413: "too large",
     417: "Expect can only be 100-continue",
-    429: "code 8",
+    429: "code 8: the store or the log is full, or the message is too long; nothing happened",
     500: "code 2: the only voter cannot be removed",
     501: "code 12",
     503: "code 14: provably never proposed",

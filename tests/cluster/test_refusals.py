@@ -1,7 +1,9 @@
 """What a real node does with what it must not accept: one clear sentence, an exit code, and nothing changed."""
 
 import asyncio
+import base64
 import hashlib
+import json
 import shutil
 import signal
 import sys
@@ -147,12 +149,16 @@ async def test_a_log_that_fills_refuses_writes_until_there_is_room(
         try:
             asked = [asyncio.create_task(_put(cluster.http, f"{url}/kv/x", value)) for _ in range(9)]
             done, waiting = await asyncio.wait(asked, timeout=REFUSED_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            body = json.dumps({"key": "eA==", "value": base64.b64encode(value).decode()})
+            async with cluster.http.post(f"{url}/v3/kv/put", data=body) as answer:
+                of_v3 = answer.status, await answer.json()
         finally:
             for name in others:
                 cluster.signal(name, signal.SIGCONT)
         ((status, said),) = [task.result() for task in done]
         assert status == 507
         assert "max_log_bytes" in said["message"]
+        assert of_v3 == (429, {"code": 8, "message": f"etcdserver: {said['message']}"}), "of the log, not of the store"
         assert [(await task)[0] for task in waiting] == [200] * 8
         async with cluster.http.get(f"{url}/kv/x") as answer:
             assert (answer.status, await answer.read()) == (200, value)

@@ -267,8 +267,8 @@ class EtcdCalls:
             reason = f"etcdserver: it is unknown whether this was done: {outcome.reason}"
             raise EtcdError(Code.DEADLINE_EXCEEDED, reason)
         self._metrics.proposal(outcome.code)
-        if outcome.code == "log-full":
-            raise EtcdError(Code.RESOURCE_EXHAUSTED, errors.NO_SPACE)
+        if outcome.code == "log-full":  # not etcd's sentence for a full store: to delete keys is refused, too
+            raise EtcdError(Code.RESOURCE_EXHAUSTED, f"etcdserver: {outcome.reason}")
         if outcome.code == "too-large":
             raise errors.invalid(errors.TOO_LARGE)
         raise EtcdError(Code.UNAVAILABLE, _unavailable(outcome))
