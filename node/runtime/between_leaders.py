@@ -19,7 +19,7 @@ from node.runtime.ports import NotProposed, ReadFailed
 
 HELD_US = 3_000_000
 """Since nobody took the first, where the settings (`leaderless_wait_ms`) say nothing else; then all are refused, and so
-is what comes, until another leads, or nothing came and nothing was refused for so long."""
+is what comes, until another leads, a member comes back, or nothing came and nothing was refused for so long."""
 
 HELD_WRITES_MAX = 1024
 HELD_BYTES_MAX = 4 * 1024 * 1024
@@ -101,6 +101,10 @@ class BetweenLeaders:
     def refused_by_leader(self, now: int) -> None:
         """Who leads as far as is known took nothing: what is held waits a little before it is asked again."""
         self._again_us = now + AGAIN_US
+
+    def somebody_came(self) -> None:
+        """A link to a member is up, with whom somebody may be elected now: what is refused from here on waits anew."""
+        self._until_us = None
 
     def leader_changed(self) -> None:
         """What follows is another change of leaders."""

@@ -167,7 +167,10 @@ class Driver:
                 case PeerGone(member):
                     self._forwarding.gone(member, now)
                     events.append(item)
-                case Deadline() | PeerUp():
+                case PeerUp():
+                    self._between.somebody_came()
+                    events.append(item)
+                case Deadline():
                     events.append(item)
         self.expiring.look(now, proposals)
         if self._between.any and self._requests.waits_for_leader and (self._has_leader or self._may_win(events)):

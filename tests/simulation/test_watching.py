@@ -168,7 +168,7 @@ SELDOM = (tell_nobody_after_a_restore, forget_the_order_within_a_revision, go_on
 """Found in one of several worlds."""
 SAYS = {
     tell_nobody_after_a_restore: "not reliable",
-    forget_what_made_room: "not reliable",
+    forget_what_made_room: "not (reliable|bookmarkable)",
     say_progress_ahead_of_events: "not bookmarkable",
     begin_one_revision_early: "not (unique|resumable)",
     split_what_happened_at_once: "not atomic",
