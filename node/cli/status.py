@@ -31,12 +31,15 @@ def _status(
 
     A node that does not answer is shown as unknown: from here nobody can tell
     a dead one from one that is cut off, unless it should run on this machine
-    and nothing listens there. Last contact: when the leader last heard from
+    and nothing listens there. Of one URL alone, the node there is asked for the
+    others. Without any: the nodes of RAFT_URLS (as in a pod of the chart), else
+    of the local cluster. Last contact: when the leader last heard from
     that node. Lag: committed entries it has not applied yet.
     Exit code 0: a leader is seen that a majority follows; otherwise 1.
 
     [bold]Examples[/bold]
       raft-node status
+      raft-node status http://127.0.0.1:8001      and those that it knows
       raft-node status http://127.0.0.1:8001 http://127.0.0.1:8002 --json
     """
     import asyncio
@@ -44,30 +47,38 @@ def _status(
     from node.observe.headline import facts_of, headline
 
     names = targets(url or [], data_dir)
-    found = asyncio.run(_ask_all(names))
+    found, hearsay = asyncio.run(_ask_all(names))
     facts = facts_of([seen for seen, _ in found.values()])
     sentence = headline(facts)
     views = {address: view for address, (_, view) in found.items()}
     leader = next((a for a, view in views.items() if facts.serves and view and view.name == facts.leader), "")
-    rows = [_row(address, names[address], view, leader, views) for address, view in views.items()]
+    rows = [_row(address, found[address][0].name, view, leader, views) for address, view in views.items()]
+    for row in rows:
+        row["hearsay"] = row["url"] in hearsay
     if as_json:
         leader_name = facts.leader if leader else None
         print_object({"headline": sentence, "leader": leader_name, "nodes": rows})
     else:
         print(sentence)
         _print(rows)
+        if hearsay:
+            told = ", ".join(found[address][0].name for address in hearsay)
+            print(f"Not asked themselves, shown as {found[next(iter(names))][0].name} heard them: {told}.")
         for line in _below([view for view in views.values() if view], views.get(leader)):
             print(line)
     return OK if leader else FAILED
 
 
-async def _ask_all(names: Mapping[str, str]) -> "dict[str, tuple[Seen, NodeStatus | None]]":
-    """By address: as the headline counts it, and what it said. Who did not answer is called as it was asked."""
+async def _ask_all(names: Mapping[str, str]) -> "tuple[dict[str, tuple[Seen, NodeStatus | None]], list[str]]":
+    """By address: as the headline counts it, and what it said. Who did not answer is called as it was asked. Where one
+    alone was named, those too that it knows; the second part is who of them was not asked itself."""
     import asyncio
+    from functools import partial
 
     from node.cli.identity import asking_session, trouble
+    from node.cli.neighbours import neighbours
     from node.observe.headline import Seen
-    from node.supervisor.watch import Refused, ask_status
+    from node.supervisor.watch import Refused, ask_status, fetch_status
 
     async def ask(address: str) -> "tuple[Seen, NodeStatus | None]":
         try:
@@ -77,7 +88,14 @@ async def _ask_all(names: Mapping[str, str]) -> "dict[str, tuple[Seen, NodeStatu
         return Seen(view.name, "heard", view) if view else Seen(names[address], "silent"), view
 
     async with asking_session() as session:
-        return dict(zip(names, await asyncio.gather(*map(ask, names)), strict=True))
+        found = dict(zip(names, await asyncio.gather(*map(ask, names)), strict=True))
+        hearsay = []
+        for one in (
+            await neighbours(session, next(iter(names)), partial(fetch_status, session)) if len(names) == 1 else ()
+        ):
+            found[one.address] = Seen(one.name, "heard" if one.view else "silent", one.view), one.view
+            hearsay += [one.address] if one.by_hearsay else []
+        return found, hearsay
 
 
 def _tell(address: str, wrong: str) -> None:

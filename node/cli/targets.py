@@ -1,5 +1,6 @@
-"""Which nodes a command talks to: the URLs it was given, else those of the local cluster's `cluster.json`."""
+"""Which nodes a command talks to: the URLs it was given, else RAFT_URLS, else those of the local cluster's file."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,9 @@ DEFAULT_DATA_DIR = Path("raft-data")
 DataDirOption = Annotated[
     Path | None,
     typer.Option(
-        metavar="DIR", help="where cluster.json is looked for without a URL", show_default=str(DEFAULT_DATA_DIR)
+        metavar="DIR",
+        help="where cluster.json is looked for without a URL and RAFT_URLS",
+        show_default=str(DEFAULT_DATA_DIR),
     ),
 ]
 
@@ -26,17 +29,31 @@ def targets(given: Sequence[str], data_dir: Path | None) -> dict[str, str]:
                 f"The URL {given[0]} and --data-dir {data_dir} exclude each other: give one of the two.", USAGE
             )
         return {checked: checked.partition("://")[2] for checked in map(_checked, given)}
+    from node.settings import URLS_ENV
     from node.supervisor import layout
 
+    listed = [url for url in map(str.strip, os.environ.get(URLS_ENV, "").split(",")) if url]
+    if listed and data_dir is None:
+        return _of_environment(listed)
     folder = data_dir or DEFAULT_DATA_DIR
     cluster = layout.read(folder)
     if cluster is None:
         raise Failure(
             f"There is no {folder / layout.CLUSTER_FILE}: give the nodes' URLs, or --data-dir of a local cluster, "
-            "or start one with raft-node cluster.",
+            f"or set {URLS_ENV}, or start one with raft-node cluster.",
             USAGE,
         )
     return {node.url: node.name for node in cluster.nodes}
+
+
+def _of_environment(urls: Sequence[str]) -> dict[str, str]:
+    """As given ones; one that stands there twice is one."""
+    from node.settings import URLS_ENV
+
+    try:
+        return {checked: checked.partition("://")[2] for checked in map(_checked, urls)}
+    except Failure as failure:
+        raise Failure(f"The environment variable {URLS_ENV} is wrong: {failure}", USAGE) from None
 
 
 def _checked(url: str) -> str:

@@ -17,6 +17,8 @@ from node.settings.values import MIB, SettingsError
 
 CONFIG_ENV = "RAFT_CONFIG"
 """Names the TOML file where `--config` does not."""
+URLS_ENV = "RAFT_URLS"
+"""Not a setting: what commands in the same container ask when they are given no URL. A node passes over it."""
 CLIENT_ENV = ("RAFT_CACERT", "RAFT_CERT", "RAFT_KEY")
 """What commands that ask nodes read: they may stand in the same shell, and are no settings of a node."""
 CONFIG_BYTES_MAX = MIB
@@ -100,7 +102,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     known = {row.env: row for row in SETTINGS}
     found = {}
     for name in sorted(environ):
-        if not name.startswith(ENV_PREFIX) or name in (CONFIG_ENV, *CLIENT_ENV):
+        if not name.startswith(ENV_PREFIX) or name in (CONFIG_ENV, URLS_ENV, *CLIENT_ENV):
             continue
         if re.search(r"_SERVICE_(HOST|PORT)|_PORT_\d+_(TCP|UDP)", name) or environ[name].startswith(
             ("tcp://", "udp://")

@@ -15,6 +15,8 @@ from node.observe.headline import Alarmed, Named, Words
 
 STATUS_TIMEOUT_SECONDS = 1.0
 STATUS_BYTES_MAX = 1024 * 1024
+CLUSTER_BYTES_MAX = 8 * 1024 * 1024
+"""A `/status` of each node."""
 EVENT_LINE_BYTES_MAX = 256 * 1024
 RECONNECT_SECONDS_MIN, RECONNECT_SECONDS_MAX = 0.05, 0.25
 """Between two attempts to follow a node that does not answer; the wait doubles from the first to the second."""
@@ -52,9 +54,26 @@ class NodeStatus(Words, frozen=True, kw_only=True):
     learners: tuple[Named, ...] = ()
     store: StoreLine | None = None
     alarms: tuple[AlarmLine, ...] = ()
+    client_url: str = ""
+
+
+class NodeView(msgspec.Struct, frozen=True):
+    """A node as another one sees it: `state` "reachable", or "unknown"; `status`, what was heard of it last."""
+
+    name: str
+    state: str = "unknown"
+    status: NodeStatus | None = None
+
+
+class ClusterView(msgspec.Struct, frozen=True):
+    """What `node` says on `/cluster`."""
+
+    node: str
+    nodes: tuple[NodeView, ...]
 
 
 _STATUS = msgspec.json.Decoder(NodeStatus)
+_CLUSTER = msgspec.json.Decoder(ClusterView)
 _EVENT = msgspec.json.Decoder(TraceEvent)
 UNREACHABLE = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
 """What an attempt to talk to a node may raise when the node or the way to it is gone."""
@@ -121,6 +140,18 @@ async def ask_status(
         return None
     except (*UNREACHABLE, msgspec.MsgspecError, ValueError) as error:
         told(error)
+        return None
+
+
+async def fetch_cluster(session: aiohttp.ClientSession, url: str) -> ClusterView | None:
+    """All nodes as that one sees them; None where it does not answer in time, or not as a node does."""
+    timeout = aiohttp.ClientTimeout(total=STATUS_TIMEOUT_SECONDS)
+    try:
+        async with session.get(f"{url}/cluster", timeout=timeout, allow_redirects=False) as answer:
+            if answer.status != 200:
+                return None
+            return _CLUSTER.decode(await read_bounded(answer, CLUSTER_BYTES_MAX))
+    except (*UNREACHABLE, msgspec.MsgspecError, ValueError):
         return None
 
 

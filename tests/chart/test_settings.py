@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from node.cli.targets import targets
 from node.settings import SETTINGS, Setting, Settings, load
 from tests.chart.rendering import CHART, EVERYTHING, Values, refusal, render, run
 from tests.generated.chart import DECIDED, OFFERED, OTHER_DEFAULTS
@@ -28,7 +29,7 @@ def test_every_setting_is_offered_or_decided_by_the_chart_and_nothing_else_is() 
     assert SCHEMA.keys() == {row.key for row in SETTINGS}
     shown = {name.removeprefix("RAFT_").lower() for name in render().environment()}
     unmounted = {row.key for row in SETTINGS if row.group == "TLS"}  # the chart mounts no certificates yet
-    assert shown == {row.key for row in SETTINGS} - {"chance_seed", "exit_with_parent"} - unmounted
+    assert shown == {row.key for row in SETTINGS} - {"chance_seed", "exit_with_parent"} - unmounted | {"urls"}
 
 
 def test_what_the_chart_decides_is_refused_in_settings() -> None:
@@ -138,3 +139,12 @@ def test_a_pod_says_the_address_that_the_seeds_have_for_it(ordinal: int) -> None
     settings = settings_of({}, ordinal)
     seed = next(seed for seed in settings.seeds if seed.name == settings.name)
     assert settings.peer_address == f"{seed.host}:{seed.port}"
+
+
+@pytest.mark.parametrize("ordinal", [0, 2])
+def test_commands_in_a_pod_ask_its_own_node_first_and_then_the_others(
+    ordinal: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAFT_URLS", render().environment("raft", ordinal)["RAFT_URLS"])
+    order = [ordinal, *(i for i in range(3) if i != ordinal)]
+    assert list(targets([], None)) == [f"http://raft-{i}.raft-headless.ns.svc:8001" for i in order]

@@ -165,8 +165,7 @@ def test_notes_give_the_exact_commands_and_the_warnings_that_apply(tmp_path: Pat
     for line in (
         "kubectl --namespace ns rollout status statefulset/raft",
         "helm test raft --namespace ns --logs",
-        "kubectl --namespace ns exec raft-0 --container node -- raft-node status http://raft-0.raft-headless:8001 "
-        "http://raft-1.raft-headless:8001 http://raft-2.raft-headless:8001",
+        "kubectl --namespace ns exec raft-0 --container node -- raft-node status\n",
         "kubectl --namespace ns port-forward pod/raft-0 8001:8001",
         "kubectl --namespace ns port-forward pod/raft-1 8002:8001",
         "kubectl --namespace ns port-forward pod/raft-2 8003:8001",

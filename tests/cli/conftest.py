@@ -5,7 +5,7 @@ import http.server
 import io
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import pytest
@@ -21,8 +21,8 @@ class Ran(NamedTuple):
     err: str
 
 
-def raft_node(*arguments: str, stdin: bytes = b"") -> Ran:
-    """Run the command here; standard output as bytes."""
+def raft_node(*arguments: str, stdin: bytes = b"", environ: Mapping[str, str] | None = None) -> Ran:
+    """Run the command here, with no variable RAFT_... but those of `environ`; standard output as bytes."""
     out, err = io.TextIOWrapper(io.BytesIO()), io.StringIO()
     with (
         contextlib.redirect_stdout(out),
@@ -32,6 +32,8 @@ def raft_node(*arguments: str, stdin: bytes = b"") -> Ran:
         patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         for name in [name for name in os.environ if name.startswith("RAFT_")]:
             patch.delenv(name)
+        for name, value in (environ or {}).items():
+            patch.setenv(name, value)
         code = main(arguments)
         out.flush()
     buffer = out.buffer

@@ -56,6 +56,9 @@
   value: {{ include "raft.autoMembers" . | quote }}
 - name: RAFT_CLIENT_URL
   value: "http://$(RAFT_NAME).{{ include "raft.headless" . }}.{{ .Release.Namespace }}.svc:8001"
+# For commands that are run in the pod: this node first, then all.
+- name: RAFT_URLS
+  value: {{ printf "http://$(RAFT_NAME).%s.%s.svc:8001,%s" (include "raft.headless" .) .Release.Namespace (include "raft.endpoints" .) | quote }}
 - name: RAFT_ALLOWED_HOSTS
   value: {{ include "raft.allowedHosts" . | quote }}
 {{- range $key, $value := .Values.settings }}
