@@ -14,7 +14,7 @@ AXE_VERSION := 4.14.1
 AXE_SHA256 := 29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
 
 .DEFAULT_GOAL := help
-.PHONY: help demo scenarios test test-slow test-long test-life test-judges bench check fix generated pictures record-etcd clean browser image helm
+.PHONY: help demo scenarios test test-slow test-long test-life test-judges bench check fix generated pictures record-etcd clean browser image helm prometheus
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -53,16 +53,30 @@ helm: $(CACHE)/helm.stamp ## what the tests of the chart need beside: Helm, on P
 
 browser: $(CACHE)/browser.stamp ## what the tests in a browser need beside: chromium, axe-core
 
+# Prometheus' own programs, unpacked into .cache and not installed: no service starts. Where they are not to be had, their tests are skipped.
+$(CACHE)/prometheus.stamp:
+	mkdir -p $(CACHE)/prometheus
+	@if command -v promtool >/dev/null && command -v prometheus >/dev/null; then :; \
+	elif command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then \
+	  echo "no Prometheus on PATH: fetching one into $(CACHE), 20 MB"; cd $(CACHE)/prometheus && \
+	  { apt-get download -qq prometheus 2>/dev/null || { apt-get update -qq && apt-get download -qq prometheus; }; } && \
+	  dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin && rm prometheus_*.deb || \
+	  echo "no Prometheus could be fetched: tests of alarms are skipped"; \
+	else echo "no Prometheus on PATH: tests of alarms are skipped; install your system's package, then rm $(CACHE)/prometheus.stamp"; fi
+	@touch $@
+
+prometheus: $(CACHE)/prometheus.stamp ## what the tests of alarms need beside: promtool and prometheus, on PATH or put into .cache
+
 demo: $(NODE) ## five real nodes on this machine; Ctrl-C ends them
 	@exec $(BIN)/raft-node cluster --nodes 5 --exit-with-parent
 
 scenarios: $(NODE) ## the classic situations of Raft, played and explained; SCENARIO=split-vote for one of them
 	@$(BIN)/raft-node demo-scenario $(or $(SCENARIO),--all)
 
-test: $(CACHE)/helm.stamp $(STAMP) ## the whole suite, on two cores
+test: $(CACHE)/helm.stamp $(CACHE)/prometheus.stamp $(STAMP) ## the whole suite, on two cores
 	$(BIN)/python -m tests.halves
 
-test-slow: browser $(STAMP) ## what takes long: a browser, more scenarios and worlds, runs of raft-chaos, thousands of generated requests
+test-slow: browser $(CACHE)/prometheus.stamp $(STAMP) ## what takes long: a browser, more scenarios and worlds, runs of raft-chaos, thousands of generated requests
 	$(BIN)/python -m pytest -m "slowest and not longest and not judges"
 
 test-long: $(STAMP) ## what takes longer still, a quarter of an hour and more: every scenario and variation, a busy machine, mutations

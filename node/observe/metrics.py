@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sized
 from itertools import accumulate
 from typing import Protocol, cast
 
-from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.utils import floatToGoString
@@ -18,11 +18,18 @@ from node.observe.alarms import ALARMS, Holding
 from node.observe.messages import type_name
 from node.observe.stats import Stats
 from node.observe.trace import Trace
-from node.observe.turns import TURN_BUCKETS_SECONDS, Turns
+from node.observe.turns import DOING, NOTHING, OTHER, TURN_BUCKETS_SECONDS, Turns
 from node.raft.status import CoreStatus
 from node.raft.types import Role
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+disable_created_metrics()  # type: ignore[no-untyped-call]
+"""A second series for each, which says what `raft_uptime_seconds` says."""
+
+OUTCOMES_ALWAYS_THERE = ("done", "unknown")
+STALLS_ALWAYS_THERE = (*((name, own) for name in (*DOING, OTHER) for own in (True, False)), (NOTHING, False))
+"""What alarms watch is 0 before it happens first: a series that begins at 1 never grew, says Prometheus."""
 
 FSYNC_BUCKETS_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
@@ -34,6 +41,10 @@ class SnapshotView(Protocol):
     def index(self) -> int: ...
     @property
     def size_bytes(self) -> int: ...
+    @property
+    def taken_ago_us(self) -> int | None: ...
+    @property
+    def took_us(self) -> int | None: ...
 
 
 class NodeView(Protocol):
@@ -49,6 +60,8 @@ class NodeView(Protocol):
     def links_up(self) -> tuple[str, ...]: ...
     @property
     def snapshot(self) -> SnapshotView: ...
+    @property
+    def time_us(self) -> int: ...
     @property
     def store(self) -> Holding | None: ...
 
@@ -217,8 +230,7 @@ class Metrics:
         status, trace, loop_age_us, store = self._sources
         view = status()
         yield from _core_metrics(view.core)
-        yield _gauge("raft_snapshot_index", "Entry up to which the latest snapshot goes; 0: none.", view.snapshot.index)
-        yield _gauge("raft_snapshot_bytes", "Size of the latest snapshot.", view.snapshot.size_bytes)
+        yield from _snapshot_metrics(view.snapshot, view.time_us)
         yield _gauge("raft_store_bytes", "Size of all keys, values and versions in the store.", store.size_bytes)
         if view.store is not None:
             limit = view.store.quota_bytes
@@ -256,7 +268,8 @@ class Metrics:
         yield _gauge("raft_loop_age_seconds", "Time since the driver's loop last ran.", loop_age_us() / 1e6)
         yield _gauge("raft_kv_revision", "Revision of the key-value store.", store.revision)
         yield _gauge("raft_kv_keys", "Living keys.", store.key_count)
-        yield _counter("raft_proposals", "Client writes by outcome.", ["outcome"], _single(self.proposals))
+        proposals = {**dict.fromkeys(OUTCOMES_ALWAYS_THERE, 0), **self.proposals}
+        yield _counter("raft_proposals", "Client writes by outcome.", ["outcome"], _single(proposals))
         yield _counter("raft_reads", "Client reads by outcome.", ["outcome"], _single(self.reads))
         info = GaugeMetricFamily("raft_build_info", "1, with the version.", labels=["version"])
         info.add_metric([view.version], 1)
@@ -309,6 +322,18 @@ def _core_metrics(core: CoreStatus) -> Iterator[Metric]:
     silent_s = (core.disk_silent_us or 0) / 1e6
     yield _gauge("raft_disk_pending_seconds", "Age of the oldest write that waits for the disk; 0: none.", silent_s)
     yield _gauge("raft_voters", "Voters in the configuration in force.", len(core.voters))
+
+
+def _snapshot_metrics(snapshot: SnapshotView, time_us: int) -> Iterator[Metric]:
+    yield _gauge("raft_snapshot_index", "Entry up to which the latest snapshot goes; 0: none.", snapshot.index)
+    yield _gauge("raft_snapshot_bytes", "Size of the latest snapshot.", snapshot.size_bytes)
+    ended = "When this process last completed one of its own, in seconds since 1970; absent: not yet."
+    at = GaugeMetricFamily("raft_snapshot_last_success_timestamp_seconds", ended)
+    took = GaugeMetricFamily("raft_snapshot_last_duration_seconds", "How long that one took; absent: none yet.")
+    if snapshot.taken_ago_us is not None and snapshot.took_us is not None:
+        at.add_metric([], (time_us - snapshot.taken_ago_us) / 1e6)
+        took.add_metric([], snapshot.took_us / 1e6)
+    yield from (at, took)
 
 
 def _session_metrics(sessions: SessionsView) -> Iterator[Metric]:
@@ -429,7 +454,8 @@ def _turn_metrics(turns: Turns) -> Iterator[Metric]:
         bounds = (*map(floatToGoString, TURN_BUCKETS_SECONDS), "+Inf")
         family.add_metric([kind.name], list(zip(bounds, so_far, strict=True)), kind.seconds)
     yield family
-    stalls: dict[tuple[str, ...], int] = {(name, str(own).lower()): n for (name, own), n in turns.stalls.items()}
+    counted = {**dict.fromkeys(STALLS_ALWAYS_THERE, 0), **turns.stalls}
+    stalls: dict[tuple[str, ...], int] = {(name, str(own).lower()): n for (name, own), n in counted.items()}
     yield _counter("raft_loop_stalls", "Turns or pieces of work that stood for too long.", ["doing", "own"], stalls)
 
 

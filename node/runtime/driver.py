@@ -190,9 +190,9 @@ class Driver:
         """When `handle([Deadline()], ...)` is wanted at the latest; None: no need."""
         return earliest(self.core.deadline, self._parts_due)
 
-    def snapshot_view(self) -> SnapshotView:
+    def snapshot_view(self, now: int) -> SnapshotView:
         """What there is of snapshots, and what is done with them."""
-        return self._snapshotting.view()
+        return self._snapshotting.view(now)
 
     def want_snapshot(self, done: Ended) -> Callable[[], None]:
         """Take one of what is applied now, unless there is one: see `Snapshotting.want`. The next turn begins it."""

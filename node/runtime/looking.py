@@ -74,7 +74,7 @@ class Looking:
             faults=self._faults.active() if self._faults is not None else (),
             time_us=wall_us(),
             leaving=shell.readiness().leaving,
-            snapshot=shell.snapshot_view(),
+            snapshot=shell.snapshot_view(now),
             store=self._store(),
             peer_scheme=about.peer_scheme,
         )

@@ -216,7 +216,8 @@ class SendingView(msgspec.Struct, frozen=True):
 
 
 class SnapshotView(msgspec.Struct, frozen=True):
-    """The latest snapshot that is durable here (`index` 0: none), and what is done with snapshots just now."""
+    """The latest snapshot that is durable here (`index` 0: none), and what is done with snapshots just now.
+    `taken_ago_us`, `took_us`: of the last that this process took itself; None: none yet."""
 
     index: int = 0
     size_bytes: int = 0
@@ -224,6 +225,8 @@ class SnapshotView(msgspec.Struct, frozen=True):
     receiving: bool = False
     restoring: bool = False
     sending: tuple[SendingView, ...] = ()
+    taken_ago_us: int | None = None
+    took_us: int | None = None
 
 
 class StoreSummary(msgspec.Struct, frozen=True):

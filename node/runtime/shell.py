@@ -88,9 +88,9 @@ class Shell:
         """To look at; only the driver steps it."""
         return self._driver.core
 
-    def snapshot_view(self) -> SnapshotView:
+    def snapshot_view(self, now: int) -> SnapshotView:
         """What there is of snapshots."""
-        return self._driver.snapshot_view()
+        return self._driver.snapshot_view(now)
 
     def want_snapshot(self, done: Ended) -> Callable[[], None]:
         """See `Driver.want_snapshot`. Call what is returned once it is not wanted any more."""

@@ -83,6 +83,9 @@ class SnapshotTaking:
         self._next_slice_us: int | None = None
         """When the next slice is due; None: at once, or there is none."""
         self._retry_us = 0
+        self._began_us = 0
+        self.last: tuple[int, int] | None = None
+        """When the last that this process took was done, and how long it took; None: none yet."""
         self._result: tuple[SnapshotInfo | None, str] | None = None
         self._compacted = 0
         self._tail_of = self._before_tail = 0
@@ -114,7 +117,7 @@ class SnapshotTaking:
         if self._result is not None:
             self._ended(now)
         if may_begin and self._writer is None and (self._lacks_wanted() or (now >= self._retry_us and self._due())):
-            self._begin()
+            self._begin(now)
         if self._next_slice_us is None or now >= self._next_slice_us:
             self._next_slice_us = None
             if self._job is not None and self._writer is not None and not self._walked:
@@ -160,7 +163,8 @@ class SnapshotTaking:
         bytes_max = min(settings.size_bytes * times, core.log_bytes_max // 2)
         return core.log_bytes >= bytes_max and core.applied > since and core.bytes_applied_after(since) >= bytes_max
 
-    def _begin(self) -> None:
+    def _begin(self, now: int) -> None:
+        self._began_us = now
         self._base = self._core.base_at(self._core.applied)
         self._job = self._machine.begin_snapshot()
         self._writer = self._snapshots.begin(self._base)
@@ -190,6 +194,7 @@ class SnapshotTaking:
             self._tell("failed", reason=problem)
             self._answer_wanted(None, problem)
         else:
+            self.last = now, now - self._began_us
             self._tell("taken", bytes=info.size_bytes)
 
     def _compact(self) -> list[Event]:

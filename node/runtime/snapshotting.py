@@ -111,9 +111,10 @@ class Snapshotting:
         self._idle = False
         self._wake()
 
-    def view(self) -> SnapshotView:
+    def view(self, now: int) -> SnapshotView:
         """What there is and what is done, for people."""
         latest = self._snapshots.latest
+        ended_us, took_us = self._taking.last or (None, None)
         return SnapshotView(
             index=latest.base.index if latest is not None else 0,
             size_bytes=latest.size_bytes if latest is not None else 0,
@@ -121,6 +122,8 @@ class Snapshotting:
             receiving=self._receiving.under_way,
             restoring=self._restoring.under_way,
             sending=self.sending.view(),
+            taken_ago_us=None if ended_us is None else now - ended_us,
+            took_us=took_us,
         )
 
     def stop(self) -> None:

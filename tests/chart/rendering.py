@@ -215,6 +215,18 @@ EVERYTHING: Values = {
         "clients": [{"namespaceSelector": {"matchLabels": {"who": "app"}}}],
         "dns": [{"ipBlock": {"cidr": "169.254.20.10/32"}}],
     },
+    "monitoring": {
+        "evenIfUnknown": True,
+        "podMonitor": {"enabled": True, "interval": "30s", "scrapeTimeout": "10s", "labels": {"release": "prometheus"}},
+        "rules": {
+            "enabled": True,
+            "labels": {"release": "prometheus"},
+            "runbookUrl": "https://docs.example/operations.md",
+            "backupHours": 50,
+            "certificateDays": 20,
+        },
+        "dashboard": {"enabled": True, "labels": {"dash": "yes"}, "annotations": {"grafana_folder": "Stores"}},
+    },
     "podLabels": {"pod": "label"},
     "podAnnotations": {"pod": "annotation"},
     "extraEnv": [{"name": "TZ", "value": "UTC"}],

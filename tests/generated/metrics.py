@@ -13,6 +13,7 @@ from node.observe.trace import Trace
 from node.observe.turns import Turns
 from node.raft.types import Role
 from node.runtime.latency import LatencySummary
+from node.runtime.ports import Status
 from node.statemachine.sessions import Sessions
 from node.tls.counts import TlsCounts
 from tests.observe.status import node_status
@@ -27,18 +28,27 @@ class _Watches:
     streams = ()
 
 
+class _Hop:
+    lost = untold = refused = 0
+
+
 class _Store:
     revision = key_count = size_bytes = lease_count = 0
     sessions = Sessions()
 
 
-def table() -> str:
-    """A row a metric, sorted by name; the process's own, which the library knows, are left out."""
+def standing_still(status: Status) -> Metrics:
+    """All that a node serves that says this of itself, and for which nothing has happened yet."""
     trace = Trace("n1", "boot-1", lambda: 0)
-    stats = Stats(trace, {}, lambda: LatencySummary((), None, None, 0))
+    stats = Stats(
+        trace,
+        {},
+        lambda: LatencySummary((), None, None, 0),
+        hop=_Hop(),
+        frames_refused=lambda: dict.fromkeys(("damaged", "hello"), 0),
+    )
     turns = Turns(lambda: 0.0, lambda: 0.0, 1.0)
-    status = node_status(role=Role.LEADER)
-    metrics = Metrics(
+    return Metrics(
         lambda: status,
         trace,
         lambda: 0,
@@ -50,6 +60,11 @@ def table() -> str:
         http2=Counts(),
         tls=TlsCounts(lambda _kind, _detail: None, lambda: 0.0),
     )
+
+
+def table() -> str:
+    """A row a metric, sorted by name; the process's own, which the library knows, are left out."""
+    metrics = standing_still(node_status(role=Role.LEADER))
     rows = ["| Metric | Labels | What it says |", "|---|---|---|", *sorted(_rows(metrics.registry))]
     return "\n".join(rows)
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from node.runtime.commands import markdown_list
 from node.settings import markdown_table
 from tests.chart import values_table
-from tests.generated import chart, metrics, words
+from tests.generated import alarms, chart, dashboard, metrics, words
 from tests.outputs import paths
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +49,27 @@ class Piece(NamedTuple):
         return whole[:start], whole[start:stop], whole[stop:]
 
 
+class File(NamedTuple):
+    """A file that is made as a whole: `path` is `text()`."""
+
+    path: Path
+    text: Callable[[], str]
+    begin: str = "the whole file"
+
+    def written(self) -> str:
+        """What stands there."""
+        file = ROOT / self.path
+        return file.read_text() if file.exists() else ""
+
+    def write(self) -> bool:
+        """Write it anew; False: nothing had changed."""
+        new = self.text()
+        if new == self.written():
+            return False
+        (ROOT / self.path).write_text(new)
+        return True
+
+
 def _schema() -> str:
     """`settings` of the schema as it stands in the file, without its first line and its last brace."""
     text = json.dumps({"properties": {"settings": chart.schema()}}, indent=2)
@@ -60,10 +81,11 @@ def _look() -> str:
     return (ROOT / LOOK).read_text().rstrip("\n")
 
 
-PIECES = (
+PIECES: tuple[Piece | File, ...] = (
     Piece(Path("README.md"), "<!-- settings -->", "<!-- /settings -->", markdown_table),
     Piece(Path("README.md"), "<!-- commands -->", "<!-- /commands -->", markdown_list),
     Piece(Path("docs/operations.md"), "<!-- metrics -->", "<!-- /metrics -->", metrics.table),
+    Piece(Path("docs/operations.md"), "<!-- alarms -->", "<!-- /alarms -->", alarms.table),
     Piece(Path("docs/output.md"), "<!-- outputs -->", "<!-- /outputs -->", paths.markdown_table),
     Piece(WORDS, "export const KINDS = {", "};", words.kinds),
     Piece(WORDS, "export const FAULTS = {", "};", words.faults),
@@ -75,6 +97,7 @@ PIECES = (
     Piece(HELM / "values.yaml", "settings:", "\n# Where nodes listen", chart.values),
     Piece(HELM / "values.schema.json", '    "settings": {', "    }", _schema),
     Piece(HELM / "templates/_refusals.tpl", '{{- define "raft.sizeBounds" -}}', "{{- end -}}", chart.size_bounds),
+    File(HELM / "files/dashboard.json", dashboard.text),
     Piece(HELM / "README.md", values_table.BEGIN, values_table.END, values_table.table),
 )
 """In the order in which they depend on each other: the chart's README is made of values.yaml."""

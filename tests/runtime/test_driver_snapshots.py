@@ -121,6 +121,20 @@ def test_a_snapshot_is_taken_when_enough_was_applied_and_then_the_log_ends_befor
     assert story.told("snapshot") == ["begun", "taken"]
 
 
+def test_it_says_when_its_last_snapshot_was_done_and_how_long_that_took() -> None:
+    story = leading()
+    now = story.bench.now
+    assert story.driver.snapshot_view(now).took_us is None
+    story.written(b"a", b"b", b"c")
+    story.quiet()
+    took_us = story.bench.now - now
+    view = story.driver.snapshot_view(story.bench.now + 5_000_000)
+    assert view.taken_ago_us is not None
+    assert view.took_us is not None
+    assert 5_000_000 <= view.taken_ago_us <= 5_000_000 + took_us
+    assert 0 <= view.took_us <= took_us
+
+
 def test_nothing_is_let_go_before_the_snapshot_is_durable() -> None:
     story = leading()
     story.written(b"a", b"b", b"c")
@@ -652,7 +666,7 @@ def test_a_leader_that_was_let_in_later_may_send_one(leader: Member) -> None:
 def test_only_a_member_says_how_far_it_has_got() -> None:
     story = Story(FEW)
     story.bench.take(Arrived(Member("n4", "n4-disk"), SnapshotPieceReply(1, 1, 0, "", 1)))
-    assert story.driver.snapshot_view().sending == ()
+    assert story.driver.snapshot_view(0).sending == ()
 
 
 def test_its_own_snapshot_is_given_up_when_another_nodes_comes() -> None:

@@ -5,7 +5,7 @@
 {{- define "raft.refuse" -}}
 {{- include "raft.fail" (include "raft.refuse.forms" .) -}}
 {{- $found := "" -}}
-{{- range list "names" "settings" "timing" "sizes" "probes" "pod" "upgrade" -}}
+{{- range list "names" "settings" "timing" "sizes" "probes" "pod" "monitoring" "upgrade" -}}
 {{- $found = printf "%s\n%s" $found (include (printf "raft.refuse.%s" .) $) -}}
 {{- end -}}
 {{- include "raft.fail" $found -}}
@@ -256,6 +256,28 @@ extraVolumeMounts holds {{ .mountPath }}, which lies in a folder of the node's o
 {{- range concat .Values.extraContainers .Values.extraInitContainers }}
 {{- if eq (.name | default "") "node" }}
 extraContainers and extraInitContainers may not hold a container named node, which is the node's own: call it something else.
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "raft.refuse.monitoring" -}}
+{{- $monitoring := .Values.monitoring -}}
+{{- $known := or $monitoring.evenIfUnknown (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1") -}}
+{{- range $key, $kind := dict "podMonitor" "PodMonitor" "serviceMonitor" "ServiceMonitor" "rules" "PrometheusRule" }}
+{{- if and (get $monitoring $key).enabled (not $known) }}
+monitoring.{{ $key }}.enabled asks for a {{ $kind }}, and this cluster does not know monitoring.coreos.com/v1: install the Prometheus Operator first, or set it to false; where no cluster is asked, as by `helm template`, give --api-versions monitoring.coreos.com/v1 or set monitoring.evenIfUnknown.
+{{- end }}
+{{- end }}
+{{- if and $monitoring.podMonitor.enabled $monitoring.serviceMonitor.enabled }}
+monitoring.podMonitor and monitoring.serviceMonitor would both scrape every pod: leave one of the two disabled, podMonitor where you can choose.
+{{- end }}
+{{- range $where, $labels := dict "podMonitor.labels" $monitoring.podMonitor.labels "serviceMonitor.labels" $monitoring.serviceMonitor.labels "rules.labels" $monitoring.rules.labels "dashboard.labels" $monitoring.dashboard.labels -}}
+{{- range $key, $_ := $labels }}
+{{- if regexMatch "^(app\\.kubernetes\\.io|helm\\.sh)/" $key }}
+monitoring.{{ $where }}.{{ $key }} is a label that the chart sets itself: use a key of your own.
+{{- else if hasKey $.Values.commonLabels $key }}
+monitoring.{{ $where }}.{{ $key }} is one of commonLabels, too, and an object has each label once: remove it from one of the two.
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end -}}

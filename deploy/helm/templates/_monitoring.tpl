@@ -1,0 +1,43 @@
+{{/* What Prometheus and Grafana find a release by, and what its alarms are rendered from. */}}
+
+{{/* The matchers that select the release's pods: by namespace and name, for no two pods of a namespace have one name, every way
+     to scrape pods sets both labels, and the volumes of the pods are found likewise. */}}
+{{- define "raft.podMatchers" -}}
+namespace="{{ .Release.Namespace }}",pod=~"{{ include "raft.fullname" . }}-[0-9]+"
+{{- end -}}
+
+{{- define "raft.claimMatchers" -}}
+namespace="{{ .Release.Namespace }}",persistentvolumeclaim=~"data-{{ include "raft.fullname" . }}-[0-9]+"
+{{- end -}}
+
+{{/* A text of files/ with its placeholders filled in; takes (list root text). */}}
+{{- define "raft.ofRelease" -}}
+{{- $root := index . 0 -}}
+{{- $rules := $root.Values.monitoring.rules -}}
+{{- $seconds := dict "BACKUP" (mul 3600 (int64 $rules.backupHours)) "CERTIFICATE" (mul 86400 (int64 $rules.certificateDays)) -}}
+{{- $text := index . 1 | replace "PODS" (include "raft.podMatchers" $root) | replace "CLAIMS" (include "raft.claimMatchers" $root) -}}
+{{- range $what, $count := $seconds -}}{{- $text = $text | replace (printf "%s_SECONDS" $what) (toString $count) -}}{{- end -}}
+{{- $text | replace "VOTERS" (toString $root.Values.replicaCount) -}}
+{{- end -}}
+
+{{/* Labels of an object of monitoring: the chart's, and those that make an operator of Prometheus or Grafana pick it up;
+     takes (list root labels). */}}
+{{- define "raft.monitoringLabels" -}}
+{{ include "raft.labels" (list (index . 0) "monitoring") }}
+{{- with index . 1 }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* How a monitor scrapes; takes the values of podMonitor or serviceMonitor. Targets are pods in both. */}}
+{{- define "raft.scrape" -}}
+- port: client
+  path: /metrics
+  scheme: http
+  {{- with .interval }}
+  interval: {{ . | quote }}
+  {{- end }}
+  {{- with .scrapeTimeout }}
+  scrapeTimeout: {{ . | quote }}
+  {{- end }}
+{{- end -}}
