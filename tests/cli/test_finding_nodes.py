@@ -92,10 +92,13 @@ def test_the_status_of_one_node_finds_the_others(fake_node: Make) -> None:
     assert found["headline"].startswith("Serves reads and writes")
 
 
-def test_those_that_cannot_be_asked_are_shown_as_they_were_heard_and_called_so(fake_node: Make) -> None:
+@pytest.mark.parametrize("there", [{"name": "m9"}, {"name": "n2", "cluster_id": "another"}])
+def test_those_that_cannot_be_asked_are_shown_as_they_were_heard_and_called_so(
+    fake_node: Make, there: dict[str, str]
+) -> None:
     """As through a port-forward: their names mean nothing here. Who was not heard of lately stays unknown."""
     one, stranger = fake_node(), fake_node()
-    stranger.answer = answer(says("m9", "leader"))
+    stranger.answer = answer(says("n2", "leader") | there)
     one.first = [
         answer(says("n1", "leader")),
         cluster(
