@@ -83,12 +83,12 @@ class Nodes:
             said |= await self._find(said)
             self._arrange()
         leaders = [
-            (status["term"], url in self._found, url)
-            for url, status in said.items()
+            (status["term"], url in self._found, at, url)
+            for at, (url, status) in enumerate(said.items())
             if status and status.get("role") == "leader" and isinstance(status.get("term"), int) and url in self.urls
         ]
-        if leaders and not self._leaves(max(leaders)[2]):
-            self.current = max(leaders)[2]
+        if leaders and not self._leaves(max(leaders)[-1]):
+            self.current = max(leaders)[-1]
 
     async def close(self) -> None:
         """Look no more."""

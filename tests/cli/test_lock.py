@@ -96,7 +96,7 @@ def test_a_lock_that_is_lost_ends_its_command(node: Node) -> None:
     assert (code, err.startswith("raft-node: Lost, and somebody else may hold it: ")) == (7, True)
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_command_that_does_not_end_when_its_lock_is_lost_is_killed(node: Node) -> None:
     script = "trap '' TERM; echo on; exec sleep 60"
     with node.running("lock", "killed", "--ttl", "2", "--", "sh", "-c", script) as holder:

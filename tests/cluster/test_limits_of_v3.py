@@ -102,6 +102,7 @@ async def test_too_many_operations_and_too_many_tokens(cluster: Cluster) -> None
     assert "received message larger than max" in said["message"]
 
 
+@pytest.mark.slowest
 async def test_what_waits_to_be_committed_is_bounded_and_more_was_provably_not_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -227,9 +227,9 @@ def test_the_client_for_applications_speaks_tls(standing: Secure) -> None:
     ("why", "names", "validity", "own_ca"),
     [
         ("name", ("n2", *LOCAL), {}, True),
-        ("expired", ("n3",), EXPIRED, True),
-        ("not-yet-valid", ("n3",), NOT_YET, True),
-        ("unknown-ca", ("n3",), {}, False),
+        pytest.param(*("expired", ("n3",), EXPIRED, True), marks=pytest.mark.slowest),
+        pytest.param(*("not-yet-valid", ("n3",), NOT_YET, True), marks=pytest.mark.slowest),
+        pytest.param(*("unknown-ca", ("n3",), {}, False), marks=pytest.mark.slowest),
     ],
 )
 def test_a_peer_that_does_not_prove_its_name_is_not_let_in(
@@ -355,7 +355,7 @@ def test_certificates_and_authorities_are_renewed_under_load(tmp_path: Path) -> 
         assert writer.done
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_broken_renewal_leaves_the_old_certificate_in_force_and_is_told(tmp_path: Path) -> None:
     with secure_nodes(tmp_path) as nodes:
         _up(nodes)
@@ -438,7 +438,7 @@ def _roll(nodes: Secure, clients: str, peers: str, dial: str, *, client_ca: bool
         nodes.until(partial(nodes.serves, name), f"{name} is ready")
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_running_cluster_goes_from_plain_text_to_mutual_tls_without_a_failed_write(tmp_path: Path) -> None:
     """The sequence of docs/operations.md, *TLS*."""
     with secure_nodes(tmp_path) as nodes:
