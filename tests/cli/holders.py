@@ -101,8 +101,21 @@ def ends(process: subprocess.Popen[str], number: signal.Signals | None = None) -
     return process.returncode, err
 
 
+@contextmanager
+def _signals_count() -> Iterator[None]:
+    """Also where whoever runs the tests ignores them (nohup): who is started here would inherit that."""
+    numbers = (signal.SIGHUP, signal.SIGINT)
+    before = [signal.getsignal(number) for number in numbers]
+    for number, handler in zip(numbers, before, strict=True):
+        if handler is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     folder: Path = tmp_path_factory.mktemp("node")
-    with running_node(folder) as port:
+    with _signals_count(), running_node(folder) as port:
         yield Node(port)

@@ -59,16 +59,17 @@ def test_without_a_command_it_is_held_until_a_signal_and_then_the_next_has_it(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_who_is_told_to_end_while_it_waits_leaves_the_queue_at_once(node: Node, number: signal.Signals) -> None:
-    with node.running("lock", "left") as holder:
+    name = f"left-{int(number)}"
+    with node.running("lock", name) as holder:
         key = line(holder)
-        with node.running("lock", "left", "--", "echo", "never") as waiter:
-            node.until(lambda: len(node.keys("left")) == 2, "the second one waits")
+        with node.running("lock", name, "--", "echo", "never") as waiter:
+            node.until(lambda: len(node.keys(name)) == 2, "the second one waits")
             assert ends(waiter, number) == (128 + number, "")
-        assert node.keys("left") == [key]
-        code, out, err = node.run("lock", "left", "--wait", "0", "--", "echo", "never")
+        assert node.keys(name) == [key]
+        code, out, err = node.run("lock", name, "--wait", "0", "--", "echo", "never")
         assert (code, out) == (1, "")
-        assert err == "raft-node: Others were before in 'left' for 0 s; nothing is held.\n"
-        assert node.keys("left") == [key]
+        assert err == f"raft-node: Others were before in {name!r} for 0 s; nothing is held.\n"
+        assert node.keys(name) == [key]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

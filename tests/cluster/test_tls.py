@@ -136,6 +136,7 @@ def test_versions_and_ciphers_of_the_past_are_refused(standing: Secure) -> None:
     assert standing.ask_with(old, "n1", "/status")[0] == 200
 
 
+@pytest.mark.slowest
 def test_whoever_says_nothing_keeps_nobody_out(standing: Secure) -> None:
     silent = [socket.create_connection(("127.0.0.1", standing.ports["n3"]), timeout=10) for _ in range(300)]
     try:
@@ -261,6 +262,7 @@ def _says(nodes: Secure, name: str, of: str, word: str) -> bool:
     return any(event["peer"] == of and word in str(event["reason"]) for event in nodes.told(name, "link"))
 
 
+@pytest.mark.slowest
 def test_a_leader_that_dies_is_replaced_as_fast_with_tls(tmp_path: Path) -> None:
     with secure_nodes(tmp_path) as nodes:
         _up(nodes, *SLOW_TIMEOUTS)
@@ -324,7 +326,7 @@ def _shown(nodes: Secure, name: str) -> int:
         return int(str((secure.getpeercert() or {})["serialNumber"]), 16)
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_certificates_and_authorities_are_renewed_under_load(tmp_path: Path) -> None:
     with secure_nodes(tmp_path) as nodes:
         _up(nodes)
