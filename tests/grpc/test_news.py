@@ -78,6 +78,24 @@ async def test_a_watch_is_told_what_was_and_what_comes_in_order() -> None:
         assert (served.node.hub.watches, len(served.node.hub.streams)) == (0, 0)
 
 
+async def test_watches_of_a_stream_that_want_the_same_are_told_in_one_frame_in_their_order() -> None:
+    async with serving() as served, raw(served.port) as asking:
+        asking.send(frame(HEADERS, 4, 1, asking.block(WATCH)))
+        create = new("WatchRequest", create_request=new("WatchCreateRequest", key=b"k"))
+        asking.send(*(frame(DATA, 0, 1, framed(create)) for _ in range(10)))
+        created = b""
+        while created.count(b"\x18\x01") < 10:
+            created += (await asking.until(DATA, 1)).payload
+        served.node.do(Put(b"k", b"v"))
+        body, heard = (await asking.until(DATA, 1)).payload, []
+        while body:
+            size = int.from_bytes(body[1:5], "big")
+            heard.append(message("WatchResponse").FromString(body[5 : 5 + size]))
+            body = body[5 + size :]
+        assert [response.watch_id for response in heard] == list(range(10))
+        assert {tuple(told(response)) for response in heard} == {((0, b"k", b"v", 2),)}
+
+
 async def test_who_did_not_ask_for_what_lived_before_is_not_told() -> None:
     async with serving() as served, client(served.target) as ask:
         served.node.do(Put(b"a", b"1"))

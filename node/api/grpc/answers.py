@@ -36,6 +36,7 @@ def _ids(cluster: int, member: int) -> bytes:
     return (b"\x08" + varint(cluster) if cluster else b"") + (b"\x10" + varint(member) if member else b"")
 
 
+@lru_cache(64)
 def header_bytes(header: Header) -> bytes:
     """A ResponseHeader, with its tag as the first field of an answer."""
     revision = b"\x18" + varint(header.revision) if header.revision else b""

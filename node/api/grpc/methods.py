@@ -48,8 +48,8 @@ class Call(Protocol):
     needs_leader: bool
     """Whether the client wants it to end where no leader is known for long (`hasleader`)."""
 
-    def send(self, message: bytes) -> bool:
-        """An answer, encoded. False: it is taken, but the client does not keep up: send no more until `drained`."""
+    def send(self, *messages: bytes) -> bool:
+        """Answers, encoded. False: they are taken, but the client does not keep up: send no more until `drained`."""
 
     def end(self, error: EtcdError | None = None) -> None:
         """That was all. Nothing of the handler is called afterwards."""

@@ -52,12 +52,12 @@ class StreamCall:
 
     # --- what its handler does -------------------------------------------------------------------------------
 
-    def send(self, message: bytes) -> bool:
+    def send(self, *messages: bytes) -> bool:
         """See `Call`."""
         if self._stream.done:
             return False
         self._begin()
-        self._stream.send(prefixed(message))
+        self._stream.send(b"".join(map(prefixed, messages)))
         return self._stream.wants_more
 
     def end(self, error: EtcdError | None = None) -> None:

@@ -75,8 +75,9 @@ class WatchedCall:
     def _say(self, work_max: int) -> None:
         self._scheduled = False
         stream = self._stream
-        for response in () if self._ended else stream.take(PIECE_BYTES, work_max):
-            self._room = self._call.send(news.watched(response, self._header(response.revision)))
+        responses = () if self._ended else stream.take(PIECE_BYTES, work_max)
+        if responses:  # one frame for all of them: ten watches of a stream often want the same event
+            self._room = self._call.send(*(news.watched(each, self._header(each.revision)) for each in responses))
         if self._ended:
             return
         if stream.ended:

@@ -132,7 +132,13 @@ class Stream:
 
     def send(self, piece: bytes) -> None:
         """Of the body, any length."""
-        if piece:
+        sender, size = self._sender, len(piece)
+        if self._free() and 0 < size <= FRAME_BYTES_MAX and size <= self.send_window and size <= sender.send_window:
+            self.send_window -= size
+            sender.send_window -= size
+            sender.write(frames.head(Type.DATA, 0, self.id, size) + piece)
+            sender.sent()
+        elif piece:
             self._put(Type.DATA, 0, piece)
 
     def end(self, trailers: bytes) -> None:
