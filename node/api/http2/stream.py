@@ -107,12 +107,10 @@ class Stream:
 
     def answer(self, head: bytes, body: bytes, trailers: bytes) -> None:
         """The whole of it; blocks are header blocks."""
-        sender, size = self._sender, len(body)
-        if self._free() and 0 < size <= FRAME_BYTES_MAX and size <= self.send_window and size <= sender.send_window:
-            self.send_window -= size
-            sender.send_window -= size
+        size = len(body)
+        if self._admitted(size):
             number = self.id
-            sender.write(
+            self._sender.write(
                 frames.head(1, END_HEADERS, number, len(head))
                 + head
                 + frames.head(0, 0, number, size)
@@ -132,12 +130,9 @@ class Stream:
 
     def send(self, piece: bytes) -> None:
         """Of the body, any length."""
-        sender, size = self._sender, len(piece)
-        if self._free() and 0 < size <= FRAME_BYTES_MAX and size <= self.send_window and size <= sender.send_window:
-            self.send_window -= size
-            sender.send_window -= size
-            sender.write(frames.head(Type.DATA, 0, self.id, size) + piece)
-            sender.sent()
+        if self._admitted(len(piece)):
+            self._sender.write(frames.head(Type.DATA, 0, self.id, len(piece)) + piece)
+            self._sender.sent()
         elif piece:
             self._put(Type.DATA, 0, piece)
 
@@ -212,8 +207,16 @@ class Stream:
         self._enough = False
         return self.wants_more
 
-    def _free(self) -> bool:
-        return not (self._queue or self.done or self._sender.blocked)
+    def _admitted(self, size: int) -> bool:
+        """Whether one frame of so many bytes may leave at once; then the windows are smaller by them."""
+        sender = self._sender
+        if self._queue or self.done or sender.blocked:
+            return False
+        if not 0 < size <= min(FRAME_BYTES_MAX, self.send_window, sender.send_window):
+            return False
+        self.send_window -= size
+        sender.send_window -= size
+        return True
 
     def _put(self, kind: int, flags: int, payload: bytes) -> None:
         if self.done or self._last_queued:
