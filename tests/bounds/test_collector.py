@@ -85,4 +85,4 @@ def test_a_container_that_is_not_tracked_works_and_is_freed(fresh: None) -> None
 def test_a_node_freezes_what_it_began_with() -> None:
     """After the log was read, when the modules and the list of the log's entries are there."""
     code = Path(node.__file__).with_name("app.py").read_text()
-    assert code.index("await self._recover") < code.index("gc.freeze()") < code.index("assemble(settings")
+    assert code.index("await self._recover") < code.index("gc.freeze()") < code.index("core = assemble(")

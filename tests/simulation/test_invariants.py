@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from node.raft.types import Configuration, Entry, EntryKind, Member
+from node.raft.types import Configuration, Entry, EntryKind, Member, Role
 from node.simulation.invariants import Violation
 from node.simulation.invariants.configuration_safety import ConfigurationSafety, could_decide_apart
 from node.simulation.invariants.history import History
+from node.simulation.invariants.one_birth import OneBirth
 
 
 def of(*names: str) -> Configuration:
@@ -125,3 +126,25 @@ def test_who_was_let_in_again_may_not_know_it_yet_and_was_told_the_truth() -> No
     told.told_out = 4
     with pytest.raises(Violation, match="no member at entry 4"):
         safety.stepped("n1", told)
+
+
+def campaigning(name: str, disk: str, *voters: str) -> Any:
+    """A server that asks for votes, as the judge of births sees it."""
+    configuration = of(*voters)
+    return SimpleNamespace(
+        role=Role.PRE_CANDIDATE,
+        configuration=configuration,
+        commit=1,
+        base_at=lambda commit: SimpleNamespace(configuration=configuration),
+        status=lambda now: SimpleNamespace(name=name, incarnation=disk, cluster_id="c"),
+    )
+
+
+def test_a_restarted_server_may_campaign_in_the_first_step_that_it_is_seen_at() -> None:
+    """Power failed between its birth and its first step: it was never seen before."""
+    OneBirth().stepped("n3", campaigning("n3", "n3", "n1", "n2", "n3"), changed=False)
+
+
+def test_whose_disk_is_no_voter_may_not_campaign_even_in_its_first_step() -> None:
+    with pytest.raises(Violation, match="which is no voter"):
+        OneBirth().stepped("n3", campaigning("n3", "n3'", "n1", "n2", "n3"), changed=True)

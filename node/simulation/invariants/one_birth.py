@@ -25,16 +25,19 @@ class OneBirth:
     def _may_campaign(self, name: str, core: Raft) -> bool:
         """A voter may, and one that was a voter of the last configuration that it knows to be committed: the change
         that removes it may be in its log alone (thesis 4.2.2)."""
-        disk = self._disks.get(name)
+        disk = self._disks[name]
         committed = core.base_at(core.commit).configuration
         return disk in core.configuration.voters or disk in committed.voters
 
     def stepped(self, name: str, core: Raft, changed: bool) -> None:
         """`changed`: whether members were ever changed, so that who takes part may be no member (any more, or yet)."""
+        if self._judged.get(name) is not core:
+            self._began(name, core, changed)
+        # After that: the first step that a restarted server is seen at may be its campaign.
         if core.role in (Role.CANDIDATE, Role.PRE_CANDIDATE) and not self._may_campaign(name, core):
-            fail(f"{name} campaigns with disk {self._disks.get(name)}, which is no voter of {core.configuration}")
-        if self._judged.get(name) is core:
-            return
+            fail(f"{name} campaigns with disk {self._disks[name]}, which is no voter of {core.configuration}")
+
+    def _began(self, name: str, core: Raft, changed: bool) -> None:
         self._judged[name] = core
         status = core.status(0)
         self._disks[name] = Member(status.name, status.incarnation)
