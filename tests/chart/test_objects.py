@@ -1,6 +1,7 @@
 """What the chart makes: the objects of the defaults, field by field, and for each value what it changes."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -360,6 +361,9 @@ def test_a_digest_wins_over_the_tag_and_a_dash_means_no_storage_class() -> None:
         ("store", {}, "store-raft"),
         ("store", {"nameOverride": "kv"}, "store-kv"),
         ("store", {"fullnameOverride": "exact"}, "exact"),
+        ("2024", {}, "raft-2024"),
+        ("3raft", {}, "raft-3raft"),
+        ("1", {"nameOverride": "kv"}, "kv-1"),
     ],
 )
 def test_names_are_the_releases_as_everywhere(release: str, values: Values, name: str) -> None:
@@ -373,6 +377,7 @@ def test_names_are_the_releases_as_everywhere(release: str, values: Values, name
     ("release", "namespace", "values"),
     [
         ("true", "ns", {**POLICY, "chaos": {"rbac": {"create": True, "nodes": True}}}),
+        ("2024", "123", POLICY),
         ("2024", "123", {"fullnameOverride": "null", "nameOverride": "1e3"}),
         (
             "raft",
@@ -389,6 +394,17 @@ def test_names_are_the_releases_as_everywhere(release: str, values: Values, name
 def test_a_name_that_could_be_a_number_or_a_truth_stays_a_name(release: str, namespace: str, values: Values) -> None:
     for item in render(values, release, namespace).all:
         check(item, NEWEST)
+
+
+def test_every_object_lives_in_the_namespace_that_the_values_name() -> None:
+    values: Values = {**EVERYTHING, "chaos": {"rbac": {"create": True, "nodes": True}}, "namespaceOverride": "other"}
+    for item in render(values).all:
+        if item["kind"] not in ("ClusterRole", "ClusterRoleBinding", "ConfigMap"):
+            assert item["metadata"]["namespace"] == "other", item["metadata"]["name"]
+    assert "ns" not in re.findall(r"[a-z]+", text({**values, "extraObjects": []}))
+    for file in (CHART / "templates").rglob("*.*"):
+        if file.name not in ("_names.tpl", "_upgrade.tpl"):
+            assert ".Release.Namespace" not in file.read_text(), f'{file.name}: write include "raft.namespace"'
 
 
 def test_a_pods_own_label_wins_over_a_common_one() -> None:

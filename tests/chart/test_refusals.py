@@ -146,6 +146,29 @@ SENSELESS: dict[str, tuple[Values, str]] = {
         {"extraEnv": [{"name": "RAFT_PORT", "value": "1"}]},
         "extraEnv holds RAFT_PORT, .* put it into settings",
     ),
+    "a variable of two values": (
+        {"extraEnv": [{"name": "TZ", "value": "1", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}]},
+        "extraEnv holds TZ with both value and valueFrom: remove one of the two",
+    ),
+    "a label whose key has two slashes": (
+        {"persistence": {"labels": {"a/b/c": "d"}}},
+        "persistence.labels.a/b/c cannot be the key of a label: .* such as example.org/team",
+    ),
+    "a label with a key of 64": (
+        {"monitoring": {"rules": {"labels": {"k" * 64: "d"}}}},
+        "monitoring.rules.labels.k+ cannot",
+    ),
+    "a label that nobody can type": (
+        {"affinity": {"podAffinity": {"x": [{"matchLabels": {"-x": "y"}}]}}},
+        r"affinity.podAffinity.x\[0\].matchLabels.-x cannot be the key of a label",
+    ),
+    "an annotation with a dash at its end": (
+        {"serviceAccount": {"annotations": {"Example.org/team-": "y"}}},
+        "serviceAccount.annotations.Example.org/team- cannot be the key of an annotation",
+    ),
+    "a node's label without a name": ({"nodeSelector": {"example.org/": "y"}}, "nodeSelector.example.org/ cannot be"),
+    "a namespace in capitals": ({"namespaceOverride": "Other"}, "namespaceOverride Other cannot be a namespace's name"),
+    "a chart that is off and rendered": ({"enabled": False}, "enabled is false, .*`condition: raft.enabled`"),
     "a second volume of one name": (
         {"extraVolumes": [{"name": "data", "emptyDir": {}}]},
         "extraVolumes holds a volume named data",
@@ -168,11 +191,14 @@ MISTYPED: dict[str, tuple[Values, str]] = {
     "an even number of voters": ({"replicaCount": 2}, "replicaCount: .*1, 3, 5, 7"),
     "too many voters": ({"replicaCount": 9}, "replicaCount: .*1, 3, 5, 7"),
     "no voters": ({"replicaCount": 0}, "replicaCount: .*1, 3, 5, 7"),
-    "an unknown value": ({"replicas": 3}, ": .*replicas"),
-    "an unknown setting": ({"settings": {"heartbeat": 100}}, "settings: .*heartbeat\\b"),
+    "an unknown value": ({"replicas": 3}, "replicas: .*known here are affinity, .*\\breplicaCount\\b"),
+    "an unknown setting": (
+        {"settings": {"heartbeat": 100}},
+        "settings.heartbeat: .*known here are .*\\bheartbeat_ms\\b",
+    ),
     "an unknown key deep inside": (
         {"probes": {"liveness": {"initialDelaySeconds": 3}}},
-        "probes.liveness: .*initialDelaySeconds",
+        "probes.liveness.initialDelaySeconds: .*known here are failureThreshold, periodSeconds, timeoutSeconds",
     ),
     "a number with a unit": ({"settings": {"heartbeat_ms": "100ms"}}, "settings.heartbeat_ms: .*integer"),
     "a size that is none": ({"persistence": {"size": True}}, "persistence.size: .*string"),
@@ -180,15 +206,29 @@ MISTYPED: dict[str, tuple[Values, str]] = {
     "an unknown level": ({"settings": {"log_level": "loud"}}, "settings.log_level: .*warning"),
     "loopback in a pod": ({"listenAddress": "127.0.0.1"}, "listenAddress: .*0[.]0[.]0[.]0"),
     "a user that is root": ({"securityContext": {"runAsUser": 0}}, "securityContext.runAsUser: .*\\b1\\b"),
-    "a disk in passing": ({"persistence": {"enabled": False}}, "persistence: .*enabled"),
+    "a disk in passing": ({"persistence": {"enabled": False}}, "persistence.enabled: .*known here are accessMode, "),
     "a disk that many may write": (
         {"persistence": {"accessMode": "ReadWriteMany"}},
         "persistence.accessMode: .*ReadWriteOncePod",
     ),
     "an empty image": ({"image": {"repository": ""}}, "image.repository: .*\\b1\\b"),
     "a digest that is none": ({"image": {"digest": "abc"}}, "image.digest: .*sha256"),
-    "a policy peer that is none": ({"networkPolicy": {"clients": [{"pods": {}}]}}, "networkPolicy.clients.0: .*pods"),
+    "a policy peer that is none": (
+        {"networkPolicy": {"clients": [{"pods": {}}]}},
+        "networkPolicy.clients.0.pods: .*known here are ipBlock, namespaceSelector, podSelector",
+    ),
     "a section taken away": ({"probes": None}, ": .*probes"),
+    "a number among the variables": (
+        {"extraEnv": [{"name": "TZ", "value": 1}]},
+        "extraEnv.0.value: .*string",
+    ),
+    "a variable of no name": ({"extraEnv": [{"name": "T Z", "value": "1"}]}, "extraEnv.0.name: .*T Z"),
+    "a variable from nowhere": (
+        {"extraEnv": [{"name": "TZ", "valueFrom": {"secret": {}}}]},
+        "extraEnv.0.valueFrom.secret: .*known here are configMapKeyRef, ",
+    ),
+    "a registry that is a number": ({"global": {"imageRegistry": 5}}, "global.imageRegistry: .*string"),
+    "a secret without a name": ({"image": {"pullSecrets": [{"secret": "x"}]}}, "image.pullSecrets.0.secret: .*is name"),
     "no CPU at all": ({"resources": {"limits": {"cpu": 0}}}, "resources.limits.cpu: .*0.001"),
 }
 """By the place as the schema's checker writes it, with dots, and what it says of it."""
@@ -233,7 +273,7 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
             f"The name {LONG} has 53 characters, and Kubernetes leaves 52 .* set fullnameOverride",
         ),
         ("a" * 50, {}, "has 55 characters"),
-        ("3raft", {}, "The name 3raft cannot be a Service's: .* begin with a letter"),
+        ("3", {"nameOverride": "4"}, "The name 4-3 cannot be a Service's: .* begin with a letter"),
         ("raft.eu", {}, "The name raft.eu cannot be a Service's"),
     ],
 )
@@ -274,6 +314,7 @@ def test_what_just_fits_is_taken() -> None:
         },
         "image": {"repository": "registry:5000/team/raft"},
         "global": {"anything": {"goes": True}},
+        "commonAnnotations": {"Example.org/Team": "us", "n" * 63: "x", f"{'d' * 63}.org/n": "x"},
     }
     render(at_the_edge, "r" * 47)
     render({"settings": {"max_log_bytes": "16MiB"}, "resources": {"limits": {"memory": "400M"}}})

@@ -112,6 +112,20 @@ def test_another_name_is_refused_for_it_would_be_another_cluster(tmp_path: Path)
     assert upgrade(tmp_path, lists, {"fullnameOverride": "other"}) == (0, "")
 
 
+def test_another_namespace_is_refused_for_it_would_be_another_cluster(tmp_path: Path) -> None:
+    objects = there()
+    lists = {
+        STATEFUL_SET.rpartition("/")[0]: {
+            "kind": "StatefulSetList",
+            "apiVersion": "apps/v1",
+            "items": [*objects.values()],
+        }
+    }
+    code, said = upgrade(tmp_path, objects | lists, {"namespaceOverride": "other"})
+    assert code != 0
+    assert "namespaceOverride would make another, empty cluster in namespace other, and raft in ns" in said
+
+
 def required_alone(values: Values, schema: dict[str, Any]) -> Values:
     """`values` without what the schema lets be missing: what `--reuse-values` brings from a chart that had less."""
     return {

@@ -67,7 +67,6 @@ def schema() -> dict[str, Any]:
     return {
         "type": "object",
         "additionalProperties": False,
-        "propertyNames": {"enum": sorted(properties)},
         "required": [],
         "properties": properties,
     }

@@ -4,7 +4,6 @@ Why it exists: to add a setting or a command is to add a row; `python -m tests.g
 holds each piece against its table. It must not decide what a row means.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +11,7 @@ from typing import NamedTuple
 from node.runtime.commands import markdown_list
 from node.settings import markdown_table
 from tests.chart import values_table
-from tests.generated import alarms, chart, dashboard, metrics, words
+from tests.generated import alarms, chart, dashboard, metrics, schema, words
 from tests.outputs import paths
 
 ROOT = Path(__file__).parents[2]
@@ -70,13 +69,6 @@ class File(NamedTuple):
         return True
 
 
-def _schema() -> str:
-    """`settings` of the schema as it stands in the file, without its first line and its last brace."""
-    text = json.dumps({"properties": {"settings": chart.schema()}}, indent=2)
-    inside = text[text.index('"settings": {') :].split("\n")[1:-3]
-    return "\n".join(inside)
-
-
 def _look() -> str:
     return (ROOT / LOOK).read_text().rstrip("\n")
 
@@ -95,7 +87,7 @@ PIECES: tuple[Piece | File, ...] = (
     Piece(REPORT / "words.py", "ROLES: dict[str, tuple[str, str]] = {", "}", words.roles_of_reports),
     Piece(REPORT / "page.css", "/* --- look.css --- */", "/* --- of the report alone --- */", _look),
     Piece(HELM / "values.yaml", "settings:", "\n# Where nodes listen", chart.values),
-    Piece(HELM / "values.schema.json", '    "settings": {', "    }", _schema),
+    File(schema.FILE, schema.text),
     Piece(HELM / "templates/_refusals.tpl", '{{- define "raft.sizeBounds" -}}', "{{- end -}}", chart.size_bounds),
     File(HELM / "files/dashboard.json", dashboard.text),
     Piece(HELM / "README.md", values_table.BEGIN, values_table.END, values_table.table),

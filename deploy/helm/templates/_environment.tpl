@@ -3,7 +3,7 @@
 {{/* The members of the birth: the pods 0 to n-1 by their headless names, never by an address. */}}
 {{- define "raft.seeds" -}}
 {{- $name := include "raft.fullname" . -}}
-{{- $domain := printf "%s.%s.svc" (include "raft.headless" .) .Release.Namespace -}}
+{{- $domain := printf "%s.%s.svc" (include "raft.headless" .) (include "raft.namespace" .) -}}
 {{- $seeds := list -}}
 {{- range $i := until (int .Values.replicaCount) -}}
 {{- $seeds = append $seeds (printf "%s-%d=%s-%d.%s:9001" $name $i $name $i $domain) -}}
@@ -23,7 +23,7 @@
 
 {{/* Names that clients and peers may use for this pod, from the shortest to the full one. */}}
 {{- define "raft.allowedHosts" -}}
-{{- $namespace := .Release.Namespace -}}
+{{- $namespace := include "raft.namespace" . -}}
 {{- $cluster := .Values.clusterDomain -}}
 {{- $hosts := list "$(RAFT_NAME)" -}}
 {{- $headless := include "raft.headless" . -}}
@@ -51,14 +51,14 @@
 - name: RAFT_PEER_PORT
   value: "9001"
 - name: RAFT_PEER_ADDRESS
-  value: "$(RAFT_NAME).{{ include "raft.headless" . }}.{{ .Release.Namespace }}.svc:9001"
+  value: "$(RAFT_NAME).{{ include "raft.headless" . }}.{{ include "raft.namespace" . }}.svc:9001"
 - name: RAFT_AUTO_MEMBERS
   value: {{ include "raft.autoMembers" . | quote }}
 - name: RAFT_CLIENT_URL
-  value: "http://$(RAFT_NAME).{{ include "raft.headless" . }}.{{ .Release.Namespace }}.svc:8001"
+  value: "http://$(RAFT_NAME).{{ include "raft.headless" . }}.{{ include "raft.namespace" . }}.svc:8001"
 # For commands that are run in the pod: this node first, then all.
 - name: RAFT_URLS
-  value: {{ printf "http://$(RAFT_NAME).%s.%s.svc:8001,%s" (include "raft.headless" .) .Release.Namespace (include "raft.endpoints" .) | quote }}
+  value: {{ printf "http://$(RAFT_NAME).%s.%s.svc:8001,%s" (include "raft.headless" .) (include "raft.namespace" .) (include "raft.endpoints" .) | quote }}
 - name: RAFT_ALLOWED_HOSTS
   value: {{ include "raft.allowedHosts" . | quote }}
 {{- range $key, $value := .Values.settings }}
@@ -73,7 +73,7 @@
 {{- define "raft.endpoints" -}}
 {{- $urls := list -}}
 {{- range $i := until (int .Values.replicaCount) -}}
-{{- $urls = append $urls (printf "http://%s-%d.%s.%s.svc:8001" (include "raft.fullname" $) $i (include "raft.headless" $) $.Release.Namespace) -}}
+{{- $urls = append $urls (printf "http://%s-%d.%s.%s.svc:8001" (include "raft.fullname" $) $i (include "raft.headless" $) (include "raft.namespace" $)) -}}
 {{- end -}}
 {{- join "," $urls -}}
 {{- end -}}

@@ -3,11 +3,11 @@
 {{/* The matchers that select the release's pods: by namespace and name, for no two pods of a namespace have one name, every way
      to scrape pods sets both labels, and the volumes of the pods are found likewise. */}}
 {{- define "raft.podMatchers" -}}
-namespace="{{ .Release.Namespace }}",pod=~"{{ include "raft.fullname" . }}-[0-9]+"
+namespace="{{ include "raft.namespace" . }}",pod=~"{{ include "raft.fullname" . }}-[0-9]+"
 {{- end -}}
 
 {{- define "raft.claimMatchers" -}}
-namespace="{{ .Release.Namespace }}",persistentvolumeclaim=~"data-{{ include "raft.fullname" . }}-[0-9]+"
+namespace="{{ include "raft.namespace" . }}",persistentvolumeclaim=~"data-{{ include "raft.fullname" . }}-[0-9]+"
 {{- end -}}
 
 {{/* A text of files/ with its placeholders filled in; takes (list root text). */}}

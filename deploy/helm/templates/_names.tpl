@@ -4,11 +4,14 @@
 {{- default .Chart.Name .Values.nameOverride -}}
 {{- end -}}
 
-{{/* <release>-raft, or the release's name alone where it says "raft" already. */}}
+{{/* <release>-raft, or the release's name alone where it says "raft" already; raft-<release> where the release begins with
+     a digit, for a Service's name must begin with a letter. */}}
 {{- define "raft.fullname" -}}
 {{- $name := include "raft.name" . -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride -}}
+{{- else if regexMatch "^[0-9]" .Release.Name -}}
+{{- printf "%s-%s" $name .Release.Name -}}
 {{- else if contains $name .Release.Name -}}
 {{- .Release.Name -}}
 {{- else -}}
@@ -20,6 +23,11 @@
 {{- include "raft.fullname" . }}-headless
 {{- end -}}
 
+{{/* Where every object lives. */}}
+{{- define "raft.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride -}}
+{{- end -}}
+
 {{- define "raft.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create -}}
 {{- default (include "raft.fullname" .) .Values.serviceAccount.name -}}
@@ -28,13 +36,45 @@
 {{- end -}}
 {{- end -}}
 
+{{/* The repository, in the registry that a parent chart gives to all (global.imageRegistry) unless it names its own: then its
+     first part has a dot or a port, or is localhost. */}}
+{{- define "raft.repository" -}}
+{{- $repository := .Values.image.repository -}}
+{{- $registry := dig "imageRegistry" "" (.Values.global | default dict) | trimSuffix "/" -}}
+{{- if and $registry (not (regexMatch "^(localhost|[^/]*[.:][^/]*)/" $repository)) -}}
+{{- printf "%s/%s" $registry $repository -}}
+{{- else -}}
+{{- $repository -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "raft.image" -}}
 {{- $image := .Values.image -}}
 {{- if $image.digest -}}
-{{- printf "%s@%s" $image.repository $image.digest -}}
+{{- printf "%s@%s" (include "raft.repository" .) $image.digest -}}
 {{- else -}}
-{{- printf "%s:%s" $image.repository (default .Chart.AppVersion $image.tag) -}}
+{{- printf "%s:%s" (include "raft.repository" .) (default .Chart.AppVersion $image.tag) -}}
 {{- end -}}
+{{- end -}}
+
+{{/* Secrets for a private registry, this chart's and then a parent's, each once: names, or objects as in a pod's spec. */}}
+{{- define "raft.pullSecrets" -}}
+{{- $names := list -}}
+{{- range concat .Values.image.pullSecrets (dig "imagePullSecrets" list (.Values.global | default dict)) -}}
+{{- $names = append $names (kindIs "map" . | ternary (get (kindIs "map" . | ternary . dict) "name") .) -}}
+{{- end -}}
+{{- with $names | uniq -}}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . | quote }}
+  {{- end }}
+{{- end -}}
+{{- end -}}
+
+{{/* The class of the claims: this chart's, else a parent's, else "", which is the cluster's default; "-" is none. */}}
+{{- define "raft.storageClass" -}}
+{{- $global := .Values.global | default dict -}}
+{{- coalesce .Values.persistence.storageClass (dig "storageClass" "" $global) (dig "defaultStorageClass" "" $global) | default "" -}}
 {{- end -}}
 
 {{/* What a pod is found by. The StatefulSet's selector cannot be changed, so nothing may ever be added here. Quoted, as

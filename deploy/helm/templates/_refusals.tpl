@@ -5,7 +5,7 @@
 {{- define "raft.refuse" -}}
 {{- include "raft.fail" (include "raft.refuse.forms" .) -}}
 {{- $found := "" -}}
-{{- range list "names" "settings" "timing" "sizes" "probes" "pod" "monitoring" "upgrade" -}}
+{{- range list "parent" "keys" "names" "settings" "timing" "sizes" "probes" "pod" "monitoring" "upgrade" -}}
 {{- $found = printf "%s\n%s" $found (include (printf "raft.refuse.%s" .) $) -}}
 {{- end -}}
 {{- include "raft.fail" $found -}}
@@ -55,15 +55,17 @@ persistence.size is empty: say how large a node's volume is, such as 4Gi.
 {{- if not (kindIs "string" .Values.image.tag) }}
 image.tag {{ .Values.image.tag }} is a number, and as a number 1.10 is 1.1: write it in quotes, or give it with --set-string.
 {{- end }}
-{{- $repository := .Values.image.repository }}
+{{- $repository := include "raft.repository" . }}
 {{- if regexMatch "(:[^/]*|@.*)$" $repository }}
 image.repository {{ include "raft.shown" $repository }} holds a tag or digest: put that into image.tag or image.digest.
 {{- else if not (regexMatch "^([][A-Za-z0-9.:-]+/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$" $repository) }}
 image.repository {{ include "raft.shown" $repository }} cannot be an image's name: write lower-case letters and digits with single dots, dashes and slashes between them, such as registry.example/team/raft.
 {{- end }}
-{{- $names := dict "priorityClassName" .Values.priorityClassName "serviceAccount.name" .Values.serviceAccount.name "persistence.storageClass" (trimPrefix "-" .Values.persistence.storageClass) -}}
-{{- range $i, $secret := .Values.image.pullSecrets }}
-{{- $_ := set $names (printf "image.pullSecrets[%d]" $i) $secret }}
+{{- $names := dict "priorityClassName" .Values.priorityClassName "serviceAccount.name" .Values.serviceAccount.name "persistence.storageClass" (include "raft.storageClass" . | trimPrefix "-") -}}
+{{- range $where, $secrets := dict "image.pullSecrets" .Values.image.pullSecrets "global.imagePullSecrets" (dig "imagePullSecrets" list (.Values.global | default dict)) }}
+{{- range $i, $secret := $secrets }}
+{{- $_ := set $names (printf "%s[%d]" $where $i) (kindIs "map" $secret | ternary (get (kindIs "map" $secret | ternary $secret dict) "name") $secret) }}
+{{- end }}
 {{- end }}
 {{- range $key, $name := $names }}
 {{- if and $name (not (regexMatch "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$" $name)) }}
@@ -78,7 +80,12 @@ image.repository {{ include "raft.shown" $repository }} cannot be an image's nam
 The name {{ $name }} has {{ len $name }} characters, and Kubernetes leaves 52 for a StatefulSet: set fullnameOverride, or choose a shorter release name.
 {{- end }}
 {{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) }}
-The name {{ $name }} cannot be a Service's: it must begin with a letter and hold only lower-case letters, digits and dashes; set fullnameOverride, or choose another release name.
+The name {{ $name }} cannot be a Service's: it must begin with a letter, end with a letter or digit and hold only lower-case letters, digits and dashes; set fullnameOverride, or choose another release name.
+{{- end }}
+{{- with .Values.namespaceOverride }}
+{{- if not (regexMatch "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$" .) }}
+namespaceOverride {{ include "raft.shown" . }} cannot be a namespace's name: write up to 63 lower-case letters, digits and dashes, a letter or digit at both ends.
+{{- end }}
 {{- end }}
 {{- if and (eq (.Values.image.tag | toString) "latest") (not .Values.image.digest) }}
 image.tag latest means another image from day to day, so a pod that restarts could run another version than its peers: name a version, or set image.digest.
@@ -239,6 +246,9 @@ podDisruptionBudget.maxUnavailable {{ $budget.maxUnavailable }} lets evictions t
 affinity.podAntiAffinity and podAntiAffinityPreset {{ .Values.podAntiAffinityPreset }} both say how pods keep apart: set podAntiAffinityPreset to none, or remove the first.
 {{- end }}
 {{- range .Values.extraEnv }}
+{{- if and (hasKey . "value") (hasKey . "valueFrom") }}
+extraEnv holds {{ .name }} with both value and valueFrom: remove one of the two.
+{{- end }}
 {{- if hasPrefix "RAFT_" (.name | default "") }}
 extraEnv holds {{ .name }}, and what begins with RAFT_ is a setting of the node: put it into settings, or into the value that the chart makes it from.
 {{- end }}

@@ -2,14 +2,20 @@
      render without a cluster (helm template) finds nothing and refuses nothing. */}}
 {{- define "raft.refuse.upgrade" -}}
 {{- $name := include "raft.fullname" . -}}
-{{- $there := lookup "apps/v1" "StatefulSet" .Release.Namespace $name -}}
+{{- $there := lookup "apps/v1" "StatefulSet" (include "raft.namespace" .) $name -}}
 {{- if $there }}
 {{- include "raft.refuse.membership" (list . $there) }}
 {{- include "raft.refuse.immutable" (list . $there) }}
 {{- else if .Release.IsUpgrade }}
-{{- range (lookup "apps/v1" "StatefulSet" .Release.Namespace "").items }}
+{{- range $where := uniq (list (include "raft.namespace" .) .Release.Namespace) }}
+{{- range (lookup "apps/v1" "StatefulSet" $where "").items }}
 {{- if and (eq (dig "labels" "app.kubernetes.io/instance" "" .metadata) $.Release.Name) (dig "annotations" "raft/born-with" "" .metadata) }}
+{{- if eq .metadata.name $name }}
+namespaceOverride would make another, empty cluster in namespace {{ include "raft.namespace" $ }}, and {{ $name }} in {{ $where }}, which this release runs now, would be deleted: keep namespaceOverride as it was, or install a second release and copy the data.
+{{- else }}
 The name {{ $name }} would be that of another, empty cluster, and {{ .metadata.name }}, which this release runs now, would be deleted: keep nameOverride and fullnameOverride as they were, or install a second release and copy the data.
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -35,7 +41,7 @@ replicaCount {{ $replicas }} would change a cluster born with {{ $born }} nodes,
 {{- define "raft.refuse.immutable" -}}
 {{- $root := index . 0 -}}
 {{- $there := index . 1 -}}
-{{- $wanted := $root.Values.persistence -}}
+{{- $wanted := merge (dict "storageClass" (include "raft.storageClass" $root)) $root.Values.persistence -}}
 {{- $found := dig "spec" "selector" "matchLabels" "app.kubernetes.io/name" "" $there }}
 {{- if and $found (ne $found (include "raft.name" $root)) }}
 nameOverride would change the label that pods are found by from app.kubernetes.io/name={{ $found }} to {{ include "raft.name" $root }}, and Kubernetes changes no selector: upgrade with --set nameOverride={{ $found }}.
