@@ -21,6 +21,7 @@ from typing import NamedTuple
 import uvloop
 
 from node import __version__, file_limits
+from node.access.entrance import Access
 from node.api.clients import Clients
 from node.api.etcd.express import EtcdExpress
 from node.api.etcd.routes import EtcdApi
@@ -252,6 +253,7 @@ class _Node:
         settings, handle, store = self._settings, core.handle, core.store
         failing = faults.failing if faults is not None else None
         quota, slices = Quota(store, settings.quota_bytes), Slices()
+        access = Access()
         app = build_app(
             handle,
             store,
@@ -266,12 +268,13 @@ class _Node:
             quota=quota,
             hub=core.hub,
             slices=slices,
+            access=access,
         )
         add_dashboard(app, settings.name)
         etcd = EtcdApi(handle, store, metrics, lambda: trace.term, slices, quota, core.hub)
         routes = EtcdExpress(etcd, handle, store, metrics).routes()
-        express = Express(routes, settings.allowed_hosts, failing)
-        beside = Beside(http2, self._gate, failing or bool, settings.request_timeout_ms * 1000)
+        express = Express(routes, settings.allowed_hosts, failing, access)
+        beside = Beside(http2, self._gate, failing or bool, settings.request_timeout_ms * 1000, access)
         door = grpc_door(etcd, handle, store, metrics, beside)
         return ApiRunner(
             app,

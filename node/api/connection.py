@@ -286,7 +286,7 @@ class Connection(FrameworkConnection):
             return False
         self._answering = True
         self.keep_open()
-        if verdict.handler(body, self._answer):
+        if verdict.take(body, self._answer):
             return True
         self._answering = False
         return False

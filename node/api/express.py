@@ -15,6 +15,9 @@ from http import HTTPStatus
 import msgspec
 from aiohttp.helpers import rfc822_formatted_time
 
+from node.access.entrance import Access, bearer
+from node.access.principals import ANYBODY, CURRENT, Principal
+from node.access.table import need_of_route
 from node.api.guard import is_own_name
 
 BODY_BYTES_MAX = 64 * 1024
@@ -48,17 +51,36 @@ class Verdict(msgspec.Struct, frozen=True):
 
     handler: Handler | None
     length: int
+    principal: Principal = ANYBODY
+
+    def take(self, body: bytes, answer: Answer) -> bool:
+        """The request, for whom it is; False: not taken, as with a handler."""
+        if self.handler is None:
+            return False
+        before = CURRENT.set(self.principal)
+        try:
+            return self.handler(body, answer)
+        finally:
+            CURRENT.reset(before)
 
 
 class Express:
-    """`routes`: handlers by path. `closed`: whether the lane is closed now. `allowed_hosts` as for the guard."""
+    """`routes`: handlers by path. `closed`: whether the lane is closed now. `allowed_hosts` as for the guard. `access`
+    None: everything is open."""
 
     def __init__(
-        self, routes: Mapping[str, Handler], allowed_hosts: Collection[str], closed: Callable[[], bool] | None = None
+        self,
+        routes: Mapping[str, Handler],
+        allowed_hosts: Collection[str],
+        closed: Callable[[], bool] | None = None,
+        access: Access | None = None,
     ) -> None:
         self._routes = routes
         self._allowed_hosts = frozenset(name.lower() for name in allowed_hosts)
         self.closed = closed or (lambda: False)
+        self._access = access or Access()
+        self._version = self._access.version
+        """Of what is remembered."""
         self._verdicts: dict[bytes, Verdict | None] = {}
 
     def read(self, data: bytes) -> tuple[Verdict, bytes] | None:
@@ -67,6 +89,9 @@ class Express:
         if end < 0:
             return None
         head = data[:end]
+        if self._version != self._access.version:
+            self._version = self._access.version
+            self._verdicts.clear()
         try:
             verdict = self._verdicts[head]
         except KeyError:
@@ -94,12 +119,18 @@ class Express:
                 return None
             headers[header[1].lower()] = header[2].strip()
         host, length = headers.pop("host", ""), headers.pop("content-length", "")
+        shown = headers.pop("authorization", None)
         ordinary = headers.pop("connection", "keep-alive").lower() == "keep-alive" and not (headers.keys() - _HARMLESS)
         if not ordinary or not is_own_name(host, self._allowed_hosts) or _LENGTH.fullmatch(length) is None:
             return None
         if int(length) > BODY_BYTES_MAX:
             return None
-        return Verdict(self._routes.get(request[1]), int(length))
+        handler = self._routes.get(request[1])
+        if handler is None:
+            return Verdict(None, int(length))
+        credential = None if shown is None else bearer(shown)
+        principal = self._access.look(credential, need_of_route("POST", request[1]))
+        return None if principal is None else Verdict(handler, int(length), principal)
 
 
 def rendered(status: int, body: bytes, ends: bool) -> bytes:

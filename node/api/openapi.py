@@ -9,6 +9,7 @@ from functools import cache
 from aiohttp import web
 
 from node import __version__
+from node.access.table import need_of_route
 from node.api.answers import JSON_HEADERS, json_body
 from node.api.etcd.routes import UNSUPPORTED
 from node.api.inputs import SESSION_HEADERS
@@ -325,8 +326,19 @@ PATHS: dict[str, dict[str, Operation]] = {
 
 def document() -> dict[str, object]:
     """The whole description, OpenAPI 3.1."""
+    paths = {path: _with_needs(path, operations) for path, operations in PATHS.items()}
     info = {"title": "raft-node", "version": __version__, "description": "One node of a Raft cluster."}
-    return {"openapi": "3.1.0", "info": info, "paths": PATHS, "components": {"schemas": {**SCHEMAS, **STREAM_SCHEMAS}}}
+    return {"openapi": "3.1.0", "info": info, "paths": paths, "components": {"schemas": {**SCHEMAS, **STREAM_SCHEMAS}}}
+
+
+def _with_needs(path: str, operations: dict[str, Operation]) -> dict[str, Operation]:
+    """Each with the role that it needs where tokens are demanded; `open`: none."""
+    registered = "/kv/{key}" if path == "/kv/" else path
+
+    def need(method: str) -> str:
+        return need_of_route(method.upper(), registered) or "open"
+
+    return {method: {**operation, "x-needs": need(method)} for method, operation in operations.items()}
 
 
 @cache

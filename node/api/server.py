@@ -11,11 +11,13 @@ from typing import Protocol
 
 from aiohttp import web
 
+from node.access.entrance import Access
 from node.api.answers import Problem, malformed
 from node.api.backup import BackupApi
 from node.api.clients import CLIENTS_MAX, Clients
 from node.api.commands import CommandsApi
 from node.api.connection import ENDING_SECONDS_MAX, Connection, Server
+from node.api.entry import make_entry
 from node.api.etcd.calls import ReadableStore
 from node.api.etcd.lease_calls import LeaseStore
 from node.api.etcd.routes import EtcdApi
@@ -87,6 +89,7 @@ def build_app(
     quota: Quota | None = None,
     hub: WatchHub | None = None,
     slices: Slices | None = None,
+    access: Access | None = None,
 ) -> web.Application:
     """All routes of a node. Call it inside a running event loop.
 
@@ -94,9 +97,9 @@ def build_app(
     usual event streams, of which there are `streams_max` at a time. `with_index` False leaves `/` to the caller.
     `stats` None: no `/stats`. `failing`: whether a simulated failure keeps clients out now (`/kv`, `/sessions`, `/v3`).
     `quota` None: the store may grow without a limit. `hub` None: one of its own, which somebody must tell of writes.
-    `slices` None: nobody else has long work.
+    `slices` None: nobody else has long work. `access` None: everything is open.
     """
-    middlewares = [make_guard(allowed_hosts)]
+    middlewares = [make_guard(allowed_hosts), make_entry(access or Access())]
     if failing is not None:
         middlewares.append(make_outage(failing))
     app = web.Application(middlewares=middlewares, client_max_size=VALUE_BYTES_MAX)

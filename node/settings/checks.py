@@ -53,6 +53,10 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
                 (small, large), f"{small} {show(low)} exceeds {large} {show(high)}: raise the second or lower the first"
             )
     _check_tls(settings, refuse)
+    if settings.tokens_file:
+        refuse(("tokens_file",), "tokens_file is read by a later version: leave it empty")
+    if settings.operations_port:
+        refuse(("operations_port",), "operations_port is served by a later version: leave it 0")
     if settings.port and settings.port == settings.peer_port and settings.host == settings.peer_host:
         refuse(
             ("port", "peer_port"), f"port and peer_port are both {settings.port}: clients and peers need a port each"

@@ -49,6 +49,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     host: Annotated[str, _meta("Addresses", "where clients are served", min_length=1)] = "127.0.0.1"
     port: Annotated[int, _meta("Addresses", "port for clients; 0 takes any free one", ge=0, le=65535)] = 8001
+    operations_port: Annotated[
+        int,
+        _meta(
+            "Addresses",
+            "port at which probes and /metrics are served and nothing else; 0: only where clients are",
+            ge=0,
+            le=65535,
+        ),
+    ] = 0
     peer_host: Annotated[str, _meta("Addresses", "where peers are listened to", min_length=1)] = "127.0.0.1"
     peer_port: Annotated[
         int,
@@ -88,6 +97,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     peer_tls_dial: Annotated[
         Literal["plain", "tls"], _meta("TLS", "how peers are dialled; tls only where all accept it")
     ] = "plain"
+
+    tokens_file: Annotated[
+        str,
+        _meta(
+            "Access", "who may do what: a line for each token, made by raft-node token new; empty: anybody may do all"
+        ),
+    ] = ""
 
     auto_members: Annotated[
         tuple[str, ...],

@@ -8,9 +8,12 @@ clients name whatever their resolver does. A request that says it is a page's is
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, NamedTuple
 
+from node.access.entrance import Access, Refusal, bearer
+from node.access.principals import Principal
+from node.access.table import need_of_method
 from node.api.etcd.calls import Header
 from node.api.etcd.errors import Code, EtcdError
 from node.api.gate import Gate
@@ -45,17 +48,24 @@ class _Route(NamedTuple):
     """What a head means. `method` None: `error`, or with `http_status` a sentence for who does not speak gRPC."""
 
     method: Method | None
+    path: str = ""
     timeout_us: int | None = None
     needs_leader: bool = False
     error: EtcdError | None = None
     http_status: int = 0
     words: str = ""
+    credential: str | None = None
+    principal: Principal | None = None
+    """Who that was found to be, when `Access.version` was `version`."""
+    version: int = -1
 
 
 class GrpcDoor:
-    """`Serving.serve` of HTTP/2. `gate` None: all tasks begin at once."""
+    """`Serving.serve` of HTTP/2. `gate` None: all tasks begin at once. `access` None: everything is open."""
 
-    def __init__(self, now: Now, slices: Slices, counts: Counts, gate: Gate | None) -> None:
+    def __init__(
+        self, now: Now, slices: Slices, counts: Counts, gate: Gate | None, access: Access | None = None
+    ) -> None:
         self.counts = counts
         self.slices = slices
         self.header = now.header
@@ -63,12 +73,18 @@ class GrpcDoor:
         self._services: set[str] = set()
         self._now = now
         self._gate = gate
+        self._access = access or Access()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def add(self, methods: Methods) -> None:
         """Speak these, too; before anybody asks."""
         self._methods |= methods
         self._services |= {path.rpartition("/")[0] for path in methods}
+
+    @property
+    def methods(self) -> set[str]:
+        """Paths of what is spoken."""
+        return set(self._methods)
 
     def serve(self, stream: Stream, head: Head) -> Receiver | None:
         """Who serves that request; None: it was answered."""
@@ -80,9 +96,15 @@ class GrpcDoor:
                 return _Refused(stream, route.http_status, route.words)
             stream.end(status.only_trailers(route.error))
             return None
+        try:
+            principal = self._enter(head, route)
+        except Refusal as refusal:
+            code = Code.PERMISSION_DENIED if refusal.known else Code.UNAUTHENTICATED
+            stream.end(status.only_trailers(EtcdError(code, refusal.message)))
+            return None
         if isinstance(route.method, StreamMethod):
-            return StreamCall(self, stream, route.method, route.timeout_us, route.needs_leader)
-        return UnaryCall(self, stream, route.method, route.timeout_us, route.needs_leader)
+            return StreamCall(self, stream, route.method, route.timeout_us, route.needs_leader, principal)
+        return UnaryCall(self, stream, route.method, route.timeout_us, route.needs_leader, principal)
 
     # --- what a call needs -----------------------------------------------------------------------------------
 
@@ -113,6 +135,15 @@ class GrpcDoor:
 
     # --- what a head means -----------------------------------------------------------------------------------
 
+    def _enter(self, head: Head, route: _Route) -> Principal:
+        """Who asks; found once for all requests with this head. Raises `Refusal`."""
+        version = self._access.version
+        if route.principal is not None and route.version == version:
+            return route.principal
+        principal = self._access.enter(route.credential, need_of_method(route.path), route.path)
+        head.route = route._replace(principal=principal, version=version)
+        return principal
+
     def _find(self, head: Head) -> _Route:
         fields = head.fields
         if b"origin" in fields:
@@ -130,7 +161,8 @@ class GrpcDoor:
             timeout_us = status.timeout_us(fields.get(b"grpc-timeout"))
         except EtcdError as error:
             return _Route(None, error=error)
-        return _Route(method, timeout_us, fields.get(b"hasleader") == b"true")
+        needs_leader = fields.get(b"hasleader") == b"true"
+        return _Route(method, path, timeout_us, needs_leader, credential=_credential(fields))
 
     def _unknown(self, path: str) -> EtcdError:
         """In grpc-go's words."""
@@ -140,6 +172,12 @@ class GrpcDoor:
         if f"/{service}" in self._services:
             return EtcdError(Code.UNIMPLEMENTED, f"unknown method {method} for service {service}")
         return EtcdError(Code.UNIMPLEMENTED, f"unknown service {service}")
+
+
+def _credential(fields: Mapping[bytes, bytes]) -> str | None:
+    """Of a request's metadata: as everybody sends it, or as etcd's clients do; None: nothing."""
+    found = fields.get(b"authorization") or fields.get(b"token")
+    return None if found is None else bearer(found.decode("latin-1"))
 
 
 class _Refused:

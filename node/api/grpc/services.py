@@ -8,6 +8,7 @@ the table, and what the door needs for it.
 from collections.abc import AsyncGenerator, Callable
 from typing import NamedTuple, Protocol
 
+from node.access.entrance import Access
 from node.api.backup import BACKUP_SECONDS_MAX, pieces_of
 from node.api.etcd.calls import EtcdCalls, ReadableStore
 from node.api.etcd.maintenance import MaintenanceCalls
@@ -118,12 +119,14 @@ def watches(found: WatchCalls, calls: EtcdCalls, slices: Slices) -> Methods:
 
 class Beside(NamedTuple):
     """What else of the node gRPC has to do with. `gate` None: all comes in at once. `failing`: whether a simulated
-    failure keeps clients out now. `request_timeout_us`: how long a request may wait that names no time."""
+    failure keeps clients out now. `request_timeout_us`: how long a request may wait that names no time. `access` None:
+    everything is open."""
 
     counts: Counts
     gate: Gate | None
     failing: Callable[[], bool]
     request_timeout_us: int
+    access: Access | None = None
 
 
 def grpc_door(api: EtcdApi, node: QuickNode, store: ReadableStore, metrics: Metrics, beside: Beside) -> GrpcDoor:
@@ -139,7 +142,7 @@ def grpc_door(api: EtcdApi, node: QuickNode, store: ReadableStore, metrics: Metr
         return found.leaderless_us is None or found.leaderless_us > limit_us
 
     now = Now(calls.header, has_leader, leaderless, beside.failing, beside.request_timeout_us)
-    door = GrpcDoor(now, api.slices, beside.counts, beside.gate)
+    door = GrpcDoor(now, api.slices, beside.counts, beside.gate, beside.access)
     quick = QuickCalls(calls, node, store, metrics)
     methods = {**keys(calls, quick), **cluster(api.members), **maintenance(api), **auth(calls, store)}
     methods |= leases(api.leases, calls, node, api.slices) | watches(api.watches, calls, api.slices)

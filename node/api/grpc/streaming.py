@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
+from node.access.principals import CURRENT, Principal
 from node.api.etcd.errors import Code, EtcdError
 from node.api.etcd.schema import Message
 from node.api.grpc import status
@@ -31,14 +32,32 @@ _LOG = logging.getLogger("node.api")
 class StreamCall:
     """A `Receiver`, and a `Call` to its handler."""
 
-    __slots__ = ("_around", "_begun", "_body", "_ended", "_handler", "_method", "_stream", "_timer", "needs_leader")
+    __slots__ = (
+        "_around",
+        "_begun",
+        "_body",
+        "_ended",
+        "_handler",
+        "_method",
+        "_principal",
+        "_stream",
+        "_timer",
+        "needs_leader",
+    )
 
     endless = True
 
     def __init__(
-        self, around: Around, stream: Stream, method: StreamMethod, timeout_us: int | None, needs_leader: bool
+        self,
+        around: Around,
+        stream: Stream,
+        method: StreamMethod,
+        timeout_us: int | None,
+        needs_leader: bool,
+        principal: Principal,
     ) -> None:
         self.needs_leader = needs_leader
+        self._principal = principal
         self._around = around
         self._stream = stream
         self._method = method
@@ -143,6 +162,7 @@ class StreamCall:
 
     def _guarded(self, action: Callable[[], None]) -> None:
         """What fails ends the call, and its handler learns of it."""
+        before = CURRENT.set(self._principal)
         try:
             action()
             return
@@ -151,6 +171,8 @@ class StreamCall:
         except Exception:
             _LOG.exception("a stream of gRPC failed in the node")
             failed = MISTAKE
+        finally:
+            CURRENT.reset(before)
         self._fail(failed)
 
     def _fail(self, error: EtcdError) -> None:

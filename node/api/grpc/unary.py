@@ -10,6 +10,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
+from node.access.principals import CURRENT, Principal
 from node.api.etcd.calls import Answered, Header
 from node.api.etcd.errors import Code, EtcdError
 from node.api.etcd.rendering import is_small
@@ -43,7 +44,18 @@ class Around(Protocol):
 class UnaryCall:
     """A `Receiver`."""
 
-    __slots__ = ("_around", "_body", "_held", "_method", "_needs_leader", "_room", "_stream", "_task", "_timeout_us")
+    __slots__ = (
+        "_around",
+        "_body",
+        "_held",
+        "_method",
+        "_needs_leader",
+        "_principal",
+        "_room",
+        "_stream",
+        "_task",
+        "_timeout_us",
+    )
 
     endless = False
 
@@ -54,12 +66,14 @@ class UnaryCall:
         method: KeysMethod | PlainMethod,
         timeout_us: int | None,
         needs_leader: bool,
+        principal: Principal,
     ) -> None:
         self._around = around
         self._stream = stream
         self._method = method
         self._timeout_us = timeout_us
         self._needs_leader = needs_leader
+        self._principal = principal
         self._body: list[bytes] = []
         self._held = 0
         self._task: asyncio.Task[None] | None = None
@@ -81,6 +95,7 @@ class UnaryCall:
         """See `Receiver`."""
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._let_go()
+        before = CURRENT.set(self._principal)
         try:
             self._begin(_message_of(body))
         except EtcdError as error:
@@ -88,6 +103,8 @@ class UnaryCall:
         except Exception:
             _LOG.exception("a call of gRPC failed in the node")
             self._fail(MISTAKE)
+        finally:
+            CURRENT.reset(before)
 
     def drained(self) -> None:
         """See `Receiver`."""

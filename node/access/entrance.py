@@ -1,0 +1,113 @@
+"""Where it is decided whether whoever asks may: one question for every door.
+
+Why it exists: HTTP and gRPC find a credential each in its own place, and everything after that is the same. Whoever can
+tell a principal by a credential is a `Source`: the file of tokens, the cluster's own users. While no source demands
+anything, everything is open, and nobody is asked. It must not know HTTP, gRPC, files or time.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from node.access.principals import ANYBODY, UNKNOWN, Principal
+from node.access.table import Need
+
+CREDENTIAL_CHARS_MAX = 1024
+"""A longer one is nobody's."""
+
+
+class Source(Protocol):
+    """Who can tell a principal by what they show."""
+
+    @property
+    def demands(self) -> bool:
+        """Whether somebody who is not known may do nothing."""
+
+    @property
+    def version(self) -> int:
+        """Grows whenever `find` may answer otherwise than before: what doors remember is void then."""
+
+    def find(self, credential: str) -> Principal | None:
+        """Whose that is; None: nobody's."""
+
+
+class Refusal(Exception):
+    """The message is one sentence with its cure. `known`: they are known, and may not (403); else it is not known who
+    they are (401)."""
+
+    def __init__(self, known: bool, message: str, principal: Principal = UNKNOWN) -> None:
+        super().__init__(message)
+        self.known = known
+        self.message = message
+        self.principal = principal
+
+
+class Watched(Protocol):
+    """Who counts and tells what became of requests."""
+
+    def refused(self, refusal: Refusal, asked: str) -> None: ...
+
+
+class Access:
+    """`sources` in the order in which they are asked."""
+
+    def __init__(self, sources: Sequence[Source] = (), watched: Watched | None = None) -> None:
+        self._sources = list(sources)
+        self._watched = watched
+
+    def add(self, source: Source) -> None:
+        """Ask it too; before anybody comes."""
+        self._sources.append(source)
+
+    @property
+    def demands(self) -> bool:
+        """Whether anybody has to say who they are."""
+        return any(source.demands for source in self._sources)
+
+    @property
+    def version(self) -> int:
+        """Differs whenever `enter` may answer otherwise than before."""
+        return sum(source.version for source in self._sources)
+
+    def enter(self, credential: str | None, need: Need, asked: str) -> Principal:
+        """Who that is, who may do what needs `need`. `asked`: what it is, for people. Raises Refusal."""
+        found = self.look(credential, need)
+        if found is not None:
+            return found
+        refusal = _refusal(self._known(credential), credential, need)
+        if self._watched is not None:
+            self._watched.refused(refusal, asked)
+        raise refusal
+
+    def look(self, credential: str | None, need: Need) -> Principal | None:
+        """The same, without a word to anybody; None: they may not."""
+        if not self.demands:
+            return ANYBODY
+        principal = self._known(credential)
+        if need is None:
+            return principal or UNKNOWN
+        return principal if principal is not None and principal.may(need) else None
+
+    def _known(self, credential: str | None) -> Principal | None:
+        if not credential or len(credential) > CREDENTIAL_CHARS_MAX:
+            return None
+        for source in self._sources:
+            found = source.find(credential)
+            if found is not None:
+                return found
+        return None
+
+
+def _refusal(principal: Principal | None, credential: str | None, need: Need) -> Refusal:
+    if principal is not None:
+        roles = " and ".join(sorted(principal.roles)) or "nothing"
+        sentence = f"{principal.name} may {roles}, and this needs {need}: use a token that may, or have the role added"
+        return Refusal(True, sentence, principal)
+    if credential:
+        return Refusal(False, "nobody has this token: it is mistyped, or was taken out of this node's tokens_file")
+    return Refusal(False, f"this needs a token that may {need}: send it as Authorization: Bearer TOKEN")
+
+
+def bearer(text: str) -> str:
+    """The credential of a header `Authorization`: with Bearer, or bare as etcd's clients have it."""
+    scheme, _, rest = text.partition(" ")
+    return rest.strip() if rest and scheme.lower() == "bearer" else text.strip()

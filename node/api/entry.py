@@ -1,0 +1,67 @@
+"""Whoever asks over HTTP/1.1 is known before a handler runs, or refused: 401 or 403, in the form of the API asked.
+
+Why it exists: one middleware below the guard, so that no handler can be reached past it. Who a request is done for is
+`CURRENT` from then on. It must not know how anybody proves who they are, nor what anything needs: the table does.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from node.access.entrance import Access, Refusal, bearer
+from node.access.principals import CURRENT
+from node.access.table import OPEN, Need, need_of_route
+from node.api.answers import Problem
+from node.api.etcd.errors import Code, EtcdError
+from node.api.etcd.json_door import error_answer
+
+_PATTERN = re.compile(r"\{(\w+):[^}]*\}")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def make_entry(access: Access) -> Middleware:
+    """A middleware below the guard."""
+
+    @web.middleware
+    async def entry(request: web.Request, handler: Handler) -> web.StreamResponse:
+        need, asked = _asked(request)
+        try:
+            principal = access.enter(credential_of(request), need, asked)
+        except Refusal as refusal:
+            return _refused(refusal, request.path)
+        CURRENT.set(principal)
+        return await handler(request)
+
+    return entry
+
+
+def credential_of(request: web.Request) -> str | None:
+    """What the request shows of who asks; None: nothing."""
+    header = request.headers.get("Authorization")
+    return None if header is None else bearer(header)
+
+
+def _asked(request: web.Request) -> tuple[Need, str]:
+    """What the route needs, and what it is. What there is not, and what takes all methods, only refuse: open to all."""
+    route = request.match_info.route
+    if route.resource is None or route.method == "*":
+        return OPEN, "nothing"
+    path = registered_path(route.resource)
+    return need_of_route(route.method, path), f"{request.method} {path}"
+
+
+def registered_path(resource: web.AbstractResource) -> str:
+    """The path of a route as the table has it."""
+    return _PATTERN.sub(r"{\1}", resource.canonical)
+
+
+def _refused(refusal: Refusal, path: str) -> web.Response:
+    if path.startswith("/v3/"):
+        code = Code.PERMISSION_DENIED if refusal.known else Code.UNAUTHENTICATED
+        return error_answer(EtcdError(code, refusal.message))
+    if refusal.known:
+        return Problem(403, "permission-denied", refusal.message).answer()
+    return Problem(401, "unauthenticated", refusal.message, headers={"WWW-Authenticate": "Bearer"}).answer()

@@ -1,0 +1,118 @@
+"""Every route and every method is asked without a token, with a wrong one, with one of too little, and with enough."""
+
+import aiohttp
+import grpc
+import grpc.aio
+import pytest
+
+from node.access.principals import INCLUDED, Role
+from node.access.table import METHODS, ROUTES, Need
+from tests.access.double import served
+
+REFUSED = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+GUARDED = [(what, need) for what, need in ROUTES.items() if need is not None]
+
+
+def less_than(need: Need) -> list[str]:
+    """Tokens that may not."""
+    return [f"{role}-token" for role in Role if need not in INCLUDED[role]]
+
+
+async def asked(http: aiohttp.ClientSession, what: str, token: str | None) -> tuple[int, str, dict[str, str]]:
+    """Status, body and headers of a request that is of that route, and not complete: nothing would come of it.
+    Status 0: it waits for something to tell, so it was let in."""
+    method, _, path = what.partition(" ")
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    timeout = aiohttp.ClientTimeout(total=1.0)
+    url = path.replace("{key}", "a").replace("{name}", "nothing").replace("{path}", "nothing")
+    try:
+        async with http.request(method, url, headers=headers, timeout=timeout) as answer:
+            body = "" if answer.status == 200 else await answer.text()
+            return answer.status, body, dict(answer.headers)
+    except TimeoutError:
+        return 0, "", {}
+
+
+async def test_without_a_token_every_route_but_those_that_are_open_answers_401_and_says_what_to_send() -> None:
+    async with served() as node, aiohttp.ClientSession(node.url) as http:
+        for what, need in GUARDED:
+            status, body, headers = await asked(http, what, None)
+            assert (what, status) == (what, 401)
+            assert f"this needs a token that may {need}" in body
+            assert what.partition(" ")[2].startswith("/v3/") or headers["WWW-Authenticate"] == "Bearer"
+        assert (node.node.proposed, node.node.commanded) == ([], [])
+
+
+async def test_with_a_wrong_token_it_is_401() -> None:
+    async with served() as node, aiohttp.ClientSession(node.url) as http:
+        for what, _ in GUARDED:
+            status, body, _ = await asked(http, what, "wrong")
+            assert (what, status) == (what, 401)
+            assert "nobody has this token" in body
+
+
+async def test_with_a_token_of_too_little_it_is_403_and_says_whose_it_is_and_what_is_missing() -> None:
+    async with served() as node, aiohttp.ClientSession(node.url) as http:
+        for what, need in GUARDED:
+            for token in less_than(need):
+                status, body, _ = await asked(http, what, token)
+                assert (what, token, status) == (what, token, 403)
+                assert f"a-{token.removesuffix('-token')} may " in body
+                assert f"this needs {need}" in body
+        assert (node.node.proposed, node.node.commanded) == ([], [])
+
+
+async def test_with_a_token_of_enough_nobody_is_kept_out_and_what_is_open_needs_none() -> None:
+    async with served() as node, aiohttp.ClientSession(node.url) as http:
+        for what, need in ROUTES.items():
+            token = None if need is None else f"{need}-token"
+            status, _, _ = await asked(http, what, token)
+            assert (what, status in (401, 403)) == (what, False)
+
+
+async def test_the_express_lane_knows_tokens_and_forgets_those_that_are_gone() -> None:
+    body = {"key": "YQ==", "value": "Yg=="}
+    async with served() as node, aiohttp.ClientSession(node.url) as http:
+        for token, status in (("write-token", 200), ("read-token", 403), ("wrong", 401), ("write-token", 200)):
+            async with http.post("/v3/kv/put", json=body, headers={"Authorization": f"Bearer {token}"}) as answer:
+                assert (token, answer.status) == (token, status)
+        assert len(node.node.proposed) == 2
+        del node.source.principals["write-token"]
+        node.source.version += 1
+        async with http.post("/v3/kv/put", json=body, headers={"Authorization": "Bearer write-token"}) as answer:
+            assert (answer.status, (await answer.json())["code"]) == (401, 16)
+        assert len(node.node.proposed) == 2
+
+
+async def called(channel: grpc.aio.Channel, path: str, metadata: tuple[tuple[str, str], ...]) -> grpc.StatusCode:
+    """How a call with an empty message ends; OK where it is a stream that goes on."""
+    call = channel.unary_stream(path)(b"", metadata=metadata, timeout=0.3)
+    try:
+        async for _ in call:
+            call.cancel()
+            return grpc.StatusCode.OK
+    except grpc.aio.AioRpcError:
+        pass
+    return await call.code()
+
+
+@pytest.mark.parametrize("name", ["authorization", "token"])
+async def test_every_method_of_grpc_is_refused_without_a_token_with_a_wrong_one_and_with_too_little(name: str) -> None:
+    async with served() as node, grpc.aio.insecure_channel(f"127.0.0.1:{node.port}") as channel:
+        for path, need in METHODS.items():
+            if need is None:
+                assert await called(channel, path, ()) is not grpc.StatusCode.UNAUTHENTICATED
+                continue
+            ends = [await called(channel, path, metadata) for metadata in ((), ((name, "wrong"),))]
+            assert (path, ends) == (path, [grpc.StatusCode.UNAUTHENTICATED] * 2)
+            for token in less_than(need):
+                end = await called(channel, path, ((name, token),))
+                assert (path, token, end) == (path, token, grpc.StatusCode.PERMISSION_DENIED)
+            assert (path, await called(channel, path, ((name, f"{need}-token"),)) in REFUSED) == (path, False)
+        assert node.node.commanded == []
+
+
+async def test_a_bearer_is_understood_by_grpc_too() -> None:
+    async with served() as node, grpc.aio.insecure_channel(f"127.0.0.1:{node.port}") as channel:
+        metadata = (("authorization", "Bearer read-token"),)
+        assert await called(channel, "/etcdserverpb.Maintenance/Status", metadata) is grpc.StatusCode.OK
