@@ -42,7 +42,7 @@ def check(path: str, environment: dict[str, str]) -> str:
 
 def _connection(address: tuple[str, int], environment: dict[str, str]) -> socket.socket:
     plain = socket.create_connection(address, timeout=TIMEOUT_SECONDS)
-    if environment.get("RAFT_TLS_ACCEPT", "plain") != "tls":
+    if environment.get("RAFT_TLS_ACCEPT", "plain") == "plain":  # both: what comes plain is who has not moved to TLS yet
         return plain
     import ssl
 

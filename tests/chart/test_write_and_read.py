@@ -11,9 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import trustme
 
 from tests.chart.cluster_stub import STOP_POLL_SECONDS
 from tests.chart.rendering import CHART, render
+from tests.tls.certificates import Mounted
 
 SCRIPT = CHART / "files" / "write_and_read.py"
 RUN_SECONDS = 60
@@ -24,7 +26,9 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-async def run(endpoints: list[str], service: str, timeout_s: float = 30) -> tuple[int, str]:
+async def run(
+    endpoints: list[str], service: str, timeout_s: float = 30, tls: dict[str, str] | None = None
+) -> tuple[int, str]:
     """Exit code and all output."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -35,6 +39,7 @@ async def run(endpoints: list[str], service: str, timeout_s: float = 30) -> tupl
             "SERVICE": service,
             "RUN": "run-1",
             "TIMEOUT_SECONDS": str(timeout_s),
+            **(tls or {}),
         },
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -99,6 +104,30 @@ async def test_it_passes_on_a_real_node(tmp_path: Path) -> None:
         f"written through {url}, read through all 3",
         "PASSED",
     ]
+
+
+async def test_it_passes_on_a_node_that_demands_a_certificate_and_fails_without(tmp_path: Path) -> None:
+    certificates = Mounted(tmp_path / "certs")
+    certificates.put("localhost", by=trustme.CA())
+    port, peer = free_port(), free_port()
+    node = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "node.cli", "serve", "--name", "n1", "--seeds", f"n1=127.0.0.1:{peer}"),
+        *("--port", str(port), "--data-dir", str(tmp_path / "n1"), "--tls-accept", "tls"),
+        *("--tls-cert", certificates.cert, "--tls-key", certificates.key, "--tls-client-ca", certificates.ca),
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    trusts = {"RAFT_CACERT": certificates.ca}
+    shows = {**trusts, "RAFT_CERT": certificates.cert, "RAFT_KEY": certificates.key}
+    try:
+        url = f"https://localhost:{port}"
+        code, out = await run([url], url, tls=shows)
+        refused, why = await run([url], url, timeout_s=0.1, tls=trusts)
+    finally:
+        node.terminate()
+        await node.wait()
+    assert (code, out.splitlines()[-1]) == (0, "PASSED")
+    assert refused == 1
+    assert why.startswith(f"FAILED: GET {url}/status: ")
 
 
 async def test_it_fails_where_a_read_does_not_give_what_was_written() -> None:

@@ -2,11 +2,13 @@
 
 Why it exists: a release whose pods are ready may still be unreachable by its names or through its policies. It runs in
 a pod of its own with the node's image and needs the standard library alone. Environment: ENDPOINTS, the URLs of
-all pods; SERVICE, the URL of the clients' Service; RUN, a text that no other run has; TIMEOUT_SECONDS.
+all pods; SERVICE, the URL of the clients' Service; RUN, a text that no other run has; TIMEOUT_SECONDS; for https
+RAFT_CACERT, and RAFT_CERT with RAFT_KEY where nodes demand a certificate.
 """
 
 import json
 import os
+import ssl
 import sys
 import time
 import urllib.error
@@ -20,11 +22,24 @@ class Again(Exception):
     """Not yet: the message says what was the matter."""
 
 
+def trusted():
+    """Whom https believes, and what it shows; None: the machine's own authorities, and nothing."""
+    if not os.environ.get("RAFT_CACERT"):
+        return None
+    made = ssl.create_default_context(cafile=os.environ["RAFT_CACERT"])
+    if os.environ.get("RAFT_CERT"):
+        made.load_cert_chain(os.environ["RAFT_CERT"], os.environ["RAFT_KEY"])
+    return made
+
+
+TLS = trusted()
+
+
 def ask(method, url, body=None):
     """The answer's body, None for 404 (nothing there, or deleted by the try before); raises Again for what may pass."""
     request = urllib.request.Request(url, data=body, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:
+        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS, context=TLS) as answer:
             return answer.read()
     except urllib.error.HTTPError as error:
         if error.code == 404 and method != "PUT":

@@ -55,12 +55,15 @@
 - name: RAFT_AUTO_MEMBERS
   value: {{ include "raft.autoMembers" . | quote }}
 - name: RAFT_CLIENT_URL
-  value: "http://$(RAFT_NAME).{{ include "raft.headless" . }}.{{ include "raft.namespace" . }}.svc:8001"
+  value: "{{ include "raft.scheme" . }}://$(RAFT_NAME).{{ include "raft.headless" . }}.{{ include "raft.namespace" . }}.svc:8001"
 # For commands that are run in the pod: this node first, then all.
 - name: RAFT_URLS
-  value: {{ printf "http://$(RAFT_NAME).%s.%s.svc:8001,%s" (include "raft.headless" .) (include "raft.namespace" .) (include "raft.endpoints" .) | quote }}
+  value: {{ printf "%s://$(RAFT_NAME).%s.%s.svc:8001,%s" (include "raft.scheme" .) (include "raft.headless" .) (include "raft.namespace" .) (include "raft.endpoints" .) | quote }}
 - name: RAFT_ALLOWED_HOSTS
   value: {{ include "raft.allowedHosts" . | quote }}
+{{- with include "raft.tlsOfNodes" . }}
+{{ . }}
+{{- end }}
 {{- range $key, $value := .Values.settings }}
 {{- if not (kindIs "invalid" $value) }}
 - name: RAFT_{{ upper $key }}
@@ -70,10 +73,17 @@
 {{- end -}}
 
 {{/* How clients reach each pod. */}}
-{{- define "raft.endpoints" -}}
+{{- define "raft.endpoints" -}}{{ include "raft.endpointsBy" (list . (include "raft.scheme" .)) }}{{- end -}}
+
+{{/* Takes (list root scheme). */}}
+{{- define "raft.endpointsBy" -}}
+{{- $scheme := index . 1 -}}
+{{- with index . 0 -}}
 {{- $urls := list -}}
+{{- $root := . -}}
 {{- range $i := until (int .Values.replicaCount) -}}
-{{- $urls = append $urls (printf "http://%s-%d.%s.%s.svc:8001" (include "raft.fullname" $) $i (include "raft.headless" $) (include "raft.namespace" $)) -}}
+{{- $urls = append $urls (printf "%s://%s-%d.%s.%s.svc:8001" $scheme (include "raft.fullname" $root) $i (include "raft.headless" $root) (include "raft.namespace" $root)) -}}
 {{- end -}}
 {{- join "," $urls -}}
+{{- end -}}
 {{- end -}}

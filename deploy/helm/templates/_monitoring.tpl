@@ -29,15 +29,21 @@ namespace="{{ include "raft.namespace" . }}",persistentvolumeclaim=~"data-{{ inc
 {{- end }}
 {{- end -}}
 
-{{/* How a monitor scrapes; takes the values of podMonitor or serviceMonitor. Targets are pods in both. */}}
+{{/* How a monitor scrapes; takes (list root values), those of podMonitor or serviceMonitor. Targets are pods in both. */}}
 {{- define "raft.scrape" -}}
+{{- $root := index . 0 -}}
+{{- with index . 1 -}}
 - port: client
   path: /metrics
-  scheme: http
+  scheme: {{ include "raft.ownScheme" $root }}
+  {{- with include "raft.tlsOfScrapes" $root }}
+  {{- . | nindent 2 }}
+  {{- end }}
   {{- with .interval }}
   interval: {{ . | quote }}
   {{- end }}
   {{- with .scrapeTimeout }}
   scrapeTimeout: {{ . | quote }}
   {{- end }}
+{{- end -}}
 {{- end -}}

@@ -23,12 +23,22 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
-{{/* A probe; takes (list probe path). */}}
+{{/* A probe; takes (list root probe path). A kubelet checks no certificate, and has none to show: where one is demanded, a
+     command in the container shows the node's own to the node itself. */}}
 {{- define "raft.probe" -}}
-{{- $probe := index . 0 -}}
+{{- $root := index . 0 -}}
+{{- $probe := index . 1 -}}
+{{- if include "raft.clientsShow" $root -}}
+exec:
+  command: [python, -m, node.healthcheck, {{ index . 2 | trimPrefix "/" }}]
+{{- else -}}
 httpGet:
-  path: {{ index . 1 }}
+  path: {{ index . 2 }}
   port: client
+  {{- if eq (include "raft.ownScheme" $root) "https" }}
+  scheme: HTTPS
+  {{- end }}
+{{- end }}
 periodSeconds: {{ $probe.periodSeconds }}
 timeoutSeconds: {{ $probe.timeoutSeconds }}
 failureThreshold: {{ $probe.failureThreshold }}
@@ -116,16 +126,19 @@ containers:
         containerPort: 9001
         protocol: TCP
     startupProbe:
-      {{- include "raft.probe" (list .Values.probes.startup "/startupz") | nindent 6 }}
+      {{- include "raft.probe" (list . .Values.probes.startup "/startupz") | nindent 6 }}
     readinessProbe:
-      {{- include "raft.probe" (list .Values.probes.readiness "/readyz") | nindent 6 }}
+      {{- include "raft.probe" (list . .Values.probes.readiness "/readyz") | nindent 6 }}
     livenessProbe:
-      {{- include "raft.probe" (list .Values.probes.liveness "/livez") | nindent 6 }}
+      {{- include "raft.probe" (list . .Values.probes.liveness "/livez") | nindent 6 }}
     resources:
       {{- toYaml .Values.resources | nindent 6 }}
     volumeMounts:
       - name: data
         mountPath: /var/lib/raft
+      {{- with include "raft.tlsMount" . }}
+      {{- . | nindent 6 }}
+      {{- end }}
       {{- with .Values.extraVolumeMounts }}
       {{- toYaml . | nindent 6 }}
       {{- end }}
@@ -133,8 +146,14 @@ containers:
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- /* No volume of the machine's own beside the data, or a plain `kubectl drain` would refuse the pod: a node writes nothing else. */}}
-{{- with .Values.extraVolumes }}
+{{- $tls := include "raft.tlsVolume" (list . "node") -}}
+{{- if or $tls .Values.extraVolumes }}
 volumes:
+  {{- with $tls }}
+  {{- . | nindent 2 }}
+  {{- end }}
+  {{- with .Values.extraVolumes }}
   {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end }}
 {{- end -}}

@@ -5,7 +5,7 @@
 {{- define "raft.refuse" -}}
 {{- include "raft.fail" (include "raft.refuse.forms" .) -}}
 {{- $found := "" -}}
-{{- range list "parent" "keys" "names" "settings" "timing" "sizes" "probes" "pod" "monitoring" "upgrade" -}}
+{{- range list "parent" "keys" "names" "settings" "timing" "sizes" "probes" "pod" "monitoring" "tls" "upgrade" -}}
 {{- $found = printf "%s\n%s" $found (include (printf "raft.refuse.%s" .) $) -}}
 {{- end -}}
 {{- include "raft.fail" $found -}}
@@ -116,15 +116,15 @@ peer_address: "it is the pod's name in the headless Service"
 client_url: "it is the pod's name in the headless Service"
 auto_members: "it is the pods 0 to replicaCount-1: set replicaCount"
 allowed_hosts: "they are the Services' and the pod's names: add others to extraAllowedHosts"
-tls_cert: "the chart mounts no certificates yet"
-tls_key: "the chart mounts no certificates yet"
-tls_client_ca: "the chart mounts no certificates yet"
-tls_accept: "the chart mounts no certificates yet"
-peer_tls_cert: "the chart mounts no certificates yet"
-peer_tls_key: "the chart mounts no certificates yet"
-peer_tls_ca: "the chart mounts no certificates yet"
-peer_tls_accept: "the chart mounts no certificates yet"
-peer_tls_dial: "the chart mounts no certificates yet"
+tls_cert: "set tls.mode and where certificates come from"
+tls_key: "set tls.mode and where certificates come from"
+tls_client_ca: "set tls.clients.mutual"
+tls_accept: "set tls.clients.accept"
+peer_tls_cert: "set tls.mode and where certificates come from"
+peer_tls_key: "set tls.mode and where certificates come from"
+peer_tls_ca: "set tls.mode and where certificates come from"
+peer_tls_accept: "set tls.peers.accept"
+peer_tls_dial: "set tls.peers.dial"
 tokens_file: "the chart mounts no tokens yet"
 exit_with_parent: "a container's process has no parent to end with"
 chance_seed: "equal chance in all pods would split every vote, for ever"

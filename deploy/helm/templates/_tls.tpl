@@ -1,0 +1,216 @@
+{{/* TLS: what a pod is told and given of it, how whoever asks a node does so, and what makes no sense. A changed certificate
+     changes no template: nodes see it in their files. */}}
+
+{{- define "raft.tlsFolder" -}}/etc/raft/tls{{- end -}}
+
+{{/* What clients and peers speak, "plain" while there are no certificates; how peers are dialled. */}}
+{{- define "raft.clientsAccept" -}}{{ eq .Values.tls.mode "disabled" | ternary "plain" .Values.tls.clients.accept }}{{- end -}}
+{{- define "raft.peersAccept" -}}{{ eq .Values.tls.mode "disabled" | ternary "plain" .Values.tls.peers.accept }}{{- end -}}
+{{- define "raft.peersDial" -}}{{ eq .Values.tls.mode "disabled" | ternary "plain" .Values.tls.peers.dial }}{{- end -}}
+
+{{/* "true" where clients must show a certificate, else nothing. */}}
+{{- define "raft.clientsShow" -}}
+{{- if and (ne (include "raft.clientsAccept" .) "plain") .Values.tls.clients.mutual -}}true{{- end -}}
+{{- end -}}
+
+{{/* How clients are told to reach nodes: what every pod of this release takes, during a rollout to these values as well. */}}
+{{- define "raft.scheme" -}}{{ eq (include "raft.clientsAccept" .) "tls" | ternary "https" "http" }}{{- end -}}
+
+{{/* How the chart's own clients (probes, `helm test`, monitors) ask: with TLS as soon as a node can, so that what still comes in
+     plain text is somebody who has not moved yet. */}}
+{{- define "raft.ownScheme" -}}{{ eq (include "raft.clientsAccept" .) "plain" | ternary "http" "https" }}{{- end -}}
+
+{{- define "raft.tlsSecret" -}}
+{{- if eq .Values.tls.mode "secret" -}}{{ .Values.tls.existingSecret }}{{- else -}}{{ include "raft.fullname" . }}-tls{{- end -}}
+{{- end -}}
+
+{{/* The volume of a pod; takes (list root "node" or "client"). A client that need not show anything is given no key. */}}
+{{- define "raft.tlsVolume" -}}
+{{- $root := index . 0 -}}
+{{- if ne $root.Values.tls.mode "disabled" -}}
+- name: tls
+  secret:
+    secretName: {{ include "raft.tlsSecret" $root | quote }}
+    {{- if $root.Values.securityContext.fsGroup }}
+    defaultMode: 0440
+    {{- end }}
+    {{- if and (eq (index . 1) "client") (not (include "raft.clientsShow" $root)) }}
+    items:
+      - {key: ca.crt, path: ca.crt}
+    {{- end }}
+{{- end -}}
+{{- end -}}
+
+{{/* As a folder, never by subPath: that is not renewed. */}}
+{{- define "raft.tlsMount" -}}
+{{- if ne .Values.tls.mode "disabled" -}}
+- name: tls
+  mountPath: {{ include "raft.tlsFolder" . }}
+  readOnly: true
+{{- end -}}
+{{- end -}}
+
+{{/* For commands that ask nodes. */}}
+{{- define "raft.tlsOfClients" -}}
+{{- if ne .Values.tls.mode "disabled" -}}
+{{- $folder := include "raft.tlsFolder" . -}}
+- name: RAFT_CACERT
+  value: {{ $folder }}/ca.crt
+{{- if include "raft.clientsShow" . }}
+- name: RAFT_CERT
+  value: {{ $folder }}/tls.crt
+- name: RAFT_KEY
+  value: {{ $folder }}/tls.key
+{{- end }}
+{{- end -}}
+{{- end -}}
+
+{{- define "raft.tlsOfNodes" -}}
+{{- if ne .Values.tls.mode "disabled" -}}
+{{- $folder := include "raft.tlsFolder" . -}}
+{{- if ne (include "raft.clientsAccept" .) "plain" -}}
+- name: RAFT_TLS_ACCEPT
+  value: {{ include "raft.clientsAccept" . }}
+- name: RAFT_TLS_CERT
+  value: {{ $folder }}/tls.crt
+- name: RAFT_TLS_KEY
+  value: {{ $folder }}/tls.key
+{{- if include "raft.clientsShow" . }}
+- name: RAFT_TLS_CLIENT_CA
+  value: {{ $folder }}/ca.crt
+{{- end }}
+{{ end -}}
+- name: RAFT_PEER_TLS_ACCEPT
+  value: {{ include "raft.peersAccept" . }}
+- name: RAFT_PEER_TLS_DIAL
+  value: {{ include "raft.peersDial" . }}
+- name: RAFT_PEER_TLS_CERT
+  value: {{ $folder }}/tls.crt
+- name: RAFT_PEER_TLS_KEY
+  value: {{ $folder }}/tls.key
+- name: RAFT_PEER_TLS_CA
+  value: {{ $folder }}/ca.crt
+{{ include "raft.tlsOfClients" . }}
+{{- end -}}
+{{- end -}}
+
+{{/* How Prometheus asks, after `scheme:`. One name for all pods, which the certificate holds because peers ask for it. */}}
+{{- define "raft.tlsOfScrapes" -}}
+{{- if eq (include "raft.ownScheme" .) "https" -}}
+{{- $secret := include "raft.tlsSecret" . -}}
+tlsConfig:
+  serverName: {{ printf "%s-0.%s.%s.svc" (include "raft.fullname" .) (include "raft.headless" .) (include "raft.namespace" .) | quote }}
+  ca:
+    secret: {name: {{ $secret | quote }}, key: ca.crt}
+  {{- if include "raft.clientsShow" . }}
+  cert:
+    secret: {name: {{ $secret | quote }}, key: tls.crt}
+  keySecret: {name: {{ $secret | quote }}, key: tls.key}
+  {{- end }}
+{{- end -}}
+{{- end -}}
+
+{{/* What the certificate of cert-manager is for, one name a line: what peers prove themselves with, and whatever clients call
+     a node, through a port-forward as well. */}}
+{{- define "raft.certificateNames" -}}
+{{- $namespace := include "raft.namespace" . -}}
+{{- range $name := list (printf "*.%s" (include "raft.headless" .)) (include "raft.fullname" .) (include "raft.headless" .) -}}
+{{- if not (hasPrefix "*" $name) }}{{ $name }}
+{{ end -}}
+{{ $name }}.{{ $namespace }}
+{{ $name }}.{{ $namespace }}.svc
+{{ $name }}.{{ $namespace }}.svc.{{ $.Values.clusterDomain }}
+{{ end -}}
+localhost
+{{ range concat .Values.extraAllowedHosts .Values.tls.certManager.extraDnsNames -}}
+{{ . }}
+{{ end -}}
+{{- end -}}
+
+{{- define "raft.refuse.tls" -}}
+{{- $tls := .Values.tls -}}
+{{- $issuer := $tls.certManager.issuer -}}
+{{- range $key, $name := dict "tls.existingSecret" $tls.existingSecret "tls.certManager.issuer.name" $issuer.name }}
+{{- if and $name (not (regexMatch "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$" $name)) }}
+{{ $key }} {{ include "raft.shown" $name }} cannot be the name of anything in Kubernetes: write the one that `kubectl get` shows, of lower-case letters, digits, dashes and dots.
+{{- end }}
+{{- end }}
+{{- if and (eq $tls.mode "secret") (not $tls.existingSecret) }}
+tls.mode secret needs tls.existingSecret: name a Secret with tls.crt, tls.key and ca.crt.
+{{- else if and $tls.existingSecret (ne $tls.mode "secret") }}
+tls.existingSecret {{ include "raft.shown" $tls.existingSecret }} is not used while tls.mode is {{ $tls.mode }}: set tls.mode to secret, or remove it.
+{{- end }}
+{{- if and (eq $tls.mode "disabled") $tls.clients.mutual }}
+tls.clients.mutual asks clients for certificates, and with tls.mode disabled they cannot show one: set tls.mode to secret or certManager.
+{{- end }}
+{{- if ne $tls.mode "disabled" }}
+{{- if and $tls.clients.mutual (eq $tls.clients.accept "plain") }}
+tls.clients.mutual asks clients for certificates, and with tls.clients.accept plain they cannot show one: accept tls, or both on the way there.
+{{- end }}
+{{- if and (eq $tls.peers.accept "tls") (eq $tls.peers.dial "plain") }}
+tls.peers.accept tls and tls.peers.dial plain would have nodes refuse each other: dial tls first, accept tls alone afterwards.
+{{- end }}
+{{- if and (eq $tls.peers.accept "plain") (eq $tls.peers.dial "tls") }}
+tls.peers.accept plain and tls.peers.dial tls would have nodes refuse each other: accept both first.
+{{- end }}
+{{- end }}
+{{- if eq $tls.mode "certManager" }}
+{{- if not (or $tls.certManager.evenIfUnknown (.Capabilities.APIVersions.Has "cert-manager.io/v1")) }}
+tls.mode certManager asks for a Certificate, and this cluster does not know cert-manager.io/v1: install cert-manager first, or bring a Secret (tls.mode secret); where no cluster is asked, as by `helm template`, give --api-versions cert-manager.io/v1 or set tls.certManager.evenIfUnknown.
+{{- end }}
+{{- if not $issuer.name }}
+tls.mode certManager needs tls.certManager.issuer.name: name the Issuer or ClusterIssuer that signs.
+{{- end }}
+{{- range $key := list "duration" "renewBefore" }}
+{{- $span := get $tls.certManager $key }}
+{{- if not (regexMatch "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$" $span) }}
+tls.certManager.{{ $key }} {{ include "raft.shown" $span }} is no span of time: write hours, minutes or seconds, such as 2160h.
+{{- end }}
+{{- end }}
+{{- range $name := $tls.certManager.extraDnsNames }}
+{{- if not (regexMatch "^(\\*\\.)?[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?$" $name) }}
+tls.certManager.extraDnsNames holds {{ include "raft.shown" $name }}, which is no name in DNS: write one such as raft.example.org.
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if ne $tls.mode "disabled" }}
+{{- range .Values.extraVolumes }}
+{{- if eq (.name | default "") "tls" }}
+extraVolumes holds a volume named tls, which the chart has itself: call it something else.
+{{- end }}
+{{- end }}
+{{- range .Values.extraVolumeMounts }}
+{{- if regexMatch (printf "^%s(/.*)?$" (include "raft.tlsFolder" $)) (.mountPath | default "") }}
+extraVolumeMounts holds {{ .mountPath }}, where the chart mounts certificates: mount it elsewhere.
+{{- end }}
+{{- end }}
+{{- end }}
+{{- include "raft.refuse.tlsStep" . }}
+{{- end -}}
+
+{{/* Old and new pods run side by side while an upgrade rolls: each must take what the other dials. */}}
+{{- define "raft.refuse.tlsStep" -}}
+{{- $there := lookup "apps/v1" "StatefulSet" (include "raft.namespace" .) (include "raft.fullname" .) -}}
+{{- if $there }}
+{{- $old := dict "RAFT_PEER_TLS_ACCEPT" "plain" "RAFT_PEER_TLS_DIAL" "plain" "RAFT_TLS_ACCEPT" "plain" -}}
+{{- range dig "spec" "template" "spec" "containers" list $there }}
+{{- if eq .name "node" }}
+{{- range .env }}
+{{- if hasKey $old .name }}{{ $_ := set $old .name (.value | default "plain") }}{{ end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- $accept := include "raft.peersAccept" . -}}
+{{- $dial := include "raft.peersDial" . -}}
+{{- $way := "one step after the other, as docs/operations.md says under TLS" }}
+{{- if not (has $old.RAFT_PEER_TLS_DIAL (eq $accept "both" | ternary (list "plain" "tls") (list $accept))) }}
+tls.peers.accept {{ $accept }} would have pods that are replaced refuse those that are not yet, which dial {{ $old.RAFT_PEER_TLS_DIAL }}: accept both and dial {{ $accept }} first, {{ $way }}.
+{{- else if not (has $dial (eq $old.RAFT_PEER_TLS_ACCEPT "both" | ternary (list "plain" "tls") (list $old.RAFT_PEER_TLS_ACCEPT))) }}
+tls.peers.dial {{ $dial }} would have pods that are not yet replaced, which accept {{ $old.RAFT_PEER_TLS_ACCEPT }} alone, refuse those that are: accept both first, {{ $way }}.
+{{- end }}
+{{- $clients := include "raft.clientsAccept" . -}}
+{{- if or (and (eq $old.RAFT_TLS_ACCEPT "plain") (eq $clients "tls")) (and (eq $old.RAFT_TLS_ACCEPT "tls") (eq $clients "plain")) }}
+tls.clients.accept {{ $clients }} would shut out all clients, which speak {{ $old.RAFT_TLS_ACCEPT }} now: accept both first, {{ $way }}.
+{{- end }}
+{{- end }}
+{{- end -}}
