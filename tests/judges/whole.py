@@ -1,10 +1,11 @@
 """A whole Kubernetes that takes its etcd from outside, by the program that CLUSTER names.
 
-Why it exists: how a Kubernetes is started differs from machine to machine, so the test asks four things of one program:
+Why it exists: how a Kubernetes is started differs from machine to machine, so the test asks five things of one program:
 
     CLUSTER up                 start it; its API server's `--etcd-servers` are those in CLUSTER_STORE, which are empty
     CLUSTER env                print lines for a shell that set PATH (kubectl, helm) and KUBECONFIG
     CLUSTER image TAG FOLDER   build the image of that folder's Dockerfile, and put it on every machine of the cluster
+    CLUSTER status             exit with 0 where one is up already: that one is somebody's, and is left alone
     CLUSTER down               end it, and leave nothing running
 """
 
@@ -32,6 +33,8 @@ def program() -> str:
 @contextmanager
 def whole_kubernetes(store: Sequence[str]) -> Iterator[float]:
     """It is up, and is what kubectl and helm of this process mean; seconds that took. Down afterwards."""
+    up = subprocess.run([program(), "status"], capture_output=True, timeout=COMMAND_SECONDS_MAX)
+    assert up.returncode != 0, "a Kubernetes is up already, on a store of its own: end it first with `$CLUSTER down`"
     before = dict(os.environ)
     os.environ |= {"CLUSTER_STORE": ",".join(store), "TZ": "UTC"}
     begin = time.monotonic()
