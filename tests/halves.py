@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-REAL_PROCESSES = ("cluster", "supervisor", "demo", "chaos", "client", "chart", "cures")
+REAL_PROCESSES = ("cluster", "supervisor", "demo", "chaos", "client", "chart", "cures", "versions")
 """Folders of tests that run nodes or other programs. `outputs` and `tools` do so too, but look at nothing's time: they
 are in the other half, so that both end together."""
 

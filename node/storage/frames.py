@@ -114,6 +114,10 @@ class Malformed(Exception):
     """Bytes that are not what they should be; the text says what, for the caller's sentence."""
 
 
+class LaterFormat(Malformed):
+    """Bytes of a format that a later release writes: nothing is wrong with them."""
+
+
 _encode_body = msgspec.msgpack.Encoder().encode
 _decode_body = msgspec.msgpack.Decoder(FrameBody).decode
 _encode_segment = msgspec.msgpack.Encoder().encode
@@ -154,7 +158,7 @@ def decode_segment_header(data: bytes) -> SegmentHeader:
     if crc != zlib.crc32(covered, zlib.crc32(struct.pack("<8sII", magic, version, length))):
         raise Malformed("the segment header is damaged (checksum mismatch)")
     if not _FIRST_VERSION <= version <= FORMAT_VERSION:
-        raise Malformed(
+        raise (LaterFormat if version > FORMAT_VERSION else Malformed)(
             f"the log has format version {version}, and this program reads versions {_FIRST_VERSION} to"
             f" {FORMAT_VERSION} only"
         )

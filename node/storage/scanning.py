@@ -30,6 +30,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from node import cures
 from node.storage.errors import StorageError, damaged, from_os_error
 from node.storage.files import FilePort
 from node.storage.frames import (
@@ -38,6 +39,7 @@ from node.storage.frames import (
     SECTOR_BYTES,
     FrameBody,
     FrameHeader,
+    LaterFormat,
     Malformed,
     SegmentHeader,
     decode_frame_body,
@@ -158,6 +160,8 @@ def _scan_segment(
         raise from_os_error(error, "read", file) from error
     try:
         header = decode_segment_header(data)
+    except LaterFormat as error:
+        raise damaged(file, 0, str(error), cures.LATER_RELEASE) from error
     except Malformed as error:
         raise damaged(file, 0, str(error)) from error
     result = SegmentScan(file=file, header=header, frames=[], end=SECTOR_BYTES)

@@ -18,7 +18,7 @@ from node import cures
 from node.raft.types import Base, SnapshotInfo
 from node.storage.errors import damaged, from_os_error
 from node.storage.files import TEMPORARY_SUFFIX, FilePort
-from node.storage.frames import Malformed
+from node.storage.frames import LaterFormat, Malformed
 from node.storage.snapshot_format import SnapshotHeader, SnapshotReader, intact_bytes
 
 _NAME = re.compile(r"snapshot-(\d{16,})\.snap")
@@ -72,7 +72,8 @@ class SnapshotFile:
             size = files.size(name) if size_bytes is None else size_bytes
             self._reader = SnapshotReader(lambda offset, most: files.read_range(name, offset, most), size)
         except Malformed as error:
-            raise damaged(self._path, 0, str(error), cure) from error
+            later = isinstance(error, LaterFormat)
+            raise damaged(self._path, 0, str(error), cures.LATER_RELEASE if later else cure) from error
 
     @property
     def header(self) -> SnapshotHeader:

@@ -20,7 +20,7 @@ from collections.abc import Callable
 import msgspec
 
 from node.raft.types import Base, SnapshotInfo
-from node.storage.frames import Malformed
+from node.storage.frames import LaterFormat, Malformed
 
 SNAPSHOT_VERSION = 1
 CHUNK_BYTES_MAX = 2 * 1024 * 1024 + 64 * 1024
@@ -138,7 +138,7 @@ class SnapshotReader:
         if crc != zlib.crc32(body, zlib.crc32(_HEAD.pack(magic, version, 0, length))):
             raise Malformed("the snapshot header is damaged (checksum mismatch)")
         if version != SNAPSHOT_VERSION:
-            raise Malformed(
+            raise (LaterFormat if version > SNAPSHOT_VERSION else Malformed)(
                 f"the snapshot has format version {version}, and this program reads version {SNAPSHOT_VERSION} only"
             )
         self.position = Position(_HEAD.size + length, 0, crc)

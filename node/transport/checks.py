@@ -294,9 +294,12 @@ def _check_snapshot_piece_reply(m: SnapshotPieceReply) -> None:
     _require(fits, f"snapshot piece reply: a problem longer than {PROBLEM_CHARS_MAX} characters or not printable")
 
 
-def check_hello(version: int, cluster_id: str, texts: tuple[str, ...], host: str, port: int) -> None:
-    """The fields of a hello: `cluster_id` and `host` may be empty, `texts` (name, incarnation, boot) may not."""
-    _numbers("hello", version)
+def check_hello(versions: tuple[int, int], cluster_id: str, texts: tuple[str, ...], host: str, port: int) -> None:
+    """The fields of a hello: `cluster_id` and `host` may be empty, `texts` (name, incarnation, boot) may not.
+    `versions`: the oldest and the newest that are spoken."""
+    _numbers("hello", *versions)
+    if versions[0] > versions[1]:
+        raise FrameError(f"hello: versions from {versions[0]} to {versions[1]}")
     _text("hello", cluster_id, empty_allowed=True)
     _text("hello", host, empty_allowed=True)
     if not 0 <= port <= PORT_MAX or bool(host) != bool(port):

@@ -25,6 +25,10 @@ PROTOCOL_VERSION = 6
 follower that needs what a log does not hold any more gets a snapshot. 6: writes in sessions. None is one flipped bit
 away from `UNCHECKED_VERSION`, so there was no 3 and no 5."""
 
+PROTOCOL_OLDEST = 6
+"""The oldest that is spoken as well: that of the release before this one, so that nodes of both talk while one follows
+the other (UPGRADING.md). Where the two differ, what is said to a peer is what the version common to both knows."""
+
 UNCHECKED_VERSION = 1
 """The version whose frames had no checksum."""
 
@@ -43,8 +47,9 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="hello")
     """The first frame of every link, and again when the sender was born meanwhile.
 
     `cluster_id` is empty while the sender is not born. `boot` is new in every process. `host` and `port` are where the
-    sender's own peer listener is reached; an empty host: it does not say, or is of a version that cannot. Later
-    versions may add fields at the end: those are skipped here, so that the version can be read and refused by name.
+    sender's own peer listener is reached; an empty host: it does not say, or is of a version that cannot. `oldest`: the
+    oldest version that it speaks beside its own; 0: it speaks no other, or is from before it was told. Later versions
+    may add fields at the end: those are skipped here, and what they mean may not matter to whoever skips them.
     """
 
     version: int
@@ -55,17 +60,7 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="hello")
     lane: Lane
     host: str = ""
     port: int = 0
-
-
-class _ShortHello(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="hello"):
-    """As it was before it told an address."""
-
-    version: int
-    cluster_id: str
-    name: str
-    incarnation: str
-    boot: str
-    lane: Lane
+    oldest: int = 0
 
 
 class DamagedFrame(FrameError):
@@ -75,10 +70,6 @@ class DamagedFrame(FrameError):
 _encode = msgspec.msgpack.Encoder().encode
 _MESSAGES: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 _decode_hello = msgspec.msgpack.Decoder(Hello).decode
-_decode_short_hello = msgspec.msgpack.Decoder(_ShortHello).decode
-_COUNT_MASK = 0x0F
-_HELLO_FIELDS = 2 + len(Hello.__struct_fields__)
-"""With tag and checksum: an array of fewer has a checksum, or nothing, where the address would be."""
 
 
 def encode(message: Message | Hello) -> bytes:
@@ -108,13 +99,16 @@ def decode(frame: bytes) -> Message | Hello:
     return message
 
 
+def common_version(hello: Hello) -> int:
+    """The version in which that peer and this node talk: the newest that both speak; 0: there is none."""
+    common = min(PROTOCOL_VERSION, hello.version)
+    return common if common >= max(PROTOCOL_OLDEST, hello.oldest or hello.version) else 0
+
+
 def _hello(frame: bytes, whole: bool) -> Hello:
+    """Its checksum is taken off first: it is not to be taken for a field that the sender does not have."""
     try:
-        if frame[0] & _COUNT_MASK >= _HELLO_FIELDS:
-            hello = _decode_hello(frame)
-        else:
-            short = _decode_short_hello(frame)
-            hello = Hello(*(getattr(short, field) for field in _ShortHello.__struct_fields__))
+        hello = _decode_hello(_without_checksum(frame) if whole else frame)
     except (ValueError, RecursionError) as error:
         if not whole:
             raise DamagedFrame("a hello was damaged on its way (checksum mismatch)") from None
@@ -122,5 +116,13 @@ def _hello(frame: bytes, whole: bool) -> Hello:
     if not whole and hello.version != UNCHECKED_VERSION:
         raise DamagedFrame("a hello was damaged on its way (checksum mismatch)")
     texts = hello.name, hello.incarnation, hello.boot
-    check_hello(hello.version, hello.cluster_id, texts, hello.host, hello.port)
+    check_hello((hello.oldest, hello.version), hello.cluster_id, texts, hello.host, hello.port)
     return hello
+
+
+def _without_checksum(frame: bytes) -> bytes:
+    """The hello's array without its last field."""
+    end = len(frame) - CHECKSUM_BYTES - len(_CHECKSUM_FIELD)
+    if frame[end : end + len(_CHECKSUM_FIELD)] != _CHECKSUM_FIELD:
+        raise ValueError("its checksum is not its last field")
+    return bytes((frame[0] - 1,)) + frame[1:end]

@@ -5,8 +5,9 @@ free of asyncio, clock and sockets. It must not judge messages by the state of t
 
 The handshake is one frame each way, because a link has one direction: whoever dialled says `Hello` first, and says
 it again on the same link when it was born meanwhile. The receiver accepts a hello whose name is the carrier's
-peer, whose version it knows and whose cluster is ours; an empty cluster id on either side is accepted, because the
-messages of birth travel before there is one (the core itself compares name and incarnation with its configuration).
+peer, with whom it has a version in common, and whose cluster is ours; an empty cluster id on either side is accepted,
+because the messages of birth travel before there is one (the core itself compares name and incarnation with its
+configuration).
 Among the processes of one name the one that said hello last is the living one: a lane that still carries an
 earlier process is ended at its next frame, and if the guess was wrong the living process dials again and wins.
 """
@@ -27,7 +28,15 @@ from node.raft.messages import (
 )
 from node.raft.types import Member
 from node.transport.checks import FrameError
-from node.transport.codec import PROTOCOL_VERSION, DamagedFrame, Hello, decode, encode
+from node.transport.codec import (
+    PROTOCOL_OLDEST,
+    PROTOCOL_VERSION,
+    DamagedFrame,
+    Hello,
+    common_version,
+    decode,
+    encode,
+)
 from node.transport.port import FRAME_BYTES_MAX, Carrier
 from node.transport.processes import OnProcess, Processes
 
@@ -247,8 +256,9 @@ class PeerLinks:
         return unborn and self._door is not None and self._door.is_guest(session.sender.name)
 
     def _say_hello(self, peer: str, lane: Lane) -> None:
+        me, version = self._me, PROTOCOL_VERSION
         hello = Hello(
-            PROTOCOL_VERSION, self._cluster_id, self._me.name, self._me.incarnation, self._boot, lane, *self._address
+            version, self._cluster_id, me.name, me.incarnation, self._boot, lane, *self._address, PROTOCOL_OLDEST
         )
         if self._carrier is not None and self._carrier.send(peer, lane, encode(hello)):
             self._owed.pop((peer, lane), None)
@@ -277,8 +287,10 @@ class PeerLinks:
         return None
 
     def _refusal(self, peer: str, lane: Lane, hello: Hello) -> str:
-        if hello.version != PROTOCOL_VERSION:
-            return f"protocol version {hello.version} is not known here ({PROTOCOL_VERSION})"
+        if not common_version(hello):
+            theirs = _versions(hello.oldest or hello.version, hello.version)
+            ours = _versions(PROTOCOL_OLDEST, PROTOCOL_VERSION)
+            return f"no protocol in common: {theirs} there, {ours} here (UPGRADING.md)"
         if hello.name != peer:
             return f"the hello names {hello.name}, the link {peer}"
         if hello.lane is not lane:
@@ -289,3 +301,7 @@ class PeerLinks:
         if hello.cluster_id and self._cluster_id and hello.cluster_id != self._cluster_id:
             return f"cluster id {hello.cluster_id} is not ours ({self._cluster_id})"
         return ""
+
+
+def _versions(oldest: int, newest: int) -> str:
+    return f"version {newest}" if oldest == newest else f"versions {oldest} to {newest}"

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from node import cures
+from node.storage import snapshot_format
 from tests.cli.conftest import Ran, raft_node
 from tests.cli.folders import backup_file, folder_of, opened, puts
 
-FOLLOWED = ("EMPTY_FOLDER", "MAKE_AGAIN", "OTHER_BACKUP", "FINISH_FORCE_NEW")
+FOLLOWED = ("EMPTY_FOLDER", "MAKE_AGAIN", "OTHER_BACKUP", "LATER_RELEASE", "FINISH_FORCE_NEW")
 
 
 def restore(file: Path, folder: Path) -> Ran:
@@ -69,6 +70,14 @@ def test_another_backup_is_restored_where_one_is_damaged(tmp_path: Path) -> None
     bad.write_bytes(bad.read_bytes()[:-1])
     said(restore(bad, tmp_path / "n1"), cures.OTHER_BACKUP)
     assert restore(good, tmp_path / "n1").code == 0
+
+
+def test_the_release_that_wrote_a_backup_takes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as later:
+        later.setattr(snapshot_format, "SNAPSHOT_VERSION", snapshot_format.SNAPSHOT_VERSION + 1)
+        file = backup_file(tmp_path / "b.snap", *puts(9))
+        assert restore(file, tmp_path / "n1").code == 0
+    said(restore(file, tmp_path / "n2"), cures.LATER_RELEASE)
 
 
 def test_a_force_new_that_was_broken_off_is_finished_by_the_same_command_and_the_node_starts(

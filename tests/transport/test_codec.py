@@ -82,6 +82,7 @@ VALID: st.SearchStrategy[Any] = st.one_of(
 HELLOS = st.one_of(
     st.builds(Hello, st.just(PROTOCOL_VERSION), st.just("") | TEXTS, TEXTS, TEXTS, TEXTS, st.sampled_from(m.Lane)),
     st.just(Hello(PROTOCOL_VERSION, "c", "a", "i", "b", m.Lane.BULK, "a.example", 9001)),
+    st.just(Hello(PROTOCOL_VERSION, "c", "a", "i", "b", m.Lane.BULK, "a.example", 9001, PROTOCOL_VERSION)),
 )
 
 
@@ -280,6 +281,8 @@ IMPOSSIBLE: list[tuple[Any, str]] = [
     (m.CommandReply("b", -1, b""), "not between 0"),
     (Hello(-1, "", "a", "i", "b", m.Lane.BULK), "not between 0"),
     (Hello(1, "", "", "i", "b", m.Lane.BULK), "text"),
+    (Hello(1, "", "a", "i", "b", m.Lane.BULK, oldest=2), "versions from 2 to 1"),
+    (Hello(1, "", "a", "i", "b", m.Lane.BULK, oldest=-1), "not between 0"),
     (Hello(1, "", "a", "i\n", "b", m.Lane.BULK), "text"),
     (Hello(1, "", "a", "i", "b", m.Lane.BULK, "h", 0), "an address"),
     (Hello(1, "", "a", "i", "b", m.Lane.BULK, "", 1), "an address"),
@@ -335,7 +338,8 @@ def test_bytes_after_the_message_are_refused() -> None:
 
 
 def test_a_later_hello_with_more_fields_can_be_refused_by_its_version() -> None:
-    later = msgspec.msgpack.encode(["hello", PROTOCOL_VERSION + 1, "", "a", "i", "b", 0, "something new", 2**32 - 1])
+    newer = PROTOCOL_VERSION + 1
+    later = msgspec.msgpack.encode(["hello", newer, "", "a", "i", "b", 0, "", 0, newer, "something new", 2**32 - 1])
     hello = decode(framed(later[:-CHECKSUM_BYTES]))
     assert isinstance(hello, Hello)
     assert hello.version == PROTOCOL_VERSION + 1

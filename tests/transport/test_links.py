@@ -10,7 +10,7 @@ import pytest
 from node.raft.messages import Append, Heartbeat, Lane, Message, Report, Vote
 from node.raft.types import Entry, EntryKind, Member
 from node.simulation.network import SimNetwork
-from node.transport.codec import PROTOCOL_VERSION, Hello, decode, encode
+from node.transport.codec import PROTOCOL_OLDEST, PROTOCOL_VERSION, Hello, decode, encode
 from node.transport.links import PeerLinks
 from node.transport.port import FRAME_BYTES_MAX
 from tests.conformance.test_carrier_simulated import VirtualTime
@@ -103,7 +103,8 @@ def test_a_hello_is_good_for_its_own_link_only() -> None:
     [
         (
             {"version": PROTOCOL_VERSION + 1},
-            f"protocol version {PROTOCOL_VERSION + 1} is not known here ({PROTOCOL_VERSION})",
+            f"no protocol in common: version {PROTOCOL_VERSION + 1} there, version {PROTOCOL_VERSION} here "
+            "(UPGRADING.md)",
         ),
         ({"name": "x"}, "the hello names x, the link b"),
         ({"lane": Lane.BULK}, "the hello names lane bulk, the link control"),
@@ -135,7 +136,7 @@ def test_birth_ends_links_of_other_clusters_and_is_told_on_open_links() -> None:
     node.wire.sent.clear()
     node.links.set_cluster_id("c1")
     assert [decode(frame) for _, _, frame in node.wire.sent] == [
-        Hello(PROTOCOL_VERSION, "c1", "a", "a-1", "boot-a", Lane.BULK)
+        Hello(PROTOCOL_VERSION, "c1", "a", "a-1", "boot-a", Lane.BULK, oldest=PROTOCOL_OLDEST)
     ]
     assert node.hear(VOTE) == "cluster id c2 is not ours (c1)"
     assert node.hear(BULK, Lane.BULK) is None
@@ -181,7 +182,8 @@ def test_a_damaged_frame_ends_the_link_is_counted_and_reaches_nobody() -> None:
 def test_a_peer_of_the_version_without_checksums_is_refused_by_name() -> None:
     node = Node()
     old = msgspec.msgpack.encode(hello(version=1))
-    assert node.links.on_frame("b", Lane.CONTROL, old) == f"protocol version 1 is not known here ({PROTOCOL_VERSION})"
+    sentence = f"no protocol in common: version 1 there, version {PROTOCOL_VERSION} here (UPGRADING.md)"
+    assert node.links.on_frame("b", Lane.CONTROL, old) == sentence
     assert (node.links.counters.refused_hellos, node.links.counters.damaged_frames) == (1, 0)
 
 
@@ -190,7 +192,7 @@ def test_hello_is_the_first_frame_of_every_outbound_link() -> None:
     node.links.on_outbound("b", Lane.CONTROL, True, "")
     assert node.links.send("b", VOTE)
     assert [decode(frame) for _, _, frame in node.wire.sent] == [
-        Hello(PROTOCOL_VERSION, "c1", "a", "a-1", "boot-a", Lane.CONTROL),
+        Hello(PROTOCOL_VERSION, "c1", "a", "a-1", "boot-a", Lane.CONTROL, oldest=PROTOCOL_OLDEST),
         VOTE,
     ]
     node.links.on_outbound("b", Lane.CONTROL, False, "goodbye")
@@ -208,7 +210,8 @@ def test_a_hello_that_a_full_link_refused_is_said_before_the_next_message() -> N
     assert node.links.send("b", VOTE)
     assert node.links.send("b", VOTE)
     said = [decode(frame) for _, _, frame in node.wire.sent]
-    assert said == [Hello(PROTOCOL_VERSION, "c1", "a", "a-1", "boot-a", Lane.CONTROL), VOTE, VOTE]
+    greeting = Hello(PROTOCOL_VERSION, "c1", "a", "a-1", "boot-a", Lane.CONTROL, oldest=PROTOCOL_OLDEST)
+    assert said == [greeting, VOTE, VOTE]
 
 
 def test_messages_take_their_lane_and_connected_means_both() -> None:
