@@ -14,9 +14,10 @@ ARG VERSION=0.1.0
 FROM python:3.13-slim AS build
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends tini >/dev/null
 RUN python -m venv --without-pip /opt/raft
-# Dependencies have a layer of their own: a change of the code alone does not fetch them again.
+# Dependencies have a layer of their own: a change of the code alone does not fetch them again. With those of backups in
+# S3, which a node never imports: the Job that takes backups has the node's image.
 COPY pyproject.toml /source/
-RUN python -c 'import tomllib; print(*tomllib.load(open("/source/pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' \
+RUN python -c 'import tomllib; p = tomllib.load(open("/source/pyproject.toml", "rb"))["project"]; print(*p["dependencies"], *p["optional-dependencies"]["s3"], sep="\n")' \
       > /source/requirements.txt \
  && python -m pip --python /opt/raft/bin/python install --quiet --no-cache-dir --no-compile --only-binary :all: \
       --requirement /source/requirements.txt

@@ -14,7 +14,7 @@ AXE_VERSION := 4.14.1
 AXE_SHA256 := 29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
 
 .DEFAULT_GOAL := help
-.PHONY: help demo scenarios test test-slow test-long test-life test-judges bench check fix generated pictures record-etcd clean browser image helm prometheus
+.PHONY: help demo scenarios test test-slow test-long test-life test-judges bench check fix generated pictures record-etcd clean browser image helm prometheus s3
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -65,6 +65,20 @@ $(CACHE)/prometheus.stamp:
 	else echo "no Prometheus on PATH: tests of alarms are skipped; install your system's package, then rm $(CACHE)/prometheus.stamp"; fi
 	@touch $@
 
+# A server that speaks S3, for the tests of backups: built once, where Go is. Where it is not, they are skipped.
+VERSITYGW_VERSION := v1.8.0
+$(CACHE)/s3.stamp:
+	mkdir -p $(CACHE)
+	@if command -v versitygw >/dev/null || [ -x $(CACHE)/versitygw ]; then :; \
+	elif command -v go >/dev/null; then \
+	  echo "no server of S3 on PATH: building one into $(CACHE), some minutes"; \
+	  GOBIN="$(abspath $(CACHE))" go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW_VERSION) || \
+	  echo "no server of S3 could be built: tests of backups in S3 are skipped"; \
+	else echo "no server of S3 on PATH, and no Go: tests of backups in S3 are skipped; install Go, then rm $(CACHE)/s3.stamp"; fi
+	@touch $@
+
+s3: $(CACHE)/s3.stamp ## what the tests of backups in S3 need beside: versitygw, on PATH or built into .cache
+
 prometheus: $(CACHE)/prometheus.stamp ## what the tests of alarms need beside: promtool and prometheus, on PATH or put into .cache
 
 demo: $(NODE) ## five real nodes on this machine; Ctrl-C ends them
@@ -73,7 +87,7 @@ demo: $(NODE) ## five real nodes on this machine; Ctrl-C ends them
 scenarios: $(NODE) ## the classic situations of Raft, played and explained; SCENARIO=split-vote for one of them
 	@$(BIN)/raft-node demo-scenario $(or $(SCENARIO),--all)
 
-test: $(CACHE)/helm.stamp $(CACHE)/prometheus.stamp $(STAMP) ## the whole suite, on two cores
+test: $(CACHE)/helm.stamp $(CACHE)/prometheus.stamp $(CACHE)/s3.stamp $(STAMP) ## the whole suite, on two cores
 	$(BIN)/python -m tests.halves
 
 test-slow: browser $(CACHE)/prometheus.stamp $(STAMP) ## what takes long: a browser, more scenarios and worlds, runs of raft-chaos, thousands of generated requests

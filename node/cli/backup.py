@@ -1,12 +1,11 @@
 """`raft-node backup`: the whole state of the cluster, from any node, as one file.
 
-Why it exists: what a cluster must not lose is copied to somewhere else, while it runs. The file gets its name once all
-of it is there, has been read back as a whole, and is durable.
+Why it exists: what a cluster must not lose is copied to somewhere else, while it runs. A backup gets its name once all
+of it is there, has been read back as a whole, and is durable; only then is the cluster told, and do older ones go. What
+a place is, and which ones go, is `node.keeping`'s.
 """
 
-import contextlib
-import os
-from collections.abc import Iterator
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
@@ -21,10 +20,12 @@ from node.cli.targets import DataDirOption
 
 if TYPE_CHECKING:
     from node.backups import Backup
+    from node.keeping.port import Place
 
 SILENCE_SECONDS_MAX = 330.0
 """Beyond the node's own limit for the snapshot that it takes first."""
-PART_SUFFIX = ".part"
+TELL_SECONDS_MAX = 10.0
+KEPT_MAX = 10_000
 
 
 def register(app: typer.Typer) -> None:
@@ -32,43 +33,88 @@ def register(app: typer.Typer) -> None:
 
 
 def _backup(
-    node: Annotated[str, typer.Argument(metavar="URL", help="any node, or its name in the local cluster")],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="where to; must not be there yet")],
+    node: Annotated[
+        str,
+        typer.Argument(metavar="URL", help="any node, or its name in the local cluster; A,B: the first that can"),
+    ],
+    to: Annotated[
+        str, typer.Argument(metavar="TO", help="a file that is not there yet, a folder, or s3://BUCKET/FOLDER/")
+    ],
+    keep: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, max=KEPT_MAX, help="in a folder: remove all but the N newest of this cluster"),
+    ] = None,
     data_dir: DataDirOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="for programs: one JSON object")] = False,
 ) -> int:
-    """Copy the whole state of the cluster to FILE, while it runs.
+    """Copy the whole state of the cluster, while it runs.
 
     Any node will do: the copy holds every write that was acknowledged before
-    this command began. raft-node restore makes a new cluster of it.
+    this command began. raft-node restore makes a new cluster of it. In a
+    folder, or with a slash at the end, it gets a name that tells cluster,
+    time and entry. S3 takes AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
+    AWS_REGION and AWS_ENDPOINT_URL from the environment.
 
     [bold]Examples[/bold]
       raft-node backup n1 monday.snap
-      raft-node backup http://127.0.0.1:8001 monday.snap
+      raft-node backup http://127.0.0.1:8001 /backups/ --keep 14
+      raft-node backup http://127.0.0.1:8001 s3://bucket/raft/ --keep 14
     """
-    import asyncio
+    from node.keeping.places import is_place
+    from node.keeping.port import PlaceError
 
-    from node.backups import read_backup
-    from node.storage.errors import StorageError
-
-    if file.exists():
-        raise Failure(f"{file} is there already, and a backup overwrites nothing: choose another name.", USAGE)
-    url = url_of(node, data_dir)
-    part = file.with_name(file.name + PART_SUFFIX)
-    with _written(part, file) as out:
-        asyncio.run(_fetch(url, out))
-        out.flush()
-        os.fsync(out.fileno())
-        try:
-            found = read_backup(part)
-        except StorageError as error:
-            raise Failure(f"What {url} sent is no whole backup, so it was not kept: {error}.", FAILED) from None
-    stdout.done(f"The backup {file} is made")
+    urls = [url_of(one, data_dir) for one in node.split(",")]
+    many = is_place(to)
+    if keep is not None and not many:
+        raise Failure(f"--keep is for a folder, and {to} is one file: end it with a slash, or leave --keep out.", USAGE)
+    try:
+        place, name, found, url = _kept(urls, to, many)
+    except PlaceError as error:
+        raise Failure(f"{str(error)[0].upper()}{str(error)[1:]}; no backup was made.", FAILED) from None
+    shown = place.shown(name)
+    stdout.done(f"The backup {shown} is made")
+    _tell(url)
+    removed = _removed(place, name, keep) if keep is not None else []
     if as_json:
-        print_object({"file": str(file), **described(found)})
-    else:
-        print(f"{file}: {words(found)}")
+        print_object({"file": shown, **described(found), "removed": removed})
+        return 0
+    print(f"{shown}: {words(found)}")
+    if removed:
+        print(f"removed as older than the {keep} newest: {', '.join(removed)}")
     return 0
+
+
+def _kept(urls: list[str], to: str, many: bool) -> "tuple[Place, str, Backup, str]":
+    """Where and under which name it is kept, what it is, and the node that gave it. Raises PlaceError."""
+    from node.cli.wallclock import utc_text
+    from node.keeping.names import name_of
+    from node.keeping.places import file_in, place_of
+
+    place, name = (place_of(to), "") if many else file_in(to)
+    if name and name in place.names():
+        raise Failure(f"{to} is there already, and a backup overwrites nothing: choose another name.", USAGE)
+    with place.scratch() as part:
+        url = _fetched(urls, part)
+        found = _checked(part, url)
+        base = found.info.base
+        name = name or name_of(base.cluster_id, utc_text(), base.index)
+        place.keep(part, name)
+    return place, name, found, url
+
+
+def _removed(place: "Place", newest: str, keep: int) -> list[str]:
+    """Those that `keep` leaves no room for, which are gone."""
+    from node.keeping.names import too_many
+    from node.keeping.port import PlaceError
+
+    try:
+        older = too_many(place.names(), newest, keep)
+        for name in older:
+            place.remove(name)
+    except PlaceError as error:
+        made = f"The backup {place.shown(newest)} is made"
+        raise Failure(f"{made}, but older ones may be left: {error}.", FAILED) from None
+    return older
 
 
 def described(found: "Backup") -> dict[str, object]:
@@ -97,27 +143,33 @@ def words(found: "Backup") -> str:
     )
 
 
-@contextlib.contextmanager
-def _written(part: Path, file: Path) -> Iterator[BinaryIO]:
-    """`part`, open; once all went well it is called `file`, durably, else it is gone."""
-    try:
-        with part.open("xb") as out:
-            try:
-                yield out
-                os.link(part, file)  # unlike a rename it takes nobody's place
-            finally:
-                part.unlink()
-        folder = os.open(file.parent, os.O_RDONLY)
+def _fetched(urls: list[str], part: Path) -> str:
+    """The node that gave it: the first that could. Raises what the last one said."""
+    import asyncio
+
+    for at, url in enumerate(urls):
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except FileExistsError as error:
-        raise Failure(
-            f"{error.filename2 or error.filename} is there already: remove it, or choose another name.", USAGE
-        ) from None
-    except OSError as error:
-        raise Failure(f"Cannot write {file}: {error.strerror}; no backup was made.", FAILED) from None
+            with part.open("wb") as out:
+                asyncio.run(_fetch(url, out))
+        except Failure as failure:
+            if at == len(urls) - 1 or failure.code != UNAVAILABLE:
+                raise
+            print(f"{failure} The next is asked.", file=sys.stderr)
+        except OSError as error:
+            raise Failure(f"Cannot write {part}: {error.strerror}; no backup was made.", FAILED) from None
+        else:
+            return url
+    raise Failure("No node was named.", USAGE)
+
+
+def _checked(part: Path, url: str) -> "Backup":
+    from node.backups import read_backup
+    from node.storage.errors import StorageError
+
+    try:
+        return read_backup(part)
+    except StorageError as error:
+        raise Failure(f"What {url} sent is no whole backup, so it was not kept: {error}.", FAILED) from None
 
 
 async def _fetch(url: str, out: BinaryIO) -> None:
@@ -141,3 +193,19 @@ async def _fetch(url: str, out: BinaryIO) -> None:
         raise Failure(f"{url} {said.removesuffix('.')}{'' if said.endswith('?') else '.'}", UNAVAILABLE) from None
     except (*UNREACHABLE, ValueError) as error:
         raise Failure(f"{url} broke off ({type(error).__name__}); no backup was made.", UNAVAILABLE) from None
+
+
+def _tell(url: str) -> None:
+    """Let the cluster know that there is a backup, for its metric. The backup is made whether it hears or not."""
+    import asyncio
+
+    from node.cli.command import ask
+
+    said = ""
+    try:
+        status, body = asyncio.run(asyncio.wait_for(ask("POST", f"{url}/commands/backup_done", {}), TELL_SECONDS_MAX))
+        said = "" if status == 200 else str(body.get("message", f"status {status}"))
+    except (Failure, TimeoutError) as error:
+        said = str(error) or "it did not answer"
+    if said:
+        print(f"{url} was not told that there is a backup ({said.rstrip('.')}): its metric is late.", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The time of day, for lines that people read.
+"""The time of day, for lines and names that people read.
 
 Why it exists: time is banned elsewhere because the algorithm must be reproducible; a person reading "n3 died" wants
 local time all the same, and the supervisor's own lines have no trace event to take it from. Nothing is decided by it.
@@ -15,3 +15,8 @@ def now_us() -> int:
 def clock_text(time_us: int) -> str:
     """Local time of day with milliseconds, such as 12:03:01.220."""
     return f"{time.strftime('%H:%M:%S', time.localtime(time_us // 1_000_000))}.{time_us // 1000 % 1000:03d}"
+
+
+def utc_text() -> str:
+    """Now, as the name of a file tells it: 20261129T031500Z."""
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())

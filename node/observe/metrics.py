@@ -63,6 +63,8 @@ class NodeView(Protocol):
     @property
     def time_us(self) -> int: ...
     @property
+    def backup_at_us(self) -> int: ...
+    @property
     def store(self) -> Holding | None: ...
 
 
@@ -231,6 +233,11 @@ class Metrics:
         view = status()
         yield from _core_metrics(view.core)
         yield from _snapshot_metrics(view.snapshot, view.time_us)
+        kept = "When the last backup was completed, in seconds since 1970; absent: no node was told of one."
+        backup = GaugeMetricFamily("raft_backup_last_success_timestamp_seconds", kept)
+        if view.backup_at_us:
+            backup.add_metric([], view.backup_at_us / 1e6)
+        yield backup
         yield _gauge("raft_store_bytes", "Size of all keys, values and versions in the store.", store.size_bytes)
         if view.store is not None:
             limit = view.store.quota_bytes

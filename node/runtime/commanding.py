@@ -23,6 +23,7 @@ class Looks(Protocol):
     def timers_us(self) -> dict[str, int]: ...
     def loop_age_us(self) -> int: ...
     def tell_everyone(self, answer: bool) -> None: ...
+    def backup_done(self) -> None: ...
 
 
 class Network(Protocol):
@@ -102,11 +103,17 @@ class Commander:
                 return self._done(command, said, act=self._sync, asked=list(links), dialled=missing)
         return None
 
+    def _note_backup(self) -> None:
+        self._looks.backup_done()
+        self._looks.tell_everyone(answer=False)
+
     def _sync(self) -> None:
         self._looks.tell_everyone(answer=True)
         self._network.look_up()
 
     def _change(self, command: str, peer: str, arguments: Mapping[str, Value]) -> Plan:
+        if command == "backup_done":
+            return self._done(command, "noted, and told to the others", act=self._note_backup)
         if command == "reset_links":
             return self._done(
                 command,

@@ -238,6 +238,10 @@ COMMANDS: tuple[CommandSpec, ...] = (
     CommandSpec("check_timers", "which timers run, and when each is due", changes=False),
     CommandSpec("state_details", "everything that this node says of itself", changes=False),
     CommandSpec(
+        "backup_done",
+        "note that a backup of the cluster was completed just now, for the metric of its age: raft-node backup says so",
+    ),
+    CommandSpec(
         "reset_links",
         "drop the peer links, both directions, without goodbye, and dial anew",
         (Argument("peer", "text", "only those with this node; empty: all", default=""),),

@@ -20,6 +20,9 @@ from node.runtime.views import Views, encode_report
 REPORT_INTERVAL_S = 0.5
 """How often a node tells its peers its status, for `/cluster`."""
 
+CLOCK_SKEW_US_MAX = 60_000_000
+"""A peer whose clock is further ahead is not believed when a backup was taken: it would be late only years later."""
+
 LOG_LINES_MAX = 1000
 """Entries in one answer of `log`."""
 
@@ -56,6 +59,7 @@ class Looking:
         self._describe = describe
         self._store = store
         self._views = Views(about.name, membership)
+        self._backup_at_us = 0
 
     # --- of itself ---------------------------------------------------------------------------------------------
 
@@ -77,6 +81,7 @@ class Looking:
             snapshot=shell.snapshot_view(now),
             store=self._store(),
             peer_scheme=about.peer_scheme,
+            backup_at_us=self._backup_at_us,
         )
 
     def _with_contacts(self, core: CoreStatus, now: int) -> CoreStatus:
@@ -103,6 +108,11 @@ class Looking:
         """See NodeHandle."""
         return self._shell.loop_age_us()
 
+    def backup_done(self) -> None:
+        """A backup of the cluster was completed just now; the peers hear of it with the next Report, and keep it while
+        this process starts anew."""
+        self._backup_at_us = wall_us()
+
     # --- to and of the others ----------------------------------------------------------------------------------
 
     def views(self) -> tuple[PeerView, ...]:
@@ -123,7 +133,9 @@ class Looking:
 
     def on_report(self, sender: Member, body: bytes) -> None:
         """A peer tells: the driver's hook."""
-        self._views.heard(sender, body, monotonic_us())
+        status = self._views.heard(sender, body, monotonic_us())
+        if status is not None and status.backup_at_us <= wall_us() + CLOCK_SKEW_US_MAX:
+            self._backup_at_us = max(self._backup_at_us, status.backup_at_us)
 
     def on_report_wanted(self, peer: str) -> None:
         """A peer asks: the driver's hook."""

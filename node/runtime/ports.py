@@ -267,6 +267,9 @@ class Status(msgspec.Struct, frozen=True):
     """None: not known, of a node of before this was told."""
     peer_scheme: str = "http"
     """How it dials its peers: https with TLS."""
+    backup_at_us: int = 0
+    """When a backup of the cluster was last completed, as far as this node was told or has heard: a wall clock,
+    microseconds since the epoch; 0: it knows of none."""
 
 
 class Address(msgspec.Struct, frozen=True):

@@ -27,14 +27,16 @@ class Views:
         self._heard: dict[str, tuple[Status, int]] = {}
         membership.observe(self._forget_others)
 
-    def heard(self, sender: Member, body: bytes, now: int) -> None:
-        """Keep a Report. One that cannot be read, or that speaks for another node, is dropped."""
+    def heard(self, sender: Member, body: bytes, now: int) -> Status | None:
+        """Keep a Report. One that cannot be read, or that speaks for another node, is dropped: None."""
         try:
             status = _DECODER.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            return  # another version's words: the peer's row stays "unknown"
-        if sender.name in self._membership.peers and status.core.name == sender.name:
-            self._heard[sender.name] = (status, now)
+            return None  # another version's words: the peer's row stays "unknown"
+        if sender.name not in self._membership.peers or status.core.name != sender.name:
+            return None
+        self._heard[sender.name] = (status, now)
+        return status
 
     def contact_age_us(self, peer: PeerStatus, now: int) -> int | None:
         """Microseconds since anything at all was heard of `peer`: its last message or its last Report."""

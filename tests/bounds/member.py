@@ -20,6 +20,7 @@ from node.raft.messages import Lane, Message, PreVote, PreVoteReply, Vote, VoteR
 from node.raft.settings import RaftSettings
 from node.raft.state import Identity
 from node.raft.types import Configuration, Entry, EntryKind, HardState, MemberAddress, Role
+from node.raft.types import Member as RaftMember
 from node.runtime import shell as shell_module
 from node.runtime.driver import Driver
 from node.runtime.hooks import Hooks
@@ -101,10 +102,14 @@ class Member:
         self.links = links
         membership = Membership("n1", [MemberAddress(name, "h", 1) for name in ("n1", "n2", "n3")])
         views = Views("n1", membership)
+
+        def heard(sender: RaftMember, body: bytes) -> None:
+            views.heard(sender, body, self.now)
+
         hooks = Hooks(
             wake=self.shell.wake,
             configuration=lambda change: membership.adopt(change.configuration, change.leaving),
-            report=lambda sender, body: views.heard(sender, body, self.now),
+            report=heard,
         )
         core = Raft(identity, RaftSettings(), Random(1), HardState(term, "", committed if born else 0), log)
         trace = Trace("n1", BOOT, lambda: self.now)

@@ -60,13 +60,16 @@ class Answer(NamedTuple):
 
 class FakeNode:
     """A test double for a node: answers every request with `answer`, or where there are any with the next of `first`,
-    and remembers what it was asked. Who asks for a session gets `session`, and is counted apart."""
+    and remembers what it was asked. Who asks for a session gets `session`, who says that a
+    backup is made `told`, and both are counted apart."""
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
         self.registered: list[Asked] = []
         self.answer = Answer(200)
         self.first: list[Answer] = []
+        self.told = Answer(200, b'{"node":"n1","message":"noted"}')
+        self.backups_told = 0
         self.session = Answer(200, b'{"session":"mark-7","idle_ms":60000}')
         node = self
 
@@ -77,6 +80,9 @@ class FakeNode:
                 if self.path.startswith("/sessions"):
                     node.registered.append(asked)
                     answer = node.session
+                elif self.path == "/commands/backup_done":
+                    node.backups_told += 1
+                    answer = node.told
                 else:
                     node.asked.append(asked)
                     answer = node.first.pop(0) if node.first else node.answer

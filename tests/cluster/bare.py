@@ -65,6 +65,24 @@ class Bare:
             time.sleep(POLL_S)
         return value
 
+    def end(self, name: str) -> None:
+        """SIGTERM, and SIGKILL to one that does not heed it."""
+        process = self.processes[name]
+        if process.poll() is None:
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+            try:
+                process.wait(WAIT_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def restart(self, name: str) -> None:
+        """End it, start it as it was, and wait until it knows a leader."""
+        self.end(name)
+        self.processes[name] = subprocess.Popen(self.processes[name].args, stderr=subprocess.DEVNULL)
+        self.until(lambda: self.status(name).get("leader"), f"{name} knows a leader again")
+
     def put(self, name: str, key: str, value: bytes) -> None:
         """Write through a node, trying again while it says that it did nothing."""
 
@@ -105,7 +123,7 @@ def bare_nodes(
     with ExitStack() as stack:
         for name, port in made.ports.items():
             log = stack.enter_context((folder / f"{name}.log").open("wb"))
-            process = made.processes[name] = subprocess.Popen(
+            made.processes[name] = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "node.cli", "serve", "--name", name, "--seeds", seeds(name)),
                     *("--port", str(port), "--data-dir", str(folder / name), *flags),
@@ -113,20 +131,9 @@ def bare_nodes(
                 stderr=log if stderr is None else stderr,
                 preexec_fn=limit,
             )
-            stack.callback(_end, process)
+            stack.callback(made.end, name)
         made.until(made.leader, "all nodes know a leader")
         yield made
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    if process.poll() is None:
-        process.send_signal(signal.SIGCONT)
-        process.terminate()
-        try:
-            process.wait(WAIT_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 @contextmanager

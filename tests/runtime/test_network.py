@@ -118,6 +118,9 @@ class _Looks(Looks):
     def tell_everyone(self, answer: bool) -> None:
         return
 
+    def backup_done(self) -> None:
+        return
+
 
 async def test_commands_know_the_members_of_now(nodes: tuple[Node, Node]) -> None:
     n1, _ = nodes
