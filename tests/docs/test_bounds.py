@@ -15,7 +15,7 @@ ROWS = ROW.findall(PAGE)
 UNITS = {"": 1, " KiB": 1024, " MiB": 1024 * 1024}
 
 LIMIT = re.compile(r"^([A-Z][A-Z_]*_MAX[A-Z_]*) *(?::[^=\n]*)?=", re.MULTILINE)
-ELSEWHERE = ("node/cli/", "node/scenarios/", "node/simulation/", "node/supervisor/")
+ELSEWHERE = ("node/cli/", "node/keeping/", "node/scenarios/", "node/simulation/", "node/supervisor/")
 """Programs beside the node."""
 NOT_OF_WORK = {"NUMBER_MAX", "PORT_MAX"}
 """What a number may be."""
