@@ -202,6 +202,9 @@ class _Node:
         stack.callback(secured.watcher.stop)
         secured.watcher.start()
         await self._serve(server, stack, shell)
+        if core.registrar is not None:
+            stack.push_async_callback(core.registrar.stop)
+            core.registrar.start()
         return _Running(shell, core.handle, server)
 
     def _watch(self, core: Core, opened: Opened) -> None:

@@ -11,6 +11,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from node.discovery.asking import RegistryClient
+from node.discovery.port import FollowedDiscovery
+from node.discovery.registered import RegistryDiscovery
 from node.discovery.static import StaticDiscovery
 from node.fault_control import FaultControl
 from node.guests import GUESTS_MAX
@@ -21,6 +24,7 @@ from node.raft.messages import Lane
 from node.raft.state import Chance
 from node.raft.types import MemberAddress, Role
 from node.recovering import Opened, own_address, snapshot_settings
+from node.registering import Registrar
 from node.runtime.applicants import heard_applicants
 from node.runtime.auto_members import LOOK_S, AutoMembers
 from node.runtime.commanding import Commander
@@ -55,6 +59,8 @@ class Core(NamedTuple):
     hub: WatchHub
     begin_to_let_in: Callable[[], None]
     """Call once, when the shell runs: see `AutoMembers`."""
+    registrar: Registrar | None = None
+    """None: there is no registry."""
 
 
 def assemble(
@@ -72,7 +78,10 @@ def assemble(
     """`shell` gets its driver here. What must be closed is pushed on `stack`; the carrier is its starter's to close.
     `secured` None: links are plain; else it is told where members are reached."""
     membership = Membership(about.name, [MemberAddress(seed.name, seed.host, seed.port) for seed in settings.seeds])
-    discovery = StaticDiscovery(membership.addresses())
+    registry = RegistryClient(settings.registry_url) if settings.registry_url else None
+    discovery = _discovery(membership, registry)
+    if registry is not None:
+        stack.push_async_callback(registry.close)
     stack.push_async_callback(discovery.close)
     address = own_address(settings)
     guests_max = max(1, min(GUESTS_MAX, half_open_max // 4))  # out of the descriptors of strangers: four each
@@ -148,7 +157,13 @@ def assemble(
         settings.election_timeout_ms.high / 1000,
     ).start()
     letting_in = _letting_in(settings, shell, looking, obeying)
-    return Core(opened.store, driver, links, carrier, looking, handle, hub, letting_in)
+    registrar = None if registry is None else Registrar(registry, address, looking.status)
+    return Core(opened.store, driver, links, carrier, looking, handle, hub, letting_in, registrar)
+
+
+def _discovery(membership: Membership, registry: RegistryClient | None) -> FollowedDiscovery:
+    listed = StaticDiscovery(membership.addresses())
+    return listed if registry is None else RegistryDiscovery(listed, registry, membership.incarnation)
 
 
 def _summing_up(store: KeyValueStore, hub: WatchHub, quota_bytes: int) -> Callable[[], StoreSummary]:

@@ -8,7 +8,7 @@ such: see `Door`. Like app.py it may know every side; it must not decide who bel
 import asyncio
 from collections.abc import Callable, Mapping
 
-from node.discovery.static import StaticDiscovery
+from node.discovery.port import FollowedDiscovery
 from node.guests import Guests
 from node.runtime.membership import Membership
 from node.runtime.ports import Address
@@ -25,7 +25,7 @@ class PeerNetwork:
     def __init__(
         self,
         membership: Membership,
-        discovery: StaticDiscovery,
+        discovery: FollowedDiscovery,
         carrier: WebSocketCarrier,
         edge: Carrier,
         guests_max: int = 0,

@@ -174,7 +174,7 @@ def own_address(settings: Settings) -> MemberAddress | None:
     own = settings.own_seed
     if settings.peer_address:
         host, port = address_of(settings.peer_address)
-    elif own is not None:
+    elif own is not None and own.host:
         host, port = own.host, own.port
     elif settings.peer_host not in ANY_ADDRESS and settings.peer_port:
         host, port = settings.peer_host, settings.peer_port

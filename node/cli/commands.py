@@ -15,6 +15,7 @@ from node.cli import (
     lock,
     log,
     members,
+    registry,
     restore,
     serve,
     simulate,
@@ -70,6 +71,7 @@ command.register(app)
 demo.register(app)
 simulate.register(app)
 members.register(app)
+registry.register(app)
 backup.register(app)
 restore.register(app)
 log.register(app)

@@ -1,9 +1,10 @@
 """Where peers are, as a port: names in, addresses out, asked anew for every dial.
 
-Why it exists: a static list, and later the DNS of a headless service, answer the same question. It must not
+Why it exists: a static list, the DNS of a headless service and a registry answer the same question. It must not
 remember an answer: an address that was true a second ago may belong to somebody else now (architecture, decision 5).
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
@@ -37,3 +38,16 @@ class Discovery(Protocol):
 
     def seen(self) -> dict[str, Seen]:
         """By name: what the last `resolve` of each found, for people. `resolve` itself never looks here."""
+
+
+class FollowedDiscovery(Discovery, Protocol):
+    """One that is told who the peers are, as members come and go."""
+
+    def set_peers(self, peers: Mapping[str, tuple[str, int]]) -> None:
+        """From now on this is the list: name to host and port."""
+
+    def look_up_all(self) -> None:
+        """Begin to look every name up, for `seen`; one such round at a time."""
+
+    async def close(self) -> None:
+        """End the look-ups and their threads."""

@@ -14,7 +14,7 @@ from node.discovery.port import ResolutionError, Seen
 
 
 class StaticDiscovery:
-    """Satisfies `node.discovery.port.Discovery`. `peers`: every node's (host, port), this one included; until
+    """Satisfies `node.discovery.port.FollowedDiscovery`. `peers`: every node's (host, port), this one included; until
     `set_peers` gives another list."""
 
     def __init__(self, peers: Mapping[str, tuple[str, int]], lookup: Lookup | None = None) -> None:
@@ -40,8 +40,10 @@ class StaticDiscovery:
         if name not in self._peers:
             raise ResolutionError(f"{name} is not in the list of nodes ({', '.join(self.names())})")
         host, port = self._peers[name]
+        if not host:
+            raise ResolutionError(f"the list of nodes has no address of {name}")
         try:
-            addresses = [host] if _is_ip(host) else await self._lookup.addresses(host)
+            addresses = [host] if is_ip(host) else await self._lookup.addresses(host)
         except ResolutionError as error:
             self._saw(name, Seen(host, port, (), str(error), asyncio.get_running_loop().time()))
             raise
@@ -72,7 +74,8 @@ class StaticDiscovery:
         await self._lookup.close()
 
 
-def _is_ip(host: str) -> bool:
+def is_ip(host: str) -> bool:
+    """Whether it is an address already."""
     try:
         ipaddress.ip_address(host)
     except ValueError:

@@ -53,9 +53,15 @@ class Membership:
     def where(self, name: str) -> MemberAddress | None:
         """How that node is reached; None where neither the settings nor the configuration say so."""
         told, seed = self._configuration.address(name) or self._left.get(name), self._seeds.get(name)
-        if seed is None or told is None:
-            return seed or told
+        if seed is None or not seed.host or told is None:
+            return told or seed
         return MemberAddress(name, seed.host, seed.port, told.client_url)
+
+    def incarnation(self, name: str) -> str:
+        """The disk of the member of that name, as the configuration in force has it; empty where it has none."""
+        configuration = self._configuration
+        members = (*configuration.voters, *configuration.learners, *configuration.outgoing, *self._leaving)
+        return next((member.incarnation for member in members if member.name == name), "")
 
     def addresses(self) -> dict[str, tuple[str, int]]:
         """Host and port of every node in `names` whose address is known."""

@@ -17,6 +17,24 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
     def refuse(keys: tuple[str, ...], sentence: str) -> None:
         raise SettingsError(f"{sentence} ({', '.join(f'{key} from {origins[key]}' for key in keys)}).")
 
+    nowhere = [seed.name for seed in settings.seeds if not seed.host]
+    if nowhere and not settings.discover:
+        refuse(
+            ("seeds", "discover"),
+            f"seeds do not say where {', '.join(nowhere)} can be reached, and no registry can be asked: give "
+            f"{nowhere[0]}=host:port, or discover",
+        )
+    if settings.own_seed is not None and settings.peer_port == 0:
+        refuse(
+            ("seeds", "peer_port"),
+            f"seeds have no address of {settings.name} itself, so it needs a peer_port of its own: give one",
+        )
+    if settings.discover and not settings.peer_address and _is_anywhere(settings):
+        refuse(
+            ("discover", "peer_host"),
+            f"peer_host {settings.peer_host} is no address that others could dial, and a registry is to be told one: "
+            "give a peer_address",
+        )
     if settings.own_seed is None and settings.peer_port == 0:
         refuse(
             ("name", "seeds"),
@@ -61,6 +79,11 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
         refuse(
             ("port", "peer_port"), f"port and peer_port are both {settings.port}: clients and peers need a port each"
         )
+
+
+def _is_anywhere(settings: Settings) -> bool:
+    own = settings.own_seed
+    return settings.peer_host in ANY_ADDRESS and (own is None or not own.host)
 
 
 def _check_tls(settings: Settings, refuse: Callable[[tuple[str, ...], str], None]) -> None:

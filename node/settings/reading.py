@@ -58,7 +58,7 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str], config: str | Non
             )
     settings = Settings(**values)
     own = settings.own_seed
-    if settings.peer_port == 0 and own is not None:
+    if settings.peer_port == 0 and own is not None and own.port:
         settings = msgspec.structs.replace(settings, peer_port=own.port)
         origins["peer_port"] = f"own entry in seeds ({origins['seeds']})"
     check(settings, origins)

@@ -24,6 +24,7 @@ from node.settings.values import (
     host_name_of,
     name_pattern_of,
     number_of,
+    registry_of,
     seeds_of,
 )
 
@@ -44,7 +45,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     name: Annotated[
         str, _meta("Who", "this node's name, stable for ever; who is no seed waits to be let in", max_length=63)
     ]
-    seeds: Annotated[tuple[Seed, ...], _meta("Who", "all members of the birth: name=host:peerport,...")]
+    seeds: Annotated[
+        tuple[Seed, ...], _meta("Who", "all members of the birth: name=host:peerport,...; with discover names will do")
+    ]
     data_dir: Annotated[str, _meta("Who", "folder of this node's log; one process at a time", min_length=1)]
 
     host: Annotated[str, _meta("Addresses", "where clients are served", min_length=1)] = "127.0.0.1"
@@ -68,6 +71,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     peer_address: Annotated[
         str,
         _meta("Addresses", "host:port where peers reach this node; empty: as seeds say, else PEER_HOST:PEER_PORT"),
+    ] = ""
+    discover: Annotated[
+        str,
+        _meta(
+            "Addresses",
+            "registry:http://host:port, where this node says that it is and looks peers up, before it tries seeds; "
+            "empty: nowhere",
+        ),
     ] = ""
     client_url: Annotated[
         str, _meta("Addresses", "how clients reach this node; empty: http://HOST:PORT, https where only TLS is")
@@ -244,6 +255,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.leave_wait_ms + self.request_timeout_ms + LEAVE_BESIDE_MS
 
     @property
+    def registry_url(self) -> str:
+        """Where the registry is; empty: there is none."""
+        return registry_of(self.discover) if self.discover else ""
+
+    @property
     def own_seed(self) -> Seed | None:
         """This node's entry of `seeds`; None: it waits to be let in."""
         return next((seed for seed in self.seeds if seed.name == self.name), None)
@@ -316,6 +332,8 @@ class Setting(msgspec.Struct, frozen=True):
             return tuple(host_name_of(part.strip()) for part in text.split(",") if part.strip())
         if self.key == "peer_address" and text:
             address_of(text)
+        if self.key == "discover" and text:
+            registry_of(text)
         if self.key == "client_url" and text and not re.fullmatch(r"https?://[^/\s]+", text):
             raise ValueError("is not of the form http://host:port")
         if self.key == "name" and not re.fullmatch(NAME_PATTERN, text):

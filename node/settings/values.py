@@ -31,13 +31,16 @@ class MsRange(msgspec.Struct, frozen=True):
 
 
 class Seed(msgspec.Struct, frozen=True):
-    """A member of the cluster's birth and where its peer links are dialled; written `n1=127.0.0.1:9001`."""
+    """A member of the cluster's birth and where its peer links are dialled; written `n1=127.0.0.1:9001`, or `n1` where
+    a registry says where it is (no host, port 0)."""
 
     name: str
     host: str
     port: int
 
     def __str__(self) -> str:
+        if not self.host:
+            return self.name
         return f"{self.name}={f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
 
@@ -86,18 +89,26 @@ def address_of(text: str) -> tuple[str, int]:
     return found[1].strip("[]"), int(found[2])
 
 
+def registry_of(text: str) -> str:
+    """The URL in `registry:http://host:port`."""
+    found = re.fullmatch(r"registry:(https?://[^/\s?#@]+)/?", text)
+    if not found:
+        raise ValueError("is not of the form registry:http://host:port")
+    return found[1]
+
+
 def seeds_of(text: str) -> tuple[Seed, ...]:
-    """`name=host:port`, separated by commas; no name and no address twice."""
+    """`name=host:port`, or a name alone, separated by commas; no name and no address twice."""
     seeds: list[Seed] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
-        found = re.fullmatch(rf"({NAME_PATTERN})=(\[[0-9A-Fa-f:.]+\]|[^\s:=\[\]]+):(\d{{1,5}})", part)
-        if not found or not 0 < int(found[3]) < 65536:
+        found = re.fullmatch(rf"({NAME_PATTERN})(?:=(\[[0-9A-Fa-f:.]+\]|[^\s:=\[\]]+):(\d{{1,5}}))?", part)
+        if not found or (found[2] and not 0 < int(found[3]) < 65536):
             raise ValueError(f"holds {part!r}, which is not of the form name=host:port")
-        seed = Seed(found[1], found[2].strip("[]"), int(found[3]))
+        seed = Seed(found[1], found[2].strip("[]"), int(found[3])) if found[2] else Seed(found[1], "", 0)
         for other in seeds:
             if other.name == seed.name:
                 raise ValueError(f"names {seed.name} twice")
-            if (other.host, other.port) == (seed.host, seed.port):
+            if seed.host and (other.host, other.port) == (seed.host, seed.port):
                 raise ValueError(f"gives {other.name} and {seed.name} the same address {seed.host}:{seed.port}")
         seeds.append(seed)
     return tuple(seeds)

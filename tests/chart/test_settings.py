@@ -29,7 +29,7 @@ def test_every_setting_is_offered_or_decided_by_the_chart_and_nothing_else_is() 
     assert SCHEMA.keys() == {row.key for row in SETTINGS}
     shown = {name.removeprefix("RAFT_").lower() for name in render().environment()}
     unmounted = {row.key for row in SETTINGS if row.group in ("TLS", "Access")}  # where neither is asked for
-    unmounted |= {"operations_port"}
+    unmounted |= {"operations_port", "discover"}
     assert shown == {row.key for row in SETTINGS} - {"chance_seed", "exit_with_parent"} - unmounted | {"urls"}
 
 

@@ -19,6 +19,7 @@ DECIDED = {
     "peer_host",
     "peer_port",
     "peer_address",
+    "discover",
     "client_url",
     "allowed_hosts",
     "tls_cert",

@@ -230,3 +230,19 @@ def test_every_field_of_the_struct_is_one_row_of_the_table() -> None:
         assert (row.default is None) == fields[row.key].required
         if row.default:
             assert row.read(row.default) == fields[row.key].default
+
+
+def test_with_a_registry_names_alone_are_seeds_and_where_this_node_is_must_be_said() -> None:
+    names = BASE | {"seeds": "n1,n2=127.0.0.1:9002,n3", "discover": "registry:http://127.0.0.1:5000/"}
+    found = load(names | {"peer_port": "9001"}, {}).settings
+    assert [str(seed) for seed in found.seeds] == ["n1", "n2=127.0.0.1:9002", "n3"]
+    assert (found.registry_url, found.peer_port) == ("http://127.0.0.1:5000", 9001)
+    with pytest.raises(SettingsError, match="seeds have no address of n1 itself, so it needs a peer_port of its own"):
+        load(names, {})
+    with pytest.raises(SettingsError, match="give a peer_address"):
+        load(names | {"peer_port": "9001", "peer_host": "0.0.0.0"}, {})
+    with pytest.raises(SettingsError, match=r"seeds do not say where n1, n3 can be reached.*n1=host:port, or discover"):
+        load(names | {"peer_port": "9001", "discover": ""}, {})
+    for wrong in ("http://127.0.0.1:5000", "registry:127.0.0.1:5000", "registry:http://127.0.0.1:5000/path", "dns:x"):
+        with pytest.raises(SettingsError, match="is not of the form registry:http://host:port"):
+            load(names | {"peer_port": "9001", "discover": wrong}, {})
