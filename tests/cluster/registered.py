@@ -49,7 +49,7 @@ class RegisteredNodes(Bare):
         self.everything.append(process)
         return process
 
-    def end(self, name: str, number: signal.Signals) -> None:
+    def end_by(self, name: str, number: signal.Signals) -> None:
         self.processes[name].send_signal(number)
         self.processes[name].wait(WAIT_SECONDS)
 

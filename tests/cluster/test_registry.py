@@ -85,7 +85,7 @@ def test_a_node_that_moves_is_found_at_its_new_port_also_while_the_registry_is_s
     with registered_nodes(tmp_path) as nodes:
         leader = nodes.leader()
         mover = a_follower(nodes, leader)
-        nodes.end(mover, signal.SIGKILL)
+        nodes.end_by(mover, signal.SIGKILL)
         assert mover in nodes.registered_names(), "the registry cannot know yet: the registration is stale"
         nodes.put(leader, "while", b"away")
         nodes.ports[mover] += 3
@@ -102,7 +102,7 @@ def test_a_node_that_moves_is_found_at_its_new_port_also_while_the_registry_is_s
 
         assert nodes.registry is not None
         nodes.registry.send_signal(signal.SIGSTOP)
-        nodes.end(mover, signal.SIGKILL)
+        nodes.end_by(mover, signal.SIGKILL)
         nodes.until(lambda: not nodes.linked(leader, mover), "its links are down")
         nodes.start(mover)
         nodes.until(lambda: nodes.linked(leader, mover), "it is dialled where it was last registered")
@@ -122,7 +122,7 @@ def test_two_nodes_of_one_name_are_told_of_it_and_the_cluster_goes_on_until_one_
         assert nodes.registered_names().count(double) == 2
         nodes.put(leader, "whose", b"the members'")
         assert nodes.status(leader)["role"] == "leader"
-        nodes.end("impostor", signal.SIGTERM)
+        nodes.end_by("impostor", signal.SIGTERM)
         nodes.until(lambda: nodes.registered_names().count(double) == 1, "who leaves is withdrawn")
         nodes.until(lambda: nodes.linked(leader, double), "the member is linked again")
         nodes.until(lambda: nodes.ask(double, "/kv/whose")[1] == b"the members'", "the member follows again")
