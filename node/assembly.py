@@ -43,6 +43,7 @@ from node.tls.peers import PeerTls
 from node.transport.links import OnLink, PeerLinks
 from node.transport.settings import LinkSettings
 from node.transport.websocket import WebSocketCarrier
+from node.waiting import Waiting
 from node.watch_timers import WatchTimers
 from node.watching.hub import WatchHub
 
@@ -156,6 +157,7 @@ def assemble(
         settings.watch_progress_ms / 1000,
         settings.election_timeout_ms.high / 1000,
     ).start()
+    Waiting(lambda: shell.core.status(monotonic_us()), shell.later).start()
     letting_in = _letting_in(settings, shell, looking, obeying)
     registrar = None if registry is None else Registrar(registry, address, looking.status)
     return Core(opened.store, driver, links, carrier, looking, handle, hub, letting_in, registrar)

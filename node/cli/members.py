@@ -12,6 +12,7 @@ import typer
 from node.cli import stdout
 from node.cli.changing import change, members_of
 from node.cli.failure import EXIT_CODES, FAILED, UNAVAILABLE, Failure
+from node.cli.fit import fit
 from node.cli.force_new import force_new
 from node.cli.group import Group, for_programs
 from node.cli.local_nodes import end_for_good, require_name, running_cluster, start_one_more
@@ -44,6 +45,7 @@ def register(app: typer.Typer) -> None:
         ("remove", _remove),
         ("replace", _replace),
         ("update", update),
+        ("fit", fit),
         ("force-new", force_new),
     ):
         group.command(name, epilog=EXIT_CODES)(for_programs(command))

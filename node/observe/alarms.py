@@ -50,6 +50,10 @@ def _log_is_full(seen: Seen) -> bool:
     return 0 < core.log_limit_bytes < core.log_bytes + FULL_BYTES
 
 
+def _vote_is_lost(seen: Seen) -> bool:
+    return seen.core.vote_lost
+
+
 def _disk_is_silent(seen: Seen) -> bool:
     return (seen.core.disk_silent_us or 0) > READY_DISK_SILENT_US_MAX
 
@@ -69,6 +73,12 @@ ALARMS = (
         "DISK_SILENT",
         "the disk has not answered a write for more than three seconds: see what else uses it, or replace it",
         _disk_is_silent,
+    ),
+    Alarm(
+        "VOTE_LOST",
+        "this is another disk than this name had, so it has no vote: where auto_members names it, they let it in; "
+        "else raft-node members replace, and promote, while a majority of them answers",
+        _vote_is_lost,
     ),
 )
 

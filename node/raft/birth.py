@@ -58,6 +58,8 @@ HELD_UP_US_MIN = 10_000_000
 """However short heartbeats are, a carrier gives up a link only when it was silent for half of that
 (`LinkSettings.inbound_silence_s`)."""
 
+_KNOW_NOBODY = "answer, and know no node of this name: it waits until they let it in"
+
 UNHEARD = "?"
 """Stands for the incarnation of a seed that has not been heard lately; no disk has it."""
 
@@ -164,8 +166,13 @@ def waiting_for(state: State, now: int) -> str:
         return "it was started to wait here (wait_in_initial): the command become_follower lets it go on"
     if state.invited and state.birth_token is None:
         return "it was let in, and the leader sends it the log"
+    if lost := _knowing_another_disk(state, now):
+        return (
+            f"{', '.join(lost)} belong to a cluster that was born without this disk: "
+            "a node whose data was lost is a new member and has no vote"
+        )
     if state.identity.name not in state.identity.seeds:
-        return f"it is none of the seeds {', '.join(state.identity.seeds)}: it waits until the members let it in"
+        return _outside(state, now)
     if state.birth_token is not None:
         return "the first entry is being written to disk"
     silent: list[str] = []
@@ -186,10 +193,7 @@ def waiting_for(state: State, now: int) -> str:
         elif heard.message.view != view.voters:
             differing.append(seed)
     if strangers:
-        return (
-            f"{', '.join(strangers)} belong to a cluster that was born without this disk: "
-            "a node whose data was lost is a new member and has no vote"
-        )
+        return f"{', '.join(strangers)} {_KNOW_NOBODY}"
     if len(births) > 1:
         return (
             f"{', '.join(born)} were born of different sets with this disk in them: two disks bear one name, so end "
@@ -203,6 +207,31 @@ def waiting_for(state: State, now: int) -> str:
     if silent:
         return f"no answer from {', '.join(silent)}: every seed must be up once, for the first start only"
     return f"{', '.join(differing)} do not see the same seeds yet" if differing else "the next round of answers"
+
+
+def vote_lost(state: State, now: int) -> bool:
+    """Whether a cluster has a member of this name, on another disk: this one is empty, and has no vote."""
+    return not state.born and bool(_knowing_another_disk(state, now))
+
+
+def _knowing_another_disk(state: State, now: int) -> list[str]:
+    """Seeds that belong to a cluster with a member of this name, which is not this disk."""
+    found = []
+    for seed in state.identity.seeds:
+        heard = None if seed == state.identity.name else _heard(state, seed, now)
+        if heard is not None and heard.message.known and not _was_born_with(state, heard.message.configuration):
+            found.append(seed)
+    return found
+
+
+def _outside(state: State, now: int) -> str:
+    """Why a node waits that is no seed, and was no member."""
+    seeds = state.identity.seeds
+    answering = [seed for seed in seeds if (heard := _heard(state, seed, now)) and heard.message.configuration]
+    none_of = f"it is none of the seeds {', '.join(seeds)}"
+    if not answering:
+        return f"{none_of}, and none of them that could let it in answers"
+    return f"{none_of}; {'they' if len(answering) == len(seeds) else ', '.join(answering)} {_KNOW_NOBODY}"
 
 
 def _heard(state: State, seed: str, now: int) -> HeardSeed | None:
@@ -263,9 +292,10 @@ def _answer(state: State, sender: Member, view: Configuration, challenge: ReadCo
 
 def _answer_as_born(state: State, sender: Member, challenge: ReadContext | None) -> None:
     """Until a birth is durable a crash could undo it: so long it is an agreement to that set, and no more."""
+    known = state.configuration.member(sender.name) is not None
     data = state.log.base.birth
     if not data:  # a base from before this was kept there, and that birth is forgotten: nobody is born of it any more
-        state.send(sender.name, Birth((), b"", answer=False, challenge=challenge))
+        state.send(sender.name, Birth((), b"", answer=False, challenge=challenge, known=known))
         return
     born_with = Configuration.decode(data)
     if state.birth_token is not None:
@@ -275,7 +305,8 @@ def _answer_as_born(state: State, sender: Member, challenge: ReadContext | None)
     address = born_with.address(state.me.name)
     # A leader's change alone says so, no birth, which others may have left by now: for that there are the rules above.
     invited = state.settled and sender in state.configuration.members and sender not in born_with.voters
-    state.send(sender.name, Birth((), data, answer=False, challenge=challenge, address=address, invited=invited))
+    told = Birth((), data, answer=False, challenge=challenge, address=address, invited=invited, known=known)
+    state.send(sender.name, told)
 
 
 def _others_seen(state: State, view: Configuration) -> list[Member]:

@@ -176,7 +176,8 @@ class Birth(_Message, frozen=True, tag="b"):
     is not born, afterwards the data of its first entry. `answer` asks the receiver to say its own: then `challenge` is
     the asker's, new with every process and every change of its view; in the reply it is that one, repeated.
     `address`: how the sender is reached, where it was told; `addresses`: the same of all in its view, sorted by name.
-    `invited`: the sender's cluster has let the receiver in, this very disk of it.
+    `invited`: the sender's cluster has let the receiver in, this very disk of it. `known`: it has a member of the
+    receiver's name, on this disk or on another; from a node that is not born, nothing.
     """
 
     view: Annotated[tuple[Member, ...], msgspec.Meta(max_length=MEMBERS_MAX)]
@@ -187,6 +188,7 @@ class Birth(_Message, frozen=True, tag="b"):
     address: MemberAddress | None = None
     addresses: Annotated[tuple[MemberAddress, ...], msgspec.Meta(max_length=MEMBERS_MAX)] = ()
     invited: bool = False
+    known: bool = False
 
 
 class ForwardedProposal(_Message, frozen=True):

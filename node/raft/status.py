@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from node.raft.birth import waiting_for
+from node.raft.birth import vote_lost, waiting_for
 from node.raft.reads import reads_waiting
 from node.raft.state import State
 from node.raft.types import Member, MemberAddress, Role, voted_for
@@ -93,6 +93,8 @@ class CoreStatus(msgspec.Struct, frozen=True):
     """Whether this node was a member, and is none any more: the configuration in force says so, or a member told it."""
     addresses: tuple[MemberAddress, ...] = ()
     """How members are reached, where the configuration in force says so."""
+    vote_lost: bool = False
+    """Whether its cluster has a member of this name on another disk, so that this one has no vote."""
 
 
 def status_of(state: State, now: int) -> CoreStatus:
@@ -135,6 +137,7 @@ def status_of(state: State, now: int) -> CoreStatus:
         changing_members=state.born and not state.settled,
         removed=removed,
         addresses=state.configuration.addresses,
+        vote_lost=vote_lost(state, now),
     )
 
 

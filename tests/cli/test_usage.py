@@ -28,7 +28,7 @@ BAD = {
 FREE = {
     "--data-dir", "--heartbeat-ms", "--election-timeout-ms", "--namespace", "--release", "--context", "--out",
     "--isolate", "--bridge", "--cacert", "--cert", "--key",
-    "--junit", "--config", "--trace", "--token", "--survivor", "--members",
+    "--junit", "--config", "--trace", "--token", "--survivor", "--members", "--names",
 }  # fmt: skip
 """Texts: what is wrong with one is found by whoever uses it, and told in tests of its own."""
 CONTRADICTIONS = (
@@ -44,6 +44,7 @@ CONTRADICTIONS = (
     "raft-node serve --json",
     "raft-node lock deploy --json --url http://127.0.0.1:1 -- echo",
     "raft-node lock deploy --ttl 0 --url http://127.0.0.1:1",
+    "raft-node members fit --names , http://127.0.0.1:1",
     "raft-node lock  --url http://127.0.0.1:1",
     "raft-node elect chief --url http://127.0.0.1:1",
     "raft-node elect chief me --listen --url http://127.0.0.1:1",

@@ -22,6 +22,7 @@ FULL = StoreSummary(size_bytes=100, quota_bytes=100)
         (node_status(log_bytes=(1 << 20) - 1024), []),
         (node_status(log_bytes=(1 << 20) - 1023), ["LOG_FULL"]),
         (node_status(disk_silent_us=READY_DISK_SILENT_US_MAX), []),
+        (node_status(vote_lost=True), ["VOTE_LOST"]),
         (node_status(disk_silent_us=READY_DISK_SILENT_US_MAX + 1, store=FULL), ["NOSPACE", "DISK_SILENT"]),
     ],
 )

@@ -795,8 +795,8 @@ MUTATIONS = (
     Mutation(
         "who was born says no more how it is reached",
         "birth.py",
-        "challenge=challenge, address=address, invited=invited)",
-        "challenge=challenge, invited=invited)",
+        "challenge=challenge, address=address, invited=invited,",
+        "challenge=challenge, invited=invited,",
     ),
     Mutation(
         "a configuration counts when it is committed",

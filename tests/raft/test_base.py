@@ -109,9 +109,9 @@ def test_entries_without_a_base_begin_with_the_birth_and_are_given_its_base() ->
 
 def test_an_unborn_seed_is_not_told_a_later_configuration_as_its_birth() -> None:
     unborn = Birth((), b"", answer=True)
-    assert sent(based().receive("b", unborn), Birth) == [Birth((), b"", answer=False)]
+    assert sent(based().receive("b", unborn), Birth) == [Birth((), b"", answer=False, known=True)]
     first = log_of(())[0].data
-    assert sent(follower().receive("b", unborn), Birth) == [Birth((), first, answer=False)]
+    assert sent(follower().receive("b", unborn), Birth) == [Birth((), first, answer=False, known=True)]
 
 
 @pytest.mark.parametrize(

@@ -137,12 +137,13 @@ def test_pitfall_36_a_wiped_disk_stays_initial_and_says_so() -> None:
     assert (wiped.role(), wiped.last_index) == (Role.INITIAL, 0)
     assert "born without this disk" in wiped.raft.status(wiped.now).waiting_for
     assert "a, b belong to a cluster" in wiped.raft.status(wiped.now).waiting_for
+    assert wiped.raft.status(wiped.now).vote_lost
 
 
 def test_a_born_server_says_what_it_was_born_of_and_is_not_born_again() -> None:
     server = follower(term=3)
     effects = server.receive("c", Birth((member("a"), member("c")), b"", answer=True))
-    assert of(effects, Send) == [Send("c", Birth((), configuration(3).encode(), answer=False))]
+    assert of(effects, Send) == [Send("c", Birth((), configuration(3).encode(), answer=False, known=True))]
     assert not server.receive("c", Birth((member("a"), member("b"), member("c")), b"", answer=False))
     assert server.last_index == 1
 
@@ -277,6 +278,16 @@ def test_a_node_that_is_no_seed_stays_initial_and_says_that_it_waits_to_be_let_i
     cluster.rounds(5)
     assert cluster.firsts() == {configuration(3).encode()}
     assert (outsider.role(), outsider.raft.entries(1, 1)) == (Role.INITIAL, ())
+    cluster.rounds(3)
+    for server in cluster.servers.values():
+        server.settle()
+    cluster.rounds(3)
     assert outsider.raft.status(outsider.now).waiting_for == (
-        "it is none of the seeds a, b, c: it waits until the members let it in"
+        "it is none of the seeds a, b, c; they answer, and know no node of this name: it waits until they let it in"
+    )
+    assert not outsider.raft.status(outsider.now).vote_lost
+    outsider.wait(10_000_000)
+    outsider.deadline()
+    assert outsider.raft.status(outsider.now).waiting_for == (
+        "it is none of the seeds a, b, c, and none of them that could let it in answers"
     )

@@ -204,7 +204,7 @@ def test_a_birth_is_told_to_nobody_before_it_is_durable() -> None:
     ask = Receive(member("b"), Birth(ALL, b"", answer=True))
     assert of(server.step(ask), Send) == [Send("b", Birth(ALL, b"", answer=False))]
     server.persist()
-    assert of(server.step(ask), Send) == [Send("b", Birth((), configuration(3).encode(), answer=False))]
+    assert of(server.step(ask), Send) == [Send("b", Birth((), configuration(3).encode(), answer=False, known=True))]
 
 
 @pytest.mark.parametrize("wait_heartbeats", [1, HELD_UP_HEARTBEATS - 2])

@@ -1,0 +1,152 @@
+"""`raft-node members fit`: bring the members to a list of names, one committed change at a time.
+
+Why it exists: whoever starts and ends processes by a number (a StatefulSet) must not change the quorum by it. Before a
+rollout this command sees to it that nobody is ended whom a majority still needs, and takes out who is to go; after it,
+it lets in who came. It wishes only what an operator could, and the leader refuses it alike. It must not know
+Kubernetes: of the names, a rollout comes to the last first.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from node.cli.changing import change, members_of
+from node.cli.failure import FAILED, UNAVAILABLE, UNKNOWN_OUTCOME, USAGE, Failure
+from node.cli.rollout import gone, now, require_time_for_a_rollout, rest, states
+from node.cli.show import print_object
+from node.cli.targets import DataDirOption, targets
+
+LOOK_SECONDS = 0.5
+SILENT_MS = 5_000
+"""A voter that was not heard for so long goes before one that was: it is of no use already."""
+
+
+def fit(
+    names: Annotated[str, typer.Option("--names", metavar="NAME,...", help="who shall belong, and nobody else")],
+    url: Annotated[list[str] | None, typer.Argument(metavar="[URL]...", help="nodes to ask")] = None,
+    data_dir: DataDirOption = None,
+    before_rollout: Annotated[
+        bool,
+        typer.Option(
+            "--before-rollout",
+            help="only take out; refuse while a voter that stays is not ready, but for the last of NAME,...: that is "
+            "replaced first",
+        ),
+    ] = False,
+    within: Annotated[
+        int,
+        typer.Option("--within", metavar="SECONDS", min=1, max=86_400, help="then give up, and say why"),
+    ] = 600,
+    as_json: Annotated[bool, typer.Option("--json", help="for programs: one JSON object")] = False,
+) -> int:
+    """Let in who is named and asks, take out who is not, one at a time.
+
+    [bold]Examples[/bold]
+      raft-node members fit --names n1,n2,n3,n4,n5
+      raft-node members fit --names n1,n2,n3 --before-rollout
+    """
+    wanted = list(dict.fromkeys(name for name in map(str.strip, names.split(",")) if name))
+    if not wanted:
+        raise Failure("--names is empty: somebody must be left.", USAGE)
+    nodes = dict(targets(url or [], data_dir))
+    ends_at = now() + within
+    if before_rollout:
+        if gone(nodes):
+            _tell("Nobody runs: there is no quorum to be lost.", as_json)
+            return _end([], as_json)
+        if notice := require_time_for_a_rollout(nodes, wanted, ends_at):
+            _tell(notice, as_json)
+    return _end(_fit(nodes, wanted, before_rollout, ends_at, as_json), as_json)
+
+
+def _tell(sentence: str, as_json: bool) -> None:
+    if not as_json:
+        print(sentence, flush=True)
+
+
+def _end(voters: list[str], as_json: bool) -> int:
+    if as_json:
+        print_object({"voters": voters})
+    elif voters:
+        print(f"The voters are {', '.join(voters)}.")
+    return 0
+
+
+def _fit(nodes: dict[str, str], wanted: Sequence[str], only_out: bool, ends_at: float, as_json: bool) -> list[str]:
+    """The voters in the end."""
+    missing, said = "", ""
+    while True:
+        try:
+            _, body = members_of(nodes)
+            step, missing = _next(body, wanted, only_out)
+            if step is None and not missing:
+                return [str(voter["name"]) for voter in body["voters"]]
+            if step is not None:
+                if step[0] == "remove_member":
+                    _require_quorum_after(body, nodes, wanted)
+                change(step[0], step[1], {}, list(nodes), None, as_json, silent=as_json)
+                continue
+        except Failure as failure:
+            if failure.code not in (FAILED, UNAVAILABLE, UNKNOWN_OUTCOME):
+                raise
+            missing = str(failure)
+        if now() >= ends_at:
+            raise Failure(f"Not done: {missing}", FAILED)
+        if missing != said:
+            _tell(f"Waiting: {missing}", as_json)
+            said = missing
+        rest(LOOK_SECONDS)
+
+
+def _next(body: Mapping[str, Any], wanted: Sequence[str], only_out: bool) -> tuple[tuple[str, str] | None, str]:
+    """The next change (command, name), or what there is to wait for; neither where all is as it should be."""
+    voters, learners = ([row["name"] for row in body[kind]] for kind in ("voters", "learners"))
+    if not voters:
+        return None, "" if only_out else "the cluster is not born yet."
+    if body["changing"]:
+        return None, "a change of members is under way."
+    if not only_out:
+        for name in wanted:
+            if name in learners:
+                return ("promote_learner", name), ""
+        asking = [row["name"] for row in body["applicants"] if not row["replaces"]]
+        away = [name for name in wanted if name not in voters]
+        for name in away:
+            if name in asking:
+                return ("add_learner", name), ""
+        if away:
+            return None, f"{', '.join(away)} must come and ask to be let in, on an empty disk."
+    leaving = [row for row in (*body["learners"], *body["voters"]) if row["name"] not in wanted]
+    if not leaving:
+        return None, ""
+    first = min(leaving, key=lambda row: (row["leader"], row["name"] in voters, not _silent(row), _descending(row)))
+    return ("remove_member", first["name"]), ""
+
+
+def _silent(row: Mapping[str, Any]) -> bool:
+    return not row["leader"] and (row["last_contact_ms"] is None or row["last_contact_ms"] > SILENT_MS)
+
+
+def _descending(row: Mapping[str, Any]) -> int:
+    """The highest number first, as a StatefulSet ends its pods."""
+    number = str(row["name"]).rpartition("-")[2]
+    return -int(number) if number.isdecimal() else 0
+
+
+def _require_quorum_after(body: Mapping[str, Any], nodes: Mapping[str, str], wanted: Sequence[str]) -> None:
+    """Before the first goes: those that are left in the end must be able to decide."""
+    staying = [voter for voter in body["voters"] if voter["name"] in wanted]
+    if not staying:
+        raise Failure(
+            f"Refused: none of {', '.join(wanted)} is a voter, so nobody would be left. Nothing was changed.", USAGE
+        )
+    found = states(staying, nodes)
+    silent = [name for name, state in found.items() if not state.answers]
+    needed = len(staying) // 2 + 1
+    if len(staying) - len(silent) < needed:
+        raise Failure(
+            f"Refused: of {', '.join(found)} {needed} must answer to be a quorum, and {', '.join(silent)} "
+            f"{'does' if len(silent) == 1 else 'do'} not: bring {'it' if len(silent) == 1 else 'them'} back first.",
+            FAILED,
+        )

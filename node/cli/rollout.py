@@ -1,0 +1,147 @@
+"""Whether a rollout may begin: who is ready, who is not, and who is gone for certain.
+
+Why it exists: a rollout replaces one process after the other, and waits for each that it replaced; it does not wait for
+one that was away before. So what it may cost must be known before it begins. It must not change anything.
+"""
+
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from node.cli.changing import members_of
+from node.cli.failure import FAILED, UNAVAILABLE, UNKNOWN_OUTCOME, Failure
+
+PATIENCE_SECONDS = 20.0
+"""An election, or a pod that has just come, is no reason to refuse."""
+LOOK_SECONDS = 0.5
+ANSWER_SECONDS_MAX = 3.0
+LAG_ENTRIES_MAX = 1_000
+"""As many as a node may lack and be called ready."""
+_NO_SUCH_NAME = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
+
+
+class State(NamedTuple):
+    """Of one node: what its `/readyz` says. `gone`: its name does not exist, or it refuses connections."""
+
+    ready: bool
+    answers: bool
+    gone: bool
+    why: str
+
+
+def now() -> float:
+    """Seconds of the loops' clock: they all have one."""
+    import asyncio
+
+    async def of_loop() -> float:
+        return asyncio.get_running_loop().time()
+
+    return asyncio.run(of_loop())
+
+
+def rest(seconds: float) -> None:
+    """Between two looks."""
+    import asyncio
+
+    asyncio.run(asyncio.sleep(seconds))
+
+
+def gone(nodes: Mapping[str, str]) -> bool:
+    """Whether certainly none of these runs. Silence is no proof of it."""
+    import asyncio
+
+    return all(state.gone for state in asyncio.run(_look(list(nodes))))
+
+
+def states(rows: Sequence[Mapping[str, Any]], nodes: Mapping[str, str]) -> dict[str, State]:
+    """By name, of rows of `/members`. One that does not say where it serves is looked for among `nodes`."""
+    import asyncio
+
+    urls = {row["name"]: row["client_url"] or _url_of(row["name"], nodes) for row in rows}
+    found = asyncio.run(_look([url for url in urls.values() if url]))
+    by_url = dict(zip([url for url in urls.values() if url], found, strict=True))
+    unknown = State(ready=False, answers=False, gone=False, why="does not say where it serves clients")
+    return {name: by_url.get(url, unknown) for name, url in urls.items()}
+
+
+def require_time_for_a_rollout(nodes: Mapping[str, str], wanted: Sequence[str], ends_at: float) -> str:
+    """Wait a little for the voters that stay to be ready; raises Failure that says who is not. What there is to be told
+    all the same."""
+    until = min(ends_at, now() + PATIENCE_SECONDS)
+    while True:
+        try:
+            against, notice = _against(nodes, wanted)
+        except Failure as failure:
+            if failure.code not in (FAILED, UNAVAILABLE, UNKNOWN_OUTCOME):
+                raise
+            against, notice = str(failure), ""
+        if not against:
+            return notice
+        if now() >= until:
+            raise Failure(f"Refused, and nothing was changed: {against}", FAILED)
+        rest(LOOK_SECONDS)
+
+
+def _against(nodes: Mapping[str, str], wanted: Sequence[str]) -> tuple[str, str]:
+    """What speaks against a rollout now, and what there is to be told; empty where there is nothing."""
+    _, body = members_of(nodes)
+    if not body["voters"]:
+        return "", "The cluster is not born yet: there is no quorum to be lost."
+    if not body["leader"]:
+        return f"{body['node']} knows no leader.", ""
+    place = {name: number for number, name in enumerate(wanted)}
+    learners = [row["name"] for row in body["learners"]]
+    rows = sorted(
+        (row for row in (*body["voters"], *body["learners"]) if row["name"] in place), key=lambda r: place[r["name"]]
+    )
+    found = states(rows, nodes)
+    wrong: dict[str, str] = {}
+    for row in rows:
+        name, state, lag = row["name"], found[row["name"]], row["lag_entries"]
+        if name in learners:
+            wrong[name] = "is a learner, and has no vote yet"
+        elif not state.ready:
+            wrong[name] = f"is not ready ({state.why})"
+        elif lag is not None and lag > LAG_ENTRIES_MAX:
+            wrong[name] = f"lags by {lag} entries"
+    if not wrong:
+        return "", ""
+    told = "; ".join(f"{name} {why}" for name, why in wrong.items())
+    if list(wrong) == [rows[-1]["name"]]:
+        return "", f"{told}: it is replaced first, and the others wait for it."
+    return f"{told}. Others would be replaced meanwhile, and a majority might be away: wait until all are ready.", ""
+
+
+def _url_of(name: str, nodes: Mapping[str, str]) -> str:
+    return next((url for url, called in nodes.items() if called == name or f"//{name}." in url), "")
+
+
+async def _look(urls: Sequence[str]) -> list[State]:
+    import asyncio
+
+    from node.cli.identity import asking_session
+
+    async with asking_session() as session:
+        return list(await asyncio.gather(*(_ask(session, url) for url in urls)))
+
+
+async def _ask(session: Any, url: str) -> State:
+    import errno
+
+    import aiohttp
+
+    from node.cli.identity import trouble
+    from node.supervisor.watch import UNREACHABLE, read_bounded
+
+    timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS_MAX)
+    try:
+        async with session.get(f"{url}/readyz", timeout=timeout, allow_redirects=False) as answer:
+            said = (await read_bounded(answer, 65_536)).decode(errors="replace").strip()
+            return State(answer.status == 200, answers=True, gone=False, why=said)
+    except (*UNREACHABLE, ValueError) as error:
+        cause = getattr(error, "os_error", error)
+        if isinstance(cause, socket.gaierror) and cause.errno in _NO_SUCH_NAME:
+            return State(ready=False, answers=False, gone=True, why="there is nobody of this name")
+        if isinstance(cause, OSError) and cause.errno == errno.ECONNREFUSED:
+            return State(ready=False, answers=False, gone=True, why="it refuses connections")
+        return State(ready=False, answers=False, gone=False, why=trouble(error) or "it does not answer")
