@@ -87,6 +87,8 @@ PATHS = (
         "members update n1 --client-url {url1} --json --data-dir {data}",
         r"n1 is reached at 127.0.0.1:\d+ already: that is done",
     ),
+    _node("members fit --names n1,n2,n3 --data-dir {data}", NOTHING, "n1, n2, n3"),
+    _node("members fit --names n1,n2,n3 --json --data-dir {data}"),
     _node("members force-new --survivor n1 --data-dir {survivor} --yes"),
     _node("members force-new --survivor n1 --data-dir {survivor} --yes --json", "n1 is a member of .*: that is done"),
     _node("backup n1 {new} --data-dir {data}", r"The backup \S+ is made"),
