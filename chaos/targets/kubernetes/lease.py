@@ -24,6 +24,11 @@ ATTEMPTS_MAX = 3
 """How often it is written when it changes in the instant between: an answer that was lost looks like that too."""
 
 
+def lock_name(release: Release) -> str:
+    """Of the Lease; the chart's Role names it, too."""
+    return f"raft-chaos-{release.name}"
+
+
 class Lock:
     """Of one release. `take` again to renew."""
 
@@ -32,7 +37,7 @@ class Lock:
         self._wall = wall
         self._release = release
         self._folder = f"/apis/coordination.k8s.io/v1/namespaces/{release.namespace}/leases"
-        self.name = f"raft-chaos-{release.name}"
+        self.name = lock_name(release)
         self._run, self._seconds = "", 0.0
         self.owner: Object | None = None
         """The Lease goes with this object, where there is one."""

@@ -83,6 +83,11 @@ class Enforcement(msgspec.Struct, frozen=True):
     seconds: float | None = None
 
 
+def probe_names(release: Release) -> tuple[str, str]:
+    """Of the watching pod and the listening one: always the same, for the chart's Role names them."""
+    return f"{release.stateful_set}-chaos-probe-a", f"{release.stateful_set}-chaos-probe-b"
+
+
 async def try_policies(api: Api, release: Release, run: str) -> Enforcement:
     """Two pods and a policy between them, all gone afterwards."""
     try:
@@ -90,8 +95,16 @@ async def try_policies(api: Api, release: Release, run: str) -> Enforcement:
             return await _watch(api, release, run, a, b)
     except TimeoutError:
         return Enforcement("unknown", "the throw-away pods did not get ready in time")
+    except _Taken as taken:
+        return Enforcement(
+            "unknown", f"there is a pod {taken} already, of another doctor or left by one: `raft-chaos heal --all`"
+        )
     except ApiError as error:
         return Enforcement("unknown", str(error))
+
+
+class _Taken(Exception):
+    """A pod of this name is there."""
 
 
 async def probes_left(api: Api, namespace: str) -> list[UndoStep]:
@@ -140,17 +153,22 @@ async def _watch(api: Api, release: Release, run: str, source: str, address: str
 @asynccontextmanager
 async def _pods(api: Api, release: Release, run: str) -> AsyncIterator[tuple[str, str]]:
     """(name of the watching pod, address of the listening one), both running."""
-    pods = [_pod(release, run, "a"), _pod(release, run, "b")]
-    folder = f"/api/v1/namespaces/{release.namespace}/pods"
+    folder, made = f"/api/v1/namespaces/{release.namespace}/pods", list[str]()
     try:
-        for pod in pods:
-            await api.create(folder, pod)
-        addresses = [await _running(api, f"{folder}/{pod['metadata']['name']}") for pod in pods]
-        yield pods[0]["metadata"]["name"], addresses[1]
+        for name, which in zip(probe_names(release), ("a", "b"), strict=True):
+            made.append(f"{folder}/{name}")  # before it is asked for: a request that is broken off may still be done
+            try:
+                await api.create(folder, _pod(release, run, name, which))
+            except ApiError as error:
+                made.pop()
+                if error.status == 409:
+                    raise _Taken(name) from error
+                raise
+        addresses = [await _running(api, path) for path in made]
+        yield probe_names(release)[0], addresses[1]
     finally:
-        for pod in pods:
+        for path in made:
             with suppress(ChaosError):
-                path = f"{folder}/{pod['metadata']['name']}"
                 await asyncio.shield(api.delete(path, {"gracePeriodSeconds": 0}))
 
 
@@ -164,11 +182,11 @@ async def _running(api: Api, path: str) -> str:
         await asyncio.sleep(0.2)
 
 
-def _pod(release: Release, run: str, which: str) -> Object:
+def _pod(release: Release, run: str, name: str, which: str) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": f"raft-chaos-{run}-{which}", "labels": _labels(run, which)},
+        "metadata": {"name": name, "labels": _labels(run, which)},
         "spec": pod_spec(
             release,
             ["python", "-c", LISTEN_SCRIPT],
