@@ -14,7 +14,7 @@ from chaos.checks.recovery import enough_writes, longest_write_gap, recovered_in
 from chaos.checks.terms import commit_never_goes_back, one_leader_a_term, terms_never_go_back
 from chaos.checks.verdict import Evidence, Verdict
 from chaos.model import Event, FaultSpan, Lost, Peer, View
-from chaos.targets.kubernetes import forward
+from chaos.targets.kubernetes import carry
 from chaos.workload.history import Op
 from tests.chaos.evidence import S, cut, event, good, kill, log, read, view, write, writes_and_reads
 
@@ -362,7 +362,7 @@ def test_requests_that_never_reached_a_minority_prove_nothing_of_it() -> None:
     assert "2 requests reached it while the cut held, and 3 are needed" in few.sentence
     assert "no request reached it" in minority(refused, lost).sentence
     assert minority(refused, lost, *REFUSED).outcome == "pass"
-    assert NOT_FORWARDED == forward.NOT_FORWARDED
+    assert NOT_FORWARDED == carry.NOT_FORWARDED
 
 
 def test_a_cut_that_was_not_proven_or_not_tried_or_leaked_tells_nothing() -> None:

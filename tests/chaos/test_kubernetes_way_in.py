@@ -24,8 +24,9 @@ from chaos.targets.kubernetes import api as api_module
 from chaos.targets.kubernetes import dial, lease
 from chaos.targets.kubernetes.account import open_account
 from chaos.targets.kubernetes.api import Api, ApiError, Forbidden, Unreachable
+from chaos.targets.kubernetes.carry import NOT_FORWARDED
 from chaos.targets.kubernetes.execute import Ran
-from chaos.targets.kubernetes.forward import NOT_FORWARDED, Forwards
+from chaos.targets.kubernetes.forward import Forwards
 from chaos.targets.kubernetes.lease import Lock
 from chaos.targets.kubernetes.pods import delete_pod, place_of
 from chaos.targets.kubernetes.release import Release, find_release, release_of
@@ -519,8 +520,8 @@ async def test_a_run_that_begins_while_others_are_healed_keeps_its_lock(
 
 
 @pytest.fixture
-async def forwards(server: FakeApiServer, api: Api) -> AsyncIterator[Forwards]:
-    made = Forwards(api, "home", ("raft-0",), 8001)
+async def forwards(server: FakeApiServer, api: Api, release: Release) -> AsyncIterator[Forwards]:
+    made = Forwards(api, release)
     await made.start()
     yield made
     await made.close()
@@ -610,8 +611,8 @@ async def test_the_address_stays_when_the_pod_is_made_again(
                 assert answer.status == status
 
 
-async def test_closing_ends_connections_that_are_open(server: FakeApiServer, api: Api, node: list[str]) -> None:
-    made = Forwards(api, "home", ("raft-0",), 8001)
+async def test_closing_ends_connections_that_are_open(api: Api, release: Release, node: list[str]) -> None:
+    made = Forwards(api, release)
     await made.start()
     host, port = made.urls["raft-0"].removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))

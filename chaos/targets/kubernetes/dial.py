@@ -24,13 +24,23 @@ PAUSE_SECONDS = 1.0
 
 DIAL_SCRIPT = """\
 import json, socket, sys, threading
-wanted = json.loads(sys.argv[1])
+wanted, tls = json.loads(sys.argv[1]), sys.argv[2] == "tls"
 found = {}
+greeting = b"GET / HTTP/1.1\\r\\nHost: dial\\r\\nConnection: close\\r\\n\\r\\n"
+if tls:
+    import ssl
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    said = ssl.MemoryBIO()
+    try:
+        context.wrap_bio(ssl.MemoryBIO(), said).do_handshake()
+    except ssl.SSLWantReadError:
+        greeting = said.read()
 def dial(name, host, port, seconds):
     try:
         with socket.create_connection((host, port), seconds) as s:
             s.settimeout(seconds)
-            s.sendall(b"GET / HTTP/1.1\\r\\nHost: dial\\r\\nConnection: close\\r\\n\\r\\n")
+            s.sendall(greeting)
             found[name] = bool(s.recv(1))
     except OSError:
         found[name] = False
@@ -40,7 +50,8 @@ threads = [threading.Thread(target=dial, args=one, daemon=True) for one in wante
 print(json.dumps(found))
 """
 """Runs by the image's own Python, with its standard library. A handshake that a proxy in between answers proves
-nothing, so a byte must come back: the peer port answers any HTTP request with a refusal."""
+nothing, so a byte must come back: the peer port answers any HTTP request with a refusal. Where it speaks TLS it is
+greeted in TLS, and left at its first word: plain text would ring an alarm there."""
 
 
 async def dial(api: Api, release: Release, pairs: Sequence[Pair]) -> Mapping[Pair, bool]:
@@ -78,7 +89,8 @@ async def _from(
 
 
 async def _ask(api: Api, release: Release, source: str, ends: Sequence[object]) -> Mapping[str, bool]:
-    command = ("python", "-I", "-S", "-c", DIAL_SCRIPT, json.dumps(ends))
+    way = "tls" if release.peers_take_tls else "plain"
+    command = ("python", "-I", "-S", "-c", DIAL_SCRIPT, json.dumps(ends), way)
     ran = await run_in_pod(api, release.namespace, source, CONTAINER, command, ROUND_SECONDS_MAX)
     try:
         return dict(json.loads(ran.out))

@@ -22,7 +22,8 @@ CLIENT_PORT, PEER_PORT = "client", "peer"
 
 class Release(msgspec.Struct, frozen=True, kw_only=True):
     """One StatefulSet of nodes. `name`: of the Helm release; `nodes`: pods by name, sorted by ordinal; `template`: of
-    its pods; `labels`: those that its pods are found by."""
+    its pods; `labels`: those that its pods are found by; `service`: that gives each pod a name; `tls`: clients must
+    speak it; `peers_take_tls`: peers may."""
 
     context: str
     namespace: str
@@ -33,6 +34,9 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     client_port: int
     peer_port: int
     template: Object
+    service: str = ""
+    tls: bool = False
+    peers_take_tls: bool = False
 
     @property
     def title(self) -> str:
@@ -45,6 +49,10 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
 
     def pod_path(self, node: str, subresource: str = "") -> str:
         return f"/api/v1/namespaces/{self.namespace}/pods/{node}" + (f"/{subresource}" if subresource else "")
+
+    def host(self, node: str) -> str:
+        """The node's name in DNS, which its certificate holds."""
+        return f"{node}.{self.service}.{self.namespace}.svc"
 
 
 async def find_release(api: Api, namespace: str | None, name: str | None) -> Release:
@@ -91,6 +99,9 @@ def release_of(context: str, stateful_set: Object) -> Release:
         client_port=ports[CLIENT_PORT],
         peer_port=ports[PEER_PORT],
         template=spec["template"],
+        service=str(spec.get("serviceName") or ""),
+        tls=_variable(spec["template"]["spec"]["containers"], "RAFT_TLS_ACCEPT") == "tls",
+        peers_take_tls=_variable(spec["template"]["spec"]["containers"], "RAFT_PEER_TLS_ACCEPT") in ("both", "tls"),
     )
 
 
@@ -115,6 +126,12 @@ def _namespace(stateful_set: Object) -> str:
 
 def _release_name(stateful_set: Object) -> str:
     return str(stateful_set["metadata"]["labels"].get(INSTANCE_LABEL, stateful_set["metadata"]["name"]))
+
+
+def _variable(containers: Sequence[Object], name: str) -> str:
+    """Of the node's container, as the template says it; empty: unset, or not said there."""
+    node = next((one for one in containers if one["name"] == CONTAINER), {})
+    return next((str(one.get("value", "")) for one in node.get("env") or [] if one["name"] == name), "")
 
 
 def _ports(containers: Sequence[Object]) -> dict[str, int]:

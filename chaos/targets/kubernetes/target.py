@@ -51,7 +51,7 @@ class KubernetesTarget:
         self.network = PolicyNetwork(api, release)
         self._api = api
         self._release = release
-        self._forwards = Forwards(api, release.namespace, release.nodes, release.client_port)
+        self._forwards = Forwards(api, release)
         self._lock = Lock(api, release)
 
     async def open(self) -> None:
@@ -63,6 +63,9 @@ class KubernetesTarget:
         return self._release.nodes
 
     def url(self, node: str) -> str:
+        """Raises Refused where no node can be asked, because of TLS; what is taken back needs none."""
+        if self._forwards.trouble:
+            raise Refused(self._forwards.trouble)
         return self._forwards.urls[node]
 
     async def places(self) -> Mapping[str, Place]:
