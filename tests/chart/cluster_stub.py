@@ -19,12 +19,19 @@ KINDS = {
     "v1": ["PersistentVolumeClaim", "Pod", "Service", "ServiceAccount", "Secret"],
     "apps/v1": ["StatefulSet"],
     "policy/v1": ["PodDisruptionBudget"],
+    "networking.k8s.io/v1": ["Ingress"],
 }
 
 
 def _kinds(group_version: str) -> dict[str, Any]:
     resources = [
-        {"name": f"{kind.lower()}s", "kind": kind, "namespaced": True, "singularName": "", "verbs": ["get", "list"]}
+        {
+            "name": f"{kind.lower()}{'es' if kind.endswith('s') else 's'}",
+            "kind": kind,
+            "namespaced": True,
+            "singularName": "",
+            "verbs": ["get", "list"],
+        }
         for kind in KINDS[group_version]
     ]
     return {"kind": "APIResourceList", "groupVersion": group_version, "resources": resources}

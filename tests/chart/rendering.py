@@ -167,7 +167,7 @@ EVERYTHING: Values = {
         "repository": "registry.example/raft",
         "tag": "1.2.3",
         "pullPolicy": "Always",
-        "pullSecrets": ["pull"],
+        "pullSecrets": ["pull", {"name": "other"}],
     },
     "settings": {
         "heartbeat_ms": 200,
@@ -177,7 +177,34 @@ EVERYTHING: Values = {
     },
     "listenAddress": "::",
     "extraAllowedHosts": ["raft.example.org"],
-    "service": {"type": "NodePort", "port": 80, "nodePort": 30801, "annotations": {"a": "b"}},
+    "service": {
+        "type": "LoadBalancer",
+        "port": 80,
+        "nodePort": 30801,
+        "annotations": {"a": "b"},
+        "grpcPort": 2379,
+        "ipFamilyPolicy": "RequireDualStack",
+        "ipFamilies": ["IPv6", "IPv4"],
+        "loadBalancerClass": "example.org/outside",
+        "loadBalancerSourceRanges": ["192.0.2.0/24", "2001:db8::/32"],
+        "externalTrafficPolicy": "Local",
+    },
+    "ingress": {
+        "enabled": True,
+        "className": "nginx",
+        "annotations": {"i": "j"},
+        "hosts": ["store.example.org"],
+        "grpcHosts": ["rpc.example.org"],
+        "tls": [{"secretName": "cert", "hosts": ["store.example.org", "rpc.example.org"]}],
+    },
+    "gateway": {
+        "enabled": True,
+        "evenIfUnknown": True,
+        "parentRefs": [{"name": "public", "namespace": "gateways", "sectionName": "https"}],
+        "hostnames": ["gate.example.org"],
+        "grpcHostnames": ["rpc.gate.example.org"],
+        "annotations": {"g": "h"},
+    },
     "persistence": {
         "storageClass": "fast",
         "accessMode": "ReadWriteOncePod",
@@ -188,6 +215,7 @@ EVERYTHING: Values = {
     "resources": {"limits": {"cpu": 2, "memory": "4Gi"}},
     "terminationGracePeriodSeconds": 45,
     "minReadySeconds": 7,
+    "lifecycle": {"preStop": {"sleep": {"seconds": 20}}},
     "revisionHistoryLimit": 3,
     "updateStrategy": {"partition": 2},
     "probes": {
@@ -197,7 +225,7 @@ EVERYTHING: Values = {
     },
     "podDisruptionBudget": {"maxUnavailable": 2},
     "podAntiAffinityPreset": "hard",
-    "topologySpread": {"nodes": "DoNotSchedule", "zones": "none"},
+    "topologySpread": {"nodes": "none", "zones": "DoNotSchedule", "minZones": 3},
     "affinity": {
         "nodeAffinity": {
             "requiredDuringSchedulingIgnoredDuringExecution": {
@@ -208,6 +236,7 @@ EVERYTHING: Values = {
     "nodeSelector": {"disk": "ssd"},
     "tolerations": [{"key": "k", "operator": "Exists", "effect": "NoSchedule"}],
     "priorityClassName": "high",
+    "dnsPolicy": "ClusterFirst",
     "dnsConfig": {"options": [{"name": "ndots", "value": "2"}]},
     "serviceAccount": {"name": "other", "annotations": {"e": "f"}},
     "networkPolicy": {

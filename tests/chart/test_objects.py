@@ -146,7 +146,7 @@ def test_the_pod_of_the_defaults() -> None:
             {"name": "client", "containerPort": 8001, "protocol": "TCP"},
             {"name": "peer", "containerPort": 9001, "protocol": "TCP"},
         ],
-        "startupProbe": _probe("/startupz", period=1, timeout=2, failures=360),
+        "startupProbe": _probe("/startupz", period=1, timeout=2, failures=316),
         "readinessProbe": _probe("/readyz", period=1, timeout=2, failures=3),
         "livenessProbe": _probe("/livez", period=10, timeout=5, failures=8),
         "resources": {"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"memory": "4Gi"}},
@@ -306,17 +306,22 @@ def test_each_value_reaches_its_place() -> None:
     assert node["startupProbe"] == _probe("/startupz", period=2, timeout=3, failures=361)
     assert node["readinessProbe"] == _probe("/readyz", period=3, timeout=4, failures=5)
     assert node["livenessProbe"] == _probe("/livez", period=11, timeout=6, failures=9)
-    assert pod["dnsConfig"] == EVERYTHING["dnsConfig"]
+    assert (pod["dnsPolicy"], pod["dnsConfig"]) == ("ClusterFirst", EVERYTHING["dnsConfig"])
+    assert node["lifecycle"] == EVERYTHING["lifecycle"]
     assert node["resources"] == {"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"cpu": 2, "memory": "4Gi"}}
-    assert (node["image"], pod["imagePullSecrets"]) == ("registry.example/raft:1.2.3", [{"name": "pull"}])
+    assert (node["image"], pod["imagePullSecrets"]) == (
+        "registry.example/raft:1.2.3",
+        [{"name": "pull"}, {"name": "other"}],
+    )
     assert claim["spec"]["storageClassName"] == "fast"
     assert claim["spec"]["accessModes"] == ["ReadWriteOncePod"]
     assert (claim["metadata"]["labels"]["tier"], claim["metadata"]["annotations"]) == ("gold", {"c": "d"})
     assert pod["affinity"].keys() == {"nodeAffinity", "podAntiAffinity"}
     assert "requiredDuringSchedulingIgnoredDuringExecution" in pod["affinity"]["podAntiAffinity"]
-    assert [(rule["topologyKey"], rule["whenUnsatisfiable"]) for rule in pod["topologySpreadConstraints"]] == [
-        ("kubernetes.io/hostname", "DoNotSchedule")
-    ]
+    assert [
+        (rule["topologyKey"], rule["whenUnsatisfiable"], rule["minDomains"])
+        for rule in pod["topologySpreadConstraints"]
+    ] == [("topology.kubernetes.io/zone", "DoNotSchedule", 3)]
     assert (pod["nodeSelector"], pod["priorityClassName"], pod["serviceAccountName"]) == (
         {"disk": "ssd"},
         "high",
@@ -329,8 +334,8 @@ def test_each_value_reaches_its_place() -> None:
     assert [item["name"] for item in pod["initContainers"]] == ["before"]
     assert [item["name"] for item in pod["volumes"]] == ["more"]
     service = rendered.named("Service", "raft")
-    assert (service["spec"]["type"], service["metadata"]["annotations"]["a"]) == ("NodePort", "b")
-    assert [(port["port"], port["nodePort"]) for port in service["spec"]["ports"]] == [(80, 30801)]
+    assert (service["spec"]["type"], service["metadata"]["annotations"]["a"]) == ("LoadBalancer", "b")
+    assert [(port["port"], port.get("nodePort")) for port in service["spec"]["ports"]] == [(80, 30801), (2379, None)]
     assert rendered.named("ServiceAccount", "other")["metadata"]["annotations"]["e"] == "f"
     assert rendered.named("NetworkPolicy", "raft-dns")["spec"]["egress"][0]["to"] == EVERYTHING["networkPolicy"]["dns"]
     assert rendered.named("PodDisruptionBudget", "raft")["spec"]["maxUnavailable"] == 2

@@ -30,7 +30,6 @@ UNREADABLE: dict[str, tuple[Values, str]] = {
         {"persistence": {"size": "4 GiB"}},
         "persistence.size 4 GiB is no size of Kubernetes",
     ),
-    "a disk of no size": ({"persistence": {"size": ""}}, "persistence.size is empty"),
     "CPU in words": (
         {"resources": {"requests": {"cpu": "2 cores"}}},
         "resources.requests.cpu 2 cores is no amount of CPU: .* 500m",
@@ -130,6 +129,58 @@ SENSELESS: dict[str, tuple[Values, str]] = {
         {"service": {"nodePort": 30000}},
         "service.nodePort 30000 needs service.type NodePort or LoadBalancer",
     ),
+    "a policy of machines without its type": (
+        {"service": {"externalTrafficPolicy": "Local"}},
+        "service.externalTrafficPolicy Local needs service.type NodePort or LoadBalancer",
+    ),
+    "a balancer's class without its type": (
+        {"service": {"loadBalancerClass": "x/y", "type": "NodePort"}},
+        "service.loadBalancerClass is for service.type LoadBalancer, and it is NodePort",
+    ),
+    "a balancer's ranges without its type": (
+        {"service": {"loadBalancerSourceRanges": ["10.0.0.0/8"]}},
+        "service.loadBalancerSourceRanges is for service.type LoadBalancer, and it is ClusterIP",
+    ),
+    "one port twice": ({"service": {"grpcPort": 8001}}, "service.grpcPort 8001 is service.port, too"),
+    "IPv6 that nobody listens to": (
+        {"service": {"ipFamilies": ["IPv6"]}},
+        'asks for IPv6, where pods that listen on 0.0.0.0 answer nobody: set listenAddress to "::"',
+    ),
+    "two families that nobody listens to": (
+        {"service": {"ipFamilyPolicy": "PreferDualStack"}},
+        "service.ipFamilyPolicy or service.ipFamilies asks for IPv6",
+    ),
+    "two families for one": (
+        {"listenAddress": "::", "service": {"ipFamilies": ["IPv4", "IPv6"]}},
+        "service.ipFamilies names two families, .* PreferDualStack or RequireDualStack",
+    ),
+    "an Ingress of no host": ({"ingress": {"enabled": True}}, "ingress.enabled needs ingress.hosts"),
+    "a certificate for another host": (
+        {"ingress": {"hosts": ["a.example"], "tls": [{"secretName": "x", "hosts": ["b.example"]}]}},
+        "ingress.tls names the host b.example, which is in neither",
+    ),
+    "a route of no name": ({"gateway": {"enabled": True}}, "gateway.enabled needs gateway.hostnames"),
+    "a route of no Gateway": ({"gateway": {"enabled": True}}, "gateway.enabled needs gateway.parentRefs"),
+    "a route that the cluster does not know": (
+        {"gateway": {"enabled": True}},
+        "gateway.enabled asks for an HTTPRoute, .* or set gateway.evenIfUnknown",
+    ),
+    "gRPC over a port of HTTP/1": (
+        {"gateway": {"enabled": True, "grpcHostnames": ["a.example"]}},
+        "gateway.grpcHostnames needs service.grpcPort",
+    ),
+    "names from nowhere": (
+        {"dnsPolicy": "None"},
+        "dnsPolicy None needs dnsConfig.nameservers, .* name the cluster's",
+    ),
+    "zones that are a wish": (
+        {"topologySpread": {"minZones": 3}},
+        "topologySpread.minZones 3 counts only with topologySpread.zones DoNotSchedule",
+    ),
+    "a grace period that preStop sleeps through": (
+        {"lifecycle": {"preStop": {"sleep": {"seconds": 15}}}},
+        "terminationGracePeriodSeconds 30 is too short, .*: lifecycle.preStop, .* set 31 or more",
+    ),
     "two rules to keep apart": (
         {"affinity": {"podAntiAffinity": {"x": []}}},
         "affinity.podAntiAffinity and podAntiAffinityPreset soft both say",
@@ -216,6 +267,17 @@ MISTYPED: dict[str, tuple[Values, str]] = {
     "a policy peer that is none": (
         {"networkPolicy": {"clients": [{"pods": {}}]}},
         "networkPolicy.clients.0.pods: .*known here are ipBlock, namespaceSelector, podSelector",
+    ),
+    "a size of no name": ({"size": "huge"}, "size: .*'small', 'medium', 'large'"),
+    "the machine's resolver": ({"dnsPolicy": "Default"}, "dnsPolicy: .*ClusterFirst"),
+    "any host": ({"ingress": {"hosts": ["*.example.org"]}}, "ingress.hosts.0: .*example.org"),
+    "a range that is an address": (
+        {"service": {"loadBalancerSourceRanges": ["10.0.0.1"]}},
+        "service.loadBalancerSourceRanges.0: .*10.0.0.1",
+    ),
+    "a Gateway without a name": (
+        {"gateway": {"parentRefs": [{"namespace": "x"}]}},
+        "gateway.parentRefs.0: .*name",
     ),
     "a section taken away": ({"probes": None}, ": .*probes"),
     "a number among the variables": (

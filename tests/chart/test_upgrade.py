@@ -206,7 +206,9 @@ def test_notes_give_the_exact_commands_and_the_warnings_that_apply(tmp_path: Pat
         "updateStrategy": {"evenIfUnready": True},
         "settings": {"enable_faults": True, "wait_in_initial": True},
         "service": {"type": "LoadBalancer"},
+        "ingress": {"enabled": True, "hosts": ["raft.example.org"]},
         "resources": {"limits": {"memory": None, "cpu": "1"}},
         "persistence": {"retention": {"whenDeleted": "Delete"}},
     }
-    assert notes(tmp_path, {}, risky).count("WARNING") == 8
+    assert notes(tmp_path, {}, risky).count("WARNING") == 9
+    assert "by the name raft.example.org" in notes(tmp_path, {}, risky)

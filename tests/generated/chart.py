@@ -38,7 +38,10 @@ DECIDED = {
 }
 """What a pod is told by its place in the chart; `_refusals.tpl` says why, to whoever sets one."""
 
-OTHER_DEFAULTS = {"election_timeout_ms": "500-1000", "leave_wait_ms": "5000"}
+SIZED = ("max_log_bytes", "snapshot_bytes", "quota_bytes")
+"""What is empty in values.yaml, and then what `size` says (deploy/helm/files/sizes.yaml)."""
+
+OTHER_DEFAULTS = {"election_timeout_ms": "500-1000", "leave_wait_ms": "5000", **dict.fromkeys(SIZED, "")}
 
 REASONS = {
     "election_timeout_ms": "Above a node's own 150-300, because CPU limits and busy machines stall a container for "
@@ -85,13 +88,14 @@ def size_bounds() -> str:
 def _comment(row: Setting) -> list[str]:
     said = f"{row.help[0].upper()}{row.help[1:]}"
     bounds = "" if row.type is MsRange or not row.bounds else f" ({row.bounds})"
-    text = f"{said}{bounds}. {REASONS.get(row.key, '')}".strip()
+    sized = "Empty: what `size` says." if row.key in SIZED else ""
+    text = " ".join(part for part in (f"{said}{bounds}.", REASONS.get(row.key), sized) if part)
     return textwrap.wrap(text, COLUMNS, initial_indent="  # ", subsequent_indent="  # ", break_on_hyphens=False)
 
 
 def _default(row: Setting) -> str:
     default = OTHER_DEFAULTS.get(row.key, row.default or "")
-    return f'"{default}"' if row.type is MsRange else default
+    return f'"{default}"' if row.type is MsRange or not default else default
 
 
 def _type(row: Setting) -> dict[str, Any]:

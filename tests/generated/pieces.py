@@ -11,7 +11,7 @@ from typing import NamedTuple
 from node.runtime.commands import markdown_list
 from node.settings import markdown_table
 from tests.chart import values_table
-from tests.generated import alarms, chart, dashboard, metrics, schema, words
+from tests.generated import alarms, chart, dashboard, metrics, schema, sizes, words
 from tests.outputs import paths
 
 ROOT = Path(__file__).parents[2]
@@ -90,6 +90,7 @@ PIECES: tuple[Piece | File, ...] = (
     File(schema.FILE, schema.text),
     Piece(HELM / "templates/_refusals.tpl", '{{- define "raft.sizeBounds" -}}', "{{- end -}}", chart.size_bounds),
     File(HELM / "files/dashboard.json", dashboard.text),
+    Piece(HELM / "README.md", "<!-- sizes -->", "<!-- /sizes -->", sizes.table),
     Piece(HELM / "README.md", values_table.BEGIN, values_table.END, values_table.table),
 )
 """In the order in which they depend on each other: the chart's README is made of values.yaml."""

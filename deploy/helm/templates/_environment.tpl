@@ -30,7 +30,7 @@
 {{- range $name := list (printf "$(RAFT_NAME).%s" $headless) (include "raft.fullname" .) $headless -}}
 {{- $hosts = concat $hosts (list $name (printf "%s.%s" $name $namespace) (printf "%s.%s.svc" $name $namespace) (printf "%s.%s.svc.%s" $name $namespace $cluster)) -}}
 {{- end -}}
-{{- join "," (concat $hosts .Values.extraAllowedHosts) -}}
+{{- join "," (concat $hosts .Values.extraAllowedHosts (include "raft.outsideHosts" . | fromYamlArray) | uniq) -}}
 {{- end -}}
 
 {{- define "raft.environment" -}}
@@ -64,11 +64,9 @@
 {{- with include "raft.tlsOfNodes" . }}
 {{ . }}
 {{- end }}
-{{- range $key, $value := .Values.settings }}
-{{- if not (kindIs "invalid" $value) }}
+{{- range $key, $value := include "raft.settings" . | fromYaml }}
 - name: RAFT_{{ upper $key }}
   value: {{ if kindIs "float64" $value }}{{ $value | int64 | quote }}{{ else }}{{ $value | quote }}{{ end }}
-{{- end }}
 {{- end }}
 {{- end -}}
 

@@ -41,7 +41,7 @@ httpGet:
 {{- end }}
 periodSeconds: {{ $probe.periodSeconds }}
 timeoutSeconds: {{ $probe.timeoutSeconds }}
-failureThreshold: {{ $probe.failureThreshold }}
+failureThreshold: {{ int64 $probe.failureThreshold }}
 {{- end -}}
 
 {{- define "raft.affinity" -}}
@@ -62,7 +62,11 @@ affinity:
 {{- $rules := list -}}
 {{- range $key, $when := dict "kubernetes.io/hostname" .Values.topologySpread.nodes "topology.kubernetes.io/zone" .Values.topologySpread.zones -}}
 {{- if ne $when "none" -}}
-{{- $rules = append $rules (dict "topologyKey" $key "maxSkew" 1 "whenUnsatisfiable" $when "labelSelector" (dict "matchLabels" (include "raft.selectorLabels" $ | fromYaml))) -}}
+{{- $rule := dict "topologyKey" $key "maxSkew" 1 "whenUnsatisfiable" $when "labelSelector" (dict "matchLabels" (include "raft.selectorLabels" $ | fromYaml)) -}}
+{{- if and (hasSuffix "/zone" $key) $.Values.topologySpread.minZones -}}
+{{- $_ := set $rule "minDomains" (int $.Values.topologySpread.minZones) -}}
+{{- end -}}
+{{- $rules = append $rules $rule -}}
 {{- end -}}
 {{- end -}}
 {{- with $rules -}}
@@ -84,6 +88,9 @@ securityContext:
 {{- end }}
 {{- with .Values.priorityClassName }}
 priorityClassName: {{ . | quote }}
+{{- end }}
+{{- with .Values.dnsPolicy }}
+dnsPolicy: {{ . }}
 {{- end }}
 {{- with .Values.dnsConfig }}
 dnsConfig:
@@ -126,13 +133,17 @@ containers:
         containerPort: 9001
         protocol: TCP
     startupProbe:
-      {{- include "raft.probe" (list . .Values.probes.startup "/startupz") | nindent 6 }}
+      {{- include "raft.probe" (list . (merge (dict "failureThreshold" (include "raft.startFailures" .)) .Values.probes.startup) "/startupz") | nindent 6 }}
     readinessProbe:
       {{- include "raft.probe" (list . .Values.probes.readiness "/readyz") | nindent 6 }}
     livenessProbe:
       {{- include "raft.probe" (list . .Values.probes.liveness "/livez") | nindent 6 }}
     resources:
-      {{- toYaml .Values.resources | nindent 6 }}
+      {{- include "raft.resources" . | nindent 6 }}
+    {{- with .Values.lifecycle }}
+    lifecycle:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
     volumeMounts:
       - name: data
         mountPath: /var/lib/raft

@@ -32,20 +32,26 @@
 
 {{/* Bytes of memory that a node needs whose log is full; figures and their origin are beside resources in values.yaml. */}}
 {{- define "raft.memoryNeeded" -}}
-{{- $log := include "raft.bytes" (.Values.settings.max_log_bytes | default "256MiB") | int64 -}}
-{{- $inflight := include "raft.bytes" (.Values.settings.inflight_bytes | default "8MiB") | int64 -}}
+{{- $log := include "raft.bytes" ((include "raft.settings" . | fromYaml).max_log_bytes | default "256MiB") | int64 -}}
+{{- $inflight := include "raft.bytes" ((include "raft.settings" . | fromYaml).inflight_bytes | default "8MiB") | int64 -}}
 {{- add 134217728 (mul 14 $log) (mul $inflight (sub (int .Values.replicaCount) 1)) -}}
 {{- end -}}
 
 {{/* Bytes of disk that a node needs whose log is full; see persistence in values.yaml. */}}
 {{- define "raft.diskNeeded" -}}
-{{- $log := include "raft.bytes" (.Values.settings.max_log_bytes | default "256MiB") | int64 -}}
-{{- $segment := include "raft.bytes" (.Values.settings.segment_bytes | default "16MiB") | int64 -}}
+{{- $log := include "raft.bytes" ((include "raft.settings" . | fromYaml).max_log_bytes | default "256MiB") | int64 -}}
+{{- $segment := include "raft.bytes" ((include "raft.settings" . | fromYaml).segment_bytes | default "16MiB") | int64 -}}
 {{- add (mul 4 $log) (mul 2 $segment) -}}
 {{- end -}}
 
-{{/* Milliseconds from SIGTERM to the process's end at most: Settings.leave_ms_max of the node, held against it by a test. */}}
+{{/* Milliseconds that lifecycle.preStop sleeps before SIGTERM; the grace period has begun by then. */}}
+{{- define "raft.preStopMs" -}}
+{{- mul 1000 (dig "preStop" "sleep" "seconds" 0 (.Values.lifecycle | default dict) | int64) -}}
+{{- end -}}
+
+{{/* Milliseconds from the grace period's begin to the process's end at most: lifecycle.preStop, and Settings.leave_ms_max of the
+     node, held against it by a test. */}}
 {{- define "raft.leaveMs" -}}
-{{- $settings := .Values.settings -}}
-{{- add (int64 ($settings.leave_wait_ms | default 0)) (int64 ($settings.request_timeout_ms | default 5000)) 5000 -}}
+{{- $settings := include "raft.settings" . | fromYaml -}}
+{{- add (include "raft.preStopMs" . | int64) (int64 ($settings.leave_wait_ms | default 0)) (int64 ($settings.request_timeout_ms | default 5000)) 5000 -}}
 {{- end -}}

@@ -5,7 +5,7 @@
 {{- define "raft.refuse" -}}
 {{- include "raft.fail" (include "raft.refuse.forms" .) -}}
 {{- $found := "" -}}
-{{- range list "parent" "keys" "names" "settings" "timing" "sizes" "probes" "pod" "monitoring" "tls" "upgrade" -}}
+{{- range list "parent" "keys" "names" "settings" "timing" "sizes" "probes" "pod" "service" "outside" "monitoring" "tls" "upgrade" -}}
 {{- $found = printf "%s\n%s" $found (include (printf "raft.refuse.%s" .) $) -}}
 {{- end -}}
 {{- include "raft.fail" $found -}}
@@ -23,7 +23,7 @@
 
 {{/* What cannot be read as a size, a range or a name: nothing can be held against it, so these are said by themselves. */}}
 {{- define "raft.refuse.forms" -}}
-{{- $settings := .Values.settings -}}
+{{- $settings := include "raft.settings" . | fromYaml -}}
 {{- range $key, $_ := include "raft.sizeBounds" . | fromYaml }}
 {{- $value := get $settings $key }}
 {{- if and $value (kindIs "string" $value) (not (regexMatch "^[0-9]{1,19} *([KMGkmg][iI][bB])?$" $value)) }}
@@ -35,8 +35,8 @@ settings.{{ $key }} {{ include "raft.shown" $value }} is no size of raft-node: w
 settings.election_timeout_ms {{ include "raft.shown" . }} is no range, and a timeout that is always the same would split every vote: write both ends in milliseconds, such as 500-1000.
 {{- end }}
 {{- end }}
-{{- $sizes := dict "persistence.size" .Values.persistence.size -}}
-{{- $resources := .Values.resources -}}
+{{- $sizes := dict "persistence.size" (include "raft.volumeSize" .) -}}
+{{- $resources := include "raft.resources" . | fromYaml -}}
 {{- range $which := list "requests" "limits" }}
 {{- $of := get $resources $which | default dict }}
 {{- $_ := set $sizes (printf "resources.%s.memory" $which) (get $of "memory") }}
@@ -48,9 +48,6 @@ resources.{{ $which }}.cpu {{ include "raft.shown" $of.cpu }} is no amount of CP
 {{- if and (kindIs "string" $value) $value (not (regexMatch "^[0-9]+(\\.[0-9]+)?(k|M|G|T|Ki|Mi|Gi|Ti)?$" $value)) }}
 {{ $key }} {{ include "raft.shown" $value }} is no size of Kubernetes: write a number with Ki, Mi, Gi or Ti, such as 4Gi.
 {{- end }}
-{{- end }}
-{{- if eq (.Values.persistence.size | toString) "" }}
-persistence.size is empty: say how large a node's volume is, such as 4Gi.
 {{- end }}
 {{- if not (kindIs "string" .Values.image.tag) }}
 image.tag {{ .Values.image.tag }} is a number, and as a number 1.10 is 1.1: write it in quotes, or give it with --set-string.
@@ -97,9 +94,6 @@ image.tag latest means another image from day to day, so a pod that restarts cou
 {{- end }}
 {{- end }}
 {{- end }}
-{{- if and .Values.service.nodePort (eq .Values.service.type "ClusterIP") }}
-service.nodePort {{ .Values.service.nodePort }} needs service.type NodePort or LoadBalancer: set that, or remove the port.
-{{- end }}
 {{- end -}}
 
 {{/* Settings that the chart decides from other values, and which value that is. */}}
@@ -143,7 +137,7 @@ segment_bytes: [64KiB, 1GiB]
 {{- end -}}
 
 {{- define "raft.refuse.settings" -}}
-{{- $settings := .Values.settings -}}
+{{- $settings := include "raft.settings" . | fromYaml -}}
 {{- range $key, $why := include "raft.decided" . | fromYaml }}
 {{- if hasKey $settings $key }}
 settings.{{ $key }} is decided by the chart ({{ $why }}): remove it.
@@ -176,7 +170,7 @@ settings.max_append_bytes {{ include "raft.showBytes" $append }} exceeds setting
 {{- end -}}
 
 {{- define "raft.refuse.timing" -}}
-{{- $settings := .Values.settings -}}
+{{- $settings := include "raft.settings" . | fromYaml -}}
 {{- $range := $settings.election_timeout_ms | default "150-300" -}}
 {{- $low := include "raft.low" $range | int64 -}}
 {{- $high := include "raft.high" $range | int64 -}}
@@ -192,13 +186,13 @@ settings.election_timeout_ms {{ $range }} begins below 1.5 heartbeats of {{ $hea
 {{- $leaveMs := include "raft.leaveMs" . | int64 }}
 {{- $grace := int64 .Values.terminationGracePeriodSeconds }}
 {{- if le (mul 1000 $grace) $leaveMs }}
-terminationGracePeriodSeconds {{ $grace }} is too short, so a leaving pod could be killed while it hands over: settings.leave_wait_ms, settings.request_timeout_ms and 5 s for hand-overs and closing make {{ $leaveMs }} ms; set {{ add (div $leaveMs 1000) 1 }} or more.
+terminationGracePeriodSeconds {{ $grace }} is too short, so a leaving pod could be killed while it hands over: {{ if include "raft.preStopMs" . | int64 }}lifecycle.preStop, {{ end }}settings.leave_wait_ms, settings.request_timeout_ms and 5 s for hand-overs and closing make {{ $leaveMs }} ms; set {{ add (div $leaveMs 1000) 1 }} or more.
 {{- end }}
 {{- end -}}
 
 {{- define "raft.refuse.sizes" -}}
-{{- $log := include "raft.bytes" (.Values.settings.max_log_bytes | default "256MiB") | int64 -}}
-{{- $resources := .Values.resources -}}
+{{- $log := include "raft.bytes" ((include "raft.settings" . | fromYaml).max_log_bytes | default "256MiB") | int64 -}}
+{{- $resources := include "raft.resources" . | fromYaml -}}
 {{- $limits := $resources.limits | default dict -}}
 {{- $requests := $resources.requests | default dict -}}
 {{- if $limits.memory }}
@@ -219,18 +213,19 @@ resources.requests.cpu {{ $requests.cpu }} exceeds resources.limits.cpu {{ $limi
 {{- end }}
 {{- end }}
 {{- $disk := include "raft.diskNeeded" . | int64 }}
-{{- if lt (include "raft.bytes" .Values.persistence.size | int64) $disk }}
-persistence.size {{ .Values.persistence.size }} cannot hold a full log, and a node stops when its disk is full: settings.max_log_bytes {{ include "raft.showBytes" $log }} needs {{ div (add $disk 1048575) 1048576 }}Mi; raise the size or lower max_log_bytes.
+{{- $volume := include "raft.volumeSize" . }}
+{{- if lt (include "raft.bytes" $volume | int64) $disk }}
+persistence.size {{ $volume }} cannot hold a full log, and a node stops when its disk is full: settings.max_log_bytes {{ include "raft.showBytes" $log }} needs {{ div (add $disk 1048575) 1048576 }}Mi; raise the size or lower max_log_bytes.
 {{- end }}
 {{- end -}}
 
 {{- define "raft.refuse.probes" -}}
 {{- $probes := .Values.probes -}}
-{{- $logMiB := div (include "raft.bytes" (.Values.settings.max_log_bytes | default "256MiB") | int64) 1048576 -}}
-{{- $startNeeded := add 60 $logMiB -}}
+{{- $logMiB := div (include "raft.bytes" ((include "raft.settings" . | fromYaml).max_log_bytes | default "256MiB") | int64) 1048576 -}}
+{{- $startNeeded := include "raft.startSeconds" . | int64 -}}
 {{- $start := $probes.startup -}}
-{{- if lt (mul (int64 $start.periodSeconds) (int64 $start.failureThreshold)) $startNeeded }}
-probes.startup gives a node {{ mul (int64 $start.periodSeconds) (int64 $start.failureThreshold) }} s to read its log back, and a full one of {{ $logMiB }} MiB may take {{ $startNeeded }} s: raise probes.startup.failureThreshold to {{ div (add $startNeeded (sub (int64 $start.periodSeconds) 1)) (int64 $start.periodSeconds) }}.
+{{- if lt (mul (int64 $start.periodSeconds) (include "raft.startFailures" . | int64)) $startNeeded }}
+probes.startup gives a node {{ mul (int64 $start.periodSeconds) (include "raft.startFailures" . | int64) }} s to read its log back, and a full one of {{ $logMiB }} MiB may take {{ $startNeeded }} s: raise probes.startup.failureThreshold to {{ div (add $startNeeded (sub (int64 $start.periodSeconds) 1)) (int64 $start.periodSeconds) }}.
 {{- end }}
 {{- $live := $probes.liveness }}
 {{- $tolerated := add (mul (int64 $live.periodSeconds) (sub (int64 $live.failureThreshold) 1)) (int64 $live.timeoutSeconds) }}

@@ -41,7 +41,7 @@ replicaCount {{ $replicas }} would change a cluster born with {{ $born }} nodes,
 {{- define "raft.refuse.immutable" -}}
 {{- $root := index . 0 -}}
 {{- $there := index . 1 -}}
-{{- $wanted := merge (dict "storageClass" (include "raft.storageClass" $root)) $root.Values.persistence -}}
+{{- $wanted := merge (dict "storageClass" (include "raft.storageClass" $root) "size" (include "raft.volumeSize" $root)) $root.Values.persistence -}}
 {{- $found := dig "spec" "selector" "matchLabels" "app.kubernetes.io/name" "" $there }}
 {{- if and $found (ne $found (include "raft.name" $root)) }}
 nameOverride would change the label that pods are found by from app.kubernetes.io/name={{ $found }} to {{ include "raft.name" $root }}, and Kubernetes changes no selector: upgrade with --set nameOverride={{ $found }}.
