@@ -8,17 +8,21 @@
 #   sh -c 'kill -KILL $(cat /proc/1/task/1/children)'      the container ends with 137 and is restarted by its policy
 #   sh -c 'kill -STOP $(cat /proc/1/task/1/children)'      and -CONT to let it go on
 
+# Of pyproject.toml's extras, those that the image has: s3, for backups into a bucket; otel beside it, for traces.
+ARG EXTRAS="s3"
 # node.__version__, for the label: a build is refused where they differ.
 ARG VERSION=0.1.0
 
 FROM python:3.13-slim AS build
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends tini >/dev/null
 RUN python -m venv --without-pip /opt/raft
-# Dependencies have a layer of their own: a change of the code alone does not fetch them again. With those of backups in
-# S3, which a node never imports: the Job that takes backups has the node's image.
+# Dependencies have a layer of their own: a change of the code alone does not fetch them again. Those of backups in S3
+# are never imported by a node: the Job that takes backups has the node's image.
 COPY pyproject.toml /source/
-RUN python -c 'import tomllib; p = tomllib.load(open("/source/pyproject.toml", "rb"))["project"]; print(*p["dependencies"], *p["optional-dependencies"]["s3"], sep="\n")' \
-      > /source/requirements.txt \
+ARG EXTRAS
+RUN python -c 'import sys, tomllib; project = tomllib.load(open("/source/pyproject.toml", "rb"))["project"]; \
+      print(*project["dependencies"], *(one for extra in sys.argv[1:] for one in project["optional-dependencies"][extra]), sep="\n")' \
+      $EXTRAS > /source/requirements.txt \
  && python -m pip --python /opt/raft/bin/python install --quiet --no-cache-dir --no-compile --only-binary :all: \
       --requirement /source/requirements.txt
 COPY README.md LICENSE /source/

@@ -8,6 +8,7 @@ STAMP := $(VENV)/installed.stamp
 CACHE := .cache
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' node/__init__.py)
 IMAGE ?= raft:$(VERSION)
+EXTRAS ?= s3
 # Where bytecode is forbidden, every node compiles the whole project at its start.
 unexport PYTHONDONTWRITEBYTECODE
 AXE_VERSION := 4.14.1
@@ -102,8 +103,8 @@ test-long: $(STAMP) ## what takes longer still, a quarter of an hour and more: e
 test-life: $(STAMP) ## half an hour of kills, lost disks and changes of members under load; LIFE_SECONDS=600 for less
 	LIFE_SECONDS=$(or $(LIFE_SECONDS),1800) $(BIN)/python -m pytest -s -m slowest tests/cluster/test_long_life.py
 
-image: ## the container image of a node; IMAGE=raft:dev names it otherwise
-	docker build --network host --build-arg VERSION=$(VERSION) --tag $(IMAGE) .
+image: ## the container image of a node; IMAGE=raft:dev names it otherwise, EXTRAS="s3 otel" has it send traces, too
+	docker build --network host --build-arg VERSION=$(VERSION) --build-arg EXTRAS="$(EXTRAS)" --tag $(IMAGE) .
 
 test-kubernetes: $(CACHE)/browser.stamp $(CACHE)/helm.stamp $(STAMP) ## on kind, or with KUBECONFIG=FILE IMAGE=NAME:TAG on a cluster that is there; PART=ci for a part
 	tests/kubernetes/run

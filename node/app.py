@@ -16,6 +16,7 @@ import secrets
 import signal
 import sys
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import uvloop
@@ -52,6 +53,7 @@ from node.runtime.looking import About
 from node.runtime.shell import Shell, monotonic_us, wall_us
 from node.securing import Secured, secure
 from node.settings import Settings, remarks
+from node.tracing.writes import TracedWrite
 
 ANSWER_S = 0.25
 """How long the answers to what was cut short have to leave."""
@@ -152,7 +154,17 @@ class _Node:
         scheme = "https" if settings.peer_tls_dial == "tls" else "http"
         about = About(settings.name, self._boot, __version__, client_url(settings), scheme)
         core = assemble(
-            settings, about, opened, shell, trace, faults, self._chance, files.half_open, stack, secured.peers
+            settings,
+            about,
+            opened,
+            shell,
+            trace,
+            faults,
+            self._chance,
+            files.half_open,
+            stack,
+            secured.peers,
+            self._trace_writes(stack),
         )
         stats = Stats(
             trace,
@@ -206,6 +218,16 @@ class _Node:
             stack.push_async_callback(core.registrar.stop)
             core.registrar.start()
         return _Running(shell, core.handle, server)
+
+    def _trace_writes(self, stack: contextlib.AsyncExitStack) -> Callable[[TracedWrite], None] | None:
+        """What makes spans of OpenTelemetry; None: nobody wants them."""
+        if not self._settings.otlp_endpoint:
+            return None
+        from node.tracing.spans import Spans  # an extra, and slow to import
+
+        spans = Spans(self._settings.otlp_endpoint, self._settings.name, self._boot, __version__)
+        stack.callback(spans.close)
+        return spans.write
 
     def _watch(self, core: Core, opened: Opened) -> None:
         """Measure what holds the loop; requests are measured where they come in."""

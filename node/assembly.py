@@ -34,12 +34,15 @@ from node.runtime.hooks import Hooks
 from node.runtime.looking import About, Looking
 from node.runtime.membership import Membership
 from node.runtime.obeying import Obeying
-from node.runtime.ports import StoreSummary
-from node.runtime.shell import Shell, monotonic_us
+from node.runtime.ports import Storage, StoreSummary, TraceSink
+from node.runtime.shell import Shell, monotonic_us, wall_us
 from node.settings import Settings
 from node.statemachine.describe import describe
 from node.statemachine.store import KeyValueStore
 from node.tls.peers import PeerTls
+from node.tracing.paths import Paths
+from node.tracing.taps import TappedStorage, TappedTrace
+from node.tracing.writes import TracedWrite, TracedWrites
 from node.transport.links import OnLink, PeerLinks
 from node.transport.settings import LinkSettings
 from node.transport.websocket import WebSocketCarrier
@@ -75,9 +78,10 @@ def assemble(
     half_open_max: int,
     stack: contextlib.AsyncExitStack,
     secured: Callable[[Callable[[], Mapping[str, str]]], PeerTls] | None = None,
+    traced: Callable[[TracedWrite], None] | None = None,
 ) -> Core:
     """`shell` gets its driver here. What must be closed is pushed on `stack`; the carrier is its starter's to close.
-    `secured` None: links are plain; else it is told where members are reached."""
+    `secured` None: links are plain; else it is told where members are reached. `traced` None: writes are not traced."""
     membership = Membership(about.name, [MemberAddress(seed.name, seed.host, seed.port) for seed in settings.seeds])
     registry = RegistryClient(settings.registry_url) if settings.registry_url else None
     discovery = _discovery(membership, registry)
@@ -136,20 +140,21 @@ def assemble(
         report_wanted=looking.on_report_wanted,
         command=obeying.on_command,
     )
+    storage, sink, tracing = _tapped(opened.wal, trace, shell, settings.otlp_writes_per_second, traced)
     driver = Driver(
         opened.core,
         about.boot,
-        opened.wal,
+        storage,
         opened.store,
         links,
-        trace,
+        sink,
         hooks,
         opened.snapshots,
         snapshot_settings=snapshot_settings(settings),
         leaderless_wait_us=settings.leaderless_wait_ms * 1000,
     )
     shell.attach(driver)
-    handle = Handle(shell, looking, obeying, opened.snapshots)
+    handle = Handle(shell, looking, obeying, opened.snapshots, tracing)
     WatchTimers(
         hub,
         shell.later,
@@ -166,6 +171,17 @@ def assemble(
 def _discovery(membership: Membership, registry: RegistryClient | None) -> FollowedDiscovery:
     listed = StaticDiscovery(membership.addresses())
     return listed if registry is None else RegistryDiscovery(listed, registry, membership.incarnation)
+
+
+def _tapped(
+    storage: Storage, trace: Trace, shell: Shell, per_second_max: int, traced: Callable[[TracedWrite], None] | None
+) -> tuple[Storage, TraceSink, TracedWrites | None]:
+    """What the driver writes to and tells, looked on at where writes are traced."""
+    if traced is None:
+        return storage, trace, None
+    paths = Paths(wall_us)
+    tracing = TracedWrites(paths, wall_us, lambda: shell.core.leader, shell.later, per_second_max, traced)
+    return TappedStorage(storage, paths), TappedTrace(trace, paths), tracing
 
 
 def _summing_up(store: KeyValueStore, hub: WatchHub, quota_bytes: int) -> Callable[[], StoreSummary]:

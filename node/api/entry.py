@@ -16,6 +16,7 @@ from node.access.table import OPEN, Need, need_of_route
 from node.api.answers import Problem
 from node.api.etcd.errors import Code, EtcdError
 from node.api.etcd.json_door import error_answer
+from node.tracing.context import HEADER, PARENT
 
 _PATTERN = re.compile(r"\{(\w+):[^}]*\}")
 
@@ -33,6 +34,7 @@ def make_entry(access: Access) -> Middleware:
         except Refusal as refusal:
             return _refused(refusal, request.path)
         CURRENT.set(principal)
+        PARENT.set(request.headers.get(HEADER, ""))
         return await handler(request)
 
     return entry

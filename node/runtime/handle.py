@@ -6,7 +6,7 @@ not decide anything: commands are `obeying.py`'s, answers about the node `lookin
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from node.runtime.backing_up import BackingUp
 from node.runtime.inputs import WantRead, WantWrite
@@ -17,11 +17,21 @@ from node.runtime.shell import Shell
 from node.runtime.snapshot_ports import Snapshots
 
 
-class Handle:
-    """Satisfies `NodeHandle`."""
+class Tracing(Protocol):
+    """Who traces writes."""
 
-    def __init__(self, shell: Shell, looking: Looking, obeying: Obeying, snapshots: Snapshots) -> None:
+    def begun(self, size_bytes: int, reply: Callable[[Outcome], None]) -> Callable[[Outcome], None]:
+        """A client's write of that size comes in; what to answer it with instead of `reply`."""
+
+
+class Handle:
+    """Satisfies `NodeHandle`. `tracing` None: writes are not traced."""
+
+    def __init__(
+        self, shell: Shell, looking: Looking, obeying: Obeying, snapshots: Snapshots, tracing: Tracing | None = None
+    ) -> None:
         self._shell = shell
+        self._tracing = tracing
         self._backing_up = BackingUp(shell, snapshots)
         self.leave = shell.leave
         self.command = obeying.command
@@ -57,6 +67,8 @@ class Handle:
         sequence: int = 0,
     ) -> None:
         """`propose` for a caller that has no task to wait in: `reply` is called once, at once or later."""
+        if self._tracing is not None:
+            reply = self._tracing.begun(len(write), reply)
         refused = self._shell.refusal()
         if refused is not None:
             reply(NotProposed(*refused))

@@ -5,10 +5,14 @@ meant is remarked on. It must not judge one value alone: its row in the table do
 """
 
 import difflib
+import importlib.util
+import re
 from collections.abc import Callable, Mapping
 
 from node.settings.table import BY_KEY, Settings
 from node.settings.values import ANY_ADDRESS, SettingsError
+
+_URL = re.compile(r"https?://[^\s/]+(/\S*)?")
 
 
 def check(settings: Settings, origins: Mapping[str, str]) -> None:
@@ -75,6 +79,16 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
         refuse(("tokens_file",), "tokens_file is read by a later version: leave it empty")
     if settings.operations_port:
         refuse(("operations_port",), "operations_port is served by a later version: leave it 0")
+    if settings.otlp_endpoint and not _URL.fullmatch(settings.otlp_endpoint):
+        refuse(
+            ("otlp_endpoint",),
+            f"otlp_endpoint {settings.otlp_endpoint} is no URL of a collector: give one as http://host:4318/v1/traces",
+        )
+    if settings.otlp_endpoint and not _is_installed("opentelemetry.exporter.otlp.proto.http"):
+        refuse(
+            ("otlp_endpoint",),
+            "otlp_endpoint needs OpenTelemetry, which is an extra: pip install '.[otel]' in the checkout",
+        )
     if settings.port and settings.port == settings.peer_port and settings.host == settings.peer_host:
         refuse(
             ("port", "peer_port"), f"port and peer_port are both {settings.port}: clients and peers need a port each"
@@ -117,6 +131,13 @@ def remarks(settings: Settings) -> tuple[str, ...]:
     if settings.peer_tls_accept == "both":
         found.append("peer_tls_accept both lets in whoever says that it is a peer, as long as it speaks no TLS")
     return tuple(found)
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # of what it is in
+        return False
 
 
 def _no_seed(settings: Settings) -> str:

@@ -236,6 +236,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_format: Annotated[Literal["json", "text"], _meta("Watching", "one JSON object a line, or text for people")] = (
         "json"
     )
+    otlp_endpoint: Annotated[
+        str,
+        _meta(
+            "Watching",
+            "where an OpenTelemetry collector takes traces over HTTP, as http://host:4318/v1/traces; empty: none",
+        ),
+    ] = ""
+    otlp_writes_per_second: Annotated[
+        int,
+        _meta("Watching", "clients' writes that are traced per second at most, where they are", ge=1, le=10_000),
+    ] = 100
 
     enable_faults: Annotated[
         bool, _meta("Faults", "take commands that break this node on purpose, for a while (cut_link, ...)")

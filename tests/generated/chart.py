@@ -50,6 +50,7 @@ REASONS = {
     "leave_wait_ms": "Not 0 as for a node alone: endpoints and proxies lag behind a pod's readiness.",
     "max_log_bytes": "It decides how much memory and disk a node needs (resources, persistence).",
     "segment_bytes": "A multiple of 512.",
+    "otlp_endpoint": 'The image needs the extra: `make image EXTRAS="s3 otel"`.',
     "enable_faults": "For teaching and for tests.",
     "wait_in_initial": "For teaching: no pod becomes ready by itself.",
 }
@@ -101,6 +102,8 @@ def _default(row: Setting) -> str:
 def _type(row: Setting) -> dict[str, Any]:
     if row.choices:
         return {"enum": list(row.choices)}
+    if row.type is str:
+        return {"type": "string"}
     if row.type is bool:
         return {"type": "boolean"}
     if row.type is MsRange:

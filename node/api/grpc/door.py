@@ -26,6 +26,7 @@ from node.api.http2.fields import Head
 from node.api.http2.stream import Receiver, Stream
 from node.api.outage import MESSAGE
 from node.api.slices import Slices
+from node.tracing.context import HEADER
 
 PATH_CHARS_QUOTED = 256
 
@@ -44,6 +45,9 @@ class Now(NamedTuple):
     request_timeout_us: int
 
 
+_TRACEPARENT = HEADER.encode()
+
+
 class _Route(NamedTuple):
     """What a head means. `method` None: `error`, or with `http_status` a sentence for who does not speak gRPC."""
 
@@ -58,6 +62,7 @@ class _Route(NamedTuple):
     principal: Principal | None = None
     """Who that was found to be, when `Access.version` was `version`."""
     version: int = -1
+    traceparent: str = ""
 
 
 class GrpcDoor:
@@ -104,7 +109,7 @@ class GrpcDoor:
             return None
         if isinstance(route.method, StreamMethod):
             return StreamCall(self, stream, route.method, route.timeout_us, route.needs_leader, principal)
-        return UnaryCall(self, stream, route.method, route.timeout_us, route.needs_leader, principal)
+        return UnaryCall(self, stream, route.method, route.timeout_us, route.needs_leader, principal, route.traceparent)
 
     # --- what a call needs -----------------------------------------------------------------------------------
 
@@ -162,7 +167,8 @@ class GrpcDoor:
         except EtcdError as error:
             return _Route(None, error=error)
         needs_leader = fields.get(b"hasleader") == b"true"
-        return _Route(method, path, timeout_us, needs_leader, credential=_credential(fields))
+        traceparent = fields.get(_TRACEPARENT, b"").decode("latin-1")
+        return _Route(method, path, timeout_us, needs_leader, credential=_credential(fields), traceparent=traceparent)
 
     def _unknown(self, path: str) -> EtcdError:
         """In grpc-go's words."""

@@ -24,6 +24,7 @@ from node.api.http2.frames import ErrorCode
 from node.api.http2.stream import Stream
 from node.api.slices import Slices
 from node.api.streaming import ANSWER_SECONDS_MAX, PIECE_BYTES, WRITE_SECONDS_MAX
+from node.tracing.context import PARENT
 
 _LOG = logging.getLogger("node.api")
 
@@ -55,6 +56,7 @@ class UnaryCall:
         "_stream",
         "_task",
         "_timeout_us",
+        "_traceparent",
     )
 
     endless = False
@@ -67,6 +69,7 @@ class UnaryCall:
         timeout_us: int | None,
         needs_leader: bool,
         principal: Principal,
+        traceparent: str = "",
     ) -> None:
         self._around = around
         self._stream = stream
@@ -74,6 +77,7 @@ class UnaryCall:
         self._timeout_us = timeout_us
         self._needs_leader = needs_leader
         self._principal = principal
+        self._traceparent = traceparent
         self._body: list[bytes] = []
         self._held = 0
         self._task: asyncio.Task[None] | None = None
@@ -96,6 +100,7 @@ class UnaryCall:
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._let_go()
         before = CURRENT.set(self._principal)
+        traced = PARENT.set(self._traceparent) if self._traceparent else None
         try:
             self._begin(_message_of(body))
         except EtcdError as error:
@@ -105,6 +110,8 @@ class UnaryCall:
             self._fail(MISTAKE)
         finally:
             CURRENT.reset(before)
+            if traced is not None:
+                PARENT.reset(traced)
 
     def drained(self) -> None:
         """See `Receiver`."""

@@ -1,0 +1,127 @@
+"""Writes on real nodes, as a collector of OpenTelemetry sees them."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from opentelemetry.instrumentation.aiohttp_client import AioHttpClientInstrumentor
+from opentelemetry.sdk.trace import TracerProvider
+
+from node.tracing.spans import EXPORT_SECONDS_MAX
+from raftclient import RaftClient
+from tests.cluster.harness import running_cluster
+from tests.grpc.client import client
+from tests.tracing.collector import Told, collecting
+
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+pytestmark = [pytest.mark.slowest, pytest.mark.timeout(180)]
+
+SAMPLED, NOT_SAMPLED = f"00-{TRACE}-{SPAN}-01", f"00-{TRACE}-{SPAN}-00"
+
+
+@pytest.fixture(autouse=True)
+def quick_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
+
+
+def whole(trace_id: str, disks: int) -> Callable[[list[Told]], bool]:
+    """Whether the write of that trace came, with so many disks."""
+
+    def holds(spans: list[Told]) -> bool:
+        of = [span for span in spans if span.trace_id == trace_id]
+        return any(span.name == "raft.write" for span in of) and sum("disk" in span.name for span in of) >= disks
+
+    return holds
+
+
+async def test_a_write_is_told_from_the_client_to_every_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client's own span, made by OpenTelemetry's instrumentation of aiohttp, is the parent."""
+    async with collecting() as collector:
+        monkeypatch.setenv("RAFT_OTLP_ENDPOINT", collector.endpoint)
+        async with running_cluster(tmp_path, 3) as cluster:
+            leader = await cluster.leader()
+            provider = TracerProvider()
+            AioHttpClientInstrumentor().instrument(tracer_provider=provider)
+            try:
+                with provider.get_tracer("test").start_as_current_span("order") as order:
+                    trace_id = f"{order.get_span_context().trace_id:032x}"
+                    async with RaftClient([cluster.url(leader)], discover=False, exactly_once=False) as raft:
+                        await raft.put("k", "v")
+            finally:
+                AioHttpClientInstrumentor().uninstrument()
+            spans = await collector.until(whole(trace_id, 3))
+            (write,) = [span for span in spans if span.trace_id == trace_id and span.name == "raft.write"]
+            assert write.node == leader
+            assert write.parent_id not in ("", f"{order.get_span_context().span_id:016x}")  # the request is between
+            assert write.attributes["raft.outcome"] == "done"
+            below = [span for span in spans if span.parent_id == write.span_id]
+            others = {"n1", "n2", "n3"} - {leader}
+            disks = {f"disk of {leader}", *(f"replicate to the disk of {other}" for other in others)}
+            assert {span.name for span in below} == disks
+            assert all(write.begin <= span.begin <= span.end for span in below)
+            durable = sorted(span.end for span in below)
+            assert durable[1] <= write.end, "it was answered before a majority of the disks had it"
+
+
+async def test_a_follower_tells_of_the_hop_and_of_its_own_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over gRPC, with the trace in the metadata."""
+    async with collecting() as collector:
+        monkeypatch.setenv("RAFT_OTLP_ENDPOINT", collector.endpoint)
+        async with running_cluster(tmp_path, 3) as cluster:
+            leader = await cluster.leader()
+            follower = next(name for name in cluster.nodes if name != leader)
+            async with client(cluster.url(follower).removeprefix("http://")) as grpc:
+                for traceparent in (NOT_SAMPLED, SAMPLED):
+                    await grpc.put(b"k", b"v", metadata=(("traceparent", traceparent),))
+            spans = await collector.until(whole(TRACE, 1))
+            of = [span for span in spans if span.trace_id == TRACE]
+            assert sorted(span.name for span in of) == [f"disk of {follower}", f"forward to {leader}", "raft.write"]
+            (write,) = [span for span in of if span.name == "raft.write"]
+            assert write.parent_id == SPAN
+
+
+async def test_a_paused_disk_is_missed_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with collecting() as collector:
+        monkeypatch.setenv("RAFT_OTLP_ENDPOINT", collector.endpoint)
+        async with running_cluster(tmp_path, 3) as cluster:
+            leader = await cluster.leader()
+            paused = next(name for name in cluster.nodes if name != leader)
+            cluster.signal(paused, signal.SIGSTOP)
+            headers = {"traceparent": SAMPLED}
+            async with cluster.http.put(f"{cluster.url(leader)}/kv/k", data="v", headers=headers) as answer:
+                assert answer.status == 200
+            spans = await collector.until(whole(TRACE, 2))
+            (write,) = [span for span in spans if span.trace_id == TRACE and span.name == "raft.write"]
+            assert write.events == [f"not durable at {paused} yet"]
+
+
+async def test_a_collector_that_says_nothing_costs_neither_writes_nor_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        taken.append(writer)
+
+    taken: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    try:
+        port = server.sockets[0].getsockname()[1]
+        monkeypatch.setenv("RAFT_OTLP_ENDPOINT", f"http://127.0.0.1:{port}/v1/traces")
+        async with running_cluster(tmp_path, 3) as cluster:
+            for _ in range(50):
+                async with cluster.http.put(f"{cluster.url('n1')}/kv/k", data="v") as answer:
+                    assert answer.status == 200
+            began = time.monotonic()
+            await cluster.stop()
+            assert time.monotonic() - began < EXPORT_SECONDS_MAX, "the end waited for the collector"
+            assert taken
+    finally:
+        server.close()
+        await server.wait_closed()
+        for writer in taken:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
