@@ -85,11 +85,18 @@ class Bucket:
             raise PlaceError(f"cannot write {to} ({error.strerror or error})") from error
 
     def note(self, name: str, text: str) -> str:
+        """Looked for first: a storage may be too old to know "create, if it is not there"."""
         from obstore.exceptions import AlreadyExistsError
 
-        with self._told("write", name), contextlib.suppress(AlreadyExistsError):
-            self._obstore.put(self._store, name, text.encode(), mode="create")
-        return b"".join(self._pieces(name)).decode(errors="replace")
+        with self._told("write", name):
+            with contextlib.suppress(FileNotFoundError):
+                return self._text(name)
+            with contextlib.suppress(AlreadyExistsError):
+                self._obstore.put(self._store, name, text.encode(), mode="create")
+            return self._text(name)
+
+    def _text(self, name: str) -> str:
+        return bytes(self._obstore.get(self._store, name).bytes()).decode(errors="replace")
 
     def shown(self, name: str) -> str:
         return f"{self._url.rstrip('/')}/{name}"

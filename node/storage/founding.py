@@ -21,9 +21,9 @@ from node.storage.snapshot_files import SnapshotFile, snapshot_name
 from node.storage.snapshot_format import SnapshotEncoder, SnapshotHeader
 from node.storage.spool import Spool
 
-_MEANS_NOTHING = {LOCK_NAME, "lost+found"}
-"""Names that an empty folder may hold: the lock of whoever looks at it, and what a new file system has."""
-
+_MEANS_NOTHING = {LOCK_NAME, "lost+found", "restored", "restored.part", "backup.part"}
+"""Names that an empty folder may hold: the lock of whoever looks at it, what a new file system has, and what an init
+step keeps there that restores it (`raft-node restore --once`)."""
 
 INDEX_GAP = 1_000_000_000
 """How far beyond the old cluster's last known entry the new one begins. What the old one wrote after that entry is
