@@ -22,7 +22,7 @@ from typing import NamedTuple
 import uvloop
 
 from node import __version__, file_limits
-from node.access.entrance import Access
+from node.admitting import Admitted, admit
 from node.api.clients import Clients
 from node.api.etcd.express import EtcdExpress
 from node.api.etcd.routes import EtcdApi
@@ -141,7 +141,8 @@ class _Node:
         peers = sum(seed.name != settings.name for seed in settings.seeds)
         files = file_limits.divide(file_limits.raise_limit(), file_limits.used_now(), peers)
         _LOG.info(files.words())
-        secured = secure(settings, trace, self._gate, wall_us)
+        admitted = admit(settings, trace)
+        secured = secure(settings, trace, self._gate, wall_us, admitted.tokens)
         timeouts_us = settings.request_timeout_ms * 1000, settings.election_timeout_ms.high * 1000
         shell = Shell(loop, self._fail, *timeouts_us, deadline_is_due=self._gate.shut)
         syncs = SyncClock(time.perf_counter)
@@ -191,6 +192,7 @@ class _Node:
             core.hub,
             http2,
             secured.counts,
+            admitted.counts,
         )
         self._watch(core, opened)
         syncs.tell(metrics.fsync)
@@ -210,7 +212,9 @@ class _Node:
         core.begin_to_let_in()
         stack.callback(self._turns.stop)
         self._turns.start(loop)
-        server = self._make_server(core, trace, metrics, stats, faults, clients, http2, files.streams, secured)
+        server = self._make_server(
+            core, trace, metrics, stats, faults, clients, http2, files.streams, secured, admitted
+        )
         stack.callback(secured.watcher.stop)
         secured.watcher.start()
         await self._serve(server, stack, shell)
@@ -274,11 +278,12 @@ class _Node:
         http2: Counts,
         streams_max: int,
         secured: Secured,
+        admitted: Admitted,
     ) -> ApiRunner:
         settings, handle, store = self._settings, core.handle, core.store
         failing = faults.failing if faults is not None else None
         quota, slices = Quota(store, settings.quota_bytes), Slices()
-        access = Access()
+        access = admitted.access
         app = build_app(
             handle,
             store,

@@ -6,6 +6,7 @@ Why it exists: supervisors, containers and people read both, so they are stated 
 import logging
 
 from node import cures
+from node.access.tokens import TokensError
 from node.file_limits import TooFewFiles
 from node.raft.errors import InvariantViolation
 from node.runtime.snapshot_ports import UnreadableSnapshot
@@ -18,7 +19,7 @@ EXIT_ADDRESS = 2
 EXIT_LIMIT = 2
 EXIT_STORAGE = 3
 EXIT_SETTINGS = 64
-"""As for settings that are refused before anything is made: files of certificates are read later."""
+"""As for settings that are refused before anything is made: files of certificates and tokens are read later."""
 EXIT_INVARIANT = 70
 """EX_SOFTWARE: the node found itself in a state that Raft excludes, and stopped rather than go on."""
 
@@ -37,7 +38,7 @@ def exit_of(failure: Exception | None, settings: Settings) -> tuple[int, str]:
                 f"cannot listen on {settings.host}:{settings.port} and {settings.peer_host}:{settings.peer_port} "
                 f"({failure.strerror or failure}): {cures.OTHER_PORTS}"
             )
-        case TlsError():
+        case TlsError() | TokensError():
             return EXIT_SETTINGS, str(failure)
         case TooFewFiles():
             return EXIT_LIMIT, str(failure)

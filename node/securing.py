@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from node.access.tokens import TokenFile
 from node.api.gate import Gate
 from node.observe.trace import Trace
 from node.settings import Settings
@@ -16,7 +17,7 @@ from node.tls.doorway import Doorway, OneATurn
 from node.tls.files import CLIENT_PROTOCOLS, TlsFiles
 from node.tls.peers import PORT as PEER
 from node.tls.peers import PeerTls
-from node.tls.renewal import Renewing, Watcher
+from node.tls.renewal import Looked, Renewing, Watcher
 from node.transport.settings import LinkSettings
 
 CLIENT = "client"
@@ -31,8 +32,10 @@ class Secured(NamedTuple):
     watcher: Watcher
 
 
-def secure(settings: Settings, trace: Trace, gate: Gate, wall_us: Callable[[], int]) -> Secured:
-    """Read the files; nothing listens and nothing watches yet. Raises TlsError."""
+def secure(
+    settings: Settings, trace: Trace, gate: Gate, wall_us: Callable[[], int], tokens: TokenFile | None
+) -> Secured:
+    """Read the files; nothing listens and nothing watches yet. `tokens` are looked at, too. Raises TlsError."""
     loop = asyncio.get_running_loop()
 
     def tell(kind: str, detail: dict[str, str | int | bool]) -> None:
@@ -42,7 +45,7 @@ def secure(settings: Settings, trace: Trace, gate: Gate, wall_us: Callable[[], i
         return wall_us() / 1e6
 
     counts = TlsCounts(tell, loop.time)
-    watched: list[Renewing] = []
+    watched: list[Looked] = [] if tokens is None else [tokens]
     clients = None
     if settings.tls_accept != "plain":
         files = TlsFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca)

@@ -42,9 +42,10 @@ class RaftClient:
         exactly_once: bool = True,
         discover: bool = True,
         tls: ssl.SSLContext | None = None,
+        token: str | None = None,
     ) -> None:
         self._client = by_asyncio.RaftClient(
-            endpoints, timeout_s=timeout_s, exactly_once=exactly_once, discover=discover, tls=tls
+            endpoints, timeout_s=timeout_s, exactly_once=exactly_once, discover=discover, tls=tls, token=token
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = asyncio.Event()
@@ -85,6 +86,17 @@ class RaftClient:
     def longest_stall_s(self) -> float:
         """The longest that a call took."""
         return self._client.longest_stall_s
+
+    def use_token(self, token: str) -> None:
+        """From the next request on."""
+
+        async def use() -> None:
+            self._client.use_token(token)
+
+        if self._loop is None:
+            self._client.use_token(token)
+        else:
+            self._wait_for(use)
 
     def get(self, key: Text, *, stale: bool = False) -> Value | None:
         """The value; None: no such key."""

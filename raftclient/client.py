@@ -37,6 +37,7 @@ from raftclient.arguments import (
     session_of,
     text_of,
     tls_of,
+    token_of,
     ttl_of,
     wait_of,
 )
@@ -89,7 +90,8 @@ class RaftClient:
     everything, say).
 
     `tls`: for https endpoints, whom to trust and what to show, as `ssl.create_default_context(cafile=...)` with
-    `load_cert_chain`; None: the system's authorities, and nothing. Of no effect on a `session` that is given.
+    `load_cert_chain`; None: the system's authorities, and nothing. `token`: what to show nodes that ask for one; see
+    `use_token` where it is renewed. Neither is of effect on a `session` that is given.
 
     Arguments of a wrong type are a TypeError, before anything is sent."""
 
@@ -102,12 +104,14 @@ class RaftClient:
         exactly_once: bool = True,
         discover: bool = True,
         tls: ssl.SSLContext | None = None,
+        token: str | None = None,
     ) -> None:
         self._nodes = Nodes(endpoints_of(endpoints), flag_of("discover", discover), self._look)
         self._timeout_s = seconds_of("timeout_s", timeout_s)
         self._session, self._is_own = session_of(session), session is None
         self._exactly_once = flag_of("exactly_once", exactly_once)
         self._tls = tls_of(tls)
+        self._token = token_of(token)
         self._window: Window | None = None
         self._registering = asyncio.Lock()
         self._is_open = False
@@ -121,6 +125,7 @@ class RaftClient:
                 limit=0, use_dns_cache=False, keepalive_timeout=IDLE_SECONDS_MAX, ssl=self._tls or True
             )
             self._session = aiohttp.ClientSession(connector=connector, trust_env=False)
+            self._show_token()
         self._is_open = True
         try:
             await self._nodes.look()
@@ -138,6 +143,11 @@ class RaftClient:
             if self._is_own and self._session is not None:
                 await self._session.close()
                 self._session = None
+
+    def use_token(self, token: str) -> None:
+        """From the next request on: a token is renewed while the old one still counts."""
+        self._token = token_of(token)
+        self._show_token()
 
     async def get(self, key: Text, *, stale: bool = False) -> Value | None:
         """The value, linearizable, or with `stale` what the node that is asked has; None: no such key."""
@@ -321,6 +331,10 @@ class RaftClient:
         if self._session is None or not self._is_open:
             raise RuntimeError("the client is not open: use it as `async with RaftClient(...) as client`")
         return self._session
+
+    def _show_token(self) -> None:
+        if self._is_own and self._session is not None and self._token:
+            self._session.headers["Authorization"] = f"Bearer {self._token}"
 
     async def _session_for(self, request: Request, until: float) -> Window | None:
         """A session with room for one write more; None: without one. Raises `NotDone` where there is none in time."""

@@ -1,4 +1,4 @@
-"""How the tool speaks TLS with nodes: whom it trusts and what it shows, as the environment says.
+"""How the tool proves who it is to nodes, and whom it trusts, as the environment says.
 
 Why it exists: nodes whose URLs are https are asked like all others, and the variables are those of raft-node, so that
 one shell serves both. It must not decide where TLS is spoken: the URL does.
@@ -10,6 +10,8 @@ import ssl
 from chaos.errors import ChaosError
 
 CACERT, CERT, KEY = "RAFT_CACERT", "RAFT_CERT", "RAFT_KEY"
+TOKEN, TOKEN_FILE = "RAFT_TOKEN", "RAFT_TOKEN_FILE"
+TOKEN_BYTES_MAX = 4096
 
 
 def of_environment() -> ssl.SSLContext | None:
@@ -31,3 +33,22 @@ def of_environment() -> ssl.SSLContext | None:
         ) from None
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     return made
+
+
+def token_headers() -> dict[str, str]:
+    """What shows a token to nodes that ask for one: of the file that is named, else of the environment; nothing where
+    there is none. Raises ChaosError."""
+    found, path = os.environ.get(TOKEN, "").strip(), os.environ.get(TOKEN_FILE, "")
+    if path:
+        try:
+            with open(path, "rb") as file:
+                found = file.read(TOKEN_BYTES_MAX).decode("ascii", "replace").strip()
+        except OSError as error:
+            raise ChaosError(
+                f"{path}, which {TOKEN_FILE} names, cannot be read ({error.strerror}): name a file that holds a token."
+            ) from None
+    if not found:
+        return {}
+    if not (found.isascii() and found.isprintable() and " " not in found):
+        raise ChaosError(f"What {TOKEN_FILE if path else TOKEN} gives is no token: it is one word.")
+    return {"Authorization": f"Bearer {found}"}

@@ -16,7 +16,7 @@ import msgspec
 from chaos.clock import Clock
 from chaos.errors import ChaosError
 from chaos.model import LogLine, View
-from chaos.observe.identity import of_environment
+from chaos.observe.identity import of_environment, token_headers
 
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
 LINE_BYTES_MAX = 256 * 1024
@@ -95,9 +95,10 @@ _PROBLEM = msgspec.json.Decoder(_Problem)
 
 def new_session() -> aiohttp.ClientSession:
     """A session that sends every request at most once, through no proxy, to as many places at a time as are asked.
-    Raises ChaosError where what the environment names for TLS is of no use."""
+    Raises ChaosError where what the environment names for TLS, or as a token, is of no use."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=of_environment() or True),
+        headers=token_headers(),
         trust_env=False,
         cookie_jar=aiohttp.DummyCookieJar(),
         read_bufsize=LINE_BYTES_MAX,

@@ -20,6 +20,7 @@ from node.cli import (
     serve,
     simulate,
     status,
+    token,
     watch,
 )
 from node.cli.failure import EXIT_CODES
@@ -75,3 +76,4 @@ registry.register(app)
 backup.register(app)
 restore.register(app)
 log.register(app)
+token.register(app)

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any
 
 from node.cli.failure import FAILED, LOST, UNAVAILABLE, Failure
-from node.cli.identity import context
+from node.cli.identity import context, token
 from raftclient import LeaseLost, NotDone, RaftClient
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -39,7 +39,7 @@ def held(hold: Callable[[RaftClient, Told], Coroutine[Any, Any, int]], addresses
 async def _held(hold: Callable[[RaftClient, Told], Coroutine[Any, Any, int]], addresses: list[str]) -> int:
     told = Told()
     with _failing():
-        async with RaftClient(addresses, tls=context()) as client:
+        async with RaftClient(addresses, tls=context(), token=token()) as client:
             holding = asyncio.create_task(hold(client, told), name="hold")
             with _heard(told, holding):
                 try:

@@ -1,9 +1,11 @@
-"""How commands that ask nodes speak TLS: whom they trust, and what they show, from flags or the environment.
+"""How commands that ask nodes prove who they are, and whom they trust: from flags or the environment.
 
 Why it exists: every command that takes a URL takes an https one, and says in one sentence what is wrong with it. The
-sessions that commands ask with are made here. It must not decide where TLS is spoken: the URL does.
+sessions that commands ask with are made here. A token is never a flag: everybody on the machine can read those. It must
+not decide where TLS is spoken: the URL does.
 """
 
+import os
 import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,10 +27,23 @@ Cert = Annotated[
     Path | None, typer.Option("--cert", metavar="FILE", envvar="RAFT_CERT", help="for https: what to show nodes, PEM")
 ]
 Key = Annotated[Path | None, typer.Option("--key", metavar="FILE", envvar="RAFT_KEY", help="for https: its key, PEM")]
-OPTIONS = {"tls_cacert": Cacert, "tls_cert": Cert, "tls_key": Key}
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file",
+        metavar="FILE",
+        envvar="RAFT_TOKEN_FILE",
+        help="where nodes ask for a token: the file that holds it, else the variable RAFT_TOKEN",
+    ),
+]
+OPTIONS = {"tls_cacert": Cacert, "tls_cert": Cert, "tls_key": Key, "token_file": TokenFile}
 """Added to every command that asks nodes; see node.cli.group."""
 
 _ALERT_OF_HANDSHAKES = ("CERTIFICATE", "UNKNOWN_CA", "HANDSHAKE_FAILURE", "ACCESS_DENIED", "PROTOCOL_VERSION")
+
+
+TOKEN_ENV = "RAFT_TOKEN"
+TOKEN_BYTES_MAX = 4096
 
 
 class _Given:
@@ -37,14 +52,21 @@ class _Given:
     cacert: Path | None = None
     cert: Path | None = None
     key: Path | None = None
+    token: str = ""
 
 
-def use(cacert: Path | None, cert: Path | None, key: Path | None) -> None:
+def use(cacert: Path | None, cert: Path | None, key: Path | None, token_file: Path | None) -> None:
     """What the command was given. Raises Failure for what is of no use, before anything is asked."""
     _Given.cacert, _Given.cert, _Given.key = cacert, cert, key
     if (cert is None) != (key is None):
         raise Failure("--cert and --key belong together: give both, or none.", USAGE)
     context()
+    _Given.token = _token_of(token_file)
+
+
+def token() -> str | None:
+    """What to show nodes; None: nothing was given."""
+    return _Given.token or None
 
 
 def context() -> ssl.SSLContext | None:
@@ -75,14 +97,19 @@ def asking_session() -> "aiohttp.ClientSession":
     from node.supervisor.watch import new_session
 
     found = context()
-    return new_session(None if found is None else aiohttp.TCPConnector(ssl=found))
+    headers = {"Authorization": f"Bearer {_Given.token}"} if _Given.token else None
+    return new_session(None if found is None else aiohttp.TCPConnector(ssl=found), headers)
 
 
 def trouble(error: BaseException) -> str:
-    """What is wrong with the handshake, as the end of a sentence about the node; empty where it is none of that. Then
-    nothing was done: no request is read before a handshake is through."""
+    """What is wrong with the handshake, or with who asks, as the end of a sentence about the node; empty where it is
+    none of that. Then nothing was done: no request is read before a handshake is through."""
     import aiohttp
 
+    from node.supervisor.watch import NotLetIn
+
+    if isinstance(error, NotLetIn):
+        return f"does not let this command in: {str(error).rstrip('.')}"
     found: BaseException | None = error
     while found is not None and (isinstance(found, aiohttp.ClientError) or not isinstance(found, ssl.SSLError)):
         found = found.__cause__ or found.__context__
@@ -95,6 +122,26 @@ def trouble(error: BaseException) -> str:
     if "ALERT" in reason and any(word in reason for word in _ALERT_OF_HANDSHAKES):
         return f"does not take what this command shows ({words}): give --cert and --key"
     return f"speaks no TLS that this command does ({words})" if "ALERT" not in reason else ""
+
+
+def _token_of(path: Path | None) -> str:
+    """From the file, else from the environment; empty: there is none."""
+    found, where = os.environ.get(TOKEN_ENV, "").strip(), f"the variable {TOKEN_ENV}"
+    if path is not None:
+        where = str(path)
+        try:
+            with path.open("rb") as file:
+                found = file.read(TOKEN_BYTES_MAX).decode("ascii", "replace").strip()
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise Failure(f"The file {path} cannot be read ({why}): give one that holds a token.", USAGE) from None
+        if not found:
+            raise Failure(f"The file {path} is empty: give one that holds a token.", USAGE)
+    if "sha256:" in found:
+        raise Failure(f"{where} holds a line of the nodes' tokens_file: give the token, which was shown once.", USAGE)
+    if not (found.isascii() and found.isprintable() and " " not in found):
+        raise Failure(f"What {where} holds is no token: it is one word, as raft-node token new shows it.", USAGE)
+    return found
 
 
 def _missing() -> Path | None:

@@ -142,6 +142,20 @@ KINDS: dict[str, EventKind] = {
         "life",
         "keeps its certificate for each {for}{because}",
     ),
+    "access-refused": EventKind(
+        "requests were refused for want of a token or a role; detail: why (unauthenticated or denied), who, asked, "
+        "count (since this was told last), reason",
+        "links",
+        "refused {count} for {asked}: {reason}",
+    ),
+    "tokens-renewed": EventKind(
+        "a new file of tokens is in force; detail: tokens (how many)", "life", "takes {tokens} tokens of a new file"
+    ),
+    "tokens-not-renewed": EventKind(
+        "a new file of tokens is of no use, and what was in force stays; detail: reason",
+        "life",
+        "keeps the tokens that it had{because}",
+    ),
     "transfer": EventKind("a leader hands over; detail: target, phase (begun, told, done or failed)", "elections"),
     "fault": EventKind("a fault was injected or ended; detail: kind, peer, direction, value, on, reason", "faults"),
     "stalled": EventKind(

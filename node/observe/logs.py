@@ -20,7 +20,8 @@ from node.observe.turns import stall_words
 LINE_FIELD_CHARACTERS_MAX = 16_384
 """Messages and tracebacks are cut here."""
 
-_LEVELS = dict.fromkeys(("stalled", "tls-refused", "tls-not-renewed"), logging.WARNING)
+_WARNINGS = ("stalled", "tls-refused", "tls-not-renewed", "access-refused", "tokens-not-renewed")
+_LEVELS = dict.fromkeys(_WARNINGS, logging.WARNING)
 """Of transitions that are more than INFO."""
 
 _ENCODER = msgspec.json.Encoder()

@@ -162,6 +162,17 @@ class TlsView(Protocol):
     def certificates(self) -> Mapping[str, CertificateView]: ...
 
 
+class AccessView(Protocol):
+    """What metrics read of tokens; see `node.access.counts`."""
+
+    @property
+    def refusals(self) -> Mapping[str, int]: ...
+    @property
+    def reloads(self) -> Mapping[str, int]: ...
+    @property
+    def tokens(self) -> int: ...
+
+
 class Metrics:
     """Everything `/metrics` says. Callables are asked at each scrape, on the event loop's thread. `lines_lost`: lines
     of the log that nobody read in time."""
@@ -179,6 +190,7 @@ class Metrics:
         watches: WatchesView | None = None,
         http2: Http2View | None = None,
         tls: TlsView | None = None,
+        access: AccessView | None = None,
     ) -> None:
         self.proposals: dict[str, int] = {}
         """Client writes by outcome: "done", "done-untold", "unknown", or the code of a refusal."""
@@ -199,6 +211,7 @@ class Metrics:
         self._watches = watches
         self._http2 = http2
         self._tls = tls
+        self._access = access
         ProcessCollector(registry=self.registry)
         self.registry.register(self)
 
@@ -271,6 +284,8 @@ class Metrics:
             yield from _http2_metrics(self._http2)
         if self._tls is not None:
             yield from _tls_metrics(self._tls)
+        if self._access is not None:
+            yield from _access_metrics(self._access)
         yield _gauge("raft_uptime_seconds", "Time since the process started.", view.uptime_us / 1e6)
         yield _gauge("raft_loop_age_seconds", "Time since the driver's loop last ran.", loop_age_us() / 1e6)
         yield _gauge("raft_kv_revision", "Revision of the key-value store.", store.revision)
@@ -447,6 +462,14 @@ def _tls_metrics(tls: TlsView) -> Iterator[Metric]:
     reloads: dict[tuple[str, ...], int] = {(of, result): count for (of, result), count in tls.reloads.items()}
     what = "New files of certificates: taken, or refused while the old ones stay in force."
     yield _counter("raft_tls_reloads", what, ["for", "result"], reloads)
+
+
+def _access_metrics(access: AccessView) -> Iterator[Metric]:
+    yield _gauge("raft_tokens", "Tokens in force; 0: none is asked for.", access.tokens)
+    why = "Requests refused: nobody had their token (unauthenticated), or its holder lacks the role (denied)."
+    yield _counter("raft_access_refused", why, ["why"], _single(dict(access.refusals)))
+    what = "New files of tokens: taken, or refused while the old one stays in force."
+    yield _counter("raft_tokens_reloads", what, ["result"], _single(dict(access.reloads)))
 
 
 def _turn_metrics(turns: Turns) -> Iterator[Metric]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from node.settings.table import BY_KEY, Settings
-from node.settings.values import ANY_ADDRESS, SettingsError
+from node.settings.values import ANY_ADDRESS, LOOPBACK, SettingsError
 
 _URL = re.compile(r"https?://[^\s/]+(/\S*)?")
 
@@ -75,8 +75,6 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
                 (small, large), f"{small} {show(low)} exceeds {large} {show(high)}: raise the second or lower the first"
             )
     _check_tls(settings, refuse)
-    if settings.tokens_file:
-        refuse(("tokens_file",), "tokens_file is read by a later version: leave it empty")
     if settings.operations_port:
         refuse(("operations_port",), "operations_port is served by a later version: leave it 0")
     if settings.otlp_endpoint and not _URL.fullmatch(settings.otlp_endpoint):
@@ -128,6 +126,16 @@ def remarks(settings: Settings) -> tuple[str, ...]:
         )
     if settings.tls_accept == "both" and settings.tls_client_ca:
         found.append("tls_accept both lets clients in that show no certificate, as long as they speak no TLS")
+    if settings.tokens_file and settings.tls_accept != "tls" and settings.host not in LOOPBACK:
+        found.append(
+            f"tokens can be read on their way to {settings.host} where they come in plain text: tls_accept tls "
+            "lets none in so"
+        )
+    if settings.tokens_file and settings.peer_tls_accept != "tls" and settings.peer_host not in LOOPBACK:
+        found.append(
+            f"tokens_file asks clients who they are, and whoever reaches {settings.peer_host}:{settings.peer_port} is "
+            "believed to be a peer: peer_tls_accept tls asks for proof"
+        )
     if settings.peer_tls_accept == "both":
         found.append("peer_tls_accept both lets in whoever says that it is a peer, as long as it speaks no TLS")
     return tuple(found)

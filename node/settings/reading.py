@@ -19,7 +19,7 @@ CONFIG_ENV = "RAFT_CONFIG"
 """Names the TOML file where `--config` does not."""
 URLS_ENV = "RAFT_URLS"
 """Not a setting: what commands in the same container ask when they are given no URL. A node passes over it."""
-CLIENT_ENV = ("RAFT_CACERT", "RAFT_CERT", "RAFT_KEY")
+CLIENT_ENV = ("RAFT_CACERT", "RAFT_CERT", "RAFT_KEY", "RAFT_TOKEN", "RAFT_TOKEN_FILE")
 """What commands that ask nodes read: they may stand in the same shell, and are no settings of a node."""
 CONFIG_BYTES_MAX = MIB
 

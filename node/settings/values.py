@@ -9,6 +9,7 @@ import re
 import msgspec
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 ANY_ADDRESS = ("0.0.0.0", "::")
 """What a listener may be given that takes any address: nobody can dial it."""
 

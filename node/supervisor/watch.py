@@ -5,7 +5,7 @@ Why it exists: the supervisor and the commands ask nodes the same things. It mus
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import aiohttp
 import msgspec
@@ -72,6 +72,10 @@ class ClusterView(msgspec.Struct, frozen=True):
     nodes: tuple[NodeView, ...]
 
 
+class _Problem(msgspec.Struct):
+    message: str = ""
+
+
 _STATUS = msgspec.json.Decoder(NodeStatus)
 _CLUSTER = msgspec.json.Decoder(ClusterView)
 _EVENT = msgspec.json.Decoder(TraceEvent)
@@ -94,10 +98,16 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
         raise AnswerLost(str(error)) from error
 
 
-def new_session(connector: aiohttp.BaseConnector | None = None) -> aiohttp.ClientSession:
-    """A client that sends each request at most once and goes through no proxy."""
+def new_session(
+    connector: aiohttp.BaseConnector | None = None, headers: Mapping[str, str] | None = None
+) -> aiohttp.ClientSession:
+    """A client that sends each request at most once, with these headers, and goes through no proxy."""
     return aiohttp.ClientSession(
-        connector=connector, trust_env=False, read_bufsize=EVENT_LINE_BYTES_MAX, middlewares=(_send_once,)
+        connector=connector,
+        headers=headers,
+        trust_env=False,
+        read_bufsize=EVENT_LINE_BYTES_MAX,
+        middlewares=(_send_once,),
     )
 
 
@@ -115,6 +125,10 @@ class Refused(Exception):
     """Nothing listens there: where that is this machine, the node's process has ended, or still reads its log."""
 
 
+class NotLetIn(Exception):
+    """The node answers, and says why it does not tell; the message is its sentence."""
+
+
 async def fetch_status(session: aiohttp.ClientSession, url: str) -> NodeStatus | None:
     """The node's own view; None where it does not answer in time, or not as a node does."""
     try:
@@ -130,6 +144,8 @@ async def ask_status(
     timeout = aiohttp.ClientTimeout(total=STATUS_TIMEOUT_SECONDS)
     try:
         async with session.get(f"{url}/status", timeout=timeout, allow_redirects=False) as answer:
+            if answer.status in (401, 403):
+                told(NotLetIn(_said(await read_bounded(answer, STATUS_BYTES_MAX))))
             if answer.status != 200:
                 return None
             return _STATUS.decode(await read_bounded(answer, STATUS_BYTES_MAX))
@@ -141,6 +157,14 @@ async def ask_status(
     except (*UNREACHABLE, msgspec.MsgspecError, ValueError) as error:
         told(error)
         return None
+
+
+def _said(body: bytes) -> str:
+    """The sentence of an error."""
+    try:
+        return msgspec.json.decode(body, type=_Problem).message
+    except msgspec.MsgspecError:
+        return "it gives no reason"
 
 
 async def fetch_cluster(session: aiohttp.ClientSession, url: str) -> ClusterView | None:

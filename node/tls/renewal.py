@@ -8,8 +8,9 @@ It must not end a connection: those that stand were judged by what was in force 
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Protocol
 
 from node.tls.counts import TlsCounts
 from node.tls.files import Contexts, TlsError, TlsFiles, contexts
@@ -69,21 +70,27 @@ class Renewing:
         self._counts.in_force(self._purpose, made.not_before_s, made.not_after_s, renewed=True)
 
 
+class Looked(Protocol):
+    """What is looked at from time to time, on the watching thread."""
+
+    def look(self, loop: asyncio.AbstractEventLoop) -> None: ...
+
+
 class Watcher:
     """The thread that looks. `stop` does not wait for it: a disk may hold it for ever."""
 
-    def __init__(self, watched: list[Renewing], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, watched: Sequence[Looked], loop: asyncio.AbstractEventLoop) -> None:
         self._watched, self._loop = watched, loop
         self._ended = threading.Event()
 
     def start(self) -> None:
-        threading.Thread(target=self._run, name="certificates", daemon=True).start()
+        threading.Thread(target=self._run, name="renewed files", daemon=True).start()
 
     def stop(self) -> None:
         self._ended.set()
 
     def _run(self) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody shows certificates any more
+        with suppress(RuntimeError):  # the loop is closed: nobody wants them any more
             while not self._ended.wait(LOOK_SECONDS):
                 for each in self._watched:
                     each.look(self._loop)

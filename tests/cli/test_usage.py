@@ -23,6 +23,7 @@ BAD = {
     "--seed": "-1", "--times": "0", "--every": "soon", "--mode": "softly", "--within": "soon", "--split": "half",
     "--kind": "flat", "--system": "consul", "--one-way": "leader",
     "--ttl": "long", "--wait": "soon", "--without": "everything", "--peer": "n3", "--client-url": "n3:8003",
+    "--role": "reed",
 }  # fmt: skip
 """By option, a value that no command takes."""
 FREE = {

@@ -6,6 +6,7 @@ words than `/metrics` does.
 
 from prometheus_client import CollectorRegistry
 
+from node.access.counts import AccessCounts
 from node.api.http2.counts import Counts
 from node.observe.metrics import Metrics
 from node.observe.stats import Stats
@@ -59,6 +60,7 @@ def standing_still(status: Status) -> Metrics:
         watches=_Watches(),
         http2=Counts(),
         tls=TlsCounts(lambda _kind, _detail: None, lambda: 0.0),
+        access=AccessCounts(lambda _kind, _detail: None, lambda: 0.0),
     )
 
 

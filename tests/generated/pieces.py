@@ -11,7 +11,7 @@ from typing import NamedTuple
 from node.runtime.commands import markdown_list
 from node.settings import markdown_table
 from tests.chart import values_table
-from tests.generated import alarms, chart, dashboard, metrics, schema, sizes, words
+from tests.generated import access, alarms, chart, dashboard, metrics, schema, sizes, words
 from tests.outputs import paths
 
 ROOT = Path(__file__).parents[2]
@@ -78,6 +78,7 @@ PIECES: tuple[Piece | File, ...] = (
     Piece(Path("README.md"), "<!-- commands -->", "<!-- /commands -->", markdown_list),
     Piece(Path("docs/operations.md"), "<!-- metrics -->", "<!-- /metrics -->", metrics.table),
     Piece(Path("docs/operations.md"), "<!-- alarms -->", "<!-- /alarms -->", alarms.table),
+    Piece(Path("docs/access.md"), "<!-- access -->", "<!-- /access -->", access.table),
     Piece(Path("docs/output.md"), "<!-- outputs -->", "<!-- /outputs -->", paths.markdown_table),
     Piece(WORDS, "export const KINDS = {", "};", words.kinds),
     Piece(WORDS, "export const FAULTS = {", "};", words.faults),

@@ -58,6 +58,8 @@ _JUDGED = r"The run was judged again \(exit code \d+\) and its report is \S+repo
 _RAN = "n1: .*: that is done"
 
 PATHS = (
+    _node("token new ci --role read"),
+    _node("token new ci --role read --json"),
     _node("--help"),
     _node("put --help"),
     _node("--version"),

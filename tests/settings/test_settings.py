@@ -84,6 +84,16 @@ def test_what_lets_plain_text_in_is_remarked_on() -> None:
     assert "while tls_accept is plain" in plain
 
 
+def test_tokens_in_plain_text_and_peers_without_proof_are_remarked_on_where_others_can_come() -> None:
+    given = BASE | {"tokens_file": "t"}
+    assert remarks(load(given, {}).settings) == ()
+    clear, peers = remarks(load(given | {"host": "0.0.0.0", "peer_host": "0.0.0.0"}, {}).settings)
+    assert "tokens can be read on their way to 0.0.0.0" in clear
+    assert "whoever reaches 0.0.0.0:9001 is believed to be a peer" in peers
+    tls = {"tls_cert": "c", "tls_key": "k", "tls_accept": "tls"}
+    assert len(remarks(load(given | tls | {"host": "0.0.0.0"}, {}).settings)) == 0
+
+
 def test_an_empty_variable_counts_as_not_set() -> None:
     assert load(BASE, {"RAFT_PORT": ""}).origins["port"] == "default"
 

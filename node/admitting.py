@@ -1,0 +1,33 @@
+"""Who may ask this node for what, put together from its settings.
+
+Why it exists: the rooms that ask do not know `Settings`, and app.py has the order of start and end. It must not decide
+anything.
+"""
+
+import asyncio
+from typing import NamedTuple
+
+from node.access.counts import AccessCounts
+from node.access.entrance import Access
+from node.access.tokens import TokenFile
+from node.observe.trace import Trace
+from node.settings import Settings
+
+
+class Admitted(NamedTuple):
+    """`tokens` None: there is no file of them, and nothing to look at."""
+
+    access: Access
+    counts: AccessCounts
+    tokens: TokenFile | None
+
+
+def admit(settings: Settings, trace: Trace) -> Admitted:
+    """Read the file; nobody watches it yet. Raises TokensError."""
+
+    def tell(kind: str, detail: dict[str, str | int | bool]) -> None:
+        trace.transition(kind, trace.term, trace.role, detail)
+
+    counts = AccessCounts(tell, asyncio.get_running_loop().time)
+    tokens = TokenFile(settings.tokens_file, counts) if settings.tokens_file else None
+    return Admitted(Access([tokens] if tokens is not None else [], counts), counts, tokens)
