@@ -119,10 +119,10 @@ def tls_of(given: object) -> ssl.SSLContext | None:
 
 
 def token_of(given: object) -> str:
-    """What nodes are shown; empty: nothing."""
-    if given is not None and not isinstance(given, str):
+    """What nodes are shown."""
+    if not isinstance(given, str):
         raise _wrong("token", "a str, as raft-node token new shows it", given)
-    found = (given or "").strip()
+    found = given.strip()
     if not (found.isascii() and found.isprintable() and " " not in found):
         raise ValueError("token is one word, as raft-node token new shows it")
     return found

@@ -111,7 +111,7 @@ class RaftClient:
         self._session, self._is_own = session_of(session), session is None
         self._exactly_once = flag_of("exactly_once", exactly_once)
         self._tls = tls_of(tls)
-        self._token = token_of(token)
+        self._token = "" if token is None else token_of(token)
         self._window: Window | None = None
         self._registering = asyncio.Lock()
         self._is_open = False

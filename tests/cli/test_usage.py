@@ -28,7 +28,7 @@ BAD = {
 """By option, a value that no command takes."""
 FREE = {
     "--data-dir", "--heartbeat-ms", "--election-timeout-ms", "--namespace", "--release", "--context", "--out",
-    "--isolate", "--bridge", "--cacert", "--cert", "--key",
+    "--isolate", "--bridge", "--cacert", "--cert", "--key", "--token-file",
     "--junit", "--config", "--trace", "--token", "--survivor", "--members", "--names",
 }  # fmt: skip
 """Texts: what is wrong with one is found by whoever uses it, and told in tests of its own."""

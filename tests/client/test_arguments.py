@@ -21,6 +21,7 @@ RIGHT: dict[str, Any] = {
     "timeout_s": 3.0,
     "session": None,
     "tls": None,
+    "token": "raft_token",
     "exactly_once": True,
     "discover": True,
     "lease": None,
@@ -34,6 +35,7 @@ MAY_BE_NONE = {
     ("delete", "expect_revision"),
     ("__init__", "session"),
     ("__init__", "tls"),
+    ("__init__", "token"),
     ("put", "lease"),
     ("lock", "wait_s"),
 }
@@ -67,6 +69,7 @@ RIGHT_TYPES: dict[str, tuple[str, ...]] = {
     "timeout_s": ("an int", "a float"),
     "session": (),
     "tls": (),
+    "token": ("a str", "one URL"),
     "exactly_once": ("True",),
     "discover": ("True",),
     "lease": (),
