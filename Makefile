@@ -95,7 +95,7 @@ test: $(CACHE)/helm.stamp $(CACHE)/prometheus.stamp $(CACHE)/s3.stamp $(STAMP) #
 	$(BIN)/python -m tests.halves
 
 test-slow: browser $(CACHE)/prometheus.stamp $(STAMP) ## what takes long: a browser, more scenarios and worlds, runs of raft-chaos, thousands of generated requests
-	$(BIN)/python -m pytest -m "slowest and not longest and not judges"
+	$(BIN)/python -m tests.halves --slowest
 
 test-long: $(STAMP) ## what takes longer still, a quarter of an hour and more: every scenario and variation, a busy machine, mutations
 	$(BIN)/python -m pytest -m "longest and not judges"
