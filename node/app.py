@@ -31,6 +31,7 @@ from node.api.gate import Gate
 from node.api.grpc.services import Beside, grpc_door
 from node.api.http2.connections import Http2
 from node.api.http2.counts import Counts
+from node.api.operations_port import OPERATIONS_CLIENTS_MAX, operations_runner
 from node.api.quota import Quota
 from node.api.server import ApiRunner, build_app
 from node.api.slices import Slices
@@ -139,7 +140,8 @@ class _Node:
         None: this process was asked to stop while it still read its log."""
         settings = self._settings
         peers = sum(seed.name != settings.name for seed in settings.seeds)
-        files = file_limits.divide(file_limits.raise_limit(), file_limits.used_now(), peers)
+        watching = OPERATIONS_CLIENTS_MAX if settings.operations_port else 0
+        files = file_limits.divide(file_limits.raise_limit(), file_limits.used_now(), peers, watching)
         _LOG.info(files.words())
         admitted = admit(settings, trace)
         secured = secure(settings, trace, self._gate, wall_us, admitted.tokens)
@@ -217,6 +219,7 @@ class _Node:
         )
         stack.callback(secured.watcher.stop)
         secured.watcher.start()
+        await self._serve_operations(core, metrics, secured, stack)
         await self._serve(server, stack, shell)
         if core.registrar is not None:
             stack.push_async_callback(core.registrar.stop)
@@ -315,6 +318,17 @@ class _Node:
             doorway=secured.clients,
             drain_seconds_max=settings.request_timeout_ms / 1000 + ANSWER_S,
         )
+
+    async def _serve_operations(
+        self, core: Core, metrics: Metrics, secured: Secured, stack: contextlib.AsyncExitStack
+    ) -> None:
+        """Before clients come, and until after they have gone: probes ask all that time."""
+        settings = self._settings
+        if settings.operations_port:
+            runner = operations_runner(core.handle, metrics, Slices(), settings.allowed_hosts, secured.operations)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            await runner.listen(settings.host, settings.operations_port)
 
     async def _serve(self, server: ApiRunner, stack: contextlib.AsyncExitStack, shell: Shell) -> None:
         settings = self._settings

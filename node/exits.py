@@ -34,9 +34,10 @@ def exit_of(failure: Exception | None, settings: Settings) -> tuple[int, str]:
         case StorageError() | UnreadableSnapshot():
             return EXIT_STORAGE, str(failure)
         case OSError():
+            operations = f", {settings.host}:{settings.operations_port}" if settings.operations_port else ""
             return EXIT_ADDRESS, (
-                f"cannot listen on {settings.host}:{settings.port} and {settings.peer_host}:{settings.peer_port} "
-                f"({failure.strerror or failure}): {cures.OTHER_PORTS}"
+                f"cannot listen on {settings.host}:{settings.port}{operations} and "
+                f"{settings.peer_host}:{settings.peer_port} ({failure.strerror or failure}): {cures.OTHER_PORTS}"
             )
         case TlsError() | TokensError():
             return EXIT_SETTINGS, str(failure)

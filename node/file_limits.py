@@ -55,9 +55,9 @@ class FilePlan(msgspec.Struct, frozen=True):
         )
 
 
-def divide(limit: int, used: int, peers: int) -> FilePlan:
-    """Plan `limit` descriptors, of which `used` are open. Raises `TooFewFiles`."""
-    left = limit - used - LOG_FILES - FILES_PER_PEER * peers - SPARE_FILES
+def divide(limit: int, used: int, peers: int, operations: int = 0) -> FilePlan:
+    """Plan `limit` descriptors, of which `used` are open, and `operations` are for their port. Raises `TooFewFiles`."""
+    left = limit - used - operations - LOG_FILES - FILES_PER_PEER * peers - SPARE_FILES
     needed = CLIENTS_MIN + HALF_OPEN_MIN
     if left < needed:
         raise TooFewFiles(

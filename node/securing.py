@@ -21,13 +21,16 @@ from node.tls.renewal import Looked, Renewing, Watcher
 from node.transport.settings import LinkSettings
 
 CLIENT = "client"
+OPERATIONS = "operations"
 
 
 class Secured(NamedTuple):
-    """`clients` None: they speak plain text alone. `peers` is told where members are reached; None: no TLS at all."""
+    """`clients`, `operations` None: they speak plain text alone. `peers` is told where members are reached; None:
+    no TLS at all."""
 
     counts: TlsCounts
     clients: Doorway | None
+    operations: Doorway | None
     peers: "Callable[[Callable[[], Mapping[str, str]]], PeerTls] | None"
     watcher: Watcher
 
@@ -52,6 +55,12 @@ def secure(
         renewing = Renewing(CLIENT, files, counts, wall_s, protocols=CLIENT_PROTOCOLS)
         watched.append(renewing)
         clients = Doorway(CLIENT, settings.tls_accept, renewing, counts, gate.handshake)
+    operations = None
+    if settings.operations_port and settings.operations_tls != "plain":
+        files = TlsFiles(settings.tls_cert, settings.tls_key)  # whoever scrapes or probes has no certificate to show
+        shown = Renewing(OPERATIONS, files, counts, wall_s, protocols=CLIENT_PROTOCOLS[:1])
+        watched.append(shown)
+        operations = Doorway(OPERATIONS, settings.operations_tls, shown, counts, gate.handshake)
     peers = None
     if settings.peer_tls_accept != "plain" or settings.peer_tls_dial != "plain":
         files = TlsFiles(settings.peer_tls_cert, settings.peer_tls_key, settings.peer_tls_ca)
@@ -71,4 +80,4 @@ def secure(
         def peers(hosts: Callable[[], Mapping[str, str]]) -> PeerTls:
             return PeerTls(doorway, between, counts, hosts, dials=settings.peer_tls_dial == "tls")
 
-    return Secured(counts, clients, peers, Watcher(watched, loop))
+    return Secured(counts, clients, operations, peers, Watcher(watched, loop))

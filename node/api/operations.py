@@ -74,6 +74,12 @@ class OperationsApi:
             web.get("/cluster", self.cluster),
             web.get("/log", self.log),
             *([web.get("/stats", self.stats)] if self._stats is not None else []),
+            *self.watching(),
+        ]
+
+    def watching(self) -> list[web.RouteDef]:
+        """Those of them that can be had without anything of the store: all that the port for operations has."""
+        return [
             web.get("/livez", self.livez),
             web.get("/readyz", self.readyz),
             web.get("/startupz", self.startupz),

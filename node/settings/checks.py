@@ -75,8 +75,6 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
                 (small, large), f"{small} {show(low)} exceeds {large} {show(high)}: raise the second or lower the first"
             )
     _check_tls(settings, refuse)
-    if settings.operations_port:
-        refuse(("operations_port",), "operations_port is served by a later version: leave it 0")
     if settings.otlp_endpoint and not _URL.fullmatch(settings.otlp_endpoint):
         refuse(
             ("otlp_endpoint",),
@@ -86,6 +84,11 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
         refuse(
             ("otlp_endpoint",),
             "otlp_endpoint needs OpenTelemetry, which is an extra: pip install '.[otel]' in the checkout",
+        )
+    operations = settings.operations_port
+    if operations and operations in (settings.port, settings.peer_port):
+        refuse(
+            ("operations_port",), f"operations_port {operations} is another port of this node: give it one of its own"
         )
     if settings.port and settings.port == settings.peer_port and settings.host == settings.peer_host:
         refuse(
@@ -103,6 +106,10 @@ def _check_tls(settings: Settings, refuse: Callable[[tuple[str, ...], str], None
         for key in ("tls_cert", "tls_key"):
             if not getattr(settings, key):
                 refuse(("tls_accept",), f"tls_accept {settings.tls_accept} needs {key}: name the file")
+    if settings.operations_port and settings.operations_tls != "plain":
+        for key in ("tls_cert", "tls_key"):
+            if not getattr(settings, key):
+                refuse(("operations_tls",), f"operations_tls {settings.operations_tls} needs {key}: name the file")
     peers = f"peer_tls_accept {settings.peer_tls_accept} and peer_tls_dial {settings.peer_tls_dial}"
     if settings.peer_tls_accept != "plain" or settings.peer_tls_dial != "plain":
         for key in ("peer_tls_cert", "peer_tls_key", "peer_tls_ca"):

@@ -97,6 +97,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls_accept: Annotated[
         Literal["plain", "both", "tls"], _meta("TLS", "what clients may speak; both: on the way from one to the other")
     ] = "plain"
+    operations_tls: Annotated[
+        Literal["plain", "tls"],
+        _meta("TLS", "what the port for operations speaks; tls: with tls_cert, and nobody has to show a certificate"),
+    ] = "plain"
     peer_tls_cert: Annotated[
         str, _meta("TLS", "certificate that proves this node's name to peers, whoever dials, with its issuers, PEM")
     ] = ""

@@ -26,6 +26,7 @@ DECIDED = {
     "tls_key",
     "tls_client_ca",
     "tls_accept",
+    "operations_tls",
     "peer_tls_cert",
     "peer_tls_key",
     "peer_tls_ca",

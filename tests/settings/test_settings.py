@@ -167,6 +167,9 @@ def test_what_is_required_and_missing_is_told_with_the_three_ways_to_give_it(key
         ({"port": "9001"}, "both 9001"),
         ({"tls_accept": "tls"}, "tls_accept tls needs tls_cert: name the file"),
         ({"tls_accept": "both", "tls_cert": "c"}, "tls_accept both needs tls_key"),
+        ({"operations_port": "8001"}, "operations_port 8001 is another port of this node"),
+        ({"operations_port": "9001"}, "operations_port 9001 is another port of this node"),
+        ({"operations_port": "7", "operations_tls": "tls"}, "operations_tls tls needs tls_cert: name the file"),
         ({"peer_tls_dial": "tls", "peer_tls_cert": "c", "peer_tls_key": "k"}, "need peer_tls_ca"),
         (
             {"peer_tls_accept": "tls", "peer_tls_cert": "c", "peer_tls_key": "k", "peer_tls_ca": "a"},
