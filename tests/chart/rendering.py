@@ -244,6 +244,16 @@ EVERYTHING: Values = {
         "clients": [{"namespaceSelector": {"matchLabels": {"who": "app"}}}],
         "dns": [{"ipBlock": {"cidr": "169.254.20.10/32"}}],
     },
+    "backup": {
+        "enabled": True,
+        "schedule": "@daily",
+        "timeZone": "Europe/Berlin",
+        "keep": 3,
+        "bucket": "s3://bucket/raft/",
+        "deadlineSeconds": 600,
+    },
+    "restore": {"from": "s3://bucket/raft/a.snap", "token": "t1"},
+    "objectStorage": {"endpoint": "https://s3.example", "region": "eu-1", "existingSecret": "keys"},
     "monitoring": {
         "evenIfUnknown": True,
         "podMonitor": {"enabled": True, "interval": "30s", "scrapeTimeout": "10s", "labels": {"release": "prometheus"}},

@@ -331,7 +331,7 @@ def test_each_value_reaches_its_place() -> None:
     assert node["env"][-1] == {"name": "TZ", "value": "UTC"}
     assert node["volumeMounts"][-1] == {"name": "more", "mountPath": "/more"}
     assert [item["name"] for item in pod["containers"]] == ["node", "side"]
-    assert [item["name"] for item in pod["initContainers"]] == ["before"]
+    assert [item["name"] for item in pod["initContainers"]] == ["restore", "before"]
     assert [item["name"] for item in pod["volumes"]] == ["more"]
     service = rendered.named("Service", "raft")
     assert (service["spec"]["type"], service["metadata"]["annotations"]["a"]) == ("LoadBalancer", "b")

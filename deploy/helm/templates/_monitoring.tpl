@@ -17,6 +17,7 @@ namespace="{{ include "raft.namespace" . }}",persistentvolumeclaim=~"data-{{ inc
 {{- $seconds := dict "BACKUP" (mul 3600 (int64 $rules.backupHours)) "CERTIFICATE" (mul 86400 (int64 $rules.certificateDays)) -}}
 {{- $text := index . 1 | replace "PODS" (include "raft.podMatchers" $root) | replace "CLAIMS" (include "raft.claimMatchers" $root) -}}
 {{- range $what, $count := $seconds -}}{{- $text = $text | replace (printf "%s_SECONDS" $what) (toString $count) -}}{{- end -}}
+{{- $text = $text | replace "BACKUPS" (ternary "1" "0" $root.Values.backup.enabled) -}}
 {{- $text | replace "VOTERS" (toString $root.Values.replicaCount) -}}
 {{- end -}}
 

@@ -110,9 +110,15 @@ tolerations:
 {{- with include "raft.topologySpread" . }}
 {{ . }}
 {{- end }}
-{{- with .Values.extraInitContainers }}
+{{- $restore := include "raft.restoreStep" . -}}
+{{- if or $restore .Values.extraInitContainers }}
 initContainers:
+  {{- with $restore }}
+  {{- . | nindent 2 }}
+  {{- end }}
+  {{- with .Values.extraInitContainers }}
   {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end }}
 containers:
   - name: node
@@ -158,8 +164,12 @@ containers:
   {{- end }}
 {{- /* No volume of the machine's own beside the data, or a plain `kubectl drain` would refuse the pod: a node writes nothing else. */}}
 {{- $tls := include "raft.tlsVolume" (list . "node") -}}
-{{- if or $tls .Values.extraVolumes }}
+{{- $backup := include "raft.restoreVolume" . -}}
+{{- if or $tls $backup .Values.extraVolumes }}
 volumes:
+  {{- with $backup }}
+  {{- . | nindent 2 }}
+  {{- end }}
   {{- with $tls }}
   {{- . | nindent 2 }}
   {{- end }}

@@ -5,7 +5,7 @@
 {{- define "raft.refuse" -}}
 {{- include "raft.fail" (include "raft.refuse.forms" .) -}}
 {{- $found := "" -}}
-{{- range list "parent" "keys" "names" "settings" "timing" "sizes" "probes" "pod" "service" "outside" "monitoring" "tls" "upgrade" -}}
+{{- range list "parent" "keys" "names" "settings" "timing" "sizes" "probes" "pod" "service" "outside" "monitoring" "tls" "keeping" "upgrade" -}}
 {{- $found = printf "%s\n%s" $found (include (printf "raft.refuse.%s" .) $) -}}
 {{- end -}}
 {{- include "raft.fail" $found -}}
@@ -253,7 +253,7 @@ extraEnv holds {{ .name }}, and what begins with RAFT_ is a setting of the node:
 {{- end }}
 {{- end }}
 {{- range .Values.extraVolumes }}
-{{- if has (.name | default "") (list "data") }}
+{{- if has (.name | default "") (list "data" "restore-from") }}
 extraVolumes holds a volume named {{ .name }}, which the chart has itself: call it something else.
 {{- end }}
 {{- end }}
