@@ -5,13 +5,17 @@ anything.
 """
 
 import asyncio
+import logging
 from typing import NamedTuple
 
+from node.access.audit import Audit
 from node.access.counts import AccessCounts
 from node.access.entrance import Access
 from node.access.tokens import TokenFile
 from node.observe.trace import Trace
 from node.settings import Settings
+
+_LOG = logging.getLogger("node.audit")
 
 
 class Admitted(NamedTuple):
@@ -28,6 +32,11 @@ def admit(settings: Settings, trace: Trace) -> Admitted:
     def tell(kind: str, detail: dict[str, str | int | bool]) -> None:
         trace.transition(kind, trace.term, trace.role, detail)
 
-    counts = AccessCounts(tell, asyncio.get_running_loop().time)
+    def line(detail: dict[str, str | int | bool]) -> None:
+        _LOG.info("audit %s", detail, extra={"fields": {"kind": "audit", "detail": detail}})
+
+    now = asyncio.get_running_loop().time
+    counts = AccessCounts(tell, now)
+    audit = Audit(lambda detail: tell("audit", detail), line, now, counts.audited, writes=settings.audit == "writes")
     tokens = TokenFile(settings.tokens_file, counts) if settings.tokens_file else None
-    return Admitted(Access([tokens] if tokens is not None else [], counts), counts, tokens)
+    return Admitted(Access([tokens] if tokens is not None else [], counts, audit), counts, tokens)

@@ -27,6 +27,8 @@ class AccessCounts:
         """By why: "unauthenticated" or "denied"."""
         self.reloads: dict[str, int] = {}
         """By result: "taken" or "refused"."""
+        self.audited: dict[tuple[str, str], int] = {}
+        """By the role that was needed, and outcome; see `audit`."""
         self.tokens = 0
         """In force."""
 

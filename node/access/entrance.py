@@ -5,9 +5,10 @@ tell a principal by a credential is a `Source`: the file of tokens, the cluster'
 anything, everything is open, and nobody is asked. It must not know HTTP, gRPC, files or time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from node.access.audit import Audit
 from node.access.principals import ANYBODY, UNKNOWN, Principal
 from node.access.table import Need
 
@@ -48,11 +49,14 @@ class Watched(Protocol):
 
 
 class Access:
-    """`sources` in the order in which they are asked."""
+    """`sources` in the order in which they are asked. `audit` None: nobody wants to know who did what."""
 
-    def __init__(self, sources: Sequence[Source] = (), watched: Watched | None = None) -> None:
+    def __init__(
+        self, sources: Sequence[Source] = (), watched: Watched | None = None, audit: Audit | None = None
+    ) -> None:
         self._sources = list(sources)
         self._watched = watched
+        self._audit = audit
 
     def add(self, source: Source) -> None:
         """Ask it too; before anybody comes."""
@@ -76,7 +80,24 @@ class Access:
         refusal = _refusal(self._known(credential), credential, need)
         if self._watched is not None:
             self._watched.refused(refusal, asked)
+        if refusal.known and self._audit is not None and self._audit.wants(need):
+            self._audit.done(refusal.principal, need, asked, "denied")
         raise refusal
+
+    def told(self, principal: Principal, need: Need, what: str) -> Callable[[str], None] | None:
+        """Who is to be told, once, what came of it; None: nobody."""
+        audit = self._audit
+        if audit is None or not audit.wants(need) or not self.demands:
+            return None
+
+        def tell(outcome: str) -> None:
+            audit.done(principal, need, what, outcome)
+
+        return tell
+
+    def tells_of(self, need: Need) -> bool:
+        """Whether `told` says somebody."""
+        return self._audit is not None and self.demands and self._audit.wants(need)
 
     def look(self, credential: str | None, need: Need) -> Principal | None:
         """The same, without a word to anybody; None: they may not."""

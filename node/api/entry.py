@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from node.access.audit import WHAT_CHARS_MAX
 from node.access.entrance import Access, Refusal, bearer
 from node.access.principals import CURRENT
 from node.access.table import OPEN, Need, need_of_route
@@ -35,9 +36,29 @@ def make_entry(access: Access) -> Middleware:
             return _refused(refusal, request.path)
         CURRENT.set(principal)
         PARENT.set(request.headers.get(HEADER, ""))
-        return await handler(request)
+        told = access.told(principal, need, f"{request.method} {request.raw_path[:WHAT_CHARS_MAX]}")
+        return await (handler(request) if told is None else _telling(handler(request), told))
 
     return entry
+
+
+async def _telling(handling: Awaitable[web.StreamResponse], told: Callable[[str], None]) -> web.StreamResponse:
+    """What comes of it is told, whatever that is."""
+    outcome = "left"
+    try:
+        answer = await handling
+        outcome = str(answer.status)
+        return answer
+    except (Problem, web.HTTPException) as error:
+        outcome = str(error.status)
+        raise
+    except ConnectionError:
+        raise
+    except Exception:
+        outcome = "500"
+        raise
+    finally:
+        told(outcome)
 
 
 def credential_of(request: web.Request) -> str | None:

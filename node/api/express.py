@@ -129,8 +129,11 @@ class Express:
         if handler is None:
             return Verdict(None, int(length))
         credential = None if shown is None else bearer(shown)
-        principal = self._access.look(credential, need_of_route("POST", request[1]))
-        return None if principal is None else Verdict(handler, int(length), principal)
+        need = need_of_route("POST", request[1])
+        principal = self._access.look(credential, need)
+        if principal is None or self._access.tells_of(need):
+            return None  # the framework's lane says why not, and tells of what is done
+        return Verdict(handler, int(length), principal)
 
 
 def rendered(status: int, body: bytes, ends: bool) -> bytes:

@@ -156,6 +156,12 @@ KINDS: dict[str, EventKind] = {
         "life",
         "keeps the tokens that it had{because}",
     ),
+    "audit": EventKind(
+        "somebody who is known did what operators do; detail: who, what, outcome (HTTP's status, gRPC's code, denied, "
+        "or left: the client did not wait for it), untold (how many before this are in the log alone)",
+        "life",
+        "{who}: {what} ({outcome})",
+    ),
     "transfer": EventKind("a leader hands over; detail: target, phase (begun, told, done or failed)", "elections"),
     "fault": EventKind("a fault was injected or ended; detail: kind, peer, direction, value, on, reason", "faults"),
     "stalled": EventKind(

@@ -171,6 +171,8 @@ class AccessView(Protocol):
     def reloads(self) -> Mapping[str, int]: ...
     @property
     def tokens(self) -> int: ...
+    @property
+    def audited(self) -> Mapping[tuple[str, str], int]: ...
 
 
 class Metrics:
@@ -468,6 +470,11 @@ def _access_metrics(access: AccessView) -> Iterator[Metric]:
     yield _gauge("raft_tokens", "Tokens in force; 0: none is asked for.", access.tokens)
     why = "Requests refused: nobody had their token (unauthenticated), or its holder lacks the role (denied)."
     yield _counter("raft_access_refused", why, ["why"], _single(dict(access.refusals)))
+    audited: dict[tuple[str, ...], int] = {
+        (needs, outcome): count for (needs, outcome), count in access.audited.items()
+    }
+    done = "What operators did, and writes where they are audited, by the role that was needed and outcome."
+    yield _counter("raft_audited", done, ["needs", "outcome"], audited)
     what = "New files of tokens: taken, or refused while the old one stays in force."
     yield _counter("raft_tokens_reloads", what, ["result"], _single(dict(access.reloads)))
 

@@ -120,6 +120,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ""
 
+    audit: Annotated[
+        Literal["operate", "writes"],
+        _meta(
+            "Access",
+            "who did what is told where tokens are asked for: what operators do, or every write too, in the log",
+        ),
+    ] = "operate"
+
     auto_members: Annotated[
         tuple[str, ...],
         _meta(

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
+from node.access.audit import Audit
 from node.access.entrance import Access
 from node.access.principals import Principal, Role, with_roles
 from node.api.clients import Clients
@@ -55,10 +56,10 @@ class Served(NamedTuple):
 
 
 @asynccontextmanager
-async def served() -> AsyncIterator[Served]:
+async def served(audit: Audit | None = None) -> AsyncIterator[Served]:
     """The real doors as app.py puts them together."""
     node, trace, counts, source = QuickNode(), Trace("n1", "boot-1", lambda: 1), Counts(), Known()
-    access = Access([source])
+    access = Access([source], None, audit)
     metrics = Metrics(node.status, trace, node.loop_age_us, node.store, http2=counts)
     slices, quota = Slices(), Quota(node.store, UNBOUNDED)
     stats = Stats(trace, {}, lambda: LatencySummary((), None, None, 0))

@@ -45,6 +45,7 @@ SIZED = ("max_log_bytes", "snapshot_bytes", "quota_bytes")
 OTHER_DEFAULTS = {"election_timeout_ms": "500-1000", "leave_wait_ms": "5000", **dict.fromkeys(SIZED, "")}
 
 REASONS = {
+    "audit": "Without tokens nobody is known, and nothing is told.",
     "election_timeout_ms": "Above a node's own 150-300, because CPU limits and busy machines stall a container for "
     "100 ms and more; at least 1.5 heartbeats.",
     "request_timeout_ms": "A leaving pod waits for such requests.",

@@ -107,9 +107,12 @@ class GrpcDoor:
             code = Code.PERMISSION_DENIED if refusal.known else Code.UNAUTHENTICATED
             stream.end(status.only_trailers(EtcdError(code, refusal.message)))
             return None
+        told = self._access.told(principal, need_of_method(route.path), route.path)
         if isinstance(route.method, StreamMethod):
-            return StreamCall(self, stream, route.method, route.timeout_us, route.needs_leader, principal)
-        return UnaryCall(self, stream, route.method, route.timeout_us, route.needs_leader, principal, route.traceparent)
+            return StreamCall(self, stream, route.method, route.timeout_us, route.needs_leader, principal, told)
+        return UnaryCall(
+            self, stream, route.method, route.timeout_us, route.needs_leader, principal, route.traceparent, told
+        )
 
     # --- what a call needs -----------------------------------------------------------------------------------
 

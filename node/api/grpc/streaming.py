@@ -42,6 +42,7 @@ class StreamCall:
         "_principal",
         "_stream",
         "_timer",
+        "_told",
         "needs_leader",
     )
 
@@ -55,9 +56,11 @@ class StreamCall:
         timeout_us: int | None,
         needs_leader: bool,
         principal: Principal,
+        told: Callable[[str], None] | None = None,
     ) -> None:
         self.needs_leader = needs_leader
         self._principal = principal
+        self._told = told
         self._around = around
         self._stream = stream
         self._method = method
@@ -83,6 +86,7 @@ class StreamCall:
         """See `Call`."""
         self._settle()
         self._handler = None
+        self._tell("OK" if error is None else error.code.name)
         if error is None:
             self._begin()
             self._stream.end(OK)
@@ -120,6 +124,7 @@ class StreamCall:
     def gone(self) -> None:
         """See `Receiver`."""
         self._settle()
+        self._tell("left")
         handler, self._handler = self._handler, None
         if handler is not None:
             handler.gone()
@@ -180,6 +185,12 @@ class StreamCall:
         self.end(error)
         if handler is not None:
             handler.gone()
+
+    def _tell(self, outcome: str) -> None:
+        """Once."""
+        told, self._told = self._told, None
+        if told is not None:
+            told(outcome)
 
     def _too_late(self) -> None:
         self._fail(status.DEADLINE)

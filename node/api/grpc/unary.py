@@ -7,7 +7,7 @@ what a call means.
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from node.access.principals import CURRENT, Principal
@@ -56,6 +56,7 @@ class UnaryCall:
         "_stream",
         "_task",
         "_timeout_us",
+        "_told",
         "_traceparent",
     )
 
@@ -70,6 +71,7 @@ class UnaryCall:
         needs_leader: bool,
         principal: Principal,
         traceparent: str = "",
+        told: Callable[[str], None] | None = None,
     ) -> None:
         self._around = around
         self._stream = stream
@@ -78,6 +80,7 @@ class UnaryCall:
         self._needs_leader = needs_leader
         self._principal = principal
         self._traceparent = traceparent
+        self._told = told
         self._body: list[bytes] = []
         self._held = 0
         self._task: asyncio.Task[None] | None = None
@@ -124,6 +127,7 @@ class UnaryCall:
     def gone(self) -> None:
         """See `Receiver`."""
         self._let_go()
+        self._tell("left")
         if self._task is not None:
             self._task.cancel()
 
@@ -193,7 +197,9 @@ class UnaryCall:
                     await self._taken()
                     await around.slices.next()
             stream.end(OK)
+            self._tell("OK")
         except TimeoutError:
+            self._tell("left")
             stream.reset(ErrorCode.ENHANCE_YOUR_CALM)
 
     async def _taken(self) -> None:
@@ -206,9 +212,17 @@ class UnaryCall:
 
     def _answer(self, message: bytes) -> None:
         self._stream.answer(HEAD, prefixed(message), OK)
+        self._tell("OK")
 
     def _fail(self, error: EtcdError) -> None:
         self._stream.end(status.only_trailers(error))
+        self._tell(error.code.name)
+
+    def _tell(self, outcome: str) -> None:
+        """Once."""
+        told, self._told = self._told, None
+        if told is not None:
+            told(outcome)
 
 
 MISTAKE = EtcdError(Code.INTERNAL, "this node made a mistake; its log says which")

@@ -38,6 +38,7 @@ export const KINDS = {
   "access-refused": {"group": "links", "says": "refused {count} for {asked}: {reason}"},
   "tokens-renewed": {"group": "life", "says": "takes {tokens} tokens of a new file"},
   "tokens-not-renewed": {"group": "life", "says": "keeps the tokens that it had{because}"},
+  "audit": {"group": "life", "says": "{who}: {what} ({outcome})"},
   "transfer": {"group": "elections", "says": ""},
   "fault": {"group": "faults", "says": ""},
   "stalled": {"group": "life", "says": ""},
