@@ -28,7 +28,7 @@ def by_key(row: Setting) -> str:
 def test_every_setting_is_offered_or_decided_by_the_chart_and_nothing_else_is() -> None:
     assert SCHEMA.keys() == {row.key for row in SETTINGS}
     shown = {name.removeprefix("RAFT_").lower() for name in render().environment()}
-    unmounted = {row.key for row in SETTINGS if row.group in ("TLS", "Access")}  # where neither is asked for
+    unmounted = {row.key for row in SETTINGS if row.group == "TLS" or row.key == "tokens_file"}  # where neither is asked for
     unmounted |= {"operations_port", "discover"}
     assert shown == {row.key for row in SETTINGS} - {"chance_seed", "exit_with_parent"} - unmounted | {"urls"}
 
