@@ -141,7 +141,8 @@ def _restore_once(file: str, data_dir: Path, name: str, seeds: "tuple[Seed, ...]
 
 
 def _let_in_anew(note: str, name: str, token: str) -> None:
-    """Where a cluster lives, its leader gives the empty disk a place; where none does, an empty one would be born."""
+    """Where a cluster lives, its leader gives the empty disk a place; where none does, an empty one would be born. Of
+    nodes that ask for tokens `/readyz` is open to all, and who is ready knows a leader."""
     import asyncio
     import os
 
@@ -151,10 +152,10 @@ def _let_in_anew(note: str, name: str, token: str) -> None:
 
     async def lives(url: str) -> bool:
         try:
-            status, body = await ask("GET", f"{url}/status", None)
+            status, _ = await ask("GET", f"{url}/readyz", None)
         except Failure:
             return False
-        return status == 200 and bool(body.get("cluster_id"))
+        return status == 200
 
     urls = targets((), None) if os.environ.get(URLS_ENV) else {}
     if any(asyncio.run(lives(url)) for url in urls):

@@ -68,9 +68,9 @@ def test_a_disk_in_the_place_of_a_lost_one_is_not_restored_where_a_cluster_lives
     alone = step(backup, folder)
     assert (alone.code, "another token" in alone.err) == (4, True)
     unborn, born = fake_node(), fake_node()
-    unborn.answer = Answer(200, b'{"cluster_id":""}')
+    unborn.answer = Answer(503, b'{"ready":false}')
     assert step(backup, folder, urls=unborn.url).code == 4, "nodes that wait for each other's birth let nobody in"
-    born.answer = Answer(200, b'{"cluster_id":"c1"}')
+    born.answer = Answer(200, b'{"ready":true}')
     let_in = step(backup, folder, urls=f"{unborn.url},{born.url}")
     assert (let_in.code, b"asks to be let in" in let_in.out) == (0, True)
     assert {path.name for path in folder.iterdir()} <= {MARK, "lock"}
