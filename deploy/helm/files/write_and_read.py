@@ -3,7 +3,7 @@
 Why it exists: a release whose pods are ready may still be unreachable by its names or through its policies. It runs in
 a pod of its own with the node's image and needs the standard library alone. Environment: ENDPOINTS, the URLs of
 all pods; SERVICE, the URL of the clients' Service; RUN, a text that no other run has; TIMEOUT_SECONDS; for https
-RAFT_CACERT, and RAFT_CERT with RAFT_KEY where nodes demand a certificate.
+RAFT_CACERT, and RAFT_CERT with RAFT_KEY where nodes demand a certificate; RAFT_TOKEN_FILE where they ask for a token.
 """
 
 import json
@@ -32,12 +32,21 @@ def trusted():
     return made
 
 
-TLS = trusted()
+def token():
+    """As headers; none: nobody asks for one, or none is given."""
+    path = os.environ.get("RAFT_TOKEN_FILE")
+    if not path:
+        return {}
+    with open(path, encoding="ascii") as file:
+        return {"Authorization": f"Bearer {file.read().strip()}"}
+
+
+TLS, TOKEN = trusted(), token()
 
 
 def ask(method, url, body=None):
     """The answer's body, None for 404 (nothing there, or deleted by the try before); raises Again for what may pass."""
-    request = urllib.request.Request(url, data=body, method=method)
+    request = urllib.request.Request(url, data=body, method=method, headers=TOKEN)
     try:
         with urllib.request.urlopen(request, timeout=ANSWER_SECONDS, context=TLS) as answer:
             return answer.read()

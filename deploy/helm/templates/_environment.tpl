@@ -64,6 +64,10 @@
 {{- with include "raft.tlsOfNodes" . }}
 {{ . }}
 {{- end }}
+{{- if .Values.auth.existingSecret }}
+- name: RAFT_TOKENS_FILE
+  value: /etc/raft/access/tokens
+{{- end }}
 {{- range $key, $value := include "raft.settings" . | fromYaml }}
 - name: RAFT_{{ upper $key }}
   value: {{ if kindIs "float64" $value }}{{ $value | int64 | quote }}{{ else }}{{ $value | quote }}{{ end }}

@@ -40,6 +40,10 @@ namespace="{{ include "raft.namespace" . }}",persistentvolumeclaim=~"data-{{ inc
   {{- with include "raft.tlsOfScrapes" $root }}
   {{- . | nindent 2 }}
   {{- end }}
+  {{- if $root.Values.auth.existingSecret }}
+  authorization:
+    credentials: {name: {{ $root.Values.auth.clientsSecret | quote }}, key: read}
+  {{- end }}
   {{- with .interval }}
   interval: {{ . | quote }}
   {{- end }}

@@ -153,8 +153,8 @@ containers:
     volumeMounts:
       - name: data
         mountPath: /var/lib/raft
-      {{- with include "raft.tlsMount" . }}
-      {{- . | nindent 6 }}
+      {{- with list (include "raft.tlsMount" .) (include "raft.tokensMount" .) | compact }}
+      {{- join "\n" . | nindent 6 }}
       {{- end }}
       {{- with .Values.extraVolumeMounts }}
       {{- toYaml . | nindent 6 }}
@@ -163,15 +163,11 @@ containers:
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- /* No volume of the machine's own beside the data, or a plain `kubectl drain` would refuse the pod: a node writes nothing else. */}}
-{{- $tls := include "raft.tlsVolume" (list . "node") -}}
-{{- $backup := include "raft.restoreVolume" . -}}
-{{- if or $tls $backup .Values.extraVolumes }}
+{{- $own := list (include "raft.restoreVolume" .) (include "raft.tlsVolume" (list . "node")) (include "raft.tokensVolume" .) | compact -}}
+{{- if or $own .Values.extraVolumes }}
 volumes:
-  {{- with $backup }}
-  {{- . | nindent 2 }}
-  {{- end }}
-  {{- with $tls }}
-  {{- . | nindent 2 }}
+  {{- with $own }}
+  {{- join "\n" . | nindent 2 }}
   {{- end }}
   {{- with .Values.extraVolumes }}
   {{- toYaml . | nindent 2 }}

@@ -5,7 +5,7 @@
 {{- define "raft.refuse" -}}
 {{- include "raft.fail" (include "raft.refuse.forms" .) -}}
 {{- $found := "" -}}
-{{- range list "parent" "keys" "names" "settings" "timing" "sizes" "probes" "pod" "service" "outside" "monitoring" "tls" "keeping" "upgrade" -}}
+{{- range list "parent" "keys" "names" "settings" "timing" "sizes" "probes" "pod" "service" "outside" "monitoring" "tls" "auth" "keeping" "upgrade" -}}
 {{- $found = printf "%s\n%s" $found (include (printf "raft.refuse.%s" .) $) -}}
 {{- end -}}
 {{- include "raft.fail" $found -}}
@@ -121,7 +121,7 @@ peer_tls_key: "set tls.mode and where certificates come from"
 peer_tls_ca: "set tls.mode and where certificates come from"
 peer_tls_accept: "set tls.peers.accept"
 peer_tls_dial: "set tls.peers.dial"
-tokens_file: "the chart mounts no tokens yet"
+tokens_file: "set auth.existingSecret"
 exit_with_parent: "a container's process has no parent to end with"
 chance_seed: "equal chance in all pods would split every vote, for ever"
 {{- end -}}
