@@ -55,6 +55,7 @@ from node.runtime.shell import Shell, monotonic_us, wall_us
 from node.securing import Secured, secure
 from node.settings import Settings, remarks
 from node.tracing.writes import TracedWrite
+from node.transport.port import CarrierMaker
 
 ANSWER_S = 0.25
 """How long the answers to what was cut short have to leave."""
@@ -62,20 +63,21 @@ ANSWER_S = 0.25
 _LOG = logging.getLogger("node")
 
 
-def run(settings: Settings) -> int:
-    """Run one node until SIGTERM or SIGINT; the process's exit code: 0 stopped, 2 an address cannot be used or there
-    are too few file descriptors, 3 storage, 70 a broken invariant. What went wrong is one line on standard error."""
+def run(settings: Settings, carrying: CarrierMaker | None = None) -> int:
+    """Run one node until SIGTERM or SIGINT, its peer links over WebSockets where `carrying` is None; the process's exit
+    code: 0 stopped, 2 an address cannot be used or there are too few file descriptors, 3 storage, 70 a broken
+    invariant. What went wrong is one line on standard error."""
     lines = Lines(sys.stderr.fileno())
     log_the_unforeseen(_LOG)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_run(settings, lines))
+            return runner.run(_run(settings, lines, carrying))
     finally:
         lines.close()
 
 
-async def _run(settings: Settings, lines: Lines) -> int:
-    return await _Node(settings, lines).run()
+async def _run(settings: Settings, lines: Lines, carrying: CarrierMaker | None) -> int:
+    return await _Node(settings, lines, carrying).run()
 
 
 class _Running(NamedTuple):
@@ -89,8 +91,9 @@ class _Running(NamedTuple):
 class _Node:
     """From settings to a running node, and back down in the opposite order."""
 
-    def __init__(self, settings: Settings, lines: Lines) -> None:
+    def __init__(self, settings: Settings, lines: Lines, carrying: CarrierMaker | None = None) -> None:
         self._settings = settings
+        self._carrying = carrying
         self._lines = lines
         self._boot = secrets.token_hex(8)
         self._chance = random.Random(settings.chance_seed)  # None: from the system
@@ -168,6 +171,7 @@ class _Node:
             stack,
             secured.peers,
             self._trace_writes(stack),
+            self._carrying,
         )
         stats = Stats(
             trace,

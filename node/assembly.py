@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from node.discovery.asking import RegistryClient
+from node.discovery.lookup import Lookup
 from node.discovery.port import FollowedDiscovery
 from node.discovery.registered import RegistryDiscovery
 from node.discovery.static import StaticDiscovery
@@ -43,7 +44,9 @@ from node.tls.peers import PeerTls
 from node.tracing.paths import Paths
 from node.tracing.taps import TappedStorage, TappedTrace
 from node.tracing.writes import TracedWrite, TracedWrites
+from node.transport.dialling import Resolver
 from node.transport.links import OnLink, PeerLinks
+from node.transport.port import Carried, CarrierMaker, RunningCarrier
 from node.transport.settings import LinkSettings
 from node.transport.websocket import WebSocketCarrier
 from node.waiting import Waiting
@@ -57,7 +60,7 @@ class Core(NamedTuple):
     store: KeyValueStore
     driver: Driver
     links: PeerLinks
-    carrier: WebSocketCarrier
+    carrier: RunningCarrier
     looking: Looking
     handle: Handle
     hub: WatchHub
@@ -79,12 +82,14 @@ def assemble(
     stack: contextlib.AsyncExitStack,
     secured: Callable[[Callable[[], Mapping[str, str]]], PeerTls] | None = None,
     traced: Callable[[TracedWrite], None] | None = None,
+    carrying: CarrierMaker | None = None,
 ) -> Core:
     """`shell` gets its driver here. What must be closed is pushed on `stack`; the carrier is its starter's to close.
-    `secured` None: links are plain; else it is told where members are reached. `traced` None: writes are not traced."""
+    `secured` None: links are plain; else it is told where members are reached. `traced` None: writes are not traced.
+    `carrying` None: WebSockets."""
     membership = Membership(about.name, [MemberAddress(seed.name, seed.host, seed.port) for seed in settings.seeds])
     registry = RegistryClient(settings.registry_url) if settings.registry_url else None
-    discovery = _discovery(membership, registry)
+    discovery = _discovery(membership, registry, carrying is None)
     if registry is not None:
         stack.push_async_callback(registry.close)
     stack.push_async_callback(discovery.close)
@@ -102,17 +107,12 @@ def assemble(
         address=("", 0) if address is None else (address.host, address.port),
     )
     faulty = faults.wrap(links, membership.peers, chance) if faults is not None else None
-    carrier = WebSocketCarrier(
-        name=about.name,
-        peers=membership.peers,
-        host=settings.peer_host,
-        port=settings.peer_port,
-        resolver=discovery,
-        receiver=faulty or links,
-        chance=chance,
-        settings=LinkSettings(half_open_max=half_open_max, guests_max=guests_max),
-        tls=None if secured is None else secured(lambda: {name: at[0] for name, at in membership.addresses().items()}),
-    )
+    carried = Carried(about.name, membership.peers, faulty or links, chance, guests_max)
+    if carrying is None:
+        tls = None if secured is None else secured(lambda: {name: at[0] for name, at in membership.addresses().items()})
+        carrier = _websockets(settings, carried, discovery, half_open_max, tls)
+    else:
+        carrier = carrying(carried)
     links.attach(faulty or carrier)
     if faulty is not None:
         faulty.attach(carrier)
@@ -168,8 +168,25 @@ def assemble(
     return Core(opened.store, driver, links, carrier, looking, handle, hub, letting_in, registrar)
 
 
-def _discovery(membership: Membership, registry: RegistryClient | None) -> FollowedDiscovery:
-    listed = StaticDiscovery(membership.addresses())
+def _websockets(
+    settings: Settings, carried: Carried, resolver: Resolver, half_open_max: int, tls: PeerTls | None
+) -> RunningCarrier:
+    return WebSocketCarrier(
+        name=carried.name,
+        peers=carried.peers,
+        host=settings.peer_host,
+        port=settings.peer_port,
+        resolver=resolver,
+        receiver=carried.receiver,
+        chance=carried.chance,
+        settings=LinkSettings(half_open_max=half_open_max, guests_max=carried.guests_max),
+        tls=tls,
+    )
+
+
+def _discovery(membership: Membership, registry: RegistryClient | None, asks_dns: bool) -> FollowedDiscovery:
+    """Where addresses are no hosts (`asks_dns` False), they are shown as they are, and nobody dials them."""
+    listed = StaticDiscovery(membership.addresses(), None if asks_dns else Lookup(lambda host: [host]))
     return listed if registry is None else RegistryDiscovery(listed, registry, membership.incarnation)
 
 

@@ -10,7 +10,7 @@ from node.observe.trace import Trace
 from node.runtime.ports import FaultView
 from node.transport.faulty import Fault, FaultyCarrier
 from node.transport.links import PeerLinks
-from node.transport.outbound import Chance
+from node.transport.port import Chance
 
 
 class FaultControl:

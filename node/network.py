@@ -12,8 +12,7 @@ from node.discovery.port import FollowedDiscovery
 from node.guests import Guests
 from node.runtime.membership import Membership
 from node.runtime.ports import Address
-from node.transport.port import Carrier
-from node.transport.websocket import WebSocketCarrier
+from node.transport.port import Carrier, RunningCarrier
 
 
 class PeerNetwork:
@@ -26,7 +25,7 @@ class PeerNetwork:
         self,
         membership: Membership,
         discovery: FollowedDiscovery,
-        carrier: WebSocketCarrier,
+        carrier: RunningCarrier,
         edge: Carrier,
         guests_max: int = 0,
         hears: Callable[[str], bool] = lambda _name: False,

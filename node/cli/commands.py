@@ -15,6 +15,7 @@ from node.cli import (
     lock,
     log,
     members,
+    mpi,
     registry,
     restore,
     serve,
@@ -72,6 +73,7 @@ command.register(app)
 demo.register(app)
 simulate.register(app)
 members.register(app)
+mpi.register(app)
 registry.register(app)
 backup.register(app)
 restore.register(app)

@@ -7,7 +7,6 @@ reasons of failures have one place. It must not read anything but pongs and the 
 import asyncio
 from collections import deque
 from contextlib import suppress
-from typing import Protocol
 
 import aiohttp
 
@@ -16,14 +15,8 @@ from node.tls.peers import PeerTls
 from node.transport.dialling import DialFailed, Dialler, Resolver
 from node.transport.framework import DialledSocket
 from node.transport.packing import take_pack
-from node.transport.port import GOODBYE, LOST, REFUSED, Receiver
+from node.transport.port import GOODBYE, LOST, REFUSED, Chance, Receiver
 from node.transport.settings import LinkSettings
-
-
-class Chance(Protocol):
-    """A source of chance, such as `random.Random`."""
-
-    def random(self) -> float: ...
 
 
 class OutboundLink:

@@ -8,7 +8,8 @@ therefore has, for each peer and lane, one *outbound* link (dialled here, writte
 link (dialled there, read here). A newer inbound link of the same peer and lane replaces the older.
 """
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 from node.raft.messages import Lane
 
@@ -77,3 +78,36 @@ class Carrier(Protocol):
         """From now on these are the peers: dial those that are new, and accept what they dial. Links with those that
         are peers no more end, both directions, with goodbye (`NO_PEER`): what was queued for them is still written
         where it can be. The receiver is told within this call; the links of the others go on untouched."""
+
+
+class RunningCarrier(Carrier, Protocol):
+    """A carrier with its life: what a node is put together with."""
+
+    async def start(self) -> None:
+        """Listen, and dial every peer. Raises OSError where it cannot listen; nothing runs then."""
+
+    async def close(self) -> None:
+        """Say goodbye to everyone and end every task, in bounded time."""
+
+    def dial_now(self, peer: str) -> None:
+        """The peer was just heard of: dial it without sitting out the pause."""
+
+
+class Chance(Protocol):
+    """A source of chance, such as `random.Random`."""
+
+    def random(self) -> float: ...
+
+
+class Carried(NamedTuple):
+    """What any carrier of a node needs to know."""
+
+    name: str
+    peers: tuple[str, ...]
+    receiver: Receiver
+    chance: Chance
+    guests_max: int
+
+
+CarrierMaker = Callable[[Carried], RunningCarrier]
+"""Makes the carrier of a node, within its loop."""

@@ -12,8 +12,8 @@ from node.tls.peers import PeerTls
 from node.transport.dialling import Resolver
 from node.transport.framework import DialledConnector, DialledSocket
 from node.transport.inbound import Acceptor
-from node.transport.outbound import Chance, OutboundLink
-from node.transport.port import NO_PEER, Receiver
+from node.transport.outbound import OutboundLink
+from node.transport.port import NO_PEER, Chance, Receiver
 from node.transport.settings import LinkSettings
 
 

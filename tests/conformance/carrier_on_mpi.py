@@ -1,4 +1,4 @@
-"""The carrier's suite, run by rank 0 of an MPI world: a is here, b and c are in ranks of their own. See mpi_ranks.py."""
+"""The carrier's suite, run by rank 0 of an MPI world: a is here, b and c in ranks of their own. See mpi_ranks.py."""
 
 import asyncio
 import socket
@@ -25,7 +25,7 @@ class FarRecord(Record):
         self._far = far
         super().__init__(notify)
 
-    @property  # type: ignore[override]
+    @property
     def answer(self) -> str | None:
         return None
 

@@ -15,8 +15,7 @@ from node.transport.mpi.inbound import Acceptor
 from node.transport.mpi.outbound import OutboundLink, Post
 from node.transport.mpi.words import BY_DIALLER, Kind, heard, spoken
 from node.transport.mpi.world import Hearer
-from node.transport.outbound import Chance
-from node.transport.port import NO_PEER, Receiver
+from node.transport.port import NO_PEER, Chance, Receiver
 from node.transport.settings import LinkSettings
 
 LINKS_PER_LIFE = 1 << 32
@@ -31,8 +30,8 @@ class World(Post, Protocol):
 
 
 class MpiCarrier:
-    """Satisfies `node.transport.port.Carrier`. `ranks`: the rank of every name; `world`, an `MpiWorld`, was joined, and this carrier is
-    attached to it by `start`. `life` grows where one process has several, one after the other."""
+    """Satisfies `node.transport.port.Carrier`. `ranks`: the rank of every name; `world`, an `MpiWorld`, was
+    joined, and this carrier is attached to it by `start`. `life` grows where one process has several."""
 
     def __init__(
         self,

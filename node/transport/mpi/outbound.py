@@ -11,9 +11,8 @@ from typing import Protocol
 
 from node.raft.messages import Lane
 from node.transport.mpi.words import Kind, Word, spoken
-from node.transport.outbound import Chance
 from node.transport.packing import take_pack
-from node.transport.port import GOODBYE, LOST, REFUSED, Receiver
+from node.transport.port import GOODBYE, LOST, REFUSED, Chance, Receiver
 from node.transport.settings import LinkSettings
 
 

@@ -1,0 +1,100 @@
+"""What mpiexec starts: a process that does nothing but start a rank's node, and stay when that one dies.
+
+Why it exists: to a process manager of MPI a rank that dies is the end of the job, and it ends the others. So the rank's
+node is a child of what the process manager watches, with the same place in the world: when it dies, nobody tells the
+process manager, and the others go on. It must not speak MPI: the child does.
+"""
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+
+import msgspec
+
+from node.supervisor import lifeline
+from node.supervisor.child import describe_end
+
+KEPT_DESCRIPTORS = ("PMI_FD", "HYDI_CONTROL_FD")
+"""How a rank speaks with its process manager, in the environment: they are the child's to use."""
+NOT_STARTED = (1, 2, 64)
+"""Exit codes of a node that cannot run where it was put: then the world ends, and says why."""
+PROCESS_FILE = "process.json"
+_FILE_BYTES_MAX = 4096
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What the file says of a rank's node: `pid` where it runs, else how it ended."""
+
+    pid: int | None
+    exit: int | None = None
+    how: str = ""
+
+
+class Keeper:
+    """One rank. `run` returns the exit code of this process."""
+
+    def __init__(self, name: str, command: Sequence[str], folder: Path, environ: Mapping[str, str]) -> None:
+        self._name, self._command, self._folder, self._environ = name, tuple(command), folder, environ
+        self._child: subprocess.Popen[bytes] | None = None
+        self._asked = False
+
+    def run(self) -> int:
+        """Until the node was asked to end and did; for ever where it died by itself."""
+        lifeline.end_with_parent(signal.SIGTERM)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._ask)
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # how Hydra tells of the end of another rank
+        self._folder.mkdir(parents=True, exist_ok=True)
+        kept = [int(self._environ[key]) for key in KEPT_DESCRIPTORS if self._environ.get(key, "").isdecimal()]
+        with (self._folder / "node.log").open("ab") as log:
+            self._child = subprocess.Popen(self._command, env=dict(self._environ), stderr=log, pass_fds=kept)
+        if self._was_asked():
+            self._child.terminate()
+        self._write(Kept(self._child.pid))
+        code = self._child.wait()
+        how = describe_end(code)
+        self._write(Kept(None, code, how))
+        if self._was_asked() or code in NOT_STARTED:
+            if code in NOT_STARTED:
+                self._say(f"it {how}: {self._last_words()}")
+            return max(code, 0)
+        self._say(
+            f"it {how}. The others go on without it; no process can take its place in this MPI world: to have it "
+            f"back, start the world anew, with the data in {self._folder}."
+        )
+        while not self._was_asked():
+            signal.pause()
+        return 0
+
+    def _was_asked(self) -> bool:
+        return self._asked
+
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
+        self._asked = True
+        if self._child is not None and self._child.returncode is None:
+            self._child.terminate()
+
+    def _say(self, text: str) -> None:
+        os.write(2, f"{self._name}: {text}\n".encode())
+
+    def _write(self, kept: Kept) -> None:
+        beside = self._folder / f"{PROCESS_FILE}.new"
+        beside.write_bytes(msgspec.json.encode(kept))
+        beside.replace(self._folder / PROCESS_FILE)
+
+    def _last_words(self) -> str:
+        words = (self._folder / "node.log").read_bytes()[-_FILE_BYTES_MAX:].decode(errors="replace")
+        lines = words.strip().splitlines()
+        return lines[-1] if lines else f"see {self._folder / 'node.log'}"
+
+
+def read_kept(folder: Path) -> Kept | None:
+    """What a keeper wrote of its rank's node; None: nothing yet."""
+    try:
+        with (folder / PROCESS_FILE).open("rb") as file:
+            return msgspec.json.decode(file.read(_FILE_BYTES_MAX), type=Kept)
+    except (OSError, msgspec.MsgspecError):
+        return None
