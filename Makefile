@@ -15,7 +15,7 @@ AXE_VERSION := 4.14.1
 AXE_SHA256 := 29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
 
 .DEFAULT_GOAL := help
-.PHONY: help chart demo scenarios test test-slow test-long test-life test-judges bench check fix generated pictures record-etcd clean browser image helm prometheus s3
+.PHONY: help chart demo scenarios test test-slow test-long test-life test-judges bench check fix generated pictures record-etcd clean browser image helm prometheus mpi s3
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -83,6 +83,15 @@ $(CACHE)/s3.stamp:
 
 s3: $(CACHE)/s3.stamp ## what the tests of backups in S3 need beside: versitygw, on PATH or built into .cache
 
+# An MPI with its mpiexec, from wheels. Where there is none for this machine, its tests are skipped, and say so.
+$(CACHE)/mpi.stamp: $(STAMP)
+	mkdir -p $(CACHE)
+	@echo "installing mpi4py and MPICH into $(VENV), 40 MB"; $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mpi]' || \
+	  echo "no MPI could be installed: tests of it are skipped"
+	@touch $@
+
+mpi: $(CACHE)/mpi.stamp ## what the tests of MPI need beside: mpi4py and an mpiexec, in .venv
+
 prometheus: $(CACHE)/prometheus.stamp ## what the tests of alarms need beside: promtool and prometheus, on PATH or put into .cache
 
 demo: $(NODE) ## five real nodes on this machine; Ctrl-C ends them
@@ -94,7 +103,7 @@ scenarios: $(NODE) ## the classic situations of Raft, played and explained; SCEN
 test: $(CACHE)/helm.stamp $(CACHE)/prometheus.stamp $(CACHE)/s3.stamp $(STAMP) ## the whole suite, on two cores
 	$(BIN)/python -m tests.halves
 
-test-slow: browser $(CACHE)/prometheus.stamp $(STAMP) ## what takes long: a browser, more scenarios and worlds, runs of raft-chaos, thousands of generated requests
+test-slow: browser $(CACHE)/prometheus.stamp $(CACHE)/mpi.stamp $(STAMP) ## what takes long: a browser, ranks of MPI, more scenarios and worlds, runs of raft-chaos, thousands of generated requests
 	$(BIN)/python -m tests.halves --slowest
 
 test-long: $(STAMP) ## what takes longer still, a quarter of an hour and more: every scenario and variation, a busy machine, mutations

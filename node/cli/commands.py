@@ -16,6 +16,7 @@ from node.cli import (
     log,
     members,
     mpi,
+    mpi_cluster,
     registry,
     restore,
     serve,
@@ -74,6 +75,7 @@ demo.register(app)
 simulate.register(app)
 members.register(app)
 mpi.register(app)
+mpi_cluster.register(app)
 registry.register(app)
 backup.register(app)
 restore.register(app)

@@ -1,0 +1,207 @@
+"""A registry, an MPI world and the page of all its ranks: what `raft-node mpi-cluster` runs, as one.
+
+Why it exists: three programs that belong together start and end together. It knows of the ranks what their keepers
+write and what the registry lists. It must not speak MPI, and cannot start a rank again: nobody can.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import aiohttp
+import msgspec
+
+from node.discovery.words import NODES_MAX, REGISTRATION_BYTES_MAX, Listed
+from node.supervisor.child import ProcessView
+from node.supervisor.control import Answer
+from node.supervisor.doorway import Door
+from node.supervisor.layout import HOST, NodeEntry, SupervisorError
+from node.supervisor.monitor import Monitor
+from node.supervisor.mpi_keeper import PROCESS_FILE, read_kept
+from node.supervisor.watch import new_session, read_bounded
+
+LOOK_S = 0.5
+REGISTRY_WAIT_S_MAX = 10.0
+END_WAIT_S_MAX = 15.0
+"""From the wish to end to a kill: nodes hand over their lead and answer what is under way."""
+LISTED_BYTES_MAX = NODES_MAX * REGISTRATION_BYTES_MAX
+REJOIN = "A rank cannot rejoin an MPI world: end this one (Ctrl-C) and start it anew, the data stays."
+
+
+class _All(msgspec.Struct):
+    nodes: tuple[Listed, ...]
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """`mpiexec` and `rank`: commands, the latter what each rank runs; `registry`: the same for the registry."""
+
+    mpiexec: tuple[str, ...]
+    rank: tuple[str, ...]
+    registry: tuple[str, ...]
+    registry_url: str
+    entries: tuple[NodeEntry, ...]
+
+
+class MpiCluster:
+    """`run` returns the exit code. `say` prints a line. Satisfies `node.supervisor.control.Orders` as far as the page
+    asks."""
+
+    def __init__(self, plan: Plan, door: Door | None, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
+        self._plan, self._door, self._environ, self._say = plan, door, dict(environ), say
+        self._stop = asyncio.Event()
+        self._told: dict[str, str] = {}
+        self._leader = ("", 0)
+        self._processes: list[asyncio.subprocess.Process] = []
+
+    async def run(self) -> int:
+        """Registry, page, ranks; until asked to end, or until no rank is left."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._stop.set)
+        for entry in self._plan.entries:  # of a world before
+            (Path(entry.data_dir) / PROCESS_FILE).unlink(missing_ok=True)
+        monitor: Monitor | None = None
+        session = new_session(aiohttp.TCPConnector(limit=4))
+        try:
+            registry = await self._start(self._plan.registry)
+            await self._registry_answers(registry, session)
+            if self._door is not None:
+                monitor = Monitor(self._door, lambda: self._plan.entries, self.process, self)  # type: ignore[arg-type]
+                await monitor.open()
+            world = await self._start((*self._plan.mpiexec, *self._plan.rank))
+            return await self._watch(world, session)
+        finally:
+            await self._end_all()
+            await session.close()
+            if monitor is not None:
+                await monitor.close()
+
+    def process(self, name: str) -> ProcessView:
+        """What the keeper of a rank wrote."""
+        entry = next(entry for entry in self._plan.entries if entry.name == name)
+        kept = read_kept(Path(entry.data_dir))
+        if kept is None:
+            return ProcessView(None, "ended", how="was not started yet")
+        return ProcessView(kept.pid, "ended" if kept.pid is None else "running", kept.exit, kept.how)
+
+    # --- what the page asks for ---------------------------------------------------------------------------------
+
+    def start_again(self, _name: str) -> Answer:
+        """See `Orders`."""
+        return Answer(False, REJOIN)
+
+    def add(self, _name: str) -> Answer:
+        """See `Orders`."""
+        return Answer(False, f"An MPI world has as many ranks as it began with. {REJOIN}")
+
+    async def retire(self, _name: str) -> Answer:
+        """See `Orders`."""
+        return Answer(False, "The process of a rank ends with its world; a node that was removed harms nobody.")
+
+    # --- inside -------------------------------------------------------------------------------------------------
+
+    async def _start(self, command: Sequence[str]) -> asyncio.subprocess.Process:
+        try:
+            process = await asyncio.create_subprocess_exec(*command, env=self._environ, start_new_session=True)
+        except OSError as error:
+            raise SupervisorError(f"{command[0]} cannot be started: {error.strerror}.") from None
+        self._processes.append(process)
+        return process
+
+    async def _registry_answers(self, registry: asyncio.subprocess.Process, session: aiohttp.ClientSession) -> None:
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + REGISTRY_WAIT_S_MAX
+        while await self._listed(session) is None:
+            if registry.returncode is not None or loop.time() > until_s or self._stop.is_set():
+                raise SupervisorError(
+                    f"The registry does not answer at {self._plan.registry_url}: choose another --discovery-port."
+                )
+            await asyncio.sleep(LOOK_S / 10)
+
+    async def _watch(self, world: asyncio.subprocess.Process, session: aiohttp.ClientSession) -> int:
+        while not self._stop.is_set():
+            if world.returncode is not None:
+                self._say(f"mpiexec ended with exit code {world.returncode}.")
+                return 1
+            self._tell_ends()
+            self._tell_leader(await self._listed(session) or ())
+            if len(self._told) == len(self._plan.entries):
+                self._say("No rank is left.")
+                return 1
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), LOOK_S)
+        return 0
+
+    def _tell_ends(self) -> None:
+        for entry in self._plan.entries:
+            process = self.process(entry.name)
+            if process.state == "ended" and process.exit is not None and entry.name not in self._told:
+                self._told[entry.name] = process.how
+                self._say(f"{entry.name} {process.how}; the others go on, and it cannot come back into this world")
+
+    def _tell_leader(self, listed: Sequence[Listed]) -> None:
+        leading = [each.registration for each in listed if each.registration.role == "leader"]
+        newest = max(leading, key=lambda each: each.term, default=None)
+        if newest is not None and newest.term > self._leader[1]:
+            self._leader = newest.name, newest.term
+            self._say(f"{newest.name} leads in term {newest.term}")
+
+    async def _listed(self, session: aiohttp.ClientSession) -> tuple[Listed, ...] | None:
+        """What the registry lists; None where it does not answer."""
+        try:
+            async with asyncio.timeout(LOOK_S), session.get(f"{self._plan.registry_url}/nodes") as answer:
+                body = await read_bounded(answer, LISTED_BYTES_MAX)
+            return msgspec.json.decode(body, type=_All).nodes
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError, msgspec.MsgspecError):
+            return None
+
+    async def _end_all(self) -> None:
+        """The nodes themselves are asked first, so that they hand over and say goodbye; then mpiexec."""
+        for entry in self._plan.entries:
+            pid = self.process(entry.name).pid
+            if pid is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(END_WAIT_S_MAX):
+                while any(self.process(entry.name).pid is not None for entry in self._plan.entries):
+                    if all(process.returncode is not None for process in self._processes[1:]):
+                        break
+                    await asyncio.sleep(LOOK_S / 10)
+        for process in reversed(self._processes):
+            if process.returncode is None:
+                process.terminate()
+                try:
+                    await asyncio.wait_for(process.wait(), END_WAIT_S_MAX)
+                except TimeoutError:
+                    process.kill()
+                    await process.wait()
+
+
+def entries_of(names: Sequence[str], base_port: int, data_dir: Path) -> tuple[NodeEntry, ...]:
+    """The ranks of a world on this machine."""
+    return tuple(
+        NodeEntry(
+            name=name,
+            url=f"http://{HOST}:{base_port + rank}",
+            peer=f"mpi:{rank + 1}",
+            data_dir=str(data_dir / name),
+            log_file=str(data_dir / name / "node.log"),
+        )
+        for rank, name in enumerate(names)
+    )
+
+
+def mpiexec_of(environ: Mapping[str, str]) -> str:
+    """The mpiexec beside this Python, which belongs to what is installed there, else one on PATH."""
+    import shutil
+
+    beside = Path(sys.executable).parent / "mpiexec"
+    found = str(beside) if os.access(beside, os.X_OK) else shutil.which("mpiexec", path=environ.get("PATH"))
+    if found is None:
+        raise SupervisorError("There is no mpiexec here: pip install '.[mpi]' brings MPICH's.")
+    return found
