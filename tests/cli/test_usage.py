@@ -23,7 +23,8 @@ BAD = {
     "--seed": "-1", "--times": "0", "--every": "soon", "--mode": "softly", "--within": "soon", "--split": "half",
     "--kind": "flat", "--system": "consul", "--one-way": "leader",
     "--ttl": "long", "--wait": "soon", "--without": "everything", "--peer": "n3", "--client-url": "n3:8003",
-    "--role": "reed",
+    "--role": "reed", "--discovery-port": "99999", "--heartbeat-interval": "soon",
+    "--min-election-timeout": "soon", "--max-election-timeout": "late",
 }  # fmt: skip
 """By option, a value that no command takes."""
 FREE = {

@@ -134,5 +134,5 @@ async def test_a_peer_that_is_no_rank_is_dialled_in_vain_and_says_so_once() -> N
 
 def test_without_mpi_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "mpi4py", None)
-    with pytest.raises(MpiError, match=r"there is no MPI here .*pip install"):
+    with pytest.raises(MpiError, match=r"there is no mpi4py, or no MPI, here .*pip install"):
         MpiWorld().join()

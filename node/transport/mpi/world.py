@@ -136,7 +136,7 @@ class MpiWorld:
             mpi4py.rc.initialize = mpi4py.rc.finalize = False
             from mpi4py import MPI
         except (ImportError, RuntimeError) as error:
-            raise MpiError(f"there is no MPI here ({error}): pip install 'mpi4py' 'mpich', or '.[mpi]'") from None
+            raise MpiError(f"there is no mpi4py, or no MPI, here ({error}): pip install '.[mpi]' brings both") from None
         MPI.Init_thread(MPI.THREAD_FUNNELED)
         world = MPI.COMM_WORLD
         world.Set_errhandler(MPI.ERRORS_RETURN)
