@@ -307,7 +307,7 @@ class _Node:
             slices=slices,
             access=access,
         )
-        add_dashboard(app, settings.name)
+        add_dashboard(app, settings.name, access)
         etcd = EtcdApi(handle, store, metrics, lambda: trace.term, slices, quota, core.hub)
         routes = EtcdExpress(etcd, handle, store, metrics).routes()
         express = Express(routes, settings.allowed_hosts, failing, access)

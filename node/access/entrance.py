@@ -77,12 +77,16 @@ class Access:
         found = self.look(credential, need)
         if found is not None:
             return found
+        raise self.refuse(credential, need, asked)
+
+    def refuse(self, credential: str | None, need: Need, asked: str) -> Refusal:
+        """Why they may not; counted, and told."""
         refusal = _refusal(self._known(credential), credential, need)
         if self._watched is not None:
             self._watched.refused(refusal, asked)
         if refusal.known and self._audit is not None and self._audit.wants(need):
             self._audit.done(refusal.principal, need, asked, "denied")
-        raise refusal
+        return refusal
 
     def told(self, principal: Principal, need: Need, what: str) -> Callable[[str], None] | None:
         """Who is to be told, once, what came of it; None: nobody."""

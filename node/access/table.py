@@ -77,6 +77,8 @@ ROUTES: dict[str, Need] = {
     "GET /source.json": OPEN,
     "GET /csp-report": OPEN,
     "POST /csp-report": OPEN,
+    "POST /login": OPEN,
+    "POST /logout": OPEN,
     "GET /openapi.json": OPEN,
     "GET /livez": OPEN,
     "GET /readyz": OPEN,

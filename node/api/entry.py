@@ -6,6 +6,7 @@ Why it exists: one middleware below the guard, so that no handler can be reached
 
 import re
 from collections.abc import Awaitable, Callable
+from urllib.parse import unquote
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -15,10 +16,15 @@ from node.access.entrance import Access, Refusal, bearer
 from node.access.principals import CURRENT
 from node.access.table import OPEN, Need, need_of_route
 from node.api.answers import Problem
+from node.api.clients import is_tls
 from node.api.etcd.errors import Code, EtcdError
 from node.api.etcd.json_door import error_answer
 from node.tracing.context import HEADER, PARENT
 
+COOKIE, SECURE_COOKIE = "raft_session", "__Host-raft_session"
+"""Of the page's login; the second one with TLS, where browsers take it from this very host alone."""
+
+_SAFE = ("GET", "HEAD")
 _PATTERN = re.compile(r"\{(\w+):[^}]*\}")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -62,9 +68,25 @@ async def _telling(handling: Awaitable[web.StreamResponse], told: Callable[[str]
 
 
 def credential_of(request: web.Request) -> str | None:
-    """What the request shows of who asks; None: nothing."""
+    """What the request shows of who asks; None: nothing. A header goes before the cookie of the page's login."""
     header = request.headers.get("Authorization")
-    return None if header is None else bearer(header)
+    if header is not None:
+        return bearer(header)
+    cookie = request.cookies.get(SECURE_COOKIE if is_secure(request) else COOKIE)
+    return unquote(cookie) if cookie and _of_own_page(request) else None
+
+
+def is_secure(request: web.Request) -> bool:
+    """Whether it came with TLS."""
+    return request.transport is not None and is_tls(request.transport)
+
+
+def _of_own_page(request: web.Request) -> bool:
+    """Whether the cookie counts: a browser sends it by itself, also where a page of the same machine, at another port,
+    has it do so. Such a request says whose it is, or is one that changes something and names no `Origin`, which is
+    compared with `Host` where it is there."""
+    site = request.headers.get("Sec-Fetch-Site", "none")
+    return site in ("same-origin", "none") and (request.method in _SAFE or "Origin" in request.headers)
 
 
 def _asked(request: web.Request) -> tuple[Need, str]:

@@ -192,6 +192,8 @@ _HAS_LEADER = _parameter(
 )
 _ARGUMENTS: Schema = {"application/json": {"schema": {"type": "object"}}}
 
+_FORM: Schema = {"application/x-www-form-urlencoded": {"schema": {"type": "object", "properties": {"token": TEXT}}}}
+
 _KV: dict[str, dict[str, Operation]] = {
     "/kv": {"get": _operation("list keys", {200: _json("KeyList")}, errors=_READ_ERRORS, parameters=_LIST)},
     "/kv/": {
@@ -220,6 +222,10 @@ PATHS: dict[str, dict[str, Operation]] = {
         "get": _look("violations of the page's policy so far", "Reports"),
         "post": _operation("report one", {204: None}, errors=(413,), body={"application/json": {"schema": {}}}),
     },
+    "/login": {
+        "post": _operation("the page's login: `token` becomes a cookie", {303: None}, errors=(413,), body=_FORM)
+    },
+    "/logout": {"post": _operation("the cookie goes", {303: None})},
     "/openapi.json": {"get": _operation("this description", {200: {"application/json": {"schema": {}}}})},
     **_KV,
     "/kv/{key}": {

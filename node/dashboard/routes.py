@@ -15,8 +15,13 @@ from importlib.resources.abc import Traversable
 import msgspec
 from aiohttp import web
 
+from node.access.entrance import Access
+from node.access.principals import CURRENT
+from node.access.table import READ
 from node.api.answers import Problem, json_answer
+from node.api.entry import credential_of
 from node.api.operations import index
+from node.dashboard.login import LoginApi
 
 PAGE_GZIP_BYTES_MAX = 100_000
 """All that a browser loads to show the page, compressed; a test adds it up."""
@@ -41,6 +46,10 @@ POLICY = "; ".join(
     )
 )
 
+LOGIN_POLICY = POLICY.replace("form-action 'none'", "form-action 'self'").replace(
+    "script-src 'self'", "script-src 'none'"
+)
+
 SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -51,6 +60,13 @@ SECURITY = {
     "Content-Security-Policy": POLICY,
 }
 """Headers of everything the page is made of; the cluster monitor puts them on all its answers."""
+
+LOGIN_HEADERS = {
+    "Content-Security-Policy": LOGIN_POLICY,
+    "Referrer-Policy": "same-origin",
+    "Vary": "Accept, Accept-Encoding, Cookie",
+}
+"""Of the login: it sends its form to this server, which names its `Origin`; without a referrer browsers name none."""
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -81,6 +97,11 @@ class _File:
             return web.Response(body=self.packed, headers={**headers, "Content-Encoding": "gzip"})
         return web.Response(body=self.plain, headers=headers)
 
+    def fresh(self, request: web.Request, more: Mapping[str, str]) -> web.Response:
+        """200, and not to be kept."""
+        found = self.answer(request, {})
+        return web.Response(body=found.body, headers={**found.headers, **more, "Cache-Control": "no-store"})
+
 
 def static_files() -> dict[str, _File]:
     """Every file of the page by its path below `static/`."""
@@ -98,10 +119,12 @@ def static_files() -> dict[str, _File]:
 
 
 class Dashboard:
-    """Handlers of the page. `source` is what `/source.json` says: whose page this is."""
+    """Handlers of the page. `source` is what `/source.json` says: whose page this is. `access`: who is shown the page,
+    and who the login."""
 
-    def __init__(self, source: Mapping[str, str]) -> None:
+    def __init__(self, source: Mapping[str, str], access: Access | None = None) -> None:
         self._source = dict(source)
+        self._access = access or Access()
         self._files = static_files()
         self.csp_reports = 0
         """Violations of the policy that browsers reported."""
@@ -122,7 +145,9 @@ class Dashboard:
             answer = await index(request)
             answer.headers["Vary"] = "Accept"
             return answer
-        return self._files["index.html"].answer(request, {"Vary": "Accept, Accept-Encoding"})
+        if self._access.look(credential_of(request), READ) is None:
+            return self._files["login.html"].fresh(request, LOGIN_HEADERS)
+        return self._files["index.html"].answer(request, {"Vary": "Accept, Accept-Encoding, Cookie"})
 
     async def file(self, request: web.Request) -> web.StreamResponse:
         """A module, the style sheet or the icon."""
@@ -132,8 +157,9 @@ class Dashboard:
         return found.answer(request, {})
 
     async def source(self, _request: web.Request) -> web.Response:
-        """Whose page this is: `{"kind": "node", "name": ...}` or `{"kind": "monitor"}`."""
-        return json_answer(self._source)
+        """Whose page this is: `{"kind": "node", "name": ...}` or `{"kind": "monitor"}`; `who`: who is logged in."""
+        who = CURRENT.get().name
+        return json_answer(self._source | ({"who": who} if who else {}))
 
     async def reports(self, _request: web.Request) -> web.Response:
         """How many violations of the policy browsers reported."""
@@ -150,10 +176,13 @@ class Dashboard:
         return web.Response(status=204)
 
 
-def add_dashboard(app: web.Application, name: str = "") -> Dashboard:
-    """Put the page on `app`, whose `/` must be free. `name`: the node that serves it; empty: the cluster monitor."""
-    dashboard = Dashboard({"kind": "node", "name": name} if name else {"kind": "monitor"})
+def add_dashboard(app: web.Application, name: str = "", access: Access | None = None) -> Dashboard:
+    """Put the page on `app`, whose `/` must be free. `name`: the node that serves it; empty: the cluster monitor, which
+    has no login. `access` None: everything is open."""
+    dashboard = Dashboard({"kind": "node", "name": name} if name else {"kind": "monitor"}, access)
     app.router.add_routes(dashboard.routes())
+    if name:
+        app.router.add_routes(LoginApi(access or Access()).routes())
     return dashboard
 
 

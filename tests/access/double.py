@@ -66,7 +66,7 @@ async def served(audit: Audit | None = None) -> AsyncIterator[Served]:
     app = build_app(
         node, node.store, trace, metrics, stats=stats, with_index=False, hub=node.hub, slices=slices, access=access
     )
-    add_dashboard(app, "n1")
+    add_dashboard(app, "n1", access)
     api = EtcdApi(node, node.store, metrics, lambda: 7, slices, quota, node.hub)
     door = grpc_door(api, node, node.store, metrics, Beside(counts, None, bool, 5_000_000, access))
     express = Express(EtcdExpress(api, node, node.store, metrics).routes(), (), None, access)

@@ -5,7 +5,7 @@
  * drawing, and the panels follow, each in its own turn.
  */
 import { Flights, rateWords } from "./flights.js";
-import { connect } from "./source.js";
+import { connect, logOut } from "./source.js";
 import { initialState, leaderOf, nodesOf, reduce } from "./trace.js";
 import { at, h, keyed, memory, say, set } from "./view/dom.js";
 import { makeEvents } from "./view/events.js";
@@ -273,6 +273,9 @@ async function main(source) {
   dress();
 
   at("help-open").addEventListener("click", help.open);
+  say(at("logout"), `Log out ${source.who}`);
+  set(at("logout"), "hidden", source.who ? null : "");
+  at("logout").addEventListener("click", logOut);
   at("viewpoint").addEventListener("change", ({ currentTarget }) => choose(currentTarget.value));
   set(at("viewpoint-label"), "hidden", source.kind === "monitor" ? null : "");
 

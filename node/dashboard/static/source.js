@@ -22,7 +22,9 @@ export class Failure extends Error {
 
 async function ask(path, options = {}, timeout = TIMEOUT_MS) {
   try {
-    return await fetch(path, { ...options, cache: "no-store", signal: AbortSignal.timeout(timeout) });
+    const answer = await fetch(path, { ...options, cache: "no-store", signal: AbortSignal.timeout(timeout) });
+    if (answer.status === 401) location.reload(); // the login is over: the server shows its form
+    return answer;
   } catch (error) {
     const why = error.name === "TimeoutError" ? `no answer within ${timeout / 1000} s` : "no connection to the server of this page";
     throw new Failure(0, why);
@@ -41,7 +43,13 @@ const post = (body) => ({ method: "POST", headers: { "Content-Type": "applicatio
 /** Ask the server whose page this is. */
 export async function connect() {
   const source = await json("/source.json");
-  return source.kind === "monitor" ? new MonitorSource() : new NodeSource(source.name);
+  return source.kind === "monitor" ? new MonitorSource() : new NodeSource(source.name, source.who);
+}
+
+/** The browser forgets who it is, and is shown the login. */
+export async function logOut() {
+  await ask("/logout", { method: "POST" });
+  location.reload();
 }
 
 class Source {
@@ -135,10 +143,11 @@ class Source {
 
 /** One node's page: its own log, figures and events; commands to others go through it. */
 class NodeSource extends Source {
-  constructor(name) {
+  constructor(name, who = "") {
     super();
     this.kind = "node";
     this.name = name;
+    this.who = who;
   }
 
   run(node, command, args) {
@@ -153,6 +162,7 @@ class MonitorSource extends Source {
     super();
     this.kind = "monitor";
     this.name = "";
+    this.who = "";
   }
 
   path(node) {
