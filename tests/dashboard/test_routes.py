@@ -103,13 +103,14 @@ def test_the_page_names_no_other_host_and_holds_no_inline_code() -> None:
         addresses = set(re.findall(r"https?://[\w./]+", text)) - {"http://www.w3.org/2000/svg"}
         assert not addresses, (name, addresses)
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", text), name
-    page = static_files()["index.html"].plain.decode()
-    assert not re.search(r"<style|style=|\son\w+=|<script(?![^>]*src=)", page)
+    for name in ("index.html", "login.html"):
+        page = static_files()[name].plain.decode()
+        assert not re.search(r"<style|style=|\son\w+=|<script(?![^>]*src=)", page)
 
 
 def test_every_module_that_is_imported_exists_and_every_one_that_exists_is_used() -> None:
     files = static_files()
-    used = {"index.html"}
+    used = {"index.html", "login.html"}
     for name, file in files.items():
         text = file.plain.decode()
         folder = Path(name).parent
