@@ -14,6 +14,7 @@ from tests.grpc.mutations import MUTATIONS as OF_DOORS
 from tests.grpc.mutations import OF_GRPC, OF_HTTP2, OF_THE_CLIENT, OF_TURNS
 from tests.mutating import Mutation
 from tests.raft.mutations import MUTATIONS as OF_RAFT
+from tests.statemachine.auth_mutations import MUTATIONS as OF_USERS
 from tests.statemachine.lease_mutations import MUTATIONS as OF_LEASES
 from tests.statemachine.mutations import MUTATIONS as OF_THE_STORE
 from tests.storage.mutations import MUTATIONS as OF_STORAGE
@@ -49,6 +50,8 @@ def area_of(mutation: Mutation) -> str:
         return "watches"
     if mutation in OF_LEASES:
         return "leases"
+    if mutation in OF_USERS:
+        return "users"
     for area, doors in BY_DOOR.items():
         if mutation in doors:
             return area
@@ -65,7 +68,7 @@ def area_of(mutation: Mutation) -> str:
 
 def by_area() -> dict[str, list[Mutation]]:
     """Every mutation there is."""
-    found: dict[str, list[Mutation]] = {area: [] for area in (*WORDS, "leases", "watches", *BY_DOOR, THE_REST)}
+    found: dict[str, list[Mutation]] = {area: [] for area in (*WORDS, "leases", "users", "watches", *BY_DOOR, THE_REST)}
     for mutation in everything():
         found[area_of(mutation)].append(mutation)
     return found
@@ -78,6 +81,7 @@ def everything() -> Iterator[Mutation]:
     yield from OF_THE_STORE
     yield from OF_WATCHES
     yield from OF_LEASES
+    yield from OF_USERS
     yield from OF_DOORS
 
 

@@ -1,4 +1,4 @@
-"""Tests of sessions, leases, snapshots on disk, watches, doors and the client notice the mistakes they are for.
+"""Tests of sessions, leases, users, snapshots on disk, watches, doors and the client notice the mistakes they are for.
 
 Those of the algorithm are many, and run side by side: tests/raft/test_mutations.py.
 """
@@ -9,12 +9,13 @@ import pytest
 
 from tests.grpc import mutations as of_doors
 from tests.mutating import Mutation, anchors
+from tests.statemachine import auth_mutations as of_users
 from tests.statemachine import lease_mutations as of_leases
 from tests.statemachine import mutations as of_the_store
 from tests.storage import mutations as of_storage
 from tests.watching import mutations as of_watches
 
-LISTS = (of_the_store, of_leases, of_storage, of_watches, of_doors)
+LISTS = (of_the_store, of_leases, of_users, of_storage, of_watches, of_doors)
 
 
 @pytest.mark.longest

@@ -8,6 +8,22 @@ not cost more than a short one.
 import msgspec
 
 from node.raft.types import Configuration, Entry, EntryKind
+from node.statemachine.auth_writes import (
+    AsUser,
+    AuthDisable,
+    AuthEnable,
+    AuthWrite,
+    LogIn,
+    RoleAdd,
+    RoleDelete,
+    RoleGrantPermission,
+    RoleRevokePermission,
+    UserAdd,
+    UserDelete,
+    UserGrantRole,
+    UserPassword,
+    UserRevokeRole,
+)
 from node.statemachine.decoding import is_long
 from node.statemachine.writes import (
     Compact,
@@ -38,12 +54,20 @@ def describe(entry: Entry) -> str:
     try:
         if entry.kind is EntryKind.CONFIGURATION:
             return f"members {' '.join(member.name for member in Configuration.decode(entry.data).voters)}"
-        write = _decode(entry.data)
-        if isinstance(write, InSession):
-            return f"{_write(_decode(write.write))}, once"
-        return _write(write)
+        return _anything(entry.data)
     except (ValueError, RecursionError):
         return f"{len(entry.data)} bytes that this version cannot read"
+
+
+def _anything(data: bytes) -> str:
+    write, by, once = _decode(data), "", ""
+    if isinstance(write, AsUser):
+        by = f", for the user {_name(write.user)}" if write.user else ""
+        write = _decode(write.write)
+    if isinstance(write, InSession):
+        once = ", once"
+        write = _decode(write.write)
+    return f"{_write(write)}{once}{by}"
 
 
 def _decode(data: bytes) -> Write | int:
@@ -73,8 +97,43 @@ def _write(write: Write | int) -> str:
             return "end the leases whose time is over"
         case Register(idle_us):
             return f"register a session that may be idle for {idle_us / 1e6:g} s"
-        case InSession():
-            return "a session in a session, which nobody does"
+        case InSession() | AsUser():
+            return "a session in a session, or one user for another, which nobody does"
+        case _:
+            return _auth(write)
+
+
+def _auth(write: AuthWrite) -> str:
+    """Names and keys alone: a hash of a password is nobody's to read."""
+    match write:
+        case AuthEnable():
+            return "put users in force"
+        case AuthDisable():
+            return "users are in force no more"
+        case UserAdd(name):
+            return f"add user {_name(name)}"
+        case UserDelete(name):
+            return f"delete user {_name(name)}"
+        case UserPassword(name):
+            return f"change the password of user {_name(name)}"
+        case UserGrantRole(name, role):
+            return f"give user {_name(name)} the role {_name(role)}"
+        case UserRevokeRole(name, role):
+            return f"take the role {_name(role)} from user {_name(name)}"
+        case RoleAdd(name):
+            return f"add role {_name(name)}"
+        case RoleDelete(name):
+            return f"delete role {_name(name)}"
+        case RoleGrantPermission(name, kind, key, end):
+            return f"permit role {_name(name)} to {kind.name.lower()} {_key(key)}" + (f" to {_key(end)}" if end else "")
+        case RoleRevokePermission(name, key, end):
+            return f"take from role {_name(name)} {_key(key)}" + (f" to {_key(end)}" if end else "")
+        case LogIn(name):
+            return f"user {_name(name)} has logged in"
+
+
+def _name(name: str) -> str:
+    return _key(name.encode("utf-8", "backslashreplace"))
 
 
 def _key(key: bytes) -> str:

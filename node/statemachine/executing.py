@@ -10,6 +10,9 @@ readers read at `now` and see none of it; the write's own later reads see its ea
 from collections.abc import Iterator
 
 from node.raft.types import Entry
+from node.statemachine.auth import Auth
+from node.statemachine.auth_writes import AuthWrite
+from node.statemachine.authorizing import authorizing
 from node.statemachine.comparing import holding
 from node.statemachine.leases import Leases
 from node.statemachine.leasing import lease_not_found, leasing
@@ -46,9 +49,11 @@ OUTERMOST = -1
 
 
 def doing(
-    versions: Versions, leases: Leases, write: StoreWrite, entry: Entry, meter: Meter, wanted: bool
+    versions: Versions, leases: Leases, auth: Auth, write: StoreWrite, entry: Entry, meter: Meter, wanted: bool
 ) -> Slices[Result | None]:
     """Do `write`, whose turn in the log it is: that of `entry`. The result, if it is `wanted`; None otherwise."""
+    if isinstance(write, AuthWrite):
+        return authorizing(auth, write, entry, versions.last, meter)
     if isinstance(write, Put):
         return put(versions, leases, write, wanted)
     if isinstance(write, Compact):

@@ -92,6 +92,11 @@ class Leases:
         return self._parts[_part_of(number)].get(number)
 
     @property
+    def revision(self) -> int:
+        """Of the versions, for whoever does a write."""
+        return self._versions.last
+
+    @property
     def size_bytes(self) -> int:
         """About what they take in memory."""
         return self._count * LEASE_BYTES

@@ -9,10 +9,15 @@ from collections import deque
 from collections.abc import Callable
 
 from node.raft.errors import InvariantViolation, invariant
+from node.statemachine.applying import State
+from node.statemachine.auth import Auth
+from node.statemachine.auth_loading import AuthLoading
 from node.statemachine.changes import ChangesLoading
 from node.statemachine.leases import Lease, Leases
 from node.statemachine.results import decode
 from node.statemachine.sections import (
+    AuthRows,
+    AuthSection,
     ChangesSection,
     ClosingSection,
     LeaseRowsSection,
@@ -42,7 +47,7 @@ class RestoreJob:
 
     def __init__(
         self,
-        install: Callable[[Versions, Leases, Sessions], None],
+        install: Callable[[State], None],
         discard: Callable[[Versions | Leases | Sessions], None],
     ) -> None:
         self._install = install
@@ -51,7 +56,9 @@ class RestoreJob:
         self._leases = Leases(self._versions)
         self._sessions = Sessions()
         self._meter = Meter()
-        self._loading = _Loading(self._versions, self._leases, self._sessions, self._meter)
+        self._auth = Auth()
+        state = State(self._versions, self._leases, self._sessions, self._auth)
+        self._loading = _Loading(state, self._meter)
         self._chunks: deque[bytes] = deque()
         self._work: Work[None] | None = None
         self._refusal = ""
@@ -85,7 +92,7 @@ class RestoreJob:
         versions = self._loaded()
         invariant(not self._chunks and self._work is None, "a restore was to finish before all of it was loaded")
         self._loading.check_whole()
-        self._install(versions, self._leases, self._sessions)
+        self._install(State(versions, self._leases, self._sessions, self._auth))
         self._versions = None
 
     def close(self) -> None:
@@ -119,9 +126,11 @@ def _check_results(session: Session) -> None:
 class _Loading:
     """Takes chunks in order, and checks that they are a snapshot."""
 
-    def __init__(self, versions: Versions, leases: Leases, sessions: Sessions, meter: Meter) -> None:
+    def __init__(self, state: State, meter: Meter) -> None:
+        versions, leases, sessions, auth = state
         self._versions = versions
         self._leases = leases
+        self._auth = AuthLoading(auth)
         self._leases_wanted: int | None = None
         self._last_lease: Lease | None = None
         self._sessions = sessions
@@ -153,9 +162,15 @@ class _Loading:
             self._announce_leases(section)
         elif isinstance(section, LeaseRowsSection):
             yield from self._load_leases(section.rows)
+        elif isinstance(section, AuthSection | AuthRows):
+            if self._before is not None:
+                raise ValueError("the chunks of the snapshot are not in order: its users come before its versions")
+            self._auth.load(section)
+            self._meter.left -= 1 if isinstance(section, AuthSection) else len(section.rows)
         else:
             self._check_sessions()
             self._check_leases()
+            self._auth.check()
             if isinstance(section, ChangesSection):
                 yield from self._changes.load(section)
             elif isinstance(section, VersionsSection):

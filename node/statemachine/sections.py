@@ -12,6 +12,7 @@ from typing import Annotated, get_args
 
 import msgspec
 
+from node.statemachine.auth import Role, Token, User
 from node.statemachine.leases import Lease
 from node.statemachine.sessions import Session
 from node.statemachine.writes import Integer, KeyValue, Natural
@@ -67,6 +68,39 @@ class LeaseRowsSection(_Section, frozen=True, tag="lease-rows"):
     rows: Annotated[list[Lease], msgspec.Meta(min_length=1, max_length=CHUNK_VERSIONS_MAX)]
 
 
+class AuthSection(_Section, frozen=True, tag="auth", gc=False):
+    """Before the versions, where anything was ever said about users: how many roles, users and tokens follow, in that
+    order; the others as `Auth` has them."""
+
+    enabled: bool
+    revision: Natural
+    era: Natural
+    roles: Natural
+    users: Natural
+    tokens: Natural
+
+
+class RolesSection(_Section, frozen=True, tag="auth-roles"):
+    """Roles in the order of their names."""
+
+    rows: Annotated[list[Role], msgspec.Meta(min_length=1, max_length=CHUNK_ROWS_MAX)]
+
+
+class UsersSection(_Section, frozen=True, tag="auth-users"):
+    """Users likewise."""
+
+    rows: Annotated[list[User], msgspec.Meta(min_length=1, max_length=CHUNK_ROWS_MAX)]
+
+
+class TokensSection(_Section, frozen=True, tag="auth-tokens"):
+    """Tokens, the oldest first."""
+
+    rows: Annotated[list[Token], msgspec.Meta(min_length=1, max_length=CHUNK_ROWS_MAX)]
+
+
+AuthRows = RolesSection | UsersSection | TokensSection
+
+
 class VersionsSection(_Section, frozen=True, tag="versions"):
     """All that a reader of any readable revision can see, in the order of keys, those of a key oldest first. Of a key
     that did not live at `compacted`, tombstones included that came later; of several versions that one transaction
@@ -103,6 +137,8 @@ Section = (
     | SessionRowsSection
     | LeasesSection
     | LeaseRowsSection
+    | AuthSection
+    | AuthRows
     | VersionsSection
     | ChangesSection
     | ClosingSection

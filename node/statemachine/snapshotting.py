@@ -5,29 +5,35 @@ sees the revision at which it was begun: what is written meanwhile is stepped ov
 purged. It must not know where chunks go.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import msgspec
 
 from node.raft.errors import InvariantViolation
+from node.statemachine.applying import State
+from node.statemachine.auth import Auth, Role, Token, User
 from node.statemachine.changes import telling
-from node.statemachine.leases import Leases, Part, in_order
+from node.statemachine.leases import Part, in_order
 from node.statemachine.sections import (
     CHUNK_BYTES,
     CHUNK_ROWS_MAX,
     CHUNK_VERSIONS_MAX,
+    AuthSection,
     ClosingSection,
     LeaseRowsSection,
     LeasesSection,
+    RolesSection,
     Section,
     SessionRowsSection,
     SessionsSection,
     StoreSection,
+    TokensSection,
+    UsersSection,
     VersionsSection,
     encode_section,
 )
-from node.statemachine.sessions import Kept, Session, Sessions
-from node.statemachine.versions import Versions
+from node.statemachine.sessions import Kept, Session
 from node.statemachine.work import BYTES_PER_UNIT, Meter, Slices, Work
 from node.statemachine.writes import KeyValue
 
@@ -50,17 +56,23 @@ LEASES_PER_UNIT = 4
 HISTORY_AT_ONCE = 64
 """Versions of one key that are looked up in one go."""
 
+USER_BYTES = 256
+"""What a user, a role or a token takes in a chunk, about."""
+
+T = TypeVar("T")
+
 
 class SnapshotJob:
     """One snapshot under way. Whoever began it calls `close`, in a `finally`; one that is forgotten holds nothing back
     once it is garbage. `revision`: the store's, which it sees."""
 
-    def __init__(self, versions: Versions, leases: Leases, sessions: Sessions) -> None:
+    def __init__(self, state: State) -> None:
+        versions, leases, sessions, _ = state
         self.revision = versions.last
         self._versions = versions
         self._chunks: list[bytes] = []
         meter = Meter()
-        making = _Making(versions, leases.view() if len(leases) else (), sessions.all(), self._chunks, meter)
+        making = _Making(state, leases.view() if len(leases) else (), sessions.all(), self._chunks, meter)
         self._work: Work[None] | None = Work(making.everything(), meter)
         self._done = False
         versions.hold(self)
@@ -95,15 +107,16 @@ class _Making:
 
     def __init__(
         self,
-        versions: Versions,
+        state: State,
         leases: Sequence[Part],
         sessions: list[Session],
         chunks: list[bytes],
         meter: Meter,
     ) -> None:
         """`sessions` is emptied on the way: what is not there any more elsewhere is let go in slices, too."""
-        self._versions = versions
+        versions = self._versions = state.versions
         self._leases = leases
+        self._auth = _auth_sections(state.auth)
         self._sessions = sessions
         self._last, self._compacted = versions.last, versions.compacted
         self._chunks = chunks
@@ -120,6 +133,10 @@ class _Making:
             yield from self._everybody()
         if self._leases:
             yield from self._all_leases()
+        for section in self._auth:
+            self._end(section)
+            if self._meter.left <= 0:
+                yield
         meter, last, compacted = self._meter, self._last, self._compacted
         start: bytes | None = b""
         while start is not None:
@@ -227,6 +244,45 @@ class _Making:
         chunk = encode_section(section)
         self._meter.left -= len(chunk) // BYTES_PER_UNIT
         self._chunks.append(chunk)
+
+
+def _auth_sections(auth: Auth) -> list[Section]:
+    """Values, as they are now; there are so few that they are put into chunks at once."""
+    if auth.is_blank:
+        return []
+    roles, users, tokens = auth.everything()
+    made: list[Section] = [
+        AuthSection(auth.enabled, auth.revision, auth.era, len(roles), len(users), len(tokens)),
+        *map(RolesSection, _in_chunks(roles, _role_bytes)),
+        *map(UsersSection, _in_chunks(users, _user_bytes)),
+        *map(TokensSection, _in_chunks(tokens, _token_bytes)),
+    ]
+    return made
+
+
+def _role_bytes(role: Role) -> int:
+    return USER_BYTES + sum(len(each.key) + len(each.range_end) for each in role.permissions)
+
+
+def _user_bytes(user: User) -> int:
+    return USER_BYTES + len(user.password) + sum(len(role.encode()) for role in user.roles)
+
+
+def _token_bytes(token: Token) -> int:
+    return USER_BYTES + len(token.user.encode())
+
+
+def _in_chunks(rows: Sequence[T], size: Callable[[T], int]) -> list[list[T]]:
+    """As many in each as may be."""
+    chunks: list[list[T]] = []
+    filled = CHUNK_BYTES
+    for row in rows:
+        if filled >= CHUNK_BYTES or len(chunks[-1]) == CHUNK_ROWS_MAX:
+            chunks.append([])
+            filled = 0
+        chunks[-1].append(row)
+        filled += size(row)
+    return chunks
 
 
 def _seen(versions: list[KeyValue], compacted: int, last: int) -> list[KeyValue]:

@@ -17,7 +17,8 @@ from msgspec.msgpack import encode
 
 from node.raft.errors import InvariantViolation
 from node.raft.types import Entry
-from node.statemachine.applying import ApplyJob
+from node.statemachine.applying import ApplyJob, State
+from node.statemachine.auth import Auth
 from node.statemachine.executing import transacting, unreadable
 from node.statemachine.leases import Lease, Leases, Part, in_order
 from node.statemachine.leftovers import Leftovers
@@ -52,8 +53,10 @@ class KeyValueStore:
         self._leases = Leases(self._versions)
         self.sessions = Sessions()
         """To look at, between entries."""
+        self.auth = Auth()
+        """Users, roles and permissions: to look at, likewise."""
         self._leftovers = Leftovers()
-        self._job = ApplyJob(self._versions, self._leases, self.sessions, (), lambda _index: False, self._tidy)
+        self._job = ApplyJob(self._state, (), lambda _index: False, self._tidy)
 
     @property
     def revision(self) -> int:
@@ -83,6 +86,10 @@ class KeyValueStore:
         """Leases that were granted and did not end."""
         return len(self._leases)
 
+    @property
+    def _state(self) -> State:
+        return State(self._versions, self._leases, self.sessions, self.auth)
+
     # --- the log ---------------------------------------------------------------------------------------------
 
     def begin(self, entries: Sequence[Entry], wanted: Callable[[int], bool]) -> ApplyJob:
@@ -91,7 +98,7 @@ class KeyValueStore:
         `wanted(index)`: whether somebody waits for the result of that entry. Only those are made."""
         if not self._job.done:
             raise InvariantViolation("entries were to be applied while earlier ones still are")
-        self._job = ApplyJob(self._versions, self._leases, self.sessions, entries, wanted, self._tidy)
+        self._job = ApplyJob(self._state, entries, wanted, self._tidy)
         return self._job
 
     def apply(self, entries: Sequence[Entry]) -> list[Result | None]:
@@ -137,20 +144,21 @@ class KeyValueStore:
         """Write down the whole state, as it is now. Begin it between entries, and close it."""
         if self._job.half_done is not None:
             raise InvariantViolation("a snapshot was to begin while an entry was half done")
-        return SnapshotJob(self._versions, self._leases, self.sessions)
+        return SnapshotJob(self._state)
 
     def begin_restore(self) -> RestoreJob:
         """Replace the whole state by that of a snapshot, once all of it is there. Close it."""
         return RestoreJob(self._replace, self._leftovers.add)
 
-    def _replace(self, versions: Versions, leases: Leases, sessions: Sessions) -> None:
+    def _replace(self, state: State) -> None:
         """Whatever was being applied is void with the state that it changed."""
+        versions, leases, sessions, auth = state
         self._leftovers.add(self._versions)
         self._leftovers.add(self._leases)
         self._leftovers.add(self.sessions)
         sessions.count_on(self.sessions)
-        self._versions, self._leases, self.sessions = versions, leases, sessions
-        self._job = ApplyJob(versions, leases, sessions, (), lambda _index: False, self._tidy)
+        self._versions, self._leases, self.sessions, self.auth = versions, leases, sessions, auth
+        self._job = ApplyJob(state, (), lambda _index: False, self._tidy)
 
     # --- reads -----------------------------------------------------------------------------------------------
 
@@ -231,11 +239,12 @@ class KeyValueStore:
         return self.read(Range(key, range_end, revision, limit, keys_only, count_only))
 
     def digest(self) -> str:
-        """A hash (hex) of everything readable, of all sessions and leases, for comparing nodes in tests; takes time in
-        the size of the store."""
+        """A hash (hex) of everything readable, of all sessions and leases, and of who may what, for comparing nodes in
+        tests; takes time in the size of the store."""
         sessions = self.sessions.all()
         leases = at_once(in_order(self._leases.view(), meter := Meter()), meter)
-        beside = [found for found in (sessions, leases) if found]
+        auth = [] if self.auth.is_blank else [self.auth.enabled, self.auth.revision, self.auth.everything()]
+        beside = [found for found in (sessions, leases, auth) if found]
         return " ".join((self._versions.digest(), *(f"{crc32(encode(found)):08x}" for found in beside)))
 
 

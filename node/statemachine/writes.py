@@ -14,6 +14,8 @@ from typing import Annotated
 
 import msgspec
 
+from node.statemachine.auth_writes import AsUser, AuthResult, AuthWrite
+
 KEY_BYTES_MAX = 8 * 1024
 """A longer key is refused by `/kv` (413)."""
 
@@ -223,10 +225,10 @@ class LeaseExpire(_Part, frozen=True, tag="x", gc=False):
 
 KeyWrite = Put | DeleteRange | Txn | Compact
 LeaseWrite = LeaseGrant | LeaseRevoke | LeaseKeepAlive | LeaseExpire
-StoreWrite = KeyWrite | LeaseWrite
+StoreWrite = KeyWrite | LeaseWrite | AuthWrite
 """What may be done in a session or without one."""
 
-Write = StoreWrite | Register | InSession
+Write = StoreWrite | Register | InSession | AsUser
 
 
 class _Answer(msgspec.Struct, frozen=True, array_like=True):
@@ -346,8 +348,8 @@ class FutureRevision(_Answer, frozen=True, tag="f", gc=False):
 class Refused(_Answer, frozen=True, tag="e", gc=False):
     """The write is in the log but cannot be done, and changed nothing. `code` is for programs: "malformed",
     "empty-key", "too-large", "too-many-operations", "duplicate-key", "key-not-found", "lease-not-found",
-    "lease-exists", "too-many-leases"; and those of `SESSION_REFUSALS`, which do not say what became of the same write
-    when it came before."""
+    "lease-exists", "too-many-leases"; those of `AUTH_REFUSALS`, and what is said of users and roles (`authorizing`);
+    and those of `SESSION_REFUSALS`, which do not say what became of the same write when it came before."""
 
     code: str
     message: str
@@ -358,6 +360,9 @@ SEQUENCE_ANSWERED = "sequence-answered"
 SEQUENCE_REUSED = "sequence-reused"
 SESSION_REFUSALS = (SESSION_EXPIRED, SEQUENCE_ANSWERED, SEQUENCE_REUSED)
 
+AUTH_REFUSALS = frozenset({"user-empty", "permission-denied", "auth-old-revision", "user-not-found"})
+"""Who asked may not, or it is not known who they are: see `permitting`."""
+
 ReadError = Compacted | FutureRevision
 LeaseResult = LeaseGranted | LeaseRevoked | LeaseKept | LeasesExpired | LeaseView | LeaseNumbers
 StoreResult = (
@@ -367,6 +372,7 @@ StoreResult = (
     | TxnResult
     | CompactResult
     | LeaseResult
+    | AuthResult
     | Compacted
     | FutureRevision
     | Refused
@@ -381,6 +387,11 @@ _ENCODER = msgspec.msgpack.Encoder()
 def encode_write(write: Write) -> bytes:
     """The bytes of a WRITE entry."""
     return _ENCODER.encode(write)
+
+
+def as_user(user: str, since: int, write: bytes) -> bytes:
+    """The bytes of a WRITE entry that does `write`, those of any other, for a user if they may: see `AsUser`."""
+    return _ENCODER.encode(AsUser(user, since, write))
 
 
 def in_session(write: bytes, answered: int) -> bytes:

@@ -17,6 +17,35 @@ from node.runtime.ports import Done, Outcome
 from node.runtime.snapshot_receiving import RESTORE_WORK_PER_TURN_MAX
 from node.runtime.snapshot_taking import SNAPSHOT_WORK_PER_TURN_MAX
 from node.runtime.snapshotting import TIDY_WORK_PER_TURN_MAX
+from node.statemachine.auth import (
+    PERMISSIONS_PER_ROLE_MAX,
+    ROLES_MAX,
+    ROLES_PER_USER_MAX,
+    ROOT,
+    TOKENS_MAX,
+    USERS_MAX,
+    Auth,
+    Permission,
+    Role,
+    Token,
+    User,
+)
+from node.statemachine.auth_writes import (
+    AsUser,
+    AuthDisable,
+    AuthEnable,
+    Kind,
+    LogIn,
+    RoleAdd,
+    RoleDelete,
+    RoleGrantPermission,
+    RoleRevokePermission,
+    UserAdd,
+    UserDelete,
+    UserGrantRole,
+    UserPassword,
+    UserRevokeRole,
+)
 from node.statemachine.sessions import (
     IDLE_US_MAX,
     RESULT_BYTES_MAX,
@@ -109,6 +138,39 @@ REMOVING: dict[str, Write] = {
 """They do not; in this order."""
 
 
+_NAMES = [f"{i:04}" + "n" * 252 for i in range(USERS_MAX)]
+_KEYS = [b"%03d" % i + b"k" * 30 for i in range(PERMISSIONS_PER_ROLE_MAX)]
+OF_USERS: dict[str, Write] = {
+    "UserAdd where there are many": UserAdd("new", b"h" * 100),
+    "RoleAdd where there are many": RoleAdd("new"),
+    "RoleGrantPermission of the longest keys": RoleGrantPermission("new", Kind.WRITE, b"k" * 8192, b"l" * 8192),
+    "UserGrantRole where there are many": UserGrantRole("new", "new"),
+    "UserPassword where there are many": UserPassword("new", b"i" * 100),
+    "AuthEnable where there are many": AuthEnable(),
+    "AsUser of the most operations, with the most permissions": AsUser(_NAMES[1], 1, encode_write(wide())),
+    "LogIn where there are as many tokens as there may be": LogIn(_NAMES[1], 1, b"d" * 32),
+    "AuthDisable where there are as many tokens as there may be": AsUser(ROOT, 1, encode_write(AuthDisable())),
+    "RoleRevokePermission where there are many": RoleRevokePermission("new", b"k" * 8192, b"l" * 8192),
+    "UserRevokeRole where there are many": UserRevokeRole("new", "new"),
+    "RoleDelete of a role that all users have": RoleDelete(_NAMES[0]),
+    "UserDelete where there are many": UserDelete("new"),
+}
+"""In this order, in a store that knows as many users as there may be, but one."""
+
+
+def crowd(auth: Auth) -> None:
+    """Each has as many roles as they may have, each of which has as many permissions as it may have: on all keys."""
+    permissions = (Permission(Kind.READWRITE, b"\0", b"\0"), *(Permission(Kind.READ, key) for key in _KEYS[1:]))
+    for name in _NAMES[1:]:
+        auth.users[name] = User(name, b"h" * 100, False, 1, tuple(_NAMES[:ROLES_PER_USER_MAX]))
+    for name in _NAMES[: ROLES_MAX - 1]:
+        auth.put_role(Role(name, permissions))
+    auth.users[ROOT] = User(ROOT, b"h", False, 1, (ROOT,))
+    del auth.users[_NAMES[-1]]
+    for at in range(TOKENS_MAX):
+        auth.give(Token(at.to_bytes(32), ROOT, 1, 0))
+
+
 def fill(sessions: Sessions) -> None:
     """As many as there may be, and as many bytes. Those that go first are small, so that many go at once; the last has
     as many results as it may."""
@@ -189,6 +251,17 @@ def test_a_command(
     walk(store, name, KEEPING.get(name, NOTHING_BUT_COMPARES), monkeypatch)
 
 
+@pytest.mark.parametrize("walk", [walk_waiting, walk_unnoticed], ids=["waited for", "by itself"])
+def test_commands_about_users(
+    walk: Callable[[KeyValueStore, str, Write, pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = full_store(1_000)
+    crowd(store.auth)
+    for name, command in OF_USERS.items():
+        walk(store, name, command, monkeypatch)
+    assert (len(store.auth.users), store.auth.tokens, store.auth.enabled) == (USERS_MAX - 1, {}, False)
+
+
 @pytest.mark.parametrize(
     "walk", [pytest.param(walk_waiting, marks=pytest.mark.slowest), walk_unnoticed], ids=["waited for", "by itself"]
 )
@@ -238,4 +311,4 @@ def test_all_sessions_in_one_snapshot_are_written_and_read_in_slices(store: KeyV
 
 def test_every_kind_of_entry_and_of_command_has_a_case() -> None:
     assert set(OTHERS) == {kind.name for kind in EntryKind}
-    assert {kind.__name__ for kind in get_args(Write)} == {name.split()[0] for name in (*KEEPING, *REMOVING)}
+    assert {kind.__name__ for kind in get_args(Write)} == {name.split()[0] for name in (*KEEPING, *OF_USERS, *REMOVING)}

@@ -66,7 +66,7 @@ def leave_leases_out_of_snapshots(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
         SnapshotJob,
         "__init__",
-        lambda self, versions, _leases, sessions: begin(self, versions, Leases(versions), sessions),
+        lambda self, state: begin(self, state._replace(leases=Leases(state.versions))),
     )
 
 

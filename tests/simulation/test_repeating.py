@@ -11,10 +11,9 @@ from node.raft.types import Entry
 from node.simulation.invariants import Violation
 from node.simulation.repeating import Repeating
 from node.statemachine import sessions
-from node.statemachine.leases import Leases
+from node.statemachine.applying import State
 from node.statemachine.sessions import Sessions
 from node.statemachine.snapshotting import SnapshotJob
-from node.statemachine.versions import Versions
 from node.statemachine.writes import Result
 from tests.simulation.batch import play_worlds, replay
 
@@ -68,8 +67,8 @@ def do_again_what_comes_again(patch: pytest.MonkeyPatch) -> None:
 def leave_sessions_out_of_snapshots(patch: pytest.MonkeyPatch) -> None:
     begin = SnapshotJob.__init__
 
-    def without(self: SnapshotJob, versions: Versions, leases: Leases, _sessions: Sessions) -> None:
-        begin(self, versions, leases, Sessions())
+    def without(self: SnapshotJob, state: State) -> None:
+        begin(self, state._replace(sessions=Sessions()))
 
     patch.setattr(SnapshotJob, "__init__", without)
 

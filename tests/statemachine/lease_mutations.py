@@ -80,8 +80,8 @@ MUTATIONS = (
     Mutation(
         "a snapshot without leases",
         "store.py",
-        "SnapshotJob(self._versions, self._leases, self.sessions)",
-        "SnapshotJob(self._versions, Leases(self._versions), self.sessions)",
+        "SnapshotJob(self._state)",
+        "SnapshotJob(self._state._replace(leases=Leases(self._versions)))",
     ),
     Mutation(
         "a restored lease has no keys",

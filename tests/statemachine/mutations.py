@@ -74,24 +74,29 @@ MUTATIONS = (
     Mutation(
         "a result is made only where somebody waits",
         "applying.py",
-        "    return (yield from doing(versions, leases, write, entry, meter, wanted=True))\n",
-        "    return (yield from doing(versions, leases, write, entry, meter, wanted=False))\n",
+        "    return (yield from _permitted(state, asker, write, entry, meter, wanted=True))\n",
+        "    return (yield from _permitted(state, asker, write, entry, meter, wanted=False))\n",
     ),
     Mutation(
         "numbers without a session count", "applying.py", "elif isinstance(write, InSession):", "elif entry.session:"
     ),
-    Mutation("a session in a session", "applying.py", "if isinstance(write, InSession | Register):", "if False:"),
+    Mutation(
+        "a session in a session",
+        "applying.py",
+        "    if isinstance(write, InSession | Register | AsUser):\n        return Refused",
+        "    if False:\n        return Refused",
+    ),
     Mutation(
         "a snapshot without sessions",
         "store.py",
-        "SnapshotJob(self._versions, self._leases, self.sessions)",
-        "SnapshotJob(self._versions, self._leases, Sessions())",
+        "SnapshotJob(self._state)",
+        "SnapshotJob(self._state._replace(sessions=Sessions()))",
     ),
     Mutation(
         "a restore keeps the old sessions",
         "store.py",
-        "self._versions, self._leases, self.sessions = versions, leases, sessions",
-        "self._versions, self._leases = versions, leases",
+        "self._versions, self._leases, self.sessions, self.auth = versions, leases, sessions, auth",
+        "self._versions, self._leases, self.auth = versions, leases, auth",
     ),
     Mutation(
         "a walk sees later sessions",
