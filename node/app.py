@@ -26,6 +26,7 @@ from node.admitting import Admitted, admit
 from node.api.clients import Clients
 from node.api.etcd.express import EtcdExpress
 from node.api.etcd.routes import EtcdApi
+from node.api.etcd.users import Users
 from node.api.express import Express
 from node.api.gate import Gate
 from node.api.grpc.services import Beside, grpc_door
@@ -290,7 +291,8 @@ class _Node:
         settings, handle, store = self._settings, core.handle, core.store
         failing = faults.failing if faults is not None else None
         quota, slices = Quota(store, settings.quota_bytes), Slices()
-        access = admitted.access
+        access, users = admitted.access, Users(handle, store)
+        access.users = users
         app = build_app(
             handle,
             store,
@@ -306,9 +308,10 @@ class _Node:
             hub=core.hub,
             slices=slices,
             access=access,
+            users=users,
         )
         add_dashboard(app, settings.name, access)
-        etcd = EtcdApi(handle, store, metrics, lambda: trace.term, slices, quota, core.hub)
+        etcd = EtcdApi(handle, store, metrics, lambda: trace.term, slices, quota, core.hub, None, users)
         routes = EtcdExpress(etcd, handle, store, metrics).routes()
         express = Express(routes, settings.allowed_hosts, failing, access)
         beside = Beside(http2, self._gate, failing or bool, settings.request_timeout_ms * 1000, access)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from node.access.audit import Audit
-from node.access.principals import ANYBODY, UNKNOWN, Principal
+from node.access.principals import ANYBODY, UNKNOWN, Claimant, ClusterUser, Principal
 from node.access.table import Need
 
 CREDENTIAL_CHARS_MAX = 1024
@@ -31,6 +31,24 @@ class Source(Protocol):
         """Whose that is; None: nobody's."""
 
 
+class ClusterUsers(Protocol):
+    """The cluster's own users, whose passwords and permissions are in its store."""
+
+    @property
+    def in_force(self) -> bool:
+        """Whether everybody must be one of them, or be known by a `Source`."""
+
+    @property
+    def version(self) -> int:
+        """As a source's."""
+
+    def name_of(self, credential: str) -> str:
+        """Whose token that is, as far as this node knows by now; empty: nobody's."""
+
+    async def proved(self, credential: str) -> ClusterUser | None:
+        """Whose token, or name and password, that is; None: nobody's."""
+
+
 class Refusal(Exception):
     """The message is one sentence with its cure. `known`: they are known, and may not (403); else it is not known who
     they are (401)."""
@@ -49,7 +67,10 @@ class Watched(Protocol):
 
 
 class Access:
-    """`sources` in the order in which they are asked. `audit` None: nobody wants to know who did what."""
+    """`sources` in the order in which they are asked. `audit` None: nobody wants to know who did what.
+
+    While `users` are in force whoever is known to no source may be one of them: calls of etcd's API find that out, and
+    judge it, by themselves, and let nobody do anything else."""
 
     def __init__(
         self, sources: Sequence[Source] = (), watched: Watched | None = None, audit: Audit | None = None
@@ -57,6 +78,8 @@ class Access:
         self._sources = list(sources)
         self._watched = watched
         self._audit = audit
+        self.users: ClusterUsers | None = None
+        """Set it before anybody comes."""
 
     def add(self, source: Source) -> None:
         """Ask it too; before anybody comes."""
@@ -65,23 +88,41 @@ class Access:
     @property
     def demands(self) -> bool:
         """Whether anybody has to say who they are."""
-        return any(source.demands for source in self._sources)
+        return self.users_in_force or any(source.demands for source in self._sources)
+
+    @property
+    def users_in_force(self) -> bool:
+        """Whether whoever no source knows may be one of the cluster's users."""
+        return self.users is not None and self.users.in_force
 
     @property
     def version(self) -> int:
         """Differs whenever `enter` may answer otherwise than before."""
-        return sum(source.version for source in self._sources)
+        of_users = 0 if self.users is None else self.users.version
+        return of_users + sum(source.version for source in self._sources)
 
-    def enter(self, credential: str | None, need: Need, asked: str) -> Principal:
-        """Who that is, who may do what needs `need`. `asked`: what it is, for people. Raises Refusal."""
-        found = self.look(credential, need)
+    def enter(self, credential: str | None, need: Need, asked: str, *, judges_users: bool = False) -> Principal:
+        """Who that is, who may do what needs `need`. `asked`: what it is, for people. `judges_users`: a call of etcd's
+        API, which does so. Raises Refusal."""
+        found = self.look(credential, need, judges_users=judges_users)
         if found is not None:
             return found
         raise self.refuse(credential, need, asked)
 
-    def refuse(self, credential: str | None, need: Need, asked: str) -> Refusal:
-        """Why they may not; counted, and told."""
-        refusal = _refusal(self._known(credential), credential, need)
+    async def prove(self, credential: str | None, need: Need, asked: str, *, judges_keys: bool = False) -> Principal:
+        """As `enter`, where it may take a password's time. `judges_keys`: every user may ask, for what they get is
+        judged key by key."""
+        principal = self._known(credential)
+        if principal is None and self.users is not None and credential and len(credential) <= CREDENTIAL_CHARS_MAX:
+            principal = await self.users.proved(credential)
+        if principal is not None and (principal.may(need) or (judges_keys and isinstance(principal, ClusterUser))):
+            return principal
+        raise self.refuse(credential, need, asked, principal)
+
+    def refuse(self, credential: str | None, need: Need, asked: str, principal: Principal | None = None) -> Refusal:
+        """Why they may not; counted, and told. `principal`: whose it was found to be, where that is no source's."""
+        known = principal or self._known(credential)
+        refusal = _refusal(known, credential, need, users=self.users_in_force)
         if self._watched is not None:
             self._watched.refused(refusal, asked)
         if refusal.known and self._audit is not None and self._audit.wants(need):
@@ -103,13 +144,16 @@ class Access:
         """Whether `told` says somebody."""
         return self._audit is not None and self.demands and self._audit.wants(need)
 
-    def look(self, credential: str | None, need: Need) -> Principal | None:
+    def look(self, credential: str | None, need: Need, *, judges_users: bool = False) -> Principal | None:
         """The same, without a word to anybody; None: they may not."""
         if not self.demands:
             return ANYBODY
         principal = self._known(credential)
         if need is None:
             return principal or UNKNOWN
+        if principal is None and judges_users and self.users is not None and self.users.in_force:
+            shown = credential or ""
+            return Claimant(self.users.name_of(shown) if shown else "", frozenset(), shown)
         return principal if principal is not None and principal.may(need) else None
 
     def _known(self, credential: str | None) -> Principal | None:
@@ -122,7 +166,13 @@ class Access:
         return None
 
 
-def _refusal(principal: Principal | None, credential: str | None, need: Need) -> Refusal:
+def _refusal(principal: Principal | None, credential: str | None, need: Need, *, users: bool) -> Refusal:
+    if users and isinstance(principal, ClusterUser):
+        return Refusal(True, f"this needs {need}, and of the cluster's users only root may do that", principal)
+    if users and principal is None:
+        if credential:
+            return Refusal(False, "nobody has this token, or this name and password")
+        return Refusal(False, f"this needs somebody who may {need}: send a user's name and password, or a token")
     if principal is not None:
         roles = " and ".join(sorted(principal.roles)) or "nothing"
         sentence = f"{principal.name} may {roles}, and this needs {need}: use a token that may, or have the role added"
@@ -136,3 +186,8 @@ def bearer(text: str) -> str:
     """The credential of a header `Authorization`: with Bearer, or bare as etcd's clients have it."""
     scheme, _, rest = text.partition(" ")
     return rest.strip() if rest and scheme.lower() == "bearer" else text.strip()
+
+
+def is_basic(credential: str | None) -> bool:
+    """Whether it is a name and a password (RFC 7617)."""
+    return credential is not None and credential[:6].lower() == "basic "

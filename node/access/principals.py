@@ -48,6 +48,20 @@ ANYBODY = with_roles("", *Role)
 UNKNOWN = Principal("", frozenset())
 """Whoever asks for what is open to all, and does not say who they are."""
 
+
+class ClusterUser(Principal, frozen=True, weakref=True):
+    """One of the cluster's own users, who proved it: root has all roles, others none: what they may do with keys is
+    judged key by key. `since`: see `node.statemachine.auth`."""
+
+    since: int = 0
+
+
+class Claimant(Principal, frozen=True, weakref=True):
+    """Whoever asks for a call that judges the cluster's users by itself, and shows `credential` (empty: nothing)."""
+
+    credential: str = ""
+
+
 CURRENT: ContextVar[Principal] = ContextVar("principal", default=ANYBODY)
 """For whom this request is done. Doors set it round everything that they do for one, also in tasks that are made then.
 It says nothing after an `await` of somebody else's task, so what lives longer than a request remembers it."""

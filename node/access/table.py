@@ -62,11 +62,22 @@ CALLS: tuple[Call, ...] = (
     Call(OPERATE, _MAINTENANCE + "MoveLeader", ("maintenance/transfer-leadership",)),
     Call(OPERATE, "", ("maintenance/downgrade",)),
     Call(READ, _AUTH + "AuthStatus", ("auth/status",)),
-    Call(OPEN, "", ("auth/authenticate",)),
-    Call(OPERATE, "", ("auth/enable",)),
-    Call(OPERATE, "", ("auth/disable",)),
-    *(Call(OPERATE, "", (f"auth/user/{v}",)) for v in ("add", "get", "list", "delete", "changepw", "grant", "revoke")),
-    *(Call(OPERATE, "", (f"auth/role/{v}",)) for v in ("add", "get", "list", "delete", "grant", "revoke")),
+    Call(OPEN, _AUTH + "Authenticate", ("auth/authenticate",)),
+    Call(OPERATE, _AUTH + "AuthEnable", ("auth/enable",)),
+    Call(OPERATE, _AUTH + "AuthDisable", ("auth/disable",)),
+    Call(OPERATE, _AUTH + "UserAdd", ("auth/user/add",)),
+    Call(OPERATE, _AUTH + "UserGet", ("auth/user/get",)),
+    Call(OPERATE, _AUTH + "UserList", ("auth/user/list",)),
+    Call(OPERATE, _AUTH + "UserDelete", ("auth/user/delete",)),
+    Call(OPERATE, _AUTH + "UserChangePassword", ("auth/user/changepw",)),
+    Call(OPERATE, _AUTH + "UserGrantRole", ("auth/user/grant",)),
+    Call(OPERATE, _AUTH + "UserRevokeRole", ("auth/user/revoke",)),
+    Call(OPERATE, _AUTH + "RoleAdd", ("auth/role/add",)),
+    Call(OPERATE, _AUTH + "RoleGet", ("auth/role/get",)),
+    Call(OPERATE, _AUTH + "RoleList", ("auth/role/list",)),
+    Call(OPERATE, _AUTH + "RoleDelete", ("auth/role/delete",)),
+    Call(OPERATE, _AUTH + "RoleGrantPermission", ("auth/role/grant",)),
+    Call(OPERATE, _AUTH + "RoleRevokePermission", ("auth/role/revoke",)),
     Call(OPEN, _HEALTH + "Check"),
     Call(OPEN, _HEALTH + "Watch"),
 )
@@ -103,6 +114,9 @@ ROUTES: dict[str, Need] = {
     **{f"POST /v3/{path}": call.need for call in CALLS for path in call.paths},
 }
 """By method and path, of HTTP/1.1; HEAD is GET."""
+
+JUDGES_KEYS = frozenset({"GET /kv", "GET /kv/{key}", "PUT /kv/{key}", "DELETE /kv/{key}", "POST /sessions"})
+"""Routes for which every user of the cluster may ask: keys are judged one by one where they are read and written."""
 
 METHODS: dict[str, Need] = {call.method: call.need for call in CALLS if call.method}
 """By path, of gRPC."""

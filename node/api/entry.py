@@ -12,9 +12,9 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from node.access.audit import WHAT_CHARS_MAX
-from node.access.entrance import Access, Refusal, bearer
-from node.access.principals import CURRENT
-from node.access.table import OPEN, Need, need_of_route
+from node.access.entrance import Access, Refusal, bearer, is_basic
+from node.access.principals import CURRENT, Principal
+from node.access.table import JUDGES_KEYS, OPEN, Need, need_of_route
 from node.api.answers import Problem
 from node.api.clients import is_tls
 from node.api.etcd.errors import Code, EtcdError
@@ -37,15 +37,26 @@ def make_entry(access: Access) -> Middleware:
     async def entry(request: web.Request, handler: Handler) -> web.StreamResponse:
         need, asked = _asked(request)
         try:
-            principal = access.enter(credential_of(request), need, asked)
+            principal = await _principal(access, credential_of(request), need, asked)
         except Refusal as refusal:
             return _refused(refusal, request.path)
+        except EtcdError as error:
+            return error_answer(error)
         CURRENT.set(principal)
         PARENT.set(request.headers.get(HEADER, ""))
         told = access.told(principal, need, f"{request.method} {request.raw_path[:WHAT_CHARS_MAX]}")
         return await (handler(request) if told is None else _telling(handler(request), told))
 
     return entry
+
+
+async def _principal(access: Access, credential: str | None, need: Need, asked: str) -> Principal:
+    """Of the cluster's users etcd's calls find out by themselves who shows a token; a password is proved here."""
+    if need is OPEN or not access.users_in_force:
+        return access.enter(credential, need, asked)
+    of_etcd = asked.startswith("POST /v3/")
+    found = access.look(credential, need, judges_users=of_etcd and not is_basic(credential))
+    return found or await access.prove(credential, need, asked, judges_keys=of_etcd or asked in JUDGES_KEYS)
 
 
 async def _telling(handling: Awaitable[web.StreamResponse], told: Callable[[str], None]) -> web.StreamResponse:

@@ -130,7 +130,7 @@ class Express:
             return Verdict(None, int(length))
         credential = None if shown is None else bearer(shown)
         need = need_of_route("POST", request[1])
-        principal = self._access.look(credential, need)
+        principal = self._access.look(credential, need, judges_users=True)
         if principal is None or self._access.tells_of(need):
             return None  # the framework's lane says why not, and tells of what is done
         return Verdict(handler, int(length), principal)

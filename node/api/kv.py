@@ -11,6 +11,8 @@ from typing import Protocol
 from aiohttp import web
 
 from node.api.answers import JSON_HEADERS, Problem, json_answer, json_text, malformed, try_again
+from node.api.etcd.errors import EtcdError
+from node.api.etcd.users import Users
 from node.api.inputs import (
     Query,
     decode,
@@ -19,7 +21,17 @@ from node.api.inputs import (
     target_of,
     too_large,
 )
-from node.api.kv_answers import missing, named, result_of, row, session_refused, store_full, unexpected, unreadable
+from node.api.kv_answers import (
+    missing,
+    named,
+    not_permitted,
+    result_of,
+    row,
+    session_refused,
+    store_full,
+    unexpected,
+    unreadable,
+)
 from node.api.kv_watch import KeyWatch
 from node.api.once import Numbers, OwnCluster, encoded
 from node.api.pages import next_page
@@ -88,6 +100,7 @@ class KeyValueApi:
         slices: Slices,
         quota: Quota | None,
         watch: KeyWatch,
+        users: Users,
     ) -> None:
         self._handle = handle
         self._cluster = OwnCluster(handle)
@@ -96,6 +109,7 @@ class KeyValueApi:
         self._metrics = metrics
         self._slices = slices
         self._watch = watch
+        self._users = users
 
     def routes(self) -> list[web.RouteDef]:
         """For the router."""
@@ -114,6 +128,7 @@ class KeyValueApi:
         key, query = _key_of(path), Query(query_text, _READ)
         revision = query.number("revision", 0)
         await self._barrier(query)
+        await self._require_read(key)
         found = self._store.get(key, revision)
         if isinstance(found, KeyValue):
             headers = {
@@ -162,11 +177,14 @@ class KeyValueApi:
     async def _list(self, request: web.Request, query: Query) -> web.StreamResponse:
         if query.number("watch", 0, 0, 1):
             await self._barrier(query)
+            prefix = query.bytes("prefix")
+            await self._require_read(prefix or b"\0", prefix_end(prefix))
             return await self._watch.follow(request, query, stale=_is_stale(query))
         prefix, start = query.bytes("prefix"), query.bytes("from")
         limit, revision = query.number("limit", LIST_KEYS_DEFAULT, 1, LIST_KEYS_MAX), query.number("revision", 0)
         await self._barrier(query)
         wanted = Range(max(prefix, start) or b"\0", prefix_end(prefix), revision, limit + 1)
+        await self._require_read(wanted.key, wanted.range_end)
         found = await self._slices.read(self._store.begin_read(wanted))
         if isinstance(found, (Compacted, FutureRevision)):
             raise unreadable(found)
@@ -181,6 +199,13 @@ class KeyValueApi:
         }
         rows = (json_text(row(kv)) for kv in shown)
         return await answer_in_pieces(request, in_pieces(listed(about, "keys", rows)), self._slices, JSON_HEADERS)
+
+    async def _require_read(self, key: bytes, range_end: bytes = b"") -> None:
+        """While the cluster's users are in force; see `node.api.etcd.users`."""
+        try:
+            await self._users.require_read(key, range_end)
+        except EtcdError as error:
+            raise not_permitted(error) from None
 
     async def _barrier(self, query: Query) -> None:
         timeout_us = query.timeout_us()
@@ -203,8 +228,10 @@ class KeyValueApi:
             same = Compare(key, Target.MOD_REVISION, Relation.EQUAL, demanded)
             command = Txn((same,), (write,), (Range(key, keys_only=True),))
         try:
-            data = encoded(command, numbers)
+            data = await self._users.marked(encoded(command, numbers))
             outcome = await self._handle.propose(data, timeout_us, numbers.session, numbers.sequence)
+        except EtcdError as error:
+            raise not_permitted(error) from None
         except Exception:
             _LOG.exception("a write failed in the node")
             outcome = Unknown("this node made a mistake while it wrote; its log says which")

@@ -7,10 +7,13 @@ from base64 import b64encode
 from typing import Any, cast
 
 from node.api.answers import Problem, try_again
+from node.api.etcd.errors import Code, EtcdError
+from node.api.etcd.refusals import refused
 from node.api.once import count_of
 from node.observe.metrics import Metrics
 from node.runtime.ports import Done, DoneUntold, NotProposed, Outcome, Unknown
 from node.statemachine.writes import (
+    AUTH_REFUSALS,
     SESSION_EXPIRED,
     SESSION_REFUSALS,
     Compacted,
@@ -98,13 +101,25 @@ def _untold(reason: str, index: int) -> Problem:
 
 
 def unexpected(result: Result) -> Problem:
-    """What the store refused although the API had checked it: nothing was written."""
+    """What the store refused although the API had checked it, or because of who asked: nothing was written."""
+    if isinstance(result, Refused) and result.code in AUTH_REFUSALS:
+        return not_permitted(refused(result))
     if isinstance(result, Refused):
         return Problem(404 if result.code == "lease-not-found" else 400, result.code, result.message)
     if isinstance(result, (Compacted, FutureRevision)):
         return unreadable(result)
     message = "the write was done, but its answer is of another kind; look before you repeat it"
     return Problem(504, "done-untold", message)
+
+
+def not_permitted(error: EtcdError) -> Problem:
+    """401 where it is not known who asks (any more), 403 where they may not; in the words of etcd's API."""
+    message = error.message.removeprefix("etcdserver: ")
+    if error.code is Code.UNAVAILABLE:
+        return try_again("no-leader", message)
+    if error.code is Code.PERMISSION_DENIED:
+        return Problem(403, "permission-denied", f"{message}: the user has no permission on these keys")
+    return Problem(401, "unauthenticated", message, headers={"WWW-Authenticate": "Bearer"})
 
 
 def store_full(bytes_max: int) -> Problem:

@@ -134,6 +134,10 @@ def _etcd(
     return {"summary": summary, **taken, "requestBody": {"content": _json(request)}, "responses": responses}
 
 
+def _auth(summary: str, message: str) -> Operation:
+    return _etcd(summary, f"{message}Request", f"{message}Response")
+
+
 _MEMBER_CHANGES = {
     "promote": "give a learner a vote",
     "remove": "take a member out",
@@ -156,6 +160,25 @@ _TURNS = {
     "election/resign": _etcd("lead no more", "ResignRequest", "ResignResponse"),
     "election/leader": _etcd("who leads", "LeaderRequest", "LeaderResponse"),
     "election/observe": _etcd("who leads, a line for each news", "LeaderRequest", "ObserveResponse", lines=True),
+}
+_AUTH = {
+    "enable": _auth("everybody must say who they are", "AuthEnable"),
+    "disable": _auth("nobody need say it any more", "AuthDisable"),
+    "status": _auth("whether they must", "AuthStatus"),
+    "authenticate": _auth("a token for a name and a password", "Authenticate"),
+    "user/add": _auth("a new user", "AuthUserAdd"),
+    "user/get": _auth("the roles of a user", "AuthUserGet"),
+    "user/list": _auth("all users", "AuthUserList"),
+    "user/delete": _auth("a user goes", "AuthUserDelete"),
+    "user/changepw": _auth("another password", "AuthUserChangePassword"),
+    "user/grant": _auth("a user gets a role", "AuthUserGrantRole"),
+    "user/revoke": _auth("a user loses a role", "AuthUserRevokeRole"),
+    "role/add": _auth("a new role", "AuthRoleAdd"),
+    "role/get": _auth("the permissions of a role", "AuthRoleGet"),
+    "role/list": _auth("all roles", "AuthRoleList"),
+    "role/delete": _auth("a role goes", "AuthRoleDelete"),
+    "role/grant": _auth("a role gets a permission", "AuthRoleGrantPermission"),
+    "role/revoke": _auth("a role loses a permission", "AuthRoleRevokePermission"),
 }
 _OLD_LEASE_PATHS = ("revoke", "timetolive", "leases")
 
@@ -305,6 +328,7 @@ PATHS: dict[str, dict[str, Operation]] = {
     **{f"/v3/lease/{verb}": {"post": operation} for verb, operation in _LEASES.items()},
     **{f"/v3/kv/lease/{verb}": {"post": _LEASES[verb]} for verb in _OLD_LEASE_PATHS},
     **{f"/v3/{path}": {"post": operation} for path, operation in _TURNS.items()},
+    **{f"/v3/auth/{path}": {"post": operation} for path, operation in _AUTH.items()},
     "/v3/watch": {
         "post": _etcd(
             "follow changes: a line for each response",

@@ -178,6 +178,13 @@ def _operations() -> dict[str, Schema]:
     }
 
 
+_AUTH_DONE = (
+    *("AuthEnable", "AuthDisable", "AuthUserAdd", "AuthUserDelete", "AuthUserChangePassword", "AuthUserGrantRole"),
+    *("AuthUserRevokeRole", "AuthRoleAdd", "AuthRoleDelete", "AuthRoleGrantPermission", "AuthRoleRevokePermission"),
+)
+"""What is answered with a header alone."""
+
+
 def _etcd() -> dict[str, Schema]:
     kv = record(
         {"key": BASE64, "create_revision": INT64, "mod_revision": INT64, "version": INT64}, value=BASE64, lease=INT64
@@ -201,6 +208,7 @@ def _etcd() -> dict[str, Schema]:
         "response_delete_range": record({"header": _PART_HEADER}, **delete),
         "response_txn": record({"header": _PART_HEADER}, **txn),
     }
+    permission = record({"key": BASE64}, range_end=BASE64, permType={"enum": ["WRITE", "READWRITE"]})
     member = record({"ID": INT64, "name": TEXT}, peerURLs=items(TEXT), clientURLs=items(TEXT), isLearner=FLAG)
     numbers: dict[str, Schema] = dict.fromkeys(
         ("dbSize", "raftIndex", "raftTerm", "raftAppliedIndex", "dbSizeQuota"), INT64
@@ -247,6 +255,13 @@ def _etcd() -> dict[str, Schema]:
         "MoveLeaderResponse": record(),
         "WatchResponse": either(record({"result": watched}), record({"error": record({"message": TEXT}, code=COUNT)})),
         "StatusResponse": record({"header": _HEADER, "version": TEXT}, leader=INT64, errors=items(TEXT), **numbers),
+        **{f"{each}Response": record({"header": _HEADER}) for each in _AUTH_DONE},
+        "AuthStatusResponse": record({"header": _HEADER}, enabled=FLAG, authRevision=INT64),
+        "AuthenticateResponse": record({"header": _HEADER, "token": TEXT}),
+        "AuthUserGetResponse": record({"header": _HEADER}, roles=items(TEXT)),
+        "AuthUserListResponse": record({"header": _HEADER}, users=items(TEXT)),
+        "AuthRoleGetResponse": record({"header": _HEADER}, perm=items(permission)),
+        "AuthRoleListResponse": record({"header": _HEADER}, roles=items(TEXT)),
         "MemberListResponse": record({"header": _HEADER}, members=items(member)),
         "MemberAddResponse": record({"header": _HEADER}, member=member, members=items(member)),
         "Version": record({"etcdserver": TEXT, "etcdcluster": TEXT, "storage": TEXT}),

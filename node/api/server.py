@@ -21,6 +21,7 @@ from node.api.entry import make_entry
 from node.api.etcd.calls import ReadableStore
 from node.api.etcd.lease_calls import LeaseStore
 from node.api.etcd.routes import EtcdApi
+from node.api.etcd.users import Users
 from node.api.events import EventsApi
 from node.api.express import Express
 from node.api.following import Following
@@ -90,6 +91,7 @@ def build_app(
     hub: WatchHub | None = None,
     slices: Slices | None = None,
     access: Access | None = None,
+    users: Users | None = None,
 ) -> web.Application:
     """All routes of a node. Call it inside a running event loop.
 
@@ -98,6 +100,7 @@ def build_app(
     `stats` None: no `/stats`. `failing`: whether a simulated failure keeps clients out now (`/kv`, `/sessions`, `/v3`).
     `quota` None: the store may grow without a limit. `hub` None: one of its own, which somebody must tell of writes.
     `slices` None: nobody else has long work. `access` None: everything is open.
+    `users` None: of its own; `access` must know the same.
     """
     middlewares = [make_guard(allowed_hosts), make_entry(access or Access())]
     if failing is not None:
@@ -106,9 +109,11 @@ def build_app(
     slices = slices or Slices()
     streams = events or EventsApi(trace, streams_max=streams_max, slices=slices)
     hub, following = hub or WatchHub(store), Following(slices)
-    app.router.add_routes(KeyValueApi(handle, store, metrics, slices, quota, KeyWatch(hub, following)).routes())
+    users = users or Users(handle, store)
+    etcd = EtcdApi(handle, store, metrics, lambda: trace.term, slices, quota, hub, following, users)
+    app.router.add_routes(KeyValueApi(handle, store, metrics, slices, quota, KeyWatch(hub, following), users).routes())
     app.router.add_routes(SessionsApi(handle, metrics).routes())
-    app.router.add_routes(EtcdApi(handle, store, metrics, lambda: trace.term, slices, quota, hub, following).routes())
+    app.router.add_routes(etcd.routes())
     app.router.add_routes(OperationsApi(handle, metrics, stats, slices).routes())
     app.router.add_routes(MembersApi(handle).routes())
     app.router.add_routes(BackupApi(handle).routes())

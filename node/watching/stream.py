@@ -80,7 +80,7 @@ class WatchStream:
         start = start or b"\0"
         refusal = self._refusal(start, end, revision, watch_id)
         if refusal:
-            self._say(Response(INVALID_ID, hub.revision, created=True, canceled=True, cancel_reason=refusal))
+            self.refuse(refusal)
             return
         if not hub.watches:
             hub.advance()
@@ -93,6 +93,10 @@ class WatchStream:
         hub.watches += 1
         self._due[watch] = None
         self._say(Response(watch.id, hub.revision, created=True))
+
+    def refuse(self, reason: str) -> None:
+        """Say that a watch which was asked for is none, and why."""
+        self._say(Response(INVALID_ID, self.hub.revision, created=True, canceled=True, cancel_reason=reason))
 
     def _refusal(self, start: bytes, end: bytes, revision: int, watch_id: int) -> str:
         if watch_id and (watch_id in self._watches or watch_id == INVALID_ID):

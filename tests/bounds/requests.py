@@ -80,6 +80,31 @@ _TURNS: dict[str, Case] = {
     "election/resign": Case(post("/v3/election/resign", _LEADER, padded=True)),
 }
 
+_USER, _ROLE = "u" * 256, "r" * 256
+_AUTH: dict[str, Case] = {
+    f"POST /v3/auth/{path}": Case(post(f"/v3/auth/{path}", message, padded=True), (status,))
+    for path, message, status in (
+        ("status", {}, 200),
+        ("authenticate", {"name": _USER, "password": "p" * 1024}, 400),
+        ("user/add", {"name": _USER, "password": "p" * 1024}, 200),
+        ("user/changepw", {"name": _USER, "password": "p" * 1024}, 200),
+        ("role/add", {"name": _ROLE}, 200),
+        ("role/grant", {"name": _ROLE, "perm": {"key": text_of(b"k" * 8192), "range_end": text_of(b"l" * 8192)}}, 200),
+        ("user/grant", {"user": _USER, "role": _ROLE}, 200),
+        ("user/get", {"name": _USER}, 200),
+        ("role/get", {"role": _ROLE}, 200),
+        ("user/list", {}, 200),
+        ("role/list", {}, 200),
+        ("role/revoke", {"role": _ROLE, "key": text_of(b"k" * 8192), "range_end": text_of(b"l" * 8192)}, 200),
+        ("user/revoke", {"name": _USER, "role": _ROLE}, 200),
+        ("user/delete", {"name": _USER}, 200),
+        ("role/delete", {"role": _ROLE}, 200),
+        ("enable", {}, 400),
+        ("disable", {}, 200),
+    )
+}
+"""In this order."""
+
 READING: dict[str, Case] = {
     **{f"GET {path}": case for path, case in _READ.items()},
     "GET /log": Case(ask("GET", "/log?limit=1000")),
@@ -125,6 +150,7 @@ READING: dict[str, Case] = {
         post("/v3/maintenance/transfer-leadership", {"targetID": "1"}, padded=True), (400,)
     ),
     **{f"POST /v3/{path}": case for path, case in _TURNS.items()},
+    **_AUTH,
     "GET /backup": Case(ask("GET", "/backup")),
     "POST /v3/cluster/member/list": Case(post("/v3/cluster/member/list", {}, padded=True)),
     "POST /v3/cluster/member/add": Case(post("/v3/cluster/member/add", {"peerURLs": URLS}, padded=True), (400,)),

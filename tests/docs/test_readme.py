@@ -36,6 +36,7 @@ FOLLOWED = (
 """First lines of the blocks that the test below follows, in the README's order."""
 NOT_FOLLOWED = {
     "export ETCDCTL_ENDPOINTS=127.0.0.1:8001": "needs etcdctl; tests/etcd/test_etcdctl.py does it",
+    "etcdctl user add root:rootpw && etcdctl user add ann:annpw": "likewise; tests/etcd/test_auth_walk.py does it",
     "docker build -t raft:0.1.0 .": "needs Docker and Kubernetes; tests/kubernetes and tests/image do it",
 }
 SKIPPED = {"make test": "the suite that this test is a part of"}

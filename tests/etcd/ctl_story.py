@@ -1,7 +1,7 @@
 """What `etcdctl` is told to do, command after command, on an empty cluster of one, and what may differ.
 
-Why it exists: it is the walk over every command that etcdctl 3.6 has. `@NAME!` in a line stands for what is called so
-on that side.
+Why it exists: it is the walk over every command that etcdctl 3.6 has, but for those about users (`auth_story`).
+`@NAME!` in a line stands for what is called so on that side.
 """
 
 from tests.etcd.ctl import Step as S
@@ -192,26 +192,15 @@ _CLUSTER = (
     S("snapshot save @FOLDER!/saved"),
     S("snapshot save"),
     S("snapshot save @FOLDER!/nowhere/saved"),
-    S("auth status", forms=ALL),
-    S("auth disable"),
     S("version"),
     S("nonsense"),
     S("--endpoints=127.0.0.1:1 --dial-timeout=200ms --command-timeout=300ms get a"),
 )
 
-_NO_USERS = "users and roles are not here"
 _NO_DOWNGRADE = "versions of a cluster are changed node by node, whenever one likes"
 _UNKNOWN = "code = Unimplemented"
 
 OTHERWISE = {
-    **dict.fromkeys(
-        (
-            *("auth enable", "auth disable", "user list", "user add u:secret", "user get u", "role list", "role add r"),
-            *("role get r", "role grant-permission r readwrite a", "role revoke-permission r a", "user grant-role u r"),
-            *("user revoke-role u r", "role delete r", "user delete u"),
-        ),
-        (_NO_USERS, _UNKNOWN),
-    ),
     **dict.fromkeys(
         ("downgrade validate 3.5.0", "downgrade enable 3.5.0", "downgrade cancel"), (_NO_DOWNGRADE, _UNKNOWN)
     ),

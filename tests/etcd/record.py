@@ -3,21 +3,22 @@
 Why it exists: where no etcd is at hand, the suite judges by these files. `cases.ndjson`: the answers to `cases()`, in
 order; `generated.ndjson`: requests of the generator and their answers; `members.ndjson` and `leases.ndjson`: to those
 of `member_story` and `lease_story`; `watches.ndjson`: what it said in each step of `watch_story`, and
-`turns.ndjson` of `turn_story`; `etcdctl.ndjson`: what etcdctl printed in each step of `ctl_story`, where there is one.
+`turns.ndjson` of `turn_story`; `etcdctl.ndjson`: what etcdctl printed in each step of `ctl_story`, where there is one;
+`auth.ndjson` and `auth-etcdctl.ndjson`: the same of `auth_story`.
 """
 
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from tests.etcd import ctl_story, lease_story, member_story, turn_story, watch_story
+from tests.etcd import auth_story, ctl_story, lease_story, member_story, turn_story, watch_story
 from tests.etcd.cases import cases
 from tests.etcd.comparison import Answer, Client
-from tests.etcd.ctl import Ctl, Said, ctl_program
+from tests.etcd.ctl import Ctl, Said, Step, ctl_program
 from tests.etcd.generator import Generator, Request
 from tests.etcd.processes import etcd_program, running_etcd
 
@@ -86,8 +87,25 @@ def recorded_turns() -> list[Any]:
 
 def recorded_ctl() -> list[list[Said]]:
     """What etcdctl printed in each step of `ctl_story`; raises where a step changed since."""
-    lines = _lines("etcdctl")
-    if [repr(step) for step in ctl_story.STEPS] != [line["step"] for line in lines]:
+    return _recorded_said("etcdctl", ctl_story.STEPS)
+
+
+def recorded_auth_ctl() -> list[list[Said]]:
+    """The same of `auth_story`."""
+    return _recorded_said("auth-etcdctl", auth_story.STEPS)
+
+
+def recorded_auth() -> list[Answer]:
+    """What etcd answered to each request of `auth_story`; raises where one changed since."""
+    lines = _lines("auth")
+    if [repr(asked) for asked in auth_story.requests()] != [line["asked"] for line in lines]:
+        raise AssertionError("the requests are not those that were recorded: make record-etcd")
+    return [Answer(line["status"], line["answer"]) for line in lines]
+
+
+def _recorded_said(name: str, steps: Sequence[Step]) -> list[list[Said]]:
+    lines = _lines(name)
+    if [repr(step) for step in steps] != [line["step"] for line in lines]:
         raise AssertionError("the steps are not those that were recorded: make record-etcd")
     return [[Said(*said) for said in line["said"]] for line in lines]
 
@@ -108,18 +126,30 @@ def main() -> int:
         _write_watches(watch_story.said(port))
     with tempfile.TemporaryDirectory() as folder, running_etcd(program, Path(folder)) as port:
         _write_turns(turn_story.said(port))
+    with tempfile.TemporaryDirectory() as folder, running_etcd(program, Path(folder)) as port:
+        _write_auth(port)
     ctl = ctl_program()
     if ctl is None:
         print("no etcdctl: what it prints is not recorded; put it on PATH, or name it in ETCDCTL", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory() as folder, running_etcd(program, Path(folder)) as port:
-        _write_ctl(Ctl(ctl, port, Path(folder)))
+        _write_ctl("etcdctl", Ctl(ctl, port, Path(folder)), ctl_story.STEPS)
+    with tempfile.TemporaryDirectory() as folder, running_etcd(program, Path(folder)) as port:
+        _write_ctl("auth-etcdctl", Ctl(ctl, port, Path(folder)), auth_story.STEPS)
     return 0
 
 
-def _write_ctl(ctl: Ctl) -> None:
-    rows = ({"step": repr(step), "said": ctl.said(step)} for step in ctl_story.STEPS)
-    (FOLDER / "etcdctl.ndjson").write_text("".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows))
+def _write_ctl(name: str, ctl: Ctl, steps: Sequence[Step]) -> None:
+    rows = ({"step": repr(step), "said": ctl.said(step)} for step in steps)
+    (FOLDER / f"{name}.ndjson").write_text("".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows))
+
+
+def _write_auth(port: int) -> None:
+    rows = (
+        {"asked": repr(asked), "status": answer.status, "answer": answer.body}
+        for asked, answer in zip(auth_story.requests(), auth_story.answers(port), strict=True)
+    )
+    (FOLDER / "auth.ndjson").write_text("".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows))
 
 
 def _write_watches(said: list[list[Any]]) -> None:

@@ -79,7 +79,7 @@ async def test_a_read_sees_what_was_written_before_the_barrier_passed() -> None:
         assert server.node.proposed == []
 
 
-@pytest.mark.parametrize("path", ["auth/user/add", "auth/enable", "maintenance/downgrade"])
+@pytest.mark.parametrize("path", ["maintenance/downgrade"])
 async def test_what_etcd_has_and_this_cluster_has_not_is_unimplemented(path: str) -> None:
     async with serving() as server, client_of(server) as http, http.post(f"/v3/{path}", json={}) as answer:
         assert (answer.status, (await answer.json())["code"]) == (501, 12)

@@ -24,13 +24,15 @@ _VALUES = {
     "DowngradeAction": 3,
     "EventType": 2,
     "ServingStatus": 4,
+    "PermissionType": 3,
 }
 _HEALTH = ("HealthCheckRequest 1 service string", "HealthCheckResponse 1 status ServingStatus")
 
 
 _EMPTY = (
     *("StatusRequest", "DefragmentRequest", "HashRequest", "SnapshotRequest", "AuthStatusRequest"),
-    *("WatchProgressRequest", "LeaseLeasesRequest"),
+    *("WatchProgressRequest", "LeaseLeasesRequest", "AuthEnableRequest", "AuthDisableRequest"),
+    *("AuthUserListRequest", "AuthRoleListRequest"),
 )
 
 

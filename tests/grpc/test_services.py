@@ -100,7 +100,7 @@ async def test_what_is_not_there_answers_unimplemented() -> None:
         unknown = "unknown method RangeStream for service etcdserverpb.KV"
         assert await refused(ask.raw(f"{KV}/RangeStream", b"")) == (12, unknown)
         assert await refused(ask.raw("/etcdserverpb.Nothing/Do", b"")) == (12, "unknown service etcdserverpb.Nothing")
-        assert (await refused(ask.raw("/etcdserverpb.Auth/UserList", b"")))[0] == 12
+        assert (await refused(ask.raw("/etcdserverpb.Maintenance/Downgrade", b"")))[0] == 12
         status = await ask.ask("/etcdserverpb.Auth/AuthStatus", ("AuthStatusRequest", "AuthStatusResponse"))
         assert (status.enabled, status.header.revision) == (False, 1)
 

@@ -15,6 +15,7 @@ import msgspec
 from node.api.etcd import errors
 from node.api.etcd.errors import Code, EtcdError
 from node.api.etcd.identity import cluster_number, member_number
+from node.api.etcd.refusals import refused, unavailable
 from node.api.etcd.requests import (
     check_write_size,
     compact_of,
@@ -26,14 +27,15 @@ from node.api.etcd.requests import (
     txn_of,
 )
 from node.api.etcd.schema import Message
+from node.api.etcd.users import AuthStore, Users
 from node.api.once import NO_SESSION, Numbers, OwnCluster, count_of, encoded
 from node.api.quota import Quota, grows
 from node.api.slices import ReadJob, Slices
 from node.observe.metrics import Metrics
 from node.raft.types import Member
-from node.runtime.ports import Done, DoneUntold, NodeHandle, NotProposed, Outcome, ReadFailed, Unknown
+from node.runtime.ports import Done, DoneUntold, NodeHandle, Outcome, ReadFailed, Unknown
+from node.statemachine.auth_writes import AuthResult
 from node.statemachine.writes import (
-    SESSION_EXPIRED,
     Compacted,
     CompactResult,
     DeleteRange,
@@ -61,7 +63,7 @@ Answered = PutResult | DeleteResult | RangeResult | TxnResult | CompactResult
 """What a call on keys returns; the header of its answer is `Header.of` its revision."""
 
 
-class ReadableStore(Protocol):
+class ReadableStore(AuthStore, Protocol):
     """What this API sees of the store. `KeyValueStore` satisfies it. `read` only for one key: it does not pause."""
 
     @property
@@ -112,8 +114,10 @@ class EtcdCalls:
         term: Callable[[], int],
         slices: Slices,
         quota: Quota,
+        users: Users | None = None,
     ) -> None:
         self.quota = quota
+        self.users = users or Users(handle, store)
         self._handle = handle
         self._cluster = OwnCluster(handle)
         self._store = store
@@ -128,6 +132,7 @@ class EtcdCalls:
         if wanted.revision < 0:
             wanted = msgspec.structs.replace(wanted, revision=0)  # outside a transaction any negative one is "now"
         await self.barrier(message.get("serializable", False))
+        await self.users.require_read(wanted.key, wanted.range_end)
         if not wanted.range_end:
             return answered(self._store.read(wanted))
         return answered(cast(Result, await self._slices.read(self._store.begin_read(wanted))))
@@ -158,6 +163,7 @@ class EtcdCalls:
         txn = await self._slices.finish(txn_of(message))
         if only_reads(txn):
             await self.barrier(is_serializable(message))
+            await self.users.require_read_txn(txn)
             return answered(cast(Result, await self._slices.read(self._store.begin_read_txn(txn))))
         self.check_txn(txn, message_bytes)
         return await self._write(txn, numbers)
@@ -171,12 +177,14 @@ class EtcdCalls:
     async def compact(self, message: Message, _message_bytes: int, numbers: Numbers = NO_SESSION) -> Answered:
         """A CompactionRequest."""
         compact = compact_of(message)
+        await self.users.require_somebody()
         if compact is None:
             raise EtcdError(Code.OUT_OF_RANGE, errors.COMPACTED)
         return await self._write(compact, numbers)
 
     async def status(self, _message: Message, _message_bytes: int) -> StatusAnswer:
         """A StatusRequest."""
+        await self.users.require_root()
         core = self._handle.status().core
         leader = next((member for member in core.voters if member.name == core.leader), None)
         return StatusAnswer(
@@ -202,6 +210,11 @@ class EtcdCalls:
             return ""
         return "RAFT NO LEADER" if failed.code == "no-leader" else f"QGET ERROR:{failed.reason}"
 
+    @property
+    def revision(self) -> int:
+        """The store's, for answers that are about something else."""
+        return self._store.revision
+
     def header(self, revision: int) -> Header:
         """The header of an answer, now."""
         cluster, member = self._ids or self._find_ids()
@@ -225,7 +238,7 @@ class EtcdCalls:
         """Count a barrier; raises `EtcdError` where it failed."""
         self._metrics.read("linearizable" if failed is None else failed.code)
         if failed is not None:
-            raise EtcdError(Code.UNAVAILABLE, _unavailable(failed))
+            raise EtcdError(Code.UNAVAILABLE, unavailable(failed))
 
     def require_room(self) -> None:
         """Nothing that grows is proposed while the store is full."""
@@ -236,15 +249,20 @@ class EtcdCalls:
     async def _write(self, command: StoreWrite, numbers: Numbers) -> Answered:
         return self.written(await self.propose(command, numbers))
 
-    async def propose(self, command: StoreWrite, numbers: Numbers) -> Outcome:
-        """What became of a write; raises `EtcdError` where its session is of another cluster."""
+    async def propose(self, command: StoreWrite, numbers: Numbers, *, for_asker: bool = True) -> Outcome:
+        """What became of a write; raises `EtcdError` where its session is of another cluster. `for_asker` False: it is
+        the node's, whoever asks."""
         foreign = self._cluster.refusal(numbers)
         if foreign is not None:
             self._metrics.proposal(foreign.code)
             answered(foreign)
         try:
             data = encoded(command, numbers)
+            if for_asker:
+                data = await self.users.marked(data)
             return await self._handle.propose(data, None, numbers.session, numbers.sequence)
+        except EtcdError:
+            raise
         except Exception:
             _LOG.exception("a write failed in the node")
             return Unknown("this node made a mistake while it wrote; its log says which")
@@ -271,7 +289,7 @@ class EtcdCalls:
             raise EtcdError(Code.RESOURCE_EXHAUSTED, f"etcdserver: {outcome.reason}")
         if outcome.code == "too-large":
             raise errors.invalid(errors.TOO_LARGE)
-        raise EtcdError(Code.UNAVAILABLE, _unavailable(outcome))
+        raise EtcdError(Code.UNAVAILABLE, unavailable(outcome))
 
 
 def answered(result: Result) -> Answered:
@@ -281,32 +299,12 @@ def answered(result: Result) -> Answered:
     if isinstance(result, FutureRevision):
         raise EtcdError(Code.OUT_OF_RANGE, errors.FUTURE_REVISION)
     if isinstance(result, Refused):
-        other = Code.NOT_FOUND if result.code == SESSION_EXPIRED else Code.INVALID_ARGUMENT
-        code, message = _REFUSALS.get(result.code, (other, f"etcdserver: {result.message}"))
-        raise EtcdError(code, message)
+        raise refused(result)
     if isinstance(result, Untold):
         reason = "etcdserver: the write was done, but its answer was too long to be kept"
         raise EtcdError(Code.DEADLINE_EXCEEDED, reason)
     if isinstance(result, Registered):
         raise EtcdError(Code.INTERNAL, "etcdserver: a session was registered instead")
-    if isinstance(result, LeaseResult):
-        raise EtcdError(Code.INTERNAL, "etcdserver: this answer is one about leases")
+    if isinstance(result, LeaseResult | AuthResult):
+        raise EtcdError(Code.INTERNAL, "etcdserver: this answer is none about keys")
     return result
-
-
-_REFUSALS = {
-    "key-not-found": (Code.INVALID_ARGUMENT, errors.KEY_NOT_FOUND),
-    "lease-not-found": (Code.NOT_FOUND, errors.LEASE_NOT_FOUND),
-    "lease-exists": (Code.FAILED_PRECONDITION, errors.LEASE_EXISTS),
-    "too-many-leases": (Code.RESOURCE_EXHAUSTED, errors.TOO_MANY_LEASES),
-    "duplicate-key": (Code.INVALID_ARGUMENT, errors.DUPLICATE_KEY),
-    "empty-key": (Code.INVALID_ARGUMENT, errors.EMPTY_KEY),
-    "too-many-operations": (Code.INVALID_ARGUMENT, errors.TOO_MANY_OPERATIONS),
-    "too-large": (Code.INVALID_ARGUMENT, errors.TOO_LARGE),
-}
-
-
-def _unavailable(failed: ReadFailed | NotProposed) -> str:
-    if failed.code == "no-leader":
-        return "etcdserver: no leader"
-    return f"etcdserver: {failed.reason}"

@@ -49,7 +49,7 @@ class EtcdExpress:
     def put(self, body: bytes, answer: Answer) -> bool:
         """One key, one value."""
         found = _PUT.fullmatch(body)
-        if found is None or self._calls.quota.exceeded:
+        if found is None or self._calls.quota.exceeded or self._calls.users.in_force:
             return False  # the framework's lane says why
 
         def reply(outcome: Outcome) -> None:
@@ -61,7 +61,7 @@ class EtcdExpress:
     def range(self, body: bytes, answer: Answer) -> bool:
         """One key."""
         found = _RANGE.fullmatch(body)
-        if found is None:
+        if found is None or self._calls.users.in_force:
             return False
         wanted = Range(a2b_base64(found[1]))
 

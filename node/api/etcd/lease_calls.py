@@ -4,7 +4,7 @@ Why it exists: beside `calls`, for leases; every door (JSON, gRPC) translates to
 log as a write does, so a node that leads no more can never say that a lease lives on. It must not know JSON or HTTP.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
 import msgspec
@@ -28,6 +28,9 @@ from node.statemachine.writes import (
     Result,
     StoreWrite,
 )
+
+KEYS_AT_ONCE = 256
+"""Keys of a lease that are judged in one slice."""
 
 
 class LeaseStore(Protocol):
@@ -81,8 +84,10 @@ class LeaseCalls:
     async def time_to_live(self, message: Message, _message_bytes: int) -> TimeToLive:
         """A LeaseTimeToLiveRequest."""
         await self._calls.barrier()
+        await self._calls.users.require_somebody()
         job = self._store.begin_read_lease(message.get("ID", 0), keys=message.get("keys", False))
         view = cast(LeaseView, await self._slices.read(job))
+        await self._require_keys(view.keys)
         if view.ttl_s < 0:
             return TimeToLive(view.revision, view.id, -1, 0, ())
         left_us = max(0, view.expiry_us - self._log_time_us())
@@ -91,7 +96,19 @@ class LeaseCalls:
     async def leases(self, _message: Message, _message_bytes: int) -> LeaseNumbers:
         """A LeaseLeasesRequest: all, the one that ends first coming first."""
         await self._calls.barrier()
+        await self._calls.users.require_somebody()
         return cast(LeaseNumbers, await self._slices.read(self._store.begin_read_leases()))
+
+    async def _require_keys(self, keys: Sequence[bytes]) -> None:
+        """Whoever may not read all keys of a lease is not told which they are."""
+        users = self._calls.users
+        if not users.in_force:
+            return
+        asker = await users.asker()
+        for at, key in enumerate(keys):
+            if at % KEYS_AT_ONCE == 0:
+                await self._slices.next()
+            users.check_read(asker, key)
 
     async def _write(self, write: StoreWrite, numbers: Numbers) -> Result:
         """What the store said, where that is no error."""

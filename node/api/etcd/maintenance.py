@@ -60,6 +60,8 @@ class MaintenanceCalls:
 
     async def alarm(self, message: Message, _message_bytes: int) -> AlarmAnswer:
         """An AlarmRequest. The only alarm is that of a full store, which nobody sets and which ends by itself."""
+        users = self._calls.users
+        await (users.require_somebody if message.get("action", _GET) == _GET else users.require_root)()
         if message.get("action", _GET) == _ACTIVATE:
             raise EtcdError(Code.UNIMPLEMENTED, "etcdserver: no alarm of this cluster can be set by hand")
         header = self._calls.header(self._store.revision)
@@ -68,6 +70,7 @@ class MaintenanceCalls:
 
     async def defragment(self, _message: Message, _message_bytes: int) -> Nothing:
         """A DefragmentRequest: what a compaction freed is free."""
+        await self._require_root()
         return Nothing()
 
     async def hash(self, message: Message, message_bytes: int) -> HashAnswer:
@@ -76,6 +79,7 @@ class MaintenanceCalls:
 
     async def hash_kv(self, message: Message, _message_bytes: int) -> HashAnswer:
         """A HashKVRequest. As in etcd, of what this member has, without asking the others."""
+        await self._require_root()
         revision = max(0, message.get("revision", 0))
         wanted = Range(b"\0", b"\0", revision)
         now, compacted = self._store.revision, self._store.compact_revision
@@ -86,6 +90,7 @@ class MaintenanceCalls:
 
     async def snapshot(self, _message: Message, _message_bytes: int) -> Backup:
         """A SnapshotRequest: the file of `/backup`, to be closed."""
+        await self._require_root()
         backup = await self._handle.backup()
         if isinstance(backup, ReadFailed):
             raise EtcdError(Code.UNAVAILABLE, f"etcdserver: {backup.reason}")
@@ -93,6 +98,7 @@ class MaintenanceCalls:
 
     async def move_leader(self, message: Message, _message_bytes: int) -> Nothing:
         """A MoveLeaderRequest, to be asked of the leader."""
+        await self._require_root()
         core = self._handle.status().core
         if core.leader != core.name:
             raise EtcdError(Code.FAILED_PRECONDITION, errors.NOT_LEADER)
@@ -103,6 +109,9 @@ class MaintenanceCalls:
         if target != core.name:
             await self._transfer(target)
         return Nothing()
+
+    async def _require_root(self) -> None:
+        await self._calls.users.require_root()
 
     async def _transfer(self, target: str) -> None:
         outcome = await self._handle.command("transfer_leadership", {"target": target}, TRANSFER_US_MAX)

@@ -63,10 +63,12 @@ class MemberCalls:
         """A MemberListRequest."""
         if message.get("linearizable", False):
             await self._barrier()
+        await self._calls.users.require_somebody()
         return self._answer()
 
     async def add(self, message: Message, _message_bytes: int) -> MembersAnswer:
         """A MemberAddRequest: let in who asks for it at that peer URL; as a voter once it has caught up."""
+        await self._require_root()
         reached = _hosts_and_ports(message, self._handle.status().peer_scheme)
         core = await self._now()
         if not reached.isdisjoint(map(host_and_port, core.addresses)):
@@ -82,6 +84,7 @@ class MemberCalls:
 
     async def promote(self, message: Message, _message_bytes: int) -> MembersAnswer:
         """A MemberPromoteRequest."""
+        await self._require_root()
         core, member = await self._meant(message)
         if member in core.voters:
             raise EtcdError(Code.FAILED_PRECONDITION, errors.NOT_LEARNER)
@@ -90,12 +93,14 @@ class MemberCalls:
 
     async def remove(self, message: Message, _message_bytes: int) -> MembersAnswer:
         """A MemberRemoveRequest."""
+        await self._require_root()
         _, member = await self._meant(message)
         await self._change("remove_member", member.name)
         return await self._after(without=member)
 
     async def update(self, message: Message, _message_bytes: int) -> MembersAnswer:
         """A MemberUpdateRequest: another peer URL."""
+        await self._require_root()
         core, member = await self._meant(message)
         reached = _hosts_and_ports(message, self._handle.status().peer_scheme)
         if len(reached) > 1:
@@ -104,6 +109,9 @@ class MemberCalls:
             raise EtcdError(Code.FAILED_PRECONDITION, errors.PEER_URL_EXISTS)
         await self._change("readdress_member", member.name, {"address": reached.pop()})
         return await self._after()
+
+    async def _require_root(self) -> None:
+        await self._calls.users.require_root()
 
     # --- who is meant ------------------------------------------------------------------------------------------
 

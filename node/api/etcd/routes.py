@@ -10,7 +10,8 @@ from typing import Protocol
 from aiohttp import web
 
 from node.api.answers import json_answer
-from node.api.etcd import errors
+from node.api.etcd import auth_door, errors
+from node.api.etcd.auth_calls import AuthCalls
 from node.api.etcd.calls import EtcdCalls, ReadableStore
 from node.api.etcd.election_calls import ElectionCalls
 from node.api.etcd.errors import Code, EtcdError
@@ -24,6 +25,7 @@ from node.api.etcd.member_calls import MemberCalls
 from node.api.etcd.rendering import CLUSTER_VERSION, SPOKEN_VERSION
 from node.api.etcd.turns import Turns
 from node.api.etcd.turns_door import TurnsDoor
+from node.api.etcd.users import Users
 from node.api.etcd.watch_calls import WatchCalls
 from node.api.etcd.watch_door import WatchDoor
 from node.api.following import Following
@@ -33,12 +35,7 @@ from node.observe.metrics import Metrics
 from node.runtime.ports import NodeHandle
 from node.watching.hub import WatchHub
 
-UNSUPPORTED = (
-    "maintenance/downgrade",
-    *("auth/authenticate", "auth/enable", "auth/disable", "auth/status"),
-    *(f"auth/user/{verb}" for verb in ("add", "get", "list", "delete", "changepw", "grant", "revoke")),
-    *(f"auth/role/{verb}" for verb in ("add", "get", "list", "delete", "grant", "revoke")),
-)
+UNSUPPORTED = ("maintenance/downgrade",)
 """What etcd has and this node has not (yet): 501, code 12."""
 
 
@@ -48,7 +45,7 @@ class Store(ReadableStore, LeaseStore, Protocol):
 
 class EtcdApi:
     """Etcd's routes. `term`: the node's current one. `slices` None: shared with no other routes. `quota` None: the
-    store may grow without a limit. `hub`, `following` None: watches of its own."""
+    store may grow without a limit. `hub`, `following`, `users` None: of its own."""
 
     def __init__(
         self,
@@ -60,16 +57,18 @@ class EtcdApi:
         quota: Quota | None = None,
         hub: WatchHub | None = None,
         following: Following | None = None,
+        users: Users | None = None,
     ) -> None:
         self.slices = slices = slices or Slices()
-        self.calls = EtcdCalls(handle, store, metrics, term, slices, quota or Quota(store))
+        self.calls = EtcdCalls(handle, store, metrics, term, slices, quota or Quota(store), users)
+        self.auth = AuthCalls(self.calls)
         self.members = MemberCalls(handle, self.calls)
         self.door = JsonDoor(self.calls, slices)
         self.leases = LeaseCalls(self.calls, store, slices, handle.log_time_us)
         self.lease_door = LeaseDoor(self.leases, self.calls, self.door, slices)
         self.maintenance = MaintenanceCalls(handle, store, self.calls, slices)
         hub = hub or WatchHub(store)
-        self.watches = WatchCalls(handle, hub)
+        self.watches = WatchCalls(handle, hub, self.calls.users)
         turns = Turns(self.calls, self.leases, hub)
         self.locks, self.elections = LockCalls(turns), ElectionCalls(turns)
         self._turns_door = TurnsDoor(self.calls, self.door, self.locks, self.elections)
@@ -92,6 +91,7 @@ class EtcdApi:
             "/v3/cluster/member/update": door.members("MemberUpdateRequest", members.update),
             "/v3/watch": self._watch_door.watch,
             **routes_of(self.maintenance, door),
+            **auth_door.routes_of(self.auth, door),
             **self.lease_door.routes(),
             **self._turns_door.routes(),
             **{f"/v3/{path}": _unsupported for path in UNSUPPORTED},

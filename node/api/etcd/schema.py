@@ -18,6 +18,7 @@ ENUMS: dict[str, dict[str, int]] = {
     "FilterType": {"NOPUT": 0, "NODELETE": 1},
     "EventType": {"PUT": 0, "DELETE": 1},
     "AlarmType": {"NONE": 0, "NOSPACE": 1, "CORRUPT": 2},
+    "PermissionType": {"READ": 0, "WRITE": 1, "READWRITE": 2},
     "ServingStatus": {"UNKNOWN": 0, "SERVING": 1, "NOT_SERVING": 2, "SERVICE_UNKNOWN": 3},
 }
 
@@ -145,16 +146,57 @@ MESSAGES: dict[str, tuple[Field, ...]] = {
     "MemberPromoteRequest": (Field("ID", 1, "uint64"),),
     "MemberRemoveRequest": (Field("ID", 1, "uint64"),),
     "MemberUpdateRequest": (Field("ID", 1, "uint64"), Field("peerURLs", 2, "string", repeated=True)),
+    "AuthEnableRequest": (),
+    "AuthDisableRequest": (),
+    "AuthStatusRequest": (),
+    "AuthenticateRequest": (Field("name", 1, "string"), Field("password", 2, "string")),
+    "UserAddOptions": (Field("no_password", 1, "bool"),),
+    "AuthUserAddRequest": (
+        Field("name", 1, "string"),
+        Field("password", 2, "string"),
+        Field("options", 3, "UserAddOptions"),
+        Field("hashedPassword", 4, "string"),
+    ),
+    "AuthUserGetRequest": (Field("name", 1, "string"),),
+    "AuthUserListRequest": (),
+    "AuthUserDeleteRequest": (Field("name", 1, "string"),),
+    "AuthUserChangePasswordRequest": (
+        Field("name", 1, "string"),
+        Field("password", 2, "string"),
+        Field("hashedPassword", 3, "string"),
+    ),
+    "AuthUserGrantRoleRequest": (Field("user", 1, "string"), Field("role", 2, "string")),
+    "AuthUserRevokeRoleRequest": (Field("name", 1, "string"), Field("role", 2, "string")),
+    "AuthRoleAddRequest": (Field("name", 1, "string"),),
+    "AuthRoleGetRequest": (Field("role", 1, "string"),),
+    "AuthRoleListRequest": (),
+    "AuthRoleDeleteRequest": (Field("role", 1, "string"),),
+    "Permission": (
+        Field("permType", 1, "PermissionType"),
+        Field("key", 2, "bytes"),
+        Field("range_end", 3, "bytes"),
+    ),
+    "AuthRoleGrantPermissionRequest": (Field("name", 1, "string"), Field("perm", 2, "Permission")),
+    "AuthRoleRevokePermissionRequest": (
+        Field("role", 1, "string"),
+        Field("key", 2, "bytes"),
+        Field("range_end", 3, "bytes"),
+    ),
 }
 
 GRPC_MESSAGES: dict[str, tuple[Field, ...]] = {
-    "AuthStatusRequest": (),
     "HealthCheckRequest": (Field("service", 1, "string"),),
 }
 """What is asked over gRPC alone; the last one is gRPC's own (`grpc.health.v1`)."""
 
 _RESPONSE = "etcdserverpb.ResponseOp.response"
 _HEADER = Field("header", 1, "ResponseHeader")
+_AUTH_DONE = (
+    *("Enable", "Disable", "UserAdd", "UserDelete", "UserChangePassword", "UserGrantRole", "UserRevokeRole"),
+    *("RoleAdd", "RoleDelete", "RoleGrantPermission", "RoleRevokePermission"),
+)
+"""What says nothing beside its header."""
+
 _MEMBERS = (_HEADER, Field("members", 2, "Member", repeated=True))
 
 ANSWERS: dict[str, tuple[Field, ...]] = {
@@ -269,6 +311,13 @@ ANSWERS: dict[str, tuple[Field, ...]] = {
         Field("events", 11, "Event", repeated=True),
     ),
     "AuthStatusResponse": (_HEADER, Field("enabled", 2, "bool"), Field("authRevision", 3, "uint64")),
+    "AuthenticateResponse": (_HEADER, Field("token", 2, "string")),
+    "AuthUserGetResponse": (_HEADER, Field("roles", 2, "string", repeated=True)),
+    "AuthUserListResponse": (_HEADER, Field("users", 2, "string", repeated=True)),
+    "Permission": MESSAGES["Permission"],
+    "AuthRoleGetResponse": (_HEADER, Field("perm", 2, "Permission", repeated=True)),
+    "AuthRoleListResponse": (_HEADER, Field("roles", 2, "string", repeated=True)),
+    **{f"Auth{done}Response": (_HEADER,) for done in _AUTH_DONE},
     "HealthCheckResponse": (Field("status", 1, "ServingStatus"),),
 }
 """What gRPC answers; JSON writes the same fields. The last one is gRPC's own (`grpc.health.v1`)."""

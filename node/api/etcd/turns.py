@@ -68,7 +68,8 @@ class Turns:
         """Make the key of that lease in the queue called `name`, unless it is there. `lease` 0: a new one.
         `message_bytes`: of the call that asks for it."""
         if not lease:
-            lease = (await self._leases.grant({"TTL": OWN_TTL_S}, 0)).id
+            with _as_unknown():
+                lease = (await self._leases.grant({"TTL": OWN_TTL_S}, 0)).id
         prefix = name + b"/"
         key = prefix + f"{lease:x}".encode()
         oldest = {"request_range": {"key": prefix, "range_end": prefix_end(prefix), **_FIRST}}
@@ -116,11 +117,15 @@ class Turns:
         """The key whose turn it is; none: nobody waits."""
         prefix = name + b"/"
         message = {"key": prefix, "range_end": prefix_end(prefix), **_FIRST}
-        return cast(RangeResult, await self._calls.range(message, 0))
+        return await self._range(message)
 
     async def key(self, key: bytes) -> RangeResult:
         """That key now."""
-        return cast(RangeResult, await self._calls.range({"key": key}, 0))
+        return await self._range({"key": key})
+
+    async def _range(self, message: Operation) -> RangeResult:
+        with _as_unknown():
+            return cast(RangeResult, await self._calls.range(dict(message), 0))
 
     async def delete(self, key: bytes, message_bytes: int) -> int:
         """Delete that key, if it is there; the revision of the answer."""
@@ -145,7 +150,7 @@ class Turns:
             "sort_order": _DESCEND,
             "max_create_revision": create_revision - 1,
         }
-        result = cast(RangeResult, await self._calls.range(wanted, 0))
+        result = await self._range(wanted)
         return (result.kvs[0], result.revision) if result.kvs else None
 
     async def _until_deleted(self, key: bytes, revision: int) -> None:
@@ -202,11 +207,12 @@ def found(result: TxnResult, at: int) -> KeyValue | None:
 
 @contextmanager
 def _as_unknown() -> Iterator[None]:
-    """What is wrong with a request has no code of its own in these services, as in etcd; its sentence is the same."""
+    """What is wrong with a request, or with who asks, has no code of its own in these services, as in etcd; its
+    sentence is the same."""
     try:
         yield
     except EtcdError as error:
-        if error.code in (Code.INVALID_ARGUMENT, Code.NOT_FOUND):
+        if error.code in (Code.INVALID_ARGUMENT, Code.NOT_FOUND, Code.PERMISSION_DENIED, Code.UNAUTHENTICATED):
             raise EtcdError(Code.UNKNOWN, error.message) from None
         raise
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from node.api.etcd.errors import Code, EtcdError
 from node.api.etcd.schema import ENUMS, Message
+from node.api.etcd.users import Users
 from node.runtime.ports import NodeHandle
 from node.watching.hub import NO_LEADER, WatchHub
 from node.watching.stream import WatchStream
@@ -18,8 +19,9 @@ _NOPUT, _NODELETE = ENUMS["FilterType"]["NOPUT"], ENUMS["FilterType"]["NODELETE"
 class WatchCalls:
     """Makes streams, and tells them what their clients ask for."""
 
-    def __init__(self, handle: NodeHandle, hub: WatchHub) -> None:
+    def __init__(self, handle: NodeHandle, hub: WatchHub, users: Users) -> None:
         self._handle = handle
+        self._users = users
         self._hub = hub
 
     def open(self, on_ready: Callable[[], None], *, needs_leader: bool = False) -> WatchStream:
@@ -32,11 +34,16 @@ class WatchCalls:
         """A WatchRequest; one that asks for nothing says nothing, as in etcd."""
         create, cancel = message.get("create_request"), message.get("cancel_request")
         if create is not None:
-            filters = create.get("filters", ())
+            filters, key, end = create.get("filters", ()), create.get("key", b""), create.get("range_end", b"")
+            start = create.get("start_revision", 0)
+            refusal = "" if start < 0 else self._users.may_not_watch(key or b"\0", end)
+            if refusal:
+                stream.refuse(refusal)
+                return
             stream.create(
-                create.get("key", b""),
-                create.get("range_end", b""),
-                create.get("start_revision", 0),
+                key,
+                end,
+                start,
                 watch_id=create.get("watch_id", 0),
                 prev_kv=create.get("prev_kv", False),
                 progress=create.get("progress_notify", False),

@@ -6,10 +6,11 @@ have code of their own here, for they are most of all bytes; a test holds it to 
 answered.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
+from node.api.etcd.auth_calls import AuthAnswer
 from node.api.etcd.calls import Answered, Header, StatusAnswer
 from node.api.etcd.maintenance import AlarmAnswer, HashAnswer
 from node.api.etcd.member_calls import MembersAnswer, MemberView
@@ -245,9 +246,9 @@ def _member(member: MemberView) -> dict[str, Any]:
     }
 
 
-def auth_status(header: Header) -> bytes:
-    """An AuthStatusResponse: there is none."""
-    return encode({"header": _header(header), "authRevision": 1}, "AuthStatusResponse")
+def auth(message: str) -> Callable[[AuthAnswer], bytes]:
+    """Writes one of the Auth service."""
+    return lambda answer: encode({"header": _header(answer.header), **answer.fields}, message)
 
 
 def snapshot(remaining: int, blob: bytes) -> bytes:

@@ -148,7 +148,8 @@ class GrpcDoor:
         version = self._access.version
         if route.principal is not None and route.version == version:
             return route.principal
-        principal = self._access.enter(route.credential, need_of_method(route.path), route.path)
+        need = need_of_method(route.path)
+        principal = self._access.enter(route.credential, need, route.path, judges_users=True)
         head.route = route._replace(principal=principal, version=version)
         return principal
 

@@ -4,17 +4,19 @@ Why it exists: as `services`, for leases. A keep-alive is a write; it is told wi
 are. It must not know what a lease is.
 """
 
+from node.access.principals import CURRENT
 from node.api.etcd.calls import EtcdCalls
-from node.api.etcd.errors import Code, EtcdError
+from node.api.etcd.errors import INVALID_TOKEN, Code, EtcdError
 from node.api.etcd.lease_calls import LeaseCalls
+from node.api.etcd.refusals import refused
 from node.api.etcd.schema import Message
 from node.api.grpc import news
 from node.api.grpc.answers import header_bytes
 from node.api.grpc.methods import Call, Methods, PlainMethod, StreamMethod
 from node.api.grpc.quick import Submitter
 from node.api.slices import Slices
-from node.runtime.ports import Outcome
-from node.statemachine.writes import LeaseKeepAlive, LeaseKept, encode_write
+from node.runtime.ports import Outcome, ReadFailed
+from node.statemachine.writes import LeaseKeepAlive, LeaseKept, Refused, encode_write
 
 UNDER_WAY_MAX = 1_000
 """Keep-alives of one stream that are not answered yet, or whose answers are not taken."""
@@ -27,13 +29,33 @@ class KeptAlive:
         self._call, self._calls, self._node = call, calls, node
         self._under_way = self._untaken = 0
         self._half_closed = self._ended = False
+        self._principal = CURRENT.get()
 
     def message(self, message: Message) -> None:
         """See `StreamHandler`."""
         if self._under_way + self._untaken >= UNDER_WAY_MAX:
             raise EtcdError(Code.RESOURCE_EXHAUSTED, "etcdserver: too many keep-alives of this stream are under way")
+        write = encode_write(LeaseKeepAlive(message.get("ID", 0)))
+        marked = self._calls.users.marked_now(write, self._principal)
         self._under_way += 1
-        self._node.submit_write(encode_write(LeaseKeepAlive(message.get("ID", 0))), None, self._answer)
+        if marked is not None:
+            self._node.submit_write(marked, None, self._answer)
+        else:
+            self._node.submit_read(None, lambda failed: self._later(write, failed))
+
+    def _later(self, write: bytes, failed: ReadFailed | None) -> None:
+        """This node knows now what was known anywhere, whose token that is, too."""
+        if self._ended:
+            return
+        try:
+            self._calls.check_barrier(failed)
+            marked = self._calls.users.marked_now(write, self._principal)
+            if marked is None:
+                raise EtcdError(Code.UNAUTHENTICATED, INVALID_TOKEN)
+        except EtcdError as error:
+            self._end(error)
+            return
+        self._node.submit_write(marked, None, self._answer)
 
     def half_closed(self) -> None:
         """See `StreamHandler`."""
@@ -55,6 +77,8 @@ class KeptAlive:
             return
         try:
             kept = self._calls.result_of(outcome)
+            if isinstance(kept, Refused):
+                raise refused(kept)
         except EtcdError as error:
             self._end(error)
             return

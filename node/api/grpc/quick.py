@@ -53,7 +53,7 @@ class QuickCalls:
 
     def range(self, message: Message, _size: int, timeout_us: int | None, reply: Reply) -> bool:
         """A RangeRequest of one key, of now."""
-        if message.get("range_end") or message.get("revision"):
+        if message.get("range_end") or message.get("revision") or self._calls.users.in_force:
             return False
         wanted = range_of(message)
 
@@ -79,5 +79,8 @@ class QuickCalls:
         def told(outcome: Outcome) -> None:
             reply(lambda: self._calls.written(outcome))
 
-        self._node.submit_write(encode_write(command), timeout_us, told)
+        write = self._calls.users.marked_now(encode_write(command))
+        if write is None:
+            return False
+        self._node.submit_write(write, timeout_us, told)
         return True

@@ -10,6 +10,8 @@ from typing import NamedTuple, Protocol
 
 from node.access.entrance import Access
 from node.api.backup import BACKUP_SECONDS_MAX, pieces_of
+from node.api.etcd.auth_calls import AuthCalls
+from node.api.etcd.auth_methods import methods_of
 from node.api.etcd.calls import EtcdCalls, ReadableStore
 from node.api.etcd.maintenance import MaintenanceCalls
 from node.api.etcd.maintenance_door import BLOB_BYTES
@@ -99,13 +101,14 @@ def snapshot(calls: MaintenanceCalls, around: Around) -> Methods:
     return {"/etcdserverpb.Maintenance/Snapshot": StreamMethod("SnapshotRequest", open_stream)}
 
 
-def auth(calls: EtcdCalls, store: ReadableStore) -> Methods:
-    """Of the Auth service the one method that clients ask for unasked: there are no users here."""
-
-    async def status(_message: Message, _message_bytes: int) -> bytes:
-        return answers.auth_status(calls.header(store.revision))
-
-    return {"/etcdserverpb.Auth/AuthStatus": PlainMethod("AuthStatusRequest", status, bytes)}
+def auth(calls: AuthCalls) -> Methods:
+    """The Auth service."""
+    return {
+        f"/etcdserverpb.Auth/{each.rpc}": PlainMethod(
+            f"{each.message}Request", each.call, answers.auth(f"{each.message}Response")
+        )
+        for each in methods_of(calls)
+    }
 
 
 def watches(found: WatchCalls, calls: EtcdCalls, slices: Slices) -> Methods:
@@ -144,7 +147,7 @@ def grpc_door(api: EtcdApi, node: QuickNode, store: ReadableStore, metrics: Metr
     now = Now(calls.header, has_leader, leaderless, beside.failing, beside.request_timeout_us)
     door = GrpcDoor(now, api.slices, beside.counts, beside.gate, beside.access)
     quick = QuickCalls(calls, node, store, metrics)
-    methods = {**keys(calls, quick), **cluster(api.members), **maintenance(api), **auth(calls, store)}
+    methods = {**keys(calls, quick), **cluster(api.members), **maintenance(api), **auth(api.auth)}
     methods |= leases(api.leases, calls, node, api.slices) | watches(api.watches, calls, api.slices)
     methods |= turns(api.locks, api.elections, calls, door)
     services = {path[1:].rpartition("/")[0] for path in methods}
