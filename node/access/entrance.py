@@ -113,8 +113,9 @@ class Access:
         """As `enter`, where it may take a password's time. `judges_keys`: every user may ask, for what they get is
         judged key by key."""
         principal = self._known(credential)
-        if principal is None and self.users is not None and credential and len(credential) <= CREDENTIAL_CHARS_MAX:
-            principal = await self.users.proved(credential)
+        users = self.users if self.users_in_force else None
+        if principal is None and users is not None and credential and len(credential) <= CREDENTIAL_CHARS_MAX:
+            principal = await users.proved(credential)
         if principal is not None and (principal.may(need) or (judges_keys and isinstance(principal, ClusterUser))):
             return principal
         raise self.refuse(credential, need, asked, principal)
