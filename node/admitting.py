@@ -39,4 +39,7 @@ def admit(settings: Settings, trace: Trace) -> Admitted:
     counts = AccessCounts(tell, now)
     audit = Audit(lambda detail: tell("audit", detail), line, now, counts.audited, writes=settings.audit == "writes")
     tokens = TokenFile(settings.tokens_file, counts) if settings.tokens_file else None
-    return Admitted(Access([tokens] if tokens is not None else [], counts, audit), counts, tokens)
+    access = Access([tokens] if tokens is not None else [], counts, audit)
+    if tokens is not None:
+        tokens.changed = access.changed
+    return Admitted(access, counts, tokens)

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from node.access.audit import Audit
 from node.access.principals import ANYBODY, UNKNOWN, Claimant, ClusterUser, Principal
+from node.access.standing import Standing
 from node.access.table import Need
 
 CREDENTIAL_CHARS_MAX = 1024
@@ -78,6 +79,7 @@ class Access:
         self._sources = list(sources)
         self._watched = watched
         self._audit = audit
+        self._standing = Standing()
         self.users: ClusterUsers | None = None
         """Set it before anybody comes."""
 
@@ -157,6 +159,18 @@ class Access:
             return Claimant(self.users.name_of(shown) if shown else "", frozenset(), shown)
         return principal if principal is not None and principal.may(need) else None
 
+    def hold(
+        self, principal: Principal, credential: str | None, need: Need, end: Callable[[], None]
+    ) -> Callable[[], None]:
+        """Something without an end was let in: `end` it once no source knows its principal any more. Call what is
+        returned when it is over. The cluster's users are no source: calls judge them while they go on."""
+        of_source = type(principal) is Principal and principal is not ANYBODY and principal is not UNKNOWN
+        return self._standing.hold(credential, need, end) if of_source else _nothing
+
+    def changed(self) -> None:
+        """What sources find may be another one than before: end what was let in by what is void."""
+        self._standing.judge(lambda credential, need: self.look(credential, need) is not None)
+
     def _known(self, credential: str | None) -> Principal | None:
         if not credential or len(credential) > CREDENTIAL_CHARS_MAX:
             return None
@@ -165,6 +179,10 @@ class Access:
             if found is not None:
                 return found
         return None
+
+
+def _nothing() -> None:
+    """There is nothing to forget."""
 
 
 def _refusal(principal: Principal | None, credential: str | None, need: Need, *, users: bool) -> Refusal:

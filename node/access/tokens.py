@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from node.access.principals import INCLUDED, Principal, Role
@@ -96,8 +96,11 @@ class TokenFile:
     """A `Source`. Reads the file at once, on the caller's thread, and raises TokensError."""
 
     demands = True
+    changed: Callable[[], None]
+    """Called when other tokens count than before."""
 
     def __init__(self, path: str, told: Told) -> None:
+        self.changed = lambda: None
         self._path, self._told = path, told
         self._stamp = _stamp(path)
         self._lines = _read(path)
@@ -129,6 +132,7 @@ class TokenFile:
         self._lines = lines
         self.version += 1
         self._told.taken(len(lines), renewed=True)
+        self.changed()
 
 
 def _read(path: str) -> tuple[_Line, ...]:

@@ -36,8 +36,9 @@ def make_entry(access: Access) -> Middleware:
     @web.middleware
     async def entry(request: web.Request, handler: Handler) -> web.StreamResponse:
         need, asked = _asked(request)
+        credential = credential_of(request)
         try:
-            principal = await _principal(access, credential_of(request), need, asked)
+            principal = await _principal(access, credential, need, asked)
         except Refusal as refusal:
             return _refused(refusal, request.path)
         except EtcdError as error:
@@ -45,7 +46,11 @@ def make_entry(access: Access) -> Middleware:
         CURRENT.set(principal)
         PARENT.set(request.headers.get(HEADER, ""))
         told = access.told(principal, need, f"{request.method} {request.raw_path[:WHAT_CHARS_MAX]}")
-        return await (handler(request) if told is None else _telling(handler(request), told))
+        over = access.hold(principal, credential, need, lambda: _break_off(request))
+        try:
+            return await (handler(request) if told is None else _telling(handler(request), told))
+        finally:
+            over()
 
     return entry
 
@@ -57,6 +62,13 @@ async def _principal(access: Access, credential: str | None, need: Need, asked: 
     of_etcd = asked.startswith("POST /v3/")
     found = access.look(credential, need, judges_users=of_etcd and not is_basic(credential))
     return found or await access.prove(credential, need, asked, judges_keys=of_etcd or asked in JUDGES_KEYS)
+
+
+def _break_off(request: web.Request) -> None:
+    """End an answer that was begun: what it still waits for, or has to say, is not for this client any more. What was
+    not begun is one request, which was let in."""
+    if request.transport is not None and request.writer.output_size > 0:
+        request.transport.abort()
 
 
 async def _telling(handling: Awaitable[web.StreamResponse], told: Callable[[str], None]) -> web.StreamResponse:

@@ -48,6 +48,7 @@ class Served(NamedTuple):
     app: web.Application
     door: GrpcDoor
     source: Known
+    access: Access
     port: int
 
     @property
@@ -75,6 +76,6 @@ async def served(audit: Audit | None = None) -> AsyncIterator[Served]:
     await runner.setup()
     try:
         await runner.listen("127.0.0.1", 0)
-        yield Served(node, app, door, source, runner.addresses[0][1])
+        yield Served(node, app, door, source, access, runner.addresses[0][1])
     finally:
         await runner.cleanup()

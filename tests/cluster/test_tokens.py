@@ -1,12 +1,14 @@
 """Tokens with real processes: who is let in through which door, renewal under load, and our own tools with a token."""
 
 import asyncio
+import http.client
 import json
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -255,3 +257,41 @@ def test_the_line_that_is_printed_is_taken_and_the_token_with_it_lets_in(tmp_pat
         nodes.up()
         assert nodes.request("n1", "PUT", "/kv/a", b"x", made["token"])[0] == 200
         assert nodes.request("n1", "POST", "/commands/state_details", b"{}", made["token"])[0] == 200
+
+
+def test_a_stream_ends_with_the_token_that_opened_it(tmp_path: Path) -> None:
+    with guarded_nodes(tmp_path) as nodes:
+        nodes.up()
+        streams = {}
+        for role in ("read", "write"):
+            streams[role] = http.client.HTTPConnection("127.0.0.1", nodes.ports["n1"], timeout=30)
+            streams[role].request("GET", "/events", headers={"Authorization": f"Bearer {TOKENS[role]}"})
+        answers = {role: stream.getresponse() for role, stream in streams.items()}
+        assert [answers[role].status for role in streams] == [200, 200]
+        nodes.give(line("a-write", "write", TOKENS["write"]), OPERATOR)
+        with suppress(OSError, http.client.HTTPException):
+            while answers["read"].readline():
+                pass
+        nodes.token = TOKENS["write"]
+        nodes.put("n1", "a", b"b")
+        assert answers["write"].readline()
+        for stream in streams.values():
+            stream.close()
+
+
+def test_who_did_what_is_a_line_of_json_in_the_log_and_an_event(tmp_path: Path) -> None:
+    with guarded_nodes(tmp_path) as nodes:
+        nodes.up("--audit", "writes")
+        follower = next(name for name in nodes.ports if name != nodes.leader())
+        assert nodes.request(follower, "POST", "/commands/state_details", b"{}", TOKENS["operate"])[0] == 200
+        assert nodes.request(follower, "POST", "/commands/state_details", b"{}", TOKENS["write"])[0] == 403
+        assert nodes.request(follower, "PUT", "/kv/a", b"do-not-tell", TOKENS["write"])[0] == 200
+        for who, what, outcome in (
+            ("a-operate", "POST /commands/state_details", "200"),
+            ("a-write", "POST /commands/{name}", "denied"),
+            ("a-write", "PUT /kv/a", "200"),
+        ):
+            nodes.until(partial(nodes.told, follower, "audit", who=who, what=what, outcome=outcome), f"{what} is told")
+        assert "do-not-tell" not in (tmp_path / f"{follower}.log").read_text()
+        sample = 'raft_audited_total{needs="operate",outcome="200"}'
+        assert nodes.metric(follower, sample) == 1

@@ -109,7 +109,9 @@ class GrpcDoor:
             return None
         told = self._access.told(principal, need_of_method(route.path), route.path)
         if isinstance(route.method, StreamMethod):
-            return StreamCall(self, stream, route.method, route.timeout_us, route.needs_leader, principal, told)
+            call = StreamCall(self, stream, route.method, route.timeout_us, route.needs_leader, principal, told)
+            call.over = self._access.hold(principal, route.credential, need_of_method(route.path), call.revoke)
+            return call
         return UnaryCall(
             self, stream, route.method, route.timeout_us, route.needs_leader, principal, route.traceparent, told
         )

@@ -26,6 +26,8 @@ STREAM_MESSAGE_BYTES_MAX = 64 * 1024
 STOPPING = EtcdError(Code.UNAVAILABLE, "etcdserver: server stopped")
 """Clients go on with another node."""
 
+REVOKED = EtcdError(Code.UNAUTHENTICATED, "nobody has this token any more: it was taken out of this node's tokens_file")
+
 _LOG = logging.getLogger("node.api")
 
 
@@ -44,6 +46,7 @@ class StreamCall:
         "_timer",
         "_told",
         "needs_leader",
+        "over",
     )
 
     endless = True
@@ -61,6 +64,8 @@ class StreamCall:
         self.needs_leader = needs_leader
         self._principal = principal
         self._told = told
+        self.over: Callable[[], None] = lambda: None
+        """Called when it is."""
         self._around = around
         self._stream = stream
         self._method = method
@@ -133,6 +138,10 @@ class StreamCall:
         """See `Receiver`."""
         self._fail(STOPPING)
 
+    def revoke(self) -> None:
+        """Whoever opened it may not any more."""
+        self._fail(REVOKED)
+
     def _read(self, body: bytes) -> None:
         at = 0
         while len(body) - at >= PREFIX_BYTES and not self._stream.done:
@@ -197,6 +206,7 @@ class StreamCall:
 
     def _settle(self) -> None:
         self._ended = True
+        self.over()
         if self._timer is not None:
             self._timer.cancel()
 
