@@ -242,6 +242,7 @@ EVERYTHING: Values = {
     "networkPolicy": {
         "enabled": True,
         "clients": [{"namespaceSelector": {"matchLabels": {"who": "app"}}}],
+        "scrapers": [{"namespaceSelector": {"matchLabels": {"who": "prometheus"}}}],
         "dns": [{"ipBlock": {"cidr": "169.254.20.10/32"}}],
     },
     "backup": {

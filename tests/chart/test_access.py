@@ -7,8 +7,8 @@ import pytest
 from node.settings import load
 from tests.chart.kubernetes_schema import NEWEST, OLDEST, check
 from tests.chart.pod_security import violations
-from tests.chart.rendering import Rendered, Values, refusal, render
-from tests.chart.test_tls import secured
+from tests.chart.rendering import Object, Rendered, Values, refusal, render
+from tests.chart.test_tls import ALONE, secured
 from tests.chart.test_upgrade import notes
 
 ASKED: Values = {"auth": {"existingSecret": "tokens", "clientsSecret": "ours"}}
@@ -68,10 +68,15 @@ def test_a_backup_is_taken_with_a_token_that_may_operate() -> None:
     assert {"name": "RAFT_TOKEN_FILE", "value": "/etc/raft/token/token"} in container["env"]
 
 
-def test_prometheus_shows_a_token_that_may_read() -> None:
-    endpoint = render({**ASKED, **MONITORED}).named("PodMonitor", "raft")["spec"]["podMetricsEndpoints"][0]
-    assert endpoint["authorization"] == {"credentials": {"name": "ours", "key": "read"}}
-    assert "authorization" not in render(MONITORED).named("PodMonitor", "raft")["spec"]["podMetricsEndpoints"][0]
+def test_prometheus_shows_a_token_that_may_read_where_there_is_no_port_for_it() -> None:
+    def endpoint(values: Values) -> Object:
+        found: Object = render(values).named("PodMonitor", "raft")["spec"]["podMetricsEndpoints"][0]
+        return found
+
+    asked = endpoint({**ASKED, **MONITORED, **ALONE})
+    assert asked["authorization"] == {"credentials": {"name": "ours", "key": "read"}}
+    assert "authorization" not in endpoint({**MONITORED, **ALONE})
+    assert "authorization" not in endpoint({**ASKED, **MONITORED}), "the port for operations asks for none"
 
 
 @pytest.mark.parametrize(
@@ -79,7 +84,10 @@ def test_prometheus_shows_a_token_that_may_read() -> None:
     [
         ({"auth": {"clientsSecret": "ours"}}, "auth.clientsSecret ours is not used while auth.existingSecret is empty"),
         ({"auth": {"existingSecret": "a/b"}}, "auth.existingSecret a/b cannot be the name of anything"),
-        ({"auth": {"existingSecret": "tokens"}, **MONITORED}, "nodes ask Prometheus for a token, and it has none"),
+        (
+            {"auth": {"existingSecret": "tokens"}, **MONITORED, **ALONE},
+            "nodes ask Prometheus for a token, and it has none",
+        ),
         ({**ASKED, "extraVolumes": [{"name": "access", "emptyDir": {}}]}, "extraVolumes holds a volume named access"),
         (
             {**ASKED, "extraVolumeMounts": [{"name": "x", "mountPath": "/etc/raft/access/x"}]},

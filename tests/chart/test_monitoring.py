@@ -36,7 +36,7 @@ def test_a_pod_monitor_scrapes_the_pods_of_the_release_alone() -> None:
         "spec": {
             "namespaceSelector": {"matchNames": ["ns"]},
             "selector": {"matchLabels": SELECTOR},
-            "podMetricsEndpoints": [{"port": "client", "path": "/metrics", "scheme": "http", "interval": "15s"}],
+            "podMetricsEndpoints": [{"port": "operations", "path": "/metrics", "scheme": "http", "interval": "15s"}],
         },
     }
 
@@ -47,7 +47,7 @@ def test_a_service_monitor_scrapes_through_the_headless_service_which_knows_pods
     assert found == {
         "namespaceSelector": {"matchNames": ["ns"]},
         "selector": {"matchLabels": {**SELECTOR, "raft/service": "headless"}},
-        "endpoints": [{"port": "client", "path": "/metrics", "scheme": "http"}],
+        "endpoints": [{"port": "operations", "path": "/metrics", "scheme": "http"}],
     }
     chosen = [
         item["metadata"]["name"]
@@ -194,3 +194,10 @@ def test_a_chart_above_it_can_have_it_watched(tmp_path: Path) -> None:
     objects = {item["kind"]: item for item in yaml.safe_load_all(done.stdout) if item}
     assert {"PodMonitor", "PrometheusRule", "ConfigMap"} <= objects.keys()
     assert 'pod=~"shop-raft-[0-9]+"' in objects["PrometheusRule"]["spec"]["groups"][0]["rules"][0]["expr"]
+
+
+def test_a_monitor_that_no_policy_lets_in_is_refused() -> None:
+    values: Values = {**only("podMonitor"), "networkPolicy": {"enabled": True}}
+    assert "name its pods in networkPolicy.scrapers" in refusal(values)
+    render({**values, "networkPolicy": {"enabled": True, "scrapers": [{"podSelector": {}}]}})
+    render({**values, "operations": {"enabled": False}})

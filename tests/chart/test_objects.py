@@ -145,6 +145,7 @@ def test_the_pod_of_the_defaults() -> None:
         "ports": [
             {"name": "client", "containerPort": 8001, "protocol": "TCP"},
             {"name": "peer", "containerPort": 9001, "protocol": "TCP"},
+            {"name": "operations", "containerPort": 8002, "protocol": "TCP"},
         ],
         "startupProbe": _probe("/startupz", period=1, timeout=2, failures=316),
         "readinessProbe": _probe("/readyz", period=1, timeout=2, failures=3),
@@ -156,7 +157,7 @@ def test_the_pod_of_the_defaults() -> None:
 
 def _probe(path: str, period: int, timeout: int, failures: int) -> Object:
     return {
-        "httpGet": {"path": path, "port": "client"},
+        "httpGet": {"path": path, "port": "operations"},
         "periodSeconds": period,
         "timeoutSeconds": timeout,
         "failureThreshold": failures,
@@ -166,12 +167,13 @@ def _probe(path: str, period: int, timeout: int, failures: int) -> Object:
 def test_the_services_of_the_defaults() -> None:
     client = {"name": "client", "port": 8001, "targetPort": "client", "protocol": "TCP", "appProtocol": "http"}
     peer = {"name": "peer", "port": 9001, "targetPort": "peer", "protocol": "TCP", "appProtocol": "kubernetes.io/ws"}
+    watched = {"name": "operations", "port": 8002, "targetPort": "operations", "protocol": "TCP", "appProtocol": "http"}
     assert render().named("Service", "raft-headless")["spec"] == {
         "type": "ClusterIP",
         "clusterIP": "None",
         "publishNotReadyAddresses": True,
         "selector": SELECTOR,
-        "ports": [client, peer],
+        "ports": [client, peer, watched],
     }
     assert render().named("Service", "raft")["spec"] == {"type": "ClusterIP", "selector": SELECTOR, "ports": [client]}
 
@@ -288,7 +290,28 @@ def test_nodes_may_ask_for_names_and_nothing_else() -> None:
         }
     ]
     assert {(port["port"], port["protocol"]) for port in names["egress"][0]["ports"]} == {(53, "UDP"), (53, "TCP")}
-    assert len([item for item in rendered.all if item["kind"] == "NetworkPolicy"]) == 3
+    assert len([item for item in rendered.all if item["kind"] == "NetworkPolicy"]) == 4
+
+
+def test_who_may_scrape_is_not_who_may_write() -> None:
+    alone = render(POLICY).named("NetworkPolicy", "raft-operations")["spec"]
+    assert alone == {"podSelector": {"matchLabels": SELECTOR}, "policyTypes": ["Ingress"], "ingress": []}
+    prometheus = [{"namespaceSelector": {"matchLabels": {"who": "prometheus"}}}]
+    rendered = render({"networkPolicy": {"enabled": True, "clients": [], "scrapers": prometheus}})
+    (rule,) = rendered.named("NetworkPolicy", "raft-operations")["spec"]["ingress"]
+    assert rule == {"from": prometheus, "ports": [{"port": 8002, "protocol": "TCP"}]}
+    for item in rendered.all:
+        if item["kind"] == "NetworkPolicy" and item["metadata"]["name"] != "raft-operations":
+            assert "prometheus" not in json.dumps(item)
+            assert 8002 not in [port["port"] for way in item["spec"].get("ingress", []) for port in way["ports"]]
+
+
+def test_without_a_port_for_operations_there_is_nothing_of_it() -> None:
+    values: Values = {**POLICY, "operations": {"enabled": False}}
+    rendered = render(values)
+    assert "8002" not in text(values)
+    assert ("NetworkPolicy", "raft-operations") not in rendered.names
+    assert rendered.node()["readinessProbe"]["httpGet"]["port"] == "client"
 
 
 def test_each_value_reaches_its_place() -> None:

@@ -28,8 +28,8 @@ def by_key(row: Setting) -> str:
 def test_every_setting_is_offered_or_decided_by_the_chart_and_nothing_else_is() -> None:
     assert SCHEMA.keys() == {row.key for row in SETTINGS}
     shown = {name.removeprefix("RAFT_").lower() for name in render().environment()}
-    unmounted = {row.key for row in SETTINGS if row.group == "TLS"}  # where it is not asked for
-    unmounted |= {"tokens_file", "operations_port", "discover"}
+    unmounted = {row.key for row in SETTINGS if row.group == "TLS"}  # where they are not asked for
+    unmounted |= {"tokens_file", "discover"}
     assert shown == {row.key for row in SETTINGS} - {"chance_seed", "exit_with_parent"} - unmounted | {"urls"}
 
 

@@ -20,6 +20,8 @@ PEERS = [("plain", "plain"), ("both", "plain"), ("both", "tls"), ("tls", "tls")]
 MANAGED = {"evenIfUnknown": True, "issuer": {"name": "ours"}}
 MONITORED: Values = {"monitoring": {"evenIfUnknown": True, "podMonitor": {"enabled": True}}}
 FOLDER = "/etc/raft/tls"
+ALONE: Values = {"operations": {"enabled": False}}
+"""Without a port for operations, all is asked at the clients'."""
 
 
 def secured(clients: tuple[str, bool] = ("tls", False), peers: tuple[str, str] = ("tls", "tls")) -> Values:
@@ -43,7 +45,7 @@ def test_a_node_starts_on_every_combination_and_is_asked_as_it_listens(
     clients: tuple[str, bool], peers: tuple[str, str]
 ) -> None:
     accept, mutual = clients
-    rendered = render({**secured(clients, peers), **MONITORED})
+    rendered = render({**secured(clients, peers), **MONITORED, **ALONE})
     for item, version in itertools.product(rendered.all, (OLDEST, NEWEST)):
         check(item, version)
     test_pod = rendered.named("Pod", "raft-test")["spec"]
@@ -71,6 +73,28 @@ def test_a_node_starts_on_every_combination_and_is_asked_as_it_listens(
     assert ports == {"client": told, "peer": f"kubernetes.io/ws{'s' if peers[0] == 'tls' else ''}"}
 
 
+@pytest.mark.parametrize("tls", [False, True])
+def test_at_the_port_for_operations_nobody_shows_a_certificate(tls: bool) -> None:
+    rendered = render({**secured(("tls", True)), **MONITORED, "operations": {"tls": tls}})
+    settings = load({}, rendered.environment()).settings
+    assert (settings.operations_port, settings.operations_tls) == (8002, "tls" if tls else "plain")
+    scheme = {"scheme": "HTTPS"} if tls else {}
+    for name, path in (("startupProbe", "startupz"), ("readinessProbe", "readyz"), ("livenessProbe", "livez")):
+        assert rendered.node()[name]["httpGet"] == {"path": f"/{path}", "port": "operations", **scheme}
+        assert "exec" not in rendered.node()[name]
+    endpoint = rendered.named("PodMonitor", "raft")["spec"]["podMetricsEndpoints"][0]
+    assert (endpoint["port"], endpoint["scheme"]) == ("operations", "https" if tls else "http")
+    assert set(endpoint.get("tlsConfig", {})) == ({"serverName", "ca"} if tls else set())
+    ports = {port["name"]: port["appProtocol"] for port in rendered.named("Service", "raft-headless")["spec"]["ports"]}
+    assert ports["operations"] == ("https" if tls else "http")
+
+
+def test_the_port_for_operations_has_its_certificate_while_clients_speak_plain_text() -> None:
+    values: Values = {**secured(("plain", False)), "operations": {"tls": True}}
+    settings = load({}, render(values).environment()).settings
+    assert (settings.tls_accept, settings.tls_cert) == ("plain", f"{FOLDER}/tls.crt")
+
+
 def test_certificates_are_mounted_as_a_folder_so_that_what_is_renewed_is_seen() -> None:
     rendered = render(secured())
     assert rendered.pod()["volumes"] == [{"name": "tls", "secret": {"secretName": "certs", "defaultMode": 0o440}}]
@@ -94,6 +118,7 @@ def test_the_pod_of_helm_test_has_the_key_only_where_it_must_show_a_certificate(
 def test_prometheus_trusts_the_authority_and_shows_what_is_demanded(mutual: bool) -> None:
     values: Values = {
         **secured(("tls", mutual)),
+        **ALONE,
         "monitoring": {"evenIfUnknown": True, "serviceMonitor": {"enabled": True}},
     }
     config = render(values).named("ServiceMonitor", "raft")["spec"]["endpoints"][0]["tlsConfig"]
@@ -153,6 +178,7 @@ def test_a_certificate_is_made_where_it_is_asked_for_alone() -> None:
 
 SENSELESS: list[tuple[Values, str]] = [
     ({"tls": {"mode": "secret"}}, "tls.mode secret needs tls.existingSecret"),
+    ({"operations": {"tls": True}}, "operations.tls has no certificate to speak TLS with"),
     ({"tls": {"existingSecret": "certs"}}, "tls.existingSecret certs is not used while tls.mode is disabled"),
     ({"tls": {"mode": "secret", "existingSecret": "a/b"}}, "tls.existingSecret a/b cannot be the name of anything"),
     ({"tls": {"clients": {"mutual": True}}}, "with tls.mode disabled they cannot show one"),

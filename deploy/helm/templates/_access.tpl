@@ -75,8 +75,8 @@
 auth.clientsSecret {{ include "raft.shown" $auth.clientsSecret }} is not used while auth.existingSecret is empty, for nobody is asked for a token: set that, or remove this.
 {{- end }}
 {{- $monitoring := .Values.monitoring }}
-{{- if and $auth.existingSecret (not $auth.clientsSecret) (or $monitoring.podMonitor.enabled $monitoring.serviceMonitor.enabled) }}
-auth.existingSecret has nodes ask Prometheus for a token, and it has none: set auth.clientsSecret to a Secret with one of role read under the key read.
+{{- if and $auth.existingSecret (not $auth.clientsSecret) (not .Values.operations.enabled) (or $monitoring.podMonitor.enabled $monitoring.serviceMonitor.enabled) }}
+auth.existingSecret has nodes ask Prometheus for a token, and it has none: set auth.clientsSecret to a Secret with one of role read under the key read, or set operations.enabled.
 {{- end }}
 {{- if $auth.existingSecret }}
 {{- range .Values.extraVolumes }}

@@ -46,6 +46,10 @@
   value: {{ .Values.listenAddress | quote }}
 - name: RAFT_PORT
   value: "8001"
+{{- if .Values.operations.enabled }}
+- name: RAFT_OPERATIONS_PORT
+  value: "8002"
+{{- end }}
 - name: RAFT_PEER_HOST
   value: {{ .Values.listenAddress | quote }}
 - name: RAFT_PEER_PORT

@@ -34,13 +34,13 @@ namespace="{{ include "raft.namespace" . }}",persistentvolumeclaim=~"data-{{ inc
 {{- define "raft.scrape" -}}
 {{- $root := index . 0 -}}
 {{- with index . 1 -}}
-- port: client
+- port: {{ $root.Values.operations.enabled | ternary "operations" "client" }}
   path: /metrics
-  scheme: {{ include "raft.ownScheme" $root }}
+  scheme: {{ include "raft.scrapeScheme" $root }}
   {{- with include "raft.tlsOfScrapes" $root }}
   {{- . | nindent 2 }}
   {{- end }}
-  {{- if $root.Values.auth.existingSecret }}
+  {{- if and $root.Values.auth.existingSecret (not $root.Values.operations.enabled) }}
   authorization:
     credentials: {name: {{ $root.Values.auth.clientsSecret | quote }}, key: read}
   {{- end }}

@@ -23,12 +23,19 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
-{{/* A probe; takes (list root probe path). A kubelet checks no certificate, and has none to show: where one is demanded, a
-     command in the container shows the node's own to the node itself. */}}
+{{/* A probe; takes (list root probe path). Without a port for operations it asks at the clients'. A kubelet checks no
+     certificate, and has none to show: where one is demanded, a command in the container shows the node's own to itself. */}}
 {{- define "raft.probe" -}}
 {{- $root := index . 0 -}}
 {{- $probe := index . 1 -}}
-{{- if include "raft.clientsShow" $root -}}
+{{- if $root.Values.operations.enabled -}}
+httpGet:
+  path: {{ index . 2 }}
+  port: operations
+  {{- if eq (include "raft.operationsScheme" $root) "https" }}
+  scheme: HTTPS
+  {{- end }}
+{{- else if include "raft.clientsShow" $root -}}
 exec:
   command: [python, -m, node.healthcheck, {{ index . 2 | trimPrefix "/" }}]
 {{- else -}}
@@ -138,6 +145,11 @@ containers:
       - name: peer
         containerPort: 9001
         protocol: TCP
+      {{- if .Values.operations.enabled }}
+      - name: operations
+        containerPort: 8002
+        protocol: TCP
+      {{- end }}
     startupProbe:
       {{- include "raft.probe" (list . (merge (dict "failureThreshold" (include "raft.startFailures" .)) .Values.probes.startup) "/startupz") | nindent 6 }}
     readinessProbe:

@@ -103,7 +103,7 @@ seeds: "they are the pods 0 to replicaCount-1: set replicaCount"
 data_dir: "it is where the pod's volume is mounted"
 host: "set listenAddress"
 port: "pods serve clients at 8001; service.port is what a Service offers"
-operations_port: "the chart has no port for operations yet"
+operations_port: "set operations.enabled"
 peer_host: "set listenAddress"
 peer_port: "pods listen to peers at 9001"
 peer_address: "it is the pod's name in the headless Service"
@@ -115,7 +115,7 @@ tls_cert: "set tls.mode and where certificates come from"
 tls_key: "set tls.mode and where certificates come from"
 tls_client_ca: "set tls.clients.mutual"
 tls_accept: "set tls.clients.accept"
-operations_tls: "the chart has no port for operations yet"
+operations_tls: "set operations.tls"
 peer_tls_cert: "set tls.mode and where certificates come from"
 peer_tls_key: "set tls.mode and where certificates come from"
 peer_tls_ca: "set tls.mode and where certificates come from"
@@ -279,6 +279,9 @@ monitoring.{{ $key }}.enabled asks for a {{ $kind }}, and this cluster does not 
 {{- end }}
 {{- if and $monitoring.podMonitor.enabled $monitoring.serviceMonitor.enabled }}
 monitoring.podMonitor and monitoring.serviceMonitor would both scrape every pod: leave one of the two disabled, podMonitor where you can choose.
+{{- end }}
+{{- if and .Values.networkPolicy.enabled .Values.operations.enabled (not .Values.networkPolicy.scrapers) (or $monitoring.podMonitor.enabled $monitoring.serviceMonitor.enabled) }}
+networkPolicy.enabled keeps Prometheus from the pods, which monitoring would have it scrape: name its pods in networkPolicy.scrapers.
 {{- end }}
 {{- range $where, $labels := dict "podMonitor.labels" $monitoring.podMonitor.labels "serviceMonitor.labels" $monitoring.serviceMonitor.labels "rules.labels" $monitoring.rules.labels "dashboard.labels" $monitoring.dashboard.labels -}}
 {{- range $key, $_ := $labels }}

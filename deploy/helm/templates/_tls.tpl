@@ -68,7 +68,11 @@
 {{- define "raft.tlsOfNodes" -}}
 {{- if ne .Values.tls.mode "disabled" -}}
 {{- $folder := include "raft.tlsFolder" . -}}
-{{- if ne (include "raft.clientsAccept" .) "plain" -}}
+{{- if eq (include "raft.operationsScheme" .) "https" -}}
+- name: RAFT_OPERATIONS_TLS
+  value: tls
+{{ end -}}
+{{- if or (ne (include "raft.clientsAccept" .) "plain") (eq (include "raft.operationsScheme" .) "https") -}}
 - name: RAFT_TLS_ACCEPT
   value: {{ include "raft.clientsAccept" . }}
 - name: RAFT_TLS_CERT
@@ -94,15 +98,23 @@
 {{- end -}}
 {{- end -}}
 
-{{/* How Prometheus asks, after `scheme:`. One name for all pods, which the certificate holds because peers ask for it. */}}
+{{/* At the port for operations, where there is one. */}}
+{{- define "raft.operationsScheme" -}}
+{{ and .Values.operations.enabled .Values.operations.tls (ne .Values.tls.mode "disabled") | ternary "https" "http" }}
+{{- end -}}
+
+{{/* How Prometheus asks. */}}
+{{- define "raft.scrapeScheme" -}}{{ .Values.operations.enabled | ternary (include "raft.operationsScheme" .) (include "raft.ownScheme" .) }}{{- end -}}
+
+{{/* After `scheme:`. One name for all pods, which the certificate holds because peers ask for it. */}}
 {{- define "raft.tlsOfScrapes" -}}
-{{- if eq (include "raft.ownScheme" .) "https" -}}
+{{- if eq (include "raft.scrapeScheme" .) "https" -}}
 {{- $secret := include "raft.tlsSecret" . -}}
 tlsConfig:
   serverName: {{ printf "%s-0.%s.%s.svc" (include "raft.fullname" .) (include "raft.headless" .) (include "raft.namespace" .) | quote }}
   ca:
     secret: {name: {{ $secret | quote }}, key: ca.crt}
-  {{- if include "raft.clientsShow" . }}
+  {{- if and (include "raft.clientsShow" .) (not .Values.operations.enabled) }}
   cert:
     secret: {name: {{ $secret | quote }}, key: tls.crt}
   keySecret: {name: {{ $secret | quote }}, key: tls.key}
@@ -139,6 +151,9 @@ localhost
 tls.mode secret needs tls.existingSecret: name a Secret with tls.crt, tls.key and ca.crt.
 {{- else if and $tls.existingSecret (ne $tls.mode "secret") }}
 tls.existingSecret {{ include "raft.shown" $tls.existingSecret }} is not used while tls.mode is {{ $tls.mode }}: set tls.mode to secret, or remove it.
+{{- end }}
+{{- if and .Values.operations.tls (eq $tls.mode "disabled") }}
+operations.tls has no certificate to speak TLS with: set tls.mode to secret or certManager.
 {{- end }}
 {{- if and (eq $tls.mode "disabled") $tls.clients.mutual }}
 tls.clients.mutual asks clients for certificates, and with tls.mode disabled they cannot show one: set tls.mode to secret or certManager.
