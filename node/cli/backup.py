@@ -5,7 +5,6 @@ of it is there, has been read back as a whole, and is durable; only then is the 
 a place is, and which ones go, is `node.keeping`'s.
 """
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
@@ -154,7 +153,7 @@ def _fetched(urls: list[str], part: Path) -> str:
         except Failure as failure:
             if at == len(urls) - 1 or failure.code != UNAVAILABLE:
                 raise
-            print(f"{failure} The next is asked.", file=sys.stderr)
+            stdout.complain(f"{failure} The next is asked.")
         except OSError as error:
             raise Failure(f"Cannot write {part}: {error.strerror}; no backup was made.", FAILED) from None
         else:
@@ -208,4 +207,4 @@ def _tell(url: str) -> None:
     except (Failure, TimeoutError) as error:
         said = str(error) or "it did not answer"
     if said:
-        print(f"{url} was not told that there is a backup ({said.rstrip('.')}): its metric is late.", file=sys.stderr)
+        stdout.complain(f"{url} was not told that there is a backup ({said.rstrip('.')}): its metric is late.")
