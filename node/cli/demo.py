@@ -53,7 +53,7 @@ def _demo_scenario(
       raft-node demo-scenario split-vote --speed slow
       raft-node demo-scenario --all --json
     """
-    from node.scenarios.catalogue import BY_NAME, SCENARIOS
+    from node.scenarios.catalogue import BY_NAME
 
     if show_list and (play_all or name is not None):
         raise Failure(f"--list and {name or '--all'} exclude each other: give one of the two.", USAGE)
@@ -64,7 +64,19 @@ def _demo_scenario(
         raise Failure(f"Name one scenario or say --all, not both: {name} --all.", USAGE)
     if name is not None and name not in BY_NAME:
         raise Failure(f"There is no scenario {name!r}; there are {', '.join(BY_NAME)}.", USAGE)
-    return _play(tuple(SCENARIOS) if name is None else (BY_NAME[name],), speed.value, as_json)
+    return _play(_all() if name is None else (BY_NAME[name],), speed.value, as_json)
+
+
+def _all() -> "tuple[Scenario, ...]":
+    """Those that can be played here."""
+    from node.scenarios.catalogue import SCENARIOS
+    from node.scenarios.ranks import there_is_mpi
+
+    if there_is_mpi(os.environ):
+        return tuple(SCENARIOS)
+    left_out = [scenario.name for scenario in SCENARIOS if scenario.nodes == "ranks"]
+    print(f"Not played, for there is no MPI here (pip install '.[mpi]'): {', '.join(left_out)}.", file=sys.stderr)
+    return tuple(scenario for scenario in SCENARIOS if scenario.name not in left_out)
 
 
 def _play(scenarios: "tuple[Scenario, ...]", speed: str, as_json: bool) -> int:

@@ -62,7 +62,8 @@ def _mpi_cluster(
 
     from node import mpi_rank
     from node.supervisor.doorway import open_door
-    from node.supervisor.mpi_cluster import MpiCluster, Plan, entries_of, mpiexec_of
+    from node.supervisor.mpi_cluster import MpiCluster, Plan
+    from node.supervisor.mpi_place import entries_of, mpiexec_of
 
     _check(nodes, discovery_port, monitor_port, base_port)
     stdout.refuse_closed("nothing was started")

@@ -4,6 +4,7 @@ Why it exists: one table for the command's list, its help, and the tests. It mus
 """
 
 from collections.abc import Awaitable, Callable
+from typing import Literal
 
 import msgspec
 
@@ -13,7 +14,9 @@ from node.scenarios import (
     log_divergence,
     majority_partition,
     minority_partition,
+    rank_death,
     recovery,
+    registry_loss,
     split_vote,
 )
 from node.scenarios.story import Story
@@ -28,6 +31,8 @@ class Scenario(msgspec.Struct, frozen=True):
     lesson: str
     play: Callable[[Story], Awaitable[None]]
     stretch: int = 1
+    nodes: Literal["listed", "registered", "ranks"] = "listed"
+    """How they find and reach each other: a list, a registry, or MPI, which must be there."""
 
 
 SCENARIOS = (
@@ -83,6 +88,25 @@ SCENARIOS = (
         "An entry counts when a majority holds it. What only a deposed leader holds is replaced, and 504 has said "
         "beforehand that it might be.",
         log_divergence.play,
+    ),
+    Scenario(
+        "registry-loss",
+        "The registry is lost",
+        "Nodes that know names alone find each other by a registry; it is killed, then the leader is.",
+        "Who says where nodes are must not decide who they are: members and votes are in the log, so whatever helps "
+        "to find them may be wrong, forgetful or dead.",
+        registry_loss.play,
+        nodes="registered",
+    ),
+    Scenario(
+        "rank-death",
+        "A rank of an MPI world dies",
+        "Five ranks of an MPI world are the nodes; the leader's is killed, and cannot come back.",
+        "Raft needs messages and no more: what carries them may have no connections, no goodbyes and no way back. A "
+        "death is silence then, and the cluster has one life less until its world begins anew.",
+        rank_death.play,
+        stretch=2,
+        nodes="ranks",
     ),
 )
 

@@ -87,6 +87,19 @@ class _Said(msgspec.Struct):
     message: str = ""
 
 
+class _Registered(msgspec.Struct):
+    name: str
+    role: str
+
+
+class _Listed(msgspec.Struct):
+    registration: _Registered
+
+
+class _Registry(msgspec.Struct):
+    nodes: tuple[_Listed, ...]
+
+
 class Cluster:
     """Use `watching`. `events` are those of all nodes, in order within a node, kept when it dies."""
 
@@ -144,6 +157,16 @@ class Cluster:
         """Tell the node to do something; its sentence. Raises ToolFailure where it refuses."""
         answer = await self._must("POST", name, f"/commands/{command}", msgspec.json.encode(arguments))
         return msgspec.json.decode(answer.text, type=_Said).message
+
+    async def registered(self) -> dict[str, str]:
+        """Whom the registry lists, and the role that each says it has; nobody where it does not answer."""
+        timeout = aiohttp.ClientTimeout(total=LOOK_SECONDS)
+        try:
+            async with self._http.get(f"{self.nodes.registry_url}/nodes", timeout=timeout) as answer:
+                listed = msgspec.json.decode(await read_bounded(answer, ANSWER_BYTES_MAX), type=_Registry).nodes
+        except (*UNREACHABLE, ValueError):
+            return {}
+        return {each.registration.name: each.registration.role for each in listed}
 
     async def until(self, look: Callable[[], Awaitable[T | None]], seconds: float | None = None) -> T | None:
         """The first thing that `look` finds; None after so long (`timing.wait_s`). Raises where a process died."""

@@ -20,6 +20,7 @@ END_SECONDS = 5.0
 """How long killed processes have to be gone."""
 POLL_SECONDS = 0.01
 DISK_SECONDS = 15.0
+REGISTRY = "registry"
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -39,30 +40,38 @@ class Disk(msgspec.Struct, frozen=True):
 
 
 class Nodes:
-    """`count` nodes n1, n2, ... in `folder`; nothing runs yet."""
+    """`count` nodes n1, n2, ... in `folder`; nothing runs yet. `by_registry`: they know each other's names alone, and
+    find each other by a registry, a process of its own called REGISTRY."""
 
-    def __init__(self, folder: Path, count: int, timing: Timing, start: Start) -> None:
+    def __init__(self, folder: Path, count: int, timing: Timing, start: Start, *, by_registry: bool = False) -> None:
         names = tuple(f"n{number + 1}" for number in range(count))
-        ports = _free_ports(2 * count)
+        ports = _free_ports(2 * count + 1)
         entries = tuple(_entry(folder, n, ports[2 * i], ports[2 * i + 1]) for i, n in enumerate(names))
-        flags = (
+        flags: tuple[str, ...] = (
             *("--heartbeat-ms", str(timing.heartbeat_ms), "--enable-faults"),
             *("--election-timeout-ms", f"{timing.election_low_ms}-{timing.election_high_ms}"),
         )
         # The same scenario everywhere: settings from outside would change what is predicted.
         clean = {key: value for key, value in start.environ.items() if not key.startswith("RAFT_")}
         self._program, self._environ = start.program, clean
+        self.registry_url = ""
+        if by_registry:
+            self.registry_url = f"http://{HOST}:{ports[-1]}"
+            flags += ("--seeds", ",".join(names), "--discover", f"registry:{self.registry_url}")  # the last one counts
         self._children = {
             entry.name: Child(entry, (*start.program, "serve", *start.flags_of(entry, entries), *flags), clean)
             for entry in entries
         }
+        if by_registry:
+            registry = _entry(folder, REGISTRY, ports[-1], ports[-1])
+            self._children[REGISTRY] = Child(registry, (*start.program, "registry", "--port", str(ports[-1])), clean)
         self._wanted: set[str] = set()
         self.names = names
         self.urls = {entry.name: entry.url for entry in entries}
 
     @property
     def running(self) -> tuple[str, ...]:
-        """Those that were started and not killed."""
+        """Those nodes that were started and not killed."""
         return tuple(name for name in self.names if name in self._wanted)
 
     def start(self, *names: str) -> None:
@@ -84,11 +93,11 @@ class Nodes:
         self._wanted.clear()
         for child in self._children.values():
             child.kill()
-        await self._gone(self.names)
+        await self._gone(tuple(self._children))
 
     def check(self) -> None:
         """Raise ToolFailure where a process ended that nobody killed."""
-        for name in self.running:
+        for name in tuple(self._wanted):
             code = self._children[name].poll()
             if code is not None:
                 self._wanted.discard(name)

@@ -19,6 +19,7 @@ from node.scenarios.cluster import Cluster, watching
 from node.scenarios.narrator import Narrator
 from node.scenarios.nodes import Nodes, Start
 from node.scenarios.outcome import AS_PREDICTED, NOT_AS_PREDICTED, TOOL_FAILURE, NotAsPredicted, Timing, ToolFailure
+from node.scenarios.ranks import Ranks
 from node.scenarios.story import Story
 from node.supervisor.layout import SupervisorError
 from node.supervisor.watch import UNREACHABLE
@@ -60,7 +61,7 @@ async def _play(scenario: Scenario, setting: Setting, narrator: Narrator) -> int
     held, predicted, sentence, code = 0, "", "", TOOL_FAILURE
     extra: tuple[str, ...] = (f"The nodes' logs and disks are kept in {folder}",)
     try:
-        nodes = Nodes(folder, NODES, timing, setting.start)
+        nodes = _nodes(scenario, folder, timing, setting.start)
         async with _ended(nodes), watching(nodes, timing) as cluster, _healed(cluster):
             story = Story(cluster, narrator, setting.now_us)
             try:
@@ -98,6 +99,12 @@ async def _play(scenario: Scenario, setting: Setting, narrator: Narrator) -> int
     else:
         narrator.verdict("not played", "this says nothing about Raft", "", seconds, held=held, reason=sentence)
     return code
+
+
+def _nodes(scenario: Scenario, folder: Path, timing: Timing, start: Start) -> Nodes:
+    if scenario.nodes == "ranks":
+        return Ranks(folder, NODES, timing, start)
+    return Nodes(folder, NODES, timing, start, by_registry=scenario.nodes == "registered")
 
 
 @contextlib.asynccontextmanager

@@ -7,7 +7,6 @@ write and what the registry lists. It must not speak MPI, and cannot start a ran
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +18,7 @@ from node.discovery.words import NODES_MAX, REGISTRATION_BYTES_MAX, Listed
 from node.supervisor.child import ProcessView
 from node.supervisor.control import Answer
 from node.supervisor.doorway import Door
-from node.supervisor.layout import HOST, NodeEntry, SupervisorError
+from node.supervisor.layout import NodeEntry, SupervisorError
 from node.supervisor.monitor import Monitor
 from node.supervisor.mpi_keeper import PROCESS_FILE, read_kept
 from node.supervisor.watch import new_session, read_bounded
@@ -180,28 +179,3 @@ class MpiCluster:
                 except TimeoutError:
                     process.kill()
                     await process.wait()
-
-
-def entries_of(names: Sequence[str], base_port: int, data_dir: Path) -> tuple[NodeEntry, ...]:
-    """The ranks of a world on this machine."""
-    return tuple(
-        NodeEntry(
-            name=name,
-            url=f"http://{HOST}:{base_port + rank}",
-            peer=f"mpi:{rank + 1}",
-            data_dir=str(data_dir / name),
-            log_file=str(data_dir / name / "node.log"),
-        )
-        for rank, name in enumerate(names)
-    )
-
-
-def mpiexec_of(environ: Mapping[str, str]) -> str:
-    """The mpiexec beside this Python, which belongs to what is installed there, else one on PATH."""
-    import shutil
-
-    beside = Path(sys.executable).parent / "mpiexec"
-    found = str(beside) if os.access(beside, os.X_OK) else shutil.which("mpiexec", path=environ.get("PATH"))
-    if found is None:
-        raise SupervisorError("There is no mpiexec here: pip install '.[mpi]' brings MPICH's.")
-    return found

@@ -15,9 +15,11 @@ import pytest
 
 from node.cli import demo, main
 from node.scenarios import faults, outcome
+from node.scenarios.catalogue import SCENARIOS
 from node.scenarios.cluster import Cluster
 from node.scenarios.nodes import Nodes, Start
 from node.scenarios.outcome import Timing, ToolFailure
+from node.scenarios.ranks import there_is_mpi
 from tests.demo.conftest import Played, Stage
 
 
@@ -115,7 +117,7 @@ def test_all_goes_on_after_one_that_failed_and_tells_the_worst(here: Stage, monk
     monkeypatch.setattr(demo, "PROGRAM", ("/nowhere/raft-node",))
     played = play_here("--all")
     assert played.code == 70
-    assert len(played.of("verdict")) == 7
+    assert len(played.of("verdict")) == len(SCENARIOS) - (not there_is_mpi(os.environ))
     assert set(played.of("summary")[-1]["codes"].values()) == {70}
 
 
@@ -192,7 +194,7 @@ def test_without_a_name_it_tells_what_there_is(capsys: pytest.CaptureFixture[str
     assert "Play one: raft-node demo-scenario leader-failure" in told
     assert main(["demo-scenario", "--list", "--json"]) == 0
     names = [json.loads(line)["name"] for line in capsys.readouterr().out.splitlines()]
-    assert len(names) == 7
+    assert len(names) == len(SCENARIOS) == 9
 
 
 def test_settings_from_outside_do_not_reach_the_nodes(tmp_path: Path) -> None:

@@ -16,7 +16,10 @@ from tests.cli.test_usage import commands
 from tests.outputs.conftest import Bench
 from tests.outputs.paths import OUTPUT, PATHS, WHY, OutputPath
 
-OF_THEIR_OWN = ("cluster", "start", "lock", "elect", "members add", "members remove", "members replace", "lab etcd")
+OF_THEIR_OWN = (
+    *("cluster", "start", "lock", "elect", "members add", "members remove", "members replace", "lab etcd"),
+    *("registry", "mpi", "mpi-cluster"),
+)
 """See test_processes.py, tests/cli/test_lock.py and tests/chaos/test_etcd_lab.py. Those of members would change
 the cluster that all tests here share: see tests/cli."""
 FEW = (

@@ -92,6 +92,20 @@ def test_a_cluster_that_nobody_could_ever_read_is_not_started(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("command", ["registry --port 0", "mpi-cluster --discovery-port {port}"])
+def test_a_registry_or_a_world_that_nobody_could_ever_read_is_not_started(command: str, tmp_path: Path) -> None:
+    ran = shell(f"raft-node {command.format(port=free_base_port(1))} >&-", cwd=tmp_path)
+    assert ran.returncode == OUTPUT
+    assert "Standard output is closed, so nothing was started" in ran.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_registry_that_cannot_say_where_it_is_ends(tmp_path: Path) -> None:
+    ran = shell("raft-node registry --port 0 > /dev/full", cwd=tmp_path)
+    assert ran.returncode == OUTPUT
+    assert ran.stderr.count("\n") == 1
+
+
 @pytest.mark.slowest
 def test_a_cluster_goes_on_where_its_output_is_full_and_says_so_at_its_end(tmp_path: Path) -> None:
     port = free_base_port(3)
