@@ -128,6 +128,27 @@ def test_prometheus_trusts_the_authority_and_shows_what_is_demanded(mutual: bool
     assert config.get("keySecret") == ({"name": "certs", "key": "tls.key"} if mutual else None)
 
 
+def test_what_the_chart_runs_can_show_a_certificate_of_its_own_that_makes_nobody_a_node() -> None:
+    values = secured(("tls", True))
+    values["tls"]["clients"]["existingSecret"] = "ours"
+    rendered = render({**values, **MONITORED, **ALONE, "backup": {"enabled": True, "claim": "kept"}})
+    job = rendered.named("CronJob", "raft-backup")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    for spec in (rendered.named("Pod", "raft-test")["spec"], job):
+        (volume,) = [one for one in spec["volumes"] if one["name"] == "tls"]
+        given = {
+            one["secret"]["name"]: [item["key"] for item in one["secret"]["items"]]
+            for one in volume["projected"]["sources"]
+        }
+        assert given == {"certs": ["ca.crt"], "ours": ["tls.crt", "tls.key"]}
+        assert violations(spec) == []
+    config = rendered.named("PodMonitor", "raft")["spec"]["podMetricsEndpoints"][0]["tlsConfig"]
+    assert (config["cert"]["secret"]["name"], config["keySecret"]["name"]) == ("ours", "ours")
+    assert config["ca"]["secret"]["name"] == "certs"
+    assert rendered.pod()["volumes"] == render(secured(("tls", True))).pod()["volumes"]
+    for item, version in itertools.product(rendered.all, (OLDEST, NEWEST)):
+        check(item, version)
+
+
 def certificate(values: Values, release: str = "raft") -> Object:
     found: Object = render(values, release).named("Certificate", release)["spec"]
     return found
@@ -178,6 +199,7 @@ def test_a_certificate_is_made_where_it_is_asked_for_alone() -> None:
 
 SENSELESS: list[tuple[Values, str]] = [
     ({"tls": {"mode": "secret"}}, "tls.mode secret needs tls.existingSecret"),
+    ({"tls": {"clients": {"existingSecret": "ours"}}}, "tls.clients.existingSecret ours is not used while"),
     ({"operations": {"tls": True}}, "operations.tls has no certificate to speak TLS with"),
     ({"tls": {"existingSecret": "certs"}}, "tls.existingSecret certs is not used while tls.mode is disabled"),
     ({"tls": {"mode": "secret", "existingSecret": "a/b"}}, "tls.existingSecret a/b cannot be the name of anything"),

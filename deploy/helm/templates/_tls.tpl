@@ -27,7 +27,24 @@
 {{/* The volume of a pod; takes (list root "node" or "client"). A client that need not show anything is given no key. */}}
 {{- define "raft.tlsVolume" -}}
 {{- $root := index . 0 -}}
-{{- if ne $root.Values.tls.mode "disabled" -}}
+{{- if eq $root.Values.tls.mode "disabled" -}}
+{{- else if and (eq (index . 1) "client") (include "raft.clientsShow" $root) $root.Values.tls.clients.existingSecret -}}
+- name: tls
+  projected:
+    {{- if $root.Values.securityContext.fsGroup }}
+    defaultMode: 0440
+    {{- end }}
+    sources:
+      - secret:
+          name: {{ include "raft.tlsSecret" $root | quote }}
+          items:
+            - {key: ca.crt, path: ca.crt}
+      - secret:
+          name: {{ $root.Values.tls.clients.existingSecret | quote }}
+          items:
+            - {key: tls.crt, path: tls.crt}
+            - {key: tls.key, path: tls.key}
+{{- else -}}
 - name: tls
   secret:
     secretName: {{ include "raft.tlsSecret" $root | quote }}
@@ -115,9 +132,10 @@ tlsConfig:
   ca:
     secret: {name: {{ $secret | quote }}, key: ca.crt}
   {{- if and (include "raft.clientsShow" .) (not .Values.operations.enabled) }}
+  {{- $shown := .Values.tls.clients.existingSecret | default $secret }}
   cert:
-    secret: {name: {{ $secret | quote }}, key: tls.crt}
-  keySecret: {name: {{ $secret | quote }}, key: tls.key}
+    secret: {name: {{ $shown | quote }}, key: tls.crt}
+  keySecret: {name: {{ $shown | quote }}, key: tls.key}
   {{- end }}
 {{- end -}}
 {{- end -}}
@@ -142,7 +160,7 @@ localhost
 {{- define "raft.refuse.tls" -}}
 {{- $tls := .Values.tls -}}
 {{- $issuer := $tls.certManager.issuer -}}
-{{- range $key, $name := dict "tls.existingSecret" $tls.existingSecret "tls.certManager.issuer.name" $issuer.name }}
+{{- range $key, $name := dict "tls.existingSecret" $tls.existingSecret "tls.clients.existingSecret" $tls.clients.existingSecret "tls.certManager.issuer.name" $issuer.name }}
 {{- if and $name (not (regexMatch "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$" $name)) }}
 {{ $key }} {{ include "raft.shown" $name }} cannot be the name of anything in Kubernetes: write the one that `kubectl get` shows, of lower-case letters, digits, dashes and dots.
 {{- end }}
@@ -154,6 +172,9 @@ tls.existingSecret {{ include "raft.shown" $tls.existingSecret }} is not used wh
 {{- end }}
 {{- if and .Values.operations.tls (eq $tls.mode "disabled") }}
 operations.tls has no certificate to speak TLS with: set tls.mode to secret or certManager.
+{{- end }}
+{{- if and $tls.clients.existingSecret (not $tls.clients.mutual) }}
+tls.clients.existingSecret {{ include "raft.shown" $tls.clients.existingSecret }} is not used while tls.clients.mutual is false, for nobody asks for it: set that, or remove this.
 {{- end }}
 {{- if and (eq $tls.mode "disabled") $tls.clients.mutual }}
 tls.clients.mutual asks clients for certificates, and with tls.mode disabled they cannot show one: set tls.mode to secret or certManager.
