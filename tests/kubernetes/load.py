@@ -1,8 +1,9 @@
 """The load: runs in a pod of the cluster under test, beside the nodes, and says what became of every single operation.
 
 Why it exists: a client inside the cluster sees what the programs there see: Services, endpoints that lag, DNS. Each
-writer owns a key and writes 1, 2, 3, ... through `raftclient`, one write after the other. It imports nothing else of
-the project and judges nothing: `oracle.py` does, from what is printed here, one JSON object a line.
+writer owns a key and writes 1, 2, 3, ... through `raftclient`, one write after the other; with `--plain` as `curl` in a
+loop would: each request once, over a connection of its own. It imports nothing else of the project and judges nothing:
+`oracle.py` does, from what is printed here, one JSON object a line.
 
     {"at", "op": "put" | "get", "key", "n", "outcome": "acknowledged" | "unknown" | "failed", "ms", "retries", ...}
 
@@ -15,6 +16,9 @@ import json
 import signal
 import time
 from contextlib import AsyncExitStack
+from typing import NamedTuple
+
+import aiohttp
 
 from raftclient import ClientError, OutcomeUnknown, RaftClient
 
@@ -22,10 +26,67 @@ READ_EVERY = 10
 """Each writer reads its key after so many writes."""
 
 
+PLAIN_SECONDS_MAX = 10.0
+"""One request of a plain client: above the time that a node takes at most."""
+
+
+class Refused(Exception):
+    """An answer that says that nothing was done."""
+
+
+class Doubtful(Exception):
+    """Anything else that is not what was asked for."""
+
+
+class Found(NamedTuple):
+    value: bytes
+
+
+class PlainClient:
+    """What of a `RaftClient` the load uses, and never more than one attempt."""
+
+    retries = 0
+
+    def __init__(self, endpoint: str) -> None:
+        self._url = endpoint
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(force_close=True), timeout=aiohttp.ClientTimeout(total=PLAIN_SECONDS_MAX)
+        )
+
+    async def __aenter__(self) -> "PlainClient":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    async def put(self, key: str, value: str) -> int:
+        """The revision."""
+        status, body = await self._ask("PUT", key, value)
+        if status == 200:
+            return int(json.loads(body)["revision"])
+        raise (Refused if status == 503 else Doubtful)(f"{status} {body[:200]!r}")
+
+    async def get(self, key: str) -> Found | None:
+        """None: there is no such key."""
+        status, body = await self._ask("GET", key, None)
+        if status not in (200, 404):
+            raise Refused(f"{status} {body[:200]!r}")
+        return Found(body) if status == 200 else None
+
+    async def _ask(self, method: str, key: str, value: str | None) -> tuple[int, bytes]:
+        try:
+            async with self._session.request(method, f"{self._url}/kv/{key}", data=value) as answer:
+                return answer.status, await answer.read()
+        except aiohttp.ClientConnectorError as error:
+            raise Refused(str(error)) from None
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Doubtful(f"{type(error).__name__} {error}") from None
+
+
 class Writer:
     """One key, one client, one operation at a time."""
 
-    def __init__(self, key: str, client: RaftClient) -> None:
+    def __init__(self, key: str, client: RaftClient | PlainClient) -> None:
         self.key = key
         self.operations = 0
         self._client = client
@@ -46,16 +107,16 @@ class Writer:
         try:
             revision = await self._client.put(self.key, str(number))
             self._say("put", number, "acknowledged", begun, retries, revision=revision)
-        except OutcomeUnknown as unknown:
+        except (OutcomeUnknown, Doubtful) as unknown:
             self._say("put", number, "unknown", begun, retries, why=str(unknown))
-        except ClientError as failed:
+        except (ClientError, Refused) as failed:
             self._say("put", number, "failed", begun, retries, why=str(failed))
 
     async def _get(self, number: int) -> None:
         begun, retries = time.monotonic(), self._client.retries
         try:
             found = await self._client.get(self.key)
-        except ClientError as failed:
+        except (ClientError, Refused, Doubtful) as failed:
             self._say("get", number, "failed", begun, retries, why=str(failed))
         else:
             value = int(found.value) if found is not None else 0
@@ -84,6 +145,7 @@ async def main() -> None:
     parser.add_argument("--writers", type=int, default=4)
     parser.add_argument("--writes-max", type=int, default=5_000, help="of each writer")
     parser.add_argument("--period-ms", type=float, default=100.0, help="of each writer, from write to write")
+    parser.add_argument("--plain", type=int, default=0, help="1: ask once, over a connection of its own")
     asked = parser.parse_args()
     endpoints = [f"http://{one}" for one in asked.endpoints.split(",")]
     stopped = asyncio.Event()
@@ -92,7 +154,11 @@ async def main() -> None:
         writers = []
         for number in range(asked.writers):
             first = number % len(endpoints)  # no two writers begin at the same node
-            client = await stack.enter_async_context(RaftClient(endpoints[first:] + endpoints[:first]))
+            client: RaftClient | PlainClient
+            if asked.plain:
+                client = await stack.enter_async_context(PlainClient(endpoints[first]))
+            else:
+                client = await stack.enter_async_context(RaftClient(endpoints[first:] + endpoints[:first]))
             writers.append(Writer(f"{asked.prefix}{number}", client))
         await asyncio.gather(*(one.run(asked.writes_max, asked.period_ms / 1000, stopped) for one in writers))
     print(json.dumps({"op": "end", "operations": sum(one.operations for one in writers)}), flush=True)
