@@ -310,8 +310,8 @@ class _Node:
             access=access,
             users=users,
         )
-        add_dashboard(app, settings.name, access)
         etcd = EtcdApi(handle, store, metrics, lambda: trace.term, slices, quota, core.hub, None, users)
+        add_dashboard(app, settings.name, access, etcd.auth)
         routes = EtcdExpress(etcd, handle, store, metrics).routes()
         express = Express(routes, settings.allowed_hosts, failing, access)
         beside = Beside(http2, self._gate, failing or bool, settings.request_timeout_ms * 1000, access)

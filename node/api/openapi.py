@@ -215,7 +215,9 @@ _HAS_LEADER = _parameter(
 )
 _ARGUMENTS: Schema = {"application/json": {"schema": {"type": "object"}}}
 
-_FORM: Schema = {"application/x-www-form-urlencoded": {"schema": {"type": "object", "properties": {"token": TEXT}}}}
+_FORM: Schema = {
+    "application/x-www-form-urlencoded": {"schema": {"type": "object", "properties": {"secret": TEXT, "user": TEXT}}}
+}
 
 _KV: dict[str, dict[str, Operation]] = {
     "/kv": {"get": _operation("list keys", {200: _json("KeyList")}, errors=_READ_ERRORS, parameters=_LIST)},
@@ -246,7 +248,12 @@ PATHS: dict[str, dict[str, Operation]] = {
         "post": _operation("report one", {204: None}, errors=(413,), body={"application/json": {"schema": {}}}),
     },
     "/login": {
-        "post": _operation("the page's login: `token` becomes a cookie", {303: None}, errors=(413,), body=_FORM)
+        "post": _operation(
+            "the page's login: a token, or a user's for a password, becomes a cookie",
+            {303: None},
+            errors=(413,),
+            body=_FORM,
+        )
     },
     "/logout": {"post": _operation("the cookie goes", {303: None})},
     "/openapi.json": {"get": _operation("this description", {200: {"application/json": {"schema": {}}}})},

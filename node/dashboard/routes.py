@@ -17,11 +17,11 @@ from aiohttp import web
 
 from node.access.entrance import Access
 from node.access.principals import CURRENT
-from node.access.table import READ
 from node.api.answers import Problem, json_answer
 from node.api.entry import credential_of
+from node.api.etcd.auth_calls import AuthCalls
 from node.api.operations import index
-from node.dashboard.login import LoginApi
+from node.dashboard.login import LoginApi, may_see
 
 PAGE_GZIP_BYTES_MAX = 100_000
 """All that a browser loads to show the page, compressed; a test adds it up."""
@@ -145,7 +145,7 @@ class Dashboard:
             answer = await index(request)
             answer.headers["Vary"] = "Accept"
             return answer
-        if self._access.look(credential_of(request), READ) is None:
+        if not await may_see(self._access, credential_of(request)):
             return self._files["login.html"].fresh(request, LOGIN_HEADERS)
         return self._files["index.html"].answer(request, {"Vary": "Accept, Accept-Encoding, Cookie"})
 
@@ -176,13 +176,15 @@ class Dashboard:
         return web.Response(status=204)
 
 
-def add_dashboard(app: web.Application, name: str = "", access: Access | None = None) -> Dashboard:
+def add_dashboard(
+    app: web.Application, name: str = "", access: Access | None = None, auth: AuthCalls | None = None
+) -> Dashboard:
     """Put the page on `app`, whose `/` must be free. `name`: the node that serves it; empty: the cluster monitor, which
-    has no login. `access` None: everything is open."""
+    has no login. `access` None: everything is open. `auth` None: the cluster has no users."""
     dashboard = Dashboard({"kind": "node", "name": name} if name else {"kind": "monitor"}, access)
     app.router.add_routes(dashboard.routes())
     if name:
-        app.router.add_routes(LoginApi(access or Access()).routes())
+        app.router.add_routes(LoginApi(access or Access(), auth).routes())
     return dashboard
 
 

@@ -14,7 +14,7 @@ BROWSER = {"Accept": "text/html"}
 async def posted(node: Served, path: str, token: str | None, **headers: str) -> tuple[int, str, SimpleCookie]:
     """Status, where to go on, and cookies, of a form that this very page sent."""
     given = {"Origin": node.url, "Content-Type": "application/x-www-form-urlencoded", **headers}
-    body = None if token is None else f"token={token}".encode()
+    body = None if token is None else f"secret={token}".encode()
     async with (
         aiohttp.ClientSession(node.url, cookie_jar=aiohttp.DummyCookieJar()) as http,
         http.post(path, data=body, headers=given, allow_redirects=False) as answer,
@@ -83,7 +83,7 @@ async def test_other_sites_can_log_nobody_in_or_out(path: str, origin: str | Non
         headers = {} if origin is None else {"Origin": origin}
         async with (
             aiohttp.ClientSession(node.url) as http,
-            http.post(path, data=b"token=read-token", headers=headers, allow_redirects=False) as answer,
+            http.post(path, data=b"secret=read-token", headers=headers, allow_redirects=False) as answer,
         ):
             assert answer.status == 403
             assert "Set-Cookie" not in answer.headers

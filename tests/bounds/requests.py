@@ -111,7 +111,7 @@ READING: dict[str, Case] = {
     "GET /events": Case(ask("GET", "/events"), until=b"\n\n"),
     "GET /static/{path}": Case(ask("GET", "/static/trace.js")),
     "POST /csp-report": Case(ask("POST", "/csp-report", b"{" + b" " * 16_000 + b"}"), (204,)),
-    "POST /login": Case(ask("POST", "/login", b"token=" + b"%41" * 1360), (403,)),  # of no page of this node
+    "POST /login": Case(ask("POST", "/login", b"secret=" + b"%41" * 1360), (403,)),  # of no page of this node
     "POST /logout": Case(ask("POST", "/logout"), (403,)),
     "GET /kv": Case(ask("GET", f"/kv?prefix={LONG_KEY.decode()}&limit=1000")),
     "PUT /kv/{key}": Case(ask("PUT", "/kv/longest", b"v" * VALUE_BYTES_MAX)),

@@ -295,3 +295,36 @@ def test_who_did_what_is_a_line_of_json_in_the_log_and_an_event(tmp_path: Path) 
         assert "do-not-tell" not in (tmp_path / f"{follower}.log").read_text()
         sample = 'raft_audited_total{needs="operate",outcome="200"}'
         assert nodes.metric(follower, sample) == 1
+
+
+def test_a_user_of_the_cluster_logs_in_to_the_page_of_any_node_and_only_root_is_shown_it(tmp_path: Path) -> None:
+    with guarded_nodes(tmp_path) as nodes:
+        for name in nodes.ports:
+            nodes.start(name, [])
+        nodes.until(nodes.leader, "all nodes know a leader")
+        for call, body in (
+            ("user/add", {"name": "root", "password": "of root"}),
+            ("user/add", {"name": "ann", "password": "of ann"}),
+            ("user/grant", {"user": "root", "role": "root"}),
+            ("enable", {}),
+        ):
+            status, said, _ = nodes.request("n1", "POST", f"/v3/auth/{call}", json.dumps(body).encode(), "")
+            assert status == 200, said
+
+        def login(name: str, form: bytes) -> tuple[str, str]:
+            headers = {"Origin": nodes.url(name), "Content-Type": "application/x-www-form-urlencoded"}
+            status, said, given = nodes.request(name, "POST", "/login", form, "", headers=headers)
+            assert status == 303, said
+            return given["Location"], given.get("Set-Cookie", "").partition(";")[0]
+
+        for form in (b"user=root&secret=of+ann", b"user=ann&secret=of+ann", b"user=nobody&secret=x", b"secret=of+root"):
+            assert (form, login("n2", form)) == (form, ("/#refused", ""))
+        where, cookie = login("n2", b"user=root&secret=of+root")
+        assert (where, "of" in cookie.partition("=")[2]) == ("/", False)
+        for name in nodes.ports:
+            shown = {"Cookie": cookie, "Accept": "text/html"}
+            assert b"/static/app.js" in nodes.request(name, "GET", "/", None, "", headers=shown)[1]
+            assert nodes.request(name, "GET", "/status", None, "", headers=shown)[0] == 200
+        changing = {"Cookie": cookie, "Origin": nodes.url("n3")}
+        assert nodes.request("n3", "PUT", "/kv/a", b"x", "", headers=changing)[0] == 200
+        assert nodes.request("n3", "PUT", "/kv/a", b"x", "", headers={"Cookie": cookie})[0] == 401

@@ -30,11 +30,11 @@ async def test_a_person_logs_in_works_with_the_page_and_logs_out(nodes: Guarded)
         await expect(page.get_by_role("heading", name="Log in")).to_be_visible()
         await expect(page.locator("#refused")).to_be_hidden()
         assert await axe(page) == []
-        await page.get_by_label("Token").fill("x" * 40)
+        await page.get_by_label("Token or password").fill("x" * 40)
         await page.get_by_role("button", name="Log in").click()
         await expect(page.locator("#refused")).to_be_visible()
 
-        await page.get_by_label("Token").fill(TOKENS["write"])
+        await page.get_by_label("Token or password").fill(TOKENS["write"])
         await page.get_by_role("button", name="Log in").click()
         await here.headline("leads term")
         assert await page.evaluate("document.cookie") == ""
@@ -56,7 +56,7 @@ async def test_a_person_logs_in_works_with_the_page_and_logs_out(nodes: Guarded)
 async def test_a_page_whose_token_is_taken_back_shows_the_login(nodes: Guarded) -> None:
     async with chromium() as browser, tab(browser, nodes.url("n1")) as here:
         here.expected |= {"401"}
-        await here.page.get_by_label("Token").fill(TOKENS["read"])
+        await here.page.get_by_label("Token or password").fill(TOKENS["read"])
         await here.page.get_by_role("button", name="Log in").click()
         await here.headline("leads term")
         line = (nodes.folder / "tokens-n1").read_text().splitlines()[2]
