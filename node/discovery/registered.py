@@ -75,7 +75,7 @@ class RegistryDiscovery:
                 said = silence or f"{name} is not registered at {self._registry.url}"
                 raise ResolutionError(f"{said}; {error}") from None
             listed = []
-        # While the registry is silent its last word is the older one of two: still first, for the list is older.
+        # Its last word, too, comes before the list: what a node said of itself is newer than what was written of it.
         return list(dict.fromkeys((*registered, *listed)))
 
     def _places_of(self, found: Found, name: str) -> tuple[Place, ...]:

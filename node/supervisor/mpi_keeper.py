@@ -61,10 +61,13 @@ class Keeper:
             if code in NOT_STARTED:
                 self._say(f"it {how}: {self._last_words()}")
             return max(code, 0)
-        self._say(
-            f"it {how}. The others go on without it; no process can take its place in this MPI world: to have it "
-            f"back, start the world anew, with the data in {self._folder}."
-        )
+        if code == 0:  # somebody asked the node itself
+            self._say("its node was asked to end, and did; its place in this MPI world stays empty.")
+        else:
+            self._say(
+                f"it {how}. The others go on without it; no process can take its place in this MPI world: to have it "
+                f"back, start the world anew, with the data in {self._folder}."
+            )
         while not self._was_asked():
             signal.pause()
         return 0

@@ -136,3 +136,46 @@ def test_without_mpi_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(__import__("sys").modules, "mpi4py", None)
     with pytest.raises(MpiError, match=r"there is no mpi4py, or no MPI, here .*pip install"):
         MpiWorld().join()
+
+
+async def test_what_comes_late_of_an_older_link_neither_arrives_nor_ends_the_newer_one() -> None:
+    wire, record = Wire(), Record(lambda: None)
+    made = carrier(wire, record)
+    await made.start()
+    for number in (7, 8):
+        made.on_message(1, Lane.BULK, spoken(Kind.DIAL, number, b"b\0a"))
+        assert wire.last(Lane.BULK)[:2] == (Kind.OPEN, number)
+    for kind in (Kind.PACK, Kind.PING, Kind.BYE, Kind.RESET):
+        made.on_message(1, Lane.BULK, spoken(kind, 7, b"\0\0\0\1x" if kind is Kind.PACK else b""))
+    assert wire.last(Lane.BULK) == (Kind.LOST, 7, b""), "who still speaks on it is told"
+    assert record.frames == []
+    made.on_message(1, Lane.BULK, spoken(Kind.PACK, 8, b"\0\0\0\1x"))
+    assert record.of(Lane.BULK) == [b"x"]
+    assert [(up, reason) for _, lane, up, reason in record.inbound if lane is Lane.BULK] == [
+        (True, ""),
+        (False, "replaced by a newer link"),
+        (True, ""),
+    ]
+    await made.close()
+
+
+async def test_who_dialled_and_fell_silent_is_dropped() -> None:
+    changed = asyncio.Event()
+    wire, record = Wire(), Record(changed.set)
+    made = MpiCarrier(
+        name="a",
+        peers=("a", "b"),
+        ranks={"a": 0, "b": 1},
+        world=wire,
+        receiver=record,
+        chance=Random(1),
+        settings=LinkSettings(inbound_silence_s=0.05),
+    )
+    await made.start()
+    made.on_message(1, Lane.BULK, spoken(Kind.DIAL, 7, b"b\0a"))
+    async with asyncio.timeout(5):
+        while len(record.inbound) < 2:
+            changed.clear()
+            await changed.wait()
+    assert record.inbound[-1] == ("b", Lane.BULK, False, "silence: nothing was heard for 0.05 s")
+    await made.close()
