@@ -19,6 +19,7 @@ from node.storage.errors import StorageError, from_os_error
 from node.storage.files import OsFiles, prepare_folder
 from node.storage.founding import disk_number, found, new_base, require_empty
 from node.storage.opening import lock
+from node.storage.recovery import survey
 from node.storage.snapshot_files import SnapshotFile
 from node.trailer import length_before
 
@@ -68,6 +69,19 @@ def restore(file: Path, folder: Path, name: str, members: Sequence[Seed], token:
     return Made(Backup(opened.info, opened.header.made_by, store.revision, store.key_count), made)
 
 
+def has_run(folder: Path, name: str) -> bool:
+    """Whether a node may have promised anything there: its log holds more than a folder is made with, or cannot be read
+    as a whole. Where there is no log none has."""
+    try:
+        found = survey(OsFiles(folder), name)
+    except (OSError, StorageError):
+        return True
+    if found is None:
+        return False
+    log = found.recovered
+    return bool(log.entries or log.hard_state.vote) or log.hard_state.term > log.base.term
+
+
 def _made(folder: Path) -> OsFiles:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -77,11 +91,13 @@ def _made(folder: Path) -> OsFiles:
 
 
 def _configuration(members: Sequence[Seed], origin: str, token: str) -> Configuration:
-    """Every member votes. Members and addresses are a part of what the disks' numbers follow from."""
+    """Every member votes. Members and addresses are a part of what the disks' numbers follow from. Of a name alone the
+    nodes' settings, or a registry, say where it is."""
     ordered = sorted(members, key=lambda seed: seed.name)
     facts = (origin, token, *map(str, ordered))
+    addresses = tuple(MemberAddress(seed.name, seed.host, seed.port) for seed in ordered if seed.host)
     voters = tuple(Member(seed.name, disk_number(seed.name, *facts)) for seed in ordered)
-    return Configuration(voters, addresses=tuple(MemberAddress(seed.name, seed.host, seed.port) for seed in ordered))
+    return Configuration(voters, addresses=addresses)
 
 
 def _identity(file: Path) -> str:

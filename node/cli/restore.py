@@ -121,6 +121,7 @@ def _at_hand(file: str, data_dir: Path) -> Iterator[Path]:
 
 def _restore_once(file: str, data_dir: Path, name: str, seeds: "tuple[Seed, ...]", token: str) -> int:
     """Raises PlaceError."""
+    from node.backups import has_run
     from node.keeping.once import TOKEN, Chance, Once
     from node.keeping.places import file_in
 
@@ -128,7 +129,7 @@ def _restore_once(file: str, data_dir: Path, name: str, seeds: "tuple[Seed, ...]
         raise Failure("--once needs a --token of at most 64 letters, digits, dots and dashes.", USAGE)
     place, backup = file_in(file)
     once = Once(place, backup, data_dir, name, token, chance())
-    match once.chance():
+    match once.chance(lambda: has_run(data_dir, name)):
         case Chance.DONE:
             print(f"{data_dir}: {name} was restored before, with the token {token}: left as it is")
         case Chance.GONE:

@@ -12,6 +12,7 @@ number of the attempt that has it. It must not restore anything itself.
 import os
 import re
 import shutil
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 
@@ -54,8 +55,9 @@ class Once:
         """What people may remove who know that the member has never run."""
         return self._place.shown(self._note)
 
-    def chance(self) -> Chance:
-        """What may be done. Raises PlaceError where the folder holds what no such restore made, or is another's."""
+    def chance(self, has_run: Callable[[], bool]) -> Chance:
+        """What may be done. Raises PlaceError where the folder holds what no such restore made, or is another's.
+        `has_run`: whether a node may have promised anything on what lies there; asked before it is removed."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             mark, names = self._read(), {path.name for path in self._folder.iterdir()} - _STAYS
@@ -72,6 +74,9 @@ class Once:
                 self._write(mark)
             if self._place.note(self._note, mark.attempt) != mark.attempt:
                 return Chance.DONE if names else Chance.GONE  # a node that was let in anew has begun on this disk
+            if names and has_run():
+                held = f"{self._folder} was to be restored, and a node has run on it instead"
+                raise PlaceError(f"{held}: take restore.from away to go on with it, or empty it first")
             self._clear(names)
         except OSError as error:
             raise PlaceError(f"cannot use {self._folder} ({error.strerror or error})") from error
@@ -105,7 +110,7 @@ class Once:
             os.close(descriptor)
 
     def _clear(self, names: set[str]) -> None:
-        """What an attempt left that was broken off: no node has ever run on it."""
+        """What an attempt left that was broken off."""
         for name in names:
             path = self._folder / name
             if path.is_dir():

@@ -89,6 +89,15 @@ def append_to(path: Path, name: str, *entries: Entry) -> None:
     wal.close()
 
 
+def voted_in(path: Path, name: str) -> None:
+    """The node has given its vote in the next term, and nothing else."""
+    wal, recovered = open_wal(OsFiles(path), name, "another-disk", _raise)
+    before = recovered.hard_state
+    wal.submit(Persist(1, HardState(before.term + 1, "n2/disk-of-n2", before.commit)), lambda _: None)
+    wal.flush()
+    wal.close()
+
+
 def chunks_of(*entries: Entry) -> list[bytes]:
     """A store with these writes, as a snapshot has it."""
     store = KeyValueStore()

@@ -71,6 +71,13 @@ def test_folders_of_one_restore_belong_together_and_to_no_other(tmp_path: Path) 
     assert bases[0] == bases[1] == bases[2]
 
 
+def test_of_names_alone_nothing_is_said_of_where_they_are(tmp_path: Path) -> None:
+    made(backup_file(tmp_path / "b.snap", *puts(9)), tmp_path / "n1", members="n1,n2=h2:9001,n3")
+    configuration = opened(tmp_path / "n1", "n1").base.configuration
+    assert [member.name for member in configuration.voters] == ["n1", "n2", "n3"]
+    assert configuration.addresses == (MemberAddress("n2", "h2", 9001),)
+
+
 def test_a_write_that_a_client_repeats_after_the_restore_is_still_done_once(tmp_path: Path) -> None:
     file = backup_file(tmp_path / "b.snap", *session())
     made(file, tmp_path / "n1")
@@ -133,7 +140,7 @@ def test_a_state_that_this_version_does_not_know_is_refused(tmp_path: Path) -> N
     [
         ({"token": ""}, "--token is missing"),
         ({"name": "n4"}, "--name n4 is none of --members"),
-        ({"members": "n1"}, "--members holds 'n1', which is not of the form name=host:port"),
+        ({"members": "n1=h"}, "--members holds 'n1=h', which is not of the form name=host:port"),
         ({"members": "n1=h:1,n1=h:2"}, "--members names n1 twice"),
     ],
 )

@@ -8,8 +8,9 @@ import pytest
 
 from node import backups
 from node.keeping.once import MARK
+from node.storage.snapshot_files import snapshot_name
 from tests.cli.conftest import Answer, FakeNode, Ran, fake_node, raft_node
-from tests.cli.folders import backup_file, contents, opened, puts
+from tests.cli.folders import backup_file, contents, opened, puts, voted_in
 
 Place = tuple[str, Path]
 __all__ = ["fake_node"]
@@ -50,7 +51,7 @@ def test_an_attempt_that_was_broken_off_is_made_anew(
     with monkeypatch.context() as patch:
 
         def killed(*_: object) -> None:
-            (folder / "segment-00000001.wal").write_text("half made")
+            (folder / f"{snapshot_name(9)}.tmp").write_text("half made")
             raise KeyboardInterrupt
 
         patch.setattr(backups, "restore", killed)
@@ -58,6 +59,23 @@ def test_an_attempt_that_was_broken_off_is_made_anew(
     assert not json.loads((folder / MARK).read_text())["made"]
     assert step(backup, folder).code == 0
     assert opened(folder, "n1").store.revision == 9
+
+
+def test_one_that_was_killed_before_it_could_note_its_end_is_made_anew_unless_a_node_has_run_meanwhile(
+    backup: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "n1"
+    assert step(backup, folder).code == 0
+    unnoted = (folder / MARK).read_bytes().replace(b'"made":true', b'"made":false')
+    (folder / MARK).write_bytes(unnoted)
+    assert step(backup, folder).code == 0, "nothing was promised on it"
+    assert json.loads((folder / MARK).read_bytes())["made"]
+    (folder / MARK).write_bytes(unnoted)
+    voted_in(folder, "n1")
+    before = contents(folder)
+    ran = step(backup, folder)
+    assert (ran.code, "a node has run on it" in ran.err) == (3, True)
+    assert contents(folder) == before
 
 
 def test_a_disk_in_the_place_of_a_lost_one_is_not_restored_where_a_cluster_lives_and_starts_nothing_where_none_does(
