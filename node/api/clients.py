@@ -4,15 +4,21 @@ Why it exists: each connection costs a file descriptor, and a node that runs out
 its peers. So their number is bounded. At the bound, the connection that has been idle for longest is closed for the
 new one: a client with a pool expects that of an idle connection and opens another, while a refused one is a failure,
 and the operator who comes to look must get in. Only where nobody is idle is the new one refused.
+One client (an address) has three quarters of all at most: then one of its own makes room, or it is refused, and others
+still get in.
 
-A client that sends a request for ever, or takes no answer for ever, is given up: it is never idle. It must not know
-what a connection speaks.
+A client that sends a request for ever, or takes no answer for ever, is given up: it is never idle. So is one that never
+asks for anything. It must not know what a connection speaks.
 """
 
 import asyncio
+import logging
+from collections import Counter
 from typing import Protocol
 
-from node.api.answers import try_again
+from node.addresses import NOBODY
+from node.api.answers import Problem, try_again
+from node.api.bodies import Bodies
 
 CLIENTS_MAX = 4096
 """Connections of clients at a time, where file descriptors allow so many."""
@@ -21,15 +27,26 @@ IDLE_SECONDS_MIN = 1.0
 """Since when a connection must have been idle to make room. A client that just got its answer, or just connected, is
 about to send; a request that meets the end of its connection is one of unknown outcome."""
 
+OWN_ROOMS_PER_SECOND_MAX = 64
+"""How often in a second idle connections of a client that has its share make room for its own new ones; beyond it these
+are refused, which costs a fifth of that."""
+
 LOOKS_MAX = 64
 """Connections looked at to find one that makes room; those that were looked at are looked at last the next time."""
 
 SWEEP_SECONDS = 5.0
+HEAD_SECONDS_MAX = 30.0
+"""How long a connection may take until the headers of its first request have come. Those of later ones may take as long
+as it may be idle."""
 BODY_SECONDS_MAX = 60.0
 """How long a request may take to come, from its headers to the end of its body."""
 UNREAD_SECONDS_MAX = 30.0
 """How long a client may take nothing of an answer."""
 
+TELL_SECONDS = 10.0
+"""Between two lines of the log that say who has too many."""
+
+_LOG = logging.getLogger("node.api")
 _REFUSAL = try_again("overloaded", "this node has as many connections as it can hold, and none of them is idle")
 
 
@@ -41,6 +58,8 @@ class Connected(Protocol):
     @property
     def idle_since(self) -> float: ...
     @property
+    def head_is_missing(self) -> bool: ...
+    @property
     def body_is_missing(self) -> bool: ...
     @property
     def request_began(self) -> float: ...
@@ -48,6 +67,9 @@ class Connected(Protocol):
     def unread_bytes(self) -> int: ...
     def force_close(self) -> None: ...
     def make_room(self) -> None: ...
+    def never_asked(self) -> None:
+        """Its first request did not come in time: end it, and say so."""
+
     def abort(self) -> None: ...
     def tend(self, now: float) -> None:
         """Called every few seconds: give up what lasts too long inside of it."""
@@ -60,11 +82,24 @@ class Clients:
         self.most = most
         self.made_room = 0
         """Idle connections closed for others."""
+        self.bodies = Bodies()
+        self.share = max(1, most * 3 // 4)
+        """How many of them one client may have."""
         self.refused = 0
         """Connections refused."""
+        self.over_share = 0
+        """Of those, whose client had its share."""
+        self.given_up: dict[str, int] = {"headers": 0, "body": 0, "unread": 0}
+        """Connections ended for what did not come in time, or was not taken."""
         self._loop = loop
-        self._open: dict[Connected, None] = {}
-        self._coming = 0
+        self._open: dict[Connected, str] = {}
+        """With whose each is."""
+        self._of: Counter[str] = Counter()
+        """How many are whose, those included that are just coming."""
+        self._coming: Counter[str] = Counter()
+        self._told = float("-inf")
+        self._own_rooms = (0, 0)
+        """In which second, and how often in it, a client made room for itself."""
         self._unread: dict[Connected, tuple[int, float]] = {}
         """Of those with answers that are not taken: how much, and since when it is so much."""
         self._timer: asyncio.TimerHandle | None = None
@@ -72,42 +107,82 @@ class Clients:
     @property
     def count(self) -> int:
         """How many there are, those included that are just coming."""
-        return len(self._open) + self._coming
+        return len(self._open) + self._coming.total()
 
-    def admit(self) -> bool:
+    def admit(self, whose: str = NOBODY) -> bool:
         """Whether one more may come; an idle one may be closed for it. `opened` or `gone` must follow a True."""
+        if whose != NOBODY and self._of[whose] >= self.share and not self._make_own_room(whose):
+            self.over_share += 1
+            self.refused += 1
+            self._tell(whose)
+            return False
         if self.count >= self.most and not self._make_room():
             self.refused += 1
             return False
-        self._coming += 1
+        self._coming[whose] += 1
+        self._of[whose] += 1
         return True
 
-    def gone(self) -> None:
+    def gone(self, whose: str = NOBODY) -> None:
         """One that was admitted did not get as far as being opened."""
-        self._coming -= 1
+        self._came(whose)
+        self._less(whose)
 
-    def opened(self, connection: Connected) -> None:
+    def opened(self, connection: Connected, whose: str = NOBODY) -> None:
         """One that was admitted is there."""
-        self._coming = max(0, self._coming - 1)
-        self._open[connection] = None
+        if self._coming[whose]:
+            self._came(whose)
+        else:  # it goes on as another kind of connection
+            self._of[whose] += 1
+        self._open[connection] = whose
         if self._timer is None:
             self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
     def closed(self, connection: Connected) -> None:
         """One is gone, or will be in a moment."""
-        self._open.pop(connection, None)
+        owner = self._open.pop(connection, None)
+        if owner is not None:
+            self._less(owner)
         self._unread.pop(connection, None)
         if not self._open and self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _make_room(self) -> bool:
-        """Close the one that has been idle for longest, of some; whether one was."""
+    def _came(self, whose: str) -> None:
+        self._coming[whose] -= 1
+        if not self._coming[whose]:
+            del self._coming[whose]
+
+    def _less(self, whose: str) -> None:
+        self._of[whose] -= 1
+        if not self._of[whose]:
+            del self._of[whose]
+
+    def _tell(self, whose: str) -> None:
+        now = self._loop.time()
+        if now - self._told >= TELL_SECONDS:
+            self._told = now
+            _LOG.warning(
+                "%s has %d connections, as many as one client may have: more are refused", whose, self._of[whose]
+            )
+
+    def _make_own_room(self, whose: str) -> bool:
+        second = int(self._loop.time())
+        made = self._own_rooms[1] if self._own_rooms[0] == second else 0
+        if made >= OWN_ROOMS_PER_SECOND_MAX or not self._make_room(whose):
+            return False
+        self._own_rooms = (second, made + 1)
+        return True
+
+    def _make_room(self, whose: str = NOBODY) -> bool:
+        """Close the one that has been idle for longest, of some; whether one was. `whose`: of that client alone."""
         longest: Connected | None = None
         before = self._loop.time() - IDLE_SECONDS_MIN
         for connection in [connection for connection, _ in zip(self._open, range(LOOKS_MAX), strict=False)]:
             self._open[connection] = self._open.pop(connection)
             idle = connection.is_idle and connection.idle_since <= before
+            if whose not in (NOBODY, self._open[connection]):
+                continue
             if idle and (longest is None or connection.idle_since < longest.idle_since):
                 longest = connection
         if longest is None:
@@ -129,10 +204,15 @@ class Clients:
             elif seen is None or unread < seen[0]:
                 self._unread[connection] = (unread, now)
             elif now - seen[1] >= UNREAD_SECONDS_MAX:
+                self.given_up["unread"] += 1
                 connection.abort()
                 continue
             connection.tend(now)
-            if connection.body_is_missing and now - connection.request_began >= BODY_SECONDS_MAX:
+            if connection.head_is_missing and now - connection.idle_since >= HEAD_SECONDS_MAX:
+                self.given_up["headers"] += 1
+                connection.never_asked()
+            elif connection.body_is_missing and now - connection.request_began >= BODY_SECONDS_MAX:
+                self.given_up["body"] += 1
                 connection.abort()
 
 
@@ -150,10 +230,18 @@ def abort_soon(loop: asyncio.AbstractEventLoop, transport: asyncio.Transport | N
 
 def refusal() -> bytes:
     """The whole answer to a connection that cannot be held."""
-    answer = _REFUSAL.answer()
+    return _last_words(_REFUSAL, "503 Service Unavailable")
+
+
+def too_slow() -> bytes:
+    """The whole answer to a connection whose first request does not come."""
+    return _last_words(
+        Problem(408, "timeout", "the request did not arrive in time; nothing was done"), "408 Request Timeout"
+    )
+
+
+def _last_words(problem: Problem, status: str) -> bytes:
+    answer = problem.answer()
     body = bytes(answer.body) if isinstance(answer.body, bytes | bytearray) else b""
     head = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items() if name != "Content-Length")
-    return (
-        f"HTTP/1.1 503 Service Unavailable\r\n{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
-        + body
-    )
+    return f"HTTP/1.1 {status}\r\n{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body

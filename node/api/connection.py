@@ -19,8 +19,9 @@ from typing import Any
 from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from node.addresses import NOBODY, of_transport
 from node.api.answers import Problem
-from node.api.clients import UNREAD_SECONDS_MAX, Clients, abort_soon, is_tls
+from node.api.clients import UNREAD_SECONDS_MAX, Clients, abort_soon, is_tls, too_slow
 from node.api.express import Express, rendered
 from node.api.framework import FrameworkConnection, FrameworkServer, answer_as_http_1_1
 from node.api.gate import Gate
@@ -62,6 +63,7 @@ class Connection(FrameworkConnection):
         "_aligned",
         "_answered",
         "_answering",
+        "_asked",
         "_at_end",
         "_body",
         "_clients",
@@ -70,8 +72,11 @@ class Connection(FrameworkConnection):
         "_fresh",
         "_gate",
         "_held",
+        "_opened_at",
         "_queued",
+        "_room",
         "_tls",
+        "_whose",
         "client_ended",
         "request_began",
     )
@@ -96,6 +101,12 @@ class Connection(FrameworkConnection):
         self._body: StreamReader | None = None
         """Of the last request that the framework began."""
         self._tls = False
+        self._whose = NOBODY
+        self._opened_at = 0.0
+        self._asked = False
+        """Whether it ever sent a request whose headers were whole."""
+        self._room = 0
+        """Bytes that its request may hold of a body; see `node.api.bodies`."""
         self.client_ended = False
         """Whether the client sends no more. It may be gone, or wait for its answers: nobody can tell."""
         self.request_began = 0.0
@@ -104,8 +115,10 @@ class Connection(FrameworkConnection):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._tls = is_tls(transport)
+        self._whose = of_transport(transport)
+        self._opened_at = self.loop.time()
         if self._clients is not None:
-            self._clients.opened(self)
+            self._clients.opened(self, self._whose)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._clients is not None:
@@ -147,6 +160,30 @@ class Connection(FrameworkConnection):
         its descriptor although it was closed."""
         under_way = self._answering or self._queued or self._held
         return self.waits_for_request and not (under_way or self._unsent_bytes)
+
+    @property
+    def idle_since(self) -> float:
+        """When it was opened or gave its last answer, by the loop's clock; for one that waits for a request."""
+        return max(super().idle_since, self._opened_at)
+
+    @property
+    def head_is_missing(self) -> bool:
+        """Whether no request ever came, not even its headers."""
+        return not (self._asked or self._queued or self._held)
+
+    def never_asked(self) -> None:
+        """End it, and say why to whoever has begun to speak."""
+        transport = self.transport
+        self._asked = True  # once is enough
+        if transport is None or transport.is_closing():
+            return
+        transport.write(too_slow())
+        if self._tls or not transport.can_write_eof():
+            self.force_close()
+            return
+        self.take_no_more()
+        transport.write_eof()  # a socket with unread bytes would end with a reset, which may overtake the answer
+        self.loop.call_later(ENDING_SECONDS_MAX, self.force_close)
 
     @property
     def unread_bytes(self) -> int:
@@ -201,6 +238,7 @@ class Connection(FrameworkConnection):
     def request_begins(self, body: StreamReader) -> None:
         """The framework has begun with the next request."""
         self.request_began = self.loop.time()
+        self._asked = True
         self._body = body
         if self.client_ended and not self._serves_on():
             self._give_up()
@@ -237,7 +275,7 @@ class Connection(FrameworkConnection):
         else:
             self._hold(data)
             self._queued = True
-            gate.wait(self._come_in)
+            gate.wait(self._come_in, self._whose)
 
     def _hand_on(self, data: bytes) -> bytes:
         """Of what came first what is for HTTP/1.1. What begins as HTTP/2 does is another's from now on; what is too
@@ -284,7 +322,7 @@ class Connection(FrameworkConnection):
         verdict, body = found
         if verdict.handler is None or self._retiring or express.closed() or not self._at_rest:
             return False
-        self._answering = True
+        self._answering = self._asked = True
         self.keep_open()
         if verdict.take(body, self._answer):
             return True
@@ -328,6 +366,24 @@ class Connection(FrameworkConnection):
             held, self._held = self._held, b""
             self.data_received(held)
 
+    # --- long bodies -------------------------------------------------------------------------------------------
+
+    @property
+    def whose(self) -> str:
+        """Which client's it is; see `node.addresses`."""
+        return self._whose
+
+    async def room_for(self, size: int) -> None:
+        """Wait until a body of so many bytes may be read; raises `Problem`."""
+        if self._clients is not None and not self._room:
+            self._room = await self._clients.bodies.room(self._whose, size)
+
+    def answered(self) -> None:
+        """Its request is over: what it held of a body is others'."""
+        if self._clients is not None and self._room:
+            held, self._room = self._room, 0
+            self._clients.bodies.give_back(self._whose, held)
+
     # --- errors ------------------------------------------------------------------------------------------------
 
     def handle_error(
@@ -349,6 +405,12 @@ class Connection(FrameworkConnection):
             answer = Problem(status, "internal", "this node made a mistake; its log says which").answer()
         answer.force_close()
         return answer
+
+
+async def room_for_body(request: web.BaseRequest, size: int) -> None:
+    """Wait until this request's body, of at most so many bytes, may be read; raises `Problem` where that lasts."""
+    if isinstance(request.protocol, Connection):
+        await request.protocol.room_for(size)
 
 
 def client_is_gone(request: web.BaseRequest) -> bool:

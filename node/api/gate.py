@@ -7,6 +7,9 @@ turn later, so that what was let in twice may meet); who
 does not fit waits, at most one piece and one request of each connection, whose socket is not read meanwhile. Peers do
 not come through here, and while a deadline of the algorithm is due the gate is shut.
 
+Who waits is let in client by client, one piece of each: a crowd of a thousand connections of one address stands before
+another client for one piece, not for a thousand.
+
 Work has a price in seconds: the express lane's by bytes, a handler's as most of those before it took, which a machine
 that has others to serve meanwhile does not make dear. It must not know what comes in.
 """
@@ -16,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from node.addresses import NOBODY
 from node.observe.turns import Steps, Turns
 
 TURN_SECONDS_MAX = 0.008
@@ -53,6 +57,7 @@ UNMARKED_SECONDS = TURN_SECONDS_MAX / 2
 they spent counts until then, so that a crowd that comes next may find half of a turn."""
 
 T = TypeVar("T")
+W = TypeVar("W")
 
 
 class Gate:
@@ -67,13 +72,14 @@ class Gate:
         """Whether the next turn will tell us that it is one."""
         self._shut = False
         self._price = HANDLER_SECONDS
-        self._waiting: deque[Callable[[], None]] = deque()
-        self._handshakes: deque[asyncio.Future[None]] = deque()
+        self._waiting: dict[str, deque[Callable[[], None]]] = {}
+        """By whose they are, in the order in which it is their turn."""
+        self._handshakes: dict[str, deque[asyncio.Future[None]]] = {}
 
     @property
     def waiting(self) -> int:
         """How many wait."""
-        return len(self._waiting)
+        return sum(map(len, self._waiting.values()))
 
     def shut(self, shut: bool) -> None:
         """Let nobody in until it is opened again: a deadline is due, and is served after this turn."""
@@ -83,9 +89,9 @@ class Gate:
         """Whether one more may come in now."""
         return not (self._waiting or self._shut) and self._spent < TURN_SECONDS_MAX
 
-    def wait(self, come_in: Callable[[], None]) -> None:
-        """Call `come_in` when it is its turn; it spends then."""
-        self._waiting.append(come_in)
+    def wait(self, come_in: Callable[[], None], whose: str = NOBODY) -> None:
+        """Call `come_in` when it is the turn of whoever it is for; it spends then."""
+        self._waiting.setdefault(whose, deque()).append(come_in)
         self._mark()
 
     def came_in(self, express: bool, began: float, size_bytes: int) -> None:
@@ -107,11 +113,11 @@ class Gate:
         """The express lane wrote an answer of so many bytes."""
         self._spend(size_bytes * BYTE_SECONDS)
 
-    async def handle(self, work: Coroutine[Any, Any, T]) -> T:
+    async def handle(self, work: Coroutine[Any, Any, T], whose: str = NOBODY) -> T:
         """Do `work`, the handler of one request, when it is its turn; its steps are measured."""
         if self._waiting or self._shut or self._spent >= TURN_SECONDS_MAX:
             try:
-                await self.turn()
+                await self.turn(whose)
             except BaseException:
                 work.close()
                 raise
@@ -119,7 +125,7 @@ class Gate:
             self._spend(self._price)
         return await Steps(work, self.clock, self._stepped)
 
-    async def turn(self) -> None:
+    async def turn(self, whose: str = NOBODY) -> None:
         """Return when it is the caller's turn: at once, where there is room. Also for work that goes on in slices,
         before each of them."""
         if self.is_open():
@@ -132,20 +138,20 @@ class Gate:
                 self._spend(self._price)
                 mine.set_result(None)
 
-        self.wait(come_in)
+        self.wait(come_in, whose)
         await mine
 
-    async def handshake(self) -> None:
-        """Return when a handshake of TLS may begin, in a turn to come."""
+    async def handshake(self, whose: str = NOBODY) -> None:
+        """Return when a handshake of TLS of that client may begin, in a turn to come."""
         mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._handshakes.append(mine)
+        self._handshakes.setdefault(whose, deque()).append(mine)
         self._mark()
         await mine
 
     def _begin_handshakes(self) -> None:
         begun = 0
         while self._handshakes and begun < HANDSHAKES_PER_TURN_MAX and not self._shut:
-            first = self._handshakes.popleft()
+            first = _next(self._handshakes)
             if not first.done():  # its client may have gone meanwhile
                 first.set_result(None)
                 self._spend(HANDSHAKE_SECONDS)
@@ -179,7 +185,17 @@ class Gate:
         waiting = self._waiting
         try:
             while waiting and not self._shut and self._spent < TURN_SECONDS_MAX:
-                waiting.popleft()()
+                _next(waiting)()
         finally:  # whoever fails as it comes in must not leave the others waiting for ever
             if waiting:
                 self._mark()
+
+
+def _next(waiting: dict[str, deque[W]]) -> W:
+    """The first of whose turn it is, who is last then."""
+    whose, theirs = next(iter(waiting.items()))
+    del waiting[whose]
+    first = theirs.popleft()
+    if theirs:
+        waiting[whose] = theirs
+    return first

@@ -11,6 +11,7 @@ from typing import Protocol
 from aiohttp import web
 
 from node.api.answers import JSON_HEADERS, Problem, json_answer, json_text, malformed, try_again
+from node.api.connection import room_for_body
 from node.api.etcd.errors import EtcdError
 from node.api.etcd.users import Users
 from node.api.inputs import (
@@ -272,6 +273,7 @@ async def _body(request: web.Request, timeout_us: int | None) -> bytes:
     try:
         if request.content.is_eof():
             return await request.read()
+        await room_for_body(request, request.content_length or VALUE_BYTES_MAX)
         async with asyncio.timeout((timeout_us or BODY_TIMEOUT_US) / 1e6):
             return await request.read()
     except web.HTTPRequestEntityTooLarge:

@@ -13,6 +13,7 @@ from contextlib import suppress
 
 from aiohttp import web
 
+from node.addresses import whose
 from node.api.clients import Clients, refusal
 from node.tls.doorway import Doorway
 
@@ -73,21 +74,22 @@ class Listener:
     def _accept(self, listener: socket.socket) -> None:
         for _ in range(ACCEPTS_PER_TURN_MAX):
             try:
-                accepted, _ = listener.accept()
+                accepted, address = listener.accept()
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
                 self._pause(listener, error)
                 return
-            if self._clients.admit():
+            owner = whose(address)
+            if self._clients.admit(owner):
                 accepted.setblocking(False)
-                task = self._loop.create_task(self._connect(accepted), name="a client comes")
+                task = self._loop.create_task(self._connect(accepted, owner), name="a client comes")
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
             else:
                 self._refuse(accepted)
 
-    async def _connect(self, accepted: socket.socket) -> None:
+    async def _connect(self, accepted: socket.socket, owner: str) -> None:
         try:
             if self._doorway is None:
                 await self._loop.connect_accepted_socket(self._server, accepted)
@@ -95,7 +97,7 @@ class Listener:
                 await self._doorway.connect(accepted, self._server)
         except (OSError, asyncio.CancelledError) as error:
             accepted.close()
-            self._clients.gone()
+            self._clients.gone(owner)
             if isinstance(error, asyncio.CancelledError):
                 raise
 

@@ -12,6 +12,7 @@ from typing import Protocol
 from aiohttp import web
 
 from node.access.entrance import Access
+from node.addresses import NOBODY
 from node.api.answers import Problem, malformed
 from node.api.backup import BackupApi
 from node.api.clients import CLIENTS_MAX, Clients
@@ -243,11 +244,16 @@ def _outermost(handle: Handler, retiring: Callable[[], bool], gate: Gate | None)
             return from_aiohttp(error)
 
     async def handler(request: web.BaseRequest) -> web.StreamResponse:
-        connection = request.protocol
-        if isinstance(connection, Connection):
+        connection = request.protocol if isinstance(request.protocol, Connection) else None
+        if connection is not None:
             connection.request_begins(request.content)
-        answer = await (judged(request) if gate is None else gate.handle(judged(request)))
-        if retiring() or (isinstance(connection, Connection) and connection.ends):
+        try:
+            whose = connection.whose if connection is not None else NOBODY
+            answer = await (judged(request) if gate is None else gate.handle(judged(request), whose))
+        finally:
+            if connection is not None:
+                connection.answered()
+        if retiring() or (connection is not None and connection.ends):
             answer.force_close()
         return answer
 

@@ -97,6 +97,17 @@ class SessionsView(Protocol):
     def __len__(self) -> int: ...
 
 
+class BodiesView(Protocol):
+    """What metrics read of the long bodies of requests; see `node.api.bodies`."""
+
+    @property
+    def held_bytes(self) -> int: ...
+    @property
+    def waited(self) -> int: ...
+    @property
+    def refused(self) -> int: ...
+
+
 class ClientsView(Protocol):
     """What metrics read of the connections of clients; see `node.api.clients`."""
 
@@ -108,6 +119,12 @@ class ClientsView(Protocol):
     def made_room(self) -> int: ...
     @property
     def refused(self) -> int: ...
+    @property
+    def over_share(self) -> int: ...
+    @property
+    def given_up(self) -> Mapping[str, int]: ...
+    @property
+    def bodies(self) -> BodiesView: ...
 
 
 class WatchesView(Protocol):
@@ -279,6 +296,13 @@ class Metrics:
             refused: dict[tuple[str, ...], int] = {(): clients.refused}
             yield _counter("raft_clients_closed_for_others", "Idle connections closed for new ones.", [], idle)
             yield _counter("raft_clients_refused", "Connections refused: none was idle.", [], refused)
+            over: dict[tuple[str, ...], int] = {(): clients.over_share}
+            yield _counter("raft_clients_over_share", "Of those, whose client had three quarters of all.", [], over)
+            slow: dict[tuple[str, ...], int] = {(why,): count for why, count in clients.given_up.items()}
+            yield _counter(
+                "raft_clients_given_up", "Connections ended: too slow with what they sent or took.", ["why"], slow
+            )
+            yield from _bodies_metrics(clients.bodies)
         watches = self._watches
         if watches is not None:
             yield from _watch_metrics(watches)
@@ -427,6 +451,14 @@ def _stats_metrics(stats: Stats) -> Iterator[Metric]:
     )
     refused = _single(dict(stats.frames_refused()))
     yield _counter("raft_frames_refused", "Frames between nodes not taken or not sent, by why.", ["why"], refused)
+
+
+def _bodies_metrics(bodies: BodiesView) -> Iterator[Metric]:
+    yield _gauge("raft_bodies_held_bytes", "Long bodies of requests that are held, or on their way.", bodies.held_bytes)
+    waited: dict[tuple[str, ...], int] = {(): bodies.waited}
+    yield _counter("raft_bodies_waited", "Long bodies that waited for room, before they were read.", [], waited)
+    refused: dict[tuple[str, ...], int] = {(): bodies.refused}
+    yield _counter("raft_bodies_refused", "Of those, for which there was no room in time: 503.", [], refused)
 
 
 def _http2_metrics(http2: Http2View) -> Iterator[Metric]:

@@ -1,17 +1,20 @@
 """From an accepted socket to a connection: plain or TLS, as the first byte says, bounded in number, time and work.
 
 Why it exists: a handshake costs one or two milliseconds of the processor before anybody has said who they are. So one
-begins when its client has begun to speak and it is its turn, and whoever says nothing gives way. The clients' port and
+begins when its client has begun to speak and it is its turn, and whoever says nothing gives way: of the client that has
+most of those who are coming. The clients' port and
 the peers' port let their connections in by the same rules. It must not know what is spoken afterwards.
 """
 
 import asyncio
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Literal
 
+from node.addresses import whose
 from node.tls.alerts import FAILED
 from node.tls.counts import TlsCounts
 from node.tls.renewal import Renewing
@@ -19,7 +22,8 @@ from node.tls.renewal import Renewing
 HANDSHAKE_SECONDS_MAX = 5.0
 """From the accepted connection to the end of its handshake."""
 COMING_MAX = 256
-"""Connections at a time that are not through; the one that has been coming for longest gives way to the next."""
+"""Connections at a time that are not through. To the next one gives way that has been coming for longest, of the client
+that has most of them: a crowd crowds out itself."""
 CLOSING_SECONDS_MAX = 10.0
 """How long an end waits until all is sent, and for the client's own."""
 
@@ -53,7 +57,7 @@ _VERIFY_NOT_YET, _VERIFY_EXPIRED, _VERIFY_UNKNOWN_CA = 9, 10, (2, 18, 19, 20, 21
 
 
 class Doorway:
-    """One for a port. `renewing` None: all is plain. `turn` returns when a handshake may begin."""
+    """One for a port. `renewing` None: all is plain. `turn` returns when a handshake of a client may begin."""
 
     def __init__(
         self,
@@ -61,7 +65,7 @@ class Doorway:
         accepts: Accepts,
         renewing: Renewing | None,
         counts: TlsCounts,
-        turn: Callable[[], Awaitable[None]],
+        turn: Callable[[str], Awaitable[None]],
         coming_max: int = COMING_MAX,
         seconds_max: float = HANDSHAKE_SECONDS_MAX,
     ) -> None:
@@ -69,8 +73,9 @@ class Doorway:
         self._port, self._renewing, self._counts, self._turn = port, renewing, counts, turn
         self._coming_max, self._seconds_max = coming_max, seconds_max
         self._loop = asyncio.get_running_loop()
-        self._coming: dict[asyncio.Task[object], bool] = {}
-        """Who is not through; False: has to give way."""
+        self._coming: dict[asyncio.Task[object], str] = {}
+        """Who is not through, with whose it is; those who have to give way are not here any more."""
+        self._giving_way: set[asyncio.Task[object]] = set()
         self.shaking = 0
         """Handshakes under way."""
 
@@ -83,15 +88,16 @@ class Doorway:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a connection comes in a task of its own")
+        owner = whose(_peer(accepted))
         self._make_way()
-        self._coming[task] = True
+        self._coming[task] = owner
         failed: list[ssl.SSLError] = []
         FAILED.set(failed)
         try:
             async with asyncio.timeout(self._seconds_max):
                 first = await self._first_byte(accepted)
                 if first == HANDSHAKE_RECORD:
-                    return await self._shake(accepted, factory, renewing, failed)
+                    return await self._shake(accepted, factory, renewing, failed, owner)
             if self.accepts == "both":
                 self._counts.came_plain(self._port)
                 return (await self._loop.connect_accepted_socket(factory, accepted))[0]
@@ -109,24 +115,27 @@ class Doorway:
                 self._counts.refuse(self._port, "silent", f"no handshake within {self._seconds_max:g} s")
             raise ConnectionAbortedError("no handshake in time") from None
         except asyncio.CancelledError:
-            if self._coming.get(task, True):
+            if task not in self._giving_way:
                 raise
             task.uncancel()
             self._counts.refuse(self._port, "gave-way", f"{self._coming_max} newer ones came meanwhile")
             raise ConnectionAbortedError("others came meanwhile") from None
         finally:
             self._coming.pop(task, None)
+            self._giving_way.discard(task)
 
     def close(self) -> None:
         """Whoever is not through does not come in any more."""
-        for task in list(self._coming):
+        for task in (*self._coming, *self._giving_way):
             task.cancel()
 
     def _make_way(self) -> None:
-        waiting = [task for task, stays in self._coming.items() if stays]
-        if len(waiting) >= self._coming_max:
-            self._coming[waiting[0]] = False
-            waiting[0].cancel()
+        if len(self._coming) >= self._coming_max:
+            [(most, _)] = Counter(self._coming.values()).most_common(1)
+            oldest = next(task for task, owner in self._coming.items() if owner == most)
+            del self._coming[oldest]
+            self._giving_way.add(oldest)
+            oldest.cancel()
 
     async def _first_byte(self, accepted: socket.socket) -> int:
         """Seen, and left where it is. Raises ConnectionError where none comes any more."""
@@ -141,11 +150,11 @@ class Doorway:
             return seen[0]
 
     async def _shake(
-        self, accepted: socket.socket, factory: Factory, renewing: Renewing, failed: list[ssl.SSLError]
+        self, accepted: socket.socket, factory: Factory, renewing: Renewing, failed: list[ssl.SSLError], owner: str
     ) -> asyncio.Transport:
         self.shaking += 1
         try:
-            await self._turn()
+            await self._turn(owner)
             transport, _ = await self._loop.connect_accepted_socket(
                 factory,
                 accepted,
@@ -188,9 +197,16 @@ class OneATurn:
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
 
-    async def __call__(self) -> None:
+    async def __call__(self, _whose: str) -> None:
         async with self._lock:
             await asyncio.sleep(0)
+
+
+def _peer(accepted: socket.socket) -> object:
+    try:
+        return accepted.getpeername()
+    except OSError:
+        return None
 
 
 async def _readable(loop: asyncio.AbstractEventLoop, waits_for: socket.socket) -> None:

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from node.api import clients as limits
-from node.api.clients import BODY_SECONDS_MAX, IDLE_SECONDS_MIN, UNREAD_SECONDS_MAX, Clients
+from node.api.clients import BODY_SECONDS_MAX, HEAD_SECONDS_MAX, IDLE_SECONDS_MIN, UNREAD_SECONDS_MAX, Clients
 from node.api.connection import Connection
 from node.api.server import ApiRunner
 from tests.api.test_express import Client, connected
@@ -26,6 +26,7 @@ class One:
     def __init__(self, idle_since: float, is_idle: bool = True) -> None:
         self.idle_since = idle_since
         self.is_idle = is_idle
+        self.head_is_missing = False
         self.body_is_missing = False
         self.request_began = 0.0
         self.unread_bytes = 0
@@ -38,6 +39,9 @@ class One:
 
     def make_room(self) -> None:
         self.force_close()
+
+    def never_asked(self) -> None:
+        self.closed = True
 
     def abort(self) -> None:
         self.aborted = True
@@ -97,6 +101,63 @@ def test_every_connection_is_looked_at_in_time_however_many_there_are(monkeypatc
     clients = filled(Clock(), *ones)
     assert [clients.admit() for _ in range(3)] == [False, False, True]
     assert ones[9].closed
+
+
+def test_one_client_has_three_quarters_and_then_its_own_idle_ones_make_room() -> None:
+    clock = Clock()
+    clients = Clients(8, clock)  # type: ignore[arg-type]
+    crowd = [One(900.0 + number, is_idle=number == 5) for number in range(6)]
+    other = One(100.0)
+    for one, owner in [(other, "b"), *((one, "a") for one in crowd)]:
+        assert clients.admit(owner)
+        clients.opened(one, owner)
+    assert clients.admit("a"), "its own idle one makes room"
+    assert (crowd[5].closed, other.closed) == (True, False)
+    assert not clients.admit("a"), "none of its own is idle"
+    assert (clients.refused, clients.over_share, clients.made_room) == (1, 1, 1)
+    assert clients.admit("c")
+    clients.gone("a")
+    assert clients.admit("a")
+    clients.closed(crowd[0])
+    assert clients.admit("b")
+
+
+def test_a_client_with_its_share_changes_its_connections_so_often_in_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "OWN_ROOMS_PER_SECOND_MAX", 2)
+    clock = Clock()
+    clients = Clients(8, clock)  # type: ignore[arg-type]
+    for _ in range(6):
+        assert clients.admit("a")
+        clients.opened(One(900.0), "a")
+    assert [clients.admit("a") for _ in range(4)] == [True, True, False, False]
+    clock.now += 1
+    assert clients.admit("a")
+
+
+def test_a_connection_that_goes_on_as_another_kind_is_counted_once() -> None:
+    clients = Clients(4, Clock())  # type: ignore[arg-type]
+    first, then = One(0, False), One(0, False)
+    assert clients.admit("a")
+    clients.opened(first, "a")
+    clients.closed(first)
+    clients.opened(then, "a")
+    assert (clients.count, clients._of["a"]) == (1, 1)
+    clients.closed(then)
+    assert (clients.count, dict(clients._of), dict(clients._coming)) == (0, {}, {})
+
+
+def test_a_first_request_that_never_comes_is_given_up() -> None:
+    clock = Clock()
+    slow, asked = One(clock.now), One(clock.now)
+    clients = filled(clock, slow, asked)
+    slow.head_is_missing = True
+    clock.now += HEAD_SECONDS_MAX - 1
+    clients._sweep()
+    assert not slow.closed
+    clock.now += 1
+    clients._sweep()
+    assert (slow.closed, asked.closed) == (True, False)
+    assert clients.given_up == {"headers": 1, "body": 0, "unread": 0}
 
 
 def test_one_that_did_not_arrive_leaves_its_place() -> None:
@@ -275,3 +336,24 @@ async def test_a_connection_that_ends_while_its_answer_is_not_taken_does_end(
             async with asyncio.timeout(5):
                 while server.runner.clients.count:  # noqa: ASYNC110 - likewise
                     await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /quick HTTP/1.1\r\nHost: local"], ids=["nothing", "half"])
+async def test_who_does_not_finish_its_headers_is_told_and_ended(monkeypatch: pytest.MonkeyPatch, said: bytes) -> None:
+    async with serving(4) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        async with connected(server.port) as other:
+            assert await other.ask(GET) == (200, b"quick")
+            writer.write(said)
+            loop = asyncio.get_running_loop()
+            monkeypatch.setattr(loop, "time", lambda at=loop.time: at() + HEAD_SECONDS_MAX)
+            async with asyncio.timeout(5):
+                while server.runner.clients.count < 2:  # noqa: ASYNC110 - accepted in a turn to come
+                    await asyncio.sleep(0.005)
+                server.runner.clients._sweep()
+                heard = await reader.read()
+            assert heard.startswith(b"HTTP/1.1 408 ")
+            assert b"the request did not arrive in time; nothing was done" in heard
+            assert server.runner.clients.given_up["headers"] == 1
+            assert await other.ask(GET) == (200, b"quick")
+        writer.close()

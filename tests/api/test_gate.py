@@ -339,3 +339,47 @@ async def test_handshakes_begin_two_in_a_turn_and_no_request_waits_behind_them(l
     await asyncio.sleep(0)
     assert begun == [0, 2, 3, 4, 5, 6]
     await asyncio.wait(tasks)
+
+
+def test_a_crowd_of_one_client_stands_before_another_for_one_piece(loop: Loop) -> None:
+    """And those of one client come in as they came."""
+    loop.gate.shut(True)
+    came: list[str] = []
+
+    def come(whose: str, number: int) -> None:
+        def take() -> None:
+            came.append(f"{whose}{number}")
+            loop.gate.came_in(True, loop.gate.clock(), 0)
+
+        loop.gate.wait(take, whose)
+
+    for number in range(1000):
+        come("a", number)
+    come("b", 0)
+    come("b", 1)
+    come("c", 0)
+    assert loop.gate.waiting == 1003
+    loop.gate.shut(False)
+    loop.turn()
+    assert came[:7] == ["a0", "b0", "c0", "a1", "b1", "a2", "a3"]
+    for _ in range(20):
+        loop.turn()
+    assert [each for each in came if each[0] == "a"] == [f"a{number}" for number in range(1000)]
+    assert loop.gate.waiting == 0
+
+
+async def test_handshakes_begin_client_by_client(loop: Loop) -> None:
+    begun: list[str] = []
+
+    async def begin(whose: str) -> None:
+        await loop.gate.handshake(whose)
+        begun.append(whose)
+
+    tasks = [asyncio.create_task(begin(whose)) for whose in "aaaaab"]
+    await asyncio.sleep(0)
+    loop.turn()
+    await asyncio.sleep(0)
+    assert begun == ["a", "b"]
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)

@@ -4,9 +4,12 @@ Why it exists: who writes an alarm must find what there is without reading code.
 words than `/metrics` does.
 """
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry
 
 from node.access.counts import AccessCounts
+from node.api.bodies import Bodies
 from node.api.http2.counts import Counts
 from node.observe.metrics import Metrics
 from node.observe.stats import Stats
@@ -21,7 +24,9 @@ from tests.observe.status import node_status
 
 
 class _Clients:
-    count = most = made_room = refused = 0
+    count = most = made_room = refused = over_share = 0
+    given_up: Mapping[str, int] = dict.fromkeys(("headers", "body", "unread"), 0)
+    bodies = Bodies()
 
 
 class _Watches:

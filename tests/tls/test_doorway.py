@@ -51,7 +51,7 @@ class Bench:
         self.tasks: list[asyncio.Task[None]] = [asyncio.create_task(self._listen())]
         self.ended = asyncio.Event()
 
-    async def _turn(self) -> None:
+    async def _turn(self, _whose: str) -> None:
         self.turn_is_wanted.set()
         await self.turn_is_open.wait()
 
@@ -161,3 +161,20 @@ async def test_a_handshake_that_stops_in_the_middle_ends_in_time(benches: list[B
     with socket.create_connection(("127.0.0.1", bench.port)) as garbage:
         garbage.sendall(b"\x16" * 100)
         await bench.until_refused("plain")
+
+
+async def test_a_crowd_of_one_client_gives_way_to_itself(benches: list[Bench], tmp_path: Path) -> None:
+    """Who came first is one of another client: it waits for its turn, and keeps its place."""
+    benches.append(bench := Bench(tmp_path, "tls", coming_max=4))
+    bench.turn_is_open.clear()
+    asking = asyncio.create_task(bench.says(trusting(bench.mounted)))
+    await asyncio.wait_for(bench.turn_is_wanted.wait(), SECONDS_MAX)
+    crowd = [socket.create_connection(("127.0.0.1", bench.port), source_address=("127.0.0.2", 0)) for _ in range(9)]
+    try:
+        await bench.until_refused("gave-way", 6)
+        bench.turn_is_open.set()
+        assert await asking == b"hello"
+        assert bench.counts.refused == {("client", "gave-way"): 6}
+    finally:
+        for each in crowd:
+            each.close()

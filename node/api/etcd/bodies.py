@@ -8,6 +8,8 @@ import asyncio
 
 from aiohttp import web
 
+from node.api.answers import Problem
+from node.api.connection import room_for_body
 from node.api.etcd.errors import Code, EtcdError, invalid
 from node.api.etcd.requests import too_long
 
@@ -25,6 +27,10 @@ async def read_body(request: web.Request) -> bytes:
         raise too_long(length)
     if content.is_eof():
         return content.read_nowait(-1)
+    try:
+        await room_for_body(request, length or BODY_BYTES_MAX)
+    except Problem as problem:
+        raise EtcdError(Code.RESOURCE_EXHAUSTED, str(problem)) from None
     pieces: list[bytes] = []
     size = 0
     try:

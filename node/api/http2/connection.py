@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
+from node.addresses import of_transport
 from node.api.clients import UNREAD_SECONDS_MAX, Clients, abort_soon, is_tls
 from node.api.gate import Gate
 from node.api.http2 import frames
@@ -49,6 +50,7 @@ class Http2Connection(asyncio.Protocol):
         self._counts = shared.counts
         self._transport = transport
         self._tls = is_tls(transport)
+        self._whose = of_transport(transport)
         self._loop = loop
         allowances = Floods()
         self._streams = Streams(shared, self, allowances)
@@ -70,7 +72,7 @@ class Http2Connection(asyncio.Protocol):
         """Speak, and take what has come."""
         self._counts.connections += 1
         if self._clients is not None:
-            self._clients.opened(self)
+            self._clients.opened(self, self._whose)
         self.write(_OUR_SETTINGS)
         self.data_received(data)
 
@@ -85,6 +87,11 @@ class Http2Connection(asyncio.Protocol):
     def idle_since(self) -> float:
         """When the last stream ended."""
         return self._streams.idle_since
+
+    @property
+    def head_is_missing(self) -> bool:
+        """Never: a client of gRPC connects before it asks, and may stay so. It is idle, and makes room."""
+        return False
 
     @property
     def body_is_missing(self) -> bool:
@@ -109,6 +116,10 @@ class Http2Connection(asyncio.Protocol):
     def force_close(self) -> None:
         """End it now; what is sent already arrives."""
         self._close(ErrorCode.NO_ERROR, "")
+
+    def never_asked(self) -> None:
+        """Not asked for."""
+        self.force_close()
 
     def make_room(self) -> None:
         """As `force_close`, for another's sake: its descriptor is to be free one turn later."""
@@ -182,7 +193,7 @@ class Http2Connection(asyncio.Protocol):
         self._queued = True
         self._transport.pause_reading()
         if self._gate is not None:
-            self._gate.wait(self._come_in)
+            self._gate.wait(self._come_in, self._whose)
         else:
             self._loop.call_soon(self._come_in)
 

@@ -1,0 +1,93 @@
+"""Long bodies: so many bytes of all clients, fewer of one; who waits is let in in turn; what is held is given back."""
+
+import asyncio
+from collections import deque
+
+import pytest
+
+from node.api import bodies as limits
+from node.api.answers import Problem
+from node.api.bodies import SHORT_BYTES_MAX, Bodies
+
+LONG = SHORT_BYTES_MAX + 1
+
+
+async def waits(bodies: Bodies, whose: str, size: int = LONG) -> "asyncio.Task[int]":
+    """One that has begun to wait, or has its room."""
+    task = asyncio.create_task(bodies.room(whose, size))
+    await asyncio.sleep(0)
+    return task
+
+
+async def test_a_short_body_waits_for_nobody() -> None:
+    bodies = Bodies(0, 0)
+    assert await bodies.room("a", SHORT_BYTES_MAX) == 0
+    bodies.give_back("a", 0)
+    assert (bodies.held_bytes, bodies.waited) == (0, 0)
+
+
+async def test_one_client_waits_for_its_own_and_another_does_not_wait_for_it() -> None:
+    bodies = Bodies(10 * LONG, 2 * LONG)
+    held = [await bodies.room("a", LONG), await bodies.room("a", LONG)]
+    third, fourth = await waits(bodies, "a"), await waits(bodies, "a")
+    assert await bodies.room("b", LONG) == LONG
+    assert not third.done()
+    bodies.give_back("a", held[0])
+    assert await third == LONG
+    assert not fourth.done()
+    assert (bodies.held_bytes, bodies.waited) == (3 * LONG, 2)
+    bodies.give_back("a", held[1])
+    assert await fourth == LONG
+
+
+async def test_all_together_have_a_limit_and_come_in_in_turn() -> None:
+    bodies = Bodies(2 * LONG, 2 * LONG)
+    await bodies.room("a", LONG)
+    await bodies.room("b", LONG)
+    third, fourth = await waits(bodies, "c"), await waits(bodies, "d")
+    bodies.give_back("a", LONG)
+    assert await third == LONG
+    assert not fourth.done()
+    bodies.give_back("b", LONG)
+    assert await fourth == LONG
+
+
+async def test_a_long_one_is_not_overtaken_by_its_clients_next() -> None:
+    bodies = Bodies(10 * LONG, 2 * LONG)
+    await bodies.room("a", LONG)
+    long, next_one = await waits(bodies, "a", 2 * LONG), await waits(bodies, "a")
+    bodies.give_back("a", LONG)
+    assert await long == 2 * LONG
+    assert not next_one.done()
+    next_one.cancel()
+    await asyncio.gather(next_one, return_exceptions=True)
+    bodies.give_back("a", 2 * LONG)
+    assert (bodies.held_bytes, bodies._waiting, bodies._of, bodies._waits) == (0, deque(), {}, {})
+
+
+async def test_one_larger_than_a_share_has_the_whole_of_it() -> None:
+    bodies = Bodies(2 * LONG, LONG)
+    assert await bodies.room("a", 100 * LONG) == LONG
+
+
+async def test_whose_time_is_up_is_refused_with_a_sentence_and_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "ROOM_SECONDS_MAX", 0.01)
+    bodies = Bodies(LONG, LONG)
+    await bodies.room("a", LONG)
+    with pytest.raises(Problem, match="values on their way") as refused:
+        await bodies.room("a", LONG)
+    assert refused.value.status == 503
+    assert (bodies.refused, bodies.waited, bodies.held_bytes) == (1, 1, LONG)
+    bodies.give_back("a", LONG)
+    assert await bodies.room("a", LONG) == LONG
+
+
+async def test_who_leaves_as_its_turn_comes_gives_back_what_it_got() -> None:
+    bodies = Bodies(LONG, LONG)
+    await bodies.room("a", LONG)
+    second, third = await waits(bodies, "a"), await waits(bodies, "a")
+    bodies.give_back("a", LONG)
+    second.cancel()
+    await asyncio.gather(second, return_exceptions=True)
+    assert await third == LONG
+    assert bodies.held_bytes == LONG
