@@ -143,7 +143,10 @@ def status_of(state: State, now: int) -> CoreStatus:
 
 def _outside(outside: bool, removed: bool) -> str:
     if removed:
-        return "it was removed from the cluster and has no part in it any more: it can be stopped"
+        return (
+            "it was removed from the cluster and has no part in it any more: it can be stopped, and is let in again on "
+            "an empty disk alone"
+        )
     return "it was let in and catches up with the log" if outside else ""
 
 

@@ -19,14 +19,16 @@ KINDS = {
     "v1": ["PersistentVolumeClaim", "Pod", "Service", "ServiceAccount", "Secret"],
     "apps/v1": ["StatefulSet"],
     "policy/v1": ["PodDisruptionBudget"],
-    "networking.k8s.io/v1": ["Ingress"],
+    "networking.k8s.io/v1": ["Ingress", "NetworkPolicy"],
+    "batch/v1": ["Job"],
 }
+PLURALS = {"NetworkPolicy": "networkpolicies", "Ingress": "ingresses"}
 
 
 def _kinds(group_version: str) -> dict[str, Any]:
     resources = [
         {
-            "name": f"{kind.lower()}{'es' if kind.endswith('s') else 's'}",
+            "name": PLURALS.get(kind, f"{kind.lower()}s"),
             "kind": kind,
             "namespaced": True,
             "singularName": "",

@@ -103,6 +103,12 @@ def refusal_among(cases: Mapping[str, Values], case: str, sentence: str) -> str:
     return said if re.search(sentence, said) else refusal(cases[case])
 
 
+def plain_name(item: Object) -> str:
+    """Its name, without the hash that a Job's and the test's pod ends in."""
+    name = str(item["metadata"]["name"])
+    return re.sub(r"-[0-9a-f]{5}$", "", name) if item["kind"] in ("Job", "Pod") else name
+
+
 class Rendered:
     """All objects of one render; every access is a copy, so no test changes what another sees."""
 
@@ -114,13 +120,13 @@ class Rendered:
         return copy.deepcopy(self._objects)
 
     def named(self, kind: str, name: str) -> Object:
-        found = [item for item in self.all if (item["kind"], item["metadata"]["name"]) == (kind, name)]
+        found = [item for item in self.all if (item["kind"], plain_name(item)) == (kind, name)]
         assert len(found) == 1, f"{len(found)} objects {kind} {name} among {self.names}"
         return found[0]
 
     @property
     def names(self) -> set[tuple[str, str]]:
-        return {(item["kind"], item["metadata"]["name"]) for item in self._objects}
+        return {(item["kind"], plain_name(item)) for item in self._objects}
 
     def stateful_set(self, name: str = "raft") -> Object:
         return self.named("StatefulSet", name)

@@ -83,7 +83,7 @@ def test_the_job_may_ask_the_nodes_where_policies_stand() -> None:
     both: Values = {**TO_CLAIM, "networkPolicy": {"enabled": True, "clients": []}}
     allowed = render(both).named("NetworkPolicy", "raft-clients")["spec"]["ingress"][0]["from"]
     labels = [one["podSelector"]["matchLabels"]["app.kubernetes.io/component"] for one in allowed]
-    assert labels == ["node", "test", "backup"]
+    assert labels == ["node", "test", "members", "backup"]
     template = render(both).named("CronJob", "raft-backup")["spec"]["jobTemplate"]["spec"]["template"]
     assert template["metadata"]["labels"]["app.kubernetes.io/component"] == "backup"
 

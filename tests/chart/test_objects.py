@@ -22,6 +22,7 @@ POLICY: Values = {"networkPolicy": {"enabled": True}}
 HARDENED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
 OWN_PODS = {"podSelector": {"matchLabels": SELECTOR}}
 TEST_PODS = {"podSelector": {"matchLabels": {**SELECTOR, "app.kubernetes.io/component": "test"}}}
+MEMBERS_PODS = {"podSelector": {"matchLabels": {**SELECTOR, "app.kubernetes.io/component": "members"}}}
 
 
 @pytest.mark.parametrize(
@@ -68,6 +69,8 @@ def test_the_defaults_make_these_objects_and_no_others() -> None:
         ("ServiceAccount", "raft"),
         ("PodDisruptionBudget", "raft"),
         ("Pod", "raft-test"),
+        ("Job", "raft-pre"),
+        ("Job", "raft-fit"),
     }
 
 
@@ -78,7 +81,7 @@ def test_the_stateful_set_of_the_defaults() -> None:
         "name": "raft",
         "namespace": "ns",
         "labels": LABELS,
-        "annotations": {"raft/born-with": "3"},
+        "annotations": {"raft/replica-count": "3"},
     }
     template = spec.pop("template")
     claims = spec.pop("volumeClaimTemplates")
@@ -254,8 +257,8 @@ def test_the_pod_of_helm_test_is_made_for_the_test_alone_and_goes_where_nodes_ma
 
 
 def test_no_common_annotation_hides_what_the_chart_remembers() -> None:
-    annotations = render({"commonAnnotations": {"raft/born-with": "9"}}).stateful_set()["metadata"]["annotations"]
-    assert annotations == {"raft/born-with": "3"}
+    annotations = render({"commonAnnotations": {"raft/replica-count": "9"}}).stateful_set()["metadata"]["annotations"]
+    assert annotations == {"raft/replica-count": "3"}
 
 
 def test_peer_access_is_a_policy_by_itself() -> None:
@@ -270,10 +273,10 @@ def test_peer_access_is_a_policy_by_itself() -> None:
 def test_clients_are_the_nodes_the_test_and_whom_the_values_name() -> None:
     clients = render(POLICY).named("NetworkPolicy", "raft-clients")["spec"]
     port = [{"port": 8001, "protocol": "TCP"}]
-    assert clients["ingress"] == [{"from": [OWN_PODS, TEST_PODS, {"podSelector": {}}], "ports": port}]
+    assert clients["ingress"] == [{"from": [OWN_PODS, TEST_PODS, MEMBERS_PODS, {"podSelector": {}}], "ports": port}]
     assert clients["egress"] == [{"to": [OWN_PODS], "ports": port}]
     none = render({"networkPolicy": {"enabled": True, "clients": []}}).named("NetworkPolicy", "raft-clients")["spec"]
-    assert none["ingress"] == [{"from": [OWN_PODS, TEST_PODS], "ports": port}]
+    assert none["ingress"] == [{"from": [OWN_PODS, TEST_PODS, MEMBERS_PODS], "ports": port}]
     test_labels = render(POLICY).named("Pod", "raft-test")["metadata"]["labels"]
     assert test_labels.items() >= TEST_PODS["podSelector"]["matchLabels"].items()
     assert not test_labels.items() >= SELECTOR.items(), "the test's pod would be taken for a node"
@@ -397,7 +400,7 @@ def test_a_digest_wins_over_the_tag_and_a_dash_means_no_storage_class() -> None:
 def test_names_are_the_releases_as_everywhere(release: str, values: Values, name: str) -> None:
     rendered = render(values, release)
     kinds = {found for kind, found in rendered.names if kind != "Pod"}
-    assert kinds == {name, f"{name}-headless"}
+    assert kinds == {name, f"{name}-headless", f"{name}-pre", f"{name}-fit"}
     assert rendered.stateful_set(name)["spec"]["serviceName"] == f"{name}-headless"
 
 
@@ -439,7 +442,7 @@ def test_a_pods_own_label_wins_over_a_common_one() -> None:
     values: Values = {"commonLabels": {"team": "storage", "a": "b"}, "podLabels": {"team": "raft"}}
     metadata = render(values).stateful_set()["spec"]["template"]["metadata"]
     assert metadata["labels"] == {**POD_LABELS, "team": "raft", "a": "b"}
-    assert text(values).count("team: raft") == 1
+    assert text(values).count("team: raft") == 3, "of the nodes' pods, and of the two Jobs'"
 
 
 def test_two_releases_in_one_namespace_select_nothing_of_each_other() -> None:

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from tests.chart.kubernetes_schema import NEWEST, check
-from tests.chart.rendering import CHART, Object, Values, run
+from tests.chart.rendering import CHART, Object, Values, plain_name, run
 
 PARENT = {"apiVersion": "v2", "name": "shop", "version": "1.0.0"}
 
@@ -64,7 +64,7 @@ def test_what_a_parent_gives_to_all_is_heeded_and_the_rest_is_left_to_others(tmp
     assert re.fullmatch(r"registry.example:5000/raft:[0-9.]+", pod["containers"][0]["image"])
     assert pod["imagePullSecrets"] == [{"name": "own"}, {"name": "all"}]
     assert stateful_set["spec"]["volumeClaimTemplates"][0]["spec"]["storageClassName"] == "fast"
-    test = next(item for item in found if item["metadata"]["name"] == "shop-raft-test")
+    test = next(item for item in found if plain_name(item) == "shop-raft-test")
     assert test["spec"]["imagePullSecrets"] == pod["imagePullSecrets"]
 
 

@@ -242,7 +242,7 @@ MISTYPED: dict[str, tuple[Values, str]] = {
     "an even number of voters": ({"replicaCount": 2}, "replicaCount: .*1, 3, 5, 7"),
     "too many voters": ({"replicaCount": 9}, "replicaCount: .*1, 3, 5, 7"),
     "no voters": ({"replicaCount": 0}, "replicaCount: .*1, 3, 5, 7"),
-    "an unknown value": ({"replicas": 3}, "replicas: .*known here are affinity, .*\\breplicaCount\\b"),
+    "an unknown value": ({"replicas": 3}, "replicas: .*known here are admissionPolicy, affinity, .*\\breplicaCount\\b"),
     "an unknown setting": (
         {"settings": {"heartbeat": 100}},
         "settings.heartbeat: .*known here are .*\\bheartbeat_ms\\b",

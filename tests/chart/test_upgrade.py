@@ -47,19 +47,26 @@ def notes(folder: Path, objects: dict[str, Any], values: Values, release: str = 
     return done.stdout.partition("NOTES:")[2]
 
 
-def test_another_number_of_nodes_is_refused(tmp_path: Path) -> None:
-    code, said = upgrade(tmp_path, there(), {"replicaCount": 5})
-    assert code != 0
-    assert "replicaCount 5 would change a cluster born with 3 nodes" in said
-    assert "the chart does not change them yet, so upgrade with --set replicaCount=3" in said
+def test_another_number_of_nodes_and_pods_that_are_not_ready_are_left_to_the_job_that_looks(tmp_path: Path) -> None:
+    """It sees what the nodes say, and also what Argo CD and `helm rollback` are about to do."""
+    for ready in (0, 2, 3):
+        assert upgrade(tmp_path, there(ready=ready), {"replicaCount": 5}) == (0, "")
 
 
-def test_the_number_at_birth_counts_and_not_how_many_run(tmp_path: Path) -> None:
-    objects = there()
-    objects[STATEFUL_SET]["spec"]["replicas"] = 0  # kubectl scale, to halt the cluster
-    objects[STATEFUL_SET]["status"] = {}
-    assert upgrade(tmp_path, objects, {"settings": {"heartbeat_ms": 90}}) == (0, "")
-    assert upgrade(tmp_path, objects, {"replicaCount": 1})[0] != 0
+POLICY = "/apis/networking.k8s.io/v1/namespaces/ns/networkpolicies/raft-peers"
+
+
+@pytest.mark.parametrize("run_of", ["", "20260101-120000-abcd"])
+def test_an_upgrade_in_mid_partition_is_refused_up_front(tmp_path: Path, run_of: str) -> None:
+    values: Values = {"networkPolicy": {"enabled": True}}
+    policy = render(values).named("NetworkPolicy", "raft-peers")
+    if run_of:
+        policy["metadata"]["labels"]["raft-chaos/run"] = run_of
+    code, said = upgrade(tmp_path, {**there(values), POLICY: policy}, values)
+    assert (code != 0) is bool(run_of), said
+    if run_of:
+        assert f"A partition is under way: run {run_of} of raft-chaos holds the NetworkPolicy raft-peers" in said
+        assert "raft-chaos heal --all" in said
 
 
 def test_another_size_of_the_volumes_is_refused_and_the_same_in_another_unit_is_not(tmp_path: Path) -> None:
@@ -140,7 +147,7 @@ def test_values_of_a_chart_that_had_fewer_are_enough(tmp_path: Path) -> None:
     shutil.copytree(CHART, older)
     schema = json.loads((older / "values.schema.json").read_text())
     values = required_alone(yaml.safe_load((older / "values.yaml").read_text()), schema)
-    assert "evenIfUnready" not in values["updateStrategy"]
+    assert "admissionPolicy" not in values
     assert not values["settings"]
     (older / "values.yaml").write_text(yaml.safe_dump(values))
     done = run("template", "raft", str(older), "--is-upgrade")
@@ -149,16 +156,6 @@ def test_values_of_a_chart_that_had_fewer_are_enough(tmp_path: Path) -> None:
 
 def test_an_upgrade_that_changes_neither_is_taken(tmp_path: Path) -> None:
     assert upgrade(tmp_path, there({"replicaCount": 5}), {"replicaCount": 5, "image": {"tag": "2"}}) == (0, "")
-
-
-@pytest.mark.parametrize("ready", [0, 1, 2])
-def test_an_upgrade_with_a_pod_that_is_not_ready_is_refused_unless_it_is_meant(tmp_path: Path, ready: int) -> None:
-    code, said = upgrade(tmp_path, there(ready=ready), {})
-    assert code != 0
-    assert f"{ready} of 3 pods are ready, and a rollout does not wait for a pod that was down before" in said
-    assert "helm rollback" in said
-    assert "--set updateStrategy.evenIfUnready=true" in said
-    assert upgrade(tmp_path, there(ready=ready), {"updateStrategy": {"evenIfUnready": True}}) == (0, "")
 
 
 @pytest.mark.parametrize(("ordinals", "told"), [((), False), ((0, 1, 2), True)])
@@ -171,7 +168,10 @@ def test_an_install_says_which_old_volumes_it_finds(tmp_path: Path, ordinals: tu
 def test_an_install_warns_of_old_volumes_of_another_number_of_nodes(tmp_path: Path) -> None:
     said = notes(tmp_path, claims(0, 1, 2), {"replicaCount": 5})
     assert "data-raft-0, data-raft-1, data-raft-2" in said
-    assert "WARNING: these are volumes of 3 nodes and replicaCount is 5" in said
+    assert "These are volumes of 3 nodes and replicaCount is 5: the others are let in, one at a time." in said
+    said = notes(tmp_path, claims(0, 1, 2, 3, 4), {"replicaCount": 1})
+    assert "WARNING: these are volumes of 5 nodes and replicaCount is 1." in said
+    assert "install with replicaCount 5 then, and upgrade to 1" in said
 
 
 def test_notes_give_the_exact_commands_and_the_warnings_that_apply(tmp_path: Path) -> None:
@@ -203,12 +203,11 @@ def test_notes_give_the_exact_commands_and_the_warnings_that_apply(tmp_path: Pat
     assert "docker build" not in named, "nobody builds an image of a given digest"
     risky: Values = {
         "replicaCount": 1,
-        "updateStrategy": {"evenIfUnready": True},
         "settings": {"enable_faults": True, "wait_in_initial": True},
         "service": {"type": "LoadBalancer"},
         "ingress": {"enabled": True, "hosts": ["raft.example.org"]},
         "resources": {"limits": {"memory": None, "cpu": "1"}},
         "persistence": {"retention": {"whenDeleted": "Delete"}},
     }
-    assert notes(tmp_path, {}, risky).count("WARNING") == 9
+    assert notes(tmp_path, {}, risky).count("WARNING") == 8
     assert "by the name raft.example.org" in notes(tmp_path, {}, risky)

@@ -12,7 +12,6 @@ from playwright.async_api import expect
 from tests.dashboard.browser import chromium, tab
 from tests.kubernetes.doors import PortForward
 from tests.kubernetes.figures import FOLDER, figure
-from tests.kubernetes.kube import CommandFailed
 from tests.kubernetes.release import Release
 from tests.kubernetes.watching import journals
 
@@ -99,12 +98,3 @@ async def test_a_browser_shows_three_nodes_and_one_leader(doors: dict[str, PortF
         (FOLDER / "dashboard.png").write_bytes(await here.page.screenshot(full_page=True))
         assert not here.complaints, here.complaints
         assert not here.foreign, here.foreign
-
-
-def test_another_number_of_nodes_is_refused_and_nothing_changes(raft: Release) -> None:
-    before = {node: pod["metadata"]["uid"] for node, pod in raft.pods().items()}
-    with pytest.raises(CommandFailed) as refused:
-        raft.upgrade(*INSTALLED_WITH, "--set", "replicaCount=5")
-    assert "replicaCount" in refused.value.said
-    assert {node: pod["metadata"]["uid"] for node, pod in raft.pods().items()} == before
-    figure("an upgrade to five nodes is refused with", refused.value.said.partition("replicaCount")[2].strip()[:120])

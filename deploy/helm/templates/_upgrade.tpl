@@ -4,12 +4,12 @@
 {{- $name := include "raft.fullname" . -}}
 {{- $there := lookup "apps/v1" "StatefulSet" (include "raft.namespace" .) $name -}}
 {{- if $there }}
-{{- include "raft.refuse.membership" (list . $there) }}
+{{- include "raft.refuse.partition" . }}
 {{- include "raft.refuse.immutable" (list . $there) }}
 {{- else if .Release.IsUpgrade }}
 {{- range $where := uniq (list (include "raft.namespace" .) .Release.Namespace) }}
 {{- range (lookup "apps/v1" "StatefulSet" $where "").items }}
-{{- if and (eq (dig "labels" "app.kubernetes.io/instance" "" .metadata) $.Release.Name) (dig "annotations" "raft/born-with" "" .metadata) }}
+{{- if and (eq (dig "labels" "app.kubernetes.io/instance" "" .metadata) $.Release.Name) (eq (dig "labels" "app.kubernetes.io/component" "" .metadata) "node") }}
 {{- if eq .metadata.name $name }}
 namespaceOverride would make another, empty cluster in namespace {{ include "raft.namespace" $ }}, and {{ $name }} in {{ $where }}, which this release runs now, would be deleted: keep namespaceOverride as it was, or install a second release and copy the data.
 {{- else }}
@@ -21,19 +21,16 @@ The name {{ $name }} would be that of another, empty cluster, and {{ .metadata.n
 {{- end }}
 {{- end -}}
 
-{{/* Takes (list root StatefulSet), as the API has it. */}}
-{{- define "raft.refuse.membership" -}}
-{{- $root := index . 0 -}}
-{{- $there := index . 1 -}}
-{{- $replicas := $root.Values.replicaCount | toString -}}
-{{- $born := dig "metadata" "annotations" "raft/born-with" "" $there }}
-{{- if and $born (ne $born $replicas) }}
-replicaCount {{ $replicas }} would change a cluster born with {{ $born }} nodes, and voters change through the log alone: the chart does not change them yet, so upgrade with --set replicaCount={{ $born }}, or install a second release with {{ $replicas }} nodes and copy the data.
+{{/* A partition of raft-chaos narrows the selector of the chart's own policy, and Helm 4 then fails half-way. Its mark is the label
+     of the run. */}}
+{{- define "raft.refuse.partition" -}}
+{{- $name := printf "%s-peers" (include "raft.fullname" .) -}}
+{{- if and .Release.IsUpgrade .Values.networkPolicy.enabled }}
+{{- with lookup "networking.k8s.io/v1" "NetworkPolicy" (include "raft.namespace" .) $name }}
+{{- with dig "labels" "raft-chaos/run" "" .metadata }}
+A partition is under way: run {{ . }} of raft-chaos holds the NetworkPolicy {{ $name }}, and an upgrade would fail half-way and replace pods while some are cut off. Wait until it ends, or take it back with `raft-chaos heal --all`.
 {{- end }}
-{{- $pods := dig "spec" "replicas" 0 $there | int }}
-{{- $ready := dig "status" "readyReplicas" 0 $there | int }}
-{{- if and $root.Release.IsUpgrade (lt $ready $pods) (not $root.Values.updateStrategy.evenIfUnready) }}
-{{ $ready }} of {{ $pods }} pods are ready, and a rollout does not wait for a pod that was down before, so it could stop all writes: wait until all are ready, go back with helm rollback, or, to replace pods that cannot become ready, --set updateStrategy.evenIfUnready=true.
+{{- end }}
 {{- end }}
 {{- end -}}
 
