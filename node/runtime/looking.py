@@ -134,12 +134,17 @@ class Looking:
     def on_report(self, sender: Member, body: bytes) -> None:
         """A peer tells: the driver's hook."""
         status = self._views.heard(sender, body, monotonic_us())
-        if status is not None and status.backup_at_us <= wall_us() + CLOCK_SKEW_US_MAX:
-            self._backup_at_us = max(self._backup_at_us, status.backup_at_us)
+        if status is not None:
+            self._backup_at_us = later_backup(self._backup_at_us, status.backup_at_us, wall_us())
 
     def on_report_wanted(self, peer: str) -> None:
         """A peer asks: the driver's hook."""
         self._links.send(peer, Report(encode_report(self.status())))
+
+
+def later_backup(known_us: int, told_us: int, clock_us: int) -> int:
+    """When the last backup was made, of what this node knew and what a peer tells."""
+    return told_us if known_us < told_us <= clock_us + CLOCK_SKEW_US_MAX else known_us
 
 
 def _log_line(entry: Entry, summary: str) -> LogLine:
