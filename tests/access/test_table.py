@@ -1,7 +1,7 @@
 """The table of what needs which role is the router's and gRPC's, both ways."""
 
 from node.access.principals import Role, with_roles
-from node.access.table import METHODS, ROUTES, UNLISTED, need_of_method, need_of_route
+from node.access.table import CALLS, METHODS, ROUTES, UNLISTED, need_of_method, need_of_route
 from node.api.entry import registered_path
 from tests.access.double import served
 
@@ -32,3 +32,35 @@ def test_who_writes_reads_and_who_operates_reads_but_does_not_write() -> None:
     assert [reader.may(role) for role in (None, *Role)] == [True, True, False, False]
     assert [writer.may(role) for role in (None, *Role)] == [True, True, True, False]
     assert [operator.may(role) for role in (None, *Role)] == [True, True, False, True]
+
+
+OPEN_ROUTES = {
+    "GET /", "GET /static/{path}", "GET /source.json", "GET /csp-report", "POST /csp-report", "GET /openapi.json",
+    "GET /livez", "GET /readyz", "GET /startupz", "GET /version", "GET /health",
+    "POST /login", "POST /logout", "POST /v3/auth/authenticate",
+}  # fmt: skip
+OPEN_METHODS = {
+    "/etcdserverpb.Auth/Authenticate", "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch",
+}  # fmt: skip
+LOOKS = {
+    "/etcdserverpb.KV/Range", "/etcdserverpb.Watch/Watch", "/etcdserverpb.Lease/LeaseTimeToLive",
+    "/etcdserverpb.Lease/LeaseLeases", "/v3electionpb.Election/Leader", "/v3electionpb.Election/Observe",
+    "/etcdserverpb.Cluster/MemberList", "/etcdserverpb.Maintenance/Status", "/etcdserverpb.Maintenance/Alarm",
+    "/etcdserverpb.Maintenance/Hash", "/etcdserverpb.Maintenance/HashKV", "/etcdserverpb.Auth/AuthStatus",
+}  # fmt: skip
+"""Calls of etcd's that change nothing, written down once more: so that a row that is too kind is seen."""
+
+
+def test_what_is_open_and_what_only_looks_is_what_is_meant_to_be() -> None:
+    assert {route for route, need in ROUTES.items() if need is None} == OPEN_ROUTES
+    assert {method for method, need in METHODS.items() if need is None} == OPEN_METHODS
+    reads = {method for method, need in METHODS.items() if need is Role.READ}
+    assert reads <= LOOKS
+    changing = {route: need for route, need in ROUTES.items() if not route.startswith("GET ") and " /v3/" not in route}
+    assert not [route for route, need in changing.items() if need is Role.READ]
+
+
+def test_a_call_needs_the_same_under_each_of_its_names() -> None:
+    for call in CALLS:
+        needs = {ROUTES[f"POST /v3/{path}"] for path in call.paths} | ({METHODS[call.method]} if call.method else set())
+        assert needs == {call.need}
