@@ -121,6 +121,15 @@ async def fetch_view(
     return msgspec.structs.replace(view, time_us=view.time_us or None, asked_us=asked_us, answered_us=clock.now_us())
 
 
+async def not_let_in(session: aiohttp.ClientSession, url: str) -> str:
+    """Why the node does not tell who asks of itself, in its own words; empty where that is not why there is no view."""
+    try:
+        status, body = await _get(session, f"{url}/status", STATUS_TIMEOUT_SECONDS)
+    except UNREACHABLE:
+        return ""
+    return _problem_of(body).message if status in (401, 403) else ""
+
+
 async def fetch_log(session: aiohttp.ClientSession, url: str, from_index: int = 1) -> tuple[LogLine, ...]:
     """The committed entries from `from_index` on, or as far back as the node has them; the last LOG_LINES_MAX of them.
 

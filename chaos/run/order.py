@@ -25,7 +25,7 @@ from chaos.faults.inside import spans_of
 from chaos.faults.port import Fault, Scene
 from chaos.journal import Header, UndoJournal
 from chaos.model import FaultSpan
-from chaos.observe.nodeapi import new_session
+from chaos.observe.nodeapi import new_session, not_let_in
 from chaos.run.armed import armed
 from chaos.run.lease import locked
 from chaos.run.options import Options, RunResult
@@ -42,8 +42,14 @@ __all__ = ["Options", "RunResult", "look", "run"]
 
 
 async def look(target: Target, session: aiohttp.ClientSession, clock: Clock) -> Situation:
-    """Ask every node once."""
+    """Ask every node once. Raises ChaosError where they answer, and do not let this tool in."""
     views = await asyncio.gather(*(target.system.view(session, node, target.url(node), clock) for node in target.nodes))
+    if not any(views):
+        for node in target.nodes:
+            if why := await not_let_in(session, target.url(node)):
+                raise ChaosError(
+                    f"{node} does not let this tool in: {why.rstrip('.')}; set RAFT_TOKEN_FILE or RAFT_TOKEN."
+                )
     return situate(target.nodes, {node: view for node, view in zip(target.nodes, views, strict=True) if view})
 
 

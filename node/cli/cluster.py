@@ -5,7 +5,7 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,6 +18,7 @@ from node.cli.output import Output
 from node.cli.show import print_object, print_table
 
 if TYPE_CHECKING:
+    from node.settings import Settings
     from node.supervisor.doorway import Door
     from node.supervisor.introduction import NodeRow
     from node.supervisor.narrator import Line
@@ -127,6 +128,7 @@ def run(
         loaded = settings.load(
             dict(zip(keys, flags[1::2], strict=True)) | timing, os.environ
         )  # a mistake is told once, not N times
+        _refuse_doors(loaded.settings, loaded.origins)
         timing = {**timing, **local_timing(loaded.origins)}
         if loaded.origins["log_format"] == "default":
             timing = {**timing, "log_format": "text"}  # who runs a cluster by hand reads its logs
@@ -165,6 +167,17 @@ def run(
             OUTPUT,
         )
     return code
+
+
+def _refuse_doors(settings: "Settings", origins: Mapping[str, str]) -> None:
+    """What would keep the supervisor and its page out of its own nodes, or have all listen at one port."""
+    for key in ("tokens_file", "operations_port"):
+        if getattr(settings, key):
+            raise Failure(
+                f"raft-node cluster is for one person on one machine: its nodes have no {key} (from {origins[key]}): "
+                "unset it, or start each node with raft-node serve.",
+                USAGE,
+            )
 
 
 def _check_numbers(nodes: int, base_port: int, monitor_port: int | None) -> None:

@@ -18,7 +18,7 @@ from node.healthcheck import check
 from raftclient import NotDone, RaftClient
 from raftclient.blocking import RaftClient as BlockingClient
 from tests.cluster.guarded import TOKENS, Guarded, guarded_nodes, line
-from tests.cluster.harness import raft_node
+from tests.cluster.harness import free_base_port, raft_node
 from tests.cluster.test_tls import ASKED_BY_CHAOS
 
 INCLUDED = {"read": {"read", "write", "operate"}, "write": {"write"}, "operate": {"operate"}, None: set(TOKENS)}
@@ -175,6 +175,32 @@ def test_the_chaos_tool_asks_with_a_token(standing: Guarded, tmp_path: Path) -> 
     refused = {"RAFT_TOKEN_FILE": str(tmp_path / "none")}
     done = subprocess.run(asked, env=os.environ | refused, capture_output=True, text=True, check=False)
     assert "name a file that holds a token" in done.stderr
+
+
+@pytest.mark.parametrize("variable", ["RAFT_TOKENS_FILE", "RAFT_OPERATIONS_PORT"])
+def test_a_local_cluster_says_that_it_has_no_such_doors(tmp_path: Path, variable: str) -> None:
+    where = ["--data-dir", str(tmp_path / "data"), "--base-port", str(free_base_port(5))]
+    command = [sys.executable, "-m", "node.cli", "cluster", *where]
+    done = subprocess.run(command, env=os.environ | {variable: "7"}, capture_output=True, text=True, check=False)
+    assert done.returncode == 64
+    assert f"(from environment {variable}): unset it, or start each node with raft-node serve" in done.stderr
+
+
+def test_the_chaos_tool_says_why_it_is_not_let_in(standing: Guarded, tmp_path: Path) -> None:
+    nodes = [
+        {"name": name, "url": standing.url(name), "peer": "127.0.0.1:1", "data_dir": "", "log_file": "", "pid": None}
+        for name in standing.ports
+    ]
+    about = {"format": "raft-node cluster", "version": 1, "state": "running", "supervisor_pid": os.getpid()}
+    (tmp_path / "cluster.json").write_text(json.dumps({**about, "control": "none", "nodes": nodes}))
+    status = [sys.executable, "-m", "chaos.cli", "status", "--data-dir", str(tmp_path)]
+    refused = subprocess.run(status, capture_output=True, text=True, check=False)
+    assert refused.returncode != 0
+    assert "n1 does not let this tool in: this needs a token that may read" in refused.stderr
+    assert "set RAFT_TOKEN_FILE or RAFT_TOKEN" in refused.stderr
+    shown = os.environ | {"RAFT_TOKEN": TOKENS["read"]}
+    done = subprocess.run(status, env=shown, capture_output=True, text=True, check=False)
+    assert "leader" in done.stdout, done.stderr
 
 
 # --- renewal --------------------------------------------------------------------------------------------------------
