@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from node.settings import load
 from node.tls.names import proof_of, proves
+from tests.chart.cluster_stub import stub
 from tests.chart.kubernetes_schema import NEWEST, OLDEST, check
 from tests.chart.pod_security import violations
 from tests.chart.rendering import CHART, EVERYTHING, Object, Values, refusal, render, run
-from tests.chart.test_upgrade import STATEFUL_SET, notes, there, upgrade
+from tests.chart.test_upgrade import SEEING, STATEFUL_SET, notes, there, upgrade
 
 CLIENTS = [("plain", False), ("both", False), ("both", True), ("tls", False), ("tls", True)]
 PEERS = [("plain", "plain"), ("both", "plain"), ("both", "tls"), ("tls", "tls")]
@@ -271,6 +273,24 @@ def test_an_upgrade_is_refused_where_pods_of_before_and_after_would_refuse_each_
         assert "one step after the other, as docs/operations.md says under TLS" in said
         assert ("refuse" in said.partition("tls.peers.")[2]) is not among_nodes
         assert ("would shut out all clients" in said) is not of_clients
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "scheme"), [(0, 1, "http"), (1, 2, "http"), (2, 3, "https"), (3, 2, "https"), (1, 0, "http")]
+)
+def test_a_job_before_an_upgrade_asks_as_old_and_new_pods_both_listen(
+    tmp_path: Path, before: int, after: int, scheme: str
+) -> None:
+    with stub(tmp_path, there(WAY[before])) as config:
+        seeing = ("--is-upgrade", *SEEING, "--kubeconfig", str(config))
+        done = run("template", "raft", str(CHART), *seeing, values=WAY[after])
+    assert done.returncode == 0, done.stderr
+    for item in yaml.safe_load_all(done.stdout):
+        if item and item["kind"] == "Job":
+            (container,) = item["spec"]["template"]["spec"]["containers"]
+            environment = {one["name"]: one["value"] for one in container["env"]}
+            assert environment["RAFT_URLS"].startswith(f"{scheme}://raft-0."), item["metadata"]["name"]
+            assert ("RAFT_CACERT" in environment) is (scheme == "https")
 
 
 def test_notes_name_the_next_step_until_there_is_none(tmp_path: Path) -> None:

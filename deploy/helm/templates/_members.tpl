@@ -17,7 +17,8 @@
 {{- define "raft.membersJob" -}}
 {{- $root := index . 0 -}}
 {{- with $root -}}
-{{- $secure := eq (include "raft.scheme" .) "https" -}}
+{{- $scheme := include "raft.schemeOfBoth" . -}}
+{{- $secure := eq $scheme "https" -}}
 backoffLimit: {{ index $ 2 }}
 ttlSecondsAfterFinished: 3600
 template:
@@ -55,7 +56,7 @@ template:
         terminationMessagePolicy: FallbackToLogsOnError
         env:
           - name: RAFT_URLS
-            value: {{ include "raft.endpoints" . | quote }}
+            value: {{ include "raft.endpointsBy" (list . $scheme) | quote }}
           {{- with list (ternary (include "raft.tlsOfClients" .) "" $secure) (include "raft.tokenOfClients" .) | compact | join "\n" }}
           {{- . | nindent 10 }}
           {{- end }}

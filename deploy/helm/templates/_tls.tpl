@@ -224,8 +224,8 @@ extraVolumeMounts holds {{ .mountPath }}, where the chart mounts certificates: m
 {{- include "raft.refuse.tlsStep" . }}
 {{- end -}}
 
-{{/* Old and new pods run side by side while an upgrade rolls: each must take what the other dials. */}}
-{{- define "raft.refuse.tlsStep" -}}
+{{/* What the pods that are there take and dial, by variable, as YAML; nothing where there are none, or no cluster is asked. */}}
+{{- define "raft.tlsThere" -}}
 {{- $there := lookup "apps/v1" "StatefulSet" (include "raft.namespace" .) (include "raft.fullname" .) -}}
 {{- if $there }}
 {{- $old := dict "RAFT_PEER_TLS_ACCEPT" "plain" "RAFT_PEER_TLS_DIAL" "plain" "RAFT_TLS_ACCEPT" "plain" -}}
@@ -236,6 +236,21 @@ extraVolumeMounts holds {{ .mountPath }}, where the chart mounts certificates: m
 {{- end }}
 {{- end }}
 {{- end }}
+{{- toYaml $old }}
+{{- end }}
+{{- end -}}
+
+{{/* How a Job asks that runs before the pods are replaced, or while they are: by what old and new ones take. */}}
+{{- define "raft.schemeOfBoth" -}}
+{{- $old := get (include "raft.tlsThere" . | fromYaml) "RAFT_TLS_ACCEPT" -}}
+{{- if eq $old "tls" -}}https{{- else if eq $old "plain" -}}http{{- else -}}{{ include "raft.scheme" . }}{{- end -}}
+{{- end -}}
+
+{{/* Old and new pods run side by side while an upgrade rolls: each must take what the other dials. */}}
+{{- define "raft.refuse.tlsStep" -}}
+{{- with include "raft.tlsThere" . | fromYaml -}}
+{{- $old := . -}}
+{{- with $ }}
 {{- $accept := include "raft.peersAccept" . -}}
 {{- $dial := include "raft.peersDial" . -}}
 {{- $way := "one step after the other, as docs/operations.md says under TLS" }}
@@ -247,6 +262,7 @@ tls.peers.dial {{ $dial }} would have pods that are not yet replaced, which acce
 {{- $clients := include "raft.clientsAccept" . -}}
 {{- if or (and (eq $old.RAFT_TLS_ACCEPT "plain") (eq $clients "tls")) (and (eq $old.RAFT_TLS_ACCEPT "tls") (eq $clients "plain")) }}
 tls.clients.accept {{ $clients }} would shut out all clients, which speak {{ $old.RAFT_TLS_ACCEPT }} now: accept both first, {{ $way }}.
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end -}}
