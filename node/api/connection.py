@@ -72,7 +72,6 @@ class Connection(FrameworkConnection):
         "_fresh",
         "_gate",
         "_held",
-        "_opened_at",
         "_queued",
         "_room",
         "_tls",
@@ -102,7 +101,6 @@ class Connection(FrameworkConnection):
         """Of the last request that the framework began."""
         self._tls = False
         self._whose = NOBODY
-        self._opened_at = 0.0
         self._asked = False
         """Whether it ever sent a request whose headers were whole."""
         self._room = 0
@@ -116,7 +114,6 @@ class Connection(FrameworkConnection):
         super().connection_made(transport)
         self._tls = is_tls(transport)
         self._whose = of_transport(transport)
-        self._opened_at = self.loop.time()
         if self._clients is not None:
             self._clients.opened(self, self._whose)
 
@@ -160,11 +157,6 @@ class Connection(FrameworkConnection):
         its descriptor although it was closed."""
         under_way = self._answering or self._queued or self._held
         return self.waits_for_request and not (under_way or self._unsent_bytes)
-
-    @property
-    def idle_since(self) -> float:
-        """When it was opened or gave its last answer, by the loop's clock; for one that waits for a request."""
-        return max(super().idle_since, self._opened_at)
 
     @property
     def head_is_missing(self) -> bool:

@@ -55,7 +55,10 @@ async def test_all_together_have_a_limit_and_come_in_in_turn() -> None:
 async def test_a_long_one_is_not_overtaken_by_its_clients_next() -> None:
     bodies = Bodies(10 * LONG, 2 * LONG)
     await bodies.room("a", LONG)
+    await bodies.room("a", LONG)
     long, next_one = await waits(bodies, "a", 2 * LONG), await waits(bodies, "a")
+    bodies.give_back("a", LONG)
+    assert not next_one.done(), "there is room for it, and not its turn"
     bodies.give_back("a", LONG)
     assert await long == 2 * LONG
     assert not next_one.done()

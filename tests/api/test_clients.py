@@ -357,3 +357,16 @@ async def test_who_does_not_finish_its_headers_is_told_and_ended(monkeypatch: py
             assert server.runner.clients.given_up["headers"] == 1
             assert await other.ask(GET) == (200, b"quick")
         writer.close()
+
+
+async def test_who_just_connected_is_not_the_one_that_was_idle_for_longest() -> None:
+    """Its request is on its way."""
+    async with serving(4) as server, connected(server.port) as early:
+        assert await early.ask(GET) == (200, b"quick")
+        async with connected(server.port):
+            clients = server.runner.clients
+            async with asyncio.timeout(5):
+                while len(clients._open) < 2:  # noqa: ASYNC110 - accepted in a turn to come
+                    await asyncio.sleep(0.005)
+            first, late = clients._open
+            assert late.idle_since > first.idle_since > asyncio.get_running_loop().time() - 5
