@@ -40,7 +40,7 @@ class RegisteredNodes(Bare):
         words = ["serve", "--name", name, "--seeds", ",".join(NAMES), "--data-dir", str(self.folder / (folder or name))]
         words += ["--port", str(port), "--peer-port", str(port + PEER_PORT_OFFSET)]
         words += ["--discover", f"registry:http://127.0.0.1:{self.registry_port}", "--log-format", "text"]
-        words += ["--election-timeout-ms", "500-1000"]
+        words += ["--election-timeout-ms", "1500-3000"]  # a busy machine elects nobody
         self.processes[log or name] = self._run(log or name, words)
 
     def _run(self, log: str, words: list[str]) -> "subprocess.Popen[bytes]":

@@ -141,7 +141,7 @@ def test_a_cluster_of_ranks_outlives_a_cut_a_pause_and_two_deaths_under_load_and
     with world(tmp_path) as made:
         cluster(made)
         names = list(made.ports)
-        leader = made.leader_of(names)
+        leader = made.until(lambda: made.leader_of(names), "all ranks know a leader")
         made.until(
             lambda: (
                 [each["registration"]["name"] for each in made.page(made.registry_port, "/nodes")["nodes"]] == names
@@ -165,9 +165,7 @@ def test_a_cluster_of_ranks_outlives_a_cut_a_pause_and_two_deaths_under_load_and
             made.signal(paused, signal.SIGSTOP)
             load.more(100)  # ten megabytes that the paused rank does not take
             made.signal(paused, signal.SIGCONT)
-            made.until(lambda: made.leader_of(names), "the paused rank follows again")
-
-            dead = made.leader_of(names)
+            dead = made.until(lambda: made.leader_of(names), "the paused rank follows again")
             made.signal(dead, signal.SIGKILL)
             left = [name for name in names if name != dead]
             second = made.until(lambda: (found := made.leader_of(left)) != dead and found, "another leads again")

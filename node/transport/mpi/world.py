@@ -2,8 +2,8 @@
 
 Why it exists: MPI blocks, knows no event loop, and promises least to those who call it from one thread alone, which is
 therefore what happens. It has no event to wait for, so this thread looks: often while there is traffic, else every
-millisecond. A send is a synchronous one: it is over when the other rank has begun to take it. So what a rank that is
-stopped, busy or dead does not take is known, and bounded: MPI's own buffers are shared by all, and a rank that fills
+two milliseconds. A send is a synchronous one: it is over when the other rank has begun to take it. So what a rank that
+is stopped, busy or dead does not take is known, and bounded: MPI's own buffers are shared by all, and a rank that fills
 them with words to a dead one could not speak to the living. It must not know what a message means.
 
 MPI is never finalized: that waits for every rank, and a dead one would never come.
@@ -30,7 +30,7 @@ TURN_BYTES_MAX = 64 * 1024
 MESSAGE_BYTES_MAX = 5 * 1024 * 1024
 """A longer one is taken and thrown away: no carrier sends it."""
 LOOK_BUSY_S = 0.0002
-LOOK_IDLE_S = 0.001
+LOOK_IDLE_S = 0.002
 BUSY_LOOKS = 20
 """So many looks without traffic, then they become rare."""
 JOIN_S_MAX = 60.0
