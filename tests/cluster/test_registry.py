@@ -81,7 +81,7 @@ def test_names_alone_make_a_cluster_that_goes_on_under_load_while_its_registry_d
         assert "registered again at" in nodes.log("n1")
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_node_that_moves_is_found_at_its_new_port_also_while_the_registry_is_silent(tmp_path: Path) -> None:
     with registered_nodes(tmp_path) as nodes:
         leader = nodes.leader()
@@ -110,7 +110,7 @@ def test_a_node_that_moves_is_found_at_its_new_port_also_while_the_registry_is_s
         nodes.until(lambda: nodes.leader() == leader, "it follows the leader that there was")
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_two_nodes_of_one_name_are_told_of_it_and_the_cluster_goes_on_until_one_of_them_ends(tmp_path: Path) -> None:
     """They take each other's links away, whoever is dialled; what is committed is so without either."""
     with registered_nodes(tmp_path) as nodes:
