@@ -102,6 +102,7 @@ async def called(
     try:
         if await call.read() is not grpc.aio.EOF:
             call.cancel()
+            await call.code()  # until Google's client has done with it
             return grpc.StatusCode.OK
     except grpc.aio.AioRpcError:
         pass

@@ -57,6 +57,7 @@ async def test_a_stream_of_grpc_ends_with_its_token_and_says_why() -> None:
         assert await calls[0].code() is grpc.StatusCode.UNAUTHENTICATED
         assert not calls[1].done()
         calls[1].cancel()
+        await calls[1].code()
 
 
 async def test_what_is_over_is_forgotten() -> None:
