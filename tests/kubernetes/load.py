@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import json
 import signal
+import ssl
 import time
 from contextlib import AsyncExitStack
 from typing import NamedTuple
@@ -146,8 +147,13 @@ async def main() -> None:
     parser.add_argument("--writes-max", type=int, default=5_000, help="of each writer")
     parser.add_argument("--period-ms", type=float, default=100.0, help="of each writer, from write to write")
     parser.add_argument("--plain", type=int, default=0, help="1: ask once, over a connection of its own")
+    parser.add_argument("--tls", default="", help="folder of ca.crt, tls.crt and tls.key: https, mutual")
     asked = parser.parse_args()
-    endpoints = [f"http://{one}" for one in asked.endpoints.split(",")]
+    endpoints = [f"{'https' if asked.tls else 'http'}://{one}" for one in asked.endpoints.split(",")]
+    tls = None
+    if asked.tls:
+        tls = ssl.create_default_context(cafile=f"{asked.tls}/ca.crt")
+        tls.load_cert_chain(f"{asked.tls}/tls.crt", f"{asked.tls}/tls.key")
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     async with AsyncExitStack() as stack:
@@ -158,7 +164,7 @@ async def main() -> None:
             if asked.plain:
                 client = await stack.enter_async_context(PlainClient(endpoints[first]))
             else:
-                client = await stack.enter_async_context(RaftClient(endpoints[first:] + endpoints[:first]))
+                client = await stack.enter_async_context(RaftClient(endpoints[first:] + endpoints[:first], tls=tls))
             writers.append(Writer(f"{asked.prefix}{number}", client))
         await asyncio.gather(*(one.run(asked.writes_max, asked.period_ms / 1000, stopped) for one in writers))
     print(json.dumps({"op": "end", "operations": sum(one.operations for one in writers)}), flush=True)

@@ -15,6 +15,7 @@ from tests.kubernetes.oracle import Line
 from tests.kubernetes.release import Release
 
 SCRIPT = Path(__file__).with_name("load.py")
+CERTIFICATES = "/certificates"
 START_SECONDS_MAX = 90.0
 PROGRESS_SECONDS_MAX = 90.0
 END_SECONDS_MAX = 60.0
@@ -68,11 +69,12 @@ class Load:
 
 @contextmanager
 def load(
-    release: Release, folder: Path, endpoints: Sequence[str] = (), name: str = "load", **options: int
+    release: Release, folder: Path, endpoints: Sequence[str] = (), name: str = "load", secret: str = "", **options: int
 ) -> Iterator[Load]:
     """A load through these `host:port` (the client Service), running with the first write acknowledged.
 
-    `options`: those of `load.py`, such as `writers=8`. No other load of this run has the same keys.
+    `options`: those of `load.py`, such as `writers=8`. `secret`: of a client's certificate; with one, all is TLS. No
+    other load of this run has the same keys.
     """
     namespace = release.namespace
     script = {
@@ -82,11 +84,12 @@ def load(
         "data": {"load.py": SCRIPT.read_text()},
     }
     words = ["--endpoints", ",".join(endpoints or service(release)), "--prefix", f"{name}-{next(_RUNS)}-"]
+    words += ["--tls", CERTIFICATES] if secret else []
     for option, value in options.items():
         words += [f"--{option.replace('_', '-')}", str(value)]
     image = next(iter(release.pods().values()))["spec"]["containers"][0]["image"]
     printed = folder / f"{name}.ndjson"
-    namespace.apply(script, _pod(name, image, words))
+    namespace.apply(script, _pod(name, image, words, secret))
     try:
         pod = f"pod/{name}"
         namespace.kubectl("wait", "--for=condition=Ready", pod, f"--timeout={START_SECONDS_MAX:.0f}s")
@@ -116,12 +119,14 @@ def _parsed(line: str) -> dict[str, Any]:
         raise AssertionError(f"the load says: {line}") from None
 
 
-def _pod(name: str, image: str, words: list[str]) -> dict[str, Any]:
+def _pod(name: str, image: str, words: list[str], secret: str) -> dict[str, Any]:
+    mounted = [{"name": "tls", "mountPath": CERTIFICATES, "readOnly": True}] if secret else []
+    volumes = [{"name": "tls", "secret": {"secretName": secret}}] if secret else []
     container = {
         "name": "load",
         "image": image,
         "command": ["python", "/load/load.py", *words],
-        "volumeMounts": [{"name": "script", "mountPath": "/load", "readOnly": True}],
+        "volumeMounts": [{"name": "script", "mountPath": "/load", "readOnly": True}, *mounted],
         "resources": {"requests": {"cpu": "20m", "memory": "48Mi"}, "limits": {"memory": "256Mi"}},
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -145,6 +150,6 @@ def _pod(name: str, image: str, words: list[str]) -> dict[str, Any]:
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
             "containers": [container],
-            "volumes": [{"name": "script", "configMap": {"name": name}}],
+            "volumes": [{"name": "script", "configMap": {"name": name}}, *volumes],
         },
     }

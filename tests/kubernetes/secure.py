@@ -1,0 +1,138 @@
+"""A release with TLS: certificates of an authority of the test's own as Secrets, and a way in that speaks TLS.
+
+Why it exists: the API server's proxy has no certificate to show, so nodes that demand one are asked through
+port-forward, each by the name that its certificate holds. It judges nothing.
+"""
+
+import base64
+import http.client
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import trustme
+
+from tests.kubernetes.doors import ANSWER_SECONDS_MAX, Answer, PortForward, Proxy, port_forward
+from tests.kubernetes.kube import Namespace
+from tests.tls.certificates import Mounted, trusting
+
+NODES, CLIENT = "raft-tls", "client-tls"
+"""Names of the Secrets."""
+MUTUAL = ("--set", f"tls.mode=secret,tls.existingSecret={NODES},tls.clients.mutual=true")
+
+
+class Certificates:
+    """Of one release named `fullname`. `client`: files of a client's, here and in the Secret CLIENT."""
+
+    def __init__(self, namespace: Namespace, fullname: str, folder: Path) -> None:
+        self._namespace, self._fullname = namespace, fullname
+        self.ca = trustme.CA()
+        self.nodes, self.client = Mounted(folder / "nodes"), Mounted(folder / "client")
+        self.client.put("somebody", by=self.ca)
+        self._put(CLIENT, self.client)
+        self.renew()
+
+    def renew(self) -> int:
+        """Another certificate for the nodes; its serial number."""
+        headless = f"{self._fullname}-headless.{self._namespace.name}.svc"
+        self.nodes.put(f"*.{headless}", headless, f"{self._fullname}.{self._namespace.name}.svc", by=self.ca)
+        self._put(NODES, self.nodes)
+        shown = ssl._ssl._test_decode_cert(self.nodes.cert)  # type: ignore[attr-defined]
+        return int(shown["serialNumber"], 16)
+
+    def name_of(self, node: str) -> str:
+        return f"{node}.{self._fullname}-headless.{self._namespace.name}.svc"
+
+    def context(self, *, shows: bool = True) -> ssl.SSLContext:
+        """A client's, which trusts the nodes."""
+        return trusting(self.client, shows=shows)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For raft-node and raft-chaos."""
+        return {"RAFT_CACERT": self.client.ca, "RAFT_CERT": self.client.cert, "RAFT_KEY": self.client.key}
+
+    def _put(self, name: str, files: Mounted) -> None:
+        data = {
+            Path(path).name: base64.b64encode(Path(path).read_bytes()).decode()
+            for path in (files.cert, files.key, files.ca)
+        }
+        self._namespace.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data})
+
+
+class SecureDoors(Proxy):
+    """As `Proxy`, through a port-forward to each pod, begun when it is asked first: with TLS, or in plain text while
+    `tls` is False. `close` ends them; what is asked afterwards begins another."""
+
+    def __init__(self, namespace: Namespace, certificates: Certificates, folder: Path) -> None:
+        self._namespace, self.certificates, self._folder = namespace, certificates, folder
+        self._stack = ExitStack()
+        self._forwards: dict[str, PortForward] = {}
+        self.tls = True
+        self.token = ""
+
+    def close(self) -> None:
+        self._forwards.clear()
+        self._stack.close()
+
+    def ask(self, namespace: str, pod: str, path: str, method: str = "GET", body: bytes | None = None) -> Answer | None:
+        assert namespace == self._namespace.name
+        try:
+            connection = self.connection(pod, self.certificates.context() if self.tls else None)
+        except OSError:
+            self._again(pod)
+            return None
+        try:
+            headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+            connection.request(method, path, body, headers)
+            got = connection.getresponse()
+            return Answer(got.status, got.read(), {name.lower(): value for name, value in got.getheaders()})
+        except (OSError, http.client.HTTPException):
+            self._again(pod)
+            return None
+        finally:
+            connection.close()
+
+    def connection(self, pod: str, context: ssl.SSLContext | None) -> http.client.HTTPConnection:
+        """To that pod, as whoever has this context. Raises OSError."""
+        if pod not in self._forwards:
+            self._forwards[pod] = self._stack.enter_context(port_forward(self._namespace, f"pod/{pod}", self._folder))
+        raw = socket.create_connection(("127.0.0.1", self._forwards[pod].port), ANSWER_SECONDS_MAX)
+        made = http.client.HTTPConnection("127.0.0.1", self._forwards[pod].port, timeout=ANSWER_SECONDS_MAX)
+        try:
+            name = self.certificates.name_of(pod)
+            made.sock = raw if context is None else context.wrap_socket(raw, server_hostname=name)
+        except BaseException:
+            raw.close()
+            raise
+        return made
+
+    def serial(self, pod: str) -> int:
+        """Of the certificate that the node shows now."""
+        connection = self.connection(pod, self.certificates.context())
+        try:
+            assert isinstance(connection.sock, ssl.SSLSocket)
+            shown = connection.sock.getpeercert() or {}
+            return int(str(shown["serialNumber"]), 16)
+        finally:
+            connection.close()
+
+    def _again(self, pod: str) -> None:
+        """The program ends with the pod's connection; what is asked next dials anew."""
+        forward = self._forwards.get(pod)
+        if forward is not None:
+            try:
+                forward.dial()
+            except AssertionError:
+                forward.stop()
+
+
+@contextmanager
+def secure_doors(namespace: Namespace, certificates: Certificates, folder: Path) -> Iterator[SecureDoors]:
+    doors = SecureDoors(namespace, certificates, folder)
+    try:
+        yield doors
+    finally:
+        doors.close()
