@@ -6,6 +6,7 @@ not know the keys of the store, or decide what a request needs: that is `permitt
 """
 
 from bisect import bisect_right
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
 
@@ -30,6 +31,9 @@ DIGEST_BYTES = 32
 
 TOKENS_MAX = 10_000
 """Tokens that were given out lately; for one more the oldest is forgotten."""
+
+EXPIRED_PER_LOGIN_MAX = 64
+"""Tokens that are let go at each log in, because their time is over."""
 
 TOKEN_TTL_US = 300_000_000
 """How long a token is good, in log time since it was given out: etcd's five minutes. A node through which it is used
@@ -127,7 +131,7 @@ class Auth:
         self.roles: dict[str, Role] = {}
         self.permissions_bytes = 0
         """Of the keys of all permissions."""
-        self.tokens: dict[bytes, Token] = {}
+        self.tokens: OrderedDict[bytes, Token] = OrderedDict()
         """By digest; the oldest comes first."""
         self._spans: dict[str, tuple[Spans, Spans]] = {}
 
@@ -180,12 +184,13 @@ class Auth:
     # --- tokens ----------------------------------------------------------------------------------------------
 
     def give(self, token: Token) -> None:
-        """From now on that is known. Those that are over go, and the oldest where there is no room."""
-        while self.tokens:
-            oldest = next(iter(self.tokens.values()))
-            if len(self.tokens) < TOKENS_MAX and token.given_us - oldest.given_us <= TOKEN_TTL_US:
+        """From now on that is known. Some of those that are over go, and the oldest where there is no room."""
+        for _ in range(EXPIRED_PER_LOGIN_MAX):
+            oldest = next(iter(self.tokens.values()), None)
+            has_room = len(self.tokens) < TOKENS_MAX
+            if oldest is None or (has_room and token.given_us - oldest.given_us <= TOKEN_TTL_US):
                 break
-            del self.tokens[oldest.digest]
+            self.tokens.popitem(last=False)
         self.tokens[token.digest] = token
 
     def user_of(self, digest: bytes, now_us: int) -> User | None:

@@ -3,7 +3,10 @@
 `clients/` has a small program for each. The same program passes against etcd, which shows that it is right.
 """
 
+import json
+import os
 import subprocess
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -30,6 +33,34 @@ SHOWN = {"go": 12, "jetcd": 7, "etcd3": 6, "aetcd": 6}
 
 SURVIVED = {"go": 4, "jetcd": 4}
 """Those that know several endpoints, and how many things they show over the death of a leader."""
+
+
+USERS = {"go": 12, "aetcd": 5}
+"""Who sends a password in plain text, too, and how many things they show as ann, who has all keys and is no root.
+(etcd3 sends its own over TLS alone, to whomever.)"""
+
+_ALL_KEYS = {"permType": "READWRITE", "key": "AA==", "range_end": "AA=="}
+
+
+def put_users_in_force(endpoint: str) -> None:
+    """Their passwords are their names, and `pw`."""
+    for path, body in (
+        *(("user/add", {"name": name, "password": f"{name}pw"}) for name in ("root", "ann")),
+        ("role/add", {"name": "all"}),
+        ("role/grant", {"name": "all", "perm": _ALL_KEYS}),
+        ("role/add", {"name": "root"}),
+        ("user/grant", {"user": "ann", "role": "all"}),
+        ("user/grant", {"user": "root", "role": "root"}),
+        ("enable", {}),
+    ):
+        request = urllib.request.Request(f"http://{endpoint}/v3/auth/{path}", json.dumps(body).encode(), method="POST")
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            answer.read()
+
+
+def asking_as(user: str) -> dict[str, str]:
+    """The environment of a judge."""
+    return os.environ | {"JUDGE_USER": user, "JUDGE_PASSWORD": f"{user}pw"}
 
 
 @contextmanager
@@ -67,6 +98,21 @@ def test_a_client_finds_everything_as_with_etcd(kind: str, client: str, tmp_path
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(shown(done.stdout)) == SHOWN[client]
+
+
+@pytest.mark.parametrize("client", USERS)
+@pytest.mark.parametrize("kind", ["node", "etcd"])
+def test_a_client_with_a_password_finds_everything_as_with_etcd(kind: str, client: str, tmp_path: Path) -> None:
+    command = BUILT[client]()
+    with one(kind, tmp_path) as endpoint:
+        put_users_in_force(endpoint)
+        run = partial(subprocess.run, [*command, endpoint], capture_output=True, text=True, timeout=SECONDS_MAX)
+        refused, done = run(), run(env=asking_as("ann"))
+    print(done.stdout)
+    assert refused.returncode == 1
+    assert "user name is empty" in refused.stdout + refused.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(shown(done.stdout)) == USERS[client]
 
 
 @pytest.mark.parametrize("client", SURVIVED)

@@ -14,6 +14,7 @@ from node.api.grpc.methods import Reply
 from node.api.slices import at_once
 from node.observe.metrics import Metrics
 from node.runtime.ports import Outcome, ReadFailed
+from node.statemachine.permitting import NOBODY
 from node.statemachine.writes import StoreWrite, encode_write
 
 TXN_BYTES_MAX = 8 * 1024
@@ -53,11 +54,15 @@ class QuickCalls:
 
     def range(self, message: Message, _size: int, timeout_us: int | None, reply: Reply) -> bool:
         """A RangeRequest of one key, of now."""
-        if message.get("range_end") or message.get("revision") or self._calls.users.in_force:
+        users = self._calls.users
+        asker = users.asker_now() if users.in_force else NOBODY
+        if message.get("range_end") or message.get("revision") or asker is None:
             return False
         wanted = range_of(message)
 
         def read() -> Answered:
+            if users.in_force:
+                users.check_read(asker, wanted.key)
             return answered(self._store.read(wanted))
 
         if message.get("serializable", False):

@@ -1,6 +1,6 @@
 // A judge: etcd's own Go client, and what is built on it (concurrency, recipes, leasing, namespace, ordering), unchanged.
 // It asks the endpoints of its first argument, which must be empty, and ends with 1 at the first thing that is not as
-// etcd does it. With a second argument it does what failover.go says.
+// etcd does it. With a second argument it does what failover.go says. JUDGE_USER and JUDGE_PASSWORD: as whom it asks.
 package main
 
 import (
@@ -35,6 +35,7 @@ func connect(endpoints string) *clientv3.Client {
 	return must(clientv3.New(clientv3.Config{
 		Endpoints: strings.Split(endpoints, ","), DialTimeout: 5 * time.Second,
 		DialKeepAliveTime: 2 * time.Second, DialKeepAliveTimeout: 2 * time.Second,
+		Username: os.Getenv("JUDGE_USER"), Password: os.Getenv("JUDGE_PASSWORD"),
 	}))
 }
 
