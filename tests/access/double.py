@@ -84,4 +84,4 @@ async def served(audit: Audit | None = None) -> AsyncIterator[Served]:
 
 def _google_is_done() -> bool:
     """Whether Google's client has no task any more: it ends one a moment after it told how a call ended."""
-    return not any("_AioCall" in str(task.get_coro()) for task in asyncio.all_tasks())
+    return not any("_AioCall" in repr(task) for task in asyncio.all_tasks())
