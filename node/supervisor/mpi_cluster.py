@@ -15,6 +15,7 @@ import aiohttp
 import msgspec
 
 from node.discovery.words import NODES_MAX, REGISTRATION_BYTES_MAX, Listed
+from node.supervisor import lifeline
 from node.supervisor.child import ProcessView
 from node.supervisor.control import Answer
 from node.supervisor.doorway import Door
@@ -105,7 +106,9 @@ class MpiCluster:
 
     async def _start(self, command: Sequence[str]) -> asyncio.subprocess.Process:
         try:
-            process = await asyncio.create_subprocess_exec(*command, env=self._environ, start_new_session=True)
+            process = await asyncio.create_subprocess_exec(
+                *command, env=self._environ, start_new_session=True, preexec_fn=lifeline.before_exec(os.getpid())
+            )
         except OSError as error:
             raise SupervisorError(f"{command[0]} cannot be started: {error.strerror}.") from None
         self._processes.append(process)

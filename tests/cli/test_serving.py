@@ -13,7 +13,7 @@ from tests.cli.conftest import raft_node
 
 NEEDED = ("--name", "n1", "--seeds", "n1=127.0.0.1:9001,n2=127.0.0.1:9002")
 WRITTEN = {"allowed_hosts": "raft.example", "chance_seed": "7", "peer_address": "n1:9001", "client_url": "http://n1:1"}
-WRITTEN |= {"discover": "registry:http://127.0.0.1:5000"}
+WRITTEN |= {"discover": "registry:http://127.0.0.1:5000", "otlp_endpoint": "http://127.0.0.1:4318/v1/traces"}
 
 
 def _given(setting: Setting) -> list[str]:

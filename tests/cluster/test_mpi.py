@@ -189,7 +189,10 @@ def test_a_cluster_of_ranks_outlives_a_cut_a_pause_and_two_deaths_under_load_and
 
         cluster(made)
         made.until(lambda: all(has(made, name, number) for name in names), "the whole world is back, with its data")
-        made.end()
+        everybody = psutil.Process(made.program.pid).children(recursive=True)
+        assert len(everybody) > 2 * RANKS, "registry, mpiexec, keepers and nodes"
+        made.program.kill()
+        made.until(lambda: not any(process.is_running() for process in everybody), "nobody outlives what started it")
 
 
 @pytest.mark.slowest
