@@ -38,6 +38,8 @@ def test_nodes_get_hashes_and_the_test_a_token_that_may_write() -> None:
     assert settings.tokens_file == "/etc/raft/access/tokens"
     assert secrets_of(rendered, "node") == {"tokens": ["tokens"]}
     assert secrets_of(rendered, "test") == {"ours": ["write"]}
+    (volume,) = rendered.named("Pod", "raft-test")["spec"]["volumes"]
+    assert volume["secret"]["optional"], "else a pod whose token is missing would wait for ever and say nothing"
     asked = {
         item["name"]: item.get("value") for item in rendered.named("Pod", "raft-test")["spec"]["containers"][0]["env"]
     }

@@ -130,6 +130,15 @@ async def test_it_passes_on_a_node_that_demands_a_certificate_and_fails_without(
     assert why.startswith(f"FAILED: GET {url}/status: ")
 
 
+async def test_it_says_which_token_is_missing() -> None:
+    code, out = await run(["http://127.0.0.1:1"], "http://127.0.0.1:1", tls={"RAFT_TOKEN_FILE": "/nowhere/token"})
+    assert code == 1
+    assert out == (
+        "FAILED: /nowhere/token cannot be read (No such file or directory): put a token of role write into "
+        "auth.clientsSecret\n"
+    )
+
+
 async def test_it_fails_where_a_read_does_not_give_what_was_written() -> None:
     with made_up(Told("n1", b"something else")) as url:
         code, out = await run([url], url)

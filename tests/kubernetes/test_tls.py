@@ -174,9 +174,10 @@ for path in ("metrics", "readyz", "kv/sealed"):
 
 def test_with_tokens_nobody_gets_in_without_one_but_who_watches(raft: Release, secure: SecureDoors) -> None:
     token, line = token_new("deploy", "write", "operate")
-    ours, its_line = token_new("chart", "write")
+    ours, its_line = token_new("chart", "write", "operate")
     space = raft.namespace
-    for name, data in (("raft-tokens", {"tokens": f"{line}\n{its_line}\n"}), ("raft-chart", {"write": ours})):
+    secrets = {"raft-tokens": {"tokens": f"{line}\n{its_line}\n"}, "raft-chart": {"write": ours, "operate": ours}}
+    for name, data in secrets.items():
         space.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data})
     secure.token = token
     raft.upgrade(*INSTALLED_WITH, "--set", "auth.existingSecret=raft-tokens,auth.clientsSecret=raft-chart")

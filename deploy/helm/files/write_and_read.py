@@ -37,8 +37,11 @@ def token():
     path = os.environ.get("RAFT_TOKEN_FILE")
     if not path:
         return {}
-    with open(path, encoding="ascii") as file:
-        return {"Authorization": f"Bearer {file.read().strip()}"}
+    try:
+        with open(path, encoding="ascii") as file:
+            return {"Authorization": f"Bearer {file.read().strip()}"}
+    except OSError as error:
+        sys.exit(f"FAILED: {path} cannot be read ({error.strerror}): put a token of role write into auth.clientsSecret")
 
 
 TLS, TOKEN = trusted(), token()

@@ -30,6 +30,7 @@
 - name: token
   secret:
     secretName: {{ $auth.clientsSecret | quote }}
+    optional: true # or a pod whose token is missing would wait for it in silence, instead of saying so
     {{- if (index . 0).Values.securityContext.fsGroup }}
     defaultMode: 0440
     {{- end }}
