@@ -72,6 +72,19 @@ class Mixed(Cluster):
 
         await self.until(ready, f"{name} is ready again, as {'new' if source is self.new else 'old'}")
 
+    async def command(self, source: Path, *words: str) -> str:
+        """What `raft-node` of that release prints; it must succeed."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "node.cli", *words),
+            env={**os.environ, "PYTHONPATH": str(source)},
+            cwd=self.folder,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await asyncio.wait_for(process.communicate(), WAIT_SECONDS)
+        assert process.returncode == 0, said.decode()
+        return said.decode()
+
     async def led_by(self, name: str) -> None:
         """Have that one lead."""
 

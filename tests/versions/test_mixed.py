@@ -10,7 +10,7 @@ from raftclient import RaftClient
 from tests.cluster.oracle import Load
 from tests.versions.mixed import NAMES, Mixed, old_cluster
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 async def test_a_rolling_upgrade_under_load_and_a_rollback_after_writes_of_the_newer_release(tmp_path: Path) -> None:
@@ -34,7 +34,19 @@ async def rolled(cluster: Mixed, load: Load, source: Path) -> None:
         others = [other for other in NAMES if cluster.runs[other] is not source]
         for leader in (*others[:1], name):
             await cluster.led_by(leader)
-            await load.more_acknowledged(80)  # more than a log holds: who was away gets the other's snapshot
+            await load.more_acknowledged(40)
+        if name == NAMES[0]:
+            await commands_of_one_ask_nodes_of_the_other(cluster)
+
+
+async def commands_of_one_ask_nodes_of_the_other(cluster: Mixed) -> None:
+    for source in (cluster.old, cluster.new):
+        other = next(name for name in NAMES if cluster.runs[name] is not source)
+        await cluster.command(source, "put", "by-the-other", source.name, "--url", cluster.url(other))
+        assert await cluster.command(source, "get", "by-the-other", "--url", cluster.url(other)) == source.name
+    for name in NAMES[:2]:
+        async with RaftClient([cluster.url(name)], session=cluster.http) as client:
+            await client.put(f"by-the-client-through-{name}", b"v")
 
 
 async def written_through(cluster: Mixed) -> int:
