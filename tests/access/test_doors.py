@@ -1,5 +1,7 @@
 """Every route and every method is asked without a token, with a wrong one, with one of too little, and with enough."""
 
+import asyncio
+
 import aiohttp
 import grpc
 import grpc.aio
@@ -142,3 +144,28 @@ async def test_what_grpc_remembers_of_a_head_is_forgotten_with_the_token() -> No
         for _ in range(2):
             end = await called(channel, "/etcdserverpb.Maintenance/Status", (("token", "read-token"),))
             assert end is grpc.StatusCode.UNAUTHENTICATED
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"Cookie: a[b=c; raft_session=x",
+        b'Cookie: ="',
+        b'Cookie: raft_session="\\"',
+        b"Cookie: raft_session=%ff%00%zz",
+        b"Cookie: raft_session=\xff\xfe",
+        b"Cookie: ;;;,,,",
+        b"Cookie: Path=1; Expires; raft_session",
+        b"Cookie: " + b"x" * 8000,
+        b"Authorization: ",
+        b"Authorization: Bearer ",
+        b"Authorization: Bearer \xff\xfe",
+        b"Authorization: " + b"x" * 8000,
+    ],
+)
+async def test_what_is_no_credential_is_nobodys_and_harms_nothing(line: bytes) -> None:
+    async with served() as node:
+        reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+        writer.write(b"GET /status HTTP/1.1\r\nHost: 127.0.0.1\r\n" + line + b"\r\nConnection: close\r\n\r\n")
+        assert (await asyncio.wait_for(reader.read(), 20)).startswith(b"HTTP/1.1 401 ")
+        writer.close()
