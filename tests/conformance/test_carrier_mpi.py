@@ -17,6 +17,7 @@ SECONDS_MAX = 110
 
 @pytest.mark.slowest
 def test_the_whole_suite_passes_between_three_ranks(tmp_path: Path) -> None:
+    shared = set(Path("/dev/shm").glob("mpich_*"))
     ran = subprocess.run(
         [mpiexec(), "-n", "3", sys.executable, "-m", "tests.conformance.mpi_ranks", str(tmp_path)],
         cwd=ROOT,
@@ -32,3 +33,4 @@ def test_the_whole_suite_passes_between_three_ranks(tmp_path: Path) -> None:
     assert found is not None, ran.stdout
     assert int(found[1]) == len(tests)
     assert ran.stdout.startswith("3 ranks of ")
+    assert set(Path("/dev/shm").glob("mpich_*")) <= shared, "no world leaves shared memory behind"

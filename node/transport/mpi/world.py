@@ -14,6 +14,7 @@ import contextlib
 import threading
 from collections import deque
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any, Protocol
 
 from node.raft.messages import Lane
@@ -36,6 +37,9 @@ BUSY_LOOKS = 20
 JOIN_S_MAX = 60.0
 """How long the other ranks of a world have to come."""
 LEAVE_S_MAX = 1.0
+
+SHARED_MEMORY = "/dev/shm/mpich_"
+"""How MPICH names it on Linux."""
 
 TAGS = {Lane.CONTROL: 1, Lane.BULK: 2}
 
@@ -141,6 +145,8 @@ class MpiWorld:
         world = MPI.COMM_WORLD
         world.Set_errhandler(MPI.ERRORS_RETURN)
         self.rank, self.size = world.Get_rank(), world.Get_size()
+        world.Barrier()  # all have attached to what they share
+        _unname_shared_memory()
         self.library = MPI.Get_library_version().splitlines()[0].strip("\x00 ")
         self._ways = {(rank, lane): _Way(rank, lane) for lane in TAGS for rank in range(self.size)}
         return world, MPI
@@ -236,6 +242,17 @@ class MpiWorld:
     def quiet(self) -> bool:
         """Nothing is on its way that this process knows of."""
         return not self._taken and not any(way.waiting or way.sends for way in self._ways.values())
+
+
+def _unname_shared_memory() -> None:
+    """What is mapped stays; without its name it goes with the last process. MPI takes the name away when it is
+    finalized, which never happens here, and each world would leave megabytes behind."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/maps").read_text().splitlines():
+            path = line[line.find("/") :]
+            if path.startswith(SHARED_MEMORY):
+                with contextlib.suppress(OSError):  # another rank was first
+                    Path(path).unlink()
 
 
 def _is_over(request: Any, mpi: Any) -> bool:
