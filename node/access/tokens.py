@@ -20,7 +20,7 @@ TOKEN_CHARS_MIN = 32
 """A shorter one is refused even where the file has its hash: it may have been made up by somebody."""
 
 TOKENS_MAX = 256
-"""Of a file. All are compared with each that comes in: 30 microseconds."""
+"""Of a file. All are compared with each that comes in: 60 microseconds, 4 for ten tokens."""
 
 FILE_BYTES_MAX = 64 * 1024
 NAME_PATTERN = r"[A-Za-z0-9](?:[A-Za-z0-9._@-]{0,62}[A-Za-z0-9])?"
