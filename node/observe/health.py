@@ -71,6 +71,8 @@ def readyz(
         return Verdict(False, f"the node belongs to no cluster yet: {core.waiting_for or 'waiting for birth'}")
     if core.removed:
         return Verdict(False, core.waiting_for)
+    if (core.name, core.incarnation) in {(learner.name, learner.incarnation) for learner in core.learners}:
+        return Verdict(False, "it is a learner, and has no vote yet")  # a rollout must not take the next voter before
     if leaderless_us is None:
         return Verdict(False, "no leader is known")
     limit_us = READY_LEADERLESS_TIMEOUTS * election_timeout_us

@@ -11,7 +11,7 @@ from node.observe.health import (
     startupz,
 )
 from node.raft.status import CoreStatus
-from node.raft.types import Role
+from node.raft.types import Member, Role
 from tests.observe.status import core_status
 
 
@@ -29,6 +29,12 @@ def test_a_process_that_stood_still_for_a_minute_is_not_killed_for_it() -> None:
 def test_whoever_can_ask_hears_that_the_start_is_over_unless_the_node_must_stop() -> None:
     assert startupz().ok
     assert not startupz("the disk is full").ok
+
+
+def test_a_learner_is_not_ready_so_that_a_rollout_waits_for_its_vote() -> None:
+    own = Member(core_status().name, core_status().incarnation)
+    assert "has no vote yet" in ready(core_status(role=Role.FOLLOWER, leader="n2", learners=(own,))).reason
+    assert ready(core_status(role=Role.FOLLOWER, leader="n2", learners=(Member("n9", "d"), Member(own.name, "d")))).ok
 
 
 TIMEOUT_US = 300_000
