@@ -24,7 +24,7 @@ BAD = {
     "--kind": "flat", "--system": "consul", "--one-way": "leader",
     "--ttl": "long", "--wait": "soon", "--without": "everything", "--peer": "n3", "--client-url": "n3:8003",
     "--role": "reed", "--discovery-port": "99999", "--heartbeat-interval": "soon",
-    "--min-election-timeout": "soon", "--max-election-timeout": "late",
+    "--min-election-timeout": "soon", "--max-election-timeout": "late", "--keep": "all",
 }  # fmt: skip
 """By option, a value that no command takes."""
 FREE = {
