@@ -10,7 +10,7 @@ from tests.cluster.changing import fourth, is_a, known
 from tests.cluster.harness import Cluster, raft_node, running_cluster
 from tests.cluster.oracle import Load
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slowest, pytest.mark.timeout(180)]
 
 
 async def fit(cluster: Cluster, names: str, *options: str) -> tuple[int, str]:

@@ -21,7 +21,7 @@ from tests.cluster.bare import Bare, bare_nodes
 from tests.cluster.flooding import KINDS
 from tests.cluster.secure import secure_nodes
 
-pytestmark = [pytest.mark.slow, pytest.mark.slowest]
+pytestmark = pytest.mark.slowest
 
 FLAGS = ("--election-timeout-ms", "1500-3000")
 """The flood, three nodes and whoever measures share two processors here, which may do much else: a process that gets no
@@ -32,6 +32,9 @@ PATIENCE_SECONDS = 10.0
 held by tests/api, tests/tls."""
 PAUSE_SECONDS = 0.02
 KEYS_OF_READERS = 200
+
+BEFORE_ALL = ("connections", "puts")
+"""Of `make test-slow`; the others are of `make test-long`."""
 
 BOUNDED_BY = {
     "connections": "raft_clients_closed_for_others_total",
@@ -116,7 +119,14 @@ async def held_against(kind: str, nodes: Bare, leader: str, urls: list[str], tls
     assert set(others.outcomes) == {"served"}
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "handshakes"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=() if kind in BEFORE_ALL else pytest.mark.longest)
+        for kind in KINDS
+        if kind != "handshakes"
+    ],
+)
 async def test_a_flood_from_one_client_causes_no_election_and_others_are_served(tmp_path: Path, kind: str) -> None:
     with bare_nodes(tmp_path, 3, *FLAGS) as nodes:
         leader = nodes.leader()
@@ -127,6 +137,7 @@ async def test_a_flood_from_one_client_causes_no_election_and_others_are_served(
         assert not counted or nodes.metric(leader, counted) > 0
 
 
+@pytest.mark.longest
 async def test_handshakes_that_never_end_cause_no_election_and_others_are_served(tmp_path: Path) -> None:
     with secure_nodes(tmp_path) as nodes:
         for name in nodes.ports:

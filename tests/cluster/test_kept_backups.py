@@ -9,7 +9,7 @@ import pytest
 from tests.cluster.bare import Bare, bare_nodes
 from tests.cluster.harness import raft_node
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slowest
 
 METRIC = "raft_backup_last_success_timestamp_seconds"
 

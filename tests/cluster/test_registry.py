@@ -61,7 +61,7 @@ def a_follower(nodes: RegisteredNodes, leader: str) -> str:
     return next(name for name in nodes.ports if name != leader)
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_names_alone_make_a_cluster_that_goes_on_under_load_while_its_registry_dies_and_fills_it_again(
     tmp_path: Path,
 ) -> None:

@@ -21,7 +21,7 @@ from tests.cluster.bare import Bare, bare_nodes
 from tests.cluster.harness import PEER_PORT_OFFSET, WAIT_SECONDS, free_base_port, raft_node
 from tests.keeping.gateway import BUCKET, gateway, program
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slowest, pytest.mark.timeout(240)]
 
 KEYS, KEYS_OF_A_TXN = 100_000, 125
 VALUE = b64encode(b"v" * 100).decode()
@@ -95,7 +95,7 @@ def place(kind: str, folder: Path, patch: pytest.MonkeyPatch) -> Iterator[str]:
         yield f"s3://{BUCKET}/raft/"
 
 
-@pytest.mark.parametrize("kind", ["folder", pytest.param("s3", marks=pytest.mark.slowest)])
+@pytest.mark.parametrize("kind", ["folder", "s3"])
 async def test_100_000_keys_are_served_again_within_a_minute_and_a_disk_lost_later_is_let_in_anew(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.cluster.guarded import TOKENS, Guarded, guarded_nodes
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slowest, pytest.mark.timeout(240)]
 
 PASSWORDS = {"root": "root's secret", "ann": "ann's secret"}
 ENTRIES, TAIL = 100, 20

@@ -321,11 +321,23 @@ OFTEN_ENOUGH = (truncate_on_every_append, vote_and_acknowledge_before_the_disk)
 found anew: they are in `make test-slow`."""
 
 
+LONGEST = (count_learners,)
+"""A minute, and more: of `make test-long`."""
+
+
+def _marks(plant: Plant, seldom: list[Plant]) -> tuple[pytest.MarkDecorator, ...]:
+    return tuple(
+        mark
+        for mark, holds in ((pytest.mark.slowest, plant in seldom), (pytest.mark.longest, plant in LONGEST))
+        if holds
+    )
+
+
 def _each() -> list[Any]:
     """Every plant, and those which few worlds notice for `make test-slow`."""
     seldom = [plant for plant in NOTICED_BY if plant not in OFTEN_ENOUGH]
     return [
-        pytest.param(plant, marks=pytest.mark.slowest if plant in seldom else (), id=plant.__name__)
+        pytest.param(plant, marks=_marks(plant, seldom), id=plant.__name__)
         for plant in (*PLANTS, *OF_MEMBERS, *OF_SURVIVORS)
     ]
 

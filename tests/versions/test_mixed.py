@@ -10,7 +10,7 @@ from raftclient import RaftClient
 from tests.cluster.oracle import Load
 from tests.versions.mixed import NAMES, Mixed, old_cluster
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slowest, pytest.mark.timeout(400)]
 
 
 async def test_a_rolling_upgrade_under_load_and_a_rollback_after_writes_of_the_newer_release(tmp_path: Path) -> None:
