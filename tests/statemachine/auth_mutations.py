@@ -80,7 +80,7 @@ MUTATIONS = (
     Mutation("an end that is included", "auth.py", "return key < end and", "return key <= end and"),
     Mutation("what was permitted before is remembered", "auth.py", "        self._spans.clear()\n", ""),
     Mutation("a token for ever", "auth.py", "now_us - token.given_us > TOKEN_TTL_US:", "False:"),
-    Mutation("no end of tokens", "auth.py", "len(self.tokens) < TOKENS_MAX and", "True and"),
+    Mutation("no end of tokens", "auth.py", "has_room = len(self.tokens) < TOKENS_MAX", "has_room = True"),
     Mutation("a token outlives a password", "auth.py", "user.since == since else", "True else"),
     Mutation("tokens outlive the force of users", "authorizing.py", "        auth.tokens.clear()\n", ""),
     Mutation(
