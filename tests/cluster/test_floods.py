@@ -23,9 +23,10 @@ from tests.cluster.secure import secure_nodes
 
 pytestmark = pytest.mark.slowest
 
-FLAGS = ("--election-timeout-ms", "1500-3000")
+FLAGS = ("--election-timeout-ms", "1500-3000", "--max-log-bytes", "8GiB")
 """The flood, three nodes and whoever measures share two processors here, which may do much else: a process that gets no
-time for a second says nothing of a flood."""
+time for a second says nothing of a flood. And a log that is full refuses everybody, whoever filled it: here it is seen
+whether clients take turns."""
 SECONDS = 8.0
 PATIENCE_SECONDS = 10.0
 """Of other clients: it tells served from not served, also on a machine that does much else. That clients take turns is

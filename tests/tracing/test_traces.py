@@ -15,7 +15,7 @@ from node.tracing.spans import EXPORT_SECONDS_MAX
 from raftclient import RaftClient
 from tests.cluster.harness import running_cluster
 from tests.grpc.client import client
-from tests.tracing.collector import Told, collecting
+from tests.tracing.collector import WAIT_SECONDS, Told, collecting
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 pytestmark = [pytest.mark.slowest, pytest.mark.timeout(180)]
@@ -104,7 +104,9 @@ async def test_a_collector_that_says_nothing_costs_neither_writes_nor_the_end(
 ) -> None:
     async def silent(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         taken.append(writer)
+        came.set()
 
+    came = asyncio.Event()
     taken: list[asyncio.StreamWriter] = []
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     try:
@@ -114,10 +116,10 @@ async def test_a_collector_that_says_nothing_costs_neither_writes_nor_the_end(
             for _ in range(50):
                 async with cluster.http.put(f"{cluster.url('n1')}/kv/k", data="v") as answer:
                     assert answer.status == 200
+            await asyncio.wait_for(came.wait(), WAIT_SECONDS)
             began = time.monotonic()
             await cluster.stop()
             assert time.monotonic() - began < EXPORT_SECONDS_MAX, "the end waited for the collector"
-            assert taken
     finally:
         server.close()
         await server.wait_closed()
