@@ -9,11 +9,12 @@ import aiohttp
 
 from node.raft.messages import Lane
 from node.tls.peers import PeerTls
+from node.transport.dialled import DialledLinks, Nudging
 from node.transport.dialling import Resolver
 from node.transport.framework import DialledConnector, DialledSocket
 from node.transport.inbound import Acceptor
 from node.transport.outbound import OutboundLink
-from node.transport.port import NO_PEER, Chance, Receiver
+from node.transport.port import Chance, Receiver
 from node.transport.settings import LinkSettings
 
 
@@ -39,7 +40,6 @@ class WebSocketCarrier:
         tls: PeerTls | None = None,
     ) -> None:
         self._name = name
-        self._peers = tuple(peer for peer in peers if peer != name)
         self._host = host
         self._port = port
         self._resolver = resolver
@@ -47,13 +47,13 @@ class WebSocketCarrier:
         self._chance = chance
         self._settings = settings or LinkSettings()
         self._tls = tls
-        self._loop = asyncio.get_running_loop()
-        self._flush_due: asyncio.Handle | None = None
         self._acceptor: Acceptor | None = None
         self._session: aiohttp.ClientSession | None = None
-        self._outbound: dict[tuple[str, Lane], OutboundLink] = {}
-        self._retired: list[OutboundLink] = []
-        """To peers of the past: their goodbyes are under way, or were until lately."""
+        self._links = DialledLinks(name, peers, self._dial)
+        self.send = self._links.send
+        self.flush = self._links.flush
+        self.outbound_up = self._links.outbound_up
+        self.dial_now = self._links.dial_now
 
     @property
     def bound_port(self) -> int:
@@ -64,8 +64,8 @@ class WebSocketCarrier:
         """Listen, and dial every peer. Raises OSError where the address cannot be bound; nothing runs then."""
         acceptor = Acceptor(
             name=self._name,
-            peers=self._peers,
-            receiver=_Nudging(self._receiver, self),
+            peers=self._links.peers,
+            receiver=Nudging(self._receiver, self._links.dial_now),
             settings=self._settings,
             tls=self._tls,
         )
@@ -77,104 +77,41 @@ class WebSocketCarrier:
             ws_response_class=DialledSocket,
             timeout=aiohttp.ClientTimeout(total=None),
         )
-        for peer in self._peers:
-            self._dial(peer, self._session)
+        self._links.start()
 
-    def _dial(self, peer: str, session: aiohttp.ClientSession) -> None:
-        for lane in Lane:
-            self._outbound[peer, lane] = OutboundLink(
-                name=self._name,
-                peer=peer,
-                lane=lane,
-                session=session,
-                resolver=self._resolver,
-                receiver=self._receiver,
-                chance=self._chance,
-                settings=self._settings,
-                tls=self._tls,
-            )
+    def _dial(self, peer: str, lane: Lane) -> OutboundLink:
+        assert self._session is not None, "links are dialled between `start` and `close` alone"
+        return OutboundLink(
+            name=self._name,
+            peer=peer,
+            lane=lane,
+            session=self._session,
+            resolver=self._resolver,
+            receiver=self._receiver,
+            chance=self._chance,
+            settings=self._settings,
+            tls=self._tls,
+        )
 
     def set_peers(self, peers: tuple[str, ...]) -> None:
         """See `Carrier.set_peers`. Before `start`: those that will be dialled then."""
-        before, self._peers = self._peers, tuple(peer for peer in peers if peer != self._name)
-        if self._session is None or self._acceptor is None:
-            return
-        self._acceptor.set_peers(self._peers)
-        self._retired = [link for link in self._retired if not link.ended]
-        for peer in before:
-            if peer not in self._peers:
-                for lane in Lane:
-                    link = self._outbound.pop((peer, lane))
-                    link.retire(NO_PEER)
-                    self._retired.append(link)
-        for peer in self._peers:
-            if peer not in before:
-                self._dial(peer, self._session)
+        if self._acceptor is not None and self._links.runs:
+            self._acceptor.set_peers(tuple(peer for peer in peers if peer != self._name))
+        self._links.set_peers(peers)
 
     async def close(self) -> None:
         """Say goodbye to everyone and end every task and socket, within a few `close_timeout_s`."""
-        links = [*self._outbound.values(), *self._retired]
-        self._retired = []
+        links = self._links.stop()
         acceptor, self._acceptor = self._acceptor, None
         await asyncio.gather(*(link.leave() for link in links), *([acceptor.close()] if acceptor else []))
-        self._outbound.clear()
+        self._links.clear()
         if self._session is not None:
             await self._session.close()
             self._session = None
 
-    def send(self, peer: str, lane: Lane, frame: bytes) -> bool:
-        """See `Carrier.send`."""
-        link = self._outbound.get((peer, lane))
-        if link is None or not link.send(frame):
-            return False
-        if self._flush_due is None:
-            self._flush_due = self._loop.call_soon(self._let_go)
-        return True
-
-    def flush(self) -> None:
-        """See `Carrier.flush`."""
-        if self._flush_due is not None:
-            self._flush_due.cancel()
-            self._let_go()
-
-    def _let_go(self) -> None:
-        self._flush_due = None
-        for link in tuple(self._outbound.values()):  # whoever hears that one is down may change who the peers are
-            link.flush()
-
-    def outbound_up(self, peer: str, lane: Lane) -> bool:
-        """See `Carrier.outbound_up`."""
-        link = self._outbound.get((peer, lane))
-        return link is not None and link.up
-
     def reset(self, peer: str | None = None) -> None:
         """See `Carrier.reset`."""
-        for name in self._peers if peer is None else (peer,):
-            for lane in Lane:
-                link = self._outbound.get((name, lane))
-                if link is not None:
-                    link.reset()
+        for name in self._links.peers if peer is None else (peer,):
+            self._links.reset(name)
             if self._acceptor is not None:
                 self._acceptor.reset(name)
-
-    def dial_now(self, peer: str) -> None:
-        """The peer dialled us, so it runs: dial it without sitting out the pause."""
-        for lane in Lane:
-            link = self._outbound.get((peer, lane))
-            if link is not None:
-                link.dial_now()
-
-
-class _Nudging:
-    """The receiver of the inbound side: as the carrier's own, and a peer's dial wakes the dials towards it."""
-
-    def __init__(self, receiver: Receiver, carrier: WebSocketCarrier) -> None:
-        self._receiver = receiver
-        self._carrier = carrier
-        self.on_frame = receiver.on_frame
-        self.on_outbound = receiver.on_outbound
-
-    def on_inbound(self, peer: str, lane: Lane, up: bool, reason: str) -> None:
-        if up:
-            self._carrier.dial_now(peer)
-        self._receiver.on_inbound(peer, lane, up, reason)

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from node.raft.messages import Lane
+from node.transport.dialled import DialledLinks, Nudging
 from node.transport.mpi.inbound import Acceptor
 from node.transport.mpi.outbound import OutboundLink, Post
 from node.transport.mpi.words import BY_DIALLER, Kind, heard, spoken
 from node.transport.mpi.world import Hearer
-from node.transport.port import NO_PEER, Chance, Receiver
+from node.transport.port import Chance, Receiver
 from node.transport.settings import LinkSettings
 
 LINKS_PER_LIFE = 1 << 32
@@ -46,49 +47,47 @@ class MpiCarrier:
         life: int = 0,
     ) -> None:
         self._name = name
-        self._peers = tuple(peer for peer in peers if peer != name)
         self._ranks, self._world = dict(ranks), world
         self._names = {rank: other for other, rank in ranks.items()}
         self._receiver, self._chance, self._settings = receiver, chance, settings or LinkSettings()
         self._first_link = life * LINKS_PER_LIFE
         self._loop = asyncio.get_running_loop()
-        self._flush_due: asyncio.Handle | None = None
-        self._outbound: dict[tuple[str, Lane], OutboundLink] = {}
-        self._retired: list[OutboundLink] = []
         self._acceptor: Acceptor | None = None
-        self._runs = False
+        self._links = DialledLinks(name, peers, self._dial)
+        self.send = self._links.send
+        self.flush = self._links.flush
+        self.outbound_up = self._links.outbound_up
+        self.dial_now = self._links.dial_now
 
     async def start(self) -> None:
         """Listen, and dial every peer."""
-        self._runs = True
         self._acceptor = Acceptor(
             name=self._name,
-            peers=self._peers,
+            peers=self._links.peers,
             ranks=self._ranks,
             world=self._world,
-            receiver=_Nudging(self._receiver, self),
+            receiver=Nudging(self._receiver, self._links.dial_now),
             settings=self._settings,
         )
         self._world.attach(self._loop, self)
-        for peer in self._peers:
-            self._dial(peer)
+        self._links.start()
 
-    def _dial(self, peer: str) -> None:
-        self._first_link += 1 << 16  # one that comes back as a peer has new numbers
-        for lane in Lane:
-            self._outbound[peer, lane] = OutboundLink(
-                name=self._name,
-                peer=peer,
-                rank=self._ranks.get(peer),
-                lane=lane,
-                world=self._world,
-                receiver=self._receiver,
-                chance=self._chance,
-                settings=self._settings,
-                first_link=self._first_link,
-            )
-            # Not within this call: the receiver may hear of a failure before its maker is ready.
-            self._loop.call_soon(self._outbound[peer, lane].start)
+    def _dial(self, peer: str, lane: Lane) -> OutboundLink:
+        self._first_link += 1 << 16  # a link to one that comes back as a peer has new numbers
+        link = OutboundLink(
+            name=self._name,
+            peer=peer,
+            rank=self._ranks.get(peer),
+            lane=lane,
+            world=self._world,
+            receiver=self._receiver,
+            chance=self._chance,
+            settings=self._settings,
+            first_link=self._first_link,
+        )
+        # Not within this call: the receiver may hear of a failure before its maker is ready.
+        self._loop.call_soon(link.start)
+        return link
 
     # --- what the world tells -----------------------------------------------------------------------------------
 
@@ -101,7 +100,7 @@ class MpiCarrier:
             if self._acceptor is not None:
                 self._acceptor.hear(rank, lane, word)
             return
-        link = self._outbound.get((self._names.get(rank, ""), lane))
+        link = self._links.get(self._names.get(rank, ""), lane)
         if link is not None:
             link.hear(word)
         elif word.kind is Kind.OPEN:  # of one that is no peer any more
@@ -109,75 +108,29 @@ class MpiCarrier:
 
     def on_room(self, rank: int, lane: Lane) -> None:
         """See `Hearer`."""
-        link = self._outbound.get((self._names.get(rank, ""), lane))
+        link = self._links.get(self._names.get(rank, ""), lane)
         if link is not None:
             link.flush()
 
     # --- Carrier ------------------------------------------------------------------------------------------------
 
-    def send(self, peer: str, lane: Lane, frame: bytes) -> bool:
-        """See `Carrier.send`."""
-        link = self._outbound.get((peer, lane))
-        if link is None or not link.send(frame):
-            return False
-        if self._flush_due is None:
-            self._flush_due = self._loop.call_soon(self._let_go)
-        return True
-
-    def flush(self) -> None:
-        """See `Carrier.flush`."""
-        if self._flush_due is not None:
-            self._flush_due.cancel()
-            self._let_go()
-
-    def _let_go(self) -> None:
-        self._flush_due = None
-        for link in tuple(self._outbound.values()):
-            link.flush()
-
-    def outbound_up(self, peer: str, lane: Lane) -> bool:
-        """See `Carrier.outbound_up`."""
-        link = self._outbound.get((peer, lane))
-        return link is not None and link.up
-
     def reset(self, peer: str | None = None) -> None:
         """See `Carrier.reset`."""
-        for name in self._peers if peer is None else (peer,):
-            for lane in Lane:
-                link = self._outbound.get((name, lane))
-                if link is not None:
-                    link.reset()
+        for name in self._links.peers if peer is None else (peer,):
+            self._links.reset(name)
             if self._acceptor is not None:
                 self._acceptor.reset(name)
 
     def set_peers(self, peers: tuple[str, ...]) -> None:
         """See `Carrier.set_peers`. Before `start`: those that will be dialled then."""
-        before, self._peers = self._peers, tuple(peer for peer in peers if peer != self._name)
-        if not self._runs or self._acceptor is None:
-            return
-        self._acceptor.set_peers(self._peers)
-        self._retired = [link for link in self._retired if not link.ended]
-        for peer in before:
-            if peer not in self._peers:
-                for lane in Lane:
-                    link = self._outbound.pop((peer, lane))
-                    link.retire(NO_PEER)
-                    self._retired.append(link)
-        for peer in self._peers:
-            if peer not in before:
-                self._dial(peer)
-
-    def dial_now(self, peer: str) -> None:
-        """The peer dialled us, so it runs: dial it without sitting out the pause."""
-        for lane in Lane:
-            link = self._outbound.get((peer, lane))
-            if link is not None:
-                link.dial_now()
+        if self._acceptor is not None and self._links.runs:
+            self._acceptor.set_peers(tuple(peer for peer in peers if peer != self._name))
+        self._links.set_peers(peers)
 
     async def close(self) -> None:
         """Say goodbye to everyone, within a few `close_timeout_s`; the world goes on, and refuses who dials."""
-        links = [*self._outbound.values(), *self._retired]
-        self._outbound.clear()
+        links = self._links.stop()
+        self._links.clear()
         if self._acceptor is not None:
             self._acceptor.leave()
         for link in links:
@@ -190,9 +143,9 @@ class MpiCarrier:
 
     def abandon(self) -> None:
         """End as a process that is killed, in a rank that goes on: everything is lost to the others."""
-        for link in (*self._outbound.values(), *self._retired):
+        for link in self._links.stop():
             link.abandon()
-        self._outbound.clear()
+        self._links.clear()
         if self._acceptor is not None:
             self._acceptor.abort()
         self._end()
@@ -203,10 +156,6 @@ class MpiCarrier:
             self._acceptor.abort()
 
     def _end(self) -> None:
-        self._runs = False
-        if self._flush_due is not None:
-            self._flush_due.cancel()
-            self._flush_due = None
         self._world.attach(self._loop, Nobody(self._world))
 
 
@@ -225,18 +174,3 @@ class Nobody:
 
     def on_room(self, rank: int, lane: Lane) -> None:
         """See `Hearer`."""
-
-
-class _Nudging:
-    """The receiver of the inbound side: as the carrier's own, and a peer's dial wakes the dials towards it."""
-
-    def __init__(self, receiver: Receiver, carrier: MpiCarrier) -> None:
-        self._receiver = receiver
-        self._carrier = carrier
-        self.on_frame = receiver.on_frame
-        self.on_outbound = receiver.on_outbound
-
-    def on_inbound(self, peer: str, lane: Lane, up: bool, reason: str) -> None:
-        if up:
-            self._carrier.dial_now(peer)
-        self._receiver.on_inbound(peer, lane, up, reason)
