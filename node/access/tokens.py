@@ -9,12 +9,12 @@ guessed is therefore no token, whatever the file says. It must not make tokens, 
 import asyncio
 import hashlib
 import hmac
-import os
 import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from node.access.principals import INCLUDED, Principal, Role
+from node.file_stamps import stamp_of
 
 TOKEN_CHARS_MIN = 32
 """A shorter one is refused even where the file has its hash: it may have been made up by somebody."""
@@ -102,7 +102,7 @@ class TokenFile:
     def __init__(self, path: str, told: Told) -> None:
         self.changed = lambda: None
         self._path, self._told = path, told
-        self._stamp = _stamp(path)
+        self._stamp = stamp_of(path)
         self._lines = _read(path)
         self.version = 1
         told.taken(len(self._lines), renewed=False)
@@ -117,7 +117,7 @@ class TokenFile:
 
     def look(self, loop: asyncio.AbstractEventLoop) -> None:
         """On a watching thread: take what is new. What is of no use leaves in force what there is."""
-        stamp = _stamp(self._path)  # before it is read: what is replaced meanwhile is looked at again
+        stamp = stamp_of(self._path)  # before it is read: what is replaced meanwhile is looked at again
         if stamp == self._stamp:
             return
         self._stamp = stamp
@@ -147,12 +147,3 @@ def _read(path: str) -> tuple[_Line, ...]:
         return parse(content.decode("utf-8"), path)
     except UnicodeDecodeError:
         raise TokensError(f"{path} is not UTF-8 text: {CURE}") from None
-
-
-def _stamp(path: str) -> tuple[int, int, int]:
-    """What differs once the file was replaced, through symbolic links, as Kubernetes does it."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return (0, 0, 0)
-    return (found.st_ino, found.st_mtime_ns, found.st_size)

@@ -6,12 +6,12 @@ on a thread of its own. It must not decide what becomes of a refusal, and must n
 """
 
 import calendar
-import os
 import ssl
 from collections.abc import Iterator
 
 import msgspec
 
+from node.file_stamps import stamp_of
 from node.tls.alerts import TellingContext
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -39,7 +39,7 @@ class TlsFiles(msgspec.Struct, frozen=True):
 
     def stamps(self) -> tuple[tuple[int, int, int], ...]:
         """What differs once a file was replaced: its inode, time and size, through symbolic links."""
-        return tuple(_stamp(path) for path in self.paths)
+        return tuple(stamp_of(path) for path in self.paths)
 
 
 class Contexts(msgspec.Struct, frozen=True):
@@ -116,14 +116,6 @@ def _read(path: str) -> bytes:
     if len(content) > FILE_BYTES_MAX:
         raise TlsError(f"{path} is longer than {FILE_BYTES_MAX} bytes, so it is no certificate or key")
     return content
-
-
-def _stamp(path: str) -> tuple[int, int, int]:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return (0, 0, 0)
-    return (found.st_ino, found.st_mtime_ns, found.st_size)
 
 
 # --- of X.509 where the two times stand, and no more: Python tells them of a peer's certificate alone ---------------

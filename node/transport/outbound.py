@@ -5,7 +5,6 @@ reasons of failures have one place. It must not read anything but pongs and the 
 """
 
 import asyncio
-from collections import deque
 from contextlib import suppress
 
 import aiohttp
@@ -14,8 +13,8 @@ from node.raft.messages import Lane
 from node.tls.peers import PeerTls
 from node.transport.dialling import DialFailed, Dialler, Resolver
 from node.transport.framework import DialledSocket
-from node.transport.packing import take_pack
 from node.transport.port import GOODBYE, LOST, REFUSED, Chance, Receiver
+from node.transport.queue import FrameQueue
 from node.transport.settings import LinkSettings
 
 
@@ -43,8 +42,7 @@ class OutboundLink:
         self._chance = chance
         self._settings = settings
         self._loop = asyncio.get_running_loop()
-        self._queue: deque[bytes] = deque()
-        self._queue_bytes = 0
+        self._queue = FrameQueue(settings)
         self._socket: DialledSocket | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._nudge: asyncio.Future[None] | None = None
@@ -56,14 +54,7 @@ class OutboundLink:
 
     def send(self, frame: bytes) -> bool:
         """See `Carrier.send`. `flush` takes it from the queue, all that waits at once."""
-        settings = self._settings
-        if not self.up or len(frame) > settings.frame_bytes_max or len(self._queue) >= settings.queue_frames_max:
-            return False
-        if self._queue and self._queue_bytes + len(frame) > settings.queue_bytes_max:
-            return False
-        self._queue.append(frame)
-        self._queue_bytes += len(frame)
-        return True
+        return self.up and self._queue.add(frame)
 
     def flush(self) -> None:
         """See `Carrier.flush`. One pack; the rest is for the writer, as is all while it waits for the peer to take what
@@ -72,8 +63,7 @@ class OutboundLink:
         if not self._queue or self._socket is None or not writer_waits:
             return
         if self._socket.takes_at_once:
-            pack, taken_bytes = take_pack(self._queue)
-            self._queue_bytes -= taken_bytes
+            pack = self._queue.take()
             try:
                 self._socket.send_at_once(pack)
             except (aiohttp.ClientError, OSError):
@@ -172,7 +162,6 @@ class OutboundLink:
             socket.abort()
             self._socket = None
             self._queue.clear()
-            self._queue_bytes = 0
             for task in beside:
                 task.cancel()
             await asyncio.wait(beside)
@@ -200,8 +189,7 @@ class OutboundLink:
         try:
             while self.up or self._queue:  # on a link that was aborted, what is left of the queue cannot be written
                 if self._queue:
-                    pack, taken_bytes = take_pack(self._queue)
-                    self._queue_bytes -= taken_bytes
+                    pack = self._queue.take()
                     await socket.send_bytes(pack)
                 else:
                     self._waiter = self._loop.create_future()

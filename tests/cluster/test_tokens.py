@@ -337,6 +337,12 @@ def test_a_user_of_the_cluster_logs_in_to_the_page_of_any_node_and_only_root_is_
             status, said, _ = nodes.request("n1", "POST", f"/v3/auth/{call}", json.dumps(body).encode(), "")
             assert status == 200, said
 
+        def in_force() -> bool:
+            """Everywhere: a node that has not applied the entry yet asks nobody who they are."""
+            return all(nodes.request(name, "GET", "/status", b"", "")[0] == 401 for name in nodes.ports)
+
+        nodes.until(in_force, "every node asks who somebody is")
+
         def login(name: str, form: bytes) -> tuple[str, str]:
             headers = {"Origin": nodes.url(name), "Content-Type": "application/x-www-form-urlencoded"}
             status, said, given = nodes.request(name, "POST", "/login", form, "", headers=headers)

@@ -5,14 +5,13 @@ has no age: its way never changes. It must not retry frames.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
 from node.raft.messages import Lane
 from node.transport.mpi.words import Kind, Word, spoken
-from node.transport.packing import take_pack
 from node.transport.port import GOODBYE, LOST, REFUSED, Chance, Receiver
+from node.transport.queue import FrameQueue
 from node.transport.settings import LinkSettings
 
 
@@ -45,8 +44,7 @@ class OutboundLink:
         self._peer, self._rank, self._lane = peer, rank, lane
         self._world, self._receiver, self._chance, self._settings = world, receiver, chance, settings
         self._loop = asyncio.get_running_loop()
-        self._queue: deque[bytes] = deque()
-        self._queue_bytes = 0
+        self._queue = FrameQueue(settings)
         self._link = first_link
         self._dialling = False
         self._leaving = False
@@ -95,20 +93,12 @@ class OutboundLink:
 
     def send(self, frame: bytes) -> bool:
         """See `Carrier.send`."""
-        settings = self._settings
-        if not self.up or len(frame) > settings.frame_bytes_max or len(self._queue) >= settings.queue_frames_max:
-            return False
-        if self._queue and self._queue_bytes + len(frame) > settings.queue_bytes_max:
-            return False
-        self._queue.append(frame)
-        self._queue_bytes += len(frame)
-        return True
+        return self.up and self._queue.add(frame)
 
     def flush(self) -> None:
         """See `Carrier.flush`: packs leave while the rank takes them."""
         while self.up and self._queue and self._rank is not None and self._world.room(self._rank, self._lane):
-            pack, taken_bytes = take_pack(self._queue)
-            self._queue_bytes -= taken_bytes
+            pack = self._queue.take()
             self._say(Kind.PACK, pack)
 
     def reset(self) -> None:
@@ -142,7 +132,7 @@ class OutboundLink:
     def _farewell(self, until_s: float) -> None:
         self._timer = None
         while self._queue and self._rank is not None and self._world.room(self._rank, self._lane):
-            pack, _ = take_pack(self._queue)
+            pack = self._queue.take()
             self._say(Kind.PACK, pack)
         if self._queue and self._loop.time() < until_s:
             self._later(0.002, lambda: self._farewell(until_s))
@@ -199,7 +189,6 @@ class OutboundLink:
         self.up = False
         self._stop_timer()
         self._queue.clear()
-        self._queue_bytes = 0
         self._reported = reason
         stood_long = self._loop.time() - self._up_at_s >= self._settings.redial_max_s
         if stood_long:
