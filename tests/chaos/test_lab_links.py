@@ -41,9 +41,9 @@ class World:
     """Three nodes that say what they hear, and the links before them."""
 
     def __init__(self) -> None:
-        base = free_base_port(3)
+        base = free_base_port(13)  # all of them free, and none that the system gives to whoever dials
         self.behind = {name: base + number for number, name in enumerate(("n1", "n2", "n3"))}
-        self.before = {name: port + 3000 for name, port in self.behind.items()}
+        self.before = {name: port + 10 for name, port in self.behind.items()}
         self.links = Links(self.behind, NAMES)
         self._servers: list[asyncio.Server] = []
         self._open: list[Dialer] = []
