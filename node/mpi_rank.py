@@ -9,14 +9,12 @@ from pathlib import Path
 
 from node.raft.types import MEMBERS_MAX
 from node.settings import Settings, SettingsError, load
+from node.supervisor.mpi_place import address_of
 from node.supervisor.timing import local_timing
 from node.transport.mpi.carrier import MpiCarrier
 from node.transport.mpi.world import MpiWorld
 from node.transport.port import Carried, CarrierMaker
 from node.transport.settings import LinkSettings
-
-HOST = "mpi"
-"""What members are said to be reached at: no host, and the port is the rank and one."""
 
 
 def name_of(rank: int) -> str:
@@ -28,7 +26,7 @@ def flags_of(rank: int, size: int, base_port: int, folder: Path) -> dict[str, st
     """The settings of a rank's node that follow from its place."""
     return {
         "name": name_of(rank),
-        "seeds": ",".join(f"{name_of(each)}={HOST}:{each + 1}" for each in range(size)),
+        "seeds": ",".join(f"{name_of(each)}={address_of(each)}" for each in range(size)),
         "data_dir": str(folder),
         "port": str(base_port + rank),
         "enable_faults": "true",

@@ -16,6 +16,8 @@ _HEAD = """<!doctype html>
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem }
 table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #8885; vertical-align: top }
+td, th { white-space: nowrap }
+.wide { overflow-x: auto }
 .twice { color: #b3261e; font-weight: 600 }
 .leader { font-weight: 600 }
 </style>
@@ -63,7 +65,7 @@ def _table(listed: Sequence[Listed]) -> str:
     heads = "".join(
         f"<th scope=col>{head}</th>" for head in ("node", "role", "follows", "term", "peers", "clients", "said")
     )
-    return f"<table><thead><tr>{heads}</tr></thead><tbody>\n{rows}\n</tbody></table>"
+    return f"<div class=wide tabindex=0><table><thead><tr>{heads}</tr></thead><tbody>\n{rows}\n</tbody></table></div>"
 
 
 def _row(each: Listed, of_name: int) -> str:

@@ -12,13 +12,18 @@ from pathlib import Path
 from node.supervisor.layout import HOST, NodeEntry, SupervisorError
 
 
+def address_of(rank: int) -> str:
+    """What the node of a rank is said to be reached at: no host, and it looks like none. The port means nothing."""
+    return f"rank-{rank}.mpi:1"
+
+
 def entries_of(names: Sequence[str], base_port: int, data_dir: Path) -> tuple[NodeEntry, ...]:
     """The ranks of a world on this machine."""
     return tuple(
         NodeEntry(
             name=name,
             url=f"http://{HOST}:{base_port + rank}",
-            peer=f"mpi:{rank + 1}",
+            peer=address_of(rank),
             data_dir=str(data_dir / name),
             log_file=str(data_dir / name / "node.log"),
         )

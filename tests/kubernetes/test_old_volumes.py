@@ -35,7 +35,9 @@ def install(raft: Release, nodes: int) -> None:
 
 
 def uninstall(raft: Release) -> None:
+    """Helm is done once the StatefulSet is: its pods end a little later, and are a majority until then."""
     raft.namespace.helm("uninstall", raft.name, "--wait", "--timeout=120s", timeout_s=140)
+    until("the last pod is gone", lambda: not raft.pods(), 60)
 
 
 def test_three_five_three_and_three_again_keep_their_data_and_have_the_members_that_were_asked_for(
