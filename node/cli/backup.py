@@ -67,7 +67,7 @@ def _backup(
     if keep is not None and not many:
         raise Failure(f"--keep is for a folder, and {to} is one file: end it with a slash, or leave --keep out.", USAGE)
     try:
-        place, name, found, url = _kept(urls, to, many)
+        place, name, found, url = _kept(urls, to, many, keep is not None)
     except PlaceError as error:
         raise Failure(f"{str(error)[0].upper()}{str(error)[1:]}; no backup was made.", FAILED) from None
     shown = place.shown(name)
@@ -83,14 +83,16 @@ def _backup(
     return 0
 
 
-def _kept(urls: list[str], to: str, many: bool) -> "tuple[Place, str, Backup, str]":
-    """Where and under which name it is kept, what it is, and the node that gave it. Raises PlaceError."""
+def _kept(urls: list[str], to: str, many: bool, limited: bool) -> "tuple[Place, str, Backup, str]":
+    """Where and under which name it is kept, what it is, and the node that gave it; `limited`: whether older ones go
+    afterwards. Raises PlaceError."""
     from node.cli.wallclock import utc_text
     from node.keeping.names import name_of
     from node.keeping.places import file_in, place_of
 
     place, name = (place_of(to), "") if many else file_in(to)
-    if name and name in place.names():
+    # Asked first where it will be asked anyway: no node takes a snapshot for a place that cannot be used
+    if (name or limited) and name in place.names():
         raise Failure(f"{to} is there already, and a backup overwrites nothing: choose another name.", USAGE)
     with place.scratch() as part:
         url = _fetched(urls, part)

@@ -3,12 +3,14 @@
 Why it exists: one rule for every command: s3://BUCKET/... is a bucket, anything else a path. It must not touch either.
 """
 
+import re
 from pathlib import Path
 
 from node.keeping.folder import Folder
 from node.keeping.port import Place, PlaceError
 
 S3 = "s3://"
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 
 
 def is_place(text: str) -> bool:
@@ -23,7 +25,7 @@ def place_of(text: str) -> Place:
     from node.keeping.s3 import Bucket
 
     bucket, _, prefix = text.removeprefix(S3).partition("/")
-    if not bucket:
+    if not _BUCKET.fullmatch(bucket):
         raise PlaceError(f"{text} names no bucket: write s3://BUCKET/ or s3://BUCKET/FOLDER/")
     return Bucket(bucket, prefix.strip("/"))
 

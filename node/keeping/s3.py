@@ -9,20 +9,29 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from node.keeping.port import PlaceError
+from node.keeping.s3_reasons import ENDPOINT, reason, trouble
+
+if TYPE_CHECKING:
+    from obstore.store import S3Store
 
 PART_BYTES = 16 * 1024 * 1024
-"""Of an upload. A file has 10,000 parts at most, so 156 GiB."""
+"""Of a file, in one request, up or down. An upload has 10,000 parts at most, so 156 GiB."""
 PARTS_AT_ONCE = 2
-READ_BYTES = 1024 * 1024
 RETRIES_MAX = 5
-SILENCE_SECONDS_MAX = 120
-"""For one request, from its beginning to its end; a part of an upload is one."""
+PART_SECONDS_MAX = 120
+"""For one request with a part in it, from its beginning to its end: 140 KB/s will do."""
+PART_RETRIED_SECONDS_MAX = 180
+"""Since it was sent first; what has failed by then is not sent again. So a part takes 240 s at most."""
+QUESTION_SECONDS_MAX = 20
+"""For one request without a part in it."""
+QUESTION_RETRIED_SECONDS_MAX = 50
+"""So a storage that takes connections and never answers is given up after a minute."""
 CONNECT_SECONDS_MAX = 10
-SENTENCE_CHARS_MAX = 200
-_ENDPOINT = "AWS_ENDPOINT_URL"
 
 
 class Bucket:
@@ -31,25 +40,17 @@ class Bucket:
     def __init__(self, bucket: str, prefix: str) -> None:
         try:
             import obstore
-            from obstore.store import S3Store
         except ImportError:
             raise PlaceError(
                 "s3:// needs a package that is not installed here: pip install '.[s3]' in a checkout"
             ) from None
+        if wrong := trouble():
+            raise PlaceError(wrong)
         self._obstore = obstore
         self._url = f"s3://{bucket}/{prefix}"
-        plain = os.environ.get(_ENDPOINT, "").startswith("http://")
         with self._told("use", ""):
-            self._store = S3Store(
-                bucket,
-                prefix=prefix or None,
-                client_options={
-                    "allow_http": plain,
-                    "timeout": f"{SILENCE_SECONDS_MAX}s",
-                    "connect_timeout": f"{CONNECT_SECONDS_MAX}s",
-                },
-                retry_config={"max_retries": RETRIES_MAX},
-            )
+            self._parts = _store(bucket, prefix, PART_SECONDS_MAX, PART_RETRIED_SECONDS_MAX)
+            self._store = _store(bucket, prefix, QUESTION_SECONDS_MAX, QUESTION_RETRIED_SECONDS_MAX)
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -59,7 +60,7 @@ class Bucket:
     def keep(self, file: Path, name: str) -> None:
         """Read back and compared before it returns."""
         with self._told("write", name):
-            self._obstore.put(self._store, name, file, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE)
+            self._obstore.put(self._parts, name, file, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE)
         with file.open("rb") as ours:
             for piece in self._pieces(name):
                 if ours.read(len(piece)) != piece:
@@ -102,18 +103,36 @@ class Bucket:
         return f"{self._url.rstrip('/')}/{name}"
 
     def _pieces(self, name: str) -> Iterator[bytes]:
+        """Each in a request of its own: how long a file may be is no matter of how long a request may take."""
         with self._told("read", name):
-            for piece in self._obstore.get(self._store, name).stream(READ_BYTES):
-                yield bytes(piece)
+            first = self._obstore.get(self._parts, name, options={"range": (0, PART_BYTES)})
+            size = first.meta["size"]
+            yield bytes(first.bytes())
+            for start in range(PART_BYTES, size, PART_BYTES):
+                length = min(PART_BYTES, size - start)
+                yield bytes(self._obstore.get_range(self._parts, name, start=start, length=length))
 
     @contextlib.contextmanager
     def _told(self, doing: str, name: str) -> Iterator[None]:
-        """Its errors are exceptions of its own, and some of Python's; what they say goes on for lines."""
+        """Its errors are exceptions of its own, and some of Python's."""
         from obstore.exceptions import BaseError
 
         try:
             yield
         except (BaseError, OSError, ValueError) as error:
-            said = str(error).split("\n")[0]
-            shorter = said if len(said) <= SENTENCE_CHARS_MAX else f"{said[:SENTENCE_CHARS_MAX]}..."
-            raise PlaceError(f"cannot {doing} {self.shown(name)} ({shorter})") from error
+            raise PlaceError(f"cannot {doing} {self.shown(name)}: {reason(str(error))}") from error
+
+
+def _store(bucket: str, prefix: str, request_seconds_max: int, retried_seconds_max: int) -> "S3Store":
+    from obstore.store import S3Store
+
+    return S3Store(
+        bucket,
+        prefix=prefix or None,
+        client_options={
+            "allow_http": os.environ.get(ENDPOINT, "").startswith("http://"),
+            "timeout": f"{request_seconds_max}s",
+            "connect_timeout": f"{CONNECT_SECONDS_MAX}s",
+        },
+        retry_config={"max_retries": RETRIES_MAX, "retry_timeout": timedelta(seconds=retried_seconds_max)},
+    )

@@ -79,6 +79,11 @@ def test_a_backup_goes_to_a_bucket_with_keys_of_a_secret() -> None:
     assert container["volumeMounts"] == [{"name": "backup", "mountPath": "/tmp"}], "the root is read only"
 
 
+def test_why_it_failed_stands_in_the_state_of_the_pod() -> None:
+    for container in (job(TO_CLAIM)["containers"][0], job(TO_BUCKET)["containers"][0], step(FROM_BUCKET)):
+        assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
+
+
 def test_the_job_may_ask_the_nodes_where_policies_stand() -> None:
     both: Values = {**TO_CLAIM, "networkPolicy": {"enabled": True, "clients": []}}
     allowed = render(both).named("NetworkPolicy", "raft-clients")["spec"]["ingress"][0]["from"]
@@ -131,6 +136,8 @@ REFUSED: dict[str, tuple[Values, str]] = {
         {"backup": {"claim": "c", "bucket": "s3://bucket/"}}, "backup.claim c and backup.bucket s3://bucket/ are two",
     ),
     "no folder": ({"backup": {"bucket": "s3://bucket/file"}}, "backup.bucket s3://bucket/file is no folder"),
+    "no endpoint": ({"objectStorage": {"endpoint": "minio:9000"}}, "objectStorage.endpoint minio:9000 is no address"),
+    "no host": ({"objectStorage": {"endpoint": "http://"}}, "objectStorage.endpoint http:// is no address"),
     "no schedule": (
         {"backup": {"enabled": True, "claim": "c", "schedule": "daily"}}, "backup.schedule daily is no schedule",
     ),

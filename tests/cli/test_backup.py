@@ -51,6 +51,14 @@ def test_a_folder_that_is_not_there_is_said(node: FakeNode, tmp_path: Path) -> N
     assert (ran.code, "(No such file or directory); no backup was made" in ran.err) == (1, True)
 
 
+def test_a_place_where_older_ones_shall_go_is_looked_at_before_a_node_takes_a_snapshot(
+    node: FakeNode, tmp_path: Path
+) -> None:
+    ran = raft_node("backup", node.url, f"{tmp_path}/none/", "--keep", "2")
+    assert (ran.code, "Cannot list" in ran.err, "no backup was made" in ran.err) == (1, True, True), ran.err
+    assert node.asked == []
+
+
 @pytest.mark.parametrize("change", ["cut", "flipped", "longer", "empty", "another"])
 def test_what_is_not_whole_is_not_kept(node: FakeNode, tmp_path: Path, change: str) -> None:
     body = node.answer.body

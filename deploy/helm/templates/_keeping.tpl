@@ -34,6 +34,7 @@
   imagePullPolicy: {{ .Values.image.pullPolicy }}
   securityContext:
     {{- include "raft.containerSecurity" . | nindent 4 }}
+  terminationMessagePolicy: FallbackToLogsOnError
   command: [raft-node, restore]
   args:
     - {{ include "raft.restoreFile" . | quote }}
@@ -85,6 +86,11 @@ backup.claim {{ $backup.claim }} and backup.bucket {{ include "raft.shown" $back
 {{- end }}
 {{- if and $backup.bucket (not (regexMatch "^s3://[a-z0-9][a-z0-9.-]+/([^ /]+/)*$" $backup.bucket)) }}
 backup.bucket {{ include "raft.shown" $backup.bucket }} is no folder of a bucket: write s3://BUCKET/ or s3://BUCKET/FOLDER/, with the slash at the end.
+{{- end }}
+{{- with .Values.objectStorage.endpoint }}
+{{- if not (regexMatch "^https?://[^/?#[:space:]]+(/[^?#[:space:]]*)?$" .) }}
+objectStorage.endpoint {{ include "raft.shown" . }} is no address of a storage: write http:// or https:// before its host, such as https://minio.example:9000.
+{{- end }}
 {{- end }}
 {{- if and $backup.enabled (not (regexMatch "^(@[a-z]+|[^ ]+( +[^ ]+){4})$" $backup.schedule)) }}
 backup.schedule {{ include "raft.shown" $backup.schedule }} is no schedule: write five fields as cron does, such as "15 3 * * *".
