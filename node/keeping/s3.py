@@ -9,7 +9,6 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,14 +21,13 @@ if TYPE_CHECKING:
 PART_BYTES = 16 * 1024 * 1024
 """Of a file, in one request, up or down. An upload has 10,000 parts at most, so 156 GiB."""
 PARTS_AT_ONCE = 2
-RETRIES_MAX = 5
 PART_SECONDS_MAX = 120
 """For one request with a part in it, from its beginning to its end: 140 KB/s will do."""
-PART_RETRIED_SECONDS_MAX = 180
-"""Since it was sent first; what has failed by then is not sent again. So a part takes 240 s at most."""
+PART_RETRIES_MAX = 5
+"""Its client begins none later than 180 s after the first, so a part takes 300 s at most."""
 QUESTION_SECONDS_MAX = 20
 """For one request without a part in it."""
-QUESTION_RETRIED_SECONDS_MAX = 50
+QUESTION_RETRIES_MAX = 2
 """So a storage that takes connections and never answers is given up after a minute."""
 CONNECT_SECONDS_MAX = 10
 
@@ -49,8 +47,8 @@ class Bucket:
         self._obstore = obstore
         self._url = f"s3://{bucket}/{prefix}"
         with self._told("use", ""):
-            self._parts = _store(bucket, prefix, PART_SECONDS_MAX, PART_RETRIED_SECONDS_MAX)
-            self._store = _store(bucket, prefix, QUESTION_SECONDS_MAX, QUESTION_RETRIED_SECONDS_MAX)
+            self._parts = _store(bucket, prefix, PART_SECONDS_MAX, PART_RETRIES_MAX)
+            self._store = _store(bucket, prefix, QUESTION_SECONDS_MAX, QUESTION_RETRIES_MAX)
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -123,7 +121,7 @@ class Bucket:
             raise PlaceError(f"cannot {doing} {self.shown(name)}: {reason(str(error))}") from error
 
 
-def _store(bucket: str, prefix: str, request_seconds_max: int, retried_seconds_max: int) -> "S3Store":
+def _store(bucket: str, prefix: str, request_seconds_max: int, retries_max: int) -> "S3Store":
     from obstore.store import S3Store
 
     return S3Store(
@@ -134,5 +132,5 @@ def _store(bucket: str, prefix: str, request_seconds_max: int, retried_seconds_m
             "timeout": f"{request_seconds_max}s",
             "connect_timeout": f"{CONNECT_SECONDS_MAX}s",
         },
-        retry_config={"max_retries": RETRIES_MAX, "retry_timeout": timedelta(seconds=retried_seconds_max)},
+        retry_config={"max_retries": retries_max},
     )

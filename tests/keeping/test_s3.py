@@ -55,7 +55,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_a_storage_that_is_not_there_is_told_so(alone: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3, "RETRIES_MAX", 0)
+    monkeypatch.setattr(s3, "QUESTION_RETRIES_MAX", 0)
     assert said("s3://backups/") == f"cannot list s3://backups/: {alone} cannot be reached: Connection refused"
 
 
@@ -63,12 +63,11 @@ def test_a_storage_that_takes_the_connection_and_never_answers_is_given_up(
     alone: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(s3, "QUESTION_SECONDS_MAX", 1)
-    monkeypatch.setattr(s3, "QUESTION_RETRIED_SECONDS_MAX", 1)
     begun = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint := f"http://127.0.0.1:{silent.getsockname()[1]}")
         assert said("s3://backups/") == f"cannot list s3://backups/: {endpoint} did not answer in time"
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 10
     assert s3.QUESTION_SECONDS_MAX < s3.PART_SECONDS_MAX, "a part takes longer than a question"
 
 
