@@ -49,7 +49,7 @@ from node.observe.stats import Stats
 from node.observe.trace import Trace
 from node.observe.turns import Turns, stall_detail
 from node.raft.types import Role
-from node.recovering import Opened, Surroundings, SyncClock, client_url, recover
+from node.recovering import Opened, Surroundings, SyncClock, client_url, own_address, recover
 from node.runtime.handle import Handle
 from node.runtime.looking import About
 from node.runtime.shell import Shell, monotonic_us, wall_us
@@ -159,7 +159,7 @@ class _Node:
         gc.freeze()  # modules, and the list of the log's entries: nothing of it is ever garbage
         faults = FaultControl(trace, loop) if settings.enable_faults else None
         scheme = "https" if settings.peer_tls_dial == "tls" else "http"
-        about = About(settings.name, self._boot, __version__, client_url(settings), scheme)
+        about = About(settings.name, self._boot, __version__, client_url(settings), scheme, own_address(settings))
         core = assemble(
             settings,
             about,

@@ -27,16 +27,21 @@ class MembersApi:
 
     async def members(self, _request: web.Request) -> web.Response:
         """Everybody, as this node and the leader know them."""
-        own = self._handle.status().core
-        views = self._handle.views()
+        status = self._handle.status()
+        own, views = status.core, self._handle.views()
         lead = next((view.status for view in views if view.name == own.leader and view.reachable), None)
-        return json_answer(members_body(own, own if lead is None else lead.core, heard_applicants(own, views)))
+        said = own if lead is None else lead.core
+        return json_answer(members_body(own, said, heard_applicants(own, views), status.address))
 
 
-def members_body(own: CoreStatus, lead: CoreStatus, applicants: Sequence[ApplicantStatus] = ()) -> dict[str, object]:
-    """`lead`: what the leader said last, or this node's own where it said nothing. `applicants`: who asks anybody."""
+def members_body(
+    own: CoreStatus, lead: CoreStatus, applicants: Sequence[ApplicantStatus] = (), address: MemberAddress | None = None
+) -> dict[str, object]:
+    """`lead`: what the leader said last, or this node's own where it said nothing. `applicants`: who asks anybody.
+    `address`: how this node is reached, as it says itself, for whoever lets it in again after it was removed."""
     return {
         "node": own.name,
+        "own": {"incarnation": own.incarnation, **_reached(address)},
         "cluster_id": own.cluster_id,
         "leader": own.leader,
         "changing": own.changing_members,

@@ -102,7 +102,8 @@ def _operations() -> dict[str, Schema]:
     command = record(
         {"name": TEXT, "summary": TEXT, "arguments": items(_ARGUMENT), "changes": FLAG, "needs_faults": FLAG}
     )
-    reached = {"name": TEXT, "incarnation": TEXT, "address": TEXT, "client_url": TEXT}
+    reached_by_itself = {"incarnation": TEXT, "address": TEXT, "client_url": TEXT}
+    reached = {"name": TEXT, **reached_by_itself}
     row = record(
         {
             **reached,
@@ -116,6 +117,7 @@ def _operations() -> dict[str, Schema]:
         "Members": record(
             {
                 **dict.fromkeys(("node", "cluster_id", "leader"), TEXT),
+                "own": record(reached_by_itself),
                 **dict.fromkeys(("changing", "removed"), FLAG),
                 "voters": items(row),
                 "learners": items(row),

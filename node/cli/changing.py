@@ -4,9 +4,9 @@ Why it exists: every command that changes members asks alike, and one of them ha
 which changes there are: the node says which are allowed, and when one is made.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from node.cli import stdout
 from node.cli.command import ask, raise_unless_ok
@@ -30,10 +30,11 @@ def change(
     import asyncio
     from urllib.parse import quote
 
-    asked, members = members_of(targets(url or [], data_dir))
+    found = look(targets(url or [], data_dir))
+    asked, members = found.asked, found.members
     if not members["leader"]:
         raise Failure(f"Unavailable, nothing happened: {members['node']} knows no leader.", UNAVAILABLE)
-    given = {"name": name, **more, **(_said(members, name) if command in ("add_learner", "replace_member") else {})}
+    given = {"name": name, **more, **_said(found, command, name)}
     leader = quote(members["leader"], safe="")
     status, body = asyncio.run(ask("POST", f"{asked}/commands/{command}?node={leader}", given))
     if status == 200:
@@ -46,16 +47,34 @@ def change(
     return 0
 
 
-def _said(members: Mapping[str, Any], name: str) -> dict[str, str]:
+class Found(NamedTuple):
+    """What nodes said. `asked`: the one to go on with; `members`: its `/members`. `left`: who answers and is no member
+    any more; `foreign`: who answers, and belongs to another cluster."""
+
+    asked: str
+    members: dict[str, Any]
+    left: tuple[dict[str, Any], ...]
+    foreign: tuple[str, ...]
+
+
+def _said(found: Found, command: str, name: str) -> dict[str, str]:
     """What that one says of itself, for a leader that it does not ask."""
-    for applicant in members["applicants"]:
-        if applicant["name"] == name:
-            return {key: applicant[key] for key in ("incarnation", "address", "client_url")}
+    asking = found.members["applicants"] if command in ("add_learner", "replace_member") else []
+    left = found.left if command == "add_learner" else ()
+    for one in (*asking, *left):
+        if one["name"] == name:
+            return {key: one[key] for key in ("incarnation", "address", "client_url")}
     return {}
 
 
 def members_of(nodes: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
-    """The node to go on with, and its `/members`: the leader's where it is among those, else of one that knows it."""
+    """The node to go on with, and its `/members`."""
+    found = look(nodes)
+    return found.asked, found.members
+
+
+def look(nodes: Mapping[str, str]) -> Found:
+    """Ask all; who is gone on with is the leader where it is among them, else one that knows it."""
     import asyncio
 
     found: list[tuple[str, dict[str, Any]]] = []
@@ -75,6 +94,28 @@ def members_of(nodes: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
         found.append((url, body))
     if not found:
         raise problem or Failure("There is no node to ask.", UNAVAILABLE)
-    return max(
+    asked, members = max(
         found, key=lambda one: (one[1]["leader"] == one[1]["node"], not one[1]["removed"], one[1]["leader"] != "")
     )
+    return Found(asked, members, *_outside(members, [body for _, body in found]))
+
+
+def _outside(
+    members: Mapping[str, Any], bodies: Sequence[Mapping[str, Any]]
+) -> tuple[tuple[dict[str, Any], ...], tuple[str, ...]]:
+    """Who answers with a disk that has a log, and is no member under its name: of this cluster, and of others.
+
+    Whether it has heard of its removal plays no part: who was away then has not. The disk of this cluster remembers its
+    term, its vote and its log, so to the others it is the server that it was, only late (see `node/cli/fit.py`).
+    """
+    names = {row["name"] for row in (*members["voters"], *members["learners"], *members["applicants"])}
+    left, foreign = [], []
+    for body in bodies:
+        own, cluster = body.get("own"), body.get("cluster_id")
+        if body["node"] in names or own is None or not cluster:
+            continue
+        if cluster == members["cluster_id"]:
+            left.append({"name": body["node"], **own})
+        else:
+            foreign.append(str(body["node"]))
+    return tuple(left), tuple(foreign)

@@ -4,6 +4,17 @@ Why it exists: whoever starts and ends processes by a number (a StatefulSet) mus
 rollout this command sees to it that nobody is ended whom a majority still needs, and takes out who is to go; after it,
 it lets in who came. It wishes only what an operator could, and the leader refuses it alike. It must not know
 Kubernetes: of the names, a rollout comes to the last first.
+
+Who was taken out and is named again comes back with the disk that it left with; nothing of it is thrown away. A removed
+server that remembers its term, its vote and its log is to Raft the server that it was, only late: what it voted for it
+still knows, what it acknowledged it still has, and entries that were never committed give way to the leader's as ever
+(section 5.3). So it is added as any server is (thesis 4.1), by an entry that is later than its removal, whether it
+has heard of that or not; and as a learner, which counts nowhere while it catches up (4.2.1). What must never come back
+under its number is a disk that forgot any of these: that one is a new member (`node/raft/birth.py`).
+
+Nor does anybody come back unasked. A removed server disturbs nobody (4.2.3), and it was removed by somebody: that its
+process runs, as after `kubectl scale`, is nobody's wish to have it back, while a list that names it is one. Hence it is
+no applicant, `auto_members` does not let it in, and only this command and `members add` do.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +22,7 @@ from typing import Annotated, Any
 
 import typer
 
-from node.cli.changing import change, members_of
+from node.cli.changing import Found, change, look
 from node.cli.failure import FAILED, UNAVAILABLE, UNKNOWN_OUTCOME, USAGE, Failure
 from node.cli.rollout import gone, now, require_time_for_a_rollout, rest, states
 from node.cli.show import print_object
@@ -78,13 +89,15 @@ def _fit(nodes: dict[str, str], wanted: Sequence[str], only_out: bool, ends_at: 
     missing, said = "", ""
     while True:
         try:
-            _, body = members_of(nodes)
-            step, missing = _next(body, wanted, only_out)
+            found = look(nodes)
+            step, missing = _next(found, wanted, only_out)
             if step is None and not missing:
-                return [str(voter["name"]) for voter in body["voters"]]
+                return [str(voter["name"]) for voter in found.members["voters"]]
             if step is not None:
                 if step[0] == "remove_member":
-                    _require_quorum_after(body, nodes, wanted)
+                    _require_quorum_after(found.members, nodes, wanted)
+                if step in _coming_back(found):
+                    _tell(f"{step[1]} was a member before, and comes back with its data.", as_json)
                 change(step[0], step[1], {}, list(nodes), None, as_json, silent=as_json)
                 continue
         except Failure as failure:
@@ -99,8 +112,9 @@ def _fit(nodes: dict[str, str], wanted: Sequence[str], only_out: bool, ends_at: 
         rest(LOOK_SECONDS)
 
 
-def _next(body: Mapping[str, Any], wanted: Sequence[str], only_out: bool) -> tuple[tuple[str, str] | None, str]:
+def _next(found: Found, wanted: Sequence[str], only_out: bool) -> tuple[tuple[str, str] | None, str]:
     """The next change (command, name), or what there is to wait for; neither where all is as it should be."""
+    body = found.members
     voters, learners = ([row["name"] for row in body[kind]] for kind in ("voters", "learners"))
     if not voters:
         return None, "" if only_out else "the cluster is not born yet."
@@ -110,18 +124,30 @@ def _next(body: Mapping[str, Any], wanted: Sequence[str], only_out: bool) -> tup
         for name in wanted:
             if name in learners:
                 return ("promote_learner", name), ""
-        asking = [row["name"] for row in body["applicants"] if not row["replaces"]]
+        asking = [("add_learner", row["name"]) for row in body["applicants"] if not row["replaces"]]
         away = [name for name in wanted if name not in voters]
         for name in away:
-            if name in asking:
+            if ("add_learner", name) in (*asking, *_coming_back(found)):
                 return ("add_learner", name), ""
         if away:
-            return None, f"{', '.join(away)} must come and ask to be let in, on an empty disk."
+            return None, _who_is_away(away, found)
     leaving = [row for row in (*body["learners"], *body["voters"]) if row["name"] not in wanted]
     if not leaving:
         return None, ""
     first = min(leaving, key=lambda row: (row["leader"], row["name"] in voters, not _silent(row), _descending(row)))
     return ("remove_member", first["name"]), ""
+
+
+def _coming_back(found: Found) -> list[tuple[str, str]]:
+    """How those are let in that left, and answer."""
+    return [("add_learner", str(one["name"])) for one in found.left]
+
+
+def _who_is_away(away: Sequence[str], found: Found) -> str:
+    foreign = [name for name in away if name in found.foreign]
+    if foreign:
+        return f"{', '.join(foreign)} must come on an empty disk: the one that is there is of another cluster."
+    return f"{', '.join(away)} must come and ask to be let in, on an empty disk or on the one that it left with."
 
 
 def _silent(row: Mapping[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from node.cli import stdout
-from node.cli.changing import change, members_of
+from node.cli.changing import Found, change, look, members_of
 from node.cli.failure import EXIT_CODES, FAILED, UNAVAILABLE, Failure
 from node.cli.fit import fit
 from node.cli.force_new import force_new
@@ -58,11 +58,11 @@ def _list(url: Urls = None, data_dir: DataDirOption = None, as_json: Json = Fals
     [bold]Example[/bold]
       raft-node members list
     """
-    _, body = members_of(targets(url or [], data_dir))
+    found = look(targets(url or [], data_dir))
     if as_json:
-        print_object(body)
+        print_object(found.members)
     else:
-        _print(body)
+        _print(found)
     return 0
 
 
@@ -75,9 +75,10 @@ def _add(
 ) -> int:
     """Let a node in that asks for it: it gets the log, and has no vote yet.
 
-    Start it first, on an empty folder, with the members as its seeds. In
-    the cluster of raft-node cluster, one more node is started for it; its
-    name may be left out.
+    Start it first, on an empty folder, with the members as its seeds. One
+    that was removed comes back with the folder that it left with: give its
+    URL, too. In the cluster of raft-node cluster, one more node is started
+    for it; its name may be left out.
 
     [bold]Examples[/bold]
       raft-node members add --promote      one more local node, as a voter
@@ -161,7 +162,8 @@ def _promote_once_caught_up(name: str, url: Urls, data_dir: DataDirOption, as_js
     return change("promote_learner", name, {}, url, data_dir, as_json)
 
 
-def _print(body: Mapping[str, Any]) -> None:
+def _print(found: Found) -> None:
+    body: Mapping[str, Any] = found.members
     voters, learners, applicants = body["voters"], body["learners"], body["applicants"]
     leads = f"{body['leader']} leads" if body["leader"] else "no leader is known"
     counted = f"{len(voters)} voter{'s' if len(voters) != 1 else ''}"
@@ -183,6 +185,8 @@ def _print(body: Mapping[str, Any]) -> None:
             print(f"{one['name']} asks with a new disk to be let in again: raft-node members replace {one['name']}")
         else:
             print(f"{one['name']} asks to be let in: raft-node members add {one['name']}")
+    for one in found.left:
+        print(f"{one['name']} was removed, and runs: raft-node members add {one['name']} lets it in again")
 
 
 def _cell(value: object) -> str:

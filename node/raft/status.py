@@ -144,8 +144,8 @@ def status_of(state: State, now: int) -> CoreStatus:
 def _outside(outside: bool, removed: bool) -> str:
     if removed:
         return (
-            "it was removed from the cluster and has no part in it any more: it can be stopped, and is let in again on "
-            "an empty disk alone"
+            "it was removed from the cluster and has no part in it any more: it can be stopped, and comes back, with "
+            "its data, where members add or members fit names it"
         )
     return "it was let in and catches up with the log" if outside else ""
 

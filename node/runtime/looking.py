@@ -11,7 +11,7 @@ import msgspec
 
 from node.raft.messages import Report
 from node.raft.status import CoreStatus
-from node.raft.types import Entry, Member
+from node.raft.types import Entry, Member, MemberAddress
 from node.runtime.membership import Membership
 from node.runtime.ports import Faults, Links, LogLine, PeerView, Readiness, Status, StoreSummary
 from node.runtime.shell import Shell, monotonic_us, wall_us
@@ -35,6 +35,7 @@ class About(msgspec.Struct, frozen=True):
     version: str
     client_url: str
     peer_scheme: str = "http"
+    address: MemberAddress | None = None
 
 
 class Looking:
@@ -82,6 +83,7 @@ class Looking:
             store=self._store(),
             peer_scheme=about.peer_scheme,
             backup_at_us=self._backup_at_us,
+            address=about.address,
         )
 
     def _with_contacts(self, core: CoreStatus, now: int) -> CoreStatus:

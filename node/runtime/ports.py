@@ -12,7 +12,7 @@ import msgspec
 from node.raft.effects import Persist
 from node.raft.messages import Message
 from node.raft.status import CoreStatus
-from node.raft.types import Entry, SnapshotInfo
+from node.raft.types import Entry, MemberAddress, SnapshotInfo
 from node.runtime.snapshot_ports import RestoreJob, SnapshotJob
 
 
@@ -270,6 +270,8 @@ class Status(msgspec.Struct, frozen=True):
     backup_at_us: int = 0
     """When a backup of the cluster was last completed, as far as this node was told or has heard: a wall clock,
     microseconds since the epoch; 0: it knows of none."""
+    address: MemberAddress | None = None
+    """How it is reached, by its own settings; None: it does not say."""
 
 
 class Address(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ from node.simulation.leasing import Leasing
 from node.simulation.locking import Locking
 from node.simulation.members import Members
 from node.simulation.repeating import Repeating
+from node.simulation.returning import Returning
 from node.simulation.survivors import Survivors
 from node.simulation.watching import Watching
 from node.simulation.world import World
@@ -23,6 +24,7 @@ KINDS: dict[str, type[World]] = {
     "world": World,
     "births": Births,
     "members": Members,
+    "returning": Returning,
     "sessions": Repeating,
     "leases": Leasing,
     "locks": Locking,

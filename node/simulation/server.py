@@ -162,8 +162,8 @@ class Server:
         self.machine, applied = restored(snapshots)
         hub = self.hub = WatchHub(self.machine, self._wake)
         hub.recent_events_max, hub.behind_revisions_max = RECENT_EVENTS_MAX, BEHIND_REVISIONS_MAX
-        membership = Membership(self.name, [_address(seed) for seed in self._seeds])
-        address = _address(self.name)
+        membership = Membership(self.name, [address_of(seed) for seed in self._seeds])
+        address = address_of(self.name)
         identity = Identity(self.name, recovered.incarnation, boot, self._seeds, address)
         self._observer.on_start(recovered)
         log = recovered.hard_state, recovered.entries, recovered.base
@@ -429,7 +429,7 @@ class Server:
                 item.reply(CommandOutcome(item.command, self.name, "unknown", "the connection broke"))
 
 
-def _address(name: str) -> MemberAddress:
+def address_of(name: str) -> MemberAddress:
     """Where the simulated network finds a server: under its name."""
     return MemberAddress(name, name, PORT)
 

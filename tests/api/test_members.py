@@ -54,6 +54,14 @@ def test_who_asks_is_shown_once_with_what_it_would_replace() -> None:
     ]  # fmt: skip
 
 
+def test_a_node_says_by_which_disk_and_address_it_could_be_let_in_again() -> None:
+    core = core_status(removed=True)
+    body: Any = members_body(core, core, (), MemberAddress("n1", "h1", 9001, "http://h1:8001"))
+    assert body["own"] == {"incarnation": core.incarnation, "address": "h1:9001", "client_url": "http://h1:8001"}
+    nowhere: Any = members_body(core, core)
+    assert nowhere["own"] == {"incarnation": core.incarnation, "address": "", "client_url": ""}
+
+
 async def test_the_route_says_it() -> None:
 
     async with serving() as server, client_of(server) as client, client.get("/members") as answer:

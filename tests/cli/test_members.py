@@ -103,6 +103,37 @@ def test_a_change_goes_to_the_leader_over_one_hop(
     assert json.loads(node.asked[1].body) == sent
 
 
+def test_who_was_removed_and_runs_is_shown_and_is_added_with_the_disk_that_it_left_with(fake_node: Make) -> None:
+    own = {"incarnation": "disk-9", "address": "h9:9009", "client_url": "http://h9"}
+    node = node_that_says(fake_node, cluster_id="ours", own={**own, "incarnation": "disk-n1"})
+    left = node_that_says(fake_node, cluster_id="ours", node="n9", leader="", voters=[row("n9")], own=own)
+    listed = raft_node("members", "list", node.url, left.url).out.decode()
+    assert "n9 was removed, and runs: raft-node members add n9 lets it in again\n" in listed
+    assert raft_node("members", "add", "n9", node.url, left.url).code == 0
+    assert json.loads(node.asked[-1].body) == {"name": "n9", **own}
+    # Whoever asks, on an empty disk, is meant, and to replace a member is another thing
+    assert raft_node("members", "replace", "n9", node.url, left.url).code == 0
+    assert json.loads(node.asked[-1].body) == {"name": "n9"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"cluster_id": "theirs"}, "n9 must come on an empty disk: the one that is there is of another cluster."),
+        ({"cluster_id": "ours", "own": None}, "n9 must come and ask to be let in, on an empty disk or on the one that"),
+        ({"cluster_id": ""}, "n9 must come and ask to be let in, on an empty disk or on the one that it left with."),
+    ],
+)
+def test_a_disk_that_cannot_come_back_is_told_apart(fake_node: Make, changes: dict[str, Any], said: str) -> None:
+    """Of another cluster, of a node that does not say how it is reached, and of one that was never born."""
+    own = {"incarnation": "disk-9", "address": "", "client_url": ""}
+    node = node_that_says(fake_node, cluster_id="ours", learners=[])
+    other = node_that_says(fake_node, **{"node": "n9", "leader": "", "voters": [row("n9")], "own": own, **changes})
+    ran = raft_node("members", "fit", "--names", "n1,n2,n3,n9", "--within", "1", node.url, other.url)
+    assert (ran.code, ran.err.startswith(f"raft-node: Not done: {said}")) == (1, True), ran.err
+    assert not [asked for asked in node.asked if asked.method == "POST"]
+
+
 def test_where_clients_reach_a_member_is_told_beside_the_address_that_is_known(fake_node: Make) -> None:
     node = node_that_says(fake_node)
     assert raft_node("members", "update", "n5", "--client-url", "http://c5:8005", node.url).code == 0

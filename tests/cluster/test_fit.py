@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.changing import fourth, is_a, known
+from tests.cluster.changing import fourth, is_a, known, status_at
 from tests.cluster.harness import Cluster, raft_node, running_cluster
 from tests.cluster.oracle import Load
 
@@ -14,6 +14,7 @@ pytestmark = [pytest.mark.slowest, pytest.mark.timeout(180)]
 
 
 async def fit(cluster: Cluster, names: str, *options: str) -> tuple[int, str]:
+    """`options`: URLs of others among them."""
     urls = [str(node["url"]) for node in cluster.nodes.values()]
     return await raft_node("members", "fit", "--names", names, *options, *urls)
 
@@ -57,6 +58,54 @@ async def test_who_comes_is_let_in_and_who_goes_is_taken_out_before_it_ends(tmp_
         for writer in load.writers:
             writer.stopped = True
         await load.nothing_is_lost()
+
+
+@pytest.mark.parametrize("heard", [True, False], ids=["it-heard-of-its-removal", "it-was-away-then"])
+async def test_who_was_taken_out_comes_back_with_its_disk_once_it_is_named_again(
+    tmp_path: Path, heard: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not before, although `auto_members` allows its name. What it lacks the leader has as a snapshot alone."""
+    for name, value in (("AUTO_MEMBERS", "n?"), ("SNAPSHOT_ENTRIES", "200"), ("SNAPSHOT_TAIL", "20")):
+        monkeypatch.setenv(f"RAFT_{name}", value)
+    async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 4, pause_s=0.02) as load:
+        async with fourth(cluster) as url:
+            await is_a(cluster, "voters", "n4")
+            before = await status_at(cluster, url)
+            await load.more_acknowledged(20)
+            if heard:
+                assert (await fit(cluster, "n1,n2,n3"))[0] == 0
+
+                async def knows() -> bool:
+                    return bool((await status_at(cluster, url)).get("removed"))
+
+                await cluster.until(knows, "n4 knows that it was removed")
+        if not heard:
+            assert (await fit(cluster, "n1,n2,n3"))[0] == 0
+        await load.more_acknowledged(500)
+        async with fourth(cluster, "again.log") as url:
+
+            async def says_so() -> bool:
+                status = await status_at(cluster, url)
+                return bool(status and status["removed"] and "comes back, with its data," in status["waiting_for"])
+
+            await cluster.until(says_so, "n4 says that it was removed, and what brings it back")
+            assert (await known(cluster, await cluster.leader()))["applicants"] == [], "it asks for nothing by itself"
+            assert (await fit(cluster, "n1,n2,n3", url))[0] == 0
+            assert await voters(cluster) == ["n1", "n2", "n3"]
+            terms = {status["term"] for status in (await cluster.statuses()).values()}
+            code, said = await fit(cluster, "n1,n2,n3,n4", "--within", "30", url)
+            assert (code, "n4 was a member before, and comes back with its data." in said) == (0, True), said
+            assert "The voters are n1, n2, n3, n4." in said
+            after = await status_at(cluster, url)
+            assert (after["incarnation"], after["cluster_id"]) == (before["incarnation"], before["cluster_id"])
+            assert {"name": "n4", "incarnation": before["incarnation"]} in after["voters"]
+            assert (after["removed"], after["waiting_for"]) == (False, "")
+            assert after["first_index"] > before["last_index"], "it came back by a snapshot"
+            assert {status["term"] for status in (await cluster.statuses()).values()} == terms, "it disturbed others"
+            await load.more_acknowledged(50)
+            for writer in load.writers:
+                writer.stopped = True
+            await load.nothing_is_lost()
 
 
 async def test_a_rollout_is_refused_while_it_could_cost_the_majority_and_not_where_nobody_runs(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ function progressOf(member, sending) {
   return { part: match + lag ? match / (match + lag) : 1, words: lag ? `lacks ${whole(lag)} of ${whole(match + lag)}` : "up to date" };
 }
 
-const remove = (name) => ({ command: "remove_member", words: `remove ${name} …`, args: { name }, ask: `Remove ${name} for good? It comes back on an empty disk alone.`, why: "" });
+const remove = (name) => ({ command: "remove_member", words: `remove ${name} …`, args: { name }, ask: `Remove ${name} for good? It comes back only where somebody adds it again.`, why: "" });
 
 function promote({ name, lag_entries: lag }) {
   const behind = typeof lag !== "number" ? `nobody knows how far ${name} is` : lag > CAUGHT_UP_ENTRIES ? `${name} lacks ${whole(lag)} entries yet` : "";
