@@ -249,6 +249,7 @@ EVERYTHING: Values = {
         "enabled": True,
         "clients": [{"namespaceSelector": {"matchLabels": {"who": "app"}}}],
         "scrapers": [{"namespaceSelector": {"matchLabels": {"who": "prometheus"}}}],
+        "servers": [{"ipBlock": {"cidr": "192.0.2.0/24"}}],
         "dns": [{"ipBlock": {"cidr": "169.254.20.10/32"}}],
     },
     "backup": {

@@ -59,6 +59,9 @@ def test_no_place_in_the_schema_lets_an_unknown_key_pass_but_kubernetes_own_obje
         "networkPolicy.scrapers[].ipBlock",
         "networkPolicy.scrapers[].namespaceSelector",
         "networkPolicy.scrapers[].podSelector",
+        "networkPolicy.servers[].ipBlock",
+        "networkPolicy.servers[].namespaceSelector",
+        "networkPolicy.servers[].podSelector",
     ]
 
 

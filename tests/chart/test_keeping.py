@@ -143,6 +143,9 @@ REFUSED: dict[str, tuple[Values, str]] = {
     ),
     "no token": ({"restore": {"from": "s3://bucket/a.snap"}}, "restore.token  must be a word"),
     "no bucket": ({"restore": {"from": "a.snap", "token": "t"}}, "restore.from a.snap is no file in a bucket"),
+    "no way there": (
+        {**FROM_BUCKET, "networkPolicy": {"enabled": True}}, "name the storage in networkPolicy.servers",
+    ),
     "out of the claim": (
         {"restore": {"from": "../a", "claim": "c", "token": "t"}}, "restore.from ../a is no file in the claim c",
     ),

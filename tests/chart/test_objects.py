@@ -296,6 +296,16 @@ def test_nodes_may_ask_for_names_and_nothing_else() -> None:
     assert len([item for item in rendered.all if item["kind"] == "NetworkPolicy"]) == 4
 
 
+def test_what_else_they_may_ask_is_a_policy_of_its_own() -> None:
+    storage = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "storage"}}}]
+    rendered = render({"networkPolicy": {"enabled": True, "servers": storage}})
+    assert rendered.named("NetworkPolicy", "raft-servers")["spec"] == {
+        "podSelector": {"matchLabels": SELECTOR},
+        "policyTypes": ["Egress"],
+        "egress": [{"to": storage}],
+    }
+
+
 def test_who_may_scrape_is_not_who_may_write() -> None:
     alone = render(POLICY).named("NetworkPolicy", "raft-operations")["spec"]
     assert alone == {"podSelector": {"matchLabels": SELECTOR}, "policyTypes": ["Ingress"], "ingress": []}

@@ -106,6 +106,9 @@ restore.from {{ include "raft.shown" $restore.from }} is no file in the claim {{
 {{- else if not (regexMatch "^s3://[a-z0-9][a-z0-9.-]+/([^ /]+/)*[^ /]+$" $restore.from) }}
 restore.from {{ include "raft.shown" $restore.from }} is no file in a bucket: write s3://BUCKET/FOLDER/FILE, or name the claim that it lies in with restore.claim.
 {{- end }}
+{{- if and .Values.networkPolicy.enabled (not $restore.claim) (not .Values.networkPolicy.servers) }}
+networkPolicy.enabled keeps the pods from the bucket of restore.from, which each of them reads before its first start: name the storage in networkPolicy.servers.
+{{- end }}
 {{- $there := lookup "apps/v1" "StatefulSet" (include "raft.namespace" .) (include "raft.fullname" .) }}
 {{- if and $there (ne (dig "metadata" "annotations" "raft/restored" "" $there) $restore.token) }}
 restore.from is for an install, and {{ include "raft.fullname" . }} is there: its pods hold data, which no restore replaces. Install another release from the backup, or uninstall this one and delete its claims first.
