@@ -47,14 +47,22 @@ class Bodies:
         self._waits: Counter[str] = Counter()
         self._waiting: deque[_Waiting] = deque()
 
-    async def room(self, whose: str, size: int) -> int:
-        """Wait for room for a body of at most so many bytes; how many to give back. Raises `Problem` (503)."""
+    def take(self, whose: str, size: int) -> int | None:
+        """As `room`, without a wait; None: there is none."""
         if size <= SHORT_BYTES_MAX:
             return 0
         size = min(size, self._of_one)
-        if not self._waits[whose] and self._fits(whose, size):
-            self._hold(whose, size)
-            return size
+        if whose in self._waits or not self._fits(whose, size):
+            return None
+        self._hold(whose, size)
+        return size
+
+    async def room(self, whose: str, size: int) -> int:
+        """Wait for room for a body of at most so many bytes; how many to give back. Raises `Problem` (503)."""
+        taken = self.take(whose, size)
+        if taken is not None:
+            return taken
+        size = min(size, self._of_one)
         self.waited += 1
         mine = _Waiting(whose, size, asyncio.get_running_loop().create_future())
         self._waiting.append(mine)

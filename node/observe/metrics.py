@@ -154,6 +154,8 @@ class Http2View(Protocol):
     @property
     def refused(self) -> int: ...
     @property
+    def over_share(self) -> int: ...
+    @property
     def faults(self) -> Mapping[str, int]: ...
 
 
@@ -470,6 +472,8 @@ def _http2_metrics(http2: Http2View) -> Iterator[Metric]:
     refused: dict[tuple[str, ...], int] = {(): http2.refused}
     yield _counter("raft_http2_requests", "Requests that began over HTTP/2.", [], begun)
     yield _counter("raft_http2_refused", "Requests over HTTP/2 that were not begun: too much at once.", [], refused)
+    over: dict[tuple[str, ...], int] = {(): http2.over_share}
+    yield _counter("raft_http2_over_share", "Of those, whose client had its share: code 8.", [], over)
     yield _counter(
         "raft_http2_faults",
         "Streams and connections of HTTP/2 that were ended for what their client did.",

@@ -20,7 +20,7 @@ from node.api.gate import Gate
 from node.api.grpc import status
 from node.api.grpc.methods import Method, Methods, StreamMethod
 from node.api.grpc.streaming import StreamCall
-from node.api.grpc.unary import UnaryCall
+from node.api.grpc.unary import TOO_MANY, UnaryCall
 from node.api.http2.counts import Counts
 from node.api.http2.fields import Head
 from node.api.http2.stream import Receiver, Stream
@@ -101,6 +101,10 @@ class GrpcDoor:
                 return _Refused(stream, route.http_status, route.words)
             stream.end(status.only_trailers(route.error))
             return None
+        if stream.share.exceeded:
+            stream.share.refused()
+            stream.end(status.only_trailers(TOO_MANY))
+            return None
         try:
             principal = self._enter(head, route)
         except Refusal as refusal:
@@ -135,9 +139,9 @@ class GrpcDoor:
             return None
         return timeout_us
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Do it in a task, when it is its turn at the gate."""
-        gated = work if self._gate is None else self._gate.handle(work)
+    def spawn(self, work: Coroutine[Any, Any, None], whose: str) -> asyncio.Task[None]:
+        """Do it in a task, when it is its client's turn at the gate."""
+        gated = work if self._gate is None else self._gate.handle(work, whose)
         task = asyncio.get_running_loop().create_task(gated, name="a call of gRPC")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -14,6 +14,7 @@ from node.api.grpc import news
 from node.api.grpc.answers import header_bytes
 from node.api.grpc.methods import Call, Methods, PlainMethod, StreamMethod
 from node.api.grpc.quick import Submitter
+from node.api.grpc.unary import TOO_MANY
 from node.api.slices import Slices
 from node.runtime.ports import Outcome, ReadFailed
 from node.statemachine.writes import LeaseKeepAlive, LeaseKept, Refused, encode_write
@@ -35,9 +36,14 @@ class KeptAlive:
         """See `StreamHandler`."""
         if self._under_way + self._untaken >= UNDER_WAY_MAX:
             raise EtcdError(Code.RESOURCE_EXHAUSTED, "etcdserver: too many keep-alives of this stream are under way")
+        share = self._call.share
+        if share.exceeded:
+            share.refused()
+            raise TOO_MANY
         write = encode_write(LeaseKeepAlive(message.get("ID", 0)))
         marked = self._calls.users.marked_now(write, self._principal)
         self._under_way += 1
+        share.requests += 1
         if marked is not None:
             self._node.submit_write(marked, None, self._answer)
         else:
@@ -46,6 +52,7 @@ class KeptAlive:
     def _later(self, write: bytes, failed: ReadFailed | None) -> None:
         """This node knows now what was known anywhere, whose token that is, too."""
         if self._ended:
+            self._done()
             return
         try:
             self._calls.check_barrier(failed)
@@ -53,9 +60,14 @@ class KeptAlive:
             if marked is None:
                 raise EtcdError(Code.UNAUTHENTICATED, INVALID_TOKEN)
         except EtcdError as error:
+            self._done()
             self._end(error)
             return
         self._node.submit_write(marked, None, self._answer)
+
+    def _done(self) -> None:
+        self._under_way -= 1
+        self._call.share.requests -= 1
 
     def half_closed(self) -> None:
         """See `StreamHandler`."""
@@ -72,7 +84,7 @@ class KeptAlive:
         self._ended = True
 
     def _answer(self, outcome: Outcome) -> None:
-        self._under_way -= 1
+        self._done()
         if self._ended:
             return
         try:

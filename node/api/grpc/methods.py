@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from node.api.etcd.calls import Answered
 from node.api.etcd.errors import EtcdError
 from node.api.etcd.schema import Message
+from node.api.http2.shares import Share
 
 Find = Callable[[], Answered]
 """Says what the answer is, or raises `EtcdError`."""
@@ -47,6 +48,10 @@ class Call(Protocol):
 
     needs_leader: bool
     """Whether the client wants it to end where no leader is known for long (`hasleader`)."""
+
+    @property
+    def share(self) -> Share:
+        """What its client has of all that there is."""
 
     def send(self, *messages: bytes) -> bool:
         """Answers, encoded. False: they are taken, but the client does not keep up: send no more until `drained`."""

@@ -15,8 +15,9 @@ from node.api.etcd.schema import Message
 from node.api.grpc import status
 from node.api.grpc.methods import Call, StreamHandler, StreamMethod
 from node.api.grpc.status import HEAD, OK, PREFIX_BYTES, prefixed
-from node.api.grpc.unary import MISTAKE, Around, check_plain
+from node.api.grpc.unary import MISTAKE, TOO_MANY, Around, check_plain
 from node.api.grpc.wire import decoded_quickly
+from node.api.http2.shares import Share
 from node.api.http2.stream import Stream
 from node.api.streaming import WRITE_SECONDS_MAX, Broken
 
@@ -40,6 +41,7 @@ class StreamCall:
         "_body",
         "_ended",
         "_handler",
+        "_held",
         "_method",
         "_principal",
         "_stream",
@@ -70,6 +72,8 @@ class StreamCall:
         self._stream = stream
         self._method = method
         self._body = b""
+        self._held = 0
+        """Bytes of it that are held, as its client's."""
         self._begun = False
         self._ended = False
         self._handler: StreamHandler | None = None
@@ -78,6 +82,11 @@ class StreamCall:
             self._timer = asyncio.get_running_loop().call_later(timeout_us / 1e6, self._too_late)
 
     # --- what its handler does -------------------------------------------------------------------------------
+
+    @property
+    def share(self) -> Share:
+        """See `Call`."""
+        return self._stream.share
 
     def send(self, *messages: bytes) -> bool:
         """See `Call`."""
@@ -155,7 +164,15 @@ class StreamCall:
                 break
             self._message(body[at + PREFIX_BYTES : end])
             at = end
-        self._body = body[at:]
+        self._body = b"" if self._ended else body[at:]
+        if self._body or self._held:
+            self._hold(len(self._body))
+
+    def _hold(self, size: int) -> None:
+        more, self._held = size - self._held, size
+        if not self._stream.share.hold(more) and more > 0:
+            self._stream.share.refused()
+            raise TOO_MANY
 
     def _message(self, payload: bytes) -> None:
         message = decoded_quickly(payload, self._method.request)
@@ -206,6 +223,8 @@ class StreamCall:
 
     def _settle(self) -> None:
         self._ended = True
+        self._body = b""
+        self._hold(0)
         self.over()
         if self._timer is not None:
             self._timer.cancel()
@@ -233,7 +252,7 @@ class GeneratedStream:
         """See `StreamHandler`."""
         if self._task is not None:
             raise EtcdError(Code.INTERNAL, "grpc: this method takes one message")
-        self._task = self._around.spawn(self._run(message))
+        self._task = self._around.spawn(self._run(message), self._call.share.whose)
 
     def half_closed(self) -> None:
         """See `StreamHandler`."""

@@ -11,8 +11,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from node.access.principals import CURRENT, Principal
+from node.api.answers import Problem
 from node.api.etcd.calls import Answered, Header
-from node.api.etcd.errors import Code, EtcdError
+from node.api.etcd.errors import TOO_MANY_REQUESTS, Code, EtcdError
 from node.api.etcd.rendering import is_small
 from node.api.etcd.requests import MESSAGE_BYTES_MAX, too_long
 from node.api.grpc import answers, status
@@ -20,8 +21,9 @@ from node.api.grpc.methods import Find, KeysMethod, PlainMethod
 from node.api.grpc.status import HEAD, OK, PREFIX_BYTES, prefixed
 from node.api.grpc.wire import decoded_quickly, decoding
 from node.api.http2.counts import Counts
-from node.api.http2.frames import ErrorCode
+from node.api.http2.frames import FRAME_BYTES_MAX, ErrorCode
 from node.api.http2.stream import Stream
+from node.api.http2.streams import STREAM_WINDOW
 from node.api.slices import Slices
 from node.api.streaming import ANSWER_SECONDS_MAX, PIECE_BYTES, WRITE_SECONDS_MAX
 from node.tracing.context import PARENT
@@ -39,7 +41,7 @@ class Around(Protocol):
     def stream_refusal(self, needs_leader: bool) -> EtcdError | None: ...
     def header(self, revision: int) -> Header: ...
     def wait_us(self, timeout_us: int | None) -> int | None: ...
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]: ...
+    def spawn(self, work: Coroutine[Any, Any, None], whose: str) -> asyncio.Task[None]: ...
 
 
 class UnaryCall:
@@ -47,12 +49,19 @@ class UnaryCall:
 
     __slots__ = (
         "_around",
+        "_asking",
+        "_begun",
         "_body",
         "_held",
+        "_limit",
+        "_long",
         "_method",
         "_needs_leader",
+        "_over",
         "_principal",
         "_room",
+        "_share",
+        "_short",
         "_stream",
         "_task",
         "_timeout_us",
@@ -81,8 +90,19 @@ class UnaryCall:
         self._principal = principal
         self._traceparent = traceparent
         self._told = told
+        self._share = stream.share
         self._body: list[bytes] = []
         self._held = 0
+        self._limit = 0
+        """How long the body is, by what its message says of itself; 0: nobody has looked."""
+        self._asking: asyncio.Task[None] | None = None
+        """Waits for room for a long message."""
+        self._short = self._long = 0
+        """Bytes of its client's shares that it has: while its message is under way."""
+        self._begun = False
+        """Whether what it asks for may be done, whatever becomes of its client."""
+        self._over = False
+        """Whether it was broken off: what still comes is not looked at."""
         self._task: asyncio.Task[None] | None = None
         self._room: asyncio.Future[None] | None = None
 
@@ -90,26 +110,40 @@ class UnaryCall:
 
     def data(self, piece: bytes) -> None:
         """See `Receiver`."""
+        if self._over:
+            return
         self._body.append(piece)
-        self._held += len(piece)
-        self._around.counts.held_bytes += len(piece)
-        if self._held > MESSAGE_BYTES_MAX + PREFIX_BYTES:
-            size = int.from_bytes(b"".join(self._body)[1:PREFIX_BYTES], "big")
-            self._let_go()
-            self._fail(too_long(size))
+        size = len(piece)
+        self._held += size
+        if not self._share.hold(size):
+            self._refuse()
+        elif self._limit:
+            if self._held > self._limit:
+                self._break_off(NOT_ONE_MESSAGE)
+        elif self._held >= FRAME_BYTES_MAX:
+            self._look_ahead()
 
     def whole(self) -> None:
         """See `Receiver`."""
+        if self._over or self._asking is not None:
+            return  # it goes on when there is room
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._let_go()
+        if not self._long:
+            if not self._share.take_short(len(body)):
+                self._refuse()
+                return
+            self._short = len(body)
         before = CURRENT.set(self._principal)
         traced = PARENT.set(self._traceparent) if self._traceparent else None
         try:
             self._begin(_message_of(body))
         except EtcdError as error:
+            self._give_back()
             self._fail(error)
         except Exception:
             _LOG.exception("a call of gRPC failed in the node")
+            self._give_back()
             self._fail(MISTAKE)
         finally:
             CURRENT.reset(before)
@@ -126,15 +160,68 @@ class UnaryCall:
 
     def gone(self) -> None:
         """See `Receiver`."""
-        self._let_go()
+        self._drop()
         self._tell("left")
         if self._task is not None:
             self._task.cancel()
 
+    # --- its client's share ----------------------------------------------------------------------------------
+
+    def _look_ahead(self) -> None:
+        """More comes than is looked at for nothing: how long will it be? What does not fit into a stream's window has
+        to have room before it may go on."""
+        size = int.from_bytes(b"".join(self._body)[1:PREFIX_BYTES], "big")
+        self._limit = PREFIX_BYTES + size
+        if size > MESSAGE_BYTES_MAX:
+            self._break_off(too_long(size))
+        elif self._limit > STREAM_WINDOW:
+            taken = self._share.take_room(size)
+            if taken is not None:
+                self._long = taken
+                self._stream.admit(self._limit - self._held)
+            else:
+                self._stream.held_back = True
+                self._asking = self._around.spawn(self._ask(size), self._share.whose)
+
+    async def _ask(self, size: int) -> None:
+        try:
+            self._long = await self._share.room(size)
+        except Problem:
+            self._asking = None
+            self._refuse()
+            return
+        self._asking = None
+        self._stream.admit(self._limit - self._held)
+        if self._stream.client_done:
+            self.whole()
+
+    def _refuse(self) -> None:
+        self._share.refused()
+        self._break_off(TOO_MANY)
+
+    def _break_off(self, error: EtcdError) -> None:
+        self._over = True
+        self._drop()
+        self._fail(error)
+
+    def _drop(self) -> None:
+        """Nothing of it is done that was not begun."""
+        self._let_go()
+        if self._asking is not None:
+            self._asking.cancel()
+            self._asking = None
+        if not self._begun:
+            self._give_back()
+
     def _let_go(self) -> None:
-        self._around.counts.held_bytes -= self._held
+        self._share.hold(-self._held)
         self._held = 0
         self._body = []
+
+    def _give_back(self, _task: asyncio.Task[None] | None = None) -> None:
+        """What was asked for is done, or will not be."""
+        short, long, self._short, self._long = self._short, self._long, 0, 0
+        self._share.give_back(short, long)
 
     # --- what is done ----------------------------------------------------------------------------------------
 
@@ -146,12 +233,16 @@ class UnaryCall:
         if isinstance(method, KeysMethod) and method.quick is not None:
             message = decoded_quickly(payload, method.request)
             wait_us = self._around.wait_us(self._timeout_us)
+            self._begun = True
             if message is not None and method.quick(message, len(payload), wait_us, self._reply):
                 return
-        self._task = self._around.spawn(self._work(payload))
+        self._task = self._around.spawn(self._work(payload), self._share.whose)
+        self._task.add_done_callback(self._give_back)
+        self._begun = True
 
     def _reply(self, find: Find) -> None:
         """The outcome of a quick call is known."""
+        self._give_back()
         if self._stream.done:
             return
         try:
@@ -162,7 +253,7 @@ class UnaryCall:
         if is_small(found):
             self._answer(answers.small(found, self._around.header(found.revision)))
         else:
-            self._task = self._around.spawn(self._long(found))
+            self._task = self._around.spawn(self._answer_long(found), self._share.whose)
 
     async def _work(self, payload: bytes) -> None:
         try:
@@ -175,7 +266,7 @@ class UnaryCall:
             elif is_small(found):
                 self._answer(answers.small(found, self._around.header(found.revision)))
             else:
-                await self._long(found)
+                await self._answer_long(found)
         except EtcdError as error:
             self._fail(error)
         except TimeoutError:
@@ -184,7 +275,7 @@ class UnaryCall:
             _LOG.exception("a call of gRPC failed in the node")
             self._fail(MISTAKE)
 
-    async def _long(self, found: Answered) -> None:
+    async def _answer_long(self, found: Answered) -> None:
         """A slice for each piece, as the client takes them."""
         around, stream = self._around, self._stream
         try:
@@ -226,6 +317,8 @@ class UnaryCall:
 
 
 MISTAKE = EtcdError(Code.INTERNAL, "this node made a mistake; its log says which")
+TOO_MANY = EtcdError(Code.RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS)
+NOT_ONE_MESSAGE = EtcdError(Code.INTERNAL, "grpc: the request does not hold one whole message")
 
 
 def _message_of(body: bytes) -> bytes:
@@ -237,7 +330,7 @@ def _message_of(body: bytes) -> bytes:
         raise too_long(size)
     check_plain(body[0])
     if len(body) != PREFIX_BYTES + size:
-        raise EtcdError(Code.INTERNAL, "grpc: the request does not hold one whole message")
+        raise NOT_ONE_MESSAGE
     return body[PREFIX_BYTES:]
 
 

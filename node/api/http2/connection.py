@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
-from node.addresses import of_transport
 from node.api.clients import UNREAD_SECONDS_MAX, Clients, abort_soon, is_tls
 from node.api.gate import Gate
 from node.api.http2 import frames
@@ -34,7 +33,8 @@ _OUR_SETTINGS = frames.settings(
 
 
 class Serving(NamedTuple):
-    """What all connections of a node have in common. `gate` None: all comes in at once. `ended` is told of each."""
+    """What all connections of a node, or of one client, have in common. `gate` None: all comes in at once. `ended` is
+    told of each."""
 
     shared: Shared
     gate: Gate | None
@@ -50,7 +50,7 @@ class Http2Connection(asyncio.Protocol):
         self._counts = shared.counts
         self._transport = transport
         self._tls = is_tls(transport)
-        self._whose = of_transport(transport)
+        self._whose = shared.share.whose
         self._loop = loop
         allowances = Floods()
         self._streams = Streams(shared, self, allowances)

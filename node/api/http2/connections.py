@@ -6,11 +6,13 @@ what is asked.
 
 import asyncio
 
+from node.addresses import of_transport
 from node.api.clients import Clients
 from node.api.gate import Gate
 from node.api.http2.connection import Http2Connection, Serving
 from node.api.http2.counts import Counts
 from node.api.http2.frames import PREFACE
+from node.api.http2.shares import Shares
 from node.api.http2.streams import Serve, Shared
 
 BEGINNING = PREFACE[:16]
@@ -24,6 +26,7 @@ class Http2:
         self._serve = serve
         self._counts = counts
         self._gate = gate
+        self._shares = Shares(counts)
         self._open: dict[Http2Connection, None] = {}
         self._all_ended: asyncio.Future[None] | None = None
         self._retiring = False
@@ -31,7 +34,8 @@ class Http2:
     def begin(self, transport: asyncio.Transport, data: bytes, clients: Clients | None) -> None:
         """Take over a transport, with what has come on it."""
         loop = asyncio.get_running_loop()
-        serving = Serving(Shared(self._serve, self._counts, loop.time), self._gate, clients, self._ended)
+        share = self._shares.of(of_transport(transport), None if clients is None else clients.bodies)
+        serving = Serving(Shared(self._serve, self._counts, loop.time, share), self._gate, clients, self._ended)
         connection = Http2Connection(serving, transport, loop)
         self._open[connection] = None
         transport.set_protocol(connection)

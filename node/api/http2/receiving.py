@@ -214,7 +214,7 @@ class Receiving:
             stream.receiver.data(payload)
         if flags & END_STREAM:
             self._body_ended(stream)
-        elif stream.receive_window < STREAM_WINDOW // 2 and not stream.done:
+        elif stream.receive_window < STREAM_WINDOW // 2 and not (stream.done or stream.held_back):
             self._streams.write(frames.window_update(number, STREAM_WINDOW - stream.receive_window))
             stream.receive_window = STREAM_WINDOW
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from node.api.http2 import frames
 from node.api.http2.frames import END_HEADERS, END_STREAM, FRAME_BYTES_MAX, ErrorCode, Type
+from node.api.http2.shares import Share
 
 QUEUED_BYTES_LOW = 16 * 1024
 """When no more than this waits, whoever makes a long answer is asked for more."""
@@ -46,6 +47,7 @@ class Sender(Protocol):
     """What a stream needs of its connection."""
 
     send_window: int
+    share: Share
 
     @property
     def blocked(self) -> bool:
@@ -54,6 +56,9 @@ class Sender(Protocol):
     def write(self, data: bytes) -> None: ...
     def sent(self) -> None:
         """One more frame of an answer went out, to which the client may react: by a ping, by a larger window."""
+
+    def admit(self, stream: "Stream", size: int) -> None:
+        """Its client may send so much of it from now on."""
 
     def hold(self, stream: "Stream", size: int) -> None:
         """So many more bytes wait (or fewer)."""
@@ -74,6 +79,7 @@ class Stream:
         "body_left",
         "client_done",
         "done",
+        "held_back",
         "id",
         "moved",
         "queued_bytes",
@@ -93,6 +99,8 @@ class Stream:
         """When something of its answer went out last."""
         self.client_done = False
         """Whether its body is whole."""
+        self.held_back = False
+        """Whether its client may send no more than it may already: what comes waits for room."""
         self.done = False
         """Whether its answer is, or it was reset."""
         self.body_left: int | None = None
@@ -151,6 +159,16 @@ class Stream:
             self._drop()
             self.client_done = True  # what still comes is not looked at
             self._finish()
+
+    @property
+    def share(self) -> Share:
+        """What its client has."""
+        return self._sender.share
+
+    def admit(self, size: int) -> None:
+        """There is room for so much more of its body."""
+        if not self.done:
+            self._sender.admit(self, size)
 
     # --- the connection --------------------------------------------------------------------------------------
 

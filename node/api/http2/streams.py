@@ -12,13 +12,14 @@ from node.api.http2.counts import Counts
 from node.api.http2.fields import Head
 from node.api.http2.floods import Floods
 from node.api.http2.frames import WINDOW_DEFAULT, WINDOW_MAX, ConnectionFault, ErrorCode, StreamFault
+from node.api.http2.shares import Share
 from node.api.http2.stream import Receiver, Stream
 
 STREAMS_MAX = 1024
 """Of one connection at a time; as many as each may hold requests of a crowd, and few enough to be looked through."""
 
-STREAM_WINDOW = 256 * 1024
-"""What a client may send of one before we have looked at it."""
+STREAM_WINDOW = 64 * 1024
+"""What a client may send of one before we have looked at it: a message that is not long."""
 
 HELD_BYTES_MAX = 1024 * 1024
 """Of answers that a client's windows do not admit. Above it new requests are refused."""
@@ -52,18 +53,19 @@ class Output(Protocol):
 
 
 class Shared(NamedTuple):
-    """What the streams of all connections of a node share. `now`: the loop's clock."""
+    """What the streams of all connections of a node share; `share`, those of one client. `now`: the loop's clock."""
 
     serve: Serve
     counts: Counts
     now: Callable[[], float]
+    share: Share
 
 
 class Streams:
     """See the module. `send_window`: what the client takes of all together now. `last`: the highest that it opened."""
 
     def __init__(self, shared: Shared, output: Output, allowances: Floods) -> None:
-        self._serve, self._counts, self._now = shared
+        self._serve, self._counts, self._now, self.share = shared
         self._output = output
         self._floods = allowances
         self._open: dict[int, Stream] = {}
@@ -94,13 +96,14 @@ class Streams:
     def begin(self, number: int, head: Head) -> Stream:
         """A request came; raises `StreamFault` where there is no room."""
         counts = self._counts
-        if len(self._open) >= STREAMS_MAX or self._held > HELD_BYTES_MAX or counts.full:
+        if len(self._open) >= STREAMS_MAX or self._held > HELD_BYTES_MAX or counts.busy:
             counts.refused += 1
             raise StreamFault(ErrorCode.REFUSED_STREAM, "too many requests at once")
         stream = self._open[number] = Stream(number, self, self._stream_window, STREAM_WINDOW, self._now())
         stream.body_left = head.length
         counts.streams += 1
         counts.requests += 1
+        self.share.requests += 1
         self.begun += 1
         receiver = self._serve(stream, head)
         if not stream.done:
@@ -189,10 +192,17 @@ class Streams:
         """See `Sender`."""
         self._floods.sent(1)
 
+    def admit(self, stream: Stream, size: int) -> None:
+        """Its client may send so much of it from now on, all in all."""
+        stream.held_back = False
+        if size > stream.receive_window:
+            self._output.write(frames.window_update(stream.id, size - stream.receive_window))
+            stream.receive_window = size
+
     def hold(self, stream: Stream, size: int) -> None:
         """So many more bytes of it wait, or fewer."""
         self._held += size
-        self._counts.held_bytes += size
+        self.share.hold(size)
         if not stream.waits:
             self._waiting.pop(stream, None)
         elif stream not in self._waiting:
@@ -227,6 +237,7 @@ class Streams:
     def _forget(self, stream: Stream) -> None:
         if self._open.pop(stream.id, None) is not None:
             self._counts.streams -= 1
+            self.share.requests -= 1
             self._waiting.pop(stream, None)
             if not self._open:
                 self.idle_since = self._now()
