@@ -1,7 +1,7 @@
 """For gRPC's calls their largest forms, as frames: whatever one read may hold, and the longest answers.
 
 Why it exists: the walk over all routes takes its cases from here. No window bounds an answer; the client's own messages
-keep to the window that it is given at once, 256 KiB.
+keep to what there is room for at once.
 """
 
 import struct
@@ -10,7 +10,7 @@ from typing import Any
 
 from hpack import Encoder
 
-from node.api.http2.streams import STREAM_WINDOW
+from node.api.bodies import BODIES_OF_ONE_BYTES_MAX
 from tests.bounds.requests import Case
 from tests.grpc.messages import new
 from tests.http2.raw import DATA, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame, grown, setting
@@ -30,7 +30,7 @@ def calls(*asked: tuple[str, bytes], extra: bytes = b"") -> bytes:
     encoder, data = Encoder(), [PREFACE, frame(SETTINGS, 0, 0, setting(4, 2**31 - 1)), grown(0, 2**31 - 65_536)]
     for at, (path, message) in enumerate(asked):
         body = b"\x00" + struct.pack(">I", len(message)) + message
-        assert len(body) <= STREAM_WINDOW
+        assert len(body) <= BODIES_OF_ONE_BYTES_MAX
         data.append(frame(HEADERS, 4, 2 * at + 1, _head(encoder, path)))
         pieces = [body[start : start + 16_384] for start in range(0, len(body), 16_384)]
         data += [frame(DATA, piece is pieces[-1], 2 * at + 1, piece) for piece in pieces]

@@ -111,9 +111,9 @@ class Raw:
 
 
 @asynccontextmanager
-async def raw(port: int, settings: bytes = b"", hello: bool = True) -> AsyncIterator[Raw]:
-    """Connected, and introduced unless `hello` is False."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def raw(port: int, settings: bytes = b"", hello: bool = True, source: str = "127.0.0.1") -> AsyncIterator[Raw]:
+    """Connected, and introduced unless `hello` is False. `source`: whose it is."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
     try:
         client = Raw(reader, writer)
         if hello:

@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from node.api.gate import Gate
+from node.api.http2.streams import STREAM_WINDOW
 from node.observe.turns import Turns
 from node.statemachine.writes import Put
 from tests.grpc.double import serving, until
@@ -92,7 +93,7 @@ async def test_a_client_may_send_a_long_message_through_our_windows() -> None:
                 connection_left += more if not came.stream else 0
                 stream_left += more if came.stream else 0
             elif came.kind == SETTINGS and not came.flags:
-                stream_left += 256 * 1024 - 65_535
+                stream_left += STREAM_WINDOW - 65_535
         client.send(frame(DATA, 1, 1))
         assert (await client.answer(1))[0][b"grpc-status"] == b"0"
         assert served.counts.held_bytes == 0
