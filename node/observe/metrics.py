@@ -156,6 +156,8 @@ class Http2View(Protocol):
     @property
     def over_share(self) -> int: ...
     @property
+    def waited(self) -> int: ...
+    @property
     def faults(self) -> Mapping[str, int]: ...
 
 
@@ -473,6 +475,9 @@ def _http2_metrics(http2: Http2View) -> Iterator[Metric]:
     yield _counter("raft_http2_requests", "Requests that began over HTTP/2.", [], begun)
     yield _counter("raft_http2_refused", "Requests over HTTP/2 that were not begun: too much at once.", [], refused)
     over: dict[tuple[str, ...], int] = {(): http2.over_share}
+    waited: dict[tuple[str, ...], int] = {(): http2.waited}
+    unread = "Connections of HTTP/2 left unread until other calls of their client were done."
+    yield _counter("raft_http2_waited", unread, [], waited)
     yield _counter("raft_http2_over_share", "Of those, whose client had its share: code 8.", [], over)
     yield _counter(
         "raft_http2_faults",

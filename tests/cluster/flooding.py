@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from hpack import Encoder
+from hpack import Decoder, Encoder
 
 SOURCE = "127.0.0.2"
 AT_ONCE_MAX = 64
@@ -226,8 +226,108 @@ async def puts(flood: Flood) -> None:
     await flood.stand(one, 64)
 
 
+class Calls:
+    """One connection of gRPC with so many puts at a time, the next as soon as one is answered. It keeps to the windows
+    that it is given."""
+
+    def __init__(self, flood: Flood, at_once: int, value: bytes) -> None:
+        self.flood, self.at_once = flood, at_once
+        message = b"\x0a\x05flood\x12" + varint(len(value)) + value
+        self._body = b"\0" + struct.pack(">I", len(message)) + message
+        self._encoder, self._decoder = Encoder(), Decoder()
+        self._window = self._first_window = 65_535
+        self._left: dict[int, tuple[int, int]] = {}
+        """Of each call: how much of its body has gone, and its window."""
+        self._unsent: dict[int, None] = {}
+        self._next = 1
+
+    async def run(self) -> None:
+        """Until the other side ends it."""
+        made = await self.flood.connect()
+        if made is None:
+            return
+        reader, writer = made
+        writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b""))
+        while True:
+            while len(self._left) < self.at_once:
+                writer.write(self._begun())
+            for number in list(self._unsent) if self._window else ():
+                writer.writelines(self._pieces(number))
+            await asyncio.sleep(0)  # what has come may be read without a pause
+            head = await reader.readexactly(9)
+            payload = await reader.readexactly(int.from_bytes(head[:3], "big"))
+            if head[3] == 7:
+                self.flood.became[f"goaway {int.from_bytes(payload[4:8], 'big')}"] += 1
+                return
+            answer = self._heard(head[3], head[4], int.from_bytes(head[5:9], "big"), payload)
+            writer.write(answer)
+
+    def _begun(self) -> bytes:
+        number, self._next = self._next, self._next + 2
+        self._left[number] = (0, self._first_window)
+        self._unsent[number] = None
+        fields = [(":method", "POST"), (":scheme", "http"), (":path", "/etcdserverpb.KV/Put")]
+        fields += [(":authority", "127.0.0.1"), ("content-type", "application/grpc"), ("te", "trailers")]
+        return frame(1, 4, number, self._encoder.encode(fields, huffman=False))
+
+    def _pieces(self, number: int) -> list[bytes]:
+        pieces, body = [], self._body
+        gone, window = self._left[number]
+        while (size := min(16_384, window, self._window, len(body) - gone)) > 0:
+            pieces.append(frame(0, gone + size == len(body), number, body[gone : gone + size]))
+            gone, window, self._window = gone + size, window - size, self._window - size
+        self._left[number] = (gone, window)
+        if gone == len(body):
+            del self._unsent[number]
+        return pieces
+
+    def _heard(self, kind: int, flags: int, number: int, payload: bytes) -> bytes:
+        if kind == 8 and not number:
+            self._window += int.from_bytes(payload, "big")
+        elif kind == 8 and number in self._left:
+            gone, window = self._left[number]
+            self._left[number] = (gone, window + int.from_bytes(payload, "big"))
+        elif kind == 4 and not flags:
+            for at in range(0, len(payload), 6):
+                if payload[at : at + 2] == b"\0\4":
+                    more = int.from_bytes(payload[at + 2 : at + 6], "big") - self._first_window
+                    self._first_window += more
+                    self._left = {each: (gone, window + more) for each, (gone, window) in self._left.items()}
+            return frame(4, 1, 0, b"")
+        elif kind == 1:
+            found = dict(self._decoder.decode(payload, raw=True))
+            if flags & 1:
+                self._forget(number)
+                self.flood.became[f"code {found[b'grpc-status'].decode()}"] += 1
+        elif kind == 3 and self._forget(number):
+            self.flood.became[f"reset {int.from_bytes(payload, 'big')}"] += 1
+        return b""
+
+    def _forget(self, number: int) -> bool:
+        self._unsent.pop(number, None)
+        return self._left.pop(number, None) is not None
+
+
+def varint(number: int) -> bytes:
+    found = b""
+    while number > 127:
+        found, number = found + bytes((number & 127 | 128,)), number >> 7
+    return found + bytes((number,))
+
+
+async def long_calls(flood: Flood) -> None:
+    """gRPC: values of a mebibyte, 64 at a time on each of four connections."""
+    await flood.stand(lambda _number: Calls(flood, 64, bytes(MIB)).run(), 4)
+
+
+async def short_calls(flood: Flood) -> None:
+    """gRPC: values of 100 bytes, a thousand at a time on each of 20 connections."""
+    await flood.stand(lambda _number: Calls(flood, 1000, bytes(100)).run(), 20)
+
+
 KINDS: dict[str, Kind] = {
-    made.__name__: made for made in (connections, heads, bodies, handshakes, readers, streams, puts)
+    made.__name__: made
+    for made in (connections, heads, bodies, handshakes, readers, streams, puts, long_calls, short_calls)
 }
 
 

@@ -34,7 +34,7 @@ held by tests/api, tests/tls."""
 PAUSE_SECONDS = 0.02
 KEYS_OF_READERS = 200
 
-BEFORE_ALL = ("connections", "puts")
+BEFORE_ALL = ("connections", "puts", "long_calls")
 """Of `make test-slow`; the others are of `make test-long`."""
 
 BOUNDED_BY = {
@@ -44,6 +44,8 @@ BOUNDED_BY = {
     "puts": "raft_bodies_waited_total",
     "heads": "",
     "readers": "",
+    "long_calls": "raft_bodies_waited_total",
+    "short_calls": "raft_http2_waited_total",
 }
 """What the leader must have counted; empty: nothing within so few seconds (their time limits are held by tests/api)."""
 

@@ -241,3 +241,46 @@ async def test_a_body_that_is_longer_than_its_message_says_is_broken_off() -> No
         fields, _ = await client.answer(1)
         assert fields[b"grpc-status"] == b"13"
         assert is_clean(served, share_of(served, FLOODER))
+
+
+async def test_what_one_client_asks_beyond_its_calls_under_way_is_read_when_some_are_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shares, "UNDER_WAY_MAX", 2)
+    async with serving() as served, raw(served.port, source=FLOODER) as one, raw(served.port, source=FLOODER) as two:
+        served.node.holding = True
+        one.send(one.ask(1, put(10)[5:], PUT), one.ask(3))
+        await until(lambda: len(served.node.held) == 2)
+        share = share_of(served, FLOODER)
+        one.send(one.ask(5))
+        two.send(two.ask(1))
+        async with raw(served.port, source=FLOODER) as third:
+            third.send(third.ask(1))
+            await until(lambda: served.counts.waited == 3)
+        await until(lambda: len(share._waiting) == 2)
+        """Who left waits no more: its turn would be nobody's."""
+        assert (len(served.node.held), share.under_way) == (2, 2)
+        await serves_when_let_go(served)
+        for client, number in ((one, 1), (one, 3), (one, 5), (two, 1)):
+            assert (await client.answer(number))[0][b"grpc-status"] == b"0"
+        assert share.under_way == 0
+        assert is_clean(served, share)
+        assert b"raft_http2_waited_total" in served.metrics.render()
+
+
+async def test_a_call_that_waits_for_others_is_none_that_holds_its_client_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shares, "UNDER_WAY_MAX", 1)
+    async with serving() as served, raw(served.port, source=FLOODER) as client:
+        lock = "/v3lockpb.Lock/Lock"
+        lease = new("LeaseGrantRequest", ID=7, TTL=60).SerializeToString()
+        client.send(client.ask(1, lease, "/etcdserverpb.Lease/LeaseGrant"))
+        assert (await client.answer(1))[0][b"grpc-status"] == b"0"
+        client.send(client.ask(3, new("LockRequest", name=b"a", lease=7).SerializeToString(), lock))
+        assert (await client.answer(3))[0][b"grpc-status"] == b"0"
+        lease = new("LeaseGrantRequest", ID=8, TTL=60).SerializeToString()
+        client.send(client.ask(5, lease, "/etcdserverpb.Lease/LeaseGrant"))
+        assert (await client.answer(5))[0][b"grpc-status"] == b"0"
+        client.send(client.ask(7, new("LockRequest", name=b"a", lease=8).SerializeToString(), lock))
+        client.send(client.ask(9, put(10)[5:], PUT))
+        assert (await client.answer(9))[0][b"grpc-status"] == b"0"
+        assert share_of(served, FLOODER).under_way == 0

@@ -44,6 +44,7 @@ class KeptAlive:
         marked = self._calls.users.marked_now(write, self._principal)
         self._under_way += 1
         share.requests += 1
+        share.under_way += 1
         if marked is not None:
             self._node.submit_write(marked, None, self._answer)
         else:
@@ -68,6 +69,7 @@ class KeptAlive:
     def _done(self) -> None:
         self._under_way -= 1
         self._call.share.requests -= 1
+        self._call.share.done()
 
     def half_closed(self) -> None:
         """See `StreamHandler`."""

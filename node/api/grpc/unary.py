@@ -59,6 +59,7 @@ class UnaryCall:
         "_needs_leader",
         "_over",
         "_principal",
+        "_quick",
         "_room",
         "_share",
         "_short",
@@ -99,6 +100,8 @@ class UnaryCall:
         """Waits for room for a long message."""
         self._short = self._long = 0
         """Bytes of its client's shares that it has: while its message is under way."""
+        self._quick = False
+        """Whether it is one of its client's quick calls that are under way."""
         self._begun = False
         """Whether what it asks for may be done, whatever becomes of its client."""
         self._over = False
@@ -222,6 +225,12 @@ class UnaryCall:
         """What was asked for is done, or will not be."""
         short, long, self._short, self._long = self._short, self._long, 0, 0
         self._share.give_back(short, long)
+        self._give_back_quick()
+
+    def _give_back_quick(self) -> None:
+        if self._quick:
+            self._quick = False
+            self._share.done()
 
     # --- what is done ----------------------------------------------------------------------------------------
 
@@ -233,9 +242,11 @@ class UnaryCall:
         if isinstance(method, KeysMethod) and method.quick is not None:
             message = decoded_quickly(payload, method.request)
             wait_us = self._around.wait_us(self._timeout_us)
-            self._begun = True
+            self._begun = self._quick = True
+            self._share.under_way += 1
             if message is not None and method.quick(message, len(payload), wait_us, self._reply):
                 return
+            self._give_back_quick()
         self._task = self._around.spawn(self._work(payload), self._share.whose)
         self._task.add_done_callback(self._give_back)
         self._begun = True
@@ -261,6 +272,7 @@ class UnaryCall:
             async with asyncio.timeout(seconds):
                 message = await self._around.slices.finish(decoding(payload, self._method.request))
                 found = await self._method.call(message, len(payload))
+            self._give_back()
             if isinstance(self._method, PlainMethod):
                 self._answer(self._method.encode(found))
             elif is_small(found):

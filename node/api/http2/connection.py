@@ -50,7 +50,7 @@ class Http2Connection(asyncio.Protocol):
         self._counts = shared.counts
         self._transport = transport
         self._tls = is_tls(transport)
-        self._whose = shared.share.whose
+        self._share = shared.share
         self._loop = loop
         allowances = Floods()
         self._streams = Streams(shared, self, allowances)
@@ -72,7 +72,7 @@ class Http2Connection(asyncio.Protocol):
         """Speak, and take what has come."""
         self._counts.connections += 1
         if self._clients is not None:
-            self._clients.opened(self, self._whose)
+            self._clients.opened(self, self._share.whose)
         self.write(_OUR_SETTINGS)
         self.data_received(data)
 
@@ -152,7 +152,9 @@ class Http2Connection(asyncio.Protocol):
         if self._queued:
             return
         gate = self._gate
-        if gate is None or gate.is_open():
+        if self._share.crowded:
+            self._wait_for_share()
+        elif gate is None or gate.is_open():
             self._take()
         else:
             self._wait()
@@ -170,6 +172,7 @@ class Http2Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:  # noqa: ARG002  # every loss is alike here
         self._closing = True
+        self._share.leave(self._wait)
         self._counts.connections -= 1
         if self._clients is not None:
             self._clients.closed(self)
@@ -193,13 +196,22 @@ class Http2Connection(asyncio.Protocol):
         self._queued = True
         self._transport.pause_reading()
         if self._gate is not None:
-            self._gate.wait(self._come_in, self._whose)
+            self._gate.wait(self._come_in, self._share.whose)
         else:
             self._loop.call_soon(self._come_in)
+
+    def _wait_for_share(self) -> None:
+        self._queued = True
+        self._counts.waited += 1
+        self._transport.pause_reading()
+        self._share.wait(self._wait)
 
     def _come_in(self) -> None:
         self._queued = False
         if self._closing:
+            return
+        if self._share.crowded:
+            self._wait_for_share()
             return
         self._take()
         if not (self._queued or self._full or self._closing):

@@ -26,6 +26,8 @@ class Counts:
     """Requests that were not begun: too many at once, or too much is held."""
     over_share: int = 0
     """Of those, whose client had its share."""
+    waited: int = 0
+    """Times that a connection was not read until others of its client's calls were done."""
     faults: dict[str, int] = field(default_factory=dict)
     """Connections that were ended for what their client did, by why: an error code, or which flood it was."""
 

@@ -6,6 +6,7 @@ are large, and a long message waits before it is refused, for a proxy is one cli
 not refuse anybody: whoever asks does, in the words of what it speaks.
 """
 
+from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 from node.addresses import NOBODY
@@ -24,6 +25,12 @@ SHORT_OF_ONE_BYTES_MAX = 16 * 1024 * 1024
 committed: what one has under way there leaves room for others."""
 
 
+UNDER_WAY_MAX = 1_024
+"""Of one client: quick calls that wait for their outcome. They stand in the node's queues before those of others, so
+what else it asks for is left unread until some are done; as many as one connection may have, and enough to fill any
+batch. None of them waits for anything that its client does."""
+
+
 class Share:
     """One client's. All connections of it have the same."""
 
@@ -31,18 +38,22 @@ class Share:
         "__weakref__",
         "_bodies",
         "_counts",
+        "_waiting",
         "held_bytes",
         "held_max",
         "requests",
         "requests_max",
         "short_bytes",
+        "under_way",
         "whose",
     )
 
     def __init__(self, whose: str, counts: Counts, bodies: Bodies) -> None:
         self.whose = whose
         self._counts, self._bodies = counts, bodies
-        self.requests = self.held_bytes = self.short_bytes = 0
+        self.requests = self.held_bytes = self.short_bytes = self.under_way = 0
+        self._waiting: dict[Callable[[], None], None] = {}
+        """Connections that are not read while too much is under way."""
         own = whose == NOBODY
         self.requests_max = REQUESTS_MAX if own else REQUESTS_OF_ONE_MAX
         self.held_max = HELD_BYTES_MAX if own else HELD_OF_ONE_BYTES_MAX
@@ -51,6 +62,19 @@ class Share:
     def exceeded(self) -> bool:
         """Whether it has more than its share, the request included that just began."""
         return self.requests > self.requests_max or self.held_bytes >= self.held_max
+
+    @property
+    def crowded(self) -> bool:
+        """Whether no more may come in now."""
+        return self.under_way >= UNDER_WAY_MAX
+
+    def wait(self, come_in: Callable[[], None]) -> None:
+        """Call it once, when more may."""
+        self._waiting[come_in] = None
+
+    def leave(self, come_in: Callable[[], None]) -> None:
+        """It waits no more."""
+        self._waiting.pop(come_in, None)
 
     def refused(self) -> None:
         """One more was refused for that."""
@@ -82,6 +106,14 @@ class Share:
         """What was taken of the one and of the other is not under way any more."""
         self.short_bytes -= short
         self._bodies.give_back(self.whose, long)
+
+    def done(self) -> None:
+        """One that was under way is not any more."""
+        self.under_way -= 1
+        if self._waiting and not self.crowded:
+            come_in = next(iter(self._waiting))
+            del self._waiting[come_in]
+            come_in()
 
 
 class Shares:
