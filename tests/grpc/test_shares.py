@@ -10,10 +10,11 @@ import pytest
 from node.api import bodies as limits
 from node.api.bodies import BODIES_OF_ONE_BYTES_MAX
 from node.api.http2 import counts, shares
+from node.api.http2.connections import Http2
 from node.api.http2.shares import Share
 from node.api.http2.streams import STREAM_WINDOW
 from tests.grpc.double import Serving, serving, until
-from tests.grpc.messages import new
+from tests.grpc.messages import message, new
 from tests.http2.raw import DATA, HEADERS, PING, RST_STREAM, WINDOW_UPDATE, Raw, frame, raw
 
 PUT = "/etcdserverpb.KV/Put"
@@ -24,8 +25,8 @@ FLOODER, ANOTHER = "127.0.0.2", "127.0.0.3"
 
 def put(size: int) -> bytes:
     """A message with a value of so many bytes, as it stands in a body."""
-    message: bytes = new("PutRequest", key=b"k", value=bytes(size)).SerializeToString()
-    return b"\x00" + struct.pack(">I", len(message)) + message
+    data: bytes = new("PutRequest", key=b"k", value=bytes(size)).SerializeToString()
+    return b"\x00" + struct.pack(">I", len(data)) + data
 
 
 def begun(client: Raw, stream: int, body: bytes) -> bytes:
@@ -65,9 +66,12 @@ def is_clean(served: Serving, share: Share) -> bool:
 
 
 def share_of(served: Serving, source: str) -> Share:
-    http2 = served.runner._http2
-    assert http2 is not None
-    return http2._shares._of[source]
+    return http2_of(served)._shares._of[source]
+
+
+def http2_of(served: Serving) -> Http2:
+    assert served.runner._http2 is not None
+    return served.runner._http2
 
 
 async def test_long_messages_of_one_client_wait_for_their_own_and_others_do_not_wait_for_them() -> None:
@@ -257,8 +261,9 @@ async def test_what_one_client_asks_beyond_its_calls_under_way_is_read_when_some
         async with raw(served.port, source=FLOODER) as third:
             third.send(third.ask(1))
             await until(lambda: served.counts.waited == 3)
-        await until(lambda: len(share._waiting) == 2)
-        """Who left waits no more: its turn would be nobody's."""
+            list(http2_of(served)._open)[2].abort()
+            assert await third.end() is None
+        assert len(share._waiting) == 2, "who is given up waits no more: its turn would be nobody's"
         assert (len(served.node.held), share.under_way) == (2, 2)
         await serves_when_let_go(served)
         for client, number in ((one, 1), (one, 3), (one, 5), (two, 1)):
@@ -276,7 +281,9 @@ async def test_a_call_that_waits_for_others_is_none_that_holds_its_client_up(mon
         client.send(client.ask(1, lease, "/etcdserverpb.Lease/LeaseGrant"))
         assert (await client.answer(1))[0][b"grpc-status"] == b"0"
         client.send(client.ask(3, new("LockRequest", name=b"a", lease=7).SerializeToString(), lock))
-        assert (await client.answer(3))[0][b"grpc-status"] == b"0"
+        fields, body = await client.answer(3)
+        assert fields[b"grpc-status"] == b"0"
+        held = message("LockResponse").FromString(body[5:]).key
         lease = new("LeaseGrantRequest", ID=8, TTL=60).SerializeToString()
         client.send(client.ask(5, lease, "/etcdserverpb.Lease/LeaseGrant"))
         assert (await client.answer(5))[0][b"grpc-status"] == b"0"
@@ -284,3 +291,6 @@ async def test_a_call_that_waits_for_others_is_none_that_holds_its_client_up(mon
         client.send(client.ask(9, put(10)[5:], PUT))
         assert (await client.answer(9))[0][b"grpc-status"] == b"0"
         assert share_of(served, FLOODER).under_way == 0
+        unlock = new("UnlockRequest", key=held).SerializeToString()
+        client.send(client.ask(11, unlock, "/v3lockpb.Lock/Unlock"))
+        assert (await client.answer(7))[0][b"grpc-status"] == b"0"
