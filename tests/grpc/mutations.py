@@ -122,8 +122,8 @@ OF_GRPC = (
     Mutation(
         "the beginning of a message is forgotten",
         _GRPC + "streaming.py",
-        "        self._body = body[at:]\n",
-        '        self._body = b""\n',
+        'b"" if self._ended else body[at:]',
+        'b""',
     ),
     Mutation(
         "a message that is cut short is passed over",
@@ -311,7 +311,63 @@ OF_THE_CLIENT = (
     Mutation("a lease that is left lives on", _LEASES, 'await self._ask("revoke"', 'await self._ask("keepalive"'),
 )
 
-MUTATIONS = (*OF_TURNS, *OF_GRPC, *OF_HTTP2, *OF_THE_CLIENT)
+OF_SHARES = (
+    Mutation(
+        "a long message does not wait for room",
+        _GRPC + "unary.py",
+        "                self._stream.held_back = True\n",
+        "                self._stream.admit(self._limit)\n",
+    ),
+    Mutation(
+        "who cancels has nothing under way any more",
+        _GRPC + "unary.py",
+        "        if not self._begun:\n            self._give_back()",
+        "        self._give_back()",
+    ),
+    Mutation(
+        "what is done is under way for ever",
+        _GRPC + "unary.py",
+        "        self._give_back()\n        if self._stream.done:",
+        "        if self._stream.done:",
+    ),
+    Mutation(
+        "short messages are without bound",
+        _GRPC + "unary.py",
+        "if not self._share.take_short(len(body)):",
+        "if self._share.take_short(len(body)) is None:",
+    ),
+    Mutation(
+        "a client may have all requests",
+        _GRPC + "door.py",
+        "        if stream.share.exceeded:",
+        "        if False:",
+    ),
+    Mutation("keep-alives are no requests", _GRPC + "leases.py", "        share.requests += 1\n", ""),
+    Mutation("keep-alives are under way for ever", _GRPC + "leases.py", "        self._call.share.done()\n", ""),
+    Mutation("a request is one for ever", _HTTP2 + "streams.py", "            self.share.requests -= 1\n", ""),
+    Mutation(
+        "what is held is without bound",
+        _HTTP2 + "shares.py",
+        "return self.held_bytes <= self.held_max and not self._counts.full",
+        "return True",
+    ),
+    Mutation("a stream holds what it held", _GRPC + "streaming.py", "        self._hold(0)\n", ""),
+    Mutation(
+        "gRPC has room of its own",
+        _HTTP2 + "connections.py",
+        "None if clients is None else clients.bodies",
+        "None",
+    ),
+    Mutation(
+        "whose connection was given up is waited for",
+        _HTTP2 + "connection.py",
+        "        self._share.leave(self._wait)\n",
+        "",
+    ),
+    Mutation("nobody is read again", _HTTP2 + "shares.py", "            come_in()\n", ""),
+)
+
+MUTATIONS = (*OF_TURNS, *OF_GRPC, *OF_HTTP2, *OF_SHARES, *OF_THE_CLIENT)
 
 _GRPC_TESTS = ("test_news.py", "test_streaming.py", "test_services.py", "test_wire.py", "test_answers.py")
 _HTTP2_TESTS = tuple(f"../http2/{name}.py" for name in ("test_blocks", "test_windows", "test_floods"))
@@ -319,6 +375,7 @@ _TESTS = {
     OF_TURNS: ("test_turns.py", "test_news.py"),
     OF_GRPC: _GRPC_TESTS,
     OF_HTTP2: _HTTP2_TESTS,
+    OF_SHARES: ("test_shares.py",),
     OF_THE_CLIENT: ("../client/test_watching.py", "../client/test_lease.py", "../api/test_watch.py"),
 }
 
