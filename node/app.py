@@ -291,7 +291,7 @@ class _Node:
         settings, handle, store = self._settings, core.handle, core.store
         failing = faults.failing if faults is not None else None
         quota, slices = Quota(store, settings.quota_bytes), Slices()
-        access, users = admitted.access, Users(handle, store)
+        access, users = admitted.access, Users(handle, store, login_failed=admitted.counts.login_failed)
         access.users = users
         app = build_app(
             handle,

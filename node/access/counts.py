@@ -23,8 +23,10 @@ class AccessCounts:
         self._now = now
         self._told_at: dict[str, float] = {}
         self._untold: dict[str, int] = {}
-        self.refusals: dict[str, int] = {}
-        """By why: "unauthenticated" or "denied"."""
+        self.refusals: dict[str, int] = {"unauthenticated": 0, "denied": 0}
+        """By why: "unauthenticated" or "denied"; each is 0 before it happens first, as alarms want it."""
+        self.logins_failed = 0
+        """Names and passwords of the cluster's users that do not fit, at any door."""
         self.reloads: dict[str, int] = {}
         """By result: "taken" or "refused"."""
         self.audited: dict[tuple[str, str], int] = {}
@@ -36,18 +38,20 @@ class AccessCounts:
         """Somebody was not let in; `asked`: what they asked for."""
         why = "denied" if refusal.known else "unauthenticated"
         self.refusals[why] = self.refusals.get(why, 0) + 1
+        self._tell_sometimes(why, refusal.principal.name, asked, refusal.message)
+
+    def login_failed(self, user: str) -> None:
+        """Somebody had a wrong password. `user`: empty where nobody has the name, which may be a password then."""
+        self.logins_failed += 1
+        self._tell_sometimes("login", user, "a login", "nobody has this name and password")
+
+    def _tell_sometimes(self, why: str, who: str, asked: str, reason: str) -> None:
         self._untold[why] = self._untold.get(why, 0) + 1
         now = self._now()
         if now - self._told_at.get(why, -TOLD_EVERY_SECONDS) >= TOLD_EVERY_SECONDS:
             self._told_at[why] = now
             count = self._untold.pop(why)
-            detail: dict[str, str | int | bool] = {
-                "why": why,
-                "who": refusal.principal.name,
-                "asked": asked,
-                "count": count,
-            }
-            self._tell("access-refused", {**detail, "reason": refusal.message})
+            self._tell("access-refused", {"why": why, "who": who, "asked": asked, "count": count, "reason": reason})
 
     def taken(self, count: int, *, renewed: bool) -> None:
         """So many tokens are in force from now on."""

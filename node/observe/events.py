@@ -143,7 +143,8 @@ KINDS: dict[str, EventKind] = {
         "keeps its certificate for each {for}{because}",
     ),
     "access-refused": EventKind(
-        "requests were refused for want of a token or a role; detail: why (unauthenticated or denied), who, asked, "
+        "requests were refused for want of a token or a role; detail: why (unauthenticated, denied, or login: a "
+        "wrong password), who, asked, "
         "count (since this was told last), reason",
         "links",
         "refused {count} for {asked}: {reason}",

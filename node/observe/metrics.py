@@ -189,6 +189,8 @@ class AccessView(Protocol):
     @property
     def refusals(self) -> Mapping[str, int]: ...
     @property
+    def logins_failed(self) -> int: ...
+    @property
     def reloads(self) -> Mapping[str, int]: ...
     @property
     def tokens(self) -> int: ...
@@ -511,6 +513,8 @@ def _access_metrics(access: AccessView) -> Iterator[Metric]:
     yield _gauge("raft_tokens", "Tokens in force; 0: none is asked for.", access.tokens)
     why = "Requests refused: nobody had their token (unauthenticated), or its holder lacks the role (denied)."
     yield _counter("raft_access_refused", why, ["why"], _single(dict(access.refusals)))
+    failed: dict[tuple[str, ...], int] = {(): access.logins_failed}
+    yield _counter("raft_logins_failed", "Names and passwords of users that did not fit, at any door.", [], failed)
     audited: dict[tuple[str, ...], int] = {
         (needs, outcome): count for (needs, outcome), count in access.audited.items()
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from node.access.counts import AccessCounts
+from node.access.counts import TOLD_EVERY_SECONDS, AccessCounts
 from node.access.entrance import CREDENTIAL_CHARS_MAX, Access, Refusal, bearer
 from node.access.principals import ANYBODY, UNKNOWN, Role, with_roles
 from node.access.tokens import FILE_BYTES_MAX, TOKENS_MAX, TokenFile, TokensError, line_of, parse
@@ -209,3 +209,17 @@ def test_a_bearer_is_what_stands_behind_the_word_and_a_bare_token_is_itself(head
 
 def test_a_hash_is_what_sha256sum_prints() -> None:
     assert line_of("a", ["read", "operate"], ONE) == f"a read,operate sha256:{hashlib.sha256(ONE.encode()).hexdigest()}"
+
+
+def test_wrong_passwords_are_counted_and_told_at_most_so_often() -> None:
+    events: list[tuple[str, dict[str, str | int | bool]]] = []
+    loop_s = 0.0
+    counts = AccessCounts(lambda kind, detail: events.append((kind, detail)), lambda: loop_s)
+    assert counts.refusals == {"unauthenticated": 0, "denied": 0}, "a series that begins at 1 never grew"
+    for user in ("ann", "ann", ""):
+        counts.login_failed(user)
+    loop_s = TOLD_EVERY_SECONDS
+    counts.login_failed("")
+    assert counts.logins_failed == 4
+    told = [(kind, detail["why"], detail["who"], detail["count"]) for kind, detail in events]
+    assert told == [("access-refused", "login", "ann", 1), ("access-refused", "login", "", 3)]

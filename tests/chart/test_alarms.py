@@ -168,6 +168,22 @@ CASES: dict[str, tuple[list[Change], set[str]]] = {
     "a node is behind": ([Change("raft_applied_index", still(7000), (1,))], {"RaftBehind"}),
     "nobody reads the log": ([Change("raft_log_lines_lost_total", GROWS, (1,))], {"RaftLinesLost"}),
     "connections are refused": ([Change("raft_clients_refused_total", GROWS, (1,))], {"RaftConnectionsRunOut"}),
+    "somebody has no token": (
+        [Change("raft_access_refused_total", f"0+3x{STEPS}", (1,), {"why": "unauthenticated"})],
+        {"RaftAccessRefused"},
+    ),
+    "somebody mistyped a token a few times": (
+        [Change("raft_access_refused_total", f"0x{STEPS - 4} 5x4", (1,), {"why": "unauthenticated"})],
+        set(),
+    ),
+    "somebody tries passwords": (
+        [Change("raft_logins_failed_total", f"0+3x{STEPS}", (2,))],
+        {"RaftLoginsFailed"},
+    ),
+    "nodes do not count refusals yet": (
+        [Change("raft_access_refused_total", f"_x{STEPS}"), Change("raft_logins_failed_total", f"_x{STEPS}")],
+        set(),
+    ),
     "a client floods": (
         [Change("+raft_http2_faults_total", f"_x{STEPS - 4} 1x4", (1,), {"why": "ping"})],
         {"RaftClientFloods"},

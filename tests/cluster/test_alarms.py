@@ -26,6 +26,9 @@ EVERY = "500ms"
 """A scrape, and a look at all rules."""
 WAITED = "1s"
 QUIET_SECONDS = 3.0
+ROOT = {"username": "root", "password": "root's secret"}
+TRIES = 25
+"""More than the rules bear."""
 SUBJECT = {
     "RaftAllGone",
     "RaftNoLeader",
@@ -36,6 +39,8 @@ SUBJECT = {
     "RaftNodeWithoutVote",
     "RaftNodeAlarm",
     "RaftLinkDown",
+    "RaftAccessRefused",
+    "RaftLoginsFailed",
 }
 """What the test does to nodes decides these; how busy the machine is decides others (stalls, a slow disk)."""
 
@@ -59,6 +64,7 @@ def configuration(cluster: Cluster) -> dict[str, Any]:
     ]
     renamed = {"source_labels": ["peer"], "regex": "n(.+)", "replacement": "raft-$1", "target_label": "peer"}
     scrape = {"job_name": "raft", "static_configs": targets, "metric_relabel_configs": [renamed]}
+    scrape["basic_auth"] = ROOT  # passed over while nobody has to say who they are
     return {
         "global": {"scrape_interval": EVERY, "scrape_timeout": EVERY, "evaluation_interval": EVERY},
         "rule_files": ["rules.yaml"],
@@ -177,6 +183,29 @@ async def test_each_loss_rings_its_alarm_and_no_other_and_stops_when_it_is_mende
         await watched.until_firing("RaftVoteLost")
         await members(cluster, "promote", lost)
         await watched.until_quiet()
+
+
+@pytest.mark.slowest
+async def test_wrong_passwords_and_refused_requests_ring_their_alarms(tmp_path: Path) -> None:
+    async with watched_cluster(tmp_path) as watched:
+        urls = [node["url"] for node in watched.cluster.nodes.values()]
+        for path, body in (
+            ("user/add", {"name": ROOT["username"], "password": ROOT["password"]}),
+            ("user/grant", {"user": "root", "role": "root"}),
+            ("enable", {}),
+        ):
+            async with watched.cluster.http.post(f"{urls[0]}/v3/auth/{path}", json=body) as answer:
+                assert answer.status == 200, await answer.text()
+        await watched.until_quiet()
+        for _ in range(TRIES):
+            wrong = {"name": "root", "password": "a guess"}
+            async with watched.cluster.http.post(f"{urls[1]}/v3/auth/authenticate", json=wrong) as answer:
+                assert answer.status == 400, await answer.text()
+        await watched.until_firing("RaftLoginsFailed")
+        for _ in range(TRIES):
+            async with watched.cluster.http.get(f"{urls[2]}/status") as answer:
+                assert answer.status == 401, await answer.text()
+        await watched.until_firing("RaftLoginsFailed", "RaftAccessRefused")
 
 
 async def members(cluster: Cluster, change: str, name: str) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -22,7 +24,7 @@ from node.api.slices import Slices
 from node.observe.metrics import Metrics
 from node.observe.trace import Trace
 from node.statemachine.auth import TOKEN_TTL_US
-from node.statemachine.auth_writes import AuthEnable, Kind, RoleAdd, RoleGrantPermission, UserGrantRole
+from node.statemachine.auth_writes import AuthEnable, Kind, RoleAdd, RoleGrantPermission, UserAdd, UserGrantRole
 from node.statemachine.writes import decode_write
 from tests.api.double import ScriptedNode
 
@@ -262,3 +264,17 @@ async def test_a_name_that_nobody_has_costs_a_hash_too(monkeypatch: pytest.Monke
             await made.auth.authenticate({"name": name, "password": "x"}, 0)
         assert failed.value.code is Code.INVALID_ARGUMENT
     assert asked == [made.node.store.auth.users["ann"].password, b""]
+
+
+async def test_each_wrong_password_is_told_with_the_name_of_a_user_and_with_no_other_word() -> None:
+    made, told = await Made().begin(), list[str]()
+    made.calls.users.login_failed = told.append
+    for name, password in (("ann", "annpw"), ("ann", "wrong"), ("annpw", "ann")):
+        with suppress(EtcdError):
+            await made.auth.authenticate({"name": name, "password": password}, 0)
+    assert await made.calls.users.proved(f"Basic {b64encode(b'ann:annpw').decode()}") is not None
+    assert await made.calls.users.proved(f"Basic {b64encode(b'ann:wrong').decode()}") is None
+    made.node.do(UserAdd("bob", b"", True))
+    with pytest.raises(EtcdError, match="no password user"):
+        await made.auth.authenticate({"name": "bob", "password": "wrong"}, 0)
+    assert told == ["ann", "", "ann", "bob"]

@@ -81,6 +81,7 @@ class AuthCalls:
         name = message.get("name", "")
         listed = self._users.auth.users.get(name)
         if listed is not None and listed.no_password:
+            self._users.login_failed(name)
             raise EtcdError(Code.UNKNOWN, errors.NO_PASSWORD)
         user = await self._users.with_password(name, message.get("password", ""))
         if user is None:

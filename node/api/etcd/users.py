@@ -6,6 +6,7 @@ must not know in which form a token came: doors find who asks (`CURRENT`).
 """
 
 from base64 import b64decode
+from collections.abc import Callable
 from typing import Protocol
 
 from node.access.entrance import is_basic
@@ -40,13 +41,21 @@ class AuthStore(Protocol):
 
 
 class Users:
-    """One for all routes of a node."""
+    """One for all routes of a node. `login_failed` is told of each name and password that do not fit: the name, or
+    nothing where nobody has it."""
 
-    def __init__(self, handle: NodeHandle, store: AuthStore, passwords: Passwords | None = None) -> None:
+    def __init__(
+        self,
+        handle: NodeHandle,
+        store: AuthStore,
+        passwords: Passwords | None = None,
+        login_failed: Callable[[str], None] = lambda _user: None,
+    ) -> None:
         self.passwords = passwords or Passwords()
         self.tokens = Tokens(lambda: store.auth, handle.log_time_us, self.passwords.random_bytes)
         self._handle = handle
         self._store = store
+        self.login_failed = login_failed
 
     @property
     def auth(self) -> Auth:
@@ -156,7 +165,10 @@ class Users:
         """The user, if that is their password; None: it is not, or nobody has that name."""
         user = self.auth.users.get(name)
         fits = await self.passwords.fits(password, b"" if user is None else user.password)
-        return user if fits else None
+        if fits:
+            return user
+        self.login_failed("" if user is None else name)
+        return None
 
     # --- for the node's other routes ---------------------------------------------------------------------------
 
