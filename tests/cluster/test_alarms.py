@@ -63,7 +63,7 @@ def configuration(cluster: Cluster) -> dict[str, Any]:
         for name, node in cluster.nodes.items()
     ]
     renamed = {"source_labels": ["peer"], "regex": "n(.+)", "replacement": "raft-$1", "target_label": "peer"}
-    scrape = {"job_name": "raft", "static_configs": targets, "metric_relabel_configs": [renamed]}
+    scrape: dict[str, Any] = {"job_name": "raft", "static_configs": targets, "metric_relabel_configs": [renamed]}
     scrape["basic_auth"] = ROOT  # passed over while nobody has to say who they are
     return {
         "global": {"scrape_interval": EVERY, "scrape_timeout": EVERY, "evaluation_interval": EVERY},

@@ -24,7 +24,7 @@ from node.api.slices import Slices
 from node.observe.metrics import Metrics
 from node.observe.trace import Trace
 from node.statemachine.auth import TOKEN_TTL_US
-from node.statemachine.auth_writes import AuthEnable, Kind, RoleAdd, RoleGrantPermission, UserAdd, UserGrantRole
+from node.statemachine.auth_writes import AuthEnable, Kind, RoleAdd, RoleGrantPermission, UserGrantRole
 from node.statemachine.writes import decode_write
 from tests.api.double import ScriptedNode
 
@@ -274,7 +274,8 @@ async def test_each_wrong_password_is_told_with_the_name_of_a_user_and_with_no_o
             await made.auth.authenticate({"name": name, "password": password}, 0)
     assert await made.calls.users.proved(f"Basic {b64encode(b'ann:annpw').decode()}") is not None
     assert await made.calls.users.proved(f"Basic {b64encode(b'ann:wrong').decode()}") is None
-    made.node.do(UserAdd("bob", b"", True))
+    bob = {"name": "bob", "options": {"no_password": True}}
+    assert not await as_whom(with_roles("operator", Role.OPERATE), lambda: made.auth.user_add(bob, 0))
     with pytest.raises(EtcdError, match="no password user"):
         await made.auth.authenticate({"name": "bob", "password": "wrong"}, 0)
     assert told == ["ann", "", "ann", "bob"]
