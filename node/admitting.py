@@ -6,6 +6,7 @@ anything.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import NamedTuple
 
 from node.access.audit import Audit
@@ -14,6 +15,9 @@ from node.access.entrance import Access
 from node.access.tokens import TokenFile
 from node.observe.trace import Trace
 from node.settings import Settings
+
+USERS_LOOK_S = 1.0
+"""How often it is looked whether the cluster's users are the same, for whom something stands open."""
 
 _LOG = logging.getLogger("node.audit")
 
@@ -43,3 +47,13 @@ def admit(settings: Settings, trace: Trace) -> Admitted:
     if tokens is not None:
         tokens.changed = access.changed
     return Admitted(access, counts, tokens)
+
+
+def look_at_users(access: Access, later: Callable[[float, Callable[[], None]], None]) -> None:
+    """From now on, again and again. `later(seconds, action)`: the loop's timer."""
+
+    def look() -> None:
+        access.look_at_users()
+        later(USERS_LOOK_S, look)
+
+    later(USERS_LOOK_S, look)

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import uvloop
 
 from node import __version__, file_limits
-from node.admitting import Admitted, admit
+from node.admitting import Admitted, admit, look_at_users
 from node.api.clients import Clients
 from node.api.etcd.express import EtcdExpress
 from node.api.etcd.routes import EtcdApi
@@ -222,6 +222,7 @@ class _Node:
         server = self._make_server(
             core, trace, metrics, stats, faults, clients, http2, files.streams, secured, admitted
         )
+        look_at_users(admitted.access, shell.later)
         stack.callback(secured.watcher.stop)
         secured.watcher.start()
         await self._serve_operations(core, metrics, secured, stack)

@@ -8,8 +8,7 @@ It must not know a door, and holds nothing of what was written.
 
 from collections.abc import Callable
 
-from node.access.principals import Principal, Role
-from node.access.table import Need
+from node.access.principals import Both, Need, Principal, Role
 
 EVENTS_PER_SECOND_MAX = 10
 WHAT_CHARS_MAX = 200
@@ -40,7 +39,7 @@ class Audit:
 
     def wants(self, need: Need) -> bool:
         """Whether what needs this is told of."""
-        return need is Role.OPERATE or (need is Role.WRITE and self.writes)
+        return _is_operators(need) or (need is Role.WRITE and self.writes)
 
     def done(self, principal: Principal, need: Need, what: str, outcome: str) -> None:
         """`what`: as it was asked. `outcome`: a status of HTTP, a code of gRPC, "denied", or "left": the client was
@@ -48,7 +47,7 @@ class Audit:
         key = (str(need), outcome)
         self._counts[key] = self._counts.get(key, 0) + 1
         detail: Detail = {"who": principal.name, "what": ascii(what)[1:-1][:WHAT_CHARS_MAX], "outcome": outcome}
-        if need is Role.OPERATE and self._has_room():
+        if _is_operators(need) and self._has_room():
             untold, self._untold = self._untold, 0
             self._tell({**detail, "untold": untold})  # an event is a line of the log as well
         else:
@@ -63,3 +62,7 @@ class Audit:
             self._untold += 1
             return False
         return True
+
+
+def _is_operators(need: Need) -> bool:
+    return need is Role.OPERATE or isinstance(need, Both)

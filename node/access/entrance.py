@@ -9,9 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from node.access.audit import Audit
-from node.access.principals import ANYBODY, UNKNOWN, Claimant, ClusterUser, Principal
-from node.access.standing import Standing
-from node.access.table import Need
+from node.access.principals import ANYBODY, UNKNOWN, Claimant, ClusterUser, Need, Principal
+from node.access.standing import LetIn, Standing
 
 CREDENTIAL_CHARS_MAX = 1024
 """A longer one is nobody's."""
@@ -45,6 +44,12 @@ class ClusterUsers(Protocol):
 
     def name_of(self, credential: str) -> str:
         """Whose token that is, as far as this node knows by now; empty: nobody's."""
+
+    def known(self, credential: str) -> ClusterUser | None:
+        """The same, and what they may."""
+
+    def still(self, user: ClusterUser) -> bool:
+        """Whether that is still the same user, whose password is the same, and who is root if they were."""
 
     async def proved(self, credential: str) -> ClusterUser | None:
         """Whose token, or name and password, that is; None: nobody's."""
@@ -80,6 +85,8 @@ class Access:
         self._watched = watched
         self._audit = audit
         self._standing = Standing()
+        self._judged = 0
+        """The version of `users` at which what stands open was judged last."""
         self.users: ClusterUsers | None = None
         """Set it before anybody comes."""
 
@@ -162,14 +169,34 @@ class Access:
     def hold(
         self, principal: Principal, credential: str | None, need: Need, end: Callable[[], None]
     ) -> Callable[[], None]:
-        """Something without an end was let in: `end` it once no source knows its principal any more. Call what is
-        returned when it is over. The cluster's users are no source: calls judge them while they go on."""
-        of_source = type(principal) is Principal and principal is not ANYBODY and principal is not UNKNOWN
-        return self._standing.hold(credential, need, end) if of_source else _nothing
+        """Something without an end was let in: `end` it once no source knows its principal any more, or they are not
+        the same user of the cluster any more. Call what is returned when it is over. A key that a user may not read
+        any more is no reason, as in etcd: calls judge that as they begin."""
+        if isinstance(principal, Claimant):
+            if not principal.credential:
+                return _nothing  # may do nothing
+            principal = (self.users.known(principal.credential) if self.users is not None else None) or principal
+        if principal is ANYBODY or principal is UNKNOWN:
+            return _nothing
+        return self._standing.hold(LetIn(principal, credential, need), end)
 
     def changed(self) -> None:
         """What sources find may be another one than before: end what was let in by what is void."""
-        self._standing.judge(lambda credential, need: self.look(credential, need) is not None)
+        self._standing.judge(self._may_go_on)
+
+    def look_at_users(self) -> None:
+        """From time to time: end what was let in for users who are not the same any more."""
+        if self.users is not None and self.users.version != self._judged:
+            self._judged = self.users.version
+            self.changed()
+
+    def _may_go_on(self, let_in: LetIn) -> bool:
+        users = self.users
+        if users is not None and isinstance(let_in.principal, ClusterUser):
+            return users.still(let_in.principal)
+        if users is not None and isinstance(let_in.principal, Claimant):  # a token that was not known here yet
+            return users.known(let_in.principal.credential) is not None
+        return self.look(let_in.credential, let_in.need) is not None
 
     def _known(self, credential: str | None) -> Principal | None:
         if not credential or len(credential) > CREDENTIAL_CHARS_MAX:

@@ -19,6 +19,17 @@ class Role(enum.StrEnum):
     OPERATE = "operate"
 
 
+class Both(enum.StrEnum):
+    """What takes two roles at once: whoever makes users makes those who may do anything, so neither role alone may."""
+
+    WRITE_AND_OPERATE = "write and operate"
+
+
+Need = Role | Both | None
+"""What a request takes; None: nothing, it is open to all."""
+
+_TOGETHER = {Both.WRITE_AND_OPERATE: frozenset({Role.WRITE, Role.OPERATE})}
+
 INCLUDED = {
     Role.READ: frozenset({Role.READ}),
     Role.WRITE: frozenset({Role.WRITE, Role.READ}),
@@ -32,9 +43,9 @@ class Principal(msgspec.Struct, frozen=True, weakref=True):
     name: str
     roles: frozenset[Role]
 
-    def may(self, need: Role | None) -> bool:
-        """Whether that is allowed; None: anybody is."""
-        return need is None or need in self.roles
+    def may(self, need: Need) -> bool:
+        """Whether that is allowed."""
+        return need is None or (_TOGETHER[need] <= self.roles if isinstance(need, Both) else need in self.roles)
 
 
 def with_roles(name: str, *roles: Role) -> Principal:

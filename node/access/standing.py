@@ -1,36 +1,43 @@
-"""Answers without an end that stand open, each with the credential it was let in with: they end when that is void.
+"""Answers without an end that stand open, each with whom it was let in for: they end when that one may not go on.
 
-Why it exists: a watch lives for days. A token that is taken back must not go on reading through what it opened before.
-It must not know what stands open, nor how it is ended.
+Why it exists: a watch lives for days. A token that is taken back, or a user whose password was changed, must not go on
+reading through what was opened before. It must not know what stands open, how it is ended, or who may what.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
-from node.access.table import Need
+from node.access.principals import Need, Principal
+
+
+class LetIn(NamedTuple):
+    """For whom, by what they showed, and for what."""
+
+    principal: Principal
+    credential: str | None
+    need: Need
 
 
 class Standing:
     """Those of one node. As many as there are requests and streams at a time, which doors bound."""
 
     def __init__(self) -> None:
-        self._open: dict[int, tuple[str | None, Need, Callable[[], None]]] = {}
+        self._open: dict[int, tuple[LetIn, Callable[[], None]]] = {}
         self._next = 0
 
-    def hold(self, credential: str | None, need: Need, end: Callable[[], None]) -> Callable[[], None]:
-        """Call `end` once this credential may not do what needs `need` any more. Call what is returned when it is
-        over."""
+    def hold(self, let_in: LetIn, end: Callable[[], None]) -> Callable[[], None]:
+        """Call `end` once that may not go on any more. Call what is returned when it is over."""
         number = self._next = self._next + 1
-        self._open[number] = credential, need, end
+        self._open[number] = let_in, end
         return lambda: self._forget(number)
 
-    def judge(self, may: Callable[[str | None, Need], bool]) -> None:
-        """End what may not go on. Each credential is looked at once: many stand by one."""
-        known: dict[tuple[str | None, Need], bool] = {}
-        for credential, need, end in list(self._open.values()):
-            key = (credential, need)
-            if key not in known:
-                known[key] = may(credential, need)
-            if not known[key]:
+    def judge(self, may: Callable[[LetIn], bool]) -> None:
+        """End what may not go on. Each that is the same is looked at once: many stand by one."""
+        known: dict[LetIn, bool] = {}
+        for let_in, end in list(self._open.values()):
+            if let_in not in known:
+                known[let_in] = may(let_in)
+            if not known[let_in]:
                 end()
 
     def _forget(self, number: int) -> None:

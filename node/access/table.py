@@ -7,14 +7,15 @@ services really have, both ways. What stands nowhere here needs the most. It mus
 
 from typing import NamedTuple
 
-from node.access.principals import Role
+from node.access.principals import Both, Need, Role
 
 READ, WRITE, OPERATE = Role.READ, Role.WRITE, Role.OPERATE
+MANAGE = Both.WRITE_AND_OPERATE
+"""To change users: whoever only operates would make a user who writes, and whoever only writes one who operates."""
 OPEN = None
 """Open to all: probes, the page itself (not what it shows), and the way to prove who one is."""
 
-Need = Role | None
-UNLISTED = OPERATE
+UNLISTED = MANAGE
 
 
 class Call(NamedTuple):
@@ -63,21 +64,21 @@ CALLS: tuple[Call, ...] = (
     Call(OPERATE, "", ("maintenance/downgrade",)),
     Call(READ, _AUTH + "AuthStatus", ("auth/status",)),
     Call(OPEN, _AUTH + "Authenticate", ("auth/authenticate",)),
-    Call(OPERATE, _AUTH + "AuthEnable", ("auth/enable",)),
-    Call(OPERATE, _AUTH + "AuthDisable", ("auth/disable",)),
-    Call(OPERATE, _AUTH + "UserAdd", ("auth/user/add",)),
+    Call(MANAGE, _AUTH + "AuthEnable", ("auth/enable",)),
+    Call(MANAGE, _AUTH + "AuthDisable", ("auth/disable",)),
+    Call(MANAGE, _AUTH + "UserAdd", ("auth/user/add",)),
     Call(OPERATE, _AUTH + "UserGet", ("auth/user/get",)),
     Call(OPERATE, _AUTH + "UserList", ("auth/user/list",)),
-    Call(OPERATE, _AUTH + "UserDelete", ("auth/user/delete",)),
-    Call(OPERATE, _AUTH + "UserChangePassword", ("auth/user/changepw",)),
-    Call(OPERATE, _AUTH + "UserGrantRole", ("auth/user/grant",)),
-    Call(OPERATE, _AUTH + "UserRevokeRole", ("auth/user/revoke",)),
-    Call(OPERATE, _AUTH + "RoleAdd", ("auth/role/add",)),
+    Call(MANAGE, _AUTH + "UserDelete", ("auth/user/delete",)),
+    Call(MANAGE, _AUTH + "UserChangePassword", ("auth/user/changepw",)),
+    Call(MANAGE, _AUTH + "UserGrantRole", ("auth/user/grant",)),
+    Call(MANAGE, _AUTH + "UserRevokeRole", ("auth/user/revoke",)),
+    Call(MANAGE, _AUTH + "RoleAdd", ("auth/role/add",)),
     Call(OPERATE, _AUTH + "RoleGet", ("auth/role/get",)),
     Call(OPERATE, _AUTH + "RoleList", ("auth/role/list",)),
-    Call(OPERATE, _AUTH + "RoleDelete", ("auth/role/delete",)),
-    Call(OPERATE, _AUTH + "RoleGrantPermission", ("auth/role/grant",)),
-    Call(OPERATE, _AUTH + "RoleRevokePermission", ("auth/role/revoke",)),
+    Call(MANAGE, _AUTH + "RoleDelete", ("auth/role/delete",)),
+    Call(MANAGE, _AUTH + "RoleGrantPermission", ("auth/role/grant",)),
+    Call(MANAGE, _AUTH + "RoleRevokePermission", ("auth/role/revoke",)),
     Call(OPEN, _HEALTH + "Check"),
     Call(OPEN, _HEALTH + "Watch"),
 )

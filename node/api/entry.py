@@ -13,8 +13,8 @@ from aiohttp.typedefs import Middleware
 
 from node.access.audit import WHAT_CHARS_MAX
 from node.access.entrance import Access, Refusal, bearer, is_basic
-from node.access.principals import CURRENT, Principal
-from node.access.table import JUDGES_KEYS, OPEN, Need, need_of_route
+from node.access.principals import CURRENT, Need, Principal
+from node.access.table import JUDGES_KEYS, OPEN, need_of_route
 from node.api.answers import Problem
 from node.api.clients import is_tls
 from node.api.etcd.errors import Code, EtcdError
@@ -91,10 +91,11 @@ async def _telling(handling: Awaitable[web.StreamResponse], told: Callable[[str]
 
 
 def credential_of(request: web.Request) -> str | None:
-    """What the request shows of who asks; None: nothing. A header goes before the cookie of the page's login."""
-    header = request.headers.get("Authorization")
-    if header is not None:
-        return bearer(header)
+    """What the request shows of who asks; None: nothing. A header goes before the cookie of the page's login. Two are
+    one that nobody has: which of them counts must not depend on who looks, this node or a proxy before it."""
+    shown = request.headers.getall("Authorization", ())
+    if shown:
+        return bearer(", ".join(shown))
     cookie = request.cookies.get(SECURE_COOKIE if is_secure(request) else COOKIE)
     return unquote(cookie) if cookie and _of_own_page(request) else None
 
@@ -108,8 +109,8 @@ def _of_own_page(request: web.Request) -> bool:
     """Whether the cookie counts: a browser sends it by itself, also where a page of the same machine, at another port,
     has it do so. Such a request says whose it is, or is one that changes something and names no `Origin`, which is
     compared with `Host` where it is there."""
-    site = request.headers.get("Sec-Fetch-Site", "none")
-    return site in ("same-origin", "none") and (request.method in _SAFE or "Origin" in request.headers)
+    sites = set(request.headers.getall("Sec-Fetch-Site", ()))
+    return sites <= {"same-origin", "none"} and (request.method in _SAFE or "Origin" in request.headers)
 
 
 def _asked(request: web.Request) -> tuple[Need, str]:

@@ -7,8 +7,12 @@ import pytest
 from node.access.audit import EVENTS_PER_SECOND_MAX, WHAT_CHARS_MAX, Audit, Detail
 from node.access.entrance import Access
 from node.access.principals import Role, with_roles
+from node.api.etcd.tokens import shown
+from node.api.etcd.users import Users
+from node.statemachine.auth_writes import LogIn
 from tests.access.double import Known, served
 from tests.access.test_doors import called
+from tests.access.test_standing import with_users
 
 
 class Written:
@@ -123,3 +127,20 @@ def test_where_nobody_is_asked_nothing_is_told() -> None:
     access = Access([source], None, written.audit)
     source.demands = False
     assert access.told(access.enter(None, Role.OPERATE, "a test"), Role.OPERATE, "a test") is None
+
+
+async def test_a_token_that_was_not_known_yet_is_told_by_its_name_once_it_is() -> None:
+    """The head of such a request is the same before and after."""
+    written = Written()
+    async with served(written.audit) as node, grpc.aio.insecure_channel(f"127.0.0.1:{node.port}") as channel:
+        await with_users(node)
+        users = node.access.users
+        assert isinstance(users, Users)
+        secret, digest = users.tokens.made()
+        for _ in range(3):
+            await called(channel, "/etcdserverpb.Cluster/MemberPromote", (("token", shown(secret, 99)),))
+        node.node.do(LogIn("root", users.auth.users["root"].since, digest))
+        await called(channel, "/etcdserverpb.Cluster/MemberPromote", (("token", shown(secret, 99)),))
+    assert [(who, outcome) for who, _, outcome in written.told] == [("", "UNAUTHENTICATED")] * 3 + [
+        ("root", "NOT_FOUND")
+    ]

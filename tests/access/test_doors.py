@@ -7,8 +7,8 @@ import grpc
 import grpc.aio
 import pytest
 
-from node.access.principals import INCLUDED, Role
-from node.access.table import METHODS, ROUTES, Need
+from node.access.principals import INCLUDED, Need, Role
+from node.access.table import METHODS, ROUTES
 from tests.access.double import Served, served
 
 REFUSED = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
@@ -169,3 +169,21 @@ async def test_what_is_no_credential_is_nobodys_and_harms_nothing(line: bytes) -
         writer.write(b"GET /status HTTP/1.1\r\nHost: 127.0.0.1\r\n" + line + b"\r\nConnection: close\r\n\r\n")
         assert (await asyncio.wait_for(reader.read(), 20)).startswith(b"HTTP/1.1 401 ")
         writer.close()
+
+
+@pytest.mark.parametrize("lines", [("write", "wrong"), ("wrong", "write"), ("read", "write"), ("write", "write")])
+async def test_whoever_shows_two_tokens_is_nobody_at_every_door(lines: tuple[str, str]) -> None:
+    """A proxy before a node may look at the one, and the node at the other."""
+    async with served() as node, grpc.aio.insecure_channel(f"127.0.0.1:{node.port}") as channel:
+        for path in ("/v3/kv/put", "/v3/maintenance/status"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+            shown = "".join(f"Authorization: Bearer {name}-token\r\n" for name in lines)
+            writer.write(f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{shown}Connection: close\r\n".encode())
+            writer.write(b"Content-Length: 2\r\n\r\n{}")
+            assert (await asyncio.wait_for(reader.read(), 20)).startswith(b"HTTP/1.1 401 ")
+            writer.close()
+        for name in ("authorization", "token"):
+            metadata = tuple((name, f"{line}-token") for line in lines)
+            end = await called(channel, "/etcdserverpb.Maintenance/Status", metadata)
+            assert end is grpc.StatusCode.UNAUTHENTICATED
+        assert node.node.proposed == []

@@ -1,14 +1,17 @@
 """What a token has opened ends when it is taken back, and nothing else does."""
 
 import asyncio
+from base64 import b64encode
 from functools import partial
 
 import aiohttp
 import grpc.aio
 import pytest
 
-from node.access.principals import Role
-from node.access.standing import Standing
+from node.access.principals import CURRENT, Role, with_roles
+from node.access.standing import LetIn, Standing
+from node.api.etcd.auth_calls import AuthCall
+from node.statemachine.auth_writes import AuthEnable, Kind, RoleAdd, RoleGrantPermission, UserGrantRole
 from tests.access.double import Served, served
 
 
@@ -68,18 +71,99 @@ async def test_what_is_over_is_forgotten() -> None:
         assert node.access._standing._open == {}
 
 
+async def with_users(node: Served) -> dict[str, str]:
+    """Users in force: root, and ann who reads what begins with a; by name what each shows."""
+    shown = {}
+    for name in ("root", "ann"):
+        await node.auth.user_add({"name": name, "password": f"{name}pw"}, 0)
+    permission = RoleGrantPermission("a", Kind.READ, b"a", b"b")
+    node.node.do(RoleAdd("a"), permission, UserGrantRole("ann", "a"), UserGrantRole("root", "root"), AuthEnable())
+    for name in ("root", "ann"):
+        answer = await node.auth.authenticate({"name": name, "password": f"{name}pw"}, 0)
+        shown[name] = str(answer.fields["token"])
+    return shown
+
+
+async def changed(call: AuthCall, **message: str) -> None:
+    """A change of users, by who may."""
+    before = CURRENT.set(with_roles("a", Role.WRITE, Role.OPERATE))
+    await call(message, 0)
+    CURRENT.reset(before)
+
+
+async def another_password(node: Served, name: str) -> None:
+    await changed(node.auth.user_change_password, name=name, password="another")
+
+
+@pytest.mark.parametrize("by", ["token", "password"])
+@pytest.mark.parametrize(("name", "path"), [("ann", "/kv/?prefix=a&watch=1"), ("root", "/events")])
+async def test_what_a_user_opened_ends_with_the_password(name: str, path: str, by: str) -> None:
+    async with served() as node, aiohttp.ClientSession(node.url) as http:
+        shown = (await with_users(node))[name]
+        if by == "password":
+            shown = f"Basic {b64encode(f'{name}:{name}pw'.encode()).decode()}"
+        async with (
+            http.get(path, headers={"Authorization": shown}) as theirs,
+            http.get("/events", headers={"Authorization": "Bearer read-token"}) as ours,
+        ):
+            assert (theirs.status, ours.status) == (200, 200)
+            await asyncio.gather(theirs.content.readany(), ours.content.readany())
+            await changed(node.auth.role_add, name="other")
+            node.access.look_at_users()
+            await another_password(node, "ann" if name == "root" else "root")
+            node.access.look_at_users()
+            assert not theirs.content.at_eof()
+            assert theirs.content.exception() is None
+            await another_password(node, name)
+            node.access.look_at_users()
+            with pytest.raises(aiohttp.ClientError):
+                await to_the_end(theirs)
+            assert ours.content.exception() is None
+
+
+async def test_what_root_opened_ends_when_that_user_is_root_no_more() -> None:
+    async with served() as node, aiohttp.ClientSession(node.url) as http:
+        shown = (await with_users(node))["ann"]
+        await changed(node.auth.user_grant_role, user="ann", role="root")
+        async with http.get("/events", headers={"Authorization": shown}) as answer:
+            assert answer.status == 200
+            await answer.content.readany()
+            await changed(node.auth.user_revoke_role, name="ann", role="root")
+            node.access.look_at_users()
+            with pytest.raises(aiohttp.ClientError):
+                await to_the_end(answer)
+
+
+async def test_a_watch_of_a_user_over_grpc_ends_with_the_password_and_not_with_a_permission() -> None:
+    async with served() as node, grpc.aio.insecure_channel(f"127.0.0.1:{node.port}") as channel:
+        shown = (await with_users(node))["ann"]
+        call = channel.stream_stream("/etcdserverpb.Watch/Watch")(metadata=(("token", shown),), timeout=20)
+        await call.write(bytes.fromhex("0a030a0161"))  # WatchCreateRequest of the key "a"
+        assert await call.read()
+        await changed(node.auth.user_revoke_role, name="ann", role="a")
+        assert node.node.store.auth.users["ann"].roles == ()
+        node.access.look_at_users()
+        assert not call.done()
+        await another_password(node, "ann")
+        node.access.look_at_users()
+        with pytest.raises(grpc.aio.AioRpcError, match="etcdserver: invalid auth token"):
+            await call.read()
+        assert await call.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
 def test_each_credential_is_looked_at_once() -> None:
     standing = Standing()
     ended: list[int] = []
     looked: list[str | None] = []
+    somebody = with_roles("a", Role.READ)
 
-    def may(credential: str | None, need: Role | None) -> bool:
-        looked.append(credential)
-        return credential == "a"
+    def may(let_in: LetIn) -> bool:
+        looked.append(let_in.credential)
+        return let_in.credential == "a"
 
-    forget = standing.hold("b", Role.READ, partial(ended.append, -1))
+    forget = standing.hold(LetIn(somebody, "b", Role.READ), partial(ended.append, -1))
     for number in range(100):
-        standing.hold("ab"[number % 2], Role.READ, partial(ended.append, number))
+        standing.hold(LetIn(somebody, "ab"[number % 2], Role.READ), partial(ended.append, number))
     forget()
     standing.judge(may)
     assert looked == ["a", "b"]

@@ -1,6 +1,6 @@
 """The table of what needs which role is the router's and gRPC's, both ways."""
 
-from node.access.principals import Role, with_roles
+from node.access.principals import Both, Role, with_roles
 from node.access.table import CALLS, METHODS, ROUTES, UNLISTED, need_of_method, need_of_route
 from node.api.entry import registered_path
 from tests.access.double import served
@@ -22,7 +22,7 @@ async def test_every_method_of_grpc_stands_in_the_table_and_everything_there_is_
 
 
 def test_what_is_not_listed_needs_the_most() -> None:
-    assert need_of_route("GET", "/new") is UNLISTED is Role.OPERATE
+    assert need_of_route("GET", "/new") is UNLISTED is Both.WRITE_AND_OPERATE
     assert need_of_method("/new.Service/New") is UNLISTED
     assert need_of_route("HEAD", "/status") is Role.READ
 
@@ -58,6 +58,15 @@ def test_what_is_open_and_what_only_looks_is_what_is_meant_to_be() -> None:
     assert reads <= LOOKS
     changing = {route: need for route, need in ROUTES.items() if not route.startswith("GET ") and " /v3/" not in route}
     assert not [route for route, need in changing.items() if need is Role.READ]
+
+
+def test_who_changes_users_needs_both_roles_or_either_would_make_itself_the_other() -> None:
+    """Root, whom a call of these makes, may write every key and give every command."""
+    changes = {method for method, need in METHODS.items() if need is Both.WRITE_AND_OPERATE}
+    looks = {f"/etcdserverpb.Auth/{rpc}" for rpc in ("UserGet", "UserList", "RoleGet", "RoleList", "AuthStatus")}
+    assert changes == {method for method in METHODS if ".Auth/" in method} - looks - OPEN_METHODS
+    for roles, may in (((Role.WRITE,), False), ((Role.OPERATE,), False), ((Role.WRITE, Role.OPERATE), True)):
+        assert with_roles("a", *roles).may(Both.WRITE_AND_OPERATE) is may
 
 
 def test_a_call_needs_the_same_under_each_of_its_names() -> None:

@@ -15,6 +15,9 @@ from tests.cluster.secure import Secure
 TOKENS = {role: f"{role}-token-" + "x" * 24 for role in ("read", "write", "operate")}
 """By the one role that each has."""
 
+BOTH = "both-token-" + "x" * 24
+"""Of who may write and operate, and so make users."""
+
 
 def line(name: str, roles: str, token: str) -> str:
     """As `raft-node token new` prints it."""
@@ -28,7 +31,8 @@ class Guarded(Secure):
         super().__init__(folder)
         self.token = TOKENS["read"]
         self.files = {name: folder / f"tokens-{name}" for name in self.ports}
-        self.give(*(line(f"a-{role}", role, token) for role, token in TOKENS.items()))
+        both = line("both", "write,operate", BOTH)
+        self.give(*(line(f"a-{role}", role, token) for role, token in TOKENS.items()), both)
 
     def give(self, *lines: str, to: tuple[str, ...] = ()) -> None:
         """A new file for all, or for some, in the place of the old one at once."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.guarded import TOKENS, Guarded, guarded_nodes
+from tests.cluster.guarded import BOTH, Guarded, guarded_nodes
 
 pytestmark = [pytest.mark.slowest, pytest.mark.timeout(240)]
 
@@ -46,7 +46,7 @@ def token_of(nodes: Guarded, at: str, name: str) -> str:
 
 
 def put_users_in_force(nodes: Guarded) -> None:
-    """As the operator of the file, for as yet there is no user: root, and ann who has a/."""
+    """As who may write and operate by the file, for as yet there is no user: root, and ann who has a/."""
     for path, body in (
         *(("user/add", {"name": name, "password": password}) for name, password in PASSWORDS.items()),
         ("role/add", {"name": "app"}),
@@ -55,7 +55,7 @@ def put_users_in_force(nodes: Guarded) -> None:
         ("user/grant", {"user": "root", "role": "root"}),
         ("enable", {}),
     ):
-        status, answer = as_etcd(nodes, "n2", f"auth/{path}", body, f"Bearer {TOKENS['operate']}")
+        status, answer = as_etcd(nodes, "n2", f"auth/{path}", body, f"Bearer {BOTH}")
         assert status == 200, (path, answer)
 
 

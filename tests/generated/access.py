@@ -3,9 +3,10 @@
 Why it exists: whoever gives somebody a token must see what comes with it. It must not decide what needs what.
 """
 
-from node.access.table import CALLS, ROUTES, Need
+from node.access.principals import Need
+from node.access.table import CALLS, ROUTES
 
-_ORDER = ("open", "read", "write", "operate")
+_ORDER = ("open", "read", "write", "operate", "write and operate")
 
 
 def table() -> str:

@@ -182,17 +182,26 @@ class Users:
         found = self.tokens.find(credential)
         return "" if found is None else found.user
 
+    def known(self, credential: str) -> ClusterUser | None:
+        """See `ClusterUsers.known`."""
+        asker = self.tokens.find(credential)
+        return None if asker is None else self._principal_of(self.auth.still(asker.user, asker.since))
+
+    def still(self, user: ClusterUser) -> bool:
+        """See `ClusterUsers.still`."""
+        now = self.auth.still(user.name, user.since)
+        return now is not None and (not user.roles or self.auth.is_root(now))
+
     async def proved(self, credential: str) -> ClusterUser | None:
         """Who shows that: a name and a password, or a token."""
         if is_basic(credential):
             name, colon, password = _decoded(credential[6:]).partition(":")
-            found = await self.with_password(name, password) if colon else None
-        else:
-            asker = self.tokens.find(credential)
-            if asker is None and self._may_come(credential):
-                await self._barrier()
-                asker = self.tokens.find(credential)
-            found = None if asker is None else self.auth.still(asker.user, asker.since)
+            return self._principal_of(await self.with_password(name, password) if colon else None)
+        if self.tokens.find(credential) is None and self._may_come(credential):
+            await self._barrier()
+        return self.known(credential)
+
+    def _principal_of(self, found: User | None) -> ClusterUser | None:
         if found is None:
             return None
         roles = with_roles("", *Role).roles if self.auth.is_root(found) else frozenset[Role]()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, NamedTuple
 
 from node.access.entrance import Access, Refusal, bearer
-from node.access.principals import Principal
+from node.access.principals import Claimant, Principal
 from node.access.table import need_of_method
 from node.api.etcd.calls import Header
 from node.api.etcd.errors import Code, EtcdError
@@ -156,7 +156,8 @@ class GrpcDoor:
             return route.principal
         need = need_of_method(route.path)
         principal = self._access.enter(route.credential, need, route.path, judges_users=True)
-        head.route = route._replace(principal=principal, version=version)
+        if not isinstance(principal, Claimant) or principal.name or not route.credential:
+            head.route = route._replace(principal=principal, version=version)  # else who that is may be known soon
         return principal
 
     def _find(self, head: Head) -> _Route:

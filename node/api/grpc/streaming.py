@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from node.access.principals import CURRENT, Principal
-from node.api.etcd.errors import Code, EtcdError
+from node.api.etcd.errors import INVALID_TOKEN, Code, EtcdError
 from node.api.etcd.schema import Message
 from node.api.grpc import status
 from node.api.grpc.methods import Call, StreamHandler, StreamMethod
@@ -28,6 +28,9 @@ STOPPING = EtcdError(Code.UNAVAILABLE, "etcdserver: server stopped")
 """Clients go on with another node."""
 
 REVOKED = EtcdError(Code.UNAUTHENTICATED, "nobody has this token any more: it was taken out of this node's tokens_file")
+
+NOT_THE_SAME = EtcdError(Code.UNAUTHENTICATED, INVALID_TOKEN)
+"""Of a user of the cluster: the password was changed, or there is no such user any more."""
 
 _LOG = logging.getLogger("node.api")
 
@@ -149,7 +152,7 @@ class StreamCall:
 
     def revoke(self) -> None:
         """Whoever opened it may not any more."""
-        self._fail(REVOKED)
+        self._fail(REVOKED if type(self._principal) is Principal else NOT_THE_SAME)
 
     def _read(self, body: bytes) -> None:
         at = 0

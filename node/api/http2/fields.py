@@ -13,6 +13,8 @@ _VALUE = re.compile(rb"[^\x00\r\n]*")
 _PSEUDO = frozenset((b":method", b":scheme", b":path", b":authority"))
 _NEEDED = (b":method", b":scheme", b":path")
 _OF_CONNECTIONS = frozenset((b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"))
+_ONCE = frozenset((b"authorization", b"token", b"content-length"))
+"""Given twice these are one with a comma, as RFC 9110 reads it: a credential of nobody, and no number."""
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 
 
@@ -31,7 +33,8 @@ class Head:
 
 
 def head_of(fields: Iterable[tuple[bytes, bytes]]) -> Head:
-    """Of a decoded block; raises `StreamFault`. Of a field that is given twice the last counts."""
+    """Of a decoded block; raises `StreamFault`. Of any other field that is given twice the last
+    counts."""
     pseudo: dict[bytes, bytes] = {}
     regular: dict[bytes, bytes] = {}
     for name, value in fields:
@@ -41,7 +44,7 @@ def head_of(fields: Iterable[tuple[bytes, bytes]]) -> Head:
             pseudo[name] = value
         else:
             _check(name, value)
-            regular[name] = value
+            regular[name] = regular[name] + b", " + value if name in _ONCE and name in regular else value
     if not all(pseudo.get(name) for name in _NEEDED):
         raise _malformed("a pseudo-header field is missing")
     length = regular.get(b"content-length")
