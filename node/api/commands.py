@@ -4,14 +4,13 @@ Why it exists: HTTP's side of `node.runtime.commands`: one JSON object of argume
 must not know what a command does.
 """
 
-import asyncio
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from node.api.answers import Problem, json_answer, malformed, try_again
-from node.api.inputs import Query, target_of, too_large
+from node.api.inputs import Query, short_body, target_of
 from node.runtime.commands import COMMANDS, CommandSpec
 from node.runtime.ports import CommandOutcome, NodeHandle
 
@@ -76,19 +75,7 @@ def _named(outcome: CommandOutcome) -> dict[str, str]:
 
 async def _arguments(request: web.Request, timeout_us: int) -> dict[str, object]:
     """The body: a JSON object, or nothing; Content-Type is not looked at."""
-    if (request.content_length or 0) > ARGUMENTS_BYTES_MAX:
-        raise too_large("body", ARGUMENTS_BYTES_MAX)
-    try:
-        async with asyncio.timeout(timeout_us / 1e6):
-            body = await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise too_large("body", ARGUMENTS_BYTES_MAX) from None
-    except TimeoutError:
-        raise Problem(408, "timeout", "the body did not arrive in time; nothing was done") from None
-    except web.RequestPayloadError:
-        raise malformed("body", "the body is broken; nothing was done") from None
-    if len(body) > ARGUMENTS_BYTES_MAX:
-        raise too_large("body", ARGUMENTS_BYTES_MAX)
+    body = await short_body(request, "body", ARGUMENTS_BYTES_MAX, timeout_us / 1e6)
     if not body.strip():
         return {}
     try:

@@ -5,6 +5,7 @@ the target is read here as it came over the wire. Whatever is not understood is 
 mistyped `?revison=5` must not quietly read the present.
 """
 
+import asyncio
 import re
 from urllib.parse import unquote_to_bytes
 
@@ -24,6 +25,9 @@ QUERY_PARAMETERS_MAX = 16
 NUMBER_MAX = 2**63 - 1
 
 NAME_CHARS_MAX = 64
+
+SHORT_BODY_SECONDS_MAX = 5.0
+"""How long a body of a few thousand bytes may take to arrive."""
 
 SESSION_HEADERS = ("Raft-Session", "Raft-Sequence", "Raft-Answered")
 
@@ -165,6 +169,26 @@ def _in_bounds(name: str, digits: str) -> int:
     if not 1 <= int(digits) <= NUMBER_MAX:
         raise malformed(name, f"{name} holds a whole number from 1 to {NUMBER_MAX}")
     return int(digits)
+
+
+async def short_body(
+    request: web.Request, field: str, bytes_max: int, seconds_max: float = SHORT_BODY_SECONDS_MAX
+) -> bytes:
+    """The whole of a body, in however many pieces it comes; bounded in size, and in time. Raises `Problem`."""
+    if (request.content_length or 0) > bytes_max:
+        raise too_large(field, bytes_max)
+    body = b""
+    try:
+        async with asyncio.timeout(seconds_max):
+            while piece := await request.content.readany():
+                body += piece
+                if len(body) > bytes_max:
+                    raise too_large(field, bytes_max)
+    except TimeoutError:
+        raise Problem(408, "timeout", f"the {field} did not arrive in time; nothing was done") from None
+    except web.RequestPayloadError:
+        raise malformed(field, f"the {field} is broken; nothing was done") from None
+    return body
 
 
 def too_large(what: str, limit_bytes: int, cure: str = "") -> Problem:

@@ -17,6 +17,7 @@ from node.api.answers import Problem, malformed, try_again
 from node.api.entry import COOKIE, SECURE_COOKIE, is_secure
 from node.api.etcd.auth_calls import AuthCalls
 from node.api.etcd.errors import Code, EtcdError
+from node.api.inputs import short_body
 
 FORM_BYTES_MAX = 4096
 SESSION_SECONDS_MAX = 12 * 3600
@@ -103,11 +104,10 @@ def _check_own(request: web.Request) -> None:
 
 async def _fields(request: web.Request) -> tuple[str, str]:
     """User, empty where there is none, and secret."""
-    if (request.content_length or 0) > FORM_BYTES_MAX:
-        raise Problem(413, "too-large", f"the form is at most {FORM_BYTES_MAX} bytes", field="form")
-    body = await request.content.read(FORM_BYTES_MAX)
+    body = await short_body(request, "form", FORM_BYTES_MAX)
     try:
         given = dict(parse_qsl(body.decode("ascii", "replace"), max_num_fields=FIELDS_MAX))
     except ValueError:
         raise malformed("form", "it has more fields than user and secret") from None
-    return given.get("user", "").strip(), given.get("secret", "").strip()
+    user, secret = given.get("user", "").strip(), given.get("secret", "")
+    return user, secret if user else secret.strip()  # a password may begin or end with a space, a token does not

@@ -20,6 +20,7 @@ from node.access.principals import CURRENT
 from node.api.answers import Problem, json_answer
 from node.api.entry import credential_of
 from node.api.etcd.auth_calls import AuthCalls
+from node.api.inputs import short_body
 from node.api.operations import index
 from node.dashboard.login import LoginApi, may_see
 
@@ -168,9 +169,7 @@ class Dashboard:
     async def report(self, request: web.Request) -> web.Response:
         """A browser reports a violation: counted, and the first ones logged."""
         self.csp_reports += 1
-        if (request.content_length or 0) > CSP_REPORT_BYTES_MAX:
-            raise Problem(413, "too-large", f"a report is at most {CSP_REPORT_BYTES_MAX} bytes", field="report")
-        body = await request.content.read(CSP_REPORT_BYTES_MAX)
+        body = await short_body(request, "report", CSP_REPORT_BYTES_MAX)
         if self.csp_reports <= CSP_REPORTS_LOGGED_MAX:
             _LOG.warning("the page broke its policy: %s", _gist(body))
         return web.Response(status=204)

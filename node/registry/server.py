@@ -13,6 +13,7 @@ from aiohttp import web
 from node.api.answers import Problem, json_answer, malformed
 from node.api.clients import Clients
 from node.api.guard import make_guard
+from node.api.inputs import short_body
 from node.api.server import ApiRunner
 from node.dashboard.routes import SECURITY
 from node.discovery.words import REGISTRATION_BYTES_MAX, Found, Registered, Registration
@@ -88,8 +89,9 @@ class RegistryServer:
 
     async def register(self, request: web.Request) -> web.Response:
         """Begin or repeat a registration."""
+        body = await short_body(request, "registration", REGISTRATION_BYTES_MAX)
         try:
-            said = msgspec.json.decode(await request.read(), type=Registration)
+            said = msgspec.json.decode(body, type=Registration)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise malformed("body", f"the body is no registration: {error}") from None
         if said.name != request.match_info["name"]:
