@@ -5,11 +5,14 @@ look-up nobody waits for the next seconds, who look elsewhere at once. It must n
 """
 
 import asyncio
+import socket
 from typing import TypeVar
 
 import aiohttp
 import msgspec
+from aiohttp.abc import AbstractResolver, ResolveResult
 
+from node.discovery.lookup import Lookup
 from node.discovery.port import ResolutionError
 from node.discovery.words import ANSWER_BYTES_MAX, Found, Registered, Registration
 
@@ -19,6 +22,8 @@ REGISTER_S_MAX = 1.0
 SILENT_S = 2.0
 """After a look-up that was not answered nobody waits for another for so long."""
 CONNECTIONS_MAX = 8
+WORDS_CHARS_MAX = 200
+"""Of what a registry, or what is none, says of itself."""
 
 T = TypeVar("T")
 
@@ -29,6 +34,7 @@ class RegistryClient:
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         self._session: aiohttp.ClientSession | None = None
+        self._lookup = Lookup()
         self._silent_until_s = 0.0
 
     async def find(self, name: str) -> Found:
@@ -55,7 +61,7 @@ class RegistryClient:
     async def _ask(self, method: str, path: str, body: bytes | None, seconds_max: float, kind: type[T]) -> T:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX),
+                connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX, resolver=OwnThreads(self._lookup)),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
             )
@@ -70,7 +76,7 @@ class RegistryClient:
         except TimeoutError:
             raise ResolutionError(f"the registry {self.url} did not answer within {seconds_max} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise ResolutionError(f"the registry {self.url} cannot be asked: {error}") from None
+            raise ResolutionError(f"the registry {self.url} cannot be asked: {_in_one_line(str(error))}") from None
         if len(text) > ANSWER_BYTES_MAX:
             raise ResolutionError(f"the registry {self.url} answers more than {ANSWER_BYTES_MAX} bytes")
         if answer.status != 200:
@@ -84,10 +90,40 @@ class RegistryClient:
         """End its connections."""
         if self._session is not None:
             await self._session.close()
+        await self._lookup.close()
+
+
+class OwnThreads(AbstractResolver):
+    """Where the registry's own name leads: by threads that no process waits for at its end, as others' names are.
+    aiohttp would ask the loop's default executor, and a name server that is silent would hold up the way out."""
+
+    def __init__(self, lookup: Lookup) -> None:
+        self._lookup = lookup
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """See aiohttp's."""
+        found = []
+        for address in await self._lookup.addresses(host):
+            of = socket.AF_INET6 if ":" in address else socket.AF_INET
+            if family in (socket.AF_UNSPEC, of):
+                flags = socket.AI_NUMERICHOST
+                found.append(ResolveResult(hostname=host, host=address, port=port, family=of, proto=0, flags=flags))
+        return found
+
+    async def close(self) -> None:
+        """The look-up is its maker's to close."""
 
 
 def _sentence_of(text: bytes, status: int) -> str:
     try:
-        return str(msgspec.json.decode(text, type=dict[str, object])["message"])[:300]
+        return _in_one_line(str(msgspec.json.decode(text, type=dict[str, object])["message"]))
     except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):
         return f"status {status}"
+
+
+def _in_one_line(text: str) -> str:
+    """What it says goes into the log, once for each other sentence: so it is short, and one line."""
+    words = " ".join(text.split())
+    return "".join(each if each.isprintable() else "?" for each in words)[:WORDS_CHARS_MAX]

@@ -7,18 +7,22 @@ the right name, and prove it where there is TLS. It must not believe the registr
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
 from typing import Protocol
 
 from node.discovery.lookup import Lookup
 from node.discovery.port import ResolutionError, Seen
 from node.discovery.static import StaticDiscovery, is_ip
-from node.discovery.words import Found
+from node.discovery.words import PER_NAME_MAX, Found
 
 LAST_WORDS_MAX = 256
 """Names whose last answer is kept."""
 LIST_S_MAX = 0.2
 """How long the list's own look-up is waited for where the registry gave an address already."""
+REGISTERED_S_MAX = 0.2
+"""How long the look-ups of registered hosts, side by side, are waited for: whoever registers may name what no name
+server knows, and the list must be tried all the same within the time of a dial."""
 
 Place = tuple[str, int]
 
@@ -75,27 +79,29 @@ class RegistryDiscovery:
                 said = silence or f"{name} is not registered at {self._registry.url}"
                 raise ResolutionError(f"{said}; {error}") from None
             listed = []
-        # Its last word, too, comes before the list: what a node said of itself is newer than what was written of it.
-        return list(dict.fromkeys((*registered, *listed)))
+        return _alternating(registered, listed)
 
     def _places_of(self, found: Found, name: str) -> tuple[Place, ...]:
         """The member's own disk first, whoever else took its name; then the newest process."""
         ours = self._incarnation(name)
         said = [each.registration for each in found.registrations if each.registration.port]
         said.sort(key=lambda each: each.incarnation != ours)  # stable: newest first among equals
-        return tuple(dict.fromkeys((each.host, each.port) for each in said))
+        return tuple(dict.fromkeys((each.host, each.port) for each in said))[:PER_NAME_MAX]
 
     async def _addresses(self, places: tuple[Place, ...]) -> list[Place]:
-        found: list[Place] = []
-        for host, port in places:
-            if is_ip(host):
-                found.append((host, port))
-                continue
-            try:
-                found += [(address, port) for address in await self._lookup.addresses(host)]
-            except ResolutionError:
-                continue
-        return found
+        """Of those that are found in time, in the order of `places`."""
+        found = await asyncio.gather(*map(self._addresses_of, places))
+        return [address for addresses in found for address in addresses]
+
+    async def _addresses_of(self, place: Place) -> list[Place]:
+        host, port = place
+        if is_ip(host):
+            return [place]
+        try:
+            async with asyncio.timeout(REGISTERED_S_MAX):
+                return [(address, port) for address in await self._lookup.addresses(host)]
+        except (ResolutionError, TimeoutError):
+            return []
 
     def _saw(self, name: str, places: tuple[Place, ...], addresses: list[Place], silence: str) -> None:
         if not places or name not in self._listed.names():
@@ -124,3 +130,10 @@ class RegistryDiscovery:
             await asyncio.wait([self._round])
         await self._lookup.close()
         await self._listed.close()
+
+
+def _alternating(registered: Sequence[Place], listed: Sequence[Place]) -> list[Place]:
+    """The registry's first word comes first: what a node said of itself is newer than what was written of it. But a
+    dial tries a few addresses alone, and no number of registrations may push the list out of those."""
+    pairs = zip_longest(registered, listed)
+    return list(dict.fromkeys(place for pair in pairs for place in pair if place is not None))

@@ -20,9 +20,11 @@ NODES_MAX = 256
 ANSWER_BYTES_MAX = PER_NAME_MAX * REGISTRATION_BYTES_MAX
 """What a node reads of an answer: the registrations of one name."""
 
-Name = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$")]
-Id = Annotated[str, Meta(max_length=64)]
-Url = Annotated[str, Meta(max_length=300, pattern=r"^(https?://[^\s\"'<>]+)?$")]
+# What strangers say stands in logs and on terminals later, so it is words: `\Z`, for `$` lets a line's end through.
+Name = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\Z")]
+Word = Annotated[str, Meta(max_length=64, pattern=r"^[A-Za-z0-9._-]*\Z")]
+Host = Annotated[str, Meta(max_length=253, pattern=r"^[A-Za-z0-9._:%-]*\Z")]
+Url = Annotated[str, Meta(max_length=300, pattern=r"^(https?://[!#-&(-;=?-~]+)?\Z")]
 
 
 class Registration(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,15 +32,15 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
     where peers reach it (port 0: nowhere that could be dialled), `url` where clients do. All below is for people."""
 
     name: Name
-    boot: Annotated[Id, Meta(min_length=1)]
-    incarnation: Id
-    host: Annotated[str, Meta(max_length=253)]
+    boot: Annotated[Word, Meta(min_length=1)]
+    incarnation: Word
+    host: Host
     port: Annotated[int, Meta(ge=0, le=65535)]
     url: Url = ""
-    role: Annotated[str, Meta(max_length=32)] = ""
-    leader: Annotated[str, Meta(max_length=63)] = ""
+    role: Word = ""
+    leader: Word = ""
     term: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
-    cluster: Id = ""
+    cluster: Word = ""
     ttl_ms: Annotated[int, Meta(ge=TTL_MS_MIN, le=TTL_MS_MAX)] = 6000
 
 

@@ -155,3 +155,14 @@ class HumanFormatter(logging.Formatter):
         record.node = self._node
         record.term, record.role = self._term_and_role()
         return super().format(record)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """What clients, peers and files say stands in messages: none of it may look like a line of its own, nor tell a
+        terminal what to do."""
+        record.message = in_one_line(record.message)
+        return super().formatMessage(record)
+
+
+def in_one_line(text: str) -> str:
+    """With what cannot be printed written out."""
+    return text if text.isprintable() else "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)

@@ -23,6 +23,7 @@ class RegisteredNodes(Bare):
         self.folder = folder
         self.registry_port = self.ports["n1"] + 7
         self.registry: subprocess.Popen[bytes] | None = None
+        self.seeds = ",".join(NAMES)
         self.everything: list[subprocess.Popen[bytes]] = []
 
     def start_registry(self) -> None:
@@ -37,7 +38,7 @@ class RegisteredNodes(Bare):
     def start(self, name: str, port: int = 0, folder: str = "", log: str = "") -> None:
         """A process of that name; `folder`: on another disk than its own."""
         port = port or self.ports[name]
-        words = ["serve", "--name", name, "--seeds", ",".join(NAMES), "--data-dir", str(self.folder / (folder or name))]
+        words = ["serve", "--name", name, "--seeds", self.seeds, "--data-dir", str(self.folder / (folder or name))]
         words += ["--port", str(port), "--peer-port", str(port + PEER_PORT_OFFSET)]
         words += ["--discover", f"registry:http://127.0.0.1:{self.registry_port}", "--log-format", "text"]
         words += ["--election-timeout-ms", "1500-3000"]  # a busy machine elects nobody

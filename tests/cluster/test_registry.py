@@ -1,14 +1,18 @@
 """Nodes that find each other by a registry, while it dies, lies, or knows two of one name."""
 
+import json
 import signal
+import socket
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from node.discovery.words import PER_NAME_MAX
 from tests.cluster.harness import PEER_PORT_OFFSET
 from tests.cluster.registered import RegisteredNodes, registered_nodes
 
@@ -108,6 +112,42 @@ def test_a_node_that_moves_is_found_at_its_new_port_also_while_the_registry_is_s
         nodes.start(mover)
         nodes.until(lambda: nodes.linked(leader, mover), "it is dialled where it was last registered")
         nodes.until(lambda: nodes.leader() == leader, "it follows the leader that there was")
+
+
+def squat(nodes: RegisteredNodes) -> socket.socket:
+    """Register as many processes of each name as there may be, where a port takes connections and says nothing."""
+    silent = socket.create_server(("0.0.0.0", 0))
+    port = silent.getsockname()[1]
+    for name in nodes.ports:
+        for number in range(PER_NAME_MAX):
+            place = {"host": f"127.0.0.{number + 1}", "port": port, "ttl_ms": 60_000}
+            body = json.dumps({"name": name, "boot": f"p{number}", "incarnation": "theirs", **place}).encode()
+            url = f"http://127.0.0.1:{nodes.registry_port}/nodes/{name}"
+            with urllib.request.urlopen(urllib.request.Request(url, body, method="PUT"), timeout=5):
+                pass
+    return silent
+
+
+@pytest.mark.slowest
+def test_nodes_with_addresses_find_each_other_whoever_took_their_names_at_the_registry(tmp_path: Path) -> None:
+    nodes = RegisteredNodes(tmp_path)
+    nodes.seeds = ",".join(f"{name}=127.0.0.1:{port + PEER_PORT_OFFSET}" for name, port in nodes.ports.items())
+    try:
+        nodes.start_registry()
+        with squat(nodes):
+            for name in nodes.ports:
+                nodes.start(name)
+            leader = nodes.until(nodes.leader, "all nodes know a leader")
+            assert f"{PER_NAME_MAX} processes are registered as n1 already" in nodes.log("n1")
+            follower = a_follower(nodes, leader)
+            nodes.end_by(follower, signal.SIGKILL)
+            nodes.put(leader, "while", b"away")
+            nodes.start(follower)
+            nodes.until(lambda: nodes.ask(follower, "/kv/while")[1] == b"away", f"{follower} has what it missed")
+    finally:
+        for process in nodes.everything:
+            process.kill()
+            process.wait()
 
 
 @pytest.mark.slowest

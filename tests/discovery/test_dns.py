@@ -153,6 +153,24 @@ async def links_follow(dns: Dns, _folder: Path) -> Any:
     return took
 
 
+async def leave_while_the_registrys_name_hangs(dns: Dns, folder: Path) -> Any:
+    dns.silent = ["registry."]
+    flags = ("--name", "n1", "--seeds", "n1=127.0.0.1:9101", "--port", "8101", "--peer-port", "9101")
+    where = ("--data-dir", str(folder / "n1"), "--discover", "registry:http://registry.nowhere:5000")
+    command = (sys.executable, "-m", "node.cli", "serve", *flags, *where)
+    node = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    assert node.stderr is not None
+    while line := await node.stderr.readline():
+        if b"not registered" in line:
+            break
+    began = time.monotonic()
+    node.terminate()
+    await node.communicate()
+    return [line.decode(), node.returncode, time.monotonic() - began]
+
+
 # --- what is asked of it --------------------------------------------------------------------------------------------
 
 
@@ -182,3 +200,10 @@ def test_links_follow_a_name_that_appears_late_falls_silent_or_moves_while_down(
     assert 1 < took["noticed"] < took["silent"] < FOLLOW_SECONDS_MAX
     assert took["moved while down"] < REDIAL_SECONDS_MAX
     print(took)
+
+
+def test_a_node_leaves_while_name_servers_are_silent_about_its_registry(tmp_path: Path) -> None:
+    said, code, took_s = play("tests.discovery.test_dns:leave_while_the_registrys_name_hangs", tmp_path)
+    assert "did not answer within" in said
+    assert code == 0
+    assert took_s < 10, "a look-up takes the C library forty seconds here"

@@ -94,3 +94,23 @@ def test_what_python_would_print_by_itself_becomes_lines(
         "ValueError",
     ]
     assert capsys.readouterr().err == ""
+
+
+def test_what_strangers_say_is_one_line_for_people_and_tells_their_terminal_nothing(root_restored: None) -> None:
+    stream = io.StringIO()
+    handler = configure_logging("n1", lambda: (1, "follower"), stream=stream, human=True)
+    strange = "bob\n12:00:00.000 n1 leader/9 INFO audit who=root\x1b[2J\u202e\x9b"
+    logging.getLogger("node.test").warning("audit who=%s", strange)
+    trace = Trace("n1", "boot", lambda: 0, listener=transition_logger(logging.getLogger("node.test")))
+    trace.transition("audit", 1, "follower", {"who": strange, "what": "a", "outcome": "200"})
+    try:
+        raise ValueError("a traceback has lines of its own")
+    except ValueError:
+        logging.getLogger("node.test").exception("failed")
+    handler.flush()
+    first, second, third, *rest = stream.getvalue().splitlines()
+    assert first.endswith(r"WARNING audit who=bob\n12:00:00.000 n1 leader/9 INFO audit who=root\x1b[2J\u202e\x9b")
+    assert r"who=bob\n12" in second
+    assert third.endswith("ERROR failed")
+    assert rest[0] == "Traceback (most recent call last):"
+    assert stream.getvalue().replace("\n", "").isprintable()
