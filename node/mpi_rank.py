@@ -33,10 +33,17 @@ def flags_of(rank: int, size: int, base_port: int, folder: Path) -> dict[str, st
     }
 
 
-def settings_of(flags: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
-    """Checked, and timed as a cluster on one machine where nobody says otherwise."""
-    loaded = load(flags, environ)
-    settings = load({**flags, **local_timing(loaded.origins)}, environ).settings
+def settings_of(
+    flags: Mapping[str, str], environ: Mapping[str, str], called: Mapping[str, str] | None = None
+) -> Settings:
+    """Checked, and timed as a cluster on one machine where nobody says otherwise. `called`: see `load`."""
+    loaded = load(flags, environ, called=called)
+    settings = load({**flags, **local_timing(loaded.origins)}, environ, called=called).settings
+    if settings.operations_port:
+        raise SettingsError(
+            f"Ranks share their settings, so all would listen at operations_port {settings.operations_port} (from "
+            f"{loaded.origins['operations_port']}): unset it; every rank has /metrics at its own port."
+        )
     if settings.peer_tls_dial != "plain" or settings.peer_tls_accept != "plain":
         raise SettingsError("Over MPI links are plain: leave peer_tls_dial and peer_tls_accept as they are.")
     if len(settings.seeds) > MEMBERS_MAX:

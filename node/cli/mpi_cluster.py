@@ -17,6 +17,12 @@ from node.cli.show import print_object
 
 PROGRAM: tuple[str, ...] = (sys.executable, "-m", "node.cli")
 NODES_MAX = 64
+CALLED = {
+    "heartbeat_ms": "--heartbeat-interval",
+    "election_timeout_ms": "--min-election-timeout and --max-election-timeout",
+    "discover": "--discovery-port",
+}
+"""Settings of the nodes that are given by flags of another name here."""
 
 
 def register(app: typer.Typer) -> None:
@@ -78,7 +84,13 @@ def _mpi_cluster(
         "discover": f"registry:{url}",
     }
     flags = mpi_rank.flags_of(0, nodes, base_port, Path(data_dir) / "rank-0")
-    settings = mpi_rank.settings_of(flags | timing, os.environ)  # a mistake is told once, not N times
+    settings = mpi_rank.settings_of(flags | timing, os.environ, CALLED)  # a mistake is told once, not N times
+    if settings.tokens_file:
+        raise Failure(
+            "The page of all nodes shows nobody's token, so the nodes would not answer it: unset RAFT_TOKENS_FILE (or "
+            "tokens_file in the file of settings), or start the ranks with mpiexec and raft-node mpi.",
+            USAGE,
+        )
     mpiexec = mpiexec_of(os.environ)
     entries = entries_of([mpi_rank.name_of(rank) for rank in range(nodes)], base_port, data_dir)
     words = [f"--{key.replace('_', '-')}={value}" for key, value in timing.items()]
@@ -119,6 +131,8 @@ def _check(nodes: int, discovery_port: int, monitor_port: int | None, base_port:
     ):
         if not low <= value <= high:
             raise Failure(f"{flag} {value} is out of bounds: it must be {low} to {high}.", USAGE)
+    if discovery_port == monitor_port:
+        raise Failure(f"--discovery-port and --monitor-port are both {monitor_port}: choose another for one.", USAGE)
     ports = range(base_port, base_port + nodes)
     if discovery_port in ports or monitor_port in ports:
         raise Failure(

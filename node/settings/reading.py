@@ -31,8 +31,14 @@ class Loaded(msgspec.Struct, frozen=True):
     origins: dict[str, str]
 
 
-def load(flags: Mapping[str, str], environ: Mapping[str, str], config: str | None = None) -> Loaded:
+def load(
+    flags: Mapping[str, str],
+    environ: Mapping[str, str],
+    config: str | None = None,
+    called: Mapping[str, str] | None = None,
+) -> Loaded:
     """Settings from `flags` (key to text), environment and TOML file (`config`, else RAFT_CONFIG), else defaults.
+    `called`: how a command calls the flags, by key, that are not called as the table has it.
 
     Raises SettingsError, one sentence, for anything unknown, malformed, missing or impossible.
     """
@@ -41,7 +47,7 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str], config: str | Non
     if path:
         found |= _from_file(path)
     found |= _from_environment(environ)
-    found |= {key: (text, f"flag {BY_KEY[key].flag}") for key, text in flags.items()}
+    found |= {key: (text, f"flag {(called or {}).get(key, BY_KEY[key].flag)}") for key, text in flags.items()}
 
     values: dict[str, Any] = {}
     origins = {row.key: "default" for row in SETTINGS}
