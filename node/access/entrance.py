@@ -225,7 +225,8 @@ def _refusal(principal: Principal | None, credential: str | None, need: Need, *,
         return Refusal(True, sentence, principal)
     if credential:
         return Refusal(False, "nobody has this token: it is mistyped, or was taken out of this node's tokens_file")
-    return Refusal(False, f"this needs a token that may {need}: send it as Authorization: Bearer TOKEN")
+    how = "send it as Authorization: Bearer TOKEN, or give raft-node --token-file FILE"
+    return Refusal(False, f"this needs a token that may {need}: {how}")
 
 
 def bearer(text: str) -> str:

@@ -186,7 +186,8 @@ async def _fetch(url: str, out: BinaryIO) -> None:
             if answer.status != 200:
                 body = await read_bounded(answer, 64 * 1024)
                 said = msgspec.json.decode(body, type=dict[str, object]).get("message", f"status {answer.status}")
-                raise Failure(f"{url} gives no backup: {str(said).rstrip('.')}.", UNAVAILABLE)
+                code = FAILED if answer.status in (401, 403) else UNAVAILABLE
+                raise Failure(f"{url} gives no backup: {str(said).rstrip('.')}.", code)
             async for piece in answer.content.iter_any():
                 out.write(piece)
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:

@@ -95,8 +95,9 @@ class _Following:
         reason = str(said.get("message") or f"HTTP {answer.status}").rstrip(".")
         if answer.status == 410:
             raise Failure(f"{reason[:1].upper()}{reason[1:]}: read the keys, and watch from there on.", FAILED)
-        if said and answer.status in (400, 403, 404, 414):
-            raise Failure(f"The watch was refused with status {answer.status}: {reason}.", USAGE)
+        if said and answer.status in (400, 401, 403, 404, 414):
+            code = FAILED if answer.status in (401, 403) else USAGE
+            raise Failure(f"The watch was refused with status {answer.status}: {reason}.", code)
         raise _Ended(reason)
 
     def _take(self, block: bytes) -> bool:
