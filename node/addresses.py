@@ -5,6 +5,7 @@ may share an address (a proxy, a machine), so no share is so small that it hurts
 """
 
 import asyncio
+from contextvars import ContextVar
 from ipaddress import IPv6Address
 
 NOBODY = ""
@@ -12,6 +13,9 @@ NOBODY = ""
 may have all connections."""
 
 OWN = ("127.0.0.1", "::1")
+
+ASKING: ContextVar[str] = ContextVar("whose", default=NOBODY)
+"""Whose the connection is over which a request came that is done now. Doors set it, as `CURRENT` of node.access."""
 
 NETWORK_BYTES = 8
 """Of an IPv6 address: who has one has all of its /64."""

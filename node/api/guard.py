@@ -20,6 +20,8 @@ from node.api.inputs import target_of
 HOSTS_REMEMBERED_MAX = 256
 HOST_CHARACTERS_MAX = 300
 
+NOTHING_HERE = "there is nothing at this path; / lists what there is"
+
 _AUTHORITY = re.compile(r"(\[[^\[\]@/]*\]|[^:\[\]@/\s]+)(?::([0-9]{1,5}))?")
 _LOG = logging.getLogger("node.api")
 
@@ -47,8 +49,9 @@ def is_own_name(host: str, configured: Collection[str]) -> bool:
     return True
 
 
-def make_guard(allowed_hosts: Collection[str]) -> Middleware:
-    """The outermost middleware. `allowed_hosts`: names, without ports, beside IP literals and localhost."""
+def make_guard(allowed_hosts: Collection[str], nothing_here: str = NOTHING_HERE) -> Middleware:
+    """The outermost middleware. `allowed_hosts`: names, without ports, beside IP literals and localhost.
+    `nothing_here`: what is said of a path that there is not."""
     configured = frozenset(name.lower() for name in allowed_hosts)
 
     @lru_cache(HOSTS_REMEMBERED_MAX)
@@ -76,7 +79,7 @@ def make_guard(allowed_hosts: Collection[str]) -> Middleware:
         except Problem as problem:
             return problem.answer()
         except web.HTTPException as error:
-            return from_aiohttp(error)
+            return from_aiohttp(error, nothing_here)
         except ConnectionError:
             raise
         except Exception:
@@ -91,12 +94,12 @@ def _same(origin: str, host: str) -> bool:
     return bool(separator) and scheme.lower() in ("http", "https") and authority.lower() == host.lower()
 
 
-def from_aiohttp(error: web.HTTPException) -> web.Response:
+def from_aiohttp(error: web.HTTPException, nothing_here: str = NOTHING_HERE) -> web.Response:
     """The router's 404 and 405, and what aiohttp refuses by itself."""
     allow = error.headers.get("Allow")
     code = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}.get(error.status, "refused")
     message = {
-        404: "there is nothing at this path; / lists what there is",
+        404: nothing_here,
         405: f"this path takes only: {allow}",
         413: "the body is too long",
     }.get(error.status, error.reason)

@@ -31,7 +31,9 @@ def operations_runner(
     doorway: Doorway | None = None,
 ) -> ApiRunner:
     """What serves it. `doorway` None: plain text. Call it inside a running event loop."""
-    app = web.Application(middlewares=[make_guard(allowed_hosts)])
-    app.router.add_routes(OperationsApi(handle, metrics, None, slices).watching())
+    routes = OperationsApi(handle, metrics, None, slices).watching()
+    here = ", ".join(route.path for route in routes)
+    app = web.Application(middlewares=[make_guard(allowed_hosts, f"this port serves {here}, and nothing else")])
+    app.router.add_routes(routes)
     clients = Clients(OPERATIONS_CLIENTS_MAX, asyncio.get_running_loop())
     return ApiRunner(app, clients=clients, doorway=doorway, drain_seconds_max=1.0)

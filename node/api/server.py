@@ -12,7 +12,7 @@ from typing import Protocol
 from aiohttp import web
 
 from node.access.entrance import Access
-from node.addresses import NOBODY
+from node.addresses import ASKING, NOBODY
 from node.api.answers import Problem, malformed
 from node.api.backup import BackupApi
 from node.api.clients import CLIENTS_MAX, Clients
@@ -233,8 +233,9 @@ def _outermost(handle: Handler, retiring: Callable[[], bool], gate: Gate | None)
     """Round routing and the middlewares: what fails before the guard runs is an answer in JSON, too, and the last
     answers of a connection that retires say so."""
 
-    async def judged(request: web.BaseRequest) -> web.StreamResponse:
+    async def judged(request: web.BaseRequest, whose: str) -> web.StreamResponse:
         RETIRING.set(retiring)
+        ASKING.set(whose)
         try:
             _check_line(request)
             return await handle(request)
@@ -249,7 +250,8 @@ def _outermost(handle: Handler, retiring: Callable[[], bool], gate: Gate | None)
             connection.request_begins(request.content)
         try:
             whose = connection.whose if connection is not None else NOBODY
-            answer = await (judged(request) if gate is None else gate.handle(judged(request), whose))
+            judging = judged(request, whose)
+            answer = await (judging if gate is None else gate.handle(judging, whose))
         finally:
             if connection is not None:
                 connection.answered()

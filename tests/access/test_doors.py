@@ -1,15 +1,19 @@
 """Every route and every method is asked without a token, with a wrong one, with one of too little, and with enough."""
 
 import asyncio
+from base64 import b64encode
 
 import aiohttp
 import grpc
 import grpc.aio
 import pytest
 
+from node import addresses
 from node.access.principals import INCLUDED, Need, Role
 from node.access.table import METHODS, ROUTES
+from node.api.etcd.users import Users
 from tests.access.double import Served, served
+from tests.access.test_standing import with_users
 
 REFUSED = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 GUARDED = [(what, need) for what, need in ROUTES.items() if need is not None]
@@ -187,3 +191,28 @@ async def test_whoever_shows_two_tokens_is_nobody_at_every_door(lines: tuple[str
             end = await called(channel, "/etcdserverpb.Maintenance/Status", metadata)
             assert end is grpc.StatusCode.UNAUTHENTICATED
         assert node.node.proposed == []
+
+
+async def test_passwords_that_are_tried_are_counted_by_whose_connection_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with served() as node, grpc.aio.insecure_channel(f"127.0.0.1:{node.port}") as channel:
+        await with_users(node)
+        monkeypatch.setattr(addresses, "OWN", ())
+        users, whose = node.access.users, []
+        assert isinstance(users, Users)
+
+        async def fits(_password: str, _kept: bytes) -> bool:
+            whose.append(addresses.ASKING.get())
+            return False
+
+        monkeypatch.setattr(users.passwords, "fits", fits)
+        ann = b64encode(b"ann:wrong").decode()
+        form, own = b"user=ann&secret=wrong", {"Origin": node.url}
+        async with aiohttp.ClientSession(node.url, connector=aiohttp.TCPConnector(force_close=True)) as http:
+            await http.get("/kv/a", headers={"Authorization": f"Basic {ann}"})
+            await http.post("/v3/auth/authenticate", json={"name": "ann", "password": "wrong"})
+            await http.post("/login", data=form, headers=own, allow_redirects=False)
+        name = b"ann"
+        message = b"\x0a" + bytes([len(name)]) + name + b"\x12\x05wrong"
+        call = channel.unary_unary("/etcdserverpb.Auth/Authenticate")(message)
+        assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert whose == ["127.0.0.1"] * 4

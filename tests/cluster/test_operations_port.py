@@ -54,9 +54,10 @@ def test_it_serves_probes_and_metrics_to_anybody_and_nothing_else(standing: tupl
         concrete = path.replace("{key}", "a").replace("{name}", "recover").replace("{path}", "app.js")
         status, body = asked(port, method, concrete)
         assert (route, status) == (route, 200 if path in SERVED and method == "GET" else 404), body
+    assert b"this port serves /livez, /readyz, /startupz, /metrics, and nothing else" in asked(port, "GET", "/")[1]
     for method in ("PUT", "POST", "DELETE"):
         assert {asked(port, method, path)[0] for path in SERVED} == {405}
-    assert b"raft_tokens 3.0" in asked(port, "GET", "/metrics")[1]
+    assert b"raft_tokens 4.0" in asked(port, "GET", "/metrics")[1]
     assert nodes.request("n1", "GET", "/metrics", None, "")[0] == 401
     assert nodes.request("n1", "GET", "/readyz", None, "")[0] == 200
 

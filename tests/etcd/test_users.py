@@ -1,6 +1,7 @@
 """Who asks, and with what: passwords beside the loop and in bounds, tokens that live by use, calls that ask who."""
 
 import asyncio
+import os
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Coroutine
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from node.access.principals import ANYBODY, CURRENT, Claimant, ClusterUser, Principal, Role, with_roles
+from node.addresses import ASKING, NOBODY
 from node.api.etcd import passwords, tokens
 from node.api.etcd.auth_calls import AuthCalls
 from node.api.etcd.calls import EtcdCalls
@@ -114,6 +116,61 @@ async def test_no_hash_is_made_by_the_loop_and_so_many_wait_at_most(monkeypatch:
     assert most[0] == passwords.THREADS_MAX
     assert threading.main_thread() not in by
     assert await made.hashed("x")
+
+
+async def test_whoever_tries_passwords_keeps_no_other_client_waiting_and_gives_way_to_the_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    go_on, priorities = threading.Event(), []
+
+    def slow(*_costs: object) -> bytes:
+        priorities.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        assert go_on.wait(10.0)
+        return b"k" * 32
+
+    monkeypatch.setattr(passwords, "_scrypt", slow)
+    made, mine = Passwords(), os.getpriority(os.PRIO_PROCESS, 0)
+
+    numbers = iter(range(100))
+
+    def trying(whose: str) -> "asyncio.Task[bool]":
+        before = ASKING.set(whose)
+        task = asyncio.create_task(made.fits(f"x{next(numbers)}", b""))
+        ASKING.reset(before)
+        return task
+
+    one = [trying("10.0.0.1") for _ in range(passwords.WAITING_OF_ONE_MAX)]
+    await asyncio.sleep(0)
+    with pytest.raises(EtcdError, match="too many requests"):
+        await trying("10.0.0.1")
+    others = [trying(whose) for whose in ("10.0.0.2", NOBODY, NOBODY)]
+    await asyncio.sleep(0)
+    assert not any(task.done() for task in others)
+    go_on.set()
+    assert not any(await asyncio.gather(*one, *others))
+    assert await made.hashed("x")
+    assert made._of == {}
+    assert set(priorities) == {passwords.NICE}
+    assert os.getpriority(os.PRIO_PROCESS, 0) == mine
+
+
+async def test_many_who_show_the_same_password_at_once_cost_one_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Passwords()
+    kept, hashes, really = await made.hashed("secret"), [0], passwords._scrypt
+
+    def counted(*costs: Any) -> bytes:
+        hashes[0] += 1
+        return really(*costs)
+
+    monkeypatch.setattr(passwords, "_scrypt", counted)
+    shown = [asyncio.create_task(made.fits("secret", kept)) for _ in range(3 * passwords.WAITING_MAX)]
+    wrong = [asyncio.create_task(made.fits("wrong", kept)) for _ in range(3 * passwords.WAITING_MAX)]
+    await asyncio.sleep(0)
+    shown.pop().cancel()
+    assert all(await asyncio.gather(*shown))
+    assert not any(await asyncio.gather(*wrong))
+    assert hashes == [2]
+    assert made._checking == {}
 
 
 # --- tokens ----------------------------------------------------------------------------------------------------

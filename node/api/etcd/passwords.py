@@ -10,13 +10,15 @@ import asyncio
 import hashlib
 import hmac
 import os
+import sys
 import threading
 from base64 import b64decode, b64encode
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar, cast
 
+from node.addresses import ASKING, NOBODY
 from node.api.etcd.errors import TOO_MANY_REQUESTS, Code, EtcdError, invalid
 
 PASSWORD_BYTES_MAX = 1024
@@ -24,6 +26,10 @@ PASSWORD_BYTES_MAX = 1024
 THREADS_MAX = 2
 WAITING_MAX = 64
 """Hashes under way or waiting; one more is refused. They take two seconds of two processors."""
+WAITING_OF_ONE_MAX = 16
+"""Of one client (see node.addresses): whoever tries passwords keeps nobody else from showing theirs."""
+NICE = 10
+"""How much the threads give way to all else that this process does, its elections above all."""
 
 REMEMBERED_MAX = 1024
 """Passwords that were found to be right."""
@@ -48,7 +54,11 @@ class Passwords:
         self.random_bytes = random_bytes
         self._key = random_bytes(KEY_BYTES)
         self._right: OrderedDict[bytes, None] = OrderedDict()
+        self._checking: dict[bytes, asyncio.Task[bool]] = {}
+        """Under way, by what is remembered afterwards: a hundred clients of one user who come at once cost one hash."""
         self._under_way = 0
+        self._of: Counter[str] = Counter()
+        """Of those, by client."""
         self._threads = asyncio.Semaphore(THREADS_MAX)
 
     async def hashed(self, password: str) -> bytes:
@@ -70,28 +80,40 @@ class Passwords:
         if remembered in self._right:
             self._right.move_to_end(remembered)
             return True
-        if not await self._beside(lambda: _fits(plain, kept or _NOBODYS)) or not kept:
+        checking = self._checking.get(remembered)
+        if checking is None:
+            checking = asyncio.ensure_future(self._beside(lambda: _fits(plain, kept or _NOBODYS)))
+            self._checking[remembered] = checking
+            checking.add_done_callback(lambda done: self._checked(remembered, done))
+        if not await asyncio.shield(checking) or not kept:
             return False
         self._right[remembered] = None
         if len(self._right) > REMEMBERED_MAX:
             self._right.popitem(last=False)
         return True
 
+    def _checked(self, remembered: bytes, done: "asyncio.Task[bool]") -> None:
+        del self._checking[remembered]
+        if not done.cancelled():
+            done.exception()  # whoever waited has it, or left
+
     async def _beside(self, work: Callable[[], T]) -> T:
         """What `work` returns, done by a thread of its own. A client that leaves makes no room before it is done."""
-        if self._under_way >= WAITING_MAX:
+        whose = ASKING.get()
+        if self._under_way >= WAITING_MAX or (whose != NOBODY and self._of[whose] >= WAITING_OF_ONE_MAX):
             raise EtcdError(Code.RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS)
         self._under_way += 1
+        self._of[whose] += 1
         try:
             await self._threads.acquire()
         except BaseException:
-            self._under_way -= 1
+            self._less(whose)
             raise
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
 
         def told(value: T | None, error: Exception | None) -> None:
-            self._under_way -= 1
+            self._less(whose)
             self._threads.release()
             if done.cancelled():
                 return
@@ -103,11 +125,20 @@ class Passwords:
         threading.Thread(target=_run, args=(work, loop, told), name="a password", daemon=True).start()
         return await done
 
+    def _less(self, whose: str) -> None:
+        self._under_way -= 1
+        self._of[whose] -= 1
+        if not self._of[whose]:
+            del self._of[whose]
+
 
 def _run(
     work: Callable[[], T], loop: asyncio.AbstractEventLoop, told: Callable[[T | None, Exception | None], None]
 ) -> None:
     value, error = None, None
+    if sys.platform == "linux":  # where a thread has a priority of its own
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
     try:
         value = work()
     except Exception as failed:

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
+from node.addresses import ASKING
 from node.api.clients import UNREAD_SECONDS_MAX, Clients, abort_soon, is_tls
 from node.api.gate import Gate
 from node.api.http2 import frames
@@ -218,6 +219,7 @@ class Http2Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _take(self) -> None:
+        ASKING.set(self._share.whose)
         gate, receiving, streams = self._gate, self._receiving, self._streams
         began = gate.clock() if gate is not None else 0.0
         size, begun = receiving.waiting_bytes, streams.begun
