@@ -271,8 +271,10 @@ async def _body(request: web.Request, timeout_us: int | None) -> bytes:
     if (request.content_length or 0) > VALUE_BYTES_MAX:
         raise too_large("value", VALUE_BYTES_MAX)
     try:
-        if request.content.is_eof():
-            return await request.read()
+        if request.content.is_eof():  # it came with its headers, and waits for room as others do
+            body = await request.read()
+            await room_for_body(request, len(body))
+            return body
         await room_for_body(request, request.content_length or VALUE_BYTES_MAX)
         async with asyncio.timeout((timeout_us or BODY_TIMEOUT_US) / 1e6):
             return await request.read()

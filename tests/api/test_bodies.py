@@ -1,6 +1,8 @@
 """Long bodies: so many bytes of all clients, fewer of one; who waits is let in in turn; what is held is given back."""
 
 import asyncio
+import base64
+import json
 from collections import deque
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from node.api import bodies as limits
 from node.api.answers import Problem
 from node.api.bodies import SHORT_BYTES_MAX, Bodies
+from tests.api.double import client_of, serving
 
 LONG = SHORT_BYTES_MAX + 1
 
@@ -94,3 +97,25 @@ async def test_who_leaves_as_its_turn_comes_gives_back_what_it_got() -> None:
     await asyncio.gather(second, return_exceptions=True)
     assert await third == LONG
     assert bodies.held_bytes == LONG
+
+
+async def test_a_body_that_came_with_its_headers_is_counted_as_one_that_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A value of 100 kB is there before a handler runs: what stands before the writes of others is the same."""
+    asked: list[int] = []
+    room = Bodies.room
+
+    async def counted(self: Bodies, whose: str, size: int) -> int:
+        asked.append(size)
+        return await room(self, whose, size)
+
+    monkeypatch.setattr(Bodies, "room", counted)
+    value = b"v" * 100_000
+    body = json.dumps({"key": "aw==", "value": base64.b64encode(value).decode()}).encode()
+    async with serving() as server, client_of(server) as client:
+        for method, path, data in (("PUT", "/kv/k", value), ("POST", "/v3/kv/put", body)):
+            async with client.request(method, path, data=data) as answer:
+                assert answer.status == 200
+            assert asked.pop() == len(data)
+            assert not asked

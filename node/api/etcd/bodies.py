@@ -25,12 +25,11 @@ async def read_body(request: web.Request) -> bytes:
     length = request.content_length or 0
     if length > BODY_BYTES_MAX:
         raise too_long(length)
-    if content.is_eof():
-        return content.read_nowait(-1)
-    try:
-        await room_for_body(request, length or BODY_BYTES_MAX)
-    except Problem as problem:
-        raise EtcdError(Code.RESOURCE_EXHAUSTED, str(problem)) from None
+    if content.is_eof():  # it came with its headers, and waits for room as others do
+        body = content.read_nowait(-1)
+        await _room(request, len(body))
+        return body
+    await _room(request, length or BODY_BYTES_MAX)
     pieces: list[bytes] = []
     size = 0
     try:
@@ -45,3 +44,10 @@ async def read_body(request: web.Request) -> bytes:
     except web.RequestPayloadError:
         raise invalid("unexpected EOF") from None
     return b"".join(pieces)
+
+
+async def _room(request: web.Request, size: int) -> None:
+    try:
+        await room_for_body(request, size)
+    except Problem as problem:
+        raise EtcdError(Code.RESOURCE_EXHAUSTED, str(problem)) from None
