@@ -22,6 +22,7 @@ from typing import Annotated, Any
 
 import typer
 
+from node.cli import identity
 from node.cli.changing import Found, change, look
 from node.cli.failure import FAILED, UNAVAILABLE, UNKNOWN_OUTCOME, USAGE, Failure
 from node.cli.rollout import gone, now, require_time_for_a_rollout, rest, states
@@ -45,6 +46,12 @@ def fit(
             "replaced first",
         ),
     ] = False,
+    override: Annotated[
+        str,
+        typer.Option(
+            "--override", metavar="TEXT", help="how to go on all the same: said with a refusal", show_default=False
+        ),
+    ] = "",
     within: Annotated[
         int,
         typer.Option("--within", metavar="SECONDS", min=1, max=86_400, help="then give up, and say why"),
@@ -62,13 +69,18 @@ def fit(
         raise Failure("--names is empty: somebody must be left.", USAGE)
     nodes = dict(targets(url or [], data_dir))
     ends_at = now() + within
-    if before_rollout:
-        if gone(nodes):
-            _tell("Nobody runs: there is no quorum to be lost.", as_json)
-            return _end([], as_json)
-        if notice := require_time_for_a_rollout(nodes, wanted, ends_at):
+    if before_rollout and gone(nodes):  # asked first: before a cluster is made its certificates need not be there
+        _tell("Nobody runs: there is no quorum to be lost.", as_json)
+        return _end([], as_json)
+    try:
+        identity.use_now()
+        if before_rollout and (notice := require_time_for_a_rollout(nodes, wanted, ends_at)):
             _tell(notice, as_json)
-    return _end(_fit(nodes, wanted, before_rollout, ends_at, as_json), as_json)
+        return _end(_fit(nodes, wanted, before_rollout, ends_at, as_json), as_json)
+    except Failure as failure:
+        if not override:
+            raise
+        raise Failure(f"{failure} {override}", failure.code) from None
 
 
 def _tell(sentence: str, as_json: bool) -> None:

@@ -42,8 +42,9 @@ def unknown(path: str, name: str, known: list[str]) -> str:
     return f"There is no command '{group}{name}'; there are {', '.join(group + each for each in known)}.{guess}"
 
 
-def for_programs(command: Callable[..., int]) -> Callable[..., int]:
-    """The command, which takes `as_json`, with `-o json` beside `--json`; where it asks nodes, with what TLS needs."""
+def for_programs(command: Callable[..., int], use: Callable[..., None] = identity.use) -> Callable[..., int]:
+    """The command, which takes `as_json`, with `-o json` beside `--json`; where it asks nodes, with what TLS needs, of
+    which `use` is told before it runs."""
     signature = inspect.signature(command)
     data_dir = signature.parameters.get("data_dir")
     asks_nodes = data_dir is not None and data_dir.annotation == DataDirOption
@@ -51,7 +52,7 @@ def for_programs(command: Callable[..., int]) -> Callable[..., int]:
     @functools.wraps(command)
     def merged(*, output: str | None = None, **given: Any) -> int:
         if asks_nodes:
-            identity.use(*(given.pop(name) for name in identity.OPTIONS))
+            use(*(given.pop(name) for name in identity.OPTIONS))
         if given["as_json"] and output == "table":
             raise Failure("--json and -o table exclude each other: give one of the two.", USAGE)
         return command(**{**given, "as_json": given["as_json"] or output == "json"})

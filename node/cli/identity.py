@@ -53,6 +53,7 @@ class _Given:
     cert: Path | None = None
     key: Path | None = None
     token: str = ""
+    later: tuple[Path | None, ...] = (None,) * 4
 
 
 def use(cacert: Path | None, cert: Path | None, key: Path | None, token_file: Path | None) -> None:
@@ -62,6 +63,16 @@ def use(cacert: Path | None, cert: Path | None, key: Path | None, token_file: Pa
         raise Failure("--cert and --key belong together: give both, or none.", USAGE)
     context()
     _Given.token = _token_of(token_file)
+
+
+def use_later(*given: Path | None) -> None:
+    """As `use`, once `use_now` is called: for a command that may find out before that there is nobody to ask."""
+    _Given.later = given
+
+
+def use_now() -> None:
+    """What `use_later` was given."""
+    use(*_Given.later)
 
 
 def token() -> str | None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from node.cli import stdout
+from node.cli import identity, stdout
 from node.cli.changing import Found, change, look, members_of
 from node.cli.failure import EXIT_CODES, FAILED, UNAVAILABLE, Failure
 from node.cli.fit import fit
@@ -45,10 +45,10 @@ def register(app: typer.Typer) -> None:
         ("remove", _remove),
         ("replace", _replace),
         ("update", update),
-        ("fit", fit),
         ("force-new", force_new),
     ):
         group.command(name, epilog=EXIT_CODES)(for_programs(command))
+    group.command("fit", epilog=EXIT_CODES)(for_programs(fit, identity.use_later))
     app.add_typer(group)
 
 

@@ -47,10 +47,14 @@ def rest(seconds: float) -> None:
 
 
 def gone(nodes: Mapping[str, str]) -> bool:
-    """Whether certainly none of these runs. Silence is no proof of it."""
+    """Whether certainly none of these runs. Silence is no proof of it. They are dialled and not asked, so neither
+    certificates nor tokens need to be there."""
     import asyncio
 
-    return all(state.gone for state in asyncio.run(_look(list(nodes))))
+    async def dialled() -> bool:
+        return all(await asyncio.gather(*map(_nobody_at, nodes)))
+
+    return asyncio.run(dialled())
 
 
 def states(rows: Sequence[Mapping[str, Any]], nodes: Mapping[str, str]) -> dict[str, State]:
@@ -84,7 +88,14 @@ def require_time_for_a_rollout(nodes: Mapping[str, str], wanted: Sequence[str], 
 
 def _against(nodes: Mapping[str, str], wanted: Sequence[str]) -> tuple[str, str]:
     """What speaks against a rollout now, and what there is to be told; empty where there is nothing."""
-    _, body = members_of(nodes)
+    import asyncio
+
+    looks = dict(zip(nodes, asyncio.run(_look(list(nodes))), strict=True))
+    answering = {url: nodes[url] for url, state in looks.items() if state.answers}
+    if not answering:  # asked one after the other, each would take its time to be silent
+        first, state = next(iter(looks.items()))
+        return f"no node answers ({nodes[first]}: {state.why}).", ""
+    _, body = members_of(answering)
     if not body["voters"]:
         return "", "The cluster is not born yet: there is no quorum to be lost."
     if not body["leader"]:
@@ -125,9 +136,36 @@ async def _look(urls: Sequence[str]) -> list[State]:
         return list(await asyncio.gather(*(_ask(session, url) for url in urls)))
 
 
-async def _ask(session: Any, url: str) -> State:
-    import errno
+async def _nobody_at(url: str) -> bool:
+    """Whether this name does not exist, or every address of it refuses connections."""
+    import asyncio
 
+    from yarl import URL
+
+    host, port = URL(url).host, URL(url).port
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            for *_, address in found:
+                try:
+                    _, writer = await asyncio.open_connection(address[0], port)
+                except ConnectionRefusedError:
+                    continue
+                writer.close()
+                return False
+    except (OSError, TimeoutError) as error:
+        return _is_gone(error)
+    return True
+
+
+def _is_gone(error: BaseException) -> bool:
+    """Whether it says that nobody has this name, or that nobody listens there."""
+    if isinstance(error, socket.gaierror):
+        return error.errno in _NO_SUCH_NAME
+    return isinstance(error, ConnectionRefusedError)
+
+
+async def _ask(session: Any, url: str) -> State:
     import aiohttp
 
     from node.cli.identity import trouble
@@ -140,8 +178,8 @@ async def _ask(session: Any, url: str) -> State:
             return State(answer.status == 200, answers=True, gone=False, why=said)
     except (*UNREACHABLE, ValueError) as error:
         cause = getattr(error, "os_error", error)
-        if isinstance(cause, socket.gaierror) and cause.errno in _NO_SUCH_NAME:
-            return State(ready=False, answers=False, gone=True, why="there is nobody of this name")
-        if isinstance(cause, OSError) and cause.errno == errno.ECONNREFUSED:
-            return State(ready=False, answers=False, gone=True, why="it refuses connections")
+        if _is_gone(cause):
+            unknown = isinstance(cause, socket.gaierror)
+            why = "there is nobody of this name" if unknown else "it refuses connections"
+            return State(ready=False, answers=False, gone=True, why=why)
         return State(ready=False, answers=False, gone=False, why=trouble(error) or "it does not answer")

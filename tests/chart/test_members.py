@@ -30,9 +30,41 @@ def test_before_an_upgrade_a_rollback_or_a_sync_a_job_looks_and_takes_out_who_go
     assert found["spec"]["backoffLimit"] == 0
     words = container("raft-pre")
     assert words["command"] == ["raft-node", "members", "fit", "--names", "raft-0,raft-1,raft-2"]
-    assert words["args"] == ["--before-rollout", "--within", "120"]
+    assert words["args"][:4] == ["--before-rollout", "--within", "120", "--override"]
+    assert "--no-hooks" in words["args"][4]
     assert found["spec"]["activeDeadlineSeconds"] > 120
     assert "serviceAccountName" not in found["spec"]["template"]["spec"], "there is none before a first sync"
+
+
+ASKING: Values = {
+    "auth": {"existingSecret": "tokens", "clientsSecret": "mine"},
+    "tls": {**SECURE["tls"], "clients": {"mutual": True, "existingSecret": "shown"}},
+}
+
+
+@pytest.mark.parametrize("values", [EVERYTHING, SECURE, ASKING], ids=["all", "tls", "what is shown is another's"])
+def test_a_first_sync_runs_before_all_else_what_needs_nothing_that_it_makes(values: Values) -> None:
+    """Argo CD: PreSync is over before Secrets of the same application are there, and its pod would wait for them."""
+    hook = "argocd.argoproj.io/hook"
+    hooks = {plain_name(item): item["metadata"].get("annotations", {}).get(hook) for item in render(values).all}
+    assert {name: when for name, when in hooks.items() if when and name in JOBS} == {
+        "raft-pre": "PreSync",
+        "raft-fit": "Sync",
+    }
+    assert [name for name, when in hooks.items() if when == "PreSync"] == ["raft-pre"]
+    spec = job("raft-pre", values)["spec"]["template"]["spec"]
+    assert "serviceAccountName" not in spec
+    assert not any("valueFrom" in item for item in container("raft-pre", values)["env"])
+    secrets = [part.get("secret") for volume in spec.get("volumes", []) for part in projected(volume)]
+    assert all(secret["optional"] is True for secret in secrets), "and nothing else is mounted"
+    for volume in job("raft-fit", values)["spec"]["template"]["spec"].get("volumes", []):
+        for part in projected(volume):
+            assert volume["name"] == "token" or not part["secret"].get("optional"), "in the sync it waits for them"
+
+
+def projected(volume: Object) -> list[Object]:
+    """What it is made of."""
+    return list(volume["projected"]["sources"]) if "projected" in volume else [volume]
 
 
 def test_beside_the_pods_a_job_lets_in_who_came() -> None:

@@ -217,3 +217,21 @@ def test_for_programs_adding_and_promoting_is_one_object(fake_node: Make) -> Non
     ran = raft_node("members", "add", "n4", "--promote", "--json", node.url)
     assert json.loads(ran.out)["message"] == "n4 is a learner"  # what the fake node says to everything
     assert len([asked for asked in node.asked if asked.method == "POST"]) == 2
+
+
+def test_before_a_rollout_nobody_needs_certificates_or_a_token_to_find_that_nobody_runs(tmp_path: Path) -> None:
+    """They may be made by the very step that this one comes before."""
+    wanted = ("members", "fit", "--names", "n1", "http://127.0.0.1:1", "--cacert", str(tmp_path / "later"))
+    ran = raft_node(*wanted, "--before-rollout")
+    assert (ran.code, ran.out, ran.err) == (0, b"Nobody runs: there is no quorum to be lost.\n", "")
+    ran = raft_node(*wanted)
+    assert (ran.code, ran.out) == (64, b"")
+    assert "later is not there: give the path of a file in PEM form." in ran.err
+
+
+def test_before_a_rollout_of_whom_something_listens_certificates_are_asked_for(fake_node: Make, tmp_path: Path) -> None:
+    node = node_that_says(fake_node)
+    token = ("--token-file", str(tmp_path / "later"), "--override", "Or push harder.")
+    ran = raft_node("members", "fit", "--names", "n1", "--before-rollout", node.url, *token)
+    assert (ran.code, ran.out) == (64, b"")
+    assert ran.err.endswith("give one that holds a token. Or push harder.\n")

@@ -30,7 +30,7 @@ BAD = {
 FREE = {
     "--data-dir", "--heartbeat-ms", "--election-timeout-ms", "--namespace", "--release", "--context", "--out",
     "--isolate", "--bridge", "--cacert", "--cert", "--key", "--token-file",
-    "--junit", "--config", "--trace", "--token", "--survivor", "--members", "--names",
+    "--junit", "--config", "--trace", "--token", "--survivor", "--members", "--names", "--override",
 }  # fmt: skip
 """Texts: what is wrong with one is found by whoever uses it, and told in tests of its own."""
 CONTRADICTIONS = (

@@ -125,6 +125,16 @@ async def test_a_rollout_is_refused_while_it_could_cost_the_majority_and_not_whe
         await killed(cluster, "n2")
         code, said = await fit(cluster, "n1,n2,n3", "--before-rollout", "--within", "2")
         assert (code, "no leader" in said) == (1, True), said
+        cluster.signal("n3", signal.SIGSTOP)
+        override = ("--override", "Or push harder.")
+        code, said = await fit(cluster, "n1,n2,n3", "--before-rollout", "--within", "2", *override)
+        assert code == 1, said
+        first = cluster.nodes["n1"]["url"].partition("://")[2]
+        refused = (
+            f"Refused, and nothing was changed: no node answers ({first}: it refuses connections). Or push harder."
+        )
+        assert refused in said, said
+        cluster.signal("n3", signal.SIGCONT)
         await killed(cluster, "n3")
         code, said = await fit(cluster, "n1,n2,n3", "--before-rollout", "--within", "2")
         assert (code, said) == (0, "Nobody runs: there is no quorum to be lost.\n")

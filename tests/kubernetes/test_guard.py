@@ -2,35 +2,62 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
+import yaml
 
-from tests.kubernetes.kube import CommandFailed, run, until
-from tests.kubernetes.release import CHART, Release, image_values, is_ready
+from tests.kubernetes.figures import figure
+from tests.kubernetes.guarding import (
+    CHANGED,
+    OTHERWISE,
+    OVERRIDE,
+    WAITING,
+    away,
+    refusal,
+    rollback,
+    uids,
+    upgrade,
+    values_of,
+)
+from tests.kubernetes.kube import run, until
+from tests.kubernetes.release import CHART, Release, image_values
 
-CHANGED = ("--set", "settings.trace_messages=2048")
-WAITING = ("--wait", "--timeout=240s")
+ROLLING_NOTHING = ("--set", "updateStrategy.partition=3")
+UNREACHABLE_SECONDS_MAX = 180.0
+"""Of the Job's 240: a resolver that hears nothing takes 40 s for each of two looks, and a pod has to start."""
+NOBODY_IS_ASKED = {
+    "apiVersion": "networking.k8s.io/v1",
+    "kind": "NetworkPolicy",
+    "metadata": {"name": "members-reach-nobody"},
+    "spec": {
+        "podSelector": {"matchLabels": {"app.kubernetes.io/component": "members"}},
+        "policyTypes": ["Egress"],
+        "egress": [],
+    },
+}
 
 
-def uids(raft: Release) -> dict[str, str]:
-    return {node: pod["metadata"]["uid"] for node, pod in raft.pods().items()}
+def template(raft: Release, name: str, *values: str) -> str:
+    return run("helm", "template", name, str(CHART), "--namespace", raft.namespace.name, *image_values(), *values)
 
 
-def rollback(raft: Release, *options: str) -> str:
-    return raft.namespace.helm("rollback", raft.name, "1", *options, timeout_s=260)
+def looking_jobs(raft: Release) -> list[dict[str, Any]]:
+    """The Jobs that look before an upgrade or a rollback, and have not ended."""
+    jobs = raft.namespace.get("jobs", f"--selector=app.kubernetes.io/instance={raft.name}")["items"]
+    return [job for job in jobs if f"{raft.fullname}-pre-" in job["metadata"]["name"] and job["status"].get("active")]
 
 
 @contextmanager
-def away(raft: Release, node: str) -> Iterator[None]:
-    """The node's process is stopped: its pod stays, and is not ready."""
-    raft.signal_in_place(node, "STOP")
-    until(f"{node} is not ready", lambda: not is_ready(raft.pod(node)), 60)
+def nobody_is_reached(raft: Release) -> Iterator[None]:
+    """By the Job alone: its pod reaches neither nodes nor who knows names."""
+    raft.namespace.apply(NOBODY_IS_ASKED)
     try:
         yield
     finally:
-        raft.signal_in_place(node, "CONT")
-        raft.ready(node)
+        raft.namespace.kubectl("delete", "networkpolicy", NOBODY_IS_ASKED["metadata"]["name"])  # type: ignore[index]
 
 
 @pytest.mark.smoke
@@ -40,10 +67,10 @@ def test_neither_upgrade_nor_rollback_begins_while_a_voter_is_away(raft: Release
     raft.healthy()
     before = uids(raft)
     with away(raft, "raft-0"):
-        for begin in (lambda: raft.upgrade("--set", "settings.trace_messages=1024"), lambda: rollback(raft)):
-            with pytest.raises(CommandFailed) as refused:
-                begin()
-            assert "raft-0 is not ready" in refused.value.said, refused.value.said
+        for begin in (lambda: raft.upgrade(*OTHERWISE), lambda: rollback(raft)):
+            said = refusal(begin)
+            assert "raft-0 is not ready" in said
+            assert OVERRIDE in said
             assert uids(raft) == before, "nothing was changed"
     raft.healthy()
     rollback(raft, *WAITING)
@@ -51,17 +78,68 @@ def test_neither_upgrade_nor_rollback_begins_while_a_voter_is_away(raft: Release
     assert set(uids(raft).values()).isdisjoint(before.values())
 
 
+def test_while_the_job_looks_a_second_upgrade_is_refused_and_a_dry_run_changes_nothing(raft: Release) -> None:
+    raft.healthy()
+    before, given = uids(raft), values_of(raft)
+    with away(raft, "raft-0"), ThreadPoolExecutor(1) as pool:
+        first = pool.submit(refusal, lambda: upgrade(raft, *CHANGED))
+        until("the Job looks", lambda: looking_jobs(raft), 30)
+        assert "another operation (install/upgrade/rollback) is in progress" in refusal(lambda: upgrade(raft, *CHANGED))
+        [job] = looking_jobs(raft)
+        rendered = upgrade(raft, *OTHERWISE, "--dry-run=server")
+        assert "RAFT_TRACE_MESSAGES" in rendered
+        assert [one["metadata"]["uid"] for one in looking_jobs(raft)] in ([job["metadata"]["uid"]], [])
+        assert "raft-0 is not ready" in first.result()
+    assert uids(raft) == before
+    assert values_of(raft) != given, "Helm keeps what was refused as a failed revision"
+    rollback(raft, *WAITING)
+    assert values_of(raft) == given
+    assert uids(raft) == before
+
+
+def test_where_no_node_is_reached_it_ends_and_says_so_and_the_override_is_for_once(raft: Release) -> None:
+    raft.healthy()
+    before = uids(raft)
+    with nobody_is_reached(raft):
+        begun = raft.now()
+        said = refusal(lambda: upgrade(raft, *CHANGED))
+        took = raft.now() - begun
+        assert "Refused, and nothing was changed: no node answers" in said
+        assert OVERRIDE in said
+        assert took < UNREACHABLE_SECONDS_MAX
+        figure("an upgrade whose Job reaches nobody is refused after", took, "s")
+        assert uids(raft) == before
+        upgrade(raft, *CHANGED, *ROLLING_NOTHING, "--no-hooks")
+        assert "hooks" not in json.dumps(values_of(raft))
+        assert "no node answers" in refusal(lambda: upgrade(raft, *CHANGED)), "the override was for that once"
+    upgrade(raft)
+    raft.healthy()
+    assert uids(raft) == before
+
+
+def test_before_a_first_sync_what_runs_needs_nothing_of_what_that_sync_makes(raft: Release) -> None:
+    """Argo CD: PreSync comes before Secrets, Certificates and accounts of the very same application."""
+    secrets = ("tls.mode=secret", "tls.existingSecret=later", "auth.existingSecret=later", "auth.clientsSecret=later")
+    rendered = template(raft, "first-raft", "--set", ",".join((*secrets, "tls.clients.mutual=true")))
+    objects = [found for found in yaml.safe_load_all(rendered) if found]
+    hook = "argocd.argoproj.io/hook"
+    [job] = [one for one in objects if one["metadata"].get("annotations", {}).get(hook) == "PreSync"]
+    raft.namespace.apply(job)
+    name = f"job/{job['metadata']['name']}"
+    try:
+        raft.namespace.kubectl("wait", "--for=condition=complete", name, "--timeout=60s", timeout_s=70)
+        assert raft.namespace.kubectl("logs", name) == "Nobody runs: there is no quorum to be lost.\n"
+    finally:
+        raft.namespace.kubectl("delete", name, "--wait=false")
+
+
 def test_a_broken_image_is_replaced_without_an_override_and_the_override_is_of_helm(raft: Release) -> None:
     raft.healthy()
-    with pytest.raises(CommandFailed):  # no pod of it can start, not even the one that looks
-        raft.namespace.helm(
-            "upgrade", raft.name, str(CHART), "--set", "image.repository=no-such-image", "--timeout=15s", timeout_s=60
-        )
+    broken = ("--set", "image.repository=no-such-image")
+    refusal(lambda: upgrade(raft, *broken, "--timeout=15s"))  # no pod of it can start, not even the one that looks
     before = uids(raft)
     assert len(before) == 3
-    raft.namespace.helm(
-        "upgrade", raft.name, str(CHART), "--set", "image.repository=no-such-image", "--no-hooks", timeout_s=60
-    )
+    upgrade(raft, *broken, "--no-hooks")
     until("the last pod has the broken image", lambda: uids(raft).get("raft-2") not in (None, before["raft-2"]), 90)
     raft.upgrade(*CHANGED)
     raft.healthy()
@@ -71,58 +149,11 @@ def test_a_broken_image_is_replaced_without_an_override_and_the_override_is_of_h
 def test_what_is_rendered_may_be_applied_again_and_after_every_change(raft: Release) -> None:
     """As a pipeline does it, hooks and test among them."""
     raft.healthy()
-    values = (*image_values(), "--set", "replicaCount=3", "--set", "fullnameOverride=applied")
+    values = ("--set", "replicaCount=3", "--set", "fullnameOverride=applied")
     for change in ((), (), CHANGED, ("--set", "commonLabels.team=storage")):
-        rendered = run("helm", "template", "applied", str(CHART), "--namespace", raft.namespace.name, *values, *change)
-        raft.namespace.kubectl("apply", "--filename=-", stdin=rendered)
+        raft.namespace.kubectl("apply", "--filename=-", stdin=template(raft, "applied", *values, *change))
         status = ("rollout", "status", "statefulset/applied", "--timeout=200s")
         raft.namespace.kubectl(*status, timeout_s=210)
-    rendered = run("helm", "template", "applied", str(CHART), "--namespace", raft.namespace.name, *values)
-    raft.namespace.kubectl("delete", "--filename=-", "--wait=false", stdin=rendered)
+    raft.namespace.kubectl("delete", "--filename=-", "--wait=false", stdin=template(raft, "applied", *values))
     raft.namespace.kubectl("delete", "job,pod", "--selector=app.kubernetes.io/instance=applied", "--wait=false")
     raft.namespace.kubectl("delete", "pvc", "--selector=app.kubernetes.io/instance=applied", "--wait=false")
-
-
-def test_an_upgrade_in_mid_partition_is_refused_up_front(raft: Release) -> None:
-    """A run of raft-chaos holds the chart's policy: Helm 4 would fail at it, with pods rolling already."""
-    raft.healthy()
-    guarded = (*CHANGED, "--set", "networkPolicy.enabled=true")
-    raft.upgrade(*guarded)
-    raft.healthy()
-    before = uids(raft)
-    policy = ("networkpolicy", f"{raft.fullname}-peers")
-    raft.namespace.kubectl("label", *policy, "raft-chaos/run=a-run")
-    with pytest.raises(CommandFailed) as refused:
-        raft.upgrade(*guarded, "--set", "settings.trace_messages=1024")
-    assert "A partition is under way: run a-run of raft-chaos" in refused.value.said
-    assert uids(raft) == before
-    raft.namespace.kubectl("label", *policy, "raft-chaos/run-")
-    raft.upgrade(*CHANGED, "--set", "networkPolicy.enabled=false")
-
-
-def test_the_api_server_guards_too_where_it_is_asked_to(raft: Release) -> None:
-    raft.healthy()
-    raft.upgrade(*CHANGED, "--set", "admissionPolicy.enabled=true")
-    raft.healthy()
-    stateful_set = ("statefulset", raft.fullname)
-    image = json.dumps({"spec": {"template": {"metadata": {"annotations": {"changed": "yes"}}}}})
-
-    def refused(*words: str) -> str:
-        try:
-            raft.namespace.kubectl(*words)
-        except CommandFailed as failed:
-            return failed.said
-        return ""
-
-    until(
-        "a scale is refused",
-        lambda: "a scale changes no members" in refused("scale", *stateful_set, "--replicas=5"),
-        30,
-    )
-    assert "members change before it does" in refused("patch", *stateful_set, "--patch", '{"spec": {"replicas": 5}}')
-    with away(raft, "raft-0"):
-        assert "A pod is not ready" in refused("patch", *stateful_set, "--patch", image)
-        generation = raft.namespace.get(*stateful_set)["metadata"]["generation"]
-        raft.namespace.kubectl("annotate", *stateful_set, f"raft/even-if-unready={generation}")
-        assert refused("patch", *stateful_set, "--dry-run=server", "--patch", image) == ""
-    raft.upgrade(*CHANGED, "--set", "admissionPolicy.enabled=false")

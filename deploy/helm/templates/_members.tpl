@@ -12,8 +12,9 @@
 {{- printf "%s-%s-%s" (include "raft.fullname" (index . 0)) (index . 1) (sha256sum (index . 2) | trunc 5) -}}
 {{- end -}}
 
-{{/* spec of a Job; takes (list root arguments retries). Not with the release's own account: before a first sync of Argo CD there is
-     none. */}}
+{{/* spec of a Job; takes (list root arguments retries optional). Not with the release's own account: before a first sync of Argo CD there
+     is none. Nor, where it is optional, with Secrets that have to be there: whoever makes them (cert-manager, an operator) is told to
+     by that sync. */}}
 {{- define "raft.membersJob" -}}
 {{- $root := index . 0 -}}
 {{- with $root -}}
@@ -70,7 +71,7 @@ template:
             memory: 64Mi
           limits:
             memory: 256Mi
-    {{- with list (ternary (include "raft.tlsVolume" (list . "client")) "" $secure) (include "raft.tokenVolume" (list . "operate")) | compact | join "\n" }}
+    {{- with list (ternary (include "raft.tlsVolume" (list . "client" (index $ 3))) "" $secure) (include "raft.tokenVolume" (list . "operate")) | compact | join "\n" }}
     volumes:
       {{- . | nindent 6 }}
     {{- end }}

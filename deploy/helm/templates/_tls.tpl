@@ -25,7 +25,9 @@
 {{- end -}}
 
 {{/* The volume of a pod; takes (list root "node" or "client"). A client that need not show anything is given no key. */}}
+{{/* takes (list root "node" or "client"), and true where the pod shall start though the Secret is not there. */}}
 {{- define "raft.tlsVolume" -}}
+{{- $optional := and (gt (len .) 2) (index . 2) -}}
 {{- $root := index . 0 -}}
 {{- if eq $root.Values.tls.mode "disabled" -}}
 {{- else if and (eq (index . 1) "client") (include "raft.clientsShow" $root) $root.Values.tls.clients.existingSecret -}}
@@ -37,10 +39,16 @@
     sources:
       - secret:
           name: {{ include "raft.tlsSecret" $root | quote }}
+          {{- if $optional }}
+          optional: true
+          {{- end }}
           items:
             - {key: ca.crt, path: ca.crt}
       - secret:
           name: {{ $root.Values.tls.clients.existingSecret | quote }}
+          {{- if $optional }}
+          optional: true
+          {{- end }}
           items:
             - {key: tls.crt, path: tls.crt}
             - {key: tls.key, path: tls.key}
@@ -48,6 +56,9 @@
 - name: tls
   secret:
     secretName: {{ include "raft.tlsSecret" $root | quote }}
+    {{- if $optional }}
+    optional: true
+    {{- end }}
     {{- if $root.Values.securityContext.fsGroup }}
     defaultMode: 0440
     {{- end }}
