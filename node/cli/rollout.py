@@ -8,6 +8,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from node.cli import links
 from node.cli.changing import members_of
 from node.cli.failure import FAILED, UNAVAILABLE, UNKNOWN_OUTCOME, Failure
 
@@ -61,7 +62,7 @@ def states(rows: Sequence[Mapping[str, Any]], nodes: Mapping[str, str]) -> dict[
     """By name, of rows of `/members`. One that does not say where it serves is looked for among `nodes`."""
     import asyncio
 
-    urls = {row["name"]: row["client_url"] or _url_of(row["name"], nodes) for row in rows}
+    urls = _urls(rows, nodes)
     found = asyncio.run(_look([url for url in urls.values() if url]))
     by_url = dict(zip([url for url in urls.values() if url], found, strict=True))
     unknown = State(ready=False, answers=False, gone=False, why="does not say where it serves clients")
@@ -115,12 +116,38 @@ def _against(nodes: Mapping[str, str], wanted: Sequence[str]) -> tuple[str, str]
             wrong[name] = f"is not ready ({state.why})"
         elif lag is not None and lag > LAG_ENTRIES_MAX:
             wrong[name] = f"lags by {lag} entries"
+    urls = {name: url for name, url in _urls(rows, nodes).items() if found[name].answers}
+    cut_off = _cut_off(urls, [row["name"] for row in rows], wrong)
     if not wrong:
-        return "", ""
+        return cut_off, ""
     told = "; ".join(f"{name} {why}" for name, why in wrong.items())
     if list(wrong) == [rows[-1]["name"]]:
-        return "", f"{told}: it is replaced first, and the others wait for it."
+        return cut_off, "" if cut_off else f"{told}: it is replaced first, and the others wait for it."
     return f"{told}. Others would be replaced meanwhile, and a majority might be away: wait until all are ready.", ""
+
+
+def _cut_off(urls: Mapping[str, str], names: Sequence[str], wrong: Mapping[str, str]) -> str:
+    """Who answers and is cut off, as the end of a refusal: one from another while both are well; the last one, if it is
+    not, from all others. Empty: nobody."""
+    missing = links.missing(urls)
+    for one, other in missing:
+        if one not in wrong and other not in wrong:
+            return (
+                f"{one} and {other} have no link to each other, and may be needed while another one is replaced: "
+                "wait until they have."
+            )
+    last, others = names[-1], [name for name in names[:-1] if name in urls]
+    if last in wrong and last in urls and others and all((name, last) in missing for name in others):
+        return (
+            f"{last} {wrong[last]}, for it runs, and has no link to {', '.join(others)}: a partition? "
+            "Wait until it is over."
+        )
+    return ""
+
+
+def _urls(rows: Sequence[Mapping[str, Any]], nodes: Mapping[str, str]) -> dict[str, str]:
+    """Where each of these members is asked; empty where nobody knows."""
+    return {row["name"]: row["client_url"] or _url_of(row["name"], nodes) for row in rows}
 
 
 def _url_of(name: str, nodes: Mapping[str, str]) -> str:

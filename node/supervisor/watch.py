@@ -23,9 +23,10 @@ RECONNECT_SECONDS_MIN, RECONNECT_SECONDS_MAX = 0.05, 0.25
 
 
 class PeerLine(Named, frozen=True):
-    """When that peer was last heard, in milliseconds; None: never."""
+    """When that peer was last heard, in milliseconds (None: never), and whether there is a link to it."""
 
     last_contact_ms: float | None
+    link_up: bool = True
 
 
 class StoreLine(msgspec.Struct, frozen=True):

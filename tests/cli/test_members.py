@@ -235,3 +235,43 @@ def test_before_a_rollout_of_whom_something_listens_certificates_are_asked_for(f
     ran = raft_node("members", "fit", "--names", "n1", "--before-rollout", node.url, *token)
     assert (ran.code, ran.out) == (64, b"")
     assert ran.err.endswith("give one that holds a token. Or push harder.\n")
+
+
+def mesh(make: Make, cut: tuple[tuple[str, str], ...], unready: str) -> list[str]:
+    """Where three voters are asked; of each pair in `cut` the first one says that it has no link to the other."""
+    nodes = {name: make() for name in ("n1", "n2", "n3")}
+    voters = [row(name, leader=name == "n2", client_url=node.url) for name, node in nodes.items()]
+    status = {"role": "follower", "term": 1, "commit": 1, "applied": 1}
+    for name, node in nodes.items():
+        peers = [
+            {"name": other, "last_contact_ms": 1.0, "link_up": (name, other) not in cut}
+            for other in nodes
+            if other != name
+        ]
+        said = members(voters=voters, learners=[]) | status | {"name": name, "peers": peers}
+        node.answer = Answer(503 if name == unready else 200, json.dumps(said).encode())
+    return [node.url for node in nodes.values()]
+
+
+@pytest.mark.parametrize(
+    ("cut", "unready", "code", "says"),
+    [
+        ((), "", 0, "The voters are n1, n2, n3."),
+        (
+            (("n3", "n1"),),
+            "",
+            1,
+            "n1 and n3 have no link to each other, and may be needed while another one is replaced",
+        ),
+        ((("n2", "n3"),), "n3", 0, "it is replaced first, and the others wait for it."),
+        ((("n1", "n3"), ("n2", "n3")), "n3", 1, "for it runs, and has no link to n1, n2: a partition?"),
+        ((("n1", "n2"),), "n3", 1, "n1 and n2 have no link to each other"),
+    ],
+    ids=["a whole mesh", "two followers", "the last one starts", "the last one is cut off", "the others are"],
+)
+def test_before_a_rollout_voters_that_are_cut_off_from_each_other_are_found(
+    cut: tuple[tuple[str, str], ...], unready: str, code: int, says: str, fake_node: Make
+) -> None:
+    urls = mesh(fake_node, cut, unready)
+    ran = raft_node("members", "fit", "--names", "n1,n2,n3", "--before-rollout", "--within", "1", *urls)
+    assert (ran.code, says in ran.out.decode() + ran.err) == (code, True), ran
