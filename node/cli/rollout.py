@@ -175,7 +175,7 @@ async def _nobody_at(url: str) -> bool:
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
             for *_, address in found:
                 try:
-                    _, writer = await asyncio.open_connection(address[0], port)
+                    _, writer = await asyncio.open_connection(str(address[0]), port)
                 except ConnectionRefusedError:
                     continue
                 writer.close()

@@ -55,8 +55,8 @@ def test_a_first_sync_runs_before_all_else_what_needs_nothing_that_it_makes(valu
     spec = job("raft-pre", values)["spec"]["template"]["spec"]
     assert "serviceAccountName" not in spec
     assert not any("valueFrom" in item for item in container("raft-pre", values)["env"])
-    secrets = [part.get("secret") for volume in spec.get("volumes", []) for part in projected(volume)]
-    assert all(secret["optional"] is True for secret in secrets), "and nothing else is mounted"
+    parts = [part for volume in spec.get("volumes", []) for part in projected(volume)]
+    assert all(part["secret"]["optional"] is True for part in parts), "and nothing else is mounted"
     for volume in job("raft-fit", values)["spec"]["template"]["spec"].get("volumes", []):
         for part in projected(volume):
             assert volume["name"] == "token" or not part["secret"].get("optional"), "in the sync it waits for them"
