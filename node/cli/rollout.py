@@ -136,6 +136,8 @@ def _cut_off(urls: Mapping[str, str], names: Sequence[str], wrong: Mapping[str, 
                 f"{one} and {other} have no link to each other, and may be needed while another one is replaced: "
                 "wait until they have."
             )
+    if not wrong:
+        return ""
     last, others = names[-1], [name for name in names[:-1] if name in urls]
     if last in wrong and last in urls and others and all((name, last) in missing for name in others):
         return (
