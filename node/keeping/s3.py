@@ -8,9 +8,11 @@ a command line is seen by everybody on the machine. It is the only importer of o
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from node.keeping.port import PlaceError
 from node.keeping.s3_reasons import ENDPOINT, reason, trouble
@@ -30,6 +32,8 @@ QUESTION_SECONDS_MAX = 20
 QUESTION_RETRIES_MAX = 2
 """So a storage that takes connections and never answers is given up after a minute."""
 CONNECT_SECONDS_MAX = 10
+
+T = TypeVar("T")
 
 
 class Bucket:
@@ -58,7 +62,8 @@ class Bucket:
     def keep(self, file: Path, name: str) -> None:
         """Read back and compared before it returns."""
         with self._told("write", name):
-            self._obstore.put(self._parts, name, file, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE)
+            sizes = {"chunk_size": PART_BYTES, "max_concurrency": PARTS_AT_ONCE}
+            _awaited(lambda: self._obstore.put(self._parts, name, file, **sizes))
         with file.open("rb") as ours:
             for piece in self._pieces(name):
                 if ours.read(len(piece)) != piece:
@@ -68,12 +73,12 @@ class Bucket:
 
     def names(self) -> list[str]:
         with self._told("list", ""):
-            found = self._obstore.list_with_delimiter(self._store)["objects"]
-            return [str(one["path"]).rpartition("/")[2] for one in found]
+            found = _awaited(lambda: self._obstore.list_with_delimiter(self._store))
+            return [str(one["path"]).rpartition("/")[2] for one in found["objects"]]
 
     def remove(self, name: str) -> None:
         with self._told("remove", name), contextlib.suppress(FileNotFoundError):
-            self._obstore.delete(self._store, name)
+            _awaited(lambda: self._obstore.delete(self._store, name))
 
     def fetch(self, name: str, to: Path) -> None:
         try:
@@ -91,11 +96,11 @@ class Bucket:
             with contextlib.suppress(FileNotFoundError):
                 return self._text(name)
             with contextlib.suppress(AlreadyExistsError):
-                self._obstore.put(self._store, name, text.encode(), mode="create")
+                _awaited(lambda: self._obstore.put(self._store, name, text.encode(), mode="create"))
             return self._text(name)
 
     def _text(self, name: str) -> str:
-        return bytes(self._obstore.get(self._store, name).bytes()).decode(errors="replace")
+        return _awaited(lambda: bytes(self._obstore.get(self._store, name).bytes())).decode(errors="replace")
 
     def shown(self, name: str) -> str:
         return f"{self._url.rstrip('/')}/{name}"
@@ -103,12 +108,18 @@ class Bucket:
     def _pieces(self, name: str) -> Iterator[bytes]:
         """Each in a request of its own: how long a file may be is no matter of how long a request may take."""
         with self._told("read", name):
-            first = self._obstore.get(self._parts, name, options={"range": (0, PART_BYTES)})
-            size = first.meta["size"]
-            yield bytes(first.bytes())
+            size, first = _awaited(lambda: self._first(name))
+            yield first
             for start in range(PART_BYTES, size, PART_BYTES):
-                length = min(PART_BYTES, size - start)
-                yield bytes(self._obstore.get_range(self._parts, name, start=start, length=length))
+                yield self._piece(name, start, min(PART_BYTES, size - start))
+
+    def _first(self, name: str) -> tuple[int, bytes]:
+        """How long the whole is, and its first part."""
+        found = self._obstore.get(self._parts, name, options={"range": (0, PART_BYTES)})
+        return found.meta["size"], bytes(found.bytes())
+
+    def _piece(self, name: str, start: int, length: int) -> bytes:
+        return bytes(_awaited(lambda: self._obstore.get_range(self._parts, name, start=start, length=length)))
 
     @contextlib.contextmanager
     def _told(self, doing: str, name: str) -> Iterator[None]:
@@ -119,6 +130,20 @@ class Bucket:
             yield
         except (BaseError, OSError, ValueError) as error:
             raise PlaceError(f"cannot {doing} {self.shown(name)}: {reason(str(error))}") from error
+
+
+def _awaited(call: Callable[[], T]) -> T:
+    """What it returns. It is called on a thread that ends with the process: its client is deaf to Ctrl-C meanwhile."""
+    told: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            told.set_result(call())
+        except BaseException as error:
+            told.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return told.result()
 
 
 def _store(bucket: str, prefix: str, request_seconds_max: int, retries_max: int) -> "S3Store":

@@ -1,7 +1,10 @@
 """A storage that refuses, is not there, or never answers: one sentence, with the cause, in bounded time."""
 
 import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -69,6 +72,19 @@ def test_a_storage_that_takes_the_connection_and_never_answers_is_given_up(
         assert said("s3://backups/") == f"cannot list s3://backups/: {endpoint} did not answer in time"
     assert time.monotonic() - begun < 10
     assert s3.QUESTION_SECONDS_MAX < s3.PART_SECONDS_MAX, "a part takes longer than a question"
+
+
+def test_who_waits_for_a_silent_storage_can_end_it(alone: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        environment = {**os.environ, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        words = ("backup", "http://127.0.0.1:1", "s3://backups/", "--keep", "2")
+        with subprocess.Popen([sys.executable, "-m", "node.cli", *words], env=environment) as waiting:
+            held, _ = silent.accept()
+            with held:
+                begun = time.monotonic()
+                waiting.send_signal(signal.SIGINT)
+                assert waiting.wait(60) == 130
+    assert time.monotonic() - begun < s3.QUESTION_SECONDS_MAX / 2
 
 
 @pytest.mark.parametrize(
