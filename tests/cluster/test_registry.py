@@ -76,6 +76,7 @@ def test_names_alone_make_a_cluster_that_goes_on_under_load_while_its_registry_d
             more(load, nodes)
             nodes.end_registry(signal.SIGKILL)
             more(load, nodes, 200)
+            nodes.until(lambda: "not registered: " in nodes.log("n1"), "n1 has asked a registry that is dead")
             nodes.start_registry()
             nodes.until(lambda: shows(nodes, leader), "the empty registry is full again")
             more(load, nodes)
