@@ -16,7 +16,10 @@ REAL_PROCESSES = ("cluster", "supervisor", "demo", "chaos", "client", "chart", "
 """Folders of tests that run nodes or other programs. `outputs` and `tools` do so too, but look at nothing's time: they
 are in the other half, so that both end together."""
 
-COMPUTING = ("simulation", "statemachine", "api", "outputs", "robustness", "versions", "tracing", "conformance")
+COMPUTING = (
+    *("simulation", "statemachine", "api", "bounds", "outputs", "robustness", "versions", "tracing", "conformance"),
+    *("client", "cures", "docs", "etcd", "http2", "tools"),
+)
 """Of the slowest tests, those that mostly compute, or judge what was done and not how soon."""
 
 SLOWEST = ("-m", "slowest and not longest and not judges")

@@ -26,7 +26,7 @@ from chaos.targets.local import open_local
 from tests.chaos.local_cluster import local_cluster
 
 FAULT_SECONDS = 3.0
-SLOWEST = pytest.mark.slowest
+SLOWEST, LONGEST = pytest.mark.slowest, pytest.mark.longest
 
 
 def kill() -> Fault:
@@ -108,7 +108,7 @@ async def test_honest_nodes_pass(tmp_path: Path, fault: Callable[[], Fault]) -> 
             r"n\d acknowledged w\d = \d+ at [\d.]+ s as revision \d+, and .* then: the write is lost"
             r"|w\d was written \d+ times, although n\d acknowledged \d+ writes of it",
             id="loses-a-write-now-and-then",
-            marks=SLOWEST,
+            marks=LONGEST,
         ),
         pytest.param(
             "masks_losses",
@@ -117,7 +117,7 @@ async def test_honest_nodes_pass(tmp_path: Path, fault: Callable[[], Fault]) -> 
             r"w\d was written \d+ times, although n\d acknowledged \d+ writes of it, and \d+ of unknown outcome "
             r"(was|were) read: \d+ of them",
             id="masks-a-loss-by-an-unknown-write",
-            marks=SLOWEST,
+            marks=LONGEST,
         ),
         pytest.param(
             "forgets_entries",
@@ -149,7 +149,7 @@ async def test_honest_nodes_pass(tmp_path: Path, fault: Callable[[], Fault]) -> 
             "minority-acknowledges-nothing",
             r"n\d, cut off without a majority \(n\d\), answered a read of w\d at [\d.]+ s to r\d",
             id="reads-in-a-minority",
-            marks=SLOWEST,
+            marks=LONGEST,
         ),
         pytest.param(
             "commits_alone",
@@ -157,7 +157,7 @@ async def test_honest_nodes_pass(tmp_path: Path, fault: Callable[[], Fault]) -> 
             "minority-acknowledges-nothing",
             r"n\d, cut off without a majority \(n\d\), acknowledged w\d = \d+ at [\d.]+ s to w\d",
             id="acknowledges-and-hears-nobody",
-            marks=pytest.mark.longest,
+            marks=LONGEST,
         ),
         pytest.param(
             "stale_reads",
@@ -165,7 +165,7 @@ async def test_honest_nodes_pass(tmp_path: Path, fault: Callable[[], Fault]) -> 
             "no-stale-read",
             r"(r\d|final) read w\d = \d+ via n\d, sent at [\d.]+ s, although \d+ had been (acknowledged|read) via n\d",
             id="reads-without-asking-when-it-wakes",
-            marks=pytest.mark.longest,
+            marks=LONGEST,
         ),
         pytest.param(
             "denies_writes",
@@ -173,7 +173,7 @@ async def test_honest_nodes_pass(tmp_path: Path, fault: Callable[[], Fault]) -> 
             "no-stale-read",
             r"(r\d|final) read w\d = \d+ via n\d \(sent at [\d.]+ s\), although n\d had said that this write did not",
             id="denies-a-write",
-            marks=SLOWEST,
+            marks=LONGEST,
         ),
         pytest.param(
             "crowns_itself",
@@ -189,7 +189,7 @@ async def test_honest_nodes_pass(tmp_path: Path, fault: Callable[[], Fault]) -> 
             "logs-agree",
             r"n2 has another entry of the same term committed at index \d+ where n1 has one of term \d+",
             id="rewrites-the-log",
-            marks=SLOWEST,
+            marks=LONGEST,
         ),
         pytest.param(
             "repeats_revisions",
@@ -197,7 +197,7 @@ async def test_honest_nodes_pass(tmp_path: Path, fault: Callable[[], Fault]) -> 
             "revisions-in-order",
             r"w\d = \d+ has revision \d+ by n\d and revision \d+ by n\d|w\d = \d+ and w\d = \d+ were both given",
             id="gives-a-revision-twice",
-            marks=SLOWEST,
+            marks=LONGEST,
         ),
     ],
 )

@@ -17,14 +17,13 @@ KILL = ("kill-leader", "--mode", "sigkill", "--duration", "2s", "--within", "8s"
 CUT = ("partition", "--duration", "3s", "--within", "8s", "--yes")
 
 
-@pytest.mark.slowest
 @pytest.mark.parametrize(
     ("command", "moment"),
     [
-        pytest.param(KILL, "acknowledged writes per second", id="before the kill"),
-        pytest.param(KILL, "proven: ", id="after the kill"),
-        pytest.param(CUT, "acknowledged writes per second", id="before the cut"),
-        pytest.param(CUT, "the cut is taken back", id="in the healing of the cut"),
+        pytest.param(KILL, "acknowledged writes per second", id="before the kill", marks=pytest.mark.longest),
+        pytest.param(KILL, "proven: ", id="after the kill", marks=pytest.mark.slowest),
+        pytest.param(CUT, "acknowledged writes per second", id="before the cut", marks=pytest.mark.longest),
+        pytest.param(CUT, "the cut is taken back", id="in the healing of the cut", marks=pytest.mark.slowest),
     ],
 )
 def test_a_tool_that_was_stopped_never_blames_the_cluster(tool: Tool, command: tuple[str, ...], moment: str) -> None:
