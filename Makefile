@@ -103,7 +103,7 @@ scenarios: $(NODE) ## the classic situations of Raft, played and explained; SCEN
 test: $(CACHE)/helm.stamp $(CACHE)/prometheus.stamp $(CACHE)/s3.stamp $(STAMP) ## the whole suite, on two cores
 	$(BIN)/python -m tests.halves
 
-test-slow: browser $(CACHE)/prometheus.stamp $(CACHE)/mpi.stamp $(STAMP) ## what takes long: a browser, ranks of MPI, more scenarios and worlds, runs of raft-chaos, thousands of generated requests
+test-slow: browser $(CACHE)/helm.stamp $(CACHE)/prometheus.stamp $(CACHE)/mpi.stamp $(STAMP) ## what takes long: a browser, ranks of MPI, more scenarios and worlds, runs of raft-chaos, thousands of generated requests
 	$(BIN)/python -m tests.halves --slowest
 
 test-long: $(STAMP) ## what takes longer still, a quarter of an hour and more: every scenario and variation, a busy machine, mutations

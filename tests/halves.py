@@ -18,7 +18,7 @@ are in the other half, so that both end together."""
 
 COMPUTING = (
     *("simulation", "statemachine", "api", "bounds", "outputs", "robustness", "versions", "tracing", "conformance"),
-    *("client", "cures", "docs", "etcd", "http2", "tools"),
+    *("chart", "cli", "client", "cures", "docs", "etcd", "http2", "tools"),
 )
 """Of the slowest tests, those that mostly compute, or judge what was done and not how soon."""
 

@@ -243,6 +243,7 @@ def expected(case: str) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slowest
 def test_every_alarm_fires_where_it_must_and_no_other_does(tmp_path: Path) -> None:
     groups = [group for case in CASES for group in rules(release_of(case))]
     (tmp_path / "rules.yaml").write_text(json.dumps({"groups": groups}))

@@ -10,7 +10,7 @@ from tests.cli.holders import Node, ends, line, node
 __all__ = ["node"]  # a fixture
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slowest)])
 def test_one_leads_until_a_signal_and_then_the_next(node: Node, number: signal.Signals) -> None:
     with node.running("elect", "chief", "a") as first, node.running("elect", "chief", "--listen") as listening:
         key = line(first)

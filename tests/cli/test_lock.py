@@ -41,7 +41,14 @@ def test_a_command_runs_with_key_and_token_and_its_exit_code_is_the_commands(nod
     assert node.keys("env") == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGTERM,
+        pytest.param(signal.SIGINT, marks=pytest.mark.slowest),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slowest),
+    ],
+)
 def test_without_a_command_it_is_held_until_a_signal_and_then_the_next_has_it(
     node: Node, number: signal.Signals
 ) -> None:
@@ -57,7 +64,7 @@ def test_without_a_command_it_is_held_until_a_signal_and_then_the_next_has_it(
     assert node.keys("held") == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slowest)])
 def test_who_is_told_to_end_while_it_waits_leaves_the_queue_at_once(node: Node, number: signal.Signals) -> None:
     name = f"left-{int(number)}"
     with node.running("lock", name) as holder:
@@ -72,7 +79,7 @@ def test_who_is_told_to_end_while_it_waits_leaves_the_queue_at_once(node: Node, 
         assert node.keys(name) == [key]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slowest)])
 def test_a_signal_is_passed_on_to_the_command_and_the_lock_is_released_after_it(
     node: Node, number: signal.Signals
 ) -> None:

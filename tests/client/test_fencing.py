@@ -81,6 +81,7 @@ async def test_a_holder_that_was_stopped_past_its_lease_is_refused_by_its_token_
                 await holder.wait()
 
 
+@pytest.mark.slowest
 async def test_the_example_runs_as_it_stands(tmp_path: Path) -> None:
     nodes = '["http://127.0.0.1:8001", "http://127.0.0.1:8002"]'
     assert nodes in example()

@@ -54,6 +54,7 @@ def new_store(nodes: Bare, name: str) -> tuple[list[Any], int]:
     return list(body["kvs"]), int(body["header"]["revision"])
 
 
+@pytest.mark.slowest
 async def test_a_backup_from_any_node_under_load_becomes_a_new_cluster_that_goes_on_from_there(tmp_path: Path) -> None:
     found: dict[str, Any] = {}
     async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 4, pause_s=0.05) as load:

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.slow
 CLIENTS = 64
 
 
+@pytest.mark.slowest
 @pytest.mark.parametrize("seconds", [2, pytest.param(20, marks=pytest.mark.longest)])
 async def test_full_load_from_64_clients_causes_no_election(tmp_path: Path, seconds: int) -> None:
     async with running_cluster(tmp_path) as cluster:

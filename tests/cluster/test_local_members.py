@@ -66,6 +66,7 @@ async def test_a_local_cluster_grows_loses_its_leader_and_goes_on_as_it_is(tmp_p
         await load.nothing_is_lost()
 
 
+@pytest.mark.slowest
 async def test_what_etcds_member_api_does_holds_for_real_nodes(tmp_path: Path) -> None:
     """A voter is added by its peer URL through a follower, is promoted by itself, and leaves by its id."""
     async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 2, pause_s=0.05) as load:

@@ -36,6 +36,7 @@ async def _fill(cluster: Cluster, leader: str) -> None:
         assert (await _post(cluster, leader, "put", body))[0] == 200
 
 
+@pytest.mark.slowest
 async def test_a_delete_that_answers_with_five_long_values_is_done_and_takes_no_other_answer_with_it(
     tmp_path: Path,
 ) -> None:

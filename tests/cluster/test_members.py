@@ -34,6 +34,7 @@ async def ended(cluster: Cluster, load: Load) -> None:
     await load.nothing_is_lost()
 
 
+@pytest.mark.slowest
 @pytest.mark.parametrize("which", [pytest.param("leader", marks=pytest.mark.longest), "follower"])
 async def test_a_lost_disk_heals_by_itself_where_the_setting_allows_its_name(
     tmp_path: Path, which: str, monkeypatch: pytest.MonkeyPatch

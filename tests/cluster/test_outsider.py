@@ -52,6 +52,7 @@ async def running_outsider(cluster: Cluster, name: str = "N2") -> AsyncIterator[
         await process.wait()
 
 
+@pytest.mark.slowest
 async def test_a_node_that_is_no_seed_waits_says_so_and_disturbs_nobody(tmp_path: Path) -> None:
     async with running_cluster(tmp_path, 3) as cluster:
         await cluster.all_applied()

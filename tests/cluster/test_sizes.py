@@ -29,6 +29,7 @@ def folder_bytes(folder: Path) -> int:
     return total
 
 
+@pytest.mark.slowest
 def test_a_folder_takes_no_more_than_four_times_the_store_and_what_is_spare(tmp_path: Path) -> None:
     sizes = ("--snapshot-bytes", f"{SNAPSHOT_MIB}MiB", "--segment-bytes", f"{SEGMENT_MIB}MiB", "--snapshot-tail", "2")
     with bare_nodes(tmp_path, 1, *sizes) as nodes:

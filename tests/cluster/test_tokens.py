@@ -211,6 +211,7 @@ def holds(nodes: Guarded, name: str, count: int) -> None:
     nodes.until(lambda: nodes.metric(name, "raft_tokens") == count, f"{name} has {count} tokens")
 
 
+@pytest.mark.slowest
 def test_a_token_is_renewed_under_load_without_a_failed_request(tmp_path: Path) -> None:
     old, new = "old-" + "o" * 40, "new-" + "n" * 40
     reader, writer_old, writer_new = (

@@ -78,6 +78,7 @@ def test_a_node_that_was_started_is_told_of_where_the_output_is_full(cluster: Lo
     eventually(lambda: "all 3 up" in shell(f"raft-node status --data-dir {cluster.data_dir}").stdout, "n3")
 
 
+@pytest.mark.slowest
 def test_a_scenario_that_nobody_reads_is_not_played(tmp_path: Path) -> None:
     ran = shell("raft-node demo-scenario leader-election >&-", environ={"TMPDIR": str(tmp_path)})
     assert ran.returncode == OUTPUT
@@ -85,6 +86,7 @@ def test_a_scenario_that_nobody_reads_is_not_played(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slowest
 def test_a_cluster_that_nobody_could_ever_read_is_not_started(tmp_path: Path) -> None:
     ran = shell(f"raft-node cluster --base-port {free_base_port(5)} >&-", cwd=tmp_path)
     assert ran.returncode == OUTPUT
