@@ -19,9 +19,9 @@ from node.supervisor import lifeline
 from node.supervisor.child import ProcessView
 from node.supervisor.control import Answer
 from node.supervisor.doorway import Door
-from node.supervisor.layout import NodeEntry, SupervisorError
+from node.supervisor.layout import Lock, NodeEntry, SupervisorError
 from node.supervisor.monitor import Monitor
-from node.supervisor.mpi_keeper import PROCESS_FILE, read_kept
+from node.supervisor.mpi_keeper import LOCK_FILE, PROCESS_FILE, read_kept
 from node.supervisor.watch import new_session, read_bounded
 
 LOOK_S = 0.5
@@ -62,8 +62,7 @@ class MpiCluster:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._stop.set)
-        for entry in self._plan.entries:  # of a world before
-            (Path(entry.data_dir) / PROCESS_FILE).unlink(missing_ok=True)
+        _clear(self._plan.entries)
         monitor: Monitor | None = None
         session = new_session(aiohttp.TCPConnector(limit=4))
         try:
@@ -162,18 +161,16 @@ class MpiCluster:
             return None
 
     async def _end_all(self) -> None:
-        """The nodes themselves are asked first, so that they hand over and say goodbye; then mpiexec."""
-        for entry in self._plan.entries:
-            pid = self.process(entry.name).pid
-            if pid is not None:
+        """All keepers are asked first, so that nodes hand over and say goodbye, and mpiexec has nothing left to do."""
+        world = self._processes[1:]
+        for entry in self._plan.entries if world else ():
+            kept = read_kept(Path(entry.data_dir))
+            if kept is not None and kept.keeper is not None:
                 with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGTERM)
+                    os.kill(kept.keeper, signal.SIGTERM)
         with suppress(TimeoutError):
             async with asyncio.timeout(END_WAIT_S_MAX):
-                while any(self.process(entry.name).pid is not None for entry in self._plan.entries):
-                    if all(process.returncode is not None for process in self._processes[1:]):
-                        break
-                    await asyncio.sleep(LOOK_S / 10)
+                await asyncio.gather(*(process.wait() for process in world))
         for process in reversed(self._processes):
             if process.returncode is None:
                 process.terminate()
@@ -182,3 +179,12 @@ class MpiCluster:
                 except TimeoutError:
                     process.kill()
                     await process.wait()
+
+
+def _clear(entries: Sequence[NodeEntry]) -> None:
+    """Of what the keepers of a world before wrote. Raises SupervisorError where they still run."""
+    for entry in entries:
+        folder = Path(entry.data_dir)
+        if folder.exists():
+            Lock(folder / LOCK_FILE).release()
+            (folder / PROCESS_FILE).unlink(missing_ok=True)

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -16,21 +17,29 @@ import msgspec
 
 from node.supervisor import lifeline
 from node.supervisor.child import describe_end
+from node.supervisor.layout import Lock, SupervisorError
 
-KEPT_DESCRIPTORS = ("PMI_FD", "HYDI_CONTROL_FD")
+PMI = "PMI_FD"
+KEPT_DESCRIPTORS = (PMI, "HYDI_CONTROL_FD")
 """How a rank speaks with its process manager, in the environment: they are the child's to use."""
+LEAVES = b"cmd=finalize\n"
+"""What MPI's end says to the process manager (PMI 1). MPI is never ended here; and a rank that ends without this word
+has its process manager kill the others, which were asked to end as well, in the middle of that."""
 NOT_STARTED = (1, 2, 64)
 """Exit codes of a node that cannot run where it was put: then the world ends, and says why."""
 PROCESS_FILE = "process.json"
+LOCK_FILE = "rank.lock"
+"""Held by the keeper of the rank that runs in this folder: a second world must write nothing into it."""
 _FILE_BYTES_MAX = 4096
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """What the file says of a rank's node: `pid` where it runs, else how it ended."""
+    """What the file says of a rank's node: `pid` where it runs, else how it ended. `keeper`: whom to ask to end."""
 
     pid: int | None
     exit: int | None = None
     how: str = ""
+    keeper: int | None = None
 
 
 class Keeper:
@@ -47,30 +56,50 @@ class Keeper:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._ask)
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # how Hydra tells of the end of another rank
-        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            lock = Lock(self._folder / LOCK_FILE)
+        except (OSError, SupervisorError) as error:
+            self._say(f"it was not started: {error}")
+            return 1
+        try:
+            return self._keep()
+        finally:
+            lock.release()
+
+    def _keep(self) -> int:
         kept = [int(self._environ[key]) for key in KEPT_DESCRIPTORS if self._environ.get(key, "").isdecimal()]
         with (self._folder / "node.log").open("ab") as log:
             self._child = subprocess.Popen(self._command, env=dict(self._environ), stderr=log, pass_fds=kept)
         if self._was_asked():
             self._child.terminate()
-        self._write(Kept(self._child.pid))
+        self._write(Kept(self._child.pid, keeper=os.getpid()))
         code = self._child.wait()
         how = describe_end(code)
-        self._write(Kept(None, code, how))
+        self._write(Kept(None, code, how, os.getpid()))
         if self._was_asked() or code in NOT_STARTED:
             if code in NOT_STARTED:
                 self._say(f"it {how}: {self._last_words()}")
+            else:
+                self._leave()
             return max(code, 0)
         if code == 0:  # somebody asked the node itself
             self._say("its node was asked to end, and did; its place in this MPI world stays empty.")
         else:
+            why = f": {self._last_words()}" if code > 0 else "."
             self._say(
-                f"it {how}. The others go on without it; no process can take its place in this MPI world: to have it "
-                f"back, start the world anew, with the data in {self._folder}."
+                f"it {how}{why} The others go on without it; no process can take its place in this MPI world: to have "
+                f"it back, start the world anew, with the data in {self._folder}."
             )
         while not self._was_asked():
             signal.pause()
+        self._leave()
         return 0
+
+    def _leave(self) -> None:
+        if self._environ.get(PMI, "").isdecimal():
+            with suppress(OSError):  # the process manager is gone
+                os.write(int(self._environ[PMI]), LEAVES)
 
     def _was_asked(self) -> bool:
         return self._asked

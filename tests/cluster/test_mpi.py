@@ -215,6 +215,40 @@ def test_what_mpiexec_itself_started_must_live_and_a_rank_that_cannot_start_ends
         assert "election_timeout_ms" in made.said
 
 
+@pytest.mark.slowest
+def test_no_second_world_runs_in_the_same_folders_and_who_is_asked_to_end_does_so_in_order(tmp_path: Path) -> None:
+    """Also where a rank had died. Whoever just went would have the process manager kill the others as they leave."""
+    with world(tmp_path, 3) as made:
+        where = ["--data-dir", str(made.data)]
+        words = [mpiexec(), "-n", "3", sys.executable, "-m", "node.cli", "mpi", *where]
+        made.run(*words, "--base-port", str(made.first))
+        made.until(lambda: made.leader_of(list(made.ports)), "all ranks know a leader")
+        before = {name: (made.data / name / "process.json").read_bytes() for name in made.ports}
+        beside = [sys.executable, "-m", "node.cli", "mpi-cluster", "--nodes", "3", "--monitor-port", "0", *where]
+        beside += ["--discovery-port", str(made.registry_port)]
+        for second in (words, beside):
+            ran = subprocess.run(
+                [*second, "--base-port", str(free_base_port(3))],
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            assert ran.returncode != 0
+            assert f"already runs a cluster in {made.data}/rank-" in ran.stderr
+        assert {name: (made.data / name / "process.json").read_bytes() for name in made.ports} == before
+        assert made.leader_of(list(made.ports))
+
+        assert made.program is not None
+        made.signal("rank-2", signal.SIGKILL)
+        made.until(lambda: "rank-2: it was killed" in made.said, "it is said that a rank died")
+        made.program.send_signal(signal.SIGINT)
+        assert made.program.wait(WAIT_SECONDS) == 0, made.said
+        for name in ("rank-0", "rank-1"):
+            assert json.loads((made.data / name / "process.json").read_bytes())["exit"] == 0
+            assert '"kind":"stopping"' in (made.data / name / "node.log").read_text()
+
+
 def test_outside_of_an_mpi_world_there_is_a_sentence() -> None:
     ran = subprocess.run([sys.executable, "-m", "node.cli", "mpi"], capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout) == (64, "")
