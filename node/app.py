@@ -187,6 +187,7 @@ class _Node:
             core.links.counters.by_reason,
         )
         clients, http2 = Clients(files.clients, loop), Counts()
+        clients.bodies.log_room = lambda: core.driver.core.log_room_bytes
         metrics = Metrics(
             core.looking.status,
             trace,

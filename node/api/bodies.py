@@ -5,11 +5,13 @@ one client has on its way into the log stands before the writes of all others, s
 body waits for room before it is read, its socket meanwhile is not: in turn among those of its client, and then among
 all. It must not know what a body means.
 
-What is held is given back when its request was answered.
+What is held is given back when its request was answered. Where the log has little room, no more comes in than fits
+there: a snapshot makes room in a moment, and to wait for it is better than to be refused.
 """
 
 import asyncio
 from collections import Counter, deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 from node.api.answers import Problem, try_again
@@ -22,6 +24,9 @@ all of them; and others' writes wait behind no more than this of one, which is a
 
 SHORT_BYTES_MAX = 64 * 1024
 """A body that says that it is no longer waits for nobody and is not counted: it came with its headers, or nearly."""
+
+LOOK_SECONDS = 0.05
+"""Between two looks whether the log has room again, while somebody waits."""
 
 ROOM_SECONDS_MAX = 5.0
 """How long a body waits for room; then its request is refused, and nothing was done."""
@@ -38,6 +43,8 @@ class Bodies:
 
     def __init__(self, most: int = BODIES_BYTES_MAX, of_one: int = BODIES_OF_ONE_BYTES_MAX) -> None:
         self._most, self._of_one = most, of_one
+        self.log_room: Callable[[], int] = lambda: most
+        """How many bytes of long values the log has room for now."""
         self.held_bytes = 0
         self.waited = 0
         """Bodies that had to wait."""
@@ -46,6 +53,7 @@ class Bodies:
         self._of: Counter[str] = Counter()
         self._waits: Counter[str] = Counter()
         self._waiting: deque[_Waiting] = deque()
+        self._timer: asyncio.TimerHandle | None = None
 
     def take(self, whose: str, size: int) -> int | None:
         """As `room`, without a wait; None: there is none."""
@@ -67,6 +75,7 @@ class Bodies:
         mine = _Waiting(whose, size, asyncio.get_running_loop().create_future())
         self._waiting.append(mine)
         self._waits[whose] += 1
+        self._look_again()
         try:
             async with asyncio.timeout(ROOM_SECONDS_MAX):
                 await mine.came_in
@@ -77,7 +86,7 @@ class Bodies:
                 self.give_back(whose, size)
             if isinstance(error, TimeoutError):
                 self.refused += 1
-                raise _no_room() from None
+                raise (_no_room() if self.log_room() >= size else _log_full()) from None
             raise
         finally:
             self._waits[whose] -= 1
@@ -94,6 +103,17 @@ class Bodies:
         if not self._of[whose]:
             del self._of[whose]
         self._let_in()
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """What makes room in the log tells nobody."""
+        if self._timer is None and self._waiting and self.log_room() < self._most:
+            self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._looked)
+
+    def _looked(self) -> None:
+        self._timer = None
+        self._let_in()
+        self._look_again()
 
     def _let_in(self) -> None:
         stays: deque[_Waiting] = deque()
@@ -109,11 +129,22 @@ class Bodies:
         self._waiting = stays
 
     def _fits(self, whose: str, size: int) -> bool:
-        return self.held_bytes + size <= self._most and self._of[whose] + size <= self._of_one
+        if self.held_bytes + size > self._most or self._of[whose] + size > self._of_one:
+            return False
+        room = self.log_room()
+        return self.held_bytes + size <= room or (room > 0 and not self.held_bytes)
 
     def _hold(self, whose: str, size: int) -> None:
         self.held_bytes += size
         self._of[whose] += size
+
+
+def _log_full() -> Problem:
+    message = (
+        "the log has no room for a long value until a snapshot lets go of its beginning; where that lasts, see why "
+        "none is taken, or raise max_log_bytes on all nodes"
+    )
+    return Problem(507, "log-full", message)
 
 
 def _no_room() -> Problem:

@@ -31,6 +31,7 @@ from node.raft.events import (
     SnapshotHeld,
 )
 from node.raft.membership import adopt
+from node.raft.replication import log_limit
 from node.raft.roles import become_follower
 from node.raft.settings import RaftSettings
 from node.raft.state import Chance, Identity, State
@@ -283,6 +284,11 @@ class Raft:
     def log_bytes_max(self) -> int:
         """At which size a leader refuses writes."""
         return self._state.settings.log_bytes_max
+
+    @property
+    def log_room_bytes(self) -> int:
+        """How many bytes of long writes the log has room for, until a snapshot makes more."""
+        return log_limit(self.log_bytes_max, self.log_bytes_max) - self.log_bytes
 
     def bytes_applied_after(self, index: int) -> int:
         """The size of the entries after `index`, as far as they are applied; those before the base do not count."""

@@ -28,7 +28,7 @@ class NotLeader(msgspec.Struct, frozen=True, tag=True, gc=False):
 
 
 class LogFull(msgspec.Struct, frozen=True, tag=True, gc=False):
-    """The log reached its size limit, so nothing was proposed; reads go on. Sizes are bytes."""
+    """The log reached its limit for a write of that length, so nothing was proposed; reads go on. Sizes are bytes."""
 
     size_bytes: int
     limit_bytes: int

@@ -66,7 +66,8 @@ class Leadership:
         self.progress: dict[Member, Progress] = {}
         """By member: a new disk under an old name has acknowledged nothing."""
         self._time_us = last_time_us - now
-        self.log_full_told = False
+        self.log_full_told: set[bool] = set()
+        """Whether it was told that the log is full: for long writes (False), for all (True)."""
         self.heartbeat_due_us = now + settings.heartbeat_us
         """The first Append, which goes to everybody in this very step, says who leads; a heartbeat at its side would be
         answered before it, and have it sent again."""

@@ -17,6 +17,12 @@ from node.raft.reads import current_context, heartbeat_to
 from node.raft.state import State
 from node.raft.types import ENTRY_OVERHEAD_BYTES, Entry, EntryKind, Member, Role
 
+FREE_BYTES = 1024
+"""An entry that is no longer may fill the log to its limit."""
+SPARE_ENTRIES, SPARE_SHARE = 4096, 4
+"""A longer one leaves room for so many of its own size, a quarter of the log at most. Long values that come faster than
+snapshots make room are then refused before leases are not renewed, and locks not held."""
+
 
 def append_noop(state: State, lead: Leadership, now: int) -> None:
     """A new leader's first entry. Only by committing it does it learn what is committed (section 8; pitfall 2).
@@ -43,36 +49,52 @@ def on_propose(state: State, event: Propose, now: int) -> None:
     if state.log.last_term != state.term:
         append_noop(state, lead, now)  # it was elected in this very step
     first_index = state.log.last_index + 1
-    entries, refusal = _admit(state, event.proposals, lead.log_time_us(now))
+    entries, refused = _admit(state, event.proposals, lead.log_time_us(now))
     append(state, entries, now)
-    taken = len(entries)
-    if refusal is not None:
-        if isinstance(refusal, LogFull):
-            _tell_log_full(state, lead, refusal)
-        state.effects.append(Refused(requests[taken:], refusal))
-    if taken:
-        state.effects.append(Accepted(requests[:taken], state.term, first_index))
+    for reason, those in refused.items():
+        if isinstance(reason, LogFull):
+            _tell_log_full(state, lead, reason)
+        state.effects.append(Refused(tuple(those), reason))
+    if refused:
+        left = {request for those in refused.values() for request in those}
+        requests = tuple(request for request in requests if request not in left)
+    if requests:
+        state.effects.append(Accepted(requests, state.term, first_index))
 
 
 def _admit(
     state: State, proposals: Sequence[Proposal], time_us: int
-) -> tuple[list[Entry], LogFull | Overloaded | None]:
-    """The entries of as many proposals as the limits allow, and why the next is not among them."""
+) -> tuple[list[Entry], dict[LogFull | Overloaded, list[int]]]:
+    """The entries of as many proposals as the limits allow, and why the others are not among them."""
     settings, index = state.settings, state.log.last_index
     log_bytes, waiting_bytes = state.log.size_bytes, state.log.bytes_after(state.commit)
     entries: list[Entry] = []
+    refused: dict[LogFull | Overloaded, list[int]] = {}
+    overloaded: Overloaded | None = None
     for proposal in proposals:
         size_bytes = ENTRY_OVERHEAD_BYTES + len(proposal.data)
-        if log_bytes + size_bytes > settings.log_bytes_max:
-            return entries, LogFull(log_bytes, settings.log_bytes_max)
-        if waiting_bytes + size_bytes > settings.uncommitted_bytes_max and waiting_bytes:
-            return entries, Overloaded(waiting_bytes, settings.uncommitted_bytes_max)
-        if index - state.commit >= settings.uncommitted_entries_max:
-            return entries, Overloaded(index - state.commit, settings.uncommitted_entries_max, "entries")
+        limit_bytes = log_limit(size_bytes, settings.log_bytes_max)
+        if log_bytes + size_bytes > limit_bytes:
+            refused.setdefault(LogFull(log_bytes, limit_bytes), []).append(proposal.request)
+            continue
+        if overloaded is None and waiting_bytes + size_bytes > settings.uncommitted_bytes_max and waiting_bytes:
+            overloaded = Overloaded(waiting_bytes, settings.uncommitted_bytes_max)
+        elif overloaded is None and index - state.commit >= settings.uncommitted_entries_max:
+            overloaded = Overloaded(index - state.commit, settings.uncommitted_entries_max, "entries")
+        if overloaded is not None:
+            refused.setdefault(overloaded, []).append(proposal.request)
+            continue
         index, log_bytes, waiting_bytes = index + 1, log_bytes + size_bytes, waiting_bytes + size_bytes
         of = (proposal.session, proposal.sequence)
         entries.append(Entry(index, state.term, EntryKind.WRITE, proposal.data, time_us, *of))
-    return entries, None
+    return entries, refused
+
+
+def log_limit(size_bytes: int, bytes_max: int) -> int:
+    """How far an entry of that size may fill a log that holds so much at most."""
+    if size_bytes <= FREE_BYTES:
+        return bytes_max
+    return bytes_max - min(size_bytes * SPARE_ENTRIES, bytes_max // SPARE_SHARE)
 
 
 def on_append_reply(state: State, lead: Leadership, peer: Member, message: AppendReply, now: int) -> None:
@@ -200,6 +222,7 @@ def _tell_progress(state: State, peer: Member, before: ProgressState, progress: 
 
 
 def _tell_log_full(state: State, lead: Leadership, full: LogFull) -> None:
-    if not lead.log_full_told:
-        lead.log_full_told = True
+    for_all = full.limit_bytes == state.settings.log_bytes_max
+    if for_all not in lead.log_full_told:
+        lead.log_full_told.add(for_all)
         state.trace("log-full", bytes=full.size_bytes, limit=full.limit_bytes)

@@ -76,8 +76,8 @@ def not_proposed(reason: Refusal) -> NotProposed:
         case LogFull(size_bytes, limit_bytes):
             return NotProposed(
                 "log-full",
-                f"the log holds {size_bytes} bytes of at most {limit_bytes}; "
-                "raise max_log_bytes on all nodes to write again; reads go on",
+                f"the log holds {size_bytes} bytes, and for a write of this length at most {limit_bytes} until a "
+                "snapshot makes room; where that lasts, raise max_log_bytes on all nodes; reads go on",
             )
         case Overloaded(waiting, limit, unit):
             return NotProposed("overloaded", f"{waiting} {unit} of at most {limit} wait to be committed")

@@ -119,3 +119,30 @@ async def test_a_body_that_came_with_its_headers_is_counted_as_one_that_is_waite
                 assert answer.status == 200
             assert asked.pop() == len(data)
             assert not asked
+
+
+async def test_a_long_body_waits_for_the_log_to_have_room_and_one_comes_in_where_it_has_any() -> None:
+    bodies, room = Bodies(10 * LONG, 10 * LONG), [LONG + 1]
+    bodies.log_room = lambda: room[0]
+    held = await bodies.room("a", LONG)
+    second, third = await waits(bodies, "a"), await waits(bodies, "b", 3 * LONG)
+    bodies.give_back("a", held)
+    assert await second == LONG, "what was given back has made room"
+    room[0] = 0
+    bodies.give_back("a", LONG)
+    bodies._looked()
+    assert not third.done()
+    room[0] = 1
+    assert await third == 3 * LONG, "it is longer than the room, and alone"
+    assert await bodies.room("b", SHORT_BYTES_MAX) == 0, "short ones do not wait"
+    bodies.give_back("b", 3 * LONG)
+    assert bodies.held_bytes == 0
+
+
+async def test_who_waited_for_the_log_in_vain_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "ROOM_SECONDS_MAX", 0.01)
+    bodies = Bodies()
+    bodies.log_room = lambda: 0
+    with pytest.raises(Problem, match="until a snapshot lets go") as refused:
+        await bodies.room("a", LONG)
+    assert refused.value.status == 507

@@ -73,7 +73,7 @@ CASES: dict[str, tuple[list[Change], set[str]]] = {
         {"RaftTwoLeaders", "RaftTwoLeadersOfOneTerm"},
     ),
     "a disk is at 81 %": ([Change("kubelet_volume_stats_used_bytes", still(810), (1,))], {"RaftDiskNearlyFull"}),
-    "a log is at 81 %": ([Change("raft_log_bytes", still(810), (1,))], {"RaftLogNearlyFull"}),
+    "a log is at 71 %": ([Change("raft_log_bytes", still(710), (1,))], {"RaftLogNearlyFull"}),
     "a store is at 81 %": ([Change("raft_store_bytes", still(810), (1,))], {"RaftStoreNearlyFull"}),
     "a store has no quota": ([Change("raft_store_limit_bytes", still(0))], set()),
     "a node says NOSPACE": ([Change("raft_alarm", still(1), (0,), {"alarm": "NOSPACE"})], {"RaftNodeAlarm"}),

@@ -903,8 +903,8 @@ MUTATIONS = (
     Mutation(
         "uncommitted entries are not counted",
         "replication.py",
-        "        if index - state.commit >= settings.uncommitted_entries_max:",
-        "        if False:",
+        "        elif overloaded is None and index - state.commit >= settings.uncommitted_entries_max:",
+        "        elif False:",
     ),
     Mutation(
         "a hint walks a term",
@@ -914,7 +914,8 @@ MUTATIONS = (
         "            while found and self._terms[found - 1] > term:\n"
         "                found -= 1\n",
     ),
-    Mutation("no log limit", "replication.py", "log_bytes + size_bytes > settings.log_bytes_max:", "False:"),
+    Mutation("no log limit", "replication.py", "log_bytes + size_bytes > limit_bytes:", "False:"),
+    Mutation("long writes may fill the log", "replication.py", "if size_bytes <= FREE_BYTES:", "if True:"),
     Mutation(
         "no uncommitted limit",
         "replication.py",

@@ -6,6 +6,7 @@ from node.raft.effects import Accepted, Apply, ReadReady, Refused
 from node.raft.errors import LogFull, Overloaded
 from node.raft.events import Proposal, Propose
 from node.raft.messages import Append, AppendReply, HeartbeatReply, ReadContext
+from node.raft.replication import log_limit
 from node.raft.settings import RaftSettings
 from node.raft.types import ENTRY_OVERHEAD_BYTES
 from tests.raft.bench import Server, follower, leader, log_of, of, sent, traces
@@ -36,6 +37,36 @@ def test_a_full_log_refuses_writes_tells_once_and_keeps_serving_reads() -> None:
     assert server.last_index == 4
     server.read(5)
     assert of(server.receive("b", HeartbeatReply(2, ReadContext("a", "boot-1", 1))), ReadReady)
+
+
+def test_long_writes_leave_a_part_of_the_log_to_short_ones() -> None:
+    limit = 4 * 1024 * 1024
+    server = leader(settings=limited(log_bytes_max=limit))
+    long, filled = b"x" * 100_000, log_bytes(server)
+    number = 0
+    while of(server.propose(long, first_request=(number := number + 1)), Accepted):
+        server.persist()
+        server.receive("b", AppendReply(2, True, server.last_index))
+        filled = log_bytes(server)
+    assert limit * 3 // 4 - 100_040 < filled <= limit * 3 // 4
+    effects = server.propose(long, DATA, long, DATA, first_request=1000)
+    assert of(effects, Refused) == [
+        Refused((1000,), LogFull(filled, limit * 3 // 4)),
+        Refused((1002,), LogFull(filled + SIZE, limit * 3 // 4)),
+    ], "it is told how far it may fill it"
+    (accepted,) = of(effects, Accepted)
+    assert accepted.requests == (1001, 1003), "what fits is done, whatever stands before it"
+    assert not traces(effects, "log-full"), "it was told"
+    while of(effects := server.propose(b"y" * 900, first_request=(number := number + 1)), Accepted):
+        server.persist()
+        server.receive("b", AppendReply(2, True, server.last_index))
+    assert limit - 940 < log_bytes(server) <= limit
+    assert len(traces(effects, "log-full")) == 1, "that it is full for all is another thing"
+
+
+def test_the_longer_a_write_is_the_more_it_leaves_free() -> None:
+    limit = 1024 * 1024 * 1024
+    assert [limit - log_limit(size, limit) for size in (1024, 2048, 2**20)] == [0, 2048 * 4096, limit // 4]
 
 
 def test_a_follower_takes_what_its_leader_sends_however_full_it_is() -> None:
