@@ -27,8 +27,6 @@ FLAGS = ("--election-timeout-ms", "1500-3000", "--max-log-bytes", "8GiB")
 """The flood, three nodes and whoever measures share two processors here, which may do much else: a process that gets no
 time for a second says nothing of a flood. And a log that is full refuses everybody, whoever filled it: here it is seen
 whether clients take turns."""
-SMALL_LOG = "16MiB"
-"""What a flood of long values fills within two seconds, long before a snapshot has made room."""
 SECONDS = 8.0
 PATIENCE_SECONDS = 10.0
 """Of other clients: it tells served from not served, also on a machine that does much else. That clients take turns is
@@ -140,17 +138,6 @@ async def test_a_flood_from_one_client_causes_no_election_and_others_are_served(
         await held_against(kind, nodes, leader, [f"http://127.0.0.1:{port}" for port in nodes.ports.values()])
         counted = BOUNDED_BY[kind]
         assert not counted or nodes.metric(leader, counted) > 0
-
-
-async def test_long_values_that_fill_the_log_leave_room_for_the_writes_of_others(tmp_path: Path) -> None:
-    flags = (*FLAGS[:-1], SMALL_LOG)
-    with bare_nodes(tmp_path, 3, *flags) as nodes:
-        leader = nodes.leader()
-        urls = [f"http://127.0.0.1:{port}" for port in nodes.ports.values()]
-        await held_against("long_calls", nodes, leader, urls)
-        assert nodes.metric(leader, "raft_bodies_waited_total") > 0
-        held, limit = (nodes.metric(leader, f"raft_log_{name}bytes") for name in ("", "limit_"))
-        assert held < 0.8 * limit
 
 
 @pytest.mark.longest
