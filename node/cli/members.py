@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from node.cli import identity, stdout
-from node.cli.changing import Found, change, look, members_of
+from node.cli.changing import Found, change, look
 from node.cli.failure import EXIT_CODES, FAILED, UNAVAILABLE, Failure
 from node.cli.fit import fit
 from node.cli.force_new import force_new
@@ -78,7 +78,7 @@ def _add(
     Start it first, on an empty folder, with the members as its seeds. One
     that was removed comes back with the folder that it left with: give its
     URL, too. In the cluster of raft-node cluster, one more node is started
-    for it; its name may be left out.
+    for it, or started again; its name may be left out.
 
     [bold]Examples[/bold]
       raft-node members add --promote      one more local node, as a voter
@@ -143,9 +143,10 @@ def _replace(name: Name, url: Urls = None, data_dir: DataDirOption = None, as_js
 
 
 def _asks(name: str, url: Urls, data_dir: DataDirOption) -> bool:
-    """Whether a node of that name asks the leader to be let in."""
-    _, members = members_of(targets(url or [], data_dir))
-    return bool(members["leader"]) and name in [one["name"] for one in members["applicants"]]
+    """Whether a node of that name asks the leader to be let in, or was removed and is there again."""
+    found = look(targets(url or [], data_dir))
+    there = [one["name"] for one in (*found.members["applicants"], *found.left)]
+    return bool(found.members["leader"]) and name in there
 
 
 def _promote_once_caught_up(name: str, url: Urls, data_dir: DataDirOption, as_json: bool) -> int:

@@ -1,7 +1,7 @@
 """One more node on this machine: which name, folder and ports it gets, and what keeps it from having them.
 
 Why it exists: a cluster may grow while it runs, and nothing of what was there before may be taken for the new node's
-disk. It must not start anything.
+disk; but who is named comes back with what it left (`node/cli/fit.py`). It must not start anything.
 """
 
 import os
@@ -49,10 +49,10 @@ def _refuse(data_dir: Path, entries: tuple[NodeEntry, ...], name: str) -> None:
         raise SupervisorError(f"{name!r} is no name of a local cluster's node: those are n1 to n{NUMBER_MAX}.")
     if name in {entry.name for entry in entries}:
         raise SupervisorError(f"There is a node {name} already.")
-    if os.path.lexists(data_dir / name):
+    left = Path(entry_of(data_dir, name, base_port_of(entries)).data_dir)
+    if os.path.lexists(data_dir / name) and not any(left.glob("segment-*")):
         raise SupervisorError(
-            f"{data_dir / name} holds what a node of that name left, and only an empty disk is let in: remove that "
-            "folder, or leave the name out."
+            f"{data_dir / name} is there, and is not what a node of that name left: remove it, or leave the name out."
         )
 
 

@@ -228,7 +228,7 @@ class Supervisor:
         self._write()
         self._say("ended", name, f"{name} was removed from the cluster, and its process has ended")
         ended = f"Process {pid} of {name} has ended" if pid else f"{name} did not run"
-        return Answer(True, f"{ended}; its folder {home} stays, and nobody needs it.", None, name)
+        return Answer(True, f"{ended}; its folder {home} stays, should it come back.", None, name)
 
     def cluster_file(self) -> ClusterFile:
         """What `cluster.json` says now."""

@@ -56,13 +56,16 @@ async def test_a_local_cluster_grows_loses_its_leader_and_goes_on_as_it_is(tmp_p
         assert list(cluster.nodes) == left
         assert await voters(cluster, await cluster.leader()) == left
         await load.more_acknowledged(50)
+        said = await members(cluster, "add", leader, "--promote")  # one of the seeds, with the folder that it left
+        assert f"{leader} is a voter" in said
+        await load.more_acknowledged(50)
         for writer in load.writers:
             writer.stopped = True
         await load.nothing_is_lost()
         await cluster.stop()
-        await cluster.start(3)
-        assert list(cluster.nodes) == left
-        assert await voters(cluster, await cluster.leader()) == left
+        await cluster.start(4)
+        assert sorted(cluster.nodes) == ["n1", "n2", "n3", "n4"]
+        assert await voters(cluster, await cluster.leader()) == ["n1", "n2", "n3", "n4"]
         await load.nothing_is_lost()
 
 

@@ -46,7 +46,7 @@ def test_the_next_node_has_the_first_name_whose_folder_and_ports_are_free(tmp_pa
     ("name", "why"),
     [
         ("n2", "There is a node n2 already"),
-        ("n4", "holds what a node of that name left, and only an empty disk is let in"),
+        ("n4", "n4 is there, and is not what a node of that name left: remove it, or leave the name out"),
         ("n100", "no name of a local cluster's node: those are n1 to n99"),
         ("../x", "no name of a local cluster's node"),
     ],
@@ -56,6 +56,16 @@ def test_a_name_that_cannot_be_had_is_refused_with_the_cure(tmp_path: Path, name
     (tmp_path / "n4").mkdir()
     with pytest.raises(SupervisorError, match=why):
         one_more(tmp_path, entries, name)
+
+
+def test_who_left_may_be_named_again_and_gets_the_folder_that_it_left(tmp_path: Path) -> None:
+    entries = entries_in(tmp_path)
+    left = Path(layout.entry_of(tmp_path, "n4", 20_000).data_dir)
+    left.mkdir(parents=True)
+    (left / "segment-00000001.wal").touch()
+    assert one_more(tmp_path, entries).name == "n5", "unnamed, it begins anew"
+    found = one_more(tmp_path, entries, "n4")
+    assert (found.name, found.data_dir, found.joined) == ("n4", str(left), True)
 
 
 def test_there_is_an_end_to_it(tmp_path: Path) -> None:
