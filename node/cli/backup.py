@@ -194,7 +194,8 @@ async def _fetch(url: str, out: BinaryIO) -> None:
         said = trouble(error) or "cannot be reached; is the node running?"
         raise Failure(f"{url} {said.removesuffix('.')}{'' if said.endswith('?') else '.'}", UNAVAILABLE) from None
     except (*UNREACHABLE, ValueError) as error:
-        raise Failure(f"{url} broke off ({type(error).__name__}); no backup was made.", UNAVAILABLE) from None
+        said = trouble(error) or f"broke off ({type(error).__name__})"
+        raise Failure(f"{url} {said}; no backup was made.", UNAVAILABLE) from None
 
 
 def _tell(url: str) -> None:

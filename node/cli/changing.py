@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from node.cli import stdout
 from node.cli.command import ask, raise_unless_ok
-from node.cli.failure import UNAVAILABLE, UNKNOWN_OUTCOME, Failure
+from node.cli.failure import UNAVAILABLE, UNKNOWN_OUTCOME, Failure, ShutOut
 from node.cli.show import print_object
 from node.cli.targets import targets
 
@@ -84,12 +84,10 @@ def look(nodes: Mapping[str, str]) -> Found:
             status, body = asyncio.run(ask("GET", f"{url}/members", None))
             raise_unless_ok(status, body)
         except Failure as failure:
-            unread = failure.code == UNKNOWN_OUTCOME
-            problem = (
-                Failure(f"{url} gives no answer that can be read; nothing happened.", UNAVAILABLE)
-                if unread
-                else failure
-            )
+            if failure.code == UNKNOWN_OUTCOME:
+                failure = Failure(f"{url} gives no answer that can be read; nothing happened.", UNAVAILABLE)
+            # That one does not answer explains less than that another does not let this command in
+            problem = problem if isinstance(problem, ShutOut) else failure
             continue
         found.append((url, body))
     if not found:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from node.cli import stdout
-from node.cli.failure import EXIT_CODES, FAILED, UNAVAILABLE, UNKNOWN_OUTCOME, USAGE, Failure
+from node.cli.failure import EXIT_CODES, FAILED, UNAVAILABLE, UNKNOWN_OUTCOME, USAGE, Failure, ShutOut
 from node.cli.group import for_programs
 from node.cli.show import print_object, print_table
 from node.cli.targets import DEFAULT_DATA_DIR, DataDirOption, targets
@@ -112,11 +112,13 @@ async def ask(method: str, url: str, arguments: dict[str, str] | None) -> tuple[
             return response.status, msgspec.json.decode(content, type=dict[str, Any])
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
         refused = isinstance(error, OSError) and error.errno == errno.ECONNREFUSED
-        said = trouble(error) or ("refuses connections" if refused else "cannot be reached")
+        if wrong := trouble(error):
+            raise ShutOut(f"{base} {wrong}; nothing happened.", UNAVAILABLE) from None
+        said = "refuses connections" if refused else "cannot be reached"
         raise Failure(f"{base} {said}, so nothing happened; is the node running?", UNAVAILABLE) from None
     except (*UNREACHABLE, ValueError) as error:
         if wrong := trouble(error):
-            raise Failure(f"{base} {wrong}; nothing happened.", UNAVAILABLE) from None
+            raise ShutOut(f"{base} {wrong}; nothing happened.", UNAVAILABLE) from None
         raise Failure(
             f"Unknown outcome: {base} took the command and gave no answer that can be read ({type(error).__name__}).",
             UNKNOWN_OUTCOME,
@@ -133,7 +135,7 @@ def raise_unless_ok(status: int, body: dict[str, Any]) -> None:
         raise Failure(f"Unknown outcome: {reason}.", UNKNOWN_OUTCOME)
     if status in (400, 404, 413):
         raise Failure(f"Not taken: {reason}.", USAGE)  # as it was said: names keep their case
-    raise Failure(f"Refused: {reason}.", FAILED)
+    raise (ShutOut if status in (401, 403) else Failure)(f"Refused: {reason}.", FAILED)
 
 
 def _print_list(body: dict[str, Any], as_json: bool) -> None:

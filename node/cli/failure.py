@@ -31,3 +31,7 @@ class Failure(Exception):
     def __init__(self, sentence: str, code: int = FAILED) -> None:
         super().__init__(sentence)
         self.code = code
+
+
+class ShutOut(Failure):
+    """Of who asks: what it shows is nobody's, or may not do that. Asking again does not help by itself."""

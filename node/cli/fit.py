@@ -24,12 +24,16 @@ import typer
 
 from node.cli import identity
 from node.cli.changing import Found, change, look
-from node.cli.failure import FAILED, UNAVAILABLE, UNKNOWN_OUTCOME, USAGE, Failure
+from node.cli.failure import FAILED, UNAVAILABLE, UNKNOWN_OUTCOME, USAGE, Failure, ShutOut
 from node.cli.rollout import gone, now, require_time_for_a_rollout, rest, states
 from node.cli.show import print_object
 from node.cli.targets import DataDirOption, targets
 
 LOOK_SECONDS = 0.5
+SHUT_OUT_SECONDS_MAX = 20.0
+"""Whoever asks with the wrong token or certificate is not let in later either, but where the nodes are yet to be given
+theirs. A Job tries again, in a pod that has what its Secret holds by then: with its four tries and the waits between
+them it outlasts the two minutes in which a kubelet sees that a Secret has changed."""
 SILENT_MS = 5_000
 """A voter that was not heard for so long goes before one that was: it is of no use already."""
 
@@ -98,7 +102,7 @@ def _end(voters: list[str], as_json: bool) -> int:
 
 def _fit(nodes: dict[str, str], wanted: Sequence[str], only_out: bool, ends_at: float, as_json: bool) -> list[str]:
     """The voters in the end."""
-    missing, said = "", ""
+    missing, said, gives_up_at = "", "", ends_at
     while True:
         try:
             found = look(nodes)
@@ -111,12 +115,16 @@ def _fit(nodes: dict[str, str], wanted: Sequence[str], only_out: bool, ends_at: 
                 if step in _coming_back(found):
                     _tell(f"{step[1]} was a member before, and comes back with its data.", as_json)
                 change(step[0], step[1], {}, list(nodes), None, as_json, silent=as_json)
+                gives_up_at = ends_at
                 continue
+            gives_up_at = ends_at
         except Failure as failure:
             if failure.code not in (FAILED, UNAVAILABLE, UNKNOWN_OUTCOME):
                 raise
             missing = str(failure)
-        if now() >= ends_at:
+            shut_out = isinstance(failure, ShutOut)
+            gives_up_at = min(gives_up_at, now() + SHUT_OUT_SECONDS_MAX) if shut_out else ends_at
+        if now() >= gives_up_at:
             raise Failure(f"Not done: {missing}", FAILED)
         if missing != said:
             _tell(f"Waiting: {missing}", as_json)

@@ -41,6 +41,8 @@ OPTIONS = {"tls_cacert": Cacert, "tls_cert": Cert, "tls_key": Key, "token_file":
 
 _ALERT_OF_HANDSHAKES = ("CERTIFICATE", "UNKNOWN_CA", "HANDSHAKE_FAILURE", "ACCESS_DENIED", "PROTOCOL_VERSION")
 
+_OF_AUTHORITIES = (18, 19, 20, 21)
+"""OpenSSL's numbers for a certificate whose signer is not known or not trusted, itself or in its chain."""
 
 TOKEN_ENV = "RAFT_TOKEN"
 TOKEN_BYTES_MAX = 4096
@@ -127,11 +129,14 @@ def trouble(error: BaseException) -> str:
     if found is None:
         return ""
     if isinstance(found, ssl.SSLCertVerificationError):
-        return f"shows a certificate that is not trusted ({found.verify_message}): give --cacert"
+        told = f"shows a certificate that is not trusted ({found.verify_message})"
+        cure = f"{_Given.cacert} must hold the authority that signed it" if _Given.cacert else "give --cacert"
+        return f"{told}: {cure}" if found.verify_code in _OF_AUTHORITIES else told
     reason = found.reason or ""
     words = reason.lower().replace("_", " ")
     if "ALERT" in reason and any(word in reason for word in _ALERT_OF_HANDSHAKES):
-        return f"does not take what this command shows ({words}): give --cert and --key"
+        cure = f"{_Given.cert} must be of an authority that it trusts" if _Given.cert else "give --cert and --key"
+        return f"does not take what this command shows ({words}): {cure}"
     return f"speaks no TLS that this command does ({words})" if "ALERT" not in reason else ""
 
 

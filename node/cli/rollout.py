@@ -79,7 +79,7 @@ def require_time_for_a_rollout(nodes: Mapping[str, str], wanted: Sequence[str], 
         except Failure as failure:
             if failure.code not in (FAILED, UNAVAILABLE, UNKNOWN_OUTCOME):
                 raise
-            against, notice = str(failure), ""
+            against, notice = str(failure).removeprefix("Refused: "), ""
         if not against:
             return notice
         if now() >= until:

@@ -130,6 +130,24 @@ def test_where_nodes_ask_for_a_token_the_jobs_show_one_that_may_operate_or_are_n
     assert not [kind for kind, _ in render(none).names if kind == "Job"]
 
 
+@pytest.mark.parametrize("mutual", [False, True])
+def test_what_a_job_is_to_show_may_be_missing_and_it_says_so_but_where_nodes_wait_for_it_too(mutual: bool) -> None:
+    shown = {"mutual": mutual, "existingSecret": "mine" if mutual else ""}
+    rendered = render({"tls": {**SECURE["tls"], "clients": shown}, "backup": {"enabled": True, "claim": "there"}})
+
+    def may_be_missing(spec: Object) -> list[bool]:
+        [volume] = [volume for volume in spec["volumes"] if volume["name"] == "tls"]
+        of = [one["secret"] for one in volume["projected"]["sources"]] if "projected" in volume else [volume["secret"]]
+        return [one.get("optional", False) for one in of]
+
+    taking = rendered.named("CronJob", "raft-backup")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    before, beside = (rendered.named("Job", name)["spec"]["template"]["spec"] for name in JOBS)
+    for spec in (before, taking, rendered.named("Pod", "raft-test")["spec"]):
+        assert may_be_missing(spec) == [True] * (1 + mutual)
+    assert may_be_missing(beside) == [False] * (1 + mutual)
+    assert may_be_missing(rendered.pod()) == [False]
+
+
 def test_the_guard_at_the_api_server_is_of_this_release_alone() -> None:
     found = render({"admissionPolicy": {"enabled": True}})
     for which, resource in (("rollout", "statefulsets"), ("scale", "statefulsets/scale")):

@@ -139,6 +139,33 @@ async def test_it_says_which_token_is_missing() -> None:
     )
 
 
+@pytest.mark.parametrize("held", ["", "two words", "caf\u00e9"])
+async def test_what_is_no_token_is_called_so(tmp_path: Path, held: str) -> None:
+    file = tmp_path / "token"
+    file.write_text(held)
+    code, out = await run(["http://127.0.0.1:1"], "http://127.0.0.1:1", tls={"RAFT_TOKEN_FILE": str(file)})
+    assert (code, out) == (
+        1,
+        f"FAILED: {file} holds no token: put one of role write into auth.clientsSecret\n",
+    )
+
+
+async def test_certificates_of_no_use_are_named(tmp_path: Path) -> None:
+    certificates = Mounted(tmp_path / "certs")
+    certificates.put("localhost", by=trustme.CA())
+    good = {"RAFT_CACERT": certificates.ca, "RAFT_CERT": certificates.cert, "RAFT_KEY": certificates.key}
+    rubbish = tmp_path / "rubbish"
+    rubbish.write_text("rubbish")
+    for name, path in (
+        *((name, "/nowhere/file") for name in good),
+        *((name, str(rubbish)) for name in good),
+    ):
+        code, out = await run(["https://localhost:1"], "https://localhost:1", tls={**good, name: path})
+        assert code == 1
+        assert out.startswith(f"FAILED: {certificates.cert if name == 'RAFT_KEY' else path} is of no use ("), out
+        assert len(out.splitlines()) == 1, "one sentence, no traceback"
+
+
 async def test_it_fails_where_a_read_does_not_give_what_was_written() -> None:
     with made_up(Told("n1", b"something else")) as url:
         code, out = await run([url], url)

@@ -175,7 +175,7 @@ async def test_commands_speak_tls_by_flags_and_say_what_is_wrong(standing: Secur
     code, said = await raft_node("put", "k", "w", "--url", urls[0], "--cacert", client.ca)
     assert (code, "give --cert and --key" in said) == (4, True), said
     code, said = await raft_node("get", "k", "--url", urls[0])
-    assert (code, "not trusted" in said) == (4, True), said
+    assert (code, "not trusted" in said, "give --cacert" in said) == (4, True, True), said
     code, said = await raft_node("get", "k", "--url", urls[0], "--cert", client.cert)
     assert (code, "belong together" in said) == (64, True), said
     code, said = await raft_node("get", "k", "--url", urls[0].replace("https", "http"))
@@ -202,6 +202,25 @@ def test_commands_and_raft_chaos_speak_tls_by_the_environment(standing: Secure, 
         timeout=60,
     )
     assert chaos.stdout == "n3\n", chaos.stderr
+
+
+def test_commands_name_the_file_that_is_not_of_the_authority_that_it_must_be(standing: Secure, tmp_path: Path) -> None:
+    ours, other = standing.client, Mounted(tmp_path / "other")
+    other.put("somebody", by=trustme.CA())
+    trusting_another = {"RAFT_CACERT": other.ca, "RAFT_CERT": ours.cert, "RAFT_KEY": ours.key}
+    of_another = {"RAFT_CACERT": ours.ca, "RAFT_CERT": other.cert, "RAFT_KEY": other.key}
+    for words in (("backup", standing.url("n1"), str(tmp_path / "c.snap")), ("members", "list", standing.url("n1"))):
+        for shown, said in (
+            (
+                trusting_another,
+                f"is not trusted (self-signed certificate in certificate chain): {other.ca} must hold the",
+            ),
+            (of_another, f"(tlsv1 alert unknown ca): {other.cert} must be of an authority that it trusts"),
+        ):
+            command = [sys.executable, "-m", "node.cli", *words]
+            done = subprocess.run(command, env=os.environ | shown, capture_output=True, text=True, timeout=60)
+            assert (done.returncode, said in done.stderr) == (4, True), done.stderr
+            assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
 def test_the_health_check_of_a_container_speaks_tls(standing: Secure) -> None:

@@ -44,17 +44,17 @@ class Release:
         self.fullname = name if "raft" in name else f"{name}-raft"
         self.nodes = [f"{self.fullname}-{ordinal}" for ordinal in range(nodes)]
         self.selector = f"app.kubernetes.io/instance={name},app.kubernetes.io/component=node"
-        self._values = (*image_values(), "--set", f"replicaCount={nodes}")
+        self.values = (*image_values(), "--set", f"replicaCount={nodes}")
         self._proxy = proxy
 
     def install(self, *options: str, wait: bool = True) -> None:
         waiting = ("--wait", f"--timeout={INSTALL_SECONDS_MAX}s") if wait else ()
-        words = ("install", self.name, str(CHART), *self._values, *waiting, *options)
+        words = ("install", self.name, str(CHART), *self.values, *waiting, *options)
         self.namespace.helm(*words, timeout_s=INSTALL_SECONDS_MAX + 20)
 
     def upgrade(self, *options: str, meanwhile: Callable[[], None] = nothing) -> None:
         """Wait until every pod runs what was asked for; `meanwhile` is called again and again."""
-        words = ("upgrade", self.name, str(CHART), *self._values, "--wait", f"--timeout={INSTALL_SECONDS_MAX}s")
+        words = ("upgrade", self.name, str(CHART), *self.values, "--wait", f"--timeout={INSTALL_SECONDS_MAX}s")
         with ThreadPoolExecutor(1) as pool:
             done = pool.submit(self.namespace.helm, *words, *options, timeout_s=INSTALL_SECONDS_MAX + 20)
             while not done.done():

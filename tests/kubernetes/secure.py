@@ -6,8 +6,10 @@ port-forward, each by the name that its certificate holds. It judges nothing.
 
 import base64
 import http.client
+import json
 import socket
 import ssl
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,32 +17,54 @@ from pathlib import Path
 import trustme
 
 from tests.kubernetes.doors import ANSWER_SECONDS_MAX, Answer, PortForward, Proxy, port_forward
-from tests.kubernetes.kube import Namespace
+from tests.kubernetes.kube import Namespace, run
 from tests.tls.certificates import Mounted, trusting
 
 NODES, CLIENT = "raft-tls", "client-tls"
 """Names of the Secrets."""
+TOKENS, TOKENS_OF_CHART = "raft-tokens", "raft-chart"
+"""Those of the lines that nodes are given, and of the tokens that the chart's own pods show."""
 MUTUAL = ("--set", f"tls.mode=secret,tls.existingSecret={NODES},tls.clients.mutual=true")
 
+ASKED_FOR_TOKENS = ("--set", f"auth.existingSecret={TOKENS},auth.clientsSecret={TOKENS_OF_CHART}")
 
-class Certificates:
-    """Of one release named `fullname`. `client`: files of a client's, here and in the Secret CLIENT."""
+
+def put_secret(namespace: Namespace, name: str, files: Mounted) -> None:
+    """Of kind TLS, with the authority."""
+    paths = [Path(path) for path in (files.cert, files.key, files.ca)]
+    data = {path.name: base64.b64encode(path.read_bytes()).decode() for path in paths}
+    namespace.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data})
+
+
+def put_tokens(namespace: Namespace) -> str:
+    """Both Secrets of tokens; one that may do all. The chart's is called chart, and may do what its pods have to."""
+    token, line = token_new("deploy", "write", "operate")
+    ours, its_line = token_new("chart", "write", "operate")
+    secrets = {TOKENS: {"tokens": f"{line}\n{its_line}\n"}, TOKENS_OF_CHART: {"write": ours, "operate": ours}}
+    for name, data in secrets.items():
+        namespace.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data})
+    return token
+
+
+def token_new(name: str, *roles: str) -> tuple[str, str]:
+    """A token and its line, as a person makes them."""
+    words = ["token", "new", name, *(word for role in roles for word in ("--role", role)), "--json"]
+    said = json.loads(run(sys.executable, "-m", "node.cli", *words))
+    return said["token"], said["line"]
+
+
+def serial_of(files: Mounted) -> int:
+    """Of the certificate in there."""
+    shown = ssl._ssl._test_decode_cert(files.cert)  # type: ignore[attr-defined]
+    return int(shown["serialNumber"], 16)
+
+
+class Client:
+    """Of one release named `fullname`: whom it trusts and what it shows, the files `client`."""
 
     def __init__(self, namespace: Namespace, fullname: str, folder: Path) -> None:
         self._namespace, self._fullname = namespace, fullname
-        self.ca = trustme.CA()
-        self.nodes, self.client = Mounted(folder / "nodes"), Mounted(folder / "client")
-        self.client.put("somebody", by=self.ca)
-        self._put(CLIENT, self.client)
-        self.renew()
-
-    def renew(self) -> int:
-        """Another certificate for the nodes; its serial number."""
-        headless = f"{self._fullname}-headless.{self._namespace.name}.svc"
-        self.nodes.put(f"*.{headless}", headless, f"{self._fullname}.{self._namespace.name}.svc", by=self.ca)
-        self._put(NODES, self.nodes)
-        shown = ssl._ssl._test_decode_cert(self.nodes.cert)  # type: ignore[attr-defined]
-        return int(shown["serialNumber"], 16)
+        self.client = Mounted(folder / "client")
 
     def name_of(self, node: str) -> str:
         return f"{node}.{self._fullname}-headless.{self._namespace.name}.svc"
@@ -54,19 +78,31 @@ class Certificates:
         """For raft-node and raft-chaos."""
         return {"RAFT_CACERT": self.client.ca, "RAFT_CERT": self.client.cert, "RAFT_KEY": self.client.key}
 
-    def _put(self, name: str, files: Mounted) -> None:
-        data = {
-            Path(path).name: base64.b64encode(Path(path).read_bytes()).decode()
-            for path in (files.cert, files.key, files.ca)
-        }
-        self._namespace.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data})
+
+class Certificates(Client):
+    """And what nodes show, of an authority of the test's own; the client's is in the Secret CLIENT, too."""
+
+    def __init__(self, namespace: Namespace, fullname: str, folder: Path) -> None:
+        super().__init__(namespace, fullname, folder)
+        self.ca = trustme.CA()
+        self.nodes = Mounted(folder / "nodes")
+        self.client.put("somebody", by=self.ca)
+        put_secret(namespace, CLIENT, self.client)
+        self.renew()
+
+    def renew(self) -> int:
+        """Another certificate for the nodes; its serial number."""
+        headless = f"{self._fullname}-headless.{self._namespace.name}.svc"
+        self.nodes.put(f"*.{headless}", headless, f"{self._fullname}.{self._namespace.name}.svc", by=self.ca)
+        put_secret(self._namespace, NODES, self.nodes)
+        return serial_of(self.nodes)
 
 
 class SecureDoors(Proxy):
     """As `Proxy`, through a port-forward to each pod, begun when it is asked first: with TLS, or in plain text while
     `tls` is False. `close` ends them; what is asked afterwards begins another."""
 
-    def __init__(self, namespace: Namespace, certificates: Certificates, folder: Path) -> None:
+    def __init__(self, namespace: Namespace, certificates: Client, folder: Path) -> None:
         self._namespace, self.certificates, self._folder = namespace, certificates, folder
         self._stack = ExitStack()
         self._forwards: dict[str, PortForward] = {}
@@ -130,7 +166,7 @@ class SecureDoors(Proxy):
 
 
 @contextmanager
-def secure_doors(namespace: Namespace, certificates: Certificates, folder: Path) -> Iterator[SecureDoors]:
+def secure_doors(namespace: Namespace, certificates: Client, folder: Path) -> Iterator[SecureDoors]:
     doors = SecureDoors(namespace, certificates, folder)
     try:
         yield doors

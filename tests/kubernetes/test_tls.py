@@ -2,8 +2,6 @@
 may touch its pods alone."""
 
 import http.client
-import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,11 +10,19 @@ import pytest
 from tests.kubernetes.chaos_account import RBAC, policies
 from tests.kubernetes.chaos_tool import Tool, left_by_label, passed, policy_specs
 from tests.kubernetes.figures import figure
-from tests.kubernetes.kube import CommandFailed, Namespace, run, until
+from tests.kubernetes.kube import CommandFailed, Namespace, until
 from tests.kubernetes.loading import load
 from tests.kubernetes.oracle import longest_stall_s, nothing_is_lost
 from tests.kubernetes.release import Release, release
-from tests.kubernetes.secure import CLIENT, MUTUAL, Certificates, SecureDoors, secure_doors
+from tests.kubernetes.secure import (
+    ASKED_FOR_TOKENS,
+    CLIENT,
+    MUTUAL,
+    Certificates,
+    SecureDoors,
+    put_tokens,
+    secure_doors,
+)
 
 INSTALLED_WITH = (*MUTUAL, *RBAC, "--set", "networkPolicy.enabled=true")
 RENEWED_SECONDS_MAX = 180.0
@@ -91,12 +97,12 @@ def asked(secure: SecureDoors, node: str) -> int:
 
 
 def test_a_renewed_certificate_is_shown_without_a_restart_or_a_failed_write(
-    raft: Release, secure: SecureDoors, evidence: Path
+    raft: Release, secure: SecureDoors, certificates: Certificates, evidence: Path
 ) -> None:
     raft.healthy()
     before = {node: (pod["metadata"]["uid"], raft.restarts(node)) for node, pod in raft.pods().items()}
     with load(raft, evidence, secret=CLIENT) as running:
-        serial = secure.certificates.renew()
+        serial = certificates.renew()
         begun = raft.now()
         until(
             "every node shows the new certificate",
@@ -173,14 +179,9 @@ for path in ("metrics", "readyz", "kv/sealed"):
 
 
 def test_with_tokens_nobody_gets_in_without_one_but_who_watches(raft: Release, secure: SecureDoors) -> None:
-    token, line = token_new("deploy", "write", "operate")
-    ours, its_line = token_new("chart", "write", "operate")
     space = raft.namespace
-    secrets = {"raft-tokens": {"tokens": f"{line}\n{its_line}\n"}, "raft-chart": {"write": ours, "operate": ours}}
-    for name, data in secrets.items():
-        space.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data})
-    secure.token = token
-    raft.upgrade(*INSTALLED_WITH, "--set", "auth.existingSecret=raft-tokens,auth.clientsSecret=raft-chart")
+    secure.token = put_tokens(space)
+    raft.upgrade(*INSTALLED_WITH, *ASKED_FOR_TOKENS)
     raft.healthy()
     assert "Succeeded" in space.helm("test", raft.name, "--timeout=120s", timeout_s=150)
     secure.token = ""
@@ -189,13 +190,6 @@ def test_with_tokens_nobody_gets_in_without_one_but_who_watches(raft: Release, s
         assert [answer.status if answer else 0 for answer in answers] == [401, 401, 200]
         watched = space.kubectl("exec", node, "--container=node", "--", "python", "-c", IN_A_POD).split()
         assert watched == ["200", "200", "404"]
-
-
-def token_new(name: str, *roles: str) -> tuple[str, str]:
-    """A token and its line, as a person makes them."""
-    words = ["token", "new", name, *(word for role in roles for word in ("--role", role)), "--json"]
-    said = json.loads(run(sys.executable, "-m", "node.cli", *words))
-    return said["token"], said["line"]
 
 
 def refused_among_peers(raft: Release) -> int:

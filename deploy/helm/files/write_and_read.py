@@ -6,6 +6,7 @@ all pods; SERVICE, the URL of the clients' Service; RUN, a text that no other ru
 RAFT_CACERT, and RAFT_CERT with RAFT_KEY where nodes demand a certificate; RAFT_TOKEN_FILE where they ask for a token.
 """
 
+import http.client
 import json
 import os
 import ssl
@@ -16,6 +17,7 @@ import urllib.request
 
 ANSWER_SECONDS = 10.0
 PAUSE_SECONDS = 0.5
+TOKEN_CHARACTERS_MAX = 4096
 
 
 class Again(Exception):
@@ -26,9 +28,14 @@ def trusted():
     """Whom https believes, and what it shows; None: the machine's own authorities, and nothing."""
     if not os.environ.get("RAFT_CACERT"):
         return None
-    made = ssl.create_default_context(cafile=os.environ["RAFT_CACERT"])
-    if os.environ.get("RAFT_CERT"):
-        made.load_cert_chain(os.environ["RAFT_CERT"], os.environ["RAFT_KEY"])
+    path = os.environ["RAFT_CACERT"]
+    try:
+        made = ssl.create_default_context(cafile=path)
+        path = os.environ.get("RAFT_CERT")
+        if path:
+            made.load_cert_chain(path, os.environ["RAFT_KEY"])
+    except (OSError, ValueError) as error:
+        sys.exit(f"FAILED: {path} is of no use ({error}): the Secret of tls must hold ca.crt, tls.crt and its tls.key")
     return made
 
 
@@ -38,10 +45,13 @@ def token():
     if not path:
         return {}
     try:
-        with open(path, encoding="ascii") as file:
-            return {"Authorization": f"Bearer {file.read().strip()}"}
+        with open(path, encoding="ascii", errors="replace") as file:
+            found = file.read(TOKEN_CHARACTERS_MAX).strip()
     except OSError as error:
         sys.exit(f"FAILED: {path} cannot be read ({error.strerror}): put a token of role write into auth.clientsSecret")
+    if not (found.isascii() and found.isprintable() and found) or " " in found:
+        sys.exit(f"FAILED: {path} holds no token: put one of role write into auth.clientsSecret")
+    return {"Authorization": f"Bearer {found}"}
 
 
 TLS, TOKEN = trusted(), token()
@@ -57,7 +67,7 @@ def ask(method, url, body=None):
         if error.code == 404 and method != "PUT":
             return None
         raise Again(f"{method} {url}: {error.code} {error.read(200).decode(errors='replace')}") from None
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise Again(f"{method} {url}: {getattr(error, 'reason', None) or error}") from None
 
 

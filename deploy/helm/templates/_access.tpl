@@ -62,7 +62,7 @@
 {{- list (include "raft.tlsMount" .) (include "raft.tokenMount" .) | compact | join "\n" -}}
 {{- end -}}
 {{- define "raft.asking.volumes" -}}
-{{- list (include "raft.tlsVolume" (list (index . 0) "client")) (include "raft.tokenVolume" .) | compact | join "\n" -}}
+{{- list (include "raft.tlsVolume" (list (index . 0) "client" true)) (include "raft.tokenVolume" .) | compact | join "\n" -}}
 {{- end -}}
 
 {{- define "raft.refuse.auth" -}}
