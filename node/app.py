@@ -121,7 +121,7 @@ class _Node:
                 trace.transition("stopping", trace.term, trace.role, {"reason": reason})
         except Exception as error:
             self._failure = self._failure or error
-        code, sentence = exit_of(self._failure, self._settings)
+        code, sentence = exit_of(self._failure, self._settings, has_peer_port=self._carrying is None)
         if sentence:
             self._lines.put(f"raft-node {self._settings.name}: {sentence}")
         return code

@@ -26,19 +26,21 @@ EXIT_INVARIANT = 70
 _LOG = logging.getLogger("node")
 
 
-def exit_of(failure: Exception | None, settings: Settings) -> tuple[int, str]:
-    """The exit code and its sentence; the sentence is empty where the node was asked to stop."""
+def exit_of(failure: Exception | None, settings: Settings, *, has_peer_port: bool = True) -> tuple[int, str]:
+    """The exit code and its sentence; the sentence is empty where the node was asked to stop. `has_peer_port` False:
+    peers come some other way than to a port."""
     match failure:
         case None:
             return EXIT_STOPPED, ""
         case StorageError() | UnreadableSnapshot():
             return EXIT_STORAGE, str(failure)
         case OSError():
-            operations = f", {settings.host}:{settings.operations_port}" if settings.operations_port else ""
-            return EXIT_ADDRESS, (
-                f"cannot listen on {settings.host}:{settings.port}{operations} and "
-                f"{settings.peer_host}:{settings.peer_port} ({failure.strerror or failure}): {cures.OTHER_PORTS}"
-            )
+            ports = [settings.port, *([settings.operations_port] if settings.operations_port else ())]
+            where = [f"{settings.host}:{port}" for port in ports]
+            where += [f"{settings.peer_host}:{settings.peer_port}"] * has_peer_port
+            *first, last = where
+            places = f"{', '.join(first)} and {last}" if first else last
+            return EXIT_ADDRESS, f"cannot listen on {places} ({failure.strerror or failure}): {cures.OTHER_PORTS}"
         case TlsError() | TokensError():
             return EXIT_SETTINGS, str(failure)
         case TooFewFiles():

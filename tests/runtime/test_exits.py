@@ -29,3 +29,14 @@ def test_the_code_and_the_sentence_of_each_end(failure: Exception | None, code: 
     assert found[0] == code
     assert found[1].startswith(sentence)
     assert bool(found[1]) == bool(sentence)
+
+
+def test_an_address_in_use_names_those_that_this_node_has() -> None:
+    failure = OSError(errno.EADDRINUSE, "in use")
+    watched = load(
+        {"name": "n1", "seeds": "n1=127.0.0.1:9001", "data_dir": "d", "operations_port": "8002"}, {}
+    ).settings
+    assert exit_of(failure, watched)[1].startswith(
+        "cannot listen on 127.0.0.1:8001, 127.0.0.1:8002 and 127.0.0.1:9001 (in use)"
+    )
+    assert exit_of(failure, SETTINGS, has_peer_port=False)[1].startswith("cannot listen on 127.0.0.1:8001 (in use)")
