@@ -3,7 +3,9 @@
 Why it exists: supervisors, containers and people read both, so they are stated once. It must not end anything.
 """
 
+import errno
 import logging
+import socket
 
 from node import cures
 from node.access.tokens import TokensError
@@ -26,6 +28,11 @@ EXIT_INVARIANT = 70
 _LOG = logging.getLogger("node")
 
 
+def is_foreign(error: OSError) -> bool:
+    """Whether an address cannot be listened at because it is none of this machine, whichever port it is."""
+    return isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
+
+
 def exit_of(failure: Exception | None, settings: Settings, *, has_peer_port: bool = True) -> tuple[int, str]:
     """The exit code and its sentence; the sentence is empty where the node was asked to stop. `has_peer_port` False:
     peers come some other way than to a port."""
@@ -40,7 +47,8 @@ def exit_of(failure: Exception | None, settings: Settings, *, has_peer_port: boo
             where += [f"{settings.peer_host}:{settings.peer_port}"] * has_peer_port
             *first, last = where
             places = f"{', '.join(first)} and {last}" if first else last
-            return EXIT_ADDRESS, f"cannot listen on {places} ({failure.strerror or failure}): {cures.OTHER_PORTS}"
+            cure = cures.OWN_ADDRESS if is_foreign(failure) else cures.OTHER_PORTS
+            return EXIT_ADDRESS, f"cannot listen on {places} ({failure.strerror or failure}): {cure}"
         case TlsError() | TokensError():
             return EXIT_SETTINGS, str(failure)
         case TooFewFiles():

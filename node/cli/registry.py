@@ -59,6 +59,7 @@ def _registry(
 async def _serve(host: str, port: int, names: tuple[str, ...], as_json: bool) -> int:
     import asyncio
 
+    from node.exits import is_foreign
     from node.registry.book import Book
     from node.registry.server import RegistryServer
 
@@ -68,7 +69,8 @@ async def _serve(host: str, port: int, names: tuple[str, ...], as_json: bool) ->
     except OSError as error:
         await server.close()
         raise Failure(
-            f"The registry cannot listen at {host} port {port}: {error.strerror or error}; choose another --port.",
+            f"The registry cannot listen at {host} port {port}: {error.strerror or error}; choose another "
+            f"{'--host' if is_foreign(error) else '--port'}.",
             FAILED,
         ) from None
     asked = asyncio.Event()
@@ -79,7 +81,8 @@ async def _serve(host: str, port: int, names: tuple[str, ...], as_json: bool) ->
     if as_json:
         print_object({"url": url, "discover": f"registry:{url}"})
     else:
-        print(f"Registry: {url}/    (nodes: --discover registry:{url})", flush=True)
+        asked_at = url if host not in ("0.0.0.0", "::") else f"http://ADDRESS-OF-THIS-MACHINE:{server.port}"
+        print(f"Registry: {url}/    (nodes: --discover registry:{asked_at})", flush=True)
     await asked.wait()
     await server.close()
     return 0

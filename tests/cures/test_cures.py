@@ -50,7 +50,9 @@ def follows(*names: str) -> Callable[[Test], Test]:
     return noted
 
 
-def serve(data_dir: Path, *, name: str = "n1", port: int = 0, **limits: int) -> subprocess.Popen[str]:
+def serve(
+    data_dir: Path, *, name: str = "n1", port: int = 0, host: str = "127.0.0.1", **limits: int
+) -> subprocess.Popen[str]:
     """A node that is a cluster of one."""
     port = port or free_base_port(1)
     command = [sys.executable, "-m", "node.cli", "serve", "--name", name, "--seeds", f"{name}=127.0.0.1:{port + 1000}"]
@@ -61,7 +63,7 @@ def serve(data_dir: Path, *, name: str = "n1", port: int = 0, **limits: int) -> 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
     return subprocess.Popen(
-        [*command, "--port", str(port), "--data-dir", str(data_dir)],
+        [*command, "--port", str(port), "--data-dir", str(data_dir), "--host", host],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -173,6 +175,15 @@ def test_limits_of_the_process(tmp_path: Path) -> None:
     assert (code, cures.RAISE_FILE_SIZE in said) == (3, True), said
     code, said = refused(serve(tmp_path / "n1", RLIMIT_NOFILE=24))
     assert (code, cures.RAISE_OPEN_FILES in said) == (2, True), said
+    with running(serve(tmp_path / "n1")):
+        pass
+
+
+@follows("OWN_ADDRESS")
+@pytest.mark.parametrize("host", ["192.0.2.1", "nowhere.invalid"])
+def test_an_address_of_another_machine(host: str, tmp_path: Path) -> None:
+    code, said = refused(serve(tmp_path / "n1", host=host))
+    assert (code, cures.OWN_ADDRESS in said) == (2, True), said
     with running(serve(tmp_path / "n1")):
         pass
 
