@@ -216,3 +216,37 @@ async def test_passwords_that_are_tried_are_counted_by_whose_connection_it_is(mo
         call = channel.unary_unary("/etcdserverpb.Auth/Authenticate")(message)
         assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert whose == ["127.0.0.1"] * 4
+
+
+async def test_what_nobody_asks_for_does_not_reach_the_log_while_users_are_in_force() -> None:
+    """It would be refused there, too, but stand in it, and in somebody's session. Who asked before they came in force
+    is nobody, too."""
+    async with served() as node, grpc.aio.insecure_channel(f"127.0.0.1:{node.port}") as channel:
+        shown = await with_users(node)
+        node.source.demands = False
+        async with aiohttp.ClientSession(node.url) as http:
+            async with http.post("/sessions", headers={"Authorization": shown["root"]}) as answer:
+                session = (await answer.json())["session"]
+            in_session = {"Raft-Session": session, "Raft-Sequence": "9", "Raft-Answered": "8"}
+            before = len(node.node.proposed)
+            for path, body in (
+                ("kv/put", {"key": "YQ=="}),
+                ("kv/deleterange", {"key": "YQ=="}),
+                ("kv/txn", {"success": [{"requestPut": {"key": "YQ=="}}]}),
+                ("lease/grant", {"TTL": "9"}),
+                ("lease/revoke", {"ID": "9"}),
+                ("auth/user/delete", {"name": "ann"}),
+                ("auth/disable", {}),
+            ):
+                for headers in ({}, in_session):
+                    async with http.post(f"/v3/{path}", json=body, headers=headers) as answer:
+                        told = (answer.status, (await answer.json())["message"])
+                    assert (path, told) == (path, (400, "etcdserver: user name is empty")), headers
+            async with http.post("/v3/lease/keepalive", json={"ID": "9"}) as answer:
+                assert "user name is empty" in await answer.text()
+        put = channel.unary_unary("/etcdserverpb.KV/Put")(bytes.fromhex("0a0161120162"))
+        assert await put.code() is grpc.StatusCode.INVALID_ARGUMENT
+        keep = channel.stream_stream("/etcdserverpb.Lease/LeaseKeepAlive")(timeout=20)
+        await keep.write(b"\x08\x09")
+        assert await keep.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert len(node.node.proposed) == before

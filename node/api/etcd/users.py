@@ -149,15 +149,31 @@ class Users:
     # --- writes ------------------------------------------------------------------------------------------------
 
     async def marked(self, write: bytes) -> bytes:
-        """The bytes to propose."""
-        return mark(write, await self.asker()) if self.in_force else write
+        """The bytes to propose. Whoever says nothing of themselves is refused here: what they ask for would be refused
+        where it is applied, but would stand in the log first, and in somebody's session."""
+        found = self.marked_now(write)
+        if found is None:
+            await self._barrier()
+            found = self.marked_known(write)
+        return found
 
     def marked_now(self, write: bytes, principal: Principal | None = None) -> bytes | None:
-        """The same for who has no task; None: it must wait, see `marked`."""
+        """The same for who has no task; None: it must wait until this node knows what was known anywhere, and then ask
+        `marked_known`: who that is, or that users are not in force any more."""
         if not self.in_force:
             return write
         asker = self.asker_now(principal)
-        return None if asker is None else mark(write, asker)
+        return None if asker is None or asker == NOBODY else mark(write, asker)
+
+    def marked_known(self, write: bytes, principal: Principal | None = None) -> bytes:
+        """The same after a barrier. Raises `EtcdError`."""
+        if not self.in_force:
+            return write
+        asker = self.asker_now(principal)
+        if asker is None:
+            raise EtcdError(Code.UNAUTHENTICATED, errors.INVALID_TOKEN)
+        _check(not_somebody(self.auth, asker))
+        return mark(write, asker)
 
     # --- passwords ---------------------------------------------------------------------------------------------
 

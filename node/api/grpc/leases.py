@@ -6,7 +6,7 @@ are. It must not know what a lease is.
 
 from node.access.principals import CURRENT
 from node.api.etcd.calls import EtcdCalls
-from node.api.etcd.errors import INVALID_TOKEN, Code, EtcdError
+from node.api.etcd.errors import Code, EtcdError
 from node.api.etcd.lease_calls import LeaseCalls
 from node.api.etcd.refusals import refused
 from node.api.etcd.schema import Message
@@ -57,9 +57,7 @@ class KeptAlive:
             return
         try:
             self._calls.check_barrier(failed)
-            marked = self._calls.users.marked_now(write, self._principal)
-            if marked is None:
-                raise EtcdError(Code.UNAUTHENTICATED, INVALID_TOKEN)
+            marked = self._calls.users.marked_known(write, self._principal)
         except EtcdError as error:
             self._done()
             self._end(error)
