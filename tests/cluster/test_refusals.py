@@ -139,8 +139,8 @@ async def test_a_port_in_use_is_one_sentence(cluster: Cluster, tmp_path: Path) -
 async def test_a_log_that_fills_refuses_writes_until_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is not committed cannot be compacted: without the others, 78 of these fill what is not kept for shorter ones.
-    They are short enough not to wait at the door."""
+    """What is not committed cannot be compacted: without the others, 78 of these fill what is not kept for shorter
+    ones. They are short enough not to wait at the door."""
     monkeypatch.setenv("RAFT_MAX_LOG_BYTES", str(4 * 1024 * 1024))
     async with running_cluster(tmp_path, 3, *PATIENT) as cluster:
         leader = await cluster.leader()
