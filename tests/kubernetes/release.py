@@ -115,10 +115,14 @@ class Release:
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.statuses(nodes)}") from None
 
-    def healthy(self) -> str:
-        """Wait until every pod is ready and every node has applied the same log; the leader's name."""
+    def rolled_out(self) -> None:
+        """Wait until every pod is ready and as it was asked for last."""
         wait = ("rollout", "status", f"statefulset/{self.fullname}", f"--timeout={HEALTHY_SECONDS_MAX:.0f}s")
         self.namespace.kubectl(*wait, timeout_s=HEALTHY_SECONDS_MAX + 10)
+
+    def healthy(self) -> str:
+        """Wait until every pod is ready and every node has applied the same log; the leader's name."""
+        self.rolled_out()
         leader = self.leader()
         until("every node applied the same", self._same_applied, HEALTHY_SECONDS_MAX)
         return leader
