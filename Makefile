@@ -15,7 +15,7 @@ AXE_VERSION := 4.14.1
 AXE_SHA256 := 29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
 
 .DEFAULT_GOAL := help
-.PHONY: help chart demo scenarios test test-slow test-long test-life test-judges bench check fix generated pictures record-etcd clean browser image helm prometheus mpi s3
+.PHONY: help chart demo scenarios test test-slow test-long test-life test-judges bench check fix generated pictures record-etcd clean browser image helm prometheus operator mpi s3
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -69,19 +69,38 @@ $(CACHE)/prometheus.stamp:
 	else echo "no Prometheus on PATH: tests of alarms are skipped; install your system's package, then rm $(CACHE)/prometheus.stamp"; fi
 	@touch $@
 
-# A server that speaks S3, for the tests of backups: built once, where Go is. Where it is not, they are skipped.
+# A server that speaks S3, for the tests of backups: built once, where Go is. Where it is not, they are skipped. Without C: tests/kubernetes
+# has it run in a pod.
 VERSITYGW_VERSION := v1.8.0
 $(CACHE)/s3.stamp:
 	mkdir -p $(CACHE)
 	@if command -v versitygw >/dev/null || [ -x $(CACHE)/versitygw ]; then :; \
 	elif command -v go >/dev/null; then \
 	  echo "no server of S3 on PATH: building one into $(CACHE), some minutes"; \
-	  GOBIN="$(abspath $(CACHE))" go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW_VERSION) || \
+	  CGO_ENABLED=0 GOBIN="$(abspath $(CACHE))" go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW_VERSION) || \
 	  echo "no server of S3 could be built: tests of backups in S3 are skipped"; \
 	else echo "no server of S3 on PATH, and no Go: tests of backups in S3 are skipped; install Go, then rm $(CACHE)/s3.stamp"; fi
 	@touch $@
 
 s3: $(CACHE)/s3.stamp ## what the tests of backups in S3 need beside: versitygw, on PATH or built into .cache
+
+# The Prometheus Operator, and the YAML of its kinds, for tests/kubernetes: built once, where Go is. Where it is not, they are skipped. By a
+# module of its own, for its go.mod replaces parts of it, which `go install` refuses.
+OPERATOR := github.com/prometheus-operator/prometheus-operator
+OPERATOR_VERSION := v0.85.0
+$(CACHE)/operator.stamp:
+	mkdir -p $(CACHE)/operator
+	@if [ -x $(CACHE)/operator/operator ]; then :; \
+	elif command -v go >/dev/null; then \
+	  echo "no Prometheus Operator: building one into $(CACHE), ten minutes"; cd $(CACHE)/operator && \
+	  { [ -f go.mod ] || go mod init tests; } && go get $(OPERATOR)/cmd/operator@$(OPERATOR_VERSION) && \
+	  cp "$$(go list -m -f '{{.Dir}}' $(OPERATOR))"/example/prometheus-operator-crd/*.yaml . && \
+	  CGO_ENABLED=0 go build -o operator $(OPERATOR)/cmd/operator || \
+	  echo "no Prometheus Operator could be built: its tests are skipped"; \
+	else echo "no Go: tests of the Prometheus Operator are skipped; install Go, then rm $(CACHE)/operator.stamp"; fi
+	@touch $@
+
+operator: $(CACHE)/operator.stamp ## what the tests of monitoring on Kubernetes need beside: the Prometheus Operator, built into .cache
 
 # An MPI with its mpiexec, from wheels. Where there is none for this machine, its tests are skipped, and say so.
 $(CACHE)/mpi.stamp: $(STAMP)

@@ -54,8 +54,13 @@ class Proxy:
 
     def ask(self, namespace: str, pod: str, path: str, method: str = "GET", body: bytes | None = None) -> Answer | None:
         """What the pod answered. A pod that cannot be reached is 502 or 503 of the API server, or None."""
-        base = f"/api/v1/namespaces/{namespace}/pods/{pod}:{CLIENT_PORT}/proxy"
-        return request(self._port, method, f"{base}{path}", body)
+        return self.ask_at(CLIENT_PORT, namespace, pod, path, method, body)
+
+    def ask_at(
+        self, port: int, namespace: str, pod: str, path: str, method: str = "GET", body: bytes | None = None
+    ) -> Answer | None:
+        """The same of another server than a node, at this port of its pod."""
+        return request(self._port, method, f"/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy{path}", body)
 
 
 @contextmanager
