@@ -8,6 +8,7 @@ standard input and writes a `Tally` to standard output.
 
 import asyncio
 import random
+import ssl
 import sys
 import time
 from base64 import b64encode
@@ -35,7 +36,8 @@ class Load(msgspec.Struct, frozen=True):
     """What to do. `targets`: (host, port), used round-robin by the connections. `kind`: see `requests_for`.
 
     It ends after `seconds` that follow `warmup_s`, or with `count` above 0 after so many answers, all of them counted.
-    Keys run from `first_key` through `keys` of them, again and again.
+    Keys run from `first_key` through `keys` of them, again and again. `head`: header lines that every request has
+    beside its own. `ca`: a file of who signs the server's certificate; empty: no TLS.
     """
 
     targets: list[tuple[str, int]]
@@ -47,6 +49,8 @@ class Load(msgspec.Struct, frozen=True):
     keys: int = 10_000
     first_key: int = 0
     value_bytes: int = 255
+    head: str = ""
+    ca: str = ""
 
 
 class Tally(msgspec.Struct, frozen=True):
@@ -114,7 +118,8 @@ def requests_for(load: Load) -> list[bytes]:
                 request = f"GET /kv/{key}?consistency=stale HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
             case _:
                 raise ValueError(f"there is no kind of load called {load.kind!r}")
-        made.append(request)
+        line, rest = request.split(b"\r\n", 1)
+        made.append(b"%b\r\n%b%b" % (line, load.head.encode(), rest))
     return made
 
 
@@ -227,10 +232,11 @@ async def run_load(load: Load) -> Tally:
     loop = asyncio.get_running_loop()
     run = _Run(load)
     clients = []
+    tls = ssl.create_default_context(cafile=load.ca) if load.ca else None
     async with asyncio.timeout(CONNECT_SECONDS_MAX):
         for number in range(load.clients):
             host, port = load.targets[number % len(load.targets)]
-            clients.append((await loop.create_connection(lambda: _Client(run), host, port))[1])
+            clients.append((await loop.create_connection(lambda: _Client(run), host, port, ssl=tls))[1])
     run.recording = bool(load.count)
     began, cpu_began = time.perf_counter(), time.process_time()
     for client in clients:

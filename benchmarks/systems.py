@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 READY_SECONDS_MAX = 180.0
 STOP_SECONDS_MAX = 15.0
@@ -59,12 +60,26 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def ask(port: int, path: str, body: object | None = None, timeout_s: float = 2.0) -> Any:
+class Door(NamedTuple):
+    """What a node asks of its clients: `token`, and TLS with a certificate signed by whom the file `ca` names. Empty:
+    nothing."""
+
+    token: str = ""
+    ca: str = ""
+
+
+OPEN = Door()
+
+
+def ask(port: int, path: str, body: object | None = None, timeout_s: float = 2.0, door: Door = OPEN) -> Any:
     """The JSON answer, or None where there is none."""
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data, {"Content-Type": "application/json"})
+    url = f"{'https' if door.ca else 'http'}://127.0.0.1:{port}{path}"
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {door.token}"}
+    request = urllib.request.Request(url, data, headers)
+    tls = ssl.create_default_context(cafile=door.ca) if door.ca else None
     try:
-        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
+        with urllib.request.urlopen(request, timeout=timeout_s, context=tls) as answer:
             return json.loads(answer.read())
     except (urllib.error.URLError, OSError, ValueError):
         return None
@@ -138,8 +153,10 @@ class Nodes(_Processes):
         source: Path,
         flags: Sequence[str] = (),
         backup: Path | None = None,
+        door: Door = OPEN,
     ) -> None:
         """`backup`: what they begin with, a file that such a node has made."""
+        self._door = door
         self.label = label
         self.api = "kv"
         self.version = ""
@@ -162,22 +179,26 @@ class Nodes(_Processes):
         super().__init__(folder, commands, source)
 
     def leader(self) -> int | None:
-        views = [ask(port, "/status") for port in self.ports]
+        views = self._views()
         leading = [(view["term"], node) for node, view in enumerate(views) if view and view["role"] == "leader"]
         return max(leading)[1] if leading else None
 
     def term(self) -> int:
-        return max((view["term"] for view in (ask(port, "/status") for port in self.ports) if view), default=0)
+        return max((view["term"] for view in self._views() if view), default=0)
 
     def ready(self) -> bool:
-        views = [ask(port, "/status") for port in self.ports]
+        views = self._views()
         leaders = {view["leader"] for view in views if view}
         equal = len({view["applied"] for view in views if view}) == 1
         if not (all(views) and len(leaders) == 1 and leaders != {""} and equal):
             return False
         self.version = views[0]["version"]
-        self.api = "v3" if ask(self.ports[0], "/v3/kv/put", {"key": "YQ==", "value": "YQ=="}) else "kv"
+        put = ask(self.ports[0], "/v3/kv/put", {"key": "YQ==", "value": "YQ=="}, door=self._door)
+        self.api = "v3" if put else "kv"
         return True
+
+    def _views(self) -> list[Any]:
+        return [ask(port, "/status", door=self._door) for port in self.ports]
 
 
 class Etcd(_Processes):
@@ -243,10 +264,16 @@ def wait_until_ready(system: System) -> None:
 
 @contextmanager
 def running(
-    kind: str, folder: Path, count: int, *flags: str, source: Path = HERE, backup: Path | None = None
+    kind: str,
+    folder: Path,
+    count: int,
+    *flags: str,
+    source: Path = HERE,
+    backup: Path | None = None,
+    door: Door = OPEN,
 ) -> Iterator[System]:
     """A fresh cluster of `kind` ("ours", "etcd" or "other") that is ready, and is gone afterwards. `flags`: of this
-    project's nodes, `backup`: what these begin with."""
+    project's nodes, `backup`: what these begin with, `door`: what they ask of clients by these flags."""
     folder.mkdir(parents=True)
     system: Nodes | Etcd
     if kind == "etcd":
@@ -255,7 +282,7 @@ def running(
             raise BenchmarkError("there is no etcd on PATH")
         system = Etcd(program, folder, count)
     else:
-        system = Nodes(kind, folder, count, source, flags, backup)
+        system = Nodes(kind, folder, count, source, flags, backup, door)
     try:
         wait_until_ready(system)
         yield system

@@ -150,10 +150,6 @@ class Access:
 
         return tell
 
-    def tells_of(self, need: Need) -> bool:
-        """Whether `told` says somebody."""
-        return self._audit is not None and self.demands and self._audit.wants(need)
-
     def look(self, credential: str | None, need: Need, *, judges_users: bool = False) -> Principal | None:
         """The same, without a word to anybody; None: they may not."""
         if not self.demands:

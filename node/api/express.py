@@ -47,11 +47,13 @@ _STATUS_LINES = {int(status): f"{int(status)} {status.phrase}".encode() for stat
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What a head says: its route's handler (None: it has none here), and how long the body is."""
+    """What a head says: its route's handler (None: it has none here), and how long the body is. `told`: who is to be
+    told what came of each request; None: nobody."""
 
     handler: Handler | None
     length: int
     principal: Principal = ANYBODY
+    told: Callable[[str], None] | None = None
 
     def take(self, body: bytes, answer: Answer) -> bool:
         """The request, for whom it is; False: not taken, as with a handler."""
@@ -59,7 +61,7 @@ class Verdict(msgspec.Struct, frozen=True):
             return False
         before = CURRENT.set(self.principal)
         try:
-            return self.handler(body, answer)
+            return self.handler(body, answer if self.told is None else _telling(answer, self.told))
         finally:
             CURRENT.reset(before)
 
@@ -131,9 +133,17 @@ class Express:
         credential = None if shown is None else bearer(shown)
         need = need_of_route("POST", request[1])
         principal = self._access.look(credential, need, judges_users=True)
-        if principal is None or self._access.tells_of(need):
-            return None  # the framework's lane says why not, and tells of what is done
-        return Verdict(handler, int(length), principal)
+        if principal is None:
+            return None  # the framework's lane says why not
+        return Verdict(handler, int(length), principal, self._access.told(principal, need, f"POST {request[1]}"))
+
+
+def _telling(answer: Answer, told: Callable[[str], None]) -> Answer:
+    def tell(status: int, body: bytes) -> None:
+        told(str(status))
+        answer(status, body)
+
+    return tell
 
 
 def rendered(status: int, body: bytes, ends: bool) -> bytes:

@@ -9,6 +9,7 @@ from node.access.entrance import Access
 from node.access.principals import Role, with_roles
 from node.api.etcd.tokens import shown
 from node.api.etcd.users import Users
+from node.api.express import Answer, Express
 from node.statemachine.auth_writes import LogIn
 from tests.access.double import Known, served
 from tests.access.test_doors import called
@@ -99,6 +100,28 @@ async def test_writes_are_told_in_the_log_alone_and_without_what_was_written() -
     ]
     assert written.events == []
     assert "secret" not in str(written.lines)
+
+
+def test_a_write_by_the_express_lane_is_told_with_what_came_of_it() -> None:
+    """A third of the rate it cost to send them the longer way."""
+    written = Written(writes=True)
+    answered: list[int] = []
+
+    def taken(body: bytes, answer: Answer) -> bool:
+        answer(400 if body else 200, b"")
+        return True
+
+    lane = Express({"/v3/kv/put": taken, "/v3/kv/range": taken}, (), None, Access([Known()], None, written.audit))
+    for path, body in (("put", b""), ("put", b"{"), ("range", b"")):
+        head = f"POST /v3/kv/{path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer write-token\r\n"
+        found = lane.read(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        assert found is not None
+        assert found[0].take(found[1], lambda status, _body: answered.append(status))
+    assert [(line["who"], line["what"], line["outcome"]) for line in written.lines] == [
+        ("a-write", "POST /v3/kv/put", "200"),
+        ("a-write", "POST /v3/kv/put", "400"),
+    ]
+    assert answered == [200, 400, 200]
 
 
 def test_events_are_few_and_none_is_lost() -> None:
