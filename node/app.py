@@ -188,6 +188,7 @@ class _Node:
         )
         clients, http2 = Clients(files.clients, loop), Counts()
         clients.bodies.log_room = lambda: core.driver.core.log_room_bytes
+        clients.bodies.log_most = settings.max_log_bytes // 2
         metrics = Metrics(
             core.looking.status,
             trace,

@@ -32,6 +32,10 @@ ROOM_SECONDS_MAX = 5.0
 """How long a body waits for room; then its request is refused, and nothing was done."""
 
 
+NO_LOG_ROOM = 507
+"""The status of such a refusal where it was the log that had none."""
+
+
 class _Waiting(NamedTuple):
     whose: str
     size: int
@@ -45,6 +49,8 @@ class Bodies:
         self._most, self._of_one = most, of_one
         self.log_room: Callable[[], int] = lambda: most
         """How many bytes of long values the log has room for now."""
+        self.log_most = most
+        """What counts of a longer one there: a log that is smaller must take it all the same."""
         self.held_bytes = 0
         self.waited = 0
         """Bodies that had to wait."""
@@ -86,7 +92,7 @@ class Bodies:
                 self.give_back(whose, size)
             if isinstance(error, TimeoutError):
                 self.refused += 1
-                raise (_no_room() if self.log_room() >= size else _log_full()) from None
+                raise (_no_room() if self.log_room() >= min(size, self.log_most) else _log_full()) from None
             raise
         finally:
             self._waits[whose] -= 1
@@ -131,8 +137,7 @@ class Bodies:
     def _fits(self, whose: str, size: int) -> bool:
         if self.held_bytes + size > self._most or self._of[whose] + size > self._of_one:
             return False
-        room = self.log_room()
-        return self.held_bytes + size <= room or (room > 0 and not self.held_bytes)
+        return self.held_bytes + min(size, self.log_most) <= self.log_room()
 
     def _hold(self, whose: str, size: int) -> None:
         self.held_bytes += size
@@ -144,7 +149,7 @@ def _log_full() -> Problem:
         "the log has no room for a long value until a snapshot lets go of its beginning; where that lasts, see why "
         "none is taken, or raise max_log_bytes on all nodes"
     )
-    return Problem(507, "log-full", message)
+    return Problem(NO_LOG_ROOM, "log-full", message)
 
 
 def _no_room() -> Problem:

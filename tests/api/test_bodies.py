@@ -121,7 +121,7 @@ async def test_a_body_that_came_with_its_headers_is_counted_as_one_that_is_waite
             assert not asked
 
 
-async def test_a_long_body_waits_for_the_log_to_have_room_and_one_comes_in_where_it_has_any() -> None:
+async def test_a_long_body_waits_for_the_log_to_have_room_and_one_that_it_never_has_comes_in_too() -> None:
     bodies, room = Bodies(10 * LONG, 10 * LONG), [LONG + 1]
     bodies.log_room = lambda: room[0]
     held = await bodies.room("a", LONG)
@@ -132,8 +132,11 @@ async def test_a_long_body_waits_for_the_log_to_have_room_and_one_comes_in_where
     bodies.give_back("a", LONG)
     bodies._looked()
     assert not third.done()
-    room[0] = 1
-    assert await third == 3 * LONG, "it is longer than the room, and alone"
+    room[0] = 3 * LONG - 1
+    bodies._looked()
+    assert not third.done(), "it would be refused"
+    bodies.log_most = 2 * LONG
+    assert await third == 3 * LONG, "no log of this size ever has room for all of it"
     assert await bodies.room("b", SHORT_BYTES_MAX) == 0, "short ones do not wait"
     bodies.give_back("b", 3 * LONG)
     assert bodies.held_bytes == 0

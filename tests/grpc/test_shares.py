@@ -126,6 +126,18 @@ async def test_a_long_message_without_room_in_time_is_refused_as_etcd_says_it(mo
         assert b"raft_http2_over_share_total 1.0" in served.metrics.render()
 
 
+async def test_a_long_message_for_which_the_log_has_no_room_in_time_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "ROOM_SECONDS_MAX", 0.01)
+    async with serving() as served, raw(served.port, source=FLOODER) as client:
+        served.runner.clients.bodies.log_room = lambda: 0
+        client.send(begun(client, 1, put(MIB)))
+        fields, _ = await client.answer(1)
+        assert fields[b"grpc-status"] == b"8"
+        assert fields[b"grpc-message"].startswith(b"etcdserver: the log has no room for a long value")
+        await serves(served)
+        assert is_clean(served, share_of(served, FLOODER))
+
+
 async def serves_when_let_go(served: Serving) -> None:
     held = len(served.node.held)
     async with raw(served.port, source=ANOTHER) as other:

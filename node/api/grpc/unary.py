@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from node.access.principals import CURRENT, Principal
 from node.api.answers import Problem
+from node.api.bodies import NO_LOG_ROOM
 from node.api.etcd.calls import Answered, Header
 from node.api.etcd.errors import TOO_MANY_REQUESTS, Code, EtcdError
 from node.api.etcd.rendering import is_small
@@ -189,9 +190,12 @@ class UnaryCall:
     async def _ask(self, size: int) -> None:
         try:
             self._long = await self._share.room(size)
-        except Problem:
+        except Problem as problem:
             self._asking = None
-            self._refuse()
+            if problem.status == NO_LOG_ROOM:
+                self._break_off(EtcdError(Code.RESOURCE_EXHAUSTED, f"etcdserver: {problem}"))
+            else:
+                self._refuse()
             return
         self._asking = None
         self._stream.admit(self._limit - self._held)
