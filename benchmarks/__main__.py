@@ -21,7 +21,7 @@ from benchmarks import show, sizes
 from benchmarks.failover import Failover, Handover, failover, handover
 from benchmarks.measure import Figure, Footprint, ceiling, fill, footprint, loads
 from benchmarks.stock import StockFigure, find_program, stock
-from benchmarks.systems import LOCAL_TIMING, BenchmarkError, find_etcd, running
+from benchmarks.systems import HERE, LOCAL_TIMING, BenchmarkError, find_etcd, running
 
 CLIENTS = (1, 64, 256)
 PARTS = ("failover", "handover", "writes", "reads", "grpc", "footprint", "overwritten", "large")
@@ -150,10 +150,10 @@ def main(
 def _measure(
     report: Report, kinds: list[str], parts: list[str], folder: Path, against: Path | None, spread: bool, out: Console
 ) -> None:
-    plan, source = report.plan, {"source": against.resolve()} if against else {}
+    plan, source = report.plan, against.resolve() if against else HERE
 
     def fresh(kind: str, part: str, nodes: int, *flags: str) -> Any:
-        return running(kind, folder / f"{part}-{kind}", nodes, *flags, **(source if kind == "other" else {}))
+        return running(kind, folder / f"{part}-{kind}", nodes, *flags, source=source if kind == "other" else HERE)
 
     loaded = ["write"] * ("writes" in parts) + ["linearizable", "stale"] * ("reads" in parts)
     by_grpc = "grpc" in parts and find_program() is not None
