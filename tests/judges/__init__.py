@@ -9,6 +9,7 @@ environment variable, then on PATH; a test whose judge is not there is skipped a
     CLUSTER         a program that starts a whole Kubernetes which keeps its state where CLUSTER_STORE says: whole.py
                     lists what it must obey; PYTEST_OPTIONS=-s prints what docs/kubernetes-on-raft.md tells
 
+    CERT_MANAGER    a clone of cert-manager with its controller built: tests/tls/cert_manager.py
     ETCDCTL, ETCD   etcd's command line of 3.6 (etcdctl), and etcd itself, on which the clients' programs pass first
     go, java, mvn, python3.11    on PATH: what builds and runs the programs of tests/judges/clients
 
