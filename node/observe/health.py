@@ -88,4 +88,5 @@ def readyz(
         return Verdict(False, f"{lag} committed entries are not applied yet, more than {READY_LAG_ENTRIES_MAX}")
     if not core.leader:
         return Verdict(True, f"no leader is known for {leaderless_us // 1000} ms: an election may be under way")
-    return Verdict(True, f"{core.leader} leads and everything but {max(0, lag)} entries is applied")
+    applied = f"everything but {lag} entries" if lag > 0 else "everything"
+    return Verdict(True, f"{core.leader} leads and {applied} is applied")
