@@ -141,7 +141,7 @@ def _cut_off(urls: Mapping[str, str], names: Sequence[str], wrong: Mapping[str, 
     last, others = names[-1], [name for name in names[:-1] if name in urls]
     if last in wrong and last in urls and others and all((name, last) in missing for name in others):
         return (
-            f"{last} {wrong[last]}, for it runs, and has no link to {', '.join(others)}: a partition? "
+            f"{last} {wrong[last]}, though it runs: it has no link to {', '.join(others)}. A partition? "
             "Wait until it is over."
         )
     return ""
@@ -194,6 +194,16 @@ def _is_gone(error: BaseException) -> bool:
     return isinstance(error, ConnectionRefusedError)
 
 
+def _reason(body: bytes) -> str:
+    """What a node says of why it is not ready; of anybody else, all that it says."""
+    import msgspec
+
+    try:
+        return str(msgspec.json.decode(body, type=dict[str, Any])["reason"])
+    except (msgspec.MsgspecError, KeyError):
+        return body.decode(errors="replace").strip()
+
+
 async def _ask(session: Any, url: str) -> State:
     import aiohttp
 
@@ -203,8 +213,9 @@ async def _ask(session: Any, url: str) -> State:
     timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS_MAX)
     try:
         async with session.get(f"{url}/readyz", timeout=timeout, allow_redirects=False) as answer:
-            said = (await read_bounded(answer, 65_536)).decode(errors="replace").strip()
-            return State(answer.status == 200, answers=True, gone=False, why=said)
+            return State(
+                answer.status == 200, answers=True, gone=False, why=_reason(await read_bounded(answer, 65_536))
+            )
     except (*UNREACHABLE, ValueError) as error:
         cause = getattr(error, "os_error", error)
         if _is_gone(cause):

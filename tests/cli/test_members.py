@@ -248,7 +248,7 @@ def mesh(make: Make, cut: tuple[tuple[str, str], ...], unready: str) -> list[str
             for other in nodes
             if other != name
         ]
-        said = members(voters=voters, learners=[]) | status | {"name": name, "peers": peers}
+        said = members(voters=voters, learners=[], reason="waiting") | status | {"name": name, "peers": peers}
         node.answer = Answer(503 if name == unready else 200, json.dumps(said).encode())
     return [node.url for node in nodes.values()]
 
@@ -264,7 +264,12 @@ def mesh(make: Make, cut: tuple[tuple[str, str], ...], unready: str) -> list[str
             "n1 and n3 have no link to each other, and may be needed while another one is replaced",
         ),
         ((("n2", "n3"),), "n3", 0, "it is replaced first, and the others wait for it."),
-        ((("n1", "n3"), ("n2", "n3")), "n3", 1, "for it runs, and has no link to n1, n2: a partition?"),
+        (
+            (("n1", "n3"), ("n2", "n3")),
+            "n3",
+            1,
+            "n3 is not ready (waiting), though it runs: it has no link to n1, n2. A partition?",
+        ),
         ((("n1", "n2"),), "n3", 1, "n1 and n2 have no link to each other"),
     ],
     ids=["a whole mesh", "two followers", "the last one starts", "the last one is cut off", "the others are"],
