@@ -26,7 +26,14 @@ def uids(raft: Release) -> dict[str, str]:
     return {node: pod["metadata"]["uid"] for node, pod in raft.pods().items()}
 
 
-def rollback(raft: Release, *options: str, to: str = "1") -> str:
+def deployed(raft: Release) -> str:
+    """The revision that runs, as Helm counts; it keeps the last ten."""
+    history = json.loads(raft.namespace.helm("history", raft.name, "--output=json"))
+    [found] = [str(one["revision"]) for one in history if one["status"] == "deployed"]
+    return found
+
+
+def rollback(raft: Release, *options: str, to: str) -> str:
     return raft.namespace.helm("rollback", raft.name, to, *options, timeout_s=HELM_SECONDS_MAX)
 
 

@@ -16,6 +16,7 @@ from tests.kubernetes.guarding import (
     OVERRIDE,
     WAITING,
     away,
+    deployed,
     refusal,
     rollback,
     uids,
@@ -63,24 +64,25 @@ def nobody_is_reached(raft: Release) -> Iterator[None]:
 @pytest.mark.smoke
 def test_neither_upgrade_nor_rollback_begins_while_a_voter_is_away(raft: Release) -> None:
     raft.healthy()
+    good = deployed(raft)
     raft.upgrade(*CHANGED)
     raft.healthy()
     before = uids(raft)
     with away(raft, "raft-0"):
-        for begin in (lambda: raft.upgrade(*OTHERWISE), lambda: rollback(raft)):
+        for begin in (lambda: raft.upgrade(*OTHERWISE), lambda: rollback(raft, to=good)):
             said = refusal(begin)
             assert "raft-0 is not ready" in said
             assert OVERRIDE in said
             assert uids(raft) == before, "nothing was changed"
     raft.healthy()
-    rollback(raft, *WAITING)
+    rollback(raft, *WAITING, to=good)
     raft.healthy()
     assert set(uids(raft).values()).isdisjoint(before.values())
 
 
 def test_while_the_job_looks_a_second_upgrade_is_refused_and_a_dry_run_changes_nothing(raft: Release) -> None:
     raft.healthy()
-    before, given = uids(raft), values_of(raft)
+    before, given, good = uids(raft), values_of(raft), deployed(raft)
     with away(raft, "raft-0"), ThreadPoolExecutor(1) as pool:
         first = pool.submit(refusal, lambda: upgrade(raft, *CHANGED))
         until("the Job looks", lambda: looking_jobs(raft) or None, 30)
@@ -90,7 +92,7 @@ def test_while_the_job_looks_a_second_upgrade_is_refused_and_a_dry_run_changes_n
         assert looking_jobs(raft) == [], "a dry run has no hooks"
     assert uids(raft) == before
     assert values_of(raft) != given, "Helm keeps what was refused as a failed revision"
-    rollback(raft, *WAITING)
+    rollback(raft, *WAITING, to=good)
     assert values_of(raft) == given
     assert uids(raft) == before
 

@@ -7,7 +7,18 @@ from collections.abc import Callable
 import pytest
 
 from tests.kubernetes.doors import Proxy
-from tests.kubernetes.guarding import CHANGED, OTHERWISE, WAITING, away, refusal, rollback, uids, upgrade, values_of
+from tests.kubernetes.guarding import (
+    CHANGED,
+    OTHERWISE,
+    WAITING,
+    away,
+    deployed,
+    refusal,
+    rollback,
+    uids,
+    upgrade,
+    values_of,
+)
 from tests.kubernetes.kube import CommandFailed, Namespace, namespace, run, until
 from tests.kubernetes.release import Release, release
 
@@ -134,10 +145,10 @@ def test_a_broken_image_is_replaced_without_an_override_by_a_rollback(in_force: 
     raft.upgrade(*GUARDED)
     raft.healthy()
     before = uids(raft)
-    good = json.loads(raft.namespace.helm("history", raft.name, "--output=json"))[-1]["revision"]
+    good = deployed(raft)
     upgrade(raft, *GUARDED, "--set", "image.repository=no-such-image", "--no-hooks")
     until("the last pod has the broken image", lambda: uids(raft).get("raft-2") not in (None, before["raft-2"]), 90)
-    rollback(raft, *WAITING, to=str(good))
+    rollback(raft, *WAITING, to=good)
     raft.healthy()
     after = uids(raft)
     assert {node for node in after if after[node] != before[node]} == {"raft-2"}

@@ -6,7 +6,7 @@ import pytest
 from chaos.errors import PASSED
 from tests.kubernetes.chaos_account import RBAC
 from tests.kubernetes.chaos_tool import Tool, no_trace
-from tests.kubernetes.guarding import CHANGED, refusal, rollback, uids, upgrade
+from tests.kubernetes.guarding import CHANGED, deployed, refusal, rollback, uids, upgrade
 from tests.kubernetes.kube import until
 from tests.kubernetes.release import Release
 
@@ -40,7 +40,9 @@ def sentence(raft: Release) -> str:
 
 
 def test_an_upgrade_in_mid_partition_is_refused_up_front_and_goes_through_afterwards(tool: Tool, raft: Release) -> None:
+    first = deployed(raft)
     upgrade(raft, *INSTALLED_WITH, "--set", "revisionHistoryLimit=9")  # rolls nothing, and can be rolled back
+    good = deployed(raft)
     leads(raft, tool, "raft-0")
     before, made = uids(raft), generation(raft)
     changed = (*INSTALLED_WITH, *CHANGED)
@@ -51,13 +53,13 @@ def test_an_upgrade_in_mid_partition_is_refused_up_front_and_goes_through_afterw
             said = " ".join(str(refused.value).split())
             assert said.count("A partition is under way") == 1
             assert sentence(raft) in said
-        assert "raft-0 is not ready" in refusal(lambda: rollback(raft))
+        assert "raft-0 is not ready" in refusal(lambda: rollback(raft, to=first))
         assert IN_PROGRESS in refusal(lambda: upgrade(raft, *changed)), "Helm keeps a refused rollback as pending"
         assert (uids(raft), generation(raft)) == (before, made), "nothing was changed"
         assert HELD not in run.output, "the cut was over while helm was asked"
         assert run.ends() == PASSED, run.output
     tool.until_whole()
-    rollback(raft, "--no-hooks", to="2")  # to what runs: it changes nothing, and Helm knows the release again
+    rollback(raft, "--no-hooks", to=good)  # to what runs: it changes nothing, and Helm knows the release again
     assert (uids(raft), generation(raft)) == (before, made)
     raft.upgrade(*changed)
     tool.until_whole()
@@ -68,11 +70,12 @@ def test_a_rollback_while_the_pod_that_is_replaced_first_is_cut_off_is_refused_a
     tool: Tool, raft: Release
 ) -> None:
     """The Job that looks lets pass one that does not run: whoever runs and is cut off is not that."""
+    first = deployed(raft)
     upgrade(raft, *INSTALLED_WITH, *CHANGED, "--set", "revisionHistoryLimit=8")
     leads(raft, tool, "raft-2")
     before, made = uids(raft), generation(raft)
     with no_trace(raft), tool.breaking("partition", *LASTS) as run:
-        said = refusal(lambda: rollback(raft))
+        said = refusal(lambda: rollback(raft, to=first))
         assert "raft-2 is not ready" in said
         assert "though it runs: it has no link to raft-0, raft-1. A partition?" in said
         assert (uids(raft), generation(raft)) == (before, made), "nothing was changed"
