@@ -27,6 +27,7 @@ class Kind(StrEnum):
     WORLD = "world"
     BIRTHS = "births"
     MEMBERS = "members"
+    RETURNING = "returning"
     SESSIONS = "sessions"
     LEASES = "leases"
     LOCKS = "locks"
@@ -43,9 +44,9 @@ def _simulate(
     kind: Annotated[
         Kind,
         typer.Option(
-            help="births: the first start alone; members: these change meanwhile; sessions: writes come again; "
-            "leases: keys live by them; locks: clients take turns; watches: they follow what is written; "
-            "survivors: a majority of disks is lost for good"
+            help="births: the first start alone; members: these change meanwhile; returning: those removed come back "
+            "with their disks; sessions: writes come again; leases: keys live by them; locks: clients take turns; "
+            "watches: they follow what is written; survivors: a majority of disks is lost for good"
         ),
     ] = Kind.WORLD,
     trace: Annotated[Path | None, typer.Option(help="write everything that happened there, one line an event")] = None,

@@ -20,7 +20,7 @@ class OutputPath(NamedTuple):
     """`words`: the command, with {data} (a local cluster's folder), {run} (a kept run of raft-chaos), {runs},
     {new} (what is not there yet), {backup} (a file) and {survivor} (a member's folder).
     `done`: what the sentence says was done, a pattern. `whole`: what must be readable at any width. `code`: where
-    all is well.
+    all is well. `never`: what nobody could ever read; it is not begun where standard output is closed.
     """
 
     tool: str
@@ -28,6 +28,7 @@ class OutputPath(NamedTuple):
     done: str = NOTHING
     whole: tuple[str, ...] = ()
     code: int = 0
+    never: str = ""
 
     @property
     def bytes(self) -> bool:
@@ -53,6 +54,10 @@ def _chaos(words: str, done: str = NOTHING, *whole: str, code: int = 0) -> Outpu
     return OutputPath("raft-chaos", words, done, whole, code)
 
 
+def _follows(words: str, never: str) -> OutputPath:
+    return OutputPath("raft-node", words, never=never)
+
+
 _PUT, _DELETED = r"put \S+ \(revision \d+\) is done", r"deleted \S+ \(revision \d+\) is done"
 _JUDGED = r"The run was judged again \(exit code \d+\) and its report is \S+report.html"
 _RAN = "n1: .*: that is done"
@@ -67,8 +72,8 @@ PATHS = (
     _node("put schlüssel wert --json --data-dir {data}", _PUT),
     _node("get schlüssel --data-dir {data}"),
     _node("get schlüssel -o json --data-dir {data}"),
-    _node("watch schl --revision 1 --count 1 --data-dir {data}"),
-    _node("watch schl --revision 1 --count 1 --json --data-dir {data}"),
+    _follows("watch schl --revision 1 --count 1 --data-dir {data}", "what is watched"),
+    _follows("watch schl --revision 1 --count 1 --json --data-dir {data}", "what is watched"),
     _node("delete weg --data-dir {data}", _DELETED),
     _node("status --data-dir {data}", NOTHING, "n1", "n2", "n3", "follower"),
     _node("status --json --data-dir {data}", NOTHING, '"headline"'),
