@@ -4,8 +4,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.kubernetes.figures import figure
-from tests.kubernetes.kube import background, until
+from tests.kubernetes.kube import CommandFailed, background, run, until
 from tests.kubernetes.loading import load, service
 from tests.kubernetes.oracle import nothing_is_lost
 from tests.kubernetes.release import Release, is_ready
@@ -61,3 +63,20 @@ def test_a_lost_claim_heals_by_itself_and_nobody_notices(raft: Release, evidence
         lines = running.stop()
     assert not [line for line in lines if line["outcome"] != "acknowledged"]
     nothing_is_lost(raft, lines)
+
+
+def test_a_larger_size_alone_is_refused_and_so_is_a_claim_that_cannot_grow(raft: Release) -> None:
+    """As docs/operations.md says, *Larger volumes*; one that can grow is in test_keeping.py."""
+    raft.healthy()
+    pods = {name: pod["metadata"]["uid"] for name, pod in raft.pods().items()}
+    with pytest.raises(AssertionError, match=r"persistence\.size 8Gi differs from the 4Gi that this release was made"):
+        raft.upgrade("--set", "persistence.size=8Gi")
+    claim = f"data-{raft.nodes[0]}"
+    storage_class = raft.namespace.get("pvc", claim)["spec"]["storageClassName"]
+    if "true" in run("kubectl", "get", "storageclass", storage_class, "--output=jsonpath={.allowVolumeExpansion}"):
+        pytest.skip(f"claims of {storage_class} can grow")
+    patch = '{"spec":{"resources":{"requests":{"storage":"8Gi"}}}}'
+    with pytest.raises(CommandFailed, match="must support resize"):
+        raft.namespace.kubectl("patch", "pvc", claim, f"--patch={patch}")
+    raft.healthy()
+    assert {name: pod["metadata"]["uid"] for name, pod in raft.pods().items()} == pods, "nothing was changed"

@@ -1,4 +1,4 @@
-"""From three to five and back under load, by `helm upgrade`; `kubectl scale` alone changes no quorum."""
+"""From three to five, back, and to five again under load by `helm upgrade`; `kubectl scale` alone changes no quorum."""
 
 from pathlib import Path
 from typing import Any
@@ -48,45 +48,64 @@ def judge(raft: Release, lines: list[Line], what: str) -> None:
     assert longest_stall_s(lines) < STALL_SECONDS_MAX
 
 
-def test_five_and_back_to_three_under_load(raft: Release, evidence: Path) -> None:
+def scaled(raft: Release, nodes: int, journal: Journals, what: str) -> list[str]:
+    """`helm upgrade --set replicaCount=...`, until so many are voters and healthy; which changes of members it took."""
+    before, begun = len(one_at_a_time(journal)), raft.now()
+    expected = sum(2 if name in FIVE[:nodes] else 1 for name in {*FIVE[:nodes]} ^ {*raft.nodes})
+    raft.nodes = FIVE[:nodes]
+    raft.upgrade("--set", f"replicaCount={nodes}", meanwhile=journal.follow)
+    figure(f"{what}: helm upgrade --wait", raft.now() - begun, "s")
+    until(f"{nodes} pods", lambda: sorted(raft.pods()) == raft.nodes, SCALED_SECONDS_MAX)
+    until(f"{nodes} voters", lambda: voters(raft) == raft.nodes, SCALED_SECONDS_MAX)
+    figure(f"{what}: so many voters", raft.now() - begun, "s")
+    raft.healthy()
+    journal.wait_for("members", before + expected)
+    return one_at_a_time(journal)[before:]
+
+
+def disks(raft: Release) -> dict[str, str]:
+    """Of every node."""
+    return {node: status["incarnation"] for node, status in raft.statuses().items()}
+
+
+def let_in(names: list[str], changes: list[str]) -> bool:
+    """Whether each of them was let in and given a vote, one after the other."""
+    each = {name: [f"{name} is a learner", f"{name} is a voter"] for name in names}
+    return changes in (each["raft-3"] + each["raft-4"], each["raft-4"] + each["raft-3"])
+
+
+def test_five_back_to_three_and_to_five_again_under_load(raft: Release, evidence: Path) -> None:
     raft.healthy()
     with journals(raft, evidence) as journal, load(raft, evidence) as running:
         running.more_acknowledged(50)
-        begun = raft.now()
-        raft.nodes = FIVE
-        raft.upgrade("--set", "replicaCount=5", meanwhile=journal.follow)
-        figure("from three to five: helm upgrade --wait", raft.now() - begun, "s")
-        until("five voters", lambda: voters(raft) == FIVE, SCALED_SECONDS_MAX)
-        raft.healthy()
-        came = one_at_a_time(journal)
-        each = {name: [f"{name} is a learner", f"{name} is a voter"] for name in FIVE[3:]}
-        assert came in (each["raft-3"] + each["raft-4"], each["raft-4"] + each["raft-3"]), came
+        came = scaled(raft, 5, journal, "from three to five")
+        assert let_in(FIVE[3:], came), came
+        five = disks(raft)
         running.more_acknowledged(50)
         leader = raft.leader()
         raft.ask(leader, "/commands/transfer_leadership", "POST", b'{"target": "raft-4"}')
         until("raft-4 leads, which is to go", lambda: raft.agreed_leader() == "raft-4", 30)
-        begun = raft.now()
-        raft.upgrade("--set", "replicaCount=3", meanwhile=journal.follow)
-        figure("from five to three: helm upgrade --wait", raft.now() - begun, "s")
-        raft.nodes = FIVE[:3]
-        until("three pods", lambda: sorted(raft.pods()) == raft.nodes, SCALED_SECONDS_MAX)
-        raft.healthy()
-        assert voters(raft) == raft.nodes
-        went = one_at_a_time(journal)[4:]
+        went = scaled(raft, 3, journal, "from five to three")
         assert sorted(went) == ["raft-3 is no member", "raft-4 is no member"], went
         running.more_acknowledged(50)
+        came = scaled(raft, 5, journal, "to five again, on the claims that were left")
+        assert let_in(FIVE[3:], came), came
+        assert disks(raft) == five, "they came back with the disks that they left with"
+        running.more_acknowledged(50)
         lines = running.stop()
-    judge(raft, lines, "three to five to three")
+    judge(raft, lines, "three to five to three to five")
 
 
 def test_a_scale_alone_changes_no_quorum_and_says_what_is_missing(raft: Release) -> None:
     scale = ("scale", "statefulset", raft.fullname)
+    raft.nodes = FIVE[:3]
+    raft.upgrade("--set", "replicaCount=3")
     raft.healthy()
-    # Their old disks are those of members that left; on new ones they would ask
-    raft.namespace.kubectl("delete", "pvc", "data-raft-3", "data-raft-4", "--ignore-not-found", "--wait=true")
+    until("three pods", lambda: sorted(raft.pods()) == raft.nodes, SCALED_SECONDS_MAX)
+    raft.namespace.kubectl("delete", "pvc", "data-raft-4", "--ignore-not-found", "--wait=true")
     raft.namespace.kubectl(*scale, "--replicas=5")
-    for extra in FIVE[3:]:
-        waits(raft, extra, "they answer, and know no node of this name")
+    waits(raft, "raft-3", "it was removed from the cluster")  # its old disk; on a new one it would ask
+    waits(raft, "raft-4", "they answer, and know no node of this name")
     assert voters(raft) == FIVE[:3]
     raft.namespace.kubectl(*scale, "--replicas=2")
     until("two pods", lambda: sorted(raft.pods()) == FIVE[:2], SCALED_SECONDS_MAX)
