@@ -128,6 +128,7 @@ async def test_it_passes_on_a_node_that_demands_a_certificate_and_fails_without(
     assert (code, out.splitlines()[-1]) == (0, "PASSED")
     assert refused == 1
     assert why.startswith(f"FAILED: GET {url}/status: ")
+    assert "alert certificate required" in why, why
 
 
 async def test_it_says_which_token_is_missing() -> None:

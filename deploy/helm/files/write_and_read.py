@@ -68,7 +68,8 @@ def ask(method, url, body=None):
             return None
         raise Again(f"{method} {url}: {error.code} {error.read(200).decode(errors='replace')}") from None
     except (OSError, http.client.HTTPException) as error:
-        raise Again(f"{method} {url}: {getattr(error, 'reason', None) or error}") from None
+        cause = getattr(error, "reason", None)  # of a refused handshake it is but a name, and the error says more
+        raise Again(f"{method} {url}: {cause if isinstance(cause, Exception) else error}") from None
 
 
 def patiently(deadline, act, *arguments):
