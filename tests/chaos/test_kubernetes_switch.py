@@ -94,6 +94,7 @@ async def test_what_a_tool_that_is_gone_has_left_is_taken_back_to_the_last_label
     assert run.told == []
 
 
+@pytest.mark.slowest
 async def test_a_tool_that_lives_is_told_that_its_switch_healed_and_keeps_its_lock_until_it_has_ended(
     server: FakeApiServer,  # noqa: F811
     target: KubernetesTarget,  # noqa: F811

@@ -460,6 +460,7 @@ async def test_of_two_that_take_it_at_once_one_is_refused(server: FakeApiServer,
     assert all(isinstance(one, Refused) for one in taken if one is not None)
 
 
+@pytest.mark.slowest
 async def test_healing_from_elsewhere_waits_for_a_silent_run_and_is_refused_by_one_that_lives(
     server: FakeApiServer, api: Api, release: Release
 ) -> None:

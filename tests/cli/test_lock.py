@@ -90,6 +90,7 @@ def test_a_signal_is_passed_on_to_the_command_and_the_lock_is_released_after_it(
     assert node.keys("passed") == []
 
 
+@pytest.mark.slowest
 def test_a_lock_that_is_lost_ends_its_command(node: Node) -> None:
     with node.running("lock", "lost", "--ttl", "2", "--", "sh", "-c", "echo on; exec sleep 60") as holder:
         assert line(holder) == "on"
@@ -169,6 +170,7 @@ def test_a_lock_that_cannot_be_told_of_is_released(node: Node) -> None:
     assert node.keys("full") == []
 
 
+@pytest.mark.slowest
 def test_ctrl_c_at_a_terminal_reaches_the_command_once(node: Node) -> None:
     """Pressed several times: two signals that come together are one to whom they reach."""
     ours, theirs = pty.openpty()

@@ -64,6 +64,7 @@ async def test_a_write_whose_answer_was_lost_is_done_once(tmp_path: Path) -> Non
         assert await write_with_losses(cluster, 20) == 20
 
 
+@pytest.mark.slowest
 async def test_a_command_whose_answer_was_lost_is_done_once(tmp_path: Path) -> None:
     """`raft-node put` and `delete`: also where the leader is killed before it answers."""
     async with running_cluster(tmp_path, 3, *CALM) as cluster:

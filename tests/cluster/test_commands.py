@@ -285,6 +285,7 @@ async def test_a_leader_that_is_asked_to_stop_hands_over_before_it_leaves(cluste
     await cluster.until(gone, f"{leader} has left")
 
 
+@pytest.mark.slowest
 async def test_faults_do_what_they_say_are_visible_and_end(cluster: Cluster) -> None:
     leader, one, other = await followers(cluster)
 

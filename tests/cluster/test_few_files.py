@@ -18,6 +18,7 @@ FILES = 60
 IDLE_CLIENTS = 80
 
 
+@pytest.mark.slowest
 def test_idle_clients_take_no_descriptor_from_the_log_or_the_peers(tmp_path: Path) -> None:
     """Sixty descriptors, eighty idle clients on each node, and segments that begin all the while."""
     value = b"v" * 60_000

@@ -286,6 +286,7 @@ def test_the_line_that_is_printed_is_taken_and_the_token_with_it_lets_in(tmp_pat
         assert nodes.request("n1", "POST", "/commands/state_details", b"{}", made["token"])[0] == 200
 
 
+@pytest.mark.slowest
 def test_a_stream_ends_with_the_token_that_opened_it(tmp_path: Path) -> None:
     with guarded_nodes(tmp_path) as nodes:
         nodes.up()

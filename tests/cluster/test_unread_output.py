@@ -29,6 +29,7 @@ def test_nodes_whose_standard_error_is_full_elect_write_and_leave(tmp_path: Path
             assert process.wait(WAIT_SECONDS) == 0, name
 
 
+@pytest.mark.slowest
 def test_a_supervisor_in_a_paused_terminal_serves_and_ends(tmp_path: Path) -> None:
     """Its output fills while it runs: that of a terminal under Ctrl-S does, too."""
     base_port = free_base_port(3)

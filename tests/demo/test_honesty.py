@@ -52,6 +52,7 @@ def _is_not_as_predicted(played: Played, sentence: str, stage: Stage) -> None:
     assert stage.processes() == []
 
 
+@pytest.mark.slowest
 def test_a_cut_that_was_silently_not_made_is_found(here: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faults, "_cut_link", _no_cut)
     _is_not_as_predicted(play_here("majority-partition"), "the fault is not effective", here)
@@ -137,6 +138,7 @@ def test_ctrl_c_ends_every_node_and_leaves_no_folder(stage: Stage) -> None:
     assert stage.left == []
 
 
+@pytest.mark.slowest
 def test_ctrl_c_is_obeyed_although_ending_the_nodes_fails(here: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     end = Nodes.end
 

@@ -202,6 +202,7 @@ def test_links_follow_a_name_that_appears_late_falls_silent_or_moves_while_down(
     print(took)
 
 
+@pytest.mark.slowest
 def test_a_node_leaves_while_name_servers_are_silent_about_its_registry(tmp_path: Path) -> None:
     said, code, took_s = play("tests.discovery.test_dns:leave_while_the_registrys_name_hangs", tmp_path)
     assert "did not answer within" in said

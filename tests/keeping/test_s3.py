@@ -62,6 +62,7 @@ def test_a_storage_that_is_not_there_is_told_so(alone: str, monkeypatch: pytest.
     assert said("s3://backups/") == f"cannot list s3://backups/: {alone} cannot be reached: Connection refused"
 
 
+@pytest.mark.slowest
 def test_a_storage_that_takes_the_connection_and_never_answers_is_given_up(
     alone: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

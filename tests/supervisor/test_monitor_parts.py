@@ -148,6 +148,7 @@ async def test_a_write_goes_round_nodes_that_are_not_there_and_says_when_nobody_
             assert "Retry-After" in answer.headers
 
 
+@pytest.mark.slowest
 async def test_a_node_that_never_answers_is_waited_for_a_bounded_time() -> None:
     async with monitored(Node("n1", never_answer)) as (base, http):
         for method, path, code, error in (

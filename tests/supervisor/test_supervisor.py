@@ -43,6 +43,7 @@ def test_killing_the_supervisor_ends_every_node_even_a_stopped_one(cluster: Clus
     eventually(lambda: not alive(cluster.pids), f"the end of {cluster.pids}")
 
 
+@pytest.mark.slowest
 def test_after_a_killed_supervisor_the_next_goes_on_and_removes_its_socket(cluster: Cluster) -> None:
     cluster.start().until_table()
     stale = Path(cluster.file["control"]).parent

@@ -174,6 +174,7 @@ def test_a_flipped_bit_in_a_large_entry_is_refused_wherever_it_is() -> None:
             decode(flipped(frame, bit))
 
 
+@pytest.mark.slowest
 def test_every_kind_of_message_is_among_those_that_are_damaged_here() -> None:
     seen: set[type[Any]] = set()
 
