@@ -106,7 +106,7 @@ def nothing_is_logged_as_an_error(caplog: pytest.LogCaptureFixture) -> Iterator[
     assert [r.getMessage() for r in caplog.get_records("call") if r.levelno >= logging.ERROR] == []
 
 
-@pytest.fixture(params=LOOPS)
+@pytest.fixture(params=[pytest.param("asyncio", marks=pytest.mark.slowest), "uvloop"])
 def run(request: pytest.FixtureRequest) -> Iterator[Callable[[Awaitable[None]], None]]:
     """Runs a test on the loop that production has, and on the standard one."""
 

@@ -117,6 +117,7 @@ def test_a_command_that_does_not_end_when_its_lock_is_lost_is_killed(node: Node)
     assert "sh went on for 5 s without the lock: it is killed." in err
 
 
+@pytest.mark.slowest
 def test_a_command_that_was_through_before_the_loss_was_known_is_not_called_alone(node: Node) -> None:
     """The holder is stopped for longer than its lease lives, and its command ends meanwhile."""
     command = ("lock", "late", "--ttl", "2", "--", "sh", "-c", "echo on; read go; echo off")

@@ -327,7 +327,7 @@ NOTICED_BY: dict[Plant, int] = {
 """Seeds of worlds that noticed a bug which few notice: tried first, to save time. Any other world will do as well."""
 OFTEN_ENOUGH = (truncate_on_every_append, vote_and_acknowledge_before_the_disk)
 """Of those, who are found soon by any seeds. After a change of what worlds do, the others may take a minute each to be
-found anew: they are in `make test-slow`."""
+found anew: they are in `make test-slow`, and so are those of survivors."""
 
 
 LONGEST = (count_learners,)
@@ -344,7 +344,7 @@ def _marks(plant: Plant, seldom: list[Plant]) -> tuple[pytest.MarkDecorator, ...
 
 def _each() -> list[Any]:
     """Every plant, and those which few worlds notice for `make test-slow`."""
-    seldom = [plant for plant in NOTICED_BY if plant not in OFTEN_ENOUGH]
+    seldom = [*OF_SURVIVORS, *(plant for plant in NOTICED_BY if plant not in OFTEN_ENOUGH)]
     return [
         pytest.param(plant, marks=_marks(plant, seldom), id=plant.__name__)
         for plant in (*PLANTS, *OF_MEMBERS, *OF_RETURNING, *OF_SURVIVORS)
