@@ -241,7 +241,8 @@ def test_without_any_journal_the_cluster_itself_shows_what_is_left(tool: Tool) -
     tool.until_healthy()
 
 
-@pytest.mark.parametrize("sizes", [pytest.param((2, 3), marks=pytest.mark.longest), (3, 2)])
+@pytest.mark.longest
+@pytest.mark.parametrize("sizes", [(2, 3), (3, 2)])
 def test_five_nodes_are_split_by_sizes_the_leaders_group_first(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], sizes: tuple[int, int]
 ) -> None:

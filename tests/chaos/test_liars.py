@@ -213,7 +213,7 @@ async def test_a_lie_is_caught_and_named(
     assert judge(load_run(result.folder).evidence) == result.record.verdicts
 
 
-@pytest.mark.slowest
+@pytest.mark.longest
 async def test_nodes_that_are_well_and_acknowledge_nothing_have_not_recovered(tmp_path: Path) -> None:
     result = await played(tmp_path, "is_wedged", kill())
     verdicts = failed(result)

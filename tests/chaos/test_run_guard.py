@@ -59,6 +59,7 @@ def test_a_voter_that_falls_during_the_baseline_is_noticed_before_the_quorum_is_
     assert said.json["faults"] == []
 
 
+@pytest.mark.longest
 def test_a_voter_that_falls_between_two_kills_ends_the_run(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
     fallen: list[str] = []
     real = recovery.until_whole

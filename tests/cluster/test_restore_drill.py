@@ -95,7 +95,7 @@ def place(kind: str, folder: Path, patch: pytest.MonkeyPatch) -> Iterator[str]:
         yield f"s3://{BUCKET}/raft/"
 
 
-@pytest.mark.parametrize("kind", ["folder", "s3"])
+@pytest.mark.parametrize("kind", ["folder", pytest.param("s3", marks=pytest.mark.longest)])
 async def test_100_000_keys_are_served_again_within_a_minute_and_a_disk_lost_later_is_let_in_anew(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

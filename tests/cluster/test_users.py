@@ -128,7 +128,7 @@ def test_a_leader_dies_and_a_follower_takes_a_snapshot_over_while_users_are_in_f
     nodes.start(down, ["--tokens-file", str(nodes.files[down])])
     nodes.until(lambda: put(nodes, down, "a/back", "1", token) == 200, "who was down takes what its user may write")
     assert put(nodes, down, "b", "1", token) == 403
-    assert "snapshot-installed" in (tmp_path / f"{down}.log").read_text()
+    nodes.until(lambda: "snapshot-installed" in (tmp_path / f"{down}.log").read_text(), "it says that it took one over")
 
     killed = nodes.leader()
     acknowledged = []
