@@ -83,7 +83,7 @@ def test_names_alone_make_a_cluster_that_goes_on_under_load_while_its_registry_d
         nodes.until(lambda: nodes.leader() == leader, "all follow the leader that there was")
         assert nodes.status("n1")["term"] == term, "nobody stood for election"
         assert nodes.ask("n2", "/kv/load")[1] == str(load.acknowledged).encode()
-        assert "registered again at" in nodes.log("n1")
+        nodes.until(lambda: "registered again at" in nodes.log("n1"), "n1 says that it is registered again")
 
 
 @pytest.mark.slowest
@@ -139,7 +139,8 @@ def test_nodes_with_addresses_find_each_other_whoever_took_their_names_at_the_re
             for name in nodes.ports:
                 nodes.start(name)
             leader = nodes.until(nodes.leader, "all nodes know a leader")
-            assert f"{PER_NAME_MAX} processes are registered as n1 already" in nodes.log("n1")
+            refused = f"{PER_NAME_MAX} processes are registered as n1 already"
+            nodes.until(lambda: refused in nodes.log("n1"), "n1 says that its name is taken")
             follower = a_follower(nodes, leader)
             nodes.end_by(follower, signal.SIGKILL)
             nodes.put(leader, "while", b"away")

@@ -47,7 +47,11 @@ async def test_a_follower_beyond_the_log_gets_a_snapshot_under_load_and_nothing_
             return bool(status and status["snapshot"]["index"] and status["applied"] >= status["commit"] > ENTRIES)
 
         await cluster.until(caught_up, f"{down} took a snapshot over and follows")
-        assert "snapshot-installed" in (tmp_path / "data" / down / "node.log").read_text()
+
+        async def says_so() -> bool:
+            return "snapshot-installed" in (tmp_path / "data" / down / "node.log").read_text()
+
+        await cluster.until(says_so, f"{down} says that it took one over")
         await load.more_acknowledged(50)
         killed = await cluster.leader()
         cluster.signal(killed, signal.SIGKILL)
