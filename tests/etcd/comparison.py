@@ -27,7 +27,7 @@ class Answer(NamedTuple):
 
 
 def comparable(status: int, body: bytes) -> Answer:
-    """Without ids and terms; Go writes a blank or a no-break space after `proto:`, as its build goes."""
+    """Without ids and terms, and with one kind of blank."""
     try:
         decoded = json.loads(body)
     except ValueError:
@@ -36,8 +36,13 @@ def comparable(status: int, body: bytes) -> Answer:
         for name in OWN_TO_EACH:
             decoded.get("header", {}).pop(name, None)
         if isinstance(decoded.get("message"), str):
-            decoded["message"] = decoded["message"].replace("proto:\u00a0", "proto: ")
+            decoded["message"] = with_a_blank(decoded["message"])
     return Answer(status, decoded)
+
+
+def with_a_blank(message: str) -> str:
+    """Go writes a blank or a no-break space after `proto:`, as its build goes."""
+    return message.replace("proto:\u00a0", "proto: ")
 
 
 class Client:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tests.etcd.comparison import with_a_blank
 from tests.supervisor.conftest import eventually
 
 ONE, TWO, MINUS, GONE = "7", "8", "-9", "404"
@@ -89,6 +90,8 @@ class Teller:
 
 def _comparable(body: bytes) -> Any:
     found = json.loads(body)
+    if isinstance(found.get("message"), str):
+        found["message"] = with_a_blank(found["message"])
     for part in (found, found.get("result", {})):
         part["header"] = {"revision": part["header"].get("revision")} if "header" in part else None
     return found
