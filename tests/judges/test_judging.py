@@ -61,6 +61,13 @@ def test_a_node_that_is_away_excuses_what_is_said_of_it_meanwhile_and_at_no_othe
     assert storage_errors(found, []) == [REFUSED]
 
 
+def test_a_client_that_leaves_before_its_watch_has_begun_is_excused_and_a_watch_that_fails_then_is_not() -> None:
+    left = "E1129 10:00:05.000000   77 watcher.go:369] failed to sync with latest state: context canceled"
+    assert storage_errors(lines(left, 2026), []) == []
+    failed = left.replace("context canceled", "rpc error: code = Canceled desc = context canceled")
+    assert storage_errors(lines(failed, 2026), []) == [failed]
+
+
 @pytest.mark.parametrize(
     "text",
     [
