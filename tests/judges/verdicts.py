@@ -113,8 +113,8 @@ _OF_ITS_OWN_DOING = _any_of(
     r"createTransport failed.*(operation was canceled|use of closed network connection)",
     r"watcher\.go:\d+\] failed to sync with latest state: context canceled$",
 )
-"""A channel of its client that was closed while it dialled: so it says at every start, whatever store it has. And whoever
-asked for a watch and left before its first list was read: the context is that client's."""
+"""A channel of its client that was closed while it dialled: so it says at every start, whatever store it has. And
+whoever asked for a watch and left before its first list was read: the context is that client's."""
 
 _OF_A_LOST_NODE = _any_of(
     *("code = Unavailable", "code = Canceled", "code = DeadlineExceeded", "connection refused", "connection reset"),
