@@ -5,6 +5,9 @@ one client has on its way into the log stands before the writes of all others, s
 body waits for room before it is read, its socket meanwhile is not: in turn among those of its client, and then among
 all. It must not know what a body means.
 
+A body that came together with its headers, as one of up to some 250 kB may, is in memory already: it waits all the
+same, before it is proposed.
+
 What is held is given back when its request was answered. Where the log has little room, no more comes in than fits
 there: a snapshot makes room in a moment, and to wait for it is better than to be refused.
 """

@@ -102,7 +102,7 @@ async def test_who_leaves_as_its_turn_comes_gives_back_what_it_got() -> None:
 async def test_a_body_that_came_with_its_headers_is_counted_as_one_that_is_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A value of 100 kB is there before a handler runs: what stands before the writes of others is the same."""
+    """A value of 100 kB is there before its handler runs, and stands before the writes of others like any other."""
     asked: list[int] = []
     room = Bodies.room
 
