@@ -376,6 +376,26 @@ async def test_members_come_and_go_from_the_monitors_page(tmp_path: Path) -> Non
             assert not [one for one in here.complaints if "uncaught" in one]
 
 
+async def test_what_is_asked_of_a_node_that_goes_meanwhile_breaks_nothing_and_is_asked_again(standing: Path) -> None:
+    """The monitor does not know a node that was removed after the page had read the list of them."""
+
+    async def unknown(route: Any) -> None:
+        await route.fulfill(status=404, json={"error": "unknown-node", "message": "there is no such node"})
+
+    asked = re.compile(r"/(log\?.*|stats|members|commands)$")
+    async with visiting(standing) as cluster, chromium() as browser, tab(browser, cluster.url("n1")) as here:
+        await expect(here.page.locator("#log .entry")).not_to_have_count(0)
+        here.expected.add("404")
+        await here.page.route(asked, unknown)
+        await expect(here.page.locator("#log .entry")).to_have_count(0)
+        await expect(here.page.locator("#members")).to_be_hidden()
+        await here.page.unroute(asked)
+        await expect(here.page.locator("#log .entry")).not_to_have_count(0)
+        for panel in ("#members", "#stats"):
+            await expect(here.page.locator(panel)).to_be_visible()
+        await here.behaved()
+
+
 async def test_a_node_that_lost_its_disk_is_named_on_every_page_with_the_reason(tmp_path: Path) -> None:
     async with running_cluster(tmp_path, 3, *CALM) as cluster, chromium() as browser:
         leader = await cluster.leader()

@@ -168,7 +168,8 @@ async function main(source) {
     const of = (type, asked) =>
       asked.then(
         (body) => name === state.viewpoint && dispatch({ type, body }),
-        (error) => error.status === 404 && name === state.viewpoint && dispatch({ type, body: false }),
+        // Nothing is known of a node that went meanwhile; false: its server has no such route, and never will
+        (error) => error.status === 404 && name === state.viewpoint && dispatch({ type, body: error.body?.error === "unknown-node" ? null : false }),
       );
     if (name && !state.clusterError && isThere(name)) {
       all.push(of("log", source.log(name, ENTRIES_SHOWN)));

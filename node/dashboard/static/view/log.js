@@ -16,7 +16,7 @@ export function makeLog(box, note) {
 
   /** Everything is of one answer, and so of one moment: other answers know of entries that this one has not. */
   return (state) => {
-    const { log } = state;
+    const log = state.log || null;
     const own = nodesOf(state).find((node) => node.self);
     set(nothing, "hidden", log ? "" : null);
     say(nothing, nothingWords(own, "Not read yet."));
