@@ -9,6 +9,10 @@ from pathlib import Path
 FOLDER = Path(os.environ.get("TEST_OUTPUT", Path(__file__).parents[2] / ".cache" / "kubernetes"))
 """Figures, pictures and recordings of the last run; not part of the repository."""
 
+FILE = "figures.txt"
+KEPT_VARIABLE = "KEEP_FIGURES"
+"""Where it is set, another process of the same run has written figures, and this one's come below."""
+
 _LINES: list[str] = []
 
 
@@ -24,4 +28,5 @@ def lines() -> list[str]:
 
 def save() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
-    (FOLDER / "figures.txt").write_text("".join(f"{line}\n" for line in _LINES))
+    with (FOLDER / FILE).open("a" if os.environ.get(KEPT_VARIABLE) else "w") as kept:
+        kept.write("".join(f"{line}\n" for line in _LINES))
