@@ -51,6 +51,9 @@ class ClusterUsers(Protocol):
     def still(self, user: ClusterUser) -> bool:
         """Whether that is still the same user, whose password is the same, and who is root if they were."""
 
+    def has_left(self, credential: str) -> bool:
+        """Whether that is a token whose owner has logged out."""
+
     async def proved(self, credential: str) -> ClusterUser | None:
         """Whose token, or name and password, that is; None: nobody's."""
 
@@ -166,8 +169,9 @@ class Access:
         self, principal: Principal, credential: str | None, need: Need, end: Callable[[], None]
     ) -> Callable[[], None]:
         """Something without an end was let in: `end` it once no source knows its principal any more, or they are not
-        the same user of the cluster any more. Call what is returned when it is over. A key that a user may not read
-        any more is no reason, as in etcd: calls judge that as they begin."""
+        the same user of the cluster any more, or have logged out with the token that opened it. Call what is returned
+        when it is over. A key that a user may not read any more is no reason, as in etcd: calls judge that as they
+        begin."""
         if isinstance(principal, Claimant):
             if not principal.credential:
                 return _nothing  # may do nothing
@@ -181,7 +185,7 @@ class Access:
         self._standing.judge(self._may_go_on)
 
     def look_at_users(self) -> None:
-        """From time to time: end what was let in for users who are not the same any more."""
+        """From time to time, and after a logout: end what was let in for users who are not the same any more."""
         if self.users is not None and self.users.version != self._judged:
             self._judged = self.users.version
             self.changed()
@@ -189,7 +193,7 @@ class Access:
     def _may_go_on(self, let_in: LetIn) -> bool:
         users = self.users
         if users is not None and isinstance(let_in.principal, ClusterUser):
-            return users.still(let_in.principal)
+            return users.still(let_in.principal) and not users.has_left(let_in.credential or "")
         if users is not None and isinstance(let_in.principal, Claimant):  # a token that was not known here yet
             return users.known(let_in.principal.credential) is not None
         return self.look(let_in.credential, let_in.need) is not None

@@ -1,5 +1,5 @@
 """The page's login: a token in a form becomes a cookie that other sites cannot use, and logout takes it back. A user of
-the cluster gives name and password, for which etcd's API has a token.
+the cluster gives name and password, for which etcd's API has a token; at logout that token is nobody's any more.
 
 Why it exists: a browser cannot be told to send a header. The cookie holds the token itself, so any node behind one
 address knows it and nothing has to be remembered; no script can read it, no other site can have it sent, and it goes
@@ -7,6 +7,7 @@ when its time is over, when the token is taken out of the nodes' file, or at log
 not decide who may do what.
 """
 
+import logging
 from urllib.parse import parse_qsl, quote
 
 from aiohttp import web
@@ -14,7 +15,7 @@ from aiohttp import web
 from node.access.entrance import CREDENTIAL_CHARS_MAX, Access, is_basic
 from node.access.table import READ
 from node.api.answers import Problem, malformed, try_again
-from node.api.entry import COOKIE, SECURE_COOKIE, is_secure
+from node.api.entry import COOKIE, SECURE_COOKIE, credential_of, is_secure
 from node.api.etcd.auth_calls import AuthCalls
 from node.api.etcd.errors import Code, EtcdError
 from node.api.inputs import short_body
@@ -24,6 +25,8 @@ SESSION_SECONDS_MAX = 12 * 3600
 """A browser forgets the cookie then, and on its end in any case where it restores no sessions."""
 
 FIELDS_MAX = 8
+
+_LOG = logging.getLogger("node.dashboard")
 
 
 class LoginApi:
@@ -61,12 +64,24 @@ class LoginApi:
         return answer
 
     async def logout(self, request: web.Request) -> web.StreamResponse:
-        """The browser forgets it. Without a script, or with one."""
+        """The browser forgets it, without a script or with one. A user's token ends, with whatever it had opened; one
+        of the nodes' file is good until its line is taken out, for programs may have it too."""
         _check_own(request)
+        await self._end(credential_of(request))
         answer = _back()
         for name in (COOKIE, SECURE_COOKIE):
             answer.del_cookie(name, path="/", secure=name == SECURE_COOKIE, httponly=True, samesite="Strict")
         return answer
+
+    async def _end(self, credential: str | None) -> None:
+        if self._auth is None or credential is None or not self._access.users_in_force:
+            return
+        try:
+            await self._auth.log_out(credential)
+        except EtcdError as error:
+            _LOG.warning("a logout is known to this node and may not be to the others: %s", error.message)
+        finally:
+            self._access.look_at_users()
 
     async def _token(self, user: str, password: str) -> str:
         """For that password; empty: there is none."""

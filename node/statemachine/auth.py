@@ -32,6 +32,9 @@ DIGEST_BYTES = 32
 TOKENS_MAX = 10_000
 """Tokens that were given out lately; for one more the oldest is forgotten."""
 
+LOGGED_OUT_MAX = 10_000
+"""Tokens that their owners gave back lately; for one more the one that was given back first is forgotten."""
+
 EXPIRED_PER_LOGIN_MAX = 64
 """Tokens that are let go at each log in, because their time is over."""
 
@@ -133,6 +136,10 @@ class Auth:
         """Of the keys of all permissions."""
         self.tokens: OrderedDict[bytes, Token] = OrderedDict()
         """By digest; the oldest comes first."""
+        self.logged_out: OrderedDict[bytes, None] = OrderedDict()
+        self.log_outs = 0
+        """Digests of tokens that were given back since this process began, and how many. No part of the state, for
+        which such a token is one that there is not: a node through which it was used knows it for longer."""
         self._spans: dict[str, tuple[Spans, Spans]] = {}
 
     @property
@@ -192,6 +199,18 @@ class Auth:
                 break
             self.tokens.popitem(last=False)
         self.tokens[token.digest] = token
+
+    def take_back(self, digest: bytes) -> None:
+        """From now on that is nobody's."""
+        self.tokens.pop(digest, None)
+        self.logged_out[digest] = None
+        self.log_outs += 1
+        if len(self.logged_out) > LOGGED_OUT_MAX:
+            self.logged_out.popitem(last=False)
+
+    def go_on_from(self, before: "Auth") -> None:
+        """This state takes the place of that one: what was given back to this process stays so."""
+        self.logged_out, self.log_outs = before.logged_out, before.log_outs
 
     def user_of(self, digest: bytes, now_us: int) -> User | None:
         """Whose token that is at a log time; None: nobody's (any more)."""

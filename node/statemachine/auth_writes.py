@@ -117,6 +117,12 @@ class LogIn(_Part, frozen=True, tag="li"):
     digest: bytes
 
 
+class LogOut(_Part, frozen=True, tag="lo"):
+    """The token of that `digest` is nobody's any more: its owner said so. A digest that is none does nothing."""
+
+    digest: bytes
+
+
 AuthWrite = (
     AuthEnable
     | AuthDisable
@@ -130,6 +136,7 @@ AuthWrite = (
     | RoleGrantPermission
     | RoleRevokePermission
     | LogIn
+    | LogOut
 )
 
 

@@ -32,6 +32,7 @@ from node.statemachine.auth_writes import (
     AuthWrite,
     LoggedIn,
     LogIn,
+    LogOut,
     RoleAdd,
     RoleDelete,
     RoleGrantPermission,
@@ -81,6 +82,8 @@ def authorizing(auth: Auth, write: AuthWrite, entry: Entry, revision: int, meter
         case LogIn():
             refusal = _log_in(auth, write, entry.time_us)
             return refusal or LoggedIn(revision, entry.index)
+        case LogOut():
+            refusal = _log_out(auth, write)
     return refusal or AuthDone(revision)
 
 
@@ -237,6 +240,13 @@ def _log_in(auth: Auth, write: LogIn, time_us: int) -> Refused | None:
     if user is None or user.no_password or len(write.digest) != DIGEST_BYTES or write.digest in auth.tokens:
         return Refused("auth-failed", "no such user, or not their password")
     auth.give(Token(write.digest, user.name, user.since, time_us))
+    return None
+
+
+def _log_out(auth: Auth, write: LogOut) -> Refused | None:
+    if len(write.digest) != DIGEST_BYTES:
+        return Refused("malformed", "this is no digest of a token")
+    auth.take_back(write.digest)
     return None
 
 

@@ -14,6 +14,7 @@ from node.statemachine.auth_writes import (
     AuthEnable,
     AuthWrite,
     LogIn,
+    LogOut,
     RoleAdd,
     RoleDelete,
     RoleGrantPermission,
@@ -130,6 +131,8 @@ def _auth(write: AuthWrite) -> str:
             return f"take from role {_name(name)} {_key(key)}" + (f" to {_key(end)}" if end else "")
         case LogIn(name):
             return f"user {_name(name)} has logged in"
+        case LogOut():
+            return "a user has logged out"
 
 
 def _name(name: str) -> str:

@@ -9,7 +9,7 @@ who says nothing about themselves may not even compact or begin a lease. It must
 from typing import NamedTuple
 
 from node.statemachine.auth import Auth, User
-from node.statemachine.auth_writes import AuthWrite, LogIn
+from node.statemachine.auth_writes import AuthWrite, LogIn, LogOut
 from node.statemachine.leases import Leases
 from node.statemachine.work import Meter, Slices
 from node.statemachine.writes import (
@@ -110,7 +110,7 @@ def _known(auth: Auth, asker: Asker) -> User | Refused:
 
 def may_not_do(auth: Auth, asker: Asker, leases: Leases, write: StoreWrite, meter: Meter) -> Slices[Refused | None]:
     """Why they may not do `write`."""
-    if not auth.enabled or asker == TRUSTED or isinstance(write, LeaseExpire | Compact | LogIn):
+    if not auth.enabled or asker == TRUSTED or isinstance(write, LeaseExpire | Compact | LogIn | LogOut):
         return None  # what nodes propose by themselves, and what every user may is asked before it is proposed
     if isinstance(write, AuthWrite):
         return not_admin(auth, asker)

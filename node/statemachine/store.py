@@ -157,6 +157,7 @@ class KeyValueStore:
         self._leftovers.add(self._leases)
         self._leftovers.add(self.sessions)
         sessions.count_on(self.sessions)
+        auth.go_on_from(self.auth)
         self._versions, self._leases, self.sessions, self.auth = versions, leases, sessions, auth
         self._job = ApplyJob(state, (), lambda _index: False, self._tidy)
 

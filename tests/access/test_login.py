@@ -4,9 +4,12 @@ import re
 from http.cookies import SimpleCookie
 
 import aiohttp
+import grpc.aio
 import pytest
 
+from node.runtime.ports import NotProposed
 from tests.access.double import Served, served
+from tests.access.test_standing import to_the_end, with_users
 
 BROWSER = {"Accept": "text/html"}
 
@@ -118,6 +121,64 @@ async def test_logout_takes_the_cookie_back() -> None:
         assert (status, where) == (303, "/")
         assert cookies["raft_session"].value == ""
         assert cookies["raft_session"]["max-age"] == "0"
+
+
+async def test_logout_ends_what_a_user_logged_in_with_and_what_that_opened_and_nothing_else() -> None:
+    async with (
+        served() as node,
+        aiohttp.ClientSession(node.url, cookie_jar=aiohttp.DummyCookieJar()) as http,
+        grpc.aio.insecure_channel(f"127.0.0.1:{node.port}") as channel,
+    ):
+        shown = (await with_users(node))["root"]
+        other = str((await node.auth.authenticate({"name": "root", "password": "rootpw"}, 0)).fields["token"])
+        mine, theirs, file = ({"Cookie": f"raft_session={token}"} for token in (shown, other, "read-token"))
+        events = [await http.get("/events", headers=held) for held in (mine, theirs, file)]
+        for answer in events:
+            await answer.content.readany()
+        watches = []
+        for token in (shown, other):
+            call = channel.stream_stream("/etcdserverpb.Watch/Watch")(metadata=(("token", token),), timeout=20)
+            await call.write(bytes.fromhex("0a030a0161"))  # WatchCreateRequest of the key "a"
+            assert await call.read()
+            watches.append(call)
+        entries = len(node.node.proposed)
+
+        assert (await posted(node, "/logout", None, **mine))[:2] == (303, "/")
+
+        assert len(node.node.proposed) == entries + 1
+        for path in ("/status", "/kv/a"):
+            assert (path, (await asked(node, path, Authorization=f"Bearer {shown}"))[0]) == (path, 401)
+            assert (await asked(node, path, **theirs))[0] in (200, 404)
+        range_of_a = b'{"key":"YQ=="}'
+        for token, status in ((shown, 401), (other, 200)):
+            async with http.post("/v3/kv/range", data=range_of_a, headers={"Authorization": token}) as answer:
+                assert answer.status == status
+        with pytest.raises(aiohttp.ClientError):
+            await to_the_end(events[0])
+        with pytest.raises(grpc.aio.AioRpcError, match="etcdserver: invalid auth token"):
+            await watches[0].read()
+        assert [answer.content.exception() for answer in events[1:]] == [None, None]
+        assert not watches[1].done()
+        watches[1].cancel()
+        assert 'action="/login"' in (await asked(node, "/", **BROWSER, **mine))[1]
+
+        assert (await posted(node, "/logout", None, **file))[:2] == (303, "/")
+        assert (await asked(node, "/status", **file))[0] == 200, "a program may have that token, too"
+        assert len(node.node.proposed) == entries + 1
+        for answer in events:
+            answer.close()
+
+
+async def test_a_logout_of_which_the_cluster_does_not_hear_ends_the_token_here_and_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with served() as node:
+        held = {"Cookie": f"raft_session={(await with_users(node))['root']}"}
+        node.node.outcome = NotProposed("no-leader", "there is no leader")
+        status, _, cookies = await posted(node, "/logout", None, **held)
+        assert (status, cookies["raft_session"].value) == (303, "")
+        assert (await asked(node, "/status", **held))[0] == 401
+        assert "known to this node and may not be to the others" in caplog.text
 
 
 async def test_a_cookie_of_a_token_that_is_gone_leads_to_the_form() -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from base64 import b64encode
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,15 @@ def test_the_nodes_other_routes_know_users_by_password_and_by_token(nodes: Guard
         assert (name, answer[0], "Set-Cookie" in answer[2]) == (name, 303, logged_in)
     cookie = {"Cookie": answer[2]["Set-Cookie"].partition(";")[0]}
     assert status("GET", "/status", cookie) == 200
+    assert [nodes.request(at, "GET", "/status", None, "", headers=cookie)[0] for at in nodes.ports] == [200] * 3
+    assert nodes.request("n3", "POST", "/logout", b"", "", headers={**own, **cookie})[0] == 303
+    assert status("GET", "/status", cookie) == 401
+
+    def refused(at: str) -> bool:
+        return nodes.request(at, "GET", "/status", None, "", headers=cookie)[0] == 401
+
+    for at in nodes.ports:
+        nodes.until(partial(refused, at), "every node hears of it")
     assert status("GET", "/kv/a/1", {}) == 401
     assert status("GET", "/kv/a/1", {"Authorization": f"Basic {b64encode(b'ann:wrong').decode()}"}) == 401
     assert status("GET", "/status", basic("root")) == 200

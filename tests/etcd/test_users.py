@@ -25,10 +25,13 @@ from node.api.quota import Quota
 from node.api.slices import Slices
 from node.observe.metrics import Metrics
 from node.observe.trace import Trace
+from node.runtime.ports import NotProposed
 from node.statemachine.auth import TOKEN_TTL_US
-from node.statemachine.auth_writes import AuthEnable, Kind, RoleAdd, RoleGrantPermission, UserGrantRole
+from node.statemachine.auth_writes import AuthEnable, Kind, LogOut, RoleAdd, RoleGrantPermission, UserGrantRole
+from node.statemachine.store import KeyValueStore
 from node.statemachine.writes import decode_write
 from tests.api.double import ScriptedNode
+from tests.statemachine.snapshots import restore, snapshot
 
 
 class Made:
@@ -199,6 +202,66 @@ async def test_a_node_remembers_so_many_tokens_at_most(monkeypatch: pytest.Monke
     made.node.log_time += 10
     assert find(made.tokens["ann"]) is None, "it gave way"
     assert find(made.tokens["root"]) is not None
+
+
+async def test_a_token_that_is_given_back_is_nobodys_at_once_and_costs_an_entry_only_where_it_was_good() -> None:
+    made = await Made().begin()
+    users, token, other = made.calls.users, made.tokens["ann"], made.tokens["root"]
+    version, before = users.version, len(made.node.proposed)
+    for wrong in ("", "x", "x.1", "x.99999999", f"x{token}", "Basic YW5uOmFubnB3"):
+        await made.auth.log_out(wrong)
+    assert (users.version, len(made.node.proposed)) == (version, before), "who shows nothing makes nothing"
+    await made.auth.log_out(token)
+    secret = token.partition(".")[0]
+    for shown in (token, f"{secret}.1", f"{secret}.99999999"):
+        assert users.tokens.find(shown) is None
+        assert users.has_left(shown)
+    assert users.version > version
+    assert users.tokens.find(other) is not None
+    assert len(made.node.proposed) == before + 1
+    await made.auth.log_out(token)
+    assert len(made.node.proposed) == before + 1
+
+
+async def test_a_token_is_given_back_at_every_node_by_its_entry_also_where_it_is_known_by_use_alone() -> None:
+    made = await Made().begin()
+    find, token = made.calls.users.tokens.find, made.tokens["ann"]
+    for _ in range(3):
+        made.node.log_time += TOKEN_TTL_US - 1
+        assert find(token) is not None
+    version = made.calls.users.version
+    made.node.do(LogOut(tokens.digest_of(token.partition(".")[0])))  # another node was told
+    assert find(token) is None
+    assert made.calls.users.version > version
+
+
+async def test_a_node_that_took_a_snapshot_over_asks_again_who_was_there_before() -> None:
+    """What was given back meanwhile is not in the snapshot, nor is what only its use kept good."""
+    made = await Made().begin()
+    find, token = made.calls.users.tokens.find, made.tokens["ann"]
+    made.node.log_time += TOKEN_TTL_US - 1
+    assert find(token) is not None
+    store = KeyValueStore()
+    restore(store, snapshot(made.node.store))
+    made.node.do(LogOut(tokens.digest_of(token.partition(".")[0])))
+    behind = tokens.Tokens(lambda: store.auth, made.node.log_time_us, os.urandom)
+    assert behind.find(token) is not None
+    restore(store, snapshot(made.node.store))
+    assert behind.find(token) is None
+
+
+async def test_a_logout_of_which_no_quorum_hears_holds_at_this_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = await Made().begin()
+    monkeypatch.setattr(tokens, "GIVEN_BACK_MAX", 1)
+    made.node.outcome = NotProposed("no-leader", "there is no leader")
+    find = made.calls.users.tokens.find
+    with pytest.raises(EtcdError):
+        await made.auth.log_out(made.tokens["ann"])
+    assert find(made.tokens["ann"]) is None
+    with pytest.raises(EtcdError):
+        await made.auth.log_out(made.tokens["root"])
+    assert find(made.tokens["root"]) is None
+    assert find(made.tokens["ann"]) is not None, "so many are remembered, while no quorum hears of any"
 
 
 async def test_the_log_has_neither_password_nor_token() -> None:

@@ -8,6 +8,7 @@ from node.statemachine.auth_writes import (
     AuthEnable,
     AuthWrite,
     LogIn,
+    LogOut,
     RoleAdd,
     RoleDelete,
     RoleGrantPermission,
@@ -80,7 +81,7 @@ class Naive:
 
     def administer(self, user: str, write: AuthWrite) -> str:
         """The code with which it is refused; empty: it was done."""
-        if self.on and not isinstance(write, LogIn):
+        if self.on and not isinstance(write, LogIn | LogOut):
             if not user:
                 return "user-empty"
             if user not in self.users:

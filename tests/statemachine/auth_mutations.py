@@ -46,6 +46,7 @@ MUTATIONS = (
         "    return result\n",
     ),
     Mutation("a changed password changes nothing", "permitting.py", "if user.since != asker.since:", "if False:"),
+    Mutation("a token that was given back stays good", "auth.py", "        self.tokens.pop(digest, None)\n", ""),
     Mutation("read is write", "permitting.py", "range_end, writes=True)", "range_end, writes=False)"),
     Mutation(
         "what is nested counts for nothing",

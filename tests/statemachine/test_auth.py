@@ -18,6 +18,7 @@ from node.statemachine.auth_writes import (
     Kind,
     LoggedIn,
     LogIn,
+    LogOut,
     RoleAdd,
     RoleDelete,
     RoleGrantPermission,
@@ -60,7 +61,7 @@ from node.statemachine.writes import (
 )
 from tests.statemachine.auth_model import LETTERS, Naive
 from tests.statemachine.small import small_pieces
-from tests.statemachine.snapshots import chunks_of, restored, snapshot
+from tests.statemachine.snapshots import chunks_of, restore, restored, snapshot
 
 HASH = b"hash of a password"
 SECRET = b"\x07" * 32
@@ -237,6 +238,7 @@ def test_the_log_format_does_not_change() -> None:
         "95a27267a17202c40161c40163": RoleGrantPermission("r", Kind.READWRITE, b"a", b"c"),
         "94a27272a172c40161c40163": RoleRevokePermission("r", b"a", b"c"),
         "94a26c69a3616e6e07c40164": LogIn("ann", 7, b"d"),
+        "92a26c6fc40164": LogOut(b"d"),
     }
     assert {encode_write(write).hex(): write for write in written.values()} == written
     assert [decode_write(bytes.fromhex(data)) for data in written] == list(written.values())
@@ -397,6 +399,28 @@ def test_a_token_is_good_for_its_time_and_ends_with_password_user_and_force() ->
     assert auth.era == auth.revision
 
 
+def test_a_token_that_was_given_back_is_nobodys_and_stays_so_over_a_snapshot() -> None:
+    store = in_force()
+    apply(store, LogIn("ann", store.auth.users["ann"].since, SECRET), LogOut(b"\x08" * 32))
+    assert store.auth.user_of(SECRET, 0) is not None
+    before = store.auth.revision
+    assert code_of(apply(store, LogOut(b"short"))[0]) == "malformed"
+    apply(store, LogOut(SECRET))
+    assert store.auth.user_of(SECRET, 0) is None
+    assert store.auth.revision == before, "nobody else has to prove anything anew"
+    assert restored(snapshot(store)).auth.tokens == {}
+    restore(store, snapshot(in_force()))
+    assert SECRET in store.auth.logged_out
+
+
+def test_so_many_tokens_that_were_given_back_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "LOGGED_OUT_MAX", 2)
+    store = in_force()
+    apply(store, *(LogOut(bytes([i]) * 32) for i in range(4)))
+    assert [digest[0] for digest in store.auth.logged_out] == [2, 3]
+    assert store.auth.log_outs == 4
+
+
 def test_tokens_are_bounded_and_those_that_are_over_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounds, "TOKENS_MAX", 3)
     store = in_force()
@@ -496,6 +520,7 @@ def test_a_log_shows_names_and_keys_and_no_hash() -> None:
         encode_write(UserAdd("ann", b"a hash")): "add user ann",
         encode_write(UserPassword("ann", b"a hash")): "change the password of user ann",
         encode_write(LogIn("ann", 2, SECRET)): "user ann has logged in",
+        encode_write(LogOut(SECRET)): "a user has logged out",
         encode_write(RoleGrantPermission("r", Kind.WRITE, b"a", b"\0")): "permit role r to write a to \\x00",
     }
     assert {data: describe(Entry(1, 1, EntryKind.WRITE, data)) for data in shown} == shown

@@ -25,6 +25,7 @@ from node.statemachine.auth_writes import (
     Kind,
     LoggedIn,
     LogIn,
+    LogOut,
     RoleAdd,
     RoleDelete,
     RoleGrantPermission,
@@ -92,6 +93,13 @@ class AuthCalls:
         if isinstance(result, LoggedIn):
             return self._answer({"token": shown(secret, result.index)}, result.revision)
         raise _not_done(result)
+
+    async def log_out(self, token: str) -> None:
+        """That token is nobody's any more: at this node when this returns or raises `EtcdError`, at the others as soon
+        as they have applied its entry. Etcd has no such call. Whoever shows what is no token changes nothing."""
+        digest = await self._users.give_back(token)
+        if digest is not None:
+            self._calls.result_of(await self._calls.propose(LogOut(digest), NO_SESSION, for_asker=False))
 
     # --- users -------------------------------------------------------------------------------------------------
 

@@ -93,6 +93,12 @@ class Users:
             raise EtcdError(Code.UNAUTHENTICATED, errors.INVALID_TOKEN)
         return found
 
+    async def give_back(self, token: str) -> bytes | None:
+        """See `Tokens.give_back`; it may have been given out a moment ago, elsewhere."""
+        if self.tokens.find(token) is None and self._may_come(token):
+            await self._barrier()
+        return self.tokens.give_back(token)
+
     async def _barrier(self) -> None:
         """Wait until this node knows what was known anywhere when it was asked."""
         failed = await self._handle.read_barrier(None)
@@ -191,7 +197,7 @@ class Users:
     @property
     def version(self) -> int:
         """Another one whenever whoever asks may be somebody else."""
-        return 2 * self.auth.revision + self.auth.enabled
+        return 2 * (self.auth.revision + self.tokens.times_given_back) + self.auth.enabled
 
     def name_of(self, credential: str) -> str:
         """Whose token that is, as far as this node knows; empty: nobody's."""
@@ -207,6 +213,10 @@ class Users:
         """See `ClusterUsers.still`."""
         now = self.auth.still(user.name, user.since)
         return now is not None and (not user.roles or self.auth.is_root(now))
+
+    def has_left(self, credential: str) -> bool:
+        """See `ClusterUsers.has_left`."""
+        return self.tokens.is_given_back(credential)
 
     async def proved(self, credential: str) -> ClusterUser | None:
         """Who shows that: a name and a password, or a token."""
