@@ -45,6 +45,7 @@ from raftclient.elections import Election
 from raftclient.errors import NotDone, OutcomeUnknown
 from raftclient.leases import Lease
 from raftclient.locks import TTL_SECONDS, Lock
+from raftclient.names import Names
 from raftclient.nodes import Nodes
 from raftclient.turns import Ways
 from raftclient.watching import Change, Followed, changes
@@ -111,6 +112,7 @@ class RaftClient:
         self._session, self._is_own = session_of(session), session is None
         self._exactly_once = flag_of("exactly_once", exactly_once)
         self._tls = tls_of(tls)
+        self._names = Names()
         self._token = "" if token is None else token_of(token)
         self._window: Window | None = None
         self._registering = asyncio.Lock()
@@ -120,9 +122,13 @@ class RaftClient:
 
     async def __aenter__(self) -> Self:
         if self._session is None:
-            # Addresses are looked up for each connection: in Kubernetes a name outlives its address.
+            # Addresses are looked up for each connection, see names.py
             connector = aiohttp.TCPConnector(
-                limit=0, use_dns_cache=False, keepalive_timeout=IDLE_SECONDS_MAX, ssl=self._tls or True
+                limit=0,
+                resolver=self._names,
+                use_dns_cache=False,
+                keepalive_timeout=IDLE_SECONDS_MAX,
+                ssl=self._tls or True,
             )
             self._session = aiohttp.ClientSession(connector=connector, trust_env=False)
             self._show_token()
@@ -142,6 +148,7 @@ class RaftClient:
         finally:
             if self._is_own and self._session is not None:
                 await self._session.close()
+                await self._names.close()
                 self._session = None
 
     def use_token(self, token: str) -> None:
