@@ -113,7 +113,7 @@ def build_app(
     users = users or Users(handle, store)
     etcd = EtcdApi(handle, store, metrics, lambda: trace.term, slices, quota, hub, following, users)
     app.router.add_routes(KeyValueApi(handle, store, metrics, slices, quota, KeyWatch(hub, following), users).routes())
-    app.router.add_routes(SessionsApi(handle, metrics).routes())
+    app.router.add_routes(SessionsApi(handle, metrics, users).routes())
     app.router.add_routes(etcd.routes())
     app.router.add_routes(OperationsApi(handle, metrics, stats, slices).routes())
     app.router.add_routes(MembersApi(handle).routes())

@@ -175,7 +175,7 @@ def _doing_inner(
     if isinstance(write, InSession):
         return (yield from _doing_once(state, asker, entry, write, meter))
     if isinstance(write, Register):
-        return state.sessions.register(entry.index, write.idle_us, entry.time_us)
+        return state.sessions.register(entry.index, write.idle_us, entry.time_us, asker.user)
     if isinstance(write, AsUser):
         return Refused("malformed", f"entry {entry.index} is for two users")
     return (yield from _permitted(state, asker, write, entry, meter, wanted))
@@ -185,7 +185,8 @@ def _doing_once(state: State, asker: Asker, entry: Entry, write: InSession, mete
     """Do what is in a session, unless it was done before. Its result is made in any case: every node keeps it. What was
     refused because of who asked was not done, so it may come again; and whoever may not do it is not told of it."""
     checksum = crc32(write.write)
-    result: Result | None = state.sessions.known(entry, write.answered, checksum)
+    user = asker.user if state.auth.enabled else None
+    result: Result | None = state.sessions.known(entry, write.answered, checksum, user)
     if result is not None:
         return (yield from _telling(state, asker, entry, write.write, result, meter))
     result = yield from _doing_bytes(state, asker, entry, write.write, meter)

@@ -22,6 +22,7 @@ from node.statemachine.sections import (
     ClosingSection,
     LeaseRowsSection,
     LeasesSection,
+    SessionOwnersSection,
     SessionRowsSection,
     SessionsSection,
     StoreSection,
@@ -139,6 +140,7 @@ class _Loading:
         self._rows_loaded = 0
         self._last_id = -1
         self._results_loaded = 0
+        self._owners_loaded = self._owners_left = 0
         self._begun = False
         self._ended = False
         self._before: KeyValue | None = None
@@ -158,6 +160,8 @@ class _Loading:
             self._begin(section)
         elif isinstance(section, SessionsSection):
             self._announce(section)
+        elif isinstance(section, SessionOwnersSection):
+            self._load_owners(section)
         elif isinstance(section, LeasesSection):
             self._announce_leases(section)
         elif isinstance(section, LeaseRowsSection):
@@ -214,6 +218,16 @@ class _Loading:
             if self._meter.left <= 0:
                 yield
 
+    def _load_owners(self, section: SessionOwnersSection) -> None:
+        late = self._before is not None or self._leases_wanted is not None
+        follow = self._owners_loaded == 0 or self._owners_left == len(section.rows) + section.more
+        if late or not follow or section.before != self._owners_loaded:
+            raise ValueError("the chunks of the snapshot are not in order: owners come once, after all sessions")
+        for session, owner in section.rows:
+            self._sessions.load_owner(session, owner)
+        self._owners_loaded, self._owners_left = section.before + len(section.rows), section.more
+        self._meter.left -= len(section.rows)
+
     def _announce_leases(self, section: LeasesSection) -> None:
         if self._leases_wanted is not None or self._before is not None or not section.leases:
             raise ValueError("the chunks of the snapshot are not in order: its leases come once, before its versions")
@@ -246,6 +260,8 @@ class _Loading:
 
     def _check_sessions(self) -> None:
         wanted = self._announced
+        if self._owners_left:
+            raise ValueError(f"the snapshot should hold {self._owners_left} more owners of sessions")
         if wanted is None:
             return
         if (wanted.sessions, wanted.results) != (len(self._sessions), self._results_loaded):

@@ -56,6 +56,15 @@ class SessionRowsSection(_Section, frozen=True, tag="session-rows"):
     rows: Annotated[list[Session], msgspec.Meta(min_length=1, max_length=CHUNK_ROWS_MAX)]
 
 
+class SessionOwnersSection(_Section, frozen=True, tag="session-owners"):
+    """After the sessions, where users opened some of them: whose those are, in the same order, after `before` in
+    earlier chunks and before `more` in later ones."""
+
+    before: Natural
+    more: Natural
+    rows: Annotated[list[tuple[Natural, str]], msgspec.Meta(min_length=1, max_length=CHUNK_ROWS_MAX)]
+
+
 class LeasesSection(_Section, frozen=True, tag="leases", gc=False):
     """Before the versions, where there are leases: how many follow."""
 
@@ -135,6 +144,7 @@ Section = (
     StoreSection
     | SessionsSection
     | SessionRowsSection
+    | SessionOwnersSection
     | LeasesSection
     | LeaseRowsSection
     | AuthSection

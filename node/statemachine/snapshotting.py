@@ -25,6 +25,7 @@ from node.statemachine.sections import (
     LeasesSection,
     RolesSection,
     Section,
+    SessionOwnersSection,
     SessionRowsSection,
     SessionsSection,
     StoreSection,
@@ -118,6 +119,7 @@ class _Making:
         self._leases = leases
         self._auth = _auth_sections(state.auth)
         self._sessions = sessions
+        self._owners = state.sessions.owners()
         self._last, self._compacted = versions.last, versions.compacted
         self._chunks = chunks
         self._meter = meter
@@ -182,6 +184,12 @@ class _Making:
                 yield
         if rows:
             self._end_rows(before, rows)
+        owners = self._owners
+        for at in range(0, len(owners), CHUNK_ROWS_MAX):
+            some = owners[at : at + CHUNK_ROWS_MAX]
+            self._end(SessionOwnersSection(at, len(owners) - at - len(some), some))
+            if meter.left <= 0:
+                yield
 
     def _all_leases(self) -> Slices[None]:
         """Values likewise, as they were when the walk began."""

@@ -245,7 +245,7 @@ class KeyValueStore:
         sessions = self.sessions.all()
         leases = at_once(in_order(self._leases.view(), meter := Meter()), meter)
         auth = [] if self.auth.is_blank else [self.auth.enabled, self.auth.revision, self.auth.everything()]
-        beside = [found for found in (sessions, leases, auth) if found]
+        beside = [found for found in (sessions, self.sessions.owners(), leases, auth) if found]
         return " ".join((self._versions.digest(), *(f"{crc32(encode(found)):08x}" for found in beside)))
 
 

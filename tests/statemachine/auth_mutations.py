@@ -1,4 +1,5 @@
-"""Mistakes about users and permissions, each as one small change of `node/statemachine`: `test_auth.py` notices them.
+"""Mistakes about users and permissions, each as one small change of `node/statemachine`, which `test_auth.py` or
+`test_session_owners.py` notices.
 
 Why it exists: see `tests.mutating`.
 
@@ -47,6 +48,19 @@ MUTATIONS = (
     ),
     Mutation("a changed password changes nothing", "permitting.py", "if user.since != asker.since:", "if False:"),
     Mutation("a token that was given back stays good", "auth.py", "        self.tokens.pop(digest, None)\n", ""),
+    Mutation(
+        "anybody may use a session",
+        "applying.py",
+        "user = asker.user if state.auth.enabled else None",
+        "user = None",
+    ),
+    Mutation(
+        "who opens many sessions has others make room",
+        "sessions.py",
+        "        return len(self.sessions) if crowd else self.size_bytes, owner\n",
+        "        return -len(self.sessions), owner\n",
+    ),
+    Mutation("owners are not in a snapshot", "snapshotting.py", "state.sessions.owners()", "[]"),
     Mutation("read is write", "permitting.py", "range_end, writes=True)", "range_end, writes=False)"),
     Mutation(
         "what is nested counts for nothing",
@@ -115,7 +129,7 @@ MUTATIONS = (
 
 def survives(mutation: Mutation | None) -> str:
     """See `tests.mutating.passes`."""
-    return passes(mutation, ROOM, "tests/statemachine", ["test_auth.py"])
+    return passes(mutation, ROOM, "tests/statemachine", ["test_auth.py", "test_session_owners.py"])
 
 
 if __name__ == "__main__":

@@ -49,7 +49,13 @@ MUTATIONS = (
         "self._put(session, results, session.answered if len(results) <= RESULTS_MAX else results[0].sequence)",
         "self._put(session, results[-RESULTS_MAX:], session.answered)",
     ),
-    Mutation("evict the youngest", "sessions.py", "popitem(last=False)", "popitem()"),
+    Mutation("evict the youngest", "sessions.py", "next(iter(held.sessions))", "next(reversed(held.sessions))"),
+    Mutation(
+        "evict who was used lately",
+        "sessions.py",
+        "        self._held(session.id).sessions.move_to_end(session.id)\n",
+        "",
+    ),
     Mutation("the idle stay young", "sessions.py", "        self._by_id.move_to_end(session.id)\n", ""),
     Mutation(
         "no end of sessions",
@@ -60,13 +66,13 @@ MUTATIONS = (
     Mutation(
         "no end of bytes",
         "sessions.py",
-        "while len(self._by_id) > SESSIONS_MAX or self.size_bytes > SESSIONS_BYTES_MAX:",
-        "while len(self._by_id) > SESSIONS_MAX:",
+        "return len(self._by_id) > SESSIONS_MAX or self.size_bytes > SESSIONS_BYTES_MAX",
+        "return len(self._by_id) > SESSIONS_MAX",
     ),
     Mutation(
         "lose count of bytes",
         "sessions.py",
-        "            self.size_bytes -= KEPT_BYTES + len(kept.result)\n",
+        "            self._count(session.id, -KEPT_BYTES - len(kept.result))\n",
         "            pass\n",
     ),
     Mutation("any time that is asked for", "sessions.py", "min(idle_us, IDLE_US_MAX)", "idle_us"),

@@ -287,7 +287,8 @@ def test_a_user_asks_for_no_other() -> None:
     inner = asked(store, "root", Put(b"z", b""))
     assert code_of(apply(store, as_user("ann", store.auth.users["ann"].since, inner))[0]) == "malformed"
     session = encode_write(InSession(0, inner))
-    register, _ = store.apply([Entry(9, 1, EntryKind.WRITE, encode_write(Register(10**9)), 1), *entries([b""], 10)])
+    opened = asked(store, "ann", Register(10**9))
+    register, _ = store.apply([Entry(9, 1, EntryKind.WRITE, opened, 1), *entries([b""], 10)])
     del register
     entry = Entry(11, 1, EntryKind.WRITE, as_user("ann", store.auth.users["ann"].since, session), 2, 9, 1)
     assert code_of(store.apply([entry])[0]) == "malformed"
@@ -319,7 +320,7 @@ def test_a_lease_that_is_not_there_is_not_found_by_a_user() -> None:
 
 def test_what_was_refused_for_who_asked_is_done_when_it_comes_again_and_may() -> None:
     store = in_force()
-    store.apply([Entry(20, 1, EntryKind.WRITE, encode_write(Register(10**9)), 1)])
+    store.apply([Entry(20, 1, EntryKind.WRITE, asked(store, "ann", Register(10**9)), 1)])
     inner = encode_write(InSession(0, encode_write(Put(b"d", b"1"))))
 
     def again() -> Result | None:
