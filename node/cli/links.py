@@ -8,15 +8,16 @@ from collections.abc import Mapping
 from itertools import combinations
 
 
-def missing(urls: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Pairs of names, in their order, of whom one at least says that it has no link to the other; `urls` by name. Who
-    does not answer says nothing."""
+def missing(urls: Mapping[str, str]) -> tuple[list[tuple[str, str]], list[str]]:
+    """Pairs of names, in their order, of whom one at least says that it has no link to the other; `urls` by name. And
+    who did not answer: it may lack links that nobody tells of."""
     import asyncio
 
     said = asyncio.run(_peers(urls))
-    return [
+    pairs = [
         (one, other) for one, other in combinations(urls, 2) if other in said.get(one, ()) or one in said.get(other, ())
     ]
+    return pairs, [name for name in urls if name not in said]
 
 
 async def _peers(urls: Mapping[str, str]) -> dict[str, list[str]]:

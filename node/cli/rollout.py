@@ -70,37 +70,40 @@ def states(rows: Sequence[Mapping[str, Any]], nodes: Mapping[str, str]) -> dict[
 
 
 def require_time_for_a_rollout(nodes: Mapping[str, str], wanted: Sequence[str], ends_at: float) -> str:
-    """Wait a little for the voters that stay to be ready; raises Failure that says who is not. What there is to be told
-    all the same."""
+    """Wait a little for the voters that stay to be ready, and for answers that are late: silence lets pass only what is
+    silent all the time, for a node that is cut off, or a machine that is busy, may answer the next time. Raises Failure
+    that says who is not ready. What there is to be told all the same."""
     until = min(ends_at, now() + PATIENCE_SECONDS)
     while True:
         try:
-            against, notice = _against(nodes, wanted)
+            against, notice, is_certain = _against(nodes, wanted)
         except Failure as failure:
             if failure.code not in (FAILED, UNAVAILABLE, UNKNOWN_OUTCOME):
                 raise
-            against, notice = str(failure).removeprefix("Refused: "), ""
-        if not against:
+            against, notice, is_certain = str(failure).removeprefix("Refused: "), "", True
+        is_over = now() >= until
+        if not against and (is_certain or is_over):
             return notice
-        if now() >= until:
+        if is_over:
             raise Failure(f"Refused, and nothing was changed: {against}", FAILED)
         rest(LOOK_SECONDS)
 
 
-def _against(nodes: Mapping[str, str], wanted: Sequence[str]) -> tuple[str, str]:
-    """What speaks against a rollout now, and what there is to be told; empty where there is nothing."""
+def _against(nodes: Mapping[str, str], wanted: Sequence[str]) -> tuple[str, str, bool]:
+    """What speaks against a rollout now, and what there is to be told; empty where there is nothing. And whether all
+    who may know were heard."""
     import asyncio
 
     looks = dict(zip(nodes, asyncio.run(_look(list(nodes))), strict=True))
     answering = {url: nodes[url] for url, state in looks.items() if state.answers}
     if not answering:  # asked one after the other, each would take its time to be silent
         first, state = next(iter(looks.items()))
-        return f"no node answers ({nodes[first]}: {state.why}).", ""
+        return f"no node answers ({nodes[first]}: {state.why}).", "", True
     _, body = members_of(answering)
     if not body["voters"]:
-        return "", "The cluster is not born yet: there is no quorum to be lost."
+        return "", "The cluster is not born yet: there is no quorum to be lost.", True
     if not body["leader"]:
-        return f"{body['node']} knows no leader.", ""
+        return f"{body['node']} knows no leader.", "", True
     place = {name: number for number, name in enumerate(wanted)}
     learners = [row["name"] for row in body["learners"]]
     rows = sorted(
@@ -117,19 +120,24 @@ def _against(nodes: Mapping[str, str], wanted: Sequence[str]) -> tuple[str, str]
         elif lag is not None and lag > LAG_ENTRIES_MAX:
             wrong[name] = f"lags by {lag} entries"
     urls = {name: url for name, url in _urls(rows, nodes).items() if found[name].answers}
-    cut_off = _cut_off(urls, [row["name"] for row in rows], wrong)
+    missing, unheard = links.missing(urls)
+    cut_off = _cut_off(urls, missing, [row["name"] for row in rows], wrong)
+    is_certain = not unheard and all(found[name].answers or found[name].gone for name in wrong)
     if not wrong:
-        return cut_off, ""
+        return cut_off, "", is_certain
     told = "; ".join(f"{name} {why}" for name, why in wrong.items())
     if list(wrong) == [rows[-1]["name"]]:
-        return cut_off, "" if cut_off else f"{told}: it is replaced first, and the others wait for it."
-    return f"{told}. Others would be replaced meanwhile, and a majority might be away: wait until all are ready.", ""
+        notice = "" if cut_off else f"{told}: it is replaced first, and the others wait for it."
+        return cut_off, notice, is_certain
+    against = f"{told}. Others would be replaced meanwhile, and a majority might be away: wait until all are ready."
+    return against, "", is_certain
 
 
-def _cut_off(urls: Mapping[str, str], names: Sequence[str], wrong: Mapping[str, str]) -> str:
+def _cut_off(
+    urls: Mapping[str, str], missing: Sequence[tuple[str, str]], names: Sequence[str], wrong: Mapping[str, str]
+) -> str:
     """Who answers and is cut off, as the end of a refusal: one from another while both are well; the last one, if it is
     not, from all others. Empty: nobody."""
-    missing = links.missing(urls)
     for one, other in missing:
         if one not in wrong and other not in wrong:
             return (

@@ -237,8 +237,9 @@ def test_before_a_rollout_of_whom_something_listens_certificates_are_asked_for(f
     assert ran.err.endswith("give one that holds a token. Or push harder.\n")
 
 
-def mesh(make: Make, cut: tuple[tuple[str, str], ...], unready: str) -> list[str]:
-    """Where three voters are asked; of each pair in `cut` the first one says that it has no link to the other."""
+def mesh(make: Make, cut: tuple[tuple[str, str], ...], unready: str, silent: int = 0) -> list[str]:
+    """Where three voters are asked; of each pair in `cut` the first one says that it has no link to the other. To so
+    many questions `unready` gives no answer at first."""
     nodes = {name: make() for name in ("n1", "n2", "n3")}
     voters = [row(name, leader=name == "n2", client_url=node.url) for name, node in nodes.items()]
     status = {"role": "follower", "term": 1, "commit": 1, "applied": 1}
@@ -250,6 +251,7 @@ def mesh(make: Make, cut: tuple[tuple[str, str], ...], unready: str) -> list[str
         ]
         said = members(voters=voters, learners=[], reason="waiting") | status | {"name": name, "peers": peers}
         node.answer = Answer(503 if name == unready else 200, json.dumps(said).encode())
+        node.first = [Answer(0)] * (silent if name == unready else 0)
     return [node.url for node in nodes.values()]
 
 
@@ -280,3 +282,12 @@ def test_before_a_rollout_voters_that_are_cut_off_from_each_other_are_found(
     urls = mesh(fake_node, cut, unready)
     ran = raft_node("members", "fit", "--names", "n1,n2,n3", "--before-rollout", "--within", "1", *urls)
     assert (ran.code, says in ran.out.decode() + ran.err) == (code, True), ran
+
+
+def test_before_a_rollout_one_that_is_slow_to_answer_is_not_taken_for_one_that_does_not_run(fake_node: Make) -> None:
+    """Cut off, and on a busy machine: silence alone lets nothing pass before its time is over."""
+    urls = mesh(fake_node, (("n1", "n3"), ("n2", "n3")), "n3", silent=4)
+    ran = raft_node("members", "fit", "--names", "n1,n2,n3", "--before-rollout", "--within", "3", *urls)
+    assert (ran.code, "n3 is not ready (waiting), though it runs: it has no link to n1, n2." in ran.err) == (1, True), (
+        ran
+    )
