@@ -52,7 +52,10 @@ from node.watching.hub import WatchHub
 from node.watching.port import WatchedStore
 
 HEADERS_MAX = 64
-KEEPALIVE_SECONDS = 75.0
+KEEPALIVE_SECONDS = 100.0
+"""Of an idle connection: longer than proxies keep theirs (Go's, as Traefik, 90 s; nginx 60 s). Who asks next must be
+who ends it, else a write meets the end on its way, and a proxy may not repeat it."""
+
 LINGERING_SECONDS = 2.0
 """How long a body that nobody wants is read before the connection is closed."""
 

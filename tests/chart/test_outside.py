@@ -52,6 +52,7 @@ def test_an_ingress_brings_every_path_to_the_service_and_cuts_no_stream() -> Non
         "3600",
         "off",
     )
+    assert said["nginx.ingress.kubernetes.io/affinity"] == "cookie", "a page is of one node"
     assert not [item for item in render(INGRESS).all if item["metadata"]["name"] == "raft-grpc"]
 
 

@@ -99,12 +99,12 @@ class Tab:
 
 
 @asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
-    """A browser of its own, closed afterwards."""
+async def chromium(*more: str) -> AsyncIterator[Browser]:
+    """A browser of its own, closed afterwards. `more`: flags."""
     if CHROMIUM is None:
         raise AssertionError("there is no chromium: `make browser` installs what these tests need")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *more])
         try:
             yield browser
         finally:

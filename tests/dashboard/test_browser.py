@@ -225,7 +225,7 @@ async def every_outcome(page: Any) -> AsyncIterator[None]:
         await answer.wait()
         await route.continue_()
 
-    await page.route("**/commands/check_timers", late)
+    await page.route("**/commands/check_timers*", late)
     await page.click("[data-command=check_timers]")
     waiting = page.locator(".outcomes .open")
     await expect(waiting).to_contain_text("was asked for check_timers, no answer yet")

@@ -6,7 +6,7 @@
  */
 import { Flights, rateWords } from "./flights.js";
 import { connect, logOut } from "./source.js";
-import { initialState, leaderOf, nodesOf, reduce } from "./trace.js";
+import { initialState, leaderOf, nodesOf, reduce, strangers } from "./trace.js";
 import { at, h, keyed, memory, say, set } from "./view/dom.js";
 import { makeEvents } from "./view/events.js";
 import { makeSky } from "./view/flight.js";
@@ -28,6 +28,7 @@ const OUTPUT_EVERY_LOOKS = 2;
 const LATE_MS = 2500;
 const ANNOUNCE_MS = 3000;
 const CONNECT_AGAIN_MS = 2000;
+const FOLLOW_AGAIN_MS = 30_000;
 
 const QUIET = new Set(["heartbeat", "heartbeat-reply"]);
 
@@ -152,6 +153,7 @@ async function main(source) {
     const late = setTimeout(() => dispatch({ type: "cluster-failed", message: `no answer for ${LATE_MS / 1000} s` }), LATE_MS);
     try {
       dispatch({ type: "cluster", body: await source.cluster() });
+      follow();
       settle();
     } catch (error) {
       dispatch({ type: "cluster-failed", message: error.message });
@@ -159,6 +161,13 @@ async function main(source) {
       clearTimeout(late);
       announce();
     }
+  }
+
+  /** Where another node answers for good (the way here keeps to one that is there), this becomes its page. */
+  function follow() {
+    if (!strangers(state).only || Date.now() - Number(memory.get("followed") || 0) < FOLLOW_AGAIN_MS) return;
+    memory.set("followed", String(Date.now()));
+    location.reload();
   }
 
   async function lookAtNode() {

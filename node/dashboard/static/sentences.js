@@ -205,6 +205,12 @@ export function waiting(nodes) {
     .map((node) => `${node.name} has no vote and waits: ${node.status.waiting_for || "the next round of answers"}.`);
 }
 
+/** Of a node's page where others answer, too. */
+export function mixedWords(own, names) {
+  if (!names.length) return [];
+  return [`Not only ${own} answers here, ${names.join(" and ")} too, so log, figures and events below are not of one node. What leads here must keep a browser at one (sticky sessions; docs/operations.md, By a name).`];
+}
+
 const parsed = (url) => (URL.canParse(url ?? "") ? new URL(url) : null);
 const ANYWHERE = /^(localhost|\[[0-9a-f:.]+\]|[0-9.]+)$/i;
 

@@ -150,9 +150,9 @@ class NodeSource extends Source {
     this.who = who;
   }
 
+  /** By its name, also where it is this page's own: a balancer may lead the request to another one. */
   run(node, command, args) {
-    const query = node === this.name ? "" : `?node=${encodeURIComponent(node)}`;
-    return json(`/commands/${command}${query}`, post(args), COMMAND_TIMEOUT_MS);
+    return json(`/commands/${command}?node=${encodeURIComponent(node)}`, post(args), COMMAND_TIMEOUT_MS);
   }
 }
 

@@ -9,6 +9,7 @@
 import { FAULTS, KINDS } from "./words.js";
 
 export const EVENTS_MAX = 1000;
+export const MIXED_MS = 10_000;
 const CLOCK_SET_BACK_US = 5_000_000;
 
 const listedIn = (group) => Object.keys(KINDS).filter((kind) => KINDS[kind].group === group);
@@ -28,6 +29,7 @@ export function initialState(source) {
     source,
     viewpoint: source.name || "",
     stream: { state: "connecting", since: 0 },
+    answered: {},
     cluster: null,
     clusterAt: 0,
     clusterError: "",
@@ -48,6 +50,10 @@ export function initialState(source) {
 }
 
 export function reduce(state, action) {
+  return answeredBy(reduced(state, action), action);
+}
+
+function reduced(state, action) {
   switch (action.type) {
     case "cluster":
       return withLeader(observed(state, action), action.at);
@@ -79,6 +85,20 @@ export function reduce(state, action) {
     default:
       return state;
   }
+}
+
+/** Who spoke, of a node's page: with a balancer before the nodes that need not be the one whose page it is. */
+function answeredBy(state, { body, event, type, at }) {
+  const by = (type === "cluster" && body.node) || (type === "trace" && event.node) || (type === "message" && event.node);
+  if (!by || state.source.kind !== "node" || at - (state.answered[by] ?? 0) < MIXED_MS / 10) return state;
+  return { ...state, answered: { ...state.answered, [by]: at } };
+}
+
+/** Nodes that answered lately instead of the one whose page this is; `only`: it did not answer itself. */
+export function strangers({ source, answered, now }) {
+  const lately = Object.keys(answered).filter((name) => now - answered[name] < MIXED_MS);
+  const names = lately.filter((name) => name !== source.name).sort();
+  return { names, only: names.length > 0 && names.length === lately.length };
 }
 
 /** Another node's eyes: what came from the former ones goes. */

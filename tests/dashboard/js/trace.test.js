@@ -210,3 +210,19 @@ test("equal terms have equal colours, neighbours differ, and none is the first",
   assert.equal(trace.termColour(1), trace.termColour(9));
   for (let term = 0; term < 20; term += 1) assert.notEqual(trace.termColour(term), trace.termColour(term + 1));
 });
+
+test("of a node's page it is known that others answer, too, or alone; of the monitor's nobody is a stranger", () => {
+  const seen = (state, node, at) => reduce(state, { type: "cluster", body: { ...cluster(), node }, at });
+  const later = (state, at) => trace.strangers(reduce(state, { type: "clock", at }));
+  let state = seen(begin(), "n1", 1000);
+  assert.deepEqual(trace.strangers(state), { names: [], only: false });
+  state = seen(seen(state, "n3", 2000), "n2", 3000);
+  assert.deepEqual(trace.strangers(state), { names: ["n2", "n3"], only: false });
+  assert.deepEqual(later(state, 11_500), { names: ["n2", "n3"], only: true });
+  assert.deepEqual(later(state, 12_500), { names: ["n2"], only: true });
+  assert.deepEqual(later(state, 20_000), { names: [], only: false }, "nobody answers: nobody to follow");
+  const told = reduce(begin(), { type: "trace", event: event(1, "role", { node: "n2" }), id: "boot.1.0", at: 5000 });
+  assert.deepEqual(later(told, 5000).names, ["n2"], "a stream may come from another node, too");
+  const monitor = reduce(initialState({ kind: "monitor" }), { type: "cluster", body: cluster(), at: 1000 });
+  assert.deepEqual(trace.strangers(monitor), { names: [], only: false });
+});

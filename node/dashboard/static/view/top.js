@@ -1,9 +1,9 @@
 /** The top of the page: what the cluster can do, who leads, whose eyes these are, faults, and how old all of it is. */
 import { cutsOf, quorumOf, seenBy } from "../connections.js";
 import { factsOf, sentenceOf } from "../headline.js";
-import { awayWords, cutWords, duration, faultWords, grouped, headline, pageOf, waiting } from "../sentences.js";
+import { awayWords, cutWords, duration, faultWords, grouped, headline, mixedWords, pageOf, waiting } from "../sentences.js";
 import { alarmLines } from "../store.js";
-import { faultsOf, leaderOf, nodesOf, ownStatus, specOf } from "../trace.js";
+import { faultsOf, leaderOf, nodesOf, ownStatus, specOf, strangers } from "../trace.js";
 import { at, clock, h, keyed, say, set } from "./dom.js";
 
 const PANELS = ["log", "stats", "events", "output"];
@@ -28,7 +28,7 @@ export function makeTop(source) {
     drawLost(state, nodes, age);
     drawAlarms(nodes);
     drawFaults(state, nodes);
-    drawWaiting(nodes);
+    drawWaiting([...mixedWords(source.name, strangers(state).names), ...waiting(nodes)]);
   };
 
   function drawConnection(state, nodes) {
@@ -69,8 +69,7 @@ export function makeTop(source) {
     keyed(at("alarms"), lines, (line) => line.alarm, () => h("span"), (span, line) => say(span, `⚠ ${line.words}`));
   }
 
-  function drawWaiting(nodes) {
-    const sentences = waiting(nodes);
+  function drawWaiting(sentences) {
     set(at("waiting"), "hidden", sentences.length ? null : "");
     keyed(at("waiting"), sentences, (sentence) => sentence, (sentence) => h("span", {}, sentence), () => {});
   }
