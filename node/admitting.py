@@ -43,7 +43,7 @@ def admit(settings: Settings, trace: Trace) -> Admitted:
     counts = AccessCounts(tell, now)
     audit = Audit(lambda detail: tell("audit", detail), line, now, counts.audited, writes=settings.audit == "writes")
     tokens = TokenFile(settings.tokens_file, counts) if settings.tokens_file else None
-    access = Access([tokens] if tokens is not None else [], counts, audit)
+    access = Access([tokens] if tokens is not None else [], counts, audit, asyncio.get_running_loop().call_soon)
     if tokens is not None:
         tokens.changed = access.changed
     return Admitted(access, counts, tokens)

@@ -76,18 +76,23 @@ class Watched(Protocol):
 
 
 class Access:
-    """`sources` in the order in which they are asked. `audit` None: nobody wants to know who did what.
+    """`sources` in the order in which they are asked. `audit` None: nobody wants to know who did what. `soon`: see
+    `Standing`.
 
     While `users` are in force whoever is known to no source may be one of them: calls of etcd's API find that out, and
     judge it, by themselves, and let nobody do anything else."""
 
     def __init__(
-        self, sources: Sequence[Source] = (), watched: Watched | None = None, audit: Audit | None = None
+        self,
+        sources: Sequence[Source] = (),
+        watched: Watched | None = None,
+        audit: Audit | None = None,
+        soon: Callable[[Callable[[], None]], object] | None = None,
     ) -> None:
         self._sources = list(sources)
         self._watched = watched
         self._audit = audit
-        self._standing = Standing()
+        self._standing = Standing(soon)
         self._judged = 0
         """The version of `users` at which what stands open was judged last."""
         self.users: ClusterUsers | None = None
@@ -169,14 +174,14 @@ class Access:
         self, principal: Principal, credential: str | None, need: Need, end: Callable[[], None]
     ) -> Callable[[], None]:
         """Something without an end was let in: `end` it once no source knows its principal any more, or they are not
-        the same user of the cluster any more, or have logged out with the token that opened it. Call what is returned
-        when it is over. A key that a user may not read any more is no reason, as in etcd: calls judge that as they
-        begin."""
+        the same user of the cluster any more, or have logged out with the token that opened it; or had to say nothing
+        of themselves, and everybody has to now. Call what is returned when it is over. A key that a user may not read
+        any more is no reason, as in etcd: calls judge that as they begin."""
         if isinstance(principal, Claimant):
             if not principal.credential:
                 return _nothing  # may do nothing
             principal = (self.users.known(principal.credential) if self.users is not None else None) or principal
-        if principal is ANYBODY or principal is UNKNOWN:
+        if principal is UNKNOWN:
             return _nothing
         return self._standing.hold(LetIn(principal, credential, need), end)
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from aiohttp import web
 
 from node.api.answers import json_text, malformed, try_again
+from node.api.etcd.users import Users
 from node.api.following import Following
 from node.api.inputs import Query
 from node.api.kv_answers import named, unreadable
@@ -36,8 +37,9 @@ _BESIDE_A_WATCH = ("from", "limit")
 class KeyWatch:
     """Answers a list's request that is to go on."""
 
-    def __init__(self, hub: WatchHub, following: Following) -> None:
+    def __init__(self, hub: WatchHub, following: Following, users: Users) -> None:
         self._hub = hub
+        self._users = users
         self._following = following
 
     async def follow(self, request: web.Request, query: Query, *, stale: bool) -> web.StreamResponse:
@@ -54,7 +56,8 @@ class KeyWatch:
         self._check(first)
 
         def begin(on_ready: Callable[[], None]) -> WatchStream:
-            stream = WatchStream(self._hub, on_ready, needs_leader=not stale)
+            may_end = self._users.end_of_anybody()
+            stream = WatchStream(self._hub, on_ready, needs_leader=not stale, reason_to_end=may_end)
             stream.create(prefix or b"\0", prefix_end(prefix), first)
             return stream
 

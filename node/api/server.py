@@ -115,7 +115,9 @@ def build_app(
     hub, following = hub or WatchHub(store), Following(slices)
     users = users or Users(handle, store)
     etcd = EtcdApi(handle, store, metrics, lambda: trace.term, slices, quota, hub, following, users)
-    app.router.add_routes(KeyValueApi(handle, store, metrics, slices, quota, KeyWatch(hub, following), users).routes())
+    app.router.add_routes(
+        KeyValueApi(handle, store, metrics, slices, quota, KeyWatch(hub, following, users), users).routes()
+    )
     app.router.add_routes(SessionsApi(handle, metrics, users).routes())
     app.router.add_routes(etcd.routes())
     app.router.add_routes(OperationsApi(handle, metrics, stats, slices).routes())

@@ -26,7 +26,9 @@ TOO_MANY = "etcdserver: too many watches on this member"
 
 
 class WatchStream:
-    """`on_ready` is called when there is something to take, once until it is taken. `ended`: why no more will come,
+    """`reason_to_end`: asked before anything is told, why no more may be; empty: it may. None: it always may.
+
+    `on_ready` is called when there is something to take, once until it is taken. `ended`: why no more will come,
     else empty. Call `close` when the client is gone. `needs_leader`: end where there is no leader for too long."""
 
     __slots__ = (
@@ -34,6 +36,7 @@ class WatchStream:
         "_due",
         "_next_id",
         "_on_ready",
+        "_reason_to_end",
         "_said",
         "_told",
         "_watches",
@@ -42,11 +45,19 @@ class WatchStream:
         "needs_leader",
     )
 
-    def __init__(self, hub: WatchHub, on_ready: Callable[[], None], *, needs_leader: bool = False) -> None:
+    def __init__(
+        self,
+        hub: WatchHub,
+        on_ready: Callable[[], None],
+        *,
+        needs_leader: bool = False,
+        reason_to_end: Callable[[], str] | None = None,
+    ) -> None:
         self.hub = hub
         self.ended = ""
         self.needs_leader = needs_leader
         self._on_ready = on_ready
+        self._reason_to_end = reason_to_end
         self._watches: dict[int, Watch] = {}
         self._due: dict[Watch, None] = {}
         """Those for which there may be something."""
@@ -190,6 +201,11 @@ class WatchStream:
         """What comes next: of events about so many bytes, and one whole revision at least where there is one. It may
         be nothing although there is `more`."""
         self._told = False
+        reason = "" if self._reason_to_end is None else self._reason_to_end()
+        if reason:
+            self.ended = reason
+            self.close()
+            return []
         said, self._said = self._said, []
         budget = Budget(bytes_max, work_max)
         while self._due and budget:

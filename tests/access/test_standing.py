@@ -2,17 +2,20 @@
 
 import asyncio
 from base64 import b64encode
+from collections.abc import Callable
 from functools import partial
 
 import aiohttp
 import grpc.aio
 import pytest
 
-from node.access.principals import CURRENT, Role, with_roles
-from node.access.standing import LetIn, Standing
+from node.access.principals import ANYBODY, CURRENT, Role, with_roles
+from node.access.standing import ENDED_PER_TURN_MAX, LetIn, Standing
 from node.api.etcd.auth_calls import AuthCall
-from node.statemachine.auth_writes import AuthEnable, Kind, RoleAdd, RoleGrantPermission, UserGrantRole
+from node.statemachine.auth_writes import AsUser, AuthEnable, Kind, RoleAdd, RoleGrantPermission, UserGrantRole
+from node.statemachine.writes import Put, encode_write
 from tests.access.double import Served, served
+from tests.grpc.double import until
 
 
 def take_back(node: Served, token: str) -> None:
@@ -168,3 +171,89 @@ def test_each_credential_is_looked_at_once() -> None:
     standing.judge(may)
     assert looked == ["a", "b"]
     assert ended == list(range(1, 100, 2))
+
+
+async def test_what_was_opened_while_nobody_had_to_say_who_they_are_ends_once_everybody_has_to() -> None:
+    """Nothing of what is written then is told there, not even in the second until it is looked for."""
+    async with (
+        served() as node,
+        aiohttp.ClientSession(node.url) as http,
+        grpc.aio.insecure_channel(f"127.0.0.1:{node.port}") as channel,
+    ):
+        node.source.demands = False
+        body = b'{"create_request":{"key":"YQ=="}}'
+        events, idle = await http.get("/events"), await http.get("/kv/?prefix=b&watch=1")
+        watched = [await http.get("/kv/?prefix=a&watch=1"), await http.post("/v3/watch", data=body)]
+        for answer in (events, idle, *watched):
+            assert answer.status == 200
+            await answer.content.readany()
+        calls = []
+        for key in ("61", "62"):  # of "a", and of "b"
+            call = channel.stream_stream("/etcdserverpb.Watch/Watch")(timeout=20)
+            await call.write(bytes.fromhex(f"0a030a01{key}"))
+            assert await call.read()
+            calls.append(call)
+        health = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=20)
+        await health.read()
+
+        shown = await with_users(node)
+        node.node.do(AsUser("", 0, encode_write(Put(b"a", b"a secret"))))
+
+        said = [(await answer.content.read()).decode() for answer in watched]
+        assert all("users were put in force" in text and "secret" not in text for text in said), said
+        with pytest.raises(grpc.aio.AioRpcError, match="users were put in force"):
+            await calls[0].read()
+        assert await calls[0].code() is grpc.StatusCode.UNAVAILABLE, "by this code clients open it anew"
+        assert not calls[1].done()
+
+        async with http.get("/kv/?prefix=a&watch=1", headers={"Authorization": shown["ann"]}) as ours:
+            await ours.content.readany()
+            node.access.look_at_users()
+            with pytest.raises(grpc.aio.AioRpcError, match="users were put in force"):
+                await calls[1].read()
+            for answer in (events, idle):
+                with pytest.raises(aiohttp.ClientError):
+                    await to_the_end(answer)
+            node.node.do(AsUser("", 0, encode_write(Put(b"a", b"for ann"))))
+            assert b"for ann" in await ours.content.readany()
+        assert not health.done(), "that is open to all"
+        health.cancel()
+        for answer in (events, idle, *watched):
+            answer.close()
+        await until(lambda: not any(let_in.need for let_in, _ in node.access._standing._open.values()))
+
+
+async def test_a_queue_that_nobody_had_to_be_known_for_is_left_once_everybody_has_to() -> None:
+    async with served() as node, aiohttp.ClientSession(node.url) as http:
+        node.source.demands = False
+        node.node.do(Put(b"e/1", b"who leads"))
+        observing = await http.post("/v3/election/observe", data=b'{"name":"ZQ=="}')
+        assert b"result" in await observing.content.readany()
+        await with_users(node)
+        node.node.do(AsUser("", 0, encode_write(Put(b"e/1", b"a secret"))))
+        text = (await observing.content.read()).decode()
+        assert "secret" not in text
+        assert "users were put in force" in text
+
+
+def test_so_many_are_ended_in_one_turn() -> None:
+    turns: list[Callable[[], None]] = []
+    standing, ended = Standing(turns.append), list[int]()
+    forgets: list[Callable[[], None]] = []
+
+    def end(number: int) -> None:
+        ended.append(number)
+        if number % 2:
+            forgets[number]()  # as gRPC's do
+
+    many = 2 * ENDED_PER_TURN_MAX + 10
+    for number in range(many):
+        forgets.append(standing.hold(LetIn(ANYBODY, None, Role.READ), partial(end, number)))
+    standing.judge(lambda _let_in: False)
+    assert len(ended) == ENDED_PER_TURN_MAX
+    forgets[many - 1]()  # it is over by itself meanwhile
+    standing.judge(lambda _let_in: False)
+    assert len(turns) == 1, "it is under way"
+    while turns:
+        turns.pop()()
+    assert set(ended) == set(range(many - 1))

@@ -167,7 +167,7 @@ class Turns:
         if self._waiting >= WAITING_MAX:
             raise EtcdError(Code.RESOURCE_EXHAUSTED, f"etcdserver: {WAITING_MAX} calls wait on this member already")
         ready = asyncio.Event()
-        stream = WatchStream(self._hub, ready.set)
+        stream = WatchStream(self._hub, ready.set, reason_to_end=self._calls.users.end_of_anybody())
         self._waiting += 1
         try:
             stream.create(start, end, revision, no_put=no_put)
@@ -186,7 +186,7 @@ async def _said(stream: WatchStream, ready: asyncio.Event) -> AsyncIterator[Resp
             yield response
         if stream.more:
             await asyncio.sleep(0)
-        else:
+        elif not stream.ended:
             await ready.wait()
     raise EtcdError(Code.UNAVAILABLE, stream.ended)
 

@@ -152,6 +152,14 @@ class Users:
             return f"rpc error: code = {_IN_WORDS[error.code]} desc = {error.message}"
         return ""
 
+    def end_of_anybody(self) -> Callable[[], str] | None:
+        """Who is to be asked, before more is told of what goes on without an end, why that ends; empty: it goes on.
+        None: whoever it is for has said who they are."""
+        return self._reason_to_end if CURRENT.get() is ANYBODY else None
+
+    def _reason_to_end(self) -> str:
+        return errors.NOW_IN_FORCE if self.in_force else ""
+
     # --- writes ------------------------------------------------------------------------------------------------
 
     async def marked(self, write: bytes) -> bytes:

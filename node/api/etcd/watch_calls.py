@@ -28,7 +28,8 @@ class WatchCalls:
         """A client's stream. `needs_leader`: it asked for one (`hasleader`); raises `EtcdError` where there is none."""
         if needs_leader and not self._handle.status().core.leader:
             raise EtcdError(Code.UNAVAILABLE, NO_LEADER)
-        return WatchStream(self._hub, on_ready, needs_leader=needs_leader)
+        may_end = self._users.end_of_anybody()
+        return WatchStream(self._hub, on_ready, needs_leader=needs_leader, reason_to_end=may_end)
 
     def ask(self, stream: WatchStream, message: Message) -> None:
         """A WatchRequest; one that asks for nothing says nothing, as in etcd."""

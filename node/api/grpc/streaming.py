@@ -9,8 +9,8 @@ import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
-from node.access.principals import CURRENT, Principal
-from node.api.etcd.errors import INVALID_TOKEN, Code, EtcdError
+from node.access.principals import ANYBODY, CURRENT, Principal
+from node.api.etcd.errors import INVALID_TOKEN, NOW_IN_FORCE, Code, EtcdError
 from node.api.etcd.schema import Message
 from node.api.grpc import status
 from node.api.grpc.methods import Call, StreamHandler, StreamMethod
@@ -31,6 +31,9 @@ REVOKED = EtcdError(Code.UNAUTHENTICATED, "nobody has this token any more: it wa
 
 NOT_THE_SAME = EtcdError(Code.UNAUTHENTICATED, INVALID_TOKEN)
 """Of a user of the cluster: the password was changed, or there is no such user any more."""
+
+STRANGER = EtcdError(Code.UNAVAILABLE, NOW_IN_FORCE)
+"""Of whoever had to say nothing of themselves. By this code etcd's clients open it anew, and log in if they can."""
 
 _LOG = logging.getLogger("node.api")
 
@@ -152,7 +155,10 @@ class StreamCall:
 
     def revoke(self) -> None:
         """Whoever opened it may not any more."""
-        self._fail(REVOKED if type(self._principal) is Principal else NOT_THE_SAME)
+        if self._principal is ANYBODY:
+            self._fail(STRANGER)
+        else:
+            self._fail(REVOKED if type(self._principal) is Principal else NOT_THE_SAME)
 
     def _read(self, body: bytes) -> None:
         at = 0
