@@ -164,8 +164,8 @@ def test_who_watches_goes_on_with_a_name_and_not_without_once_users_are_in_force
             assert nameless.stdout is not None
             assert nameless.stderr is not None
             try:
-                for watching in (named, nameless):
-                    assert [watching.stdout.readline() for _ in range(3)] == ["PUT\n", "watched\n", "1\n"]
+                for told in (named.stdout, nameless.stdout):
+                    assert [told.readline() for _ in range(3)] == ["PUT\n", "watched\n", "1\n"]
                 for command in ("user add root:rootpw", "user grant-role root root", "auth enable"):
                     ctl(*command.split())
                 ctl("put", "watched", "2", root)
