@@ -21,6 +21,7 @@ KINDS = {
     "policy/v1": ["PodDisruptionBudget"],
     "networking.k8s.io/v1": ["Ingress", "NetworkPolicy"],
     "batch/v1": ["Job"],
+    "cert-manager.io/v1": ["Certificate"],
 }
 PLURALS = {"NetworkPolicy": "networkpolicies", "Ingress": "ingresses"}
 

@@ -15,6 +15,7 @@ from tests.kubernetes.chaos_tool import Tool
 from tests.kubernetes.doors import PortForward, Proxy, kubectl_proxy, port_forward
 from tests.kubernetes.kube import Namespace, namespace, run
 from tests.kubernetes.release import IMAGE_VARIABLE, Release, release
+from tests.kubernetes.secure import Client, SecureDoors, secure_doors
 
 HERE = Path(__file__).parent
 GUARDED = {"chart policies off": "networkPolicy.enabled=false", "chart policies on": "networkPolicy.enabled=true"}
@@ -64,11 +65,28 @@ def space(cluster: None, request: pytest.FixtureRequest) -> Iterator[Namespace]:
 
 
 @pytest.fixture(scope="module")
-def raft(space: Namespace, proxy: Proxy, request: pytest.FixtureRequest) -> Iterator[Release]:
-    """This module's release; `INSTALLED_WITH` of the module: flags of `helm install`, `NODES`: how many, else 3."""
+def secure(space: Namespace, certificates: Client, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureDoors]:
+    """The way in that speaks TLS, of a module that has a fixture `certificates`."""
+    with secure_doors(space, certificates, tmp_path_factory.mktemp("doors")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def raft(space: Namespace, request: pytest.FixtureRequest) -> Iterator[Release]:
+    """This module's release; `INSTALLED_WITH` of the module: flags of `helm install`, `NODES`: how many, else 3. With
+    TLS where the module has a fixture `certificates`."""
     flags, nodes = getattr(request.module, "INSTALLED_WITH", ()), getattr(request.module, "NODES", 3)
+    proxy: Proxy = request.getfixturevalue("secure" if hasattr(request.module, "certificates") else "proxy")
     with release(space, proxy, *flags, nodes=nodes) as installed:
         yield installed
+
+
+@pytest.fixture(autouse=True)
+def doors_of_one_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The ways in that speak TLS and that a test opened end with it."""
+    yield
+    if hasattr(request.module, "certificates"):
+        request.getfixturevalue("secure").close()
 
 
 @pytest.fixture(scope="module")

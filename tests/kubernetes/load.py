@@ -7,16 +7,19 @@ loop would: each request once, over a connection of its own. It imports nothing 
 
     {"at", "op": "put" | "get", "key", "n", "outcome": "acknowledged" | "unknown" | "failed", "ms", "retries", ...}
 
-`at`: seconds since the epoch when it ended; `revision` with an acknowledged put, `value` with a read, else `why`.
+`at`: seconds since the epoch when it ended; `revision` with an acknowledged put, `value` with a read, else `why`. With
+`--tls` it takes up new files as docs/operations.md has a program do that goes on, and says `{"op": "tls", "ca": ...}`.
 """
 
 import argparse
 import asyncio
+import hashlib
 import json
 import signal
 import ssl
 import time
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import NamedTuple
 
 import aiohttp
@@ -26,6 +29,8 @@ from raftclient import ClientError, OutcomeUnknown, RaftClient
 READ_EVERY = 10
 """Each writer reads its key after so many writes."""
 
+
+FILES_EVERY_SECONDS = 1.0
 
 PLAIN_SECONDS_MAX = 10.0
 """One request of a plain client: above the time that a node takes at most."""
@@ -138,6 +143,35 @@ class Writer:
         print(json.dumps(line, separators=(",", ":")), flush=True)
 
 
+class Files:
+    """A client's certificates, in the context that its connections have."""
+
+    def __init__(self, folder: Path) -> None:
+        self._paths = [folder / name for name in ("ca.crt", "tls.crt", "tls.key")]
+        self._taken = self._held()
+        self.context = ssl.create_default_context(cafile=str(self._paths[0]))
+        self.context.load_cert_chain(self._paths[1], self._paths[2])
+
+    async def watch(self) -> None:
+        """Take up what is new, until cancelled."""
+        while True:
+            await asyncio.sleep(FILES_EVERY_SECONDS)
+            held = self._held()
+            if held == self._taken:
+                continue
+            try:
+                self.context.load_verify_locations(self._paths[0])
+                self.context.load_cert_chain(self._paths[1], self._paths[2])
+            except ssl.SSLError:  # the files were swapped between certificate and key
+                continue
+            self._taken = held
+            said = {name: hashlib.sha256(blob).hexdigest() for name, blob in zip(("ca", "cert"), held, strict=False)}
+            print(json.dumps({"op": "tls", **said}), flush=True)
+
+    def _held(self) -> list[bytes]:
+        return [path.read_bytes() for path in self._paths]
+
+
 async def main() -> None:
     """Until SIGTERM, or until every writer is done; then one last line that counts what was said before."""
     parser = argparse.ArgumentParser()
@@ -150,10 +184,9 @@ async def main() -> None:
     parser.add_argument("--tls", default="", help="folder of ca.crt, tls.crt and tls.key: https, mutual")
     asked = parser.parse_args()
     endpoints = [f"{'https' if asked.tls else 'http'}://{one}" for one in asked.endpoints.split(",")]
-    tls = None
-    if asked.tls:
-        tls = ssl.create_default_context(cafile=f"{asked.tls}/ca.crt")
-        tls.load_cert_chain(f"{asked.tls}/tls.crt", f"{asked.tls}/tls.key")
+    files = Files(Path(asked.tls)) if asked.tls else None
+    tls = files.context if files else None
+    watching = asyncio.create_task(files.watch()) if files else None
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     async with AsyncExitStack() as stack:
@@ -167,6 +200,8 @@ async def main() -> None:
                 client = await stack.enter_async_context(RaftClient(endpoints[first:] + endpoints[:first], tls=tls))
             writers.append(Writer(f"{asked.prefix}{number}", client))
         await asyncio.gather(*(one.run(asked.writes_max, asked.period_ms / 1000, stopped) for one in writers))
+    if watching is not None:
+        watching.cancel()
     print(json.dumps({"op": "end", "operations": sum(one.operations for one in writers)}), flush=True)
 
 

@@ -3,6 +3,7 @@
 Why it exists: the tests break things while the load runs and must know that it runs, and all that it was told.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,14 +14,22 @@ from typing import Any
 from tests.kubernetes.kube import background, until
 from tests.kubernetes.oracle import Line
 from tests.kubernetes.release import Release
+from tests.tls.certificates import Mounted
 
 SCRIPT = Path(__file__).with_name("load.py")
 CERTIFICATES = "/certificates"
 START_SECONDS_MAX = 90.0
 PROGRESS_SECONDS_MAX = 90.0
 END_SECONDS_MAX = 60.0
+MOUNTED_SECONDS_MAX = 150.0
+"""For a Secret's new contents."""
 
 _RUNS = count(1)
+
+
+def looked_at(release: Release, *pods: str) -> None:
+    """A kubelet looks at the Secrets of a pod when the pod has changed; else within two minutes."""
+    release.namespace.kubectl("annotate", "pods", *pods, f"seen={release.now()}", "--overwrite")
 
 
 class Load:
@@ -34,7 +43,18 @@ class Load:
     @property
     def lines(self) -> list[Line]:
         """Of operations."""
-        return [line for line in self._said() if line["op"] != "end"]
+        return [line for line in self._said() if line["op"] not in ("end", "tls")]
+
+    def takes_up(self, files: Mounted) -> None:
+        """Wait until it trusts and shows what its Secret holds now, these files; it began with others."""
+        paths = {"ca": files.ca, "cert": files.cert}
+        wanted = {name: hashlib.sha256(Path(path).read_bytes()).hexdigest() for name, path in paths.items()}
+
+        def done() -> bool:
+            looked_at(self._release, self._pod.partition("/")[2])
+            return {"op": "tls", **wanted} in [line for line in self._said() if line["op"] == "tls"][-1:]
+
+        until("the load has taken up its certificates", done, MOUNTED_SECONDS_MAX, every_s=1.0)
 
     def count(self, outcome: str, op: str = "put") -> int:
         return sum(1 for line in self.lines if line["op"] == op and line["outcome"] == outcome)

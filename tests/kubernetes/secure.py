@@ -5,11 +5,14 @@ port-forward, each by the name that its certificate holds. It judges nothing.
 """
 
 import base64
+import fcntl
 import http.client
 import json
+import os
 import socket
 import ssl
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,7 +20,9 @@ from pathlib import Path
 import trustme
 
 from tests.kubernetes.doors import ANSWER_SECONDS_MAX, Answer, PortForward, Proxy, port_forward
-from tests.kubernetes.kube import Namespace, run
+from tests.kubernetes.figures import FOLDER
+from tests.kubernetes.kube import Namespace, background, run
+from tests.tls import cert_manager
 from tests.tls.certificates import Mounted, trusting
 
 NODES, CLIENT = "raft-tls", "client-tls"
@@ -25,6 +30,8 @@ NODES, CLIENT = "raft-tls", "client-tls"
 TOKENS, TOKENS_OF_CHART = "raft-tokens", "raft-chart"
 """Those of the lines that nodes are given, and of the tokens that the chart's own pods show."""
 MUTUAL = ("--set", f"tls.mode=secret,tls.existingSecret={NODES},tls.clients.mutual=true")
+
+ACTED_IN = "raft-test-cert-manager=acts"
 
 ASKED_FOR_TOKENS = ("--set", f"auth.existingSecret={TOKENS},auth.clientsSecret={TOKENS_OF_CHART}")
 
@@ -65,6 +72,7 @@ class Client:
     def __init__(self, namespace: Namespace, fullname: str, folder: Path) -> None:
         self._namespace, self._fullname = namespace, fullname
         self.client = Mounted(folder / "client")
+        self.token = ""
 
     def name_of(self, node: str) -> str:
         return f"{node}.{self._fullname}-headless.{self._namespace.name}.svc"
@@ -86,14 +94,20 @@ class Certificates(Client):
         super().__init__(namespace, fullname, folder)
         self.ca = trustme.CA()
         self.nodes = Mounted(folder / "nodes")
-        self.client.put("somebody", by=self.ca)
-        put_secret(namespace, CLIENT, self.client)
+        self.renew_client()
         self.renew()
 
-    def renew(self) -> int:
-        """Another certificate for the nodes; its serial number."""
+    def renew_client(self, *trusted: trustme.CA) -> None:
+        """Likewise, for the client."""
+        self.client.put("somebody", by=self.ca, trusted=trusted)
+        put_secret(self._namespace, CLIENT, self.client)
+
+    def renew(self, *trusted: trustme.CA) -> int:
+        """Another certificate for the nodes, which trust these (else its authority alone); its serial number."""
         headless = f"{self._fullname}-headless.{self._namespace.name}.svc"
-        self.nodes.put(f"*.{headless}", headless, f"{self._fullname}.{self._namespace.name}.svc", by=self.ca)
+        self.nodes.put(
+            f"*.{headless}", headless, f"{self._fullname}.{self._namespace.name}.svc", by=self.ca, trusted=trusted
+        )
         put_secret(self._namespace, NODES, self.nodes)
         return serial_of(self.nodes)
 
@@ -107,7 +121,7 @@ class SecureDoors(Proxy):
         self._stack = ExitStack()
         self._forwards: dict[str, PortForward] = {}
         self.tls = True
-        self.token = ""
+        self.token = certificates.token
 
     def close(self) -> None:
         self._forwards.clear()
@@ -172,3 +186,34 @@ def secure_doors(namespace: Namespace, certificates: Client, folder: Path) -> It
         yield doors
     finally:
         doors.close()
+
+
+@contextmanager
+def cert_manager_acts(namespace: Namespace) -> Iterator[None]:
+    """Its kinds are known, and its controller acts there. The last of the namespaces in which one does takes away kinds
+    that were not there before."""
+    words = cert_manager.controller(os.environ.get("KUBECONFIG", str(Path.home() / ".kube" / "config")), namespace.name)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with _one_at_a_time():
+        run("kubectl", "label", "namespace", namespace.name, ACTED_IN)
+        there = run("kubectl", "get", "crd", "certificates.cert-manager.io", "--ignore-not-found", "--output=name")
+        run("kubectl", "apply", "--server-side", f"--filename={cert_manager.KINDS}")
+        if not there:
+            run("kubectl", "label", f"--filename={cert_manager.KINDS}", ACTED_IN)
+    try:
+        run("kubectl", "wait", "--for=condition=Established", f"--filename={cert_manager.KINDS}", "--timeout=60s")
+        with background(*words, output=FOLDER / f"cert-manager-{namespace.name}.log"):
+            yield
+    finally:
+        with _one_at_a_time():
+            run("kubectl", "label", "namespace", namespace.name, f"{ACTED_IN.partition('=')[0]}-")
+            if not run("kubectl", "get", "namespaces", f"--selector={ACTED_IN}", "--output=name"):
+                run("kubectl", "delete", "crd", f"--selector={ACTED_IN}", "--wait=false", "--ignore-not-found")
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Of the runs of tests on this machine."""
+    with (Path(tempfile.gettempdir()) / "raft-test-cert-manager.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield

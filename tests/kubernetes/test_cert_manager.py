@@ -4,7 +4,6 @@ their namespace alone. `CERT_MANAGER` names it as tests/tls/cert_manager.py says
 
 import base64
 import json
-import os
 import ssl
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from tests.kubernetes.figures import FOLDER, figure
+from tests.kubernetes.figures import figure
 from tests.kubernetes.guarding import CHANGED, uids
-from tests.kubernetes.kube import Namespace, background, run, until
+from tests.kubernetes.kube import Namespace, until
 from tests.kubernetes.loading import load
 from tests.kubernetes.oracle import longest_stall_s, nothing_is_lost
-from tests.kubernetes.release import Release, release
-from tests.kubernetes.secure import Client, SecureDoors, secure_doors, serial_of
+from tests.kubernetes.release import Release
+from tests.kubernetes.secure import Client, SecureDoors, cert_manager_acts, serial_of
 from tests.tls import cert_manager
-from tests.tls.cert_manager import CLIENT, ISSUER, KINDS, TWO_MINUTES
+from tests.tls.cert_manager import CLIENT, ISSUER, TWO_MINUTES
 from tests.tls.certificates import Mounted
 
 pytestmark = [
@@ -42,43 +41,15 @@ WRITES_AFTER = 50
 
 
 @pytest.fixture(scope="module")
-def managed(space: Namespace) -> Iterator[None]:
-    """Its kinds are known, and its controller acts."""
-    words = cert_manager.controller(os.environ.get("KUBECONFIG", str(Path.home() / ".kube" / "config")), space.name)
-    there = run("kubectl", "get", "crd", "certificates.cert-manager.io", "--ignore-not-found", "--output=name")
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    try:
-        run("kubectl", "apply", "--server-side", f"--filename={KINDS}")
-        run("kubectl", "wait", "--for=condition=Established", f"--filename={KINDS}", "--timeout=60s")
-        with background(*words, output=FOLDER / "cert-manager.log"):
-            yield
-    finally:
-        if not there:
-            run("kubectl", "delete", "--wait=false", "--ignore-not-found", f"--filename={KINDS}")
-
-
-@pytest.fixture(scope="module")
-def secure(space: Namespace, managed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureDoors]:
-    """With the certificate of the guide's client."""
-    space.apply(*cert_manager.authority())
-    ready(space, CLIENT)
-    client = Client(space, "raft", tmp_path_factory.mktemp("client"))
-    client.client.folder.mkdir()
-    fetched(space, CLIENT, client.client)
-    with secure_doors(space, client, tmp_path_factory.mktemp("doors")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def raft(space: Namespace, secure: SecureDoors) -> Iterator[Release]:
-    with release(space, secure, *INSTALLED_WITH) as installed:
-        yield installed
-
-
-@pytest.fixture(autouse=True)
-def doors_of_one_test(secure: SecureDoors) -> Iterator[None]:
-    yield
-    secure.close()
+def certificates(space: Namespace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """That of the guide's client."""
+    with cert_manager_acts(space):
+        space.apply(*cert_manager.authority())
+        ready(space, CLIENT)
+        client = Client(space, "raft", tmp_path_factory.mktemp("client"))
+        client.client.folder.mkdir()
+        fetched(space, CLIENT, client.client)
+        yield client
 
 
 def ready(space: Namespace, certificate: str) -> dict[str, Any]:

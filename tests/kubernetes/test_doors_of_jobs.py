@@ -6,7 +6,6 @@ in the nodes' journals, by the name of the chart's own token.
 """
 
 import json
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ import yaml
 from tests.kubernetes.figures import figure
 from tests.kubernetes.guarding import CHANGED, WAITING, away, refusal, uids
 from tests.kubernetes.kube import Namespace, until
-from tests.kubernetes.release import CHART, Release, release
+from tests.kubernetes.release import CHART, Release
 from tests.kubernetes.secure import (
     ASKED_FOR_TOKENS,
     CLIENT,
@@ -27,7 +26,6 @@ from tests.kubernetes.secure import (
     SecureDoors,
     put_secret,
     put_tokens,
-    secure_doors,
     token_new,
 )
 from tests.kubernetes.test_keeping import SMALL, TAKING, claim, take
@@ -56,23 +54,11 @@ FIT_SECONDS_MAX = 300.0
 
 
 @pytest.fixture(scope="module")
-def secure(space: Namespace, claim: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureDoors]:
-    certificates = Certificates(space, "raft", tmp_path_factory.mktemp("certificates"))
-    with secure_doors(space, certificates, tmp_path_factory.mktemp("doors")) as made:
-        made.token = put_tokens(space)
-        yield made
-
-
-@pytest.fixture(scope="module")
-def raft(space: Namespace, secure: SecureDoors) -> Iterator[Release]:
-    with release(space, secure, *INSTALLED_WITH) as installed:
-        yield installed
-
-
-@pytest.fixture(autouse=True)
-def doors_of_one_test(secure: SecureDoors) -> Iterator[None]:
-    yield
-    secure.close()
+def certificates(space: Namespace, claim: str, tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """And its token."""
+    made = Certificates(space, "raft", tmp_path_factory.mktemp("certificates"))
+    made.token = put_tokens(space)
+    return made
 
 
 def test_an_install_has_its_members_counted_and_passes_its_own_test(raft: Release) -> None:

@@ -2,18 +2,18 @@
 may touch its pods alone."""
 
 import http.client
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trustme
 
 from tests.kubernetes.chaos_account import RBAC, policies
 from tests.kubernetes.chaos_tool import Tool, left_by_label, passed, policy_specs
 from tests.kubernetes.figures import figure
 from tests.kubernetes.kube import CommandFailed, Namespace, until
-from tests.kubernetes.loading import load
+from tests.kubernetes.loading import Load, load, looked_at
 from tests.kubernetes.oracle import longest_stall_s, nothing_is_lost
-from tests.kubernetes.release import Release, release
+from tests.kubernetes.release import Release
 from tests.kubernetes.secure import (
     ASKED_FOR_TOKENS,
     CLIENT,
@@ -21,7 +21,6 @@ from tests.kubernetes.secure import (
     Certificates,
     SecureDoors,
     put_tokens,
-    secure_doors,
 )
 
 INSTALLED_WITH = (*MUTUAL, *RBAC, "--set", "networkPolicy.enabled=true")
@@ -35,27 +34,11 @@ def certificates(space: Namespace, tmp_path_factory: pytest.TempPathFactory) -> 
     return Certificates(space, "raft", tmp_path_factory.mktemp("certificates"))
 
 
-@pytest.fixture(scope="module")
-def secure(
-    space: Namespace, certificates: Certificates, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[SecureDoors]:
-    with secure_doors(space, certificates, tmp_path_factory.mktemp("doors")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def raft(space: Namespace, secure: SecureDoors) -> Iterator[Release]:
-    with release(space, secure, *INSTALLED_WITH) as installed:
-        yield installed
-
-
 @pytest.fixture(autouse=True)
-def as_a_client(secure: SecureDoors, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What raft-chaos trusts and shows; the ways in that a test opened end with it."""
-    for name, value in secure.certificates.environment.items():
+def as_a_client(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What raft-chaos trusts and shows."""
+    for name, value in certificates.environment.items():
         monkeypatch.setenv(name, value)
-    yield
-    secure.close()
 
 
 @pytest.mark.smoke
@@ -86,9 +69,9 @@ def test_who_shows_nothing_or_speaks_plain_text_is_let_in_nowhere(raft: Release,
     assert raft.value(raft.nodes[0], "sealed") == b"one"
 
 
-def asked(secure: SecureDoors, node: str) -> int:
-    """As a client without a certificate."""
-    connection = secure.connection(node, secure.certificates.context(shows=False))
+def asked(secure: SecureDoors, node: str, *, shows: bool = False) -> int:
+    """As a client without a certificate, or with its own."""
+    connection = secure.connection(node, secure.certificates.context(shows=shows))
     try:
         connection.request("GET", "/status")
         return connection.getresponse().status
@@ -118,6 +101,45 @@ def test_a_renewed_certificate_is_shown_without_a_restart_or_a_failed_write(
     nothing_is_lost(raft, lines)
     assert {node: (pod["metadata"]["uid"], raft.restarts(node)) for node, pod in raft.pods().items()} == before
     figure("renewal under load: longest stall", longest_stall_s(lines), "s")
+
+
+def test_another_authority_takes_three_renewals_and_no_restart_or_failed_write(
+    raft: Release, secure: SecureDoors, certificates: Certificates, evidence: Path
+) -> None:
+    raft.healthy()
+    before = {node: (pod["metadata"]["uid"], raft.restarts(node)) for node, pod in raft.pods().items()}
+    old, new = certificates.ca, trustme.CA()
+
+    def renewed(running: Load, by: trustme.CA, *trusted: trustme.CA) -> None:
+        """Everywhere: the nodes, and the client, which trusts what they show before they do."""
+        certificates.ca = by
+        certificates.renew_client(*trusted)
+        running.takes_up(certificates.client)
+        serial = certificates.renew(*trusted)
+
+        def shown() -> bool:
+            looked_at(raft, f"--selector={raft.selector}")
+            return all(secure.serial(node) == serial for node in raft.nodes)
+
+        until("every node shows the new certificate", shown, RENEWED_SECONDS_MAX, every_s=1.0)
+        running.more_acknowledged(WRITES_AFTER)
+
+    with load(raft, evidence, secret=CLIENT) as running:
+        begun = raft.now()
+        renewed(running, old, old, new)
+        renewed(running, new, old, new)
+        renewed(running, new)
+        figure("another authority by three renewals: took", raft.now() - begun, "s")
+        lines = running.stop()
+    certificates.client.put("somebody", by=old, trusted=(new,))
+    with pytest.raises((OSError, http.client.HTTPException)):
+        asked(secure, raft.nodes[0], shows=True)
+    certificates.renew_client()
+    bad = [line for line in lines if line["outcome"] != "acknowledged"]
+    assert not bad, bad[:5]
+    nothing_is_lost(raft, lines)
+    assert {node: (pod["metadata"]["uid"], raft.restarts(node)) for node, pod in raft.pods().items()} == before
+    figure("another authority under load: longest stall", longest_stall_s(lines), "s")
 
 
 def test_the_account_of_raft_chaos_gets_into_no_pod_but_the_releases(raft: Release, account: Path) -> None:

@@ -71,7 +71,7 @@ template:
             memory: 64Mi
           limits:
             memory: 256Mi
-    {{- with list (ternary (include "raft.tlsVolume" (list . "client" (index $ 3))) "" $secure) (include "raft.tokenVolume" (list . "operate")) | compact | join "\n" }}
+    {{- with list (ternary (include "raft.tlsVolume" (list . "client" (index $ 3) (ternary (include "raft.shownBefore" .) "" (index $ 3)))) "" $secure) (include "raft.tokenVolume" (list . "operate")) | compact | join "\n" }}
     volumes:
       {{- . | nindent 6 }}
     {{- end }}

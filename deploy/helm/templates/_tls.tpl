@@ -24,13 +24,27 @@
 {{- if eq .Values.tls.mode "secret" -}}{{ .Values.tls.existingSecret }}{{- else -}}{{ include "raft.fullname" . }}-tls{{- end -}}
 {{- end -}}
 
-{{/* The volume of a pod; takes (list root "node" or "client"). A client that need not show anything is given no key. */}}
-{{/* takes (list root "node" or "client"), and true where the pod shall start though the Secret is not there. */}}
+{{/* The Secret whose ca.crt says whom to trust; beside the certificate unless another is named. */}}
+{{- define "raft.authoritiesSecret" -}}
+{{- dig "authorities" "existingSecret" "" .Values.tls | default (include "raft.tlsSecret" .) -}}
+{{- end -}}
+
+{{/* The volume of a pod; takes (list root "node" or "client"), true where the pod shall start though a Secret is not there, and the
+     Secret of the certificate that is shown where it is neither the clients' nor the nodes' own. A client that need not show
+     anything is given no key. */}}
 {{- define "raft.tlsVolume" -}}
-{{- $optional := and (gt (len .) 2) (index . 2) -}}
 {{- $root := index . 0 -}}
+{{- $client := eq (index . 1) "client" -}}
+{{- $optional := and (gt (len .) 2) (index . 2) -}}
+{{- $nodes := include "raft.tlsSecret" $root -}}
+{{- $authorities := include "raft.authoritiesSecret" $root -}}
+{{- $shown := $nodes -}}
+{{- if $client -}}
+{{- $shown = (gt (len .) 3) | ternary (last .) "" | default $root.Values.tls.clients.existingSecret | default $nodes -}}
+{{- if not (include "raft.clientsShow" $root) -}}{{- $shown = "" -}}{{- end -}}
+{{- end -}}
 {{- if eq $root.Values.tls.mode "disabled" -}}
-{{- else if and (eq (index . 1) "client") (include "raft.clientsShow" $root) $root.Values.tls.clients.existingSecret -}}
+{{- else if and $shown (ne $shown $authorities) -}}
 - name: tls
   projected:
     {{- if $root.Values.securityContext.fsGroup }}
@@ -38,14 +52,14 @@
     {{- end }}
     sources:
       - secret:
-          name: {{ include "raft.tlsSecret" $root | quote }}
+          name: {{ $authorities | quote }}
           {{- if $optional }}
           optional: true
           {{- end }}
           items:
             - {key: ca.crt, path: ca.crt}
       - secret:
-          name: {{ $root.Values.tls.clients.existingSecret | quote }}
+          name: {{ $shown | quote }}
           {{- if $optional }}
           optional: true
           {{- end }}
@@ -55,14 +69,14 @@
 {{- else -}}
 - name: tls
   secret:
-    secretName: {{ include "raft.tlsSecret" $root | quote }}
+    secretName: {{ $authorities | quote }}
     {{- if $optional }}
     optional: true
     {{- end }}
     {{- if $root.Values.securityContext.fsGroup }}
     defaultMode: 0440
     {{- end }}
-    {{- if and (eq (index . 1) "client") (not (include "raft.clientsShow" $root)) }}
+    {{- if not $shown }}
     items:
       - {key: ca.crt, path: ca.crt}
     {{- end }}
@@ -137,13 +151,12 @@
 {{/* After `scheme:`. One name for all pods, which the certificate holds because peers ask for it. */}}
 {{- define "raft.tlsOfScrapes" -}}
 {{- if eq (include "raft.scrapeScheme" .) "https" -}}
-{{- $secret := include "raft.tlsSecret" . -}}
 tlsConfig:
   serverName: {{ printf "%s-0.%s.%s.svc" (include "raft.fullname" .) (include "raft.headless" .) (include "raft.namespace" .) | quote }}
   ca:
-    secret: {name: {{ $secret | quote }}, key: ca.crt}
+    secret: {name: {{ include "raft.authoritiesSecret" . | quote }}, key: ca.crt}
   {{- if and (include "raft.clientsShow" .) (not .Values.operations.enabled) }}
-  {{- $shown := .Values.tls.clients.existingSecret | default $secret }}
+  {{- $shown := .Values.tls.clients.existingSecret | default (include "raft.tlsSecret" .) }}
   cert:
     secret: {name: {{ $shown | quote }}, key: tls.crt}
   keySecret: {name: {{ $shown | quote }}, key: tls.key}
@@ -171,7 +184,8 @@ localhost
 {{- define "raft.refuse.tls" -}}
 {{- $tls := .Values.tls -}}
 {{- $issuer := $tls.certManager.issuer -}}
-{{- range $key, $name := dict "tls.existingSecret" $tls.existingSecret "tls.clients.existingSecret" $tls.clients.existingSecret "tls.certManager.issuer.name" $issuer.name }}
+{{- $authorities := dig "authorities" "existingSecret" "" $tls -}}
+{{- range $key, $name := dict "tls.existingSecret" $tls.existingSecret "tls.clients.existingSecret" $tls.clients.existingSecret "tls.authorities.existingSecret" $authorities "tls.certManager.issuer.name" $issuer.name }}
 {{- if and $name (not (regexMatch "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$" $name)) }}
 {{ $key }} {{ include "raft.shown" $name }} cannot be the name of anything in Kubernetes: write the one that `kubectl get` shows, of lower-case letters, digits, dashes and dots.
 {{- end }}
@@ -180,6 +194,9 @@ localhost
 tls.mode secret needs tls.existingSecret: name a Secret with tls.crt, tls.key and ca.crt.
 {{- else if and $tls.existingSecret (ne $tls.mode "secret") }}
 tls.existingSecret {{ include "raft.shown" $tls.existingSecret }} is not used while tls.mode is {{ $tls.mode }}: set tls.mode to secret, or remove it.
+{{- end }}
+{{- if and $authorities (eq $tls.mode "disabled") }}
+tls.authorities.existingSecret {{ include "raft.shown" $authorities }} is not used while tls.mode is disabled: set that to secret or certManager, or remove this.
 {{- end }}
 {{- if and .Values.operations.tls (eq $tls.mode "disabled") }}
 operations.tls has no certificate to speak TLS with: set tls.mode to secret or certManager.
@@ -233,47 +250,5 @@ extraVolumeMounts holds {{ .mountPath }}, where the chart mounts certificates: m
 {{- end }}
 {{- end }}
 {{- include "raft.refuse.tlsStep" . }}
-{{- end -}}
-
-{{/* What the pods that are there take and dial, by variable, as YAML; nothing where there are none, or no cluster is asked. */}}
-{{- define "raft.tlsThere" -}}
-{{- $there := lookup "apps/v1" "StatefulSet" (include "raft.namespace" .) (include "raft.fullname" .) -}}
-{{- if $there }}
-{{- $old := dict "RAFT_PEER_TLS_ACCEPT" "plain" "RAFT_PEER_TLS_DIAL" "plain" "RAFT_TLS_ACCEPT" "plain" -}}
-{{- range dig "spec" "template" "spec" "containers" list $there }}
-{{- if eq .name "node" }}
-{{- range .env }}
-{{- if hasKey $old .name }}{{ $_ := set $old .name (.value | default "plain") }}{{ end }}
-{{- end }}
-{{- end }}
-{{- end }}
-{{- toYaml $old }}
-{{- end }}
-{{- end -}}
-
-{{/* How a Job asks that runs before the pods are replaced, or while they are: by what old and new ones take. */}}
-{{- define "raft.schemeOfBoth" -}}
-{{- $old := get (include "raft.tlsThere" . | fromYaml) "RAFT_TLS_ACCEPT" -}}
-{{- if eq $old "tls" -}}https{{- else if eq $old "plain" -}}http{{- else -}}{{ include "raft.scheme" . }}{{- end -}}
-{{- end -}}
-
-{{/* Old and new pods run side by side while an upgrade rolls: each must take what the other dials. */}}
-{{- define "raft.refuse.tlsStep" -}}
-{{- with include "raft.tlsThere" . | fromYaml -}}
-{{- $old := . -}}
-{{- with $ }}
-{{- $accept := include "raft.peersAccept" . -}}
-{{- $dial := include "raft.peersDial" . -}}
-{{- $way := "one step after the other, as docs/operations.md says under TLS" }}
-{{- if not (has $old.RAFT_PEER_TLS_DIAL (eq $accept "both" | ternary (list "plain" "tls") (list $accept))) }}
-tls.peers.accept {{ $accept }} would have pods that are replaced refuse those that are not yet, which dial {{ $old.RAFT_PEER_TLS_DIAL }}: accept both and dial {{ $accept }} first, {{ $way }}.
-{{- else if not (has $dial (eq $old.RAFT_PEER_TLS_ACCEPT "both" | ternary (list "plain" "tls") (list $old.RAFT_PEER_TLS_ACCEPT))) }}
-tls.peers.dial {{ $dial }} would have pods that are not yet replaced, which accept {{ $old.RAFT_PEER_TLS_ACCEPT }} alone, refuse those that are: accept both first, {{ $way }}.
-{{- end }}
-{{- $clients := include "raft.clientsAccept" . -}}
-{{- if or (and (eq $old.RAFT_TLS_ACCEPT "plain") (eq $clients "tls")) (and (eq $old.RAFT_TLS_ACCEPT "tls") (eq $clients "plain")) }}
-tls.clients.accept {{ $clients }} would shut out all clients, which speak {{ $old.RAFT_TLS_ACCEPT }} now: accept both first, {{ $way }}.
-{{- end }}
-{{- end }}
-{{- end }}
+{{- include "raft.refuse.tlsSource" . }}
 {{- end -}}
