@@ -48,20 +48,6 @@ def test_no_place_in_the_schema_lets_an_unknown_key_pass_but_kubernetes_own_obje
         "extraVolumeMounts[]",
         "extraVolumes[]",
         "global",
-        "lifecycle.postStart",
-        "lifecycle.preStop",
-        "networkPolicy.clients[].ipBlock",
-        "networkPolicy.clients[].namespaceSelector",
-        "networkPolicy.clients[].podSelector",
-        "networkPolicy.dns[].ipBlock",
-        "networkPolicy.dns[].namespaceSelector",
-        "networkPolicy.dns[].podSelector",
-        "networkPolicy.scrapers[].ipBlock",
-        "networkPolicy.scrapers[].namespaceSelector",
-        "networkPolicy.scrapers[].podSelector",
-        "networkPolicy.servers[].ipBlock",
-        "networkPolicy.servers[].namespaceSelector",
-        "networkPolicy.servers[].podSelector",
     ]
 
 

@@ -141,7 +141,7 @@ REFUSED: dict[str, tuple[Values, str]] = {
     "no schedule": (
         {"backup": {"enabled": True, "claim": "c", "schedule": "daily"}}, "backup.schedule daily is no schedule",
     ),
-    "no token": ({"restore": {"from": "s3://bucket/a.snap"}}, "restore.token  must be a word"),
+    "no token": ({"restore": {"from": "s3://bucket/a.snap"}}, 'restore.token "" must be a word'),
     "no bucket": ({"restore": {"from": "a.snap", "token": "t"}}, "restore.from a.snap is no file in a bucket"),
     "no way there": (
         {**FROM_BUCKET, "networkPolicy": {"enabled": True}}, "name the storage in networkPolicy.servers",

@@ -68,6 +68,14 @@ def test_what_a_parent_gives_to_all_is_heeded_and_the_rest_is_left_to_others(tmp
     assert test["spec"]["imagePullSecrets"] == pod["imagePullSecrets"]
 
 
+def test_what_a_parent_leaves_empty_for_all_is_as_if_it_were_not_there(tmp_path: Path) -> None:
+    nothing = dict.fromkeys(("imageRegistry", "imagePullSecrets", "storageClass", "defaultStorageClass"))
+    (tmp_path / "one").mkdir()
+    (tmp_path / "other").mkdir()
+    empty = rendered(parent(tmp_path / "one"), {"global": nothing})
+    assert empty == rendered(parent(tmp_path / "other"), {"global": {}})
+
+
 @pytest.mark.parametrize(
     ("repository", "image"),
     [

@@ -228,6 +228,34 @@ SENSELESS: dict[str, tuple[Values, str]] = {
         {"extraVolumeMounts": [{"name": "x", "mountPath": "/var/lib/raft/x"}]},
         "extraVolumeMounts holds /var/lib/raft/x, .* mount it elsewhere",
     ),
+    "two variables of one name": (
+        {"extraEnv": [{"name": "TZ", "value": "1"}, {"name": "TZ", "value": "2"}]},
+        "extraEnv holds TZ twice, and a pod has each name once: remove one of the two",
+    ),
+    "two volumes of one name": (
+        {"extraVolumes": [{"name": "a", "emptyDir": {}}, {"name": "a", "emptyDir": {}}]},
+        "extraVolumes holds a twice, .* each name once",
+    ),
+    "two volumes at one place": (
+        {"extraVolumeMounts": [{"name": "a", "mountPath": "/a"}, {"name": "b", "mountPath": "/a"}]},
+        "extraVolumeMounts holds /a twice, .* each mountPath once",
+    ),
+    "two containers of one name": (
+        {"extraContainers": [{"name": "x"}], "extraInitContainers": [{"name": "x"}]},
+        "extraContainers and extraInitContainers hold x twice",
+    ),
+    "a container called as the chart's step": (
+        {"extraInitContainers": [{"name": "restore"}]},
+        "may not hold a container named restore",
+    ),
+    "a variable of the storage": (
+        {"restore": {"from": "s3://bucket/a.snap", "token": "t"}, "extraEnv": [{"name": "AWS_REGION", "value": "x"}]},
+        "extraEnv holds AWS_REGION, which objectStorage gives to the step before",
+    ),
+    "a scrape longer than the time between two": (
+        {"monitoring": {"podMonitor": {"interval": "1m", "scrapeTimeout": "60s1ms"}}},
+        "monitoring.podMonitor.scrapeTimeout 60s1ms is longer than monitoring.podMonitor.interval 1m, ",
+    ),
     "a second container of one name": (
         {"extraContainers": [{"name": "node"}]},
         "may not hold a container named node",
@@ -291,6 +319,24 @@ MISTYPED: dict[str, tuple[Values, str]] = {
     ),
     "a registry that is a number": ({"global": {"imageRegistry": 5}}, "global.imageRegistry: .*string"),
     "a secret without a name": ({"image": {"pullSecrets": [{"secret": "x"}]}}, "image.pullSecrets.0.secret: .*is name"),
+    "voters in quotes": ({"replicaCount": "3"}, "replicaCount: .*integer"),
+    "a selector without matchLabels": (
+        {"networkPolicy": {"scrapers": [{"podSelector": {"app": "x"}}]}},
+        "networkPolicy.scrapers.0.podSelector.app: .*known here are matchExpressions, matchLabels",
+    ),
+    "an address that is no range": (
+        {"networkPolicy": {"servers": [{"ipBlock": {"cidr": "192.0.2.1"}}]}},
+        "networkPolicy.servers.0.ipBlock.cidr: .*192.0.2.1",
+    ),
+    "a command that is no list": (
+        {"lifecycle": {"preStop": {"exec": {"command": "sync"}}}},
+        "lifecycle.preStop.exec.command: .*array",
+    ),
+    "a handler of no kind": (
+        {"lifecycle": {"postStart": {"command": ["sync"]}}},
+        "lifecycle.postStart.command: .*known here are exec, httpGet, sleep, tcpSocket",
+    ),
+    "a heading with nothing under it": ({"probes": {"startup": None}}, "probes: .*startup"),
     "no CPU at all": ({"resources": {"limits": {"cpu": 0}}}, "resources.limits.cpu: .*0.001"),
 }
 """By the place as the schema's checker writes it, with dots, and what it says of it."""
@@ -319,6 +365,23 @@ def test_what_the_schema_refuses_is_named_by_its_place(case: str) -> None:
     said = said_of(MISTYPED, case, sentence)
     assert "the schema" in said, said
     assert re.search(sentence, said), said
+
+
+def test_a_default_that_was_taken_away_is_told_with_how_that_comes() -> None:
+    said = refusal({"tls": {"clients": None}})
+    assert "missing property 'clients'" in said or "clients is required" in said
+    for cause in ("a key with nothing after its colon (null)", "upgrade with --reset-then-reuse-values"):
+        assert cause in said, said
+
+
+def test_lists_that_are_given_by_hand_have_no_defaults_to_lose() -> None:
+    assert "complete:" not in refusal({"extraEnv": [{"value": "x"}]})
+
+
+def test_spans_of_time_are_compared_whatever_their_units() -> None:
+    for interval, timeout in (("1m30s", "90s"), ("1h", "60m"), ("2s", "1999ms"), ("30s", ""), ("", "30s")):
+        scraped = {"enabled": True, "interval": interval, "scrapeTimeout": timeout}
+        render({"monitoring": {"evenIfUnknown": True, "podMonitor": scraped}})
 
 
 def test_everything_that_is_wrong_is_said_at_once() -> None:

@@ -154,6 +154,18 @@ def test_values_of_a_chart_that_had_fewer_are_enough(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_values_of_a_chart_that_had_too_few_are_refused_with_the_flag_that_brings_the_others(tmp_path: Path) -> None:
+    older = tmp_path / "raft"
+    shutil.copytree(CHART, older)
+    values = yaml.safe_load((older / "values.yaml").read_text())
+    del values["tls"], values["networkPolicy"]["scrapers"]
+    (older / "values.yaml").write_text(yaml.safe_dump(values))
+    done = run("template", "raft", str(older), "--is-upgrade")
+    assert done.returncode != 0
+    assert done.stderr.count("upgrade with --reset-then-reuse-values") == 2, done.stderr
+    assert "template:" not in done.stderr
+
+
 def test_an_upgrade_that_changes_neither_is_taken(tmp_path: Path) -> None:
     assert upgrade(tmp_path, there({"replicaCount": 5}), {"replicaCount": 5, "image": {"tag": "2"}}) == (0, "")
 

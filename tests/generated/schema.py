@@ -1,8 +1,10 @@
-"""The schema of the chart's values: by hand but for `settings`, and for what whoever writes an unknown key is told.
+"""The schema of the chart's values: by hand but for `settings`, and for what whoever writes an unknown key, or takes
+one away, is told.
 
 Why it exists: Helm names the right place of an unknown key and says what is known there only if the schema asks, in
 every object that lists its keys, for a value that nobody writes. `additionalProperties: false` names the object alone,
-and `propertyNames` no place at all. It must not decide what a value may be.
+and `propertyNames` no place at all. Of a default that was taken away it says no more than that it is missing. It must
+not decide what a value may be.
 """
 
 import json
@@ -26,6 +28,13 @@ def text() -> str:
     return json.dumps(schema, indent=2) + "\n"
 
 
+INCOMPLETE = (
+    "complete: a key with nothing after its colon (null) takes its default away, so remove that line; "
+    "and --reuse-values brings no default of a newer chart, so upgrade with --reset-then-reuse-values"
+)
+"""Helm says `value must be '...'`, where it has said what is missing."""
+
+
 def closed(place: dict[str, Any]) -> bool:
     """Whether this object takes the keys that it lists and no others."""
     others = place.get("additionalProperties")
@@ -42,9 +51,16 @@ def _hidden(inner: dict[str, Any]) -> bool:
     return str(inner.get("description", "")).startswith(NOT_OFFERED)
 
 
-def _close(place: dict[str, Any]) -> None:
+def _close(place: dict[str, Any], *, defaults: bool = True) -> None:
+    """`defaults`: whether values.yaml has one here; it has none in the items of a list."""
     place.pop("propertyNames", None)
     if closed(place):
         place["additionalProperties"] = unknown(place)
-    for inner in [*place.get("properties", {}).values(), *([place["items"]] if "items" in place else [])]:
-        _close(inner)
+    for key in ("if", "else"):
+        place.pop(key, None)
+    if defaults and place.get("required"):
+        place["if"], place["else"] = {"required": place["required"]}, {"const": INCOMPLETE}
+    for inner in place.get("properties", {}).values():
+        _close(inner, defaults=defaults)
+    if "items" in place:
+        _close(place["items"], defaults=False)

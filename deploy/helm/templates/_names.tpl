@@ -40,7 +40,7 @@
      first part has a dot or a port, or is localhost. */}}
 {{- define "raft.repository" -}}
 {{- $repository := .Values.image.repository -}}
-{{- $registry := dig "imageRegistry" "" (.Values.global | default dict) | trimSuffix "/" -}}
+{{- $registry := dig "imageRegistry" "" (.Values.global | default dict) | default "" | trimSuffix "/" -}}
 {{- if and $registry (not (regexMatch "^(localhost|[^/]*[.:][^/]*)/" $repository)) -}}
 {{- printf "%s/%s" $registry $repository -}}
 {{- else -}}
@@ -60,7 +60,7 @@
 {{/* Secrets for a private registry, this chart's and then a parent's, each once: names, or objects as in a pod's spec. */}}
 {{- define "raft.pullSecrets" -}}
 {{- $names := list -}}
-{{- range concat .Values.image.pullSecrets (dig "imagePullSecrets" list (.Values.global | default dict)) -}}
+{{- range concat .Values.image.pullSecrets (dig "imagePullSecrets" list (.Values.global | default dict) | default list) -}}
 {{- $names = append $names (kindIs "map" . | ternary (get (kindIs "map" . | ternary . dict) "name") .) -}}
 {{- end -}}
 {{- with $names | uniq -}}

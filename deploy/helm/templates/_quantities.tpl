@@ -55,3 +55,14 @@
 {{- $settings := include "raft.settings" . | fromYaml -}}
 {{- add (include "raft.preStopMs" . | int64) (int64 ($settings.leave_wait_ms | default 0)) (int64 ($settings.request_timeout_ms | default 5000)) 5000 -}}
 {{- end -}}
+
+{{/* Milliseconds of a span of time as Prometheus writes it, such as 1m30s or 500ms. */}}
+{{- define "raft.spanMs" -}}
+{{- $sum := 0 -}}
+{{- range $unit, $ms := dict "h" 3600000 "m" 60000 "s" 1000 "ms" 1 -}}
+{{- range regexFindAll "[0-9]+(ms|[hms])" $ -1 -}}
+{{- if eq (regexFind "[hms]+$" .) $unit -}}{{- $sum = add $sum (mul $ms (regexFind "^[0-9]+" . | int64)) -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $sum -}}
+{{- end -}}

@@ -19,7 +19,7 @@
 {{- end -}}
 
 {{/* A value as it stands in a sentence, which is one line. */}}
-{{- define "raft.shown" -}}{{- toString . | replace "\n" "\\n" -}}{{- end -}}
+{{- define "raft.shown" -}}{{- toString . | replace "\n" "\\n" | default "\"\"" -}}{{- end -}}
 
 {{/* What cannot be read as a size, a range or a name: nothing can be held against it, so these are said by themselves. */}}
 {{- define "raft.refuse.forms" -}}
@@ -252,6 +252,7 @@ extraEnv holds {{ .name }} with both value and valueFrom: remove one of the two.
 extraEnv holds {{ .name }}, and what begins with RAFT_ is a setting of the node: put it into settings, or into the value that the chart makes it from.
 {{- end }}
 {{- end }}
+{{- include "raft.refuse.twice" . }}
 {{- range .Values.extraVolumes }}
 {{- if has (.name | default "") (list "data" "restore-from") }}
 extraVolumes holds a volume named {{ .name }}, which the chart has itself: call it something else.
@@ -263,14 +264,23 @@ extraVolumeMounts holds {{ .mountPath }}, which lies in a folder of the node's o
 {{- end }}
 {{- end }}
 {{- range concat .Values.extraContainers .Values.extraInitContainers }}
-{{- if eq (.name | default "") "node" }}
-extraContainers and extraInitContainers may not hold a container named node, which is the node's own: call it something else.
+{{- if has (.name | default "") (list "node" "restore") }}
+extraContainers and extraInitContainers may not hold a container named {{ .name }}, which is the node's own: call it something else.
 {{- end }}
 {{- end }}
 {{- end -}}
 
 {{- define "raft.refuse.monitoring" -}}
 {{- $monitoring := .Values.monitoring -}}
+{{- range $key := list "podMonitor" "serviceMonitor" }}
+{{- with get $monitoring $key }}
+{{- if and .interval .scrapeTimeout }}
+{{- if gt (include "raft.spanMs" .scrapeTimeout | int64) (include "raft.spanMs" .interval | int64) }}
+monitoring.{{ $key }}.scrapeTimeout {{ .scrapeTimeout }} is longer than monitoring.{{ $key }}.interval {{ .interval }}, and the Prometheus Operator then scrapes nothing without a word: make the first no longer than the second.
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- $known := or $monitoring.evenIfUnknown (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1") -}}
 {{- range $key, $kind := dict "podMonitor" "PodMonitor" "serviceMonitor" "ServiceMonitor" "rules" "PrometheusRule" }}
 {{- if and (get $monitoring $key).enabled (not $known) }}
