@@ -84,9 +84,10 @@ def raft(space: Namespace, request: pytest.FixtureRequest) -> Iterator[Release]:
 @pytest.fixture(autouse=True)
 def doors_of_one_test(request: pytest.FixtureRequest) -> Iterator[None]:
     """The ways in that speak TLS and that a test opened end with it."""
+    secure = request.getfixturevalue("secure") if hasattr(request.module, "certificates") else None
     yield
-    if hasattr(request.module, "certificates"):
-        request.getfixturevalue("secure").close()
+    if secure is not None:
+        secure.close()
 
 
 @pytest.fixture(scope="module")
