@@ -51,7 +51,7 @@ class Load:
         wanted = {name: hashlib.sha256(Path(path).read_bytes()).hexdigest() for name, path in paths.items()}
 
         def done() -> bool:
-            looked_at(self._release, self._pod.partition("/")[2])
+            looked_at(self._release, self._pod)
             return {"op": "tls", **wanted} in [line for line in self._said() if line["op"] == "tls"][-1:]
 
         until("the load has taken up its certificates", done, MOUNTED_SECONDS_MAX, every_s=1.0)
