@@ -56,6 +56,11 @@ UNREADABLE: dict[str, tuple[Values, str]] = {
         {"image": {"pullSecrets": ["good", "ns/pull"]}},
         r"image.pullSecrets\[1\] ns/pull cannot be the name of anything",
     ),
+    "a claim in capitals": ({"backup": {"claim": "Backups"}}, "backup.claim Backups cannot be the name of anything"),
+    "keys of a storage in another namespace": (
+        {"objectStorage": {"existingSecret": "other/keys"}},
+        "objectStorage.existingSecret other/keys cannot be the name of anything",
+    ),
     "a line's end that nobody sees": (
         {"settings": {"max_append_bytes": "1MiB\n"}},
         r"settings.max_append_bytes 1MiB\\n is no size of raft-node",
@@ -239,6 +244,10 @@ SENSELESS: dict[str, tuple[Values, str]] = {
     "two volumes at one place": (
         {"extraVolumeMounts": [{"name": "a", "mountPath": "/a"}, {"name": "b", "mountPath": "/a"}]},
         "extraVolumeMounts holds /a twice, .* each mountPath once",
+    ),
+    "a mount of no volume": (
+        {"extraVolumeMounts": [{"name": "b", "mountPath": "/b"}]},
+        "extraVolumeMounts holds the volume b, which is not in extraVolumes",
     ),
     "two containers of one name": (
         {"extraContainers": [{"name": "x"}], "extraInitContainers": [{"name": "x"}]},

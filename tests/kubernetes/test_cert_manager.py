@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.skipif(bool(cert_manager.WHY_NOT), reason=cert_manager.WHY_NOT),
 ]
 
-NODES = "raft-tls"
+MADE = "raft-tls"
 TIMES = ",".join(f"tls.certManager.{name}={value}" for name, value in TWO_MINUTES.items())
 INSTALLED_WITH = (
     *("--set", f"tls.mode=certManager,tls.certManager.issuer.name={ISSUER},{TIMES}"),
@@ -93,7 +93,7 @@ def by_hand(space: Namespace) -> None:
 
 
 def by_a_lost_secret(space: Namespace) -> None:
-    space.kubectl("delete", "secret", NODES)
+    space.kubectl("delete", "secret", MADE)
 
 
 @pytest.mark.parametrize("renewed", [by_its_time, by_hand, by_a_lost_secret])
@@ -124,9 +124,9 @@ def test_a_renewed_certificate_is_shown_without_a_restart_or_a_failed_write(
 
 def held(space: Namespace, files: Mounted) -> int:
     """The serial number of what the Secret holds now; 0: there is none."""
-    if not space.kubectl("get", "secret", NODES, "--ignore-not-found", "--output=name"):
+    if not space.kubectl("get", "secret", MADE, "--ignore-not-found", "--output=name"):
         return 0
-    fetched(space, NODES, files)
+    fetched(space, MADE, files)
     return serial_of(files)
 
 

@@ -58,7 +58,7 @@ image.repository {{ include "raft.shown" $repository }} holds a tag or digest: p
 {{- else if not (regexMatch "^([][A-Za-z0-9.:-]+/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$" $repository) }}
 image.repository {{ include "raft.shown" $repository }} cannot be an image's name: write lower-case letters and digits with single dots, dashes and slashes between them, such as registry.example/team/raft.
 {{- end }}
-{{- $names := dict "priorityClassName" .Values.priorityClassName "serviceAccount.name" .Values.serviceAccount.name "persistence.storageClass" (include "raft.storageClass" . | trimPrefix "-") -}}
+{{- $names := dict "priorityClassName" .Values.priorityClassName "serviceAccount.name" .Values.serviceAccount.name "backup.claim" .Values.backup.claim "restore.claim" .Values.restore.claim "objectStorage.existingSecret" .Values.objectStorage.existingSecret "persistence.storageClass" (include "raft.storageClass" . | trimPrefix "-") -}}
 {{- range $where, $secrets := dict "image.pullSecrets" .Values.image.pullSecrets "global.imagePullSecrets" (dig "imagePullSecrets" list (.Values.global | default dict)) }}
 {{- range $i, $secret := $secrets }}
 {{- $_ := set $names (printf "%s[%d]" $where $i) (kindIs "map" $secret | ternary (get (kindIs "map" $secret | ternary $secret dict) "name") $secret) }}

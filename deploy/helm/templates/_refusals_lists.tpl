@@ -1,4 +1,5 @@
-{{/* What Kubernetes takes once by its name: Helm 4 fails on the second half-way, with a riddle. */}}
+{{/* Lists that are handed through to Kubernetes, which takes each name once and answers with a riddle (`duplicate entries for key`),
+     where the Job before the upgrade has run already. */}}
 {{- define "raft.refuse.twice" -}}
 {{- range $where, $names := dict
       "extraEnv" (dict "key" "name" "in" .Values.extraEnv)
@@ -12,6 +13,13 @@
 {{ $where }} {{ contains " and " $where | ternary "hold" "holds" }} {{ include "raft.shown" $name }} twice, and a pod has each {{ $names.key }} once: remove one of the two.
 {{- end }}
 {{- $seen = append $seen $name }}
+{{- end }}
+{{- end }}
+{{- $volumes := list "data" "tls" "access" "token" "restore-from" }}
+{{- range .Values.extraVolumes }}{{ $volumes = append $volumes .name }}{{ end }}
+{{- range .Values.extraVolumeMounts }}
+{{- if not (has .name $volumes) }}
+extraVolumeMounts holds the volume {{ include "raft.shown" .name }}, which is not in extraVolumes: add it there, or write the name as it stands there.
 {{- end }}
 {{- end }}
 {{- if and .Values.restore.from (not .Values.restore.claim) }}
