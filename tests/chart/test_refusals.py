@@ -329,6 +329,10 @@ MISTYPED: dict[str, tuple[Values, str]] = {
     "a registry that is a number": ({"global": {"imageRegistry": 5}}, "global.imageRegistry: .*string"),
     "a secret without a name": ({"image": {"pullSecrets": [{"secret": "x"}]}}, "image.pullSecrets.0.secret: .*is name"),
     "voters in quotes": ({"replicaCount": "3"}, "replicaCount: .*integer"),
+    "an annotation that is a number": ({"podAnnotations": {"port": 8001}}, "podAnnotations.port: .*string"),
+    "variables as a map": ({"extraEnv": {"TZ": "UTC"}}, "extraEnv: .*array"),
+    "a secret that is no list": ({"image": {"pullSecrets": "pull"}}, "image.pullSecrets: .*array"),
+    "a switch in quotes": ({"ingress": {"enabled": "true"}}, "ingress.enabled: .*boolean"),
     "a selector without matchLabels": (
         {"networkPolicy": {"scrapers": [{"podSelector": {"app": "x"}}]}},
         "networkPolicy.scrapers.0.podSelector.app: .*known here are matchExpressions, matchLabels",

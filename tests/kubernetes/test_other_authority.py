@@ -1,7 +1,8 @@
 """Another authority on a running release, by the steps of docs/operations.md and without a failed write: from a Secret
 of one's own to a real cert-manager, from one of its issuers to another, and back. A step that is left out is refused.
 
-The client has a certificate, too, and follows as the guide says: it is one process, whose connections go on.
+Each test goes on where the one before it ended. The client has a certificate, too, and follows as the guide says: it is
+one process, whose connections go on.
 """
 
 import base64
