@@ -80,7 +80,8 @@ def on_pre_vote(state: State, sender: Member, message: PreVote, now: int) -> Non
         become_follower(state, state.term, "", now, f"gives way to {sender.name}")
     term = state.term if reason else message.term
     # A refusal reveals our term, which may not be durable yet.
-    state.send_when_durable(sender.name, PreVoteReply(term, not reason, message.campaign, *_out(state, sender)))
+    reply = PreVoteReply(term, not reason, message.campaign, *_out(state, sender), asker=sender.incarnation)
+    state.send_when_durable(sender.name, reply)
 
 
 def _out(state: State, sender: Member) -> tuple[int, int]:
@@ -92,7 +93,13 @@ def _out(state: State, sender: Member) -> tuple[int, int]:
 
 
 def on_left_out(state: State, sender: Member, message: PreVoteReply, now: int) -> None:
-    """A member says that this server is none any more: if that is later than what it knows, it campaigns no more."""
+    """A member says that this server is none any more: if that is later than what it knows, it campaigns no more.
+
+    One of a release that does not say who asked is believed where this server just did.
+    """
+    asked = state.role is Role.PRE_CANDIDATE and message.campaign == state.campaign
+    if not message.asker and not asked:
+        return
     before = state.left_out
     state.told_out = max(state.told_out, (message.out_term, message.out_index))
     if before or not state.left_out:
@@ -136,7 +143,7 @@ def on_vote(state: State, sender: Member, message: Vote, now: int) -> None:
             state.disk.hard_state_changed()
         state.restart_election_timer(now)
     _trace_vote(state, sender, reason, "vote")
-    state.send_when_durable(sender.name, VoteReply(state.term, not reason))
+    state.send_when_durable(sender.name, VoteReply(state.term, not reason, sender.incarnation))
 
 
 def on_vote_reply(state: State, sender: Member, message: VoteReply, now: int) -> None:

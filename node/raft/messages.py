@@ -79,6 +79,10 @@ class PreVoteReply(_Message, frozen=True, tag="pvr"):
 
     (`out_index`, `out_term`) is the last entry that the voter knows to be committed, where the candidate is no member
     of the configuration in force there; 0: it is one, or the voter cannot say.
+
+    `asker`, here and in VoteReply: the incarnation that asked; empty: the voter is of a release that does not say. A
+    reply travels to a name, and by then another disk may bear it: a machine that was given up comes back, and its node
+    asks for votes, while its successor serves.
     """
 
     term: int
@@ -86,6 +90,7 @@ class PreVoteReply(_Message, frozen=True, tag="pvr"):
     campaign: int
     out_index: int = 0
     out_term: int = 0
+    asker: str = ""
 
 
 class Vote(_Message, frozen=True, tag="v"):
@@ -100,6 +105,7 @@ class Vote(_Message, frozen=True, tag="v"):
 class VoteReply(_Message, frozen=True, tag="vr"):
     term: int
     granted: bool
+    asker: str = ""
 
 
 class Append(_Message, frozen=True, tag="a"):

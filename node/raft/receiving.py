@@ -47,6 +47,8 @@ def receive(state: State, sender: Member, message: RaftMessage, now: int) -> Non
         _turn_away(state, sender)
         return
     evidence.heard(state, sender.name, now)
+    if isinstance(message, (PreVoteReply, VoteReply)) and message.asker not in ("", state.identity.incarnation):
+        return  # for an earlier disk of this name: neither its votes nor its fate are this server's (section 5.2)
     if isinstance(message, PreVoteReply) and message.out_index:
         election.on_left_out(state, sender, message, now)  # of what is committed, so true in every term
     if message.term > state.term and not _newer_term(state, sender, message, now):

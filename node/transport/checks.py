@@ -181,6 +181,7 @@ def _check_pre_vote(m: PreVote) -> None:
 def _check_pre_vote_reply(m: PreVoteReply) -> None:
     _numbers("pre-vote reply", m.term, m.campaign)
     _position("pre-vote reply", m.out_index, m.out_term)
+    _texts("pre-vote reply", [m.asker], empty_allowed=True)
 
 
 def _check_vote(m: Vote) -> None:
@@ -191,6 +192,7 @@ def _check_vote(m: Vote) -> None:
 
 def _check_vote_reply(m: VoteReply) -> None:
     _numbers("vote reply", m.term)
+    _texts("vote reply", [m.asker], empty_allowed=True)
 
 
 def _check_append(m: Append) -> None:

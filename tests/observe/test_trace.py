@@ -47,7 +47,14 @@ def test_a_reader_gets_both_rings_in_one_order() -> None:
         (2, "term", 1_000_001, 4),
         (3, "message", 1_000_002, 4),
     ]
-    assert events[2].detail == {"peer": "n3", "sent": True, "type": "vote-reply", "term": 4, "granted": True}
+    assert events[2].detail == {
+        "peer": "n3",
+        "sent": True,
+        "type": "vote-reply",
+        "term": 4,
+        "granted": True,
+        "asker": "",
+    }
     assert events[2].role == "follower"
     assert reader.take(10).events == []
 

@@ -1344,6 +1344,42 @@ MUTATIONS = (
         "        return 0, index",
     ),
     Mutation(
+        "believe what an earlier disk of its name is told",
+        "receiving.py",
+        'message.asker not in ("", state.identity.incarnation):',
+        "message.asker and isinstance(message, VoteReply) and message.asker != state.identity.incarnation:",
+    ),
+    Mutation(
+        "count votes for an earlier disk of its name",
+        "receiving.py",
+        "isinstance(message, (PreVoteReply, VoteReply)) and message.asker not in",
+        "isinstance(message, PreVoteReply) and message.asker not in",
+    ),
+    Mutation(
+        "a pre-vote does not say whose it is",
+        "election.py",
+        ", asker=sender.incarnation)",
+        ")",
+    ),
+    Mutation(
+        "a vote does not say whose it is",
+        "election.py",
+        "VoteReply(state.term, not reason, sender.incarnation)",
+        "VoteReply(state.term, not reason)",
+    ),
+    Mutation(
+        "believe that it was removed though it never asked",
+        "election.py",
+        "    if not message.asker and not asked:\n        return\n",
+        "",
+    ),
+    Mutation(
+        "believe that it was removed in answer to an earlier question",
+        "election.py",
+        "    asked = state.role is Role.PRE_CANDIDATE and message.campaign == state.campaign",
+        "    asked = state.role is Role.PRE_CANDIDATE",
+    ),
+    Mutation(
         "who was removed campaigns for its own change",
         "state.py",
         "        if self.is_voter or self.left_out:",

@@ -478,9 +478,25 @@ def test_a_vote_for_a_disk_that_was_lost_is_none_for_the_new_one() -> None:
     server.settle()
     new = Member("b", "disk-new")
     refused = server.step(Receive(new, Vote(5, 2, 1, True)))
-    assert promised(refused, VoteReply) == [VoteReply(5, False)]
+    assert promised(refused, VoteReply) == [VoteReply(5, False, asker="disk-new")]
     again = server.receive("b", Vote(5, 2, 1, True))
     assert promised(again, VoteReply) == [VoteReply(5, True)]
+
+
+def test_votes_for_a_disk_that_was_lost_do_not_elect_the_new_one() -> None:
+    """Both may ask in one term, and what the voter compared was the log of the other (section 5.4.1)."""
+    server = Server(hard=HardState(5, "", 1), entries=log_of((1,)))
+    server.settle()
+    server.deadline()
+    server.receive("b", PreVoteReply(6, True, 1, asker="disk-earlier"))
+    assert server.role() is Role.PRE_CANDIDATE
+    server.receive("b", PreVoteReply(6, True, 1, asker="disk-a"))
+    server.settle()
+    assert server.role() is Role.CANDIDATE
+    server.receive("b", VoteReply(6, True, "disk-earlier"))
+    assert server.role() is Role.CANDIDATE
+    server.receive("b", VoteReply(6, True, "disk-a"))
+    assert server.role() is Role.LEADER
 
 
 def test_a_vote_from_before_incarnations_were_kept_is_for_its_name() -> None:

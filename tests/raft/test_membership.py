@@ -250,6 +250,31 @@ def test_the_word_counts_also_where_its_own_term_is_the_newer_one() -> None:
     assert server.raft.status(server.now).removed
 
 
+def test_what_an_earlier_disk_of_its_name_is_told_is_not_about_this_one() -> None:
+    """A machine that was given up comes back: its node asks for votes, and the answers go to its name, which is that of
+    a living voter by now."""
+    server = Server(hard=HardState(2, "", 1), entries=log_of(()))
+    server.deadline()
+    server.receive("b", PreVoteReply(2, False, 1, 4, 2, asker="disk-earlier"))
+    assert server.role() is Role.PRE_CANDIDATE
+    assert not server.raft.status(server.now).removed
+    server.receive("b", PreVoteReply(2, False, 1, 4, 2, asker="disk-a"))
+    assert server.raft.status(server.now).removed
+
+
+def test_a_voter_that_does_not_say_whom_it_answers_is_believed_by_who_asked() -> None:
+    """One of the release before."""
+    asked_nobody = Server(hard=HardState(2, "", 1), entries=log_of(()))
+    asked_nobody.receive("b", PreVoteReply(2, False, 0, 4, 2))
+    assert not asked_nobody.raft.status(asked_nobody.now).removed
+    asks = Server(hard=HardState(2, "", 1), entries=log_of(()))
+    asks.deadline()
+    asks.receive("b", PreVoteReply(2, False, 7, 4, 2))
+    assert not asks.raft.status(asks.now).removed
+    asks.receive("b", PreVoteReply(2, False, 1, 4, 2))
+    assert asks.raft.status(asks.now).removed
+
+
 @pytest.mark.parametrize(("index", "term"), [(1, 0), (1, 1), (4, 1), (2, 2)])
 def test_a_word_from_before_what_it_knows_is_none(index: int, term: int) -> None:
     """It may have been let in since then, and who says so lags behind."""

@@ -40,7 +40,7 @@ def test_pitfall_03_a_vote_leaves_only_inside_the_persist_that_holds_it() -> Non
     write = of(effects, Persist)[0]
     assert write.hard_state is not None
     assert (write.hard_state.term, write.hard_state.vote) == (2, "b/disk-b")
-    assert [(send.to, send.message) for send in write.then] == [("b", VoteReply(2, True))]
+    assert [(send.to, send.message) for send in write.then] == [("b", VoteReply(2, True, "disk-b"))]
 
 
 def test_pitfall_03_a_vote_in_a_term_that_is_known_already_is_written_too() -> None:
