@@ -387,8 +387,9 @@ def test_a_default_that_was_taken_away_is_told_with_how_that_comes() -> None:
         assert cause in said, said
 
 
-def test_lists_that_are_given_by_hand_have_no_defaults_to_lose() -> None:
-    assert "complete:" not in refusal({"extraEnv": [{"value": "x"}]})
+def test_what_is_given_by_hand_has_no_defaults_to_lose() -> None:
+    for given in ({"extraEnv": [{"value": "x"}]}, {"lifecycle": {"preStop": {"httpGet": {"path": "/"}}}}):
+        assert "complete:" not in refusal(given)
 
 
 def test_spans_of_time_are_compared_whatever_their_units() -> None:

@@ -11,9 +11,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tests.generated import chart
 
 FILE = Path("deploy/helm/values.schema.json")
+VALUES = FILE.with_name("values.yaml")
 ROOT = Path(__file__).parents[2]
 
 NOT_OFFERED = "decided by the chart"
@@ -24,7 +27,7 @@ def text() -> str:
     """The whole file: as it is, with what is made written anew. A new object says `additionalProperties: false`."""
     schema = json.loads((ROOT / FILE).read_text())
     schema["properties"]["settings"] = chart.schema()
-    _close(schema)
+    _close(schema, yaml.safe_load((ROOT / VALUES).read_text()))
     return json.dumps(schema, indent=2) + "\n"
 
 
@@ -51,16 +54,17 @@ def _hidden(inner: dict[str, Any]) -> bool:
     return str(inner.get("description", "")).startswith(NOT_OFFERED)
 
 
-def _close(place: dict[str, Any], *, defaults: bool = True) -> None:
-    """`defaults`: whether values.yaml has one here; it has none in the items of a list."""
+def _close(place: dict[str, Any], default: Any) -> None:
+    """`default`: what values.yaml has here."""
+    defaults = default if isinstance(default, dict) else {}
     place.pop("propertyNames", None)
     if closed(place):
         place["additionalProperties"] = unknown(place)
     for key in ("if", "else"):
         place.pop(key, None)
-    if defaults and place.get("required"):
+    if place.get("required") and defaults.keys() >= set(place["required"]):
         place["if"], place["else"] = {"required": place["required"]}, {"const": INCOMPLETE}
-    for inner in place.get("properties", {}).values():
-        _close(inner, defaults=defaults)
+    for key, inner in place.get("properties", {}).items():
+        _close(inner, defaults.get(key))
     if "items" in place:
-        _close(place["items"], defaults=False)
+        _close(place["items"], None)

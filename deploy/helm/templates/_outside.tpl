@@ -12,8 +12,8 @@
 {{/* Names that an Ingress or a Gateway leaves in Host: a node must know them. */}}
 {{- define "raft.outsideHosts" -}}
 {{- $hosts := list -}}
-{{- with .Values.ingress -}}{{- if .enabled -}}{{- $hosts = concat $hosts .hosts .grpcHosts -}}{{- end -}}{{- end -}}
-{{- with .Values.gateway -}}{{- if .enabled -}}{{- $hosts = concat $hosts .hostnames .grpcHostnames -}}{{- end -}}{{- end -}}
+{{- with .Values.ingress -}}{{- if .enabled -}}{{- $hosts = concat $hosts (.hosts | default list) (.grpcHosts | default list) -}}{{- end -}}{{- end -}}
+{{- with .Values.gateway -}}{{- if .enabled -}}{{- $hosts = concat $hosts (.hostnames | default list) (.grpcHostnames | default list) -}}{{- end -}}{{- end -}}
 {{- toYaml $hosts -}}
 {{- end -}}
 
@@ -23,7 +23,7 @@
 {{- $protocol := eq (include "raft.scheme" (index . 0)) "https" | ternary (index . 2) (index . 3) -}}
 {{- $own := dict -}}
 {{- if $protocol -}}{{- $own = dict "nginx.ingress.kubernetes.io/backend-protocol" $protocol -}}{{- end -}}
-{{- merge (dict) (index . 1) $own | toYaml -}}
+{{- merge (dict) (index . 1 | default dict) $own | toYaml -}}
 {{- end -}}
 
 {{/* Everything of one host to the Service; takes (list root host port). */}}
@@ -71,18 +71,18 @@ service.ipFamilies names two families, and a Service has one unless service.ipFa
 {{- define "raft.refuse.outside" -}}
 {{- $ingress := merge (dict) (.Values.ingress | default dict) (dict "hosts" list "grpcHosts" list "tls" list) -}}
 {{- $gateway := merge (dict) (.Values.gateway | default dict) (dict "hostnames" list "grpcHostnames" list) -}}
-{{- if and $ingress.enabled (not (concat $ingress.hosts $ingress.grpcHosts)) }}
+{{- if and $ingress.enabled (not (concat ($ingress.hosts | default list) ($ingress.grpcHosts | default list))) }}
 ingress.enabled needs ingress.hosts, for a node answers to names that it knows alone: name one, such as raft.example.org.
 {{- end }}
 {{- range $hosts := $ingress.tls }}
 {{- range .hosts }}
-{{- if not (has . (concat $ingress.hosts $ingress.grpcHosts)) }}
+{{- if not (has . (concat ($ingress.hosts | default list) ($ingress.grpcHosts | default list))) }}
 ingress.tls names the host {{ . }}, which is in neither ingress.hosts nor ingress.grpcHosts: add it there, or remove it.
 {{- end }}
 {{- end }}
 {{- end }}
 {{- if $gateway.enabled }}
-{{- if not (concat $gateway.hostnames $gateway.grpcHostnames) }}
+{{- if not (concat ($gateway.hostnames | default list) ($gateway.grpcHostnames | default list)) }}
 gateway.enabled needs gateway.hostnames, for a node answers to names that it knows alone: name one, such as raft.example.org.
 {{- end }}
 {{- if not $gateway.parentRefs }}
