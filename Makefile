@@ -15,7 +15,7 @@ AXE_VERSION := 4.14.1
 AXE_SHA256 := 29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
 
 .DEFAULT_GOAL := help
-.PHONY: help chart demo scenarios test test-slow test-long test-life test-judges bench check fix generated pictures record-etcd clean browser image helm prometheus operator mpi s3
+.PHONY: help chart demo scenarios test test-slow test-long test-life test-judges bench check fix generated pictures record-etcd clean browser image helm prometheus operator argo-cd mpi s3
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -101,6 +101,25 @@ $(CACHE)/operator.stamp:
 	@touch $@
 
 operator: $(CACHE)/operator.stamp ## what the tests of monitoring on Kubernetes need beside: the Prometheus Operator, built into .cache
+
+# Argo CD, and the YAML of its kinds, for tests/kubernetes: built once, where Go is. Where it is not, they are skipped. In a copy of its
+# module, for its go.mod replaces parts of it; v3.2 is the last whose engine is a module of its own, and so is to be had as one.
+ARGO_CD := github.com/argoproj/argo-cd/v3
+ARGO_CD_VERSION := v3.2.12
+$(CACHE)/argo-cd.stamp:
+	mkdir -p $(CACHE)/argo-cd
+	@if [ -x $(CACHE)/argo-cd/argo-cd ]; then :; \
+	elif command -v go >/dev/null; then \
+	  echo "no Argo CD: building one into $(CACHE), half an hour"; rm -rf $(CACHE)/argo-cd/source && \
+	  cp -r "$$(go mod download -json $(ARGO_CD)@$(ARGO_CD_VERSION) | sed -n 's/^.*"Dir": "\(.*\)".*$$/\1/p')" $(CACHE)/argo-cd/source && \
+	  chmod -R u+w $(CACHE)/argo-cd/source && mkdir $(CACHE)/argo-cd/source/part && cp tests/kubernetes/argo_cd.go $(CACHE)/argo-cd/source/part && \
+	  cp $(CACHE)/argo-cd/source/manifests/crds/*-crd.yaml $(CACHE)/argo-cd && cd $(CACHE)/argo-cd/source && \
+	  CGO_ENABLED=0 go build -o ../argo-cd ./part && rm -r ../source || \
+	  echo "no Argo CD could be built: its tests are skipped"; \
+	else echo "no Go: tests of Argo CD are skipped; install Go, then rm $(CACHE)/argo-cd.stamp"; fi
+	@touch $@
+
+argo-cd: $(CACHE)/argo-cd.stamp ## what the tests of Argo CD on Kubernetes need beside: Argo CD, built into .cache
 
 # An MPI with its mpiexec, from wheels. Where there is none for this machine, its tests are skipped, and say so.
 $(CACHE)/mpi.stamp: $(STAMP)
