@@ -105,7 +105,7 @@ operator: $(CACHE)/operator.stamp ## what the tests of monitoring on Kubernetes 
 # Argo CD, and the YAML of its kinds, for tests/kubernetes: built once, where Go is. Where it is not, they are skipped. In a copy of its
 # module, for its go.mod replaces parts of it; v3.2 is the last whose engine is a module of its own, and so is to be had as one.
 ARGO_CD := github.com/argoproj/argo-cd/v3
-ARGO_CD_VERSION := v3.2.12
+ARGO_CD_VERSION := v3.2.11
 $(CACHE)/argo-cd.stamp:
 	mkdir -p $(CACHE)/argo-cd
 	@if [ -x $(CACHE)/argo-cd/argo-cd ]; then :; \
@@ -113,7 +113,7 @@ $(CACHE)/argo-cd.stamp:
 	  echo "no Argo CD: building one into $(CACHE), half an hour"; rm -rf $(CACHE)/argo-cd/source && \
 	  cp -r "$$(go mod download -json $(ARGO_CD)@$(ARGO_CD_VERSION) | sed -n 's/^.*"Dir": "\(.*\)".*$$/\1/p')" $(CACHE)/argo-cd/source && \
 	  chmod -R u+w $(CACHE)/argo-cd/source && mkdir $(CACHE)/argo-cd/source/part && cp tests/kubernetes/argo_cd.go $(CACHE)/argo-cd/source/part && \
-	  cp $(CACHE)/argo-cd/source/manifests/crds/*-crd.yaml $(CACHE)/argo-cd && cd $(CACHE)/argo-cd/source && \
+	  cp $(CACHE)/argo-cd/source/manifests/crds/app*-crd.yaml $(CACHE)/argo-cd && cd $(CACHE)/argo-cd/source && \
 	  CGO_ENABLED=0 go build -o ../argo-cd ./part && rm -r ../source || \
 	  echo "no Argo CD could be built: its tests are skipped"; \
 	else echo "no Go: tests of Argo CD are skipped; install Go, then rm $(CACHE)/argo-cd.stamp"; fi

@@ -92,7 +92,9 @@ class Application:
         """Ask for a sync of it; `more`: fields of its `sync`. What is returned tells how it ended, None before."""
         mark = {"name": "of the tests", "value": str(next(_SYNCS))}
         sync = {"revision": revision, "syncStrategy": {"hook": {}}, "prune": True, **more}
-        self.patch({"operation": {"initiatedBy": {"username": "tests"}, "info": [mark], "sync": sync}})
+        operation = {"initiatedBy": {"username": "tests"}, "info": [mark], "sync": sync}
+        # What is left of the last one would be taken for this one's beginning
+        self.patch({"operation": operation, "status": {"operationState": None}})
 
         def ended() -> dict[str, Any] | None:
             state: dict[str, Any] = self.status().get("operationState", {})
@@ -140,8 +142,9 @@ def hooks(state: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 def differing(status: Mapping[str, Any]) -> list[str]:
-    """Of an Application: what is not as the repository has it."""
-    return [f"{one['kind']} {one['name']}: {one['status']}" for one in status["resources"] if one["status"] != "Synced"]
+    """Of an Application: what is not as the repository has it. Hooks are neither."""
+    compared = [one for one in status["resources"] if not one.get("hook")]
+    return [f"{one['kind']} {one['name']}: {one['status']}" for one in compared if one["status"] != "Synced"]
 
 
 def logs(space: Namespace, job: str) -> str:

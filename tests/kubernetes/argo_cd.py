@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 
-from tests.kubernetes.kube import Namespace, background, run, until
+from tests.kubernetes.kube import CommandFailed, Namespace, background, run, until
 
 CACHED = Path(__file__).parents[2] / ".cache" / "argo-cd"
 GROUP = "argoproj.io"
-NAMES = [f"customresourcedefinition/{kind}.{GROUP}" for kind in ("applications", "applicationsets", "appprojects")]
+KINDS = ("application", "appproject")
+NAMES = [f"customresourcedefinition/{kind}s.{GROUP}" for kind in KINDS]
 CLUSTER = "https://kubernetes.default.svc"
 START_SECONDS_MAX = 60.0
 
@@ -38,13 +39,22 @@ def kinds(folder: Path) -> Iterator[None]:
     if f"/applications.{GROUP}" in run("kubectl", "get", "customresourcedefinitions", "--output=name"):
         yield
         return
-    files = [f"--filename={file}" for file in sorted(folder.glob("*-crd.yaml"))]
+    files = [f"--filename={folder / kind}-crd.yaml" for kind in KINDS]
     try:
         run("kubectl", "apply", "--server-side", *files)
-        run("kubectl", "wait", "--for=condition=Established", *NAMES, "--timeout=60s")
+        until("Argo CD's kinds are known", _known, START_SECONDS_MAX)
         yield
     finally:
         run("kubectl", "delete", "--ignore-not-found", *NAMES)
+
+
+def _known() -> bool:
+    """`kubectl wait` fails where a definition that was just made says nothing of itself yet."""
+    try:
+        run("kubectl", "wait", "--for=condition=Established", *NAMES, "--timeout=10s")
+    except CommandFailed:
+        return False
+    return True
 
 
 def its_objects(space: Namespace) -> list[dict[str, Any]]:
