@@ -59,7 +59,9 @@ def raft(application: Application, space: Namespace, proxy: Proxy) -> Release:
 def values(**more: Any) -> dict[str, Any]:
     """Of the chart, with the image under test."""
     repository, _, tag = os.environ[IMAGE_VARIABLE].rpartition(":")
-    return {"image": {"repository": repository, "tag": tag}, "networkPolicy": {"enabled": True}, **more}
+    proxy_and_load = [{"ipBlock": {"cidr": "0.0.0.0/0"}}]  # the API server's proxy comes from a machine
+    policies = {"enabled": True, "clients": proxy_and_load}
+    return {"image": {"repository": repository, "tag": tag}, "networkPolicy": policies, **more}
 
 
 def traced(messages: int, **more: Any) -> dict[str, Any]:
@@ -135,6 +137,7 @@ def test_all_that_a_first_sync_itself_makes_is_missed_by_no_hook(
             chaos={"rbac": {"create": True, "probes": True, "nodes": True}},
             monitoring={"dashboard": {"enabled": True}},
             service={"grpcPort": 2379},
+            persistence={"size": "20480Mi"},  # 20Gi, in other words
             podAnnotations={"a": "b"},
             commonLabels={"team": "storage"},
         )
