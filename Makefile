@@ -15,7 +15,7 @@ AXE_VERSION := 4.14.1
 AXE_SHA256 := 29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
 
 .DEFAULT_GOAL := help
-.PHONY: help chart demo scenarios test test-slow test-long test-life test-judges bench check fix generated pictures record-etcd clean browser image helm prometheus operator argo-cd mpi s3
+.PHONY: help chart demo scenarios test test-slow test-long test-life test-judges bench check fix generated pictures record-etcd clean browser image helm prometheus operator argo-cd mpi s3 traefik
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -120,6 +120,27 @@ $(CACHE)/argo-cd.stamp:
 	@touch $@
 
 argo-cd: $(CACHE)/argo-cd.stamp ## what the tests of Argo CD on Kubernetes need beside: Argo CD, built into .cache
+
+# Traefik, a controller of Ingresses and a Gateway, with its kinds and rights, for tests/kubernetes: built once, where Go is, in a copy, for its
+# go.mod replaces parts of it, too. Without its web page, and without the two hundred providers of DNS challenges, which are half of the build.
+TRAEFIK := github.com/traefik/traefik/v3
+TRAEFIK_VERSION := v3.6.12
+$(CACHE)/traefik.stamp:
+	mkdir -p $(CACHE)/traefik
+	@if [ -x $(CACHE)/traefik/traefik ]; then :; \
+	elif command -v go >/dev/null; then \
+	  echo "no Traefik: building one into $(CACHE), ten minutes"; cd $(CACHE)/traefik && mkdir -p kinds rights && \
+	  cp -r "$$(go mod download -json $(TRAEFIK)@$(TRAEFIK_VERSION) | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')" source && chmod -R u+w source && \
+	  (cd source && mkdir -p webui/static && touch webui/static/none && \
+	    sed -i -e '/lego\/v4\/providers\/dns"/d' -e 's/= dns.NewDNSChallengeProviderByName(.*)/= challenge.Provider(nil), errors.New("left out")/' pkg/provider/acme/provider.go && \
+	    cp docs/content/reference/dynamic-configuration/traefik.io_*.yaml "$$(go list -m -f '{{.Dir}}' sigs.k8s.io/gateway-api)"/config/crd/standard/gateway*.yaml ../kinds && \
+	    for rights in crd gateway ingress-nginx; do cp docs/content/reference/dynamic-configuration/kubernetes-$$rights-rbac.yml ../rights; done && \
+	    CGO_ENABLED=0 go build -buildvcs=false -ldflags "-s -w" -o ../traefik ./cmd/traefik) && rm -rf source || \
+	  echo "no Traefik could be built: its tests are skipped"; \
+	else echo "no Go: tests of the Ingress and of routes are skipped; install Go, then rm $(CACHE)/traefik.stamp"; fi
+	@touch $@
+
+traefik: $(CACHE)/traefik.stamp ## what the tests of the Ingress and of routes on Kubernetes need beside: Traefik, built into .cache
 
 # An MPI with its mpiexec, from wheels. Where there is none for this machine, its tests are skipped, and say so.
 $(CACHE)/mpi.stamp: $(STAMP)

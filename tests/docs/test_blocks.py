@@ -17,8 +17,8 @@ from node.cli.commands import app as raft_node
 from tests.docs.blocks import PAGES, ROOT, Block, blocks, spans, words
 
 EVERY = [block for page in PAGES for block in blocks(page)]
-LANGUAGES = {"sh", "python", "mermaid", ""}
-"""Without a name: what a program printed, or a drawing."""
+LANGUAGES = {"sh", "python", "mermaid", "yaml", ""}
+"""Without a name: what a program printed, or a drawing. `tests/kubernetes/test_ingress.py` installs what is YAML."""
 TOOLS: dict[str, typer.Typer] = {"raft-node": raft_node, "raft-chaos": raft_chaos}
 
 with (ROOT / "pyproject.toml").open("rb") as file:

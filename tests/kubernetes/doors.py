@@ -67,7 +67,7 @@ class Proxy:
 def kubectl_proxy(folder: Path) -> Iterator[Proxy]:
     said = folder / "proxy.log"
     with background("kubectl", "proxy", "--port=0", output=said) as process:
-        yield Proxy(_announced(process, said, r"serve on 127\.0\.0\.1:(\d+)"))
+        yield Proxy(announced(process, said, r"serve on 127\.0\.0\.1:(\d+)"))
 
 
 class PortForward:
@@ -100,7 +100,7 @@ class PortForward:
         words = self._namespace.command("port-forward", self._target, f"{self.port}:{CLIENT_PORT}")
         with self._said.open("ab") as file:
             self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
-        _announced(self._process, self._said, rf"Forwarding from 127\.0\.0\.1:({self.port})")
+        announced(self._process, self._said, rf"Forwarding from 127\.0\.0\.1:({self.port})")
 
     def stop(self) -> None:
         if self._process is not None:
@@ -112,7 +112,7 @@ class PortForward:
 @contextmanager
 def port_forward(namespace: Namespace, target: str, folder: Path) -> Iterator[PortForward]:
     """To `pod/NAME` or `service/NAME`."""
-    forward = PortForward(namespace, target, _free_port(), folder)
+    forward = PortForward(namespace, target, free_port(), folder)
     try:
         forward.dial()
         yield forward
@@ -120,7 +120,7 @@ def port_forward(namespace: Namespace, target: str, folder: Path) -> Iterator[Po
         forward.stop()
 
 
-def _announced(process: "subprocess.Popen[bytes]", said: Path, pattern: str) -> int:
+def announced(process: "subprocess.Popen[bytes]", said: Path, pattern: str) -> int:
     def port() -> int | None:
         found = re.search(pattern, said.read_text())
         if found is None and process.poll() is not None:
@@ -130,7 +130,7 @@ def _announced(process: "subprocess.Popen[bytes]", said: Path, pattern: str) -> 
     return until(f"a line like {pattern!r} in {said.name}", port, START_SECONDS_MAX, every_s=0.05)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
