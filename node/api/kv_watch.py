@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from aiohttp import web
 
+from node.addresses import ASKING
 from node.api.answers import json_text, malformed, try_again
 from node.api.etcd.users import Users
 from node.api.following import Following
@@ -19,6 +20,7 @@ from node.api.kv_answers import named, unreadable
 from node.statemachine.writes import Compacted, prefix_end
 from node.watching.events import Event, Response
 from node.watching.hub import NO_LEADER, WatchHub
+from node.watching.interest import shape_of
 from node.watching.stream import WatchStream
 
 SILENCE_SECONDS = 15.0
@@ -53,24 +55,28 @@ class KeyWatch:
         prefix, first = query.bytes("prefix"), query.number("revision", 0)
         after = _resumed(request)
         first = first if after is None else after + 1
-        self._check(first)
+        start, end = prefix or b"\0", prefix_end(prefix)
+        self._check(first, start, end)
 
         def begin(on_ready: Callable[[], None]) -> WatchStream:
             may_end = self._users.end_of_anybody()
-            stream = WatchStream(self._hub, on_ready, needs_leader=not stale, reason_to_end=may_end)
-            stream.create(prefix or b"\0", prefix_end(prefix), first)
+            stream = WatchStream(self._hub, on_ready, needs_leader=not stale, whose=ASKING.get(), reason_to_end=may_end)
+            stream.create(start, end, first)
             return stream
 
         response = web.StreamResponse(headers=_HEADERS)
         return await self._following.serve(request, response, begin, _Blocks(first))
 
-    def _check(self, first: int) -> None:
+    def _check(self, first: int, start: bytes, end: bytes) -> None:
         compacted = self._hub.store.compact_revision
         if first and first < compacted:
             raise unreadable(Compacted(first, compacted))
         refusal = self._following.refusal()
         if refusal is not None:
             raise try_again(*refusal)
+        exhausted = self._hub.shares.refusal(ASKING.get(), shape_of(start, end), self._hub.watches)
+        if exhausted:
+            raise try_again("overloaded", exhausted.removeprefix("etcdserver: "))
 
 
 def _resumed(request: web.Request) -> int | None:

@@ -138,6 +138,8 @@ class WatchesView(Protocol):
     def events_sent(self) -> int: ...
     @property
     def fell_behind(self) -> int: ...
+    @property
+    def refused(self) -> int: ...
 
 
 class Http2View(Protocol):
@@ -406,6 +408,11 @@ def _watch_metrics(watches: WatchesView) -> Iterator[Metric]:
     yield _counter("raft_watch_events_sent", "Events told to watches.", [], sent)
     behind: dict[tuple[str, ...], int] = {(): watches.fell_behind}
     yield _counter("raft_watches_fell_behind", "Watches that were too slow, and had to read the history.", [], behind)
+    refused: dict[tuple[str, ...], int] = {(): watches.refused}
+    told = (
+        "Watches that were refused: their client, or all, have as many as there may be, or too many different ranges."
+    )
+    yield _counter("raft_watches_refused", told, [], refused)
 
 
 def _peer_metrics(view: NodeView) -> Iterator[Metric]:

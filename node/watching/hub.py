@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from node.watching.events import Event, distinct, event_of
 from node.watching.interest import Group, Interests
 from node.watching.port import WatchedStore
+from node.watching.shares import Shares
 
 if TYPE_CHECKING:
     from node.watching.stream import WatchStream
@@ -31,9 +32,6 @@ RECENT_EVENTS_MAX = 2_048
 RECENT_BYTES_MAX = 16 * 1024 * 1024
 """Recent events that are kept for those who have not taken them yet."""
 
-WATCHES_MAX = 100_000
-"""Watches of one node, of all clients; a kibibyte each."""
-
 STOPPING = "etcdserver: server stopped"
 NO_LEADER = "etcdserver: no leader"
 
@@ -48,6 +46,7 @@ class WatchHub:
         self.store = store
         self.revision = store.revision
         self.interests = Interests()
+        self.shares = Shares()
         self.watches = 0
         self.recent_events_max = RECENT_EVENTS_MAX
         self.behind_revisions_max = BEHIND_REVISIONS_MAX
@@ -69,6 +68,11 @@ class WatchHub:
         self._to_tell: deque[tuple[int, Iterator[Watch]]] = deque()
         """Watches that have not heard yet that there is something from that revision on."""
         self._ticks = 0
+
+    @property
+    def refused(self) -> int:
+        """Watches that were not created for want of room."""
+        return self.shares.refused
 
     @property
     def next_whole(self) -> int:

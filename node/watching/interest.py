@@ -20,7 +20,18 @@ if TYPE_CHECKING:
 Told = tuple[int, list[Event]]
 """A revision and what of it a group wants."""
 
+Shape = tuple[bytes, bytes] | int | None
+"""What of a range is looked at for each key that is written: a range that is no prefix itself, the length of a prefix;
+of a key alone nothing."""
+
 _REVISION = itemgetter(0)
+
+
+def shape_of(start: bytes, end: bytes) -> Shape:
+    """Of [start, end)."""
+    if not end:
+        return None
+    return len(start) if start and end == prefix_end(start) else (start, end)
 
 
 class Group:
@@ -72,7 +83,7 @@ class Interests:
             group = self._groups[start, end] = Group(start, end, since)
             if not end:
                 self._exact[start] = group
-            elif start and end == prefix_end(start):
+            elif isinstance(shape_of(start, end), int):
                 self._prefixes[start] = group
                 self._prefix_lengths[len(start)] = self._prefix_lengths.get(len(start), 0) + 1
             else:

@@ -6,10 +6,13 @@ history. So nothing is stored for a client that does not read. It must not know 
 them calls `take` after `on_ready`, until `more` is False.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 
 from node.watching.events import Event, Response
-from node.watching.hub import WATCHES_MAX, WatchHub
+from node.watching.hub import WatchHub
+from node.watching.interest import Shape, shape_of
+from node.watching.shares import EXHAUSTED
 from node.watching.watch import Budget, Watch, fragments
 
 TAKE_WORK_MAX = 1_000
@@ -22,14 +25,13 @@ INVALID_ID = -1
 DUPLICATE_ID = "mvcc: duplicate watch ID provided on the WatchStream"
 EMPTY_RANGE = "mvcc: watcher range is empty"
 COMPACTED = "etcdserver: mvcc: required revision has been compacted"
-TOO_MANY = "etcdserver: too many watches on this member"
 
 
 class WatchStream:
-    """`reason_to_end`: asked before anything is told, why no more may be; empty: it may. None: it always may.
-
-    `on_ready` is called when there is something to take, once until it is taken. `ended`: why no more will come,
-    else empty. Call `close` when the client is gone. `needs_leader`: end where there is no leader for too long."""
+    """`on_ready` is called when there is something to take, once until it is taken. `ended`: why no more will come,
+    else empty. Call `close` when the client is gone. `needs_leader`: end where there is no leader for too long.
+    `whose`: as a door names its client. `reason_to_end`: asked before anything is told, why no more may be; empty: it
+    may. None: it always may."""
 
     __slots__ = (
         "_asked",
@@ -43,6 +45,7 @@ class WatchStream:
         "ended",
         "hub",
         "needs_leader",
+        "whose",
     )
 
     def __init__(
@@ -51,16 +54,18 @@ class WatchStream:
         on_ready: Callable[[], None],
         *,
         needs_leader: bool = False,
+        whose: str = "",
         reason_to_end: Callable[[], str] | None = None,
     ) -> None:
         self.hub = hub
         self.ended = ""
         self.needs_leader = needs_leader
+        self.whose = whose
         self._on_ready = on_ready
         self._reason_to_end = reason_to_end
         self._watches: dict[int, Watch] = {}
-        self._due: dict[Watch, None] = {}
-        """Those for which there may be something."""
+        self._due: OrderedDict[Watch, None] = OrderedDict()
+        """Those for which there may be something: of very many of a dictionary, to find the first takes long."""
         self._said: list[Response] = []
         """What was answered to requests, and not taken."""
         self._told = False
@@ -89,7 +94,8 @@ class WatchStream:
         the first key. `watch_id` 0: the stream chooses one."""
         hub = self.hub
         start = start or b"\0"
-        refusal = self._refusal(start, end, revision, watch_id)
+        shape = shape_of(start, end)
+        refusal = self._refusal(start, end, revision, watch_id, shape)
         if refusal:
             self.refuse(refusal)
             return
@@ -102,6 +108,7 @@ class WatchStream:
         group.watches[watch] = None
         self._watches[watch.id] = watch
         hub.watches += 1
+        hub.shares.take(self.whose, shape)
         self._due[watch] = None
         self._say(Response(watch.id, hub.revision, created=True))
 
@@ -109,14 +116,15 @@ class WatchStream:
         """Say that a watch which was asked for is none, and why."""
         self._say(Response(INVALID_ID, self.hub.revision, created=True, canceled=True, cancel_reason=reason))
 
-    def _refusal(self, start: bytes, end: bytes, revision: int, watch_id: int) -> str:
+    def _refusal(self, start: bytes, end: bytes, revision: int, watch_id: int, shape: Shape) -> str:
         if watch_id and (watch_id in self._watches or watch_id == INVALID_ID):
             return DUPLICATE_ID
         if end not in (b"", b"\0") and end <= start:
             return EMPTY_RANGE
         if revision < 0:
             return COMPACTED
-        return TOO_MANY if self.hub.watches >= WATCHES_MAX else ""
+        exhausted = self.hub.shares.refusal(self.whose, shape, self.hub.watches)
+        return exhausted and EXHAUSTED + exhausted
 
     def _free_id(self) -> int:
         while self._next_id in self._watches:
@@ -187,6 +195,7 @@ class WatchStream:
         if not group.watches:
             self.hub.interests.drop(group)
         self.hub.watches -= 1
+        self.hub.shares.give_back(self.whose, shape_of(group.start, group.end))
         if not self._watches:
             self._asked.clear()
 
@@ -209,8 +218,7 @@ class WatchStream:
         said, self._said = self._said, []
         budget = Budget(bytes_max, work_max)
         while self._due and budget:
-            watch = next(iter(self._due))
-            del self._due[watch]
+            watch, _ = self._due.popitem(last=False)
             if self._serve(watch, said, budget):
                 self._due[watch] = None  # behind the others
         if self._asked:

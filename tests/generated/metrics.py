@@ -30,7 +30,7 @@ class _Clients:
 
 
 class _Watches:
-    watches = events_sent = fell_behind = 0
+    watches = events_sent = fell_behind = refused = 0
     streams = ()
 
 

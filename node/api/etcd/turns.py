@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, NamedTuple, Protocol, cast
 
+from node.addresses import ASKING
 from node.api.etcd.calls import EtcdCalls
 from node.api.etcd.errors import Code, EtcdError
 from node.api.etcd.lease_calls import LeaseCalls
@@ -18,6 +19,7 @@ from node.api.etcd.schema import ENUMS
 from node.statemachine.writes import KeyValue, RangeResult, TxnResult, prefix_end
 from node.watching.events import Response
 from node.watching.hub import WatchHub
+from node.watching.shares import EXHAUSTED
 from node.watching.stream import WatchStream
 
 OWN_TTL_S = 60
@@ -167,7 +169,7 @@ class Turns:
         if self._waiting >= WAITING_MAX:
             raise EtcdError(Code.RESOURCE_EXHAUSTED, f"etcdserver: {WAITING_MAX} calls wait on this member already")
         ready = asyncio.Event()
-        stream = WatchStream(self._hub, ready.set, reason_to_end=self._calls.users.end_of_anybody())
+        stream = WatchStream(self._hub, ready.set, whose=ASKING.get(), reason_to_end=self._calls.users.end_of_anybody())
         self._waiting += 1
         try:
             stream.create(start, end, revision, no_put=no_put)
@@ -182,7 +184,7 @@ async def _said(stream: WatchStream, ready: asyncio.Event) -> AsyncIterator[Resp
         ready.clear()
         for response in stream.take(TAKE_BYTES):
             if response.watch_id == -1:
-                raise EtcdError(Code.RESOURCE_EXHAUSTED, response.cancel_reason)
+                raise EtcdError(Code.RESOURCE_EXHAUSTED, response.cancel_reason.removeprefix(EXHAUSTED))
             yield response
         if stream.more:
             await asyncio.sleep(0)

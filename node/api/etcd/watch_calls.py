@@ -6,6 +6,7 @@ must not know JSON, HTTP or a protocol's bytes.
 
 from collections.abc import Callable
 
+from node.addresses import ASKING
 from node.api.etcd.errors import Code, EtcdError
 from node.api.etcd.schema import ENUMS, Message
 from node.api.etcd.users import Users
@@ -29,7 +30,7 @@ class WatchCalls:
         if needs_leader and not self._handle.status().core.leader:
             raise EtcdError(Code.UNAVAILABLE, NO_LEADER)
         may_end = self._users.end_of_anybody()
-        return WatchStream(self._hub, on_ready, needs_leader=needs_leader, reason_to_end=may_end)
+        return WatchStream(self._hub, on_ready, needs_leader=needs_leader, whose=ASKING.get(), reason_to_end=may_end)
 
     def ask(self, stream: WatchStream, message: Message) -> None:
         """A WatchRequest; one that asks for nothing says nothing, as in etcd."""
