@@ -83,6 +83,7 @@ class WatchHub:
         """Take what the store has applied since, as much as one turn may hold."""
         target = self.store.revision
         if not self.interests:
+            self._to_tell.clear()  # those who were still to hear of something are gone
             if target != self.revision:
                 self._pass_over(target)
             return
