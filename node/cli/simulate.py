@@ -28,6 +28,7 @@ class Kind(StrEnum):
     BIRTHS = "births"
     MEMBERS = "members"
     RETURNING = "returning"
+    MACHINES = "machines"
     SESSIONS = "sessions"
     LEASES = "leases"
     LOCKS = "locks"
@@ -45,8 +46,9 @@ def _simulate(
         Kind,
         typer.Option(
             help="births: the first start alone; members: these change meanwhile; returning: those removed come back "
-            "with their disks; sessions: writes come again; leases: keys live by them; locks: clients take turns; "
-            "watches: they follow what is written; survivors: a majority of disks is lost for good"
+            "with their disks; machines: those given up speak again beside their successors; sessions: writes come "
+            "again; leases: keys live by them; locks: clients take turns; watches: they follow what is written; "
+            "survivors: a majority of disks is lost for good"
         ),
     ] = Kind.WORLD,
     trace: Annotated[Path | None, typer.Option(help="write everything that happened there, one line an event")] = None,

@@ -13,6 +13,7 @@ from node.simulation.births import Births
 from node.simulation.invariants import Violation
 from node.simulation.leasing import Leasing
 from node.simulation.locking import Locking
+from node.simulation.machines import Machines
 from node.simulation.members import Members
 from node.simulation.repeating import Repeating
 from node.simulation.returning import Returning
@@ -25,6 +26,7 @@ KINDS: dict[str, type[World]] = {
     "births": Births,
     "members": Members,
     "returning": Returning,
+    "machines": Machines,
     "sessions": Repeating,
     "leases": Leasing,
     "locks": Locking,

@@ -173,7 +173,7 @@ class Server:
             incarnation=recovered.incarnation,
             boot=boot,
             cluster_id=recovered.cluster_id,
-            deliver=self._deliver,
+            deliver=self.hear,
             on_link=lambda *_: None,
             on_process_up=lambda member, boot: self.post(PeerUp(member, boot)),
             on_process_gone=lambda member, boot: self.post(PeerGone(member, boot)),
@@ -323,7 +323,8 @@ class Server:
     def sent(self, to: str, message: Message) -> None:
         self._observer.on_sent(self, to, message)
 
-    def _deliver(self, sender: Member, message: Message) -> None:
+    def hear(self, sender: Member, message: Message) -> None:
+        """A link brought it."""
         self.post(Arrived(sender, message))
 
     def _wake(self) -> None:

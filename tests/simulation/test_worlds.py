@@ -32,6 +32,8 @@ FIXED_SURVIVORS = 12
 FEW_SURVIVORS = 3
 FIXED_RETURNING = 30
 FEW_RETURNING = 3
+FIXED_MACHINES = 30
+FEW_MACHINES = 3
 
 # From Python 3.12 on, forking warns where the framework's threads are about; a world touches none of them
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -115,6 +117,14 @@ def test_who_was_removed_comes_back_with_its_disk_and_is_a_late_server_and_no_ot
     assert outcomes["changes of members committed"] >= 2 * worlds, outcomes
     assert outcomes["removed disks that came back as voters"] > 0, outcomes
     assert worlds < FIXED_RETURNING or outcomes["removed members told so when they came back"] > 0, outcomes
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("worlds", [FEW_MACHINES, pytest.param(FIXED_MACHINES, marks=SLOWEST)])
+def test_what_is_said_to_a_machine_that_was_given_up_is_nothing_to_its_successor(worlds: int) -> None:
+    _, outcomes = _run_all(range(1, worlds + 1), "machines")
+    assert outcomes["changes of members committed"] >= 2 * worlds, outcomes
+    assert outcomes["words of machines that were given up"] >= worlds, outcomes
 
 
 @pytest.mark.parametrize(
