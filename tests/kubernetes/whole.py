@@ -29,8 +29,8 @@ SLOWEST_FIRST = (
     *("test_old_volumes.py", "test_tls.py", "test_bucket.py", "test_chaos_five.py", "test_tls_way.py"),
     *("test_guard_api_server.py", "test_doors_of_jobs.py", "test_keeping.py", "test_monitoring.py"),
 )
-"""So that all end together; who is not in it comes afterwards. Two in one line follow each other: both bring the kinds of
-cert-manager, which are there once in a cluster."""
+"""So that all end together; who is not in it comes afterwards. Two that stand together follow each other: both bring
+the kinds of cert-manager, which are there once in a cluster."""
 
 NOTHING_SELECTED = 5
 """pytest's exit code: its arguments select no test of that file."""
