@@ -104,14 +104,15 @@ operator: $(CACHE)/operator.stamp ## what the tests of monitoring on Kubernetes 
 
 # Argo CD, and the YAML of its kinds, for tests/kubernetes: built once, where Go is. Where it is not, they are skipped. In a copy of its
 # module, for its go.mod replaces parts of it; v3.2 is the last whose engine is a module of its own, and so is to be had as one.
-ARGO_CD := github.com/argoproj/argo-cd/v3
+# (Not named as the variable that tests read: make would give its own in the place of what it was given.)
+ARGO_CD_MODULE := github.com/argoproj/argo-cd/v3
 ARGO_CD_VERSION := v3.2.11
 $(CACHE)/argo-cd.stamp:
 	mkdir -p $(CACHE)/argo-cd
 	@if [ -x $(CACHE)/argo-cd/argo-cd ]; then :; \
 	elif command -v go >/dev/null; then \
 	  echo "no Argo CD: building one into $(CACHE), half an hour"; rm -rf $(CACHE)/argo-cd/source && \
-	  cp -r "$$(go mod download -json $(ARGO_CD)@$(ARGO_CD_VERSION) | sed -n 's/^.*"Dir": "\(.*\)".*$$/\1/p')" $(CACHE)/argo-cd/source && \
+	  cp -r "$$(go mod download -json $(ARGO_CD_MODULE)@$(ARGO_CD_VERSION) | sed -n 's/^.*"Dir": "\(.*\)".*$$/\1/p')" $(CACHE)/argo-cd/source && \
 	  chmod -R u+w $(CACHE)/argo-cd/source && mkdir $(CACHE)/argo-cd/source/part && cp tests/kubernetes/argo_cd.go $(CACHE)/argo-cd/source/part && \
 	  cp $(CACHE)/argo-cd/source/manifests/crds/app*-crd.yaml $(CACHE)/argo-cd && cd $(CACHE)/argo-cd/source && \
 	  CGO_ENABLED=0 go build -o ../argo-cd ./part && rm -r ../source || \
@@ -123,14 +124,14 @@ argo-cd: $(CACHE)/argo-cd.stamp ## what the tests of Argo CD on Kubernetes need 
 
 # Traefik, a controller of Ingresses and a Gateway, with its kinds and rights, for tests/kubernetes: built once, where Go is, in a copy, for its
 # go.mod replaces parts of it, too. Without its web page, and without the two hundred providers of DNS challenges, which are half of the build.
-TRAEFIK := github.com/traefik/traefik/v3
+TRAEFIK_MODULE := github.com/traefik/traefik/v3
 TRAEFIK_VERSION := v3.6.12
 $(CACHE)/traefik.stamp:
 	mkdir -p $(CACHE)/traefik
 	@if [ -x $(CACHE)/traefik/traefik ]; then :; \
 	elif command -v go >/dev/null; then \
 	  echo "no Traefik: building one into $(CACHE), ten minutes"; cd $(CACHE)/traefik && mkdir -p kinds rights && \
-	  cp -r "$$(go mod download -json $(TRAEFIK)@$(TRAEFIK_VERSION) | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')" source && chmod -R u+w source && \
+	  cp -r "$$(go mod download -json $(TRAEFIK_MODULE)@$(TRAEFIK_VERSION) | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')" source && chmod -R u+w source && \
 	  (cd source && mkdir -p webui/static && touch webui/static/none && \
 	    sed -i -e '/lego\/v4\/providers\/dns"/d' -e 's/= dns.NewDNSChallengeProviderByName(.*)/= challenge.Provider(nil), errors.New("left out")/' pkg/provider/acme/provider.go && \
 	    cp docs/content/reference/dynamic-configuration/traefik.io_*.yaml "$$(go list -m -f '{{.Dir}}' sigs.k8s.io/gateway-api)"/config/crd/standard/gateway*.yaml ../kinds && \
