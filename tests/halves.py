@@ -7,6 +7,7 @@ are made for; everything else mostly computes. Each half is an ordinary run of p
 """
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +64,7 @@ def _give_way() -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the halves end with it
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:
