@@ -13,6 +13,9 @@ import aiohttp
 
 CONNECTOR_METHODS = {"_wrap_create_connection": "how much of what was written waits below TLS"}
 """Of `aiohttp.TCPConnector`."""
+AT_ONCE_BYTES_MAX = 32 * 1024
+"""So much is sent without a wait where nothing waits before it, whatever the network takes: half of the mark above
+which a transport's buffer counts as full, and aiohttp waits for it to shrink."""
 CLOSING_SECONDS_MAX = 1.0
 """How long the end of TLS waits for the peer's own."""
 
@@ -63,7 +66,8 @@ class DialledSocket(aiohttp.ClientWebSocketResponse):
         return not self.unsent_bytes
 
     def send_at_once(self, data: bytes) -> None:
-        """`send_bytes`, which waits only while the buffer is over its mark; only where it `takes_at_once`.
+        """`send_bytes`, which waits only while the buffer is over its mark; only where it `takes_at_once`, and for no
+        more than `AT_ONCE_BYTES_MAX`.
 
         Raises what that raises, and `ConnectionError` where it would wait all the same: a link is lost, not the node.
         """

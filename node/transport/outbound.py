@@ -12,7 +12,8 @@ import aiohttp
 from node.raft.messages import Lane
 from node.tls.peers import PeerTls
 from node.transport.dialling import DialFailed, Dialler, Resolver
-from node.transport.framework import DialledSocket
+from node.transport.framework import AT_ONCE_BYTES_MAX, DialledSocket
+from node.transport.packing import PREFIX_BYTES
 from node.transport.port import GOODBYE, LOST, REFUSED, Chance, Receiver
 from node.transport.queue import FrameQueue
 from node.transport.settings import LinkSettings
@@ -62,8 +63,8 @@ class OutboundLink:
         writer_waits = self._waiter is not None and not self._waiter.done()
         if not self._queue or self._socket is None or not writer_waits:
             return
-        if self._socket.takes_at_once:
-            pack = self._queue.take()
+        if self._socket.takes_at_once and self._queue.first_bytes + PREFIX_BYTES <= AT_ONCE_BYTES_MAX:
+            pack = self._queue.take(AT_ONCE_BYTES_MAX)
             try:
                 self._socket.send_at_once(pack)
             except (aiohttp.ClientError, OSError):

@@ -22,13 +22,13 @@ class PackError(Exception):
     """These bytes are not a pack; the message is one sentence."""
 
 
-def take_pack(queue: deque[bytes]) -> tuple[bytes, int]:
+def take_pack(queue: deque[bytes], bytes_max: int = PACK_BYTES_MAX) -> tuple[bytes, int]:
     """Remove frames from the left of `queue` (not empty): the pack, and how many bytes of frames are in it."""
     parts: list[bytes] = []
     taken = frames = 0
     while queue and frames < PACK_FRAMES_MAX:
         frame = queue[0]
-        if frames and taken + len(frame) + (frames + 1) * PREFIX_BYTES > PACK_BYTES_MAX:
+        if frames and taken + len(frame) + (frames + 1) * PREFIX_BYTES > bytes_max:
             break
         parts += (_PREFIX.pack(len(frame)), frame)
         taken += len(frame)

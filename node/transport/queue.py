@@ -5,7 +5,7 @@ Why it exists: every carrier's links refuse by the same rule what they cannot ho
 
 from collections import deque
 
-from node.transport.packing import take_pack
+from node.transport.packing import PACK_BYTES_MAX, take_pack
 from node.transport.settings import LinkSettings
 
 
@@ -31,9 +31,14 @@ class FrameQueue:
         self._bytes += len(frame)
         return True
 
-    def take(self) -> bytes:
-        """The next pack; something must wait."""
-        pack, taken_bytes = take_pack(self._frames)
+    @property
+    def first_bytes(self) -> int:
+        """How long the first frame is; something must wait."""
+        return len(self._frames[0])
+
+    def take(self, bytes_max: int = PACK_BYTES_MAX) -> bytes:
+        """The next pack; something must wait. Only a first frame that is longer makes it longer than `bytes_max`."""
+        pack, taken_bytes = take_pack(self._frames, bytes_max)
         self._bytes -= taken_bytes
         return pack
 

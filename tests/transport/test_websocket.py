@@ -296,6 +296,28 @@ class TestBrokenPeers:
         assert [str(context["exception"]) for context in reported] == ["broken invariant"]
 
 
+class TestNarrowNetworks:
+    @pytest.mark.parametrize("frame_bytes", [20_000, 32_760, 40_000, 65_532, 200_000, 1_048_576])
+    async def test_what_the_network_does_not_take_at_once_costs_no_link(self, bench: Bench, frame_bytes: int) -> None:
+        """On loopback the system takes a megabyte at once, over a real network some ten kilobytes."""
+        b, heard = await bench.carrier("b", peers=("a",), settings=LinkSettings())
+        a, record = await bench.carrier("a", {"b": [("127.0.0.1", b.bound_port)]}, settings=LinkSettings())
+        await bench.until(lambda: len(record.outbound) == len(heard.inbound) == 2)
+        link: Any = a._links.get("b", Lane.BULK)
+        link._socket.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        assert a.send("b", Lane.CONTROL, b"hello")  # else that link is half open
+        await bench.until(lambda: bool(heard.frames))
+        heard.frames.clear()
+        frames = [os.urandom(frame_bytes) for _ in range(6)]
+        for number, frame in enumerate(frames, 1):
+            assert a.send("b", Lane.BULK, frame)
+            a.flush()
+            if number % 2 == 0:  # two meet in the queue, and what comes next meets an empty one
+                await bench.until(lambda number=number: len(heard.frames) == number)  # type: ignore[misc]
+        assert [frame for _, _, frame in heard.frames] == frames
+        assert (len(record.outbound), len(heard.inbound)) == (2, 2), record.outbound
+
+
 class TestDialling:
     async def test_the_next_address_is_tried_where_one_refuses(self, bench: Bench, unused_tcp_port: int) -> None:
         b, _ = await bench.carrier("b", peers=("a",))
