@@ -74,6 +74,29 @@ def test_every_pod_serves_its_page_and_its_data_through_port_forward(doors: dict
         assert value.body == b"hello"
 
 
+def test_the_longest_write_passes_through_every_pod_and_costs_no_link(doors: dict[str, PortForward]) -> None:
+    """Between pods the system takes some ten kilobytes at once; over loopback it takes them all."""
+    before = lost_links(doors)
+    for door in doors.values():
+        for number in range(3):
+            written = door.ask(f"/kv/long-{number}", "PUT", os.urandom(1024 * 1024))
+            assert written is not None
+            assert written.status == 200, written.body
+    assert lost_links(doors) == before
+
+
+def lost_links(doors: dict[str, PortForward]) -> list[str]:
+    """How often each node lost links, as its metrics say it."""
+    told = {node: door.ask("/metrics") for node, door in doors.items()}
+    return [
+        f"{node}: {line}"
+        for node, answer in told.items()
+        if answer is not None
+        for line in answer.body.decode().splitlines()
+        if line.startswith("raft_link_changes_total") and 'up="false"' in line
+    ]
+
+
 def test_a_foreign_page_cannot_reach_a_node_through_port_forward(doors: dict[str, PortForward]) -> None:
     door = next(iter(doors.values()))
     for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
