@@ -20,6 +20,9 @@ CLUSTER_BYTES_MAX = 8 * 1024 * 1024
 EVENT_LINE_BYTES_MAX = 256 * 1024
 RECONNECT_SECONDS_MIN, RECONNECT_SECONDS_MAX = 0.05, 0.25
 """Between two attempts to follow a node that does not answer; the wait doubles from the first to the second."""
+REFUSED_SECONDS = 60.0
+"""Between two attempts to follow a node that does not let this process in, as once users are in force: more of them
+would ring the alarm for refused access (`RaftAccessRefused`)."""
 
 
 class PeerLine(Named, frozen=True):
@@ -201,6 +204,8 @@ async def follow_events(session: aiohttp.ClientSession, url: str) -> AsyncIterat
                             event = _event(line[5:])
                             if event:
                                 yield event
+                elif answer.status in (401, 403):
+                    wait = REFUSED_SECONDS
         except (*UNREACHABLE, ValueError):  # ValueError: a line beyond the limit; begin again after it
             pass
         await asyncio.sleep(wait)
