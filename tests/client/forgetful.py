@@ -10,7 +10,7 @@ from node.raft.types import Entry
 from node.statemachine.sessions import Sessions
 
 
-def _known(_sessions: Sessions, _entry: Entry, _answered: int, _checksum: int) -> None:
+def _known(_sessions: Sessions, _entry: Entry, _answered: int, _checksum: int, _user: str | None = None) -> None:
     return None
 
 
