@@ -143,7 +143,7 @@ class Cluster:
     async def start_node(self, name: str) -> None:
         """`raft-node start NAME`."""
         code, said = await raft_node("start", name, "--data-dir", str(self.folder / "data"))
-        assert code == 0, said
+        assert code == 0, f"{said}\n{(self.folder / 'supervisor.log').read_text()[-2000:]}"
 
     async def status(self, name: str) -> dict[str, Any] | None:
         """`/status` of one node, None where it does not answer within a second."""
