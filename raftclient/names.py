@@ -112,9 +112,12 @@ class Names(AbstractResolver):
                 raise OSError(f"{host} was not looked up: {HOSTS_MAX} other names are being looked up already")
             asked = self._asked[host] = _Asked()
         if not asked.under_way or (asked.under_way < TRIES_MAX and now >= asked.last_begun + TRY_AGAIN_SECONDS):
-            asked.under_way, asked.last_begun = asked.under_way + 1, now
             work = (asyncio.get_running_loop(), host, asked)
-            threading.Thread(target=self._work, args=work, name=f"look-up of {host}", daemon=True).start()
+            try:
+                threading.Thread(target=self._work, args=work, name=f"look-up of {host}", daemon=True).start()
+            except RuntimeError as error:  # the system gives no more threads; whoever asks next tries again
+                raise OSError(f"{host} was not looked up: {error}") from None
+            asked.under_way, asked.last_begun = asked.under_way + 1, now
         return asked
 
     def _work(self, loop: asyncio.AbstractEventLoop, host: str, asked: _Asked) -> None:

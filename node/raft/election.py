@@ -95,7 +95,7 @@ def _out(state: State, sender: Member) -> tuple[int, int]:
 def on_left_out(state: State, sender: Member, message: PreVoteReply, now: int) -> None:
     """A member says that this server is none any more: if that is later than what it knows, it campaigns no more.
 
-    One of a release that does not say who asked is believed where this server just did.
+    A voter of the release before does not say whom it answers: it is believed only in answer to this very campaign.
     """
     asked = state.role is Role.PRE_CANDIDATE and message.campaign == state.campaign
     if not message.asker and not asked:

@@ -112,6 +112,20 @@ async def test_look_ups_that_hang_are_few_delay_no_other_host_and_are_given_up_f
         await waiting[0]
 
 
+async def test_where_the_system_gives_no_thread_it_is_an_error_of_the_network_and_tried_again(
+    server: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    resolver = Names(server.look_up)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", none)
+        with pytest.raises(OSError, match="n1 was not looked up: can't start new thread"):
+            await found(resolver)
+    assert await found(resolver) == [FIRST]
+
+
 async def test_another_look_up_beside_one_that_hangs_is_enough(server: NameServer) -> None:
     resolver = Names(server.look_up)
     server.silent.add("n1")

@@ -74,21 +74,28 @@ def front(space: Namespace, outside: ssl.SSLContext) -> Iterator[Traefik]:
         yield running
 
 
-def by_names(front: Traefik) -> tuple[str, ...]:
-    """The chart's values for both; a program in the cluster calls Traefik by another name."""
-    wanted = {
+def named(space: Namespace, pages: str, routed: str, calls: str, *plain: str) -> dict[str, Any]:
+    """Values of the chart: the Ingress under the name `pages`, and under `plain` without TLS; the routes' names."""
+    return {
         "ingress": {
             "enabled": True,
-            "className": classes(front.space)["ingress"],
-            "hosts": [PAGES, front.name],
-            "tls": [{"secretName": OUTSIDE, "hosts": [PAGES]}],
+            "className": classes(space)["ingress"],
+            "hosts": [pages, *plain],
+            "tls": [{"secretName": OUTSIDE, "hosts": [pages]}],
         },
         "gateway": {
             "enabled": True,
             "parentRefs": [{"name": GATEWAY}],
-            "hostnames": [ROUTED],
-            "grpcHostnames": [ROUTED_CALLS],
+            "hostnames": [routed],
+            "grpcHostnames": [calls],
         },
+    }
+
+
+def by_names(front: Traefik) -> tuple[str, ...]:
+    """The chart's values for both; a program in the cluster calls Traefik by another name."""
+    wanted = {
+        **named(front.space, PAGES, ROUTED, ROUTED_CALLS, front.name),
         "service": {"grpcPort": 2379},
         "settings": {"leave_wait_ms": LEAVE_WAIT_MS},
     }
@@ -450,18 +457,7 @@ def sealed(front: Traefik, space: Namespace, certificates: Certificates, proxy: 
         **beside,
         "service": {"grpcPort": 2379, **beside["service"]},
         "tls": {"mode": "secret", "existingSecret": NODES},
-        "ingress": {
-            "enabled": True,
-            "className": classes(space)["ingress"],
-            "hosts": [SEALED],
-            "tls": [{"secretName": OUTSIDE, "hosts": [SEALED]}],
-        },
-        "gateway": {
-            "enabled": True,
-            "parentRefs": [{"name": GATEWAY}],
-            "hostnames": [SEALED_ROUTED],
-            "grpcHostnames": [SEALED_CALLS],
-        },
+        **named(space, SEALED, SEALED_ROUTED, SEALED_CALLS),
     }
     release = Release(space, SEALED_RELEASE, proxy)
     try:
