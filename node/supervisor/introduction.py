@@ -43,26 +43,31 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class Introduction:
-    """`pids`: the process of each node, None where it ended. `is_told`: whether people heard who leads in a term."""
+    """`pids`: the process of each node, None where it ended. `all_failed`: whether all ended, and each by itself.
+    `is_told`: whether people heard who leads in a term."""
 
     def __init__(
         self,
         entries: tuple[NodeEntry, ...],
         pids: Callable[[], Mapping[str, int | None]],
+        all_failed: Callable[[], bool],
         is_told: Callable[[int], bool],
     ) -> None:
-        self._entries, self._pids, self._is_told = entries, pids, is_told
+        self._entries, self._pids, self._all_failed, self._is_told = entries, pids, all_failed, is_told
 
     async def look(self, session: aiohttp.ClientSession) -> Seen | None:
-        """None where every node died before one led."""
+        """None where no node survived its start: each ended by itself before one answered. Nodes that somebody killed
+        did not fail: who studies failures may kill all of them at once, and starts them again."""
         loop = asyncio.get_running_loop()
         begin = loop.time()
+        answered = False
         led_since: float | None = None
         while True:
             answers = await asyncio.gather(*(fetch_status(session, entry.url) for entry in self._entries))
             views = {entry.name: answer for entry, answer in zip(self._entries, answers, strict=True)}
             now = loop.time()
-            if not any(self._pids().values()):
+            answered = answered or any(answers)
+            if not answered and (self._all_failed() or (self._none_runs() and now - begin > LEADER_WAIT_SECONDS)):
                 return None
             leader = agreed_leader(views)
             led_since = (led_since or now) if leader else None
@@ -71,6 +76,9 @@ class Introduction:
                 rows = tuple(self._row(entry, views[entry.name]) for entry in self._entries)
                 return Seen(leader, rows, what_is_missing(views, self._pids()))
             await asyncio.sleep(STATUS_POLL_SECONDS)
+
+    def _none_runs(self) -> bool:
+        return not any(self._pids().values())
 
     def _is_complete(self, leader: str, views: Views) -> bool:
         """Every node that runs follows the leader, and its election was told: then the table comes after it."""

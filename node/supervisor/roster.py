@@ -53,6 +53,10 @@ class Roster:
         """The process of each node, None where it ended."""
         return {name: child.pid for name, child in self.children.items()}
 
+    def all_failed(self) -> bool:
+        """Whether every process ended, and by itself: none by a signal."""
+        return all((child.view.exit or 0) > 0 for child in self.children.values())
+
     @property
     def names(self) -> str:
         """For people."""

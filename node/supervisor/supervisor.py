@@ -80,7 +80,9 @@ class Supervisor:
         self._session: aiohttp.ClientSession | None = None
         self._stop_grace_s = leave_seconds_max + STOP_GRACE_BESIDE_SECONDS
         self._narrator = Narrator(len(entries))
-        self._introduction = Introduction(entries, self._roster.pids, self._narrator.has_told_who_leads)
+        self._introduction = Introduction(
+            entries, self._roster.pids, self._roster.all_failed, self._narrator.has_told_who_leads
+        )
         self._chronicle = Chronicle(self._narrator, self._print)
         self._control = Control(self)
         self._control_path: str | None = None

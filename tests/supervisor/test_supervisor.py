@@ -139,6 +139,30 @@ def test_when_no_node_survives_the_start_the_cluster_ends_and_shows_why(cluster:
     assert "no node survived its start" in cluster.output
 
 
+@pytest.mark.parametrize("answered", [False, True])  # they need longer to begin than to be killed
+def test_when_all_nodes_are_killed_before_the_table_the_cluster_goes_on_and_they_can_be_started_again(
+    cluster: Cluster, answered: bool
+) -> None:
+    cluster.start()
+
+    def killed() -> bool:
+        try:
+            cluster.pids = [node["pid"] for node in cluster.file["nodes"] if node["pid"]]
+        except FileNotFoundError:
+            return False
+        return len(cluster.pids) == 3
+
+    eventually(killed, "three processes")
+    if answered:
+        eventually(lambda: "leads" in cluster.output, "a leader")
+    for pid in cluster.pids:
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: cluster.output.count("was killed by SIGKILL") == 3, "three deaths")
+    for name in ("n1", "n2", "n3"):
+        code, _, error = cluster.raft_node("start", name)
+        assert code == 0, error
+
+
 def test_it_ends_with_its_parent_when_told_to(tmp_path: Path, cluster: Cluster) -> None:
     """A parent process that starts the cluster and is killed."""
     flags = ["cluster", "--no-monitor", "--nodes", "3", "--base-port", str(cluster.base_port), "--exit-with-parent"]
