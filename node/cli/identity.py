@@ -7,6 +7,8 @@ not decide where TLS is spoken: the URL does.
 
 import os
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -103,15 +105,23 @@ def context() -> ssl.SSLContext | None:
     return made
 
 
-def asking_session() -> "aiohttp.ClientSession":
-    """As `new_session`, with what the command was given. Call it in a running loop."""
+@asynccontextmanager
+async def asking_session() -> "AsyncIterator[aiohttp.ClientSession]":
+    """As `new_session`, with what the command was given. No command waits for a look-up that hangs."""
     import aiohttp
 
+    from node.discovery.lookup import Lookup
+    from node.discovery.own_threads import OwnThreads
     from node.supervisor.watch import new_session
 
-    found = context()
     headers = {"Authorization": f"Bearer {_Given.token}"} if _Given.token else None
-    return new_session(None if found is None else aiohttp.TCPConnector(ssl=found), headers)
+    lookup = Lookup()
+    connector = aiohttp.TCPConnector(ssl=context() or True, resolver=OwnThreads(lookup))
+    try:
+        async with new_session(connector, headers) as session:
+            yield session
+    finally:
+        await lookup.close()
 
 
 def trouble(error: BaseException) -> str:

@@ -5,14 +5,13 @@ look-up nobody waits for the next seconds, who look elsewhere at once. It must n
 """
 
 import asyncio
-import socket
 from typing import TypeVar
 
 import aiohttp
 import msgspec
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from node.discovery.lookup import Lookup
+from node.discovery.own_threads import OwnThreads
 from node.discovery.port import ResolutionError
 from node.discovery.words import ANSWER_BYTES_MAX, Found, Registered, Registration
 
@@ -91,29 +90,6 @@ class RegistryClient:
         if self._session is not None:
             await self._session.close()
         await self._lookup.close()
-
-
-class OwnThreads(AbstractResolver):
-    """Where the registry's own name leads: by threads that no process waits for at its end, as others' names are.
-    aiohttp would ask the loop's default executor, and a name server that is silent would hold up the way out."""
-
-    def __init__(self, lookup: Lookup) -> None:
-        self._lookup = lookup
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """See aiohttp's."""
-        found = []
-        for address in await self._lookup.addresses(host):
-            of = socket.AF_INET6 if ":" in address else socket.AF_INET
-            if family in (socket.AF_UNSPEC, of):
-                flags = socket.AI_NUMERICHOST
-                found.append(ResolveResult(hostname=host, host=address, port=port, family=of, proto=0, flags=flags))
-        return found
-
-    async def close(self) -> None:
-        """The look-up is its maker's to close."""
 
 
 def _sentence_of(text: bytes, status: int) -> str:

@@ -1,6 +1,8 @@
 """Whom commands ask that were given no URL, or one alone: RAFT_URLS, and the node's own word for where others are."""
 
 import json
+import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,3 +123,22 @@ def test_a_node_that_tells_of_no_others_is_shown_alone(fake_node: Make) -> None:
     one.answer = answer(says("n1", "leader"))
     found = json.loads(raft_node("status", one.url, "--json").out)
     assert [row["id"] for row in found["nodes"]] == ["n1"]
+
+
+def test_no_command_waits_for_a_name_server_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    speaks = threading.Event()
+
+    def silent(*_: object, **__: object) -> list[object]:
+        assert speaks.wait(60)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    release = threading.Timer(30, speaks.set)  # a command that waits for its look-up would end then, and too late
+    release.start()
+    try:
+        ran = raft_node("status", "http://node.example.com:7000")
+        assert not speaks.is_set()
+    finally:
+        speaks.set()
+        release.cancel()
+    assert (ran.code, b"nobody answers" in ran.out) == (1, True)
