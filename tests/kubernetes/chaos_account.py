@@ -5,8 +5,7 @@ Why it exists: the tool must work with the least that the chart grants it, not w
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,6 @@ from tests.kubernetes.release import Release
 
 TOKEN_VALID = "2h"
 RBAC = ("--set", "chaos.rbac.create=true")
-PLUGIN = Path(__file__).parents[3] / "shared" / "kubernetes" / "cluster"
-"""Stands beside the project on machines that have a Kubernetes of their own: it switches how policies behave."""
 
 
 def kubeconfig_of(release: Release, folder: Path, context: str = "least") -> Path:
@@ -40,24 +37,6 @@ def kubeconfig_of(release: Release, folder: Path, context: str = "least") -> Pat
     path.write_text(json.dumps(made))
     path.chmod(0o600)
     return path
-
-
-@contextmanager
-def policies(behaviour: str) -> Iterator[None]:
-    """Have the machine's network plugin keep or cut open connections, or ignore policies; `keep` again afterwards.
-
-    Elsewhere what is asked of `keep` must hold however it is.
-    """
-    if not PLUGIN.exists():
-        if behaviour != "keep":
-            pytest.skip("this Kubernetes cannot change how it enforces policies")
-        yield
-        return
-    run(str(PLUGIN), "policies", behaviour)
-    try:
-        yield
-    finally:
-        run(str(PLUGIN), "policies", "keep")
 
 
 def audit_end() -> int:

@@ -183,6 +183,16 @@ def left_by_label(namespace: Namespace) -> list[str]:
     return [f"{one['kind']} {one['metadata']['name']}" for one in found]
 
 
+def until_no_trace(namespace: Namespace, within_s: float) -> None:
+    """The failure says what is left, and how it is."""
+    try:
+        until("no trace of the run", lambda: left_by_label(namespace) == [], within_s)
+    except AssertionError as error:
+        kinds = "networkpolicies,leases,pods,jobs,serviceaccounts,roles,rolebindings"
+        left = namespace.kubectl("get", kinds, "--selector=raft-chaos/run", "--output=yaml")
+        raise AssertionError(f"{error}\n{left}") from None
+
+
 def passed(said: Said) -> Any:
     """The record of a run (`-o json`) that passed in every check."""
     assert said.code == PASSED, said

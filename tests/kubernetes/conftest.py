@@ -14,6 +14,7 @@ from tests.kubernetes.chaos_account import RBAC, kubeconfig_of
 from tests.kubernetes.chaos_tool import Tool
 from tests.kubernetes.doors import PortForward, Proxy, kubectl_proxy, port_forward
 from tests.kubernetes.kube import Namespace, namespace, run
+from tests.kubernetes.policies import enforced
 from tests.kubernetes.release import IMAGE_VARIABLE, Release, release
 from tests.kubernetes.secure import Client, SecureDoors, secure_doors
 
@@ -105,11 +106,12 @@ def guarded(raft: Release, request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def tool(account: Path, evidence: Path) -> Iterator[Tool]:
-    """`raft-chaos` by that account, on a cluster that is whole."""
-    made = Tool(account, evidence)
-    made.until_whole()
-    yield made
-    made("heal", "--all")  # of a test that failed
+    """`raft-chaos` by that account, on a cluster that is whole, and whose policies do what they say."""
+    with enforced():
+        made = Tool(account, evidence)
+        made.until_whole()
+        yield made
+        made("heal", "--all")  # of a test that failed
 
 
 @pytest.fixture

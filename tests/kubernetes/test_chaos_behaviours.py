@@ -6,10 +6,11 @@ import time
 
 import pytest
 
-from tests.kubernetes.chaos_account import RBAC, policies
-from tests.kubernetes.chaos_tool import CLOCK_STARTS, Tool, left_by_label, passed, policy_specs
+from tests.kubernetes.chaos_account import RBAC
+from tests.kubernetes.chaos_tool import CLOCK_STARTS, Tool, left_by_label, passed, policy_specs, until_no_trace
 from tests.kubernetes.figures import figure
 from tests.kubernetes.kube import until
+from tests.kubernetes.policies import policies
 from tests.kubernetes.release import Release
 
 INSTALLED_WITH = (*RBAC, "--set", "networkPolicy.enabled=true")
@@ -66,7 +67,7 @@ def test_no_policy_is_in_force_a_minute_after_kill_9_of_the_tool(
         began = time.monotonic()
         until("nothing is in force", lambda: policy_specs(raft) == before, GONE_SECONDS)
         took = time.monotonic() - began
-        until("no trace of the run", lambda: left_by_label(raft.namespace) == [], GONE_SECONDS)
+        until_no_trace(raft.namespace, GONE_SECONDS)
     assert run.popen.returncode == -signal.SIGKILL
     tool.until_whole()
     figure(f"partition {' '.join(shape)} ({behaviour}), kill -9: all policies as before after", took, "s")

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from chaos.errors import INTERRUPTED, NOT_EFFECTIVE, NOT_RECOVERED, PASSED, REFUSED, TOOL_FAILED
-from tests.kubernetes.chaos_account import RBAC, audit_end, audited, kubeconfig_of, policies
+from tests.kubernetes.chaos_account import RBAC, audit_end, audited, kubeconfig_of
 from tests.kubernetes.chaos_tool import Tool, is_complete, left_by_label, passed, policy_specs
 from tests.kubernetes.figures import figure
 from tests.kubernetes.kube import until
+from tests.kubernetes.policies import policies
 from tests.kubernetes.release import Release
 
 INSTALLED_WITH = (*RBAC, "--set", "chaos.rbac.probes=true")

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from chaos.errors import NOT_EFFECTIVE, PASSED, REFUSED
-from tests.kubernetes.chaos_account import RBAC, policies
+from tests.kubernetes.chaos_account import RBAC
 from tests.kubernetes.chaos_tool import CLOCK_STARTS, Tool, is_complete, no_trace, passed
 from tests.kubernetes.doors import PortForward
 from tests.kubernetes.figures import figure
+from tests.kubernetes.policies import policies
 from tests.kubernetes.release import Release
 from tests.kubernetes.witness import acknowledges_nothing, nothing_passes_between, nothing_passes_over, writes_through
 

@@ -8,11 +8,19 @@ import time
 import pytest
 
 from chaos.errors import NOT_EFFECTIVE, PASSED
-from tests.kubernetes.chaos_account import RBAC, policies
-from tests.kubernetes.chaos_tool import CLOCK_STARTS, Tool, left_by_label, no_trace, passed, policy_specs
+from tests.kubernetes.chaos_account import RBAC
+from tests.kubernetes.chaos_tool import (
+    CLOCK_STARTS,
+    Tool,
+    no_trace,
+    passed,
+    policy_specs,
+    until_no_trace,
+)
 from tests.kubernetes.doors import PortForward
 from tests.kubernetes.figures import figure
 from tests.kubernetes.kube import until
+from tests.kubernetes.policies import policies
 from tests.kubernetes.release import Release
 from tests.kubernetes.witness import nothing_passes_over, writes_through
 
@@ -89,5 +97,5 @@ def test_no_policy_of_a_ring_is_in_force_a_minute_after_kill_9_of_the_tool(
         began = time.monotonic()
         until("nothing is in force", lambda: policy_specs(raft) == before, GONE_SECONDS)
         figure(f"a ring ({guarded}), kill -9: all policies as before after", time.monotonic() - began, "s")
-        until("no trace of the run", lambda: left_by_label(raft.namespace) == [], GONE_SECONDS)
+        until_no_trace(raft.namespace, GONE_SECONDS)
     tool.until_whole()

@@ -10,7 +10,7 @@ import pytest
 
 from chaos.errors import NOT_EFFECTIVE, PASSED, REFUSED
 from tests.kubernetes.chaos_account import RBAC
-from tests.kubernetes.chaos_tool import CLOCK_STARTS, Tool, left_by_label, policy_specs
+from tests.kubernetes.chaos_tool import CLOCK_STARTS, Tool, left_by_label, policy_specs, until_no_trace
 from tests.kubernetes.figures import figure
 from tests.kubernetes.kube import until
 from tests.kubernetes.release import Release
@@ -30,7 +30,7 @@ def test_nothing_is_in_force_a_minute_after_the_tool_is_gone(tool: Tool, raft: R
         began = time.monotonic()
         until("nothing is in force", lambda: policy_specs(raft) == before, GONE_SECONDS)
         took = time.monotonic() - began
-        until("no trace of the run", lambda: left_by_label(raft.namespace) == [], GONE_SECONDS)
+        until_no_trace(raft.namespace, GONE_SECONDS)
         if way == signal.SIGSTOP:
             run.popen.send_signal(signal.SIGCONT)
             assert run.ends() == NOT_EFFECTIVE, run.output
@@ -67,6 +67,6 @@ def test_a_person_has_an_account_made_for_the_run_that_goes_with_it(raft: Releas
             run.popen.kill()
             run.ends()
             until("nothing is in force", lambda: policy_specs(raft) == before, GONE_SECONDS)
-            until("no trace of the run", lambda: left_by_label(raft.namespace) == [], GONE_SECONDS)
+            until_no_trace(raft.namespace, GONE_SECONDS)
     finally:
         raft.upgrade(*INSTALLED_WITH)

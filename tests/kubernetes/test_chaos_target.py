@@ -14,8 +14,9 @@ from chaos.errors import Refused
 from chaos.targets.kubernetes.target import KubernetesTarget, open_kubernetes
 from chaos.targets.port import Cut, Pair, UndoStep
 from tests.chaos.doubles import Notes
-from tests.kubernetes.chaos_account import RBAC, audit_end, audited, policies
+from tests.kubernetes.chaos_account import RBAC, audit_end, audited
 from tests.kubernetes.figures import figure
+from tests.kubernetes.policies import enforced, policies
 from tests.kubernetes.release import Release
 
 # kubectl and helm are called in place: nothing else goes on meanwhile that would have to
@@ -30,14 +31,15 @@ GUARDS = {False: "networkPolicy.enabled=false", True: "networkPolicy.enabled=tru
 
 @pytest.fixture
 async def target(account: Path) -> AsyncIterator[KubernetesTarget]:
-    opened = await open_as(account)
-    try:
-        await until("all nodes follow one leader", lambda: healthy(opened))
-        yield opened
-    finally:
-        for step in await opened.leftovers():  # of a test that failed
-            await opened.undo(step)
-        await opened.close()
+    with enforced():
+        opened = await open_as(account)
+        try:
+            await until("all nodes follow one leader", lambda: healthy(opened))
+            yield opened
+        finally:
+            for step in await opened.leftovers():  # of a test that failed
+                await opened.undo(step)
+            await opened.close()
 
 
 @pytest.fixture

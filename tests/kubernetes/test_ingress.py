@@ -45,9 +45,9 @@ EVERY_NAME = (PAGES, CALLS, ROUTED, ROUTED_CALLS, FOREIGN, SEALED, SEALED_ROUTED
 OUTSIDE = "outside-tls"
 GATEWAY = "public"
 SOON_SECONDS = 5.0
-"""From a write to the news of it, through the way under test: a third of the silence after which a stream says something
-anyway, which would push on what a proxy holds back. It is a tenth of a second; on a machine that does ten other things,
-a second."""
+"""From a write to the news of it, through the way under test: a third of the silence after which a stream says
+something anyway, which would push on what a proxy holds back. It takes a tenth of a second, or one where a machine does
+ten other things."""
 SETTLED_SECONDS_MAX = 60.0
 SILENT_SECONDS = 75.0
 """Above Traefik's readTimeout, a minute."""

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.kubernetes.chaos_account import RBAC, policies
+from tests.kubernetes.chaos_account import RBAC
 from tests.kubernetes.chaos_tool import Tool, left_by_label, passed, policy_specs
 from tests.kubernetes.figures import figure
 from tests.kubernetes.kube import CommandFailed, Namespace, until
 from tests.kubernetes.loading import Load, load, looked_at
 from tests.kubernetes.oracle import longest_stall_s, nothing_is_lost
+from tests.kubernetes.policies import policies
 from tests.kubernetes.release import Release
 from tests.kubernetes.secure import (
     ASKED_FOR_TOKENS,
