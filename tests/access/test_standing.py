@@ -137,6 +137,7 @@ async def test_what_root_opened_ends_when_that_user_is_root_no_more() -> None:
                 await to_the_end(answer)
 
 
+@pytest.mark.slowest
 async def test_a_watch_of_a_user_over_grpc_ends_with_the_password_and_not_with_a_permission() -> None:
     async with served() as node, grpc.aio.insecure_channel(f"127.0.0.1:{node.port}") as channel:
         shown = (await with_users(node))["ann"]

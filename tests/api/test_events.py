@@ -113,6 +113,7 @@ def flood(trace: Trace, count: int) -> None:
         trace.message(True, "n2", Heartbeat(number, number))
 
 
+@pytest.mark.slowest
 async def test_a_reader_that_never_reads_takes_no_memory_and_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events_module, "MESSAGES_PAUSE_SECONDS", 0.001)
     trace = make_trace(messages_max=512)

@@ -152,6 +152,7 @@ CHANGES = (("PUT", "/nodes/n1/kv/k"), ("DELETE", "/nodes/n1/kv/k"), ("POST", "/n
 LOOKS = (("GET", "/nodes/n1/kv/k"), ("GET", "/nodes/n1/log"), ("GET", "/nodes/n1/stats"))
 
 
+@pytest.mark.slowest
 @pytest.mark.parametrize("behave", [hang_up, never_answer, babble], ids=["hangs up", "is silent", "answers for ever"])
 async def test_the_monitor_says_504_of_what_may_have_changed_something_and_502_of_what_did_not(
     behave: Serve, monkeypatch: pytest.MonkeyPatch

@@ -265,7 +265,7 @@ def test_commands_about_users(
 
 
 @pytest.mark.parametrize(
-    "walk", [pytest.param(walk_waiting, marks=pytest.mark.slowest), walk_unnoticed], ids=["waited for", "by itself"]
+    "walk", [pytest.param(walk_waiting, marks=pytest.mark.longest), walk_unnoticed], ids=["waited for", "by itself"]
 )
 def test_commands_that_empty_the_store(
     walk: Callable[[KeyValueStore, str, Write, pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch

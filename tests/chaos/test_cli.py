@@ -164,6 +164,7 @@ def test_ctrl_c_during_heal_does_not_say_that_nothing_is_left(
     assert json.loads(said.out)["exit_code"] == INTERRUPTED
 
 
+@pytest.mark.slowest
 def test_a_disk_that_takes_no_output_is_no_internal_error(tmp_path: Path) -> None:
     command = f"{sys.executable} -m chaos.cli heal -o json > /dev/full"
     ended = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)

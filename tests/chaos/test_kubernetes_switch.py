@@ -70,6 +70,7 @@ def of_the_run(server: FakeApiServer) -> list[str]:  # noqa: F811
     return [path for path in server.objects if "raft-chaos-r1" in path or path == LEASE]
 
 
+@pytest.mark.slowest
 @pytest.mark.parametrize(
     "user", ["system:serviceaccount:home:raft-chaos", pytest.param("kubernetes-admin", marks=pytest.mark.slowest)]
 )
@@ -116,6 +117,7 @@ async def test_a_tool_that_lives_is_told_that_its_switch_healed_and_keeps_its_lo
     assert of_the_run(server) == []
 
 
+@pytest.mark.slowest
 @pytest.mark.parametrize("status", [None, {"failed": 1, "conditions": [{"type": "Failed", "status": "True"}]}])
 async def test_a_switch_that_is_gone_ends_the_run_and_one_whose_pod_failed_does_not(
     server: FakeApiServer,  # noqa: F811
@@ -142,6 +144,7 @@ async def test_a_switch_that_is_gone_ends_the_run_and_one_whose_pod_failed_does_
     await target.unlock()
 
 
+@pytest.mark.slowest
 async def test_a_switch_that_healed_and_was_deleted_while_the_tool_stood_still_is_told_so(
     server: FakeApiServer,  # noqa: F811
     target: KubernetesTarget,  # noqa: F811

@@ -202,6 +202,7 @@ def test_a_fault_that_never_ended_lasts_until_the_end() -> None:
     assert timeline.phases(FaultSpan(kind="x", title="x"), ENDED) == []
 
 
+@pytest.mark.slowest
 def test_a_page_stays_small_however_much_happened() -> None:
     nodes = tuple(f"n{number}" for number in range(1, 16))
     long = 300 * S

@@ -92,6 +92,7 @@ async def test_nobody_is_kept_out_by_a_run_that_was_refused() -> None:
             raise AssertionError
 
 
+@pytest.mark.slowest
 async def test_a_lock_that_is_still_ours_after_this_process_stood_still_is_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -107,6 +108,7 @@ async def test_a_lock_that_is_still_ours_after_this_process_stood_still_is_kept(
         assert len(door.asked) > 1
 
 
+@pytest.mark.slowest
 async def test_a_lock_that_another_took_while_this_process_stood_still_ends_the_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

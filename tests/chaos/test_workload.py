@@ -100,6 +100,7 @@ async def test_writers_own_a_key_each_and_count_up_and_readers_see_it() -> None:
     assert max(one.most_under_way, two.most_under_way) == 1
 
 
+@pytest.mark.slowest
 async def test_writes_that_are_sent_after_a_moment_are_waited_for_node_by_node() -> None:
     good, bad = Store(), Store()
     async with answering(good.handle) as a, answering(bad.handle) as b, new_session() as session:

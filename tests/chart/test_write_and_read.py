@@ -106,6 +106,7 @@ async def test_it_passes_on_a_real_node(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slowest
 async def test_it_passes_on_a_node_that_demands_a_certificate_and_fails_without(tmp_path: Path) -> None:
     certificates = Mounted(tmp_path / "certs")
     certificates.put("localhost", by=trustme.CA())

@@ -125,6 +125,7 @@ def test_a_node_that_tells_of_no_others_is_shown_alone(fake_node: Make) -> None:
     assert [row["id"] for row in found["nodes"]] == ["n1"]
 
 
+@pytest.mark.slowest
 def test_no_command_waits_for_a_name_server_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     speaks = threading.Event()
 

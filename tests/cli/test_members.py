@@ -284,6 +284,7 @@ def test_before_a_rollout_voters_that_are_cut_off_from_each_other_are_found(
     assert (ran.code, says in ran.out.decode() + ran.err) == (code, True), ran
 
 
+@pytest.mark.slowest
 def test_before_a_rollout_one_that_is_slow_to_answer_is_not_taken_for_one_that_does_not_run(fake_node: Make) -> None:
     """Cut off, and on a busy machine: silence alone lets nothing pass before its time is over."""
     urls = mesh(fake_node, (("n1", "n3"), ("n2", "n3")), "n3", silent=4)

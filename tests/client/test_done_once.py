@@ -59,6 +59,7 @@ async def write_with_losses(cluster: Cluster, writes: int) -> int:
     return int(found["version"])
 
 
+@pytest.mark.slowest
 async def test_a_write_whose_answer_was_lost_is_done_once(tmp_path: Path) -> None:
     async with running_cluster(tmp_path, 3, *CALM) as cluster:
         assert await write_with_losses(cluster, 20) == 20

@@ -47,6 +47,7 @@ def example() -> str:
     return block.text
 
 
+@pytest.mark.slowest
 async def test_a_holder_that_was_stopped_past_its_lease_is_refused_by_its_token_and_learns_of_its_loss(
     tmp_path: Path,
 ) -> None:

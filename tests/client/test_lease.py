@@ -73,6 +73,7 @@ async def test_a_lease_that_the_cluster_ended_is_lost_at_the_next_keep_alive(mon
             await client.put("k", b"v", lease=lease)
 
 
+@pytest.mark.slowest
 async def test_who_hears_nothing_counts_from_before_it_asked_and_gives_up_before_the_cluster_may_end_it() -> None:
     loop = asyncio.get_running_loop()
     async with serving() as server, client_of(server) as client:

@@ -78,6 +78,7 @@ async def test_one_holds_it_at_a_time_and_every_holder_has_a_greater_token() -> 
         assert (server.node.store.key_count, server.node.store.lease_count) == (0, 0)
 
 
+@pytest.mark.slowest
 async def test_two_clients_count_to_two_hundred_and_no_count_is_lost() -> None:
     async def count(client: RaftClient, times: int) -> None:
         for _ in range(times):

@@ -15,7 +15,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.longest)])
+@pytest.mark.parametrize(
+    "kills", [pytest.param(2, marks=pytest.mark.slowest), pytest.param(10, marks=pytest.mark.longest)]
+)
 async def test_killing_the_leader_again_and_again_under_load_loses_nothing(tmp_path: Path, kills: int) -> None:
     async with running_cluster(tmp_path) as cluster, Terms(cluster) as terms, Load(cluster, 8) as load:
         last = 0

@@ -70,6 +70,7 @@ def _has_ended(client: socket.socket) -> bool:
         return True
 
 
+@pytest.mark.slowest
 def test_strangers_at_the_peers_port_keep_no_peer_out(tmp_path: Path) -> None:
     with bare_nodes(tmp_path, 3, "--leave-wait-ms", "0", files=FILES) as nodes, ExitStack() as stack:
         for port in nodes.ports.values():

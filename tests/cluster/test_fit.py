@@ -60,7 +60,13 @@ async def test_who_comes_is_let_in_and_who_goes_is_taken_out_before_it_ends(tmp_
         await load.nothing_is_lost()
 
 
-@pytest.mark.parametrize("heard", [True, False], ids=["it-heard-of-its-removal", "it-was-away-then"])
+@pytest.mark.parametrize(
+    "heard",
+    [
+        pytest.param(True, id="it-heard-of-its-removal"),
+        pytest.param(False, id="it-was-away-then", marks=pytest.mark.longest),
+    ],
+)
 async def test_who_was_taken_out_comes_back_with_its_disk_once_it_is_named_again(
     tmp_path: Path, heard: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,7 +34,7 @@ held by tests/api, tests/tls."""
 PAUSE_SECONDS = 0.02
 KEYS_OF_READERS = 200
 
-BEFORE_ALL = ("connections", "puts", "long_calls")
+BEFORE_ALL = ("connections", "puts")
 """Of `make test-slow`; the others are of `make test-long`."""
 
 BOUNDED_BY = {

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
-    "how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slowest), signal.SIGKILL]
+    "how", [*(pytest.param(how, marks=pytest.mark.slowest) for how in (signal.SIGINT, signal.SIGTERM)), signal.SIGKILL]
 )
 def test_however_the_supervisor_ends_no_process_stays(tmp_path: Path, how: signal.Signals) -> None:
     data = tmp_path / "data"

@@ -32,6 +32,7 @@ async def every_log_begins_late(cluster: Cluster) -> None:
     await cluster.until(so, "every node has a snapshot, and its log begins shortly before it")
 
 
+@pytest.mark.slowest
 @pytest.mark.timeout(300)
 async def test_a_follower_beyond_the_log_gets_a_snapshot_under_load_and_nothing_is_lost(tmp_path: Path) -> None:
     async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 8) as load:

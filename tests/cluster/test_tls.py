@@ -204,6 +204,7 @@ def test_commands_and_raft_chaos_speak_tls_by_the_environment(standing: Secure, 
     assert chaos.stdout == "n3\n", chaos.stderr
 
 
+@pytest.mark.slowest
 def test_commands_name_the_file_that_is_not_of_the_authority_that_it_must_be(standing: Secure, tmp_path: Path) -> None:
     ours, other = standing.client, Mounted(tmp_path / "other")
     other.put("somebody", by=trustme.CA())
@@ -480,6 +481,7 @@ def test_a_running_cluster_goes_from_plain_text_to_mutual_tls_without_a_failed_w
             assert _sample(nodes, 'raft_tls_handshakes_total{port="peer"}', name) >= 4, name
 
 
+@pytest.mark.slowest
 def test_the_commands_of_the_page_make_a_cluster_with_tls(tmp_path: Path) -> None:
     if shutil.which("openssl") is None:
         pytest.skip("no openssl on PATH, by which the page makes its certificates")

@@ -15,6 +15,7 @@ from tests.cluster.harness import WAIT_SECONDS, free_base_port
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.slowest
 def test_nodes_whose_standard_error_is_full_elect_write_and_leave(tmp_path: Path) -> None:
     with full_pipe() as writer, bare_nodes(tmp_path, 3, "--leave-wait-ms", "0", stderr=writer) as nodes:
         leader = nodes.leader()

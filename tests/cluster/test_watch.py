@@ -64,7 +64,7 @@ async def _cut_off(cluster: Cluster, one: str) -> None:
             assert answer.status == 200, await answer.text()
 
 
-@pytest.mark.parametrize("at", ["leader", "follower"])
+@pytest.mark.parametrize("at", ["leader", pytest.param("follower", marks=pytest.mark.longest)])
 async def test_a_watch_at_a_node_that_is_cut_off_goes_on_at_another_one(tmp_path: Path, at: str) -> None:
     async with running_cluster(tmp_path, 3, "--election-timeout-ms", "500-1000") as cluster:
         leader = await cluster.leader()

@@ -184,6 +184,7 @@ def test_a_name_is_found_through_the_search_list_and_neither_a_miss_nor_an_addre
     assert (gone[0], "cannot be looked up" in gone[1]) == ([], True)
 
 
+@pytest.mark.slowest
 def test_name_servers_that_are_silent_about_one_name_delay_no_other(tmp_path: Path) -> None:
     found, took_s, still_hanging, asked, given_up = play("tests.discovery.test_dns:one_silent_name", tmp_path)
     assert found == [["127.0.0.9"]] * 3

@@ -92,6 +92,7 @@ async def test_a_body_of_a_million_tokens_is_refused_in_small_steps(
     assert tokens.most <= TOKENS_PER_TURN_MAX
 
 
+@pytest.mark.slowest
 async def test_many_large_bodies_together_take_one_slice_in_a_turn(tokens: WorkPerTurn) -> None:
     body = b'{"key":"YQ==","x":[' + b"1," * 10_000 + b"1]}"
     async with client() as (_, http):
@@ -216,6 +217,7 @@ class Read:
         pass
 
 
+@pytest.mark.slowest
 @pytest.mark.parametrize("how", ["range", "eight-ranges", "txn-with-a-put", "deleterange"])
 async def test_an_answer_of_200_000_keys_leaves_in_pieces(
     how: str, kvs: WorkPerTurn, monkeypatch: pytest.MonkeyPatch

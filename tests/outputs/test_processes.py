@@ -67,6 +67,7 @@ def test_a_standard_input_that_is_closed_writes_nothing(cluster: LocalCluster) -
     assert shell(f"raft-node get empty --data-dir {cluster.data_dir}").returncode == 1
 
 
+@pytest.mark.slowest
 def test_a_node_that_was_started_is_told_of_where_the_output_is_full(cluster: LocalCluster) -> None:
     pid = cluster.pid("n3")
     assert pid is not None

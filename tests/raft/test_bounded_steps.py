@@ -285,6 +285,7 @@ def test_a_step_of_a_server_makes_no_text_of_its_log(monkeypatch: pytest.MonkeyP
     assert not made
 
 
+@pytest.mark.slowest
 def test_no_caller_builds_the_sentence_of_an_invariant_itself() -> None:
     built, calls = [], 0
     for path in sorted(Path(node.__file__).parent.rglob("*.py")):

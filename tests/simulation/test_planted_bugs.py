@@ -347,7 +347,7 @@ OFTEN_ENOUGH = (truncate_on_every_append, vote_and_acknowledge_before_the_disk)
 found anew: they are in `make test-slow`, and so are those of survivors."""
 
 
-LONGEST = (count_learners,)
+LONGEST = (count_learners, append_without_comparing)
 """A minute, and more: of `make test-long`."""
 
 

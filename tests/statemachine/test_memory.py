@@ -54,6 +54,7 @@ def test_keys_overwritten_ten_times_with_compactions_take_little_more_than_writt
     assert most <= 1.3 * once
 
 
+@pytest.mark.slowest
 @pytest.mark.parametrize(("keys", "times"), [(20_000, 2.0), pytest.param(100_000, 1.6, marks=pytest.mark.slowest)])
 def test_a_compaction_gives_back_the_memory_of_all_that_is_old(keys: int, times: float) -> None:
     # Of few keys, what the allocator keeps in its last arenas is a larger part: 1.58 to 1.61 times, of many 1.4

@@ -37,6 +37,7 @@ from tests.statemachine.test_against_a_naive_model import compare_everything_rea
 from tests.statemachine.test_slices import nested, scripts, slices
 
 
+@pytest.mark.slowest
 @settings(max_examples=100, deadline=None)
 @given(scripts, st.lists(st.one_of(writes, nested()), max_size=8), slices)
 def test_a_restored_store_is_the_store_of_the_moment_whatever_was_written_during_the_walk(

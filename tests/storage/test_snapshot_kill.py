@@ -7,6 +7,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from node.storage.files import OsFiles
 from node.storage.recovery import Recovered
 from node.storage.snapshot_files import snapshot_name
@@ -138,6 +140,7 @@ def _check(folder: Path, highest: int) -> Recovered:
     return recovered
 
 
+@pytest.mark.slowest
 def test_kill_9_at_any_moment_leaves_a_whole_state_and_every_acknowledged_entry(tmp_path: Path) -> None:
     seed = random.randrange(1 << 30)
     print(f"seed {seed}")

@@ -286,6 +286,7 @@ async def test_two_dead_of_five_are_called_ended_the_rest_serves_and_both_start_
     assert (await monitor.ask(f"/nodes/{dead[1]}/kv/k"))[1] == b"v"
 
 
+@pytest.mark.slowest
 async def test_a_stopped_node_is_unknown_running_and_holds_nobody_up(monitor: Monitor) -> None:
     leader = await monitor.leader()
     stopped = next(name for name in NAMES if name != leader)

@@ -187,6 +187,7 @@ async def test_an_answer_beyond_the_limit_is_not_taken_in() -> None:
         await asyncio.wait_for(node.gone.wait(), WAIT_SECONDS)
 
 
+@pytest.mark.slowest
 @pytest.mark.parametrize("path", ["/events", "/nodes/n1/events"])
 async def test_a_reader_that_never_reads_holds_the_node_back_and_is_cut_off(
     monkeypatch: pytest.MonkeyPatch, path: str

@@ -57,6 +57,7 @@ def test_after_a_killed_supervisor_the_next_goes_on_and_removes_its_socket(clust
     assert (cluster.data_dir / "n1" / "data" / "starts").read_text() == "xx"
 
 
+@pytest.mark.slowest
 def test_stopped_and_deaf_nodes_are_ended_by_a_second_ctrl_c(cluster: Cluster) -> None:
     cluster.start(environ={"STAND_IN_DEAF": "n2"}).until_table()
     os.kill(cluster.pids[2], signal.SIGSTOP)
@@ -122,6 +123,7 @@ def test_one_election_reads_as_a_few_lines_and_each_once_until_sighup(cluster: C
     assert alive(cluster.pids) == []
 
 
+@pytest.mark.slowest
 def test_a_long_temporary_folder_does_not_keep_the_control_socket_from_being_bound(cluster: Cluster) -> None:
     long = cluster.folder / ("x" * 90)
     long.mkdir()
@@ -163,6 +165,7 @@ def test_when_all_nodes_are_killed_before_the_table_the_cluster_goes_on_and_they
         assert code == 0, error
 
 
+@pytest.mark.slowest
 def test_it_ends_with_its_parent_when_told_to(tmp_path: Path, cluster: Cluster) -> None:
     """A parent process that starts the cluster and is killed."""
     flags = ["cluster", "--no-monitor", "--nodes", "3", "--base-port", str(cluster.base_port), "--exit-with-parent"]

@@ -165,6 +165,7 @@ def test_development_comes_on_top_of_what_a_node_needs(project: Path, empty_env:
     assert not (project / "env" / "unfinished").exists()
 
 
+@pytest.mark.slowest
 def test_the_command_that_raft_chaos_names_brings_what_is_missing(
     project: Path, empty_env: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

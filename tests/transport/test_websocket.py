@@ -297,7 +297,9 @@ class TestBrokenPeers:
 
 
 class TestNarrowNetworks:
-    @pytest.mark.parametrize("frame_bytes", [20_000, 32_760, 40_000, 65_532, 200_000, 1_048_576])
+    @pytest.mark.parametrize(
+        "frame_bytes", [20_000, 32_760, 40_000, 65_532, 200_000, pytest.param(1_048_576, marks=pytest.mark.slowest)]
+    )
     async def test_what_the_network_does_not_take_at_once_costs_no_link(self, bench: Bench, frame_bytes: int) -> None:
         """On loopback the system takes a megabyte at once, over a real network some ten kilobytes."""
         b, heard = await bench.carrier("b", peers=("a",), settings=LinkSettings())
