@@ -381,6 +381,7 @@ async def test_no_run_takes_the_lock_of_another_whatever_the_clocks_say(
     assert server.objects[LEASE]["spec"]["holderIdentity"] == "r1"
 
 
+@pytest.mark.slowest
 @pytest.mark.parametrize("clock", [0.0, 2e9, 4e9], ids=["long ago", "then", "in the future"])
 async def test_whether_a_run_lives_is_seen_and_not_read_off_a_clock(
     server: FakeApiServer, api: Api, release: Release, clock: float

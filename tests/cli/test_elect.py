@@ -33,6 +33,7 @@ def test_one_leads_until_a_signal_and_then_the_next(node: Node, number: signal.S
     assert node.keys("chief") == []
 
 
+@pytest.mark.slowest
 def test_who_is_told_to_end_while_it_campaigns_stands_no_more(node: Node) -> None:
     with node.running("elect", "stood", "a") as leading:
         key = line(leading)

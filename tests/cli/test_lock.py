@@ -41,6 +41,7 @@ def test_a_command_runs_with_key_and_token_and_its_exit_code_is_the_commands(nod
     assert node.keys("env") == []
 
 
+@pytest.mark.slowest
 @pytest.mark.parametrize(
     "number",
     [
@@ -64,6 +65,7 @@ def test_without_a_command_it_is_held_until_a_signal_and_then_the_next_has_it(
     assert node.keys("held") == []
 
 
+@pytest.mark.slowest
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slowest)])
 def test_who_is_told_to_end_while_it_waits_leaves_the_queue_at_once(node: Node, number: signal.Signals) -> None:
     name = f"left-{int(number)}"

@@ -196,6 +196,7 @@ async def test_elections_on_request_and_what_shows(cluster: Cluster) -> None:
         assert (await raft_node(cluster, *arguments))[0] == 64
 
 
+@pytest.mark.slowest
 async def test_a_node_can_wait_in_initial_and_without_enable_faults_takes_no_fault(tmp_path: Path) -> None:
     base = free_base_port(1)
     url = f"http://127.0.0.1:{base}"

@@ -47,6 +47,7 @@ def _segments(folder: Path) -> int:
     return sum(1 for path in folder.rglob("*") if (path.is_file() and "segment" in path.name) or path.suffix == ".wal")
 
 
+@pytest.mark.slowest
 def test_a_client_that_was_idle_makes_room_for_one_that_comes(tmp_path: Path) -> None:
     with bare_nodes(tmp_path, 1, "--leave-wait-ms", "0", files=FILES) as nodes, ExitStack() as stack:
         clients = []

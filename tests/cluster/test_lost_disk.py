@@ -21,6 +21,7 @@ async def votes_granted(cluster: Cluster, name: str) -> int:
         return int(json.loads(await answer.read())["votes"]["granted"])
 
 
+@pytest.mark.slowest
 @pytest.mark.parametrize("which", [pytest.param("leader", marks=pytest.mark.slowest), "follower"])
 async def test_a_wiped_node_stays_initial_without_a_vote_and_writes_go_on(tmp_path: Path, which: str) -> None:
     async with running_cluster(tmp_path, 3) as cluster:

@@ -20,6 +20,7 @@ ONE_OF_EACH_KIND = (
 """A kill, an election, a partition; all scenarios there are, in one go, in `make test-long`."""
 
 
+@pytest.mark.slowest
 @pytest.mark.parametrize("name", ONE_OF_EACH_KIND)
 def test_it_goes_as_predicted(stage: Stage, name: str) -> None:
     if name == "rank-death":

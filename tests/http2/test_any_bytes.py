@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from hpack import Decoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,6 +33,7 @@ _ANY = st.tuples(_BYTE, _BYTE, st.integers(0, 9), st.binary(max_size=60))
 _FRAMES = st.lists(_CALLS | _BODIES | _ANY, max_size=12)
 
 
+@pytest.mark.slowest
 @given(_FRAMES)
 @settings(max_examples=300, deadline=None)
 def test_any_frames_break_nothing(frames: list[tuple[int, int, int, bytes]]) -> None:

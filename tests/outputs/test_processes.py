@@ -171,6 +171,7 @@ def test_a_cluster_in_such_a_folder_is_refused_and_leaves_nothing(tmp_path: Path
         assert ran.stderr.count("\n") == 1
 
 
+@pytest.mark.slowest
 @pytest.mark.parametrize(
     "commands",
     [("heal",), pytest.param(("heal --dry-run --json", "kill-leader --dry-run", "status --json"), marks=SLOWEST)],
@@ -204,6 +205,7 @@ def test_nodes_of_a_local_cluster_log_for_people(cluster: LocalCluster) -> None:
     assert re.match(r"\d\d:\d\d:\d\d\.\d{3} n1 \S+/\d+ [A-Z]+ ", line), line
 
 
+@pytest.mark.slowest
 @pytest.mark.parametrize(
     ("flags", "environ"),
     [(("--log-format", "json"), {}), pytest.param((), {"RAFT_LOG_FORMAT": "json"}, marks=SLOWEST)],

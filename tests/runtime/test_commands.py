@@ -62,6 +62,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slowest
 @given(st.sampled_from(COMMANDS), st.data())
 def test_any_json_gives_values_within_bounds_or_one_named_argument(spec: Any, data: st.DataObject) -> None:
     names = [argument.name for argument in spec.arguments] or ["x"]

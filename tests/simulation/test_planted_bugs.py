@@ -347,6 +347,14 @@ OFTEN_ENOUGH = (truncate_on_every_append, vote_and_acknowledge_before_the_disk)
 found anew: they are in `make test-slow`, and so are those of survivors."""
 
 
+SECONDS = (
+    take_over_a_log_without_its_state,
+    begin_a_change_before_the_one_before_is_committed,
+    believe_for_ever_that_it_was_removed,
+    say_that_a_snapshot_is_durable_before_it_is,
+    take_a_snapshot_of_one_entry_more_than_it_says,
+)
+"""Found soon by any seeds, but several seconds all the same: of `make test-slow` as well."""
 LONGEST = (count_learners, append_without_comparing)
 """A minute, and more: of `make test-long`."""
 
@@ -361,7 +369,7 @@ def _marks(plant: Plant, seldom: list[Plant]) -> tuple[pytest.MarkDecorator, ...
 
 def _each() -> list[Any]:
     """Every plant, and those which few worlds notice for `make test-slow`."""
-    seldom = [*OF_SURVIVORS, *(plant for plant in NOTICED_BY if plant not in OFTEN_ENOUGH)]
+    seldom = [*OF_SURVIVORS, *SECONDS, *(plant for plant in NOTICED_BY if plant not in OFTEN_ENOUGH)]
     return [
         pytest.param(plant, marks=_marks(plant, seldom), id=plant.__name__)
         for plant in (*PLANTS, *OF_MEMBERS, *OF_RETURNING, *OF_MACHINES, *OF_SURVIVORS)

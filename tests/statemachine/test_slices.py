@@ -1,5 +1,6 @@
 """Equal entries give equal state and results whatever the slices, and whoever reads between two sees one revision."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -111,6 +112,7 @@ def test_between_slices_every_reader_sees_what_was_before_the_unfinished_entry(
             compare_everything_readable(store, model)
 
 
+@pytest.mark.slowest
 @settings(max_examples=100, deadline=None)
 @given(scripts, st.lists(st.one_of(writes, nested()), max_size=6), st.lists(ranges, min_size=1, max_size=4), slices)
 def test_a_read_in_slices_sees_the_revision_at_which_it_began_whatever_is_applied_meanwhile(

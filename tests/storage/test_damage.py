@@ -74,6 +74,7 @@ def _flips() -> list[tuple[str, int, int]]:
     ]
 
 
+@pytest.mark.slowest
 def test_pitfall_33_every_flipped_byte_is_refused_or_harmless() -> None:
     used = len(CONTENT[SEGMENTS[1]].rstrip(b"\0"))
     harmless, refused = 0, []

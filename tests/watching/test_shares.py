@@ -106,6 +106,7 @@ def seconds_to_tell(watches: int) -> float:
     return (time.process_time() - began) / watches
 
 
+@pytest.mark.slowest
 def test_a_write_that_very_many_watches_want_costs_each_as_much_as_if_they_were_few() -> None:
     """It took 57 microseconds each with 75,000, and 5 with few: who was next was looked for from the beginning."""
     few = min(seconds_to_tell(4_000) for _ in range(3))
