@@ -175,7 +175,7 @@ test-life: $(STAMP) ## half an hour of kills, lost disks and changes of members 
 image: ## the container image of a node; IMAGE=raft:dev names it otherwise, EXTRAS="s3 otel" has it send traces, too
 	docker build --network host --build-arg VERSION=$(VERSION) --build-arg EXTRAS="$(EXTRAS)" --tag $(IMAGE) .
 
-test-kubernetes: $(CACHE)/browser.stamp $(CACHE)/helm.stamp $(STAMP) ## on kind, or with KUBECONFIG=FILE IMAGE=NAME:TAG on a cluster that is there; PART=ci for a part
+test-kubernetes: $(CACHE)/browser.stamp $(CACHE)/helm.stamp $(STAMP) ## on kind, or with KUBECONFIG=FILE IMAGE=NAME:TAG on a cluster that is there; PART=ci for a part, PART=long for more
 	tests/kubernetes/run
 
 test-judges: $(STAMP) ## programs that nobody here wrote, on our nodes: kube-apiserver, clients of etcd; tests/judges/__init__.py says where each comes from

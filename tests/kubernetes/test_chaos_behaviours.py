@@ -3,6 +3,7 @@ least account: what a process suffers is the same everywhere, and a tool that is
 
 import signal
 import time
+from typing import Any
 
 import pytest
 
@@ -20,19 +21,29 @@ INSTALLED = "led term"
 """What the tool says when its policies are there and not proven yet."""
 
 
-@pytest.mark.parametrize("behaviour", ["keep", "cut", "ignore"])
-@pytest.mark.parametrize(
-    ("command", "effect"),
-    [
-        (("kill-leader",), "killed"),
-        (("kill-leader", "--mode", "sigkill"), "killed"),
-        (("pause", "leader", "--for", "10s"), "paused"),
-        (("pause", "follower", "--for", "10s"), "paused"),
-    ],
-    ids=["hand-over", "kill", "pause of the leader", "pause of a follower"],
-)
+SUFFERED = {
+    "hand-over": (("kill-leader",), "killed"),
+    "kill": (("kill-leader", "--mode", "sigkill"), "killed"),
+    "pause of the leader": (("pause", "leader", "--for", "10s"), "paused"),
+    "pause of a follower": (("pause", "follower", "--for", "10s"), "paused"),
+}
+"""Commands, and what they do to a process."""
+BEFORE_ALL = {"hand-over-keep", "kill-cut", "pause of the leader-ignore", "pause of a follower-cut"}
+"""Each command once, and each behaviour; the other pairs are of PART=long."""
+
+
+def every_pair() -> list[Any]:
+    return [
+        pytest.param(*suffered, behaviour, id=name, marks=() if name in BEFORE_ALL else pytest.mark.longest)
+        for what, suffered in SUFFERED.items()
+        for behaviour in ("keep", "cut", "ignore")
+        for name in [f"{what}-{behaviour}"]
+    ]
+
+
+@pytest.mark.parametrize(("command", "effect", "behaviour"), every_pair())
 def test_what_a_process_suffers_is_the_same_whatever_the_network_does_with_policies(
-    behaviour: str, command: tuple[str, ...], effect: str, tool: Tool, raft: Release
+    command: tuple[str, ...], effect: str, behaviour: str, tool: Tool, raft: Release
 ) -> None:
     before, leader = policy_specs(raft), tool.status()["leader"]
     with policies(behaviour):

@@ -24,9 +24,9 @@ ALONE = ("test_lost_machine.py", "test_failures.py", "test_discovery.py")
 """They take from the whole cluster: a machine goes off the network, one takes no pods, its name server ends."""
 
 SLOWEST_FIRST = (
-    *("test_argo_cd.py", "test_ingress.py", "test_guard.py", "test_other_authority.py test_cert_manager.py"),
-    *("test_scale.py", "test_chaos_behaviours.py", "test_chaos_switch.py", "test_guard_partition.py"),
-    *("test_old_volumes.py", "test_tls.py", "test_bucket.py", "test_chaos_five.py", "test_tls_way.py"),
+    *("test_other_authority.py test_cert_manager.py", "test_argo_cd.py", "test_guard.py", "test_ingress.py"),
+    *("test_chaos_behaviours.py", "test_scale.py", "test_old_volumes.py", "test_guard_partition.py"),
+    *("test_chaos_switch.py", "test_tls.py", "test_chaos_five.py", "test_bucket.py", "test_tls_way.py"),
     *("test_guard_api_server.py", "test_doors_of_jobs.py", "test_keeping.py", "test_monitoring.py"),
 )
 """So that all end together; who is not in it comes afterwards. Two that stand together follow each other: both bring
