@@ -16,13 +16,8 @@ pytestmark = pytest.mark.timeout(900)
 def bare(space: Namespace, proxy: Proxy) -> Iterator[Release]:
     """A release that is installed and uninstalled by the test itself."""
     made = Release(space, "raft", proxy)
-    try:
-        yield made
-    except BaseException:
-        print(made.describe())
-        raise
-    finally:
-        made.remove()
+    yield made
+    made.remove()
 
 
 def install(raft: Release, nodes: int) -> None:
