@@ -46,6 +46,7 @@ def test_a_body_that_is_decoded_in_one_go(tmp_path: Path, monkeypatch: pytest.Mo
     assert request(tmp_path, BESIDE["many compares"].data).us > TURN_US_MAX
 
 
+@pytest.mark.longest
 def test_an_entry_that_is_applied_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Applying.run, "__defaults__", (10**9,))
     with member(monkeypatch, full_store(KEYS)) as node:

@@ -127,6 +127,7 @@ def latest(moment: dict[str, int]) -> int:
     return moment["at_us"] + moment["uncertainty_us"]
 
 
+@pytest.mark.longest
 def test_leaders_are_killed_one_after_the_other_and_each_failover_is_shown(tool: Tool) -> None:
     said = tool("kill-leader", "--mode", "sigkill", "--times", "2", "--every", "200ms", *QUICK, "-o", "json")
     assert said.code == PASSED, said.err

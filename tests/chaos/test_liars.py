@@ -68,7 +68,7 @@ def failed(result: RunResult) -> dict[str, Verdict]:
     "fault",
     [
         pytest.param(cut(Isolate("leader")), id="isolated-leader", marks=SLOWEST),
-        pytest.param(cut(Isolate("follower")), id="isolated-follower", marks=SLOWEST),
+        pytest.param(cut(Isolate("follower")), id="isolated-follower", marks=LONGEST),
         pytest.param(kill, id="killed-leader", marks=SLOWEST),
     ],
 )
@@ -125,7 +125,7 @@ async def test_honest_nodes_pass(tmp_path: Path, fault: Callable[[], Fault]) -> 
             "commit-never-goes-back",
             r"n\d had applied entry \d+, (started again, and its log|and its log then) ended at \d+",
             id="forgets-entries-when-it-starts-again",
-            marks=SLOWEST,
+            marks=LONGEST,
         ),
         pytest.param(
             "stale_reads",
@@ -181,7 +181,7 @@ async def test_honest_nodes_pass(tmp_path: Path, fault: Callable[[], Fault]) -> 
             "one-leader-a-term",
             r"Term \d+ had \d leaders: n\d and n\d",
             id="elects-itself",
-            marks=SLOWEST,
+            marks=LONGEST,
         ),
         pytest.param(
             "rewrites_entries",

@@ -158,6 +158,7 @@ def has_cut_and_healed(tool: Tool) -> bool:
     return path is not None and b"will_do" in path.read_bytes() and not journal.read(path).open_steps
 
 
+@pytest.mark.longest
 @pytest.mark.slowest
 def test_a_terminal_that_was_paused_holds_up_no_healing_and_shows_all_of_it_afterwards(tool: Tool) -> None:
     run = Terminal(tool, *CUT)

@@ -40,6 +40,7 @@ def fall(tool: Tool, node: str) -> None:
     eventually(lambda: tool.cluster.pid(node) is None, "the end of the node")
 
 
+@pytest.mark.longest
 def test_a_voter_that_falls_during_the_baseline_is_noticed_before_the_quorum_is_lost(
     tool: Tool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

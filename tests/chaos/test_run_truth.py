@@ -209,6 +209,7 @@ def test_a_cut_that_leaks_in_the_middle_is_proven_again_and_the_clock_starts_ane
     assert "proven again; the fault clock starts anew" in fault["facts"]
 
 
+@pytest.mark.longest
 def test_a_node_that_is_started_again_in_mid_partition_is_cut_off_again(tool: Tool) -> None:
     with tool.process(*CUT, "--duration", "120s") as run:
         run.until_says("the fault clock starts")

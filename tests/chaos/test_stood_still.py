@@ -23,7 +23,7 @@ CUT = ("partition", "--duration", "3s", "--within", "8s", "--yes")
         pytest.param(KILL, "acknowledged writes per second", id="before the kill", marks=pytest.mark.longest),
         pytest.param(KILL, "proven: ", id="after the kill", marks=pytest.mark.longest),
         pytest.param(CUT, "acknowledged writes per second", id="before the cut", marks=pytest.mark.longest),
-        pytest.param(CUT, "the cut is taken back", id="in the healing of the cut", marks=pytest.mark.slowest),
+        pytest.param(CUT, "the cut is taken back", id="in the healing of the cut", marks=pytest.mark.longest),
     ],
 )
 def test_a_tool_that_was_stopped_never_blames_the_cluster(tool: Tool, command: tuple[str, ...], moment: str) -> None:

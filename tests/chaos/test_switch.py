@@ -249,7 +249,7 @@ def has_answered(run: Process, tool: Tool) -> bool:
 
 @pytest.mark.parametrize(
     "seed",
-    [pytest.param(1, marks=pytest.mark.slowest), *(pytest.param(at, marks=pytest.mark.longest) for at in range(2, 18))],
+    [pytest.param(at, marks=pytest.mark.longest) for at in range(1, 18)],
 )
 def test_at_whatever_moment_the_tool_is_ended_nothing_is_in_force_a_minute_later(tool: Tool, seed: int) -> None:
     for command, way, after_s in moments(3, seed):

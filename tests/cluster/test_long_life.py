@@ -1,6 +1,6 @@
 """A cluster that lives: everything that happens to one in years, in minutes, under load, one after the other.
 
-A minute of it in `make test-slow`; half an hour in `make test-life`, or as long as LIFE_SECONDS says.
+Forty seconds of it in `make test-slow`; half an hour in `make test-life`, or as long as LIFE_SECONDS says.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from tests.cluster.changing import done, fourth, is_a
 from tests.cluster.harness import Cluster, running_cluster
 from tests.cluster.oracle import Load
 
-LIFE_SECONDS = float(os.environ.get("LIFE_SECONDS", "60"))
+LIFE_SECONDS = float(os.environ.get("LIFE_SECONDS", "40"))
 
 SETTINGS = {
     "RAFT_AUTO_MEMBERS": "n1,n2,n3",

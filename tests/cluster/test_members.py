@@ -194,6 +194,7 @@ async def told_of(cluster: Cluster, name: str) -> dict[str, Any]:
     return dict(next(voter for voter in body["voters"] if voter["name"] == name))
 
 
+@pytest.mark.longest
 @pytest.mark.slowest
 async def test_one_that_was_removed_while_it_was_down_learns_of_it_when_it_comes_back(tmp_path: Path) -> None:
     async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 2) as load:

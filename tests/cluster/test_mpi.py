@@ -195,6 +195,7 @@ def test_a_cluster_of_ranks_outlives_a_cut_a_pause_and_two_deaths_under_load_and
         made.until(lambda: not any(process.is_running() for process in everybody), "nobody outlives what started it")
 
 
+@pytest.mark.longest
 @pytest.mark.slowest
 def test_what_mpiexec_itself_started_must_live_and_a_rank_that_cannot_start_ends_the_world(tmp_path: Path) -> None:
     with world(tmp_path, 3) as made:

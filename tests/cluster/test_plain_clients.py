@@ -175,6 +175,7 @@ async def test_a_killed_leader_costs_the_survivors_clients_a_wait_and_no_503(
         assert all("put" in asked.what for asked in failed), "a read is asked of the next leader"
 
 
+@pytest.mark.longest
 async def test_without_a_quorum_clients_wait_then_hear_so_at_once_and_go_on_when_it_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

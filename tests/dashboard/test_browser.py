@@ -88,6 +88,7 @@ async def test_a_simulated_failure_of_the_leader_brings_another_one_on_screen(tm
             await there.headline("all 5 nodes heard")
 
 
+@pytest.mark.longest
 async def test_it_works_with_two_of_five_nodes_dead(tmp_path: Path) -> None:
     async with running_cluster(tmp_path, 5, *CALM) as cluster, chromium() as browser:
         dead = [await cluster.leader(), (await followers(cluster))[0]]
@@ -396,6 +397,7 @@ async def test_what_is_asked_of_a_node_that_goes_meanwhile_breaks_nothing_and_is
         await here.behaved()
 
 
+@pytest.mark.longest
 async def test_a_node_that_lost_its_disk_is_named_on_every_page_with_the_reason(tmp_path: Path) -> None:
     async with running_cluster(tmp_path, 3, *CALM) as cluster, chromium() as browser:
         leader = await cluster.leader()

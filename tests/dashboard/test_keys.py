@@ -67,6 +67,7 @@ def said(revision: int) -> str:
     return f"id: {revision}\nevent: put\ndata: {json.dumps(about)}\n\n"
 
 
+@pytest.mark.longest
 async def test_changes_that_come_faster_than_any_cluster_makes_them_hold_the_page_up_at_no_time(tmp_path: Path) -> None:
     """Twenty thousand in one piece, and again with each new attempt."""
     told = 0

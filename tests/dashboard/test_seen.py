@@ -89,6 +89,7 @@ async def test_a_leader_that_is_cut_from_two_is_seen_so_by_hub_headline_links_an
                 )
 
 
+@pytest.mark.longest
 @pytest.mark.parametrize("look", [LOOKS[0], *(pytest.param(look, marks=pytest.mark.longest) for look in LOOKS[1:])])
 async def test_labels_of_the_ring_do_not_overlap(standing: Path, look: tuple[int, str]) -> None:
     """Of three to seven nodes in every role, with faults and with long names."""
@@ -144,6 +145,7 @@ async def test_the_page_of_a_dead_node_is_old_says_since_when_and_where_to_go(tm
             )
 
 
+@pytest.mark.longest
 async def test_a_dead_nodes_panels_stay_its_own_and_say_how_old_they_are(tmp_path: Path) -> None:
     async with running_cluster(tmp_path, 3, *CALM, "--monitor-port", "0") as cluster, chromium() as browser:
         leader, name = await cluster.leader(), (await followers(cluster))[0]
@@ -285,6 +287,7 @@ LOG = """() => {
 }"""
 
 
+@pytest.mark.longest
 async def test_legend_and_help_name_every_mark_and_the_right_column_is_used(standing: Path) -> None:
     async with visiting(standing) as cluster, chromium() as browser:
         for look in LOOKS:

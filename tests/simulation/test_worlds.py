@@ -31,7 +31,7 @@ FEW_BIRTHS = 4
 FIXED_SURVIVORS = 12
 FEW_SURVIVORS = 3
 FIXED_RETURNING = 15
-FIXED_MACHINES = 30
+FIXED_MACHINES = 15
 FEW_MACHINES = 3
 
 # From Python 3.12 on, forking warns where the framework's threads are about; a world touches none of them

@@ -48,14 +48,14 @@ def measured(keys: int, rounds: int, compacted: bool) -> tuple[int, int, int]:
 
 
 @pytest.mark.slowest
-@pytest.mark.parametrize("keys", [20_000, 100_000])
+@pytest.mark.parametrize("keys", [20_000, pytest.param(100_000, marks=pytest.mark.longest)])
 def test_keys_overwritten_ten_times_with_compactions_take_little_more_than_written_once(keys: int) -> None:
     once, most, _ = measured(keys, 11, compacted=True)
     assert most <= 1.3 * once
 
 
 @pytest.mark.slowest
-@pytest.mark.parametrize(("keys", "times"), [(20_000, 2.0), pytest.param(100_000, 1.6, marks=pytest.mark.slowest)])
+@pytest.mark.parametrize(("keys", "times"), [(20_000, 2.0), pytest.param(100_000, 1.6, marks=pytest.mark.longest)])
 def test_a_compaction_gives_back_the_memory_of_all_that_is_old(keys: int, times: float) -> None:
     # Of few keys, what the allocator keeps in its last arenas is a larger part: 1.58 to 1.61 times, of many 1.4
     once, most, after = measured(keys, 10, compacted=False)
