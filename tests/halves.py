@@ -20,8 +20,9 @@ are in the other half, so that both end together."""
 COMPUTING = (
     *("simulation", "statemachine", "api", "bounds", "outputs", "robustness", "versions", "tracing", "conformance"),
     *("chart", "cli", "client", "cures", "docs", "etcd", "http2", "tools"),
+    *("chaos/test_liars.py", "chaos/test_report_browser.py"),
 )
-"""Of the slowest tests, those that mostly compute, or judge what was done and not how soon."""
+"""Of the slowest tests, folders and files of those that mostly compute, or judge what was done and not how soon."""
 
 SLOWEST = ("-m", "slowest and not longest and not judges")
 GIVES_WAY = 10
