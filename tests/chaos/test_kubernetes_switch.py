@@ -87,8 +87,7 @@ async def test_what_a_tool_that_is_gone_has_left_is_taken_back_to_the_last_label
     assert OURS in server.objects
     assert selector(server) != before
     assert (ROLE in server.objects) is (user == "kubernetes-admin")
-    await target.lock("r1", 15.0)  # renewed, and goes with the Job from now on
-    await switch.leave()
+    await switch.leave()  # before the Lease was renewed in its time
     await until(lambda: selector(server) == before)
     await until(lambda: not of_the_run(server))
     assert unmarked(server)

@@ -57,7 +57,8 @@ class DeadMan:
         self._watch: asyncio.Task[None] | None = None
 
     async def arm(self) -> None:
-        """Return once its pod has seen the Lease. Raises Refused where it does not come to that, nothing left."""
+        """Return once its pod has seen the Lease, and this goes with the Job. Raises Refused where it does not come to
+        that, nothing left."""
         try:
             try:
                 job = await self._make()
@@ -65,11 +66,12 @@ class DeadMan:
             except Forbidden as error:
                 said = str(error).rstrip(".")
                 raise Refused(f"The dead man's switch of this run cannot be made: {said}; or {WITHOUT}.") from error
+            self._lock.owner = self._network.owner = _owner(job)
+            # At once: if this tool were gone a second later, the Lease would stay, and lock others out
+            await self._lock.renew()
         except BaseException:
             await asyncio.shield(self.disarm())
             raise
-        owner = _owner(job)
-        self._lock.owner = self._network.owner = owner
         self._watch = asyncio.create_task(self._until_ended(), name="watch the switch")
 
     async def disarm(self) -> None:
