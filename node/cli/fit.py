@@ -12,13 +12,18 @@ still knows, what it acknowledged it still has, and entries that were never comm
 has heard of that or not; and as a learner, which counts nowhere while it catches up (4.2.1). What must never come back
 under its number is a disk that forgot any of these: that one is a new member (`node/raft/birth.py`).
 
+A list may be an old one. Where a number is changed twice, the command with the first list may still run when the pods
+of the second are there, and a leader that comes at last would have them removed. So after a rollout (`--after-rollout`)
+nobody is taken out who still runs, as the leader hears: whoever is to go has been ended by then, and whoever runs is in
+somebody's list.
+
 Nor does anybody come back unasked. A removed server disturbs nobody (4.2.3), and it was removed by somebody: that its
 process runs, as after `kubectl scale`, is nobody's wish to have it back, while a list that names it is one. Hence it is
 no applicant, `auto_members` does not let it in, and only this command and `members add` do.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -50,6 +55,13 @@ def fit(
             "replaced first",
         ),
     ] = False,
+    after_rollout: Annotated[
+        bool,
+        typer.Option(
+            "--after-rollout",
+            help=f"take out only who has ended: whom the leader has not heard for {SILENT_MS // 1000} s",
+        ),
+    ] = False,
     override: Annotated[
         str,
         typer.Option(
@@ -71,6 +83,8 @@ def fit(
     wanted = list(dict.fromkeys(name for name in map(str.strip, names.split(",")) if name))
     if not wanted:
         raise Failure("--names is empty: somebody must be left.", USAGE)
+    if before_rollout and after_rollout:
+        raise Failure("A rollout has begun or it has not: give --before-rollout or --after-rollout, not both.", USAGE)
     nodes = dict(targets(url or [], data_dir))
     ends_at = now() + within
     if before_rollout and gone(nodes):  # asked first: before a cluster is made its certificates need not be there
@@ -80,7 +94,8 @@ def fit(
         identity.use_now()
         if before_rollout and (notice := require_time_for_a_rollout(nodes, wanted, ends_at)):
             _tell(notice, as_json)
-        return _end(_fit(nodes, wanted, before_rollout, ends_at, as_json), as_json)
+        fitting = Fitting(wanted, before_rollout, after_rollout)
+        return _end(_fit(nodes, fitting, ends_at, as_json), as_json)
     except Failure as failure:
         if not override:
             raise
@@ -100,18 +115,26 @@ def _end(voters: list[str], as_json: bool) -> int:
     return 0
 
 
-def _fit(nodes: dict[str, str], wanted: Sequence[str], only_out: bool, ends_at: float, as_json: bool) -> list[str]:
+class Fitting(NamedTuple):
+    """What is wished. `only_out`: nobody is let in; `only_ended`: nobody is taken out who runs."""
+
+    wanted: Sequence[str]
+    only_out: bool = False
+    only_ended: bool = False
+
+
+def _fit(nodes: dict[str, str], fitting: Fitting, ends_at: float, as_json: bool) -> list[str]:
     """The voters in the end."""
     missing, said, gives_up_at = "", "", ends_at
     while True:
         try:
             found = look(nodes)
-            step, missing = _next(found, wanted, only_out)
+            step, missing = _next(found, fitting)
             if step is None and not missing:
                 return [str(voter["name"]) for voter in found.members["voters"]]
             if step is not None:
                 if step[0] == "remove_member":
-                    _require_quorum_after(found.members, nodes, wanted)
+                    _require_quorum_after(found.members, nodes, fitting.wanted)
                 if step in _coming_back(found):
                     _tell(f"{step[1]} was a member before, and comes back with its data.", as_json)
                 change(step[0], step[1], {}, list(nodes), None, as_json, silent=as_json)
@@ -132,9 +155,9 @@ def _fit(nodes: dict[str, str], wanted: Sequence[str], only_out: bool, ends_at: 
         rest(LOOK_SECONDS)
 
 
-def _next(found: Found, wanted: Sequence[str], only_out: bool) -> tuple[tuple[str, str] | None, str]:
+def _next(found: Found, fitting: Fitting) -> tuple[tuple[str, str] | None, str]:
     """The next change (command, name), or what there is to wait for; neither where all is as it should be."""
-    body = found.members
+    body, wanted, only_out = found.members, fitting.wanted, fitting.only_out
     voters, learners = ([row["name"] for row in body[kind]] for kind in ("voters", "learners"))
     if not voters:
         return None, "" if only_out else "the cluster is not born yet."
@@ -154,6 +177,8 @@ def _next(found: Found, wanted: Sequence[str], only_out: bool) -> tuple[tuple[st
     leaving = [row for row in (*body["learners"], *body["voters"]) if row["name"] not in wanted]
     if not leaving:
         return None, ""
+    if fitting.only_ended and (running := _still_running(body, leaving)):
+        return None, f"{', '.join(running)} must end first, or be of a newer list than this one."
     first = min(leaving, key=lambda row: (row["leader"], row["name"] in voters, not _silent(row), _descending(row)))
     return ("remove_member", first["name"]), ""
 
@@ -168,6 +193,12 @@ def _who_is_away(away: Sequence[str], found: Found) -> str:
     if foreign:
         return f"{', '.join(foreign)} must come on an empty disk: the one that is there is of another cluster."
     return f"{', '.join(away)} must come and ask to be let in, on an empty disk or on the one that it left with."
+
+
+def _still_running(body: Mapping[str, Any], leaving: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Those who may be: the leader alone hears everybody."""
+    of_leader = body["leader"] == body["node"]
+    return [row["name"] for row in leaving if not (of_leader and _silent(row))]
 
 
 def _silent(row: Mapping[str, Any]) -> bool:

@@ -58,7 +58,7 @@ def test_a_backup_goes_to_the_claim_with_the_nodes_own_image_and_without_a_token
     assert (spec["schedule"], spec["concurrencyPolicy"], "timeZone" in spec) == ("15 3 * * *", "Forbid", False)
     assert (pod["restartPolicy"], pod["automountServiceAccountToken"]) == ("Never", False)
     assert container["image"] == render().node()["image"]
-    assert container["command"] == ["raft-node", "backup"]
+    assert container["command"] == ["tini", "--", "raft-node", "backup"]
     urls, to, keep = container["args"]
     assert urls.split(",") == [f"http://raft-{n}.raft-headless.ns.svc:8001" for n in range(3)]
     assert (to, keep) == ("/backup/", "--keep=14")
@@ -111,7 +111,7 @@ def test_names_that_fit_a_stateful_set_give_a_cronjob_one_that_fits() -> None:
 
 def test_each_member_is_restored_before_its_first_start_as_itself() -> None:
     found = step(FROM_CLAIM)
-    assert found["command"] == ["raft-node", "restore"]
+    assert found["command"] == ["tini", "--", "raft-node", "restore"]
     assert found["args"] == [
         "/backup/monday.snap", "--data-dir=/var/lib/raft", "--name=$(RAFT_NAME)", "--members=$(RAFT_SEEDS)",
         "--token=t1", "--once",

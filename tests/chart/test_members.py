@@ -29,7 +29,7 @@ def test_before_an_upgrade_a_rollback_or_a_sync_a_job_looks_and_takes_out_who_go
     assert annotations["helm.sh/hook-output-log-policy"] == "hook-failed", "its sentence is what people must see"
     assert found["spec"]["backoffLimit"] == 0
     words = container("raft-pre")
-    assert words["command"] == ["raft-node", "members", "fit", "--names", "raft-0,raft-1,raft-2"]
+    assert words["command"] == ["tini", "--", "raft-node", "members", "fit", "--names", "raft-0,raft-1,raft-2"]
     assert words["args"][:4] == ["--before-rollout", "--within", "120", "--override"]
     assert "--no-hooks" in words["args"][4]
     assert found["spec"]["activeDeadlineSeconds"] > 120

@@ -9,7 +9,7 @@ import pytest
 
 from node.cli import fit, rollout
 from tests.cli.conftest import Answer, FakeNode, raft_node
-from tests.cli.test_members import members
+from tests.cli.test_members import members, row
 
 Make = Callable[[], FakeNode]
 NOBODYS = "nobody has this token: it is mistyped"
@@ -79,3 +79,30 @@ def test_that_nobody_runs_is_seen_without_a_secret_and_nothing_else_is(
     node.stop()
     ran = raft_node(*words, environ={variable: path})
     assert (ran.code, ran.out, ran.err) == (0, b"Nobody runs: there is no quorum to be lost.\n", "")
+
+
+RUNS, ENDED = row("n5", lag_entries=7), row("n5", lag_entries=7, last_contact_ms=6_000.0)
+ALL_THREE = ("members", "fit", "--names", "n1,n2,n3", "--within", "1")
+
+
+@pytest.mark.parametrize(
+    ("learner", "asked", "taken_out"),
+    [(RUNS, "n2", False), (ENDED, "n1", False), (ENDED, "n2", True)],
+    ids=["it runs", "the leader is not asked, and others do not hear it", "it has ended"],
+)
+def test_after_a_rollout_nobody_is_taken_out_who_runs(
+    learner: dict[str, object], asked: str, taken_out: bool, fake_node: Make
+) -> None:
+    node = fake_node()
+    voters = [row(name, leader=name == "n2", client_url=node.url) for name in ("n1", "n2", "n3")]
+    body = members(node=asked, voters=voters, learners=[learner], applicants=[])
+    node.first = [Answer(200, json.dumps(body).encode())] * 6  # a look, the voters that stay, a look, the change
+    node.answer = Answer(200, json.dumps({**body, "learners": []}).encode())
+    ran = raft_node(*ALL_THREE, "--after-rollout", node.url)
+    assert (b"Waiting: n5 must end first, or be of a newer list than this one.\n" in ran.out) is not taken_out
+    assert any("/commands/remove_member" in one.path for one in node.asked) is taken_out
+
+
+def test_a_rollout_is_to_come_or_has_been() -> None:
+    ran = raft_node(*ALL_THREE, "--before-rollout", "--after-rollout", "http://127.0.0.1:1")
+    assert (ran.code, "not both" in ran.err) == (64, True)

@@ -35,7 +35,7 @@
   securityContext:
     {{- include "raft.containerSecurity" . | nindent 4 }}
   terminationMessagePolicy: FallbackToLogsOnError
-  command: [raft-node, restore]
+  command: [tini, --, raft-node, restore]
   args:
     - {{ include "raft.restoreFile" . | quote }}
     - --data-dir=/var/lib/raft

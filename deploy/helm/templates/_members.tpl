@@ -46,13 +46,14 @@ template:
     tolerations:
       {{- toYaml . | nindent 6 }}
     {{- end }}
+    terminationGracePeriodSeconds: 5
     containers:
       - name: members
         image: {{ include "raft.image" . | quote }}
         imagePullPolicy: {{ .Values.image.pullPolicy }}
         securityContext:
           {{- include "raft.containerSecurity" . | nindent 10 }}
-        command: [raft-node, members, fit, --names, {{ include "raft.autoMembers" . | quote }}]
+        command: [tini, --, raft-node, members, fit, --names, {{ include "raft.autoMembers" . | quote }}]
         args: {{ toJson (index $ 1) }}
         terminationMessagePolicy: FallbackToLogsOnError
         env:
