@@ -59,7 +59,7 @@ def fit(
         bool,
         typer.Option(
             "--after-rollout",
-            help=f"take out only who has ended: whom the leader has not heard for {SILENT_MS // 1000} s",
+            help=f"take out only who has ended: whom the leader has not been hearing for {SILENT_MS // 1000} s",
         ),
     ] = False,
     override: Annotated[
@@ -94,7 +94,7 @@ def fit(
         identity.use_now()
         if before_rollout and (notice := require_time_for_a_rollout(nodes, wanted, ends_at)):
             _tell(notice, as_json)
-        fitting = Fitting(wanted, before_rollout, after_rollout)
+        fitting = Fitting(wanted, before_rollout, after_rollout, {})
         return _end(_fit(nodes, fitting, ends_at, as_json), as_json)
     except Failure as failure:
         if not override:
@@ -116,11 +116,13 @@ def _end(voters: list[str], as_json: bool) -> int:
 
 
 class Fitting(NamedTuple):
-    """What is wished. `only_out`: nobody is let in; `only_ended`: nobody is taken out who runs."""
+    """What is wished. `only_out`: nobody is let in; `only_ended`: nobody is taken out who runs. `quiet_since`: whom the
+    leader has not been hearing since when, as this command saw it."""
 
     wanted: Sequence[str]
-    only_out: bool = False
-    only_ended: bool = False
+    only_out: bool
+    only_ended: bool
+    quiet_since: dict[str, float]
 
 
 def _fit(nodes: dict[str, str], fitting: Fitting, ends_at: float, as_json: bool) -> list[str]:
@@ -138,8 +140,10 @@ def _fit(nodes: dict[str, str], fitting: Fitting, ends_at: float, as_json: bool)
                 if step in _coming_back(found):
                     _tell(f"{step[1]} was a member before, and comes back with its data.", as_json)
                 change(step[0], step[1], {}, list(nodes), None, as_json, silent=as_json)
-                gives_up_at = ends_at
-                continue
+                if now() < ends_at:
+                    gives_up_at = ends_at
+                    continue
+                missing = f"{step[1]} was the last for whom there was time."
             gives_up_at = ends_at
         except Failure as failure:
             if failure.code not in (FAILED, UNAVAILABLE, UNKNOWN_OUTCOME):
@@ -177,7 +181,7 @@ def _next(found: Found, fitting: Fitting) -> tuple[tuple[str, str] | None, str]:
     leaving = [row for row in (*body["learners"], *body["voters"]) if row["name"] not in wanted]
     if not leaving:
         return None, ""
-    if fitting.only_ended and (running := _still_running(body, leaving)):
+    if fitting.only_ended and (running := _still_running(body, leaving, fitting.quiet_since)):
         return None, f"{', '.join(running)} must end first, or be of a newer list than this one."
     first = min(leaving, key=lambda row: (row["leader"], row["name"] in voters, not _silent(row), _descending(row)))
     return ("remove_member", first["name"]), ""
@@ -195,10 +199,18 @@ def _who_is_away(away: Sequence[str], found: Found) -> str:
     return f"{', '.join(away)} must come and ask to be let in, on an empty disk or on the one that it left with."
 
 
-def _still_running(body: Mapping[str, Any], leaving: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Those who may be: the leader alone hears everybody."""
-    of_leader = body["leader"] == body["node"]
-    return [row["name"] for row in leaving if not (of_leader and _silent(row))]
+def _still_running(
+    body: Mapping[str, Any], leaving: Sequence[Mapping[str, Any]], quiet_since: dict[str, float]
+) -> list[str]:
+    """Those who may be. The leader alone hears everybody, and one that has just come heard nobody yet: so what it does
+    not hear is watched for as long again."""
+    present, of_leader = now(), body["leader"] == body["node"]
+    for row in leaving:
+        if of_leader and _silent(row):
+            quiet_since.setdefault(row["name"], present)
+        else:
+            quiet_since.pop(row["name"], None)
+    return [row["name"] for row in leaving if present - quiet_since.get(row["name"], present) < SILENT_MS / 1000]
 
 
 def _silent(row: Mapping[str, Any]) -> bool:
