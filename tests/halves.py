@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-REAL_PROCESSES = ("cluster", "supervisor", "demo", "chaos", "client", "chart", "cures", "versions")
-"""Folders of tests that run nodes or other programs. `outputs` and `tools` do so too, but look at nothing's time: they
-are in the other half, so that both end together."""
+REAL_PROCESSES = ("cluster", "supervisor", "demo", "chaos", "client", "chart", "cures", "versions", "outputs")
+"""Folders of tests that run nodes or other programs. `tools` does so too, but looks at nothing's time: it is in the
+other half, so that both end together."""
 
 COMPUTING = (
     *("simulation", "statemachine", "api", "bounds", "outputs", "robustness", "versions", "tracing", "conformance"),
