@@ -55,7 +55,7 @@ class Lookup:
             self._waiting[host] = future
             self._under_way += 1
             self._jobs.put(host)
-            self._start_thread()
+            self._start_thread(host)
         answer = await asyncio.shield(future)
         if isinstance(answer, ResolutionError):
             raise answer
@@ -77,15 +77,21 @@ class Lookup:
         self._threads.clear()
         self._under_way = 0
 
-    def _start_thread(self) -> None:
-        """One more, where all that run have something to do."""
+    def _start_thread(self, host: str) -> None:
+        """One more, where all that run have something to do. `host`: for which it is."""
         if len(self._threads) < min(self._under_way, THREADS_MAX):
             loop = asyncio.get_running_loop()
             self._ended.clear()
             self._running += 1
             thread = threading.Thread(target=self._work, args=(loop,), name="name look-ups", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # the system gives no more: those that run do it, or whoever asks next
+                self._running -= 1
+                if not self._threads:
+                    self._settle(host, ResolutionError(f"{host} was not looked up: {error}"))
+                return
             self._threads.append(thread)
-            thread.start()
 
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
         with suppress(RuntimeError):  # the loop was closed while a look-up hung: nobody is left to tell

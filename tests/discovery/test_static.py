@@ -172,3 +172,16 @@ async def test_what_is_found_of_a_node_that_left_the_list_meanwhile_is_not_shown
     assert await resolving == [("10.0.0.1", 1)]
     assert discovery.seen() == {}
     await discovery.close()
+
+
+async def test_a_thread_that_cannot_be_had_is_no_address_now_and_one_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    lookup = Lookup(lambda _: ["127.0.0.1"])
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", none_left)
+        with pytest.raises(ResolutionError, match="was not looked up: can't start new thread"):
+            await lookup.addresses("n1")
+    assert await lookup.addresses("n1") == ["127.0.0.1"]
+    await lookup.close()

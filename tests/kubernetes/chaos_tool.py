@@ -173,12 +173,15 @@ def no_trace(raft: Release) -> Iterator[dict[str, Any]]:
     assert left_by_label(raft.namespace) == []
 
 
+KINDS = "networkpolicies,leases,pods,jobs,serviceaccounts,roles,rolebindings"
+"""Of all that the tool makes."""
+
+
 def left_by_label(namespace: Namespace) -> list[str]:
     """Whatever in this namespace carries a label of the tool."""
-    kinds = "networkpolicies,leases,pods,jobs,serviceaccounts,roles,rolebindings"
     found = [
-        *namespace.get(kinds, "--selector=raft-chaos/run")["items"],
-        *namespace.get(kinds, "--selector=app.kubernetes.io/managed-by=raft-chaos")["items"],
+        *namespace.get(KINDS, "--selector=raft-chaos/run")["items"],
+        *namespace.get(KINDS, "--selector=app.kubernetes.io/managed-by=raft-chaos")["items"],
     ]
     return [f"{one['kind']} {one['metadata']['name']}" for one in found]
 
@@ -188,8 +191,7 @@ def until_no_trace(namespace: Namespace, within_s: float) -> None:
     try:
         until("no trace of the run", lambda: left_by_label(namespace) == [], within_s)
     except AssertionError as error:
-        kinds = "networkpolicies,leases,pods,jobs,serviceaccounts,roles,rolebindings"
-        left = namespace.kubectl("get", kinds, "--selector=raft-chaos/run", "--output=yaml")
+        left = namespace.kubectl("get", KINDS, "--selector=raft-chaos/run", "--output=yaml")
         raise AssertionError(f"{error}\n{left}") from None
 
 
