@@ -161,15 +161,37 @@ async def test_a_node_that_is_dead_while_it_should_be_cut_off_leaves_it_open_wha
 async def test_a_cut_is_not_made_where_what_is_on_already_would_leave_no_majority(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def agree(*_: object, **__: object) -> tuple[list[Pair], list[Pair]]:
-        return [], []
+    async def connects(pairs: Sequence[Pair]) -> Mapping[Pair, bool]:
+        return dict.fromkeys(pairs, True)
 
-    monkeypatch.setattr(proof, "until_dials_agree", agree)
+    cluster = Cluster(NODES)
+    monkeypatch.setattr(cluster, "dial", connects)
     still = FaultSpan(kind="pause", title="p", effect="paused", nodes=("n3",), injected_us=1)
     fault = Partition(Isolate("leader"), random.Random(1), 0.01)
     with pytest.raises(Refused, match="at most 1 of 3 voters could still talk to each other, and 2 are needed"):
-        await fault.inject(scene_of(Cluster(NODES), spans=(still,)))
+        await fault.inject(scene_of(cluster, spans=(still,)))
     assert fault.span.injected_us is None
+
+
+async def test_where_nothing_is_cut_one_slow_handshake_a_round_is_not_held_against_the_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster, rounds = Cluster(NODES), [0]
+    pairs = [*CUT.allowed, *CUT.blocked]
+
+    async def one_is_slow(asked: Sequence[Pair]) -> Mapping[Pair, bool]:
+        rounds[0] += 1
+        return {pair: pair != pairs[rounds[0] % len(pairs)] for pair in asked}
+
+    monkeypatch.setattr(cluster, "dial", one_is_slow)
+    assert await proof.until_all_connect(scene_of(cluster), CUT, 5.0) == []
+    assert rounds[0] == 2
+
+
+async def test_a_way_that_never_carries_is_named_when_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster(NODES)  # its network cuts
+    monkeypatch.setattr(proof, "DIAL_EVERY_SECONDS", 0.01)
+    assert sorted(await proof.until_all_connect(scene_of(cluster), CUT, 0.1)) == sorted(CUT.blocked)
 
 
 async def test_a_node_that_answers_again_in_time_is_not_absent(monkeypatch: pytest.MonkeyPatch) -> None:
