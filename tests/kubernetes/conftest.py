@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -28,11 +29,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything that lives here needs a cluster, but the tests of the judges."""
+    """Everything that lives here needs a cluster, but the tests of the judges. Of a test that `IN_ALL` of its module
+    names, only the variants given there are of `all`; the others are of PART=long."""
+    variants: dict[tuple[ModuleType, str], set[str]] = {}
     for item in items:
         if item.path.is_relative_to(HERE) and item.path.name != "test_judging.py":
             item.add_marker(pytest.mark.kubernetes)
             item.add_marker(pytest.mark.timeout(600))
+        if isinstance(item, pytest.Function) and hasattr(item.module, "IN_ALL") and hasattr(item, "callspec"):
+            variants.setdefault((item.module, item.originalname), set()).add(item.callspec.id)
+            if item.callspec.id not in item.module.IN_ALL.get(item.originalname, {item.callspec.id}):
+                item.add_marker(pytest.mark.longest)
+    for (module, name), found in variants.items():
+        if len(found) > 1 and not module.IN_ALL.get(name, set()) <= found:
+            raise pytest.UsageError(f"{module.__name__}.IN_ALL: {name} has the variants {sorted(found)} alone")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,5 +1,6 @@
 """How the machine's network treats NetworkPolicies: one setting for the whole cluster, which files that run beside one
-another share. Who needs them enforced holds them as they are; who changes them waits until nobody does.
+another share. Who needs them enforced holds them as they are; who changes them waits until nobody does, and who comes
+meanwhile waits behind: where others come and go, there may never be a moment at which nobody holds them.
 """
 
 import fcntl
@@ -28,12 +29,19 @@ def enforced() -> Iterator[None]:
         return
     figures.FOLDER.mkdir(parents=True, exist_ok=True)
     with (figures.FOLDER / "policies.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH)
+        _take(lock, fcntl.LOCK_SH)
         _HELD.append(lock)
         try:
             yield
         finally:
             _HELD.remove(lock)
+
+
+def _take(lock: TextIO, how: int) -> None:
+    """In the order in which they came: a lock alone lets those who share it go past who wants it alone."""
+    with (figures.FOLDER / "policies.queue").open("w") as queue:
+        fcntl.flock(queue, fcntl.LOCK_EX)
+        fcntl.flock(lock, how)
 
 
 @contextmanager
@@ -48,7 +56,8 @@ def policies(behaviour: str) -> Iterator[None]:
             return
         if not PLUGIN.exists():
             pytest.skip("this Kubernetes cannot change how it enforces policies")
-        fcntl.flock(_HELD[0], fcntl.LOCK_EX)  # this process' own share is given up while it waits
+        fcntl.flock(_HELD[0], fcntl.LOCK_UN)  # two that wait for each other's share would wait for ever
+        _take(_HELD[0], fcntl.LOCK_EX)
         try:
             run(str(PLUGIN), "policies", behaviour)
             yield

@@ -3,7 +3,6 @@ least account: what a process suffers is the same everywhere, and a tool that is
 
 import signal
 import time
-from typing import Any
 
 import pytest
 
@@ -28,20 +27,19 @@ SUFFERED = {
     "pause of a follower": (("pause", "follower", "--for", "10s"), "paused"),
 }
 """Commands, and what they do to a process."""
-BEFORE_ALL = {"hand-over-keep", "kill-cut", "pause of the leader-ignore", "pause of a follower-cut"}
-"""Each command once, and each behaviour; the other pairs are of PART=long."""
+IN_ALL = {
+    "test_what_a_process_suffers_is_the_same_whatever_the_network_does_with_policies": {
+        *("hand-over-keep", "kill-cut", "pause of the leader-ignore", "pause of a follower-cut")
+    },
+    "test_no_policy_is_in_force_a_minute_after_kill_9_of_the_tool": {
+        *("all of it", "one way, connections kept", "policies ignored")
+    },
+}
+"""Each command and each behaviour once."""
 
 
-def every_pair() -> list[Any]:
-    return [
-        pytest.param(*suffered, behaviour, id=name, marks=() if name in BEFORE_ALL else pytest.mark.longest)
-        for what, suffered in SUFFERED.items()
-        for behaviour in ("keep", "cut", "ignore")
-        for name in [f"{what}-{behaviour}"]
-    ]
-
-
-@pytest.mark.parametrize(("command", "effect", "behaviour"), every_pair())
+@pytest.mark.parametrize("behaviour", ["keep", "cut", "ignore"])
+@pytest.mark.parametrize(("command", "effect"), SUFFERED.values(), ids=SUFFERED)
 def test_what_a_process_suffers_is_the_same_whatever_the_network_does_with_policies(
     command: tuple[str, ...], effect: str, behaviour: str, tool: Tool, raft: Release
 ) -> None:

@@ -116,12 +116,14 @@ def test_from_one_issuer_to_another(
     )
 
 
+@pytest.mark.longest
 def test_back_to_a_secret_of_ones_own(
     raft: Release, secure: SecureDoors, certificates: Authorities, evidence: Path
 ) -> None:
     moves(raft, secure, certificates, evidence, ("second", made_by("second")), ("ours", own(OTHER)), replaced=True)
 
 
+@pytest.mark.longest
 def test_from_any_other_secret_to_cert_manager(
     raft: Release, secure: SecureDoors, certificates: Authorities, evidence: Path
 ) -> None:

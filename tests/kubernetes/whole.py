@@ -1,4 +1,4 @@
-"""`python -m tests.kubernetes.whole [ARGUMENTS OF PYTEST]`: all of tests/kubernetes, three files at a time.
+"""`python -m tests.kubernetes.whole [ARGUMENTS OF PYTEST]`: all of tests/kubernetes, four files at a time.
 
 Why it exists: these tests mostly wait for Kubernetes, and one after the other they take more than an hour. Each file is
 a run of pytest of its own, in namespaces of its own, and its output comes in one piece when it ends.
@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from threading import Lock
 
@@ -18,19 +19,25 @@ from tests.kubernetes import figures
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-AT_ONCE = 3
+AT_ONCE = 4
 
 ALONE = ("test_lost_machine.py", "test_failures.py", "test_discovery.py")
 """They take from the whole cluster: a machine goes off the network, one takes no pods, its name server ends."""
 
 SLOWEST_FIRST = (
-    *("test_other_authority.py test_cert_manager.py", "test_argo_cd.py", "test_guard.py", "test_ingress.py"),
-    *("test_chaos_behaviours.py", "test_scale.py", "test_old_volumes.py", "test_guard_partition.py"),
-    *("test_chaos_switch.py", "test_tls.py", "test_chaos_five.py", "test_bucket.py", "test_tls_way.py"),
-    *("test_guard_api_server.py", "test_doors_of_jobs.py", "test_keeping.py", "test_monitoring.py"),
+    (
+        *("test_chaos_commands_partition.py", "test_chaos_commands.py", "test_chaos_five.py"),
+        *("test_chaos_behaviours.py", "test_chaos_target.py", "test_chaos_switch.py"),
+    ),
+    ("test_argo_cd.py",),
+    ("test_other_authority.py", "test_cert_manager.py"),
+    *(("test_guard.py",), ("test_ingress.py",), ("test_scale.py",), ("test_old_volumes.py",), ("test_tls.py",)),
+    *(("test_tls_way.py",), ("test_doors_of_jobs.py",), ("test_guard_partition.py",), ("test_guard_api_server.py",)),
+    *(("test_bucket.py",), ("test_monitoring.py",), ("test_restart.py",), ("test_upgrade.py",)),
 )
-"""So that all end together; who is not in it comes afterwards. Two that stand together follow each other: both bring
-the kinds of cert-manager, which are there once in a cluster."""
+"""So that all end together; who is not in it comes afterwards. Files of one row follow each other: those of chaos
+change how the network treats policies, and take most of the processors; two bring the kinds of cert-manager, which are
+there once in a cluster."""
 
 NOTHING_SELECTED = 5
 """pytest's exit code: its arguments select no test of that file."""
@@ -46,14 +53,18 @@ class Run:
         self._ended = False
         self.codes: dict[str, int] = {}
 
-    def file(self, name: str) -> None:
-        """Print what it says, and keep its exit code; two names: of both."""
-        if self._ended:
-            return
+    def row(self, names: Iterable[str]) -> None:
+        """One after the other."""
+        for name in names:
+            if not self._ended:
+                self._file(name)
+
+    def _file(self, name: str) -> None:
+        """Print what it says, and keep its exit code."""
         began = time.monotonic()
         # A group of its own: Ctrl-C reaches it once, by `end`, and it cleans up
         with subprocess.Popen(
-            [*self._command, *(str((HERE / one).relative_to(ROOT)) for one in name.split())],
+            [*self._command, str((HERE / name).relative_to(ROOT))],
             cwd=ROOT,
             env={**os.environ, figures.KEPT_VARIABLE: "1"},
             stdout=subprocess.PIPE,
@@ -68,11 +79,11 @@ class Run:
         with self._printing:
             print(f"===== {name}: {time.monotonic() - began:.0f} s\n{output}", flush=True)
 
-    def files(self, names: Iterable[str], at_once: int) -> None:
+    def rows(self, rows: Iterable[Iterable[str]], at_once: int) -> None:
         """All of them."""
         with ThreadPoolExecutor(at_once) as pool:
             try:
-                list(pool.map(self.file, names))
+                list(pool.map(self.row, rows))
             except KeyboardInterrupt:
                 self.end()
                 raise
@@ -84,12 +95,12 @@ class Run:
             process.send_signal(signal.SIGINT)
 
 
-def together() -> list[str]:
-    """Files that run beside one another, the slowest first."""
+def together() -> list[tuple[str, ...]]:
+    """Rows that run beside one another, the slowest first."""
     found = {path.name for path in HERE.glob("test_*.py")}
-    named = {*ALONE, *" ".join(SLOWEST_FIRST).split()}
+    named = {*ALONE, *chain.from_iterable(SLOWEST_FIRST)}
     assert named <= found, f"there is no {', '.join(sorted(named - found))}: mend the lists in {__file__}"
-    return [*SLOWEST_FIRST, *sorted(found - named)]
+    return [*SLOWEST_FIRST, *((name,) for name in sorted(found - named))]
 
 
 def main(arguments: list[str]) -> int:
@@ -97,8 +108,8 @@ def main(arguments: list[str]) -> int:
     began = time.monotonic()
     (figures.FOLDER / figures.FILE).unlink(missing_ok=True)
     run = Run(arguments)
-    run.files(ALONE, 1)
-    run.files(together(), AT_ONCE)
+    run.rows([ALONE], 1)
+    run.rows(together(), AT_ONCE)
     failed = sorted(name for name, code in run.codes.items() if code not in (0, NOTHING_SELECTED))
     nothing = all(code == NOTHING_SELECTED for code in run.codes.values())
     verdict = f"failed: {', '.join(failed)}" if failed else "no test was selected" if nothing else "all passed"
