@@ -20,6 +20,7 @@ from tests.kubernetes.release import IMAGE_VARIABLE, Release, release
 from tests.kubernetes.secure import Client, SecureDoors, secure_doors
 
 HERE = Path(__file__).parent
+WITHOUT_A_CLUSTER = ("test_judging.py", "test_sharing.py")
 GUARDED = {"chart policies off": "networkPolicy.enabled=false", "chart policies on": "networkPolicy.enabled=true"}
 
 
@@ -29,11 +30,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything that lives here needs a cluster, but the tests of the judges. Of a test that `IN_ALL` of its module
-    names, only the variants given there are of `all`; the others are of PART=long."""
+    """Everything that lives here needs a cluster, but the tests of what judges and shares. Of a test that `IN_ALL` of
+    its module names, only the variants given there are of `all`; the others are of PART=long."""
     variants: dict[tuple[ModuleType, str], set[str]] = {}
     for item in items:
-        if item.path.is_relative_to(HERE) and item.path.name != "test_judging.py":
+        if item.path.is_relative_to(HERE) and item.path.name not in WITHOUT_A_CLUSTER:
             item.add_marker(pytest.mark.kubernetes)
             item.add_marker(pytest.mark.timeout(600))
         if isinstance(item, pytest.Function) and hasattr(item.module, "IN_ALL") and hasattr(item, "callspec"):
