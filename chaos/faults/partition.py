@@ -55,7 +55,7 @@ class Partition:
     async def inject(self, scene: Scene) -> None:
         """See Fault. Raises Refused, nothing done, where pairs cannot connect to begin with."""
         everything = self._aim(situate(scene.target.nodes, scene.fresh()))
-        broken = await proof.until_all_connect(scene, everything, PROVE_SECONDS)
+        broken = await proof.until_all_connect(scene, everything.pairs, PROVE_SECONDS)
         if broken:
             raise Refused(
                 f"Before any fault {proof.named(broken)} cannot connect, so a partition could not be told from that; "
@@ -117,7 +117,7 @@ class Partition:
         if self._proven is None or self.span.injected_us is None:
             return
         cut, limit_s = self._proven.cut, scene.limit_s
-        broken = await proof.until_all_connect(scene, cut, limit_s)
+        broken = await proof.until_all_connect(scene, cut.pairs, limit_s)
         if broken:
             raise NotRecovered(
                 f"The cut was taken back, and after {limit_s:.0f} s {proof.named(broken)} still cannot connect: "

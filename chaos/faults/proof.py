@@ -37,29 +37,31 @@ async def wrong_dials(scene: Scene, cut: Cut) -> tuple[list[Pair], list[Pair]]:
 
 
 async def until_dials_agree(scene: Scene, cut: Cut, limit_s: float) -> tuple[list[Pair], list[Pair]]:
-    """Dial again and again until every pair is as it must be, all in one round, or the time is over; what still is
-    wrong."""
+    """Dial again and again until no blocked pair connects, and each other one did from then on, or the time is over;
+    what still is wrong."""
     end_s = scene.ran_s() + limit_s
     while True:
-        wrong = await wrong_dials(scene, cut)
-        if not any(wrong) or scene.ran_s() >= end_s:
-            return wrong
+        leaks, broken = await wrong_dials(scene, cut)
+        if not leaks:
+            return [], await until_all_connect(scene, broken, end_s - scene.ran_s())
+        if scene.ran_s() >= end_s:
+            return leaks, broken
         await asyncio.sleep(DIAL_EVERY_SECONDS)
 
 
-async def until_all_connect(scene: Scene, cut: Cut, limit_s: float) -> list[Pair]:
-    """Dial until every pair of the cut's nodes has connected, or the time is over; those that did not.
+async def until_all_connect(scene: Scene, pairs: Sequence[Pair], limit_s: float) -> list[Pair]:
+    """Dial until each of the pairs has connected once, or the time is over; those that did not.
 
-    Once is enough, where nothing is cut: no slowness makes a way that is cut carry. On a busy machine one slow
-    handshake of twenty would be found in every round.
+    Once is enough: no slowness makes a way that is cut carry. On a busy machine one slow handshake of twenty would be
+    found in every round.
     """
-    end_s, left = scene.ran_s() + limit_s, (*cut.allowed, *cut.blocked)
-    while True:
-        _, broken = await _dialled(scene, (), left)
-        left = tuple(broken)
+    end_s, left = scene.ran_s() + limit_s, list(pairs)
+    while left:
+        _, left = await _dialled(scene, (), left)
         if not left or scene.ran_s() >= end_s:
-            return list(left)
+            break
         await asyncio.sleep(DIAL_EVERY_SECONDS)
+    return left
 
 
 async def _dialled(scene: Scene, blocked: Sequence[Pair], allowed: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:

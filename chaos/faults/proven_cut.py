@@ -20,6 +20,8 @@ from chaos.targets.port import Cut, Pair
 
 PROVE_SECONDS = 10.0
 """How long each step of the proof may take."""
+AGAIN_SECONDS = 3.0
+"""How long a pair that is not cut has to connect while the cut is on; one slow handshake is no fault of the cut."""
 LOOK_EVERY_SECONDS = 0.1
 REPAIRS_MAX = 10
 """A cut that had to be repaired more often is none."""
@@ -57,6 +59,7 @@ class ProvenCut:
     async def dial_again(self) -> str:
         """What new connections say against the cut, empty: nothing."""
         leaks, broken = await proof.wrong_dials(self._scene, self.cut)
+        broken = await proof.until_all_connect(self._scene, broken, AGAIN_SECONDS)
         wrong = [f"{proof.named(leaks)} connects again"] if leaks else []
         wrong += [f"{proof.named(broken)} cannot connect any more"] if broken else []
         return "; ".join(wrong)

@@ -59,6 +59,11 @@ class Cut(msgspec.Struct, frozen=True):
         return tuple((a, b) for a in names for b in names if a != b and (a, b) not in blocked)
 
     @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Every ordered pair, cut or not."""
+        return (*self.allowed, *self.blocked)
+
+    @property
     def apart(self) -> tuple[Pair, ...]:
         """Every two nodes with a blocked pair between them, once, sorted."""
         return tuple(sorted({(min(pair), max(pair)) for pair in self.blocked}))

@@ -184,14 +184,45 @@ async def test_where_nothing_is_cut_one_slow_handshake_a_round_is_not_held_again
         return {pair: pair != pairs[rounds[0] % len(pairs)] for pair in asked}
 
     monkeypatch.setattr(cluster, "dial", one_is_slow)
-    assert await proof.until_all_connect(scene_of(cluster), CUT, 5.0) == []
+    assert await proof.until_all_connect(scene_of(cluster), CUT.pairs, 5.0) == []
     assert rounds[0] == 2
+
+
+@pytest.mark.parametrize("when", ["at the beginning", "at the end"])
+async def test_while_a_cut_is_on_one_slow_handshake_of_others_is_not_held_against_it(
+    monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    cluster, slow = Cluster(NODES), list(CUT.allowed[:1])
+    whole = cluster.dial
+
+    async def one_is_slow_once(asked: Sequence[Pair]) -> Mapping[Pair, bool]:
+        late = slow.pop() if slow else None
+        return {pair: connects and pair != late for pair, connects in (await whole(asked)).items()}
+
+    monkeypatch.setattr(cluster, "dial", one_is_slow_once)
+    scene = scene_of(cluster)
+    if when == "at the beginning":
+        assert await proof.until_dials_agree(scene, CUT, 5.0) == ([], [])
+    else:
+        assert await ProvenCut(scene, CUT, mend).dial_again() == ""
+    assert slow == []
+
+
+async def test_while_a_cut_is_on_a_way_of_others_that_carries_no_more_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing(asked: Sequence[Pair]) -> Mapping[Pair, bool]:
+        return dict.fromkeys(asked, False)
+
+    cluster = Cluster(NODES)
+    monkeypatch.setattr(cluster, "dial", nothing)
+    monkeypatch.setattr(proven_cut, "AGAIN_SECONDS", 0.1)
+    said = await ProvenCut(scene_of(cluster), CUT, mend).dial_again()
+    assert said == "n2 to n3, n3 to n2 cannot connect any more"
 
 
 async def test_a_way_that_never_carries_is_named_when_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Cluster(NODES)  # its network cuts
     monkeypatch.setattr(proof, "DIAL_EVERY_SECONDS", 0.01)
-    assert sorted(await proof.until_all_connect(scene_of(cluster), CUT, 0.1)) == sorted(CUT.blocked)
+    assert sorted(await proof.until_all_connect(scene_of(cluster), CUT.pairs, 0.1)) == sorted(CUT.blocked)
 
 
 async def test_a_node_that_answers_again_in_time_is_not_absent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,7 +89,7 @@ class Tool:
             said = self.status()
             return said if said.get("healthy") and all(node["ready"] for node in said["nodes"]) else None
 
-        return until("a healthy cluster, as the tool sees it", whole, WHOLE_SECONDS_MAX)
+        return until("a healthy cluster, as the tool sees it", whole, WHOLE_SECONDS_MAX, every_s=1.0)
 
     def runs(self) -> list[Path]:
         """The folders that runs left here, the newest last."""

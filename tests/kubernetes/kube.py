@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 COMMAND_SECONDS_MAX = 120.0
-POLL_SECONDS = 0.2
+POLL_SECONDS, POLL_SECONDS_MAX = 0.2, 1.0
+POLL_SHARE = 0.1
+"""Of the time that it waited so far: each look takes from the machine that it waits for."""
 STOP_SECONDS_MAX = 10.0
 
 T = TypeVar("T")
@@ -40,16 +42,20 @@ def run(*command: str, stdin: str | None = None, timeout_s: float = COMMAND_SECO
     return done.stdout
 
 
-def until(what: str, holds: Callable[[], T | None], within_s: float, every_s: float = POLL_SECONDS) -> T:
-    """Ask until the answer is neither None nor False; the failure says what was waited for. Returns the answer."""
-    end = time.monotonic() + within_s
+def until(what: str, holds: Callable[[], T | None], within_s: float, every_s: float | None = None) -> T:
+    """Ask until the answer is neither None nor False; the failure says what was waited for. Returns the answer.
+
+    `every_s`: so often; without it less and less often.
+    """
+    begun = time.monotonic()
     while True:
         answer = holds()
         if answer is not None and answer is not False:
             return answer
-        if time.monotonic() > end:
+        waited_s = time.monotonic() - begun
+        if waited_s > within_s:
             raise AssertionError(f"not within {within_s} s: {what}")
-        time.sleep(every_s)
+        time.sleep(every_s or min(max(POLL_SECONDS, POLL_SHARE * waited_s), POLL_SECONDS_MAX))
 
 
 @contextmanager

@@ -179,7 +179,7 @@ async def main() -> None:
     parser.add_argument("--prefix", default="load-")
     parser.add_argument("--writers", type=int, default=4)
     parser.add_argument("--writes-max", type=int, default=5_000, help="of each writer")
-    parser.add_argument("--period-ms", type=float, default=100.0, help="of each writer, from write to write")
+    parser.add_argument("--period-ms", type=float, default=200.0, help="of each writer, from write to write")
     parser.add_argument("--plain", type=int, default=0, help="1: ask once, over a connection of its own")
     parser.add_argument("--tls", default="", help="folder of ca.crt, tls.crt and tls.key: https, mutual")
     asked = parser.parse_args()

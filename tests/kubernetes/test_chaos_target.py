@@ -27,6 +27,12 @@ ENFORCED_SECONDS_MAX = 15.0
 BACK_SECONDS_MAX = 60.0
 HELD_SECONDS = 30.0
 GUARDS = {False: "networkPolicy.enabled=false", True: "networkPolicy.enabled=true"}
+IN_ALL = {
+    "test_a_partition_blocks_exactly_its_pairs_and_leaves_no_trace": {
+        *("keep-chart policies off", "cut-chart policies on")
+    },
+    "test_a_foreign_policy_that_would_void_it_is_named_and_a_harmless_one_is_not": {"chart policies on"},
+}
 
 
 @pytest.fixture

@@ -172,6 +172,11 @@ WRONGS = {
         "tls.clients.existingSecret=nowhere", NO_CERTIFICATE, "", NO_CERTIFICATE, "/etc/raft/tls/tls.crt is of no use"
     ),
 }
+IN_ALL = {
+    "test_with_the_wrong_ones_each_ends_soon_with_one_sentence_and_nothing_is_changed": {
+        *("a token that nobody has", "another authority to trust", "no certificate")
+    }
+}
 
 
 @pytest.mark.parametrize("wrong", WRONGS)

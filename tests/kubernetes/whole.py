@@ -1,4 +1,4 @@
-"""`python -m tests.kubernetes.whole [ARGUMENTS OF PYTEST]`: all of tests/kubernetes, four files at a time.
+"""`python -m tests.kubernetes.whole [ARGUMENTS OF PYTEST]`: all of tests/kubernetes, three files at a time.
 
 Why it exists: these tests mostly wait for Kubernetes, and one after the other they take more than an hour. Each file is
 a run of pytest of its own, in namespaces of its own, and its output comes in one piece when it ends.
@@ -19,7 +19,7 @@ from tests.kubernetes import figures
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-AT_ONCE = 4
+AT_ONCE = 3
 
 ALONE = ("test_lost_machine.py", "test_failures.py", "test_discovery.py")
 """They take from the whole cluster: a machine goes off the network, one takes no pods, its name server ends."""
