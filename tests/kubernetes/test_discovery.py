@@ -1,23 +1,27 @@
-"""First installs under bad conditions: pods one by one, names late by half a minute. One leader, and nothing lost."""
+"""First installs under bad conditions: pods one by one, names that do not exist yet. One leader, and nothing lost."""
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.kubernetes.births import (
+    NAMES_LATE_SECONDS,
+    alone,
+    nobody_is_born_for,
+    one_leader_of_one_cluster,
+    running,
+    until_running,
+)
 from tests.kubernetes.doors import Proxy
 from tests.kubernetes.figures import figure
 from tests.kubernetes.kube import Namespace, run, until
-from tests.kubernetes.release import Release, release
-from tests.kubernetes.watching import journals
+from tests.kubernetes.release import release
 
-NAMES_LATE_SECONDS = 30.0
 BETWEEN_PODS_SECONDS = 5.0
-LEADER_SECONDS_MAX = 45.0
-"""From the moment on when nothing is missing any more; backing off must not take longer than this."""
 ALONE = ("--set", "podAntiAffinityPreset=hard")
 
 
@@ -32,18 +36,6 @@ def test_pods_that_appear_one_by_one_elect_one_leader(space: Namespace, proxy: P
         begun = raft.now()
         one_leader_of_one_cluster(raft, evidence)
         figure("pods one by one: one leader after the last one ran", raft.now() - begun, "s")
-
-
-def test_names_late_by_half_a_minute_elect_one_leader(space: Namespace, proxy: Proxy, evidence: Path) -> None:
-    with no_dns() as dns_back, release(space, proxy, name="late-raft", wait=False) as raft:
-        until_running(raft, 3)
-        until("three nodes answer", lambda: len(raft.statuses()) == 3, 60)
-        nobody_is_born_for(raft, NAMES_LATE_SECONDS)
-        assert all(pod["status"]["containerStatuses"][0]["restartCount"] == 0 for pod in raft.pods().values())
-        dns_back()
-        begun = raft.now()
-        one_leader_of_one_cluster(raft, evidence)
-        figure("no DNS for 30 s: one leader after it was back", raft.now() - begun, "s")
 
 
 def test_names_that_do_not_exist_for_half_a_minute_elect_one_leader(
@@ -63,39 +55,6 @@ def test_names_that_do_not_exist_for_half_a_minute_elect_one_leader(
         begun = raft.now()
         one_leader_of_one_cluster(raft, evidence)
         figure("names that did not exist for 30 s: one leader after they did", raft.now() - begun, "s")
-
-
-def one_leader_of_one_cluster(raft: Release, folder: Path) -> None:
-    """All agree, one term was won once, and it works: a write through one pod is read through all."""
-    leader = raft.leader(within_s=LEADER_SECONDS_MAX)
-    with journals(raft, folder) as journal:
-        journal.wait_for("won", 1)
-        journal.one_leader_a_term()
-        assert len({status["cluster_id"] for status in raft.statuses().values()}) == 1
-    raft.write(leader, "born", "once")
-    assert {raft.value(node, "born") for node in raft.nodes} == {b"once"}
-
-
-def alone(raft: Release, nodes: Sequence[str]) -> None:
-    """Nobody was born yet, and each says what it waits for."""
-    for node, status in raft.statuses(nodes).items():
-        assert status["role"] == "initial", (node, status["role"])
-        assert status["waiting_for"], node
-
-
-def nobody_is_born_for(raft: Release, seconds: float) -> None:
-    end = raft.now() + seconds
-    while raft.now() < end:
-        alone(raft, raft.nodes)
-        time.sleep(1)  # that nothing happens has no event
-
-
-def running(raft: Release) -> list[str]:
-    return [node for node, pod in raft.pods().items() if pod["status"]["phase"] == "Running"]
-
-
-def until_running(raft: Release, count: int) -> None:
-    until(f"{count} pods run", lambda: len(running(raft)) == count, 120)
 
 
 class Gates:
@@ -121,23 +80,3 @@ def gate(space: Namespace) -> Iterator[Gates]:
         yield Gates(label, workers)
     finally:
         run("kubectl", "label", "nodes", *workers, f"{label}-")
-
-
-DNS = ("kubectl", "--namespace=kube-system")
-
-
-@contextmanager
-def no_dns() -> Iterator[Callable[[], None]]:
-    """CoreDNS of the whole cluster away until the returned function is called, and back afterwards in any case."""
-    before = run(*DNS, "get", "deployment/coredns", "--output=jsonpath={.spec.replicas}")
-
-    def back() -> None:
-        run(*DNS, "scale", "deployment/coredns", f"--replicas={before}")
-        run(*DNS, "rollout", "status", "deployment/coredns", "--timeout=90s")
-
-    run(*DNS, "scale", "deployment/coredns", "--replicas=0")
-    try:
-        run(*DNS, "wait", "--for=delete", "pod", "--selector=k8s-app=kube-dns", "--timeout=60s")
-        yield back
-    finally:
-        back()

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
+from tests.kubernetes.failing import note, unscheduled
 from tests.kubernetes.figures import figure
 from tests.kubernetes.kube import run, until
 from tests.kubernetes.loading import Load, every_pod, load
 from tests.kubernetes.oracle import longest_stall_s, nothing_is_lost
 from tests.kubernetes.release import Release
-from tests.kubernetes.test_failures import note, unscheduled
 
 pytestmark = [
     pytest.mark.timeout(900),

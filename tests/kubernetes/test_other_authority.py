@@ -108,6 +108,7 @@ def test_from_the_guides_secret_to_cert_manager(
     moves(raft, secure, certificates, evidence, ("ours", own(GUIDES)), ("first", made_by("first")), replaced=False)
 
 
+@pytest.mark.longest
 def test_from_one_issuer_to_another(
     raft: Release, secure: SecureDoors, certificates: Authorities, evidence: Path
 ) -> None:
