@@ -6,8 +6,10 @@ loop would: each request once, over a connection of its own. It imports nothing 
 `oracle.py` does, from what is printed here, one JSON object a line.
 
     {"at", "op": "put" | "get", "key", "n", "outcome": "acknowledged" | "unknown" | "failed", "ms", "retries", ...}
+    {"at", "op": "stood", "ms"}
 
-`at`: seconds since the epoch when it ended; `revision` with an acknowledged put, `value` with a read, else `why`. With
+`at`: seconds since the epoch when it ended; `revision` with an acknowledged put, `value` with a read, else `why`. The
+second says that this process itself stood still so long, which is no fault of those that it asks. With
 `--tls` it takes up new files as docs/operations.md has a program do that goes on, and says `{"op": "tls", "ca": ...}`.
 """
 
@@ -31,6 +33,10 @@ READ_EVERY = 10
 
 
 FILES_EVERY_SECONDS = 1.0
+
+LOOK_SECONDS = 0.1
+STOOD_SECONDS_MIN = 0.5
+"""This process looks at its own clock so often, and says when it comes so late."""
 
 PLAIN_SECONDS_MAX = 10.0
 """One request of a plain client: above the time that a node takes at most."""
@@ -172,6 +178,16 @@ class Files:
         return [path.read_bytes() for path in self._paths]
 
 
+async def watch_itself() -> None:
+    """Until cancelled."""
+    while True:
+        due = time.monotonic() + LOOK_SECONDS
+        await asyncio.sleep(LOOK_SECONDS)
+        late = time.monotonic() - due
+        if late > STOOD_SECONDS_MIN:
+            print(json.dumps({"at": round(time.time(), 4), "op": "stood", "ms": round(late * 1000, 2)}), flush=True)
+
+
 async def main() -> None:
     """Until SIGTERM, or until every writer is done; then one last line that counts what was said before."""
     parser = argparse.ArgumentParser()
@@ -186,7 +202,7 @@ async def main() -> None:
     endpoints = [f"{'https' if asked.tls else 'http'}://{one}" for one in asked.endpoints.split(",")]
     files = Files(Path(asked.tls)) if asked.tls else None
     tls = files.context if files else None
-    watching = asyncio.create_task(files.watch()) if files else None
+    watching = [asyncio.create_task(watch_itself()), *([asyncio.create_task(files.watch())] if files else [])]
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     async with AsyncExitStack() as stack:
@@ -200,8 +216,8 @@ async def main() -> None:
                 client = await stack.enter_async_context(RaftClient(endpoints[first:] + endpoints[:first], tls=tls))
             writers.append(Writer(f"{asked.prefix}{number}", client))
         await asyncio.gather(*(one.run(asked.writes_max, asked.period_ms / 1000, stopped) for one in writers))
-    if watching is not None:
-        watching.cancel()
+    for task in watching:
+        task.cancel()
     print(json.dumps({"op": "end", "operations": sum(one.operations for one in writers)}), flush=True)
 
 
