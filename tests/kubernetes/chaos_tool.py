@@ -91,6 +91,10 @@ class Tool:
 
         return until("a healthy cluster, as the tool sees it", whole, WHOLE_SECONDS_MAX, every_s=1.0)
 
+    def leader(self) -> str:
+        """Whom every voter follows; on a busy machine there may be nobody for a moment."""
+        return str(self.until_whole()["leader"])
+
     def runs(self) -> list[Path]:
         """The folders that runs left here, the newest last."""
         kept = self.folder / "chaos-runs"

@@ -41,7 +41,7 @@ IN_ALL = {
 def test_what_a_process_suffers_is_the_same_whatever_the_network_does_with_policies(
     command: tuple[str, ...], effect: str, behaviour: str, tool: Tool, raft: Release
 ) -> None:
-    before, leader = policy_specs(raft), tool.status()["leader"]
+    before, leader = policy_specs(raft), tool.leader()
     with policies(behaviour):
         record = passed(tool.run(*command, "--yes", "-o", "json"))
     (fault,) = record["faults"]

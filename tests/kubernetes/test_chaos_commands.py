@@ -28,7 +28,7 @@ REVIEWS = {"selfsubjectaccessreviews", "selfsubjectreviews"}
 
 @pytest.mark.smoke
 def test_a_killed_leaders_failover_is_shown_moment_by_moment(tool: Tool) -> None:
-    leader = tool.status()["leader"]
+    leader = tool.leader()
     record = passed(tool.run("kill-leader", "--mode", "sigkill", "--yes", "-o", "json"))
     (fault,), (failover,) = record["faults"], record["failovers"]
     assert fault["acted_on"][0] == failover["killed"] == leader != failover["new_leader"]
@@ -50,7 +50,7 @@ def test_a_killed_leaders_failover_is_shown_moment_by_moment(tool: Tool) -> None
 
 @pytest.mark.smoke
 def test_a_partition_is_proven_before_it_counts_and_leaves_nothing(tool: Tool, raft: Release) -> None:
-    before, leader = policy_specs(raft), tool.status()["leader"]
+    before, leader = policy_specs(raft), tool.leader()
     with policies("keep"):
         record = passed(tool.run("partition", *QUICK, "-o", "json"))
     (fault,) = record["faults"]
@@ -80,7 +80,7 @@ def test_a_kept_run_is_judged_again_alike(tool: Tool) -> None:
 
 
 def test_a_deleted_leader_hands_its_lead_over_and_comes_back_as_another_pod(tool: Tool, raft: Release) -> None:
-    leader = tool.status()["leader"]
+    leader = tool.leader()
     old = raft.pod(leader)["metadata"]["uid"]
     said = tool.run("kill-leader", "--yes", "-o", "json")
     record = passed(said)
@@ -93,7 +93,7 @@ def test_a_deleted_leader_hands_its_lead_over_and_comes_back_as_another_pod(tool
 
 
 def test_a_paused_leader_is_replaced_and_its_container_is_the_same_afterwards(tool: Tool, raft: Release) -> None:
-    leader = tool.status()["leader"]
+    leader = tool.leader()
     before = raft.pod(leader)["status"]["containerStatuses"][0]["containerID"]
     record = passed(tool.run("pause", "leader", "--for", "10s", "--yes", "-o", "json"))
     (fault,) = record["faults"]

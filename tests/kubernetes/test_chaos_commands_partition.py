@@ -44,7 +44,7 @@ def fault_of(record: Any) -> Any:
 def test_a_partition_is_proven_whatever_becomes_of_open_connections(
     behaviour: str, guarded: str, tool: Tool, raft: Release, doors: dict[str, PortForward]
 ) -> None:
-    leader = tool.status()["leader"]
+    leader = tool.leader()
     with policies(behaviour), no_trace(raft) as before, tool.breaking("partition", *WITNESSED) as run:
         assert any("peers" in name for name in before) is (guarded == "chart policies on")
         nothing_passes_between(doors, [leader])
@@ -85,7 +85,7 @@ def test_where_policies_are_ignored_nothing_was_tested_and_all_is_taken_back(
 def test_groups_are_cut_as_they_were_asked_for(
     shape: tuple[str, ...], sizes: tuple[int, ...], majority: int, tool: Tool, raft: Release
 ) -> None:
-    leader = tool.status()["leader"]
+    leader = tool.leader()
     with no_trace(raft):
         record = passed(tool.run("partition", *shape, *QUICK, "--seed", "1"))
     groups = fault_of(record)["groups"]
@@ -123,7 +123,7 @@ def test_cuts_other_than_between_groups_are_proven_and_leave_nothing(
     raft: Release,
     doors: dict[str, PortForward],
 ) -> None:
-    leader = tool.status()["leader"]
+    leader = tool.leader()
     said = dict(zip(("leader", "a", "b"), (leader, *(node for node in raft.nodes if node != leader)), strict=True))
     blocked = {(said[a], said[b]) for a, b in pairs}
     with policies(behaviour), no_trace(raft), tool.breaking("partition", *shape, *WITNESSED) as run:
@@ -185,7 +185,7 @@ def test_a_foreign_policy_that_would_void_it_is_refused_by_name(tool: Tool, raft
 def test_pods_made_again_in_mid_partition_are_in_it_again_and_the_proof_is_repeated(
     guarded: str, tool: Tool, raft: Release, doors: dict[str, PortForward]
 ) -> None:
-    alone = tool.status()["leader"]
+    alone = tool.leader()
     beside = next(node for node in raft.nodes if node != alone)
     with no_trace(raft), tool.breaking("partition", *WITNESSED) as run:
         for times, node in enumerate((alone, beside), 1):

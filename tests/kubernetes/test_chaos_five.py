@@ -78,7 +78,7 @@ def test_a_ring_where_policies_are_ignored_tested_nothing_and_is_taken_back(
 def test_over_a_bridge_two_halves_hear_one_node_and_never_each_other(
     behaviour: str, guarded: str, tool: Tool, raft: Release, doors: dict[str, PortForward]
 ) -> None:
-    bridge = next(node for node in raft.nodes if node != tool.status()["leader"])
+    bridge = next(node for node in raft.nodes if node != tool.leader())
     asked = ("partition", "--bridge", bridge, "--duration", "30s", "--yes")
     with policies(behaviour), no_trace(raft), tool.breaking(*asked) as run:
         halves = run.output.partition("cut ")[2].partition(f", {bridge} talks to both")[0]

@@ -168,7 +168,7 @@ def test_doctor_finds_every_right_that_it_asks_for_by_name(tool: Tool) -> None:
 
 
 def test_a_leader_is_killed_over_tls_by_the_narrow_account(tool: Tool) -> None:
-    leader = tool.status()["leader"]
+    leader = tool.leader()
     record = passed(tool.run("kill-leader", "--mode", "sigkill", "--yes", "-o", "json"))
     (failover,) = record["failovers"]
     assert failover["killed"] == leader != failover["new_leader"]
