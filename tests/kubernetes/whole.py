@@ -34,10 +34,10 @@ SLOWEST_FIRST = (
         ),
     ),
     *(("test_argo_cd.py",), ("test_other_authority.py", "test_cert_manager.py"), ("test_guard.py",)),
-    *(("test_ingress.py",), ("test_scale.py",), ("test_chaos_target.py",), ("test_chaos_switch.py",)),
-    *(("test_tls.py",), ("test_tls_way.py",), ("test_guard_partition.py",), ("test_guard_api_server.py",)),
-    *(("test_doors_of_jobs.py",), ("test_old_volumes.py",), ("test_bucket.py",), ("test_failures.py",)),
-    *(("test_monitoring.py",), ("test_upgrade.py",), ("test_restart.py",), ("test_discovery.py",)),
+    *(("test_ingress.py",), ("test_doors_of_jobs.py",), ("test_scale.py",), ("test_tls.py",)),
+    *(("test_guard_partition.py",), ("test_chaos_switch.py",), ("test_chaos_target.py",), ("test_old_volumes.py",)),
+    *(("test_tls_way.py",), ("test_bucket.py",), ("test_restart.py",), ("test_monitoring.py",)),
+    *(("test_guard_api_server.py",), ("test_failures.py",), ("test_keeping.py",), ("test_discovery.py",)),
 )
 """So that all end together; who is not in it comes afterwards. Files of one row follow each other: those of chaos
 change how the network treats policies, and take most of the processors; two bring the kinds of cert-manager, which are
