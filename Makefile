@@ -167,7 +167,7 @@ test-slow: browser $(CACHE)/helm.stamp $(CACHE)/prometheus.stamp $(CACHE)/mpi.st
 	$(BIN)/python -m tests.halves --slowest
 
 test-long: $(STAMP) ## what takes longer still, a quarter of an hour and more: every scenario and variation, a busy machine, mutations
-	$(BIN)/python -m pytest -m "longest and not judges"
+	$(BIN)/python -m pytest -m "longest and not judges and not kubernetes"
 
 test-life: $(STAMP) ## half an hour of kills, lost disks and changes of members under load; LIFE_SECONDS=600 for less
 	LIFE_SECONDS=$(or $(LIFE_SECONDS),1800) $(BIN)/python -m pytest -s -m slowest tests/cluster/test_long_life.py

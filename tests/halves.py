@@ -24,7 +24,7 @@ COMPUTING = (
 )
 """Of the slowest tests, folders and files of those that mostly compute, or judge what was done and not how soon."""
 
-SLOWEST = ("-m", "slowest and not longest and not judges")
+SLOWEST = ("-m", "slowest and not longest and not judges and not kubernetes")
 GIVES_WAY = 10
 """Niceness of what mostly computes: a tenth of a core where the other half wants both."""
 

@@ -59,7 +59,8 @@ class ProvenCut:
     async def dial_again(self) -> str:
         """What new connections say against the cut, empty: nothing."""
         leaks, broken = await proof.wrong_dials(self._scene, self.cut)
-        broken = await proof.until_all_connect(self._scene, broken, AGAIN_SECONDS)
+        if not leaks:  # a leak is repaired at once
+            broken = await proof.until_all_connect(self._scene, broken, AGAIN_SECONDS)
         wrong = [f"{proof.named(leaks)} connects again"] if leaks else []
         wrong += [f"{proof.named(broken)} cannot connect any more"] if broken else []
         return "; ".join(wrong)

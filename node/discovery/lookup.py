@@ -89,7 +89,8 @@ class Lookup:
             except RuntimeError as error:  # the system gives no more: those that run do it, or whoever asks next
                 self._running -= 1
                 if not self._threads:
-                    self._settle(host, ResolutionError(f"{host} was not looked up: {error}"))
+                    self._jobs.get_nowait()  # it is the only one, and would wait here with all that are asked later
+                    self._answered(host, ResolutionError(f"{host} was not looked up: {error}"))
                 return
             self._threads.append(thread)
 

@@ -178,10 +178,18 @@ async def test_a_thread_that_cannot_be_had_is_no_address_now_and_one_later(monke
     def none_left(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    lookup = Lookup(lambda _: ["127.0.0.1"])
+    asked: list[str] = []
+
+    def blocking(host: str) -> list[str]:
+        asked.append(host)
+        return ["127.0.0.1"]
+
+    lookup = Lookup(blocking)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", none_left)
-        with pytest.raises(ResolutionError, match="was not looked up: can't start new thread"):
-            await lookup.addresses("n1")
-    assert await lookup.addresses("n1") == ["127.0.0.1"]
+        for _ in range(3):
+            with pytest.raises(ResolutionError, match="was not looked up: can't start new thread"):
+                await lookup.addresses("n1")
+    assert await lookup.addresses("n2") == ["127.0.0.1"]
     await lookup.close()
+    assert asked == ["n2"], "what was given up does not wait for a thread"

@@ -43,7 +43,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.longest)
     for (module, name), found in variants.items():
         if len(found) > 1 and not module.IN_ALL.get(name, set()) <= found:
-            raise pytest.UsageError(f"{module.__name__}.IN_ALL: {name} has the variants {sorted(found)} alone")
+            unknown = sorted(module.IN_ALL[name] - found)
+            raise pytest.UsageError(f"{module.__name__}.IN_ALL: {name} has no {unknown}, it has {sorted(found)}")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -24,24 +24,19 @@ AT_ONCE = 3
 ALONE = ("test_lost_machine.py", "test_drain.py", "test_late_names.py")
 """They take from the whole cluster: a machine goes off the network, one takes no pods, its name server ends."""
 
+CHAOS = ("test_chaos_commands_partition.py", "test_chaos_commands.py", "test_chaos_behaviours.py", "test_chaos_five.py")
+"""They often change how the network treats policies, would wait for each other, and take most of the processors."""
+KINDS_OF_CERT_MANAGER = ("test_other_authority.py", "test_cert_manager.py")
+"""They bring these kinds, which are there once in a cluster."""
+
 SLOWEST_FIRST = (
-    *(
-        (
-            "test_chaos_commands_partition.py",
-            "test_chaos_commands.py",
-            "test_chaos_behaviours.py",
-            "test_chaos_five.py",
-        ),
-    ),
-    *(("test_argo_cd.py",), ("test_other_authority.py", "test_cert_manager.py"), ("test_guard.py",)),
+    *(CHAOS, ("test_argo_cd.py",), KINDS_OF_CERT_MANAGER, ("test_guard.py",)),
     *(("test_ingress.py",), ("test_doors_of_jobs.py",), ("test_scale.py",), ("test_tls.py",)),
     *(("test_guard_partition.py",), ("test_chaos_switch.py",), ("test_chaos_target.py",), ("test_old_volumes.py",)),
     *(("test_tls_way.py",), ("test_bucket.py",), ("test_restart.py",), ("test_monitoring.py",)),
     *(("test_guard_api_server.py",), ("test_failures.py",), ("test_keeping.py",), ("test_discovery.py",)),
 )
-"""So that all end together; who is not in it comes afterwards. Files of one row follow each other: those of chaos
-change how the network treats policies, and take most of the processors; two bring the kinds of cert-manager, which are
-there once in a cluster."""
+"""So that all end together; who is not in it comes afterwards. Files of one row follow each other."""
 
 NOTHING_SELECTED = 5
 """pytest's exit code: its arguments select no test of that file."""
