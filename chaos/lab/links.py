@@ -16,6 +16,8 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
+from chaos.listeners import listen_no_more
+
 Direction = Literal["out", "in"]
 CHUNK_BYTES = 64 * 1024
 CONNECTIONS_MAX = 1000
@@ -66,8 +68,7 @@ class Links:
 
     async def end(self) -> None:
         """Listen no more, and close everything."""
-        for server in self._servers:
-            server.close()
+        await listen_no_more(*self._servers)
         for connection in list(self._open):
             connection.close()
         if self._carrying:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from benchmarks.load import PUTS_PER_TXN, Load, answer_end, percentile, requests_for, run_load
+from chaos.listeners import listen_no_more
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
@@ -43,7 +44,7 @@ async def answering(*answers: bytes) -> AsyncIterator[tuple[tuple[str, int], lis
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield server.sockets[0].getsockname()[:2], asked
-        server.close()
+        await listen_no_more(server)
         if serving:
             await asyncio.wait(serving)
         await asyncio.sleep(0)  # the transports close in the turn after

@@ -10,6 +10,7 @@ import aiohttp
 from aiohttp import web
 
 from chaos.faults.port import Scene
+from chaos.listeners import listen_no_more
 from chaos.model import FaultSpan, View
 from chaos.systems.raftnode import RAFT_NODE
 from chaos.targets.port import Target, UndoStep
@@ -68,7 +69,7 @@ async def raw(talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Await
     try:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
-        server.close()
+        await listen_no_more(server)
         await server.wait_closed()
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from chaos.lab.links import Links
+from chaos.listeners import listen_no_more
 from tests.supervisor.conftest import free_base_port
 
 NAMES = {"a1": "n1", "a2": "n2", "a3": "n3"}
@@ -60,8 +61,7 @@ class World:
         for one in self._open:
             one.writer.transport.abort()
         await self.links.end()
-        for server in self._servers:
-            server.close()
+        await listen_no_more(*self._servers)
         for writer in list(self._echoing):
             writer.transport.abort()
             await asyncio.gather(writer.wait_closed(), return_exceptions=True)

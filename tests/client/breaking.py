@@ -12,11 +12,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from chaos.listeners import listen_no_more
+
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER with no time: closing sends a reset."""
-ACCEPTED_TURNS = 6
-"""So many turns of the loop later what was accepted last is served, and can be ended: a client that meets a failure
-looks for others, and may have dialled a moment before its end."""
 
 
 def answer(status: int, body: object = None, *headers: str) -> bytes:
@@ -105,9 +104,7 @@ async def breaking(*script: object, status: object = None) -> AsyncIterator[Brea
     try:
         yield server
     finally:
-        listening.close()
-        for _ in range(ACCEPTED_TURNS):
-            await asyncio.sleep(0)
+        await listen_no_more(listening)
         running = [task for task in asyncio.all_tasks() - before if "Breaking.serve" in repr(task.get_coro())]
         for task in running:
             task.cancel()

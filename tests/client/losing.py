@@ -7,6 +7,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
+from chaos.listeners import listen_no_more
+
 Lost = Callable[[str], Awaitable[None]]
 """Called with the node's URL when it has answered a write, before its client notices anything."""
 
@@ -72,8 +74,7 @@ async def losing(targets: Sequence[str], loses: list[Lost]) -> AsyncIterator[lis
             way.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         yield [way.url for way in ways]
     finally:
-        for server in servers:
-            server.close()
+        await listen_no_more(*servers)
         for way in ways:
             await way.stop()
 

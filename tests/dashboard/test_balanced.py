@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import expect
 
+from chaos.listeners import listen_no_more
 from tests.cluster.harness import running_cluster
 from tests.dashboard.browser import chromium, tab
 from tests.dashboard.test_browser import CALM
@@ -59,7 +60,7 @@ async def balancer(*ports: int) -> AsyncIterator[Balancer]:
     try:
         yield made
     finally:
-        server.close()
+        await listen_no_more(server)
         made.cut()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
+from chaos.listeners import listen_no_more
 from node.runtime.commands import COMMANDS
 from tests.cluster.harness import Cluster, running_cluster, standing_cluster, visiting
 from tests.dashboard.browser import AXE, Tab, chromium, tab
@@ -476,5 +477,5 @@ async def forwarded(url: str) -> AsyncIterator[int]:
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
-        server.close()
+        await listen_no_more(server)
         await asyncio.get_running_loop().shutdown_default_executor()  # the browser's driver used it

@@ -9,6 +9,7 @@ import aiohttp
 import msgspec
 import pytest
 
+from chaos.listeners import listen_no_more
 from node.discovery.asking import LOOK_UP_S_MAX, RegistryClient
 from node.discovery.port import ResolutionError
 from node.discovery.registered import RegistryDiscovery
@@ -165,7 +166,7 @@ async def served_badly(answer: Callable[[asyncio.StreamWriter], Any]) -> AsyncIt
     client = RegistryClient(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}")
     yield client
     await client.close()
-    listening.close()
+    await listen_no_more(listening)
     await asyncio.gather(*(task for task in served if task is not None), return_exceptions=True)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from chaos.listeners import listen_no_more
 from node.supervisor import doorway, output, overview, streams
 from node.supervisor.child import ProcessView
 from node.supervisor.control import Answer
@@ -39,7 +40,7 @@ class Node:
         return NodeEntry(self.name, f"http://127.0.0.1:{port}", "127.0.0.1:1", "", "")
 
     async def stop(self) -> None:
-        self._server.close()
+        await listen_no_more(self._server)
         for task in self._open:
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)

@@ -11,6 +11,7 @@ import pytest
 from opentelemetry.instrumentation.aiohttp_client import AioHttpClientInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
 
+from chaos.listeners import listen_no_more
 from node.tracing.spans import EXPORT_SECONDS_MAX
 from raftclient import RaftClient
 from tests.cluster.harness import running_cluster
@@ -121,7 +122,7 @@ async def test_a_collector_that_says_nothing_costs_neither_writes_nor_the_end(
             await cluster.stop()
             assert time.monotonic() - began < EXPORT_SECONDS_MAX, "the end waited for the collector"
     finally:
-        server.close()
+        await listen_no_more(server)
         await server.wait_closed()
         for writer in taken:
             writer.close()

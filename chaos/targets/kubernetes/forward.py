@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from chaos.errors import ChaosError
+from chaos.listeners import listen_no_more
 from chaos.targets.kubernetes.api import Api
 from chaos.targets.kubernetes.carry import CHUNK_BYTES, CLOSE_SECONDS_MAX, Connection
 from chaos.targets.kubernetes.release import Release
@@ -78,7 +79,7 @@ class _Listener:
 
     async def close(self) -> None:
         if self._server is not None:
-            self._server.close()
+            await listen_no_more(self._server)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
