@@ -114,6 +114,7 @@ def test_a_first_sync_makes_a_cluster_and_nothing_differs_afterwards(
     assert left == [], "a Job that succeeded is gone, and the test of Helm is not run"
 
 
+@pytest.mark.longest
 def test_all_that_a_first_sync_itself_makes_is_missed_by_no_hook(
     space: Namespace, repository: Repository, raft: Release, proxy: Proxy
 ) -> None:
@@ -263,6 +264,7 @@ def healed(application: Application, since: str) -> dict[str, Any] | None:
     return state if own and done else None
 
 
+@pytest.mark.longest
 def test_what_others_change_is_put_back_without_the_jobs_and_what_kubernetes_does_is_left(
     automated: Application, repository: Repository, raft: Release
 ) -> None:
@@ -289,6 +291,7 @@ def test_what_others_change_is_put_back_without_the_jobs_and_what_kubernetes_doe
     assert differing(automated.refreshed()) == [], "a restart is no difference, and is not undone"
 
 
+@pytest.mark.longest
 def test_an_automated_sync_that_was_refused_goes_on_once_the_voter_is_back(
     automated: Application, repository: Repository, raft: Release
 ) -> None:
@@ -328,6 +331,7 @@ def by_label(space: Namespace, repository: Repository) -> Iterator[None]:
             yield
 
 
+@pytest.mark.longest
 def test_where_labels_say_what_belongs_to_it_claims_stay_that_ask_to(
     by_label: None, space: Namespace, repository: Repository
 ) -> None:

@@ -144,6 +144,7 @@ BROKEN: dict[str, tuple[Callable[[Container], None], int, str]] = {
 Job is tried three times, whatever the reason; once is enough to wait for."""
 
 
+@pytest.mark.longest
 def test_a_storage_that_cannot_be_used_fails_the_job_soon_with_one_sentence(
     kept: Release, space: Namespace, proxy: Proxy
 ) -> None:

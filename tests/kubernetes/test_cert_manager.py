@@ -38,6 +38,7 @@ MADE_SECONDS_MAX = 60.0
 RENEWED_SECONDS_MAX = 150.0
 SHOWN_SECONDS_MAX = 120.0
 WRITES_AFTER = 50
+IN_ALL = {"test_a_renewed_certificate_is_shown_without_a_restart_or_a_failed_write": {"by_its_time"}}
 
 
 @pytest.fixture(scope="module")

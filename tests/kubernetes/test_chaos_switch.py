@@ -19,6 +19,7 @@ from tests.kubernetes.test_chaos_commands import account_with
 INSTALLED_WITH = (*RBAC, "--set", "networkPolicy.enabled=true")
 GONE_SECONDS = 60.0
 CUT = ("partition", "--duration", "240s", "--yes")
+IN_ALL = {"test_nothing_is_in_force_a_minute_after_the_tool_is_gone": {"kill -9"}}
 
 
 @pytest.mark.parametrize("way", [signal.SIGKILL, signal.SIGSTOP], ids=["kill -9", "stopped for ever"])

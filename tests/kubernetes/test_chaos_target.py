@@ -142,6 +142,7 @@ async def test_a_partition_blocks_exactly_its_pairs_and_leaves_no_trace(
     assert policy_specs(raft) == before
 
 
+@pytest.mark.longest
 async def test_where_policies_are_ignored_the_dials_say_so(target: KubernetesTarget) -> None:
     notes = Notes()
     with policies("ignore"):

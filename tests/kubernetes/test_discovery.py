@@ -38,6 +38,7 @@ def test_pods_that_appear_one_by_one_elect_one_leader(space: Namespace, proxy: P
         figure("pods one by one: one leader after the last one ran", raft.now() - begun, "s")
 
 
+@pytest.mark.longest
 def test_names_that_do_not_exist_for_half_a_minute_elect_one_leader(
     space: Namespace, proxy: Proxy, evidence: Path
 ) -> None:

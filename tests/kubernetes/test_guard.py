@@ -97,6 +97,7 @@ def test_while_the_job_looks_a_second_upgrade_is_refused_and_a_dry_run_changes_n
     assert uids(raft) == before
 
 
+@pytest.mark.longest
 def test_where_no_node_is_reached_it_ends_and_says_so_and_the_override_is_for_once(raft: Release) -> None:
     raft.healthy()
     before = uids(raft)
@@ -133,6 +134,7 @@ def test_before_a_first_sync_what_runs_needs_nothing_of_what_that_sync_makes(raf
         raft.namespace.kubectl("delete", name, "--wait=false")
 
 
+@pytest.mark.longest
 def test_a_broken_image_is_replaced_without_an_override_and_the_override_is_of_helm(raft: Release) -> None:
     raft.healthy()
     broken = ("--set", "image.repository=no-such-image")

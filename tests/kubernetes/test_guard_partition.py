@@ -66,6 +66,7 @@ def test_an_upgrade_in_mid_partition_is_refused_up_front_and_goes_through_afterw
     assert set(uids(raft).values()).isdisjoint(before.values())
 
 
+@pytest.mark.longest
 def test_a_rollback_while_the_pod_that_is_replaced_first_is_cut_off_is_refused_as_well(
     tool: Tool, raft: Release
 ) -> None:

@@ -282,6 +282,7 @@ def test_a_rollout_under_a_load_of_writes_through_it_fails_none(raft: Release, f
     assert not bad, bad[:5]
 
 
+@pytest.mark.longest
 async def test_streams_that_are_silent_for_longer_than_traefik_waits_go_on(
     raft: Release, front: Traefik, outside: ssl.SSLContext
 ) -> None:
@@ -360,6 +361,7 @@ async def test_a_browser_by_the_name_sees_one_node_comes_back_when_it_goes_and_s
     raft.healthy()
 
 
+@pytest.mark.longest
 async def test_annotations_for_ingress_nginx_mean_the_same_to_who_reads_them(
     raft: Release, front: Traefik, outside: ssl.SSLContext
 ) -> None:

@@ -172,6 +172,7 @@ def panels_show_something(watching: Prometheus, space: Namespace) -> None:
         raise AssertionError(f"{error}; these do not: {left}") from None
 
 
+@pytest.mark.longest
 def test_an_upgrade_changes_how_pods_are_found_and_uninstalling_leaves_nothing(
     watched: Release, space: Namespace, proxy: Proxy
 ) -> None:

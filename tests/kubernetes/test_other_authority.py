@@ -101,6 +101,7 @@ def certificates(space: Namespace, tmp_path_factory: pytest.TempPathFactory) -> 
         yield made
 
 
+@pytest.mark.longest
 def test_from_the_guides_secret_to_cert_manager(
     raft: Release, secure: SecureDoors, certificates: Authorities, evidence: Path
 ) -> None:

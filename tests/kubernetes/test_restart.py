@@ -34,6 +34,7 @@ def test_all_pods_deleted_at_once_lose_nothing(raft: Release, evidence: Path, gr
     nothing_is_lost(raft, lines)
 
 
+@pytest.mark.longest
 def test_releases_beside_each_other_do_not_touch_each_other(raft: Release, proxy: Proxy, evidence: Path) -> None:
     raft.healthy()
     before = containers(raft)

@@ -96,6 +96,7 @@ def test_five_back_to_three_and_to_five_again_under_load(raft: Release, evidence
     judge(raft, lines, "three to five to three to five")
 
 
+@pytest.mark.longest
 def test_a_scale_alone_changes_no_quorum_and_says_what_is_missing(raft: Release) -> None:
     scale = ("scale", "statefulset", raft.fullname)
     raft.nodes = FIVE[:3]
