@@ -167,7 +167,7 @@ def read(path: Path) -> Kept:
         raise ChaosError(f"The undo journal {path} cannot be read: {error.strerror}.") from None
     try:
         header = msgspec.json.decode(lines[0][:LINE_BYTES_MAX], type=Header)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise ChaosError(f"{path} is not an undo journal of raft-chaos: {error}.") from None
     if header.version > VERSION:
         raise ChaosError(f"{path} has version {header.version}, this raft-chaos knows {VERSION}: use the newer one.")
@@ -182,7 +182,7 @@ def _replay(lines: Iterable[bytes]) -> tuple[tuple[UndoStep, ...], tuple[int, ..
     for number, line in enumerate(lines, 2):
         try:
             record = msgspec.json.decode(line, type=_Record)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             damaged += [number] if line.strip() else []
             continue
         if record.will_do is not None:

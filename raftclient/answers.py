@@ -41,7 +41,7 @@ class Answer(NamedTuple):
 
     def said(self) -> dict[str, Any]:
         """The JSON object of the answer; empty where it is none."""
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             found = json.loads(self.body)
             return found if isinstance(found, dict) else {}
         return {}

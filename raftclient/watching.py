@@ -61,7 +61,7 @@ class Followed:
                 raise HistoryGone("WATCH", self.prefix, "", str(said["message"]), int(said["compact_revision"]))
             if kind in (b"put", b"delete"):
                 self._held.append(_change(said, deleted=kind == b"delete"))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise Failed(f"an event that no node sends ({type(error).__name__})", safe=True) from None
         if kind == b"no-leader":
             raise Failed(str(said.get("message", "it knows no leader")), safe=True, elsewhere=True)

@@ -125,7 +125,7 @@ def _unreadable(path: Path, error: OSError) -> ChaosError:
 def _decode(path: Path, content: bytes, kind: type[_T]) -> _T:
     try:
         return msgspec.json.decode(content, type=kind)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise ChaosError(f"{path} is damaged or was not written by raft-chaos: {error}.") from None
 
 
@@ -139,7 +139,7 @@ def _read_lines(path: Path, kind: type[_T], expected: int | None, keep: Callable
                 keep(decoder.decode(line))
     except OSError as error:
         raise _unreadable(path, error) from None
-    except (msgspec.MsgspecError, OverflowError) as error:
+    except (msgspec.MsgspecError, OverflowError, RecursionError) as error:
         raise ChaosError(f"{path} is damaged in line {number}: {error}.") from None
     if expected is not None and number != expected:
         raise ChaosError(

@@ -155,7 +155,7 @@ def _lines(path: Path, kind: type[_T]) -> Iterable[_T]:
                 if line.endswith(b"\n"):
                     try:
                         yield decoder.decode(line)
-                    except msgspec.MsgspecError as error:
+                    except (msgspec.MsgspecError, RecursionError) as error:
                         raise ChaosError(f"{path} is damaged in line {number}: {error}.") from None
     except FileNotFoundError:
         return

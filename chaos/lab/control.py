@@ -93,7 +93,7 @@ def _command(
         node = _node(lab, request)
         try:
             said = msgspec.json.decode(await request.read(), type=_Arguments)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             return _json({"error": "bad-arguments", "message": str(error)}, 400)
         known = said.peer in lab.nodes and said.peer != node and said.direction in _DIRECTIONS
         if not known or not 0 < said.seconds <= FAULT_SECONDS_MAX:

@@ -116,7 +116,7 @@ async def fetch_view(
         if status != 200:
             return None
         view = _VIEW.decode(body)
-    except (*UNREACHABLE, msgspec.MsgspecError):
+    except (*UNREACHABLE, msgspec.MsgspecError, RecursionError):
         return None
     return msgspec.structs.replace(view, time_us=view.time_us or None, asked_us=asked_us, answered_us=clock.now_us())
 
@@ -285,7 +285,7 @@ def _decoded(decoder: msgspec.json.Decoder[_Page], url: str, status: int, body: 
         raise ChaosError(f"{url} answered {status} {problem.error}: {problem.message or 'no reason given'}")
     try:
         return decoder.decode(body)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise ChaosError(f"{url} answered as no node does ({error}); is it another program or version?") from None
 
 
@@ -309,7 +309,7 @@ async def _reason(answer: aiohttp.ClientResponse) -> str:
 def _problem_of(body: bytes) -> _Problem:
     try:
         return _PROBLEM.decode(body)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return _Problem()
 
 

@@ -186,6 +186,6 @@ class _Stream:
                 self._lost += _LOST.decode(value).transitions
             elif not self._name:
                 return _EVENT.decode(value)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             self._lost += 1  # of a newer node; what cannot be read is not invented
         return None

@@ -79,7 +79,7 @@ def decode(body: bytes) -> Answer | None:
     """None: it is no answer of etcd."""
     try:
         return _DECODER.decode(body)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return None
 
 

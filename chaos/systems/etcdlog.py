@@ -78,7 +78,7 @@ class EtcdLog:
     def _take(self, text: bytes) -> list[Event]:
         try:
             line = _LINE.decode(text)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             return []  # of Go's runtime, or cut in two by a kill
         if line.msg == "Running: " and line.args:
             self._lives += 1

@@ -97,7 +97,7 @@ def read(data_dir: Path) -> ClusterFile | None:
         raise ChaosError(f"{path} cannot be read: {error.strerror}.") from None
     try:
         found = msgspec.json.decode(content, type=ClusterFile)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise ChaosError(f"{path} was not written by raft-node or a lab ({error}): name another --data-dir.") from None
     if found.version != VERSION:
         raise ChaosError(f"{path} has version {found.version}, this raft-chaos knows {VERSION}: use one that fits.")

@@ -211,7 +211,7 @@ class LinkFaults:
         try:
             async with self._session.get(f"{self._nodes.url(node)}/status", timeout=timeout) as answer:
                 return msgspec.json.decode(await answer.read(), type=_Status).faults if answer.status == 200 else None
-        except (*nodeapi.UNREACHABLE, msgspec.MsgspecError):
+        except (*nodeapi.UNREACHABLE, msgspec.MsgspecError, RecursionError):
             return None
 
 

@@ -54,7 +54,7 @@ async def of_node(session: aiohttp.ClientSession, url: str, node: str, runs: boo
     try:
         async with session.get(f"{url}/commands", timeout=timeout) as answer:
             enabled = msgspec.json.decode(await answer.read(), type=_Commands).enabled_faults
-    except (*nodeapi.UNREACHABLE, msgspec.MsgspecError):
+    except (*nodeapi.UNREACHABLE, msgspec.MsgspecError, RecursionError):
         return Finding("error", node, f"runs and does not answer at {url}: look into its log")
     if not enabled:
         return Finding("error", node, "takes no faults, so nothing can be cut: start it with --enable-faults")

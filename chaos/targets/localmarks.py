@@ -66,6 +66,6 @@ def note_killed(data_dir: Path, node: str, dead: bool) -> None:
 def _holder(content: bytes) -> str:
     try:
         found = msgspec.json.decode(content, type=_Holder)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return "it did not say its name"
     return f"{found.run} (process {found.pid})"

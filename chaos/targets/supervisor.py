@@ -50,7 +50,7 @@ async def _ask(cluster: ClusterFile, method: str, path: str, kind: type[_T]) -> 
             session.request(method, f"http://supervisor{path}") as answer,
         ):
             return msgspec.json.decode(await answer.read(), type=kind)
-    except (*nodeapi.UNREACHABLE, msgspec.MsgspecError):
+    except (*nodeapi.UNREACHABLE, msgspec.MsgspecError, RecursionError):
         raise ChaosError(
             f"The supervisor of the local cluster (process {cluster.supervisor_pid}) does not answer: {cluster.again}."
         ) from None

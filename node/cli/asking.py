@@ -49,7 +49,7 @@ class Answer:
     @property
     def said(self) -> dict[str, object]:
         """The JSON object; empty where there is none."""
-        with contextlib.suppress(msgspec.MsgspecError):
+        with contextlib.suppress(msgspec.MsgspecError, RecursionError):
             return msgspec.json.decode(self.body, type=dict[str, object])
         return {}
 

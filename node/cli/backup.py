@@ -193,7 +193,7 @@ async def _fetch(url: str, out: BinaryIO) -> None:
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
         said = trouble(error) or "cannot be reached; is the node running?"
         raise Failure(f"{url} {said.removesuffix('.')}{'' if said.endswith('?') else '.'}", UNAVAILABLE) from None
-    except (*UNREACHABLE, ValueError) as error:
+    except (*UNREACHABLE, ValueError, RecursionError) as error:
         said = trouble(error) or f"broke off ({type(error).__name__})"
         raise Failure(f"{url} {said}; no backup was made.", UNAVAILABLE) from None
 

@@ -116,7 +116,7 @@ async def ask(method: str, url: str, arguments: dict[str, str] | None) -> tuple[
             raise ShutOut(f"{base} {wrong}; nothing happened.", UNAVAILABLE) from None
         said = "refuses connections" if refused else "cannot be reached"
         raise Failure(f"{base} {said}, so nothing happened; is the node running?", UNAVAILABLE) from None
-    except (*UNREACHABLE, ValueError) as error:
+    except (*UNREACHABLE, ValueError, RecursionError) as error:
         if wrong := trouble(error):
             raise ShutOut(f"{base} {wrong}; nothing happened.", UNAVAILABLE) from None
         raise Failure(

@@ -90,7 +90,7 @@ class _Following:
         body = await read_bounded(answer, REFUSAL_BYTES_MAX)
         try:
             said = msgspec.json.decode(body, type=dict[str, Any])
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             said = {}
         reason = str(said.get("message") or f"HTTP {answer.status}").rstrip(".")
         if answer.status == 410:

@@ -208,7 +208,7 @@ def _reason(body: bytes) -> str:
 
     try:
         return str(msgspec.json.decode(body, type=dict[str, Any])["reason"])
-    except (msgspec.MsgspecError, KeyError):
+    except (msgspec.MsgspecError, KeyError, RecursionError):
         return body.decode(errors="replace").strip()
 
 

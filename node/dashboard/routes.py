@@ -191,7 +191,7 @@ def _gist(body: bytes) -> str:
     """What was blocked, where it can be read; never more than a line."""
     try:
         report = msgspec.json.decode(body, type=dict[str, dict[str, str | int]])["csp-report"]
-    except (msgspec.MsgspecError, KeyError):
+    except (msgspec.MsgspecError, KeyError, RecursionError):
         return "a report that cannot be read"
     directive, blocked = report.get("effective-directive", "?"), report.get("blocked-uri", "?")
     return ascii(f"{directive} blocked {blocked}")[:300]

@@ -82,7 +82,7 @@ class RegistryClient:
             raise ResolutionError(f"the registry {self.url} refuses: {_sentence_of(text, answer.status)}")
         try:
             return msgspec.json.decode(text, type=kind)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise ResolutionError(f"{self.url} is no registry: {error}") from None
 
     async def close(self) -> None:
@@ -95,7 +95,7 @@ class RegistryClient:
 def _sentence_of(text: bytes, status: int) -> str:
     try:
         return _in_one_line(str(msgspec.json.decode(text, type=dict[str, object])["message"]))
-    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, RecursionError):
         return f"status {status}"
 
 

@@ -93,7 +93,7 @@ class Once:
             return msgspec.json.decode((self._folder / MARK).read_bytes(), type=_Mark)
         except FileNotFoundError:
             return None
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise PlaceError(f"{self._folder / MARK} cannot be read ({error}): remove it if you know why") from error
 
     def _write(self, mark: _Mark) -> None:

@@ -92,7 +92,7 @@ class RegistryServer:
         body = await short_body(request, "registration", REGISTRATION_BYTES_MAX)
         try:
             said = msgspec.json.decode(body, type=Registration)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise malformed("body", f"the body is no registration: {error}") from None
         if said.name != request.match_info["name"]:
             raise malformed("name", f"the body registers {said.name}, the path names another node")

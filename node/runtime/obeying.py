@@ -72,7 +72,7 @@ class Obeying:
         """A member relays a command: the driver's hook."""
         try:
             given = msgspec.json.decode(arguments, type=dict[str, object])
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             reply(CommandOutcome(name, self._name, "malformed", "the arguments are no JSON object", field="body"))
             return
         checked = _checked(name, given)

@@ -43,7 +43,7 @@ def decode_outcome(data: bytes, sender: str, decode_result: Callable[[bytes], ob
     """What `sender` answered; unknown where it cannot be read."""
     try:
         outcome = _DECODER.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Unknown(f"{sender} answered in a form that this version does not know")
     if not isinstance(outcome, _Sent):
         return outcome

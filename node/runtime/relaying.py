@@ -91,7 +91,7 @@ class Relaying:
             return
         try:
             outcome = msgspec.structs.replace(_DECODER.decode(message.outcome), node=sender.name)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             outcome = _unknown(order, f"{sender.name} answered in a form that this version does not know")
         order.reply(outcome)
 

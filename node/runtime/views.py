@@ -31,7 +31,7 @@ class Views:
         """Keep a Report. One that cannot be read, or that speaks for another node, is dropped: None."""
         try:
             status = _DECODER.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None  # another version's words: the peer's row stays "unknown"
         if sender.name not in self._membership.peers or status.core.name != sender.name:
             return None

@@ -188,7 +188,7 @@ class Cluster:
             return answer
         try:
             return Answer(answer.status, msgspec.json.decode(answer.text, type=_Said).message)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             return answer
 
     async def _must(self, method: str, name: str, path: str, body: bytes | None = None) -> Answer:

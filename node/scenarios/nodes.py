@@ -121,7 +121,7 @@ class Nodes:
             return msgspec.json.decode(out, type=Disk)
         except TimeoutError:
             raise ToolFailure(f"raft-node log verify {folder} took longer than {DISK_SECONDS:.0f} s.") from None
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             raise ToolFailure(f"raft-node log verify failed: {error.decode(errors='replace').strip()}") from None
         finally:
             if process.returncode is None:

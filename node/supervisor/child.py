@@ -146,7 +146,7 @@ def _readable(line: str) -> str:
         return "" if text["level"] in ("DEBUG", "INFO") else f"{text['level']} {text['message']}"
     try:
         found = msgspec.json.decode(line, type=_LogLine)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return line.strip()
     return "" if found.level in ("DEBUG", "INFO") else f"{found.level} {found.message}"
 

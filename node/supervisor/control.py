@@ -124,7 +124,7 @@ async def ask(data_dir: Path, order: Literal["start", "add", "retire"], node: st
             session.post(f"http://supervisor/{order}/{node}") as answer,
         ):
             return msgspec.json.decode(await answer.read(), type=Answer)
-    except (*UNREACHABLE, msgspec.MsgspecError):
+    except (*UNREACHABLE, msgspec.MsgspecError, RecursionError):
         raise SupervisorError(
             f"The supervisor of {data_dir} (process {cluster.supervisor_pid}) does not answer: "
             "start the cluster again with raft-node cluster."

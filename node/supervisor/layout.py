@@ -74,7 +74,7 @@ def read(data_dir: Path) -> ClusterFile | None:
         return None
     except OSError as error:
         raise SupervisorError(f"{path} cannot be read: {error.strerror}.") from None
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise SupervisorError(f"{path} was not written by raft-node ({error}): name another --data-dir.") from None
     if found.version != VERSION:
         raise SupervisorError(f"{path} has version {found.version}, this raft-node knows {VERSION}: use the newer one.")

@@ -157,7 +157,7 @@ class MpiCluster:
             async with asyncio.timeout(LOOK_S), session.get(f"{self._plan.registry_url}/nodes") as answer:
                 body = await read_bounded(answer, LISTED_BYTES_MAX)
             return msgspec.json.decode(body, type=_All).nodes
-        except (TimeoutError, aiohttp.ClientError, OSError, ValueError, msgspec.MsgspecError):
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError, msgspec.MsgspecError, RecursionError):
             return None
 
     async def _end_all(self) -> None:

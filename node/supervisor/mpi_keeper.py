@@ -128,5 +128,5 @@ def read_kept(folder: Path) -> Kept | None:
     try:
         with (folder / PROCESS_FILE).open("rb") as file:
             return msgspec.json.decode(file.read(_FILE_BYTES_MAX), type=Kept)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, msgspec.MsgspecError, RecursionError):
         return None

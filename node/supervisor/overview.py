@@ -131,7 +131,7 @@ class Overview:
                 gist = _GIST.decode(words) if answer.status == 200 else None
             if gist is None or gist.name != entry.name:
                 raise ValueError("not that node")
-        except (*UNREACHABLE, msgspec.MsgspecError, ValueError):
+        except (*UNREACHABLE, msgspec.MsgspecError, ValueError, RecursionError):
             seen.answered = False
         else:
             seen.gist, seen.words, seen.pid, seen.answered = gist, words, pid, True

@@ -294,7 +294,7 @@ def _render(block: Block, cursors: dict[str, str]) -> bytes:
         return b"id: %s\ndata: %s\n\n" % (position.encode(), block.data)
     data = block.data
     if block.event in (b"lost", b"sampled"):
-        with contextlib.suppress(msgspec.MsgspecError):
+        with contextlib.suppress(msgspec.MsgspecError, RecursionError):
             data = msgspec.json.encode({"node": block.node, **msgspec.json.decode(data, type=dict[str, object])})
     return b"event: %s\ndata: %s\n\n" % (block.event, data)
 

@@ -158,7 +158,7 @@ async def ask_status(
             raise Refused from None
         told(error)
         return None
-    except (*UNREACHABLE, msgspec.MsgspecError, ValueError) as error:
+    except (*UNREACHABLE, msgspec.MsgspecError, ValueError, RecursionError) as error:
         told(error)
         return None
 
@@ -167,7 +167,7 @@ def _said(body: bytes) -> str:
     """The sentence of an error."""
     try:
         return msgspec.json.decode(body, type=_Problem).message
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return "it gives no reason"
 
 
@@ -179,7 +179,7 @@ async def fetch_cluster(session: aiohttp.ClientSession, url: str) -> ClusterView
             if answer.status != 200:
                 return None
             return _CLUSTER.decode(await read_bounded(answer, CLUSTER_BYTES_MAX))
-    except (*UNREACHABLE, msgspec.MsgspecError, ValueError):
+    except (*UNREACHABLE, msgspec.MsgspecError, ValueError, RecursionError):
         return None
 
 
@@ -215,5 +215,5 @@ async def follow_events(session: aiohttp.ClientSession, url: str) -> AsyncIterat
 def _event(data: bytes) -> TraceEvent | None:
     try:
         return _EVENT.decode(data)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return None  # a notice of the stream itself, such as "events were lost"

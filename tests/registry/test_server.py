@@ -19,6 +19,9 @@ from node.registry.book import Book
 from node.registry.page import page
 from node.registry.server import RegistryServer
 
+NESTED = b'{"x":' + b"[" * 3000
+"""What no decoder follows to its end; it would be ignored."""
+
 
 def said(name: str = "n1", boot: str = "p1", **more: Any) -> Registration:
     usual: dict[str, Any] = {"incarnation": "disk-1", "host": "127.0.0.1", "port": 9001}
@@ -59,6 +62,7 @@ async def test_what_is_no_registration_is_refused_with_a_sentence(
         b"",
         b"\xff",
         b"[]",
+        NESTED,
         msgspec.json.encode(good | {"port": 65536}),
         msgspec.json.encode(good | {"name": "../n1"}),
         msgspec.json.encode(good | {"ttl_ms": 86_400_000}),
@@ -164,10 +168,12 @@ async def served_badly(answer: Callable[[asyncio.StreamWriter], Any]) -> AsyncIt
 
     listening = await asyncio.start_server(serve, "127.0.0.1", 0)
     client = RegistryClient(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}")
-    yield client
-    await client.close()
-    await listen_no_more(listening)
-    await asyncio.gather(*(task for task in served if task is not None), return_exceptions=True)
+    try:
+        yield client
+    finally:
+        await client.close()
+        await listen_no_more(listening)
+        await asyncio.gather(*(task for task in served if task is not None), return_exceptions=True)
 
 
 async def test_a_registry_that_is_silent_is_waited_for_once_and_briefly() -> None:
@@ -188,6 +194,8 @@ async def test_a_registry_that_is_silent_is_waited_for_once_and_briefly() -> Non
         (b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (ANSWER_BYTES_MAX + 10), "answers more than"),
         (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", "refuses: status 302"),
         (b"nonsense\r\n\r\n", "cannot be asked"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(NESTED), NESTED), "is no registry"),
+        (b"HTTP/1.1 500 No\r\nContent-Length: %d\r\n\r\n%b" % (len(NESTED), NESTED), "refuses: status 500"),
     ],
 )
 async def test_what_is_no_registry_is_told_apart(answer: bytes, why: str) -> None:

@@ -162,7 +162,7 @@ class Api:
             raise self._unreachable(error) from error
         try:
             said = json.loads(content) if content else {}
-        except ValueError:
+        except (ValueError, RecursionError):
             said = {"message": content[:200].decode(errors="replace")}
         if answer.status < 400:
             return dict(said)

@@ -31,7 +31,7 @@ from chaos.targets.kubernetes.narrowing import (
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 LOOK_SECONDS = 1.0
 REQUEST_SECONDS_MAX = 10.0
-FAILURES = (OSError, ValueError, http.client.HTTPException)
+FAILURES = (OSError, ValueError, RecursionError, http.client.HTTPException)
 """What a request raises that came to nothing: it is made again."""
 
 

@@ -94,6 +94,6 @@ async def _ask(api: Api, release: Release, source: str, ends: Sequence[object]) 
     ran = await run_in_pod(api, release.namespace, source, CONTAINER, command, ROUND_SECONDS_MAX)
     try:
         return dict(json.loads(ran.out))
-    except ValueError:
+    except (ValueError, RecursionError):
         why = ran.err.strip()[-200:] or f"exit code {ran.code}"
         raise ChaosError(f"Dialling from pod {source} (namespace {release.namespace}) failed: {why}.") from None

@@ -86,5 +86,5 @@ def _exit_code(status: bytes) -> int | None:
             return 0
         causes = (said.get("details") or {}).get("causes") or []
         return next((int(one["message"]) for one in causes if one.get("reason") == "ExitCode"), None)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -89,5 +89,5 @@ def _kept(original: str) -> Object:
     """What `original_of` wrote; nothing where somebody spoilt it."""
     try:
         return dict(json.loads(original))
-    except (ValueError, TypeError):
+    except (ValueError, RecursionError, TypeError):
         return {}
