@@ -10,7 +10,9 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from node.api.answers import try_again
+from node.api.etcd.users import Users
 from node.api.inputs import Query, target_of
+from node.api.named import require_root_now
 from node.api.streaming import Broken, answer_as_read
 from node.runtime.ports import Backup, NodeHandle, ReadFailed
 
@@ -24,8 +26,8 @@ BACKUP_SECONDS_MAX = 3600.0
 class BackupApi:
     """The handler of `/backup`."""
 
-    def __init__(self, handle: NodeHandle) -> None:
-        self._handle = handle
+    def __init__(self, handle: NodeHandle, users: Users) -> None:
+        self._handle, self._users = handle, users
 
     def routes(self) -> list[web.RouteDef]:
         """For the router. No HEAD: it would take a snapshot for nothing."""
@@ -38,6 +40,7 @@ class BackupApi:
         if isinstance(backup, ReadFailed):
             raise try_again(backup.code, backup.reason, backup.leader)
         try:
+            await require_root_now(self._users)  # this node may have learned only now that there are users
             base = backup.info.base
             headers = {
                 "Content-Type": "application/octet-stream",

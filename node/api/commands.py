@@ -10,8 +10,10 @@ import msgspec
 from aiohttp import web
 
 from node.api.answers import Problem, json_answer, malformed, try_again
+from node.api.etcd.users import Users
 from node.api.inputs import Query, short_body, target_of
-from node.runtime.commands import COMMANDS, CommandSpec
+from node.api.named import settled
+from node.runtime.commands import COMMANDS, OF_ALL, CommandSpec
 from node.runtime.ports import CommandOutcome, NodeHandle
 
 ARGUMENTS_BYTES_MAX = 4096
@@ -24,8 +26,8 @@ TIMEOUT_US_DEFAULT = 5_000_000
 class CommandsApi:
     """Handlers of `/commands`. `faults_enabled`: whether this node was started with --enable-faults."""
 
-    def __init__(self, handle: NodeHandle, faults_enabled: bool) -> None:
-        self._handle = handle
+    def __init__(self, handle: NodeHandle, faults_enabled: bool, users: Users) -> None:
+        self._handle, self._users = handle, users
         self._faults_enabled = faults_enabled
 
     def routes(self) -> list[web.RouteDef]:
@@ -45,7 +47,10 @@ class CommandsApi:
         node = query.bytes("node").decode("utf-8", "replace")
         timeout_us = query.timeout_us() or TIMEOUT_US_DEFAULT
         arguments = await _arguments(request, timeout_us)
-        outcome = await self._handle.command(request.match_info["name"], arguments, timeout_us, node)
+        name = request.match_info["name"]
+        if name in OF_ALL or node not in ("", self._handle.status().core.name):
+            await settled(self._users)
+        outcome = await self._handle.command(name, arguments, timeout_us, node)
         if outcome.code == "ok":
             return json_answer({"ok": True, **_named(outcome), "message": outcome.message, "data": outcome.data})
         raise _problem(outcome)

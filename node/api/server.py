@@ -122,8 +122,8 @@ def build_app(
     app.router.add_routes(etcd.routes())
     app.router.add_routes(OperationsApi(handle, metrics, stats, slices).routes())
     app.router.add_routes(MembersApi(handle).routes())
-    app.router.add_routes(BackupApi(handle).routes())
-    app.router.add_routes(CommandsApi(handle, faults_enabled).routes())
+    app.router.add_routes(BackupApi(handle, users).routes())
+    app.router.add_routes(CommandsApi(handle, faults_enabled, users).routes())
     app.router.add_routes(streams.routes())
     app.router.add_get("/openapi.json", openapi)
     if with_index:

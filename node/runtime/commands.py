@@ -99,8 +99,9 @@ class FaultSpec(msgspec.Struct, frozen=True):
 class CommandSpec(msgspec.Struct, frozen=True):
     """`changes`: it does something; otherwise it only shows. `needs_faults`: only with --enable-faults. `fault`: what
     it begins; the fault's value is the argument `ms` or `percent`, where there is one. `order`: the algorithm obeys it,
-    as this event, made from the number of the request and the arguments. `of_applicant`: what it does not say of the
-    member of that name is what that one said when it asked to be let in."""
+    as this event, made from the number of the request and the arguments. `of_all`: who leads, or who is a member, is
+    another afterwards. `of_applicant`: what it does not say of the member of that name is what that one said when it
+    asked to be let in."""
 
     name: str
     summary: str
@@ -109,6 +110,7 @@ class CommandSpec(msgspec.Struct, frozen=True):
     needs_faults: bool = False
     fault: FaultSpec | None = None
     order: Callable[[int, Values], Order | MemberChange] | None = None
+    of_all: bool = False
     of_applicant: bool = False
 
 
@@ -173,12 +175,14 @@ COMMANDS: tuple[CommandSpec, ...] = (
         "transfer_leadership",
         "hand the lead over, once the target holds the whole log",
         (Argument("target", "text", "who shall lead; empty: the most up-to-date voter", default=""),),
+        of_all=True,
         order=lambda request, values: TransferLeadership(request, str(values["target"])),
     ),
     CommandSpec(
         "add_learner",
         "let a node in that asks for it: it gets the log and has no vote yet; the leader's to do",
         _OF_APPLICANT,
+        of_all=True,
         order=lambda request, values: AddLearner(
             request, Member(str(values["name"]), str(values["incarnation"])), _address(values)
         ),
@@ -188,6 +192,7 @@ COMMANDS: tuple[CommandSpec, ...] = (
         "promote_learner",
         "give a learner that has caught up a vote; the leader's to do",
         (_MEMBER,),
+        of_all=True,
         order=lambda request, values: Promote(request, str(values["name"])),
     ),
     CommandSpec(
@@ -203,6 +208,7 @@ COMMANDS: tuple[CommandSpec, ...] = (
                 choices=("no", "yes"),
             ),
         ),
+        of_all=True,
         order=lambda request, values: Remove(request, str(values["name"]), values["force"] == "yes"),
     ),
     CommandSpec(
@@ -210,6 +216,7 @@ COMMANDS: tuple[CommandSpec, ...] = (
         "the member's disk is lost: the new one that asks under its name takes its place, without a vote yet; the "
         "leader's to do",
         _OF_APPLICANT,
+        of_all=True,
         order=lambda request, values: Replace(
             request, str(values["name"]), str(values["incarnation"]), _address(values)
         ),
@@ -223,6 +230,7 @@ COMMANDS: tuple[CommandSpec, ...] = (
             Argument("address", "text", "host:port where peers reach it", required=True),
             Argument("client_url", "text", "where it serves clients; empty: as before", default=""),
         ),
+        of_all=True,
         order=_readdress,
     ),
     CommandSpec(
@@ -309,6 +317,7 @@ COMMANDS: tuple[CommandSpec, ...] = (
 
 ORDERS = {spec.name: spec.order for spec in COMMANDS if spec.order is not None}
 """The commands that the algorithm obeys; the others are `commanding.py`'s."""
+OF_ALL = frozenset(spec.name for spec in COMMANDS if spec.of_all)
 
 _BY_NAME = {spec.name: spec for spec in COMMANDS}
 

@@ -91,6 +91,7 @@ class ScriptedNode:
 
     async def backup(self) -> ScriptedBackup | ReadFailed:
         await asyncio.sleep(0)
+        self.do(*self.on_barrier)
         return self.backup_file
 
     async def command(

@@ -47,7 +47,7 @@ async def test_a_command_goes_to_the_named_node_with_its_arguments() -> None:
         async with client.post("/commands/check_timers") as answer:
             assert (await answer.json())["node"] == "n1"
         assert server.node.commanded == [("cut_link", {"peer": "n3"}, "n2"), ("check_timers", {}, "")]
-        assert server.node.timeouts_us[0] == 700_000
+        assert 700_000 in server.node.timeouts_us
 
 
 @pytest.mark.parametrize(

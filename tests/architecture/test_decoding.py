@@ -27,7 +27,7 @@ def forgetful(tree: ast.AST) -> Iterator[int]:
             named = names_of(node.type)
         elif isinstance(node, ast.Call) and names_of(node.func) >= {"suppress"}:
             named = set().union(*map(names_of, node.args))
-        if named & DECODERS and "RecursionError" not in named:
+        if named & DECODERS and "RecursionError" not in named and isinstance(node, ast.ExceptHandler | ast.Call):
             yield node.lineno
         if isinstance(node, ast.Try) and any(
             isinstance(call, ast.Call) and ast.unparse(call.func) == "json.loads"

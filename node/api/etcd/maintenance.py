@@ -94,10 +94,16 @@ class MaintenanceCalls:
         backup = await self._handle.backup()
         if isinstance(backup, ReadFailed):
             raise EtcdError(Code.UNAVAILABLE, f"etcdserver: {backup.reason}")
+        try:
+            await self._require_root()  # this node may have learned only now that there are users
+        except EtcdError:
+            backup.close()
+            raise
         return backup
 
     async def move_leader(self, message: Message, _message_bytes: int) -> Nothing:
         """A MoveLeaderRequest, to be asked of the leader."""
+        await self._calls.users.settled()
         await self._require_root()
         core = self._handle.status().core
         if core.leader != core.name:

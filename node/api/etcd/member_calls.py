@@ -121,6 +121,7 @@ class MemberCalls:
     async def _now(self) -> CoreStatus:
         """What holds now, not what held when this node last heard of it: ids are looked up in it."""
         await self._barrier()
+        await self._require_root()  # this node may have learned only now that there are users
         return self._handle.status().core
 
     async def _meant(self, message: Message) -> tuple[CoreStatus, Member]:

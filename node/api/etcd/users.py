@@ -110,6 +110,16 @@ class Users:
         _, index = parted(token)
         return index is not None and index > self._handle.status().core.applied
 
+    async def settled(self) -> None:
+        """Wait until this node knows whether users are in force, where somebody asks without a name. Call it before
+        what reaches beyond this node, and judge anew: one that is behind, as each is that has just begun, does not know
+        it yet. Raises `EtcdError` where nobody can tell. Nobody waits where no leader is known to one that has caught
+        up once: nothing is decided then, and a fault must be ended there, too."""
+        if self.in_force or CURRENT.get() is not ANYBODY:
+            return
+        if self._handle.status().core.leader or not self._handle.readiness().caught_up:
+            await self._barrier()
+
     # --- whether they may --------------------------------------------------------------------------------------
 
     async def require_root(self) -> None:

@@ -1,0 +1,107 @@
+"""A node that has not applied yet that the cluster has users: nobody uses it as a way round them."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+
+from node.access.principals import ANYBODY
+from node.api.etcd.maintenance import MaintenanceCalls
+from node.api.etcd.member_calls import MemberCalls
+from node.runtime.commands import COMMANDS
+from node.runtime.ports import ReadFailed, Readiness
+from node.statemachine.auth_writes import AuthEnable, UserGrantRole
+from tests.access.double import Served, served
+from tests.api.double import ScriptedBackup
+from tests.etcd.test_users import Made, as_whom
+
+ROOT = aiohttp.encode_basic_auth("root", "pw")
+LEADERLESS = ReadFailed("no-leader", "no leader is known")
+
+
+@pytest.fixture
+async def behind() -> AsyncIterator[Served]:
+    """Its store learns of the users as soon as it waits for what all know. Nobody has a token of a file."""
+    async with served() as doors:
+        doors.source.demands = False
+        await doors.auth.user_add({"name": "root", "password": "pw"}, 0)
+        await doors.auth.role_add({"name": "root"}, 0)
+        await doors.auth.user_grant_role({"user": "root", "role": "root"}, 0)
+        doors.node.on_barrier = [AuthEnable()]
+        yield doors
+
+
+async def ask(doors: Served, method: str, path: str, body: object = None, **headers: str) -> tuple[int, str]:
+    data = None if body is None else msgspec.json.encode(body)
+    async with aiohttp.request(method, doors.url + path, data=data, headers=headers) as answer:
+        return answer.status, await answer.text()
+
+
+async def test_a_backup_is_nobodys_who_shows_nothing(behind: Served) -> None:
+    file = behind.node.backup_file
+    assert isinstance(file, ScriptedBackup)
+    status, text = await ask(behind, "GET", "/backup")
+    assert (status, file.closed) == (401, 1)
+    assert "the cluster has users: send the name and password of one who may, or a token" in text
+    assert "state" not in text
+    status, text = await ask(behind, "GET", "/backup", Authorization=ROOT)
+    assert (status, text) == (200, "state")
+
+
+@pytest.mark.parametrize("way", ["remove_member", "remove_member?node=n1", "recover?node=n2"])
+async def test_no_command_reaches_beyond_it(behind: Served, way: str) -> None:
+    arguments = {"name": "n3"} if "member" in way else {}
+    status, _ = await ask(behind, "POST", f"/commands/{way}", arguments)
+    assert (status, behind.node.commanded) == (401, [])
+    status, _ = await ask(behind, "POST", f"/commands/{way}", arguments, Authorization=ROOT)
+    assert (status, len(behind.node.commanded)) == (200, 1)
+
+
+async def test_where_nobody_can_tell_it_is_not_done_before_this_node_has_caught_up_once(behind: Served) -> None:
+    """Afterwards it is: a fault of another node must be ended while nobody leads, and nothing is decided then."""
+    behind.node.read_failure, behind.node.on_barrier = LEADERLESS, []
+    behind.node.own_readiness = Readiness(caught_up=False)
+    core = msgspec.structs.replace(behind.node.own_status.core, leader="")
+    behind.node.own_status = msgspec.structs.replace(behind.node.own_status, core=core)
+    status, text = await ask(behind, "POST", "/commands/recover?node=n2", {})
+    assert (status, behind.node.commanded) == (503, [])
+    assert "whether the cluster has users is not known here: no leader; ask again" in text
+    status, _ = await ask(behind, "POST", "/commands/recover", {})
+    assert (status, len(behind.node.commanded)) == (200, 1), "of this node alone"
+    behind.node.own_readiness = Readiness()
+    status, _ = await ask(behind, "POST", "/commands/recover?node=n2", {})
+    assert (status, len(behind.node.commanded)) == (200, 2)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("add", {"peerURLs": ["http://10.0.0.1:1"]}),
+        ("remove", {"ID": 7}),
+        ("promote", {"ID": 7}),
+        ("update", {"ID": 7, "peerURLs": ["http://10.0.0.1:1"]}),
+        ("snapshot", {}),
+        ("move_leader", {"targetID": 7}),
+    ],
+)
+async def test_etcds_calls_judge_after_they_have_waited(call: str, message: dict[str, Any]) -> None:
+    made = Made()
+    node, calls = made.node, made.calls
+    await made.auth.user_add({"name": "root", "password": "pw"}, 0)
+    node.do(UserGrantRole("root", "root"))
+    node.on_barrier = [AuthEnable()]
+    members, upkeep = MemberCalls(node, calls), MaintenanceCalls(node, node.store, calls, made.slices)
+    asked = getattr(upkeep if call in ("snapshot", "move_leader") else members, call)
+    assert await as_whom(ANYBODY, lambda: asked(message, 0)) == "user name is empty"
+    assert node.store.auth.enabled
+    assert node.commanded == []
+    file = node.backup_file
+    assert isinstance(file, ScriptedBackup)
+    assert file.closed == (call == "snapshot")
+
+
+def test_commands_of_all_are_those_that_only_a_leader_can_obey() -> None:
+    of_leader = {spec.name for spec in COMMANDS if "the leader's to do" in spec.summary}
+    assert {spec.name for spec in COMMANDS if spec.of_all} == of_leader | {"transfer_leadership"}
