@@ -240,6 +240,12 @@ def too_slow() -> bytes:
     )
 
 
+def head_too_long(bytes_max: int) -> bytes:
+    """The whole answer to a connection whose request's line and headers are longer than that."""
+    problem = Problem(431, "too-long", f"a request's line and headers are longer than {bytes_max} bytes")
+    return _last_words(problem, "431 Request Header Fields Too Large")
+
+
 def _last_words(problem: Problem, status: str) -> bytes:
     answer = problem.answer()
     body = bytes(answer.body) if isinstance(answer.body, bytes | bytearray) else b""

@@ -21,11 +21,12 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from node.addresses import NOBODY, of_transport
 from node.api.answers import Problem
-from node.api.clients import UNREAD_SECONDS_MAX, Clients, abort_soon, is_tls, too_slow
+from node.api.clients import UNREAD_SECONDS_MAX, Clients, abort_soon, head_too_long, is_tls, too_slow
 from node.api.express import Express, rendered
 from node.api.framework import FrameworkConnection, FrameworkServer, answer_as_http_1_1
 from node.api.gate import Gate
 from node.api.http2.connections import BEGINNING, Http2
+from node.api.inputs import REQUEST_LINE_BYTES_MAX
 from node.api.unparsed import unparsed
 
 ENDING_SECONDS_MAX = 0.25
@@ -34,6 +35,10 @@ ENDING_SECONDS_MAX = 0.25
 HELD_BYTES_MAX = 256 * 1024
 """What a client may send ahead of an answer or of its turn; the socket is not read meanwhile, so it is one read at
 most."""
+
+HEAD_BYTES_MAX = REQUEST_LINE_BYTES_MAX + 32 * 1024
+"""Of a request's line and headers; the framework bounds each of them alone, and 64 of the longest would be 512 KiB for
+each connection that never ends its headers."""
 
 _LOG = logging.getLogger("node.api")
 
@@ -71,6 +76,7 @@ class Connection(FrameworkConnection):
         "_first",
         "_fresh",
         "_gate",
+        "_head_bytes",
         "_held",
         "_queued",
         "_room",
@@ -105,6 +111,8 @@ class Connection(FrameworkConnection):
         """Whether it ever sent a request whose headers were whole."""
         self._room = 0
         """Bytes that its request may hold of a body; see `node.api.bodies`."""
+        self._head_bytes = 0
+        """Of a request whose headers are not whole, since the last one began."""
         self.client_ended = False
         """Whether the client sends no more. It may be gone, or wait for its answers: nobody can tell."""
         self.request_began = 0.0
@@ -165,11 +173,15 @@ class Connection(FrameworkConnection):
 
     def never_asked(self) -> None:
         """End it, and say why to whoever has begun to speak."""
+        self._end_with(too_slow())
+
+    def _end_with(self, words: bytes) -> None:
+        """It asked for nothing that could be answered."""
         transport = self.transport
         self._asked = True  # once is enough
         if transport is None or transport.is_closing():
             return
-        transport.write(too_slow())
+        transport.write(words)
         if self._tls or not transport.can_write_eof():
             self.force_close()
             return
@@ -231,6 +243,7 @@ class Connection(FrameworkConnection):
         """The framework has begun with the next request."""
         self.request_began = self.loop.time()
         self._asked = True
+        self._head_bytes = 0
         self._body = body
         if self.client_ended and not self._serves_on():
             self._give_up()
@@ -304,7 +317,15 @@ class Connection(FrameworkConnection):
         if self._aligned and express is not None and self._take_express(express, data):
             return True
         super().data_received(data)
+        self._bound_head(len(data))
         return False
+
+    def _bound_head(self, size: int) -> None:
+        """So much came, and no request is whole by it: it is held until one is."""
+        if self.waits_for_request and not self.ends:
+            self._head_bytes += size
+            if self._head_bytes > HEAD_BYTES_MAX:
+                self._end_with(head_too_long(HEAD_BYTES_MAX))
 
     def _take_express(self, express: Express, data: bytes) -> bool:
         found = express.read(data)

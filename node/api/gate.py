@@ -35,6 +35,9 @@ BYTE_SECONDS = 2e-9
 PIECE_SECONDS = 0.00001
 """Price of a piece of HTTP/2, whatever is in it."""
 
+FIELD_SECONDS = 5e-6
+"""Price of a header field of HTTP/2 that has to be read."""
+
 HANDOVER_SECONDS = 0.0001
 """Price of a piece of a request that the framework gets, and of the task that it wakes."""
 
@@ -104,10 +107,11 @@ class Gate:
             self._turns.add("http", took)
             self._spend(HANDOVER_SECONDS + size_bytes * BYTE_SECONDS)
 
-    def frames_came_in(self, requests: int, began: float, size_bytes: int) -> None:
-        """A piece of HTTP/2 of so many bytes, in which so many requests began, was taken from `began` until now."""
+    def frames_came_in(self, requests: int, began: float, size_bytes: int, fields: int) -> None:
+        """A piece of HTTP/2 of so many bytes, in which so many requests began and so many header fields were read, was
+        taken from `began` until now."""
         self._turns.add("express", self.clock() - began)
-        self._spend(requests * EXPRESS_SECONDS + size_bytes * BYTE_SECONDS + PIECE_SECONDS)
+        self._spend(requests * EXPRESS_SECONDS + size_bytes * BYTE_SECONDS + fields * FIELD_SECONDS + PIECE_SECONDS)
 
     def answered(self, size_bytes: int) -> None:
         """The express lane wrote an answer of so many bytes."""

@@ -3,14 +3,14 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import pytest
 from aiohttp import web
 
 from node.api import clients as limits
 from node.api.clients import BODY_SECONDS_MAX, HEAD_SECONDS_MAX, IDLE_SECONDS_MIN, UNREAD_SECONDS_MAX, Clients
-from node.api.connection import Connection
+from node.api.connection import HEAD_BYTES_MAX, Connection
 from node.api.server import ApiRunner
 from tests.api.test_express import Client, connected
 
@@ -356,6 +356,30 @@ async def test_who_does_not_finish_its_headers_is_told_and_ended(monkeypatch: py
             assert b"the request did not arrive in time; nothing was done" in heard
             assert server.runner.clients.given_up["headers"] == 1
             assert await other.ask(GET) == (200, b"quick")
+        writer.close()
+
+
+@pytest.mark.parametrize("before", [b"", GET], ids=["at once", "after a request"])
+async def test_headers_that_never_end_are_held_up_to_a_bound(before: bytes) -> None:
+    """Each of them may be long, and there may be many: 512 KiB for each connection."""
+    async with serving(4) as server, connected(server.port) as other:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        if before:
+            writer.write(before)
+            assert (await reader.readuntil(b"quick")).startswith(b"HTTP/1.1 200 ")
+        writer.write(b"GET /quick HTTP/1.1\r\nHost: localhost\r\n")
+        sent = 0
+        while not reader.at_eof() and sent < 60:
+            writer.write(b"x-%d: %b\r\n" % (sent, b"y" * 8000))
+            sent += 1
+            with suppress(ConnectionError):
+                await writer.drain()
+            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            heard = await reader.read()
+        assert heard.startswith(b"HTTP/1.1 431 ")
+        assert b"a request's line and headers are longer than %d bytes" % HEAD_BYTES_MAX in heard
+        assert await other.ask(GET) == (200, b"quick")
         writer.close()
 
 

@@ -12,6 +12,7 @@ from node.api.express import Answer, Express
 from node.api.gate import (
     BYTE_SECONDS,
     EXPRESS_SECONDS,
+    FIELD_SECONDS,
     HANDLER_SECONDS,
     HANDOVER_SECONDS,
     TURN_SECONDS_MAX,
@@ -69,6 +70,13 @@ def test_what_comes_in_together_is_spread_over_turns_in_its_order(loop: Loop) ->
     assert max(came) <= EXPRESS_PER_TURN
     assert len(came) == pytest.approx(1000 / EXPRESS_PER_TURN, abs=1.1)
     assert loop.done == list(range(1000))
+
+
+def test_a_piece_of_http2_has_the_price_of_what_is_read_in_it(loop: Loop) -> None:
+    for _ in range(2):
+        assert loop.gate.is_open()
+        loop.gate.frames_came_in(0, 0.0, 0, int(TURN_SECONDS_MAX / FIELD_SECONDS / 2))
+    assert not loop.gate.is_open()
 
 
 def test_nobody_overtakes_those_that_wait(loop: Loop) -> None:

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 from hpack import Decoder, Encoder
 
-from node.api.http2.blocks import Blocks, literal
+from node.api.http2.blocks import BLOCK_BYTES_PER_FIELD, REMEMBERED_BYTES_MAX, Blocks, literal
 from node.api.http2.frames import ConnectionFault, StreamFault
 
 BASE = [(":method", "POST"), (":scheme", "http"), (":authority", "h")]
@@ -105,3 +105,34 @@ def test_what_we_write_every_table_reads() -> None:
 def test_a_malformed_head_ends_its_stream(fields: list[tuple[str, str]]) -> None:
     with pytest.raises(StreamFault):
         Blocks().head(Encoder().encode(fields))
+
+
+def bare(fields: list[tuple[str, str]]) -> bytes:
+    """A block that changes no table."""
+    return literal([(name.encode(), value.encode()) for name, value in fields])
+
+
+def test_what_is_remembered_of_a_connection_that_is_idle_has_a_bound() -> None:
+    blocks = Blocks()
+    for number in range(200):
+        fields = [*BASE, (":path", "/"), (f"x-{number}", "y" * 3000)]
+        assert blocks.head(bare(fields)).fields[b"x-%d" % number] == b"y" * 3000
+        kept = sum(len(block) + sum(map(len, head.fields.values())) for block, head in blocks._heads.items())
+        assert kept <= REMEMBERED_BYTES_MAX
+    assert blocks._heads, "what is short enough is remembered"
+    long = bare([*BASE, (":path", "/"), ("x", "y" * 8150)])
+    blocks.head(long)
+    blocks.head(long)
+    assert long not in blocks._heads
+
+
+def test_fields_that_are_read_count_and_what_is_found_again_does_not() -> None:
+    blocks = Blocks()
+    block = bare([*BASE, (":path", "/"), ("x", "y" * 160)])
+    blocks.head(block)
+    read = blocks.fields_read
+    assert read == 5 + len(block) // BLOCK_BYTES_PER_FIELD
+    blocks.head(block)
+    assert blocks.fields_read == read
+    blocks.skip(block)
+    assert blocks.fields_read == 2 * read

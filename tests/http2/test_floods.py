@@ -2,19 +2,25 @@
 
 import asyncio
 import struct
+import time
 from collections.abc import Callable
 
 import pytest
+from hpack import Encoder, NeverIndexedHeaderTuple
 
-from node.api.http2.blocks import BLOCK_BYTES_MAX
+from node.api.gate import Gate
+from node.api.http2.blocks import BLOCK_BYTES_MAX, BLOCK_BYTES_PER_FIELD, LIST_BYTES_MAX
 from node.api.http2.floods import IDLE, PINGS, RESETS, SETTINGS
+from node.api.http2.receiving import FIELDS_PER_PIECE_MAX
 from node.api.http2.streams import HELD_BYTES_MAX, STREAMS_MAX
+from node.observe.turns import Turns
 from node.statemachine.writes import Put
 from tests.grpc.double import Serving, serving
 from tests.http2.raw import (
     CALM,
     CONTINUATION,
     DATA,
+    GOAWAY,
     HEADERS,
     PING,
     PRIORITY,
@@ -110,6 +116,44 @@ async def test_a_flood_is_ended(flood: Callable[[Raw], bytes], code: int, counte
         assert served.counts.faults[counted] == 1
         assert served.counts.streams == 0
         assert b'raft_http2_faults_total{why="%b"} 1.0' % counted.encode() in served.metrics.render()
+
+
+def of_indexes(client: Raw) -> list[bytes]:
+    """Each block another one, of one byte for each field."""
+    return [client.block() + b"\x95" * (400 - number) for number in range(68)]
+
+
+def of_huffman(client: Raw) -> list[bytes]:
+    """7,500 bytes that say 12,000."""
+    return [
+        client.block() + Encoder().encode([NeverIndexedHeaderTuple(f"x-{number}", "a" * 12_000)])
+        for number in range(30)
+    ]
+
+
+@pytest.mark.parametrize("after_goaway", [False, True])
+@pytest.mark.parametrize("blocks", [of_indexes, of_huffman])
+async def test_header_fields_have_a_price_and_so_many_are_read_at_once(
+    blocks: Callable[[Raw], list[bytes]], after_goaway: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A block of 500 bytes may say 400 fields: what is counted in bytes and requests alone would hold the loop."""
+    paid: list[int] = []
+
+    def came_in(_gate: Gate, _requests: int, _began: float, _size_bytes: int, fields: int) -> None:
+        paid.append(fields)
+
+    monkeypatch.setattr(Gate, "frames_came_in", came_in)
+    gate = Gate(Turns(time.perf_counter, time.thread_time, 1.0), asyncio.get_running_loop().call_soon)
+    async with serving(gate) as served, raw(served.port) as client:
+        if after_goaway:
+            client.send(frame(HEADERS, 4, 1, client.block("/grpc.health.v1.Health/Watch")))  # so that it stays open
+            client.send(frame(DATA, 0, 1, bytes(5)), frame(GOAWAY, 0, 0, bytes(8)))
+        made = blocks(client)
+        client.send(*(frame(HEADERS, 5, 2 * at + 3, block) for at, block in enumerate(made)))
+        client.send(frame(PING, 0, 0, bytes(8)))
+        await client.until(PING)
+        assert sum(paid) > 8 * FIELDS_PER_PIECE_MAX, "they are read and paid, whoever is served"
+        assert max(paid) < FIELDS_PER_PIECE_MAX + LIST_BYTES_MAX // 32 + BLOCK_BYTES_MAX // BLOCK_BYTES_PER_FIELD
 
 
 async def test_ten_thousand_streams_are_not_begun() -> None:

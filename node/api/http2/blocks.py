@@ -22,6 +22,11 @@ LIST_BYTES_MAX = 16 * 1024
 
 BLOCKS_REMEMBERED_MAX = 64
 """For one connection."""
+REMEMBERED_BYTES_MAX = 16 * 1024
+"""Of all of them and what they say, counted as above: a connection that is idle keeps it."""
+
+BLOCK_BYTES_PER_FIELD = 16
+"""To read a field takes some 5 µs, and so do so many bytes of Huffman's code."""
 
 SIZE_UPDATES_MAX = 2
 """At the beginning of a block; more are of no use to anybody."""
@@ -47,6 +52,9 @@ class Blocks:
         self._table = _Table()
         self._decoder.header_table = self._table
         self._heads: dict[bytes, Head] = {}
+        self._remembered = 0
+        self.fields_read = 0
+        """Since the beginning; what was remembered costs nothing."""
 
     def head(self, block: bytes) -> Head:
         """Of a request. Raises `ConnectionFault` where the block cannot be read, `StreamFault` where what it says is
@@ -57,33 +65,43 @@ class Blocks:
         before = self._table.added
         fields = self._read(block)
         changed = self._table.added != before or _size_updates(block) > 0
-        if changed or len(self._heads) >= BLOCKS_REMEMBERED_MAX:
-            self._heads.clear()
+        size = len(block) + sum(len(name) + len(value) + 32 for name, value in fields)
+        full = len(self._heads) >= BLOCKS_REMEMBERED_MAX or self._remembered + size > REMEMBERED_BYTES_MAX
+        if changed or full:
+            self._forget()
         head = head_of(fields)
-        if not changed:
+        if not changed and size <= REMEMBERED_BYTES_MAX:
             self._heads[block] = head
+            self._remembered += size
         return head
 
     def trailers(self, block: bytes) -> None:
         """What a client says after its body, which nobody wants to know; raises likewise."""
-        self._heads.clear()
+        self._forget()
         check_trailers(self._read(block))
 
     def skip(self, block: bytes) -> None:
         """Of a stream that is not served any more."""
-        self._heads.clear()
+        self._forget()
         self._read(block)
+
+    def _forget(self) -> None:
+        self._heads.clear()
+        self._remembered = 0
 
     def _read(self, block: bytes) -> Fields:
         if _size_updates(block) > SIZE_UPDATES_MAX:
             raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, "the header table's size changes too often")
+        self.fields_read += len(block) // BLOCK_BYTES_PER_FIELD
         try:
-            return tuple(self._decoder.decode(block, raw=True))
+            fields = tuple(self._decoder.decode(block, raw=True))
         except HPACKError as error:
             oversized = type(error).__name__ == "OversizedHeaderListError"
             code = ErrorCode.ENHANCE_YOUR_CALM if oversized else ErrorCode.COMPRESSION_ERROR
             why = "the header list is too long" if oversized else "a header block cannot be read"
             raise ConnectionFault(code, why) from None
+        self.fields_read += len(fields)
+        return fields
 
 
 def _size_updates(block: bytes) -> int:

@@ -35,6 +35,9 @@ REQUESTS_PER_PIECE_MAX = 68
 FRAMES_PER_PIECE_MAX = 512
 """Of one read; the rest of it comes in when it is its turn again."""
 
+FIELDS_PER_PIECE_MAX = 700
+"""Of one read; header fields that are read and not remembered, some 5 µs each. One block has 500 of them at most."""
+
 CONTINUATIONS_MAX = 16
 """Frames that go on with one header block."""
 
@@ -58,6 +61,11 @@ class Receiving:
         self.retiring = False
 
     @property
+    def fields_read(self) -> int:
+        """Header fields since the beginning, for their price."""
+        return self._blocks.fields_read
+
+    @property
     def waiting_bytes(self) -> int:
         """What came and was not looked at."""
         return len(self._buffer)
@@ -70,6 +78,7 @@ class Receiving:
         """Take whole frames of what came; False: more are there, for the next turn. Raises `ConnectionFault`."""
         data, at, end, taken = self._buffer, 0, len(self._buffer), 0
         most = self._streams.begun + REQUESTS_PER_PIECE_MAX
+        read_most = self._blocks.fields_read + FIELDS_PER_PIECE_MAX
         try:
             if not self._preface:
                 if end < len(PREFACE):
@@ -87,7 +96,11 @@ class Receiving:
                 start = at + HEAD_BYTES
                 if end - start < size:
                     return True
-                if taken >= FRAMES_PER_PIECE_MAX or self._streams.begun >= most:
+                if (
+                    taken >= FRAMES_PER_PIECE_MAX
+                    or self._streams.begun >= most
+                    or self._blocks.fields_read >= read_most
+                ):
                     return False
                 taken += 1
                 at = start + size
