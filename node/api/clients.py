@@ -76,15 +76,14 @@ class Connected(Protocol):
 
 
 class Clients:
-    """All connections of one server, at most `most`. `time`: the loop's clock, seconds."""
+    """All connections of one server, at most `most`. `share`: what one client may have; 0: three quarters."""
 
-    def __init__(self, most: int, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, most: int, loop: asyncio.AbstractEventLoop, share: int = 0) -> None:
         self.most = most
         self.made_room = 0
         """Idle connections closed for others."""
         self.bodies = Bodies()
-        self.share = max(1, most * 3 // 4)
-        """How many of them one client may have."""
+        self.share = share or max(1, most * 3 // 4)
         self.refused = 0
         """Connections refused."""
         self.over_share = 0

@@ -19,8 +19,10 @@ from node.observe.metrics import Metrics
 from node.runtime.ports import NodeHandle
 from node.tls.doorway import Doorway
 
-OPERATIONS_CLIENTS_MAX = 16
+OPERATIONS_CLIENTS_MAX = 128
 """Connections at a time; the one that has been idle for longest is closed for a new one."""
+OPERATIONS_OF_ONE_MAX = 16
+"""Of one client: a kubelet has three at a time. Whoever would keep it from a probe needs many addresses."""
 
 
 def operations_runner(
@@ -35,5 +37,5 @@ def operations_runner(
     here = ", ".join(route.path for route in routes)
     app = web.Application(middlewares=[make_guard(allowed_hosts, f"this port serves {here}, and nothing else")])
     app.router.add_routes(routes)
-    clients = Clients(OPERATIONS_CLIENTS_MAX, asyncio.get_running_loop())
+    clients = Clients(OPERATIONS_CLIENTS_MAX, asyncio.get_running_loop(), OPERATIONS_OF_ONE_MAX)
     return ApiRunner(app, clients=clients, doorway=doorway, drain_seconds_max=1.0)

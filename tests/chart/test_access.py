@@ -90,6 +90,10 @@ def test_prometheus_shows_a_token_that_may_read_where_there_is_no_port_for_it() 
             {"auth": {"existingSecret": "tokens"}, **MONITORED, **ALONE},
             "nodes ask Prometheus for a token, and it has none",
         ),
+        (
+            {"auth": {"existingSecret": "tokens"}, "backup": {"enabled": True, "claim": "kept"}},
+            "nodes ask whoever takes a backup for a token, and backup.enabled has none",
+        ),
         ({**ASKED, "extraVolumes": [{"name": "access", "emptyDir": {}}]}, "extraVolumes holds a volume named access"),
         (
             {**ASKED, "extraVolumeMounts": [{"name": "x", "mountPath": "/etc/raft/access/x"}]},
@@ -107,3 +111,8 @@ def test_notes_warn_of_tokens_that_can_be_read_on_their_way_and_of_a_test_withou
     alone: Values = {"auth": {"existingSecret": "tokens"}}
     assert "`helm test` has no token" in notes(tmp_path, {}, alone)
     assert "clients prove nothing" not in notes(tmp_path, {}, {**alone, "service": {"type": "LoadBalancer"}})
+    outside: Values = {"ingress": {"enabled": True, "hosts": ["raft.example.org"]}}
+    assert "raft.example.org may be reached from beyond the cluster, and there are no tokens" in notes(
+        tmp_path, {}, outside
+    )
+    assert "there are no tokens" not in notes(tmp_path, {}, {**outside, **ASKED})

@@ -1,5 +1,7 @@
 """What stands between pods and whoever is not in the cluster: families of both Services, an Ingress, routes."""
 
+import pytest
+
 from node.settings import load
 from tests.chart.kubernetes_schema import NEWEST, check
 from tests.chart.rendering import CHART, EVERYTHING, Values, render, run
@@ -118,3 +120,13 @@ def test_a_node_answers_to_the_names_from_outside_and_not_to_those_that_are_off(
     names = {"store.example.org", "rpc.example.org", "gate.example.org", "rpc.gate.example.org", "raft.example.org"}
     assert names <= set(allowed(EVERYTHING))
     assert "raft.example.org" not in allowed({"ingress": {"hosts": ["raft.example.org"]}})
+
+
+@pytest.mark.parametrize("name", ["Raft.Example.org", "a..b", "a.-b", "a-.b", ".a", "x" * 254, "*.example.org"])
+@pytest.mark.parametrize("where", ["ingress.hosts", "ingress.grpcHosts", "gateway.hostnames", "gateway.grpcHostnames"])
+def test_a_name_that_kubernetes_takes_for_no_name_is_refused_before_anything_is_done(where: str, name: str) -> None:
+    """Else an upgrade fails half-way, after its Job has acted."""
+    part, key = where.split(".")
+    done = run("template", "raft", str(CHART), values={part: {"enabled": True, key: [name]}})
+    assert done.returncode != 0
+    assert key in done.stderr

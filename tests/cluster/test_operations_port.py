@@ -1,15 +1,18 @@
 """The port for operations with real processes: probes and metrics, and nothing that could read or write a key."""
 
+import http.client
 import socket
 import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
 from node.access.table import ROUTES
+from node.api.operations_port import OPERATIONS_OF_ONE_MAX
 from tests.cluster.guarded import Guarded, guarded_nodes
 
 SERVED = {"/livez", "/readyz", "/startupz", "/metrics"}
@@ -106,6 +109,20 @@ def test_with_tls_it_asks_for_no_certificate_where_clients_have_to_show_one(tmp_
         assert 'raft_tls_certificate_expiry_timestamp_seconds{for="operations"}' in metrics
         with pytest.raises(OSError, match=r"reset|closed|disconnected|EOF|without response|BadStatus|certificate"):
             asked(nodes.ports["n1"], "GET", "/livez", trusting)
+
+
+def test_a_few_who_hold_all_they_can_get_keep_nobody_from_the_probes(standing: tuple[Guarded, int]) -> None:
+    """A kubelet that gets no answer restarts the pod. They come from addresses of their own, and say nothing."""
+    _, port = standing
+    with ExitStack() as held:
+        for last in range(2, 7):
+            for _ in range(2 * OPERATIONS_OF_ONE_MAX):
+                held.enter_context(socket.create_connection(("127.0.0.1", port), 10, (f"127.0.0.{last}", 0)))
+        for _ in range(3):
+            kubelet = http.client.HTTPConnection("127.0.0.1", port, timeout=10, source_address=("127.0.0.9", 0))
+            with closing(kubelet):
+                kubelet.request("GET", "/livez")
+                assert kubelet.getresponse().status == 200
 
 
 def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:

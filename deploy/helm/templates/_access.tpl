@@ -79,6 +79,9 @@ auth.clientsSecret {{ include "raft.shown" $auth.clientsSecret }} is not used wh
 {{- if and $auth.existingSecret (not $auth.clientsSecret) (not .Values.operations.enabled) (or $monitoring.podMonitor.enabled $monitoring.serviceMonitor.enabled) }}
 auth.existingSecret has nodes ask Prometheus for a token, and it has none: set auth.clientsSecret to a Secret with one of role read under the key read, or set operations.enabled.
 {{- end }}
+{{- if and $auth.existingSecret (not $auth.clientsSecret) .Values.backup.enabled }}
+auth.existingSecret has nodes ask whoever takes a backup for a token, and backup.enabled has none: set auth.clientsSecret to a Secret with one of role operate under the key operate.
+{{- end }}
 {{- if $auth.existingSecret }}
 {{- range .Values.extraVolumes }}
 {{- if eq (.name | default "") "access" }}
