@@ -10,11 +10,13 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from node.discovery.port import ResolutionError
 from node.discovery.words import Registered, Registration
 from node.raft.types import MemberAddress
 from node.runtime.ports import Status
+from node.settings.values import ANY_ADDRESS
 
 REPEAT_S = 2.0
 TTL_MS = 6000
@@ -108,10 +110,16 @@ class Registrar:
             incarnation=core.incarnation,
             host=address.host if address is not None else "",
             port=address.port if address is not None else 0,
-            url=status.client_url,
+            url=status.client_url if _leads_somewhere(status.client_url) else "",
             role=core.role.value,
             leader=core.leader,
             term=core.term,
             cluster=core.cluster_id,
             ttl_ms=TTL_MS,
         )
+
+
+def _leads_somewhere(url: str) -> bool:
+    """A node that listens at every address, or at whatever port is free, and does not know its URL has none to tell."""
+    said = urlsplit(url)
+    return bool(said.hostname) and said.hostname not in ANY_ADDRESS and said.port != 0

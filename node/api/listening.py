@@ -146,6 +146,8 @@ async def bound_sockets(host: str, port: int) -> list[socket.socket]:
     except socket.gaierror:  # a name: that may take long
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except UnicodeError:  # Python's own word for what no name can be
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known") from None
     made: list[socket.socket] = []
     try:
         for family, _, _, _, address in dict.fromkeys(found):

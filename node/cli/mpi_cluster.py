@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from node.cli import stdout
-from node.cli.failure import USAGE, Failure
+from node.cli.failure import FAILED, USAGE, Failure
 from node.cli.group import for_programs
 from node.cli.mpi import BASE_PORT, BASE_PORT_MAX, DATA_DIR, BasePort, DataDir
 from node.cli.registry import PORT as REGISTRY_PORT
@@ -100,8 +100,11 @@ def _mpi_cluster(
         registry=(*PROGRAM, "registry", f"--port={discovery_port}", "--exit-with-parent"),
         registry_url=url,
         entries=entries,
+        leave_seconds_max=settings.leave_ms_max / 1000,
     )
-    door = open_door(monitor_port, entries, settings.allowed_hosts, settings.request_timeout_ms / 1000)
+    _refuse_other_size(nodes, data_dir)
+    seconds = settings.request_timeout_ms / 1000
+    door = open_door(monitor_port, entries, settings.allowed_hosts, seconds, kept=(discovery_port,), without="")
 
     def say(text: str) -> None:
         if as_json:
@@ -117,9 +120,25 @@ def _mpi_cluster(
     async def supervise() -> int:
         return await MpiCluster(plan, door, os.environ, say).run()
 
-    code = asyncio.run(supervise())
+    try:
+        code = asyncio.run(supervise())
+    finally:
+        if door is not None:
+            door.close()
     say(f"All ranks have ended; the data stays in {data_dir}.")
     return code
+
+
+def _refuse_other_size(nodes: int, data_dir: Path) -> None:
+    """Members are what the data says: with fewer ranks than these there may be no majority, and nobody would say so."""
+    names = (path.name for path in data_dir.glob("rank-*") if any(path.glob("*")))
+    held = max((int(name[5:]) + 1 for name in names if name[5:].isdecimal()), default=0)
+    if held > nodes:
+        raise Failure(
+            f"{data_dir} holds the data of {held} ranks and --nodes says {nodes}: go on with --nodes {held}, or name "
+            "another --data-dir.",
+            FAILED,
+        )
 
 
 def _check(nodes: int, discovery_port: int, monitor_port: int | None, base_port: int) -> None:

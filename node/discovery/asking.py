@@ -35,16 +35,17 @@ class RegistryClient:
         self._session: aiohttp.ClientSession | None = None
         self._lookup = Lookup()
         self._silent_until_s = 0.0
+        self._why_silent = ""
 
     async def find(self, name: str) -> Found:
         """Who is registered under that name now."""
         loop = asyncio.get_running_loop()
         if loop.time() < self._silent_until_s:
-            raise ResolutionError(f"the registry {self.url} did not answer a moment ago")
+            raise ResolutionError(self._why_silent)  # the same words: a link tells of each other reason
         try:
             return await self._ask("GET", f"/nodes/{name}", None, LOOK_UP_S_MAX, Found)
-        except ResolutionError:
-            self._silent_until_s = loop.time() + SILENT_S
+        except ResolutionError as error:
+            self._silent_until_s, self._why_silent = loop.time() + SILENT_S, str(error)
             raise
 
     async def register(self, said: Registration) -> Registered:

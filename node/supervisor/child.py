@@ -63,7 +63,7 @@ class Child:
     def start(self) -> int:
         """Start the process in a session of its own, so that a terminal's Ctrl-C reaches only the supervisor."""
         Path(self.entry.log_file).parent.mkdir(parents=True, exist_ok=True)
-        self._rotate_at_start()
+        rotate_at_start(Path(self.entry.log_file))
         with Path(self.entry.log_file).open("ab") as log:
             try:
                 self._process = subprocess.Popen(
@@ -99,35 +99,42 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
-    def _rotate_at_start(self) -> None:
-        log = Path(self.entry.log_file)
-        if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
-            log.replace(log.with_name(log.name + ".1"))
-
     def bound_log(self) -> None:
-        """Keep a running process's log within LOG_BYTES_MAX: it appends to the very file, so copy and cut."""
-        log = Path(self.entry.log_file)
-        with contextlib.suppress(OSError):  # a full disk is the node's to report
-            if log.stat().st_size > LOG_BYTES_MAX:
-                shutil.copyfile(log, log.with_name(log.name + ".1"))
-                os.truncate(log, 0)
+        """Keep a running process's log within LOG_BYTES_MAX."""
+        bound_log(Path(self.entry.log_file))
 
     def log_tail(self) -> list[str]:
         """What its log says about its end: the last warnings, errors and bare lines, then where the log is."""
-        return [*self._last_words(), f"log: {os.path.relpath(self.entry.log_file)}"]
+        return [*last_words(Path(self.entry.log_file)), f"log: {os.path.relpath(self.entry.log_file)}"]
 
-    def _last_words(self) -> list[str]:
-        try:
-            with Path(self.entry.log_file).open("rb") as log:
-                begin = max(0, log.seek(0, os.SEEK_END) - TAIL_BYTES)
-                log.seek(begin)
-                piece = log.read()
-        except OSError:
-            return []
-        if begin:  # the first line began before: half a line says nothing, or something else
-            piece = piece.partition(b"\n")[2]
-        lines = piece.decode(errors="replace").split("\n")
-        return [words for line in lines if (words := _readable(line))][-TAIL_LINES:]
+
+def rotate_at_start(log: Path) -> None:
+    """Of a process that will append to it."""
+    if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
+        log.replace(log.with_name(log.name + ".1"))
+
+
+def bound_log(log: Path) -> None:
+    """Of one that runs: it appends to the very file, so copy and cut."""
+    with contextlib.suppress(OSError):  # a full disk is the node's to report
+        if log.stat().st_size > LOG_BYTES_MAX:
+            shutil.copyfile(log, log.with_name(log.name + ".1"))
+            os.truncate(log, 0)
+
+
+def last_words(log: Path) -> list[str]:
+    """The last warnings, errors and bare lines; none where it cannot be read."""
+    try:
+        with log.open("rb") as file:
+            begin = max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES)
+            file.seek(begin)
+            piece = file.read()
+    except OSError:
+        return []
+    if begin:  # the first line began before: half a line says nothing, or something else
+        piece = piece.partition(b"\n")[2]
+    lines = piece.decode(errors="replace").split("\n")
+    return [words for line in lines if (words := _readable(line))][-TAIL_LINES:]
 
 
 class _LogLine(msgspec.Struct):

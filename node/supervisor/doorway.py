@@ -32,13 +32,21 @@ class Door:
 
 
 def open_door(
-    port: int | None, entries: Collection[NodeEntry], allowed_hosts: Collection[str] = (), request_seconds: float = 5.0
+    port: int | None,
+    entries: Collection[NodeEntry],
+    allowed_hosts: Collection[str] = (),
+    request_seconds: float = 5.0,
+    *,
+    kept: Collection[int] = (),
+    without: str = "--no-monitor",
 ) -> Door | None:
-    """Listen on `port` (0: any free one), or where it is None on MONITOR_PORT or one of the next that are free.
+    """Listen on `port` (0: any free one), or where it is None on MONITOR_PORT or one of the next that are free. `kept`:
+    ports that something else will need. `without`: the flag by which there is no such page; empty: there is none.
 
     None: all of those are taken. Raises SupervisorError where a named port cannot be had.
     """
     nodes = {int(address.rpartition(":")[2]) for entry in entries for address in (entry.url, entry.peer)}
+    or_none = f", or {without}" if without else ""
     if port is not None:
         if port in nodes:
             raise SupervisorError(f"Port {port} is a node's own: choose another --monitor-port (0 takes any free one).")
@@ -48,10 +56,10 @@ def open_door(
             why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
             raise SupervisorError(
                 f"Port {port} of {HOST}, where the monitor would be served, {why}: "
-                "choose another --monitor-port (0 takes any free one), or --no-monitor."
+                f"choose another --monitor-port (0 takes any free one){or_none}."
             ) from None
     for candidate in range(MONITOR_PORT, MONITOR_PORT + PORTS_TRIED_MAX):
-        if candidate in nodes:
+        if candidate in nodes or candidate in kept:
             continue
         try:
             return Door(_listen(candidate), allowed_hosts, request_seconds)

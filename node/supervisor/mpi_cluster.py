@@ -5,8 +5,10 @@ write and what the registry lists. It must not speak MPI, and cannot start a ran
 """
 
 import asyncio
+import errno
 import os
 import signal
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,15 +21,15 @@ from node.supervisor import lifeline
 from node.supervisor.child import ProcessView
 from node.supervisor.control import Answer
 from node.supervisor.doorway import Door
-from node.supervisor.layout import Lock, NodeEntry, SupervisorError
+from node.supervisor.layout import HOST, Lock, NodeEntry, SupervisorError
 from node.supervisor.monitor import Monitor
 from node.supervisor.mpi_keeper import LOCK_FILE, PROCESS_FILE, read_kept
 from node.supervisor.watch import new_session, read_bounded
 
 LOOK_S = 0.5
 REGISTRY_WAIT_S_MAX = 10.0
-END_WAIT_S_MAX = 15.0
-"""From the wish to end to a kill: nodes hand over their lead and answer what is under way."""
+END_WAIT_S_MIN = 15.0
+"""From the wish to end to a kill, at least: nodes hand over their lead and answer what is under way."""
 LISTED_BYTES_MAX = NODES_MAX * REGISTRATION_BYTES_MAX
 REJOIN = "A rank cannot rejoin an MPI world: end this one (Ctrl-C) and start it anew, the data stays."
 
@@ -37,13 +39,15 @@ class _All(msgspec.Struct):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """`mpiexec` and `rank`: commands, the latter what each rank runs; `registry`: the same for the registry."""
+    """`mpiexec` and `rank`: commands, the latter what each rank runs; `registry`: the same for the registry.
+    `leave_seconds_max`: how long a node may take to end."""
 
     mpiexec: tuple[str, ...]
     rank: tuple[str, ...]
     registry: tuple[str, ...]
     registry_url: str
     entries: tuple[NodeEntry, ...]
+    leave_seconds_max: float = 0.0
 
 
 class MpiCluster:
@@ -55,6 +59,7 @@ class MpiCluster:
         self._stop = asyncio.Event()
         self._told: dict[str, str] = {}
         self._leader = ("", 0)
+        self._registry_ended = False
         self._processes: list[asyncio.subprocess.Process] = []
 
     async def run(self) -> int:
@@ -66,13 +71,15 @@ class MpiCluster:
         monitor: Monitor | None = None
         session = new_session(aiohttp.TCPConnector(limit=4))
         try:
+            _refuse_used_port(self._plan.registry_url)
             registry = await self._start(self._plan.registry)
-            await self._registry_answers(registry, session)
+            if not await self._registry_answers(registry, session):
+                return 0
             if self._door is not None:
                 monitor = Monitor(self._door, lambda: self._plan.entries, self.process, self)  # type: ignore[arg-type]
                 await monitor.open()
             world = await self._start((*self._plan.mpiexec, *self._plan.rank))
-            return await self._watch(world, session)
+            return await self._watch(world, registry, session)
         finally:
             await self._end_all()
             await session.close()
@@ -113,21 +120,33 @@ class MpiCluster:
         self._processes.append(process)
         return process
 
-    async def _registry_answers(self, registry: asyncio.subprocess.Process, session: aiohttp.ClientSession) -> None:
+    async def _registry_answers(self, registry: asyncio.subprocess.Process, session: aiohttp.ClientSession) -> bool:
+        """False: it was asked to end before."""
         loop = asyncio.get_running_loop()
         until_s = loop.time() + REGISTRY_WAIT_S_MAX
         while await self._listed(session) is None:
-            if registry.returncode is not None or loop.time() > until_s or self._stop.is_set():
+            if self._stop.is_set():
+                return False
+            if registry.returncode is not None or loop.time() > until_s:
                 raise SupervisorError(
                     f"The registry does not answer at {self._plan.registry_url}: choose another --discovery-port."
                 )
             await asyncio.sleep(LOOK_S / 10)
+        return True
 
-    async def _watch(self, world: asyncio.subprocess.Process, session: aiohttp.ClientSession) -> int:
+    async def _watch(
+        self,
+        world: asyncio.subprocess.Process,
+        registry: asyncio.subprocess.Process,
+        session: aiohttp.ClientSession,
+    ) -> int:
         while not self._stop.is_set():
             if world.returncode is not None:
                 self._say(f"mpiexec ended with exit code {world.returncode}.")
                 return 1
+            if registry.returncode is not None and not self._registry_ended:
+                self._registry_ended = True
+                self._say("The registry ended; the ranks go on, and nobody is told who leads.")
             self._tell_ends()
             self._tell_leader(await self._listed(session) or ())
             if len(self._told) == len(self._plan.entries):
@@ -169,22 +188,40 @@ class MpiCluster:
                 with suppress(ProcessLookupError):
                     os.kill(kept.keeper, signal.SIGTERM)
         with suppress(TimeoutError):
-            async with asyncio.timeout(END_WAIT_S_MAX):
+            async with asyncio.timeout(max(END_WAIT_S_MIN, self._plan.leave_seconds_max + 1.0)):
                 await asyncio.gather(*(process.wait() for process in world))
         for process in reversed(self._processes):
             if process.returncode is None:
                 process.terminate()
                 try:
-                    await asyncio.wait_for(process.wait(), END_WAIT_S_MAX)
+                    await asyncio.wait_for(process.wait(), END_WAIT_S_MIN)
                 except TimeoutError:
                     process.kill()
                     await process.wait()
 
 
+def _refuse_used_port(url: str) -> None:
+    """Whoever listens there already would be taken for this world's registry, with the ranks of another one in it."""
+    port = int(url.rpartition(":")[2])
+    try:
+        socket.create_server((HOST, port)).close()
+    except OSError as error:
+        why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
+        raise SupervisorError(
+            f"Port {port} of {HOST}, where the registry would listen, {why}: choose another --discovery-port."
+        ) from None
+
+
 def _clear(entries: Sequence[NodeEntry]) -> None:
-    """Of what the keepers of a world before wrote. Raises SupervisorError where they still run."""
+    """Of what the keepers of a world before wrote. Raises SupervisorError where they still run, or where this cannot be
+    used as a folder."""
     for entry in entries:
         folder = Path(entry.data_dir)
-        if folder.exists():
-            Lock(folder / LOCK_FILE).release()
-            (folder / PROCESS_FILE).unlink(missing_ok=True)
+        try:
+            if folder.exists():
+                Lock(folder / LOCK_FILE).release()
+                (folder / PROCESS_FILE).unlink(missing_ok=True)
+        except OSError as error:
+            raise SupervisorError(
+                f"The folder {folder} cannot be used: {error.strerror}; name another --data-dir."
+            ) from None

@@ -16,7 +16,7 @@ from types import FrameType
 import msgspec
 
 from node.supervisor import lifeline
-from node.supervisor.child import describe_end
+from node.supervisor.child import bound_log, describe_end, last_words, rotate_at_start
 from node.supervisor.layout import Lock, SupervisorError
 
 PMI = "PMI_FD"
@@ -30,6 +30,8 @@ NOT_STARTED = (1, 2, 64)
 PROCESS_FILE = "process.json"
 LOCK_FILE = "rank.lock"
 """Held by the keeper of the rank that runs in this folder: a second world must write nothing into it."""
+BOUND_LOG_SECONDS = 5.0
+"""Between two looks whether the log is too long."""
 _FILE_BYTES_MAX = 4096
 
 
@@ -48,6 +50,7 @@ class Keeper:
     def __init__(self, name: str, command: Sequence[str], folder: Path, environ: Mapping[str, str]) -> None:
         self._name, self._command, self._folder, self._environ = name, tuple(command), folder, environ
         self._child: subprocess.Popen[bytes] | None = None
+        self._log = folder / "node.log"
         self._asked = False
 
     def run(self) -> int:
@@ -69,12 +72,20 @@ class Keeper:
 
     def _keep(self) -> int:
         kept = [int(self._environ[key]) for key in KEPT_DESCRIPTORS if self._environ.get(key, "").isdecimal()]
-        with (self._folder / "node.log").open("ab") as log:
-            self._child = subprocess.Popen(self._command, env=dict(self._environ), stderr=log, pass_fds=kept)
+        try:
+            rotate_at_start(self._log)
+            with self._log.open("ab") as log:
+                self._child = subprocess.Popen(self._command, env=dict(self._environ), stderr=log, pass_fds=kept)
+        except OSError as error:
+            self._say(f"it was not started: {error}")
+            return 1
         if self._was_asked():
-            self._child.terminate()
+            self._end_child()
+        signal.signal(signal.SIGALRM, lambda _number, _frame: bound_log(self._log))
+        signal.setitimer(signal.ITIMER_REAL, BOUND_LOG_SECONDS, BOUND_LOG_SECONDS)
         self._write(Kept(self._child.pid, keeper=os.getpid()))
         code = self._child.wait()
+        signal.setitimer(signal.ITIMER_REAL, 0)
         how = describe_end(code)
         self._write(Kept(None, code, how, os.getpid()))
         if self._was_asked() or code in NOT_STARTED:
@@ -86,9 +97,9 @@ class Keeper:
         if code == 0:  # somebody asked the node itself
             self._say("its node was asked to end, and did; its place in this MPI world stays empty.")
         else:
-            why = f": {self._last_words()}" if code > 0 else "."
+            why = f": {self._last_words().removesuffix('.')}" if code > 0 else ""
             self._say(
-                f"it {how}{why} The others go on without it; no process can take its place in this MPI world: to have "
+                f"it {how}{why}. The others go on without it; no process can take its place in this MPI world: to have "
                 f"it back, start the world anew, with the data in {self._folder}."
             )
         while not self._was_asked():
@@ -106,21 +117,28 @@ class Keeper:
 
     def _ask(self, _number: int, _frame: FrameType | None) -> None:
         self._asked = True
+        self._end_child()
+
+    def _end_child(self) -> None:
+        """Ask it to leave; a stopped process is continued, so that it can."""
         if self._child is not None and self._child.returncode is None:
             self._child.terminate()
+            self._child.send_signal(signal.SIGCONT)
 
     def _say(self, text: str) -> None:
         os.write(2, f"{self._name}: {text}\n".encode())
 
     def _write(self, kept: Kept) -> None:
+        """Its disk may be why the node died: that ends this rank, and no other."""
         beside = self._folder / f"{PROCESS_FILE}.new"
-        beside.write_bytes(msgspec.json.encode(kept))
-        beside.replace(self._folder / PROCESS_FILE)
+        try:
+            beside.write_bytes(msgspec.json.encode(kept))
+            beside.replace(self._folder / PROCESS_FILE)
+        except OSError as error:
+            self._say(f"{beside.parent / PROCESS_FILE} cannot be written: {error.strerror}.")
 
     def _last_words(self) -> str:
-        words = (self._folder / "node.log").read_bytes()[-_FILE_BYTES_MAX:].decode(errors="replace")
-        lines = words.strip().splitlines()
-        return lines[-1] if lines else f"see {self._folder / 'node.log'}"
+        return next(reversed(last_words(self._log)), f"see {self._log}")
 
 
 def read_kept(folder: Path) -> Kept | None:

@@ -11,6 +11,7 @@ from aiohttp import web
 from node.api import clients as limits
 from node.api.clients import BODY_SECONDS_MAX, HEAD_SECONDS_MAX, IDLE_SECONDS_MIN, UNREAD_SECONDS_MAX, Clients
 from node.api.connection import HEAD_BYTES_MAX, Connection
+from node.api.listening import bound_sockets
 from node.api.server import ApiRunner
 from tests.api.test_express import Client, connected
 
@@ -270,6 +271,13 @@ async def test_a_client_that_never_ends_its_headers_is_idle(at_once: None) -> No
         answer = asyncio.ensure_future(Client(other.reader, other.writer).ask(GET))
         assert await answer == (200, b"quick")
         assert await sloth.reader.read() == b""
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 64])
+async def test_a_host_that_is_none_is_an_address_that_cannot_be_had(host: str) -> None:
+    """Python raises UnicodeError for what no name can be, which nobody takes for a wrong setting."""
+    with pytest.raises(OSError, match="not known"):
+        await bound_sockets(host, 0)
 
 
 async def test_a_listener_that_is_out_of_descriptors_goes_on_later(monkeypatch: pytest.MonkeyPatch) -> None:

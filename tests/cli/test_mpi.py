@@ -1,10 +1,15 @@
 """What is wrong with an MPI world is said once, before anything runs, in the words of the command that was typed."""
 
+import socket
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from node.cli.main import main
+from node.supervisor.doorway import MONITOR_PORT, open_door
+from tests.mpi import mpiexec
 
 HEARTBEAT, TIMEOUT = "--heartbeat-interval", "--min-election-timeout and --max-election-timeout"
 
@@ -15,6 +20,11 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PMI_RANK", "0")
     monkeypatch.setenv("PMI_SIZE", "3")
+
+
+@pytest.fixture
+def has_mpi() -> None:
+    mpiexec()
 
 
 def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
@@ -63,3 +73,57 @@ def test_a_page_of_all_ranks_cannot_show_a_token(
 ) -> None:
     monkeypatch.setenv("RAFT_TOKENS_FILE", "/nowhere")
     assert "shows nobody's token" in refused(capsys, "mpi-cluster")
+
+
+@contextmanager
+def somebody() -> Iterator[int]:
+    """Who listens already: at which port."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        yield int(taken.getsockname()[1])
+
+
+@pytest.mark.usefixtures("has_mpi")
+def test_another_registry_is_not_taken_for_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    with somebody() as port:
+        code = main(["mpi-cluster", "--discovery-port", str(port), "--monitor-port", "0"])
+    assert code == 1
+    assert (
+        f"Port {port} of 127.0.0.1, where the registry would listen, is in use: choose another --discovery-port."
+        in (capsys.readouterr().err)
+    )
+
+
+@pytest.mark.usefixtures("has_mpi")
+def test_a_cure_is_one_that_this_command_has(capsys: pytest.CaptureFixture[str]) -> None:
+    with somebody() as port:
+        code = main(["mpi-cluster", "--monitor-port", str(port)])
+    said = capsys.readouterr().err
+    assert (code, "no-monitor" in said) == (1, False)
+    assert said.endswith("choose another --monitor-port (0 takes any free one).\n")
+
+
+def test_the_page_leaves_the_registry_its_port() -> None:
+    door = open_door(None, (), kept=range(MONITOR_PORT, MONITOR_PORT + 2))
+    assert door is not None
+    with closing(door):
+        assert door.port >= MONITOR_PORT + 2
+
+
+@pytest.mark.usefixtures("has_mpi")
+def test_fewer_ranks_than_there_is_data_of_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    (Path("raft-mpi") / "rank-4").mkdir(parents=True)
+    (Path("raft-mpi") / "rank-4" / "node.log").touch()
+    assert main(["mpi-cluster", "--nodes", "3"]) == 1
+    assert "raft-mpi holds the data of 5 ranks and --nodes says 3: go on with --nodes 5" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("has_mpi")
+def test_a_folder_of_no_use_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("raft-mpi").mkdir()
+    (Path("raft-mpi") / "rank-0").touch()
+    with somebody() as port:
+        pass
+    assert main(["mpi-cluster", "--discovery-port", str(port), "--monitor-port", "0"]) == 1
+    assert "The folder raft-mpi/rank-0 cannot be used: Not a directory; name another --data-dir." in (
+        capsys.readouterr().err
+    )

@@ -32,6 +32,13 @@ def test_a_port_in_use() -> None:
     assert ran.err.endswith("choose another --port.\n")
 
 
+def test_a_host_that_no_name_can_be_is_told() -> None:
+    ran = raft_node("registry", "--host", "a..b", "--port", "0")
+    assert ran.code == 1
+    assert "(Name or service not known)" not in ran.err
+    assert ran.err.endswith("Name or service not known; choose another --host.\n")
+
+
 @pytest.mark.parametrize(("host", "where"), [("0.0.0.0", "ADDRESS-OF-THIS-MACHINE"), ("::1", "[::1]")])
 def test_it_says_where_nodes_find_it_and_ends_when_it_is_asked_to(host: str, where: str) -> None:
     command = [sys.executable, "-m", "node.cli", "registry", "--port", "0", "--host", host]

@@ -149,7 +149,7 @@ async def test_a_registry_that_is_gone_leaves_its_last_word_and_costs_nothing(
     await server.close()
     assert await discovery.resolve("n1") == [("127.0.0.1", 9001)]
     assert "cannot be asked" in discovery.seen()["n1"].error
-    with pytest.raises(ResolutionError, match=r"did not answer a moment ago; the list of nodes has no address of n2"):
+    with pytest.raises(ResolutionError, match=r"cannot be asked: .*; the list of nodes has no address of n2"):
         await discovery.resolve("n2")
     await discovery.close()
 
@@ -183,8 +183,10 @@ async def test_a_registry_that_is_silent_is_waited_for_once_and_briefly() -> Non
         with pytest.raises(ResolutionError, match=f"did not answer within {LOOK_UP_S_MAX} s"):
             await client.find("n1")
         assert loop.time() - began >= LOOK_UP_S_MAX * 0.9
-        with pytest.raises(ResolutionError, match="did not answer a moment ago"):
+        began = loop.time()
+        with pytest.raises(ResolutionError, match=f"did not answer within {LOOK_UP_S_MAX} s"):
             await client.find("n2")
+        assert loop.time() - began < LOOK_UP_S_MAX / 2
 
 
 @pytest.mark.parametrize(
