@@ -13,9 +13,13 @@ from node.api.etcd.member_calls import MemberCalls
 from node.runtime.commands import COMMANDS
 from node.runtime.ports import ReadFailed, Readiness
 from node.statemachine.auth_writes import AuthEnable, UserGrantRole
+from node.statemachine.writes import Put
 from tests.access.double import Served, served
 from tests.api.double import ScriptedBackup
+from tests.api.test_express import connected, request
 from tests.etcd.test_users import Made, as_whom
+from tests.grpc.client import client
+from tests.grpc.test_services import refused
 
 ROOT = aiohttp.encode_basic_auth("root", "pw")
 LEADERLESS = ReadFailed("no-leader", "no leader is known")
@@ -75,6 +79,24 @@ async def test_where_nobody_can_tell_it_is_not_done_before_this_node_has_caught_
     assert (status, len(behind.node.commanded)) == (200, 2)
 
 
+async def test_no_key_is_read_by_whoever_asked_before_it_knew(behind: Served) -> None:
+    behind.node.do(Put(b"a", b"secret"))
+    wanted = request(b'{"key": "YQ=="}').replace(b"/lane", b"/v3/kv/range")
+    async with connected(behind.port) as plain:
+        status, text = await plain.ask(wanted)
+        assert (status, b"c2VjcmV0" in text) == (503, False)
+        assert b"users were put in force after this was asked: ask again, and show who you are" in text
+        assert (await plain.ask(wanted))[0] == 400, "user name is empty"
+
+
+async def test_nor_over_grpc(behind: Served) -> None:
+    behind.node.do(Put(b"a", b"secret"))
+    async with client(f"127.0.0.1:{behind.port}") as asked:
+        code, said = await refused(asked.range(b"a"))
+        assert (code, "ask again, and show who you are" in said) == (14, True)
+        assert await refused(asked.range(b"a")) == (3, "etcdserver: user name is empty")
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -83,6 +105,7 @@ async def test_where_nobody_can_tell_it_is_not_done_before_this_node_has_caught_
         ("promote", {"ID": 7}),
         ("update", {"ID": 7, "peerURLs": ["http://10.0.0.1:1"]}),
         ("snapshot", {}),
+        ("compact", {"revision": 1}),
         ("move_leader", {"targetID": 7}),
     ],
 )
@@ -93,7 +116,8 @@ async def test_etcds_calls_judge_after_they_have_waited(call: str, message: dict
     node.do(UserGrantRole("root", "root"))
     node.on_barrier = [AuthEnable()]
     members, upkeep = MemberCalls(node, calls), MaintenanceCalls(node, node.store, calls, made.slices)
-    asked = getattr(upkeep if call in ("snapshot", "move_leader") else members, call)
+    here = {"snapshot": upkeep, "move_leader": upkeep, "compact": calls}.get(call, members)
+    asked = getattr(here, call)
     assert await as_whom(ANYBODY, lambda: asked(message, 0)) == "user name is empty"
     assert node.store.auth.enabled
     assert node.commanded == []

@@ -49,7 +49,12 @@ class QuickNode(ScriptedNode):
     def submit_read(self, timeout_us: int | None, reply: Callable[[ReadFailed | None], None]) -> None:
         self.timeouts_us.append(timeout_us)
         self.barriers += 1
-        self._later(lambda: reply(self.read_failure))
+
+        def confirmed() -> None:
+            self.do(*self.on_barrier)
+            reply(self.read_failure)
+
+        self._later(confirmed)
 
     def let_go(self) -> None:
         """Answer what was held."""

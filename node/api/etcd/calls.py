@@ -177,6 +177,7 @@ class EtcdCalls:
     async def compact(self, message: Message, _message_bytes: int, numbers: Numbers = NO_SESSION) -> Answered:
         """A CompactionRequest."""
         compact = compact_of(message)
+        await self.users.settled()  # it is not judged again where it is applied
         await self.users.require_somebody()
         if compact is None:
             raise EtcdError(Code.OUT_OF_RANGE, errors.COMPACTED)

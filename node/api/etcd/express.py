@@ -66,6 +66,7 @@ class EtcdExpress:
         wanted = Range(a2b_base64(found[1]))
 
         def read() -> Answered:
+            self._calls.users.check_still_open()
             return answered(self._store.read(wanted))
 
         def reply(failed: ReadFailed | None) -> None:

@@ -170,6 +170,12 @@ class Users:
     def _reason_to_end(self) -> str:
         return errors.NOW_IN_FORCE if self.in_force else ""
 
+    def check_still_open(self) -> None:
+        """For who was asked nothing when they came, and has waited since. They may have shown something: let them come
+        again. Raises `EtcdError`."""
+        if self.in_force:
+            raise EtcdError(Code.UNAVAILABLE, errors.MEANWHILE_IN_FORCE)
+
     # --- writes ------------------------------------------------------------------------------------------------
 
     async def marked(self, write: bytes) -> bytes:

@@ -55,13 +55,16 @@ class QuickCalls:
     def range(self, message: Message, _size: int, timeout_us: int | None, reply: Reply) -> bool:
         """A RangeRequest of one key, of now."""
         users = self._calls.users
-        asker = users.asker_now() if users.in_force else NOBODY
+        was_open = not users.in_force
+        asker = NOBODY if was_open else users.asker_now()
         if message.get("range_end") or message.get("revision") or asker is None:
             return False
         wanted = range_of(message)
 
         def read() -> Answered:
-            if users.in_force:
+            if was_open:
+                users.check_still_open()
+            elif users.in_force:
                 users.check_read(asker, wanted.key)
             return answered(self._store.read(wanted))
 
