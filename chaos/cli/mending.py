@@ -1,5 +1,6 @@
 """`raft-chaos heal` and `report`: take back what earlier runs left, and judge a kept run again."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from chaos.cli.execute import Interrupted, Progress, execute, print_json
 from chaos.cli.junit import promised
 from chaos.cli.options import Common, with_common
 from chaos.clock import Clock
-from chaos.errors import NOT_RECOVERED, PASSED, Usage
+from chaos.errors import NOT_RECOVERED, PASSED, ChaosError, Usage
 from chaos.evidence.folder import reopen
 from chaos.evidence.loading import load_run
 from chaos.guard import describe
@@ -55,9 +56,11 @@ def _heal(
 
 
 async def _do_heal(common: Common, target: Target, everything: bool) -> int:
-    async with new_session() as session:
-        situation = await look(target, session, Clock())
-    found = await healing.find(target, common.runs, situation.cluster_id)
+    cluster_id = ""
+    with suppress(ChaosError):  # what was done is taken back, whether or not a node can be asked who it is
+        async with new_session() as session:
+            cluster_id = (await look(target, session, Clock())).cluster_id
+    found = await healing.find(target, common.runs, cluster_id)
     if common.dry_run:
         _show_found(common, target, found)
         return 0

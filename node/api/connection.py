@@ -276,7 +276,7 @@ class Connection(FrameworkConnection):
             self._take(data)
         elif gate.is_open():
             began = gate.clock()
-            gate.came_in(self._take(data), began, len(data))
+            gate.came_in(self._take(data), began, len(data), data.count(b"\n"))
         else:
             self._hold(data)
             self._queued = True
@@ -307,7 +307,7 @@ class Connection(FrameworkConnection):
         if gate is None or self.transport is None:
             return
         began = gate.clock()
-        gate.came_in(self._take(held), began, len(held))
+        gate.came_in(self._take(held), began, len(held), held.count(b"\n"))
         if not self._answering:
             self.let_in()
 

@@ -35,8 +35,11 @@ BYTE_SECONDS = 2e-9
 PIECE_SECONDS = 0.00001
 """Price of a piece of HTTP/2, whatever is in it."""
 
-FIELD_SECONDS = 5e-6
-"""Price of a header field of HTTP/2 that has to be read."""
+FRAME_SECONDS = 5e-6
+"""Price of a frame of HTTP/2, and of a header field that has to be read."""
+
+LINE_SECONDS = 2e-6
+"""Price of a line of HTTP/1.1, for the framework: a body may come in chunks of a byte, each with a line of its own."""
 
 HANDOVER_SECONDS = 0.0001
 """Price of a piece of a request that the framework gets, and of the task that it wakes."""
@@ -97,21 +100,21 @@ class Gate:
         self._waiting.setdefault(whose, deque()).append(come_in)
         self._mark()
 
-    def came_in(self, express: bool, began: float, size_bytes: int) -> None:
-        """A piece of so many bytes was taken, from `began` until now."""
+    def came_in(self, express: bool, began: float, size_bytes: int, lines: int = 0) -> None:
+        """A piece of so many bytes and lines was taken, from `began` until now."""
         took = self.clock() - began
         if express:
             self._turns.add("express", took)
             self._spend(EXPRESS_SECONDS + size_bytes * BYTE_SECONDS)
         else:
             self._turns.add("http", took)
-            self._spend(HANDOVER_SECONDS + size_bytes * BYTE_SECONDS)
+            self._spend(HANDOVER_SECONDS + size_bytes * BYTE_SECONDS + lines * LINE_SECONDS)
 
-    def frames_came_in(self, requests: int, began: float, size_bytes: int, fields: int) -> None:
-        """A piece of HTTP/2 of so many bytes, in which so many requests began and so many header fields were read, was
-        taken from `began` until now."""
+    def frames_came_in(self, requests: int, began: float, size_bytes: int, work: int) -> None:
+        """A piece of HTTP/2 of so many bytes, in which so many requests began, and of so many frames and header fields,
+        was taken from `began` until now."""
         self._turns.add("express", self.clock() - began)
-        self._spend(requests * EXPRESS_SECONDS + size_bytes * BYTE_SECONDS + fields * FIELD_SECONDS + PIECE_SECONDS)
+        self._spend(requests * EXPRESS_SECONDS + size_bytes * BYTE_SECONDS + work * FRAME_SECONDS + PIECE_SECONDS)
 
     def answered(self, size_bytes: int) -> None:
         """The express lane wrote an answer of so many bytes."""

@@ -7,11 +7,12 @@ from base64 import b64encode
 from typing import Any, cast
 
 from node.api.answers import Problem, try_again
-from node.api.etcd.errors import Code, EtcdError
+from node.api.etcd.errors import MEANWHILE_IN_FORCE, Code, EtcdError
 from node.api.etcd.refusals import refused
 from node.api.once import count_of
 from node.observe.metrics import Metrics
 from node.runtime.ports import Done, DoneUntold, NotProposed, Outcome, Unknown
+from node.statemachine.permitting import user_empty
 from node.statemachine.writes import (
     AUTH_REFUSALS,
     SESSION_EXPIRED,
@@ -102,6 +103,8 @@ def _untold(reason: str, index: int) -> Problem:
 
 def unexpected(result: Result) -> Problem:
     """What the store refused although the API had checked it, or because of who asked: nothing was written."""
+    if result == user_empty():  # this node did not know of users when it proposed it
+        return not_permitted(EtcdError(Code.UNAVAILABLE, MEANWHILE_IN_FORCE))
     if isinstance(result, Refused) and result.code in AUTH_REFUSALS:
         return not_permitted(refused(result))
     if isinstance(result, Refused):

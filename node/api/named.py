@@ -12,7 +12,7 @@ from node.api.etcd.users import Users
 async def settled(users: Users) -> None:
     """Before something that others do on this node's word. Raises `Problem`."""
     try:
-        await users.settled()
+        await users.settled(leaderless=True)
     except EtcdError as error:
         why = error.message.removeprefix("etcdserver: ")
         raise try_again("no-leader", f"whether the cluster has users is not known here: {why}; ask again") from None
@@ -24,6 +24,8 @@ async def require_root_now(users: Users) -> None:
     try:
         await users.require_root()
     except EtcdError as error:
+        if error.code is Code.UNAVAILABLE:
+            raise try_again("no-leader", error.message.removeprefix("etcdserver: ")) from None
         if error.code is Code.PERMISSION_DENIED:
             raise Problem(403, "permission-denied", "of the cluster's users only root may do that") from None
         message = "the cluster has users: send the name and password of one who may, or a token"

@@ -189,7 +189,10 @@ async def _fetch(url: str, out: BinaryIO) -> None:
                 code = FAILED if answer.status in (401, 403) else UNAVAILABLE
                 raise Failure(f"{url} gives no backup: {str(said).rstrip('.')}.", code)
             async for piece in answer.content.iter_any():
-                out.write(piece)
+                try:
+                    out.write(piece)
+                except OSError as error:  # the disk's, not the node's
+                    raise Failure(f"Cannot write {out.name}: {error.strerror}; no backup was made.", FAILED) from None
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
         said = trouble(error) or "cannot be reached; is the node running?"
         raise Failure(f"{url} {said.removesuffix('.')}{'' if said.endswith('?') else '.'}", UNAVAILABLE) from None

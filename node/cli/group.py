@@ -42,12 +42,14 @@ def unknown(path: str, name: str, known: list[str]) -> str:
     return f"There is no command '{group}{name}'; there are {', '.join(group + each for each in known)}.{guess}"
 
 
-def for_programs(command: Callable[..., int], use: Callable[..., None] = identity.use) -> Callable[..., int]:
-    """The command, which takes `as_json`, with `-o json` beside `--json`; where it asks nodes, with what TLS needs, of
-    which `use` is told before it runs."""
+def for_programs(
+    command: Callable[..., int], use: Callable[..., None] = identity.use, *, asks: bool = False
+) -> Callable[..., int]:
+    """The command, which takes `as_json`, with `-o json` beside `--json`; where it asks nodes (as `asks` says, or those
+    that its data folder leads to), with what TLS needs, of which `use` is told before it runs."""
     signature = inspect.signature(command)
     data_dir = signature.parameters.get("data_dir")
-    asks_nodes = data_dir is not None and data_dir.annotation == DataDirOption
+    asks_nodes = asks or (data_dir is not None and data_dir.annotation == DataDirOption)
 
     @functools.wraps(command)
     def merged(*, output: str | None = None, **given: Any) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli import stdout
+from node.cli import identity, stdout
 from node.cli.chance import chance
 from node.cli.failure import EXIT_CODES, STORAGE, UNAVAILABLE, USAGE, Failure
 from node.cli.group import for_programs
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    app.command("restore", epilog=EXIT_CODES)(for_programs(_restore))
+    app.command("restore", epilog=EXIT_CODES)(for_programs(_restore, identity.use_later, asks=True))
 
 
 def _restore(
@@ -150,6 +150,8 @@ def _let_in_anew(note: str, name: str, token: str) -> None:
     from node.cli.command import ask
     from node.cli.targets import targets
     from node.settings import URLS_ENV
+
+    identity.use_now()  # not before: at a first install there may be nothing of it yet, and nobody to ask
 
     async def lives(url: str) -> bool:
         try:

@@ -23,11 +23,12 @@ def is_backup(name: str) -> bool:
 
 
 def too_many(names: Iterable[str], newest: str, keep: int) -> list[str]:
-    """Those of the cluster of `newest` that are older than the `keep` newest, oldest first. Backups of another cluster
-    stay: a cluster that begins empty, or is restored from the wrong file, must not push out what would be needed."""
+    """Those of the cluster of `newest` that are older than the `keep` newest, oldest first. The log says which is older
+    for clocks are set back. Backups of another cluster stay: a cluster that begins empty, or is restored from the wrong
+    file, must not push out what would be needed."""
     found = _NAME.fullmatch(newest)
     if found is None:
         return []
     same = (match for match in map(_NAME.fullmatch, names) if match is not None and match[1] == found[1])
-    ordered = sorted(((match[2], int(match[3]), match[0]) for match in same), reverse=True)
+    ordered = sorted(((int(match[3]), match[2], match[0]) for match in same), reverse=True)
     return [name for _, _, name in reversed(ordered[keep:]) if name != newest]

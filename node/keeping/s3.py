@@ -60,10 +60,20 @@ class Bucket:
             yield Path(folder) / "part"
 
     def keep(self, file: Path, name: str) -> None:
-        """Read back and compared before it returns."""
+        """Read back and compared before it returns; what cannot be is taken away again."""
         with self._told("write", name):
             sizes = {"chunk_size": PART_BYTES, "max_concurrency": PARTS_AT_ONCE}
             _awaited(lambda: self._obstore.put(self._parts, name, file, **sizes))
+        try:
+            self._compare(file, name)
+        except PlaceError as error:
+            try:
+                self.remove(name)
+            except PlaceError as left:
+                raise PlaceError(f"{error}; {self.shown(name)} is left there, for {left}") from None
+            raise
+
+    def _compare(self, file: Path, name: str) -> None:
         with file.open("rb") as ours:
             for piece in self._pieces(name):
                 if ours.read(len(piece)) != piece:

@@ -25,7 +25,10 @@ ACCEPT_BACKLOG = 128
 SWEEP_S = 0.1
 """How often connections that ran out of time are looked for, and the pause after a failed accept."""
 TAKEN_BYTES_MAX = 4 * 1024
-"""A link makes way for others after so many bytes: after every message that is longer, or a hundred heartbeats."""
+"""A link makes way for others after so many bytes: after every message that is longer, or some fifty heartbeats."""
+MESSAGE_BYTES = 32
+"""What a message counts for beside its own: there are empty ones, and pings, and 250 kB of them would take 0.1 s."""
+_SAID = (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.PING, aiohttp.WSMsgType.PONG)
 NAME_CHARS_MAX = 63
 REASON_BYTES_MAX = 120
 """A WebSocket close frame carries at most 123 bytes of reason."""
@@ -295,17 +298,21 @@ class Acceptor:
         if not link.live:
             return  # it was ended while this message was waited for: nothing of an ended link is handed over
         link.heard_at = self._loop.time()
+        await self._do(link, message)
+        if message.type in _SAID:
+            link.taken_bytes += len(message.data) + MESSAGE_BYTES
+            if link.taken_bytes >= TAKEN_BYTES_MAX:
+                # `receive` does not yield while messages wait: other links get their turn.
+                link.taken_bytes = 0
+                await asyncio.sleep(0)
+
+    async def _do(self, link: InboundLink, message: aiohttp.WSMessage) -> None:
         if message.type is aiohttp.WSMsgType.BINARY:
             self._half_open.pop(link.transport, None)
             reason = self._hand_over(link, message.data)
             if reason:
                 self._end(link, reason, abrupt=False)
                 await link.close(aiohttp.WSCloseCode.POLICY_VIOLATION, reason)
-            link.taken_bytes += len(message.data)
-            if link.taken_bytes >= TAKEN_BYTES_MAX:
-                # `receive` does not yield while messages wait: other links get their turn.
-                link.taken_bytes = 0
-                await asyncio.sleep(0)
         elif message.type is aiohttp.WSMsgType.PING:
             await link.websocket.pong(message.data)
         elif message.type is aiohttp.WSMsgType.CLOSE:

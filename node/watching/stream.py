@@ -18,6 +18,9 @@ from node.watching.watch import Budget, Watch, fragments
 TAKE_WORK_MAX = 1_000
 """Keys of the history that are looked at, and events that are made, in one `take`; 1 to 2 ms."""
 
+SAID_AT_ONCE_MAX = 256
+"""Answers to requests in one `take`, some 3 µs each to write."""
+
 RESPONSE_REVISIONS_MAX = 1_000
 """Revisions in one response, as in etcd."""
 
@@ -215,8 +218,10 @@ class WatchStream:
             self.ended = reason
             self.close()
             return []
-        said, self._said = self._said, []
+        said, self._said = self._said[:SAID_AT_ONCE_MAX], self._said[SAID_AT_ONCE_MAX:]
         budget = Budget(bytes_max, work_max)
+        if self._said:
+            return said  # what comes later is told later
         while self._due and budget:
             watch, _ = self._due.popitem(last=False)
             if self._serve(watch, said, budget):

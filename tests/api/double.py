@@ -57,6 +57,8 @@ class ScriptedNode:
         self.own_readiness = Readiness()
         self.error: Exception | None = None
         self.on_barrier: list[Write] = []
+        self.before_writes: list[Write] = []
+        """What comes before the next write, and was not known when that was proposed."""
         self.commanded: list[tuple[str, dict[str, object], str]] = []
         self.command_outcome: CommandOutcome | None = None
         self.backup_file: ScriptedBackup | ReadFailed = ScriptedBackup(b"state")
@@ -69,6 +71,8 @@ class ScriptedNode:
             raise self.error
         if self.outcome is not None:
             return self.outcome
+        before, self.before_writes = self.before_writes, []
+        self.do(*before)
         self.proposed.append(write)
         index = len(self.proposed)
         (result,) = self.store.apply([Entry(index, 1, EntryKind.WRITE, write, self.log_time, session, sequence)])

@@ -12,7 +12,7 @@ from node.api.express import Answer, Express
 from node.api.gate import (
     BYTE_SECONDS,
     EXPRESS_SECONDS,
-    FIELD_SECONDS,
+    FRAME_SECONDS,
     HANDLER_SECONDS,
     HANDOVER_SECONDS,
     TURN_SECONDS_MAX,
@@ -75,7 +75,7 @@ def test_what_comes_in_together_is_spread_over_turns_in_its_order(loop: Loop) ->
 def test_a_piece_of_http2_has_the_price_of_what_is_read_in_it(loop: Loop) -> None:
     for _ in range(2):
         assert loop.gate.is_open()
-        loop.gate.frames_came_in(0, 0.0, 0, int(TURN_SECONDS_MAX / FIELD_SECONDS / 2))
+        loop.gate.frames_came_in(0, 0.0, 0, int(TURN_SECONDS_MAX / FRAME_SECONDS / 2))
     assert not loop.gate.is_open()
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import struct
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from node.api import following as following_module
 from node.api import kv_watch
-from node.api.etcd.watch_door import one_by_one
+from node.api.etcd.watch_door import BODY_BYTES_MAX, one_by_one
 from node.raft.types import Role
 from node.runtime.ports import ReadFailed
 from node.statemachine.writes import Compact, Put, Txn
@@ -56,6 +57,22 @@ async def heard(answer: aiohttp.ClientResponse, count: int) -> list[tuple[str, s
 def test_a_body_holds_messages_one_after_the_other() -> None:
     body = b' {"create_request":{"key":"}{"}} {"a":["\\"}"]}x '
     assert list(one_by_one(body)) == [b' {"create_request":{"key":"}{"}}', b' {"a":["\\"}"]}', b"x "]
+
+
+@pytest.mark.parametrize("piece", [b'\\"', b'"\\', b'"', b"\\", b'{"', b'[\\"'])
+def test_a_body_of_no_use_is_read_once(piece: bytes) -> None:
+    """A string without an end was looked for at every quote in it: 64 KiB took half a minute."""
+
+    def seconds(body: bytes) -> float:
+        took = []
+        for _ in range(3):
+            began = time.process_time()
+            assert b"".join(one_by_one(body)) == body
+            took.append(time.process_time() - began)
+        return min(took)
+
+    for before in (b"", b'"'):
+        assert seconds(before + piece * (BODY_BYTES_MAX // len(piece))) < 0.25
 
 
 @pytest.mark.parametrize(

@@ -216,6 +216,16 @@ def test_a_block_of_addresses_in_the_chart_s_policy_does_not_let_the_blocked_in_
     assert culprits(seen, ISOLATED, partition_of(seen, ISOLATED, "r1", 1e9)) == {}
 
 
+def test_a_policy_of_the_chart_that_holds_nothing_but_blocks_admits_nobody_who_is_blocked() -> None:
+    """A rule without peers would admit everybody, and the tool's own policy would void the cut."""
+    servers = policy("raft-servers", labels=LABELS, selector={"matchLabels": LABELS}, policyTypes=["Egress"],
+                     egress=[{"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}], "ports": [{"port": 443}]}])  # fmt: skip
+    seen = around(*chart(), servers)
+    partition = partition_of(seen, ISOLATED, "r1", 1e9)
+    assert culprits(seen, ISOLATED, partition) == {}
+    assert '"to": []' not in json.dumps(partition.policies_after(seen.policies))
+
+
 def test_policies_in_force_are_told_with_whose_they_are() -> None:
     seen = around(*chart(), policy("allow-all", policyTypes=["Ingress"], ingress=[{}]))
     partition = partition_of(seen, ISOLATED, "r1", 1e9)

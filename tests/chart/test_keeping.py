@@ -165,3 +165,5 @@ def test_a_release_that_is_there_is_not_restored_and_one_that_was_is_upgraded_as
     assert "restore.from is for an install" in upgrade(tmp_path, there(FROM_BUCKET), another)[1]
     assert upgrade(tmp_path, there(FROM_BUCKET), FROM_BUCKET)[0] == 0
     assert upgrade(tmp_path, there(FROM_BUCKET), {})[0] == 0, "it may be taken out"
+    moved = {"restore": {**FROM_BUCKET["restore"], "from": "s3://archive/monday.snap"}}
+    assert "a lost disk would be restored a second time" in upgrade(tmp_path, there(FROM_BUCKET), moved)[1]

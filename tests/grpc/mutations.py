@@ -242,19 +242,19 @@ OF_HTTP2 = (
     Mutation(
         "a block means what it meant before the table changed",
         _HTTP2 + "blocks.py",
-        "        if changed or len(self._heads)",
-        "        if len(self._heads)",
+        "        if changed or full:",
+        "        if full:",
     ),
     Mutation(
         "trailers leave remembered blocks as they are",
         _HTTP2 + "blocks.py",
-        "        self._heads.clear()\n        check_trailers",
+        "        self._forget()\n        check_trailers",
         "        check_trailers",
     ),
     Mutation(
         "blocks that are passed over leave remembered ones as they are",
         _HTTP2 + "blocks.py",
-        "        self._heads.clear()\n        self._read(block)\n",
+        "        self._forget()\n        self._read(block)\n",
         "        self._read(block)\n",
     ),
     Mutation("a path may be given twice", _HTTP2 + "fields.py", " or name in pseudo:", ":"),

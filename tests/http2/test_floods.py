@@ -139,8 +139,8 @@ async def test_header_fields_have_a_price_and_so_many_are_read_at_once(
     """A block of 500 bytes may say 400 fields: what is counted in bytes and requests alone would hold the loop."""
     paid: list[int] = []
 
-    def came_in(_gate: Gate, _requests: int, _began: float, _size_bytes: int, fields: int) -> None:
-        paid.append(fields)
+    def came_in(_gate: Gate, _requests: int, _began: float, _size_bytes: int, work: int) -> None:
+        paid.append(work)
 
     monkeypatch.setattr(Gate, "frames_came_in", came_in)
     gate = Gate(Turns(time.perf_counter, time.thread_time, 1.0), asyncio.get_running_loop().call_soon)

@@ -31,3 +31,9 @@ def test_what_was_just_made_stays_although_a_clock_went_back() -> None:
     names = of(OURS, 8, 9, 1)
     assert too_many(names, of(OURS, 1)[0], 1) == of(OURS, 8)
     assert too_many(["monday.snap", *of(OURS, 1)], "monday.snap", 1) == []
+
+
+def test_a_clock_that_was_ahead_for_a_while_does_not_push_out_what_came_later() -> None:
+    ahead = [name_of(OURS, f"2030010{day}T000000Z", 100 + day) for day in (1, 2, 3)]
+    later = [name_of(OURS, f"2026120{day}T000000Z", 200 + day) for day in (1, 2)]
+    assert too_many([*ahead, *later], later[-1], 3) == ahead[:2]

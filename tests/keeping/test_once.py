@@ -25,9 +25,9 @@ def backup(place: Place, tmp_path: Path) -> str:
     return f"{where}b.snap"
 
 
-def step(backup: str, folder: Path, token: str = "t1", urls: str = "") -> Ran:
+def step(backup: str, folder: Path, token: str = "t1", urls: str = "", **more: str) -> Ran:
     words = ("--name", "n1", "--members", "n1=h1:9001,n2=h2:9001,n3=h3:9001", "--once", "--token", token)
-    environ = {"RAFT_URLS": urls} if urls else {}
+    environ = {"RAFT_URLS": urls, **more} if urls else more
     return raft_node("restore", backup, "--data-dir", str(folder), *words, environ=environ)
 
 
@@ -95,6 +95,16 @@ def test_a_disk_in_the_place_of_a_lost_one_is_not_restored_where_a_cluster_lives
     (folder / "segment-00000001.wal").write_text("of the node that was let in")
     assert step(backup, folder).code == 0
     assert (folder / "segment-00000001.wal").read_text() == "of the node that was let in"
+
+
+def test_members_are_asked_with_what_tls_needs_and_at_a_first_install_nothing_of_it_has_to_be_there(
+    backup: str, tmp_path: Path, fake_node: Callable[[], FakeNode]
+) -> None:
+    absent = {"RAFT_CACERT": str(tmp_path / "ca.crt")}
+    assert step(backup, tmp_path / "first", **absent).code == 0
+    asked = step(backup, tmp_path / "lost", urls=fake_node().url, **absent)
+    assert asked.code == 64
+    assert f"{tmp_path / 'ca.crt'}" in asked.err
 
 
 def test_data_that_no_restore_made_is_never_replaced(backup: str, place: Place, tmp_path: Path) -> None:

@@ -141,6 +141,23 @@ def serving(content: bytes, ranges: list[str]) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(piece)
 
+        def do_PUT(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self._done("PUT")
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            key = body.partition(b"<Key>")[2].partition(b"</Key>")[0]
+            self._done(f"POST {key.decode()}", b"<DeleteResult><Deleted><Key>%b</Key></Deleted></DeleteResult>" % key)
+
+        def _done(self, asked: str, answer: bytes = b"") -> None:
+            ranges.append(f"{asked} {self.path}")
+            self.send_response(200)
+            self.send_header("ETag", '"1"')
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
         def log_message(self, *_: object) -> None:
             pass
 
@@ -166,3 +183,18 @@ def test_a_file_is_read_in_parts_so_that_none_is_too_long_for_the_time_of_a_requ
     assert (tmp_path / "copy").read_bytes() == content
     starts = range(0, size, 1000)
     assert [one.removeprefix("bytes=").partition("-")[0] for one in ranges] == [str(start) for start in starts]
+
+
+def test_what_was_not_written_as_it_is_does_not_stay_there(
+    alone: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It has the name of a backup: it would be counted as one, and be offered for a restore."""
+    (tmp_path / "ours").write_bytes(b"what we wrote")
+    asked = list[str]()
+    with serving(b"what is there", asked) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        with pytest.raises(PlaceError, match="is not what was written"):
+            place_of("s3://backups/").keep(tmp_path / "ours", "a.snap")
+    assert asked[0].startswith("PUT ")
+    assert asked[-1].startswith("POST a.snap ")
+    assert asked[-1].endswith("?delete")

@@ -14,9 +14,10 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.request import getproxies_environment
 
 from kubernetes import config
-from kubernetes.client import Configuration
+from kubernetes.client import Configuration, rest
 from kubernetes.config.config_exception import ConfigException
 
 from chaos.errors import Refused, Usage
@@ -30,6 +31,15 @@ _reader: Any = config
 _POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
+def _is_excepted(host: str, configuration: Any) -> bool:
+    """Whether NO_PROXY has it: it is no word about a proxy that the kubeconfig names, as with kubectl."""
+    no_proxy = getattr(configuration, "no_proxy", None) or ""
+    if not no_proxy or configuration.proxy not in getproxies_environment().values():
+        return False
+    matches = getattr(rest, "should_bypass_proxies", None)  # younger than the oldest version that will do
+    return matches is not None and bool(matches(host, no_proxy))
+
+
 class Account:
     """`context`: for people; `namespace`: the one that the context names; `token_file`: holds the token, if one."""
 
@@ -39,7 +49,7 @@ class Account:
         self.context = context
         self.namespace = namespace
         self.host: str = configuration.host.rstrip("/")
-        self.proxy: str | None = configuration.proxy
+        self.proxy: str | None = None if _is_excepted(self.host, configuration) else configuration.proxy
         self.server_name: str | None = configuration.tls_server_name
         self.tls = _tls(configuration) if self.host.startswith("https") else None
 

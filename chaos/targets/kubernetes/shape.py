@@ -105,7 +105,8 @@ def partition_of(around: Around, cut: Cut, run: str, expires_at: float) -> Parti
             taken = [one for one in narrow if direction in directions(one) and any(selects(one, end) for end in ends)]
             if all(isolating(around.policies, end, direction) for end in ends):
                 before = [rule for one in taken for rule in one["spec"].get(rules) or []]
-                spec[rules] = [_without(rule, peers, blocked) for rule in before] if blocked else before
+                kept = [_without(rule, peers, blocked) for rule in before]
+                spec[rules] = [rule for rule in kept if rule is not None] if blocked else before
             elif blocked:
                 opened = True
                 spec[rules] = [{peers: _open_peers(around, sorted(set(cut.nodes) - set(blocked)))}]
@@ -205,9 +206,10 @@ def _narrowed(policy: Object, run: str, restricted: Sequence[str]) -> Object:
     }
 
 
-def _without(rule: Object, peers: str, blocked: Sequence[str]) -> Object:
+def _without(rule: Object, peers: str, blocked: Sequence[str]) -> Object | None:
     """This rule, but never for the blocked pods. One that admits everybody comes to admit all pods but those; blocks of
-    addresses are left out, for the blocked pods may be in them."""
+    addresses are left out, for the blocked pods may be in them. None: nothing is left of it, and a rule without peers
+    would admit everybody."""
     except_blocked = _named("NotIn", blocked)["matchExpressions"][0]
     kept = []
     for peer in rule.get(peers) or [{"namespaceSelector": {}}]:
@@ -216,7 +218,7 @@ def _without(rule: Object, peers: str, blocked: Sequence[str]) -> Object:
         selector = peer.get("podSelector") or {}
         expressions = [*(selector.get("matchExpressions") or []), except_blocked]
         kept.append({**peer, "podSelector": {**selector, "matchExpressions": expressions}})
-    return {**rule, peers: kept}
+    return {**rule, peers: kept} if kept else None
 
 
 def _named(operator: str, pods: Sequence[str]) -> Object:

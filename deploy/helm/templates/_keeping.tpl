@@ -75,6 +75,11 @@
 {{- end -}}
 {{- end -}}
 
+{{/* Where notes are kept of who was restored. */}}
+{{- define "raft.restoredFrom" -}}
+{{- if .Values.restore.claim }}{{ printf "%s in claim %s" .Values.restore.from .Values.restore.claim }}{{ else }}{{ .Values.restore.from }}{{ end -}}
+{{- end -}}
+
 {{- define "raft.refuse.keeping" -}}
 {{- $backup := .Values.backup -}}
 {{- $restore := .Values.restore -}}
@@ -112,6 +117,10 @@ networkPolicy.enabled keeps the pods from the bucket of restore.from, which each
 {{- $there := lookup "apps/v1" "StatefulSet" (include "raft.namespace" .) (include "raft.fullname" .) }}
 {{- if and $there (ne (dig "metadata" "annotations" "raft/restored" "" $there) $restore.token) }}
 restore.from is for an install, and {{ include "raft.fullname" . }} is there: its pods hold data, which no restore replaces. Install another release from the backup, or uninstall this one and delete its claims first.
+{{- end }}
+{{- $before := dig "metadata" "annotations" "raft/restored-from" "" ($there | default dict) }}
+{{- if and $before (eq (dig "metadata" "annotations" "raft/restored" "" $there) $restore.token) (ne $before (include "raft.restoredFrom" .)) }}
+restore.from and restore.claim say another place than {{ $before }}, from which {{ include "raft.fullname" . }} was restored: which members were is noted there, and a lost disk would be restored a second time over the cluster that lives. Leave both as they were, or leave them out once every pod runs.
 {{- end }}
 {{- end }}
 {{- end -}}

@@ -35,6 +35,7 @@ from node.observe.metrics import Metrics
 from node.raft.types import Member
 from node.runtime.ports import Done, DoneUntold, NodeHandle, Outcome, ReadFailed, Unknown
 from node.statemachine.auth_writes import AuthResult
+from node.statemachine.permitting import user_empty
 from node.statemachine.writes import (
     Compacted,
     CompactResult,
@@ -277,6 +278,8 @@ class EtcdCalls:
         if isinstance(outcome, Done):
             result = cast(Result, outcome.result)
             self._metrics.proposal(count_of(result))
+            if result == user_empty():  # this node did not know of users when it proposed it
+                raise EtcdError(Code.UNAVAILABLE, errors.MEANWHILE_IN_FORCE)
             return result
         if isinstance(outcome, DoneUntold):
             self._metrics.proposal("done-untold")

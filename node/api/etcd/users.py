@@ -73,6 +73,8 @@ class Users:
         principal = principal or CURRENT.get()
         if isinstance(principal, ClusterUser):
             return Asker(principal.name, principal.since)
+        if principal is ANYBODY and self.in_force:
+            self.check_still_open()
         if not isinstance(principal, Claimant):
             return NOBODY if principal is ANYBODY or principal is UNKNOWN else TRUSTED
         token = principal.credential
@@ -110,15 +112,16 @@ class Users:
         _, index = parted(token)
         return index is not None and index > self._handle.status().core.applied
 
-    async def settled(self) -> None:
+    async def settled(self, *, leaderless: bool = False) -> None:
         """Wait until this node knows whether users are in force, where somebody asks without a name. Call it before
         what reaches beyond this node, and judge anew: one that is behind, as each is that has just begun, does not know
-        it yet. Raises `EtcdError` where nobody can tell. Nobody waits where no leader is known to one that has caught
-        up once: nothing is decided then, and a fault must be ended there, too."""
+        it yet. Raises `EtcdError` where nobody can tell. `leaderless`: nobody waits where no leader is known to one
+        that has caught up once, for a fault must be ended there, too."""
         if self.in_force or CURRENT.get() is not ANYBODY:
             return
-        if self._handle.status().core.leader or not self._handle.readiness().caught_up:
-            await self._barrier()
+        if leaderless and self._handle.readiness().caught_up and not self._handle.status().core.leader:
+            return
+        await self._barrier()
 
     # --- whether they may --------------------------------------------------------------------------------------
 
@@ -269,6 +272,7 @@ _IN_WORDS = {
     Code.INVALID_ARGUMENT: "InvalidArgument",
     Code.PERMISSION_DENIED: "PermissionDenied",
     Code.UNAUTHENTICATED: "Unauthenticated",
+    Code.UNAVAILABLE: "Unavailable",
 }
 
 _NO_LEASES = Leases(Versions())

@@ -19,10 +19,14 @@ from node.api.grpc.unary import MISTAKE, TOO_MANY, Around, check_plain
 from node.api.grpc.wire import decoded_quickly
 from node.api.http2.shares import Share
 from node.api.http2.stream import Stream
+from node.api.http2.streams import STREAM_WINDOW
 from node.api.streaming import WRITE_SECONDS_MAX, Broken
 
 STREAM_MESSAGE_BYTES_MAX = 64 * 1024
 """Of one message of a stream: a watch names two keys at most."""
+
+MESSAGES_AT_ONCE_MAX = 64
+"""Of one stream; the others that came with them are taken in slices, and its client may send no more meanwhile."""
 
 STOPPING = EtcdError(Code.UNAVAILABLE, "etcdserver: server stopped")
 """Clients go on with another node."""
@@ -53,6 +57,8 @@ class StreamCall:
         "_stream",
         "_timer",
         "_told",
+        "_waits",
+        "_whole",
         "needs_leader",
         "over",
     )
@@ -82,6 +88,10 @@ class StreamCall:
         """Bytes of it that are held, as its client's."""
         self._begun = False
         self._ended = False
+        self._waits = False
+        """Whether whole messages wait for a slice."""
+        self._whole = False
+        """Whether nothing more comes."""
         self._handler: StreamHandler | None = None
         self._timer: asyncio.TimerHandle | None = None
         if timeout_us is not None:
@@ -122,11 +132,29 @@ class StreamCall:
 
     def data(self, piece: bytes) -> None:
         """See `Receiver`."""
-        self._guarded(lambda: self._read(self._body + piece if self._body else piece))
+        body = self._body + piece if self._body else piece
+        if self._waits:
+            self._guarded(lambda: self._keep(body))
+        else:
+            self._guarded(lambda: self._read(body))
 
     def whole(self) -> None:
         """See `Receiver`."""
-        self._guarded(self._half_close)
+        self._whole = True
+        if not self._waits:
+            self._guarded(self._half_close)
+
+    def _go_on(self) -> None:
+        """It is its turn again."""
+        if self._ended:
+            return
+        self._waits = False
+        self._guarded(lambda: self._read(self._body))
+        if self._waits or self._ended:
+            return
+        self._stream.admit(STREAM_WINDOW)
+        if self._whole:
+            self._guarded(self._half_close)
 
     def _half_close(self) -> None:
         if self._body:
@@ -161,7 +189,7 @@ class StreamCall:
             self._fail(REVOKED if type(self._principal) is Principal else NOT_THE_SAME)
 
     def _read(self, body: bytes) -> None:
-        at = 0
+        at, most = 0, self._stream.messages + MESSAGES_AT_ONCE_MAX
         while len(body) - at >= PREFIX_BYTES and not self._stream.done:
             size = int.from_bytes(body[at + 1 : at + PREFIX_BYTES], "big")
             if size > STREAM_MESSAGE_BYTES_MAX:
@@ -171,9 +199,18 @@ class StreamCall:
             end = at + PREFIX_BYTES + size
             if len(body) < end:
                 break
+            if self._stream.messages == most:
+                self._waits = self._stream.held_back = True
+                break
+            self._stream.messages += 1
             self._message(body[at + PREFIX_BYTES : end])
             at = end
-        self._body = b"" if self._ended else body[at:]
+        self._keep(body[at:])
+        if self._waits and not self._ended:
+            self._around.slices.call_next(self._go_on)
+
+    def _keep(self, body: bytes) -> None:
+        self._body = b"" if self._ended else body
         if self._body or self._held:
             self._hold(len(self._body))
 

@@ -222,7 +222,7 @@ class Http2Connection(asyncio.Protocol):
         ASKING.set(self._share.whose)
         gate, receiving, streams = self._gate, self._receiving, self._streams
         began = gate.clock() if gate is not None else 0.0
-        size, begun, read = receiving.waiting_bytes, streams.begun, receiving.fields_read
+        size, begun, before = receiving.waiting_bytes, streams.begun, receiving.work
         try:
             whole = receiving.consume()
         except ConnectionFault as fault:
@@ -230,8 +230,8 @@ class Http2Connection(asyncio.Protocol):
             self._close(fault.code, str(fault), lingering=True)
             whole = True
         if gate is not None:
-            fields = receiving.fields_read - read
-            gate.frames_came_in(streams.begun - begun, began, size - receiving.waiting_bytes, fields)
+            work = receiving.work - before
+            gate.frames_came_in(streams.begun - begun, began, size - receiving.waiting_bytes, work)
         self._pump()
         if not whole and not self._closing:
             self._wait()

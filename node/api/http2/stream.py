@@ -81,6 +81,7 @@ class Stream:
         "done",
         "held_back",
         "id",
+        "messages",
         "moved",
         "queued_bytes",
         "receive_window",
@@ -99,6 +100,8 @@ class Stream:
         """When something of its answer went out last."""
         self.client_done = False
         """Whether its body is whole."""
+        self.messages = 0
+        """Of a body that has many: how many were taken so far."""
         self.held_back = False
         """Whether its client may send no more than it may already: what comes waits for room."""
         self.done = False
