@@ -15,6 +15,7 @@ from node.api.gate import (
     FRAME_SECONDS,
     HANDLER_SECONDS,
     HANDOVER_SECONDS,
+    LINE_SECONDS,
     TURN_SECONDS_MAX,
     UNMARKED_SECONDS,
     Gate,
@@ -76,6 +77,12 @@ def test_a_piece_of_http2_has_the_price_of_what_is_read_in_it(loop: Loop) -> Non
     for _ in range(2):
         assert loop.gate.is_open()
         loop.gate.frames_came_in(0, 0.0, 0, int(TURN_SECONDS_MAX / FRAME_SECONDS / 2))
+    assert not loop.gate.is_open()
+
+
+def test_a_piece_of_the_framework_has_the_price_of_its_lines(loop: Loop) -> None:
+    """A body in chunks of a byte: what is counted in bytes alone would hold the loop."""
+    loop.gate.came_in(False, 0.0, 0, int(TURN_SECONDS_MAX / LINE_SECONDS))
     assert not loop.gate.is_open()
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from chaos import healing, journal
-from chaos.errors import ChaosError, NotRecovered
+from chaos.cli import mending
+from chaos.cli.options import Common
+from chaos.errors import PASSED, ChaosError, NotRecovered, Refused
 from chaos.healing import Healed
 from chaos.journal import Header, UndoJournal
 from chaos.targets.port import Target, UndoStep
@@ -84,3 +86,26 @@ async def test_a_step_that_fails_does_not_keep_the_others_from_being_taken_back(
     assert cluster.undone == [STEP, START]
     assert done.failed == ("Could not sorcery: 'name'",)
     assert [step.do for step in journal.read(path).open_steps] == ["sorcery"]
+
+
+@pytest.mark.parametrize("why", ["TLS", "a file of the environment"])
+async def test_what_was_done_is_taken_back_though_no_node_can_be_asked_who_it_is(
+    why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command itself, in a shell that has not what nodes ask for: nothing of it is needed for healing."""
+
+    async def refuses(*_: object) -> object:
+        raise Refused("raft-0 does not take what this tool shows: set RAFT_CERT and RAFT_KEY.")
+
+    if why == "TLS":
+        monkeypatch.setattr(mending, "look", refuses)
+    else:
+        monkeypatch.setenv("RAFT_CACERT", str(tmp_path / "nowhere"))
+    path, cluster = left_by_a_run(tmp_path, START, STEP), Cluster()
+    given: dict[str, Any] = dict.fromkeys(Common.__struct_fields__)
+    given |= {"target": "auto", "system": "auto", "out": tmp_path, "dry_run": False, "as_json": False}
+    common = Common(**given)
+    assert await mending._do_heal(common, cast(Target, cluster), True) == PASSED
+    assert cluster.undone == [STEP, START]
+    assert journal.read(path).open_steps == ()
+    assert "Healed: took back" in capsys.readouterr().out

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import struct
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import grpc
@@ -11,7 +12,9 @@ import pytest
 from node.api.etcd.errors import Code, EtcdError
 from node.api.etcd.schema import Message
 from node.api.grpc.methods import Call, StreamMethod
+from node.api.grpc.streaming import MESSAGES_AT_ONCE_MAX
 from node.api.http2.frames import FRAME_BYTES_MAX
+from node.api.http2.receiving import MESSAGES_PER_PIECE_MAX
 from node.runtime.ports import ReadFailed, Readiness
 from tests.api.double import ScriptedBackup
 from tests.grpc.client import client
@@ -137,6 +140,46 @@ async def test_several_messages_may_come_in_one_piece_and_one_in_many() -> None:
         client.send(frame(DATA, 1, 1))
         _, body = await client.answer(1)
         assert body == b"".join(b"\x00" + struct.pack(">I", len(one)) + one for one in (b"a", b"b" * 300, b"c"))
+
+
+@pytest.mark.parametrize("streams", [1, 20])
+async def test_however_many_messages_come_at_once_so_many_are_taken_in_a_turn(
+    streams: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A watch is created by seven bytes: 36,000 of them came in one read."""
+    turn, taken = [0], Counter[int]()
+    loop, echo = asyncio.get_running_loop(), Echo.message
+
+    def count_turns() -> None:
+        turn[0] += 1
+        if turn[0] > 0:
+            loop.call_soon(count_turns)
+
+    def counted(self: Echo, message: Message) -> None:
+        taken[turn[0]] += 1
+        echo(self, message)
+
+    monkeypatch.setattr(Echo, "message", counted)
+    many = 4000 // streams
+    async with serving() as served, raw(served.port) as client:
+        opened = echoing(served)
+        loop.call_soon(count_turns)
+        numbers = range(1, 2 * streams, 2)
+        client.send(*(begun(client, number) for number in numbers))
+        client.send(grown(0, 1 << 20), *(grown(number, 1 << 20) for number in numbers))
+        client.send(*(frame(DATA, 0, number, framed(b"a") * many) for number in numbers if many * 8 <= FRAME_BYTES_MAX))
+        if streams == 1:
+            client.send(*(frame(DATA, 0, 1, framed(b"a") * (many // 4)) for _ in range(4)))
+        client.send(*(frame(DATA, 1, number) for number in numbers))
+        answers, ended = Counter[int](), 0
+        while ended < streams:
+            came = await client.next()
+            answers[came.stream] += len(came.payload) if came.kind == DATA else 0
+            ended += came.kind == HEADERS and came.flags & 1
+        turn[0] = -1 << 30
+        assert [answers[number] for number in numbers] == [many * 6] * streams, "all of them, each once"
+        assert {each.happened[-1] for each in opened} == {"half-closed"}
+    assert max(taken.values()) <= MESSAGES_PER_PIECE_MAX + 3 * MESSAGES_AT_ONCE_MAX
 
 
 async def test_a_last_message_that_is_cut_short_ends_its_call() -> None:

@@ -5,6 +5,7 @@ import os
 import socket
 import struct
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from random import Random
@@ -16,6 +17,7 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from node.raft.messages import Lane
+from node.transport import inbound
 from node.transport.dialling import LINK_PATH, DialFailed, Dialler
 from node.transport.framework import DialledSocket
 from node.transport.packing import frames_of
@@ -194,6 +196,34 @@ class TestStrangers:
             assert sentence in await answer.text()
             assert answer.headers["Raft-Link-Refused"] in await answer.text()
         assert record.inbound == []
+
+    @pytest.mark.parametrize("head", [b"\x82\x80", b"\x89\x80", b"\x8a\x80"], ids=["nothing", "pings", "pongs"])
+    async def test_messages_without_content_hold_nobody_up(
+        self, bench: Bench, http: aiohttp.ClientSession, head: bytes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """`receive` does not give way while messages wait, and a read of the socket may hold forty thousand."""
+        turn, taken, loop, do = [0], Counter[int](), asyncio.get_running_loop(), inbound.Acceptor._do
+
+        def count_turns() -> None:
+            turn[0] += 1
+            if turn[0] > 0:
+                loop.call_soon(count_turns)
+
+        async def counted(self: inbound.Acceptor, link: inbound.InboundLink, message: aiohttp.WSMessage) -> None:
+            taken[turn[0]] += 1
+            await do(self, link, message)
+
+        monkeypatch.setattr(inbound.Acceptor, "_do", counted)
+        carrier, _ = await bench.carrier("a", peers=("b",))
+        async with http.ws_connect(link_url(carrier), autoping=False) as websocket:
+            loop.call_soon(count_turns)
+            assert websocket._writer.transport is not None
+            websocket._writer.transport.write((head + bytes(4)) * 2000)
+            async with asyncio.timeout(WAIT_S):
+                while taken.total() < 2000:  # noqa: ASYNC110 - each turn is counted
+                    await asyncio.sleep(0)
+            turn[0] = -1 << 30
+        assert max(taken.values()) <= inbound.TAKEN_BYTES_MAX / inbound.MESSAGE_BYTES + 1
 
     async def test_another_path_is_refused(self, bench: Bench, http: aiohttp.ClientSession) -> None:
         carrier, _ = await bench.carrier("a", peers=("b",))
