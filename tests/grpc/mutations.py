@@ -122,8 +122,26 @@ OF_GRPC = (
     Mutation(
         "the beginning of a message is forgotten",
         _GRPC + "streaming.py",
-        'b"" if self._ended else body[at:]',
+        'b"" if self._ended else body',
         'b""',
+    ),
+    Mutation(
+        "all messages of a piece are taken at once",
+        "node/api/grpc/streaming.py",
+        "            if self._stream.messages == most:",
+        "            if False:",
+    ),
+    Mutation(
+        "messages that wait for a slice are forgotten",
+        "node/api/grpc/streaming.py",
+        "        self._guarded(lambda: self._read(self._body))",
+        '        self._guarded(lambda: self._read(b""))',
+    ),
+    Mutation(
+        "so many messages of all streams come in at once",
+        _HTTP2 + "receiving.py",
+        "or self.messages_taken >= messages_most",
+        "or self.messages_taken >= 10**9",
     ),
     Mutation(
         "a message that is cut short is passed over",
