@@ -6,8 +6,10 @@ milliseconds; nothing waits for the cluster, so that a node without a quorum sti
 
 from collections.abc import Iterable, Iterator, Mapping
 
+import msgspec
 from aiohttp import web
 
+from node.access.principals import ANYBODY, CURRENT
 from node.api.answers import JSON_HEADERS, json_answer, json_text
 from node.api.inputs import Query, target_of
 from node.api.slices import Slices
@@ -109,6 +111,8 @@ class OperationsApi:
             first, limit = max(first, core.last_index - last + 1), last
         about = _log_about(core)
         lines = self._handle.log(first, limit)
+        if CURRENT.get() is ANYBODY and not self._handle.readiness().caught_up:
+            lines = _untold(lines, core.applied)
         return await answer_in_pieces(request, _log_pieces(about, lines), self._slices, JSON_HEADERS)
 
     async def stats(self, _request: web.Request) -> web.Response:
@@ -232,6 +236,13 @@ def _log_about(core: CoreStatus) -> dict[str, object]:
         "durable": core.durable,
         "match": {peer.name: peer.match_index for peer in core.peers if peer.progress},
     }
+
+
+def _untold(lines: Iterable[LogLine], applied: int) -> Iterator[LogLine]:
+    """Of a node that has just begun: what it has not applied may put users in force, and what follows may name keys
+    that not everybody may see."""
+    for line in lines:
+        yield line if line.index <= applied else msgspec.structs.replace(line, summary="")
 
 
 def _log_pieces(about: Mapping[str, object], lines: Iterable[LogLine]) -> Iterator[bytes]:

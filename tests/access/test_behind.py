@@ -11,7 +11,7 @@ from node.access.principals import ANYBODY
 from node.api.etcd.maintenance import MaintenanceCalls
 from node.api.etcd.member_calls import MemberCalls
 from node.runtime.commands import COMMANDS
-from node.runtime.ports import ReadFailed, Readiness
+from node.runtime.ports import LogLine, ReadFailed, Readiness
 from node.statemachine.auth_writes import AuthEnable, UserGrantRole
 from node.statemachine.writes import Put
 from tests.access.double import Served, served
@@ -57,7 +57,7 @@ async def test_a_backup_is_nobodys_who_shows_nothing(behind: Served) -> None:
     assert (status, text) == (200, "state")
 
 
-@pytest.mark.parametrize("way", ["remove_member", "remove_member?node=n1", "recover?node=n2"])
+@pytest.mark.parametrize("way", ["remove_member", "remove_member?node=n1", "recover?node=n2", "trigger_election"])
 async def test_no_command_reaches_beyond_it(behind: Served, way: str) -> None:
     arguments = {"name": "n3"} if "member" in way else {}
     status, _ = await ask(behind, "POST", f"/commands/{way}", arguments)
@@ -66,6 +66,20 @@ async def test_no_command_reaches_beyond_it(behind: Served, way: str) -> None:
     assert (status, behind.node.commanded) == (401, [])
     status, _ = await ask(behind, "POST", f"/commands/{way}", arguments, Authorization=ROOT)
     assert (status, len(behind.node.commanded)) == (200, 1)
+
+
+async def test_its_log_shows_no_words_of_what_it_has_not_applied(
+    behind: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = [LogLine(index, 1, "write", 64, "c", summary=f"put key-{index}") for index in (1, 2, 3)]
+    monkeypatch.setattr(behind.node, "log", lambda *_: iter(entries))
+    core = msgspec.structs.replace(behind.node.own_status.core, applied=2)
+    behind.node.own_status = msgspec.structs.replace(behind.node.own_status, core=core)
+    for caught_up, last in ((False, ""), (True, "put key-3")):
+        behind.node.own_readiness = Readiness(caught_up=caught_up)
+        _, text = await ask(behind, "GET", "/log")
+        told = [entry["summary"] for entry in msgspec.json.decode(text)["entries"]]
+        assert told == ["put key-1", "put key-2", last]
 
 
 async def test_where_nobody_can_tell_it_is_not_done_before_this_node_has_caught_up_once(behind: Served) -> None:
