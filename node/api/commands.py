@@ -49,8 +49,9 @@ class CommandsApi:
         arguments = await _arguments(request, timeout_us)
         name = request.match_info["name"]
         core = self._handle.status().core
-        deposes = name == "trigger_election" and core.leader  # where nobody leads it is what helps
-        if name in OF_ALL or deposes or node not in ("", core.name):
+        if node not in ("", core.name) or (
+            name in OF_ALL and core.leader
+        ):  # without a leader there is nothing to change
             await settled(self._users)
         outcome = await self._handle.command(name, arguments, timeout_us, node)
         if outcome.code == "ok":

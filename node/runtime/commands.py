@@ -159,6 +159,7 @@ COMMANDS: tuple[CommandSpec, ...] = (
     CommandSpec(
         "trigger_election",
         "campaign at once as the target of a hand-over does: a new term, no PreVote, nobody ignores it",
+        of_all=True,
         order=lambda request, _: Campaign(request),
     ),
     CommandSpec(

@@ -91,11 +91,13 @@ async def test_where_nobody_can_tell_it_is_not_done_before_this_node_has_caught_
     status, text = await ask(behind, "POST", "/commands/recover?node=n2", {})
     assert (status, behind.node.commanded) == (503, [])
     assert "whether the cluster has users is not known here: no leader; ask again" in text
-    status, _ = await ask(behind, "POST", "/commands/recover", {})
-    assert (status, len(behind.node.commanded)) == (200, 1), "of this node alone"
+    for name in ("recover", "trigger_election"):
+        status, _ = await ask(behind, "POST", f"/commands/{name}", {})
+        assert status == 200, "of this node alone, and there is nobody to be deposed"
+    assert len(behind.node.commanded) == 2
     behind.node.own_readiness = Readiness()
     status, _ = await ask(behind, "POST", "/commands/recover?node=n2", {})
-    assert (status, len(behind.node.commanded)) == (200, 2)
+    assert (status, len(behind.node.commanded)) == (200, 3)
 
 
 async def test_no_key_is_read_by_whoever_asked_before_it_knew(behind: Served) -> None:
@@ -159,6 +161,7 @@ async def test_whoever_shows_a_password_is_asked_to_come_again_and_then_let_in(b
     assert status == 200, text
 
 
-def test_commands_of_all_are_those_that_only_a_leader_can_obey() -> None:
+def test_commands_of_all_are_those_of_members_and_of_who_leads() -> None:
     of_leader = {spec.name for spec in COMMANDS if "the leader's to do" in spec.summary}
-    assert {spec.name for spec in COMMANDS if spec.of_all} == of_leader | {"transfer_leadership"}
+    deposing = {"transfer_leadership", "trigger_election"}
+    assert {spec.name for spec in COMMANDS if spec.of_all} == of_leader | deposing
