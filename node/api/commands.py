@@ -49,9 +49,8 @@ class CommandsApi:
         arguments = await _arguments(request, timeout_us)
         name = request.match_info["name"]
         core = self._handle.status().core
-        if node not in ("", core.name) or (
-            name in OF_ALL and core.leader
-        ):  # without a leader there is nothing to change
+        of_all = name in OF_ALL and core.leader  # where nobody leads nothing of all is changed
+        if of_all or node not in ("", core.name):
             await settled(self._users)
         outcome = await self._handle.command(name, arguments, timeout_us, node)
         if outcome.code == "ok":

@@ -94,10 +94,15 @@ async def test_where_nobody_can_tell_it_is_not_done_before_this_node_has_caught_
     for name in ("recover", "trigger_election"):
         status, _ = await ask(behind, "POST", f"/commands/{name}", {})
         assert status == 200, "of this node alone, and there is nobody to be deposed"
-    assert len(behind.node.commanded) == 2
+    unborn = msgspec.structs.replace(core, cluster_id="")
+    behind.node.own_status = msgspec.structs.replace(behind.node.own_status, core=unborn)
+    status, _ = await ask(behind, "POST", "/commands/become_follower?node=n2", {})
+    assert (status, len(behind.node.commanded)) == (200, 3), (
+        "nobody takes its word, but for one that is not born either"
+    )
     behind.node.own_readiness = Readiness()
     status, _ = await ask(behind, "POST", "/commands/recover?node=n2", {})
-    assert (status, len(behind.node.commanded)) == (200, 3)
+    assert (status, len(behind.node.commanded)) == (200, 4)
 
 
 async def test_no_key_is_read_by_whoever_asked_before_it_knew(behind: Served) -> None:

@@ -116,10 +116,12 @@ class Users:
         """Wait until this node knows whether users are in force, where somebody asks without a name. Call it before
         what reaches beyond this node, and judge anew: one that is behind, as each is that has just begun, does not know
         it yet. Raises `EtcdError` where nobody can tell. `leaderless`: nobody waits where no leader is known to one
-        that has caught up once, for a fault must be ended there, too."""
+        that has caught up once, for a fault must be ended there, too; nor at one that is not born, which is no member
+        whose word anybody takes."""
         if self.in_force or CURRENT.get() is not ANYBODY:
             return
-        if leaderless and self._handle.readiness().caught_up and not self._handle.status().core.leader:
+        core = self._handle.status().core
+        if leaderless and not core.leader and (self._handle.readiness().caught_up or not core.cluster_id):
             return
         await self._barrier()
 
