@@ -49,7 +49,7 @@ class CommandsApi:
         arguments = await _arguments(request, timeout_us)
         name = request.match_info["name"]
         core = self._handle.status().core
-        of_all = name in OF_ALL and core.leader  # where nobody leads nothing of all is changed
+        of_all = name in OF_ALL and core.leader  # where nobody leads, the node refuses it by itself
         if of_all or node not in ("", core.name):
             await settled(self._users)
         outcome = await self._handle.command(name, arguments, timeout_us, node)

@@ -181,7 +181,7 @@ async def short_body(
     try:
         async with asyncio.timeout(seconds_max):
             while piece := await request.content.readany():
-                await asyncio.sleep(0)  # the framework goes on with what came before `readany` returns: others are next
+                await asyncio.sleep(0)  # `readany` itself gives nobody else a turn while pieces wait
                 body += piece
                 if len(body) > bytes_max:
                     raise too_large(field, bytes_max)

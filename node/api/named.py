@@ -7,6 +7,7 @@ cluster has users. It must not know how anybody proves who they are.
 from node.api.answers import Problem, try_again
 from node.api.etcd.errors import Code, EtcdError
 from node.api.etcd.users import Users
+from node.api.kv_answers import not_permitted
 
 
 async def settled(users: Users) -> None:
@@ -24,9 +25,6 @@ async def require_root_now(users: Users) -> None:
     try:
         await users.require_root()
     except EtcdError as error:
-        if error.code is Code.UNAVAILABLE:
-            raise try_again("no-leader", error.message.removeprefix("etcdserver: ")) from None
         if error.code is Code.PERMISSION_DENIED:
             raise Problem(403, "permission-denied", "of the cluster's users only root may do that") from None
-        message = "the cluster has users: send the name and password of one who may, or a token"
-        raise Problem(401, "unauthenticated", message, headers={"WWW-Authenticate": "Bearer"}) from None
+        raise not_permitted(error) from None

@@ -8,8 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 OF_OWN = ("node/raft", "node/storage", "node/statemachine", "node/simulation")
-"""They read what their own process, or a voter of the cluster, wrote with a checksum: who cannot must stop, at all
-nodes alike, and a depth of the stack is nothing that is alike."""
+"""They read what their own process, or a voter of the cluster, wrote with a checksum. A node that cannot read it must
+stop: how deep a stack may be differs from node to node, so to go on would make their states differ, too."""
 DECODERS = {"MsgspecError", "DecodeError", "ValidationError"}
 
 

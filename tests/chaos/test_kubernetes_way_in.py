@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from kubernetes.client import Configuration
 
 from chaos import healing
 from chaos.errors import ChaosError, Refused, Usage
@@ -22,7 +23,7 @@ from chaos.journal import Header, UndoJournal
 from chaos.targets.kubernetes import account as account_module
 from chaos.targets.kubernetes import api as api_module
 from chaos.targets.kubernetes import dial, lease
-from chaos.targets.kubernetes.account import open_account
+from chaos.targets.kubernetes.account import Account, open_account
 from chaos.targets.kubernetes.api import Api, ApiError, Forbidden, Unreachable
 from chaos.targets.kubernetes.carry import NOT_FORWARDED
 from chaos.targets.kubernetes.execute import Ran
@@ -38,6 +39,7 @@ SETS = "/apis/apps/v1/namespaces/home/statefulsets"
 PODS = "/api/v1/namespaces/home/pods"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/home/leases/raft-chaos-raft"
 ANSWER_BYTES = 300_000
+PROXY = "http://proxy.example:3128"
 
 
 def stateful_set(name: str = "raft", namespace: str = "home", **labels: str) -> dict[str, Any]:
@@ -644,3 +646,25 @@ async def test_what_cannot_be_undone_is_an_error_and_not_silence(server: FakeApi
         assert await target.undo(step) == "NetworkPolicy raft-chaos-r1-g0 was gone already."
     finally:
         await target.close()
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "named", "proxy"),
+    [
+        ("", False, PROXY),
+        ("127.0.0.0/8,10.0.0.0/8", False, None),
+        (".example.org", False, PROXY),
+        ("127.0.0.0/8", True, "http://other:3128"),
+    ],
+    ids=["none", "excepted", "others are", "the kubeconfig's own"],
+)
+def test_no_proxy_counts_for_the_environments_proxy_alone(
+    no_proxy: str, named: bool, proxy: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with kubectl, which reaches an API server of this machine whatever proxy there is for others."""
+    monkeypatch.setenv("HTTPS_PROXY", PROXY)
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    configuration = Configuration(host="http://127.0.0.1:6443")
+    configuration.proxy = "http://other:3128" if named else PROXY
+    configuration.no_proxy = no_proxy
+    assert Account(configuration, "here", "home").proxy == proxy

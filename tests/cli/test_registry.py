@@ -35,7 +35,6 @@ def test_a_port_in_use() -> None:
 def test_a_host_that_no_name_can_be_is_told() -> None:
     ran = raft_node("registry", "--host", "a..b", "--port", "0")
     assert ran.code == 1
-    assert "(Name or service not known)" not in ran.err
     assert ran.err.endswith("Name or service not known; choose another --host.\n")
 
 

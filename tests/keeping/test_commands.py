@@ -1,9 +1,14 @@
 """`raft-node backup` into every kind of place, as a nightly job does it."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from node.cli.backup import _fetch
+from node.cli.failure import FAILED, Failure
 from tests.cli.conftest import Answer, FakeNode, fake_node, raft_node
 from tests.cli.folders import backup_file, puts
 
@@ -42,3 +47,14 @@ def test_one_file_in_a_place_is_not_overwritten(
     assert (folder / "monday.snap").read_bytes() == node.answer.body
     again = raft_node("backup", node.url, f"{where}monday.snap")
     assert (again.code, "overwrites nothing" in again.err) == (64, True)
+
+
+def test_a_disk_that_is_full_is_told_as_such_and_no_other_node_is_asked(fake_node: Callable[[], FakeNode]) -> None:
+    """It was said to be the node's fault, and each node took a snapshot for it."""
+    node = fake_node()
+    node.answer = Answer(200, bytes(256 * 1024))
+    with Path("/dev/full").open("wb", buffering=0) as out, pytest.raises(Failure) as failed:
+        asyncio.run(_fetch(node.url, out))
+    assert (failed.value.code, str(failed.value)) == (
+        FAILED, "Cannot write /dev/full: No space left on device; no backup was made.",
+    )  # fmt: skip

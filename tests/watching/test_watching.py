@@ -7,8 +7,9 @@ from unittest.mock import patch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from node.raft.types import Entry, EntryKind
 from node.statemachine.store import KeyValueStore
-from node.statemachine.writes import Compact, DeleteRange, KeyValue, Put, Txn, prefix_end
+from node.statemachine.writes import Compact, DeleteRange, KeyValue, Put, Txn, encode_write, prefix_end
 from node.watching import hub as hub_module
 from node.watching import stream as stream_module
 from node.watching.events import Response
@@ -422,3 +423,19 @@ def test_a_key_that_is_itself_a_prefix_is_told_once_to_those_who_watch_it() -> N
 def test_each_watch_gets_its_events_and_no_others_in_order(given_steps: list[KeyWrite | tuple[object, ...]]) -> None:
     with narrow():
         _play(given_steps)
+
+
+def test_answers_to_requests_are_taken_so_many_at_once_in_their_order_and_before_all_events() -> None:
+    store = KeyValueStore()
+    client = Client(WatchHub(store))
+    for number in range(2 * stream_module.SAID_AT_ONCE_MAX + 10):
+        client.stream.create(b"a", watch_id=number + 1)
+    store.apply([Entry(1, 1, EntryKind.WRITE, encode_write(Put(b"a", b"v")))])
+    client.stream.hub.advance()
+    for first in (0, stream_module.SAID_AT_ONCE_MAX):
+        said = client.take()
+        assert [each.watch_id for each in said] == list(range(first + 1, first + stream_module.SAID_AT_ONCE_MAX + 1))
+        assert client.stream.more
+    said = client.take_all()
+    assert [each.created for each in said[:10]] == [True] * 10
+    assert len(client.events(1)) == len(client.events(2 * stream_module.SAID_AT_ONCE_MAX + 10)) == 1

@@ -35,7 +35,7 @@ async def read_body(request: web.Request) -> bytes:
     try:
         async with asyncio.timeout(BODY_SECONDS_MAX):
             while piece := await content.readany():
-                await asyncio.sleep(0)  # the framework goes on with what came before `readany` returns: others are next
+                await asyncio.sleep(0)  # `readany` itself gives nobody else a turn while pieces wait
                 size += len(piece)
                 if size > BODY_BYTES_MAX:
                     raise too_long(size)

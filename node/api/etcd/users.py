@@ -73,7 +73,7 @@ class Users:
         principal = principal or CURRENT.get()
         if isinstance(principal, ClusterUser):
             return Asker(principal.name, principal.since)
-        if principal is ANYBODY and self.in_force:
+        if principal is ANYBODY:
             self.check_still_open()
         if not isinstance(principal, Claimant):
             return NOBODY if principal is ANYBODY or principal is UNKNOWN else TRUSTED
