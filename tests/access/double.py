@@ -28,7 +28,7 @@ from node.observe.metrics import Metrics
 from node.observe.stats import Stats
 from node.observe.trace import Trace
 from node.runtime.latency import LatencySummary
-from tests.grpc.double import QuickNode, until
+from tests.grpc.double import QuickNode, google_is_done, until
 
 
 class Known:
@@ -94,9 +94,4 @@ async def served(audit: Audit | None = None) -> AsyncIterator[Served]:
         yield Served(node, app, door, source, access, api.auth, runner.addresses[0][1])
     finally:
         await runner.cleanup()
-        await until(_google_is_done)
-
-
-def _google_is_done() -> bool:
-    """Whether Google's client has no task any more: it ends one a moment after it told how a call ended."""
-    return not any("_AioCall" in repr(task) for task in asyncio.all_tasks())
+        await until(google_is_done)
