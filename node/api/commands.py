@@ -13,7 +13,7 @@ from node.api.answers import Problem, json_answer, malformed, try_again
 from node.api.etcd.users import Users
 from node.api.inputs import Query, short_body, target_of
 from node.api.named import settled
-from node.runtime.commands import COMMANDS, OF_ALL, CommandSpec
+from node.runtime.commands import COMMANDS, OF_ALL, UNLED, CommandSpec
 from node.runtime.ports import CommandOutcome, NodeHandle
 
 ARGUMENTS_BYTES_MAX = 4096
@@ -48,14 +48,21 @@ class CommandsApi:
         timeout_us = query.timeout_us() or TIMEOUT_US_DEFAULT
         arguments = await _arguments(request, timeout_us)
         name = request.match_info["name"]
-        core = self._handle.status().core
-        of_all = name in OF_ALL and core.leader  # where nobody leads, the node refuses it by itself
-        if of_all or node not in ("", core.name):
+        if self._reaches_beyond(name, node):
             await settled(self._users)
         outcome = await self._handle.command(name, arguments, timeout_us, node)
         if outcome.code == "ok":
             return json_answer({"ok": True, **_named(outcome), "message": outcome.message, "data": outcome.data})
         raise _problem(outcome)
+
+    def _reaches_beyond(self, name: str, node: str) -> bool:
+        """Whether others feel it. Where nobody leads, the node refuses a change of members by itself. Who is told to
+        campaign does not ask the leader first, for that one may be silent; it must have caught up once."""
+        core = self._handle.status().core
+        if node not in ("", core.name):
+            return True
+        alone = name in UNLED and self._handle.readiness().caught_up
+        return name in OF_ALL and bool(core.leader) and not alone
 
 
 def _problem(outcome: CommandOutcome) -> Problem:

@@ -100,8 +100,8 @@ class CommandSpec(msgspec.Struct, frozen=True):
     """`changes`: it does something; otherwise it only shows. `needs_faults`: only with --enable-faults. `fault`: what
     it begins; the fault's value is the argument `ms` or `percent`, where there is one. `order`: the algorithm obeys it,
     as this event, made from the number of the request and the arguments. `of_all`: who leads, or who is a member, is
-    another afterwards. `of_applicant`: what it does not say of the member of that name is what that one said when it
-    asked to be let in."""
+    another afterwards. `unled`: it is given where whoever leads may be silent, so it waits for no leader.
+    `of_applicant`: what it does not say of the member of that name is what that one said when it asked to be let in."""
 
     name: str
     summary: str
@@ -111,6 +111,7 @@ class CommandSpec(msgspec.Struct, frozen=True):
     fault: FaultSpec | None = None
     order: Callable[[int, Values], Order | MemberChange] | None = None
     of_all: bool = False
+    unled: bool = False
     of_applicant: bool = False
 
 
@@ -160,6 +161,7 @@ COMMANDS: tuple[CommandSpec, ...] = (
         "trigger_election",
         "campaign at once as the target of a hand-over does: a new term, no PreVote, nobody ignores it",
         of_all=True,
+        unled=True,
         order=lambda request, _: Campaign(request),
     ),
     CommandSpec(
@@ -319,6 +321,7 @@ COMMANDS: tuple[CommandSpec, ...] = (
 ORDERS = {spec.name: spec.order for spec in COMMANDS if spec.order is not None}
 """The commands that the algorithm obeys; the others are `commanding.py`'s."""
 OF_ALL = frozenset(spec.name for spec in COMMANDS if spec.of_all)
+UNLED = frozenset(spec.name for spec in COMMANDS if spec.unled)
 
 _BY_NAME = {spec.name: spec for spec in COMMANDS}
 

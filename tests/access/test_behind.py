@@ -10,7 +10,7 @@ import pytest
 from node.access.principals import ANYBODY
 from node.api.etcd.maintenance import MaintenanceCalls
 from node.api.etcd.member_calls import MemberCalls
-from node.runtime.commands import COMMANDS
+from node.runtime.commands import COMMANDS, UNLED
 from node.runtime.ports import LogLine, ReadFailed, Readiness
 from node.statemachine.auth_writes import AuthEnable, UserGrantRole
 from node.statemachine.writes import Put
@@ -59,6 +59,7 @@ async def test_a_backup_is_nobodys_who_shows_nothing(behind: Served) -> None:
 
 @pytest.mark.parametrize("way", ["remove_member", "remove_member?node=n1", "recover?node=n2", "trigger_election"])
 async def test_no_command_reaches_beyond_it(behind: Served, way: str) -> None:
+    behind.node.own_readiness = Readiness(caught_up=False)
     arguments = {"name": "n3"} if "member" in way else {}
     status, _ = await ask(behind, "POST", f"/commands/{way}", arguments)
     assert (status, behind.node.commanded) == (503, [])
@@ -103,6 +104,19 @@ async def test_where_nobody_can_tell_it_is_not_done_before_this_node_has_caught_
     behind.node.own_readiness = Readiness()
     status, _ = await ask(behind, "POST", "/commands/recover?node=n2", {})
     assert (status, len(behind.node.commanded)) == (200, 4)
+
+
+async def test_one_that_caught_up_once_campaigns_without_asking_the_leader_that_it_is_to_replace(
+    behind: Served,
+) -> None:
+    """An operator says so because that leader is silent: nobody answers a read then."""
+    behind.node.read_failure, behind.node.on_barrier = LEADERLESS, []
+    assert behind.node.own_status.core.leader, "the one that is dead already"
+    status, text = await ask(behind, "POST", "/commands/trigger_election", {})
+    assert (status, len(behind.node.commanded)) == (200, 1), text
+    for way in ("remove_member", "trigger_election?node=n2"):
+        status, text = await ask(behind, "POST", f"/commands/{way}", {"name": "n3"} if "member" in way else {})
+        assert (status, len(behind.node.commanded)) == (503, 1), text
 
 
 async def test_no_key_is_read_by_whoever_asked_before_it_knew(behind: Served) -> None:
@@ -170,3 +184,4 @@ def test_commands_of_all_are_those_of_members_and_of_who_leads() -> None:
     of_leader = {spec.name for spec in COMMANDS if "the leader's to do" in spec.summary}
     deposing = {"transfer_leadership", "trigger_election"}
     assert {spec.name for spec in COMMANDS if spec.of_all} == of_leader | deposing
+    assert {"trigger_election"} == UNLED
