@@ -106,6 +106,19 @@ async def test_where_nobody_can_tell_it_is_not_done_before_this_node_has_caught_
     assert (status, len(behind.node.commanded)) == (200, 4)
 
 
+async def test_where_the_leader_turns_out_to_be_dead_a_fault_of_another_node_is_ended(
+    behind: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def dies(_timeout_us: int | None) -> ReadFailed:
+        core = msgspec.structs.replace(behind.node.own_status.core, leader="")
+        behind.node.own_status = msgspec.structs.replace(behind.node.own_status, core=core)
+        return LEADERLESS
+
+    monkeypatch.setattr(behind.node, "read_barrier", dies)
+    status, text = await ask(behind, "POST", "/commands/recover?node=n2", {})
+    assert (status, len(behind.node.commanded)) == (200, 1), text
+
+
 async def test_one_that_caught_up_once_campaigns_without_asking_the_leader_that_it_is_to_replace(
     behind: Served,
 ) -> None:

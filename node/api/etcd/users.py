@@ -120,10 +120,17 @@ class Users:
         whose word anybody takes."""
         if self.in_force or CURRENT.get() is not ANYBODY:
             return
-        core = self._handle.status().core
-        if leaderless and not core.leader and (self._handle.readiness().caught_up or not core.cluster_id):
+        if leaderless and self._nobody_leads():
             return
-        await self._barrier()
+        try:
+            await self._barrier()
+        except EtcdError:
+            if not (leaderless and self._nobody_leads()):  # who led may be dead, which shows only after a while
+                raise
+
+    def _nobody_leads(self) -> bool:
+        core = self._handle.status().core
+        return not core.leader and (self._handle.readiness().caught_up or not core.cluster_id)
 
     # --- whether they may --------------------------------------------------------------------------------------
 
