@@ -98,7 +98,7 @@ async def test_a_role_that_names_the_pods_of_the_release_is_enough(server: FakeA
     rights.narrow = {
         **{(verb, f"pods/{way}"): NODES for verb in ("get", "create") for way in ("exec", "portforward")},
         **{(verb, "leases"): {"raft-chaos-raft"} for verb in ("get", "update", "delete")},
-        ("patch", "networkpolicies"): {"raft-peers"},
+        ("patch", "networkpolicies"): {"raft-peers", "raft-servers"},
         ("get", "pods"): NODES,
         ("delete", "pods"): NODES,
     }

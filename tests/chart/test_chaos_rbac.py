@@ -83,7 +83,7 @@ def test_it_may_touch_the_pods_of_its_release_alone_whatever_their_number(replic
     assert set(found(rendered, "shop-raft").nodes) <= {name for *_, name in pods}
     leases = {name for verb, _, resource, name in rights if resource == "leases" and verb != "create"}
     assert leases == {"raft-chaos-shop"}
-    assert {name for verb, *_, name in rights if verb == "patch"} == {"shop-raft-peers"}
+    assert {name for verb, *_, name in rights if verb == "patch"} == {"shop-raft-peers", "shop-raft-servers"}
     unnamed = {(verb, resource) for verb, _, resource, name in rights if not name}
     assert unnamed == {
         ("list", "statefulsets"),

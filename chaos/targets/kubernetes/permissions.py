@@ -23,8 +23,9 @@ CURE = "the chart's Role has it (chaos.rbac.create=true)"
 CURE_ACCOUNT = "the chart installs an account for it, so that none has to be made (chaos.rbac.create=true)"
 
 
-Whose = Literal["", "nodes", "probes", "peer-policy", "lease"]
-"""Which objects are meant; "": any, for what is listed or made has no name to be asked for by."""
+Whose = Literal["", "nodes", "probes", "narrowed", "lease"]
+"""Which objects are meant; "": any, for what is listed or made has no name to be asked for by. "narrowed":
+policies of the chart that admit one node to another."""
 
 
 class Permission(msgspec.Struct, frozen=True):
@@ -49,7 +50,7 @@ def names_of(whose: Whose, release: Release) -> tuple[str, ...]:
         "": ("",),
         "nodes": release.nodes,
         "probes": probe_names(release),
-        "peer-policy": (f"{release.stateful_set}-peers",),
+        "narrowed": tuple(f"{release.stateful_set}-{one}" for one in ("peers", "servers")),
         "lease": (lock_name(release),),
     }
     return found[whose]
@@ -71,7 +72,7 @@ EXEC = _all("", "pods/exec", "get", "create", whose="nodes")
 DELETING = _all("", "pods", "delete", whose="nodes")
 POLICIES = (
     *_all("networking.k8s.io", "networkpolicies", "get", "list", "create", "delete"),
-    *_all("networking.k8s.io", "networkpolicies", "patch", whose="peer-policy"),
+    *_all("networking.k8s.io", "networkpolicies", "patch", whose="narrowed"),
 )
 SWITCH = _all("batch", "jobs", "get", "list", "create", "delete")
 _RBAC = "rbac.authorization.k8s.io"
