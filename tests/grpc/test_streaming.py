@@ -20,7 +20,7 @@ from tests.api.double import ScriptedBackup
 from tests.grpc.client import client
 from tests.grpc.double import Serving, serving, until
 from tests.grpc.messages import message, new
-from tests.http2.raw import DATA, GOAWAY, HEADERS, RST_STREAM, Raw, frame, grown, raw
+from tests.http2.raw import DATA, GOAWAY, HEADERS, PING, RST_STREAM, Raw, frame, grown, raw, setting
 
 ECHO = "/test.Echo/Echo"
 
@@ -130,6 +130,23 @@ async def test_a_handler_ends_its_call() -> None:
         assert (fields[b"grpc-status"], body) == (b"0", b"")
         assert (await client.until(RST_STREAM)).code == 0
         assert opened[0].happened == []
+
+
+@pytest.mark.parametrize("last", [b"end", b"refuse"])
+async def test_what_comes_after_a_call_has_ended_opens_nothing_anew(last: bytes) -> None:
+    """Its client has not heard of the end yet, for it takes no answers."""
+    async with serving() as served, raw(served.port, setting(4, 0)) as client:
+        opened = echoing(served)
+        client.send(begun(client), frame(DATA, 0, 1, framed(b"one")), frame(DATA, 0, 1, framed(last)))
+        for _ in range(50):
+            client.send(frame(DATA, 0, 1, framed(b"more") + framed(b"and more")))
+        client.send(frame(DATA, 1, 1), frame(PING, 0, 0, bytes(8)))
+        assert (await client.until(PING)).payload == bytes(8)
+        client.send(grown(1, 1_000))
+        fields, body = await client.answer(1)
+        assert (fields[b"grpc-status"], body) == (b"0" if last == b"end" else b"11", b"\x00\x00\x00\x00\x03one")
+        assert [one.happened for one in opened] == [[] if last == b"end" else ["gone"]]
+        assert (served.counts.streams, served.counts.held_bytes) == (0, 0)
 
 
 async def test_several_messages_may_come_in_one_piece_and_one_in_many() -> None:

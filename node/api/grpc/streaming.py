@@ -131,7 +131,10 @@ class StreamCall:
     # --- what comes ------------------------------------------------------------------------------------------
 
     def data(self, piece: bytes) -> None:
-        """See `Receiver`."""
+        """See `Receiver`. What comes after its end opens nothing anew: the client hears of it once it takes the last
+        answers."""
+        if self._ended:
+            return
         body = self._body + piece if self._body else piece
         if self._waits:
             self._guarded(lambda: self._keep(body))
@@ -141,7 +144,7 @@ class StreamCall:
     def whole(self) -> None:
         """See `Receiver`."""
         self._whole = True
-        if not self._waits:
+        if not (self._waits or self._ended):
             self._guarded(self._half_close)
 
     def _go_on(self) -> None:
@@ -190,7 +193,7 @@ class StreamCall:
 
     def _read(self, body: bytes) -> None:
         at, most = 0, self._stream.messages + MESSAGES_AT_ONCE_MAX
-        while len(body) - at >= PREFIX_BYTES and not self._stream.done:
+        while len(body) - at >= PREFIX_BYTES and not (self._ended or self._stream.done):
             size = int.from_bytes(body[at + 1 : at + PREFIX_BYTES], "big")
             if size > STREAM_MESSAGE_BYTES_MAX:
                 sentence = f"grpc: received message larger than max ({size} vs. {STREAM_MESSAGE_BYTES_MAX})"
