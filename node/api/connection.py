@@ -112,7 +112,7 @@ class Connection(FrameworkConnection):
         self._room = 0
         """Bytes that its request may hold of a body; see `node.api.bodies`."""
         self._head_bytes = 0
-        """Of a request whose headers are not whole, since the last one began."""
+        """Of a request whose headers are not whole, since the last one whose were."""
         self.client_ended = False
         """Whether the client sends no more. It may be gone, or wait for its answers: nobody can tell."""
         self.request_began = 0.0
@@ -243,7 +243,6 @@ class Connection(FrameworkConnection):
         """The framework has begun with the next request."""
         self.request_began = self.loop.time()
         self._asked = True
-        self._head_bytes = 0
         self._body = body
         if self.client_ended and not self._serves_on():
             self._give_up()
@@ -269,7 +268,7 @@ class Connection(FrameworkConnection):
                 return
         gate = self._gate
         if not data:
-            super().data_received(data)
+            self._feed(data)
         elif self._answering or self._queued:
             self._hold(data)
         elif gate is None:
@@ -316,16 +315,26 @@ class Connection(FrameworkConnection):
         express = self._express
         if self._aligned and express is not None and self._take_express(express, data):
             return True
-        super().data_received(data)
-        self._bound_head(len(data))
+        self._feed(data)
         return False
 
-    def _bound_head(self, size: int) -> None:
-        """So much came, and no request is whole by it: it is held until one is."""
-        if self.waits_for_request and not self.ends:
-            self._head_bytes += size
+    def _feed(self, data: bytes) -> None:
+        """Give it to the framework, which holds a head until it is whole, also that of the next request while one is
+        under way: up to a bound."""
+        waiting, is_of_head = self.requests_waiting, self.comes_whole(self._body)
+        super().data_received(data)
+        if self.requests_waiting > waiting:
+            self._head_bytes = 0
+        elif is_of_head and not self.ends:
+            self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES_MAX:
-                self._end_with(head_too_long(HEAD_BYTES_MAX))
+                self._refuse_head()
+
+    def _refuse_head(self) -> None:
+        if self.waits_for_request:
+            self._end_with(head_too_long(HEAD_BYTES_MAX))
+        else:
+            self.take_no_more()  # nothing can be said before the answer that is under way has ended
 
     def _take_express(self, express: Express, data: bytes) -> bool:
         found = express.read(data)

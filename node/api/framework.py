@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar, cast
 
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion11, StreamReader, web
 
 CONNECTION_NAMES = {
     "_manager": "what a connection asks its server",
@@ -74,6 +74,17 @@ class FrameworkConnection(web.RequestHandler):
     def waits_for_request(self) -> bool:
         """Whether the framework has nothing to do here."""
         return self._waiter is not None and not self._waiter.done() and not self._messages
+
+    @property
+    def requests_waiting(self) -> int:
+        """How many came whole, or but for their bodies, and were not begun."""
+        return len(self._messages)
+
+    def comes_whole(self, under_way: StreamReader | None) -> bool:
+        """Whether the last request that came has its body, so that what comes now is of a head. `under_way`: the body
+        of the one that was begun last."""
+        last = self._messages[-1][1] if self._messages else under_way
+        return (last is None or last.is_eof()) and not (self._upgraded or self._buffer_paused)
 
     @property
     def answers_are_stuck(self) -> bool:

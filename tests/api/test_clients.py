@@ -391,6 +391,51 @@ async def test_headers_that_never_end_are_held_up_to_a_bound(before: bytes) -> N
         writer.close()
 
 
+@pytest.mark.parametrize("queued", [b"", GET], ids=["at once", "after one that waits"])
+async def test_headers_that_never_end_are_held_up_to_a_bound_while_a_request_is_under_way(queued: bytes) -> None:
+    """The answer to what came before is given, and nothing else any more."""
+    async with serving(4) as server, connected(server.port) as other:
+        assert await other.ask(GET) == (200, b"quick")
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(GET.replace(b"quick", b"wait"))
+        while not server.waiting:  # noqa: ASYNC110 - the server has no event
+            await asyncio.sleep(0.005)
+        connection = next(one for one in server.runner.clients._open if not one.is_idle)
+        assert isinstance(connection, Connection)
+        writer.write(queued + b"GET /quick HTTP/1.1\r\nHost: localhost\r\n")
+        sent = 0
+        while not connection.ends and sent < 60:
+            writer.write(b"x-%d: %b\r\n" % (sent, b"y" * 8000))
+            sent += 1
+            await writer.drain()
+            await asyncio.sleep(0.001)
+        assert 0 < sent * 8000 < HEAD_BYTES_MAX + 64 * 1024
+        server.released.set()
+        async with asyncio.timeout(5):
+            heard = await reader.read()
+        assert (heard.count(b"HTTP/1.1 200 "), heard.count(b"HTTP/1.1 ")) == (1, 1)
+        assert await other.ask(GET) == (200, b"quick")
+        writer.close()
+
+
+async def test_many_requests_may_come_at_once_while_one_is_under_way() -> None:
+    """Their heads are whole, however long all of them are together."""
+    async with serving(4) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        head = GET.replace(b"\r\n\r\n", b"\r\nx-long: " + b"y" * 4000 + b"\r\n\r\n")
+        writer.write(GET.replace(b"quick", b"wait"))
+        while not server.waiting:  # noqa: ASYNC110 - the server has no event
+            await asyncio.sleep(0.005)
+        for _ in range(100):
+            writer.write(head)
+            await asyncio.sleep(0)
+        server.released.set()
+        async with asyncio.timeout(20):
+            for _ in range(100):
+                await reader.readuntil(b"quick")
+        writer.close()
+
+
 async def test_who_just_connected_is_not_the_one_that_was_idle_for_longest() -> None:
     """Its request is on its way."""
     async with serving(4) as server, connected(server.port) as early:
