@@ -8,7 +8,7 @@ from node.raft.events import PeerGone
 from node.raft.leadership import Leadership
 from node.raft.messages import PreVote, PreVoteReply, Vote, VoteReply
 from node.raft.quorum import Tally, agreed, tally
-from node.raft.roles import become_candidate, become_follower, become_leader, become_pre_candidate
+from node.raft.roles import become_candidate, become_follower, become_leader, become_pre_candidate, set_leader
 from node.raft.state import State
 from node.raft.types import Member, Role, ballot, is_for, voted_for
 
@@ -17,6 +17,7 @@ def on_election_deadline(state: State, now: int) -> None:
     """Nobody led for an election timeout, or a campaign came to nothing: ask whether an election could be won."""
     if not state.may_campaign:
         state.election_due_us = None  # learners and removed servers never campaign
+        set_leader(state, "", now)  # but what they are asked waits for nobody who is silent, as with voters (section 8)
     elif state.disk_is_silent(now):
         _stand_back(state, now)
     else:
@@ -203,6 +204,7 @@ def _stand_back(state: State, now: int) -> None:
     and every new term would only disturb. It looks again after another election timeout."""
     if state.role is not Role.FOLLOWER:
         become_follower(state, state.term, "", now, "its disk does not answer")
+    set_leader(state, "", now)  # nobody led for an election timeout
     state.trace("disk-silent", silent_ms=state.disk_silent_us(now) // 1_000, then="does not campaign")
     state.restart_election_timer(now, fresh=True)
 

@@ -837,6 +837,18 @@ MUTATIONS = (
     ),
     Mutation("a removed server campaigns", "election.py", "    if not state.may_campaign:\n", "    if False:\n"),
     Mutation(
+        "who may not campaign waits for a dead leader for ever",
+        "election.py",
+        '        set_leader(state, "", now)  # but',
+        "        pass  # but",
+    ),
+    Mutation(
+        "with a silent disk a dead leader is one for ever",
+        "election.py",
+        '    set_leader(state, "", now)  # nobody led',
+        "    pass  # nobody led",
+    ),
+    Mutation(
         "who has the entry of its own removal alone never campaigns",
         "election.py",
         "    if not state.may_campaign:\n",

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from node.raft import membership
-from node.raft.effects import ConfigChanged, Effect, Ordered, Trace
-from node.raft.errors import InvariantViolation
+from node.raft.effects import ConfigChanged, Effect, Ordered, Refused, Trace
+from node.raft.errors import InvariantViolation, NotLeader
 from node.raft.events import Campaign, SnapshotHeld, TransferLeadership
 from node.raft.messages import (
     Append,
@@ -147,6 +147,22 @@ def test_a_learner_takes_the_log_and_never_campaigns_until_it_may_vote() -> None
     assert not sent(server.pass_time(3 * ELECTION_MAX_US), PreVote)
     server.receive("b", Append(1, 3, 1, 3, (change(4, 1, of_names("abcd")),)))
     assert receivers(server.deadline(), PreVote) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("seats", [("abc", "d"), ("abc",)], ids=["learner", "removed"])
+def test_who_may_not_campaign_forgets_a_silent_leader_and_hears_the_next_one(seats: tuple[str, ...]) -> None:
+    """A read through it would wait for a leader that is dead, until its time is up."""
+    at = HardState(1, "", 2)
+    server = Server(name="d", hard=at, entries=(*log_of(()), change(2, 1, of_names(*seats))))
+    server.settle()
+    server.receive("b", Heartbeat(1, 2))
+    assert server.raft.leader == "b"
+    server.read(1)
+    effects = server.pass_time(ELECTION_MAX_US)
+    assert of(effects, Refused) == [Refused((1,), NotLeader(""))]
+    assert (server.raft.leader, server.role(), sent(effects, PreVote)) == ("", Role.FOLLOWER, [])
+    server.receive("c", Heartbeat(2, 2))
+    assert server.raft.leader == "c"
 
 
 def test_a_learner_is_asked_for_no_vote_and_its_vote_counts_for_nothing() -> None:

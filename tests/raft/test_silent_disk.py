@@ -90,7 +90,7 @@ def test_a_server_with_a_silent_disk_does_not_even_ask_whether_it_could_win_unti
     effects = server.deadline()
     assert not receivers(effects, PreVote)
     assert traces(effects, "disk-silent")[0].detail["then"] == "does not campaign"
-    assert server.role() is Role.FOLLOWER
+    assert (server.role(), server.raft.leader) == (Role.FOLLOWER, ""), "it has heard nobody for an election timeout"
     assert not receivers(server.deadline(), PreVote)
     server.persist()
     assert receivers(server.deadline(), PreVote) == ["b", "c"]
