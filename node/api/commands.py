@@ -4,6 +4,7 @@ Why it exists: HTTP's side of `node.runtime.commands`: one JSON object of argume
 must not know what a command does.
 """
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from node.api.answers import Problem, json_answer, malformed, try_again
 from node.api.etcd.users import Users
 from node.api.inputs import Query, short_body, target_of
 from node.api.named import settled
-from node.runtime.commands import COMMANDS, OF_ALL, UNLED, CommandSpec
+from node.runtime.commands import COMMANDS, CommandSpec, find
 from node.runtime.ports import CommandOutcome, NodeHandle
 
 ARGUMENTS_BYTES_MAX = 4096
@@ -48,21 +49,22 @@ class CommandsApi:
         timeout_us = query.timeout_us() or TIMEOUT_US_DEFAULT
         arguments = await _arguments(request, timeout_us)
         name = request.match_info["name"]
-        if self._reaches_beyond(name, node):
-            await settled(self._users)
+        began = asyncio.get_running_loop().time()
+        await self._settle(find(name), node not in ("", self._handle.status().core.name), timeout_us // 2)
+        timeout_us = max(1, timeout_us - int((asyncio.get_running_loop().time() - began) * 1e6))
         outcome = await self._handle.command(name, arguments, timeout_us, node)
         if outcome.code == "ok":
             return json_answer({"ok": True, **_named(outcome), "message": outcome.message, "data": outcome.data})
         raise _problem(outcome)
 
-    def _reaches_beyond(self, name: str, node: str) -> bool:
-        """Whether others feel it. Where nobody leads, the node refuses a change of members by itself. Who is told to
-        campaign does not ask the leader first, for that one may be silent; it must have caught up once."""
-        core = self._handle.status().core
-        if node not in ("", core.name):
-            return True
-        alone = name in UNLED and self._handle.readiness().caught_up
-        return name in OF_ALL and bool(core.leader) and not alone
+    async def _settle(self, spec: CommandSpec | None, elsewhere: bool, timeout_us: int) -> None:
+        """Before what others feel. Raises `Problem`. What only shows waits for nobody, and where nobody leads, a node
+        refuses a change of members by itself."""
+        of_all, caught_up = spec is not None and spec.of_all, self._handle.readiness().caught_up
+        if spec is not None and (not spec.changes or (spec.unled and (caught_up or not of_all))):
+            return
+        if elsewhere or (of_all and self._handle.status().core.leader):
+            await settled(self._users, self._handle, timeout_us, of_all=of_all)
 
 
 def _problem(outcome: CommandOutcome) -> Problem:

@@ -100,7 +100,7 @@ class CommandSpec(msgspec.Struct, frozen=True):
     """`changes`: it does something; otherwise it only shows. `needs_faults`: only with --enable-faults. `fault`: what
     it begins; the fault's value is the argument `ms` or `percent`, where there is one. `order`: the algorithm obeys it,
     as this event, made from the number of the request and the arguments. `of_all`: who leads, or who is a member, is
-    another afterwards. `unled`: it is given where whoever leads may be silent, so it waits for no leader.
+    another afterwards. `unled`: it is how a leader comes to be, so it waits for none.
     `of_applicant`: what it does not say of the member of that name is what that one said when it asked to be let in."""
 
     name: str
@@ -167,6 +167,7 @@ COMMANDS: tuple[CommandSpec, ...] = (
     CommandSpec(
         "become_follower",
         "leave INITIAL the ordinary way; it cannot go round birth",
+        unled=True,
         order=lambda request, _: LeaveInitial(request),
     ),
     CommandSpec(
@@ -320,8 +321,6 @@ COMMANDS: tuple[CommandSpec, ...] = (
 
 ORDERS = {spec.name: spec.order for spec in COMMANDS if spec.order is not None}
 """The commands that the algorithm obeys; the others are `commanding.py`'s."""
-OF_ALL = frozenset(spec.name for spec in COMMANDS if spec.of_all)
-UNLED = frozenset(spec.name for spec in COMMANDS if spec.unled)
 
 _BY_NAME = {spec.name: spec for spec in COMMANDS}
 

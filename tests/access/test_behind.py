@@ -1,5 +1,6 @@
 """A node that has not applied yet that the cluster has users: nobody uses it as a way round them."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,8 +11,8 @@ import pytest
 from node.access.principals import ANYBODY
 from node.api.etcd.maintenance import MaintenanceCalls
 from node.api.etcd.member_calls import MemberCalls
-from node.runtime.commands import COMMANDS, UNLED
-from node.runtime.ports import LogLine, ReadFailed, Readiness
+from node.runtime.commands import COMMANDS
+from node.runtime.ports import CommandOutcome, LogLine, ReadFailed, Readiness
 from node.statemachine.auth_writes import AuthEnable, UserGrantRole
 from node.statemachine.writes import Put
 from tests.access.double import Served, served
@@ -91,7 +92,7 @@ async def test_where_nobody_can_tell_it_is_not_done_before_this_node_has_caught_
     behind.node.own_status = msgspec.structs.replace(behind.node.own_status, core=core)
     status, text = await ask(behind, "POST", "/commands/recover?node=n2", {})
     assert (status, behind.node.commanded) == (503, [])
-    assert "whether the cluster has users is not known here: no leader; ask again" in text
+    assert "whether the cluster has users is not known here: no leader is known; ask again" in text
     for name in ("recover", "trigger_election"):
         status, _ = await ask(behind, "POST", f"/commands/{name}", {})
         assert status == 200, "of this node alone, and there is nobody to be deposed"
@@ -106,7 +107,31 @@ async def test_where_nobody_can_tell_it_is_not_done_before_this_node_has_caught_
     assert (status, len(behind.node.commanded)) == (200, 4)
 
 
-async def test_where_the_leader_turns_out_to_be_dead_a_fault_of_another_node_is_ended(
+async def test_what_only_shows_and_what_makes_a_leader_waits_for_nobody(behind: Served) -> None:
+    """Of a cluster that began anew, whose nodes wait to be told to go on, or have no majority: people look."""
+    behind.node.read_failure, behind.node.on_barrier = LEADERLESS, []
+    behind.node.own_readiness = Readiness(caught_up=False)
+    shows = [spec.name for spec in COMMANDS if not spec.changes]
+    assert len(shows) > 1
+    for name in (*shows, "become_follower"):
+        status, text = await ask(behind, "POST", f"/commands/{name}?node=n2", {})
+        assert status == 200, text
+
+
+async def test_with_a_leader_that_is_silent_one_that_caught_up_once_relays_what_is_not_of_all(behind: Served) -> None:
+    """An operator gives such commands because that leader is silent: nobody answers a read then. Whoever can be a
+    member is decided by none but it."""
+    behind.node.read_failure, behind.node.on_barrier = LEADERLESS, []
+    assert behind.node.own_status.core.leader, "the one that is dead already"
+    for number, way in enumerate(("trigger_election", "trigger_election?node=n2", "recover?node=n2"), 1):
+        status, text = await ask(behind, "POST", f"/commands/{way}", {})
+        assert (status, len(behind.node.commanded)) == (200, number), text
+    for way in ("remove_member", "remove_member?node=n2"):
+        status, text = await ask(behind, "POST", f"/commands/{way}", {"name": "n3"})
+        assert (status, len(behind.node.commanded)) == (503, 3), text
+
+
+async def test_a_member_is_removed_where_the_leader_turns_out_to_be_dead_and_another_can_be_asked(
     behind: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def dies(_timeout_us: int | None) -> ReadFailed:
@@ -115,21 +140,34 @@ async def test_where_the_leader_turns_out_to_be_dead_a_fault_of_another_node_is_
         return LEADERLESS
 
     monkeypatch.setattr(behind.node, "read_barrier", dies)
-    status, text = await ask(behind, "POST", "/commands/recover?node=n2", {})
+    status, text = await ask(behind, "POST", "/commands/remove_member?node=n2", {"name": "n3"})
     assert (status, len(behind.node.commanded)) == (200, 1), text
 
 
-async def test_one_that_caught_up_once_campaigns_without_asking_the_leader_that_it_is_to_replace(
-    behind: Served,
+async def test_waiting_takes_half_of_a_commands_time_at_most_and_no_more_than_that_is_left_for_it(
+    behind: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An operator says so because that leader is silent: nobody answers a read then."""
-    behind.node.read_failure, behind.node.on_barrier = LEADERLESS, []
-    assert behind.node.own_status.core.leader, "the one that is dead already"
-    status, text = await ask(behind, "POST", "/commands/trigger_election", {})
-    assert (status, len(behind.node.commanded)) == (200, 1), text
-    for way in ("remove_member", "trigger_election?node=n2"):
-        status, text = await ask(behind, "POST", f"/commands/{way}", {"name": "n3"} if "member" in way else {})
-        assert (status, len(behind.node.commanded)) == (503, 1), text
+    given: list[int | None] = []
+
+    async def slow(timeout_us: int | None) -> ReadFailed:
+        given.append(timeout_us)
+        await asyncio.sleep((timeout_us or 0) / 1e6)
+        return ReadFailed("timeout", "no quorum confirmed a leader in time")
+
+    async def told(name: str, arguments: object, timeout_us: int, node: str = "") -> CommandOutcome:
+        given.append(timeout_us)
+        return CommandOutcome(name, node, "ok", "done")
+
+    monkeypatch.setattr(behind.node, "read_barrier", slow)
+    monkeypatch.setattr(behind.node, "command", told)
+    status, text = await ask(behind, "POST", "/commands/recover?node=n2&timeout_ms=300", {})
+    assert status == 200, text
+    waited, left = given
+    assert waited == 150_000
+    assert left is not None
+    assert 0 < left <= 150_000
+    status, text = await ask(behind, "POST", "/commands/remove_member?timeout_ms=300", {"name": "n3"})
+    assert (status, msgspec.json.decode(text)["error"]) == (503, "timeout")
 
 
 async def test_no_key_is_read_by_whoever_asked_before_it_knew(behind: Served) -> None:
@@ -197,4 +235,4 @@ def test_commands_of_all_are_those_of_members_and_of_who_leads() -> None:
     of_leader = {spec.name for spec in COMMANDS if "the leader's to do" in spec.summary}
     deposing = {"transfer_leadership", "trigger_election"}
     assert {spec.name for spec in COMMANDS if spec.of_all} == of_leader | deposing
-    assert {"trigger_election"} == UNLED
+    assert {spec.name for spec in COMMANDS if spec.unled} == {"trigger_election", "become_follower"}

@@ -16,7 +16,7 @@ from node.api.etcd.errors import Code, EtcdError
 from node.api.etcd.passwords import Passwords
 from node.api.etcd.refusals import refused, unavailable
 from node.api.etcd.tokens import Tokens, parted
-from node.runtime.ports import NodeHandle
+from node.runtime.ports import NodeHandle, ReadFailed
 from node.statemachine.auth import Auth, User
 from node.statemachine.leases import Leases
 from node.statemachine.permitting import (
@@ -112,25 +112,19 @@ class Users:
         _, index = parted(token)
         return index is not None and index > self._handle.status().core.applied
 
-    async def settled(self, *, leaderless: bool = False) -> None:
+    async def settled(self) -> None:
         """Wait until this node knows whether users are in force, where somebody asks without a name. Call it before
         what reaches beyond this node, and judge anew: one that is behind, as each is that has just begun, does not know
-        it yet. Raises `EtcdError` where nobody can tell. `leaderless`: nobody waits where no leader is known to one
-        that has caught up once, for a fault must be ended there, too; nor at one that is not born, which is no member
-        whose word anybody takes."""
-        if self.in_force or CURRENT.get() is not ANYBODY:
-            return
-        if leaderless and self._nobody_leads():
-            return
-        try:
-            await self._barrier()
-        except EtcdError:
-            if not (leaderless and self._nobody_leads()):  # who led may be dead, which shows only after a while
-                raise
+        it yet. Raises `EtcdError` where nobody can tell."""
+        failed = await self.unsettled(None)
+        if failed is not None:
+            raise EtcdError(Code.UNAVAILABLE, unavailable(failed))
 
-    def _nobody_leads(self) -> bool:
-        core = self._handle.status().core
-        return not core.leader and (self._handle.readiness().caught_up or not core.cluster_id)
+    async def unsettled(self, timeout_us: int | None) -> ReadFailed | None:
+        """The same, as what failed; None: it is known."""
+        if self.in_force or CURRENT.get() is not ANYBODY:
+            return None
+        return await self._handle.read_barrier(timeout_us)
 
     # --- whether they may --------------------------------------------------------------------------------------
 
