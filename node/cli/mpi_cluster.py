@@ -131,12 +131,15 @@ def _mpi_cluster(
 
 def _refuse_other_size(nodes: int, data_dir: Path) -> None:
     """Members are what the data says: with fewer ranks than these there may be no majority, and nobody would say so."""
-    names = (path.name for path in data_dir.glob("rank-*") if any(path.glob("*")))
-    held = max((int(name[5:]) + 1 for name in names if name[5:].isdecimal()), default=0)
-    if held > nodes:
+    from node.supervisor.mpi_keeper import is_keepers
+
+    names = (path.name for path in data_dir.glob("rank-*") if any(not is_keepers(file.name) for file in path.glob("*")))
+    ranks = sorted(int(name[5:]) for name in names if name[5:].isdecimal())
+    beyond = [f"rank-{rank}" for rank in ranks if rank >= nodes]
+    if beyond:
         raise Failure(
-            f"{data_dir} holds the data of {held} ranks and --nodes says {nodes}: go on with --nodes {held}, or name "
-            "another --data-dir.",
+            f"{data_dir} holds the data of {ranks[-1] + 1} ranks and --nodes says {nodes}: go on with --nodes "
+            f"{ranks[-1] + 1}, delete what is of no member any more ({', '.join(beyond)}), or name another --data-dir.",
             FAILED,
         )
 

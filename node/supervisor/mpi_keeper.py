@@ -30,9 +30,15 @@ NOT_STARTED = (1, 2, 64)
 PROCESS_FILE = "process.json"
 LOCK_FILE = "rank.lock"
 """Held by the keeper of the rank that runs in this folder: a second world must write nothing into it."""
+LOG_FILE = "node.log"
 BOUND_LOG_SECONDS = 5.0
 """Between two looks whether the log is too long."""
 _FILE_BYTES_MAX = 4096
+
+
+def is_keepers(name: str) -> bool:
+    """Whether a file of a rank's folder is its keeper's, and no data."""
+    return name == LOCK_FILE or name.startswith((PROCESS_FILE, LOG_FILE))
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -50,7 +56,7 @@ class Keeper:
     def __init__(self, name: str, command: Sequence[str], folder: Path, environ: Mapping[str, str]) -> None:
         self._name, self._command, self._folder, self._environ = name, tuple(command), folder, environ
         self._child: subprocess.Popen[bytes] | None = None
-        self._log = folder / "node.log"
+        self._log = folder / LOG_FILE
         self._asked = False
 
     def run(self) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from node.cli.main import main
+from node.cli.mpi_cluster import _refuse_other_size
 from node.supervisor.doorway import MONITOR_PORT, open_door
 from tests.mpi import mpiexec
 
@@ -111,10 +112,21 @@ def test_the_page_leaves_the_registry_its_port() -> None:
 
 @pytest.mark.usefixtures("has_mpi")
 def test_fewer_ranks_than_there_is_data_of_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    (Path("raft-mpi") / "rank-4").mkdir(parents=True)
-    (Path("raft-mpi") / "rank-4" / "node.log").touch()
+    for rank in (3, 4):
+        (Path("raft-mpi") / f"rank-{rank}").mkdir(parents=True)
+        (Path("raft-mpi") / f"rank-{rank}" / "segment-00000001.wal").touch()
     assert main(["mpi-cluster", "--nodes", "3"]) == 1
-    assert "raft-mpi holds the data of 5 ranks and --nodes says 3: go on with --nodes 5" in capsys.readouterr().err
+    assert (
+        "raft-mpi holds the data of 5 ranks and --nodes says 3: go on with --nodes 5, "
+        "delete what is of no member any more (rank-3, rank-4), or name another --data-dir."
+    ) in capsys.readouterr().err
+
+
+def test_what_a_keeper_left_of_a_rank_that_never_ran_is_no_data(tmp_path: Path) -> None:
+    (tmp_path / "rank-4").mkdir()
+    for name in ("rank.lock", "node.log", "node.log.1", "process.json"):
+        (tmp_path / "rank-4" / name).touch()
+    _refuse_other_size(3, tmp_path)
 
 
 @pytest.mark.usefixtures("has_mpi")
