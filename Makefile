@@ -134,7 +134,7 @@ $(CACHE)/traefik.stamp:
 	  cp -r "$$(go mod download -json $(TRAEFIK_MODULE)@$(TRAEFIK_VERSION) | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')" source && chmod -R u+w source && \
 	  (cd source && mkdir -p webui/static && touch webui/static/none && \
 	    sed -i -e '/lego\/v4\/providers\/dns"/d' -e 's/= dns.NewDNSChallengeProviderByName(.*)/= challenge.Provider(nil), errors.New("left out")/' pkg/provider/acme/provider.go && \
-	    cp docs/content/reference/dynamic-configuration/traefik.io_*.yaml "$$(go list -m -f '{{.Dir}}' sigs.k8s.io/gateway-api)"/config/crd/standard/gateway*.yaml ../kinds && \
+	    cp docs/content/reference/dynamic-configuration/traefik.io_*.yaml "$$(go mod download -json sigs.k8s.io/gateway-api | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')"/config/crd/standard/gateway*.yaml ../kinds && \
 	    for rights in crd gateway ingress-nginx; do cp docs/content/reference/dynamic-configuration/kubernetes-$$rights-rbac.yml ../rights; done && \
 	    CGO_ENABLED=0 go build -buildvcs=false -ldflags "-s -w" -o ../traefik ./cmd/traefik) && rm -rf source || \
 	  echo "no Traefik could be built: its tests are skipped"; \
