@@ -78,6 +78,7 @@ class Connection(FrameworkConnection):
         "_gate",
         "_head_bytes",
         "_held",
+        "_last",
         "_queued",
         "_room",
         "_tls",
@@ -105,6 +106,8 @@ class Connection(FrameworkConnection):
         self._at_end: Callable[[], object] | None = None
         self._body: StreamReader | None = None
         """Of the last request that the framework began."""
+        self._last: StreamReader | None = None
+        """The body of the last one that came, which may not have begun: what comes is of a head once this is whole."""
         self._tls = False
         self._whose = NOBODY
         self._asked = False
@@ -321,10 +324,11 @@ class Connection(FrameworkConnection):
     def _feed(self, data: bytes) -> None:
         """Give it to the framework, which holds a head until it is whole, also that of the next request while one is
         under way: up to a bound."""
-        waiting, is_of_head = self.requests_waiting, self.comes_whole(self._body)
+        waiting = self.requests_waiting
+        is_of_head = self.takes_heads and (self._last is None or self._last.is_eof())
         super().data_received(data)
         if self.requests_waiting > waiting:
-            self._head_bytes = 0
+            self._last, self._head_bytes = self.last_waiting, 0
         elif is_of_head and not self.ends:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES_MAX:

@@ -80,11 +80,15 @@ class FrameworkConnection(web.RequestHandler):
         """How many came whole, or but for their bodies, and were not begun."""
         return len(self._messages)
 
-    def comes_whole(self, under_way: StreamReader | None) -> bool:
-        """Whether the last request that came has its body, so that what comes now is of a head. `under_way`: the body
-        of the one that was begun last."""
-        last = self._messages[-1][1] if self._messages else under_way
-        return (last is None or last.is_eof()) and not (self._upgraded or self._buffer_paused)
+    @property
+    def last_waiting(self) -> StreamReader | None:
+        """The body of the last one of them."""
+        return self._messages[-1][1] if self._messages else None
+
+    @property
+    def takes_heads(self) -> bool:
+        """Whether what comes is looked at as requests, and at once."""
+        return not (self._upgraded or self._buffer_paused)
 
     @property
     def answers_are_stuck(self) -> bool:

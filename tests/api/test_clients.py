@@ -17,6 +17,7 @@ from tests.api.test_express import Client, connected
 
 GET = b"GET /quick HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
+LONG_BYTES = 1024 * 1024
 LARGE_BYTES = 16 * 1024
 """Less than what a connection holds for a client before it counts as stuck."""
 
@@ -202,7 +203,7 @@ class Slow:
 
 @asynccontextmanager
 async def serving(most: int) -> AsyncIterator[Slow]:
-    app = web.Application()
+    app = web.Application(client_max_size=LONG_BYTES)
     made: list[Slow] = []
 
     async def quick(_request: web.Request) -> web.Response:
@@ -216,6 +217,10 @@ async def serving(most: int) -> AsyncIterator[Slow]:
         await made[0].released.wait()
         return web.Response(text="waited")
 
+    async def take(request: web.Request) -> web.Response:
+        return web.Response(text=f"{len(await request.read())} taken")
+
+    app.router.add_put("/take", take)
     app.router.add_get("/quick", quick)
     app.router.add_get("/wait", wait)
     app.router.add_get("/large", large)
@@ -415,6 +420,24 @@ async def test_headers_that_never_end_are_held_up_to_a_bound_while_a_request_is_
             heard = await reader.read()
         assert (heard.count(b"HTTP/1.1 200 "), heard.count(b"HTTP/1.1 ")) == (1, 1)
         assert await other.ask(GET) == (200, b"quick")
+        writer.close()
+
+
+@pytest.mark.parametrize("before", [b"", GET], ids=["at once", "after a request"])
+async def test_a_body_that_comes_before_its_request_has_begun_is_no_head(before: bytes) -> None:
+    """Whoever serves it is a task, which begins a turn later than its head comes."""
+    put = b"PUT /take HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % LONG_BYTES
+    async with serving(4) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        if before:
+            writer.write(before)
+            await reader.readuntil(b"quick")
+        for _ in range(20):
+            writer.write(put)
+            await asyncio.sleep(0)
+            writer.write(bytes(LONG_BYTES))
+            async with asyncio.timeout(5):
+                await reader.readuntil(b"%d taken" % LONG_BYTES)
         writer.close()
 
 
