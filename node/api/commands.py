@@ -58,13 +58,17 @@ class CommandsApi:
         raise _problem(outcome)
 
     async def _settle(self, spec: CommandSpec | None, elsewhere: bool, timeout_us: int) -> None:
-        """Before what others feel. Raises `Problem`. What only shows waits for nobody, and where nobody leads, a node
-        refuses a change of members by itself."""
-        of_all, caught_up = spec is not None and spec.of_all, self._handle.readiness().caught_up
-        if spec is not None and (not spec.changes or (spec.unled and (caught_up or not of_all))):
+        """Before what others feel. Raises `Problem`. What only shows waits for nobody."""
+        if spec is not None and not spec.changes:
             return
-        if elsewhere or (of_all and self._handle.status().core.leader):
-            await settled(self._users, self._handle, timeout_us, of_all=of_all)
+        of_all, unled = (spec.of_all, spec.unled) if spec is not None else (False, False)
+        if elsewhere:
+            waits = of_all or not unled
+        else:  # where nobody leads, a node refuses a change of members by itself
+            waits = of_all and bool(self._handle.status().core.leader)
+            waits = waits and not (unled and self._handle.readiness().caught_up)
+        if waits:
+            await settled(self._users, self._handle, timeout_us, strictly=of_all and not unled)
 
 
 def _problem(outcome: CommandOutcome) -> Problem:

@@ -8,29 +8,31 @@ from node.api.answers import Problem, try_again
 from node.api.etcd.errors import Code, EtcdError
 from node.api.etcd.users import Users
 from node.api.kv_answers import not_permitted
-from node.runtime.ports import NodeHandle
+from node.runtime.ports import NodeHandle, ReadFailed
 
 
-async def settled(users: Users, handle: NodeHandle, timeout_us: int, *, of_all: bool) -> None:
+async def settled(users: Users, handle: NodeHandle, timeout_us: int, *, strictly: bool) -> None:
     """Before something that others do on this node's word. Raises `Problem`.
 
-    Where nobody can tell, a node that has caught up once goes on: faults of others must be ended, and elections made,
-    while nobody leads. So does one that is not born, which is no member whose word anybody takes. `of_all`: who is a
-    member, or leads, is another afterwards; that is not done while a leader is known, who could tell."""
-    if _leaderless(handle):
-        return
-    failed = await users.unsettled(timeout_us)
-    if failed is not None:
-        if not (_leaderless(handle) or (handle.readiness().caught_up and not of_all)):
+    A node that is not born is no member whose word anybody takes. One that has caught up once goes on where nobody can
+    tell, unless `strictly`: faults must be ended, and elections made, while nobody leads. That it was not given the
+    time of an election to ask, or asked too much, is no sign of that."""
+    core = handle.status().core
+    if core.cluster_id and (strictly or not _leaderless(handle)):
+        failed = await users.unsettled(timeout_us)
+        if failed is not None and (strictly or not _nobody_can_tell(handle, failed, timeout_us)):
             why = f"whether the cluster has users is not known here: {failed.reason}; ask again"
             raise try_again(failed.code, why, failed.leader)
-        return
     await require_root_now(users)
 
 
 def _leaderless(handle: NodeHandle) -> bool:
-    core = handle.status().core
-    return not core.leader and (handle.readiness().caught_up or not core.cluster_id)
+    return handle.readiness().caught_up and not handle.status().core.leader
+
+
+def _nobody_can_tell(handle: NodeHandle, failed: ReadFailed, timeout_us: int) -> bool:
+    silent = failed.code == "timeout" and timeout_us >= handle.readiness().election_timeout_us
+    return handle.readiness().caught_up and (failed.code == "no-leader" or silent)
 
 
 async def require_root_now(users: Users) -> None:

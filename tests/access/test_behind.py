@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from node.access.principals import ANYBODY
+from node.api import inputs
 from node.api.etcd.maintenance import MaintenanceCalls
 from node.api.etcd.member_calls import MemberCalls
 from node.runtime.commands import COMMANDS
@@ -25,6 +26,7 @@ from tests.grpc.test_services import refused
 ROOT = aiohttp.encode_basic_auth("root", "pw")
 AGAIN = "users were put in force after this was asked: ask again, and show who you are"
 """Whoever asked may have shown something, which nobody looked at."""
+WAYS = ("remove_member", "remove_member?node=n1", "recover?node=n2", "trigger_election?node=n2", "trigger_election")
 LEADERLESS = ReadFailed("no-leader", "no leader is known")
 
 
@@ -58,9 +60,9 @@ async def test_a_backup_is_nobodys_who_shows_nothing(behind: Served) -> None:
     assert (status, text) == (200, "state")
 
 
-@pytest.mark.parametrize("way", ["remove_member", "remove_member?node=n1", "recover?node=n2", "trigger_election"])
+@pytest.mark.parametrize("way", WAYS)
 async def test_no_command_reaches_beyond_it(behind: Served, way: str) -> None:
-    behind.node.own_readiness = Readiness(caught_up=False)
+    behind.node.own_readiness = Readiness(caught_up=way != "trigger_election")
     arguments = {"name": "n3"} if "member" in way else {}
     status, _ = await ask(behind, "POST", f"/commands/{way}", arguments)
     assert (status, behind.node.commanded) == (503, [])
@@ -118,6 +120,25 @@ async def test_what_only_shows_and_what_makes_a_leader_waits_for_nobody(behind: 
         assert status == 200, text
 
 
+async def test_who_was_asked_for_nothing_is_judged_anew_once_there_are_users(
+    behind: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Saying what they want took them long, and this node knows of the users meanwhile."""
+    begun = asyncio.Event()
+
+    async def short_body(*arguments: Any) -> bytes:
+        begun.set()
+        return await inputs.short_body(*arguments)
+
+    monkeypatch.setattr("node.api.commands.short_body", short_body)
+    async with connected(behind.port) as plain:
+        plain.writer.write(b"POST /commands/recover?node=n2 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n")
+        await begun.wait()
+        behind.node.do(AuthEnable())
+        status, _ = await plain.ask(b"{}")
+    assert (status, behind.node.commanded) == (503, [])
+
+
 async def test_with_a_leader_that_is_silent_one_that_caught_up_once_relays_what_is_not_of_all(behind: Served) -> None:
     """An operator gives such commands because that leader is silent: nobody answers a read then. Whoever can be a
     member is decided by none but it."""
@@ -131,17 +152,30 @@ async def test_with_a_leader_that_is_silent_one_that_caught_up_once_relays_what_
         assert (status, len(behind.node.commanded)) == (503, 3), text
 
 
-async def test_a_member_is_removed_where_the_leader_turns_out_to_be_dead_and_another_can_be_asked(
-    behind: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def dies(_timeout_us: int | None) -> ReadFailed:
-        core = msgspec.structs.replace(behind.node.own_status.core, leader="")
-        behind.node.own_status = msgspec.structs.replace(behind.node.own_status, core=core)
-        return LEADERLESS
-
-    monkeypatch.setattr(behind.node, "read_barrier", dies)
+async def test_members_are_changed_through_none_that_hears_no_leader(behind: Served) -> None:
+    """It may be cut off in one direction alone, and its word reach the one that leads."""
+    behind.node.read_failure, behind.node.on_barrier = LEADERLESS, []
+    core = msgspec.structs.replace(behind.node.own_status.core, leader="")
+    behind.node.own_status = msgspec.structs.replace(behind.node.own_status, core=core)
     status, text = await ask(behind, "POST", "/commands/remove_member?node=n2", {"name": "n3"})
-    assert (status, len(behind.node.commanded)) == (200, 1), text
+    assert (status, behind.node.commanded) == (503, []), text
+    status, text = await ask(behind, "POST", "/commands/remove_member", {"name": "n3"})
+    assert status == 200, "its own to refuse"
+
+
+@pytest.mark.parametrize(
+    ("failed", "timeout_ms"),
+    [(ReadFailed("timeout", "too late"), 1), (ReadFailed("overloaded", "too much"), 5000)],
+    ids=["no time", "too much"],
+)
+async def test_whoever_asks_does_not_choose_that_nobody_can_tell(
+    behind: Served, failed: ReadFailed, timeout_ms: int
+) -> None:
+    behind.node.read_failure, behind.node.on_barrier = failed, []
+    behind.node.own_readiness = Readiness(election_timeout_us=1_000_000)
+    for way in ("recover", "simulate_failure", "trigger_election"):
+        status, text = await ask(behind, "POST", f"/commands/{way}?node=n2&timeout_ms={timeout_ms}", {})
+        assert (status, behind.node.commanded) == (503, []), text
 
 
 async def test_waiting_takes_half_of_a_commands_time_at_most_and_no_more_than_that_is_left_for_it(
