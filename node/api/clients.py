@@ -75,6 +75,12 @@ class Connected(Protocol):
         """Called every few seconds: give up what lasts too long inside of it."""
 
 
+class Owned(Connected, Protocol):
+    """`whose`: as which client's it was admitted."""
+
+    whose: str
+
+
 class Clients:
     """All connections of one server, at most `most`. `share`: what one client may have; 0: three quarters."""
 
@@ -129,13 +135,17 @@ class Clients:
 
     def opened(self, connection: Connected, whose: str = NOBODY) -> None:
         """One that was admitted is there."""
-        if self._coming[whose]:
-            self._came(whose)
-        else:  # it goes on as another kind of connection
-            self._of[whose] += 1
+        self._came(whose)
         self._open[connection] = whose
         if self._timer is None:
             self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def handed_on(self, before: Connected, after: Connected) -> None:
+        """One that is there goes on as another kind of connection, of the same client and on the same place."""
+        owner = self._open.pop(before, None)
+        if owner is not None:
+            self._open[after] = owner
+        self._unread.pop(before, None)
 
     def closed(self, connection: Connected) -> None:
         """One is gone, or will be in a moment."""

@@ -19,7 +19,7 @@ from typing import Any
 from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from node.addresses import NOBODY, of_transport
+from node.addresses import NOBODY
 from node.api.answers import Problem
 from node.api.clients import UNREAD_SECONDS_MAX, Clients, abort_soon, head_too_long, is_tls, too_slow
 from node.api.express import Express, rendered
@@ -57,8 +57,14 @@ class Server(FrameworkServer):
     accepted = 0
 
     def __call__(self) -> web.RequestHandler:
+        return self.of(NOBODY)
+
+    def of(self, whose: str) -> "Connection":
+        """A connection of theirs: its socket cannot be asked later, for it may be lost before it is looked at."""
         self.accepted += 1
-        return self.made(Connection)
+        connection = self.made(Connection)
+        connection.whose = whose
+        return connection
 
 
 class Connection(FrameworkConnection):
@@ -82,9 +88,9 @@ class Connection(FrameworkConnection):
         "_queued",
         "_room",
         "_tls",
-        "_whose",
         "client_ended",
         "request_began",
+        "whose",
     )
 
     def __init__(self, manager: Server, *, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
@@ -109,7 +115,7 @@ class Connection(FrameworkConnection):
         self._last: StreamReader | None = None
         """The body of the last one that came, which may not have begun: what comes is of a head once this is whole."""
         self._tls = False
-        self._whose = NOBODY
+        self.whose = NOBODY
         self._asked = False
         """Whether it ever sent a request whose headers were whole."""
         self._room = 0
@@ -124,9 +130,8 @@ class Connection(FrameworkConnection):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._tls = is_tls(transport)
-        self._whose = of_transport(transport)
         if self._clients is not None:
-            self._clients.opened(self, self._whose)
+            self._clients.opened(self, self.whose)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._clients is not None:
@@ -282,7 +287,7 @@ class Connection(FrameworkConnection):
         else:
             self._hold(data)
             self._queued = True
-            gate.wait(self._come_in, self._whose)
+            gate.wait(self._come_in, self.whose)
 
     def _hand_on(self, data: bytes) -> bytes:
         """Of what came first what is for HTTP/1.1. What begins as HTTP/2 does is another's from now on; what is too
@@ -296,10 +301,8 @@ class Connection(FrameworkConnection):
         server, transport = self.server, self.transport
         if not (data.startswith(BEGINNING) and isinstance(server, Server) and server.http2 and transport is not None):
             return data
-        if self._clients is not None:
-            self._clients.closed(self)
         self.let_go()
-        server.http2.begin(transport, data, self._clients)
+        server.http2.begin(transport, data, self._clients, self)
         return b""
 
     def _come_in(self) -> None:
@@ -394,21 +397,16 @@ class Connection(FrameworkConnection):
 
     # --- long bodies -------------------------------------------------------------------------------------------
 
-    @property
-    def whose(self) -> str:
-        """Which client's it is; see `node.addresses`."""
-        return self._whose
-
     async def room_for(self, size: int) -> None:
         """Wait until a body of so many bytes may be read; raises `Problem`."""
         if self._clients is not None and not self._room:
-            self._room = await self._clients.bodies.room(self._whose, size)
+            self._room = await self._clients.bodies.room(self.whose, size)
 
     def answered(self) -> None:
         """Its request is over: what it held of a body is others'."""
         if self._clients is not None and self._room:
             held, self._room = self._room, 0
-            self._clients.bodies.give_back(self._whose, held)
+            self._clients.bodies.give_back(self.whose, held)
 
     # --- errors ------------------------------------------------------------------------------------------------
 

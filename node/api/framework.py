@@ -25,7 +25,8 @@ CONNECTION_NAMES = {
     "_keepalive_handle": "the time limit of idle connections",
     "_next_keepalive_close_time": "since when a connection is idle",
     "_reading_paused": "holding a client back until it is its turn",
-    "_buffer_paused": "holding a client back until it is its turn",
+    "_buffer_paused": "holding a client back until it is its turn, and whether what comes is looked at at once",
+    "_upgraded": "whether what comes is looked at as requests",
 }
 """Attributes of `web.RequestHandler` after its construction."""
 

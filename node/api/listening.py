@@ -9,9 +9,9 @@ import asyncio
 import logging
 import socket
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
-
-from aiohttp import web
+from functools import partial
 
 from node.addresses import whose
 from node.api.clients import Clients, refusal
@@ -33,13 +33,18 @@ _LOG = logging.getLogger("node.api")
 
 
 class Listener:
-    """Listens on `sockets`, which are bound; `server` makes connections. `doorway` None: all are plain."""
+    """Listens on `sockets`, which are bound; `make` makes a connection of whom it is told. `doorway` None: all are
+    plain."""
 
     def __init__(
-        self, sockets: list[socket.socket], server: web.Server, clients: Clients, doorway: Doorway | None = None
+        self,
+        sockets: list[socket.socket],
+        make: Callable[[str], asyncio.BaseProtocol],
+        clients: Clients,
+        doorway: Doorway | None = None,
     ) -> None:
         self.sockets = sockets
-        self._server = server
+        self._make = make
         self._clients = clients
         self._doorway = doorway
         self._loop = asyncio.get_running_loop()
@@ -92,9 +97,9 @@ class Listener:
     async def _connect(self, accepted: socket.socket, owner: str) -> None:
         try:
             if self._doorway is None:
-                await self._loop.connect_accepted_socket(self._server, accepted)
+                await self._loop.connect_accepted_socket(partial(self._make, owner), accepted)
             else:
-                await self._doorway.connect(accepted, self._server)
+                await self._doorway.connect(accepted, partial(self._make, owner))
         except (OSError, asyncio.CancelledError) as error:
             accepted.close()
             self._clients.gone(owner)

@@ -6,8 +6,9 @@ request. It must not know where the handle comes from.
 """
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable, Collection
-from typing import Protocol
+from typing import Protocol, cast
 
 from aiohttp import web
 
@@ -172,12 +173,15 @@ class ApiRunner(FrameworkRunner):
 
     async def listen(self, host: str, port: int) -> None:
         """Take connections to that address, after `setup()`. Raises OSError where it is not to be had."""
-        sockets = await bound_sockets(host, port)
+        await self.listen_on(await bound_sockets(host, port), f"http://{host}:{port}")
+
+    async def listen_on(self, sockets: list[socket.socket], name: str) -> None:
+        """The same on sockets that are bound already; they are closed with the server."""
 
         def made(to: web.Server) -> Listener:
-            return Listener(sockets, to, self.clients, self._doorway)
+            return Listener(sockets, cast(Server, to).of, self.clients, self._doorway)
 
-        await FrameworkSite(self, f"http://{host}:{port}", made).start()
+        await FrameworkSite(self, name, made).start()
 
     def retire_connections(self) -> None:
         """From now on every answer says `Connection: close` and ends its connection: clients that keep theirs open

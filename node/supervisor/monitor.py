@@ -82,7 +82,7 @@ class Monitor:
         app.on_shutdown.append(self._end_requests)
         self._runner = ApiRunner(app)
         await self._runner.setup()
-        await web.SockSite(self._runner, self._door.socket).start()
+        await self._runner.listen_on([self._door.socket], self._door.url)
 
     async def close(self) -> None:
         """End every request and stream at once; when it returns, nothing is left."""

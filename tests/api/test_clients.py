@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
@@ -11,6 +12,8 @@ from aiohttp import web
 from node.api import clients as limits
 from node.api.clients import BODY_SECONDS_MAX, HEAD_SECONDS_MAX, IDLE_SECONDS_MIN, UNREAD_SECONDS_MAX, Clients
 from node.api.connection import HEAD_BYTES_MAX, Connection
+from node.api.http2.connections import BEGINNING, Http2
+from node.api.http2.counts import Counts
 from node.api.listening import bound_sockets
 from node.api.server import ApiRunner
 from tests.api.test_express import Client, connected
@@ -141,8 +144,9 @@ def test_a_connection_that_goes_on_as_another_kind_is_counted_once() -> None:
     first, then = One(0, False), One(0, False)
     assert clients.admit("a")
     clients.opened(first, "a")
-    clients.closed(first)
-    clients.opened(then, "a")
+    assert clients.admit("a"), "another is just coming, and will leave without a word"
+    clients.handed_on(first, then)
+    clients.gone("a")
     assert (clients.count, clients._of["a"]) == (1, 1)
     clients.closed(then)
     assert (clients.count, dict(clients._of), dict(clients._coming)) == (0, {}, {})
@@ -224,7 +228,8 @@ async def serving(most: int) -> AsyncIterator[Slow]:
     app.router.add_get("/quick", quick)
     app.router.add_get("/wait", wait)
     app.router.add_get("/large", large)
-    runner = ApiRunner(app, clients=Clients(most, asyncio.get_running_loop()))
+    http2 = Http2(lambda _stream, _head: None, Counts())
+    runner = ApiRunner(app, clients=Clients(most, asyncio.get_running_loop()), http2=http2)
     await runner.setup()
     try:
         await runner.listen("127.0.0.1", 0)
@@ -238,6 +243,26 @@ async def serving(most: int) -> AsyncIterator[Slow]:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "IDLE_SECONDS_MIN", 0.0)
+
+
+@pytest.mark.parametrize("speaks", [b"", BEGINNING], ids=["HTTP/1.1", "HTTP/2"])
+async def test_a_connection_that_is_reset_before_it_is_looked_at_gives_its_place_back(speaks: bytes) -> None:
+    """As checks of balancers and scans are: its socket cannot say any more whose it was."""
+    async with serving(40) as server:
+        for _ in range(20):
+            with socket.socket() as one:
+                one.bind(("127.0.0.2", 0))
+                one.connect(("127.0.0.1", server.port))
+                one.sendall(speaks)
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        clients = server.runner.clients
+        async with connected(server.port) as other:
+            assert await other.ask(GET) == (200, b"quick")
+            async with asyncio.timeout(5):
+                while clients.count > 1:  # noqa: ASYNC110 - the server has no event
+                    await asyncio.sleep(0.005)
+            assert "127.0.0.2" not in clients._of
+            assert not clients._coming
 
 
 async def test_more_clients_than_places_are_all_served_while_they_take_turns(at_once: None) -> None:

@@ -48,6 +48,19 @@ async def test_an_answer_goes_out_byte_by_byte_as_windows_grow() -> None:
         assert b"12345678" in body
 
 
+async def test_a_long_answer_goes_out_whole_to_who_takes_all_of_it_and_says_nothing() -> None:
+    """Nothing waits for a window, and nothing comes that would ask for the rest."""
+    async with serving() as served, raw(served.port, setting(4, 2**31 - 1)) as client:
+        served.node.do(Put(b"a", bytes(1_000_000)))
+        client.send(grown(0, 2**31 - 1 - 65_535), frame(PING, 0, 0, bytes(8)))
+        await client.until(PING)
+        client.send(client.ask(1))
+        async with asyncio.timeout(5):
+            fields, body = await client.answer(1)
+        assert fields[b"grpc-status"] == b"0"
+        assert len(body) > 1_000_000
+
+
 async def test_a_window_below_zero_holds_until_it_is_above() -> None:
     async with serving() as served, raw(served.port, setting(4, 10)) as client:
         served.node.do(Put(b"a", bytes(100)))

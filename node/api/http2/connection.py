@@ -72,8 +72,6 @@ class Http2Connection(asyncio.Protocol):
     def begin(self, data: bytes) -> None:
         """Speak, and take what has come."""
         self._counts.connections += 1
-        if self._clients is not None:
-            self._clients.opened(self, self._share.whose)
         self.write(_OUR_SETTINGS)
         self.data_received(data)
 
@@ -260,7 +258,12 @@ class Http2Connection(asyncio.Protocol):
         if self._said_all and not more and not self.blocked:
             self._streams.lose_waiting()
         self._flush()
-        if more and not self._pumping:
+        if more:
+            self.pump_soon()
+
+    def pump_soon(self) -> None:
+        """See `Output`."""
+        if not self._pumping:
             self._pumping = True
             self._loop.call_soon(self._pump_on)
 

@@ -6,8 +6,8 @@ what is asked.
 
 import asyncio
 
-from node.addresses import of_transport
-from node.api.clients import Clients
+from node.addresses import NOBODY
+from node.api.clients import Clients, Owned
 from node.api.gate import Gate
 from node.api.http2.connection import Http2Connection, Serving
 from node.api.http2.counts import Counts
@@ -31,14 +31,19 @@ class Http2:
         self._all_ended: asyncio.Future[None] | None = None
         self._retiring = False
 
-    def begin(self, transport: asyncio.Transport, data: bytes, clients: Clients | None) -> None:
-        """Take over a transport, with what has come on it."""
+    def begin(
+        self, transport: asyncio.Transport, data: bytes, clients: Clients | None, before: Owned | None = None
+    ) -> None:
+        """Take over a transport, with what has come on it. `before`: the connection as which it was admitted."""
         loop = asyncio.get_running_loop()
-        share = self._shares.of(of_transport(transport), None if clients is None else clients.bodies)
+        whose = NOBODY if before is None else before.whose
+        share = self._shares.of(whose, None if clients is None else clients.bodies)
         serving = Serving(Shared(self._serve, self._counts, loop.time, share), self._gate, clients, self._ended)
         connection = Http2Connection(serving, transport, loop)
         self._open[connection] = None
         transport.set_protocol(connection)
+        if clients is not None and before is not None:
+            clients.handed_on(before, connection)
         connection.begin(data)
         if self._retiring:
             connection.retire()

@@ -63,6 +63,9 @@ class Sender(Protocol):
     def hold(self, stream: "Stream", size: int) -> None:
         """So many more bytes wait (or fewer)."""
 
+    def left(self) -> None:
+        """Something was not written at once. It may be for want of a turn, not of a window: then nobody else asks."""
+
     def ended(self, stream: "Stream") -> None:
         """Its last frame was written, or it was reset."""
 
@@ -253,6 +256,8 @@ class Stream:
         self._queue.append((kind, flags, payload))
         self._hold(len(payload))
         self.pump(PUT_BYTES_MAX)
+        if self._queue:
+            self._sender.left()
         self._enough = self.queued_bytes > QUEUED_BYTES_LOW
 
     def _hold(self, size: int) -> None:

@@ -48,6 +48,9 @@ class Output(Protocol):
         """Whether the socket takes nothing now."""
 
     def write(self, data: bytes) -> None: ...
+    def pump_soon(self) -> None:
+        """Ask the streams in a turn to come for what may go."""
+
     def streams_ended(self) -> None:
         """The last one that was open."""
 
@@ -208,6 +211,10 @@ class Streams:
         elif stream not in self._waiting:
             stream.moved = self._now()
             self._waiting[stream] = None
+
+    def left(self) -> None:
+        """See `Sender`."""
+        self._output.pump_soon()
 
     def ended(self, stream: Stream) -> None:
         """Nothing more of it is sent."""
