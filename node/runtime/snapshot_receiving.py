@@ -76,8 +76,8 @@ class SnapshotReceiving:
             self._wake()
             return
         if info != self._info:
-            if self._writing or self._ending:
-                return  # of the one before; the sender asks again
+            if self._writing or self._ending or self._held:
+                return  # of the one before, or of one that is whole already; the sender asks again
             self._begins()
             self._info, self._receiver = info, self._snapshots.receive(info)
             self._ahead.clear()
@@ -104,8 +104,15 @@ class SnapshotReceiving:
         self._ahead_to = max(self._ahead_to if self._ahead else 0, message.offset + len(message.data))
         receiver.write(message.offset, message.data, partial(self._written, sender, message.info, receiver))
 
+    def tidy(self) -> None:
+        """Let go of one that broke off, and whose entries came over the log since: as long as one is under way, this
+        node takes no snapshot of its own."""
+        needed = self._info is None or self._info.base.index > self._core.commit
+        if not (needed or self._writing or self._ending):
+            self.stop()
+
     def stop(self) -> None:
-        """The node ends."""
+        """The node ends, or nobody needs the rest."""
         self._receiver = self._info = None
         self._ahead.clear()
 

@@ -89,6 +89,7 @@ class Snapshotting:
     def _run(self, now: int, at_rest: bool) -> list[Event]:
         self.sending.run(now)
         events = self._receiving.take_events()
+        self._receiving.tidy()
         if self._restoring.under_way:
             return events + self._restoring.run()
         walked = self._taking.under_way

@@ -680,6 +680,47 @@ def test_its_own_snapshot_is_given_up_when_another_nodes_comes() -> None:
     assert story.driver.core.applied == 100
 
 
+def follow_on(story: Story, first: int, last: int) -> None:
+    """The log goes on from a leader whose log has all that is needed."""
+    for index in range(first, last + 1):
+        before = story.driver.core.status(0).last_term
+        story.bench.hear(2, Append(1, index - 1, before, index, (Entry(index, 1, EntryKind.WRITE, b"x"),)))
+        story.quiet()
+
+
+def test_one_that_broke_off_and_is_not_needed_any_more_keeps_nobody_from_taking_its_own() -> None:
+    """The next leader still has the log."""
+    story = following()
+    info, file = sent_to(story, [b"a" * 50])
+    story.piece(info, file, 0)
+    story.piece(info, file, 0, 10)
+    story.quiet()
+    assert story.driver._snapshotting.view(0).receiving
+    follow_on(story, story.driver.core.status(0).last_index + 1, 160)
+    latest = story.snapshots.latest
+    assert not story.driver._snapshotting.view(0).receiving
+    assert latest is not None
+    assert latest.base.index > 100
+
+
+def test_a_piece_that_comes_again_before_the_core_knows_of_the_whole_begins_no_other_file() -> None:
+    """The sender asks each second while it hears nothing, and to verify a long file takes longer."""
+    story = following()
+    info, file = sent_to(story, [b"a" * 50])
+    story.piece(info, file, 0)
+    story.piece(info, file, 0, len(file))
+    receiving = story.driver._snapshotting._receiving
+    while not receiving.has_events:
+        story.snapshots.complete()
+    story.piece(info, file, 0)
+    story.quiet()
+    assert (story.driver.core.applied, receiving.under_way) == (100, False)
+    follow_on(story, 101, 160)
+    latest = story.snapshots.latest
+    assert latest is not None
+    assert latest.base.index > 100
+
+
 def test_one_that_cannot_be_read_back_stops_the_node() -> None:
     story = following()
     with pytest.raises(UnreadableSnapshot, match="cannot take the place of the state: a bad chunk"):
