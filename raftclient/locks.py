@@ -80,5 +80,7 @@ class Lock:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         """It is released at once where a node can be asked in time; else when its lease ends."""
-        await self._place.leave()
-        self._entered = False
+        try:
+            await self._place.leave()
+        finally:
+            self._entered = False

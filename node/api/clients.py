@@ -42,6 +42,9 @@ BODY_SECONDS_MAX = 60.0
 """How long a request may take to come, from its headers to the end of its body."""
 UNREAD_SECONDS_MAX = 30.0
 """How long a client may take nothing of an answer."""
+HALF_CLOSED_SECONDS = 1.0
+"""Who sends no more may be gone, or wait for an answer: nobody can tell, so it gets what comes within so long where
+others may keep it waiting for ever."""
 
 TELL_SECONDS = 10.0
 """Between two lines of the log that say who has too many."""

@@ -263,6 +263,25 @@ async def test_an_object_is_entered_again_and_not_twice_at_a_time() -> None:
         assert server.node.store.lease_count == 0
 
 
+async def test_an_object_whose_release_was_cut_short_is_entered_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with clients(1) as (_, (client,)):
+        lock: Lock = client.lock("q")
+        await lock.__aenter__()
+
+        async def never() -> None:
+            await asyncio.Event().wait()
+
+        with monkeypatch.context() as silent:
+            silent.setattr(lock._place, "leave", never)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await lock.__aexit__(None, None, None)
+        other = lock._place
+        await other.leave()
+        async with lock:
+            assert lock.alive
+
+
 async def test_names_are_bytes_and_keys_are_those_that_clients_of_etcd_make() -> None:
     async with clients(1) as (server, (client,)), client.lock(b"\xff/x") as lock:
         number = int(lock.key.removeprefix(b"\xff/x/"), 16)

@@ -75,6 +75,23 @@ async def as_whom(principal: Principal, call: Callable[[], Coroutine[Any, Any, o
 # --- passwords -------------------------------------------------------------------------------------------------
 
 
+async def test_a_thread_that_the_system_does_not_give_keeps_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are two places: two failures, and no password would be judged any more."""
+
+    def none(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    made = Passwords()
+    with monkeypatch.context() as short:
+        short.setattr(threading.Thread, "start", none)
+        for number in range(passwords.THREADS_MAX + 1):
+            with pytest.raises(EtcdError, match="no password was judged: can't start new thread") as caught:
+                await made.fits(f"x{number}", b"")
+            assert caught.value.code is Code.UNAVAILABLE
+    async with asyncio.timeout(30):
+        assert not await made.fits("y", b"")
+
+
 async def test_a_password_fits_its_hash_alone_and_each_hash_has_its_own_salt() -> None:
     made = Passwords()
     one, other = await made.hashed("secret"), await made.hashed("secret")

@@ -4,6 +4,7 @@ A client is an address: whoever floods comes from 127.0.0.2 or 127.0.0.3 here, a
 """
 
 import struct
+from functools import partial
 
 import pytest
 
@@ -283,6 +284,18 @@ async def test_what_one_client_asks_beyond_its_calls_under_way_is_read_when_some
         assert share.under_way == 0
         assert is_clean(served, share)
         assert b"raft_http2_waited_total" in served.metrics.render()
+
+
+def test_whoever_waits_for_a_share_comes_in_though_those_before_ask_for_nothing() -> None:
+    share, came = shares.Share("a", counts.Counts(), limits.Bodies()), list[int]()
+    share.under_way = shares.UNDER_WAY_MAX
+    for number in range(shares.UNDER_WAY_MAX + 100):
+        share.wait(partial(came.append, number))
+    share.done()
+    assert came == [0], "there is room for one"
+    while share.under_way:
+        share.done()
+    assert came == list(range(shares.UNDER_WAY_MAX + 100))
 
 
 async def test_a_call_that_waits_for_others_is_none_that_holds_its_client_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,11 +15,13 @@ from node.api.grpc.methods import Call, StreamMethod
 from node.api.grpc.streaming import MESSAGES_AT_ONCE_MAX
 from node.api.http2.frames import FRAME_BYTES_MAX
 from node.api.http2.receiving import MESSAGES_PER_PIECE_MAX
+from node.api.http2.streams import UNTAKEN_SECONDS_MAX
 from node.runtime.ports import ReadFailed, Readiness
 from tests.api.double import ScriptedBackup
 from tests.grpc.client import client
 from tests.grpc.double import Serving, serving, until
 from tests.grpc.messages import message, new
+from tests.grpc.test_shares import http2_of
 from tests.http2.raw import DATA, GOAWAY, HEADERS, PING, RST_STREAM, Raw, frame, grown, raw, setting
 
 ECHO = "/test.Echo/Echo"
@@ -147,6 +149,20 @@ async def test_what_comes_after_a_call_has_ended_opens_nothing_anew(last: bytes)
         assert (fields[b"grpc-status"], body) == (b"0" if last == b"end" else b"11", b"\x00\x00\x00\x00\x03one")
         assert [one.happened for one in opened] == [[] if last == b"end" else ["gone"]]
         assert (served.counts.streams, served.counts.held_bytes) == (0, 0)
+
+
+async def test_a_call_that_has_ended_is_not_kept_for_who_takes_no_answers() -> None:
+    async with serving() as served, raw(served.port, setting(4, 0)) as client:
+        echoing(served)
+        client.send(begun(client), frame(DATA, 0, 1, framed(b"one")), frame(DATA, 0, 1, framed(b"refuse")))
+        client.send(begun(client, 3), frame(DATA, 0, 3, framed(b"one")), frame(PING, 0, 0, bytes(8)))
+        await client.until(PING)
+        (connection,) = http2_of(served)._open
+        now = asyncio.get_running_loop().time()
+        connection.tend(now + UNTAKEN_SECONDS_MAX - 1)
+        assert served.counts.streams == 2
+        connection.tend(now + 1_000)
+        assert (served.counts.streams, dict(served.counts.faults)) == (1, {"answer-not-taken": 1})
 
 
 async def test_several_messages_may_come_in_one_piece_and_one_in_many() -> None:

@@ -7,11 +7,13 @@ import grpc
 import pytest
 
 from node.api.etcd import turns as turns_module
+from node.runtime.ports import ReadFailed
 from node.statemachine.writes import LeaseRevoke
 from tests.grpc.client import Client, client
 from tests.grpc.double import Serving, serving, until
 from tests.grpc.messages import message, new
 from tests.grpc.test_news import ELECTION, grant, keys, lock, unlock
+from tests.http2.raw import raw
 
 
 async def refused(call: Any) -> tuple[int, str]:
@@ -73,6 +75,41 @@ async def test_who_lost_its_lease_while_it_waited_does_not_hold_the_lock() -> No
         served.node.do(LeaseRevoke(8))
         await unlock(ask, b"m/7")
         assert await refused(second) == (2, "mutex: session is expired")
+
+
+async def test_whose_turn_came_and_who_is_told_otherwise_does_not_hold_the_lock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The look whether it has it still fails: whoever asked believes that it has none."""
+    async with serving() as served, client(served.target) as ask:
+        _, second = await queue(served, ask, 7, 8)
+        await until(lambda: waited_for(served) == [b"m/7"])
+        barrier, looks = served.node.read_barrier, 0
+
+        async def fails_once(timeout_us: int | None) -> ReadFailed | None:
+            nonlocal looks
+            looks += 1
+            return ReadFailed("no-leader", "nobody leads") if looks == 2 else await barrier(timeout_us)
+
+        monkeypatch.setattr(served.node, "read_barrier", fails_once)
+        await unlock(ask, b"m/7")
+        assert (await refused(second))[0] == 14
+        await until(lambda: keys(served) == 0)
+        await grant(ask, 9)
+        assert await lock(ask, 9) == b"m/9"
+
+
+@pytest.mark.parametrize("path", ["/v3lockpb.Lock/Lock", f"{ELECTION}Campaign"])
+async def test_nobody_waits_on_behalf_of_one_whose_connection_was_closed(path: str) -> None:
+    """It may have been killed: its place in the queue is the next one's, and its connection another's."""
+    asked = new("LockRequest", name=b"m") if "Lock" in path else new("CampaignRequest", name=b"m")
+    async with serving() as served, client(served.target) as ask:
+        await grant(ask, 7)
+        await lock(ask, 7)
+        async with raw(served.port) as one:
+            one.send(one.ask(1, asked.SerializeToString(), path))
+            await until(lambda: keys(served) == 2)
+        await until(lambda: (keys(served), served.counts.connections, served.node.hub.watches) == (1, 1, 0))
 
 
 async def test_what_is_wrong_has_the_code_that_etcd_gives_it() -> None:

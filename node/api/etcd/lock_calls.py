@@ -39,7 +39,11 @@ class LockCalls:
         if turn.first:
             return Locked(turn.revision, turn.key)
         await self._turns.wait(name, turn)
-        now = await self._turns.key(turn.key)
+        try:
+            now = await self._turns.key(turn.key)
+        except BaseException:
+            self._turns.leave(turn)  # whoever asked is told that it does not have it
+            raise
         if not now.kvs:
             raise EtcdError(Code.UNKNOWN, SESSION_EXPIRED)
         return Locked(now.revision, turn.key)

@@ -122,7 +122,12 @@ class Passwords:
             else:
                 done.set_result(cast(T, value))
 
-        threading.Thread(target=_run, args=(work, loop, told), name="a password", daemon=True).start()
+        try:
+            threading.Thread(target=_run, args=(work, loop, told), name="a password", daemon=True).start()
+        except RuntimeError as error:  # the system gives no more
+            self._less(whose)
+            self._threads.release()
+            raise EtcdError(Code.UNAVAILABLE, f"etcdserver: no password was judged: {error}") from None
         return await done
 
     def _less(self, whose: str) -> None:

@@ -13,6 +13,7 @@ from typing import TypeVar
 from aiohttp import web
 
 from node.api.answers import STREAM_HEADERS, json_text
+from node.api.clients import HALF_CLOSED_SECONDS
 from node.api.connection import Connection, client_is_gone
 from node.api.etcd.calls import EtcdCalls
 from node.api.etcd.election_calls import Campaigned, ElectionCalls, Told
@@ -25,9 +26,6 @@ from node.api.etcd.turns import Revised
 from node.api.streaming import WRITE_SECONDS_MAX
 
 T = TypeVar("T")
-
-HALF_CLOSED_SECONDS = 1.0
-"""Who sends no more may be gone, or wait for an answer: nobody can tell, so it gets what comes within so long."""
 
 
 class TurnsDoor:

@@ -200,7 +200,7 @@ def _credential(fields: Mapping[bytes, bytes]) -> str | None:
 class _Refused:
     """A `Receiver` of what is no call of gRPC: its body is passed over, then it gets a sentence."""
 
-    endless = False
+    endless = patient = False
 
     def __init__(self, stream: Stream, http_status: int, words: str) -> None:
         self._stream, self._status, self._words = stream, http_status, words

@@ -41,6 +41,8 @@ class PlainMethod:
     request: str
     call: Callable[[Message, int], Awaitable[Any]]
     encode: Callable[[Any], bytes]
+    patient: bool = False
+    """Whether it may wait for what other clients do, for ever."""
 
 
 class Call(Protocol):

@@ -63,7 +63,7 @@ class StreamCall:
         "over",
     )
 
-    endless = True
+    patient = False
 
     def __init__(
         self,
@@ -96,6 +96,11 @@ class StreamCall:
         self._timer: asyncio.TimerHandle | None = None
         if timeout_us is not None:
             self._timer = asyncio.get_running_loop().call_later(timeout_us / 1e6, self._too_late)
+
+    @property
+    def endless(self) -> bool:
+        """See `Receiver`. Not once it has ended: what its client does not take then is not kept for ever."""
+        return not self._ended
 
     # --- what its handler does -------------------------------------------------------------------------------
 

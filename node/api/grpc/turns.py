@@ -25,13 +25,16 @@ def turns(locks: LockCalls, elections: ElectionCalls, calls: EtcdCalls, around: 
     """Both services."""
 
     def plain(
-        request: str, call: Callable[[Message, int], Awaitable[T]], encode: Callable[[T, Header], bytes]
+        request: str,
+        call: Callable[[Message, int], Awaitable[T]],
+        encode: Callable[[T, Header], bytes],
+        patient: bool = False,
     ) -> PlainMethod:
         async def written(message: Message, size: int) -> bytes:
             answer = await call(message, size)
             return encode(answer, calls.header(answer.revision))
 
-        return PlainMethod(request, written, bytes)
+        return PlainMethod(request, written, bytes, patient)
 
     def done(_answer: Revised, header: Header) -> bytes:
         return header_bytes(header)
@@ -46,9 +49,9 @@ def turns(locks: LockCalls, elections: ElectionCalls, calls: EtcdCalls, around: 
 
     election = "/v3electionpb.Election/"
     return {
-        "/v3lockpb.Lock/Lock": plain("LockRequest", locks.lock, news.locked),
+        "/v3lockpb.Lock/Lock": plain("LockRequest", locks.lock, news.locked, patient=True),
         "/v3lockpb.Lock/Unlock": plain("UnlockRequest", locks.unlock, done),
-        f"{election}Campaign": plain("CampaignRequest", elections.campaign, news.campaigned),
+        f"{election}Campaign": plain("CampaignRequest", elections.campaign, news.campaigned, patient=True),
         f"{election}Proclaim": plain("ProclaimRequest", elections.proclaim, done),
         f"{election}Resign": plain("ResignRequest", elections.resign, done),
         f"{election}Leader": plain("LeaderRequest", elections.leader, news.told),

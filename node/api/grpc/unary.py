@@ -73,6 +73,11 @@ class UnaryCall:
 
     endless = False
 
+    @property
+    def patient(self) -> bool:
+        """See `Receiver`."""
+        return isinstance(self._method, PlainMethod) and self._method.patient
+
     def __init__(
         self,
         around: Around,

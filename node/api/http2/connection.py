@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from node.addresses import ASKING
-from node.api.clients import UNREAD_SECONDS_MAX, Clients, abort_soon, is_tls
+from node.api.clients import HALF_CLOSED_SECONDS, UNREAD_SECONDS_MAX, Clients, abort_soon, is_tls
 from node.api.gate import Gate
 from node.api.http2 import frames
 from node.api.http2.blocks import LIST_BYTES_MAX
@@ -165,6 +165,7 @@ class Http2Connection(asyncio.Protocol):
         self._streams.lose(keep_whole=True)
         self._pump()
         if len(self._streams) and not (self._closing or self._tls):
+            self._loop.call_later(HALF_CLOSED_SECONDS, self._streams.lose_patient)
             return True
         self._closing = True  # with TLS nothing more can be said once the other side has ended it
         return False

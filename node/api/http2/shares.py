@@ -7,6 +7,7 @@ not refuse anybody: whoever asks does, in the words of what it speaks.
 """
 
 from collections.abc import Callable
+from itertools import islice
 from weakref import WeakValueDictionary
 
 from node.addresses import NOBODY
@@ -110,10 +111,10 @@ class Share:
     def done(self) -> None:
         """One that was under way is not any more."""
         self.under_way -= 1
-        if self._waiting and not self.crowded:
-            come_in = next(iter(self._waiting))
-            del self._waiting[come_in]
-            come_in()
+        if self._waiting:  # as many as have room: who comes in may ask for nothing of this kind, and wake nobody else
+            for come_in in list(islice(self._waiting, max(0, UNDER_WAY_MAX - self.under_way))):
+                del self._waiting[come_in]
+                come_in()
 
 
 class Shares:

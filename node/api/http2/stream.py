@@ -27,6 +27,10 @@ class Receiver(Protocol):
     def endless(self) -> bool:
         """Whether it may stay open as long as its client likes: neither its body nor its answer has a time limit."""
 
+    @property
+    def patient(self) -> bool:
+        """Whether it may wait for what other clients do, for ever: not for one that may be gone."""
+
     def data(self, piece: bytes) -> None:
         """A piece of the body."""
 
@@ -218,6 +222,11 @@ class Stream:
     def waits(self) -> bool:
         """Whether something is queued."""
         return bool(self._queue)
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the last of its answer waits to be sent."""
+        return self._last_queued
 
     @property
     def wants_more(self) -> bool:

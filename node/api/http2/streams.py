@@ -154,6 +154,13 @@ class Streams:
                 self._forget(stream)
                 stream.lost()
 
+    def lose_patient(self) -> None:
+        """The client has sent no more for a while: nobody waits for others on its behalf."""
+        for stream in list(self._open.values()):
+            if stream.receiver is not None and stream.receiver.patient:
+                self._forget(stream)
+                stream.lost()
+
     def lose_waiting(self) -> None:
         """No window grows any more: what waits for one is not sent."""
         for stream in list(self._waiting):
@@ -167,7 +174,7 @@ class Streams:
         for stream in list(self._open.values()):
             if stream.receiver is not None and stream.receiver.endless:
                 continue
-            if not stream.client_done and now - stream.began >= BODY_SECONDS_MAX:
+            if not (stream.client_done or stream.is_answered) and now - stream.began >= BODY_SECONDS_MAX:
                 self._counts.fault("slow-request")
                 self.break_off(stream.id, ErrorCode.CANCEL)
             elif stream.waits and now - stream.moved >= UNTAKEN_SECONDS_MAX:
