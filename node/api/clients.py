@@ -131,14 +131,20 @@ class Clients:
         self._of[whose] += 1
         return True
 
-    def gone(self, whose: str = NOBODY) -> None:
-        """One that was admitted did not get as far as being opened."""
+    def gone(self, whose: str = NOBODY, made: Connected | None = None) -> None:
+        """One that was admitted did not get through. `made`: what it was about to be; it may have been opened."""
+        if made is not None and made in self._open:
+            self.closed(made)
+            return
         self._came(whose)
         self._less(whose)
 
     def opened(self, connection: Connected, whose: str = NOBODY) -> None:
-        """One that was admitted is there."""
-        self._came(whose)
+        """One that was admitted is there, or one that nobody had to admit."""
+        if self._coming[whose]:
+            self._came(whose)
+        else:
+            self._of[whose] += 1
         self._open[connection] = whose
         if self._timer is None:
             self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)

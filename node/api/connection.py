@@ -328,14 +328,28 @@ class Connection(FrameworkConnection):
         """Give it to the framework, which holds a head until it is whole, also that of the next request while one is
         under way: up to a bound."""
         waiting = self.requests_waiting
+        self._see_last()
         is_of_head = self.takes_heads and (self._last is None or self._last.is_eof())
         super().data_received(data)
         if self.requests_waiting > waiting:
-            self._last, self._head_bytes = self.last_waiting, 0
+            self._head_bytes = 0
+            self._see_last()
         elif is_of_head and not self.ends:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES_MAX:
                 self._refuse_head()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """As the framework does it, which looks now at what came after a request that asked for another protocol."""
+        finished = await super().finish_response(request, resp, start_time)
+        self._see_last()
+        return finished
+
+    def _see_last(self) -> None:
+        if self.requests_waiting:
+            self._last = self.last_waiting
 
     def _refuse_head(self) -> None:
         if self.waits_for_request:

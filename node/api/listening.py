@@ -11,10 +11,10 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 
 from node.addresses import whose
 from node.api.clients import Clients, refusal
+from node.api.connection import Connection
 from node.tls.doorway import Doorway
 
 ACCEPT_BACKLOG = 1024
@@ -39,7 +39,7 @@ class Listener:
     def __init__(
         self,
         sockets: list[socket.socket],
-        make: Callable[[str], asyncio.BaseProtocol],
+        make: Callable[[str], Connection],
         clients: Clients,
         doorway: Doorway | None = None,
     ) -> None:
@@ -95,14 +95,20 @@ class Listener:
                 self._refuse(accepted)
 
     async def _connect(self, accepted: socket.socket, owner: str) -> None:
+        made: list[Connection] = []
+
+        def make() -> Connection:
+            made.append(self._make(owner))
+            return made[0]
+
         try:
             if self._doorway is None:
-                await self._loop.connect_accepted_socket(partial(self._make, owner), accepted)
+                await self._loop.connect_accepted_socket(make, accepted)
             else:
-                await self._doorway.connect(accepted, partial(self._make, owner))
+                await self._doorway.connect(accepted, make)
         except (OSError, asyncio.CancelledError) as error:
             accepted.close()
-            self._clients.gone(owner)
+            self._clients.gone(owner, made[0] if made else None)
             if isinstance(error, asyncio.CancelledError):
                 raise
 

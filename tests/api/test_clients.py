@@ -466,6 +466,34 @@ async def test_a_body_that_comes_before_its_request_has_begun_is_no_head(before:
         writer.close()
 
 
+async def test_a_long_body_after_a_request_that_asked_for_another_protocol_is_no_head() -> None:
+    """The framework looks at it only once that one is answered."""
+    asking = GET.replace(b"\r\n\r\n", b"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+    put = b"PUT /take HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % LONG_BYTES
+    async with serving(4) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(asking + put + b"begun")
+        async with asyncio.timeout(5):
+            await reader.readuntil(b"quick")
+            writer.write(bytes(LONG_BYTES - 5))
+            await reader.readuntil(b"%d taken" % LONG_BYTES)
+        writer.close()
+
+
+def test_who_is_given_up_in_the_moment_in_which_it_is_opened_is_counted_once() -> None:
+    clients = Clients(4, Clock())  # type: ignore[arg-type]
+    for opens_first in (True, False):
+        one = One(0, False)
+        assert clients.admit("a")
+        for opens in (opens_first, not opens_first):
+            if opens:
+                clients.opened(one, "a")
+            else:
+                clients.gone("a", one)
+        clients.closed(one)
+        assert (clients.count, dict(clients._of), dict(clients._coming)) == (0, {}, {})
+
+
 async def test_many_requests_may_come_at_once_while_one_is_under_way() -> None:
     """Their heads are whole, however long all of them are together."""
     async with serving(4) as server:

@@ -154,11 +154,16 @@ async def test_what_comes_after_a_call_has_ended_opens_nothing_anew(last: bytes)
 async def test_a_call_that_has_ended_is_not_kept_for_who_takes_no_answers() -> None:
     async with serving() as served, raw(served.port, setting(4, 0)) as client:
         echoing(served)
-        client.send(begun(client), frame(DATA, 0, 1, framed(b"one")), frame(DATA, 0, 1, framed(b"refuse")))
+        client.send(begun(client), frame(DATA, 0, 1, framed(b"one")))
         client.send(begun(client, 3), frame(DATA, 0, 3, framed(b"one")), frame(PING, 0, 0, bytes(8)))
         await client.until(PING)
         (connection,) = http2_of(served)._open
         now = asyncio.get_running_loop().time()
+        stuck = connection._streams.get(1)
+        assert stuck is not None
+        stuck.moved = now - 100  # what it has not taken so far was of an endless stream
+        client.send(frame(DATA, 0, 1, framed(b"refuse")), frame(PING, 0, 0, bytes(8)))
+        await client.until(PING)
         connection.tend(now + UNTAKEN_SECONDS_MAX - 1)
         assert served.counts.streams == 2
         connection.tend(now + 1_000)

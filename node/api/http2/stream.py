@@ -67,8 +67,9 @@ class Sender(Protocol):
     def hold(self, stream: "Stream", size: int) -> None:
         """So many more bytes wait (or fewer)."""
 
-    def left(self) -> None:
-        """Something was not written at once. It may be for want of a turn, not of a window: then nobody else asks."""
+    def left(self, stream: "Stream") -> None:
+        """Something of it was not written at once. That may be for want of a turn, not of a window: nobody else asks
+        then."""
 
     def ended(self, stream: "Stream") -> None:
         """Its last frame was written, or it was reset."""
@@ -266,7 +267,7 @@ class Stream:
         self._hold(len(payload))
         self.pump(PUT_BYTES_MAX)
         if self._queue:
-            self._sender.left()
+            self._sender.left(self)
         self._enough = self.queued_bytes > QUEUED_BYTES_LOW
 
     def _hold(self, size: int) -> None:

@@ -219,8 +219,10 @@ class Streams:
             stream.moved = self._now()
             self._waiting[stream] = None
 
-    def left(self) -> None:
+    def left(self, stream: Stream) -> None:
         """See `Sender`."""
+        if stream.is_answered:
+            stream.moved = self._now()  # its client has its time for the end, also where it took nothing for long
         self._output.pump_soon()
 
     def ended(self, stream: Stream) -> None:
