@@ -50,6 +50,7 @@ class RaftClient:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = asyncio.Event()
         self._thread: threading.Thread | None = None
+        self._closings: set[asyncio.Task[None]] = set()
 
     def __enter__(self) -> Self:
         opened: Future[None] = Future()
@@ -59,6 +60,7 @@ class RaftClient:
         try:
             opened.result()
         except BaseException:
+            opened.cancel()  # it may not be open yet, and would stay so
             self.__exit__()
             raise
         return self
@@ -149,7 +151,11 @@ class RaftClient:
             while True:
                 yield self._wait_for(following)
         finally:
-            if self._loop is not None:
+            if self._loop is not None and threading.current_thread() is self._thread:
+                closing = self._loop.create_task(_closed(told))  # the collector came upon it there
+                self._closings.add(closing)
+                closing.add_done_callback(self._closings.discard)
+            elif self._loop is not None:
                 self._wait_for(lambda: _closed(told))
 
     def _wait_for(self, call: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
@@ -179,9 +185,13 @@ class RaftClient:
         try:
             async with self._client:
                 self._loop = asyncio.get_running_loop()
+                if not opened.set_running_or_notify_cancel():
+                    return
                 opened.set_result(None)
                 await self._closing.wait()
         except BaseException as error:
+            if opened.cancelled():
+                return
             if opened.done():
                 raise
             opened.set_exception(error)

@@ -59,6 +59,9 @@ slow, and not one node."""
 WRITE_SECONDS_MAX = 2.0
 """Of a write in a session likewise: to send it again costs more."""
 STATUS_SECONDS_MAX = 0.5
+WATCH_ANSWER_SECONDS_MAX = 5.0
+"""How long a node may take to begin a watch before another one is asked: longer than it waits for a leader itself."""
+
 SILENCE_SECONDS = 1.0
 """A node that has not answered a call for so long is left by new calls, unless it still says that it leads. The attempt
 that waits there goes on waiting: it may have happened, and the answer of that node is the first that can come."""
@@ -214,11 +217,12 @@ class RaftClient:
         followed = Followed(text_of("prefix", prefix), revision_of(revision))
         loop, wait = asyncio.get_running_loop(), BACKOFF_SECONDS_MIN
         until = loop.time() + self._timeout_s
+        answer_s = min(WATCH_ANSWER_SECONDS_MAX, self._timeout_s / 3)
         while True:
             endpoint, reason = self._nodes.current, "the node ended the watch"
             followed.begin()
             try:
-                async with contextlib.aclosing(changes(self._http(), endpoint, followed)) as found:
+                async with contextlib.aclosing(changes(self._http(), endpoint, followed, answer_s)) as found:
                     async for change in found:
                         yield change
             except Failed as error:

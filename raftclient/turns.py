@@ -72,6 +72,7 @@ class Place:
         self._ways = ways
         self._name = name
         self._modified = 0
+        self._left = False
         self._setting = asyncio.Lock()
 
     async def take(self, value: bytes, wait_s: float | None) -> None:
@@ -79,6 +80,8 @@ class Place:
         meanwhile, TimeoutError where others were before it for `wait_s`. Whoever fails or is cancelled has left."""
         await self.lease.__aenter__()
         try:
+            if self._left:  # while the lease was granted
+                raise self._gone()
             await _while_it_lives(self.lease, self._take(value, wait_s))
         except BaseException:
             await self.leave()
@@ -86,7 +89,8 @@ class Place:
 
     async def leave(self) -> None:
         """The lease is revoked, and the key goes with it; where no node can be asked, once the lease ends. It may be
-        called again."""
+        called again, and while somebody takes it, who learns of it."""
+        self._left = True
         if self.lease.id:
             await self.lease.__aexit__(None, None, None)
 

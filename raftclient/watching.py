@@ -4,6 +4,7 @@ Why it exists: whoever comes back says the revision up to which all was heard. S
 until the last of them is there: a stream that breaks between them is as if none had come. It must not choose the node.
 """
 
+import asyncio
 import base64
 import contextlib
 import json
@@ -92,14 +93,18 @@ async def blocks(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
             raise Failed(f"an event is longer than {BLOCK_BYTES_MAX} bytes", safe=True)
 
 
-async def changes(session: aiohttp.ClientSession, endpoint: str, followed: Followed) -> AsyncGenerator[Change, None]:
-    """What one node says, until it says no more. Raises `Failed`."""
+async def changes(
+    session: aiohttp.ClientSession, endpoint: str, followed: Followed, answer_s: float
+) -> AsyncGenerator[Change, None]:
+    """What one node says, until it says no more. It has `answer_s` to begin. Raises `Failed`."""
     url = f"{endpoint}/kv/?prefix={quote(followed.prefix, safe='')}&watch=1&revision={followed.next}"
     times = aiohttp.ClientTimeout(None, CONNECT_SECONDS_MAX, SILENCE_SECONDS, CONNECT_SECONDS_MAX)
     options: dict[str, Any] = {"timeout": times, "allow_redirects": False, "raise_for_status": False}
     options |= {"headers": {"Accept-Encoding": "identity"}, "middlewares": (send_once,)}
     try:
-        async with session.get(URL(url, encoded=True), **options) as answer:
+        async with contextlib.AsyncExitStack() as open_:
+            async with asyncio.timeout(answer_s):
+                answer = await open_.enter_async_context(session.get(URL(url, encoded=True), **options))
             if answer.status != 200:
                 await _refused(answer, endpoint, followed)
             async with contextlib.aclosing(blocks(answer.content.iter_any())) as found:

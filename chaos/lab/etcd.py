@@ -50,6 +50,7 @@ class EtcdLab:
         """Of nodes, by their numbers as members, in hexadecimal."""
         self._control = ""
         self.ready = self._ending = False
+        self._starting = asyncio.Lock()
         self.links = Links({node: self._port(node, PEER_PORT_OFFSET) for node in self._numbers}, self._names)
 
     @property
@@ -80,7 +81,11 @@ class EtcdLab:
                 await self._end(runners)
 
     async def start(self, node: str) -> str:
-        """Start it with what it had; empty, or why not."""
+        """Start it with what it had; empty, or why not. One at a time: two may ask for the same node."""
+        async with self._starting:
+            return await self._start(node)
+
+    async def _start(self, node: str) -> str:
         if self._ending or self._pid(node) is not None:
             return f"{node} runs already" if not self._ending else "the lab ends"
         with self._log(node).open("ab") as log:

@@ -137,7 +137,14 @@ async def _taken_back(target: LocalTarget, path: Path, alive: bool, say: Say) ->
     if kept is not None and sound and not kept.open_steps:
         return True
     # Nobody else may have begun here since: what is left is of this run, also what was on its way when the tool died
-    found = Found((kept,) if kept is not None and sound else (), tuple(await target.leftovers()), ())
+    try:
+        leftovers = tuple(await target.leftovers())
+    except ChaosError as error:  # one that does not answer keeps nobody from undoing what the journal says
+        if kept is None or not sound:
+            raise
+        say(str(error))
+        leftovers = ()
+    found = Found((kept,) if kept is not None and sound else (), leftovers, ())
     return not (await healing.heal(target, found, True, say)).failed
 
 

@@ -24,7 +24,7 @@ from chaos.faults.kill_leader import KillLeader
 from chaos.faults.partition import Partition
 from chaos.faults.port import Fault
 from chaos.faults.shapes import parse_one_way
-from chaos.lab.etcd import CONTROL_PORT_OFFSET, LINK_PORT_OFFSET, PEER_PORT_OFFSET
+from chaos.lab.etcd import CONTROL_PORT_OFFSET, LINK_PORT_OFFSET, PEER_PORT_OFFSET, EtcdLab
 from chaos.run import Options, RunResult, run
 from chaos.targets.find import Choice, open_target
 from tests.cluster.harness import _free
@@ -80,6 +80,21 @@ def free_ports() -> int:
         offsets = (0, PEER_PORT_OFFSET, LINK_PORT_OFFSET, CONTROL_PORT_OFFSET)
         if all(_free(base + offset + number) for offset in offsets for number in range(NODES)):
             return base
+
+
+async def test_a_node_that_two_ask_to_start_is_started_once(tmp_path: Path) -> None:
+    """A tool that wakes, say, while its switch heals."""
+    program = tmp_path / "etcd"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    (tmp_path / "data").mkdir()
+    lab = EtcdLab(str(program), tmp_path / "data", 1, free_ports())
+    try:
+        assert sorted(await asyncio.gather(lab.start("n1"), lab.start("n1"))) == ["", "n1 runs already"]
+        assert len(lab._watchers) == 1
+    finally:
+        async with asyncio.timeout(20):
+            await lab._end([])
 
 
 @contextlib.contextmanager

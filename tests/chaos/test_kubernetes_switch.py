@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import http.client
 import time
+import urllib.error
 from collections.abc import AsyncIterator, Callable
+from email.message import Message
 from pathlib import Path
 from typing import Any, cast
 
@@ -231,6 +233,24 @@ async def test_a_pod_that_is_ended_between_two_of_its_requests_leaves_what_heal_
     assert unmarked(server)
     upgrades = {**LATER, "lost": "its selector"} if changes == 1 else LATER
     assert server.objects[PEERS]["metadata"]["managedFields"] == [upgrades if changed else HELM]
+
+
+async def test_a_policy_that_may_not_be_changed_keeps_the_pod_from_none_of_the_others(
+    server: FakeApiServer,  # noqa: F811
+    target: KubernetesTarget,  # noqa: F811
+) -> None:
+    await target.network.install(ISOLATED, "r1", 30.0, Notes())
+    pod = OfAPod(server, 10)
+
+    class Refusing:
+        def ask(self, verb: str, path: str, body: Any = None) -> dict[str, Any]:
+            if verb == "PATCH":
+                raise urllib.error.HTTPError(path, 400, "a webhook says no", Message(), None)
+            return pod.ask(verb, path, body)
+
+    with pytest.raises(urllib.error.HTTPError, match="a webhook says no"):
+        deadman_pod.take_back(cast(Any, Refusing()), POLICIES, "r1")
+    assert OURS not in server.objects
 
 
 async def test_a_switch_that_does_not_get_ready_is_a_refusal_that_says_why_and_leaves_nothing(

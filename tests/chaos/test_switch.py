@@ -113,6 +113,37 @@ async def test_a_step_that_cannot_be_taken_back_does_not_keep_others_from_it(
     assert "nothing is left in force" not in told
 
 
+class Mute(Stuck):
+    """A node of its cluster runs and does not answer, so nobody can say what is in force there."""
+
+    title, kind = "t", "local"
+
+    async def refuse_living(self, _dead: object, _say: object) -> None: ...
+
+    async def leftovers(self) -> list[UndoStep]:
+        raise Refused("n3 runs and does not answer")
+
+
+async def test_a_node_that_does_not_answer_keeps_nobody_from_undoing_what_the_journal_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(healing, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(healer, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(healer, "HEAL_SECONDS_MAX", 0.05)
+    mute, told = Mute(), list[str]()
+
+    async def opened(_: Path) -> Mute:
+        return mute
+
+    monkeypatch.setattr(healer, "open_local", opened)
+    open_journal = journal.UndoJournal(tmp_path / "undo.json", journal.Header(run="r", target="t", kind="local"))
+    open_journal.will_do(UndoStep("wake", {"node": "n1"}))
+    open_journal.close()
+    await healer.take_back(tmp_path, tmp_path / "undo.json", False, told.append)
+    assert "wake" in mute.undone
+    assert "n3 runs and does not answer" in told
+
+
 def test_what_it_tells_waits_for_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(healer, "LOG_SECONDS_MAX", 0.05)
     os.mkfifo(tmp_path / "hangs")

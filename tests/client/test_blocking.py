@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -186,6 +187,30 @@ def test_ctrl_c_ends_a_call_and_the_client_can_be_used_again() -> None:
         assert client.put("k", "v") == 7
     ended.set()
     thread.join()
+
+
+def test_ctrl_c_ends_it_while_it_is_opened() -> None:
+    """Its nodes take connections, and say nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        main, asked = threading.main_thread().ident or 0, threading.Event()
+
+        def interrupt() -> None:
+            with silent.accept()[0] as one:
+                one.recv(1)
+                signal.pthread_kill(main, signal.SIGINT)
+                asked.set()
+                while one.recv(65536):
+                    pass
+
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt), RaftClient([f"http://127.0.0.1:{silent.getsockname()[1]}"]):
+            pass
+        thread.join()
+        assert asked.is_set()
+        assert time.monotonic() - began < 10
+    assert [one for one in threading.enumerate() if one.name == "raftclient"] == []
 
 
 def test_a_lock_and_an_election_are_held_by_threads_and_tell_of_their_loss(monkeypatch: pytest.MonkeyPatch) -> None:

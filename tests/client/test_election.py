@@ -9,6 +9,7 @@ import pytest
 
 from node.statemachine.writes import LeaseRevoke
 from raftclient import Election, Leader, LeaseLost, OutcomeUnknown, RaftClient, leases
+from raftclient.answers import Answer
 from tests.api.double import Server, serving
 from tests.client.test_lock import SECONDS_MAX, Losing, clients, until
 
@@ -115,6 +116,31 @@ async def test_who_lost_its_lease_leads_no_more_and_may_campaign_again(monkeypat
         await election.campaign("b")
         election.check()
         assert election.token > before
+
+
+async def test_who_resigns_while_its_lease_is_granted_stands_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with clients(1) as (server, (client,)):
+        asked, go_on = asyncio.Event(), asyncio.Event()
+        post = client._post
+
+        async def slow(path: str, body: bytes, limit_s: float) -> tuple[str, Answer]:
+            if path.endswith("/grant"):
+                asked.set()
+                await go_on.wait()
+            return await post(path, body, limit_s)
+
+        monkeypatch.setattr(client, "_post", slow)
+        election = client.election("chief")
+        campaigning = asyncio.create_task(election.campaign("a"))
+        await asked.wait()
+        await election.resign()
+        go_on.set()
+        with pytest.raises(LeaseLost):
+            await asyncio.wait_for(campaigning, SECONDS_MAX)
+        assert (server.node.store.key_count, server.node.store.lease_count, election.alive) == (0, 0, False)
+        await election.campaign("b")
+        assert election.alive
+        await election.resign()
 
 
 async def test_who_is_cancelled_while_it_campaigns_stands_no_more() -> None:

@@ -108,7 +108,9 @@ def _lease(api: Api, path: str) -> Object:
 
 
 def take_back(api: Api, path: str, run: str) -> bool:
-    """Widen what is narrowed, delete what is ours; whether nothing was there any more."""
+    """Widen what is narrowed, delete what is ours; whether nothing was there any more. Raises the first thing that
+    went wrong, once everything was tried."""
+    failed: Exception | None = None
     found = api.ask("GET", f"{path}?labelSelector={quote(f'{RUN_LABEL}={run}')}").get("items") or []
     for policy in sorted(found, key=_is_ours):  # what is narrowed first: never is less allowed than before the run
         name = policy["metadata"]["name"]
@@ -118,9 +120,12 @@ def take_back(api: Api, path: str, run: str) -> bool:
             else:
                 _widen(api, f"{path}/{name}?fieldManager={MANAGER}", policy)
             say(f"NetworkPolicy {name} is taken back")
-        except urllib.error.HTTPError as error:
-            if error.code not in (404, 409):  # somebody else was faster: it is looked at again
-                raise
+        except Exception as error:
+            faster = isinstance(error, urllib.error.HTTPError) and error.code in (404, 409)
+            if not faster:  # else somebody else was: it is looked at again
+                failed = failed or error
+    if failed is not None:
+        raise failed
     return not found
 
 

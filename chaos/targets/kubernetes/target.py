@@ -13,7 +13,7 @@ from chaos.switch.port import Charge, NoSwitch, Switch
 from chaos.systems.port import System
 from chaos.systems.raftnode import RAFT_NODE
 from chaos.targets.kubernetes.account import open_account
-from chaos.targets.kubernetes.api import Api
+from chaos.targets.kubernetes.api import Api, Forbidden
 from chaos.targets.kubernetes.deadman import DELETE_JOB, DeadMan, delete_job, job_name, jobs_left, jobs_path
 from chaos.targets.kubernetes.doctor import examine
 from chaos.targets.kubernetes.forward import Forwards
@@ -97,6 +97,8 @@ class KubernetesTarget:
         """A pod that is gone, or goes, has nothing to go on with."""
         try:
             await signal_in_place(self._api, self._release, node, GO_ON_SCRIPT)
+        except Forbidden:  # that says nothing of the pod
+            raise
         except Refused as error:
             return str(error)
         return f"sent SIGCONT to the node's process in pod {node}"
