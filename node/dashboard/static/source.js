@@ -20,12 +20,19 @@ export class Failure extends Error {
   }
 }
 
+/** Aborted once somebody logs out: what is asked without a login would only be refused. */
+const over = new AbortController();
+const never = () => new Promise(() => {});
+
 async function ask(path, options = {}, timeout = TIMEOUT_MS) {
+  if (over.signal.aborted) return never();
   try {
-    const answer = await fetch(path, { ...options, cache: "no-store", signal: AbortSignal.timeout(timeout) });
+    const signal = AbortSignal.any([AbortSignal.timeout(timeout), over.signal]);
+    const answer = await fetch(path, { ...options, cache: "no-store", signal });
     if (answer.status === 401) location.reload(); // the login is over: the server shows its form
     return answer;
   } catch (error) {
+    if (over.signal.aborted) return never();
     const why = error.name === "TimeoutError" ? `no answer within ${timeout / 1000} s` : "no connection to the server of this page";
     throw new Failure(0, why);
   }
@@ -48,7 +55,8 @@ export async function connect() {
 
 /** The browser forgets who it is, and is shown the login. */
 export async function logOut() {
-  await ask("/logout", { method: "POST" });
+  over.abort();
+  await fetch("/logout", { method: "POST", cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) }).catch(() => null);
   location.reload();
 }
 
@@ -118,7 +126,8 @@ class Source {
    */
   watch(prefix, revision, on) {
     const path = `/kv/?prefix=${encodeURIComponent(prefix)}&watch=1`;
-    const ask = (from, signal) => fetch(`${path}&revision=${from}`, { cache: "no-store", signal });
+    const ask = (from, signal) =>
+      over.signal.aborted ? never() : fetch(`${path}&revision=${from}`, { cache: "no-store", signal: AbortSignal.any([signal, over.signal]) });
     return follow(ask, setTimeout, revision, on);
   }
 
