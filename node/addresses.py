@@ -4,7 +4,6 @@ Why it exists: one client that opens thousands of connections must not stand bef
 may share an address (a proxy, a machine), so no share is so small that it hurts them. It must not refuse anybody.
 """
 
-import asyncio
 from contextvars import ContextVar
 from ipaddress import IPv6Address
 
@@ -35,8 +34,3 @@ def whose(address: object) -> str:
     if six.ipv4_mapped is not None:
         return whose(str(six.ipv4_mapped))
     return f"{IPv6Address(six.packed[:NETWORK_BYTES] + bytes(16 - NETWORK_BYTES))}/64"
-
-
-def of_transport(transport: asyncio.BaseTransport) -> str:
-    """Whose the other end of it is."""
-    return whose(transport.get_extra_info("peername"))

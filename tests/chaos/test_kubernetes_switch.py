@@ -15,6 +15,8 @@ import pytest
 from chaos.errors import NOT_EFFECTIVE, TOOL_FAILED, Refused
 from chaos.switch.port import Charge
 from chaos.targets.kubernetes import deadman, deadman_pod
+from chaos.targets.kubernetes import target as target_module
+from chaos.targets.kubernetes.api import Forbidden
 from chaos.targets.kubernetes.deadman import DELETE_JOB
 from chaos.targets.kubernetes.target import KubernetesTarget
 from tests.chaos.doubles import Notes
@@ -251,6 +253,23 @@ async def test_a_policy_that_may_not_be_changed_keeps_the_pod_from_none_of_the_o
     with pytest.raises(urllib.error.HTTPError, match="a webhook says no"):
         deadman_pod.take_back(cast(Any, Refusing()), POLICIES, "r1")
     assert OURS not in server.objects
+
+
+@pytest.mark.parametrize("gone", [True, False])
+async def test_a_pod_that_is_gone_has_nothing_to_go_on_with_and_a_missing_right_says_nothing_of_it(
+    target: KubernetesTarget,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    gone: bool,
+) -> None:
+    async def refused(*_: object) -> str:
+        raise Refused("pod raft-1 is gone") if gone else Forbidden("Unauthorized", 401)
+
+    monkeypatch.setattr(target_module, "signal_in_place", refused)
+    if gone:
+        assert await target.resume("raft-1") == "pod raft-1 is gone"
+    else:
+        with pytest.raises(Forbidden):
+            await target.resume("raft-1")
 
 
 async def test_a_switch_that_does_not_get_ready_is_a_refusal_that_says_why_and_leaves_nothing(

@@ -91,23 +91,36 @@ class Stuck:
     async def close(self) -> None: ...
 
 
-async def test_a_step_that_cannot_be_taken_back_does_not_keep_others_from_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def taken_back(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, target: Stuck, steps: tuple[str, ...], *, alive: bool
+) -> list[str]:
+    """What the switch tells as it undoes these steps; `alive`: the tool still has its journal open."""
     monkeypatch.setattr(healing, "PAUSE_SECONDS", 0.0)
     monkeypatch.setattr(healer, "PAUSE_SECONDS", 0.0)
     monkeypatch.setattr(healer, "HEAL_SECONDS_MAX", 0.05)
-    stuck, told = Stuck(), list[str]()
+    told = list[str]()
 
     async def opened(_: Path) -> Stuck:
-        return stuck
+        return target
 
     monkeypatch.setattr(healer, "open_local", opened)
-    open_journal = journal.UndoJournal(tmp_path / "undo.json", journal.Header(run="r", target="t", kind="local"))
-    for do in ("wake", "heal-link"):
+    path = folder / "undo.json"
+    open_journal = journal.UndoJournal(path, journal.Header(run="r", target="t", kind="local"))
+    for do in steps:
         open_journal.will_do(UndoStep(do, {"node": "n1"}))
-    await healer.take_back(tmp_path, tmp_path / "undo.json", True, told.append)
-    open_journal.close()
+    if not alive:
+        open_journal.close()
+    await healer.take_back(folder, path, alive, told.append)
+    if alive:
+        open_journal.close()
+    return told
+
+
+async def test_a_step_that_cannot_be_taken_back_does_not_keep_others_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck = Stuck()
+    told = await taken_back(tmp_path, monkeypatch, stuck, ("wake", "heal-link"), alive=True)
     assert "wake" in stuck.undone
     assert told[-1].startswith("given up after")
     assert "nothing is left in force" not in told
@@ -127,19 +140,8 @@ class Mute(Stuck):
 async def test_a_node_that_does_not_answer_keeps_nobody_from_undoing_what_the_journal_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(healing, "PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(healer, "PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(healer, "HEAL_SECONDS_MAX", 0.05)
-    mute, told = Mute(), list[str]()
-
-    async def opened(_: Path) -> Mute:
-        return mute
-
-    monkeypatch.setattr(healer, "open_local", opened)
-    open_journal = journal.UndoJournal(tmp_path / "undo.json", journal.Header(run="r", target="t", kind="local"))
-    open_journal.will_do(UndoStep("wake", {"node": "n1"}))
-    open_journal.close()
-    await healer.take_back(tmp_path, tmp_path / "undo.json", False, told.append)
+    mute = Mute()
+    told = await taken_back(tmp_path, monkeypatch, mute, ("wake",), alive=False)
     assert "wake" in mute.undone
     assert "n3 runs and does not answer" in told
 

@@ -33,6 +33,7 @@ from tests.api.double import Server, serving
 from tests.client.breaking import DONE, Breaking, answer, breaking, problem
 
 _T = TypeVar("_T")
+SAID_AT_5 = b'id: 5\nevent: put\ndata: {"key_base64":"aw==","value_base64":"djE=","revision":5}\n\n'
 VALUE = b'HTTP/1.1 200 OK\r\nETag: "9"\r\nContent-Length: 2\r\n\r\nhi'
 
 
@@ -87,6 +88,23 @@ async def test_calls_wait_for_their_answers_and_count_them() -> None:
         assert server.requests == ["PUT /kv/k", "PUT /kv/k", "DELETE /kv/k"]
     async with breaking(VALUE) as server:
         assert await in_a_thread(server, lambda client: client.get("k")) == Value(b"hi", 9)
+
+
+async def test_changes_that_the_collector_ends_in_the_clients_thread_hold_it_up_for_nothing() -> None:
+    """A loop that was left in the middle may be in a cycle, which any thread may come upon."""
+    said = b"id: 4\nevent: watching\ndata: {}\n\n" + SAID_AT_5
+
+    def use(client: RaftClient) -> int:
+        changes = client.watch("k", 5)
+        next(changes)
+        assert client._loop is not None
+        ended: Future[None] = Future()
+        client._loop.call_soon_threadsafe(lambda: ended.set_result(changes.close()))  # type: ignore[attr-defined]
+        ended.result(5.0)
+        return client.put("k", "v")
+
+    async with breaking(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + said, DONE) as server:
+        assert await in_a_thread(server, use) == 7
 
 
 async def test_changes_are_followed_until_the_loop_is_left() -> None:
