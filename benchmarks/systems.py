@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -16,9 +15,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
+
+from node.scenarios.ports import free_row
 
 READY_SECONDS_MAX = 180.0
 STOP_SECONDS_MAX = 15.0
@@ -49,15 +50,6 @@ class System(Protocol):
     def kill(self, node: int) -> None: ...
     def ended(self, node: int) -> None: ...
     def restart(self, node: int) -> None: ...
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that are free now; held open together, so that they differ."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 class Door(NamedTuple):
@@ -160,8 +152,8 @@ class Nodes(_Processes):
         self.label = label
         self.api = "kv"
         self.version = ""
-        ports = free_ports(2 * count)
-        self.ports, peer_ports = ports[:count], ports[count:]
+        first = free_row(2 * count)
+        self.ports, peer_ports = list(range(first, first + count)), range(first + count, first + 2 * count)
         self._names = [f"n{number}" for number in range(1, count + 1)]
         seeds = ",".join(f"{name}=127.0.0.1:{port}" for name, port in zip(self._names, peer_ports, strict=True))
         if backup is not None:
@@ -209,8 +201,8 @@ class Etcd(_Processes):
 
     def __init__(self, program: str, folder: Path, count: int) -> None:
         self.version = ""
-        ports = free_ports(2 * count)
-        self.ports, peers = ports[:count], ports[count:]
+        first = free_row(2 * count)
+        self.ports, peers = list(range(first, first + count)), range(first + count, first + 2 * count)
         names = [f"e{number}" for number in range(1, count + 1)]
         cluster = ",".join(f"{name}=http://127.0.0.1:{port}" for name, port in zip(names, peers, strict=True))
         commands = []

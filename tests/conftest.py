@@ -7,11 +7,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+
+from tests import ports
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what runs in its background deaf to Ctrl-C, and so are all children: tests that send it would hang.
@@ -21,6 +23,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # most of the time that a node takes to start, and half of that of the suite.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+ports.hold()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -58,6 +62,17 @@ def _told(pid: int) -> str:
         return str(psutil.Process(pid))
     except psutil.NoSuchProcess:
         return ""
+
+
+@pytest.fixture
+def unused_tcp_port() -> int:
+    """Instead of the one of pytest-asyncio, which anybody may be given, too."""
+    return ports.free_port()
+
+
+@pytest.fixture
+def unused_tcp_port_factory() -> Callable[[], int]:
+    return ports.free_port
 
 
 @pytest.fixture(autouse=True)

@@ -6,13 +6,13 @@ stays behind: each dies with this one. It must not know what the nodes say: see 
 
 import asyncio
 import os
-import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
 
 from node.scenarios.outcome import Timing, ToolFailure
+from node.scenarios.ports import free_row
 from node.supervisor.child import Child, describe_end
 from node.supervisor.layout import HOST, NodeEntry
 
@@ -45,7 +45,8 @@ class Nodes:
 
     def __init__(self, folder: Path, count: int, timing: Timing, start: Start, *, by_registry: bool = False) -> None:
         names = tuple(f"n{number + 1}" for number in range(count))
-        ports = _free_ports(2 * count + 1)
+        first = free_row(2 * count + 1)
+        ports = range(first, first + 2 * count + 1)
         entries = tuple(_entry(folder, n, ports[2 * i], ports[2 * i + 1]) for i, n in enumerate(names))
         flags: tuple[str, ...] = (
             *("--heartbeat-ms", str(timing.heartbeat_ms), "--enable-faults"),
@@ -139,20 +140,6 @@ class Nodes:
     def _still_there(self, name: str) -> bool:
         self._children[name].poll()
         return self._children[name].pid is not None
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that were free just now; all are held until the last is found, so that no two are the same."""
-    with_ports = [socket.socket() for _ in range(count)]
-    try:
-        for held in with_ports:
-            held.bind((HOST, 0))
-        return [int(held.getsockname()[1]) for held in with_ports]
-    except OSError as error:
-        raise ToolFailure(f"There are no {count} free ports on {HOST}: {error.strerror}.") from None
-    finally:
-        for held in with_ports:
-            held.close()
 
 
 def _entry(folder: Path, name: str, port: int, peer_port: int) -> NodeEntry:

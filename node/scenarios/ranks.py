@@ -9,19 +9,18 @@ import contextlib
 import importlib.util
 import os
 import signal
-import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from node.scenarios.nodes import END_SECONDS, POLL_SECONDS, Nodes, Start
 from node.scenarios.outcome import Timing, ToolFailure
+from node.scenarios.ports import free_row
 from node.supervisor.child import Child
-from node.supervisor.layout import HOST, NodeEntry, SupervisorError
+from node.supervisor.layout import NodeEntry, SupervisorError
 from node.supervisor.mpi_keeper import read_kept
 from node.supervisor.mpi_place import entries_of, mpiexec_of
 
 WORLD = "mpiexec"
-PORTS_TRIED = range(20_000, 40_000, 50)
 
 
 def there_is_mpi(environ: Mapping[str, str]) -> bool:
@@ -38,7 +37,7 @@ class Ranks(Nodes):
         if not there_is_mpi(start.environ):
             raise ToolFailure("There is no MPI here: pip install '.[mpi]' brings mpi4py and MPICH.")
         super().__init__(folder, 0, timing, start)
-        base_port = _free_row(count)
+        base_port = free_row(count)
         self._entries = entries_of([f"rank-{rank}" for rank in range(count)], base_port, folder)
         command = (
             *(mpiexec_of(start.environ), "-n", str(count), *start.program, "mpi"),
@@ -106,13 +105,3 @@ def _lives(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def _free_row(count: int) -> int:
-    """The first of so many ports in a row that are free now."""
-    for base in PORTS_TRIED:
-        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
-            for port in range(base, base + count):
-                held.enter_context(socket.socket()).bind((HOST, port))
-            return base
-    raise ToolFailure(f"There are no {count} free ports in a row on {HOST}.")

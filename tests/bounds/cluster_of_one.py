@@ -23,6 +23,7 @@ from node.settings.reading import load
 from node.statemachine.store import KeyValueStore
 from tests.bounds.loop import CountingLoop
 from tests.bounds.meter import Meter, Work
+from tests.ports import free_port
 
 READ_BYTES = 1 << 16
 ANSWER_SECONDS_MAX = 60
@@ -108,18 +109,11 @@ def _settings(folder: Path, port: int, peer_port: int) -> Settings:
     return load(flags, {}).settings
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
 @contextmanager
 def running(folder: Path, store: KeyValueStore) -> Iterator[ClusterOfOne]:
     """The node, elected, with that store."""
     meter = Meter()
-    settings = _settings(folder, _free_port(), _free_port())
+    settings = _settings(folder, free_port(), free_port())
     cluster = ClusterOfOne(meter, settings.port)
     up = threading.Event()
     lines = Lines(os.open(os.devnull, os.O_WRONLY))

@@ -13,7 +13,8 @@ from typing import Any
 
 import psutil
 
-from tests.supervisor.conftest import alive, eventually, free_base_port
+from tests.ports import free_base_port
+from tests.supervisor.conftest import alive, eventually
 
 NODES = ("n1", "n2", "n3")
 RAFT_NODE = ("node.cli",)

@@ -24,11 +24,11 @@ from chaos.faults.kill_leader import KillLeader
 from chaos.faults.partition import Partition
 from chaos.faults.port import Fault
 from chaos.faults.shapes import parse_one_way
-from chaos.lab.etcd import CONTROL_PORT_OFFSET, LINK_PORT_OFFSET, PEER_PORT_OFFSET, EtcdLab
+from chaos.lab.etcd import CONTROL_PORT_OFFSET, PEER_PORT_OFFSET, EtcdLab
 from chaos.run import Options, RunResult, run
 from chaos.targets.find import Choice, open_target
-from tests.cluster.harness import _free
 from tests.etcd.processes import etcd_program
+from tests.ports import free_row
 from tests.supervisor.conftest import alive, eventually
 
 pytestmark = pytest.mark.slowest
@@ -43,7 +43,7 @@ class Lab:
     def __init__(self, program: str, folder: Path) -> None:
         self.data_dir, self._out = folder / "etcd-data", folder / "lab.out"
         self._program = program
-        self.base_port = free_ports()
+        self.base_port = free_row(CONTROL_PORT_OFFSET + NODES)
         self.start()
 
     def start(self) -> None:
@@ -74,21 +74,13 @@ class Lab:
         return self.process.wait(30.0)
 
 
-def free_ports() -> int:
-    while True:
-        base = random.randrange(20_000, 30_000)
-        offsets = (0, PEER_PORT_OFFSET, LINK_PORT_OFFSET, CONTROL_PORT_OFFSET)
-        if all(_free(base + offset + number) for offset in offsets for number in range(NODES)):
-            return base
-
-
 async def test_a_node_that_two_ask_to_start_is_started_once(tmp_path: Path) -> None:
     """A tool that wakes, say, while its switch heals."""
     program = tmp_path / "etcd"
     program.write_text("#!/bin/sh\nexec sleep 60\n")
     program.chmod(0o755)
     (tmp_path / "data").mkdir()
-    lab = EtcdLab(str(program), tmp_path / "data", 1, free_ports())
+    lab = EtcdLab(str(program), tmp_path / "data", 1, free_row(CONTROL_PORT_OFFSET + NODES))
     try:
         assert sorted(await asyncio.gather(lab.start("n1"), lab.start("n1"))) == ["", "n1 runs already"]
         assert len(lab._watchers) == 1
@@ -202,7 +194,7 @@ def test_a_lab_ends_with_its_nodes_however_it_ends_goes_on_where_it_was_and_is_n
 
 @pytest.mark.parametrize("offset", [PEER_PORT_OFFSET, CONTROL_PORT_OFFSET])
 def test_a_port_that_is_taken_is_told_before_anything_is_started(tmp_path: Path, offset: int) -> None:
-    base = free_ports()
+    base = free_row(CONTROL_PORT_OFFSET + NODES)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", base + offset))
         taken.listen()

@@ -8,7 +8,7 @@ import pytest
 
 from chaos.lab.links import Links
 from chaos.listeners import listen_no_more
-from tests.supervisor.conftest import free_base_port
+from tests.ports import free_base_port
 
 NAMES = {"a1": "n1", "a2": "n2", "a3": "n3"}
 

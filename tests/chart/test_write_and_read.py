@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,15 +14,11 @@ import trustme
 
 from tests.chart.cluster_stub import STOP_POLL_SECONDS
 from tests.chart.rendering import CHART, render
+from tests.ports import free_port
 from tests.tls.certificates import Mounted
 
 SCRIPT = CHART / "files" / "write_and_read.py"
 RUN_SECONDS = 60
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 async def run(

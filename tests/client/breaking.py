@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from chaos.listeners import listen_no_more
+from tests.ports import free_port
 
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER with no time: closing sends a reset."""
@@ -137,9 +138,7 @@ async def full() -> AsyncIterator[str]:
 
 def refusing() -> str:
     """A URL where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_port()}"
 
 
 def leading(term: int, role: str = "leader") -> dict[str, object]:

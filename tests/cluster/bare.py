@@ -17,7 +17,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from tests.cluster.harness import PEER_PORT_OFFSET, WAIT_SECONDS, free_base_port
+from tests.cluster.harness import WAIT_SECONDS
+from tests.ports import PEER_PORT_OFFSET, free_base_port
 
 POLL_S = 0.02
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import aiohttp
 
-from tests.cluster.harness import WAIT_SECONDS, Cluster, free_base_port, raft_node
+from tests.cluster.harness import WAIT_SECONDS, Cluster, raft_node
+from tests.ports import free_base_port
 
 
 async def members(cluster: Cluster, *words: str) -> tuple[int, str]:

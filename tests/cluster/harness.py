@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -24,8 +23,8 @@ from typing import Any
 import aiohttp
 
 from node.cli import main
+from tests.ports import free_base_port
 
-PEER_PORT_OFFSET = 1000
 WAIT_SECONDS = 40.0
 POLL_SECONDS = 0.04
 STARTED = "Ctrl-C ends all nodes"
@@ -47,26 +46,6 @@ async def raft_node(*words: str) -> tuple[int, str]:
 
     with ThreadPoolExecutor(1, "raft-node") as thread:
         return await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(thread, ran), WAIT_SECONDS)
-
-
-def free_base_port(nodes: int) -> int:
-    """A port from which on `nodes` client ports and `nodes` peer ports are free now."""
-    first = os.getpid() % 500
-    for block in (*range(first, 500), *range(first)):
-        base: int = 20_000 + block * 20
-        if all(_free(port + offset) for port in range(base, base + nodes) for offset in (0, PEER_PORT_OFFSET)):
-            return base
-    raise AssertionError("no free block of ports")
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
 
 
 def _command(folder: Path, base_port: int, nodes: int, *options: str, program: str = "node.cli") -> list[str]:

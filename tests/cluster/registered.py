@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster.bare import Bare
-from tests.cluster.harness import PEER_PORT_OFFSET, WAIT_SECONDS, free_base_port
+from tests.cluster.harness import WAIT_SECONDS
+from tests.ports import PEER_PORT_OFFSET, free_base_port
 
 NAMES = ("n1", "n2", "n3")
 

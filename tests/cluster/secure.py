@@ -18,7 +18,8 @@ from typing import Any
 import trustme
 
 from tests.cluster.bare import Bare
-from tests.cluster.harness import PEER_PORT_OFFSET, WAIT_SECONDS, free_base_port
+from tests.cluster.harness import WAIT_SECONDS
+from tests.ports import PEER_PORT_OFFSET, free_base_port
 from tests.tls.certificates import Mounted, trusting
 
 LOCAL = ("localhost", "127.0.0.1")

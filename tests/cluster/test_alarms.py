@@ -7,7 +7,6 @@ long each waits: minutes become a second, so that the test ends within one.
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -20,6 +19,7 @@ import pytest
 
 from tests.chart.rendering import render
 from tests.cluster.harness import WAIT_SECONDS, Cluster, raft_node, running_cluster
+from tests.ports import free_port
 from tests.promtool import program
 
 EVERY = "500ms"
@@ -140,9 +140,7 @@ async def watched_cluster(folder: Path) -> AsyncIterator[Watched]:
     async with running_cluster(folder, 3) as cluster:
         (folder / "rules.yaml").write_text(json.dumps(rules()))
         (folder / "prometheus.yaml").write_text(json.dumps(configuration(cluster)))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            address = f"127.0.0.1:{probe.getsockname()[1]}"
+        address = f"127.0.0.1:{free_port()}"
         command = [
             *(prometheus, f"--config.file={folder / 'prometheus.yaml'}", f"--storage.tsdb.path={folder / 'tsdb'}"),
             *(f"--web.listen-address={address}", "--log.level=warn"),

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from tests.cluster.bare import Bare, bare_nodes
-from tests.cluster.harness import WAIT_SECONDS, Cluster, free_base_port, raft_node, running_cluster
+from tests.cluster.harness import WAIT_SECONDS, Cluster, raft_node, running_cluster
 from tests.cluster.oracle import Load
+from tests.ports import free_base_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

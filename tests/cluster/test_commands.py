@@ -12,7 +12,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.cluster.harness import Cluster, free_base_port, standing_cluster, visiting
+from tests.cluster.harness import Cluster, standing_cluster, visiting
+from tests.ports import free_base_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -14,8 +14,8 @@ import pytest
 
 from node.raft.messages import Lane
 from tests.cluster.bare import Bare, bare_nodes
-from tests.cluster.harness import PEER_PORT_OFFSET, free_base_port
 from tests.conformance.loopback_proxy import Relay
+from tests.ports import PEER_PORT_OFFSET, free_base_port
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.bare import bare_nodes
-from tests.cluster.harness import free_base_port
+from tests.ports import free_base_port
 
 pytestmark = pytest.mark.slow
 

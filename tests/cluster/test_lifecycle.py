@@ -16,7 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.cluster.harness import WAIT_SECONDS, free_base_port, running_cluster
+from tests.cluster.harness import WAIT_SECONDS, running_cluster
+from tests.ports import free_base_port
 
 pytestmark = pytest.mark.slow
 

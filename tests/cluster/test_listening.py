@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.harness import PEER_PORT_OFFSET, WAIT_SECONDS, free_base_port
+from tests.cluster.harness import WAIT_SECONDS
+from tests.ports import PEER_PORT_OFFSET, free_base_port
 
 pytestmark = pytest.mark.slow
 

@@ -16,8 +16,9 @@ import psutil
 import pytest
 
 from tests.cluster.bare import Bare
-from tests.cluster.harness import WAIT_SECONDS, free_base_port
+from tests.cluster.harness import WAIT_SECONDS
 from tests.mpi import mpiexec
+from tests.ports import free_base_port
 
 RANKS = 5
 STOP_SECONDS = 120

@@ -14,14 +14,9 @@ import pytest
 from node.access.table import ROUTES
 from node.api.operations_port import OPERATIONS_OF_ONE_MAX
 from tests.cluster.guarded import Guarded, guarded_nodes
+from tests.ports import free_port
 
 SERVED = {"/livez", "/readyz", "/startupz", "/metrics"}
-
-
-def free_port() -> int:
-    """One that nobody listens at, and that is none of the nodes' other ports."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 def asked(port: int, method: str, path: str, tls: ssl.SSLContext | None = None) -> tuple[int, bytes]:

@@ -11,7 +11,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.cluster.harness import POLL_SECONDS, WAIT_SECONDS, Cluster, free_base_port, running_cluster
+from tests.cluster.harness import POLL_SECONDS, WAIT_SECONDS, Cluster, running_cluster
+from tests.ports import free_base_port
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,8 @@ import aiohttp
 import pytest
 
 from node.observe.health import READY_LEADERLESS_TIMEOUTS
-from tests.cluster.harness import Cluster, free_base_port, running_cluster
+from tests.cluster.harness import Cluster, running_cluster
+from tests.ports import free_base_port
 
 pytestmark = pytest.mark.slowest
 

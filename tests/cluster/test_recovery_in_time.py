@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.harness import POLL_SECONDS, free_base_port
+from tests.cluster.harness import POLL_SECONDS
+from tests.ports import free_base_port
 
 pytestmark = pytest.mark.slow
 

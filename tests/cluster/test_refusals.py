@@ -16,7 +16,8 @@ import aiohttp
 import pytest
 
 from node import cures
-from tests.cluster.harness import Cluster, free_base_port, running_cluster, standing_cluster, visiting
+from tests.cluster.harness import Cluster, running_cluster, standing_cluster, visiting
+from tests.ports import free_base_port
 
 pytestmark = pytest.mark.slow
 

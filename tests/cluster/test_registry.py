@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from node.discovery.words import PER_NAME_MAX
-from tests.cluster.harness import PEER_PORT_OFFSET
 from tests.cluster.registered import RegisteredNodes, registered_nodes
+from tests.ports import PEER_PORT_OFFSET
 
 
 class Load:

@@ -18,8 +18,9 @@ import aiohttp
 import pytest
 
 from tests.cluster.bare import Bare, bare_nodes
-from tests.cluster.harness import PEER_PORT_OFFSET, WAIT_SECONDS, free_base_port, raft_node
+from tests.cluster.harness import WAIT_SECONDS, raft_node
 from tests.keeping.gateway import BUCKET, gateway, program
+from tests.ports import PEER_PORT_OFFSET, free_base_port
 
 pytestmark = [pytest.mark.slowest, pytest.mark.timeout(240)]
 

@@ -18,8 +18,9 @@ from node.healthcheck import check
 from raftclient import NotDone, RaftClient
 from raftclient.blocking import RaftClient as BlockingClient
 from tests.cluster.guarded import TOKENS, Guarded, guarded_nodes, line
-from tests.cluster.harness import free_base_port, raft_node
+from tests.cluster.harness import raft_node
 from tests.cluster.test_tls import ASKED_BY_CHAOS
+from tests.ports import free_base_port
 
 INCLUDED = {"read": {"read", "write", "operate"}, "write": {"write"}, "operate": {"operate"}, None: set(TOKENS)}
 """Who may, by what is needed."""

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.bare import bare_nodes, full_pipe
-from tests.cluster.harness import WAIT_SECONDS, free_base_port
+from tests.cluster.harness import WAIT_SECONDS
+from tests.ports import free_base_port
 
 pytestmark = pytest.mark.slow
 

@@ -27,8 +27,8 @@ from node.storage.inspect import dump
 from node.storage.inspect_lines import DamageLine, SnapshotLine
 from tests.chaos.local_cluster import LocalCluster, local_cluster
 from tests.cli.conftest import raft_node
-from tests.cluster.harness import free_base_port
 from tests.cures import test_cures_of_folders
+from tests.ports import free_base_port
 from tests.storage.logs import Log, append, birth, command, snapshot_at
 from tests.storage.snapshotting import SnapshotBench, base_at
 from tests.supervisor.conftest import eventually
@@ -85,11 +85,14 @@ def refused(node: "subprocess.Popen[str]") -> tuple[int, str]:
 def running(node: "subprocess.Popen[str]") -> Iterator[None]:
     """Wait until it says that it leads its cluster of one; end it afterwards."""
     assert node.stderr is not None
+    said = []
     try:
         for line in node.stderr:
+            said.append(line)
             if '"role":"leader"' in line:
                 break
-        assert node.poll() is None, "it ended"
+        else:
+            raise AssertionError(f"it ended with {node.wait(60)}:\n{''.join(said)}")
         yield
     finally:
         node.terminate()

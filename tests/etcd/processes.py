@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from tests.cluster.harness import PEER_PORT_OFFSET, free_base_port
+from tests.ports import PEER_PORT_OFFSET, free_base_port
 
 START_SECONDS_MAX = 40.0
 
@@ -27,7 +27,8 @@ def etcd_program() -> str | None:
 @contextmanager
 def running_etcd(program: str, folder: Path) -> Iterator[int]:
     """The client port of an empty etcd."""
-    port, peer_port = _free_ports()
+    port = free_base_port(1)
+    peer_port = port + PEER_PORT_OFFSET
     client, peer = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{peer_port}"
     command = [program, "--name=e1", f"--data-dir={folder / 'etcd'}", "--unsafe-no-fsync", "--log-level=error"]
     command += [f"--listen-client-urls={client}", f"--advertise-client-urls={client}", f"--listen-peer-urls={peer}"]
@@ -41,7 +42,8 @@ def running_etcd(program: str, folder: Path) -> Iterator[int]:
 @contextmanager
 def running_node(folder: Path) -> Iterator[int]:
     """The client port of a node that is a cluster by itself."""
-    port, peer_port = _free_ports()
+    port = free_base_port(1)
+    peer_port = port + PEER_PORT_OFFSET
     command = [sys.executable, "-m", "node.cli", "serve", "--name=n1", f"--seeds=n1=127.0.0.1:{peer_port}"]
     command += [f"--port={port}", f"--data-dir={folder / 'n1'}"]
     log = folder / "node.log"
@@ -72,9 +74,3 @@ def await_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
         except (URLError, OSError):
             time.sleep(0.02)
     raise AssertionError(f"{url} did not become ready\n{log.read_text()[-2000:]}")
-
-
-def _free_ports() -> tuple[int, int]:
-    """Below those that the system hands out: a connection of somebody else cannot take one meanwhile."""
-    base = free_base_port(1)
-    return base, base + PEER_PORT_OFFSET

@@ -8,7 +8,6 @@ import asyncio
 import json
 import os
 import shutil
-import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+
+from tests.ports import free_port
 
 READY_SECONDS_MAX = 60.0
 END_SECONDS_MAX = 30.0
@@ -115,7 +116,7 @@ class Api:
 @asynccontextmanager
 async def running_apiserver(found: Programs, home: Path, store: Sequence[str]) -> AsyncIterator[Api]:
     """An API server that is ready and keeps its state in `store`, URLs of etcd's API."""
-    port = _free_port()
+    port = free_port()
     url = f"https://127.0.0.1:{port}"
     _write_identities(home, url)
     await _openssl(found.openssl, "genrsa", "-out", str(home / "accounts.key"), "2048")
@@ -197,9 +198,3 @@ async def _ready(api: Api, process: asyncio.subprocess.Process) -> None:
     except TimeoutError:
         pass
     raise AssertionError(f"not ready within {READY_SECONDS_MAX} s\n{api.log.read_text()[-3000:]}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

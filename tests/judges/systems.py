@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.request import Request, urlopen
 
-from tests.cluster.harness import PEER_PORT_OFFSET, free_base_port
 from tests.etcd.processes import START_SECONDS_MAX, await_ready, running
+from tests.ports import PEER_PORT_OFFSET, free_base_port
 
 NODES = 3
 POLL_SECONDS = 0.05

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.harness import PEER_PORT_OFFSET
 from tests.etcd.ctl import ctl_program
 from tests.etcd.processes import running
 from tests.judges.systems import POLL_SECONDS, Three, three_nodes
+from tests.ports import PEER_PORT_OFFSET
 
 WAIT_SECONDS = 40.0
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.cluster.harness import free_base_port
+from tests.ports import free_base_port
 
 CACHED = Path(__file__).parents[2] / ".cache" / "versitygw"
 BUCKET = "backups"

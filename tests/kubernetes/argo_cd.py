@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.kubernetes.kube import CommandFailed, Namespace, background, run, until
+from tests.ports import free_port
 
 CACHED = Path(__file__).parents[2] / ".cache" / "argo-cd"
 GROUP = "argoproj.io"
@@ -89,7 +90,7 @@ def argo_cd(folder: Path, space: Namespace, output: Path) -> Iterator[None]:
     kubeconfig = output / "kubeconfig"
     kubeconfig.touch(mode=0o600)
     kubeconfig.write_text(run("kubectl", "config", "view", "--raw", "--minify", "--flatten"))
-    redis, repo_server, *metrics = (_free_port() for _ in range(4))
+    redis, repo_server, *metrics = (free_port() for _ in range(4))
 
     def part(name: str, *flags: str) -> tuple[str, ...]:
         environment = {
@@ -131,12 +132,6 @@ def _let_go(space: Namespace) -> None:
     for name in space.kubectl("get", f"applications.{GROUP},jobs", "--output=name").split():
         patch = json.dumps({"metadata": {"finalizers": None}})
         space.kubectl("patch", name, "--type=merge", f"--patch={patch}")
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def _listens(port: int) -> bool:

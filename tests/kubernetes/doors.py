@@ -7,7 +7,6 @@ judges nothing.
 import http.client
 import json
 import re
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.kubernetes.kube import Namespace, background, until
+from tests.ports import free_port
 
 CLIENT_PORT = 8001
 ANSWER_SECONDS_MAX = 10.0
@@ -128,9 +128,3 @@ def announced(process: "subprocess.Popen[bytes]", said: Path, pattern: str) -> i
         return int(found[1]) if found else None
 
     return until(f"a line like {pattern!r} in {said.name}", port, START_SECONDS_MAX, every_s=0.05)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -22,8 +22,9 @@ import pytest
 import yaml
 
 from tests.kubernetes.beside import carried, pod, running
-from tests.kubernetes.doors import Answer, announced, free_port
+from tests.kubernetes.doors import Answer, announced
 from tests.kubernetes.kube import CommandFailed, Namespace, run
+from tests.ports import free_port
 
 CACHED = Path(__file__).parents[2] / ".cache" / "traefik"
 NAME = "traefik"

@@ -17,7 +17,8 @@ import pytest
 
 from tests.chaos.local_cluster import LocalCluster
 from tests.outputs.paths import OUTPUT, WHY
-from tests.supervisor.conftest import alive, eventually, free_base_port
+from tests.ports import free_base_port
+from tests.supervisor.conftest import alive, eventually
 
 SLOWEST = pytest.mark.slowest
 pytestmark = pytest.mark.slow

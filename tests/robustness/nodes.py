@@ -20,7 +20,7 @@ from node.simulation.invariants.true_changes import TrueChanges
 from node.storage.files import OsFiles
 from node.storage.replay import Replay
 from node.storage.scanning import scan
-from tests.cluster.harness import PEER_PORT_OFFSET, free_base_port
+from tests.ports import PEER_PORT_OFFSET, free_base_port
 
 KEEPER = "n1"
 """Takes no snapshot, and is never away for so long that it is sent one."""

@@ -4,7 +4,6 @@ import contextlib
 import io
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import pytest
 
 from node.cli import main
 from node.supervisor import layout
+from tests.ports import free_base_port
 
 PROGRAM = Path(__file__).with_name("raft_node_with_stand_ins.py")
 WAIT_SECONDS = 60.0
@@ -44,15 +44,6 @@ def alive(pids: list[int]) -> list[int]:
             return False
 
     return [pid for pid in pids if runs(pid)]
-
-
-def free_base_port(nodes: int) -> int:
-    """A base port whose both ranges are free now."""
-    while True:
-        base = random.randrange(20_000, 30_000)
-        ports = [base + i for i in range(nodes)] + [base + layout.PEER_PORT_OFFSET + i for i in range(nodes)]
-        if all(layout._is_free(port) for port in ports):
-            return base
 
 
 class Cluster:

@@ -15,7 +15,8 @@ from node.supervisor.control import Answer, ask
 from node.supervisor.flags import flags_of
 from node.supervisor.joining import one_more
 from node.supervisor.layout import NODES_MAX, NodeEntry, SupervisorError
-from tests.supervisor.conftest import Cluster, alive, eventually, free_base_port
+from tests.ports import free_base_port
+from tests.supervisor.conftest import Cluster, alive, eventually
 
 
 def entries_in(folder: Path, nodes: int = 3) -> tuple[NodeEntry, ...]:

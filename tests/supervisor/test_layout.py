@@ -8,7 +8,7 @@ import pytest
 
 from node.supervisor import layout
 from node.supervisor.layout import ClusterFile, Lock, NodeEntry, SupervisorError
-from tests.supervisor.conftest import free_base_port
+from tests.ports import free_base_port
 
 
 def opened(data_dir: Path, nodes: int = 3, fresh: bool = False) -> tuple[NodeEntry, ...]:

@@ -18,7 +18,8 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from tests.cluster.harness import POLL_SECONDS, WAIT_SECONDS, free_base_port
+from tests.cluster.harness import POLL_SECONDS, WAIT_SECONDS
+from tests.ports import free_base_port
 
 NAMES = ["n1", "n2", "n3", "n4", "n5"]
 Answer = tuple[int, Any]

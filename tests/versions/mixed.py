@@ -11,7 +11,8 @@ from typing import Any
 
 import aiohttp
 
-from tests.cluster.harness import PEER_PORT_OFFSET, WAIT_SECONDS, Cluster, free_base_port
+from tests.cluster.harness import WAIT_SECONDS, Cluster
+from tests.ports import PEER_PORT_OFFSET, free_base_port
 from tests.versions.previous import ROOT, previous_source
 
 NAMES = ("n1", "n2", "n3")
