@@ -45,9 +45,11 @@ def of_a_cut(situation: Situation, cut: Cut) -> tuple[str, ...]:
     return tuple(told)
 
 
-def seen_at_the_end(situation: Situation, cut: Cut, views: Mapping[str, View]) -> tuple[str, ...]:
+def seen_at_the_end(
+    situation: Situation, cut: Cut, views: Mapping[str, View], proven: Mapping[str, View]
+) -> tuple[str, ...]:
     """What those who are cut off say of themselves before the heal, against what was said of them. `situation`: as it
-    was before the cut."""
+    was before the cut; `proven`: what they said when it was proven, which is from when on they hear nobody."""
     leaders = links.may_lead(situation.voters, cut.blocked)
     outside = [views[name] for name in links.cut_off(situation.voters, cut.nodes, cut.blocked) if name in views]
     if not outside or not leaders:
@@ -59,11 +61,14 @@ def seen_at_the_end(situation: Situation, cut: Cut, views: Mapping[str, View]) -
     elif situation.leader not in leaders:
         told.append(f"as predicted: {situation.leader} has stepped down")
     deaf = [view for view in outside if _is_deaf(view.name, leaders, cut)]
-    raised = [f"{view.name} (term {view.term})" for view in deaf if view.term > situation.term]
+    terms = {view.name: max(situation.term, proven[view.name].term if view.name in proven else 0) for view in deaf}
+    raised = [view for view in deaf if view.term > terms[view.name]]
     if raised:
-        told.append(f"not as predicted: {', '.join(raised)} raised its term while cut off (it was {situation.term})")
+        said = ", ".join(f"{view.name} raised its term from {terms[view.name]} to {view.term}" for view in raised)
+        told.append(f"not as predicted: {said} while cut off")
     elif deaf:
-        told.append(f"as predicted: {', '.join(view.name for view in deaf)} stayed in term {situation.term}")
+        stayed = ", ".join(f"{view.name} stayed in term {view.term}" for view in deaf)
+        told.append(f"as predicted: {stayed}")
     return tuple(told)
 
 

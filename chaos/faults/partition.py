@@ -10,6 +10,7 @@ know how the network cuts: see the target's `Network`.
 
 import asyncio
 import random
+from collections.abc import Mapping
 
 from chaos.errors import NotEffective, NotRecovered, Refused
 from chaos.faults import foretell, proof
@@ -17,7 +18,7 @@ from chaos.faults.aim import find_leader, refuse_quorum_loss
 from chaos.faults.port import Plan, Scene
 from chaos.faults.proven_cut import LOOK_EVERY_SECONDS, PROVE_SECONDS, ProvenCut
 from chaos.faults.shapes import Shape, cut_of
-from chaos.model import FaultSpan
+from chaos.model import FaultSpan, View
 from chaos.situation import Situation, situate
 from chaos.targets.port import Cut, Target
 
@@ -33,6 +34,7 @@ class Partition:
         self.span = FaultSpan(kind="partition", title="partition", effect="cut")
         self._shape, self._seconds, self._seed = shape, seconds, rng.random()
         self._before: Situation | None = None
+        self._at_proof: Mapping[str, View] = {}
         self._proven: ProvenCut | None = None
         self._told_of_leader = False
 
@@ -78,6 +80,7 @@ class Partition:
         await proven.prove()
         await proven.every_end()
         self.span.effective_us = scene.clock.now_us()
+        self._at_proof = scene.fresh()
         took_s = (self.span.effective_us - (self.span.injected_us or 0)) / 1e6
         self._tell(
             scene,
@@ -97,7 +100,7 @@ class Partition:
         else:
             raise NotEffective("The partition leaked again and again at its end, so it proves nothing.")
         if not self._the_proven.repairs:  # through a leak they heard of what was not foretold
-            for line in foretell.seen_at_the_end(self._the_before, self._the_proven.cut, scene.fresh()):
+            for line in foretell.seen_at_the_end(self._the_before, self._the_proven.cut, scene.fresh(), self._at_proof):
                 self._tell(scene, line)
         self._tell(scene, f"held for {self._seconds:g} s, proven to the end")
 

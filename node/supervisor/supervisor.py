@@ -180,6 +180,7 @@ class Supervisor:
             return Answer(False, f"There is no node {name}: the nodes are {self._roster.names}.")
         if self._stop_requested.is_set():
             return Answer(False, "The cluster is being stopped.")
+        self._reap()  # whoever kills a node and starts it again at once comes before the signal of its end
         if child.pid is not None:
             return Answer(False, f"{name} is already running as process {child.pid}.", child.pid)
         try:

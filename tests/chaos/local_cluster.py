@@ -21,14 +21,16 @@ RAFT_NODE = ("node.cli",)
 
 
 class LocalCluster:
-    """`data_dir`: what `open_local` takes. `program`: what is run as `raft-node`."""
+    """`data_dir`: what `open_local` takes. `program`: what is run as `raft-node`, `options`: what it is told beside."""
 
-    def __init__(self, folder: Path, nodes: int = 3, program: Sequence[str] = RAFT_NODE) -> None:
+    def __init__(
+        self, folder: Path, nodes: int = 3, program: Sequence[str] = RAFT_NODE, options: Sequence[str] = ()
+    ) -> None:
         self.folder, self.data_dir = folder, folder / "data"
         self.base_port = free_base_port(nodes)
         self._out = folder / "cluster.out"
         with self._out.open("wb") as out:
-            arguments = ["cluster", "--nodes", str(nodes), "--base-port", str(self.base_port), "--no-monitor"]
+            arguments = ["cluster", "--nodes", str(nodes), "--base-port", str(self.base_port), "--no-monitor", *options]
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *program, *arguments, "--data-dir", str(self.data_dir)],
                 stdout=out,
@@ -73,9 +75,11 @@ class LocalCluster:
 
 
 @contextlib.contextmanager
-def local_cluster(folder: Path, nodes: int = 3, program: Sequence[str] = RAFT_NODE) -> Iterator[LocalCluster]:
+def local_cluster(
+    folder: Path, nodes: int = 3, program: Sequence[str] = RAFT_NODE, options: Sequence[str] = ()
+) -> Iterator[LocalCluster]:
     """Running and led; ended on the way out."""
-    made = LocalCluster(folder, nodes, program)
+    made = LocalCluster(folder, nodes, program, options)
     try:
         yield made.until_led()
     finally:

@@ -195,9 +195,7 @@ def test_a_lab_ends_with_its_nodes_however_it_ends_goes_on_where_it_was_and_is_n
 @pytest.mark.parametrize("offset", [PEER_PORT_OFFSET, CONTROL_PORT_OFFSET])
 def test_a_port_that_is_taken_is_told_before_anything_is_started(tmp_path: Path, offset: int) -> None:
     base = free_row(CONTROL_PORT_OFFSET + NODES)
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", base + offset))
-        taken.listen()
+    with socket.create_server(("127.0.0.1", base + offset)):
         command = [sys.executable, "-m", "chaos.cli", "lab", "etcd", "--base-port", str(base)]
         env = {**os.environ, "ETCD": "/bin/true"}
         told = subprocess.run([*command, "--data-dir", str(tmp_path)], capture_output=True, text=True, env=env)

@@ -56,11 +56,20 @@ def test_what_is_foretold_depends_on_where_the_leader_is() -> None:
 def test_what_differs_from_the_prediction_is_said() -> None:
     before, cut = healthy(3), Cut.between((("n1",), ("n2", "n3")))
     good = {"n1": view("n1", "follower", leader="", voters=3)}
-    assert all(line.startswith("as predicted") for line in foretell.seen_at_the_end(before, cut, good))
+    assert all(line.startswith("as predicted") for line in foretell.seen_at_the_end(before, cut, good, {}))
     still = {"n1": view("n1", "leader", leader="n1", voters=3)}
-    assert "not as predicted: n1 still says that it leads" in foretell.seen_at_the_end(before, cut, still)[0]
+    assert "not as predicted: n1 still says that it leads" in foretell.seen_at_the_end(before, cut, still, {})[0]
     raised = {"n1": view("n1", "candidate", term=9, leader="", voters=3)}
-    assert "n1 (term 9) raised its term" in foretell.seen_at_the_end(before, cut, raised)[1]
+    assert foretell.seen_at_the_end(before, cut, raised, {})[1].endswith("n1 raised its term from 5 to 9 while cut off")
+
+
+def test_a_term_that_began_before_the_cut_was_proven_was_not_raised_behind_it() -> None:
+    """An election between the look and the cut: who is cut off may have heard of it by links that were open."""
+    before, cut = healthy(3), Cut.between((("n1",), ("n2", "n3")))
+    proven = {"n1": view("n1", "follower", term=9, leader="", voters=3)}
+    later = {"n1": view("n1", "follower", term=10, leader="", voters=3)}
+    assert foretell.seen_at_the_end(before, cut, proven, proven)[1] == "as predicted: n1 stayed in term 9"
+    assert "n1 raised its term from 9 to 10" in foretell.seen_at_the_end(before, cut, later, proven)[1]
 
 
 CUT = Cut.between((("n1",), ("n2", "n3")))

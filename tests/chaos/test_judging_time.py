@@ -56,13 +56,15 @@ def judge(evidence: Evidence) -> None:
 def test_judging_takes_as_long_as_some_plain_passes_over_the_history() -> None:
     """A request that is made anew for each check that looks at it costs thirty of them."""
     evidence = long_run.evidence(20_000, views=1000, events=1000, entries=1000)
-    assert cpu_seconds(judge, evidence) < PASSES_MAX * cpu_seconds(pass_over, evidence)
+    ratios = [cpu_seconds(judge, evidence, 1) / cpu_seconds(pass_over, evidence) for _ in range(3)]
+    assert min(ratios) < PASSES_MAX, ratios  # neighbours of another moment make only one of the two slower
 
 
 def test_many_faults_make_judging_little_longer() -> None:
     """What nodes and clients told is not walked over again for each."""
     few, many = (long_run.evidence(12_000, kills, 1000, 2000, 1000) for kills in (1, 60))
-    assert cpu_seconds(judge, many) < FAULTS_MAX_FACTOR * cpu_seconds(judge, few)
+    ratios = [cpu_seconds(judge, many, 1) / cpu_seconds(judge, few, 1) for _ in range(3)]
+    assert min(ratios) < FAULTS_MAX_FACTOR, ratios
 
 
 @pytest.mark.longest

@@ -183,13 +183,27 @@ class Looks:
         return {"spec": {"holderIdentity": "r1"}}
 
 
+class Passing:
+    """A clock that moves while somebody sleeps, and not else."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def monotonic(self) -> float:
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        self._now += seconds
+
+
 def test_an_answer_that_is_lost_now_and_then_does_not_make_the_pod_begin_anew(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(deadman_pod, "LOOK_SECONDS", 0.01)
+    clock = Passing()
+    monkeypatch.setattr(deadman_pod, "time", clock)
     looks = Looks()
-    deadman_pod.watch(cast(Any, looks), "/lease", "r1", 0.08, tmp_path / "ready")
-    assert looks.asked > 8, "what happened while nothing was seen does not count"
+    deadman_pod.watch(cast(Any, looks), "/lease", "r1", 8 * deadman_pod.LOOK_SECONDS, tmp_path / "ready")
+    assert looks.asked == 15, "what happened while nothing was seen does not count"
 
 
 class OfAPod:

@@ -12,18 +12,21 @@ import pytest
 from chaos import journal
 from chaos.errors import (
     INTERRUPTED,
+    NOT_EFFECTIVE,
     NOT_RECOVERED,
     PASSED,
     REFUSED,
     TOOL_FAILED,
     ChaosError,
+    NotEffective,
     NotRecovered,
     Refused,
 )
 from chaos.faults.port import Plan, Scene
 from chaos.run import takeback
+from chaos.run.order import BASELINE_AGE_US_MAX
 from chaos.run.stop import Stopped
-from chaos.switch.port import Charge, Switch
+from chaos.switch.port import Charge, NoSwitch, Switch
 from chaos.targets.port import Cut, UndoStep
 from tests.chaos.runs import STEP, Act, Fault, Recording, World, world_of
 
@@ -247,6 +250,31 @@ async def test_a_run_whose_switch_does_not_watch_does_nothing(world: World, monk
     fault = Fault()
     result = await world(fault)
     assert (result.exit_code, result.trouble, fault.did) == (REFUSED, "No switch; nothing was changed.", [])
+
+
+@pytest.mark.parametrize("idle", [True, False])
+async def test_writes_are_counted_anew_where_arming_the_switch_took_long(
+    world: World, monkeypatch: pytest.MonkeyPatch, idle: bool
+) -> None:
+    """A pod that starts may take the machine from the clients: nothing is broken where nothing could be told."""
+    armed: list[Charge] = []
+
+    async def arm(charge: Charge) -> Switch:
+        await asyncio.sleep(2 * BASELINE_AGE_US_MAX / 1e6)
+        armed.append(charge)
+        return NoSwitch()
+
+    async def baseline(_: Recording, __: float) -> float:
+        if armed and idle:
+            raise NotEffective("Only 0.5 writes per second were acknowledged.")
+        return 100.0
+
+    monkeypatch.setattr(world.cluster, "arm", arm)
+    monkeypatch.setattr(Recording, "baseline", baseline)
+    fault = Fault()
+    result = await world(fault)
+    assert (result.exit_code, fault.did) == ((NOT_EFFECTIVE, []) if idle else (PASSED, ALL))
+    assert any("now that the switch is armed" in said for said in world.said) == (not idle)
 
 
 @pytest.mark.parametrize("heals", [True, False])

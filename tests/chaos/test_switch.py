@@ -147,11 +147,12 @@ async def test_a_node_that_does_not_answer_keeps_nobody_from_undoing_what_the_jo
 
 
 def test_what_it_tells_waits_for_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(healer, "LOG_SECONDS_MAX", 0.05)
     os.mkfifo(tmp_path / "hangs")
     hanging = healer.Log(tmp_path / "hangs")
     hanging("the tool is gone")
-    hanging.end()
+    with monkeypatch.context() as patched:
+        patched.setattr(healer, "LOG_SECONDS_MAX", 0.05)
+        hanging.end()
     with (tmp_path / "hangs").open() as reader:
         assert reader.readline().endswith("the tool is gone\n")
     log = healer.Log(tmp_path / "switch.log")

@@ -97,7 +97,7 @@ async def test_a_command_whose_answer_was_lost_is_done_once(tmp_path: Path) -> N
 async def test_nodes_that_forget_sessions_are_noticed_by_it(tmp_path: Path) -> None:
     """The planted bug: else the test before would prove nothing."""
     async with running_cluster(tmp_path, 3, *CALM, program="tests.client.forgetful") as cluster:
-        assert await write_with_losses(cluster, 20) == 30
+        assert await write_with_losses(cluster, 20) >= 30, "each answer that was lost is done twice"
 
 
 @pytest.mark.slowest
@@ -188,9 +188,9 @@ async def test_sessions_outlive_every_node_and_an_expired_one_says_so(tmp_path: 
         await cluster.all_there()
         assert await put(second, session, 1) == done, "after every node was killed"
         assert (await row(cluster, "k"))["version"] == 1
-        short = await register("?idle_ms=1000")
+        short = await register("?idle_ms=3000")
         assert (await put(first, short, 1))[0] == 200
-        await asyncio.sleep(1.2)  # it is the time of a session that passes here
+        await asyncio.sleep(3.3)  # it is the time of a session that passes here
         status, said = await put(first, short, 1)
         assert (status, said["error"]) == (410, "session-expired")
         assert (await row(cluster, "k"))["version"] == 2, "and it was not done anew"

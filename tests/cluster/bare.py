@@ -21,6 +21,8 @@ from tests.cluster.harness import WAIT_SECONDS
 from tests.ports import PEER_PORT_OFFSET, free_base_port
 
 POLL_S = 0.02
+PATIENT = ("--heartbeat-ms", "100", "--election-timeout-ms", "1500-3000")
+"""Where nothing may cause an election, nor a machine that has no time for a leader for a moment."""
 
 
 class Bare:
@@ -49,8 +51,8 @@ class Bare:
         return dict(json.loads(body)) if code == 200 else {}
 
     def metric(self, name: str, sample: str) -> float:
-        """One sample of `/metrics`, by the text in front of its value."""
-        lines = self.ask(name, "/metrics")[1].decode().splitlines()
+        """One sample of `/metrics`, by the text in front of its value; StopIteration where the node has none."""
+        lines = self.until(lambda: self.ask(name, "/metrics")[1], f"{name} answers").decode().splitlines()
         return next(float(line.removeprefix(sample)) for line in lines if line.startswith(sample + " "))
 
     def leader(self) -> str:

@@ -27,6 +27,9 @@ from tests.ports import free_base_port
 
 WAIT_SECONDS = 40.0
 POLL_SECONDS = 0.04
+CALM = ("--heartbeat-ms", "50", "--election-timeout-ms", "1000-2000")
+"""Leaders change only where a test makes them: with the timing of a laptop (175-350), one that has no time for 0.2 s is
+elected around, as it should be."""
 STARTED = "Ctrl-C ends all nodes"
 """What the supervisor says when every node is up and one leads."""
 
@@ -106,11 +109,7 @@ class Cluster:
     async def wipe(self, name: str) -> None:
         """Kill a node, delete its data and start it again: a lost disk. Waits until it answers."""
         self.signal(name, signal.SIGKILL)
-
-        async def gone() -> bool:
-            return not self.nodes[name]["pid"]
-
-        await self.until(gone, f"{name} is gone")
+        await self.gone(name)
         shutil.rmtree(self.nodes[name]["data_dir"])
         await self.start_node(name)
 
@@ -119,10 +118,33 @@ class Cluster:
 
         await self.until(answers, f"{name} answers")
 
+    async def gone(self, name: str) -> None:
+        """Wait until its process has ended, and the supervisor knows."""
+
+        async def ended() -> bool:
+            return not self.nodes[name]["pid"]
+
+        await self.until(ended, f"{name} is gone")
+
     async def start_node(self, name: str) -> None:
-        """`raft-node start NAME`."""
+        """`raft-node start NAME`, once what was told to end, or killed, has ended."""
+        await self.gone(name)
         code, said = await raft_node("start", name, "--data-dir", str(self.folder / "data"))
         assert code == 0, f"{said}\n{(self.folder / 'supervisor.log').read_text()[-2000:]}"
+
+    async def ready(self, name: str) -> bool:
+        """Whether `/readyz` says so. Who knows a leader is not ready yet: it asks what was committed before."""
+        try:
+            timeout = aiohttp.ClientTimeout(total=1)
+            async with self.http.get(f"{self.url(name)}/readyz", timeout=timeout) as answer:
+                return answer.status == 200
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
+    async def until_ready(self, *names: str) -> None:
+        """Wait until these (all) are ready."""
+        for name in names or self.nodes:
+            await self.until(lambda name=name: self.ready(name), f"{name} is ready")  # type: ignore[misc]
 
     async def status(self, name: str) -> dict[str, Any] | None:
         """`/status` of one node, None where it does not answer within a second."""

@@ -23,6 +23,9 @@ ELECTION_SECONDS = 2.5
 HEARTBEAT_SECONDS = 0.3
 SLOW = ("--heartbeat-ms", "300", "--election-timeout-ms", "2500-5000")
 CLOSED_SECONDS = 1.0
+SLOWER_SECONDS = 6.0
+SLOWER = ("--heartbeat-ms", "300", "--election-timeout-ms", "6000-9000")
+"""Where it is measured: a question that a busy machine leaves open takes two of them."""
 
 
 def told(nodes: Bare, kind: str) -> int:
@@ -33,7 +36,7 @@ def told(nodes: Bare, kind: str) -> int:
 
 
 def test_a_killed_leader_is_replaced_before_any_election_timeout_has_passed(tmp_path: Path) -> None:
-    with bare_nodes(tmp_path, 5, *SLOW) as nodes:
+    with bare_nodes(tmp_path, 5, *SLOWER) as nodes:
         for _ in range(2):
             killed = nodes.until(nodes.leader, "one leader")
             term = nodes.status(killed)["term"]
@@ -44,7 +47,7 @@ def test_a_killed_leader_is_replaced_before_any_election_timeout_has_passed(tmp_
             survivor = next(iter(nodes.ports))
             # A write that waits for the dead leader's answer ends as unknown; another one is tried then.
             nodes.until(lambda name=survivor: nodes.ask(name, "/kv/after", b"x")[0] == 200, "a write is taken")  # type: ignore[misc]
-            assert time.monotonic() - killed_at < ELECTION_SECONDS - HEARTBEAT_SECONDS
+            assert time.monotonic() - killed_at < SLOWER_SECONDS - HEARTBEAT_SECONDS
             leader = nodes.until(nodes.leader, "one leader")
             assert leader != killed
             assert nodes.status(leader)["term"] > term

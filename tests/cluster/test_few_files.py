@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.bare import bare_nodes
+from tests.cluster.bare import PATIENT, bare_nodes
 from tests.ports import free_base_port
 
 pytestmark = pytest.mark.slow
@@ -23,10 +23,10 @@ def test_idle_clients_take_no_descriptor_from_the_log_or_the_peers(tmp_path: Pat
     """Sixty descriptors, eighty idle clients on each node, and segments that begin all the while."""
     value = b"v" * 60_000
     with (
-        bare_nodes(tmp_path, 3, "--segment-bytes", "262144", "--leave-wait-ms", "0", files=FILES) as nodes,
+        bare_nodes(tmp_path, 3, "--segment-bytes", "262144", "--leave-wait-ms", "0", *PATIENT, files=FILES) as nodes,
         ExitStack() as stack,
     ):
-        term = nodes.status(nodes.leader())["term"]
+        term = nodes.status(nodes.until(nodes.leader, "one leader"))["term"]
         for port in nodes.ports.values():
             for _ in range(IDLE_CLIENTS):
                 idle = stack.enter_context(socket.socket())
@@ -40,7 +40,7 @@ def test_idle_clients_take_no_descriptor_from_the_log_or_the_peers(tmp_path: Pat
         for name in nodes.ports:
             peers = nodes.until(lambda: nodes.status(name).get("peers"), f"{name} answers")  # noqa: B023
             assert [peer["link_up"] for peer in peers] == [True, True], name
-        assert nodes.status(nodes.leader())["term"] == term
+        assert nodes.status(nodes.until(nodes.leader, "one leader"))["term"] == term
 
 
 def _segments(folder: Path) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.changing import fourth, is_a, known, status_at
-from tests.cluster.harness import Cluster, raft_node, running_cluster
+from tests.cluster.harness import CALM, Cluster, raft_node, running_cluster
 from tests.cluster.oracle import Load
 
 pytestmark = [pytest.mark.slowest, pytest.mark.timeout(180)]
@@ -73,7 +73,7 @@ async def test_who_was_taken_out_comes_back_with_its_disk_once_it_is_named_again
     """Not before, although `auto_members` allows its name. What it lacks the leader has as a snapshot alone."""
     for name, value in (("AUTO_MEMBERS", "n?"), ("SNAPSHOT_ENTRIES", "200"), ("SNAPSHOT_TAIL", "20")):
         monkeypatch.setenv(f"RAFT_{name}", value)
-    async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 4, pause_s=0.02) as load:
+    async with running_cluster(tmp_path, 3, *CALM) as cluster, Load(cluster, 4, pause_s=0.02) as load:
         async with fourth(cluster) as url:
             await is_a(cluster, "voters", "n4")
             before = await status_at(cluster, url)
@@ -102,9 +102,15 @@ async def test_who_was_taken_out_comes_back_with_its_disk_once_it_is_named_again
             code, said = await fit(cluster, "n1,n2,n3,n4", "--within", "30", url)
             assert (code, "n4 was a member before, and comes back with its data." in said) == (0, True), said
             assert "The voters are n1, n2, n3, n4." in said
+
+            async def votes() -> bool:
+                """By its own log, which may be a moment behind the leader's."""
+                status = await status_at(cluster, url)
+                return bool(status) and {"name": "n4", "incarnation": before["incarnation"]} in status["voters"]
+
+            await cluster.until(votes, "n4 knows that it votes")
             after = await status_at(cluster, url)
             assert (after["incarnation"], after["cluster_id"]) == (before["incarnation"], before["cluster_id"])
-            assert {"name": "n4", "incarnation": before["incarnation"]} in after["voters"]
             assert (after["removed"], after["waiting_for"]) == (False, "")
             assert after["first_index"] > before["last_index"], "it came back by a snapshot"
             assert {status["term"] for status in (await cluster.statuses()).values()} == terms, "it disturbed others"

@@ -132,7 +132,7 @@ async def held_against(kind: str, nodes: Bare, leader: str, urls: list[str], tls
 )
 async def test_a_flood_from_one_client_causes_no_election_and_others_are_served(tmp_path: Path, kind: str) -> None:
     with bare_nodes(tmp_path, 3, *FLAGS) as nodes:
-        leader = nodes.leader()
+        leader = nodes.until(nodes.leader, "one leader")
         for number in range(KEYS_OF_READERS if kind == "readers" else 0):
             nodes.put(leader, f"large-{number}", bytes(8192))
         await held_against(kind, nodes, leader, [f"http://127.0.0.1:{port}" for port in nodes.ports.values()])

@@ -15,12 +15,10 @@ import psutil
 import pytest
 
 from node.settings import LEAVE_BESIDE_MS
-from tests.cluster.harness import Cluster, running_cluster
+from tests.cluster.harness import CALM, Cluster, running_cluster
 
 pytestmark = pytest.mark.slowest
 
-CALM = ("--heartbeat-ms", "50", "--election-timeout-ms", "1000-2000")
-"""Leaders change only where a test makes them."""
 PATIENT_MS = 3000
 PATIENT = ("--heartbeat-ms", "50", "--election-timeout-ms", f"{PATIENT_MS}-{PATIENT_MS + 1000}")
 """An election nobody asked for costs so much that no stall of a busy machine looks like one."""
@@ -167,6 +165,7 @@ async def test_a_leaving_node_is_not_ready_and_serves_and_forwards_all_the_same(
     async with running_cluster(tmp_path, 3, *CALM) as cluster:
         leader = await cluster.leader()
         url, pid = cluster.url(leader), int(cluster.nodes[leader]["pid"])
+        await cluster.until_ready(leader)
         assert (await asked(cluster, url, "/readyz"))[:2] == (200, "")
         began = time.monotonic()
         cluster.signal(leader, signal.SIGTERM)

@@ -100,7 +100,12 @@ async def test_two_survivors_of_five_go_on_with_all_that_they_have_and_three_new
             await done(cluster, "promote", name)
         await cluster.all_known()
         await load.nothing_is_lost()
-        statuses = await cluster.statuses()
-        assert {status["cluster_id"] for status in statuses.values()} == new_ids
-        assert all(len(status["voters"]) == 5 for status in statuses.values())
+
+        async def all_have_five() -> bool:
+            """Each by its own log: who is behind learns it a moment later."""
+            statuses = await cluster.statuses()
+            return len(statuses) == 5 and all(len(status["voters"]) == 5 for status in statuses.values())
+
+        await cluster.until(all_have_five, "every node knows five voters")
+        assert {status["cluster_id"] for status in (await cluster.statuses()).values()} == new_ids
         assert await write(cluster, "n5", "more") == 200

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.changing import done, fourth, fourth_leads, is_a, known, members, status_at
-from tests.cluster.harness import Cluster, running_cluster
+from tests.cluster.harness import CALM, Cluster, running_cluster
 from tests.cluster.oracle import Load
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -83,7 +83,7 @@ async def test_without_the_setting_an_operator_heals_it(tmp_path: Path) -> None:
 async def test_a_fourth_node_comes_in_catches_up_votes_and_takes_the_place_of_one_that_is_removed(
     tmp_path: Path, which: str
 ) -> None:
-    async with running_cluster(tmp_path, 3) as cluster, Load(cluster, 4, pause_s=0.05) as load:
+    async with running_cluster(tmp_path, 3, *CALM) as cluster, Load(cluster, 4, pause_s=0.05) as load:
         await load.more_acknowledged(2 * (ENTRIES + TAIL))
         async with fourth(cluster) as url:
             await is_a(cluster, "applicants", "n4")

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.cluster.harness import POLL_SECONDS, WAIT_SECONDS, Cluster, running_cluster
+from tests.cluster.harness import CALM, POLL_SECONDS, WAIT_SECONDS, Cluster, running_cluster
 from tests.ports import free_base_port
 
 pytestmark = pytest.mark.slow
@@ -55,7 +55,7 @@ async def running_outsider(cluster: Cluster, name: str = "N2") -> AsyncIterator[
 
 @pytest.mark.slowest
 async def test_a_node_that_is_no_seed_waits_says_so_and_disturbs_nobody(tmp_path: Path) -> None:
-    async with running_cluster(tmp_path, 3) as cluster:
+    async with running_cluster(tmp_path, 3, *CALM) as cluster:
         await cluster.all_applied()
         before = await cluster.statuses()
         async with running_outsider(cluster) as outsider:

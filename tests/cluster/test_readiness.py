@@ -33,7 +33,7 @@ async def test_a_node_without_a_leader_stays_ready_for_three_election_timeouts_a
     async with running_cluster(tmp_path, 3, *timing) as cluster:
         leader = await cluster.leader()
         left = next(name for name in cluster.nodes if name != leader)
-        assert (await readyz(cluster, left))[0] == 200
+        await cluster.until_ready(left)
         for name in cluster.nodes:
             if name != left:
                 cluster.signal(name, signal.SIGKILL)

@@ -70,7 +70,7 @@ def test_names_alone_make_a_cluster_that_goes_on_under_load_while_its_registry_d
     tmp_path: Path,
 ) -> None:
     with registered_nodes(tmp_path) as nodes:
-        leader, term = nodes.leader(), nodes.status("n1")["term"]
+        leader, term = nodes.until(nodes.leader, "one leader"), nodes.status("n1")["term"]
         nodes.until(lambda: shows(nodes, leader), "the registry lists three nodes, and who leads")
         with load_on(nodes) as load:
             more(load, nodes)
@@ -89,7 +89,7 @@ def test_names_alone_make_a_cluster_that_goes_on_under_load_while_its_registry_d
 @pytest.mark.slowest
 def test_a_node_that_moves_is_found_at_its_new_port_also_while_the_registry_is_silent(tmp_path: Path) -> None:
     with registered_nodes(tmp_path) as nodes:
-        leader = nodes.leader()
+        leader = nodes.until(nodes.leader, "one leader")
         mover = a_follower(nodes, leader)
         nodes.end_by(mover, signal.SIGKILL)
         assert mover in nodes.registered_names(), "the registry cannot know yet: the registration is stale"
@@ -156,7 +156,7 @@ def test_nodes_with_addresses_find_each_other_whoever_took_their_names_at_the_re
 def test_two_nodes_of_one_name_are_told_of_it_and_the_cluster_goes_on_until_one_of_them_ends(tmp_path: Path) -> None:
     """They take each other's links away, whoever is dialled; what is committed is so without either."""
     with registered_nodes(tmp_path) as nodes:
-        leader = nodes.leader()
+        leader = nodes.until(nodes.leader, "one leader")
         term = nodes.status(leader)["term"]
         double = a_follower(nodes, leader)
         nodes.start(double, port=nodes.ports["n1"] + 6, folder="impostor", log="impostor")

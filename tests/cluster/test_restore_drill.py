@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.cluster.bare import Bare, bare_nodes
+from tests.cluster.bare import PATIENT, Bare, bare_nodes
 from tests.cluster.harness import WAIT_SECONDS, raft_node
 from tests.keeping.gateway import BUCKET, gateway, program
 from tests.ports import PEER_PORT_OFFSET, free_base_port
@@ -101,7 +101,7 @@ async def test_100_000_keys_are_served_again_within_a_minute_and_a_disk_lost_lat
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with place(kind, tmp_path, monkeypatch) as kept:
-        with bare_nodes(tmp_path, 3) as old:
+        with bare_nodes(tmp_path, 3, *PATIENT) as old:
             await fill(old)
             code, out = await raft_node("backup", f"http://127.0.0.1:{old.ports['n2']}", kept, "--json")
             assert (code, json.loads(out)["keys"]) == (0, KEYS), out

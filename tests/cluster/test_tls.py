@@ -286,7 +286,7 @@ def _says(nodes: Secure, name: str, of: str, word: str) -> bool:
 def test_a_leader_that_dies_is_replaced_as_fast_with_tls(tmp_path: Path) -> None:
     with secure_nodes(tmp_path) as nodes:
         _up(nodes, *SLOW_TIMEOUTS)
-        leader = nodes.leader()
+        leader = nodes.until(nodes.leader, "one leader")
         others = [name for name in NAMES if name != leader]
         nodes.stop(leader, signal.SIGKILL)
         del nodes.ports[leader]

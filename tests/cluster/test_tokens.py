@@ -311,7 +311,8 @@ def test_a_stream_ends_with_the_token_that_opened_it(tmp_path: Path) -> None:
 def test_who_did_what_is_a_line_of_json_in_the_log_and_an_event(tmp_path: Path) -> None:
     with guarded_nodes(tmp_path) as nodes:
         nodes.up("--audit", "writes")
-        follower = next(name for name in nodes.ports if name != nodes.leader())
+        leader = nodes.until(nodes.leader, "one leader")
+        follower = next(name for name in nodes.ports if name != leader)
         assert nodes.request(follower, "POST", "/commands/state_details", b"{}", TOKENS["operate"])[0] == 200
         assert nodes.request(follower, "POST", "/commands/state_details", b"{}", TOKENS["write"])[0] == 403
         assert nodes.request(follower, "PUT", "/kv/a", b"do-not-tell", TOKENS["write"])[0] == 200

@@ -81,7 +81,7 @@ async def read(port: int) -> int:
 @pytest.mark.slowest
 def test_hundreds_of_stale_readers_cost_no_leader(tmp_path: Path) -> None:
     with bare_nodes(tmp_path, 3, "--leave-wait-ms", "0") as nodes:
-        leader = nodes.leader()
+        leader = nodes.until(nodes.leader, "one leader")
         nodes.put(leader, "key", b"v")
         term = nodes.status(leader)["term"]
         answers = asyncio.run(read(nodes.ports[leader]))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.bare import bare_nodes, full_pipe
+from tests.cluster.bare import PATIENT, bare_nodes, full_pipe
 from tests.cluster.harness import WAIT_SECONDS
 from tests.ports import free_base_port
 
@@ -18,13 +18,13 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.slowest
 def test_nodes_whose_standard_error_is_full_elect_write_and_leave(tmp_path: Path) -> None:
-    with full_pipe() as writer, bare_nodes(tmp_path, 3, "--leave-wait-ms", "0", stderr=writer) as nodes:
-        leader = nodes.leader()
+    with full_pipe() as writer, bare_nodes(tmp_path, 3, "--leave-wait-ms", "0", *PATIENT, stderr=writer) as nodes:
+        leader = nodes.until(nodes.leader, "one leader")
         term = nodes.status(leader)["term"]
         for number in range(50):
             nodes.put("n1", f"key-{number}", b"v")
         assert nodes.ask(leader, "/livez")[0] == 200
-        assert (nodes.leader(), nodes.status(leader)["term"]) == (leader, term)
+        assert (nodes.until(nodes.leader, "one leader"), nodes.status(leader)["term"]) == (leader, term)
         for process in nodes.processes.values():
             process.send_signal(signal.SIGTERM)
         for name, process in nodes.processes.items():

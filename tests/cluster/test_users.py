@@ -127,20 +127,21 @@ def test_a_leader_dies_and_a_follower_takes_a_snapshot_over_while_users_are_in_f
     nodes: Guarded, tmp_path: Path
 ) -> None:
     token = token_of(nodes, "n1", "ann")
-    down = next(name for name in nodes.ports if name != nodes.leader())
+    leader = nodes.until(nodes.leader, "one leader")
+    down = next(name for name in nodes.ports if name != leader)
     had = nodes.status(down)["last_index"]
     up = [name for name in nodes.ports if name != down]
     nodes.processes[down].send_signal(signal.SIGKILL)
     nodes.processes[down].wait()
     for at in range(2 * (ENTRIES + TAIL)):
-        assert put(nodes, up[at % 2], f"a/{at}", "1", token) == 200
+        nodes.until(lambda at=at: put(nodes, up[at % 2], f"a/{at}", "1", token) == 200, "it is written")  # type: ignore[misc]
     nodes.until(lambda: all(nodes.status(name)["first_index"] > had + 1 for name in up), "the log begins after it")
     nodes.start(down, ["--tokens-file", str(nodes.files[down])])
     nodes.until(lambda: put(nodes, down, "a/back", "1", token) == 200, "who was down takes what its user may write")
     assert put(nodes, down, "b", "1", token) == 403
     nodes.until(lambda: "snapshot-installed" in (tmp_path / f"{down}.log").read_text(), "it says that it took one over")
 
-    killed = nodes.leader()
+    killed = nodes.until(nodes.leader, "one leader")
     acknowledged = []
     nodes.processes[killed].send_signal(signal.SIGKILL)
     nodes.processes[killed].wait()

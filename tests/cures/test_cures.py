@@ -194,10 +194,7 @@ def test_an_address_of_another_machine(host: str, tmp_path: Path) -> None:
 @follows("OTHER_PORTS")
 def test_a_port_in_use(tmp_path: Path) -> None:
     port = free_base_port(1)
-    with socket.socket() as taken:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of an earlier test may linger there
-        taken.bind(("127.0.0.1", port))
-        taken.listen()
+    with socket.create_server(("127.0.0.1", port)):
         code, said = refused(serve(tmp_path / "n1", port=port))
         assert (code, cures.OTHER_PORTS in said) == (2, True)
         with running(serve(tmp_path / "other")):

@@ -4,6 +4,7 @@ meanwhile waits behind: where others come and go, there may never be a moment at
 """
 
 import fcntl
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import TextIO
 
 import pytest
 
-from tests.kubernetes import figures
 from tests.kubernetes.kube import run
 
 PLUGIN = Path(__file__).parents[3] / "shared" / "kubernetes" / "cluster"
 """Stands beside the project on machines that have a Kubernetes of their own: it switches how policies behave."""
+
+LOCKS = Path(tempfile.gettempdir())
+"""Of the machine, as the setting is: two working copies may run their tests on one cluster."""
 
 _HELD: list[TextIO] = []
 """The lock of this process, where it has one: a lock of another file object of its own would wait for it."""
@@ -27,8 +30,7 @@ def enforced() -> Iterator[None]:
     if _HELD:
         yield
         return
-    figures.FOLDER.mkdir(parents=True, exist_ok=True)
-    with (figures.FOLDER / "policies.lock").open("w") as lock:
+    with (LOCKS / "raft-test-policies.lock").open("w") as lock:
         _take(lock, fcntl.LOCK_SH)
         _HELD.append(lock)
         try:
@@ -39,7 +41,7 @@ def enforced() -> Iterator[None]:
 
 def _take(lock: TextIO, how: int) -> None:
     """In the order in which they came: a lock alone lets those who share it go past who wants it alone."""
-    with (figures.FOLDER / "policies.queue").open("w") as queue:
+    with (LOCKS / "raft-test-policies.queue").open("w") as queue:
         fcntl.flock(queue, fcntl.LOCK_EX)
         fcntl.flock(lock, how)
 

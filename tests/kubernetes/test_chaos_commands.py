@@ -22,25 +22,37 @@ from tests.kubernetes.release import Release
 INSTALLED_WITH = (*RBAC, "--set", "chaos.rbac.probes=true")
 QUICK = ("--duration", "10s", "--yes")
 READING = ("get", "list", "watch")
+SAMPLE_US = 100_000
+"""Between two looks of the tool at a node."""
 REVIEWS = {"selfsubjectaccessreviews", "selfsubjectreviews"}
 """Questions that an API server answers and keeps nowhere: what one may do, and who one is."""
 
 
+def led(before: Any, fault: Any) -> str:
+    """Whom the fault had to hit: who led when it aimed. That is who led before, unless another term had begun."""
+    name, term = fault["acted_on"]
+    assert term >= before["term"]
+    if term == before["term"]:
+        assert name == before["leader"]
+    return str(name)
+
+
 @pytest.mark.smoke
 def test_a_killed_leaders_failover_is_shown_moment_by_moment(tool: Tool) -> None:
-    leader = tool.leader()
+    before = tool.until_whole()
     record = passed(tool.run("kill-leader", "--mode", "sigkill", "--yes", "-o", "json"))
     (fault,), (failover,) = record["faults"], record["failovers"]
-    assert fault["acted_on"][0] == failover["killed"] == leader != failover["new_leader"]
+    assert failover["killed"] == led(before, fault) != failover["new_leader"]
     assert fault["acted_on"][1] == failover["old_term"] < failover["new_term"]
     names = ("last_acknowledged", "suspicion", "won", "first_commit", "first_success")
     moments = {name: failover[name] for name in names}
     assert None not in moments.values()
-    committed = moments["first_commit"]
-    committed["at_us"] -= committed["uncertainty_us"]  # it is seen by samples, so later than it was
-    seen = [moment["at_us"] for moment in moments.values()]
-    assert seen == sorted(seen), failover
-    assert seen[1] > fault["injected_us"], failover
+    # The last word of the leader may arrive after others miss it, and a commit is seen by samples, later than it was.
+    last, suspicion, won, committed, success = (moment["at_us"] for moment in moments.values())
+    assert fault["injected_us"] < suspicion <= won <= success, failover
+    assert last <= won + moments["won"]["uncertainty_us"], failover
+    assert won <= committed, failover
+    assert committed - moments["first_commit"]["uncertainty_us"] <= success + SAMPLE_US, failover
     assert failover["down_us"] > 0  # the kubelet's back-off, apart from the recovery
     assert set(record["uncertainty_us"].values()).isdisjoint({None})
     is_complete(Path(tool.folder, record["folder"]))
@@ -50,11 +62,11 @@ def test_a_killed_leaders_failover_is_shown_moment_by_moment(tool: Tool) -> None
 
 @pytest.mark.smoke
 def test_a_partition_is_proven_before_it_counts_and_leaves_nothing(tool: Tool, raft: Release) -> None:
-    before, leader = policy_specs(raft), tool.leader()
+    before, whole = policy_specs(raft), tool.until_whole()
     with policies("keep"):
         record = passed(tool.run("partition", *QUICK, "-o", "json"))
     (fault,) = record["faults"]
-    assert fault["groups"][0] == [leader]
+    assert fault["groups"][0] == [led(whole, fault)]
     times = [fault[f"{name}_us"] for name in ("injected", "effective", "reverting", "reverted", "healed")]
     assert times == sorted(times)
     assert fault["reverting_us"] - fault["effective_us"] >= 10_000_000

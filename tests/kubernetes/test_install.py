@@ -1,5 +1,6 @@
 """`helm install --wait`: one leader at once, `helm test` passes, every pod's dashboard opens through port-forward."""
 
+import asyncio
 import http.client
 import json
 import os
@@ -18,8 +19,9 @@ from tests.kubernetes.watching import journals
 pytestmark = pytest.mark.smoke
 
 FIRST_LEADER_SECONDS_MAX = 5.0
-BUSY_A_CPU = 2.0
-"""Processes that want each CPU; a machine with more of them takes longer to start one, in proportion."""
+AGREES_SECONDS_MAX = 30.0
+INTERPRETER_SECONDS = 2.0
+"""From a container's start until its node's process is up, where the machine has time for it."""
 CLIENT = {"raft-test": "client"}
 INSTALLED_WITH = (
     *("--set", "networkPolicy.enabled=true"),
@@ -35,23 +37,16 @@ def running_since(raft: Release) -> float:
     return max(datetime.fromisoformat(moment).timestamp() for moment in started)
 
 
-def busy() -> float:
-    """How much longer than on a machine of its own a process may take to start, at least 1."""
-    return max(1.0, max(os.getloadavg()[:2]) / (os.cpu_count() or 1) / BUSY_A_CPU)
-
-
 def test_one_leader_is_elected_soon_after_the_last_pod_runs(raft: Release, evidence: Path) -> None:
     with journals(raft, evidence) as journal:
         wins = journal.wait_for("won", 1)
         started = journal.wait_for("started", len(raft.nodes))
         journal.one_leader_a_term()
-    won = float(wins[0]["time_us"]) / 1e6
-    took, of_it = won - running_since(raft), won - float(started[-1]["time_us"]) / 1e6
-    figure("first leader after the last container's start (a whole second, so up to 1 s too long)", took, "s")
-    figure("first leader after the last process was up", of_it, "s")
-    assert of_it < FIRST_LEADER_SECONDS_MAX
-    # Between container and process an interpreter starts, which waits for the CPU wherever others want it as well
-    assert took < FIRST_LEADER_SECONDS_MAX * busy() + 1
+    won, up, ran = float(wins[0]["time_us"]) / 1e6, float(started[-1]["time_us"]) / 1e6, running_since(raft)
+    figure("first leader after the last container's start (a whole second, so up to 1 s too long)", won - ran, "s")
+    figure("first leader after the last process was up", won - up, "s")
+    # How slow this machine is just now is told by the interpreter that started in between: it is not the cluster's time
+    assert won - up < FIRST_LEADER_SECONDS_MAX * max(1.0, (up - ran) / INTERPRETER_SECONDS)
 
 
 def test_helm_test_writes_and_reads_through_every_pod(raft: Release) -> None:
@@ -109,12 +104,19 @@ def test_a_foreign_page_cannot_reach_a_node_through_port_forward(doors: dict[str
 
 
 async def test_a_browser_shows_three_nodes_and_one_leader(doors: dict[str, PortForward]) -> None:
-    status = next(iter(doors.values())).ask("/status")
-    assert status is not None
-    leader = status.json()["leader"]
-    door = next(door for node, door in doors.items() if node != leader)
+    door = list(doors.values())[-1]
     async with chromium() as browser, tab(browser, door.url, traced=False) as here:
-        await here.headline(f"{leader} leads term")
+
+        async def agrees() -> bool:
+            """With what that node says in the same moment: while a browser starts somebody else may be elected."""
+            status = door.ask("/status")
+            assert status is not None
+            return f"{status.json()['leader']} leads term" in await here.page.locator("#headline").inner_text()
+
+        await here.headline(" leads term")
+        async with asyncio.timeout(AGREES_SECONDS_MAX):
+            while not await agrees():  # noqa: ASYNC110 - a page has no event for it
+                await asyncio.sleep(0.2)
         await expect(here.page.locator("#nodes tbody tr")).to_have_count(3)
         await expect(here.page.locator("#log .entry")).not_to_have_count(0)
         FOLDER.mkdir(parents=True, exist_ok=True)

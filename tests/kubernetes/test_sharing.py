@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 USER = """
 import sys
 from pathlib import Path
-from tests.kubernetes import figures, policies
-figures.FOLDER, policies.PLUGIN = Path(sys.argv[1]), Path("/bin/true")
+from tests.kubernetes import policies
+policies.LOCKS, policies.PLUGIN = Path(sys.argv[1]), Path("/bin/true")
 with policies.enforced() if sys.argv[2] == "as it is" else policies.policies(sys.argv[2]):
     print("has it", flush=True)
     sys.stdin.readline()

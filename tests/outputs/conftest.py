@@ -98,9 +98,13 @@ def _kept_run(runs: Path) -> Path:
     return folder.path
 
 
+CALM = ("--heartbeat-ms", "100", "--election-timeout-ms", "1000-2000")
+"""What is asked here has one right answer as long as somebody leads: not on a laptop's timing, on a busy machine."""
+
+
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    with local_cluster(tmp_path_factory.mktemp("outputs")) as made:
+    with local_cluster(tmp_path_factory.mktemp("outputs"), options=CALM) as made:
         yield made
 
 

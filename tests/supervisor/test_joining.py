@@ -33,10 +33,7 @@ def test_the_next_node_has_the_first_name_whose_folder_and_ports_are_free(tmp_pa
     entries = entries_in(tmp_path)
     (tmp_path / "n4").mkdir()  # of one that was removed: its disk is not empty
     port = int(entries[0].url.rpartition(":")[2])
-    with socket.socket() as taken:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind(("127.0.0.1", port + 4 + layout.PEER_PORT_OFFSET))
-        taken.listen()
+    with socket.create_server(("127.0.0.1", port + 4 + layout.PEER_PORT_OFFSET)):
         found = one_more(tmp_path, entries)
         with pytest.raises(SupervisorError, match=f"Port {port + 4 + 1000}, where n5 would listen, is in use"):
             one_more(tmp_path, entries, "n5")
