@@ -18,7 +18,7 @@ REAL_PROCESSES = ("cluster", "supervisor", "demo", "chaos", "client", "chart", "
 other half, so that both end together."""
 
 COMPUTING = (
-    *("simulation", "statemachine", "api", "bounds", "outputs", "robustness", "versions", "tracing", "conformance"),
+    *("simulation", "statemachine", "api", "bounds", "outputs", "robustness", "versions", "conformance"),
     *("chart", "cli", "client", "cures", "docs", "etcd", "http2", "tools"),
     *("chaos/test_liars.py", "chaos/test_report_browser.py"),
 )

@@ -100,16 +100,15 @@ async def test_nothing_acknowledged_is_lost_and_nothing_refused_appears(tmp_path
 async def test_a_paused_leader_makes_a_write_unknown_and_a_read_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("raftclient.client.READ_SECONDS_MAX", 0.5)
     async with running_cluster(tmp_path, 3, *CALM) as cluster, RaftClient(urls(cluster)) as client:
         await client.put("k", "before")
         leader = await cluster.leader()
         client._nodes.current = cluster.url(leader)
         cluster.signal(leader, signal.SIGSTOP)
-        async with RaftClient(urls(cluster), timeout_s=1) as hasty:
-            hasty._nodes.current = cluster.url(leader)
-            with pytest.raises(OutcomeUnknown) as caught:
-                await hasty.put("k", "during")
+        monkeypatch.setattr(client, "_timeout_s", 1.0)
+        with pytest.raises(OutcomeUnknown) as caught:
+            await client.put("k", "during")
+        monkeypatch.undo()
         assert caught.value.endpoint == cluster.url(leader)
         found = await client.get("k")
         assert found is not None

@@ -61,6 +61,17 @@ class Record:
         """The frames of one lane."""
         return [frame for _, lane_of_frame, frame in self.frames if lane_of_frame is lane]
 
+    def forget_failed_dials(self) -> None:
+        """What was told of links before they came up first: on a machine that has no time, a dial may take too long."""
+        came: set[tuple[str, Lane]] = set()
+        kept = []
+        for change in self.outbound:
+            if change[2]:
+                came.add(change[:2])
+            if change[:2] in came:
+                kept.append(change)
+        self.outbound[:] = kept
+
     def reasons(self, peer: str, lane: Lane) -> list[str]:
         """Why the outbound link was down, each time."""
         return [reason for name, its_lane, up, reason in self.outbound if (name, its_lane, up) == (peer, lane, False)]
@@ -86,6 +97,8 @@ class Harness(Protocol):
 async def both_up(harness: Harness) -> None:
     await harness.start("a", "b")
     await harness.until(lambda: links_are_up(harness, "a", "b") and links_are_up(harness, "b", "a"), "all links up")
+    for name in ("a", "b"):
+        harness.heard(name).forget_failed_dials()
 
 
 def links_are_up(harness: Harness, source: str, target: str) -> bool:
@@ -109,6 +122,8 @@ async def all_three_up(harness: Harness) -> None:
         harness.carrier(name).set_peers(("a", "b", "c"))
     pairs = [(source, target) for source in "abc" for target in "abc" if source != target]
     await harness.until(lambda: all(links_are_up(harness, *pair) for pair in pairs), "the links of all three")
+    for name in "abc":
+        harness.heard(name).forget_failed_dials()
 
 
 async def stuff(harness: Harness, lane: Lane) -> int:
@@ -230,9 +245,11 @@ class CarrierSuite:
 
     async def test_refusal_is_told_apart_and_told_once(self, harness: Harness) -> None:
         await harness.start("a")
-        await harness.until(lambda: len(harness.heard("a").outbound) == 2, "the refused dials")
+        heard = harness.heard("a")
+        await harness.until(lambda: all(REFUSED in heard.reasons("b", lane) for lane in Lane), "the refused dials")
         await harness.pass_time(0.3)
-        assert sorted(harness.heard("a").outbound) == [("b", lane, False, REFUSED) for lane in Lane]
+        assert [heard.reasons("b", lane).count(REFUSED) for lane in Lane] == [1, 1]
+        assert not any(up for _, _, up, _ in heard.outbound)
         assert not harness.carrier("a").send("b", Lane.CONTROL, b"x")
 
     async def test_a_peer_that_dies_is_lost_and_then_refused(self, harness: Harness) -> None:
@@ -243,7 +260,8 @@ class CarrierSuite:
             lambda: all(harness.heard("a").reasons("b", x)[-1:] == [REFUSED] for x in Lane), "the failed redials"
         )
         for lane in Lane:
-            assert harness.heard("a").reasons("b", lane) == [LOST, REFUSED], harness.heard("a").outbound
+            first, *_, last = harness.heard("a").reasons("b", lane)
+            assert (first, last) == (LOST, REFUSED), harness.heard("a").outbound
             assert not harness.carrier("a").send("b", lane, b"x")
         assert [up for _, _, up, _ in harness.heard("a").inbound] == [True, True, False, False]
         assert [reason for _, _, _, reason in harness.heard("a").inbound] == ["", "", LOST, LOST]
@@ -267,8 +285,10 @@ class CarrierSuite:
         await both_up(harness)
         harness.heard("a").processes.hello(Member("b", "disk"), "boot-1")
         harness.close_port("b")
-        await harness.until(lambda: all(len(harness.heard("a").reasons("b", x)) == 2 for x in Lane), "refused redials")
-        assert all(harness.heard("a").reasons("b", lane) == [LOST, REFUSED] for lane in Lane)
+        await harness.until(
+            lambda: all(harness.heard("a").reasons("b", x)[-1:] == [REFUSED] for x in Lane), "refused redials"
+        )
+        assert all(harness.heard("a").reasons("b", lane)[0] == LOST for lane in Lane)
         assert links_are_up(harness, "b", "a")
         assert harness.carrier("b").send("a", Lane.CONTROL, b"still here")
         await harness.until(lambda: harness.heard("a").frames != [], "a frame of the living")
@@ -284,7 +304,9 @@ class CarrierSuite:
         await harness.until(
             lambda: links_are_up(harness, "a", "b") and links_are_up(harness, "b", "a"), "links up again"
         )
-        assert all(harness.heard("a").reasons("b", lane) == [LOST] for lane in Lane)
+        for lane in Lane:
+            first, *redials = harness.heard("a").reasons("b", lane)
+            assert (first, REFUSED in redials) == (LOST, False)
         assert harness.heard("a").gone == []
 
     async def test_a_peer_that_leaves_says_goodbye(self, harness: Harness) -> None:
@@ -296,7 +318,8 @@ class CarrierSuite:
             lambda: all(harness.heard("a").reasons("b", x)[-1:] == [REFUSED] for x in Lane), "the failed redials"
         )
         for lane in Lane:
-            assert harness.heard("a").reasons("b", lane) == [GOODBYE, REFUSED]
+            first, *_, last = harness.heard("a").reasons("b", lane)
+            assert (first, last) == (GOODBYE, REFUSED)
         assert harness.heard("a").gone == []
         assert [reason for _, _, _, reason in harness.heard("a").inbound] == ["", "", GOODBYE, GOODBYE]
 

@@ -77,4 +77,6 @@ class TestTlsCarrier(CarrierSuite):
 
     async def test_all_links_are_of_tls(self, harness: TlsHarness) -> None:
         await both_up(harness)
-        assert [harness.counts[name].handshakes for name in ("a", "b")] == [{"peer": 2}, {"peer": 2}]
+        for name in ("a", "b"):
+            handshakes = harness.counts[name].handshakes
+            assert (list(handshakes), handshakes["peer"] >= 2) == (["peer"], True)

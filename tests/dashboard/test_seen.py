@@ -55,12 +55,13 @@ async def cut_off(cluster: Cluster, one: str, others: list[str]) -> AsyncIterato
 async def test_a_leader_that_is_cut_from_two_is_seen_so_by_hub_headline_links_and_messages(standing: Path) -> None:
     async with visiting(standing) as cluster, chromium() as browser:
         leader = await cluster.leader()
+        term = (await cluster.statuses())[leader]["term"]
         away = (await followers(cluster))[2:]
         async with cut_off(cluster, leader, away):
             for look in LOOKS:
                 async with looking(browser, cluster.monitor, look) as here:
                     await here.headline(
-                        f"{leader} leads term 1; 3 of 5 voters heard by {leader}, "
+                        f"{leader} leads term {term}; 3 of 5 voters heard by {leader}, "
                         "as seen by the monitor: from each node's own word."
                     )
                     await expect(here.page.locator("#ability")).to_have_text(
@@ -81,7 +82,7 @@ async def test_a_leader_that_is_cut_from_two_is_seen_so_by_hub_headline_links_an
                     assert await here.page.evaluate(OVERLAPS) == []
                     assert await axe(here.page) == []
             async with looking(browser, cluster.url(leader), LOOKS[0]) as here:
-                await here.headline(f"{leader} leads term 1; 3 of 5 voters heard, as seen by {leader}.")
+                await here.headline(f"{leader} leads term {term}; 3 of 5 voters heard, as seen by {leader}.")
             async with looking(browser, cluster.url(away[0]), LOOKS[0]) as here:
                 await here.headline(f"4 of 5 voters heard, as seen by {away[0]}.")
                 await expect(here.page.locator("#events li", has_text="hears no leader").first).to_contain_text(

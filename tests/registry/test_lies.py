@@ -9,9 +9,10 @@ import aiohttp
 import msgspec
 import pytest
 
+from node.discovery.asking import LOOK_UP_S_MAX
 from node.discovery.lookup import Lookup
 from node.discovery.port import ResolutionError
-from node.discovery.registered import RegistryDiscovery
+from node.discovery.registered import LIST_S_MAX, REGISTERED_S_MAX, RegistryDiscovery
 from node.discovery.static import StaticDiscovery
 from node.discovery.words import ANSWER_BYTES_MAX, PER_NAME_MAX, Found, Listed, Registration
 from node.registry.book import Book
@@ -57,12 +58,16 @@ async def test_the_list_is_among_what_a_dial_tries_in_its_time_however_many_lies
     discovery = RegistryDiscovery(StaticDiscovery({"n1": LISTED}), Liar(*lies), lambda _name: "", Lookup(hangs))
     try:
         for _ in range(3):
-            async with asyncio.timeout(LinkSettings().dial_timeout_s):
+            async with asyncio.timeout(10):  # of the minute that a name takes
                 found = await discovery.resolve("n1")
             assert LISTED in found[:ADDRESSES_MAX]
     finally:
         go_on.set()
         await discovery.close()
+
+
+def test_all_that_is_waited_for_together_leaves_a_dial_some_of_its_time() -> None:
+    assert LinkSettings().dial_timeout_s > LOOK_UP_S_MAX + REGISTERED_S_MAX + LIST_S_MAX
 
 
 async def test_the_newest_word_is_still_dialled_first_and_those_after_it_beside_the_list() -> None:

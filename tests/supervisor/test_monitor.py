@@ -84,17 +84,17 @@ class Monitor:
                 await asyncio.sleep(POLL_SECONDS)
 
     async def all_reachable(self) -> None:
-        await self._until(lambda nodes: all(node["state"] == "reachable" for node in nodes.values()))
+        await self.until(lambda nodes: all(node["state"] == "reachable" for node in nodes.values()))
 
     async def unknown(self, name: str) -> None:
-        await self._until(lambda nodes: nodes[name]["state"] == "unknown")
+        await self.until(lambda nodes: nodes[name]["state"] == "unknown")
 
     async def kill(self, name: str) -> None:
         """And wait until its parent knows."""
         os.kill(self.pid(name), signal.SIGKILL)
-        await self._until(lambda nodes: nodes[name]["process"]["state"] == "ended")
+        await self.until(lambda nodes: nodes[name]["process"]["state"] == "ended")
 
-    async def _until(self, holds: Callable[[dict[str, dict[str, Any]]], bool]) -> None:
+    async def until(self, holds: Callable[[dict[str, dict[str, Any]]], bool]) -> None:
         async with asyncio.timeout(WAIT_SECONDS):
             while not holds(await self.nodes()):  # noqa: ASYNC110 - another process's state has no event to await
                 await asyncio.sleep(POLL_SECONDS)
@@ -255,7 +255,7 @@ async def test_a_command_is_carried_out_on_that_node_and_its_outcome_told(monito
         assert (await monitor.ask(f"/nodes/{follower}/commands/trigger_election", "POST"))[0] == 200
         while (await stream.until(node=follower, kind="won"))["term"] <= term:
             pass
-    assert await monitor.leader() == follower
+    await monitor.until(lambda nodes: nodes[follower]["status"]["role"] == "leader")
 
 
 async def test_pages_of_other_sites_may_do_nothing(monitor: Monitor) -> None:
