@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -16,6 +17,10 @@ import pytest
 from node.api.server import SHUTDOWN_SECONDS_MAX
 from node.settings import LEAVE_BESIDE_MS
 from node.supervisor import layout
+from node.supervisor.introduction import NodeRow
+from node.supervisor.narrator import Line
+from node.supervisor.supervisor import Supervisor
+from tests.ports import free_base_port
 from tests.supervisor.conftest import PROGRAM, Cluster, alive, eventually
 
 
@@ -261,3 +266,37 @@ def test_a_named_port_of_the_page_that_is_taken_is_told_and_nothing_is_started(c
     assert "where the monitor would be served, is in use: choose another --monitor-port" in err
     assert not (cluster.data_dir / "n1").exists()
     assert cluster.raft_node("cluster", "--nodes", "3", *ports, "65536")[0] == 64
+
+
+class Said:
+    """Who tells nobody, and remembers."""
+
+    def __init__(self) -> None:
+        self.kinds: list[str] = []
+
+    def say(self, line: Line) -> None:
+        self.kinds.append(line.kind)
+
+    def table(self, rows: Sequence[NodeRow]) -> None: ...
+
+
+async def test_a_node_that_was_killed_a_moment_ago_is_told_dead_and_started(tmp_path: Path) -> None:
+    """Its death may be heard of after the request: whoever writes `kill -9` and `raft-node start` is that fast."""
+    lock, entries = layout.open_folder(tmp_path, 1, free_base_port(1), False)
+    said, command = Said(), (sys.executable, "-c", "import time; time.sleep(60)")
+    supervisor = Supervisor(tmp_path, entries, lock, command, (), said, os.environ, lambda: 1, leave_seconds_max=1.0)
+    child = supervisor._children["n1"]
+    try:
+        first = child.start()
+        assert "already running" in supervisor.start_again("n1").text
+        os.kill(first, signal.SIGKILL)
+        os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 - nobody shall hear the signal
+        answer = supervisor.start_again("n1")
+        supervisor._chronicle.flush()
+        assert (answer.ok, answer.pid != first, said.kinds) == (True, True, ["died", "started"])
+    finally:
+        for one in (child, supervisor._children["n1"]):
+            one.kill()
+            while one.pid is not None:
+                one.poll()
+        lock.release()
