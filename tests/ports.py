@@ -29,16 +29,16 @@ class _Slice:
     """The ports of this process. Its last one is bound for as long as the process lives: that says whose slice it is,
     to whoever runs tests on this machine."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: int = FIRST, end: int = END) -> None:
         self._holding = socket.socket()
         atexit.register(self.give_back)
-        for area in range(FIRST, END, 2 * PEER_PORT_OFFSET):
-            for first in range(area, area + PEER_PORT_OFFSET, SLICE):
-                if _bound(self._holding, first + SLICE - 1):
-                    self._first, self._next = first, 0
+        for area in range(first, end, 2 * PEER_PORT_OFFSET):
+            for slice_first in range(area, area + PEER_PORT_OFFSET, SLICE):
+                if _bound(self._holding, slice_first + SLICE - 1):
+                    self._first, self._next = slice_first, 0
                     return
         self.give_back()
-        raise NoFreePorts(f"All slices of ports from {FIRST} to {END} are in use: too many run tests on this machine.")
+        raise NoFreePorts(f"All slices of ports from {first} to {end} are in use: too many run tests on this machine.")
 
     def give_back(self) -> None:
         """Others may have it from now on."""

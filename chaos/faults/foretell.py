@@ -48,8 +48,11 @@ def of_a_cut(situation: Situation, cut: Cut) -> tuple[str, ...]:
 def seen_at_the_end(
     situation: Situation, cut: Cut, views: Mapping[str, View], proven: Mapping[str, View]
 ) -> tuple[str, ...]:
-    """What those who are cut off say of themselves before the heal, against what was said of them. `situation`: as it
-    was before the cut; `proven`: what they said when it was proven, which is from when on they hear nobody."""
+    """What those who are cut off say of themselves before the heal, against what was said of them.
+
+    `situation`: as it was before the cut. `proven`: what they said when it was proven. From then on they certainly hear
+    nobody; a term that they raised in the seconds of the proof may be one that they heard of.
+    """
     leaders = links.may_lead(situation.voters, cut.blocked)
     outside = [views[name] for name in links.cut_off(situation.voters, cut.nodes, cut.blocked) if name in views]
     if not outside or not leaders:

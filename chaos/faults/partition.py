@@ -78,9 +78,8 @@ class Partition:
         """See Fault."""
         proven = self._the_proven
         await proven.prove()
-        await proven.every_end()
+        self._at_proof = await proven.every_end()
         self.span.effective_us = scene.clock.now_us()
-        self._at_proof = scene.fresh()
         took_s = (self.span.effective_us - (self.span.injected_us or 0)) / 1e6
         self._tell(
             scene,

@@ -161,9 +161,10 @@ class _Run:
             self.say(f"{rate:.0f} acknowledged writes per second, {before.leader} leads term {before.term}")
             measured_us = self.clock.now_us()
             await until_armed()
-            if self.clock.now_us() - measured_us > BASELINE_AGE_US_MAX:  # what is judged is the time before the fault
+            if (took_us := self.clock.now_us() - measured_us) > BASELINE_AGE_US_MAX:
+                self.say(f"arming the dead man's switch took {took_us / 1e6:.0f} s: writes are counted once more")
                 rate = await self.stop.while_working(recording.baseline(self.options.baseline_s))
-                self.say(f"{rate:.0f} acknowledged writes per second still, now that the switch is armed")
+                self.say(f"{rate:.0f} acknowledged writes per second now")
             self.began_faults_us = self.clock.now_us()
             for number, fault in enumerate(self.faults):
                 if number:

@@ -178,9 +178,11 @@ class Supervisor:
         child = self._children.get(name)
         if child is None:
             return Answer(False, f"There is no node {name}: the nodes are {self._roster.names}.")
+        self._reap()  # whoever kills a node and starts it again at once comes before the signal of its end
         if self._stop_requested.is_set():
             return Answer(False, "The cluster is being stopped.")
-        self._reap()  # whoever kills a node and starts it again at once comes before the signal of its end
+        if name in self._retiring:
+            return Answer(False, f"{name} was removed from the cluster, and is being ended.")
         if child.pid is not None:
             return Answer(False, f"{name} is already running as process {child.pid}.", child.pid)
         try:

@@ -24,7 +24,7 @@ async def _answers() -> list[bytes]:
 
     app = web.Application()
     app.router.add_put("/kv/k", handle)
-    runner = ApiRunner(app)
+    runner = ApiRunner(app, drain_seconds_max=LONG_SECONDS)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, backlog=CLIENTS).start()
     port = runner.addresses[0][1]

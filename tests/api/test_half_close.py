@@ -245,7 +245,11 @@ def test_requests_sent_ahead_are_all_answered_and_one_that_was_cut_is_not_begun(
     ],
     ids=["nothing", "half a line", "half a head", "half a body", "half a body, answered already", "half a chunk"],
 )
-def test_whoever_asked_for_nothing_whole_is_let_go_at_once(sent: bytes, run: Callable[[Awaitable[None]], None]) -> None:
+def test_whoever_asked_for_nothing_whole_is_let_go_at_once(
+    sent: bytes, run: Callable[[Awaitable[None]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.api.server.LINGERING_SECONDS", 60.0)  # so long the framework would read on
+
     async def test() -> None:
         async with node_server() as serving:
             for pause in (0.0, 0.05):

@@ -137,7 +137,7 @@ async def test_what_a_caller_waits_for_no_more_counts_as_answered(monkeypatch: p
 
 async def test_a_write_that_waits_for_long_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WRITE_SECONDS_MAX", 60.0)  # it is not sent again meanwhile
-    async with breaking(..., DONE) as server, RaftClient([server.url], timeout_s=120) as client:
+    async with breaking(..., DONE) as server, RaftClient([server.url], timeout_s=90) as client:
         stuck = asyncio.create_task(client.put("stuck", "v"))
         while not server.requests:  # noqa: ASYNC110 - what arrives elsewhere has no event here
             await asyncio.sleep(0.01)

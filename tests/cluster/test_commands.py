@@ -441,6 +441,8 @@ async def transitions(cluster: Cluster, name: str, kind: str) -> list[dict[str, 
                 line = await asyncio.wait_for(answer.content.readline(), patience_s)
             except TimeoutError:
                 return found
+            if not line:
+                return found
             if line.startswith(b"data: {"):
                 event, patience_s = json.loads(line[6:]), 0.3
                 if event.get("kind") == kind:

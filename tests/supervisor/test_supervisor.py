@@ -294,6 +294,8 @@ async def test_a_node_that_was_killed_a_moment_ago_is_told_dead_and_started(tmp_
         answer = supervisor.start_again("n1")
         supervisor._chronicle.flush()
         assert (answer.ok, answer.pid != first, said.kinds) == (True, True, ["died", "started"])
+        supervisor._retiring.add("n1")
+        assert "is being ended" in supervisor.start_again("n1").text
     finally:
         for one in (child, supervisor._children["n1"]):
             one.kill()
