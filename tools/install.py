@@ -24,6 +24,12 @@ SILENCE_SECONDS_MAX = 10.0
 LAST_WORDS = 12
 """Lines of a failed command that are shown; its log has all."""
 
+TRIES = 3
+"""pip asks again where it cannot connect, and not where an answer stops in the middle."""
+
+_BROKE_OFF = re.compile(
+    "Read timed out|ReadTimeoutError|IncompleteRead|ProtocolError|ConnectionResetError|Connection broken"
+)
 _COLLECTS = re.compile(r"^Collecting ([\w.-]+)")
 _PREPARES = re.compile(r"^  (\w[\w .()]*): started")
 _INSTALLS = re.compile(r"^Installing collected packages: (.*)")
@@ -101,7 +107,15 @@ def _install(env: Path, extra: str, stamps: List[Path], lock: int, teller: Telle
     teller.step(f"fetching {MEANT_FOR[extra]} (pyproject.toml), with pip")
     what = f".[{extra}]" if extra else "."
     pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
-    _run([*pip, "--editable", what], log, lock, _Progress(teller))
+    for tries_left in reversed(range(TRIES)):
+        try:
+            _run([*pip, "--timeout", "60", "--editable", what], log, lock, _Progress(teller))
+            break
+        except Failed:
+            if not tries_left or not _BROKE_OFF.search(log.read_text(encoding="utf-8", errors="replace")):
+                raise
+            log.write_bytes(b"")
+            teller.step("a download broke off: once more, with what has come already")
     for stamp in stamps:
         stamp.touch()
     unfinished.unlink()

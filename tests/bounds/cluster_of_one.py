@@ -22,7 +22,7 @@ from node.settings import Settings
 from node.settings.reading import load
 from node.statemachine.store import KeyValueStore
 from tests.bounds.loop import CountingLoop
-from tests.bounds.meter import Meter, Work
+from tests.bounds.meter import ONE_IN, Meter, Work
 from tests.ports import free_port
 
 READ_BYTES = 1 << 16
@@ -110,9 +110,9 @@ def _settings(folder: Path, port: int, peer_port: int) -> Settings:
 
 
 @contextmanager
-def running(folder: Path, store: KeyValueStore) -> Iterator[ClusterOfOne]:
-    """The node, elected, with that store."""
-    meter = Meter()
+def running(folder: Path, store: KeyValueStore, one_in: int = ONE_IN) -> Iterator[ClusterOfOne]:
+    """The node, elected, with that store. `one_in`: of so many turns beyond the first ones, one is counted."""
+    meter = Meter(one_in)
     settings = _settings(folder, free_port(), free_port())
     cluster = ClusterOfOne(meter, settings.port)
     up = threading.Event()

@@ -48,7 +48,7 @@ def test_lines_arrive_in_order_and_whole(pipe: Pipe) -> None:
     lines = Lines(pipe.writer)
     for number in range(100):
         lines.put(f"line {number}")
-    assert lines.close()
+    assert lines.close(10)
     assert pipe.read_all().decode().splitlines() == [f"line {number}" for number in range(100)]
     assert lines.lost == 0
 
@@ -149,7 +149,7 @@ def test_what_is_printed_becomes_lines(pipe: Pipe) -> None:
     print("a", "b", file=stream, flush=True)
     print("one\ntwo", file=stream, end="")
     stream.end()
-    assert lines.close()
+    assert lines.close(10)
     assert pipe.read_all() == b"a b\none\ntwo\n"
 
 
@@ -162,7 +162,7 @@ def test_the_log_of_a_node_tells_its_loss_in_its_own_form(pipe: Pipe) -> None:
         logging.getLogger("node.test").warning("hello %s", "you")
         logging.getLogger("node.test").warning("this does not fit %d", "a number")
         assert msgspec.json.decode(lines.told(3))["message"] == "3 lines were lost because standard error was not read"
-        assert lines.close()
+        assert lines.close(10)
     finally:
         root.handlers[:] = handlers
         root.setLevel(level)
@@ -196,6 +196,9 @@ def test_a_full_disk_is_tried_again_at_a_stated_rate_and_what_it_lost_is_counted
 
     lines = Full(2)
     lines.put("a line")
+    end = time.monotonic() + 10
+    while not tried and time.monotonic() < end:
+        time.sleep(0.01)
     time.sleep(0.2)
     assert len(tried) <= 2, "a writer that spins holds up the loop by Python's lock"
     assert lines.lost == 1, "the line that tells of a loss is none that anybody said"

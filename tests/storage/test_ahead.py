@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+import time
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,12 @@ def test_the_next_segment_is_made_when_this_one_is_half_full(threaded: bool) -> 
     log.write(birth())
     log.write(append(2, command(2)))
     assert NEXT not in disk.content()
+    created, end = disk.operations["create"], time.monotonic() + 10
     log.write(append(3, command(3, 1, b"h" * 2000)))
-    log.write(append(4, command(4)))  # a worker makes it after it has told of the write before
+    while disk.operations["create"] == created:  # a worker makes it after it has told of the write
+        assert time.monotonic() < end, "the next segment was not made"
+        time.sleep(0.001)
+    log.write(append(4, command(4)))
     assert disk.content()[NEXT] == bytes(SEGMENT_BYTES)
     created = disk.operations["create"]
     log.write(append(5, command(5, 1, b"h" * 1200)))

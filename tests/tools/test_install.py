@@ -239,6 +239,17 @@ def test_what_pip_cannot_install_is_told_with_its_own_words_and_where_all_of_the
     assert stamps(project) == set()
 
 
+def test_a_download_that_breaks_off_is_begun_once_more(project: Path, empty_env: Path) -> None:
+    shutil.copytree(empty_env, project / "env", symlinks=True)
+    breaks = "def build_editable(folder, config_settings=None, metadata_directory=None):\n"
+    once = '    if not os.path.exists("again"):\n        os.mkdir("again")\n        raise OSError("Read timed out.")\n'
+    (project / "backend.py").write_text(BACKEND.replace(breaks, breaks + once))
+    code, said = finished(begin(project))
+    assert code == 0, said
+    assert "a download broke off: once more" in said
+    assert has(project, "needed")
+
+
 def test_a_long_step_is_not_silent_without_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,7 +18,7 @@ from tests.versions.previous import ROOT, previous_source
 NAMES = ("n1", "n2", "n3")
 FLAGS = (
     *("--snapshot-entries", "50", "--snapshot-tail", "10", "--leave-wait-ms", "200"),
-    *("--election-timeout-ms", "300-600", "--log-level", "warning"),
+    *("--election-timeout-ms", "1000-2000", "--log-level", "warning"),
 )
 """Snapshots come often: logs and snapshots are read, and sent, from release to release."""
 
