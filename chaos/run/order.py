@@ -161,8 +161,8 @@ class _Run:
             self.say(f"{rate:.0f} acknowledged writes per second, {before.leader} leads term {before.term}")
             measured_us = self.clock.now_us()
             await until_armed()
-            if (took_us := self.clock.now_us() - measured_us) > BASELINE_AGE_US_MAX:
-                self.say(f"arming the dead man's switch took {took_us / 1e6:.0f} s: writes are counted once more")
+            if (waited_us := self.clock.now_us() - measured_us) > BASELINE_AGE_US_MAX:
+                self.say(f"{waited_us / 1e6:.1f} s later the dead man's switch is armed: writes are counted once more")
                 rate = await self.stop.while_working(recording.baseline(self.options.baseline_s))
                 self.say(f"{rate:.0f} acknowledged writes per second now")
             self.began_faults_us = self.clock.now_us()

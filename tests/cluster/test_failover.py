@@ -19,7 +19,6 @@ from tests.ports import PEER_PORT_OFFSET, free_base_port
 
 pytestmark = pytest.mark.slow
 
-ELECTION_SECONDS = 2.5
 HEARTBEAT_SECONDS = 0.3
 SLOW = ("--heartbeat-ms", "300", "--election-timeout-ms", "2500-5000")
 CLOSED_SECONDS = 1.0
